@@ -1,0 +1,121 @@
+"""Everything an operator can set, read once from the environment (and `.env`) into one frozen object."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from dotenv import dotenv_values
+from msgspec import Meta
+
+MIN_SECRET_BYTES = 32
+PLACEHOLDER_SECRETS = frozenset(
+    {
+        "your-secret-key",
+        "your_jwt_secret",
+        "your-super-secret-jwt-key-change-this-in-production",
+        "your-super-secret-jwt-key-change-in-production",
+        "change-me-to-at-least-32-random-bytes",
+        "changeme",
+        "secret",
+    }
+)
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class InvalidSettings(Exception):
+    """A setting is missing or malformed. The message names the variable and says what to do."""
+
+
+class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
+    """One field per environment variable of the same name in capitals.
+
+    Durations are whole seconds unless the name says otherwise. An empty variable counts as unset.
+    """
+
+    app_env: Literal["development", "production"] = "development"
+    host: str = "127.0.0.1"
+    port: Port = 3000
+    workers: Annotated[int, Meta(ge=1, le=256)] = msgspec.field(default_factory=lambda: os.cpu_count() or 1)
+    database_url: str | None = None
+    slotwise_data_dir: str = "data"
+    slotwise_postgres_bin: str | None = None
+    jwt_secret: str | None = None
+    token_seconds: Annotated[int, Meta(ge=60, le=30 * 86400)] = 12 * 3600
+    admin_email: str | None = None
+    admin_password: str | None = None
+    hold_seconds: Annotated[int, Meta(ge=1, le=86400)] = 120
+    sweep_seconds: Annotated[float, Meta(gt=0, le=3600)] = 1.0
+    rate_limit_bookings: str | None = None
+    seed_demo: Literal["on", "off"] | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    trusted_proxies: str = ""
+    cors_origins: str = ""
+    db_pool_size: Annotated[int, Meta(ge=1, le=1000)] = 10
+    database_wait_seconds: Annotated[int, Meta(ge=0, le=3600)] = 30
+
+    @property
+    def production(self) -> bool:
+        return self.app_env == "production"
+
+    @property
+    def data_dir(self) -> Path:
+        return Path(self.slotwise_data_dir).expanduser().absolute()
+
+    @property
+    def embedded(self) -> bool:
+        """Whether Slotwise brings its own PostgreSQL: true while no `DATABASE_URL` is set."""
+        return self.database_url is None
+
+    @property
+    def booking_rate(self) -> str | None:
+        """The rate limit of bookings for one client address and worker, or None when it is off."""
+        default = "60/minute" if self.production else "off"
+        rate = self.rate_limit_bookings or default
+        return None if rate == "off" else rate
+
+    @property
+    def seeds_demo(self) -> bool:
+        default = "off" if self.production else "on"
+        return (self.seed_demo or default) == "on"
+
+
+def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Path(".env")) -> Settings:
+    """Read the environment over `env_file`; raise `InvalidSettings` naming the first variable that is wrong."""
+    merged = {**dotenv_values(env_file), **(os.environ if environ is None else environ)}
+    given = {name: value.strip() for name, value in merged.items() if value and value.strip()}
+    if "POSTGRESQL_URI" in given:
+        given.setdefault("DATABASE_URL", given["POSTGRESQL_URI"])
+    for name in ("APP_ENV", "LOG_LEVEL", "SEED_DEMO"):
+        if name in given:
+            given[name] = given[name].lower()
+    known = {name: value for name, value in given.items() if name in _VARIABLES}
+    try:
+        settings = msgspec.convert(known, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        message, _, path = str(error).partition(" - at `$.")
+        raise InvalidSettings(f"{path.rstrip('`') or 'environment'}: {message}") from error
+    _check(settings)
+    return settings
+
+
+_VARIABLES = frozenset(field.encode_name for field in msgspec.structs.fields(Settings))
+
+
+def _check(settings: Settings) -> None:
+    if settings.production:
+        _check_production_secret(settings.jwt_secret)
+    if bool(settings.admin_email) != bool(settings.admin_password):
+        raise InvalidSettings("ADMIN_EMAIL and ADMIN_PASSWORD: set both or neither")
+
+
+def _check_production_secret(secret: str | None) -> None:
+    remedy = "set it to at least 32 random bytes, for example the output of: openssl rand -base64 48"
+    if secret is None:
+        raise InvalidSettings(f"JWT_SECRET: required when APP_ENV=production; {remedy}")
+    if secret.lower() in PLACEHOLDER_SECRETS:
+        raise InvalidSettings(f"JWT_SECRET: this is a well-known placeholder; {remedy}")
+    if len(secret.encode()) < MIN_SECRET_BYTES:
+        raise InvalidSettings(f"JWT_SECRET: has {len(secret.encode())} bytes, {MIN_SECRET_BYTES} are required; {remedy}")
