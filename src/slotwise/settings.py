@@ -118,4 +118,6 @@ def _check_production_secret(secret: str | None) -> None:
     if secret.lower() in PLACEHOLDER_SECRETS:
         raise InvalidSettings(f"JWT_SECRET: this is a well-known placeholder; {remedy}")
     if len(secret.encode()) < MIN_SECRET_BYTES:
-        raise InvalidSettings(f"JWT_SECRET: has {len(secret.encode())} bytes, {MIN_SECRET_BYTES} are required; {remedy}")
+        raise InvalidSettings(
+            f"JWT_SECRET: has {len(secret.encode())} bytes, {MIN_SECRET_BYTES} are required; {remedy}"
+        )

@@ -1,0 +1,52 @@
+"""Brings a database to this version's schema. The tool is dbmate: plain SQL files, numbered, forward only."""
+
+import asyncio
+import os
+import shutil
+import sys
+import sysconfig
+from importlib.resources import as_file, files
+from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+_URL_VARIABLE = "SLOTWISE_MIGRATION_URL"
+
+
+class MigrationFailed(Exception):
+    """dbmate's own words say which file and statement."""
+
+
+async def migrate(url: str) -> list[str]:
+    """Apply the migrations that are missing, in order; return their names.
+
+    dbmate holds an advisory lock meanwhile, so that two servers starting at once do not apply one twice.
+    """
+    with as_file(files("slotwise.sql") / "migrations") as folder:
+        process = await asyncio.create_subprocess_exec(
+            _dbmate(), "--env", _URL_VARIABLE, "--migrations-dir", str(folder), "--no-dump-schema",
+            "--migration-lock", "migrate",
+            # In the environment and not among the arguments, where every user of the machine could read the password.
+            env={**os.environ, _URL_VARIABLE: libpq_url(url)},
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        output, _ = await process.communicate()
+    text = output.decode(errors="replace")
+    if process.returncode != 0:
+        raise MigrationFailed(text.strip())
+    return [line.split()[1] for line in text.splitlines() if line.startswith("Applied:")]
+
+
+def _dbmate() -> str:
+    beside = Path(sysconfig.get_path("scripts")) / "dbmate"
+    found = str(beside) if beside.exists() else shutil.which("dbmate")
+    if found is None:
+        raise MigrationFailed(f"dbmate is not installed beside {sys.executable}; reinstall Slotwise's dependencies")
+    return found
+
+
+def libpq_url(url: str) -> str:
+    """The same address for a libpq-like client: TLS only where the server has it, unless the address says more."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    query.setdefault("sslmode", "disable" if "host" in query else "prefer")
+    return urlunsplit(parts._replace(scheme="postgres", query=urlencode(query)))

@@ -1,0 +1,97 @@
+"""Connections to PostgreSQL, and the one place where transactions open and close."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from slotwise.db.errors import commit_outcome, translated
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+
+ACQUIRE_SECONDS = 5.0
+STATEMENT_SECONDS = 8.0
+
+_SESSION = {
+    "application_name": "slotwise",
+    # Every booking statement locks first and acts in the next statement; that reads what the lock's last holder
+    # wrote only under READ COMMITTED. Set for the session, so that a database default cannot undo it.
+    "default_transaction_isolation": "read committed",
+    "default_transaction_read_only": "off",
+    "timezone": "UTC",
+    "statement_timeout": "8s",
+    "lock_timeout": "5s",
+    "idle_in_transaction_session_timeout": "10s",
+    "jit": "off",
+}
+
+
+async def _keep_session(_: Connection) -> None:
+    """Nothing here changes a session, so returning its connection need not cost a round trip to reset it."""
+
+
+class Database:
+    """A pool of connections. A task that holds one must not ask for another: that is how pools deadlock."""
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+        self._pool = pool
+
+    @classmethod
+    async def connect(cls, url: str, size: int) -> "Database":
+        with translated():
+            pool = await asyncpg.create_pool(
+                url,
+                min_size=1,
+                max_size=size,
+                server_settings=_SESSION,
+                command_timeout=STATEMENT_SECONDS + 1,
+                timeout=ACQUIRE_SECONDS,
+                reset=_keep_session,
+            )
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Close the connections, politely if that takes less than three seconds."""
+        try:
+            async with asyncio.timeout(3):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for statements that each stand alone."""
+        with translated():
+            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One READ COMMITTED transaction: commits at the end of the block, rolls back on any exception.
+
+        Raises `DatabaseUnavailable` when nothing was done and `OutcomeUnknown` when the answer to COMMIT was lost.
+        """
+        async with self.connection() as connection:
+            transaction = connection.transaction(isolation="read_committed")
+            await transaction.start()
+            try:
+                yield connection
+            except BaseException:
+                if not connection.is_closed():
+                    await transaction.rollback()
+                raise
+            try:
+                await transaction.commit()
+            except Exception as error:
+                raise commit_outcome(error) from error
+
+    @property
+    def size(self) -> int:
+        return self._pool.get_size()
+
+    @property
+    def idle(self) -> int:
+        return self._pool.get_idle_size()

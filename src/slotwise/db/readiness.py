@@ -1,0 +1,77 @@
+"""Whether a server may be trusted with bookings: its version, its extension, its durability settings."""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import asyncpg
+import msgspec
+
+from slotwise.db.pool import Connection
+from slotwise.db.statements import Statement
+
+OLDEST_VERSION = 150000
+
+
+class UnsuitableDatabase(Exception):
+    """The server answers and cannot be used as it is. The message says what to change."""
+
+
+class ServerFacts(msgspec.Struct, frozen=True):
+    version: int
+    version_name: str
+    fsync: str
+    full_page_writes: str
+    synchronous_commit: str
+    read_only: bool
+    has_btree_gist: bool
+
+
+READ_SERVER_FACTS = Statement("health.read_server_facts", ServerFacts)
+
+
+async def check_server(connection: Connection) -> None:
+    """Raise `UnsuitableDatabase` with every reason this server has against it."""
+    problems = problems_of(await READ_SERVER_FACTS.one(connection))
+    if problems:
+        raise UnsuitableDatabase("; ".join(problems))
+
+
+def problems_of(facts: ServerFacts) -> list[str]:
+    problems = []
+    if facts.version < OLDEST_VERSION:
+        problems.append(f"PostgreSQL {facts.version_name} is too old: Slotwise needs 15 or newer")
+    if not facts.has_btree_gist:
+        problems.append("the extension btree_gist is missing: install PostgreSQL's contrib package on its machine")
+    if facts.read_only:
+        problems.append("the server is a read-only standby: DATABASE_URL must name the primary")
+    for name in ("fsync", "full_page_writes", "synchronous_commit"):
+        if getattr(facts, name) == "off":
+            problems.append(f"{name} is off, so an acknowledged booking could be lost in a crash: set {name} = on")
+    return problems
+
+
+async def wait_for_server(url: str, seconds: float, report: Callable[[str], None]) -> None:
+    """Connect and check the server, trying again for `seconds` while it is not reachable yet.
+
+    Raises `UnsuitableDatabase`; for an address that stays unreachable too, with the driver's last words.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            return await _check_once(url)
+        except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
+            if time.monotonic() >= deadline:
+                raise UnsuitableDatabase(f"cannot be reached: {error or type(error).__name__}") from error
+            report(f"database not reachable yet ({error or type(error).__name__}), trying again")
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
+            raise UnsuitableDatabase(str(error)) from error
+        await asyncio.sleep(0.5)
+
+
+async def _check_once(url: str) -> None:
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        await check_server(connection)
+    finally:
+        await connection.close(timeout=2)

@@ -1,0 +1,70 @@
+"""The named SQL statements of `slotwise/sql`, typed by the row they return."""
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from slotwise.db.pool import Connection
+
+Row = TypeVar("Row", bound=msgspec.Struct)
+
+_HEADER = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_COMMENT = re.compile(r"--[^\n]*")
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+
+
+class Statement(Generic[Row]):
+    """One operation. Parameters are passed by the names they have in the SQL; a missing or unknown one is a TypeError."""
+
+    def __init__(self, name: str, row: type[Row]) -> None:
+        feature, _, statement = name.partition(".")
+        self.name = name
+        self.row = row
+        self.text, self.parameters = _numbered(sql_of(feature)[statement])
+
+    async def all(self, connection: Connection, **arguments: object) -> list[Row]:
+        records = await connection.fetch(self.text, *self._in_order(arguments))
+        return [msgspec.convert(dict(record), self.row) for record in records]
+
+    async def first(self, connection: Connection, **arguments: object) -> Row | None:
+        rows = await self.all(connection, **arguments)
+        return rows[0] if rows else None
+
+    async def one(self, connection: Connection, **arguments: object) -> Row:
+        """The row of a statement that always has one."""
+        row = await self.first(connection, **arguments)
+        if row is None:
+            raise LookupError(f"{self.name} returned no row")
+        return row
+
+    async def run(self, connection: Connection, **arguments: object) -> None:
+        await connection.execute(self.text, *self._in_order(arguments))
+
+    def _in_order(self, arguments: Mapping[str, object]) -> list[object]:
+        if len(arguments) != len(self.parameters):
+            raise TypeError(f"{self.name} takes {self.parameters}, not {tuple(arguments)}")
+        return [arguments[name] for name in self.parameters]
+
+
+class NoRow(msgspec.Struct):
+    """The row of a statement that returns none, or none worth reading."""
+
+
+@cache
+def sql_of(feature: str) -> Mapping[str, str]:
+    """The statements of `sql/<feature>.sql` by name, comments included."""
+    source = (files("slotwise.sql") / f"{feature}.sql").read_text(encoding="utf-8")
+    _, *parts = _HEADER.split(source)
+    return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
+    """PostgreSQL's `$1` in place of `:name`, and the names in the order of their numbers."""
+    bare = _COMMENT.sub("", sql).strip().rstrip(";")
+    names = tuple(dict.fromkeys(_PARAMETER.findall(bare)))
+    numbers: dict[str, Any] = {name: f"${number}" for number, name in enumerate(names, 1)}
+    return _PARAMETER.sub(lambda match: numbers[match[1]], bare), names

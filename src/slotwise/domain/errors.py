@@ -1,0 +1,201 @@
+"""What can go wrong, as facts. Each edge owns one table from these to its own answers; nothing here knows HTTP."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+class SlotwiseError(Exception):
+    """A fact that ends an operation. `code` is stable and public; `detail` is for people."""
+
+    code: ClassVar[str]
+    title: ClassVar[str]
+
+    @property
+    def detail(self) -> str:
+        return self.title
+
+
+@dataclass(frozen=True)
+class FieldError:
+    """`field` is the snake_case name of an input; edges spell it their own way."""
+
+    field: str
+    message: str
+
+
+class InvalidInput(SlotwiseError):
+    code = "invalid-input"
+    title = "The input is invalid"
+
+    def __init__(self, *errors: FieldError) -> None:
+        super().__init__(*errors)
+        self.errors = errors
+
+    @classmethod
+    def of(cls, field: str, message: str) -> "InvalidInput":
+        return cls(FieldError(field, message))
+
+    @property
+    def detail(self) -> str:
+        return "; ".join(f"{error.field}: {error.message}" for error in self.errors)
+
+
+class NotFound(SlotwiseError):
+    """Base of the errors that say that a named thing does not exist."""
+
+
+class Conflict(SlotwiseError):
+    """Base of the errors that say that the thing exists and its state forbids the operation."""
+
+
+class Unavailable(SlotwiseError):
+    """Base of the errors that pass by themselves. `retry_after` is in seconds."""
+
+    retry_after: int = 1
+
+
+class NotAuthenticated(SlotwiseError):
+    code = "not-authenticated"
+    title = "A valid access token is required"
+
+    @property
+    def detail(self) -> str:
+        return "Log in at POST /api/auth/login and send the token as: Authorization: Bearer <accessToken>"
+
+
+class InvalidCredentials(SlotwiseError):
+    code = "invalid-credentials"
+    title = "The e-mail address or the password is wrong"
+
+
+class NotAllowed(SlotwiseError):
+    code = "not-allowed"
+    title = "This account may not do that"
+
+
+class DoctorNotFound(NotFound):
+    code = "doctor-not-found"
+    title = "There is no such doctor"
+
+
+class SlotNotFound(NotFound):
+    code = "slot-not-found"
+    title = "There is no such slot"
+
+
+class BookingNotFound(NotFound):
+    code = "booking-not-found"
+    title = "There is no such booking"
+
+
+class EmailTaken(Conflict):
+    code = "email-taken"
+    title = "An account with this e-mail address exists already"
+
+
+class SlotOverlaps(Conflict):
+    code = "slot-overlaps"
+    title = "The doctor already has an open slot in that period"
+
+
+@dataclass(eq=False)
+class SeatsTaken(Conflict):
+    code = "seats-taken"
+    title = "More seats are taken than the new total"
+    seats_taken: int
+
+    @property
+    def detail(self) -> str:
+        return f"{self.seats_taken} seats are held or booked; totalSeats cannot be lower"
+
+
+@dataclass(eq=False)
+class SlotFull(Conflict):
+    code = "slot-full"
+    title = "Not enough seats are free"
+    available_seats: int
+
+    @property
+    def detail(self) -> str:
+        match self.available_seats:
+            case 0:
+                return "The slot is sold out"
+            case 1:
+                return "Only 1 seat is free"
+            case seats:
+                return f"Only {seats} seats are free"
+
+
+class SlotClosed(Conflict):
+    code = "slot-closed"
+    title = "The slot is closed for booking"
+
+
+class SlotStarted(Conflict):
+    code = "slot-started"
+    title = "The appointment has already started"
+
+
+class BookingCancelled(Conflict):
+    code = "booking-cancelled"
+    title = "The booking was cancelled"
+
+
+class BookingFailed(Conflict):
+    code = "booking-failed"
+    title = "The hold ran out before it was confirmed; there is nothing to cancel"
+
+
+class HoldExpired(SlotwiseError):
+    code = "hold-expired"
+    title = "The hold has run out; its seats are free again"
+
+    @property
+    def detail(self) -> str:
+        return "The hold was not confirmed before its deadline. Book again to get new seats."
+
+
+class KeyReused(SlotwiseError):
+    code = "idempotency-key-reused"
+    title = "This Idempotency-Key was used with another body"
+
+    @property
+    def detail(self) -> str:
+        return "Send the original body again, or choose a new Idempotency-Key."
+
+
+@dataclass(eq=False)
+class TooManyRequests(SlotwiseError):
+    code = "too-many-requests"
+    title = "Too many requests"
+    retry_after: int
+
+    @property
+    def detail(self) -> str:
+        return f"Try again in {self.retry_after} seconds."
+
+
+class TooManyLogins(TooManyRequests):
+    code = "too-many-logins"
+    title = "Too many failed log-ins for this account from this address"
+
+
+class Overloaded(Unavailable):
+    code = "overloaded"
+    title = "The server has more requests than it can take; nothing was done"
+
+
+class DatabaseUnavailable(Unavailable):
+    code = "database-unavailable"
+    title = "The database cannot be reached; nothing was done"
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection broke at COMMIT, and the transaction may have been committed all the same."""
+
+    code = "outcome-unknown"
+    title = "The answer of the database was lost; the request may or may not have taken effect"
+
+    @property
+    def detail(self) -> str:
+        return "Send the same request with the same Idempotency-Key again: it takes effect at most once."

@@ -1,0 +1,62 @@
+"""Rules of single values: what a name, an address, a password or a time may be. Each returns the clean value."""
+
+import unicodedata
+from datetime import UTC, datetime, timedelta
+
+from email_validator import EmailNotValidError, validate_email
+
+from slotwise.domain.errors import InvalidInput
+
+MAX_NAME_CHARACTERS = 200
+MIN_PASSWORD_CHARACTERS = 8
+MAX_PASSWORD_CHARACTERS = 128
+MAX_ID = 2**63 - 1
+FIRST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+LAST_READABLE_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+
+
+def clean_name(field: str, text: str) -> str:
+    """Trimmed and in Unicode normal form C, 1 to 200 characters, free of control characters."""
+    name = unicodedata.normalize("NFC", text).strip()
+    if not name:
+        raise InvalidInput.of(field, "must not be empty")
+    if len(name) > MAX_NAME_CHARACTERS:
+        raise InvalidInput.of(field, f"must have at most {MAX_NAME_CHARACTERS} characters")
+    if any(_is_control(character) for character in name):
+        raise InvalidInput.of(field, "must not contain control characters")
+    return name
+
+
+def clean_email(field: str, text: str) -> str:
+    """A syntactically valid address (RFC 5321 and 6531), in normal form; no DNS look-up is made."""
+    try:
+        return validate_email(text.strip(), check_deliverability=False).normalized
+    except EmailNotValidError as error:
+        raise InvalidInput.of(field, "must be a valid e-mail address") from error
+
+
+def clean_password(field: str, text: str) -> str:
+    """8 to 128 characters, kept as typed."""
+    if not MIN_PASSWORD_CHARACTERS <= len(text) <= MAX_PASSWORD_CHARACTERS:
+        raise InvalidInput.of(field, f"must have {MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters")
+    return text
+
+
+def clean_period(field: str, start: datetime, duration_minutes: int) -> tuple[datetime, datetime]:
+    """Start and end in UTC. Refuses what PostgreSQL stores and readers cannot show: years past 9998."""
+    try:
+        start = start.astimezone(UTC)
+        end = start + timedelta(minutes=duration_minutes)
+    except OverflowError as error:
+        raise InvalidInput.of(field, "is out of range") from error
+    if end >= LAST_READABLE_TIME:
+        raise InvalidInput.of(field, "must lie before the year 9999")
+    return start, end
+
+
+def _is_control(character: str) -> bool:
+    """Controls (Cc), surrogates (Cs), line and paragraph separators, and the bidi overrides that reorder a line."""
+    return (
+        unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
+        or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    )

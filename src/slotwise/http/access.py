@@ -1,0 +1,86 @@
+"""Who may call an operation: authentication and roles, checked before a request's body is read."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from litestar import Request
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
+
+from slotwise.domain.errors import NotAllowed, NotAuthenticated
+from slotwise.domain.users import Role, User
+from slotwise.services.bookings import Caller
+from slotwise.services.users import Users
+
+ApiRequest = Request[User | None, Any, Any]
+Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
+
+MANAGE_TOKEN_HEADER = "booking-token"
+MAX_TOKEN_CHARACTERS = 2048
+
+
+class Access(NamedTuple):
+    """A rule, the words for it in the API docs, and what it means for OpenAPI."""
+
+    guard: Guard
+    who: str
+    security: list[dict[str, list[str]]]
+
+
+async def _identify(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Put the account of the access token, if one is sent, on the connection. A bad token is never ignored."""
+    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    connection.scope["user"] = None
+    if not scheme:
+        return
+    if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_CHARACTERS:
+        raise NotAuthenticated
+    users: Users = connection.app.state.users
+    connection.scope["user"] = await users.authenticate(token.strip())
+
+
+async def _require_account(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+    await _identify(connection, handler)
+    if connection.scope["user"] is None:
+        raise NotAuthenticated
+
+
+def _require_role(*roles: Role) -> Guard:
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        await _require_account(connection, handler)
+        if connection.scope["user"].role not in roles:
+            raise NotAllowed
+
+    return guard
+
+
+_BEARER: dict[str, list[str]] = {"accessToken": []}
+_BOOKING_TOKEN: dict[str, list[str]] = {"bookingToken": []}
+
+ANYONE = Access(_identify, "anyone", [{}, _BEARER])
+ACCOUNT = Access(_require_account, "any account", [_BEARER])
+DESK = Access(_require_role(Role.ADMIN, Role.STAFF), "staff and admins", [_BEARER])
+ADMIN = Access(_require_role(Role.ADMIN), "admins", [_BEARER])
+HOLDER = Access(
+    _identify,
+    "the account that made the booking, whoever has its manage token, staff and admins",
+    [_BEARER, _BOOKING_TOKEN],
+)
+REDACTED = Access(
+    _identify,
+    "anyone; without name and e-mail address except for the booking's account, whoever has its manage token, "
+    "staff and admins",
+    [{}, _BEARER, _BOOKING_TOKEN],
+)
+
+
+def account_of(request: ApiRequest) -> User:
+    """The account that the guard let in."""
+    if request.user is None:
+        raise NotAuthenticated
+    return request.user
+
+
+def caller_of(request: ApiRequest) -> Caller:
+    token = request.headers.get(MANAGE_TOKEN_HEADER) or request.query_params.get("token")
+    return Caller(request.user, token)

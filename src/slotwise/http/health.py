@@ -1,0 +1,70 @@
+"""Liveness, readiness and metrics."""
+
+from litestar import Controller, Response, get
+from msgspec import Struct
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+
+from slotwise.db.pool import Database
+from slotwise.db.readiness import READ_SERVER_FACTS, problems_of
+from slotwise.domain.errors import SlotwiseError
+from slotwise.http.access import ANYONE
+from slotwise.http.operations import operation
+
+
+class HealthView(Struct, frozen=True):
+    status: str
+
+
+class ReadinessView(Struct, frozen=True):
+    """`problems` says why the server is not ready; the other fields are the database's own words."""
+
+    status: str
+    problems: list[str]
+    database: dict[str, str]
+
+
+class HealthController(Controller):
+    path = "/"
+    tags = ("Operation",)
+
+    @get("/health", **operation("get_health", ANYONE, "Whether the process answers; asks no database"))
+    async def get_health(self) -> HealthView:
+        return HealthView("ok")
+
+    @get(
+        "/health/ready",
+        **operation("get_readiness", ANYONE, "Whether bookings can be taken: database and durability settings"),
+    )
+    async def get_readiness(self, database: Database) -> Response[ReadinessView]:
+        try:
+            view = await _readiness(database)
+        except SlotwiseError as error:
+            view = ReadinessView("unavailable", [error.detail], {})
+        return Response(view, status_code=200 if view.status == "ready" else 503)
+
+    @get(
+        "/metrics",
+        media_type="text/plain",
+        **operation("get_metrics", ANYONE, "Counters of all workers, in Prometheus' text format"),
+    )
+    async def get_metrics(self) -> Response[bytes]:
+        return Response(_metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+async def _readiness(database: Database) -> ReadinessView:
+    async with database.connection() as connection:
+        facts = await READ_SERVER_FACTS.one(connection)
+    problems = problems_of(facts)
+    settings = {
+        "version": facts.version_name,
+        "fsync": facts.fsync,
+        "fullPageWrites": facts.full_page_writes,
+        "synchronousCommit": facts.synchronous_commit,
+    }
+    return ReadinessView("unsafe" if problems else "ready", problems, settings)
+
+
+def _metrics() -> bytes:
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)

@@ -1,0 +1,73 @@
+"""Around every request: its id, its log line, its metrics and the headers that every answer has."""
+
+import re
+import secrets
+import time
+
+import structlog
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
+
+from slotwise.services import metrics
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cache-control": b"no-store",
+}
+_HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+log = structlog.get_logger("slotwise.http")
+
+
+class Observability:
+    """The outermost ASGI layer. It logs a route's template and never its path, which may hold a token."""
+
+    def __init__(self, app: ASGIApp, hsts: bool) -> None:
+        self._app = app
+        self._hsts = hsts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = _request_id(scope)
+        started = time.perf_counter()
+        status = 499
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = self._headers(list(message["headers"]), request_id)
+            await send(message)
+
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            await self._app(scope, receive, send_observed)
+        finally:
+            _record(scope, status, time.perf_counter() - started)
+
+    def _headers(self, headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+        present = {name.lower() for name, _ in headers}
+        headers.append((b"x-request-id", request_id.encode()))
+        headers.extend((name, value) for name, value in _HEADERS.items() if name not in present)
+        if self._hsts:
+            headers.append(_HSTS)
+        return headers
+
+
+def _request_id(scope: Scope) -> str:
+    """The client's own id where it sends a harmless one, so that its logs and ours can be joined."""
+    sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return sent.decode() if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+
+
+def _record(scope: Scope, status: int, seconds: float) -> None:
+    route = scope.get("path_template") or "unmatched"
+    metrics.REQUESTS.labels(scope["method"], route, status).inc()
+    metrics.LATENCY.labels(route).observe(seconds)
+    log.info("request", method=scope["method"], route=route, status=status, milliseconds=round(seconds * 1000, 2))

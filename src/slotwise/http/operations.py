@@ -1,0 +1,59 @@
+"""What every operation declares once: who may call it, what it is called, and how it can fail."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example
+
+from slotwise.domain.errors import (
+    DatabaseUnavailable,
+    InvalidInput,
+    NotAllowed,
+    NotAuthenticated,
+    SlotwiseError,
+)
+from slotwise.http.access import ANYONE, Access, Guard
+from slotwise.http.problems import MEDIA_TYPE, Problem, problem_type, status_of
+
+def operation(
+    operation_id: str, access: Access, summary: str, *raises: type[SlotwiseError], description: str = "",
+    guards: Sequence[Guard] = (),
+) -> dict[str, Any]:
+    """Keyword arguments of a route handler. `raises` are the errors beyond those that any operation can have."""
+    return {
+        "name": operation_id,
+        "operation_id": operation_id,
+        "guards": [*guards, access.guard],
+        "security": access.security,
+        "summary": summary,
+        "description": f"{description}\n\n**Who:** {access.who}.".strip(),
+        "responses": _documented([*raises, *_common(access)]),
+    }
+
+
+def _common(access: Access) -> list[type[SlotwiseError]]:
+    refused: list[type[SlotwiseError]] = [InvalidInput, NotAuthenticated, DatabaseUnavailable]
+    return refused if access is ANYONE else [*refused, NotAllowed]
+
+
+def _documented(raises: Sequence[type[SlotwiseError]]) -> dict[int, ResponseSpec]:
+    by_status: dict[int, list[type[SlotwiseError]]] = {}
+    for kind in dict.fromkeys(raises):
+        by_status.setdefault(status_of(kind), []).append(kind)
+    return {status: _response(kinds) for status, kinds in sorted(by_status.items())}
+
+
+def _response(kinds: Sequence[type[SlotwiseError]]) -> ResponseSpec:
+    return ResponseSpec(
+        data_container=Problem,
+        description="; or ".join(f"{kind.title} (`{kind.code}`)" for kind in kinds),
+        media_type=MEDIA_TYPE,  # type: ignore[arg-type]  # OpenAPI takes any media type; the annotation lists some
+        examples=[Example(summary=kind.code, value=_example(kind)) for kind in kinds],
+    )
+
+
+def _example(kind: type[SlotwiseError]) -> dict[str, Any]:
+    problem = Problem(problem_type(kind.code), kind.title, status_of(kind), kind.title, kind.code)
+    return msgspec.to_builtins(problem)  # type: ignore[no-any-return]

@@ -1,0 +1,65 @@
+"""Keyset cursors: opaque to clients, they say after which row the next page starts."""
+
+import base64
+import binascii
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Annotated, Generic, TypeVar
+
+import msgspec
+from litestar.params import Parameter
+
+from slotwise.domain.errors import InvalidInput
+from slotwise.domain.fields import MAX_ID
+
+Item = TypeVar("Item")
+View = TypeVar("View")
+Position = TypeVar("Position")
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 500
+
+Limit = Annotated[int, Parameter(ge=1, le=MAX_LIMIT, description="Items a page, at most")]
+Cursor = Annotated[
+    str | None, Parameter(query="cursor", description="`nextCursor` of the page before", max_length=200)
+]
+
+
+class IdPosition(msgspec.Struct, array_like=True, frozen=True):
+    id: Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
+
+
+class StartPosition(msgspec.Struct, array_like=True, frozen=True):
+    start_time: Annotated[datetime, msgspec.Meta(tz=True)]
+    id: Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
+
+
+class Page(msgspec.Struct, Generic[View], frozen=True, rename="camel"):
+    """`nextCursor` is null on the last page."""
+
+    items: list[View]
+    next_cursor: str | None
+
+
+def page_of(
+    found: Sequence[Item], limit: int, view: Callable[[Item], View], position: Callable[[Item], msgspec.Struct]
+) -> Page[View]:
+    """A page of at most `limit` items out of up to `limit + 1` found: the one too many shows that there are more."""
+    shown = found[:limit]
+    more = len(found) > limit
+    return Page([view(item) for item in shown], encode_cursor(position(shown[-1])) if more else None)
+
+
+def encode_cursor(position: msgspec.Struct) -> str:
+    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str | None, start: Position) -> Position:
+    """The position that a cursor names; `start` where there is none."""
+    if cursor is None:
+        return start
+    try:
+        data = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        return msgspec.json.decode(data, type=type(start))
+    except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
+        raise InvalidInput.of("cursor", "is not a nextCursor of this list") from error

@@ -1,0 +1,46 @@
+"""Parameters that several operations share."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar.params import Parameter
+
+from slotwise.domain.errors import InvalidInput
+from slotwise.domain.fields import LAST_READABLE_TIME, MAX_ID
+from slotwise.domain.slots import MAX_SEATS
+
+Id = Annotated[int, Parameter(ge=1, le=MAX_ID)]
+DoctorId = Annotated[int | None, Parameter(query="doctorId", ge=1, le=MAX_ID)]
+SlotId = Annotated[int | None, Parameter(query="slotId", ge=1, le=MAX_ID)]
+MinSeats = Annotated[int, Parameter(query="minSeats", ge=1, le=MAX_SEATS, description="Free seats, at least")]
+Text = Annotated[str | None, Parameter(min_length=1, max_length=200)]
+
+_AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def _time(name: str, description: str) -> Any:
+    return Parameter(query=name, description=description, schema_extra={"format": "date-time"}, max_length=40)
+
+
+FromTime = Annotated[str | None, _time("from", "Earliest start, RFC 3339 with an offset")]
+ToTime = Annotated[str | None, _time("to", "Start before this time, RFC 3339 with an offset")]
+
+
+def parse_time(field: str, text: str | None, default: datetime) -> datetime:
+    """A time in UTC. A space is read as the `+` that it was before somebody forgot to escape it."""
+    if text is None:
+        return default
+    try:
+        time = msgspec.convert(text.replace(" ", "+"), _AwareTime).astimezone(UTC)
+    except (msgspec.ValidationError, OverflowError) as error:
+        raise InvalidInput.of(field, "must be a time such as 2030-01-31T09:00:00Z") from error
+    if not datetime(2, 1, 1, tzinfo=UTC) < time < LAST_READABLE_TIME:
+        raise InvalidInput.of(field, "is out of range")
+    return time
+
+
+def clean_text(field: str, text: str | None) -> str | None:
+    if text is not None and "\x00" in text:
+        raise InvalidInput.of(field, "must not contain control characters")
+    return text

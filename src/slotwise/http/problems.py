@@ -1,0 +1,142 @@
+"""From facts to answers: the one table of error -> status, as problem details (RFC 9457)."""
+
+import traceback
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, SerializationException, ValidationException
+
+from slotwise.domain import errors
+from slotwise.domain.errors import FieldError, InvalidInput, SlotwiseError
+
+MEDIA_TYPE = "application/problem+json"
+
+STATUS: dict[type[SlotwiseError], int] = {
+    errors.InvalidInput: 400,
+    errors.NotAuthenticated: 401,
+    errors.InvalidCredentials: 401,
+    errors.NotAllowed: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.HoldExpired: 410,
+    errors.KeyReused: 422,
+    errors.TooManyRequests: 429,
+    errors.Unavailable: 503,
+}
+
+_FRAMEWORK_CODES = {
+    400: "invalid-input",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+    415: "unsupported-media-type",
+}
+
+log = structlog.get_logger()
+
+
+class FieldProblem(msgspec.Struct, frozen=True):
+    field: str
+    message: str
+
+
+class Problem(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """RFC 9457 problem details. `code` is stable; `errors` names the fields of invalid input."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldProblem] | None = None
+    available_seats: int | None = None
+    seats_taken: int | None = None
+
+
+def status_of(kind: type[SlotwiseError]) -> int:
+    return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
+
+
+def problem_of(error: SlotwiseError) -> Problem:
+    return Problem(
+        type=problem_type(error.code),
+        title=error.title,
+        status=status_of(type(error)),
+        detail=error.detail,
+        code=error.code,
+        errors=_fields(error) if isinstance(error, InvalidInput) else None,
+        available_seats=getattr(error, "available_seats", None),
+        seats_taken=getattr(error, "seats_taken", None),
+    )
+
+
+def problem_type(code: str) -> str:
+    return f"urn:slotwise:problem:{code}"
+
+
+def camel(name: str) -> str:
+    """`start_time` as it stands in JSON: `startTime`."""
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
+    return Response(
+        msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers or {}
+    )
+
+
+def answer_domain_error(_: Request[Any, Any, Any], error: SlotwiseError) -> Response[bytes]:
+    from slotwise.services.metrics import REFUSALS
+
+    REFUSALS.labels(error.code).inc()
+    headers = {}
+    if (seconds := getattr(error, "retry_after", None)) is not None:
+        headers["Retry-After"] = str(seconds)
+    if status_of(type(error)) == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return answer(problem_of(error), headers)
+
+
+def answer_framework_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """What the framework refuses before a handler runs: unknown routes, malformed bodies and parameters."""
+    if isinstance(error, ValidationException) or error.status_code == 400:
+        return answer(problem_of(InvalidInput(*_framework_fields(error))))
+    code = _FRAMEWORK_CODES.get(error.status_code, "http-error")
+    title = str(error.detail)
+    return answer(Problem(problem_type(code), title, error.status_code, title, code), dict(error.headers or {}))
+
+
+def answer_defect(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A defect of ours. Logged by type and place only: a message may quote somebody's data."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    log.error("defect", error=type(error).__name__, frames=frames[-8:])
+    title = "The server has a defect; the request id helps to find it"
+    return answer(Problem(problem_type("internal-error"), title, 500, title, "internal-error"))
+
+
+EXCEPTION_HANDLERS: dict[type[Exception], Any] = {
+    SlotwiseError: answer_domain_error,
+    HTTPException: answer_framework_error,
+    Exception: answer_defect,
+}
+
+
+def _fields(error: InvalidInput) -> list[FieldProblem]:
+    return [FieldProblem(camel(fault.field), fault.message) for fault in error.errors]
+
+
+def _framework_fields(error: HTTPException) -> list[FieldError]:
+    if isinstance(error.extra, list) and error.extra:
+        return [_framework_field(item) for item in error.extra]
+    cause = error.__cause__
+    if isinstance(cause, SerializationException):
+        return [FieldError("body", "must be valid JSON")]
+    return [FieldError("body", str(error.detail))]
+
+
+def _framework_field(item: Any) -> FieldError:
+    message, _, path = str(item.get("message", item)).partition(" - at `$")
+    return FieldError(item.get("key") or path.strip(".`") or "body", message[:1].lower() + message[1:])

@@ -1,0 +1,161 @@
+"""Slots over HTTP."""
+
+import hashlib
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, Response, get, patch, post
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from slotwise.domain.errors import DoctorNotFound, SeatsTaken, SlotNotFound, SlotOverlaps
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
+from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS, Slot, SlotStatus
+from slotwise.http.access import ADMIN, ANYONE, ApiRequest, account_of
+from slotwise.http.operations import operation
+from slotwise.http.paging import DEFAULT_LIMIT, Cursor, Limit, Page, StartPosition, decode_cursor, page_of
+from slotwise.http.parameters import DoctorId, FromTime, Id, MinSeats, Text, ToTime, clean_text, parse_time
+from slotwise.services.slots import SlotChange, SlotFilter, Slots
+
+StartTime = Annotated[
+    datetime, Meta(tz=True, description="RFC 3339, with an offset", examples=["2030-01-31T09:00:00Z"])
+]
+Seats = Annotated[int, Meta(ge=1, le=MAX_SEATS)]
+Minutes = Annotated[int, Meta(ge=1, le=MAX_DURATION_MINUTES)]
+
+
+class NewSlot(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    doctor_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
+    start_time: StartTime
+    total_seats: Seats = 1
+    duration_minutes: Minutes = 30
+
+
+class SlotPatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What is absent stays as it is."""
+
+    total_seats: Seats | UnsetType = UNSET
+    status: SlotStatus | UnsetType = UNSET
+    start_time: StartTime | UnsetType = UNSET
+    duration_minutes: Minutes | UnsetType = UNSET
+
+
+class SlotView(Struct, frozen=True, rename="camel"):
+    """`availableSeats` counts the seats of holds that have run out."""
+
+    id: int
+    doctor_id: int
+    doctor_name: str
+    specialization: str | None
+    start_time: datetime
+    end_time: datetime
+    duration_minutes: int
+    total_seats: int
+    available_seats: int
+    status: SlotStatus
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, slot: Slot) -> "SlotView":
+        return cls(
+            slot.id,
+            slot.doctor_id,
+            slot.doctor_name,
+            slot.specialization,
+            slot.start_time,
+            slot.end_time,
+            slot.duration_minutes,
+            slot.total_seats,
+            slot.available_seats,
+            slot.status,
+            slot.created_at,
+            slot.updated_at,
+        )
+
+
+class SlotController(Controller):
+    path = "/api/slots"
+    tags = ("Slots",)
+
+    @post(
+        "/",
+        **operation(
+            "create_slot",
+            ADMIN,
+            "Publish a slot",
+            DoctorNotFound,
+            SlotOverlaps,
+            description="One doctor's open slots may touch and must not overlap.",
+        ),
+    )
+    async def create_slot(self, request: ApiRequest, data: NewSlot, slots: Slots) -> Response[SlotView]:
+        slot = await slots.create_slot(
+            account_of(request), data.doctor_id, data.start_time, data.total_seats, data.duration_minutes
+        )
+        return Response(SlotView.of(slot), headers={"Location": f"/api/slots/{slot.id}"})
+
+    @get(
+        "/",
+        **operation(
+            "list_slots",
+            ANYONE,
+            "Find free slots",
+            description="Future, open, of a doctor who takes appointments, with a free seat; by start. Answers carry "
+            "an `ETag`; send it as `If-None-Match` to get 304 while nothing has changed.",
+        ),
+    )
+    async def list_slots(
+        self,
+        request: ApiRequest,
+        slots: Slots,
+        doctor_id: DoctorId = None,
+        specialization: Text = None,
+        from_time: FromTime = None,
+        to_time: ToTime = None,
+        min_seats: MinSeats = 1,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Response[Any]:
+        sought = SlotFilter(
+            doctor_id,
+            clean_text("specialization", specialization),
+            parse_time("from", from_time, FIRST_TIME),
+            parse_time("to", to_time, LAST_READABLE_TIME),
+            min_seats,
+        )
+        after = decode_cursor(cursor, StartPosition(FIRST_TIME, 0))
+        found = await slots.list_slots(sought, limit + 1, (after.start_time, after.id))
+        page = page_of(found, limit, SlotView.of, lambda slot: StartPosition(slot.start_time, slot.id))
+        return _with_etag(request, page)
+
+    @get("/{slot_id:int}", **operation("get_slot", ANYONE, "Read a slot", SlotNotFound))
+    async def get_slot(self, slot_id: Id, slots: Slots) -> SlotView:
+        return SlotView.of(await slots.get_slot(slot_id))
+
+    @patch(
+        "/{slot_id:int}",
+        **operation(
+            "update_slot",
+            ADMIN,
+            "Change a slot",
+            SlotNotFound,
+            SeatsTaken,
+            SlotOverlaps,
+            description="Bookings stay: a moved slot takes them along, a closed one takes no new ones.",
+        ),
+    )
+    async def update_slot(self, request: ApiRequest, slot_id: Id, data: SlotPatch, slots: Slots) -> SlotView:
+        change = SlotChange(data.total_seats, data.status, data.start_time, data.duration_minutes)
+        return SlotView.of(await slots.update_slot(account_of(request), slot_id, change))
+
+
+def _with_etag(request: ApiRequest, page: Page[SlotView]) -> Response[Any]:
+    """RFC 9110, 8.8.3 and 13.1.2. `no-cache`: keep it, and ask every time whether it still holds."""
+    body = msgspec.json.encode(page)
+    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    if etag in known or "*" in known:
+        return Response(None, status_code=304, headers=headers)
+    return Response(body, media_type="application/json", headers=headers)

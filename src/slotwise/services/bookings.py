@@ -1,0 +1,217 @@
+"""The use cases of bookings: hold, confirm, cancel and read."""
+
+from datetime import datetime
+from typing import NoReturn, assert_never
+
+import msgspec
+from msgspec import Struct
+
+from slotwise.db.pool import Database
+from slotwise.db.statements import Statement
+from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
+from slotwise.domain.errors import (
+    BookingCancelled,
+    BookingFailed,
+    BookingNotFound,
+    HoldExpired,
+    InvalidInput,
+    KeyReused,
+    NotAllowed,
+    NotAuthenticated,
+    SlotClosed,
+    SlotFull,
+    SlotNotFound,
+    SlotStarted,
+)
+from slotwise.domain.users import User, actor_of
+from slotwise.services import metrics
+from slotwise.services.booking_batches import (
+    BookingBatches,
+    CancelRequest,
+    CancelRow,
+    ConfirmRequest,
+    ConfirmRow,
+    Held,
+    HoldOutcome,
+    HoldRequest,
+)
+from slotwise.services.group_commit import GroupCommit
+from slotwise.services.idempotency import IdempotencyKey
+from slotwise.services.manage_tokens import ManageTokens, proves
+from slotwise.services.matching import contains
+
+
+class Claim(Struct, frozen=True):
+    """By what a caller can prove that a booking is theirs."""
+
+    user_id: int | None
+    manage_token_hash: bytes
+
+
+READ_BOOKINGS = Statement("bookings.read_bookings", Booking)
+READ_CLAIM = Statement("bookings.read_claim", Claim)
+LIST_BOOKINGS_OF_SLOT = Statement("bookings.list_bookings_of_slot", Booking)
+LIST_BOOKINGS_OF_USER = Statement("bookings.list_bookings_of_user", Booking)
+LIST_BOOKINGS = Statement("bookings.list_bookings", Booking)
+
+
+class Caller(Struct, frozen=True):
+    """Who asks: an account, the holder of a manage token, both, or nobody in particular."""
+
+    user: User | None = None
+    manage_token: str | None = None
+
+    @property
+    def actor(self) -> str:
+        return actor_of(self.user)
+
+    @property
+    def at_desk(self) -> bool:
+        return self.user is not None and self.user.at_desk
+
+    def may_manage(self, claim: Claim) -> bool:
+        owns = self.user is not None and claim.user_id == self.user.id
+        return owns or self.at_desk or proves(self.manage_token, claim.manage_token_hash)
+
+
+class BookingFilter(Struct, frozen=True):
+    """What the desk looks for. `text` is looked up inside names and addresses; periods are half-open, in UTC."""
+
+    status: BookingStatus | None = None
+    doctor_id: int | None = None
+    slot_id: int | None = None
+    starts_from: datetime | None = None
+    starts_before: datetime | None = None
+    text: str | None = None
+
+
+class Bookings:
+    def __init__(self, database: Database, batches: BookingBatches, manage_tokens: ManageTokens) -> None:
+        self._database = database
+        self._manage_tokens = manage_tokens
+        self._holds = GroupCommit[HoldRequest, HoldOutcome](
+            "hold", batches.hold, exclusive=lambda request: request.key and request.key.identity
+        )
+        self._confirms = GroupCommit[ConfirmRequest, ConfirmRow](
+            "confirm", batches.confirm, exclusive=lambda request: request.booking_id
+        )
+        self._cancels = GroupCommit[CancelRequest, CancelRow](
+            "cancel", batches.cancel, exclusive=lambda request: request.booking_id
+        )
+
+    async def hold_seats(self, caller: Caller, wanted: SeatRequest, key: IdempotencyKey | None = None) -> Held:
+        """A hold until its deadline, or a confirmed booking where `wanted.confirm` says so.
+
+        Raises the refusals of `admit`, `KeyReused`, and the `Unavailable` errors of `GroupCommit.submit`.
+        """
+        request = HoldRequest(wanted, caller.actor, self._manage_tokens.new(), key)
+        outcome = await self._holds.submit(request)
+        match outcome:
+            case Held():
+                metrics.HOLDS.labels(outcome.booking.status).inc()
+                return outcome
+            case SlotNotFound() | SlotClosed() | SlotStarted() | SlotFull() | KeyReused():
+                raise outcome
+            case _:
+                assert_never(outcome)
+
+    async def confirm_booking(
+        self, caller: Caller, booking_id: int, user_name: str | None = None, user_email: str | None = None
+    ) -> Booking:
+        """The confirmed booking; confirming again changes nothing. Name and address fill a nameless hold only."""
+        await self._authorize(caller, booking_id)
+        row = await self._confirms.submit(ConfirmRequest(booking_id, user_name, user_email, caller.actor))
+        metrics.CONFIRMATIONS.labels(row.outcome).inc()
+        match row.outcome:
+            case "confirmed" | "already_confirmed":
+                return await self._read(booking_id)
+            case "expired":
+                raise HoldExpired
+            case "cancelled":
+                raise BookingCancelled
+            case "name_missing":
+                raise InvalidInput.of("user_name", "is required to confirm a hold made without a name")
+            case "email_missing":
+                raise InvalidInput.of("user_email", "is required to confirm a hold made without an address")
+            case "not_found":
+                raise BookingNotFound
+            case _:
+                assert_never(row.outcome)
+
+    async def cancel_booking(self, caller: Caller, booking_id: int, reason: str | None = None) -> Booking:
+        """The cancelled booking; cancelling again changes nothing."""
+        await self._authorize(caller, booking_id)
+        row = await self._cancels.submit(CancelRequest(booking_id, reason, caller.actor))
+        metrics.CANCELLATIONS.labels(row.outcome).inc()
+        match row.outcome:
+            case "cancelled" | "already_cancelled":
+                return await self._read(booking_id)
+            case "failed":
+                raise BookingFailed
+            case "started":
+                raise SlotStarted
+            case "not_found":
+                raise BookingNotFound
+            case _:
+                assert_never(row.outcome)
+
+    async def get_booking(self, caller: Caller, booking_id: int) -> Booking:
+        """In full for whoever may manage it; without name and address for everybody else."""
+        async with self._database.connection() as connection:
+            claim = await READ_CLAIM.first(connection, booking_id=booking_id)
+            if claim is None:
+                raise BookingNotFound
+            booking = await READ_BOOKINGS.one(connection, booking_ids=[booking_id])
+        return booking if caller.may_manage(claim) else redacted(booking)
+
+    async def list_bookings_of_slot(self, caller: Caller, slot_id: int, after_id: int, limit: int) -> list[Booking]:
+        async with self._database.connection() as connection:
+            found = await LIST_BOOKINGS_OF_SLOT.all(connection, slot_id=slot_id, after_id=after_id, limit=limit)
+        return found if caller.at_desk else [redacted(booking) for booking in found]
+
+    async def list_bookings_of_user(self, user: User, before_id: int, limit: int) -> list[Booking]:
+        async with self._database.connection() as connection:
+            return await LIST_BOOKINGS_OF_USER.all(connection, user_id=user.id, before_id=before_id, limit=limit)
+
+    async def list_bookings(self, sought: BookingFilter, before_id: int, limit: int) -> list[Booking]:
+        async with self._database.connection() as connection:
+            return await LIST_BOOKINGS.all(
+                connection,
+                status=sought.status,
+                doctor_id=sought.doctor_id,
+                slot_id=sought.slot_id,
+                starts_from=sought.starts_from,
+                starts_before=sought.starts_before,
+                pattern=contains(sought.text),
+                before_id=before_id,
+                limit=limit,
+            )
+
+    async def drained(self) -> None:
+        """Wait until every accepted request is answered."""
+        for queue in (self._holds, self._confirms, self._cancels):
+            await queue.drained()
+
+    async def _authorize(self, caller: Caller, booking_id: int) -> None:
+        async with self._database.connection() as connection:
+            claim = await READ_CLAIM.first(connection, booking_id=booking_id)
+        if claim is None:
+            raise BookingNotFound
+        if not caller.may_manage(claim):
+            _refuse(caller)
+
+    async def _read(self, booking_id: int) -> Booking:
+        async with self._database.connection() as connection:
+            return await READ_BOOKINGS.one(connection, booking_ids=[booking_id])
+
+
+def redacted(booking: Booking) -> Booking:
+    """What a stranger may know of a booking."""
+    return msgspec.structs.replace(booking, user_name=None, user_email=None)
+
+
+def _refuse(caller: Caller) -> NoReturn:
+    """A stranger is told to say who they are; somebody known, that this is not theirs."""
+    if caller.user is None and caller.manage_token is None:
+        raise NotAuthenticated
+    raise NotAllowed

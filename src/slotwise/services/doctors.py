@@ -1,0 +1,80 @@
+"""The use cases of doctors."""
+
+from slotwise.db.pool import Database
+from slotwise.db.statements import Statement
+from slotwise.domain.doctors import Doctor
+from slotwise.domain.errors import DoctorNotFound
+from slotwise.domain.fields import clean_name
+from slotwise.domain.users import User, actor_of
+from slotwise.services.audit import record_action
+from slotwise.services.matching import contains
+
+CREATE_DOCTOR = Statement("doctors.create_doctor", Doctor)
+GET_DOCTOR = Statement("doctors.get_doctor", Doctor)
+LIST_DOCTORS = Statement("doctors.list_doctors", Doctor)
+UPDATE_DOCTOR = Statement("doctors.update_doctor", Doctor)
+
+
+class Doctors:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def create_doctor(self, admin: User, name: str, specialization: str | None) -> Doctor:
+        name = clean_name("name", name)
+        specialization = None if specialization is None else clean_name("specialization", specialization)
+        async with self._database.transaction() as connection:
+            doctor = await CREATE_DOCTOR.one(connection, name=name, specialization=specialization)
+            await record_action(connection, actor_of(admin), "create_doctor", f"doctor:{doctor.id}")
+        return doctor
+
+    async def get_doctor(self, doctor_id: int) -> Doctor:
+        async with self._database.connection() as connection:
+            doctor = await GET_DOCTOR.first(connection, doctor_id=doctor_id)
+        if doctor is None:
+            raise DoctorNotFound
+        return doctor
+
+    async def list_doctors(
+        self,
+        after_id: int,
+        limit: int,
+        specialization: str | None = None,
+        text: str | None = None,
+        with_inactive: bool = False,
+    ) -> list[Doctor]:
+        """By id. Without those who no longer take appointments, unless asked for."""
+        async with self._database.connection() as connection:
+            return await LIST_DOCTORS.all(
+                connection,
+                after_id=after_id,
+                limit=limit,
+                specialization=specialization,
+                pattern=contains(text),
+                with_inactive=with_inactive,
+            )
+
+    async def update_doctor(
+        self,
+        admin: User,
+        doctor_id: int,
+        name: str | None = None,
+        specialization: str | None = None,
+        clear_specialization: bool = False,
+        active: bool | None = None,
+    ) -> Doctor:
+        """Changes what is not None. A doctor who is no longer active keeps bookings and takes no new ones."""
+        name = None if name is None else clean_name("name", name)
+        specialization = None if specialization is None else clean_name("specialization", specialization)
+        async with self._database.transaction() as connection:
+            doctor = await UPDATE_DOCTOR.first(
+                connection,
+                doctor_id=doctor_id,
+                name=name,
+                specialization=specialization,
+                clear_specialization=clear_specialization,
+                active=active,
+            )
+            if doctor is None:
+                raise DoctorNotFound
+            await record_action(connection, actor_of(admin), "update_doctor", f"doctor:{doctor_id}")
+        return doctor

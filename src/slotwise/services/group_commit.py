@@ -1,0 +1,144 @@
+"""Group commit: requests that arrive while a transaction is in flight share the next one.
+
+One transaction per booking holds a popular slot's lock through several round trips and a flush of the log; a batch
+pays for them once. See docs/adr/0004-group-commit.md.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+import structlog
+
+from slotwise.domain.errors import OutcomeUnknown, Overloaded, Unavailable
+from slotwise.services import metrics
+
+Request = TypeVar("Request")
+Outcome = TypeVar("Outcome")
+
+log = structlog.get_logger()
+
+
+class _Waiting(Generic[Request, Outcome]):
+    """A request in the queue. It leaves it either into a batch or, past its deadline, unserved."""
+
+    __slots__ = ("answer", "arrived", "in_flight", "request")
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.arrived = time.monotonic()
+        self.in_flight = False
+
+
+class GroupCommit(Generic[Request, Outcome]):
+    """Hands requests to `commit` in order of arrival, one batch in flight at a time.
+
+    `commit` takes a batch and returns one outcome per request, in the same order, after its transaction has
+    committed. Two requests with the same `exclusive` key (None: no key) never share a batch. A lone request is
+    committed at once: nothing ever waits for company.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        commit: Callable[[Sequence[Request]], Awaitable[Sequence[Outcome]]],
+        *,
+        exclusive: Callable[[Request], Hashable | None] = lambda _: None,
+        batch_limit: int = 256,
+        queue_limit: int = 2048,
+        deadline_seconds: float = 8.0,
+    ) -> None:
+        self._name = name
+        self._commit = commit
+        self._exclusive = exclusive
+        self._batch_limit = batch_limit
+        self._queue_limit = queue_limit
+        self._deadline_seconds = deadline_seconds
+        self._queue: deque[_Waiting[Request, Outcome]] = deque()
+        self._pump: asyncio.Task[None] | None = None
+
+    async def submit(self, request: Request) -> Outcome:
+        """The request's own outcome.
+
+        Raises `Overloaded` when the queue is full or the request was not reached before its deadline (nothing was
+        done), and `OutcomeUnknown` when its batch was still in flight then.
+        """
+        if len(self._queue) >= self._queue_limit:
+            raise Overloaded
+        waiting = _Waiting[Request, Outcome](request)
+        self._queue.append(waiting)
+        metrics.QUEUE_DEPTH.labels(self._name).set(len(self._queue))
+        if self._pump is None:
+            self._pump = asyncio.create_task(self._drain(), name=f"group commit of {self._name}")
+        return await self._answer(waiting)
+
+    async def drained(self) -> None:
+        """Wait until everything accepted so far is answered."""
+        if self._pump is not None:
+            await asyncio.wait([self._pump])
+
+    async def _answer(self, waiting: _Waiting[Request, Outcome]) -> Outcome:
+        try:
+            async with asyncio.timeout(self._deadline_seconds):
+                return await waiting.answer
+        except TimeoutError as error:
+            raise (OutcomeUnknown if waiting.in_flight else Overloaded) from error
+
+    async def _drain(self) -> None:
+        try:
+            while self._queue:
+                if batch := self._next_batch():
+                    await self._serve(batch)
+        finally:
+            self._pump = None
+
+    def _next_batch(self) -> list[_Waiting[Request, Outcome]]:
+        batch: list[_Waiting[Request, Outcome]] = []
+        put_back: list[_Waiting[Request, Outcome]] = []
+        keys: set[Hashable] = set()
+        while self._queue and len(batch) < self._batch_limit:
+            waiting = self._queue.popleft()
+            key = self._exclusive(waiting.request)
+            if waiting.answer.done():
+                continue
+            if key is not None and key in keys:
+                put_back.append(waiting)
+                continue
+            keys.add(key)
+            waiting.in_flight = True
+            batch.append(waiting)
+        self._queue.extendleft(reversed(put_back))
+        metrics.QUEUE_DEPTH.labels(self._name).set(len(self._queue))
+        return batch
+
+    async def _serve(self, batch: Sequence[_Waiting[Request, Outcome]]) -> None:
+        metrics.BATCH_SIZE.labels(self._name).observe(len(batch))
+        try:
+            outcomes = await self._commit([waiting.request for waiting in batch])
+        except Unavailable as error:
+            self._fail(batch, error)
+        except Exception as error:
+            await self._serve_apart(batch, error)
+        else:
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                if not waiting.answer.done():
+                    waiting.answer.set_result(outcome)
+
+    async def _serve_apart(self, batch: Sequence[_Waiting[Request, Outcome]], error: Exception) -> None:
+        """A batch that was rolled back is tried request by request, so that a poisoned one fails alone."""
+        if len(batch) == 1:
+            self._fail(batch, error)
+            return
+        log.warning("batch_split", queue=self._name, size=len(batch), reason=type(error).__name__)
+        metrics.BATCHES_SPLIT.labels(self._name).inc()
+        for waiting in batch:
+            if not waiting.answer.done():
+                await self._serve([waiting])
+
+    def _fail(self, batch: Sequence[_Waiting[Request, Outcome]], error: Exception) -> None:
+        for waiting in batch:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)

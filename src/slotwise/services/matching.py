@@ -1,0 +1,9 @@
+"""Patterns for ILIKE."""
+
+
+def contains(text: str | None) -> str | None:
+    """A pattern that matches whatever contains `text` to the letter; None for no text."""
+    if not text:
+        return None
+    escaped = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
+    return f"%{escaped}%"

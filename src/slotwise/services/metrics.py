@@ -1,0 +1,29 @@
+"""What an operator watches, in Prometheus' terms. Label values come from closed sets: never a name or an address."""
+
+from prometheus_client import Counter, Gauge, Histogram
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+REQUESTS = Counter("slotwise_http_requests_total", "Answered requests", ["method", "route", "status"])
+LATENCY = Histogram(
+    "slotwise_http_request_seconds", "Time from request to the end of its answer", ["route"], buckets=_SECONDS
+)
+BATCH_SIZE = Histogram(
+    "slotwise_batch_size", "Requests that shared one transaction", ["queue"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+BATCHES_SPLIT = Counter("slotwise_batches_split_total", "Batches rolled back and tried request by request", ["queue"])
+QUEUE_DEPTH = Gauge(
+    "slotwise_queue_depth", "Requests waiting for the next batch", ["queue"], multiprocess_mode="livesum"
+)
+HOLDS = Counter("slotwise_holds_total", "Seats held or booked at once, by resulting status", ["status"])
+CONFIRMATIONS = Counter("slotwise_confirmations_total", "Confirm requests by outcome", ["outcome"])
+CANCELLATIONS = Counter("slotwise_cancellations_total", "Cancel requests by outcome", ["outcome"])
+EXPIRIES = Counter("slotwise_expired_holds_total", "Holds that ran out", ["by"])
+REPLAYS = Counter("slotwise_replayed_answers_total", "Answers given again for an Idempotency-Key")
+REFUSALS = Counter("slotwise_refusals_total", "Refused requests by reason", ["reason"])
+POOL_CONNECTIONS = Gauge(
+    "slotwise_pool_connections",
+    "Database connections by pool and state",
+    ["pool", "state"],
+    multiprocess_mode="livesum",
+)

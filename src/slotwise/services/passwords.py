@@ -1,0 +1,72 @@
+"""Password hashing: argon2id with OWASP's parameters, a bounded number at a time."""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cached_property
+from typing import TypeVar
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+from zxcvbn.frequency_lists import FREQUENCY_LISTS
+
+from slotwise.domain.errors import InvalidInput, Overloaded
+from slotwise.domain.fields import clean_password
+
+MAX_WAITING = 64
+
+Result = TypeVar("Result")
+
+
+class Passwords:
+    """One thread hashes: each hash takes 19 MiB and a core for about 20 ms, and log-ins must not starve bookings."""
+
+    def __init__(self) -> None:
+        self._hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="argon2")
+        self._waiting = 0
+
+    async def hash(self, password: str) -> str:
+        return await self._run(self._hasher.hash, password)
+
+    async def verify(self, password_hash: str | None, password: str) -> bool:
+        """Whether the password is the one hashed. No hash (no such account) takes the same time and is never right."""
+        right = await self._run(self._verify, password_hash or self._decoy, password)
+        return right and password_hash is not None
+
+    def is_dated(self, password_hash: str) -> bool:
+        """Whether a hash was made with other parameters than today's."""
+        return self._hasher.check_needs_rehash(password_hash)
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    @cached_property
+    def _decoy(self) -> str:
+        return self._hasher.hash("nobody's password")
+
+    def _verify(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    async def _run(self, work: Callable[..., Result], *arguments: str) -> Result:
+        if self._waiting >= MAX_WAITING:
+            raise Overloaded
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
+        finally:
+            self._waiting -= 1
+
+
+def new_password(field: str, text: str) -> str:
+    """A password somebody may choose: long enough, and not among the 30,000 that attackers try first."""
+    password = clean_password(field, text)
+    if password.lower() in _COMMON:
+        raise InvalidInput.of(field, "is among the most common passwords; choose another")
+    return password
+
+
+_COMMON = frozenset(FREQUENCY_LISTS["passwords"])

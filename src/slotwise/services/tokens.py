@@ -1,0 +1,58 @@
+"""Access tokens: signed JWTs (RFC 7519) in the profile of RFC 9068, revocable through the account's token version."""
+
+import secrets
+from datetime import UTC, datetime, timedelta
+
+import jwt
+from msgspec import Struct
+
+from slotwise.domain.errors import NotAuthenticated
+from slotwise.domain.users import User
+
+ISSUER = "slotwise"
+AUDIENCE = "slotwise-api"
+TYPE = "at+jwt"
+_REQUIRED = ["iss", "aud", "sub", "iat", "exp", "jti", "ver"]
+
+
+class TokenClaims(Struct, frozen=True):
+    user_id: int
+    version: int
+
+
+class AccessTokens:
+    """`seconds` is how long a token lives."""
+
+    def __init__(self, secret: str, seconds: int) -> None:
+        self._secret = secret
+        self.seconds = seconds
+
+    def issue(self, user: User) -> str:
+        now = datetime.now(UTC)
+        claims = {
+            "iss": ISSUER,
+            "aud": AUDIENCE,
+            "sub": str(user.id),
+            "ver": user.token_version,
+            "iat": now,
+            "exp": now + timedelta(seconds=self.seconds),
+            "jti": secrets.token_urlsafe(12),
+        }
+        return jwt.encode(claims, self._secret, algorithm="HS256", headers={"typ": TYPE})
+
+    def read(self, token: str) -> TokenClaims:
+        """Raises `NotAuthenticated` for anything but an unexpired token that this server signed for this use."""
+        try:
+            decoded = jwt.decode_complete(
+                token,
+                self._secret,
+                algorithms=["HS256"],
+                audience=AUDIENCE,
+                issuer=ISSUER,
+                options={"require": _REQUIRED, "strict_aud": True},
+            )
+            if decoded["header"].get("typ") != TYPE:
+                raise NotAuthenticated
+            return TokenClaims(int(decoded["payload"]["sub"]), int(decoded["payload"]["ver"]))
+        except (jwt.InvalidTokenError, ValueError, TypeError) as error:
+            raise NotAuthenticated from error

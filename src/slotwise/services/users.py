@@ -1,0 +1,179 @@
+"""The use cases of accounts: who somebody is and what they may do."""
+
+import hashlib
+
+from msgspec import Struct
+
+from slotwise.db.pool import Connection, Database
+from slotwise.db.statements import NoRow, Statement
+from slotwise.domain.errors import InvalidCredentials, NotAuthenticated, TooManyLogins
+from slotwise.domain.fields import clean_email, clean_name
+from slotwise.domain.users import Role, User, actor_of
+from slotwise.services.audit import record_action
+from slotwise.services.passwords import Passwords, new_password
+from slotwise.services.tokens import AccessTokens
+
+MAX_FAILED_LOGINS = 10
+LOGIN_WINDOW_SECONDS = 15 * 60
+
+
+class Credentials(Struct, frozen=True):
+    id: int
+    password_hash: str
+    active: bool
+
+
+class PasswordHash(Struct, frozen=True):
+    password_hash: str
+
+
+class UserId(Struct, frozen=True):
+    id: int
+
+
+class Found(Struct, frozen=True):
+    found: bool
+
+
+class FailedLogins(Struct, frozen=True):
+    failures: int
+    retry_after: int
+
+
+class Session(Struct, frozen=True):
+    """A log-in. `expires_in` is in seconds."""
+
+    access_token: str
+    expires_in: int
+    user: User
+
+
+CREATE_USER = Statement("users.create_user", User)
+GET_USER = Statement("users.get_user", User)
+GET_CREDENTIALS = Statement("users.get_credentials", Credentials)
+GET_PASSWORD_HASH = Statement("users.get_password_hash", PasswordHash)
+CHANGE_PASSWORD = Statement("users.change_password", UserId)
+REHASH_PASSWORD = Statement("users.rehash_password", UserId)
+REVOKE_TOKENS = Statement("users.revoke_tokens", UserId)
+CHANGE_RIGHTS = Statement("users.change_rights", User)
+HAS_ADMIN = Statement("users.has_admin", Found)
+QUEUE_LOGIN = Statement("users.queue_login", NoRow)
+COUNT_FAILED_LOGINS = Statement("users.count_failed_logins", FailedLogins)
+RECORD_LOGIN_ATTEMPT = Statement("users.record_login_attempt", NoRow)
+FORGET_LOGIN_ATTEMPTS = Statement("users.forget_login_attempts", NoRow)
+PRUNE_LOGIN_ATTEMPTS = Statement("users.prune_login_attempts", NoRow)
+
+
+class Users:
+    def __init__(self, database: Database, passwords: Passwords, tokens: AccessTokens) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._tokens = tokens
+
+    async def register(self, name: str, email: str, password: str, role: Role = Role.PATIENT) -> User:
+        """Raises `EmailTaken` and `InvalidInput`."""
+        name, email = clean_name("name", name), clean_email("email", email)
+        password_hash = await self._passwords.hash(new_password("password", password))
+        async with self._database.connection() as connection:
+            return await CREATE_USER.one(connection, name=name, email=email, role=role, password_hash=password_hash)
+
+    async def log_in(self, email: str, password: str, address: str) -> Session:
+        """Raises `InvalidCredentials`, alike in words and time whatever was wrong, and `TooManyLogins`."""
+        account = _login_key(email, address)
+        await self._count_attempt(account)
+        credentials = await self._find_credentials(email)
+        known = credentials.password_hash if credentials else None
+        right = await self._passwords.verify(known, password)
+        if credentials is None or not right or not credentials.active:
+            raise InvalidCredentials
+        return await self._open_session(account, credentials, password)
+
+    async def authenticate(self, token: str) -> User:
+        """The account of an access token; raises `NotAuthenticated` unless both are still valid."""
+        claims = self._tokens.read(token)
+        async with self._database.connection() as connection:
+            user = await GET_USER.first(connection, user_id=claims.user_id)
+        if user is None or not user.active or user.token_version != claims.version:
+            raise NotAuthenticated
+        return user
+
+    async def log_out(self, user: User) -> None:
+        """Revokes every token of the account, on all its devices."""
+        async with self._database.connection() as connection:
+            await REVOKE_TOKENS.run(connection, user_id=user.id)
+
+    async def change_password(self, user: User, current: str, new: str) -> None:
+        """Revokes every token. Raises `InvalidCredentials` when `current` is wrong."""
+        chosen = new_password("new_password", new)
+        await self._count_attempt(key := _login_key(str(user.id), "change-password"))
+        async with self._database.connection() as connection:
+            stored = await GET_PASSWORD_HASH.one(connection, user_id=user.id)
+        if not await self._passwords.verify(stored.password_hash, current):
+            raise InvalidCredentials
+        password_hash = await self._passwords.hash(chosen)
+        async with self._database.transaction() as connection:
+            await CHANGE_PASSWORD.run(connection, user_id=user.id, password_hash=password_hash)
+            await FORGET_LOGIN_ATTEMPTS.run(connection, account_hash=key)
+
+    async def change_rights(
+        self, actor: str, email: str, role: Role | None = None, active: bool | None = None
+    ) -> User | None:
+        """Sets role and activity of the account with that address and revokes its tokens; None if there is none."""
+        async with self._database.transaction() as connection:
+            user = await CHANGE_RIGHTS.first(connection, email=email, role=role, active=active)
+            if user is not None:
+                details = {"role": user.role, "active": user.active}
+                await record_action(connection, actor, "change_rights", actor_of(user), details)
+        return user
+
+    async def set_password(self, user: User, password: str) -> None:
+        """As an operator does for somebody who forgot theirs. Revokes every token."""
+        password_hash = await self._passwords.hash(new_password("password", password))
+        async with self._database.connection() as connection:
+            await CHANGE_PASSWORD.run(connection, user_id=user.id, password_hash=password_hash)
+
+    async def has_admin(self) -> bool:
+        async with self._database.connection() as connection:
+            return (await HAS_ADMIN.one(connection)).found
+
+    async def _count_attempt(self, account: bytes) -> None:
+        async with self._database.transaction() as connection:
+            await QUEUE_LOGIN.run(connection, account_hash=account)
+            failed = await COUNT_FAILED_LOGINS.one(
+                connection, account_hash=account, window_seconds=LOGIN_WINDOW_SECONDS
+            )
+            if failed.failures >= MAX_FAILED_LOGINS:
+                raise TooManyLogins(max(1, failed.retry_after))
+            await RECORD_LOGIN_ATTEMPT.run(connection, account_hash=account)
+
+    async def _find_credentials(self, email: str) -> Credentials | None:
+        async with self._database.connection() as connection:
+            return await GET_CREDENTIALS.first(connection, email=email.strip())
+
+    async def _open_session(self, account: bytes, credentials: Credentials, password: str) -> Session:
+        renewed = await self._passwords.hash(password) if self._passwords.is_dated(credentials.password_hash) else None
+        async with self._database.transaction() as connection:
+            await FORGET_LOGIN_ATTEMPTS.run(connection, account_hash=account)
+            if renewed is not None:
+                await _store_rehash(connection, credentials, renewed)
+            user = await GET_USER.one(connection, user_id=credentials.id)
+        return Session(self._tokens.issue(user), self._tokens.seconds, user)
+
+
+async def _store_rehash(connection: Connection, credentials: Credentials, password_hash: str) -> None:
+    await REHASH_PASSWORD.run(
+        connection,
+        user_id=credentials.id,
+        password_hash=password_hash,
+        old_password_hash=credentials.password_hash,
+    )
+
+
+async def prune_login_attempts(database: Database) -> None:
+    """Forget failures that count no longer."""
+    async with database.connection() as connection:
+        await PRUNE_LOGIN_ATTEMPTS.run(connection, window_seconds=LOGIN_WINDOW_SECONDS)
+
+
+def _login_key(account: str, address: str) -> bytes:
+    return hashlib.sha256(f"{account.strip().lower()}\n{address}".encode()).digest()

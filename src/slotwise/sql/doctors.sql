@@ -1,0 +1,35 @@
+-- name: create_doctor
+-- Adds a doctor.
+INSERT INTO doctors (name, specialization)
+VALUES (:name::text, :specialization::text)
+RETURNING id, name, specialization, active, created_at, updated_at;
+
+-- name: get_doctor
+-- Reads a doctor.
+SELECT d.id, d.name, d.specialization, d.active, d.created_at, d.updated_at
+FROM doctors AS d
+WHERE d.id = :doctor_id::bigint;
+
+-- name: list_doctors
+-- A page of doctors by id; `pattern` is an ILIKE pattern on name and specialization.
+SELECT d.id, d.name, d.specialization, d.active, d.created_at, d.updated_at
+FROM doctors AS d
+WHERE
+    d.id > :after_id::bigint
+    AND (d.active OR :with_inactive::boolean)
+    AND (:specialization::text IS NULL OR lower(d.specialization) = lower(:specialization::text))
+    AND (:pattern::text IS NULL OR d.name ILIKE :pattern::text OR d.specialization ILIKE :pattern::text)
+ORDER BY d.id
+LIMIT :limit::integer;
+
+-- name: update_doctor
+-- Changes what is not null; a specialization is cleared by its own flag.
+UPDATE doctors
+SET
+    name = coalesce(:name::text, name),
+    specialization
+    = CASE WHEN :clear_specialization::boolean THEN NULL ELSE coalesce(:specialization::text, specialization) END,
+    active = coalesce(:active::boolean, active),
+    updated_at = now()
+WHERE id = :doctor_id::bigint
+RETURNING id, name, specialization, active, created_at, updated_at;
