@@ -1,6 +1,8 @@
 """Everything an operator can set, read once from the environment (and `.env`) into one frozen object."""
 
+import contextlib
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -65,6 +67,11 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
         return Path(self.slotwise_data_dir).expanduser().absolute()
 
     @property
+    def postgres_bin(self) -> Path | None:
+        """Another PostgreSQL's binaries for the embedded server; None for those that come with Slotwise."""
+        return Path(self.slotwise_postgres_bin) if self.slotwise_postgres_bin else None
+
+    @property
     def embedded(self) -> bool:
         """Whether Slotwise brings its own PostgreSQL: true while no `DATABASE_URL` is set."""
         return self.database_url is None
@@ -121,3 +128,16 @@ def _check_production_secret(secret: str | None) -> None:
         raise InvalidSettings(
             f"JWT_SECRET: has {len(secret.encode())} bytes, {MIN_SECRET_BYTES} are required; {remedy}"
         )
+
+
+def signing_secret(settings: Settings) -> str:
+    """`JWT_SECRET`, or in development one that is made at the first start and kept in the data directory."""
+    if settings.jwt_secret is not None:
+        return settings.jwt_secret
+    path = settings.data_dir / "jwt_secret"
+    with contextlib.suppress(FileExistsError):
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(48))
+    return path.read_text().strip()

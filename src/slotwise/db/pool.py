@@ -22,7 +22,6 @@ _SESSION = {
     "default_transaction_isolation": "read committed",
     "default_transaction_read_only": "off",
     "timezone": "UTC",
-    "statement_timeout": "8s",
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
@@ -40,14 +39,14 @@ class Database:
         self._pool = pool
 
     @classmethod
-    async def connect(cls, url: str, size: int) -> "Database":
+    async def connect(cls, url: str, size: int, statement_seconds: float = STATEMENT_SECONDS) -> "Database":
         with translated():
             pool = await asyncpg.create_pool(
                 url,
                 min_size=1,
                 max_size=size,
-                server_settings=_SESSION,
-                command_timeout=STATEMENT_SECONDS + 1,
+                server_settings={**_SESSION, "statement_timeout": f"{statement_seconds}s"},
+                command_timeout=statement_seconds + 1,
                 timeout=ACQUIRE_SECONDS,
                 reset=_keep_session,
             )

@@ -18,7 +18,7 @@ _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
 
 
 class Statement(Generic[Row]):
-    """One operation. Parameters are passed by the names they have in the SQL; a missing or unknown one is a TypeError."""
+    """One operation. Parameters go by the names they have in the SQL; a missing or unknown one is an error."""
 
     def __init__(self, name: str, row: type[Row]) -> None:
         feature, _, statement = name.partition(".")

@@ -73,6 +73,11 @@ class NotAllowed(SlotwiseError):
     title = "This account may not do that"
 
 
+class UnsupportedMediaType(SlotwiseError):
+    code = "unsupported-media-type"
+    title = "Send JSON, with Content-Type: application/json"
+
+
 class DoctorNotFound(NotFound):
     code = "doctor-not-found"
     title = "There is no such doctor"

@@ -30,7 +30,7 @@ def clean_name(field: str, text: str) -> str:
 def clean_email(field: str, text: str) -> str:
     """A syntactically valid address (RFC 5321 and 6531), in normal form; no DNS look-up is made."""
     try:
-        return validate_email(text.strip(), check_deliverability=False).normalized
+        return validate_email(text.strip(), check_deliverability=False, test_environment=True).normalized
     except EmailNotValidError as error:
         raise InvalidInput.of(field, "must be a valid e-mail address") from error
 

@@ -15,7 +15,6 @@ from slotwise.services.users import Users
 ApiRequest = Request[User | None, Any, Any]
 Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
 
-MANAGE_TOKEN_HEADER = "booking-token"
 MAX_TOKEN_CHARACTERS = 2048
 
 
@@ -29,7 +28,7 @@ class Access(NamedTuple):
 
 async def _identify(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     """Put the account of the access token, if one is sent, on the connection. A bad token is never ignored."""
-    scheme, _, token = connection.headers.get("authorization", "").partition(" ")
+    scheme, _space, token = connection.headers.get("authorization", "").partition(" ")
     connection.scope["user"] = None
     if not scheme:
         return
@@ -82,5 +81,5 @@ def account_of(request: ApiRequest) -> User:
 
 
 def caller_of(request: ApiRequest) -> Caller:
-    token = request.headers.get(MANAGE_TOKEN_HEADER) or request.query_params.get("token")
+    token = request.headers.get("booking-token") or request.query_params.get("token")
     return Caller(request.user, token)

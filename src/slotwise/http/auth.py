@@ -92,9 +92,7 @@ class AuthController(Controller):
     @post(
         "/logout",
         status_code=204,
-        **operation(
-            "log_out", ACCOUNT, "Revoke your access tokens", description="All of them, on every device."
-        ),
+        **operation("log_out", ACCOUNT, "Revoke your access tokens", description="All of them, on every device."),
     )
     async def log_out(self, request: ApiRequest, users: Users) -> None:
         await users.log_out(account_of(request))

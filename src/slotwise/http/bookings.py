@@ -5,7 +5,7 @@ from typing import Annotated
 
 from litestar import Controller, Response, delete, get, post
 from litestar.params import Parameter
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
 from slotwise.domain.errors import (
@@ -42,7 +42,7 @@ from slotwise.http.operations import operation
 from slotwise.http.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
 from slotwise.http.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_time
 from slotwise.http.rate_limits import limit_bookings
-from slotwise.services.bookings import BookingFilter, Bookings, Held
+from slotwise.services.bookings import BookingFilter, Bookings
 from slotwise.services.slots import Slots
 
 UserName = Annotated[str, Meta(description="1 to 200 characters after trimming", examples=["Ada Lovelace"])]
@@ -92,20 +92,34 @@ class BookingView(Struct, frozen=True, rename="camel"):
     created_at: datetime
     updated_at: datetime
     slot: BookedSlotView
+    manage_token: Annotated[
+        str | UnsetType,
+        Meta(description="In the answer to a new booking only: whoever has it may read, confirm and cancel it"),
+    ] = UNSET
 
     @classmethod
-    def of(cls, booking: Booking) -> "BookingView":
-        return cls(*_view_fields(booking))
-
-
-class NewBookingView(BookingView, frozen=True, rename="camel"):
-    """`manageToken` is in this answer only. Whoever has it may read, confirm and cancel the booking."""
-
-    manage_token: str
-
-    @classmethod
-    def of_held(cls, held: Held) -> "NewBookingView":
-        return cls(*_view_fields(held.booking), held.manage_token)
+    def of(cls, booking: Booking, manage_token: str | UnsetType = UNSET) -> "BookingView":
+        return cls(
+            id=booking.id,
+            slot_id=booking.slot_id,
+            user_name=booking.user_name,
+            user_email=booking.user_email,
+            seats_booked=booking.seats_booked,
+            status=booking.status,
+            expires_at=booking.expires_at,
+            confirmed_at=booking.confirmed_at,
+            cancelled_at=booking.cancelled_at,
+            created_at=booking.created_at,
+            updated_at=booking.updated_at,
+            slot=BookedSlotView(
+                start_time=booking.start_time,
+                end_time=booking.end_time,
+                doctor_id=booking.doctor_id,
+                doctor_name=booking.doctor_name,
+                specialization=booking.specialization,
+            ),
+            manage_token=manage_token,
+        )
 
 
 class BookingController(Controller):
@@ -132,11 +146,11 @@ class BookingController(Controller):
     )
     async def hold_seats(
         self, request: ApiRequest, data: NewBooking, bookings: Bookings, idempotency: IdempotencyHeader = None
-    ) -> Response[NewBookingView]:
+    ) -> Response[BookingView]:
         key = idempotency_key(idempotency, request.user, "POST /api/bookings", data)
         held = await bookings.hold_seats(caller_of(request), seat_request(data, request.user), key)
         return Response(
-            NewBookingView.of_held(held), headers={"Location": f"/api/bookings/{held.booking.id}"}
+            BookingView.of(held.booking, held.manage.token), headers={"Location": f"/api/bookings/{held.booking.id}"}
         )
 
     @get("/my-bookings", **operation("list_bookings_of_user", ACCOUNT, "List your own bookings, newest first"))
@@ -258,9 +272,7 @@ def seat_request(data: NewBooking, user: User | None) -> SeatRequest:
     if missing:
         raise InvalidInput(*(FieldError(field, "is required") for field in missing))
     user_name, user_email = clean_person(name, email)
-    return SeatRequest(
-        data.slot_id, data.seats_booked, user.id if user else None, user_name, user_email, data.confirm
-    )
+    return SeatRequest(data.slot_id, data.seats_booked, user.id if user else None, user_name, user_email, data.confirm)
 
 
 def clean_person(name: str | None, email: str | None) -> tuple[str | None, str | None]:
@@ -272,22 +284,3 @@ def clean_person(name: str | None, email: str | None) -> tuple[str | None, str |
 
 def _position(booking: Booking) -> IdPosition:
     return IdPosition(booking.id)
-
-
-def _view_fields(booking: Booking) -> tuple[object, ...]:
-    return (
-        booking.id,
-        booking.slot_id,
-        booking.user_name,
-        booking.user_email,
-        booking.seats_booked,
-        booking.status,
-        booking.expires_at,
-        booking.confirmed_at,
-        booking.cancelled_at,
-        booking.created_at,
-        booking.updated_at,
-        BookedSlotView(
-            booking.start_time, booking.end_time, booking.doctor_id, booking.doctor_name, booking.specialization
-        ),
-    )

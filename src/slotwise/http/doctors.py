@@ -27,7 +27,7 @@ class DoctorPatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     """What is absent stays as it is; `specialization: null` clears it."""
 
     name: Name | UnsetType = UNSET
-    specialization: Specialization | None | UnsetType = UNSET
+    specialization: Specialization | UnsetType | None = UNSET
     active: bool | UnsetType = UNSET
 
 
@@ -41,9 +41,7 @@ class DoctorView(Struct, frozen=True, rename="camel"):
 
     @classmethod
     def of(cls, doctor: Doctor) -> "DoctorView":
-        return cls(
-            doctor.id, doctor.name, doctor.specialization, doctor.active, doctor.created_at, doctor.updated_at
-        )
+        return cls(doctor.id, doctor.name, doctor.specialization, doctor.active, doctor.created_at, doctor.updated_at)
 
 
 class DoctorController(Controller):

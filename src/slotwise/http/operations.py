@@ -15,10 +15,16 @@ from slotwise.domain.errors import (
     SlotwiseError,
 )
 from slotwise.http.access import ANYONE, Access, Guard
+from slotwise.http.bodies import StrictJson
 from slotwise.http.problems import MEDIA_TYPE, Problem, problem_type, status_of
 
+
 def operation(
-    operation_id: str, access: Access, summary: str, *raises: type[SlotwiseError], description: str = "",
+    operation_id: str,
+    access: Access,
+    summary: str,
+    *raises: type[SlotwiseError],
+    description: str = "",
     guards: Sequence[Guard] = (),
 ) -> dict[str, Any]:
     """Keyword arguments of a route handler. `raises` are the errors beyond those that any operation can have."""
@@ -29,6 +35,8 @@ def operation(
         "security": access.security,
         "summary": summary,
         "description": f"{description}\n\n**Who:** {access.who}.".strip(),
+        "dto": StrictJson,
+        "return_dto": None,
         "responses": _documented([*raises, *_common(access)]),
     }
 
@@ -49,11 +57,12 @@ def _response(kinds: Sequence[type[SlotwiseError]]) -> ResponseSpec:
     return ResponseSpec(
         data_container=Problem,
         description="; or ".join(f"{kind.title} (`{kind.code}`)" for kind in kinds),
-        media_type=MEDIA_TYPE,  # type: ignore[arg-type]  # OpenAPI takes any media type; the annotation lists some
+        media_type=MEDIA_TYPE,
         examples=[Example(summary=kind.code, value=_example(kind)) for kind in kinds],
     )
 
 
 def _example(kind: type[SlotwiseError]) -> dict[str, Any]:
     problem = Problem(problem_type(kind.code), kind.title, status_of(kind), kind.title, kind.code)
-    return msgspec.to_builtins(problem)  # type: ignore[no-any-return]
+    example: dict[str, Any] = msgspec.to_builtins(problem)
+    return example

@@ -20,9 +20,7 @@ DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
 
 Limit = Annotated[int, Parameter(ge=1, le=MAX_LIMIT, description="Items a page, at most")]
-Cursor = Annotated[
-    str | None, Parameter(query="cursor", description="`nextCursor` of the page before", max_length=200)
-]
+Cursor = Annotated[str | None, Parameter(query="cursor", description="`nextCursor` of the page before", max_length=200)]
 
 
 class IdPosition(msgspec.Struct, array_like=True, frozen=True):

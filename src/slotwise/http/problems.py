@@ -1,6 +1,8 @@
 """From facts to answers: the one table of error -> status, as problem details (RFC 9457)."""
 
 import traceback
+from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 import msgspec
@@ -10,6 +12,7 @@ from litestar.exceptions import HTTPException, SerializationException, Validatio
 
 from slotwise.domain import errors
 from slotwise.domain.errors import FieldError, InvalidInput, SlotwiseError
+from slotwise.services.metrics import REFUSALS
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -21,6 +24,7 @@ STATUS: dict[type[SlotwiseError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.HoldExpired: 410,
+    errors.UnsupportedMediaType: 415,
     errors.KeyReused: 422,
     errors.TooManyRequests: 429,
     errors.Unavailable: 503,
@@ -31,7 +35,6 @@ _FRAMEWORK_CODES = {
     404: "not-found",
     405: "method-not-allowed",
     413: "body-too-large",
-    415: "unsupported-media-type",
 }
 
 log = structlog.get_logger()
@@ -55,6 +58,12 @@ class Problem(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     seats_taken: int | None = None
 
 
+def _detail(error: SlotwiseError) -> str:
+    if isinstance(error, InvalidInput):
+        return "; ".join(f"{fault.field} {fault.message}" for fault in _fields(error))
+    return error.detail
+
+
 def status_of(kind: type[SlotwiseError]) -> int:
     return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
 
@@ -64,7 +73,7 @@ def problem_of(error: SlotwiseError) -> Problem:
         type=problem_type(error.code),
         title=error.title,
         status=status_of(type(error)),
-        detail=error.detail,
+        detail=_detail(error),
         code=error.code,
         errors=_fields(error) if isinstance(error, InvalidInput) else None,
         available_seats=getattr(error, "available_seats", None),
@@ -89,20 +98,18 @@ def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response[
 
 
 def answer_domain_error(_: Request[Any, Any, Any], error: SlotwiseError) -> Response[bytes]:
-    from slotwise.services.metrics import REFUSALS
-
     REFUSALS.labels(error.code).inc()
     headers = {}
     if (seconds := getattr(error, "retry_after", None)) is not None:
         headers["Retry-After"] = str(seconds)
-    if status_of(type(error)) == 401:
+    if status_of(type(error)) == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
     return answer(problem_of(error), headers)
 
 
 def answer_framework_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """What the framework refuses before a handler runs: unknown routes, malformed bodies and parameters."""
-    if isinstance(error, ValidationException) or error.status_code == 400:
+    if isinstance(error, ValidationException) or error.status_code == HTTPStatus.BAD_REQUEST:
         return answer(problem_of(InvalidInput(*_framework_fields(error))))
     code = _FRAMEWORK_CODES.get(error.status_code, "http-error")
     title = str(error.detail)
@@ -117,7 +124,7 @@ def answer_defect(_: Request[Any, Any, Any], error: Exception) -> Response[bytes
     return answer(Problem(problem_type("internal-error"), title, 500, title, "internal-error"))
 
 
-EXCEPTION_HANDLERS: dict[type[Exception], Any] = {
+EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[Any]]] = {
     SlotwiseError: answer_domain_error,
     HTTPException: answer_framework_error,
     Exception: answer_defect,
@@ -138,5 +145,7 @@ def _framework_fields(error: HTTPException) -> list[FieldError]:
 
 
 def _framework_field(item: Any) -> FieldError:
-    message, _, path = str(item.get("message", item)).partition(" - at `$")
-    return FieldError(item.get("key") or path.strip(".`") or "body", message[:1].lower() + message[1:])
+    message = str(item.get("message", item))
+    if item.get("key") == "data":
+        return FieldError("body", "is required")
+    return FieldError(item.get("key") or "parameter", message[:1].lower() + message[1:])

@@ -31,13 +31,12 @@ from slotwise.services.manage_tokens import ManageToken, ManageTokens
 class HoldRequest(Struct, frozen=True):
     wanted: SeatRequest
     actor: str
-    manage: ManageToken
     key: IdempotencyKey | None = None
 
 
 class Held(Struct, frozen=True):
     booking: Booking
-    manage_token: str
+    manage: ManageToken
 
 
 HoldOutcome: TypeAlias = Held | Refusal | KeyReused
@@ -140,13 +139,17 @@ class BookingBatches:
     ) -> list[HoldOutcome]:
         verdicts = admit([request.wanted for request in requests], slots)
         admitted = [request for request, verdict in zip(requests, verdicts, strict=True) if verdict is None]
-        rows = iter(await self._write(connection, admitted))
-        return [
-            _held(request, slots[request.wanted.slot_id], next(rows)) if verdict is None else verdict
-            for request, verdict in zip(requests, verdicts, strict=True)
-        ]
+        tokens = [self._manage_tokens.new() for _ in admitted]
+        rows = await self._write(connection, admitted, tokens)
+        held = (
+            Held(_booking(request.wanted, slots[request.wanted.slot_id], row), token)
+            for request, row, token in zip(admitted, rows, tokens, strict=True)
+        )
+        return [next(held) if verdict is None else verdict for verdict in verdicts]
 
-    async def _write(self, connection: Connection, admitted: Sequence[HoldRequest]) -> list[HeldRow]:
+    async def _write(
+        self, connection: Connection, admitted: Sequence[HoldRequest], tokens: Sequence[ManageToken]
+    ) -> list[HeldRow]:
         if not admitted:
             return []
         wanted = [request.wanted for request in admitted]
@@ -158,7 +161,7 @@ class BookingBatches:
             user_emails=[want.user_email for want in wanted],
             seats=[want.seats for want in wanted],
             confirmed=[want.confirm for want in wanted],
-            manage_token_hashes=[request.manage.digest for request in admitted],
+            manage_token_hashes=[token.digest for token in tokens],
             actors=[request.actor for request in admitted],
             hold_seconds=self._hold_seconds,
         )
@@ -170,7 +173,7 @@ class BookingBatches:
         answer = _decode_answer(stored.answer)
         if isinstance(answer, _RefusedAnswer):
             return answer.refusal()
-        return Held(answer.booking, self._manage_tokens.again(stored.manage_nonce).token)
+        return Held(answer.booking, self._manage_tokens.again(stored.manage_nonce))
 
 
 async def _lock_slots(connection: Connection, slot_ids: Collection[int]) -> dict[int, OfferedSlot]:
@@ -184,9 +187,8 @@ async def _lock_slots(connection: Connection, slot_ids: Collection[int]) -> dict
     return {slot.id: slot for slot in slots}
 
 
-def _held(request: HoldRequest, slot: OfferedSlot, row: HeldRow) -> Held:
-    want = request.wanted
-    booking = Booking(
+def _booking(want: SeatRequest, slot: OfferedSlot, row: HeldRow) -> Booking:
+    return Booking(
         id=row.id,
         slot_id=want.slot_id,
         user_id=want.user_id,
@@ -205,7 +207,6 @@ def _held(request: HoldRequest, slot: OfferedSlot, row: HeldRow) -> Held:
         start_time=slot.start_time,
         end_time=slot.end_time,
     )
-    return Held(booking, request.manage.token)
 
 
 class _HeldAnswer(Struct, frozen=True, tag="held"):
@@ -231,7 +232,7 @@ async def _remember(connection: Connection, requests: Sequence[HoldRequest], out
     await remember_answers(
         connection,
         [
-            (request.key, _encode_answer(outcome), request.manage.nonce)
+            (request.key, _encode_answer(outcome), outcome.manage.nonce if isinstance(outcome, Held) else b"")
             for request, outcome in zip(requests, outcomes, strict=True)
             if request.key is not None
         ],

@@ -37,7 +37,7 @@ from slotwise.services.booking_batches import (
 )
 from slotwise.services.group_commit import GroupCommit
 from slotwise.services.idempotency import IdempotencyKey
-from slotwise.services.manage_tokens import ManageTokens, proves
+from slotwise.services.manage_tokens import proves
 from slotwise.services.matching import contains
 
 
@@ -86,9 +86,8 @@ class BookingFilter(Struct, frozen=True):
 
 
 class Bookings:
-    def __init__(self, database: Database, batches: BookingBatches, manage_tokens: ManageTokens) -> None:
+    def __init__(self, database: Database, batches: BookingBatches) -> None:
         self._database = database
-        self._manage_tokens = manage_tokens
         self._holds = GroupCommit[HoldRequest, HoldOutcome](
             "hold", batches.hold, exclusive=lambda request: request.key and request.key.identity
         )
@@ -104,7 +103,7 @@ class Bookings:
 
         Raises the refusals of `admit`, `KeyReused`, and the `Unavailable` errors of `GroupCommit.submit`.
         """
-        request = HoldRequest(wanted, caller.actor, self._manage_tokens.new(), key)
+        request = HoldRequest(wanted, caller.actor, key)
         outcome = await self._holds.submit(request)
         match outcome:
             case Held():

@@ -126,11 +126,15 @@ class Users:
                 await record_action(connection, actor, "change_rights", actor_of(user), details)
         return user
 
-    async def set_password(self, user: User, password: str) -> None:
-        """As an operator does for somebody who forgot theirs. Revokes every token."""
+    async def reset_password(self, email: str, password: str) -> bool:
+        """As an operator does for somebody who forgot theirs. Revokes every token; False if there is no account."""
         password_hash = await self._passwords.hash(new_password("password", password))
+        account = await self._find_credentials(email)
+        if account is None:
+            return False
         async with self._database.connection() as connection:
-            await CHANGE_PASSWORD.run(connection, user_id=user.id, password_hash=password_hash)
+            await CHANGE_PASSWORD.run(connection, user_id=account.id, password_hash=password_hash)
+        return True
 
     async def has_admin(self) -> bool:
         async with self._database.connection() as connection:

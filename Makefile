@@ -1,0 +1,51 @@
+# Python >= 3.11 to make .venv with; an older one looks for a newer one beside it.
+PYTHON ?= python3
+# The bin directory of a system PostgreSQL to test on, instead of the embedded one.
+POSTGRES ?= $(SLOTWISE_TEST_POSTGRES_BIN)
+# More arguments for pytest, as in: make test ARGS="-k booking"
+ARGS ?=
+
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format setup setup-dev clean
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+
+run: setup ## Start Slotwise on http://localhost:3000, with a database of its own
+	@exec $(BIN)/slotwise serve
+
+test: export SLOTWISE_TEST_POSTGRES_BIN := $(POSTGRES)
+test: setup-dev ## Run the test suite; POSTGRES=<bin dir> runs it on that PostgreSQL
+	@exec $(BIN)/python -m pytest $(ARGS)
+
+check: setup-dev ## Check format, lint, types, import contracts and SQL
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/sqlfluff lint --dialect postgres src/slotwise/sql
+
+format: setup-dev ## Format the code and mend what lint can mend
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+setup: ## Make .venv with all that the server needs
+	@$(bootstrap)
+
+setup-dev: ## Make .venv with the tools for tests and checks too
+	@$(bootstrap) --dev
+
+clean: ## Remove .venv and caches; data/ stays
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+
+define bootstrap
+command -v "$(PYTHON)" >/dev/null || { \
+	echo "$(PYTHON) is not here. Slotwise needs Python 3.11 or newer:" >&2; \
+	echo "  Debian, Ubuntu:  sudo apt install python3 python3-venv" >&2; \
+	echo "  Fedora:          sudo dnf install python3" >&2; \
+	echo "  macOS:           brew install python@3.12" >&2; \
+	echo "or name one: make run PYTHON=/path/to/python3.12" >&2; exit 1; }; \
+exec "$(PYTHON)" scripts/bootstrap.py
+endef

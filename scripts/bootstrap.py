@@ -1,0 +1,201 @@
+"""Make .venv from uv.lock: `python3 scripts/bootstrap.py [--dev]`. Does nothing when it is up to date.
+
+Kept to Python 3.5's grammar, so that an old Python says what to do instead of reporting a syntax error.
+"""
+# ruff: noqa: T201, S603, UP032 - it prints, runs fixed programs, and knows no f-strings
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+STAMP = VENV / "slotwise-bootstrap.json"
+INPUTS = ("uv.lock", "pyproject.toml", "scripts/uv.txt", "scripts/bootstrap.py")
+OLDEST = (3, 11)
+CANDIDATES = ("python3.13", "python3.12", "python3.11", "python3.14", "python3")
+PROBE = "import sys, venv, ensurepip; sys.exit(sys.version_info[:2] < (3, 11))"
+ADD_PIP = "import ensurepip; ensurepip.bootstrap()"
+NETWORK = re.compile(
+    r"dns error|name resolution|resolve host|connection|connect error|client error|timed? ?out|unreachable"
+    r"|certificate|proxy|could not fetch|failed to fetch|no matching distribution",
+    re.IGNORECASE,
+)
+
+
+class BootstrapError(Exception):
+    """The environment cannot be made here; the message says what to do."""
+
+
+def version_problem(version: "tuple[int, ...]") -> "str | None":
+    """What to do about a Python of this version, or None when it will do."""
+    if version[:2] >= OLDEST:
+        return None
+    return (
+        "Slotwise needs Python 3.11 or newer; this is Python {}.{}.\n"
+        "  Debian, Ubuntu:  sudo apt install python3.12 python3.12-venv   (or python3.11, as your release has it)\n"
+        "  Fedora:          sudo dnf install python3.12\n"
+        "  macOS:           brew install python@3.12\n"
+        "Then run make again. To name a Python yourself: make run PYTHON=/path/to/python3.12"
+    ).format(*version[:2])
+
+
+def venv_problem(version: "tuple[int, ...]", missing: "list[str]") -> "str | None":
+    """What to do about a Python without these modules of its standard library, or None when none is missing."""
+    if not missing:
+        return None
+    return (
+        "This Python {0}.{1} lacks {2}, which virtual environments need.\n"
+        "  Debian, Ubuntu:  sudo apt install python{0}.{1}-venv   (or python3-venv)\n"
+        "Then run make again. To use another Python: make run PYTHON=/path/to/python3.12"
+    ).format(version[0], version[1], " and ".join(missing))
+
+
+def missing_modules() -> "list[str]":
+    """Those of venv and ensurepip that this Python lacks; Debian packages them apart."""
+    missing = []
+    for name in ("venv", "ensurepip"):
+        try:
+            __import__(name)
+        except ImportError:
+            missing.append(name)
+    return missing
+
+
+def wanted_stamp(dev: bool) -> "dict[str, object]":
+    """What .venv must have been made from. Its scripts name their own path, so a moved checkout needs a new one."""
+    digest = hashlib.sha256()
+    for name in INPUTS:
+        digest.update((ROOT / name).read_bytes())
+    return {"root": str(ROOT), "inputs": digest.hexdigest(), "dev": dev}
+
+
+def read_stamp() -> "dict[str, object]":
+    try:
+        stamp = json.loads(STAMP.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return stamp if isinstance(stamp, dict) else {}
+
+
+def up_to_date(found: "dict[str, object]", wanted: "dict[str, object]") -> bool:
+    """Whether .venv serves. One with the development tools also serves without them."""
+    same = all(found.get(key) == wanted[key] for key in ("root", "inputs"))
+    return same and bool(found.get("dev")) >= bool(wanted["dev"]) and runs(PYTHON, "import slotwise")
+
+
+def runs(python: Path, code: str) -> bool:
+    try:
+        return subprocess.call([str(python), "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) == 0
+    except OSError:
+        return False
+
+
+def use_suitable_python() -> None:
+    """Return when this Python will do; else become one that will, or raise `BootstrapError`."""
+    problem = version_problem(sys.version_info[:2]) or venv_problem(sys.version_info[:2], missing_modules())
+    if problem is None:
+        return
+    for name in CANDIDATES:
+        path = shutil.which(name)
+        if path and runs(Path(path), PROBE):
+            say("using {}".format(path))
+            os.execv(path, [path, str(Path(__file__).resolve())] + sys.argv[1:])  # noqa: S606, RUF005
+    raise BootstrapError(problem)
+
+
+def make_venv(found: "dict[str, object]") -> None:
+    """Have a .venv with a working pip; one that is broken, moved or of an old Python is made anew."""
+    moved = found.get("root", str(ROOT)) != str(ROOT)
+    if not moved and runs(PYTHON, PROBE) and (runs(PYTHON, "import pip._internal") or runs(PYTHON, ADD_PIP)):
+        return
+    say("creating .venv")
+    run([sys.executable, "-m", "venv", "--clear", str(VENV)], "could not create {}".format(VENV))
+
+
+def install_uv() -> None:
+    say("installing uv")
+    pip = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", "--no-input", "--quiet", "install"]
+    options = ["--no-cache-dir", "--only-binary=:all:", "--require-hashes", "-r", str(ROOT / "scripts" / "uv.txt")]
+    run(pip + options, "could not install uv")
+
+
+def sync(dev: bool) -> None:
+    """Install what uv.lock names; what is already there and no longer wanted stays."""
+    say("installing the locked dependencies{}".format(" and the development tools" if dev else ""))
+    # Within .venv: a download that was cut short goes on from there, and files are linked, not copied.
+    cache = VENV / "uv-cache"
+    environment = {"UV_PROJECT_ENVIRONMENT": str(VENV), "UV_PYTHON": str(PYTHON), "UV_PYTHON_DOWNLOADS": "never"}
+    environment["UV_CACHE_DIR"] = str(cache)
+    command = [str(VENV / "bin" / "uv"), "sync", "--locked", "--inexact"] + ([] if dev else ["--no-dev"])
+    run(command, "could not install the dependencies", environment)
+    shutil.rmtree(str(cache), ignore_errors=True)
+
+
+def run(command: "list[str]", failure: str, extra_environment: "dict[str, str] | None" = None) -> None:
+    """Run `command`, showing uv's progress lines; raise `BootstrapError` with all it said when it fails."""
+    environment = dict(os.environ, **(extra_environment or {}))
+    for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"):
+        environment.pop(name, None)
+    child = subprocess.Popen(
+        command, cwd=str(ROOT), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, bufsize=0
+    )
+    said = []
+    for raw in child.stdout or ():
+        line = raw.decode("utf-8", "replace").rstrip()
+        said.append(line)
+        if re.match(r" *(Downloading|Prepared|Installed) ", line):
+            say("  " + line.strip())
+    if child.wait() != 0:
+        raise BootstrapError(explain(failure, "\n".join(said)))
+
+
+def explain(failure: str, output: str) -> str:
+    lines = [failure + ":", output]
+    if NETWORK.search(output):
+        lines.append("The package index cannot be reached: check the network (and HTTPS_PROXY), then run make again.")
+    return "\n".join(lines)
+
+
+def say(line: str) -> None:
+    print("bootstrap: " + line, flush=True)
+
+
+def bootstrap(dev: bool) -> None:
+    wanted = wanted_stamp(dev)
+    found = read_stamp()
+    if up_to_date(found, wanted):
+        return
+    use_suitable_python()
+    make_venv(found)
+    if STAMP.exists():
+        STAMP.unlink()
+    install_uv()
+    sync(dev)
+    wanted["dev"] = dev or bool(found.get("dev"))
+    STAMP.write_text(json.dumps(wanted), encoding="utf-8")
+
+
+def main() -> int:
+    # `make run` beside `make test`: the second waits for the first instead of installing into the same place.
+    with Path(__file__).resolve().open() as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            bootstrap("--dev" in sys.argv[1:])
+        except (BootstrapError, OSError) as error:
+            print("bootstrap: {}".format(error), file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,145 @@
+"""The composition root: builds every part from the settings and connects them. Only this module knows all others."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from litestar import Litestar
+from litestar.config.cors import CORSConfig
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.types import ASGIApp
+
+from slotwise.db.embedded import EmbeddedServer
+from slotwise.db.migrator import migrate
+from slotwise.db.pool import Database
+from slotwise.db.readiness import wait_for_server
+from slotwise.http.api_docs import OPENAPI, ApiDocsController
+from slotwise.http.auth import AuthController
+from slotwise.http.bodies import require_json
+from slotwise.http.bookings import BookingController
+from slotwise.http.doctors import DoctorController
+from slotwise.http.health import HealthController
+from slotwise.http.observability import Observability
+from slotwise.http.problems import EXCEPTION_HANDLERS
+from slotwise.http.rate_limits import BookingRate
+from slotwise.http.slots import SlotController
+from slotwise.logs import configure_logs
+from slotwise.services.booking_batches import BookingBatches
+from slotwise.services.bookings import Bookings
+from slotwise.services.doctors import Doctors
+from slotwise.services.manage_tokens import ManageTokens
+from slotwise.services.passwords import Passwords
+from slotwise.services.slots import Slots
+from slotwise.services.tokens import AccessTokens
+from slotwise.services.users import Users
+from slotwise.settings import Settings, load_settings, signing_secret
+from slotwise.worker.housekeeping import housekeeping
+from slotwise.worker.pool_gauges import watch_pools
+from slotwise.worker.supervision import end_with_parent
+
+MAX_BODY_BYTES = 64 * 1024
+# One connection for each queue of the booking path: a batch of confirms does not wait for a batch of holds.
+WRITER_CONNECTIONS = 3
+OPERATOR_CONNECTIONS = 2
+OPERATOR_STATEMENT_SECONDS = 3600.0
+SERVICES = ("bookings", "database", "doctors", "slots", "users")
+
+
+def create_app() -> ASGIApp:
+    """What a worker process serves. Reads the environment."""
+    settings = load_settings()
+    configure_logs(settings.log_level, json_lines=settings.production)
+    return Observability(build(settings), hsts=settings.production)
+
+
+def build(settings: Settings) -> Litestar:
+    """The API over the database that `settings` names, connected when it starts."""
+    return Litestar(
+        route_handlers=[
+            AuthController,
+            DoctorController,
+            SlotController,
+            BookingController,
+            HealthController,
+            ApiDocsController,
+        ],
+        guards=[require_json],
+        lifespan=[lambda app: _lifespan(app, settings)],
+        dependencies={name: Provide(_from_state(name), sync_to_thread=False) for name in SERVICES},
+        exception_handlers=EXCEPTION_HANDLERS,
+        openapi_config=OPENAPI,
+        cors_config=_cors(settings),
+        request_max_body_size=MAX_BODY_BYTES,
+        logging_config=None,
+        pdb_on_exception=False,
+    )
+
+
+@asynccontextmanager
+async def _lifespan(app: Litestar, settings: Settings) -> AsyncIterator[None]:
+    async with AsyncExitStack() as stack:
+        url = settings.database_url or stack.enter_context(embedded_server(settings)).url
+        database = await Database.connect(url, settings.db_pool_size)
+        stack.push_async_callback(database.close)
+        writers = await Database.connect(url, WRITER_CONNECTIONS)
+        stack.push_async_callback(writers.close)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        app.state.update(_services(settings, database, writers, passwords))
+        app.state.booking_rate = BookingRate(settings.booking_rate)
+        stack.push_async_callback(app.state.bookings.drained)
+        await stack.enter_async_context(housekeeping(database, settings.sweep_seconds))
+        await stack.enter_async_context(watch_pools({"requests": database, "batches": writers}))
+        await stack.enter_async_context(end_with_parent())
+        yield
+
+
+def _services(settings: Settings, database: Database, writers: Database, passwords: Passwords) -> dict[str, object]:
+    secret = signing_secret(settings)
+    manage_tokens = ManageTokens(secret)
+    return {
+        "database": database,
+        "bookings": Bookings(database, BookingBatches(writers, manage_tokens, settings.hold_seconds)),
+        "doctors": Doctors(database),
+        "slots": Slots(database),
+        "users": Users(database, passwords, AccessTokens(secret, settings.token_seconds)),
+    }
+
+
+def _from_state(name: str) -> Callable[[State], object]:
+    def provide(state: State) -> object:
+        return state[name]
+
+    return provide
+
+
+def _cors(settings: Settings) -> CORSConfig | None:
+    """Off unless origins are named. Credentials are headers here, never cookies, so none need be allowed."""
+    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
+    if not origins:
+        return None
+    headers = ["Authorization", "Booking-Token", "Content-Type", "Idempotency-Key", "X-Request-ID"]
+    return CORSConfig(allow_origins=origins, allow_headers=headers, expose_headers=["X-Request-ID", "ETag", "Location"])
+
+
+def embedded_server(settings: Settings) -> EmbeddedServer:
+    """The PostgreSQL that Slotwise brings along, running for as long as somebody is inside its context."""
+    return EmbeddedServer(settings.data_dir, settings.postgres_bin)
+
+
+@asynccontextmanager
+async def operator_database(settings: Settings, report: Callable[[str], None]) -> AsyncIterator[Database]:
+    """A checked and migrated database for a command; `report` is told while it waits for the server."""
+    async with AsyncExitStack() as stack:
+        url = settings.database_url or stack.enter_context(embedded_server(settings)).url
+        await wait_for_server(url, settings.database_wait_seconds, report)
+        await migrate(url)
+        database = await Database.connect(url, OPERATOR_CONNECTIONS, statement_seconds=OPERATOR_STATEMENT_SECONDS)
+        stack.push_async_callback(database.close)
+        yield database
+
+
+def operator_users(database: Database) -> Users:
+    """Accounts as a command sees them: it gives out no tokens."""
+    return Users(database, Passwords(), AccessTokens(secrets.token_urlsafe(), 60))

@@ -1,0 +1,198 @@
+"""The commands and their options. Each calls one service and says what it did."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+import typer
+
+from slotwise import __version__
+from slotwise.app import build, operator_users
+from slotwise.cli.running import CommandFailed, plain_errors, progress_bar, read_settings, run, screen
+from slotwise.cli.serving import serve_forever
+from slotwise.db.embedded import EmbeddedServer
+from slotwise.db.pool import Database
+from slotwise.domain.users import Role, User
+from slotwise.http.api_docs import openapi_document
+from slotwise.services.demo import DemoPlan, seed_demo
+from slotwise.services.expiry import sweep
+from slotwise.services.invariants import find_violations
+
+app = typer.Typer(
+    help="Doctor-appointment booking server. Settings come from the environment and .env; see .env.example.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+admin = typer.Typer(help="Administrators.", no_args_is_help=True)
+user = typer.Typer(help="Accounts.", no_args_is_help=True)
+db = typer.Typer(help="The database.", no_args_is_help=True)
+app.add_typer(admin, name="admin")
+app.add_typer(user, name="user")
+app.add_typer(db, name="db")
+
+Email = Annotated[str, typer.Argument(help="The account's e-mail address.")]
+Password = Annotated[
+    str,
+    typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="Asked for when not given."),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"slotwise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True)] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of HOST.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of PORT.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes, instead of WORKERS.")] = None,
+) -> None:
+    """Start the server: database, migrations, first admin, demo data, then requests."""
+    with plain_errors():
+        serve_forever(host, port, workers)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to this version's schema. `serve` does so by itself."""
+
+    async def work(_: Database) -> None:
+        typer.echo("The database has this version's schema.")
+
+    run(work)
+
+
+@app.command()
+def seed(
+    doctors: Annotated[int, typer.Option(min=1, max=10_000, help="How many doctors.")] = 12,
+    days: Annotated[int, typer.Option(min=1, max=730, help="How many days of slots.")] = 28,
+    first_day: Annotated[
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day; tomorrow if not given.")
+    ] = None,
+    random_seed: Annotated[int, typer.Option("--seed", help="The same seed and first day give the same data.")] = 1,
+) -> None:
+    """Add demo doctors and slots."""
+    first = first_day.date() if first_day else (datetime.now(UTC) + timedelta(days=1)).date()
+    plan = DemoPlan(doctors, days, first, random_seed)
+
+    async def work(database: Database) -> int:
+        with progress_bar("Seeding slots") as progress:
+            return await seed_demo(database, plan, progress)
+
+    typer.echo(f"Added {doctors} doctors and {run(work)} slots from {first} on.")
+
+
+@app.command()
+def expire() -> None:
+    """Expire overdue holds now. The server does so by itself every SWEEP_SECONDS."""
+    typer.echo(f"Expired {run(lambda database: sweep(database, by='command'))} holds.")
+
+
+@app.command()
+def check_invariants() -> None:
+    """Check that nothing is oversold or lost; ends with status 1 and names the slots if something is."""
+    if run(_report_violations):
+        raise typer.Exit(1)
+
+
+@app.command()
+def openapi() -> None:
+    """Print the OpenAPI document."""
+    with plain_errors():
+        typer.echo(json.dumps(openapi_document(build(read_settings())), indent=2))
+
+
+@db.command("url")
+def db_url() -> None:
+    """Print the database's address, for psql and other tools."""
+    with plain_errors():
+        settings = read_settings()
+        typer.echo(settings.database_url or EmbeddedServer(settings.data_dir, settings.postgres_bin).url)
+
+
+@admin.command("create")
+def create_admin(
+    email: Annotated[str, typer.Option(prompt=True, help="The admin's e-mail address.")],
+    password: Password,
+    name: Annotated[str, typer.Option(help="The admin's name.")] = "Administrator",
+) -> None:
+    """Create an account that may do everything."""
+    _create(name, email, password, Role.ADMIN)
+
+
+@user.command("create")
+def create_user(
+    email: Annotated[str, typer.Option(prompt=True, help="The account's e-mail address.")],
+    name: Annotated[str, typer.Option(prompt=True, help="The person's name.")],
+    role: Annotated[Role, typer.Option(help="What the account may do.")],
+    password: Password,
+) -> None:
+    """Create an account of any role."""
+    _create(name, email, password, role)
+
+
+@user.command("set-role")
+def set_role(email: Email, role: Role) -> None:
+    """Change what an account may do; its tokens are revoked."""
+    changed = _change(email, role=role)
+    typer.echo(f"{changed.email} is {changed.role} now.")
+
+
+@user.command()
+def deactivate(email: Email) -> None:
+    """Shut an account out; its tokens are revoked, its bookings stay."""
+    typer.echo(f"{_change(email, active=False).email} can no longer log in.")
+
+
+@user.command()
+def activate(email: Email) -> None:
+    """Let a deactivated account log in again."""
+    typer.echo(f"{_change(email, active=True).email} can log in.")
+
+
+@user.command("set-password")
+def set_password(email: Email, password: Password) -> None:
+    """Give an account a new password; its tokens are revoked."""
+
+    async def work(database: Database) -> bool:
+        return await operator_users(database).reset_password(email, password)
+
+    if not run(work):
+        _no_account(email)
+    typer.echo(f"{email} has a new password.")
+
+
+def _create(name: str, email: str, password: str, role: Role) -> None:
+    created = run(lambda database: operator_users(database).register(name, email, password, role))
+    typer.echo(f"Created {created.role} {created.email}.")
+
+
+def _change(email: str, role: Role | None = None, active: bool | None = None) -> User:
+    changed = run(lambda database: operator_users(database).change_rights("operator", email, role, active))
+    return changed if changed is not None else _no_account(email)
+
+
+def _no_account(email: str) -> User:
+    with plain_errors():
+        raise CommandFailed(f"there is no account with the address {email}")
+    raise AssertionError
+
+
+async def _report_violations(database: Database) -> int:
+    total = 0
+    async for rule, violations in find_violations(database):
+        screen.print("ok  " if not violations else "FAIL", rule.sentence, style="red" if violations else "green")
+        for violation in violations:
+            facts = ", ".join(f"{name} {value}" for name, value in violation.facts.items())
+            screen.print(f"     {facts}", markup=False)
+        total += len(violations)
+    return total

@@ -1,0 +1,75 @@
+"""How a command runs: its settings, its database, and errors as one plain line."""
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from slotwise.app import operator_database
+from slotwise.db.embedded import DataDirInUse, EmbeddedServerError
+from slotwise.db.migrator import MigrationFailed
+from slotwise.db.pool import Database
+from slotwise.db.readiness import UnsuitableDatabase
+from slotwise.domain.errors import SlotwiseError
+from slotwise.logs import configure_logs
+from slotwise.settings import InvalidSettings, Settings, load_settings
+
+Result = TypeVar("Result")
+
+screen = Console(stderr=True, highlight=False)
+
+
+class CommandFailed(Exception):
+    """The message is all that the person at the terminal needs."""
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """End the process with status 1 and one line for every error that a person can do something about."""
+    try:
+        yield
+    except InvalidSettings as error:
+        _fail(f"setting {error}")
+    except UnsuitableDatabase as error:
+        _fail(f"database: {error}")
+    except MigrationFailed as error:
+        _fail(f"migration failed: {error}")
+    except SlotwiseError as error:
+        _fail(error.detail)
+    except (CommandFailed, EmbeddedServerError, DataDirInUse) as error:
+        _fail(str(error))
+
+
+def read_settings() -> Settings:
+    settings = load_settings()
+    configure_logs(settings.log_level if settings.production else "warning", json_lines=settings.production)
+    return settings
+
+
+def run(work: Callable[[Database], Coroutine[Any, Any, Result]]) -> Result:
+    """Do `work` on the installation's database, migrated, and return what it returns."""
+    with plain_errors():
+        return asyncio.run(_on_database(read_settings(), work))
+
+
+async def _on_database(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, Result]]) -> Result:
+    async with operator_database(settings, report=screen.print) as database:
+        return await work(database)
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """Yields a function that is told how much is done, of how much."""
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=screen, transient=True) as progress:
+        task = progress.add_task(title, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)
+
+
+def _fail(message: str) -> NoReturn:
+    screen.print("error:", message, style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(1)

@@ -1,0 +1,132 @@
+"""The command `serve`: everything that must be so before the first request, then the worker processes."""
+
+import asyncio
+import os
+import secrets
+import socket
+import tempfile
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+import msgspec
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+from slotwise.app import embedded_server, operator_database, operator_users
+from slotwise.cli.running import CommandFailed, progress_bar, screen
+from slotwise.db.embedded import claim_data_dir
+from slotwise.db.pool import Database
+from slotwise.domain.users import Role
+from slotwise.logs import configure_logs
+from slotwise.services.demo import DemoPlan, is_empty, seed_demo
+from slotwise.settings import Settings, load_settings
+
+DRAIN_SECONDS = 8
+BACKLOG = 2048
+DEMO_ADMIN = "admin@slotwise.example"
+
+
+class FirstAdmin(NamedTuple):
+    email: str
+    password: str
+
+
+def serve_forever(host: str | None, port: int | None, workers: int | None) -> None:
+    """Serve until SIGTERM or SIGINT. Arguments that are given go before the environment."""
+    settings = _settings(host, port, workers)
+    configure_logs(settings.log_level, json_lines=settings.production)
+    with ExitStack() as stack:
+        listener = stack.enter_context(_listen(settings))
+        if settings.embedded:
+            stack.enter_context(claim_data_dir(settings.data_dir))
+        metrics_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="slotwise-metrics-"))
+        # prometheus-client finds the other workers' counters by this variable only.
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir
+        if settings.embedded:
+            stack.enter_context(embedded_server(settings))
+        first_admin = asyncio.run(_prepare(settings))
+        _greet(settings, first_admin)
+        Multiprocess(_uvicorn_config(settings), sockets=[listener]).run()
+
+
+def _settings(host: str | None, port: int | None, workers: int | None) -> Settings:
+    given = {"host": host, "port": port, "workers": workers}
+    return msgspec.structs.replace(load_settings(), **{name: value for name, value in given.items() if value})
+
+
+def _listen(settings: Settings) -> socket.socket:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    listener = socket.socket(family)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((settings.host, settings.port))
+        # Listening now, and not when the workers do: a second server must fail here and not share the port.
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        reason = os.strerror(error.errno or 0).lower()
+        raise CommandFailed(
+            f"cannot listen on {settings.host}:{settings.port}: {reason}. "
+            "Stop what uses the port, or choose another: PORT=3001"
+        ) from error
+    return listener
+
+
+async def _prepare(settings: Settings) -> FirstAdmin | None:
+    async with operator_database(settings, report=screen.print) as database:
+        first_admin = await _ensure_admin(settings, database)
+        if settings.seeds_demo and await is_empty(database):
+            await _seed(database)
+    return first_admin
+
+
+async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | None:
+    """The admin from the settings; in development, one made up at the first start, whose password is returned."""
+    users = operator_users(database)
+    if await users.has_admin():
+        return None
+    if settings.admin_email and settings.admin_password:
+        await users.register("Administrator", settings.admin_email, settings.admin_password, Role.ADMIN)
+        return None
+    if settings.production:
+        screen.print("There is no admin yet. Create one: slotwise admin create", style="yellow")
+        return None
+    generated = FirstAdmin(DEMO_ADMIN, secrets.token_urlsafe(12))
+    await users.register("Administrator", generated.email, generated.password, Role.ADMIN)
+    return generated
+
+
+async def _seed(database: Database) -> None:
+    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
+    with progress_bar("Adding demo doctors and slots") as progress:
+        await seed_demo(database, DemoPlan(doctors=12, days=28, first_day=tomorrow), progress)
+
+
+def _greet(settings: Settings, first_admin: FirstAdmin | None) -> None:
+    host = "localhost" if settings.host in {"127.0.0.1", "0.0.0.0", "::", "::1"} else settings.host  # noqa: S104
+    screen.print(f"Slotwise    http://{host}:{settings.port}")
+    screen.print(f"API docs    http://{host}:{settings.port}/api-docs")
+    if first_admin:
+        screen.print(f"Admin       {first_admin.email}   password  {first_admin.password}", markup=False)
+        screen.print("            Shown this once. Change it: POST /api/auth/password, or slotwise user set-password")
+
+
+def _uvicorn_config(settings: Settings) -> uvicorn.Config:
+    return uvicorn.Config(
+        "slotwise.app:create_app",
+        factory=True,
+        workers=settings.workers,
+        loop="uvloop",
+        http="httptools",
+        ws="none",
+        lifespan="on",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        backlog=BACKLOG,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+    )

@@ -1,0 +1,97 @@
+"""The API docs: an OpenAPI document, and Swagger UI over it from this server alone."""
+
+from importlib.resources import files
+from typing import Any
+
+from litestar import Controller, Litestar, Request, Response, get
+from litestar.exceptions import NotFoundException
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.spec import Components, License, SecurityScheme, Tag
+
+from slotwise import __version__
+
+_STATIC = files("slotwise.http") / "static"
+_TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript", "css": "text/css", "png": "image/png"}
+_FILES = (
+    "api-docs.js",
+    "swagger-ui/swagger-ui.css",
+    "swagger-ui/swagger-ui-bundle.js",
+    "swagger-ui/favicon-32x32.png",
+)
+
+# Swagger UI sets styles from its script and draws its icons as data: images.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+_DESCRIPTION = """\
+Slotwise books doctors' appointments. A booking holds its seats until `expiresAt`; confirm it before then, or its seats
+are free again. However many people book at the same instant, no slot is oversold and no accepted booking is lost.
+
+**Try it:** find a slot with `GET /api/slots`, hold a seat with `POST /api/bookings`, confirm it with the `manageToken`
+of the answer in the header `Booking-Token`. To publish doctors and slots, log in as an admin at `POST /api/auth/login`
+and put the `accessToken` under *Authorize*.
+
+Times are RFC 3339 in UTC. Lists are pages: pass `nextCursor` as `cursor`. Errors are problem details (RFC 9457) with a
+stable `code`. Answers 429 and 503 carry `Retry-After`; after a 503 send the same request with the same
+`Idempotency-Key`.
+"""
+
+OPENAPI = OpenAPIConfig(
+    title="Slotwise",
+    version=__version__,
+    description=_DESCRIPTION,
+    license=License(name="Apache-2.0", identifier="Apache-2.0"),
+    path="/api-docs/document",
+    render_plugins=(),
+    tags=[
+        Tag("Bookings", "Hold, confirm, cancel, read"),
+        Tag("Slots", "Find and publish appointments"),
+        Tag("Doctors", "Who offers appointments"),
+        Tag("Accounts", "Log in and out"),
+        Tag("Operation", "Health and metrics"),
+    ],
+    components=Components(
+        security_schemes={
+            "accessToken": SecurityScheme(
+                type="http", scheme="bearer", bearer_format="JWT", description="`accessToken` of a log-in"
+            ),
+            "bookingToken": SecurityScheme(
+                type="apiKey",
+                name="Booking-Token",
+                security_scheme_in="header",
+                description="A booking's `manageToken`",
+            ),
+        }
+    ),
+)
+
+
+def openapi_document(app: Litestar) -> dict[str, Any]:
+    return app.openapi_schema.to_schema()
+
+
+class ApiDocsController(Controller):
+    path = "/api-docs"
+    include_in_schema = False
+
+    @get("/", media_type="text/html")
+    async def show(self) -> Response[bytes]:
+        return _file("api-docs.html", {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"})
+
+    @get("/openapi.json")
+    async def document(self, request: Request[Any, Any, Any]) -> Response[dict[str, Any]]:
+        return Response(openapi_document(request.app), headers={"Cache-Control": "no-cache"})
+
+    @get("/static/{name:path}")
+    async def static(self, name: str) -> Response[bytes]:
+        wanted = name.lstrip("/")
+        if wanted not in _FILES:
+            raise NotFoundException
+        return _file(wanted, {"Cache-Control": "public, max-age=86400"})
+
+
+def _file(name: str, headers: dict[str, str]) -> Response[bytes]:
+    content = (_STATIC / name).read_bytes()
+    return Response(content, headers=headers, media_type=_TYPES[name.rpartition(".")[2]])

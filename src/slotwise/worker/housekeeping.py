@@ -1,0 +1,45 @@
+"""The loops that tidy up: overdue holds, stale idempotency keys, forgotten log-in failures."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+
+from slotwise.db.pool import Database
+from slotwise.domain.errors import Unavailable
+from slotwise.services.expiry import sweep
+from slotwise.services.idempotency import prune_answers
+from slotwise.services.users import prune_login_attempts
+
+PRUNE_SECONDS = 60.0
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def housekeeping(database: Database, sweep_seconds: float) -> AsyncIterator[None]:
+    """Keep the loops running for as long as the block runs."""
+    loops = [
+        asyncio.create_task(every(sweep_seconds, "sweep", lambda: sweep(database))),
+        asyncio.create_task(every(PRUNE_SECONDS, "prune_answers", lambda: prune_answers(database))),
+        asyncio.create_task(every(PRUNE_SECONDS, "prune_login_attempts", lambda: prune_login_attempts(database))),
+    ]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+
+
+async def every(seconds: float, name: str, job: Callable[[], Awaitable[object]]) -> None:
+    """Run `job` again and again, `seconds` after its last end. A failure is logged and does not end the loop."""
+    while True:
+        await asyncio.sleep(seconds)
+        try:
+            await job()
+        except Unavailable as error:
+            log.warning("housekeeping_postponed", job=name, reason=error.code)
+        except Exception as error:  # a defect in one round must not end all rounds to come
+            log.error("housekeeping_failed", job=name, error=type(error).__name__)  # noqa: TRY400 - see problems.py

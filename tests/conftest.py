@@ -1,0 +1,161 @@
+"""A real PostgreSQL for every test that touches data, and real servers in front of it.
+
+One setting chooses the PostgreSQL: SLOTWISE_TEST_POSTGRES_BIN, a directory of another version's binaries.
+"""
+
+import asyncio
+import itertools
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import httpx
+import pytest
+import pytest_asyncio
+
+from slotwise.db.embedded import EmbeddedServer
+from slotwise.db.migrator import migrate
+from slotwise.db.pool import Database
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A server of its own for this run; gone afterwards."""
+    binaries = os.environ.get("SLOTWISE_TEST_POSTGRES_BIN")
+    folder = Path(tempfile.mkdtemp(prefix="slotwise-tests-"))
+    with EmbeddedServer(folder, Path(binaries) if binaries else None) as server:
+        yield server.url
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def migrated_template(postgres_url: str) -> str:
+    """The name of a database with this version's schema and no rows, for the others to be copied from."""
+    asyncio.run(_execute(postgres_url, "CREATE DATABASE template_slotwise"))
+    asyncio.run(migrate(_with_name(postgres_url, "template_slotwise")))
+    return "template_slotwise"
+
+
+@pytest.fixture
+def database_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
+    """An empty, migrated database for one test."""
+    with _fresh_database(postgres_url, migrated_template) as url:
+        yield url
+
+
+@pytest_asyncio.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    database = await Database.connect(database_url, 10)
+    yield database
+    await database.close()
+
+
+@pytest_asyncio.fixture
+async def connection(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection beside the program's own, for looking at tables and for planting things."""
+    connection = await asyncpg.connect(database_url)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def start_server(database_url: str) -> Iterator[Callable[..., RunningServer]]:
+    """Starts real `slotwise serve` processes on this test's database; arguments are environment variables."""
+    with ExitStack() as stack:
+        yield lambda **settings: stack.enter_context(running_server(database_url, settings))
+
+
+@pytest.fixture(scope="session")
+def server(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
+    """One server for all the tests that bring their own doctors and slots and mind nobody else's."""
+    with (
+        _fresh_database(postgres_url, migrated_template) as url,
+        running_server(url, {"HOLD_SECONDS": "60", "WORKERS": "2"}) as server,
+    ):
+        yield server
+
+
+@pytest.fixture
+def clinic(server: RunningServer) -> Iterator[Clinic]:
+    with Clinic(server) as clinic:
+        yield clinic
+
+
+@contextmanager
+def _fresh_database(postgres_url: str, template: str) -> Iterator[str]:
+    name = f"test_{os.getpid()}_{next(_numbers)}"
+    asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield _with_name(postgres_url, name)
+    asyncio.run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+@contextmanager
+def running_server(database_url: str, settings: dict[str, str]) -> Iterator[RunningServer]:
+    """`slotwise serve` as a process of its own, from its first answer to its end by SIGTERM."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = Path(tempfile.mkdtemp(prefix="slotwise-server-"))
+    environment = {
+        "PATH": os.environ["PATH"],
+        "DATABASE_URL": database_url,
+        "SLOTWISE_DATA_DIR": str(folder / "data"),
+        "PORT": str(port),
+        "WORKERS": "1",
+        "ADMIN_EMAIL": ADMIN_EMAIL,
+        "ADMIN_PASSWORD": ADMIN_PASSWORD,
+        "SEED_DEMO": "off",
+        **settings,
+    }
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [Path(sys.executable).with_name("slotwise"), "serve"], env=environment, cwd=folder, stderr=output
+        )
+    try:
+        running = RunningServer(f"http://127.0.0.1:{port}", process, log, database_url)
+        _await_first_answer(running)
+        yield running
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(15)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _await_first_answer(server: RunningServer) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            break
+        try:
+            httpx.get(f"{server.url}/health")
+        except httpx.TransportError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"the server did not start:\n{server.log.read_text()}")
+
+
+async def _execute(url: str, command: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(command)
+    finally:
+        await connection.close()
+
+
+def _with_name(url: str, name: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))

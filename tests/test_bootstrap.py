@@ -1,0 +1,104 @@
+"""What a newcomer meets first: `make` and `scripts/bootstrap.py`."""
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "scripts" / "bootstrap.py"
+
+
+@pytest.fixture(scope="module")
+def bootstrap() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("bootstrap", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_an_old_python_is_told_its_version_and_how_to_get_a_newer_one(bootstrap: ModuleType) -> None:
+    problem = bootstrap.version_problem((3, 9, 2))
+    assert "3.11 or newer; this is Python 3.9." in problem
+    for remedy in ("apt install python3.12 python3.12-venv", "brew install python@3.12", "make run PYTHON="):
+        assert remedy in problem
+
+
+@pytest.mark.parametrize("version", [(3, 11, 0), (3, 13, 1), (4, 0, 0)])
+def test_a_python_from_3_11_on_will_do(bootstrap: ModuleType, version: tuple[int, int, int]) -> None:
+    assert bootstrap.version_problem(version) is None
+
+
+def test_a_python_without_ensurepip_is_told_the_exact_package_to_install(bootstrap: ModuleType) -> None:
+    problem = bootstrap.venv_problem((3, 12, 4), ["ensurepip"])
+    assert "lacks ensurepip" in problem
+    assert "apt install python3.12-venv" in problem
+
+
+def test_a_missing_standard_module_is_noticed(bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ensurepip", None)
+    assert bootstrap.missing_modules() == ["ensurepip"]
+
+
+def test_a_failed_download_is_put_down_to_the_network(bootstrap: ModuleType) -> None:
+    pip_said = (
+        "NewConnectionError: Failed to establish a new connection: [Errno -3] Temporary failure in name resolution"
+    )
+    assert "check the network" in bootstrap.explain("could not install uv", pip_said)
+    assert "check the network" not in bootstrap.explain(
+        "could not install uv", "Resolved 9 packages\nNo space left on device"
+    )
+
+
+def test_an_environment_with_the_development_tools_also_serves_without_them(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "runs", lambda *_: True)
+    made, wanted = bootstrap.wanted_stamp(dev=True), bootstrap.wanted_stamp(dev=False)
+    assert bootstrap.up_to_date(made, wanted)
+    assert not bootstrap.up_to_date(wanted, made)
+
+
+def test_an_environment_that_was_moved_or_is_of_another_lock_file_is_made_anew(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "runs", lambda *_: True)
+    wanted = bootstrap.wanted_stamp(dev=False)
+    assert not bootstrap.up_to_date({**wanted, "root": "/elsewhere"}, wanted)
+    assert not bootstrap.up_to_date({**wanted, "inputs": "other"}, wanted)
+    assert not bootstrap.up_to_date({}, wanted)
+
+
+def test_the_script_keeps_to_the_grammar_of_python_3_5() -> None:
+    ast.parse(SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 5))
+
+
+def test_uv_is_pinned_by_hash_and_names_no_index() -> None:
+    requirements = (ROOT / "scripts" / "uv.txt").read_text()
+    assert re.search(r"^uv==[\d.]+ \\$", requirements, re.MULTILINE)
+    assert requirements.count("--hash=sha256:") > 10
+    assert "index" not in requirements
+    assert "://" not in requirements
+
+
+def test_make_help_lists_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z][a-z-]*):(?!=)", makefile, re.MULTILINE))
+    said = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    listed = {line.split()[1] for line in said.splitlines() if line.startswith("  make ")}
+    assert listed == targets
+
+
+def test_make_says_what_to_install_when_there_is_no_python() -> None:
+    done = subprocess.run(
+        ["make", "setup", "PYTHON=no-such-python"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode != 0
+    assert "apt install python3 python3-venv" in done.stderr
