@@ -1,12 +1,11 @@
 """The composition root: builds every part from the settings and connects them. Only this module knows all others."""
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from litestar import Litestar
 from litestar.config.cors import CORSConfig
-from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.types import ASGIApp
 
@@ -55,6 +54,7 @@ def create_app() -> ASGIApp:
 
 def build(settings: Settings) -> Litestar:
     """The API over the database that `settings` names, connected when it starts."""
+    services: dict[str, object] = {}
     return Litestar(
         route_handlers=[
             AuthController,
@@ -65,8 +65,8 @@ def build(settings: Settings) -> Litestar:
             ApiDocsController,
         ],
         guards=[require_json],
-        lifespan=[lambda app: _lifespan(app, settings)],
-        dependencies={name: Provide(_from_state(name), sync_to_thread=False) for name in SERVICES},
+        lifespan=[lambda app: _lifespan(app, settings, services)],
+        dependencies={name: Provide(_one_of(services, name), sync_to_thread=False) for name in SERVICES},
         exception_handlers=EXCEPTION_HANDLERS,
         openapi_config=OPENAPI,
         cors_config=_cors(settings),
@@ -77,7 +77,7 @@ def build(settings: Settings) -> Litestar:
 
 
 @asynccontextmanager
-async def _lifespan(app: Litestar, settings: Settings) -> AsyncIterator[None]:
+async def _lifespan(app: Litestar, settings: Settings, services: dict[str, object]) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         url = settings.database_url or stack.enter_context(embedded_server(settings)).url
         database = await Database.connect(url, settings.db_pool_size)
@@ -86,7 +86,8 @@ async def _lifespan(app: Litestar, settings: Settings) -> AsyncIterator[None]:
         stack.push_async_callback(writers.close)
         passwords = Passwords()
         stack.callback(passwords.close)
-        app.state.update(_services(settings, database, writers, passwords))
+        services |= _services(settings, database, writers, passwords)
+        app.state.update(services)
         app.state.booking_rate = BookingRate(settings.booking_rate)
         stack.push_async_callback(app.state.bookings.drained)
         await stack.enter_async_context(housekeeping(database, settings.sweep_seconds))
@@ -107,9 +108,9 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
     }
 
 
-def _from_state(name: str) -> Callable[[State], object]:
-    def provide(state: State) -> object:
-        return state[name]
+def _one_of(services: Mapping[str, object], name: str) -> Callable[[], object]:
+    def provide() -> object:
+        return services[name]
 
     return provide
 

@@ -1,25 +1,44 @@
-"""Structured logs: JSON lines in production, readable lines in development."""
+"""Structured logs on standard error: JSON lines in production, readable lines in development."""
 
 import logging
 import sys
 
 import structlog
+from structlog.types import EventDict, Processor, WrappedLogger
 
 
 def configure_logs(level: str, json_lines: bool) -> None:
-    """Send structlog's events, and warnings of libraries, to standard error."""
-    renderer: structlog.types.Processor = (
+    """Events of Slotwise from `level` on, and warnings of its libraries, in one format."""
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _name_error,
+    ]
+    renderer: Processor = (
         structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            renderer,
-        ],
+        processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s %(message)s", stream=sys.stderr)
+    libraries = logging.StreamHandler(sys.stderr)
+    libraries.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(level=logging.WARNING, handlers=[libraries], force=True)
+
+
+def _name_error(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    """An exception's type and no more of it: its message may quote somebody's data."""
+    error = event.pop("exc_info", None)
+    if isinstance(error, tuple):
+        error = error[1]
+    if isinstance(error, BaseException):
+        event["error"] = type(error).__name__
+    return event

@@ -5,7 +5,9 @@ import os
 import secrets
 import socket
 import tempfile
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -15,7 +17,7 @@ from uvicorn.supervisors import Multiprocess
 
 from slotwise.app import embedded_server, operator_database, operator_users
 from slotwise.cli.running import CommandFailed, progress_bar, screen
-from slotwise.db.embedded import claim_data_dir
+from slotwise.db.embedded import EmbeddedServer, EmbeddedServerError, claim_data_dir
 from slotwise.db.pool import Database
 from slotwise.domain.users import Role
 from slotwise.logs import configure_logs
@@ -23,6 +25,7 @@ from slotwise.services.demo import DemoPlan, is_empty, seed_demo
 from slotwise.settings import Settings, load_settings
 
 DRAIN_SECONDS = 8
+DATABASE_WATCH_SECONDS = 1.0
 BACKLOG = 2048
 DEMO_ADMIN = "admin@slotwise.example"
 
@@ -44,7 +47,7 @@ def serve_forever(host: str | None, port: int | None, workers: int | None) -> No
         # prometheus-client finds the other workers' counters by this variable only.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir
         if settings.embedded:
-            stack.enter_context(embedded_server(settings))
+            stack.enter_context(_kept_running(embedded_server(settings)))
         first_admin = asyncio.run(_prepare(settings))
         _greet(settings, first_admin)
         Multiprocess(_uvicorn_config(settings), sockets=[listener]).run()
@@ -71,6 +74,26 @@ def _listen(settings: Settings) -> socket.socket:
             "Stop what uses the port, or choose another: PORT=3001"
         ) from error
     return listener
+
+
+@contextmanager
+def _kept_running(server: EmbeddedServer) -> Iterator[None]:
+    """The embedded server, started again within a second or so whenever it dies."""
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.wait(DATABASE_WATCH_SECONDS):
+            with suppress(EmbeddedServerError):
+                server.acquire()
+
+    with server:
+        watcher = threading.Thread(target=watch, name="embedded postgres watch")
+        watcher.start()
+        try:
+            yield
+        finally:
+            over.set()
+            watcher.join()
 
 
 async def _prepare(settings: Settings) -> FirstAdmin | None:

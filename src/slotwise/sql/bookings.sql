@@ -4,7 +4,7 @@
 -- second waits before it holds anything. NO KEY: other bookings' foreign-key checks need not wait for us.
 SELECT s.id
 FROM appointment_slots AS s
-WHERE s.id = any(:slot_ids::bigint [])
+WHERE s.id = any(:slot_ids::bigint[])
 ORDER BY s.id
 FOR NO KEY UPDATE;
 
@@ -12,7 +12,7 @@ FOR NO KEY UPDATE;
 -- Takes the locks of the slots that some bookings belong to, in id order. A booking never changes its slot.
 SELECT s.id
 FROM appointment_slots AS s
-WHERE s.id IN (SELECT b.slot_id FROM bookings AS b WHERE b.id = any(:booking_ids::bigint []))
+WHERE s.id IN (SELECT b.slot_id FROM bookings AS b WHERE b.id = any(:booking_ids::bigint[]))
 ORDER BY s.id
 FOR NO KEY UPDATE;
 
@@ -22,11 +22,11 @@ FOR NO KEY UPDATE;
 SELECT s.id
 FROM appointment_slots AS s
 WHERE s.id IN (
-    SELECT b.slot_id FROM bookings AS b
-    WHERE b.status = 'PENDING' AND b.expires_at <= (SELECT clock_timestamp())
-    ORDER BY b.expires_at
-    LIMIT :limit::integer
-)
+        SELECT b.slot_id FROM bookings AS b
+        WHERE b.status = 'PENDING' AND b.expires_at <= (SELECT clock_timestamp())
+        ORDER BY b.expires_at
+        LIMIT :limit::integer
+    )
 ORDER BY s.id
 FOR NO KEY UPDATE SKIP LOCKED;
 
@@ -38,7 +38,7 @@ WITH overdue AS (
     UPDATE bookings AS b
     SET status = 'FAILED', updated_at = clock_timestamp()
     WHERE
-        b.slot_id = any(:slot_ids::bigint [])
+        b.slot_id = any(:slot_ids::bigint[])
         AND b.status = 'PENDING'
         AND b.expires_at <= (SELECT clock_timestamp())
     RETURNING b.id, b.slot_id, b.seats_booked
@@ -98,7 +98,7 @@ SELECT
     clock_timestamp() AS now
 FROM appointment_slots AS s
 INNER JOIN doctors AS d ON s.doctor_id = d.id
-WHERE s.id = any(:slot_ids::bigint []);
+WHERE s.id = any(:slot_ids::bigint[]);
 
 -- name: hold_seats
 -- Writes the admitted requests of a batch: bookings, ledger rows and the slots' seats, as sets.
@@ -110,17 +110,17 @@ WITH wanted AS MATERIALIZED (
         clock.now,
         CASE WHEN w.confirmed THEN NULL ELSE clock.now + make_interval(secs => :hold_seconds::integer) END AS expires_at
     FROM unnest(
-        :slot_ids::bigint [],
-        :user_ids::bigint [],
-        :user_names::text [],
-        :user_emails::text [],
-        :seats::integer [],
-        :confirmed::boolean [],
-        :manage_token_hashes::bytea [],
-        :actors::text []
-    ) WITH ORDINALITY AS w (
-        slot_id, user_id, user_name, user_email, seats, confirmed, manage_token_hash, actor, position
-    )
+            :slot_ids::bigint[],
+            :user_ids::bigint[],
+            :user_names::text[],
+            :user_emails::text[],
+            :seats::integer[],
+            :confirmed::boolean[],
+            :manage_token_hashes::bytea[],
+            :actors::text[]
+        ) WITH ORDINALITY AS w (
+            slot_id, user_id, user_name, user_email, seats, confirmed, manage_token_hash, actor, position
+        )
     CROSS JOIN (SELECT clock_timestamp() AS now) AS clock
 ),
 
@@ -204,8 +204,8 @@ WITH wanted AS MATERIALIZED (
             ELSE 'confirmed'
         END AS outcome
     FROM unnest(
-        :booking_ids::bigint [], :user_names::text [], :user_emails::text [], :actors::text []
-    ) WITH ORDINALITY AS w (booking_id, user_name, user_email, actor, position)
+            :booking_ids::bigint[], :user_names::text[], :user_emails::text[], :actors::text[]
+        ) WITH ORDINALITY AS w (booking_id, user_name, user_email, actor, position)
     CROSS JOIN (SELECT clock_timestamp() AS now) AS clock
     LEFT JOIN bookings AS b ON w.booking_id = b.id
 ),
@@ -273,8 +273,8 @@ WITH wanted AS MATERIALIZED (
             WHEN s.start_time <= clock.now THEN 'started'
             ELSE 'cancelled'
         END AS outcome
-    FROM unnest(:booking_ids::bigint [], :reasons::text [], :actors::text [])
-    WITH ORDINALITY AS w (booking_id, reason, actor, position)
+    FROM unnest(:booking_ids::bigint[], :reasons::text[], :actors::text[])
+        WITH ORDINALITY AS w (booking_id, reason, actor, position)
     CROSS JOIN (SELECT clock_timestamp() AS now) AS clock
     LEFT JOIN bookings AS b ON w.booking_id = b.id
     LEFT JOIN appointment_slots AS s ON b.slot_id = s.id
@@ -331,7 +331,7 @@ SELECT
     b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
     b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
 FROM bookings_now AS b
-WHERE b.id = any(:booking_ids::bigint []);
+WHERE b.id = any(:booking_ids::bigint[]);
 
 -- name: read_claim
 -- Tells by what a caller can prove that a booking is theirs.

@@ -40,14 +40,14 @@ FROM (
     WHERE e.booking_id IS NOT NULL
 ) AS t
 WHERE (t.previous, t.kind) NOT IN (
-    ('', 'HELD'),
-    ('', 'BOOKED'),
-    ('HELD', 'CONFIRMED'),
-    ('HELD', 'EXPIRED'),
-    ('HELD', 'CANCELLED'),
-    ('CONFIRMED', 'CANCELLED'),
-    ('BOOKED', 'CANCELLED')
-)
+        ('', 'HELD'),
+        ('', 'BOOKED'),
+        ('HELD', 'CONFIRMED'),
+        ('HELD', 'EXPIRED'),
+        ('HELD', 'CANCELLED'),
+        ('CONFIRMED', 'CANCELLED'),
+        ('BOOKED', 'CANCELLED')
+    )
 ORDER BY t.slot_id, t.sequence
 LIMIT :limit::integer;
 
@@ -94,7 +94,7 @@ LEFT JOIN LATERAL (
     WHERE e.booking_id = b.id
     ORDER BY e.sequence DESC
     LIMIT 1
-) AS newest ON true
+) AS newest ON TRUE
 WHERE
     (b.status, coalesce(newest.kind, '')) NOT IN (
         ('PENDING', 'HELD'),

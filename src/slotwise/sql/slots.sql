@@ -3,8 +3,8 @@
 WITH wanted AS (
     SELECT w.*, nextval('appointment_slots_id_seq') AS id
     FROM unnest(
-        :doctor_ids::bigint [], :start_times::timestamptz [], :end_times::timestamptz [], :total_seats::integer []
-    ) WITH ORDINALITY AS w (doctor_id, start_time, end_time, total_seats, position)
+            :doctor_ids::bigint[], :start_times::timestamptz[], :end_times::timestamptz[], :total_seats::integer[]
+        ) WITH ORDINALITY AS w (doctor_id, start_time, end_time, total_seats, position)
 ),
 
 written AS (
@@ -101,7 +101,7 @@ WITH before AS (
 
 events AS (
     SELECT e.kind, e.position
-    FROM unnest(:kinds::text []) WITH ORDINALITY AS e (kind, position)
+    FROM unnest(:kinds::text[]) WITH ORDINALITY AS e (kind, position)
 ),
 
 ledger AS (
@@ -129,7 +129,7 @@ SET
     total_seats = :total_seats::integer,
     available_seats = :total_seats::integer - b.taken,
     status = :status::text,
-    last_event = s.last_event + cardinality(:kinds::text []),
+    last_event = s.last_event + cardinality(:kinds::text[]),
     updated_at = clock_timestamp()
 FROM before AS b
 WHERE s.id = b.id

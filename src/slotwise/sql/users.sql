@@ -68,7 +68,9 @@ SELECT pg_advisory_xact_lock(hashtextextended(encode(:account_hash::bytea, 'hex'
 SELECT
     count(*)::integer AS failures,
     coalesce(
-        ceil(extract(EPOCH FROM min(a.created_at) + make_interval(secs => :window_seconds::integer) - clock_timestamp())),
+        ceil(
+            extract(EPOCH FROM min(a.created_at) + make_interval(secs => :window_seconds::integer) - clock_timestamp())
+        ),
         0
     )::integer AS retry_after
 FROM login_attempts AS a

@@ -1,0 +1,85 @@
+"""Two worker processes' booking paths in one test process: each has its own connections and its own batches."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple, TypeVar
+
+import asyncpg
+
+from slotwise.db.pool import Database
+from slotwise.domain.bookings import SeatRequest
+from slotwise.domain.users import Role, User
+from slotwise.services.booking_batches import BookingBatches
+from slotwise.services.bookings import Bookings, Caller
+from slotwise.services.invariants import find_violations
+from slotwise.services.manage_tokens import ManageTokens
+
+Result = TypeVar("Result")
+
+NOW = datetime.now(UTC)
+DESK = Caller(User(0, "desk@example.org", "Desk", Role.STAFF, True, 1, NOW, NOW))
+GUEST = Caller()
+
+
+class Worker(NamedTuple):
+    database: Database
+    batches: BookingBatches
+    bookings: Bookings
+
+
+@asynccontextmanager
+async def workers(url: str, count: int = 2, hold_seconds: int = 60) -> AsyncIterator[list[Worker]]:
+    async with AsyncExitStack() as stack:
+        started = []
+        for _ in range(count):
+            database = await Database.connect(url, 6)
+            stack.push_async_callback(database.close)
+            batches = BookingBatches(database, ManageTokens("a secret of at least 32 bytes, for tests"), hold_seconds)
+            started.append(Worker(database, batches, Bookings(database, batches)))
+        yield started
+
+
+async def new_slot(connection: "asyncpg.Connection[asyncpg.Record]", seats: int) -> int:
+    """A slot far in the future, with its ledger begun, of a doctor of its own."""
+    doctor_id = await connection.fetchval("INSERT INTO doctors (name) VALUES ('Dr. Who') RETURNING id")
+    start = NOW + timedelta(days=30)
+    slot_id: int = await connection.fetchval(
+        "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats)"
+        " VALUES ($1, $2, $3, $4, $4) RETURNING id",
+        doctor_id,
+        start,
+        start + timedelta(minutes=30),
+        seats,
+    )
+    await connection.execute(
+        "INSERT INTO booking_events (slot_id, sequence, kind, seats, available_after, total_after, actor, created_at)"
+        " VALUES ($1, 1, 'CREATED', $2, $2, $2, 'test', now())",
+        slot_id,
+        seats,
+    )
+    return slot_id
+
+
+def wanted(slot_id: int, seats: int = 1, confirm: bool = False) -> SeatRequest:
+    return SeatRequest(slot_id, seats, None, "Ada Lovelace", "ada@example.org", confirm)
+
+
+async def at_once(attempts: Sequence[Callable[[], Awaitable[Result]]]) -> list[Result | Exception]:
+    """Start all attempts at one barrier; return what each gave or raised."""
+    barrier = asyncio.Barrier(len(attempts))
+
+    async def attempt(work: Callable[[], Awaitable[Result]]) -> Result:
+        await barrier.wait()
+        return await work()
+
+    results = await asyncio.gather(*(attempt(work) for work in attempts), return_exceptions=True)
+    unexpected = [result for result in results if isinstance(result, BaseException) and not isinstance(result, Exception)]
+    assert not unexpected
+    return results  # type: ignore[return-value]
+
+
+async def violations(database: Database) -> list[str]:
+    found = [violation async for _, some in find_violations(database) for violation in some]
+    return [f"{violation.rule}: {violation.facts}" for violation in found]
