@@ -1,0 +1,189 @@
+"""What becomes of bookings and callers when processes end, politely or not."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+
+from slotwise.db.embedded import EmbeddedServer
+from tests.clinic import Clinic, RunningServer
+from tests.conftest import running_server
+
+BODY = {"userName": "Ada", "userEmail": "ada@example.org"}
+
+
+def test_sigterm_under_load_answers_all_it_has_committed_and_exits_with_zero(
+    start_server: Callable[..., RunningServer],
+) -> None:
+    server = start_server(WORKERS="2")
+    with Clinic(server) as clinic:
+        slot_id = clinic.slot(seats=100_000)["id"]
+        acknowledged = asyncio.run(
+            _book_until_turned_away(server, slot_id, lambda: server.process.send_signal(signal.SIGTERM))
+        )
+    assert server.process.wait(10) == 0
+    assert asyncio.run(_count_bookings(server.database_url)) == acknowledged > 0
+
+
+def test_a_killed_worker_is_replaced_and_what_it_acknowledged_is_there(
+    start_server: Callable[..., RunningServer],
+) -> None:
+    server = start_server(WORKERS="2")
+    with Clinic(server) as clinic:
+        slot_id = clinic.slot(seats=100_000)["id"]
+        victim = _workers_of(server)[0]
+        acknowledged = asyncio.run(_book_until_turned_away(server, slot_id, victim.kill, seconds=1.5))
+        _until(lambda: len(_workers_of(server)) == 2 and victim.pid not in {w.pid for w in _workers_of(server)})
+        assert clinic.book(slot_id).status_code == 201
+        assert 100_000 - clinic.free_seats(slot_id) >= acknowledged + 1 > 1
+
+
+def test_workers_end_and_free_the_port_when_their_supervisor_is_killed(
+    start_server: Callable[..., RunningServer],
+) -> None:
+    server = start_server(WORKERS="2")
+    workers = _workers_of(server)
+    server.process.kill()
+    server.process.wait()
+    _, alive = psutil.wait_procs(workers, timeout=15)
+    assert alive == []
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(f"{server.url}/health")
+
+
+def test_bookings_survive_kill_9_of_the_whole_installation(tmp_path: Path) -> None:
+    """App and embedded PostgreSQL are killed together; a second start finds every acknowledged booking."""
+    settings = {"DATABASE_URL": "", "SLOTWISE_DATA_DIR": str(tmp_path / "data"), "SEED_DEMO": "on"}
+    settings |= _binaries()
+    with running_server("", settings) as server, Clinic(server) as clinic:
+        slots = clinic.http.get("/api/slots").json()["items"]
+        slot_id = clinic.slot(seats=50)["id"]
+        booked = [clinic.hold(slot_id, confirm=True) for _ in range(20)]
+        _kill_all(server, tmp_path / "data")
+    with running_server("", settings) as server, Clinic(server) as clinic:
+        assert clinic.free_seats(slot_id) == 30
+        for booking in booked:
+            assert clinic.http.get(f"/api/bookings/{booking['id']}").json()["status"] == "CONFIRMED"
+        assert clinic.http.get("/api/slots").json()["items"] == slots, "the demo data was added a second time"
+
+
+def test_the_embedded_database_is_started_again_when_it_is_killed(tmp_path: Path) -> None:
+    settings = {"DATABASE_URL": "", "SLOTWISE_DATA_DIR": str(tmp_path / "data")} | _binaries()
+    with running_server("", settings) as server, Clinic(server) as clinic:
+        slot_id = clinic.slot(seats=5)["id"]
+        clinic.hold(slot_id, confirm=True)
+        os.kill(_postmaster(tmp_path / "data"), signal.SIGKILL)
+        _until(lambda: clinic.book(slot_id, confirm=True).status_code == 201)
+        assert clinic.free_seats(slot_id) == 3
+
+
+def test_a_restarted_external_database_is_found_again_without_a_restart_of_the_server(tmp_path: Path) -> None:
+    binaries = _binaries().get("SLOTWISE_POSTGRES_BIN")
+    postgres = EmbeddedServer(tmp_path, Path(binaries) if binaries else None)
+    url = postgres.acquire()
+    try:
+        with running_server(url, {"WORKERS": "2"}) as server, Clinic(server) as clinic:
+            slot_id = clinic.slot(seats=50)["id"]
+            clinic.hold(slot_id)
+            postgres.release()
+            refused = clinic.book(slot_id)
+            assert refused.status_code == 503
+            assert refused.headers["Retry-After"]
+            assert refused.json()["code"] == "database-unavailable"
+            assert clinic.http.get("/health").status_code == 200
+            assert clinic.http.get("/health/ready").status_code == 503
+            postgres.acquire()
+            _until(lambda: clinic.book(slot_id).status_code == 201)
+            assert clinic.http.get("/health/ready").status_code == 200
+    finally:
+        postgres.release()
+
+
+def test_a_second_server_says_that_the_port_or_the_data_directory_is_in_use(tmp_path: Path) -> None:
+    settings = {"DATABASE_URL": "", "SLOTWISE_DATA_DIR": str(tmp_path / "data")} | _binaries()
+    with running_server("", settings) as server:
+        environment = dict(psutil.Process(server.process.pid).environ())
+        same_port = _serve(environment)
+        same_data = _serve(environment | {"PORT": str(int(environment["PORT"]) + 1)})
+    assert same_port.returncode == same_data.returncode == 1
+    assert "cannot listen on" in same_port.stderr
+    assert "is in use by process" in same_data.stderr
+    assert "Traceback" not in same_port.stderr + same_data.stderr
+
+
+async def _book_until_turned_away(
+    server: RunningServer, slot_id: int, blow: Callable[[], None], seconds: float = 30
+) -> int:
+    """Sixteen clients book; the blow falls in the middle; counts the 201s until each is turned away or time is up."""
+    deadline = time.monotonic() + seconds
+
+    async def client() -> int:
+        acknowledged = 0
+        async with httpx.AsyncClient(base_url=server.url, timeout=10) as http:
+            while time.monotonic() < deadline:
+                try:
+                    answer = await http.post("/api/bookings", json=BODY | {"slotId": slot_id})
+                except httpx.TransportError:
+                    return acknowledged
+                acknowledged += answer.status_code == 201
+        return acknowledged
+
+    clients = [asyncio.create_task(client()) for _ in range(16)]
+    await asyncio.sleep(0.7)
+    blow()
+    return sum(await asyncio.gather(*clients))
+
+
+async def _count_bookings(url: str) -> int:
+    connection = await asyncpg.connect(url)
+    try:
+        return int(await connection.fetchval("SELECT count(*) FROM bookings"))
+    finally:
+        await connection.close()
+
+
+def _workers_of(server: RunningServer) -> list[psutil.Process]:
+    children = psutil.Process(server.process.pid).children()
+    return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
+
+
+def _kill_all(server: RunningServer, data_dir: Path) -> None:
+    """The app's processes and the postmaster with its backends: all started by this test, all by their pids."""
+    postmaster = psutil.Process(_postmaster(data_dir))
+    app = psutil.Process(server.process.pid)
+    victims = [app, *app.children(recursive=True), postmaster, *postmaster.children(recursive=True)]
+    for victim in victims:
+        victim.kill()
+    server.process.wait()
+    psutil.wait_procs(victims, timeout=10)
+
+
+def _postmaster(data_dir: Path) -> int:
+    return int((data_dir / "postgres" / "postmaster.pid").read_text().split()[0])
+
+
+def _binaries() -> dict[str, str]:
+    binaries = os.environ.get("SLOTWISE_TEST_POSTGRES_BIN")
+    return {"SLOTWISE_POSTGRES_BIN": binaries} if binaries else {}
+
+
+def _serve(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    command = [Path(sys.executable).with_name("slotwise"), "serve"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
+
+
+def _until(true: Callable[[], bool], seconds: float = 10) -> None:
+    """Poll until it is true; fail after that many seconds."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"not true within {seconds} seconds"
+        time.sleep(0.05)
