@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import NamedTuple, TypeVar
 
 import asyncpg
@@ -11,8 +12,9 @@ import asyncpg
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import SeatRequest
 from slotwise.domain.users import Role, User
-from slotwise.services.booking_batches import BookingBatches
+from slotwise.services.booking_batches import BookingBatches, Held
 from slotwise.services.bookings import Bookings, Caller
+from slotwise.services.idempotency import IdempotencyKey
 from slotwise.services.invariants import find_violations
 from slotwise.services.manage_tokens import ManageTokens
 
@@ -75,9 +77,26 @@ async def at_once(attempts: Sequence[Callable[[], Awaitable[Result]]]) -> list[R
         return await work()
 
     results = await asyncio.gather(*(attempt(work) for work in attempts), return_exceptions=True)
-    unexpected = [result for result in results if isinstance(result, BaseException) and not isinstance(result, Exception)]
-    assert not unexpected
-    return results  # type: ignore[return-value]
+    ended = [result for result in results if not isinstance(result, BaseException) or isinstance(result, Exception)]
+    assert len(ended) == len(results)
+    return ended
+
+
+async def each(
+    workers: Sequence[Worker], count: int, attempt: Callable[[Worker, int], Awaitable[Result]]
+) -> list[Result | Exception]:
+    """`count` attempts at once, dealt out to the workers in turn."""
+    return await at_once([partial(attempt, workers[number % len(workers)], number) for number in range(count)])
+
+
+def holding(*attempts: tuple[SeatRequest, IdempotencyKey | None]) -> Callable[[Worker, int], Awaitable[Held]]:
+    """An attempt for `each`: the attempts given, in turn."""
+
+    async def attempt(worker: Worker, number: int) -> Held:
+        request, key = attempts[number % len(attempts)]
+        return await worker.bookings.hold_seats(GUEST, request, key)
+
+    return attempt
 
 
 async def violations(database: Database) -> list[str]:

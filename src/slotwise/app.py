@@ -33,8 +33,8 @@ from slotwise.services.slots import Slots
 from slotwise.services.tokens import AccessTokens
 from slotwise.services.users import Users
 from slotwise.settings import Settings, load_settings, signing_secret
+from slotwise.worker.gauges import gauges
 from slotwise.worker.housekeeping import housekeeping
-from slotwise.worker.pool_gauges import watch_pools
 from slotwise.worker.supervision import end_with_parent
 
 MAX_BODY_BYTES = 64 * 1024
@@ -91,7 +91,7 @@ async def _lifespan(app: Litestar, settings: Settings, services: dict[str, objec
         app.state.booking_rate = BookingRate(settings.booking_rate)
         stack.push_async_callback(app.state.bookings.drained)
         await stack.enter_async_context(housekeeping(database, settings.sweep_seconds))
-        await stack.enter_async_context(watch_pools({"requests": database, "batches": writers}))
+        await stack.enter_async_context(gauges({"requests": database, "batches": writers}, settings.metrics_dir))
         await stack.enter_async_context(end_with_parent())
         yield
 
@@ -135,7 +135,8 @@ async def operator_database(settings: Settings, report: Callable[[str], None]) -
     async with AsyncExitStack() as stack:
         url = settings.database_url or stack.enter_context(embedded_server(settings)).url
         await wait_for_server(url, settings.database_wait_seconds, report)
-        await migrate(url)
+        for name in await migrate(url):
+            report(f"Applied migration {name}")
         database = await Database.connect(url, OPERATOR_CONNECTIONS, statement_seconds=OPERATOR_STATEMENT_SECONDS)
         stack.push_async_callback(database.close)
         yield database

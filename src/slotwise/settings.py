@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
+import limits
 import msgspec
 from dotenv import dotenv_values
 from msgspec import Meta
@@ -56,6 +57,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     trusted_proxies: str = ""
     cors_origins: str = ""
     db_pool_size: Annotated[int, Meta(ge=1, le=1000)] = 10
+    prometheus_multiproc_dir: str | None = None
     database_wait_seconds: Annotated[int, Meta(ge=0, le=3600)] = 30
 
     @property
@@ -70,6 +72,11 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     def postgres_bin(self) -> Path | None:
         """Another PostgreSQL's binaries for the embedded server; None for those that come with Slotwise."""
         return Path(self.slotwise_postgres_bin) if self.slotwise_postgres_bin else None
+
+    @property
+    def metrics_dir(self) -> Path | None:
+        """Where the workers' metrics meet; `slotwise serve` sets it for the processes it starts."""
+        return Path(self.prometheus_multiproc_dir) if self.prometheus_multiproc_dir else None
 
     @property
     def embedded(self) -> bool:
@@ -114,8 +121,19 @@ _VARIABLES = frozenset(field.encode_name for field in msgspec.structs.fields(Set
 def _check(settings: Settings) -> None:
     if settings.production:
         _check_production_secret(settings.jwt_secret)
+    _check_rate(settings.booking_rate)
     if bool(settings.admin_email) != bool(settings.admin_password):
         raise InvalidSettings("ADMIN_EMAIL and ADMIN_PASSWORD: set both or neither")
+
+
+def _check_rate(rate: str | None) -> None:
+    try:
+        if rate is not None:
+            limits.parse(rate)
+    except ValueError as error:
+        raise InvalidSettings(
+            f"RATE_LIMIT_BOOKINGS: {rate!r} is not a rate such as 60/minute or 10/second, nor the word off"
+        ) from error
 
 
 def _check_production_secret(secret: str | None) -> None:

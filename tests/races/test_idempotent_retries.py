@@ -5,7 +5,7 @@ import asyncpg
 from slotwise.domain.errors import KeyReused
 from slotwise.services.booking_batches import Held
 from slotwise.services.idempotency import IdempotencyKey
-from tests.workers import GUEST, at_once, new_slot, violations, wanted, workers
+from tests.workers import each, holding, new_slot, violations, wanted, workers
 
 ROUNDS = 15
 
@@ -18,14 +18,10 @@ async def test_one_key_makes_one_booking_and_every_retry_gets_its_answer(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     async with workers(database_url) as pair:
-        slot_id = await new_slot(connection, seats=1000)
+        request = wanted(await new_slot(connection, seats=1000))
         for number in range(ROUNDS):
-            results = await at_once(
-                [
-                    lambda worker=pair[n % 2]: worker.bookings.hold_seats(GUEST, wanted(slot_id), _key(number))
-                    for n in range(16)
-                ]
-            )
+            key = _key(number)
+            results = await each(pair, 16, holding((request, key)))
             assert all(isinstance(result, Held) for result in results)
             assert len({(result.booking, result.manage.token) for result in results}) == 1  # type: ignore[union-attr]
         assert await connection.fetchval("SELECT count(*) FROM bookings") == ROUNDS
@@ -35,10 +31,8 @@ async def test_one_key_makes_one_booking_and_every_retry_gets_its_answer(
 async def test_without_a_key_each_retry_books_again(database_url: str, connection: asyncpg.Connection) -> None:
     """The negative control."""
     async with workers(database_url) as pair:
-        slot_id = await new_slot(connection, seats=1000)
-        await at_once(
-            [lambda worker=pair[n % 2]: worker.bookings.hold_seats(GUEST, wanted(slot_id)) for n in range(16)]
-        )
+        request = wanted(await new_slot(connection, seats=1000))
+        await each(pair, 16, holding((request, None)))
         assert await connection.fetchval("SELECT count(*) FROM bookings") == 16
 
 
@@ -48,15 +42,9 @@ async def test_one_key_for_two_slots_at_once_books_one_of_them(
     """Different slots have different locks, so here the key's own row decides; nobody gets a 500."""
     async with workers(database_url) as pair:
         for number in range(ROUNDS):
-            slot_ids = [await new_slot(connection, seats=5), await new_slot(connection, seats=5)]
-            results = await at_once(
-                [
-                    lambda n=n: pair[n % 2].bookings.hold_seats(
-                        GUEST, wanted(slot_ids[n % 2]), _key(number, b"slot %d" % (n % 2))
-                    )
-                    for n in range(8)
-                ]
-            )
+            slots = [wanted(await new_slot(connection, seats=5)) for _ in pair]
+            keys = [_key(number, body) for body in (b"one slot", b"the other")]
+            results = await each(pair, 8, holding(*zip(slots, keys, strict=True)))
             held = {result.booking.id for result in results if isinstance(result, Held)}
             assert len(held) == 1
             assert all(isinstance(result, Held | KeyReused) for result in results)

@@ -12,14 +12,15 @@ from slotwise.domain.errors import SlotFull
 from slotwise.services import booking_batches
 from slotwise.services.booking_batches import Held
 from tests.clinic import Clinic
-from tests.workers import GUEST, at_once, new_slot, violations, wanted, workers
+from tests.workers import each, holding, new_slot, violations, wanted, workers
 
 
 def test_64_clients_over_http_get_exactly_the_seats_there_are(clinic: Clinic) -> None:
     """Twenty rounds against two worker processes: five seats, sixty-four who want one."""
     doctor = clinic.doctor()
     slots = [
-        clinic.slot(seats=5, doctorId=doctor["id"], startTime=f"2031-01-01T{hour:02}:00:00Z")["id"] for hour in range(20)
+        clinic.slot(seats=5, doctorId=doctor["id"], startTime=f"2031-01-01T{hour:02}:00:00Z")["id"]
+        for hour in range(20)
     ]
     for slot_id in slots:
         answers = asyncio.run(_book_at_once(clinic.server.url, slot_id, clients=64))
@@ -40,10 +41,8 @@ async def _book_at_once(url: str, slot_id: int, clients: int) -> list[httpx.Resp
 async def test_two_workers_never_sell_a_seat_twice(database_url: str, connection: asyncpg.Connection) -> None:
     async with workers(database_url) as pair:
         for _ in range(25):
-            slot_id = await new_slot(connection, seats=3)
-            results = await at_once(
-                [lambda worker=pair[n % 2]: worker.bookings.hold_seats(GUEST, wanted(slot_id)) for n in range(16)]
-            )
+            request = wanted(await new_slot(connection, seats=3))
+            results = await each(pair, 16, holding((request, None)))
             assert sum(isinstance(result, Held) for result in results) == 3
             assert sum(isinstance(result, SlotFull) for result in results) == 13
         assert await violations(pair[0].database) == []
@@ -63,9 +62,8 @@ async def test_without_the_lock_the_same_race_oversells(
     async with workers(database_url) as pair:
         for _ in range(100):
             slot_id = await new_slot(connection, seats=3)
-            await at_once(
-                [lambda worker=pair[n % 2]: worker.bookings.hold_seats(GUEST, wanted(slot_id)) for n in range(16)]
-            )
+            request = wanted(slot_id)
+            await each(pair, 16, holding((request, None)))
             if await connection.fetchval("SELECT available_seats < 0 FROM appointment_slots WHERE id = $1", slot_id):
                 return
     pytest.fail("100 rounds without a lock and nothing was oversold: the race test proves nothing")

@@ -10,7 +10,7 @@ from slotwise.db.statements import NoRow, Statement
 from slotwise.domain.errors import Unavailable
 from slotwise.services import booking_batches
 from slotwise.services.booking_batches import HoldRequest
-from tests.workers import Worker, at_once, new_slot, violations, wanted, workers
+from tests.workers import Worker, each, new_slot, violations, wanted, workers
 
 ROUNDS = 60
 
@@ -19,7 +19,7 @@ async def _collide(pair: list[Worker], slot_ids: list[int]) -> list[object]:
     """Both workers book all slots in one batch, one of them backwards."""
     forwards = [HoldRequest(wanted(slot_id), "guest") for slot_id in slot_ids]
     orders = (forwards, forwards[::-1])
-    return await at_once([lambda n=n: pair[n].batches.hold(orders[n]) for n in (0, 1)])
+    return [*await each(pair, 2, lambda worker, number: worker.batches.hold(orders[number]))]
 
 
 async def test_opposite_orders_never_deadlock(database_url: str, connection: asyncpg.Connection) -> None:

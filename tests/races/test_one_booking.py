@@ -2,7 +2,9 @@
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 
 import asyncpg
 import pytest
@@ -13,7 +15,7 @@ from slotwise.domain.errors import BookingCancelled, BookingFailed, HoldExpired,
 from slotwise.services import booking_batches
 from slotwise.services.booking_batches import ConfirmRow, Held
 from slotwise.services.expiry import sweep
-from tests.workers import DESK, GUEST, Worker, at_once, new_slot, violations, wanted, workers
+from tests.workers import DESK, GUEST, Worker, at_once, each, new_slot, violations, wanted, workers
 
 ROUNDS = 40
 
@@ -29,9 +31,7 @@ async def _end_in(connection: asyncpg.Connection, booking_id: int, seconds: floa
     return deadline
 
 
-async def test_seats_come_back_once_whatever_happens_first(
-    database_url: str, connection: asyncpg.Connection
-) -> None:
+async def test_seats_come_back_once_whatever_happens_first(database_url: str, connection: asyncpg.Connection) -> None:
     """At a hold's deadline two workers confirm, cancel, sweep and sell the seat again, all at once."""
     chance = random.Random(11)
     seen: set[BookingStatus] = set()
@@ -51,26 +51,24 @@ async def test_seats_come_back_once_whatever_happens_first(
 _EXPECTED = (Booking, Held, int, HoldExpired, BookingCancelled, BookingFailed, SlotFull)
 
 
-def _contenders(pair: list[Worker], booking_id: int, slot_id: int, chance: random.Random) -> list:  # type: ignore[type-arg]
+def _contenders(
+    pair: list[Worker], booking_id: int, slot_id: int, chance: random.Random
+) -> list[Callable[[], Awaitable[object]]]:
     first, second = pair
-
-    def later(work):  # type: ignore[no-untyped-def]
-        delay = chance.uniform(0, 0.04)
-
-        async def run():  # type: ignore[no-untyped-def]
-            await asyncio.sleep(delay)
-            return await work()
-
-        return run
-
-    return [
-        later(lambda: first.bookings.confirm_booking(DESK, booking_id)),
-        later(lambda: second.bookings.cancel_booking(DESK, booking_id)),
-        later(lambda: second.bookings.confirm_booking(DESK, booking_id)),
-        later(lambda: sweep(first.database)),
-        later(lambda: sweep(second.database)),
-        later(lambda: second.bookings.hold_seats(GUEST, wanted(slot_id))),
+    attempts: list[Callable[[], Awaitable[object]]] = [
+        lambda: first.bookings.confirm_booking(DESK, booking_id),
+        lambda: second.bookings.cancel_booking(DESK, booking_id),
+        lambda: second.bookings.confirm_booking(DESK, booking_id),
+        lambda: sweep(first.database),
+        lambda: sweep(second.database),
+        lambda: second.bookings.hold_seats(GUEST, wanted(slot_id)),
     ]
+    return [partial(_later, attempt, chance.uniform(0, 0.04)) for attempt in attempts]
+
+
+async def _later(attempt: Callable[[], Awaitable[object]], seconds: float) -> object:
+    await asyncio.sleep(seconds)
+    return await attempt()
 
 
 async def _confirm_after_waiting_past_the_deadline(url: str, connection: asyncpg.Connection) -> object:
@@ -89,7 +87,7 @@ async def _confirm_after_waiting_past_the_deadline(url: str, connection: asyncpg
 
 async def _until_somebody_waits_for_a_lock(connection: asyncpg.Connection) -> None:
     async with asyncio.timeout(5):
-        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
 
 
@@ -132,6 +130,6 @@ async def test_many_sweepers_expire_each_hold_once(database_url: str, connection
         for slot_id in slot_ids:
             await several[0].batches.hold([booking_batches.HoldRequest(wanted(slot_id), "guest") for _ in range(10)])
         await connection.execute("UPDATE bookings SET expires_at = clock_timestamp()")
-        swept = await at_once([lambda worker=worker: sweep(worker.database) for worker in several])
-        assert sum(swept) == 500  # type: ignore[arg-type]
+        swept = await each(several, 4, lambda worker, _: sweep(worker.database))
+        assert sum(count for count in swept if isinstance(count, int)) == 500
         assert await violations(several[0].database) == []

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import secrets
+import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -39,6 +41,8 @@ def serve_forever(host: str | None, port: int | None, workers: int | None) -> No
     """Serve until SIGTERM or SIGINT. Arguments that are given go before the environment."""
     settings = _settings(host, port, workers)
     configure_logs(settings.log_level, json_lines=settings.production)
+    # Until the workers' supervisor takes over: end as if interrupted, so that what was opened is closed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(settings))
         if settings.embedded:

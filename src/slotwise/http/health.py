@@ -2,7 +2,7 @@
 
 from litestar import Controller, Response, get
 from msgspec import Struct
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
 from slotwise.db.pool import Database
 from slotwise.db.readiness import READ_SERVER_FACTS, problems_of
@@ -65,6 +65,10 @@ async def _readiness(database: Database) -> ReadinessView:
 
 
 def _metrics() -> bytes:
+    """Of all workers, through the files they share; of this process where it serves alone and shares none."""
     registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    try:
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+    except ValueError:
+        registry = REGISTRY
     return generate_latest(registry)

@@ -11,6 +11,7 @@ from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, clean_period
 from slotwise.domain.slots import Slot, SlotStatus
 from slotwise.domain.users import User, actor_of
 from slotwise.services.audit import record_action
+from slotwise.services.expiry import expire_holds
 
 
 class SlotId(Struct, frozen=True):
@@ -102,9 +103,7 @@ class Slots:
     async def update_slot(self, admin: User, slot_id: int, change: SlotChange) -> Slot:
         """Raises `SeatsTaken` for a total below the seats held or booked, and `SlotOverlaps`."""
         async with self._database.transaction() as connection:
-            slot = await LOCK_SLOT.first(connection, slot_id=slot_id)
-            if slot is None:
-                raise SlotNotFound
+            slot = await _lock(connection, slot_id)
             await self._change(connection, admin, slot, change)
             await record_action(connection, actor_of(admin), "update_slot", f"slot:{slot_id}")
             return await _get(connection, slot_id)
@@ -126,6 +125,16 @@ class Slots:
             kinds=_events(slot, start, end, total_seats, status),
             actor=actor_of(admin),
         )
+
+
+async def _lock(connection: Connection, slot_id: int) -> LockedSlot:
+    """The slot under its lock, after overdue holds have given their seats back: they are not taken."""
+    slot = await LOCK_SLOT.first(connection, slot_id=slot_id)
+    if slot is not None and await expire_holds(connection, [slot_id], by="update"):
+        slot = await LOCK_SLOT.first(connection, slot_id=slot_id)
+    if slot is None:
+        raise SlotNotFound
+    return slot
 
 
 async def _get(connection: Connection, slot_id: int) -> Slot:

@@ -1,0 +1,52 @@
+"""Shows an operator how many database connections are open, and how many of them are idle."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from prometheus_client import multiprocess
+
+from slotwise.db.pool import Database
+from slotwise.services.metrics import POOL_CONNECTIONS
+from slotwise.worker.housekeeping import every
+
+SECONDS = 1.0
+
+
+@asynccontextmanager
+async def gauges(pools: Mapping[str, Database], shared: Path | None) -> AsyncIterator[None]:
+    """Keep the gauges of these pools fresh for as long as the block runs.
+
+    `shared` is the directory in which the workers' metrics meet; those of killed workers are removed from it.
+    """
+
+    async def read() -> None:
+        for name, pool in pools.items():
+            POOL_CONNECTIONS.labels(name, "open").set(pool.size)
+            POOL_CONNECTIONS.labels(name, "idle").set(pool.idle)
+
+    if shared is not None:
+        _forget_dead_workers(shared)
+    task = asyncio.create_task(every(SECONDS, "gauges", read))
+    try:
+        yield
+    finally:
+        task.cancel()
+
+
+def _forget_dead_workers(shared: Path) -> None:
+    for pid in {int(path.stem.rpartition("_")[2]) for path in shared.glob("gauge_live*_*.db")}:
+        if not _is_alive(pid):
+            multiprocess.mark_process_dead(pid, str(shared))  # type: ignore[no-untyped-call]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
