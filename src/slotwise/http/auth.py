@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 
 from slotwise.domain.errors import EmailTaken, InvalidCredentials, Overloaded, TooManyLogins
 from slotwise.domain.users import Role, User
-from slotwise.http.access import ACCOUNT, ANYONE, ApiRequest, account_of
+from slotwise.http.access import ACCOUNT, OPEN, ApiRequest, account_of
 from slotwise.http.operations import operation
 from slotwise.services.users import Session, Users
 
@@ -63,7 +63,7 @@ class AuthController(Controller):
     path = "/api/auth"
     tags = ("Accounts",)
 
-    @post("/register", **operation("register", ANYONE, "Make a patient's account", EmailTaken, Overloaded))
+    @post("/register", **operation("register", OPEN, "Make a patient's account", EmailTaken, Overloaded))
     async def register(self, data: Registration, users: Users) -> Response[UserView]:
         user = await users.register(data.name, data.email, data.password)
         return Response(UserView.of(user), headers={"Location": "/api/auth/me"})
@@ -73,7 +73,7 @@ class AuthController(Controller):
         status_code=200,
         **operation(
             "log_in",
-            ANYONE,
+            OPEN,
             "Get an access token",
             InvalidCredentials,
             TooManyLogins,

@@ -38,7 +38,7 @@ from slotwise.http.access import (
     caller_of,
 )
 from slotwise.http.idempotency import IdempotencyHeader, idempotency_key
-from slotwise.http.operations import operation
+from slotwise.http.operations import BodyOptional, operation
 from slotwise.http.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
 from slotwise.http.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_time
 from slotwise.http.rate_limits import limit_bookings
@@ -224,6 +224,7 @@ class BookingController(Controller):
     @post(
         "/{booking_id:int}/confirm",
         status_code=200,
+        operation_class=BodyOptional,
         **operation(
             "confirm_booking",
             HOLDER,

@@ -7,7 +7,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 from slotwise.db.pool import Database
 from slotwise.db.readiness import READ_SERVER_FACTS, problems_of
 from slotwise.domain.errors import SlotwiseError
-from slotwise.http.access import ANYONE
+from slotwise.http.access import OPEN
 from slotwise.http.operations import operation
 
 
@@ -27,13 +27,13 @@ class HealthController(Controller):
     path = "/"
     tags = ("Operation",)
 
-    @get("/health", **operation("get_health", ANYONE, "Whether the process answers; asks no database"))
+    @get("/health", **operation("get_health", OPEN, "Whether the process answers; asks no database"))
     async def get_health(self) -> HealthView:
         return HealthView("ok")
 
     @get(
         "/health/ready",
-        **operation("get_readiness", ANYONE, "Whether bookings can be taken: database and durability settings"),
+        **operation("get_readiness", OPEN, "Whether bookings can be taken: database and durability settings"),
     )
     async def get_readiness(self, database: Database) -> Response[ReadinessView]:
         try:
@@ -45,7 +45,7 @@ class HealthController(Controller):
     @get(
         "/metrics",
         media_type="text/plain",
-        **operation("get_metrics", ANYONE, "Counters of all workers, in Prometheus' text format"),
+        **operation("get_metrics", OPEN, "Counters of all workers, in Prometheus' text format"),
     )
     async def get_metrics(self) -> Response[bytes]:
         return Response(_metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,20 +1,15 @@
 """What every operation declares once: who may call it, what it is called, and how it can fail."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import Example
+from litestar.openapi.spec import Example, Operation, RequestBody
 
-from slotwise.domain.errors import (
-    DatabaseUnavailable,
-    InvalidInput,
-    NotAllowed,
-    NotAuthenticated,
-    SlotwiseError,
-)
-from slotwise.http.access import ANYONE, Access, Guard
+from slotwise.domain.errors import DatabaseUnavailable, InvalidInput, SlotwiseError
+from slotwise.http.access import Access, Guard
 from slotwise.http.bodies import StrictJson
 from slotwise.http.problems import MEDIA_TYPE, Problem, problem_type, status_of
 
@@ -37,13 +32,8 @@ def operation(
         "description": f"{description}\n\n**Who:** {access.who}.".strip(),
         "dto": StrictJson,
         "return_dto": None,
-        "responses": _documented([*raises, *_common(access)]),
+        "responses": _documented([InvalidInput, *access.refuses, *raises, DatabaseUnavailable]),
     }
-
-
-def _common(access: Access) -> list[type[SlotwiseError]]:
-    refused: list[type[SlotwiseError]] = [InvalidInput, NotAuthenticated, DatabaseUnavailable]
-    return refused if access is ANYONE else [*refused, NotAllowed]
 
 
 def _documented(raises: Sequence[type[SlotwiseError]]) -> dict[int, ResponseSpec]:
@@ -66,3 +56,12 @@ def _example(kind: type[SlotwiseError]) -> dict[str, Any]:
     problem = Problem(problem_type(kind.code), kind.title, status_of(kind), kind.title, kind.code)
     example: dict[str, Any] = msgspec.to_builtins(problem)
     return example
+
+
+@dataclass
+class BodyOptional(Operation):
+    """An operation that can be called without a body, which the framework's document cannot say by itself."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.request_body, RequestBody):
+            self.request_body.required = False
