@@ -15,7 +15,6 @@ from slotwise.db.pool import Database
 from slotwise.db.readiness import wait_for_server
 from slotwise.http.api_docs import OPENAPI, ApiDocsController
 from slotwise.http.auth import AuthController
-from slotwise.http.bodies import require_json
 from slotwise.http.bookings import BookingController
 from slotwise.http.doctors import DoctorController
 from slotwise.http.health import HealthController
@@ -42,7 +41,7 @@ MAX_BODY_BYTES = 64 * 1024
 WRITER_CONNECTIONS = 3
 OPERATOR_CONNECTIONS = 2
 OPERATOR_STATEMENT_SECONDS = 3600.0
-SERVICES = ("bookings", "database", "doctors", "slots", "users")
+SERVICES = ("bookings", "booking_rate", "database", "doctors", "slots", "users")
 
 
 def create_app() -> ASGIApp:
@@ -64,7 +63,6 @@ def build(settings: Settings) -> Litestar:
             HealthController,
             ApiDocsController,
         ],
-        guards=[require_json],
         lifespan=[lambda app: _lifespan(app, settings, services)],
         dependencies={name: Provide(_one_of(services, name), sync_to_thread=False) for name in SERVICES},
         exception_handlers=EXCEPTION_HANDLERS,
@@ -88,7 +86,6 @@ async def _lifespan(app: Litestar, settings: Settings, services: dict[str, objec
         stack.callback(passwords.close)
         services |= _services(settings, database, writers, passwords)
         app.state.update(services)
-        app.state.booking_rate = BookingRate(settings.booking_rate)
         stack.push_async_callback(app.state.bookings.drained)
         await stack.enter_async_context(housekeeping(database, settings.sweep_seconds))
         await stack.enter_async_context(gauges({"requests": database, "batches": writers}, settings.metrics_dir))
@@ -101,6 +98,7 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
     manage_tokens = ManageTokens(secret)
     return {
         "database": database,
+        "booking_rate": BookingRate(settings.booking_rate),
         "bookings": Bookings(database, BookingBatches(writers, manage_tokens, settings.hold_seconds)),
         "doctors": Doctors(database),
         "slots": Slots(database),

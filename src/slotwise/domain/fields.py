@@ -2,6 +2,7 @@
 
 import unicodedata
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
 
@@ -27,6 +28,7 @@ def clean_name(field: str, text: str) -> str:
     return name
 
 
+@lru_cache(maxsize=4096)
 def clean_email(field: str, text: str) -> str:
     """A syntactically valid address (RFC 5321 and 6531), in normal form; no DNS look-up is made."""
     try:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import msgspec
-from litestar.connection import ASGIConnection, Request
+from litestar.datastructures import Headers
 from litestar.dto import AbstractDTO
-from litestar.handlers import BaseRouteHandler
 from litestar.typing import FieldDefinition
 
 from slotwise.domain.errors import InvalidInput, UnsupportedMediaType
@@ -15,8 +14,6 @@ from slotwise.domain.errors import InvalidInput, UnsupportedMediaType
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
     from litestar.openapi.spec import Reference, Schema
-
-_BODILESS = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
 
 
 class StrictJson(AbstractDTO[Any]):
@@ -28,6 +25,7 @@ class StrictJson(AbstractDTO[Any]):
     _decoders: ClassVar[dict[str, msgspec.json.Decoder[Any]]] = {}
 
     def decode_bytes(self, value: bytes) -> Any:
+        _require_json(self.asgi_connection.headers)
         try:
             return self._decoders[self.asgi_connection.route_handler.handler_id].decode(value)
         except msgspec.ValidationError as error:
@@ -79,10 +77,8 @@ _WORDS = {
 }
 
 
-async def require_json(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+def _require_json(headers: Headers) -> None:
     """Refuse a body of another type. A body of no stated type is read as JSON."""
-    stated = connection.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not isinstance(connection, Request) or connection.method in _BODILESS or not stated:
-        return
-    if stated != "application/json" and not stated.endswith("+json"):
+    stated = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if stated and stated != "application/json" and not stated.endswith("+json"):
         raise UnsupportedMediaType

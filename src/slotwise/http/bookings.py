@@ -41,7 +41,7 @@ from slotwise.http.idempotency import IdempotencyHeader, idempotency_key
 from slotwise.http.operations import BodyOptional, operation
 from slotwise.http.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
 from slotwise.http.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_time
-from slotwise.http.rate_limits import limit_bookings
+from slotwise.http.rate_limits import BookingRate
 from slotwise.services.bookings import BookingFilter, Bookings
 from slotwise.services.slots import Slots
 
@@ -141,12 +141,17 @@ class BookingController(Controller):
             Overloaded,
             OutcomeUnknown,
             description="A hold is PENDING until `expiresAt`; confirm it before then. `confirm: true` books directly.",
-            guards=[limit_bookings],
         ),
     )
     async def hold_seats(
-        self, request: ApiRequest, data: NewBooking, bookings: Bookings, idempotency: IdempotencyHeader = None
+        self,
+        request: ApiRequest,
+        data: NewBooking,
+        bookings: Bookings,
+        booking_rate: BookingRate,
+        idempotency: IdempotencyHeader = None,
     ) -> Response[BookingView]:
+        booking_rate.admit(request)
         key = idempotency_key(idempotency, request.user, "POST /api/bookings", data)
         held = await bookings.hold_seats(caller_of(request), seat_request(data, request.user), key)
         return Response(

@@ -9,7 +9,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, Operation, RequestBody
 
 from slotwise.domain.errors import DatabaseUnavailable, InvalidInput, SlotwiseError
-from slotwise.http.access import Access, Guard
+from slotwise.http.access import Access
 from slotwise.http.bodies import StrictJson
 from slotwise.http.problems import MEDIA_TYPE, Problem, problem_type, status_of
 
@@ -20,13 +20,12 @@ def operation(
     summary: str,
     *raises: type[SlotwiseError],
     description: str = "",
-    guards: Sequence[Guard] = (),
 ) -> dict[str, Any]:
     """Keyword arguments of a route handler. `raises` are the errors beyond those that any operation can have."""
     return {
         "name": operation_id,
         "operation_id": operation_id,
-        "guards": [*guards, access.guard],
+        "guards": [access.guard],
         "security": access.security,
         "summary": summary,
         "description": f"{description}\n\n**Who:** {access.who}.".strip(),

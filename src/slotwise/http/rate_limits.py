@@ -2,15 +2,13 @@
 
 import math
 import time
-from typing import Any
 
 from limits import RateLimitItem, parse
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
-from litestar.connection import ASGIConnection
-from litestar.handlers import BaseRouteHandler
 
 from slotwise.domain.errors import TooManyRequests
+from slotwise.http.access import ApiRequest
 
 
 class BookingRate:
@@ -20,14 +18,12 @@ class BookingRate:
         self._rate: RateLimitItem | None = parse(rate) if rate else None
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
-    def admit(self, address: str) -> None:
-        """Count a request of `address`; raise `TooManyRequests` when it is one too many."""
-        if self._rate is None or self._limiter.hit(self._rate, address):
+    def admit(self, request: ApiRequest) -> None:
+        """Count a request of its client's address; raise `TooManyRequests` when it is one too many."""
+        if self._rate is None:
+            return
+        address = request.client.host if request.client else ""
+        if self._limiter.hit(self._rate, address):
             return
         reset, _ = self._limiter.get_window_stats(self._rate, address)
         raise TooManyRequests(max(1, math.ceil(reset - time.time())))
-
-
-async def limit_bookings(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    rate: BookingRate = connection.app.state.booking_rate
-    rate.admit(connection.client.host if connection.client else "")
