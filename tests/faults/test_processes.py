@@ -34,6 +34,30 @@ def test_sigterm_under_load_answers_all_it_has_committed_and_exits_with_zero(
     assert asyncio.run(_count_bookings(server.database_url)) == acknowledged > 0
 
 
+def test_closing_the_terminal_ends_the_server(start_server: Callable[..., RunningServer]) -> None:
+    server = start_server()
+    server.process.send_signal(signal.SIGHUP)
+    assert server.process.wait(10) == 0
+
+
+def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(tmp_path: Path) -> None:
+    """A worker that failed at its start would end the whole server, just when the database comes back."""
+    binaries = _binaries().get("SLOTWISE_POSTGRES_BIN")
+    postgres = EmbeddedServer(tmp_path, Path(binaries) if binaries else None)
+    url = postgres.acquire()
+    try:
+        with running_server(url, {}) as server, Clinic(server) as clinic:
+            slot_id = clinic.slot(seats=50)["id"]
+            postgres.release()
+            [victim] = _workers_of(server)
+            victim.kill()
+            _until(lambda: _answers(server))
+            postgres.acquire()
+            _until(lambda: clinic.book(slot_id).status_code == 201)
+    finally:
+        postgres.release()
+
+
 def test_a_killed_worker_is_replaced_and_what_it_acknowledged_is_there(
     start_server: Callable[..., RunningServer],
 ) -> None:
@@ -143,6 +167,13 @@ async def _book_until_turned_away(
     return sum(await asyncio.gather(*clients))
 
 
+def _answers(server: RunningServer) -> bool:
+    try:
+        return httpx.get(f"{server.url}/health").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
 async def _count_bookings(url: str) -> int:
     connection = await asyncpg.connect(url)
     try:
@@ -177,7 +208,7 @@ def _binaries() -> dict[str, str]:
 
 
 def _serve(environment: dict[str, str]) -> "subprocess.CompletedProcess[str]":
-    command = [Path(sys.executable).with_name("slotwise"), "serve"]
+    command: list[Path | str] = [Path(sys.executable).with_name("slotwise"), "serve"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=30, check=False)
 
 

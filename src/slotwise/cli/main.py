@@ -172,7 +172,7 @@ def set_password(email: Email, password: Password) -> None:
 
 
 def _create(name: str, email: str, password: str, role: Role) -> None:
-    created = run(lambda database: operator_users(database).register(name, email, password, role))
+    created = run(lambda database: operator_users(database).register(name, email, password, role, "operator"))
     typer.echo(f"Created {created.role} {created.email}.")
 
 

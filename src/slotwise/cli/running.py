@@ -20,7 +20,7 @@ from slotwise.settings import InvalidSettings, Settings, load_settings
 
 Result = TypeVar("Result")
 
-screen = Console(stderr=True, highlight=False)
+screen = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 class CommandFailed(Exception):
@@ -71,5 +71,5 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def _fail(message: str) -> NoReturn:
-    screen.print("error:", message, style="red", markup=False, soft_wrap=True)
+    screen.print("error:", message, style="red", markup=False)
     raise typer.Exit(1)

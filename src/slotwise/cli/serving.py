@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import msgspec
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from slotwise.app import embedded_server, operator_database, operator_users
@@ -26,7 +27,7 @@ from slotwise.logs import configure_logs
 from slotwise.services.demo import DemoPlan, is_empty, seed_demo
 from slotwise.settings import Settings, load_settings
 
-DRAIN_SECONDS = 8
+DRAIN_SECONDS = 6
 DATABASE_WATCH_SECONDS = 1.0
 BACKLOG = 2048
 DEMO_ADMIN = "admin@slotwise.example"
@@ -54,7 +55,7 @@ def serve_forever(host: str | None, port: int | None, workers: int | None) -> No
             stack.enter_context(_kept_running(embedded_server(settings)))
         first_admin = asyncio.run(_prepare(settings))
         _greet(settings, first_admin)
-        Multiprocess(_uvicorn_config(settings), sockets=[listener]).run()
+        _supervise(_uvicorn_config(settings), listener)
 
 
 def _settings(host: str | None, port: int | None, workers: int | None) -> Settings:
@@ -114,13 +115,13 @@ async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | 
     if await users.has_admin():
         return None
     if settings.admin_email and settings.admin_password:
-        await users.register("Administrator", settings.admin_email, settings.admin_password, Role.ADMIN)
+        await users.register("Administrator", settings.admin_email, settings.admin_password, Role.ADMIN, "operator")
         return None
     if settings.production:
         screen.print("There is no admin yet. Create one: slotwise admin create", style="yellow")
         return None
     generated = FirstAdmin(DEMO_ADMIN, secrets.token_urlsafe(12))
-    await users.register("Administrator", generated.email, generated.password, Role.ADMIN)
+    await users.register("Administrator", generated.email, generated.password, Role.ADMIN, "operator")
     return generated
 
 
@@ -137,6 +138,20 @@ def _greet(settings: Settings, first_admin: FirstAdmin | None) -> None:
     if first_admin:
         screen.print(f"Admin       {first_admin.email}   password  {first_admin.password}", markup=False)
         screen.print("            Shown this once. Change it: POST /api/auth/password, or slotwise user set-password")
+
+
+class _Supervisor(Multiprocess):
+    """Ends when its terminal is closed. The usual meaning of SIGHUP, new settings, needs a new start here."""
+
+    def handle_hup(self) -> None:
+        self.handle_term()
+
+
+def _supervise(config: uvicorn.Config, listener: socket.socket) -> None:
+    supervisor = _Supervisor(config, sockets=[listener])
+    supervisor.run()
+    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+        raise CommandFailed("a worker process could not start; the lines above say why")
 
 
 def _uvicorn_config(settings: Settings) -> uvicorn.Config:

@@ -47,7 +47,7 @@ SETTINGS = {
     "listen_addresses": "",
     "port": "5432",
     "unix_socket_permissions": "0700",
-    "max_connections": "200",
+    "max_connections": "500",
     "shared_buffers": "256MB",
     "fsync": "on",
     "full_page_writes": "on",

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from slotwise.domain.errors import (
+    DatabaseBusy,
     DatabaseUnavailable,
     DoctorNotFound,
     EmailTaken,
@@ -25,22 +26,25 @@ _BY_CONSTRAINT: dict[str, Callable[[], SlotwiseError]] = {
     "slot_time_readable": lambda: InvalidInput.of("start_time", "is out of range"),
 }
 
-_PASSING = (
-    OSError,
+_BUSY = (
     TimeoutError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.LockNotAvailableError,
+    asyncpg.QueryCanceledError,
+    asyncpg.TransactionRollbackError,
+)
+
+_UNREACHABLE = (
+    OSError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
-    asyncpg.TooManyConnectionsError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.DiskFullError,
     asyncpg.OutOfMemoryError,
     asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.QueryCanceledError,
-    asyncpg.LockNotAvailableError,
     asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.TransactionRollbackError,
 )
 
 
@@ -60,7 +64,9 @@ def translated() -> Iterator[None]:
     except asyncpg.DataError as error:
         # The edges refuse such values by name; this is the net below them.
         raise InvalidInput.of("input", "holds a value that the database cannot store") from error
-    except _PASSING as error:
+    except _BUSY as error:
+        raise DatabaseBusy from error
+    except _UNREACHABLE as error:
         raise DatabaseUnavailable from error
 
 
@@ -71,5 +77,5 @@ def commit_outcome(error: Exception) -> Exception:
     nothing: measured under `kill -9`, 63 % of such commits had happened. RFC 9110, 9.2.2 leaves the retry to
     whoever knows that it is safe, here the holder of an idempotency key.
     """
-    told = isinstance(error, asyncpg.PostgresError) and not isinstance(error, _PASSING)
+    told = isinstance(error, asyncpg.PostgresError) and not isinstance(error, _UNREACHABLE)
     return error if told else OutcomeUnknown()

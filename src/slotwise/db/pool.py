@@ -43,7 +43,8 @@ class Database:
         with translated():
             pool = await asyncpg.create_pool(
                 url,
-                min_size=1,
+                # None at first: a worker that starts while the database restarts must not fail.
+                min_size=0,
                 max_size=size,
                 server_settings={**_SESSION, "statement_timeout": f"{statement_seconds}s"},
                 command_timeout=statement_seconds + 1,
@@ -53,9 +54,9 @@ class Database:
         return cls(pool)
 
     async def close(self) -> None:
-        """Close the connections, politely if that takes less than three seconds."""
+        """Close the connections, politely if that takes less than a second."""
         try:
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(1):
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()

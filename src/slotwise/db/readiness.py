@@ -57,13 +57,18 @@ async def wait_for_server(url: str, seconds: float, report: Callable[[str], None
     Raises `UnsuitableDatabase`; for an address that stays unreachable too, with the driver's last words.
     """
     deadline = time.monotonic() + seconds
+    said = ""
     while True:
         try:
             return await _check_once(url)
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
             if time.monotonic() >= deadline:
                 raise UnsuitableDatabase(f"cannot be reached: {error or type(error).__name__}") from error
-            report(f"database not reachable yet ({error or type(error).__name__}), trying again")
+            words = (
+                f"The database is not reachable yet ({error or type(error).__name__}); trying for {seconds:g} seconds"
+            )
+            if words != said:
+                report(said := words)
         except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
             raise UnsuitableDatabase(str(error)) from error
         await asyncio.sleep(0.5)

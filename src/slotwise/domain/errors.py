@@ -195,6 +195,11 @@ class DatabaseUnavailable(Unavailable):
     title = "The database cannot be reached; nothing was done"
 
 
+class DatabaseBusy(Unavailable):
+    code = "database-busy"
+    title = "The database did not get to this request in time; nothing was done"
+
+
 class OutcomeUnknown(Unavailable):
     """The connection broke at COMMIT, and the transaction may have been committed all the same."""
 

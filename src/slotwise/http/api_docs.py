@@ -7,11 +7,12 @@ from litestar import Controller, Litestar, Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, License, SecurityScheme, Tag
+from litestar.params import FromPath
 
 from slotwise import __version__
 
 _STATIC = files("slotwise.http") / "static"
-_TYPES = {"html": "text/html; charset=utf-8", "js": "text/javascript", "css": "text/css", "png": "image/png"}
+_TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "png": "image/png"}
 _FILES = (
     "api-docs.js",
     "swagger-ui/swagger-ui.css",
@@ -85,7 +86,7 @@ class ApiDocsController(Controller):
         return Response(openapi_document(request.app), headers={"Cache-Control": "no-cache"})
 
     @get("/static/{name:path}")
-    async def static(self, name: str) -> Response[bytes]:
+    async def static(self, name: FromPath[str]) -> Response[bytes]:
         wanted = name.lstrip("/")
         if wanted not in _FILES:
             raise NotFoundException

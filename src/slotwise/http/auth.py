@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Annotated
 
 from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
 from slotwise.domain.errors import EmailTaken, InvalidCredentials, Overloaded, TooManyLogins
@@ -64,7 +66,7 @@ class AuthController(Controller):
     tags = ("Accounts",)
 
     @post("/register", **operation("register", OPEN, "Make a patient's account", EmailTaken, Overloaded))
-    async def register(self, data: Registration, users: Users) -> Response[UserView]:
+    async def register(self, data: JSONBody[Registration], users: NamedDependency[Users]) -> Response[UserView]:
         user = await users.register(data.name, data.email, data.password)
         return Response(UserView.of(user), headers={"Location": "/api/auth/me"})
 
@@ -81,7 +83,7 @@ class AuthController(Controller):
             description="Ten failures in 15 minutes for an account from one address close that pair for a while.",
         ),
     )
-    async def log_in(self, request: ApiRequest, data: LogIn, users: Users) -> SessionView:
+    async def log_in(self, request: ApiRequest, data: JSONBody[LogIn], users: NamedDependency[Users]) -> SessionView:
         address = request.client.host if request.client else ""
         return SessionView.of(await users.log_in(data.email, data.password, address))
 
@@ -94,7 +96,7 @@ class AuthController(Controller):
         status_code=204,
         **operation("log_out", ACCOUNT, "Revoke your access tokens", description="All of them, on every device."),
     )
-    async def log_out(self, request: ApiRequest, users: Users) -> None:
+    async def log_out(self, request: ApiRequest, users: NamedDependency[Users]) -> None:
         await users.log_out(account_of(request))
 
     @post(
@@ -110,5 +112,7 @@ class AuthController(Controller):
             description="Revokes every access token, the one used for this call included; log in again.",
         ),
     )
-    async def change_password(self, request: ApiRequest, data: PasswordChange, users: Users) -> None:
+    async def change_password(
+        self, request: ApiRequest, data: JSONBody[PasswordChange], users: NamedDependency[Users]
+    ) -> None:
         await users.change_password(account_of(request), data.current_password, data.new_password)

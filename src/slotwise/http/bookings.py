@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Annotated
 
 from litestar import Controller, Response, delete, get, post
-from litestar.params import Parameter
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, QueryParameter
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
@@ -47,7 +48,7 @@ from slotwise.services.slots import Slots
 
 UserName = Annotated[str, Meta(description="1 to 200 characters after trimming", examples=["Ada Lovelace"])]
 UserEmail = Annotated[str, Meta(examples=["ada@example.org"])]
-StatusFilter = Annotated[BookingStatus | None, Parameter(query="status")]
+StatusFilter = Annotated[BookingStatus | None, QueryParameter(name="status")]
 
 NEWEST = IdPosition(MAX_ID)
 
@@ -146,9 +147,9 @@ class BookingController(Controller):
     async def hold_seats(
         self,
         request: ApiRequest,
-        data: NewBooking,
-        bookings: Bookings,
-        booking_rate: BookingRate,
+        data: JSONBody[NewBooking],
+        bookings: NamedDependency[Bookings],
+        booking_rate: NamedDependency[BookingRate],
         idempotency: IdempotencyHeader = None,
     ) -> Response[BookingView]:
         booking_rate.admit(request)
@@ -160,7 +161,11 @@ class BookingController(Controller):
 
     @get("/my-bookings", **operation("list_bookings_of_user", ACCOUNT, "List your own bookings, newest first"))
     async def list_bookings_of_user(
-        self, request: ApiRequest, bookings: Bookings, limit: Limit = DEFAULT_LIMIT, cursor: Cursor = None
+        self,
+        request: ApiRequest,
+        bookings: NamedDependency[Bookings],
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
     ) -> Page[BookingView]:
         before = decode_cursor(cursor, NEWEST)
         found = await bookings.list_bookings_of_user(account_of(request), before.id, limit + 1)
@@ -180,8 +185,8 @@ class BookingController(Controller):
         self,
         request: ApiRequest,
         slot_id: Id,
-        bookings: Bookings,
-        slots: Slots,
+        bookings: NamedDependency[Bookings],
+        slots: NamedDependency[Slots],
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Page[BookingView]:
@@ -201,7 +206,7 @@ class BookingController(Controller):
     )
     async def list_bookings(
         self,
-        bookings: Bookings,
+        bookings: NamedDependency[Bookings],
         status: StatusFilter = None,
         doctor_id: DoctorId = None,
         slot_id: SlotId = None,
@@ -223,7 +228,9 @@ class BookingController(Controller):
         return page_of(found, limit, BookingView.of, _position)
 
     @get("/{booking_id:int}", **operation("get_booking", REDACTED, "Read a booking", BookingNotFound))
-    async def get_booking(self, request: ApiRequest, booking_id: Id, bookings: Bookings) -> BookingView:
+    async def get_booking(
+        self, request: ApiRequest, booking_id: Id, bookings: NamedDependency[Bookings]
+    ) -> BookingView:
         return BookingView.of(await bookings.get_booking(caller_of(request), booking_id))
 
     @post(
@@ -243,7 +250,11 @@ class BookingController(Controller):
         ),
     )
     async def confirm_booking(
-        self, request: ApiRequest, booking_id: Id, bookings: Bookings, data: Confirmation | None = None
+        self,
+        request: ApiRequest,
+        booking_id: Id,
+        bookings: NamedDependency[Bookings],
+        data: JSONBody[Confirmation | None] = None,
     ) -> BookingView:
         person = data or Confirmation()
         user_name, user_email = clean_person(person.user_name, person.user_email)
@@ -265,7 +276,9 @@ class BookingController(Controller):
             description="Its seats are free at once. Cancelling again changes nothing and gives the same answer.",
         ),
     )
-    async def cancel_booking(self, request: ApiRequest, booking_id: Id, bookings: Bookings) -> BookingView:
+    async def cancel_booking(
+        self, request: ApiRequest, booking_id: Id, bookings: NamedDependency[Bookings]
+    ) -> BookingView:
         return BookingView.of(await bookings.cancel_booking(caller_of(request), booking_id))
 
 

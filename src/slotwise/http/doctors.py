@@ -4,6 +4,8 @@ from datetime import datetime
 from typing import Annotated
 
 from litestar import Controller, Response, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from slotwise.domain.doctors import Doctor
@@ -49,7 +51,9 @@ class DoctorController(Controller):
     tags = ("Doctors",)
 
     @post("/", **operation("create_doctor", ADMIN, "Add a doctor"))
-    async def create_doctor(self, request: ApiRequest, data: NewDoctor, doctors: Doctors) -> Response[DoctorView]:
+    async def create_doctor(
+        self, request: ApiRequest, data: JSONBody[NewDoctor], doctors: NamedDependency[Doctors]
+    ) -> Response[DoctorView]:
         doctor = await doctors.create_doctor(account_of(request), data.name, data.specialization)
         return Response(DoctorView.of(doctor), headers={"Location": f"/api/doctors/{doctor.id}"})
 
@@ -66,7 +70,7 @@ class DoctorController(Controller):
     async def list_doctors(
         self,
         request: ApiRequest,
-        doctors: Doctors,
+        doctors: NamedDependency[Doctors],
         specialization: Text = None,
         q: Text = None,
         limit: Limit = DEFAULT_LIMIT,
@@ -82,12 +86,12 @@ class DoctorController(Controller):
         return page_of(found, limit, DoctorView.of, lambda doctor: IdPosition(doctor.id))
 
     @get("/{doctor_id:int}", **operation("get_doctor", ANYONE, "Read a doctor", DoctorNotFound))
-    async def get_doctor(self, doctor_id: Id, doctors: Doctors) -> DoctorView:
+    async def get_doctor(self, doctor_id: Id, doctors: NamedDependency[Doctors]) -> DoctorView:
         return DoctorView.of(await doctors.get_doctor(doctor_id))
 
     @patch("/{doctor_id:int}", **operation("update_doctor", ADMIN, "Change a doctor", DoctorNotFound))
     async def update_doctor(
-        self, request: ApiRequest, doctor_id: Id, data: DoctorPatch, doctors: Doctors
+        self, request: ApiRequest, doctor_id: Id, data: JSONBody[DoctorPatch], doctors: NamedDependency[Doctors]
     ) -> DoctorView:
         doctor = await doctors.update_doctor(
             account_of(request),

@@ -1,6 +1,7 @@
 """Liveness, readiness and metrics."""
 
 from litestar import Controller, Response, get
+from litestar.di import NamedDependency
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
 
@@ -35,7 +36,7 @@ class HealthController(Controller):
         "/health/ready",
         **operation("get_readiness", OPEN, "Whether bookings can be taken: database and durability settings"),
     )
-    async def get_readiness(self, database: Database) -> Response[ReadinessView]:
+    async def get_readiness(self, database: NamedDependency[Database]) -> Response[ReadinessView]:
         try:
             view = await _readiness(database)
         except SlotwiseError as error:

@@ -4,7 +4,7 @@ import re
 from typing import Annotated
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import HeaderParameter
 
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.users import User, actor_of
@@ -15,8 +15,8 @@ MIN_GUEST_CHARACTERS = 16
 
 IdempotencyHeader = Annotated[
     str | None,
-    Parameter(
-        header="Idempotency-Key",
+    HeaderParameter(
+        name="Idempotency-Key",
         description="Names this attempt: sent again with the same body, it gives the same answer and no second "
         f"booking, for 24 hours. At most {MAX_CHARACTERS} characters; without a token at least "
         f"{MIN_GUEST_CHARACTERS}, hard to guess, since the answer holds the manage token.",

@@ -5,7 +5,7 @@ import secrets
 import time
 
 import structlog
-from litestar.enums import ScopeType
+from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 
 from slotwise.services import metrics
@@ -34,6 +34,9 @@ class Observability:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
+        if scope["method"] == "HEAD":
+            # RFC 9110, 9.3.2: a GET without its content, which the server itself leaves out.
+            scope = {**scope, "method": HttpMethod.GET}
         request_id = _request_id(scope)
         started = time.perf_counter()
         status = 499

@@ -8,7 +8,7 @@ import msgspec
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, Operation, RequestBody
 
-from slotwise.domain.errors import DatabaseUnavailable, InvalidInput, SlotwiseError
+from slotwise.domain.errors import DatabaseBusy, DatabaseUnavailable, InvalidInput, SlotwiseError
 from slotwise.http.access import Access
 from slotwise.http.bodies import StrictJson
 from slotwise.http.problems import MEDIA_TYPE, Problem, problem_type, status_of
@@ -31,7 +31,7 @@ def operation(
         "description": f"{description}\n\n**Who:** {access.who}.".strip(),
         "dto": StrictJson,
         "return_dto": None,
-        "responses": _documented([InvalidInput, *access.refuses, *raises, DatabaseUnavailable]),
+        "responses": _documented([InvalidInput, *access.refuses, *raises, DatabaseUnavailable, DatabaseBusy]),
     }
 
 

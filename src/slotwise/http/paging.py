@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import QueryParameter
 
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import MAX_ID
@@ -19,8 +19,10 @@ Position = TypeVar("Position")
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
 
-Limit = Annotated[int, Parameter(ge=1, le=MAX_LIMIT, description="Items a page, at most")]
-Cursor = Annotated[str | None, Parameter(query="cursor", description="`nextCursor` of the page before", max_length=200)]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Items a page, at most")]
+Cursor = Annotated[
+    str | None, QueryParameter(name="cursor", description="`nextCursor` of the page before", max_length=200)
+]
 
 
 class IdPosition(msgspec.Struct, array_like=True, frozen=True):

@@ -4,23 +4,23 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar.params import Parameter
+from litestar.params import PathParameter, QueryParameter
 
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.slots import MAX_SEATS
 
-Id = Annotated[int, Parameter(ge=1, le=MAX_ID)]
-DoctorId = Annotated[int | None, Parameter(query="doctorId", ge=1, le=MAX_ID)]
-SlotId = Annotated[int | None, Parameter(query="slotId", ge=1, le=MAX_ID)]
-MinSeats = Annotated[int, Parameter(query="minSeats", ge=1, le=MAX_SEATS, description="Free seats, at least")]
-Text = Annotated[str | None, Parameter(min_length=1, max_length=200)]
+Id = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
+DoctorId = Annotated[int | None, QueryParameter(name="doctorId", ge=1, le=MAX_ID)]
+SlotId = Annotated[int | None, QueryParameter(name="slotId", ge=1, le=MAX_ID)]
+MinSeats = Annotated[int, QueryParameter(name="minSeats", ge=1, le=MAX_SEATS, description="Free seats, at least")]
+Text = Annotated[str | None, QueryParameter(min_length=1, max_length=200)]
 
 _AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def _time(name: str, description: str) -> Any:
-    return Parameter(query=name, description=description, schema_extra={"format": "date-time"}, max_length=40)
+    return QueryParameter(name=name, description=description, schema_extra={"format": "date-time"}, max_length=40)
 
 
 FromTime = Annotated[str | None, _time("from", "Earliest start, RFC 3339 with an offset")]

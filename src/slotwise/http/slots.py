@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Response, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from slotwise.domain.errors import DoctorNotFound, SeatsTaken, SlotNotFound, SlotOverlaps
@@ -89,7 +91,9 @@ class SlotController(Controller):
             description="One doctor's open slots may touch and must not overlap.",
         ),
     )
-    async def create_slot(self, request: ApiRequest, data: NewSlot, slots: Slots) -> Response[SlotView]:
+    async def create_slot(
+        self, request: ApiRequest, data: JSONBody[NewSlot], slots: NamedDependency[Slots]
+    ) -> Response[SlotView]:
         slot = await slots.create_slot(
             account_of(request), data.doctor_id, data.start_time, data.total_seats, data.duration_minutes
         )
@@ -108,7 +112,7 @@ class SlotController(Controller):
     async def list_slots(
         self,
         request: ApiRequest,
-        slots: Slots,
+        slots: NamedDependency[Slots],
         doctor_id: DoctorId = None,
         specialization: Text = None,
         from_time: FromTime = None,
@@ -130,7 +134,7 @@ class SlotController(Controller):
         return _with_etag(request, page)
 
     @get("/{slot_id:int}", **operation("get_slot", ANYONE, "Read a slot", SlotNotFound))
-    async def get_slot(self, slot_id: Id, slots: Slots) -> SlotView:
+    async def get_slot(self, slot_id: Id, slots: NamedDependency[Slots]) -> SlotView:
         return SlotView.of(await slots.get_slot(slot_id))
 
     @patch(
@@ -145,7 +149,9 @@ class SlotController(Controller):
             description="Bookings stay: a moved slot takes them along, a closed one takes no new ones.",
         ),
     )
-    async def update_slot(self, request: ApiRequest, slot_id: Id, data: SlotPatch, slots: Slots) -> SlotView:
+    async def update_slot(
+        self, request: ApiRequest, slot_id: Id, data: JSONBody[SlotPatch], slots: NamedDependency[Slots]
+    ) -> SlotView:
         change = SlotChange(data.total_seats, data.status, data.start_time, data.duration_minutes)
         return SlotView.of(await slots.update_slot(account_of(request), slot_id, change))
 

@@ -70,12 +70,16 @@ class Users:
         self._passwords = passwords
         self._tokens = tokens
 
-    async def register(self, name: str, email: str, password: str, role: Role = Role.PATIENT) -> User:
-        """Raises `EmailTaken` and `InvalidInput`."""
+    async def register(
+        self, name: str, email: str, password: str, role: Role = Role.PATIENT, actor: str | None = None
+    ) -> User:
+        """A new account, made by `actor` or, as a patient does, by its owner. Raises `EmailTaken`, `InvalidInput`."""
         name, email = clean_name("name", name), clean_email("email", email)
         password_hash = await self._passwords.hash(new_password("password", password))
-        async with self._database.connection() as connection:
-            return await CREATE_USER.one(connection, name=name, email=email, role=role, password_hash=password_hash)
+        async with self._database.transaction() as connection:
+            user = await CREATE_USER.one(connection, name=name, email=email, role=role, password_hash=password_hash)
+            await record_action(connection, actor or actor_of(user), "create_user", actor_of(user), {"role": role})
+        return user
 
     async def log_in(self, email: str, password: str, address: str) -> Session:
         """Raises `InvalidCredentials`, alike in words and time whatever was wrong, and `TooManyLogins`."""
@@ -99,7 +103,7 @@ class Users:
 
     async def log_out(self, user: User) -> None:
         """Revokes every token of the account, on all its devices."""
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             await REVOKE_TOKENS.run(connection, user_id=user.id)
 
     async def change_password(self, user: User, current: str, new: str) -> None:
@@ -132,8 +136,9 @@ class Users:
         account = await self._find_credentials(email)
         if account is None:
             return False
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             await CHANGE_PASSWORD.run(connection, user_id=account.id, password_hash=password_hash)
+            await record_action(connection, "operator", "reset_password", f"user:{account.id}")
         return True
 
     async def has_admin(self) -> bool:
