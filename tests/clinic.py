@@ -1,13 +1,18 @@
 """A clinic to test with: a running server, its admin, and short words for what tests do over HTTP."""
 
+import asyncio
 import itertools
 import os
 import subprocess
+import sys
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import asyncpg
 import httpx
 
 ADMIN_EMAIL = "admin@slotwise.example"
@@ -28,7 +33,8 @@ class Clinic:
 
     def __init__(self, server: RunningServer) -> None:
         self.server = server
-        self.http = httpx.Client(base_url=server.url, timeout=20)
+        # No certificates: servers here speak plain HTTP, and loading them takes longer than most tests.
+        self.http = httpx.Client(base_url=server.url, timeout=20, verify=False)
 
     def __enter__(self) -> "Clinic":
         return self
@@ -91,3 +97,58 @@ def unique_email() -> str:
 
 def in_hours(hours: float) -> str:
     return (datetime.now(UTC) + timedelta(hours=hours)).isoformat().replace("+00:00", "Z")
+
+
+def rows(database_url: str, query: str, *arguments: Any) -> "list[asyncpg.Record]":
+    """Looks into a server's tables, or plants something in them, behind its back."""
+
+    async def fetch() -> "list[asyncpg.Record]":
+        connection = await asyncpg.connect(database_url)
+        try:
+            return await connection.fetch(query, *arguments)
+        finally:
+            await connection.close()
+
+    return asyncio.run(fetch())
+
+
+def slotwise(
+    database_url: str, *arguments: str, cwd: Path | None = None, **settings: str
+) -> "subprocess.CompletedProcess[str]":
+    """Runs the command as an operator does; keyword arguments are environment variables."""
+    return subprocess.run(
+        [Path(sys.executable).with_name("slotwise"), *arguments],
+        env={"PATH": os.environ["PATH"], "DATABASE_URL": database_url, "COLUMNS": "200", **settings},
+        cwd=cwd or "/",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def problem(answer: httpx.Response, status: int, code: str | None = None, field: str | None = None) -> dict[str, Any]:
+    """The body of an error, which is problem details (RFC 9457) whatever went wrong; `field` is the one to blame."""
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["x-request-id"]
+    body: dict[str, Any] = answer.json()
+    assert body["status"] == status
+    assert all(isinstance(body[name], str) and body[name] for name in ("type", "title", "detail", "code")), body
+    assert code in {None, body["code"]}, body
+    assert field is None or field in [error["field"] for error in body["errors"]], body
+    return body
+
+
+def past(moment: str) -> None:
+    """Returns once a time of an answer, such as `expiresAt`, is past."""
+    left = (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
+    time.sleep(max(0, left) + 0.02)
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.05)

@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import asyncpg
 import httpx
@@ -38,6 +38,12 @@ def postgres_url() -> Iterator[str]:
     with EmbeddedServer(folder, Path(binaries) if binaries else None) as server:
         yield server.url
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_log(postgres_url: str) -> Path:
+    """What the database server of this run has logged."""
+    return Path(parse_qs(urlsplit(postgres_url).query)["host"][0]).parent / "postgres.log"
 
 
 @pytest.fixture(scope="session")

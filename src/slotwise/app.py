@@ -13,7 +13,7 @@ from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
 from slotwise.db.readiness import wait_for_server
-from slotwise.http.api_docs import OPENAPI, ApiDocsController
+from slotwise.http.api_docs import OPENAPI, ApiDocsController, show_home
 from slotwise.http.auth import AuthController
 from slotwise.http.bookings import BookingController
 from slotwise.http.doctors import DoctorController
@@ -62,6 +62,7 @@ def build(settings: Settings) -> Litestar:
             BookingController,
             HealthController,
             ApiDocsController,
+            show_home,
         ],
         lifespan=[lambda app: _lifespan(app, settings, services)],
         dependencies={name: Provide(_one_of(services, name), sync_to_thread=False) for name in SERVICES},

@@ -1,7 +1,9 @@
 """Everything an operator can set, read once from the environment (and `.env`) into one frozen object."""
 
 import contextlib
+import ipaddress
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +26,9 @@ PLACEHOLDER_SECRETS = frozenset(
         "secret",
     }
 )
+
+MIN_DISTINCT = 10
+_GUESSABLE = re.compile(r"change.?me|your.?(jwt|256|super|secret)|placeholder|<|openssl rand")
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
@@ -122,26 +127,43 @@ def _check(settings: Settings) -> None:
     if settings.production:
         _check_production_secret(settings.jwt_secret)
     _check_rate(settings.booking_rate)
+    _check_proxies(settings.trusted_proxies)
+    _check_origins(settings.cors_origins)
     if bool(settings.admin_email) != bool(settings.admin_password):
         raise InvalidSettings("ADMIN_EMAIL and ADMIN_PASSWORD: set both or neither")
 
 
 def _check_rate(rate: str | None) -> None:
     try:
-        if rate is not None:
-            limits.parse(rate)
-    except ValueError as error:
+        amount = limits.parse(rate).amount if rate is not None else 1
+    except ValueError:
+        amount = 0
+    if amount < 1:
         raise InvalidSettings(
             f"RATE_LIMIT_BOOKINGS: {rate!r} is not a rate such as 60/minute or 10/second, nor the word off"
-        ) from error
+        )
+
+
+def _check_proxies(proxies: str) -> None:
+    for proxy in filter(None, (item.strip() for item in proxies.split(","))):
+        try:
+            ipaddress.ip_network(proxy)
+        except ValueError as error:
+            raise InvalidSettings(f"TRUSTED_PROXIES: {proxy!r} is not an address or network") from error
+
+
+def _check_origins(origins: str) -> None:
+    for origin in filter(None, (item.strip() for item in origins.split(","))):
+        if not re.fullmatch(r"https?://[^/\s]+", origin):
+            raise InvalidSettings(f"CORS_ORIGINS: {origin!r} is not an origin such as https://clinic.example")
 
 
 def _check_production_secret(secret: str | None) -> None:
     remedy = "set it to at least 32 random bytes, for example the output of: openssl rand -base64 48"
     if secret is None:
         raise InvalidSettings(f"JWT_SECRET: required when APP_ENV=production; {remedy}")
-    if secret.lower() in PLACEHOLDER_SECRETS:
-        raise InvalidSettings(f"JWT_SECRET: this is a well-known placeholder; {remedy}")
+    if secret.lower() in PLACEHOLDER_SECRETS or _GUESSABLE.search(secret.lower()) or len(set(secret)) < MIN_DISTINCT:
+        raise InvalidSettings(f"JWT_SECRET: this is a placeholder or easy to guess; {remedy}")
     if len(secret.encode()) < MIN_SECRET_BYTES:
         raise InvalidSettings(
             f"JWT_SECRET: has {len(secret.encode())} bytes, {MIN_SECRET_BYTES} are required; {remedy}"

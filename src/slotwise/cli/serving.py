@@ -1,6 +1,7 @@
 """The command `serve`: everything that must be so before the first request, then the worker processes."""
 
 import asyncio
+import errno
 import os
 import secrets
 import signal
@@ -22,6 +23,7 @@ from slotwise.app import embedded_server, operator_database, operator_users
 from slotwise.cli.running import CommandFailed, progress_bar, screen
 from slotwise.db.embedded import EmbeddedServer, EmbeddedServerError, claim_data_dir
 from slotwise.db.pool import Database
+from slotwise.domain.errors import SlotwiseError
 from slotwise.domain.users import Role
 from slotwise.logs import configure_logs
 from slotwise.services.demo import DemoPlan, is_empty, seed_demo
@@ -74,10 +76,9 @@ def _listen(settings: Settings) -> socket.socket:
     except OSError as error:
         listener.close()
         reason = os.strerror(error.errno or 0).lower()
-        raise CommandFailed(
-            f"cannot listen on {settings.host}:{settings.port}: {reason}. "
-            "Stop what uses the port, or choose another: PORT=3001"
-        ) from error
+        in_use = error.errno == errno.EADDRINUSE
+        advice = "Stop what uses the port, or choose another: PORT=3001" if in_use else "Choose another HOST or PORT"
+        raise CommandFailed(f"cannot listen on {settings.host}:{settings.port}: {reason}. {advice}") from error
     return listener
 
 
@@ -115,7 +116,10 @@ async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | 
     if await users.has_admin():
         return None
     if settings.admin_email and settings.admin_password:
-        await users.register("Administrator", settings.admin_email, settings.admin_password, Role.ADMIN, "operator")
+        try:
+            await users.register("Administrator", settings.admin_email, settings.admin_password, Role.ADMIN, "operator")
+        except SlotwiseError as error:
+            raise CommandFailed(f"ADMIN_EMAIL and ADMIN_PASSWORD: {error.detail}") from error
         return None
     if settings.production:
         screen.print("There is no admin yet. Create one: slotwise admin create", style="yellow")

@@ -60,6 +60,8 @@ SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     "logging_collector": "off",
     "log_destination": "stderr",
+    # Without DETAIL, which quotes the row that was refused.
+    "log_error_verbosity": "terse",
     "log_timezone": "UTC",
     "timezone": "UTC",
     "lc_messages": "C",

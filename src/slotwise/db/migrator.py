@@ -5,9 +5,10 @@ import os
 import shutil
 import sys
 import sysconfig
+from collections.abc import Mapping
 from importlib.resources import as_file, files
 from pathlib import Path
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
 _URL_VARIABLE = "SLOTWISE_MIGRATION_URL"
 
@@ -26,14 +27,23 @@ async def migrate(url: str) -> list[str]:
             _dbmate(), "--env", _URL_VARIABLE, "--migrations-dir", str(folder), "--no-dump-schema",
             "--migration-lock", "migrate",
             # In the environment and not among the arguments, where every user of the machine could read the password.
-            env={**os.environ, _URL_VARIABLE: libpq_url(url)},
+            env={**_without_dbmate(os.environ), _URL_VARIABLE: libpq_url(url)},
+            cwd="/",  # dbmate would read a .env file where it runs
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
-        output, _ = await process.communicate()
+        try:
+            output, _ = await process.communicate()
+        except asyncio.CancelledError:
+            process.terminate()
+            raise
     text = output.decode(errors="replace")
     if process.returncode != 0:
         raise MigrationFailed(text.strip())
     return [line.split()[1] for line in text.splitlines() if line.startswith("Applied:")]
+
+
+def _without_dbmate(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not name.startswith("DBMATE_")}
 
 
 def _dbmate() -> str:
@@ -47,6 +57,9 @@ def _dbmate() -> str:
 def libpq_url(url: str) -> str:
     """The same address for a libpq-like client: TLS only where the server has it, unless the address says more."""
     parts = urlsplit(url)
+    user, at, place = parts.netloc.rpartition("@")
+    # As asyncpg reads it: what is not percent-encoded yet is taken to the letter.
+    parts = parts._replace(netloc=":".join(quote(unquote(part), safe="") for part in user.split(":", 1)) + at + place)
     query = dict(parse_qsl(parts.query))
     query.setdefault("sslmode", "disable" if "host" in query else "prefer")
     return urlunsplit(parts._replace(scheme="postgres", query=urlencode(query)))

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from urllib.parse import parse_qsl, urlsplit
 
 import asyncpg
 import msgspec
@@ -56,22 +57,35 @@ async def wait_for_server(url: str, seconds: float, report: Callable[[str], None
 
     Raises `UnsuitableDatabase`; for an address that stays unreachable too, with the driver's last words.
     """
+    where = _place(url)
     deadline = time.monotonic() + seconds
     said = ""
     while True:
         try:
             return await _check_once(url)
         except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
+            reason = str(error) or type(error).__name__
             if time.monotonic() >= deadline:
-                raise UnsuitableDatabase(f"cannot be reached: {error or type(error).__name__}") from error
-            words = (
-                f"The database is not reachable yet ({error or type(error).__name__}); trying for {seconds:g} seconds"
-            )
+                raise UnsuitableDatabase(f"{where} cannot be reached: {reason}") from error
+            words = f"The database at {where} is not reachable yet ({reason}); trying for {seconds:g} seconds"
             if words != said:
                 report(said := words)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, ValueError) as error:
-            raise UnsuitableDatabase(str(error)) from error
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise UnsuitableDatabase(f"DATABASE_URL: {error}") from error
+        except ValueError as error:
+            advice = "percent-encode special characters in user and password"
+            raise UnsuitableDatabase(f"DATABASE_URL cannot be read ({error}): {advice}") from error
         await asyncio.sleep(0.5)
+
+
+def _place(url: str) -> str:
+    """Where the database should be, without the password."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "DATABASE_URL"
+    hosts = parts.netloc.rpartition("@")[2] or dict(parse_qsl(parts.query)).get("host", "localhost")
+    return f"{hosts}{parts.path}"
 
 
 async def _check_once(url: str) -> None:

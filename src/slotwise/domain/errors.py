@@ -1,7 +1,7 @@
 """What can go wrong, as facts. Each edge owns one table from these to its own answers; nothing here knows HTTP."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class SlotwiseError(Exception):
@@ -32,7 +32,7 @@ class InvalidInput(SlotwiseError):
         self.errors = errors
 
     @classmethod
-    def of(cls, field: str, message: str) -> "InvalidInput":
+    def of(cls, field: str, message: str) -> Self:
         return cls(FieldError(field, message))
 
     @property
@@ -60,7 +60,7 @@ class NotAuthenticated(SlotwiseError):
 
     @property
     def detail(self) -> str:
-        return "Log in at POST /api/auth/login and send the token as: Authorization: Bearer <accessToken>"
+        return "Log in, and send the access token with the request."
 
 
 class InvalidCredentials(SlotwiseError):
@@ -71,11 +71,6 @@ class InvalidCredentials(SlotwiseError):
 class NotAllowed(SlotwiseError):
     code = "not-allowed"
     title = "This account may not do that"
-
-
-class UnsupportedMediaType(SlotwiseError):
-    code = "unsupported-media-type"
-    title = "Send JSON, with Content-Type: application/json"
 
 
 class DoctorNotFound(NotFound):
@@ -111,7 +106,7 @@ class SeatsTaken(Conflict):
 
     @property
     def detail(self) -> str:
-        return f"{self.seats_taken} seats are held or booked; totalSeats cannot be lower"
+        return f"{self.seats_taken} seats are held or booked; the total cannot be lower"
 
 
 @dataclass(eq=False)
@@ -162,11 +157,11 @@ class HoldExpired(SlotwiseError):
 
 class KeyReused(SlotwiseError):
     code = "idempotency-key-reused"
-    title = "This Idempotency-Key was used with another body"
+    title = "This idempotency key was used with another body"
 
     @property
     def detail(self) -> str:
-        return "Send the original body again, or choose a new Idempotency-Key."
+        return "Send the original body again, or choose a new key."
 
 
 @dataclass(eq=False)
@@ -208,4 +203,4 @@ class OutcomeUnknown(Unavailable):
 
     @property
     def detail(self) -> str:
-        return "Send the same request with the same Idempotency-Key again: it takes effect at most once."
+        return "Send the same request with the same idempotency key again: it takes effect at most once."

@@ -12,14 +12,18 @@ MAX_NAME_CHARACTERS = 200
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 128
 MAX_ID = 2**63 - 1
+# Normal form C takes time with the square of the length, and a body may have 64 KiB.
+_LONGEST_WORTH_READING = 1000
 FIRST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 LAST_READABLE_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
 
 def clean_name(field: str, text: str) -> str:
     """Trimmed and in Unicode normal form C, 1 to 200 characters, free of control characters."""
+    if len(text) > _LONGEST_WORTH_READING:
+        raise InvalidInput.of(field, f"must have at most {MAX_NAME_CHARACTERS} characters")
     name = unicodedata.normalize("NFC", text).strip()
-    if not name:
+    if all(unicodedata.category(character) in _INVISIBLE for character in name):
         raise InvalidInput.of(field, "must not be empty")
     if len(name) > MAX_NAME_CHARACTERS:
         raise InvalidInput.of(field, f"must have at most {MAX_NAME_CHARACTERS} characters")
@@ -31,6 +35,8 @@ def clean_name(field: str, text: str) -> str:
 @lru_cache(maxsize=4096)
 def clean_email(field: str, text: str) -> str:
     """A syntactically valid address (RFC 5321 and 6531), in normal form; no DNS look-up is made."""
+    if len(text) > _LONGEST_WORTH_READING:
+        raise InvalidInput.of(field, "must be a valid e-mail address")
     try:
         return validate_email(text.strip(), check_deliverability=False, test_environment=True).normalized
     except EmailNotValidError as error:
@@ -41,6 +47,8 @@ def clean_password(field: str, text: str) -> str:
     """8 to 128 characters, kept as typed."""
     if not MIN_PASSWORD_CHARACTERS <= len(text) <= MAX_PASSWORD_CHARACTERS:
         raise InvalidInput.of(field, f"must have {MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters")
+    if not text.strip():
+        raise InvalidInput.of(field, "must not be blank")
     return text
 
 
@@ -54,6 +62,9 @@ def clean_period(field: str, start: datetime, duration_minutes: int) -> tuple[da
     if end >= LAST_READABLE_TIME:
         raise InvalidInput.of(field, "must lie before the year 9999")
     return start, end
+
+
+_INVISIBLE = frozenset({"Cf", "Zs", "Mn"})
 
 
 def _is_control(character: str) -> bool:

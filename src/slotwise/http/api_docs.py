@@ -3,13 +3,18 @@
 from importlib.resources import files
 from typing import Any
 
+import msgspec
 from litestar import Controller, Litestar, Request, Response, get
 from litestar.exceptions import NotFoundException
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from litestar.params import FromPath
+from litestar.response import Redirect
 
 from slotwise import __version__
+from slotwise.domain.fields import MAX_ID
+from slotwise.http.problems import MEDIA_TYPE, UnsupportedMediaType, problem_type
 
 _STATIC = files("slotwise.http") / "static"
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "png": "image/png"}
@@ -45,7 +50,7 @@ OPENAPI = OpenAPIConfig(
     description=_DESCRIPTION,
     license=License(name="Apache-2.0", identifier="Apache-2.0"),
     path="/api-docs/document",
-    render_plugins=(),
+    render_plugins=(JsonRenderPlugin(),),
     tags=[
         Tag("Bookings", "Hold, confirm, cancel, read"),
         Tag("Slots", "Find and publish appointments"),
@@ -70,7 +75,57 @@ OPENAPI = OpenAPIConfig(
 
 
 def openapi_document(app: Litestar) -> dict[str, Any]:
-    return app.openapi_schema.to_schema()
+    """The document as plain JSON values; the framework leaves its examples as objects."""
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema()))
+    for operation in _operations_with_body(document):
+        operation["responses"] |= _BODY_PROBLEMS
+        for name in _schemas_of_body(operation):
+            document["components"]["schemas"][name]["additionalProperties"] = False
+    return _with_exact_numbers(document)  # type: ignore[no-any-return]
+
+
+def _operations_with_body(document: dict[str, Any]) -> list[dict[str, Any]]:
+    paths = document["paths"].values()
+    return [operation for methods in paths for operation in methods.values() if "requestBody" in operation]
+
+
+def _schemas_of_body(operation: dict[str, Any]) -> set[str]:
+    """The names of a body's schemas, which refuse unknown fields; the framework does not say so by itself."""
+    body = operation["requestBody"]["content"]["application/json"]["schema"]
+    return {choice["$ref"].rpartition("/")[2] for choice in (body, *body.get("oneOf", ())) if "$ref" in choice}
+
+
+def _body_problem(status: int, code: str, title: str) -> dict[str, Any]:
+    example = {"type": problem_type(code), "title": title, "status": status, "detail": title, "code": code}
+    content = {"schema": {"$ref": "#/components/schemas/Problem"}, "examples": {code: {"value": example}}}
+    return {"description": f"{title} (`{code}`)", "content": {MEDIA_TYPE: content}}
+
+
+_BODY_PROBLEMS = {
+    "413": _body_problem(413, "body-too-large", "The body has more than 64 KiB"),
+    "415": _body_problem(415, UnsupportedMediaType.code, UnsupportedMediaType.title),
+}
+
+
+def _with_exact_numbers(value: Any) -> Any:
+    """The framework keeps bounds as floats, in which the largest id is not to be had."""
+    match value:
+        case dict():
+            return {name: _with_exact_numbers(item) for name, item in value.items()}
+        case list():
+            return [_with_exact_numbers(item) for item in value]
+        case float() if value >= MAX_ID:
+            return MAX_ID
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
+
+
+@get("/", include_in_schema=False)
+async def show_home() -> Redirect:
+    """Whoever opens the printed address in a browser finds the docs."""
+    return Redirect("/api-docs")
 
 
 class ApiDocsController(Controller):

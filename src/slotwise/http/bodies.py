@@ -9,7 +9,8 @@ from litestar.datastructures import Headers
 from litestar.dto import AbstractDTO
 from litestar.typing import FieldDefinition
 
-from slotwise.domain.errors import InvalidInput, UnsupportedMediaType
+from slotwise.domain.errors import InvalidInput
+from slotwise.http.problems import InvalidRequest, UnsupportedMediaType
 
 if TYPE_CHECKING:
     from litestar._openapi.schema_generation import SchemaCreator
@@ -31,7 +32,7 @@ class StrictJson(AbstractDTO[Any]):
         except msgspec.ValidationError as error:
             raise invalid_field(str(error)) from error
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise InvalidInput.of("body", f"must be valid JSON: {error}") from error
+            raise InvalidRequest.of("body", f"must be valid JSON: {error}") from error
 
     @classmethod
     def create_for_field_definition(
@@ -67,8 +68,8 @@ def invalid_field(message: str) -> InvalidInput:
     for prefix, words in _WORDS.items():
         if fault.startswith(prefix):
             name = fault.removeprefix(prefix).rstrip("`")
-            return InvalidInput.of(f"{field}.{name}".lstrip("."), words)
-    return InvalidInput.of(field or "body", fault[:1].lower() + fault[1:])
+            return InvalidRequest.of(f"{field}.{name}".lstrip("."), words)
+    return InvalidRequest.of(field or "body", fault[:1].lower() + fault[1:])
 
 
 _WORDS = {

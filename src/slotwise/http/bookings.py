@@ -286,7 +286,8 @@ def seat_request(data: NewBooking, user: User | None) -> SeatRequest:
     """Who wants what; with an account, its name and address stand in for those not given."""
     name, email = data.user_name, data.user_email
     if user is not None:
-        name, email = name or user.name, email or user.email
+        name = user.name if name is None else name
+        email = user.email if email is None else email
     missing = [field for field, value in (("user_name", name), ("user_email", email)) if value is None]
     if missing:
         raise InvalidInput(*(FieldError(field, "is required") for field in missing))

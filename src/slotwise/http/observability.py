@@ -3,6 +3,7 @@
 import re
 import secrets
 import time
+from http import HTTPStatus
 
 import structlog
 from litestar.enums import HttpMethod, ScopeType
@@ -45,7 +46,10 @@ class Observability:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = self._headers(list(message["headers"]), request_id)
+                headers = list(message["headers"])
+                if scope["method"] == HttpMethod.OPTIONS and status == HTTPStatus.NO_CONTENT:
+                    headers = _with_all_methods(scope, headers)
+                message["headers"] = self._headers(headers, request_id)
             await send(message)
 
         structlog.contextvars.clear_contextvars()
@@ -62,6 +66,15 @@ class Observability:
         if self._hsts:
             headers.append(_HSTS)
         return headers
+
+
+def _with_all_methods(scope: HTTPScope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The framework's own answer to OPTIONS forgets the methods of handlers registered after the first."""
+    if (path := scope.get("path_template")) is None:
+        return headers
+    methods = sorted(scope["litestar_app"].route_handler_method_map[path])
+    allow = (b"allow", ", ".join(methods).encode())
+    return [allow, *((name, value) for name, value in headers if name != b"allow")]
 
 
 def _request_id(scope: HTTPScope) -> str:

@@ -10,7 +10,7 @@ import msgspec
 from litestar.params import QueryParameter
 
 from slotwise.domain.errors import InvalidInput
-from slotwise.domain.fields import MAX_ID
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 
 Item = TypeVar("Item")
 View = TypeVar("View")
@@ -32,6 +32,11 @@ class IdPosition(msgspec.Struct, array_like=True, frozen=True):
 class StartPosition(msgspec.Struct, array_like=True, frozen=True):
     start_time: Annotated[datetime, msgspec.Meta(tz=True)]
     id: Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
+
+    def __post_init__(self) -> None:
+        # No slot starts outside, and the database cannot compare with what lies far outside.
+        if not FIRST_TIME <= self.start_time < LAST_READABLE_TIME:
+            raise ValueError("out of range")
 
 
 class Page(msgspec.Struct, Generic[View], frozen=True, rename="camel"):

@@ -16,11 +16,12 @@ SlotId = Annotated[int | None, QueryParameter(name="slotId", ge=1, le=MAX_ID)]
 MinSeats = Annotated[int, QueryParameter(name="minSeats", ge=1, le=MAX_SEATS, description="Free seats, at least")]
 Text = Annotated[str | None, QueryParameter(min_length=1, max_length=200)]
 
+MAX_TIME_CHARACTERS = 40
 _AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def _time(name: str, description: str) -> Any:
-    return QueryParameter(name=name, description=description, schema_extra={"format": "date-time"}, max_length=40)
+    return QueryParameter(name=name, description=description, schema_extra={"format": "date-time"})
 
 
 FromTime = Annotated[str | None, _time("from", "Earliest start, RFC 3339 with an offset")]
@@ -31,6 +32,8 @@ def parse_time(field: str, text: str | None, default: datetime) -> datetime:
     """A time in UTC. A space is read as the `+` that it was before somebody forgot to escape it."""
     if text is None:
         return default
+    if len(text) > MAX_TIME_CHARACTERS:
+        raise InvalidInput.of(field, "must be a time such as 2030-01-31T09:00:00Z")
     try:
         time = msgspec.convert(text.replace(" ", "+"), _AwareTime).astimezone(UTC)
     except (msgspec.ValidationError, OverflowError) as error:

@@ -8,13 +8,23 @@ from typing import Any
 import msgspec
 import structlog
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, SerializationException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, SerializationException, ValidationException
 
 from slotwise.domain import errors
 from slotwise.domain.errors import FieldError, InvalidInput, SlotwiseError
 from slotwise.services.metrics import REFUSALS
 
 MEDIA_TYPE = "application/problem+json"
+
+
+class UnsupportedMediaType(SlotwiseError):
+    code = "unsupported-media-type"
+    title = "Send JSON, with Content-Type: application/json"
+
+
+class InvalidRequest(InvalidInput):
+    """Invalid input whose fields are named as the client spelled them."""
+
 
 STATUS: dict[type[SlotwiseError], int] = {
     errors.InvalidInput: 400,
@@ -24,7 +34,7 @@ STATUS: dict[type[SlotwiseError], int] = {
     errors.NotFound: 404,
     errors.Conflict: 409,
     errors.HoldExpired: 410,
-    errors.UnsupportedMediaType: 415,
+    UnsupportedMediaType: 415,
     errors.KeyReused: 422,
     errors.TooManyRequests: 429,
     errors.Unavailable: 503,
@@ -110,7 +120,10 @@ def answer_domain_error(_: Request[Any, Any, Any], error: SlotwiseError) -> Resp
 def answer_framework_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
     """What the framework refuses before a handler runs: unknown routes, malformed bodies and parameters."""
     if isinstance(error, ValidationException) or error.status_code == HTTPStatus.BAD_REQUEST:
-        return answer(problem_of(InvalidInput(*_framework_fields(error))))
+        return answer(problem_of(InvalidRequest(*_framework_fields(error))))
+    if isinstance(error, InternalServerException):
+        # Raised for one thing only: the client hung up while its body was read. Nobody hears this answer.
+        return answer(problem_of(InvalidRequest.of("body", "was cut off")))
     code = _FRAMEWORK_CODES.get(error.status_code, "http-error")
     title = str(error.detail)
     return answer(Problem(problem_type(code), title, error.status_code, title, code), dict(error.headers or {}))
@@ -132,7 +145,8 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Request[Any, Any, Any]
 
 
 def _fields(error: InvalidInput) -> list[FieldProblem]:
-    return [FieldProblem(camel(fault.field), fault.message) for fault in error.errors]
+    spell = str if isinstance(error, InvalidRequest) else camel
+    return [FieldProblem(spell(fault.field), fault.message) for fault in error.errors]
 
 
 def _framework_fields(error: HTTPException) -> list[FieldError]:
@@ -148,4 +162,4 @@ def _framework_field(item: Any) -> FieldError:
     message = str(item.get("message", item))
     if item.get("key") == "data":
         return FieldError("body", "is required")
-    return FieldError(item.get("key") or "parameter", message[:1].lower() + message[1:])
+    return FieldError(camel(item.get("key") or "parameter"), message[:1].lower() + message[1:])

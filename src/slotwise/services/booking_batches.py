@@ -65,14 +65,32 @@ class HeldRow(Struct, frozen=True):
     expires_at: datetime | None
 
 
+ConfirmOutcome: TypeAlias = Literal[
+    "not_found", "already_confirmed", "cancelled", "expired", "name_missing", "email_missing", "confirmed"
+]
+CancelOutcome: TypeAlias = Literal["not_found", "already_cancelled", "failed", "started", "cancelled"]
+
+
 class ConfirmRow(Struct, frozen=True):
-    outcome: Literal[
-        "not_found", "already_confirmed", "cancelled", "expired", "name_missing", "email_missing", "confirmed"
-    ]
+    outcome: ConfirmOutcome
 
 
 class CancelRow(Struct, frozen=True):
-    outcome: Literal["not_found", "already_cancelled", "failed", "started", "cancelled"]
+    outcome: CancelOutcome
+
+
+class Confirmed(Struct, frozen=True):
+    """What became of a request to confirm, and the booking as that transaction left it; None where there is none."""
+
+    outcome: ConfirmOutcome
+    booking: Booking | None
+
+
+class Cancelled(Struct, frozen=True):
+    """What became of a request to cancel, and the booking as that transaction left it; None where there is none."""
+
+    outcome: CancelOutcome
+    booking: Booking | None
 
 
 LOCK_SLOTS = Statement("bookings.lock_slots", LockedRow)
@@ -81,6 +99,7 @@ READ_LOCKED_SLOTS = Statement("bookings.read_locked_slots", OfferedSlot)
 HOLD_SEATS = Statement("bookings.hold_seats", HeldRow)
 CONFIRM_BOOKINGS = Statement("bookings.confirm_bookings", ConfirmRow)
 CANCEL_BOOKINGS = Statement("bookings.cancel_bookings", CancelRow)
+READ_BOOKINGS = Statement("bookings.read_bookings", Booking)
 
 
 class BookingBatches:
@@ -99,28 +118,32 @@ class BookingBatches:
             except AnsweredMeanwhile:
                 continue
 
-    async def confirm(self, requests: Sequence[ConfirmRequest]) -> list[ConfirmRow]:
+    async def confirm(self, requests: Sequence[ConfirmRequest]) -> list[Confirmed]:
         booking_ids = [request.booking_id for request in requests]
         async with self._writers.transaction() as connection:
             await LOCK_SLOTS_OF_BOOKINGS.run(connection, booking_ids=booking_ids)
-            return await CONFIRM_BOOKINGS.all(
+            rows = await CONFIRM_BOOKINGS.all(
                 connection,
                 booking_ids=booking_ids,
                 user_names=[request.user_name for request in requests],
                 user_emails=[request.user_email for request in requests],
                 actors=[request.actor for request in requests],
             )
+            bookings = await _read(connection, booking_ids)
+        return [Confirmed(row.outcome, bookings.get(id_)) for row, id_ in zip(rows, booking_ids, strict=True)]
 
-    async def cancel(self, requests: Sequence[CancelRequest]) -> list[CancelRow]:
+    async def cancel(self, requests: Sequence[CancelRequest]) -> list[Cancelled]:
         booking_ids = [request.booking_id for request in requests]
         async with self._writers.transaction() as connection:
             await LOCK_SLOTS_OF_BOOKINGS.run(connection, booking_ids=booking_ids)
-            return await CANCEL_BOOKINGS.all(
+            rows = await CANCEL_BOOKINGS.all(
                 connection,
                 booking_ids=booking_ids,
                 reasons=[request.reason for request in requests],
                 actors=[request.actor for request in requests],
             )
+            bookings = await _read(connection, booking_ids)
+        return [Cancelled(row.outcome, bookings.get(id_)) for row, id_ in zip(rows, booking_ids, strict=True)]
 
     async def _hold_in(self, connection: Connection, requests: Sequence[HoldRequest]) -> list[HoldOutcome]:
         slots = await _lock_slots(connection, {request.wanted.slot_id for request in requests})
@@ -174,6 +197,10 @@ class BookingBatches:
         if isinstance(answer, _RefusedAnswer):
             return answer.refusal()
         return Held(answer.booking, self._manage_tokens.again(stored.manage_nonce))
+
+
+async def _read(connection: Connection, booking_ids: Sequence[int]) -> dict[int, Booking]:
+    return {booking.id: booking for booking in await READ_BOOKINGS.all(connection, booking_ids=booking_ids)}
 
 
 async def _lock_slots(connection: Connection, slot_ids: Collection[int]) -> dict[int, OfferedSlot]:

@@ -26,11 +26,12 @@ from slotwise.domain.errors import (
 from slotwise.domain.users import User, actor_of
 from slotwise.services import metrics
 from slotwise.services.booking_batches import (
+    READ_BOOKINGS,
     BookingBatches,
+    Cancelled,
     CancelRequest,
-    CancelRow,
+    Confirmed,
     ConfirmRequest,
-    ConfirmRow,
     Held,
     HoldOutcome,
     HoldRequest,
@@ -48,7 +49,6 @@ class Claim(Struct, frozen=True):
     manage_token_hash: bytes
 
 
-READ_BOOKINGS = Statement("bookings.read_bookings", Booking)
 READ_CLAIM = Statement("bookings.read_claim", Claim)
 LIST_BOOKINGS_OF_SLOT = Statement("bookings.list_bookings_of_slot", Booking)
 LIST_BOOKINGS_OF_USER = Statement("bookings.list_bookings_of_user", Booking)
@@ -91,10 +91,10 @@ class Bookings:
         self._holds = GroupCommit[HoldRequest, HoldOutcome](
             "hold", batches.hold, exclusive=lambda request: request.key and request.key.identity
         )
-        self._confirms = GroupCommit[ConfirmRequest, ConfirmRow](
+        self._confirms = GroupCommit[ConfirmRequest, Confirmed](
             "confirm", batches.confirm, exclusive=lambda request: request.booking_id
         )
-        self._cancels = GroupCommit[CancelRequest, CancelRow](
+        self._cancels = GroupCommit[CancelRequest, Cancelled](
             "cancel", batches.cancel, exclusive=lambda request: request.booking_id
         )
 
@@ -119,11 +119,11 @@ class Bookings:
     ) -> Booking:
         """The confirmed booking; confirming again changes nothing. Name and address fill a nameless hold only."""
         await self._authorize(caller, booking_id)
-        row = await self._confirms.submit(ConfirmRequest(booking_id, user_name, user_email, caller.actor))
-        metrics.CONFIRMATIONS.labels(row.outcome).inc()
-        match row.outcome:
+        answer = await self._confirms.submit(ConfirmRequest(booking_id, user_name, user_email, caller.actor))
+        metrics.CONFIRMATIONS.labels(answer.outcome).inc()
+        match answer.outcome:
             case "confirmed" | "already_confirmed":
-                return await self._read(booking_id)
+                return _found(answer.booking)
             case "expired":
                 raise HoldExpired
             case "cancelled":
@@ -135,16 +135,16 @@ class Bookings:
             case "not_found":
                 raise BookingNotFound
             case _:
-                assert_never(row.outcome)
+                assert_never(answer.outcome)
 
     async def cancel_booking(self, caller: Caller, booking_id: int, reason: str | None = None) -> Booking:
         """The cancelled booking; cancelling again changes nothing."""
         await self._authorize(caller, booking_id)
-        row = await self._cancels.submit(CancelRequest(booking_id, reason, caller.actor))
-        metrics.CANCELLATIONS.labels(row.outcome).inc()
-        match row.outcome:
+        answer = await self._cancels.submit(CancelRequest(booking_id, reason, caller.actor))
+        metrics.CANCELLATIONS.labels(answer.outcome).inc()
+        match answer.outcome:
             case "cancelled" | "already_cancelled":
-                return await self._read(booking_id)
+                return _found(answer.booking)
             case "failed":
                 raise BookingFailed
             case "started":
@@ -152,7 +152,7 @@ class Bookings:
             case "not_found":
                 raise BookingNotFound
             case _:
-                assert_never(row.outcome)
+                assert_never(answer.outcome)
 
     async def get_booking(self, caller: Caller, booking_id: int) -> Booking:
         """In full for whoever may manage it; without name and address for everybody else."""
@@ -199,9 +199,11 @@ class Bookings:
         if not caller.may_manage(claim):
             _refuse(caller)
 
-    async def _read(self, booking_id: int) -> Booking:
-        async with self._database.connection() as connection:
-            return await READ_BOOKINGS.one(connection, booking_ids=[booking_id])
+
+def _found(booking: Booking | None) -> Booking:
+    if booking is None:
+        raise BookingNotFound
+    return booking
 
 
 def redacted(booking: Booking) -> Booking:

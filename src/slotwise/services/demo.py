@@ -22,7 +22,6 @@ _LAST_NAMES = (
     "Abebe", "Bauer", "Costa", "Dubois", "Eriksen", "Fischer", "Garcia", "Haddad", "Ito", "Jensen", "Kaya", "Larsen",
     "Moreau", "Novak", "Okafor", "Petrov", "Quist", "Rossi", "Silva", "Tanaka", "Ueda", "Varga", "Weber", "Zhang",
 )  # fmt: skip
-_WEEKEND = (5, 6)
 SLOT_MINUTES = 30
 _SLOTS_PER_STATEMENT = 2000
 
@@ -40,7 +39,7 @@ CREATE_DOCTORS = Statement("demo.create_doctors", NewId)
 
 
 class DemoPlan(NamedTuple):
-    """How much to make. Days are calendar days from `first_day` on; doctors do not work at week-ends."""
+    """How much to make. Days are calendar days from `first_day` on, week-ends included."""
 
     doctors: int
     days: int
@@ -89,8 +88,6 @@ def _planned_slots(doctor_ids: Sequence[int], plan: DemoPlan, chance: random.Ran
     """Mornings 9 to 12 and afternoons 13 to 17, UTC; most appointments for one, some for small groups."""
     for offset in range(plan.days):
         day = plan.first_day + timedelta(days=offset)
-        if day.weekday() in _WEEKEND:
-            continue
         for doctor_id in doctor_ids:
             for hour in (9, 10, 11, 13, 14, 15, 16):
                 for minute in (0, SLOT_MINUTES):

@@ -42,6 +42,14 @@ class UnbalancedEvent(Struct, frozen=True):
     expected: int
 
 
+class LedgerDrift(Struct, frozen=True):
+    slot_id: int
+    total_seats: int
+    total_after: int
+    available_seats: int
+    available_after: int
+
+
 class UntimelyEvent(Struct, frozen=True):
     slot_id: int
     sequence: int
@@ -78,6 +86,7 @@ RULES = (
     Rule(
         "every ledger row follows from the one before", Statement("invariants.find_unbalanced_events", UnbalancedEvent)
     ),
+    Rule("every slot has what its newest ledger row says", Statement("invariants.find_ledger_drift", LedgerDrift)),
     Rule(
         "no hold is confirmed after its deadline or expired before it",
         Statement("invariants.find_untimely_events", UntimelyEvent),

@@ -18,8 +18,13 @@ class SlotId(Struct, frozen=True):
     id: int
 
 
+class DoctorId(Struct, frozen=True):
+    id: int
+
+
 class LockedSlot(Struct, frozen=True):
     id: int
+    doctor_id: int
     start_time: datetime
     end_time: datetime
     total_seats: int
@@ -50,6 +55,7 @@ class SlotFilter(Struct, frozen=True):
     min_seats: int = 1
 
 
+LOCK_DOCTORS = Statement("slots.lock_doctors", DoctorId)
 CREATE_SLOTS = Statement("slots.create_slots", SlotId)
 GET_SLOT = Statement("slots.get_slot", Slot)
 LIST_SLOTS = Statement("slots.list_slots", Slot)
@@ -68,6 +74,7 @@ class Slots:
         start, end = clean_period("start_time", start_time, duration_minutes)
         _refuse_past(start)
         async with self._database.transaction() as connection:
+            await LOCK_DOCTORS.run(connection, doctor_ids=[doctor_id])
             created = await CREATE_SLOTS.one(
                 connection,
                 doctor_ids=[doctor_id],
@@ -104,6 +111,7 @@ class Slots:
         """Raises `SeatsTaken` for a total below the seats held or booked, and `SlotOverlaps`."""
         async with self._database.transaction() as connection:
             slot = await _lock(connection, slot_id)
+            await LOCK_DOCTORS.run(connection, doctor_ids=[slot.doctor_id])
             await self._change(connection, admin, slot, change)
             await record_action(connection, actor_of(admin), "update_slot", f"slot:{slot_id}")
             return await _get(connection, slot_id)
@@ -156,10 +164,11 @@ def _changed_period(slot: LockedSlot, change: SlotChange) -> tuple[datetime, dat
 def _events(slot: LockedSlot, start: datetime, end: datetime, total_seats: int, status: SlotStatus) -> list[str]:
     """The ledger's words for what changes."""
     events = []
-    if (start, end) != (slot.start_time, slot.end_time):
-        events.append("MOVED")
+    # First, because every row of the change carries the new total.
     if total_seats != slot.total_seats:
         events.append("RESIZED")
+    if (start, end) != (slot.start_time, slot.end_time):
+        events.append("MOVED")
     if status is not slot.status:
         events.append("CLOSED" if status is SlotStatus.CLOSED else "REOPENED")
     return events

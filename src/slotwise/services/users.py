@@ -1,12 +1,15 @@
 """The use cases of accounts: who somebody is and what they may do."""
 
+import asyncio
 import hashlib
+from weakref import WeakValueDictionary
 
+import msgspec
 from msgspec import Struct
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import NoRow, Statement
-from slotwise.domain.errors import InvalidCredentials, NotAuthenticated, TooManyLogins
+from slotwise.domain.errors import InvalidCredentials, InvalidInput, NotAuthenticated, TooManyLogins
 from slotwise.domain.fields import clean_email, clean_name
 from slotwise.domain.users import Role, User, actor_of
 from slotwise.services.audit import record_action
@@ -21,6 +24,7 @@ class Credentials(Struct, frozen=True):
     id: int
     password_hash: str
     active: bool
+    token_version: int
 
 
 class PasswordHash(Struct, frozen=True):
@@ -69,6 +73,7 @@ class Users:
         self._database = database
         self._passwords = passwords
         self._tokens = tokens
+        self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     async def register(
         self, name: str, email: str, password: str, role: Role = Role.PATIENT, actor: str | None = None
@@ -82,15 +87,18 @@ class Users:
         return user
 
     async def log_in(self, email: str, password: str, address: str) -> Session:
-        """Raises `InvalidCredentials`, alike in words and time whatever was wrong, and `TooManyLogins`."""
-        account = _login_key(email, address)
-        await self._count_attempt(account)
+        """Raises `InvalidCredentials`, alike in words and time whoever exists, `TooManyLogins` and `InvalidInput`."""
+        email = _typed_address(email)
         credentials = await self._find_credentials(email)
-        known = credentials.password_hash if credentials else None
-        right = await self._passwords.verify(known, password)
-        if credentials is None or not right or not credentials.active:
-            raise InvalidCredentials
-        return await self._open_session(account, credentials, password)
+        # By the account where there is one: an address can be spelled in more ways than we would think of.
+        account = _login_key(f"user:{credentials.id}" if credentials else email.lower(), address)
+        async with self._turn_of(account):
+            await self._count_attempt(account)
+            known = credentials.password_hash if credentials else None
+            right = await self._passwords.verify(known, password)
+            if credentials is None or not right or not credentials.active:
+                raise InvalidCredentials
+            return await self._open_session(account, credentials, password)
 
     async def authenticate(self, token: str) -> User:
         """The account of an access token; raises `NotAuthenticated` unless both are still valid."""
@@ -109,7 +117,7 @@ class Users:
     async def change_password(self, user: User, current: str, new: str) -> None:
         """Revokes every token. Raises `InvalidCredentials` when `current` is wrong."""
         chosen = new_password("new_password", new)
-        await self._count_attempt(key := _login_key(str(user.id), "change-password"))
+        await self._count_attempt(key := _login_key(f"user:{user.id}", "change-password"))
         async with self._database.connection() as connection:
             stored = await GET_PASSWORD_HASH.one(connection, user_id=user.id)
         if not await self._passwords.verify(stored.password_hash, current):
@@ -133,7 +141,7 @@ class Users:
     async def reset_password(self, email: str, password: str) -> bool:
         """As an operator does for somebody who forgot theirs. Revokes every token; False if there is no account."""
         password_hash = await self._passwords.hash(new_password("password", password))
-        account = await self._find_credentials(email)
+        account = await self._find_credentials(clean_email("email", email))
         if account is None:
             return False
         async with self._database.transaction() as connection:
@@ -144,6 +152,11 @@ class Users:
     async def has_admin(self) -> bool:
         async with self._database.connection() as connection:
             return (await HAS_ADMIN.one(connection)).found
+
+    def _turn_of(self, account: bytes) -> asyncio.Lock:
+        """One attempt at a time on an account from an address: a right password must not count as ten failures
+        because ten others are still being checked."""
+        return self._turns.setdefault(account, asyncio.Lock())
 
     async def _count_attempt(self, account: bytes) -> None:
         async with self._database.transaction() as connection:
@@ -157,7 +170,7 @@ class Users:
 
     async def _find_credentials(self, email: str) -> Credentials | None:
         async with self._database.connection() as connection:
-            return await GET_CREDENTIALS.first(connection, email=email.strip())
+            return await GET_CREDENTIALS.first(connection, email=email)
 
     async def _open_session(self, account: bytes, credentials: Credentials, password: str) -> Session:
         renewed = await self._passwords.hash(password) if self._passwords.is_dated(credentials.password_hash) else None
@@ -166,7 +179,19 @@ class Users:
             if renewed is not None:
                 await _store_rehash(connection, credentials, renewed)
             user = await GET_USER.one(connection, user_id=credentials.id)
+        # Under the version that was read with the hash: a password changed meanwhile has revoked this token already.
+        user = msgspec.structs.replace(user, token_version=credentials.token_version)
         return Session(self._tokens.issue(user), self._tokens.seconds, user)
+
+
+def _typed_address(text: str) -> str:
+    """In the form in which addresses are kept; what is no address is nobody's, and refused like a wrong password."""
+    try:
+        return clean_email("email", text)
+    except InvalidInput:
+        if "\x00" in text:
+            raise
+        return text
 
 
 async def _store_rehash(connection: Connection, credentials: Credentials, password_hash: str) -> None:
@@ -185,4 +210,4 @@ async def prune_login_attempts(database: Database) -> None:
 
 
 def _login_key(account: str, address: str) -> bytes:
-    return hashlib.sha256(f"{account.strip().lower()}\n{address}".encode()).digest()
+    return hashlib.sha256(f"{account}\n{address}".encode()).digest()

@@ -74,6 +74,15 @@ WHERE t.available_after <> t.expected
 ORDER BY t.slot_id, t.sequence
 LIMIT :limit::integer;
 
+-- name: find_ledger_drift
+-- Slots whose newest ledger row does not tell what the slot has now.
+SELECT s.id AS slot_id, s.total_seats, e.total_after, s.available_seats, e.available_after
+FROM appointment_slots AS s
+INNER JOIN booking_events AS e ON s.id = e.slot_id AND s.last_event = e.sequence
+WHERE s.available_seats <> e.available_after OR s.total_seats <> e.total_after
+ORDER BY s.id
+LIMIT :limit::integer;
+
 -- name: find_untimely_events
 -- Holds that the ledger confirmed at or after their deadline, or expired before it.
 SELECT e.slot_id, e.sequence, e.kind, e.booking_id, e.created_at, b.expires_at

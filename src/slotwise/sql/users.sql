@@ -12,7 +12,7 @@ WHERE u.id = :user_id::bigint;
 
 -- name: get_credentials
 -- Reads what a log-in is checked against.
-SELECT u.id, u.password_hash, u.active
+SELECT u.id, u.password_hash, u.active, u.token_version
 FROM users AS u
 WHERE lower(u.email) = lower(:email::text);
 

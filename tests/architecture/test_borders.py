@@ -1,0 +1,119 @@
+"""What only one place may do: read the environment, hold SQL, know the clock, own a transaction."""
+
+import ast
+import re
+from collections.abc import Iterable
+
+import pytest
+
+from tests.architecture.sources import Source, functions, sources, texts
+
+MAY_READ_THE_ENVIRONMENT = {
+    "settings.py",  # the one reader
+    "cli/serving.py",  # sets what prometheus-client reads in the workers
+    "db/migrator.py",  # hands it on to dbmate, with the database's address
+    "db/embedded.py",  # hands it on to PostgreSQL's programs, without what would mislead them
+}
+MAY_HOLD_SQL = {
+    "db/embedded.py",  # CREATE DATABASE, for a server that has none to read statements for
+}
+
+_SQL = re.compile(
+    r"\bselect\b.+\bfrom\b|^\s*select\b|\binsert\s+into\b|\bupdate\b.+\bset\b|\bdelete\s+from\b|\btruncate\s+"
+    r"|^\s*(create|alter|drop)\s+(table|index|database|extension|role|type|view|function)\b|^\s*set\s+(local|session)\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
+_CLOCKS = {"now", "utcnow", "today", "time", "monotonic"}
+_ACQUIRERS = {"connection", "transaction"}
+
+
+def readers_of_the_environment(found: Iterable[Source]) -> set[str]:
+    return {source.path for source in found for node in ast.walk(source.tree) if _names_environment(node)}
+
+
+def _names_environment(node: ast.AST) -> bool:
+    if isinstance(node, ast.Attribute):
+        return node.attr in _ENVIRONMENT and ast.unparse(node.value) == "os"
+    return isinstance(node, ast.ImportFrom) and node.module == "os" and any(a.name in _ENVIRONMENT for a in node.names)
+
+
+def holders_of_sql(found: Iterable[Source]) -> set[str]:
+    return {source.path for source in found for text in texts(source) if _SQL.search(str(text.value))}
+
+
+def readers_of_the_clock(found: Iterable[Source]) -> set[str]:
+    return {
+        source.path
+        for source in found
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CLOCKS
+    }
+
+
+def nested_acquisitions(found: Iterable[Source]) -> list[str]:
+    """Functions that ask for a connection inside a block that holds one."""
+    return [
+        f"{source.path}: {function.name}"
+        for source in found
+        for function in functions(source.tree)
+        for outer in ast.walk(function)
+        if isinstance(outer, ast.AsyncWith) and any(_acquires(item.context_expr) for item in outer.items)
+        for inner in (node for statement in outer.body for node in ast.walk(statement))
+        if _acquires(inner)
+    ]
+
+
+def _acquires(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _ACQUIRERS
+
+
+def test_only_the_settings_read_the_environment() -> None:
+    assert readers_of_the_environment(sources()) == MAY_READ_THE_ENVIRONMENT
+
+
+@pytest.mark.parametrize("text", ["import os\nport = os.environ['PORT']", "from os import getenv"])
+def test_a_second_reader_of_the_environment_is_noticed(text: str) -> None:
+    assert readers_of_the_environment([Source.of("http/slots.py", text)]) == {"http/slots.py"}
+
+
+def test_sql_is_written_in_sql_files_only() -> None:
+    assert holders_of_sql(sources()) == MAY_HOLD_SQL
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'rows = connection.fetch("SELECT 1")',
+        'rows = connection.fetch(f"select id from {table}")',
+        'connection.execute("""\n    INSERT INTO users (email) VALUES ($1)""")',
+        'connection.execute("UPDATE users AS u SET name = $1")',
+        'connection.execute("SET LOCAL lock_timeout = 0")',
+    ],
+)
+def test_sql_in_python_is_noticed(text: str) -> None:
+    assert holders_of_sql([Source.of("services/slots.py", text)]) == {"services/slots.py"}
+
+
+def test_a_docstring_may_talk_about_sql() -> None:
+    assert not holders_of_sql([Source.of("services/slots.py", '"""Why SELECT ... FROM slots FOR UPDATE waits."""')])
+
+
+def test_the_domain_knows_no_clock() -> None:
+    domain = [source for source in sources() if source.path.startswith("domain/")]
+    assert not readers_of_the_clock(domain)
+    planted = Source.of("domain/slots.py", "started = slot.start_time <= datetime.now(UTC)")
+    assert readers_of_the_clock([planted]) == {"domain/slots.py"}
+
+
+def test_no_function_asks_for_a_connection_while_it_holds_one() -> None:
+    """That deadlocks a pool at exactly pool-size concurrent requests. tests/db/test_pool.py shows it happen."""
+    outside = [source for source in sources() if source.path != "db/pool.py"]
+    assert not nested_acquisitions(outside)
+    planted = """
+async def get_slot(self):
+    async with self._database.transaction() as connection:
+        async with self._database.connection() as other:
+            pass
+"""
+    assert nested_acquisitions([Source.of("services/slots.py", planted)]) == ["services/slots.py: get_slot"]

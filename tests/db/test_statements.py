@@ -1,0 +1,415 @@
+"""Every named statement against the migrated schema, its declaration and its callers; each check with a planted fault.
+
+A check is a function from what there is to the faults in it, as lines to read. The tests want none in the package and
+the planted one in a statement made wrong on purpose.
+"""
+
+import ast
+import importlib
+import pkgutil
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, NamedTuple, TypeAlias, Union, get_args, get_origin
+
+import asyncpg
+import msgspec
+import pytest
+
+import slotwise
+import slotwise.db.statements
+from slotwise.db.statements import NoRow, Statement, sql_of
+from slotwise.domain.bookings import Booking
+from tests.architecture.sources import ROOT, Source, functions, sources
+
+AnyStatement: TypeAlias = Statement[Any]
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+METHODS = {"all", "first", "one", "run"}
+
+POSTGRES_TYPES: dict[object, set[str]] = {
+    int: {"int2", "int4", "int8"},
+    str: {"text", "varchar", "name"},
+    bool: {"bool"},
+    bytes: {"bytea"},
+    datetime: {"timestamptz"},
+}
+
+LOCKS_IN_FULL = {
+    "idempotency.prune_answers",  # deletes what it locks, and DELETE takes the full lock by itself
+}
+
+
+# What there is: files, declarations, calls.
+
+
+def names_in_files() -> list[str]:
+    features = sorted(path.stem for path in (ROOT / "sql").glob("*.sql"))
+    return [f"{feature}.{name}" for feature in features for name in sql_of(feature)]
+
+
+def sql_with_comments(name: str) -> str:
+    feature, _, statement = name.partition(".")
+    return sql_of(feature)[statement]
+
+
+def statements_in(value: object) -> Iterator[AnyStatement]:
+    """The statements that a module's attribute is or holds."""
+    if isinstance(value, Statement):
+        yield value
+    elif isinstance(value, list | tuple | set | frozenset):
+        for item in value:
+            yield from statements_in(item)
+    elif isinstance(value, Mapping):
+        yield from statements_in(tuple(value.values()))
+    elif isinstance(value, msgspec.Struct) and type(value).__module__.startswith("slotwise."):
+        yield from statements_in([getattr(value, field) for field in value.__struct_fields__])
+
+
+@cache
+def declared() -> tuple[AnyStatement, ...]:
+    """Every statement of the package, once, however many modules import it."""
+    modules = [importlib.import_module(found.name) for found in pkgutil.walk_packages(slotwise.__path__, "slotwise.")]
+    found = [statement for module in modules for value in vars(module).values() for statement in statements_in(value)]
+    return tuple({id(statement): statement for statement in found}.values())
+
+
+class Call(NamedTuple):
+    """A place where a statement is executed, with the argument names given there."""
+
+    statement: AnyStatement
+    place: str
+    method: str
+    arguments: frozenset[str]
+
+
+def calls_in(source: Source, namespace: Mapping[str, object]) -> Iterator[Call]:
+    """`X.all(connection, ...)` and its kin, where X is a statement of `namespace`, or some object's `.statement`."""
+    unnamed = [one for value in namespace.values() if not isinstance(value, Statement) for one in statements_in(value)]
+    for node in ast.walk(source.tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in METHODS):
+            continue
+        match node.func.value:
+            case ast.Name(id=name):
+                called = list(statements_in(namespace.get(name)))
+            case ast.Attribute(attr="statement"):
+                called = unnamed
+            case _:
+                called = []
+        arguments = frozenset(keyword.arg or "**" for keyword in node.keywords)
+        for statement in called:
+            yield Call(statement, f"{source.path}:{node.lineno}", node.func.attr, arguments)
+
+
+@cache
+def calls() -> tuple[Call, ...]:
+    return tuple(
+        call for source in sources() for call in calls_in(source, vars(importlib.import_module(source.module)))
+    )
+
+
+# The checks.
+
+
+def declaration_faults(names: Iterable[str], statements: Iterable[AnyStatement]) -> list[str]:
+    """Statements that are not declared exactly once."""
+    uses = Counter(statement.name for statement in statements)
+    return [f"{name} is declared {uses[name]} times" for name in names if uses[name] != 1]
+
+
+def hidden_declarations(found: Iterable[Source], known: Iterable[AnyStatement]) -> set[str]:
+    """Names given to `Statement(...)` anywhere in the source, without those that a module's attributes lead to."""
+    written = {
+        str(ast.literal_eval(node.args[0])) if isinstance(node.args[0], ast.Constant) else ast.unparse(node)
+        for source in found
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func).partition("[")[0] == "Statement"
+    }
+    return written - {statement.name for statement in known}
+
+
+def call_faults(statements: Iterable[AnyStatement], found: Iterable[Call]) -> list[str]:
+    """Statements that nothing calls, and calls whose arguments or use of rows do not fit."""
+    found = list(found)
+    called = {id(call.statement) for call in found}
+    faults = [f"{statement.name} is never called" for statement in statements if id(statement) not in called]
+    for call in found:
+        if call.arguments != set(call.statement.parameters):
+            different = sorted(call.arguments ^ set(call.statement.parameters))
+            faults.append(f"{call.place} and {call.statement.name} differ in {', '.join(different)}")
+        if call.method != "run" and call.statement.row is NoRow:
+            faults.append(f"{call.place} reads rows of {call.statement.name}, which has none")
+    return faults
+
+
+async def row_faults(connection: Connection, statement: AnyStatement) -> list[str]:
+    """Where the columns of a statement, as PostgreSQL prepares it, differ from the fields of its row."""
+    try:
+        prepared = await connection.prepare(statement.text)
+    except asyncpg.PostgresError as error:
+        return [f"{statement.name} cannot be prepared: {error}"]
+    if statement.row is NoRow:
+        return []
+    columns = [(column.name, column.type.name) for column in prepared.get_attributes()]
+    fields = msgspec.structs.fields(statement.row)
+    if [name for name, _ in columns] != [field.name for field in fields]:
+        return [f"{statement.name} returns {[name for name, _ in columns]}, not {[field.name for field in fields]}"]
+    return [
+        f"{statement.name}.{name} is {kind}, which does not fit {field.type}"
+        for (name, kind), field in zip(columns, fields, strict=True)
+        if kind not in fitting(field.type)
+    ]
+
+
+def fitting(annotation: Any) -> set[str]:
+    """The PostgreSQL types whose values the driver gives in a form that `annotation` takes."""
+    origin = get_origin(annotation)
+    if origin in {Union, UnionType}:
+        return set.intersection(*(fitting(part) for part in get_args(annotation) if part is not NoneType))
+    if origin is Annotated:
+        return fitting(get_args(annotation)[0])
+    if origin is Literal:
+        return set.intersection(*(fitting(type(value)) for value in get_args(annotation)))
+    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+        return fitting(str)
+    return POSTGRES_TYPES.get(annotation, set())
+
+
+async def array_faults(connection: Connection, statement: AnyStatement) -> list[str]:
+    """Array parameters that are used anywhere without a cast: PostgreSQL would guess their type from the place."""
+    prepared = await connection.prepare(statement.text)
+    arrays = [
+        name for name, kind in zip(statement.parameters, prepared.get_parameters(), strict=True) if kind.kind == "array"
+    ]
+    uncast = [
+        name
+        for name in arrays
+        if re.search(rf"\${statement.parameters.index(name) + 1}\b(?!::\w+ ?\[\])", statement.text)
+    ]
+    return [f"{statement.name} does not cast :{name}" for name in uncast]
+
+
+def text_faults(name: str, sql: str) -> list[str]:
+    """What the project's rules say against the text of a statement, comments included."""
+    purpose = sql.strip().splitlines()[0]
+    bare = re.sub(r"--[^\n]*", "", sql)
+    rules: dict[str, bool] = {
+        "has no line of purpose": not re.fullmatch(r"-- [A-Z`].*\w.*", purpose),
+        "uses OFFSET": bool(re.search(r"\bOFFSET\b", bare, re.IGNORECASE)),
+        "returns *": bool(re.search(r"\b(SELECT|RETURNING)\s+(\w+\.)?\*", outermost(bare), re.IGNORECASE)),
+        "has a literal that the loader would misread": any(
+            re.search(r"--|(?<![:\w]):[a-z_]", literal) for literal in literals(sql)
+        ),
+    }
+    return [f"{name} {fault}" for fault, found in rules.items() if found] + lock_faults(name, sql)
+
+
+def literals(sql: str) -> list[str]:
+    """The string literals of a statement; an apostrophe in a comment opens none."""
+    return [match[1] for match in re.finditer(r"--[^\n]*|'([^']*)'", sql) if match[1] is not None]
+
+
+def lock_faults(name: str, sql: str) -> list[str]:
+    bare = re.sub(r"--[^\n]*", "", sql)
+    lock = re.search(r"\bFOR\s+(NO\s+KEY\s+UPDATE|UPDATE|SHARE|KEY\s+SHARE)\b", bare)
+    if lock is None:
+        return [f"{name} locks nothing"] if name.partition(".")[2].startswith("lock_") else []
+    faults = []
+    if lock[1] != "NO KEY UPDATE" and name not in LOCKS_IN_FULL:
+        faults.append(f"{name} locks FOR {lock[1]}")
+    if not re.search(
+        r"\bORDER BY [\w.]+\s*(LIMIT \S+\s*)?$|\bWHERE (\w+\.)?id = :\w+::bigint\s*$", bare[: lock.start()]
+    ):
+        faults.append(f"{name} locks rows in no order")
+    comments = " ".join(re.findall(r"--([^\n]*)", sql))
+    if not re.search(r"\block|LOCKED|\bremoves\b", comments, re.IGNORECASE):
+        faults.append(f"{name} does not say what it locks")
+    return faults
+
+
+def outermost(sql: str) -> str:
+    """A statement without what stands in parentheses: the SELECT that makes its rows."""
+    inner = re.compile(r"\([^()]*\)")
+    while inner.search(sql):
+        sql = inner.sub("", sql)
+    return sql
+
+
+# Planting.
+
+
+class Two(msgspec.Struct):
+    id: int
+    name: str
+
+
+Plant: TypeAlias = Callable[..., AnyStatement]
+
+
+@pytest.fixture
+def plant(monkeypatch: pytest.MonkeyPatch) -> Plant:
+    """Declares a statement of any text, through the real constructor."""
+
+    def declare(sql: str, row: type[msgspec.Struct] = Two) -> AnyStatement:
+        monkeypatch.setattr(slotwise.db.statements, "sql_of", lambda _: {"wrong": sql})
+        return Statement("planted.wrong", row)
+
+    return declare
+
+
+GOOD = "SELECT d.id, d.name FROM doctors AS d WHERE d.id = :doctor_id::bigint"
+
+
+# The tests.
+
+
+def test_every_statement_is_declared_once() -> None:
+    assert len(names_in_files()) > 40
+    assert not declaration_faults(names_in_files(), declared())
+    assert {statement.name for statement in declared()} == set(names_in_files())
+
+
+def test_a_statement_that_is_not_declared_or_declared_twice_is_noticed(plant: Plant) -> None:
+    assert declaration_faults(["planted.wrong"], []) == ["planted.wrong is declared 0 times"]
+    assert declaration_faults(["planted.wrong"], [plant(GOOD), plant(GOOD)]) == ["planted.wrong is declared 2 times"]
+
+
+def test_a_name_is_used_once_in_a_file_of_statements() -> None:
+    for path in (ROOT / "sql").glob("*.sql"):
+        headers = re.findall(r"^--\s*name:.*$", path.read_text(), re.MULTILINE)
+        assert len(headers) == len(set(headers)) == len(sql_of(path.stem)), path.name
+
+
+def test_no_statement_is_declared_where_this_test_cannot_see_it() -> None:
+    assert not hidden_declarations(sources(), declared())
+    planted = Source.of("services/slots.py", 'async def find(): return Statement("slots.find", Slot)')
+    assert hidden_declarations([planted], declared()) == {"slots.find"}
+
+
+def test_every_caller_gives_the_parameters_that_the_sql_names() -> None:
+    assert not call_faults(declared(), calls())
+
+
+@pytest.mark.parametrize(
+    ("call", "faults"),
+    [
+        ("WRONG.first(connection, doctor_id=1)", []),
+        ("WRONG.first(connection, id=1)", ["planted.py:1 and planted.wrong differ in doctor_id, id"]),
+        ("WRONG.first(connection)", ["planted.py:1 and planted.wrong differ in doctor_id"]),
+        ("WRONG.first(connection, **given)", ["planted.py:1 and planted.wrong differ in **, doctor_id"]),
+        ("rule.statement.all(connection, doctor_id=1)", ["planted.wrong is never called"]),
+        ("WRONG.text", ["planted.wrong is never called"]),
+    ],
+)
+def test_a_caller_that_gives_others_is_noticed(plant: Plant, call: str, faults: list[str]) -> None:
+    statement = plant(GOOD)
+    found = calls_in(Source.of("planted.py", call), {"WRONG": statement})
+    assert call_faults([statement], found) == faults
+
+
+def test_a_call_through_a_container_counts_for_every_statement_in_it(plant: Plant) -> None:
+    statements = plant(GOOD), plant(GOOD)
+    found = calls_in(Source.of("planted.py", "rule.statement.all(connection, id=1)"), {"RULES": statements})
+    assert call_faults(statements, found) == ["planted.py:1 and planted.wrong differ in doctor_id, id"] * 2
+
+
+def test_a_caller_that_reads_rows_where_none_are_is_noticed(plant: Plant) -> None:
+    statement = plant("DELETE FROM doctors", NoRow)
+    found = calls_in(Source.of("planted.py", "WRONG.all(connection)"), {"WRONG": statement})
+    assert call_faults([statement], found) == ["planted.py:1 reads rows of planted.wrong, which has none"]
+
+
+async def test_every_statement_returns_the_columns_of_its_row(connection: Connection) -> None:
+    faults = [fault for statement in declared() for fault in await row_faults(connection, statement)]
+    assert not faults
+
+
+@pytest.mark.parametrize(
+    ("sql", "fault"),
+    [
+        ("SELECT d.id, d.nickname FROM doctors AS d", "cannot be prepared: column d.nickname does not exist"),
+        ("SELECT d.name, d.id FROM doctors AS d", "returns ['name', 'id'], not ['id', 'name']"),
+        ("SELECT d.id FROM doctors AS d", "returns ['id'], not ['id', 'name']"),
+        ("SELECT d.id, d.active AS name FROM doctors AS d", "name is bool, which does not fit <class 'str'>"),
+        ("SELECT sum(d.id) AS id, 'x' AS name FROM doctors AS d", "id is numeric, which does not fit <class 'int'>"),
+    ],
+)
+async def test_a_statement_that_returns_other_columns_is_noticed(
+    connection: Connection, plant: Plant, sql: str, fault: str
+) -> None:
+    [found] = await row_faults(connection, plant(sql))
+    assert found.removeprefix("planted.wrong").lstrip(" .") == fault
+
+
+def test_what_fits_a_field_is_told_from_its_annotation() -> None:
+    types = {field.name: fitting(field.type) for field in msgspec.structs.fields(Booking)}
+    assert types["status"] == types["user_name"] == POSTGRES_TYPES[str]
+    assert types["expires_at"] == {"timestamptz"}
+    assert fitting(Literal["confirmed", "expired"]) == POSTGRES_TYPES[str]
+    assert not fitting(float)
+
+
+async def test_every_array_parameter_is_cast(connection: Connection) -> None:
+    faults = [fault for statement in declared() for fault in await array_faults(connection, statement)]
+    assert not faults
+
+
+async def test_an_array_parameter_without_a_cast_is_noticed(connection: Connection, plant: Plant) -> None:
+    uncast = plant("SELECT d.id, d.name FROM doctors AS d WHERE d.id = any(:ids)")
+    assert await array_faults(connection, uncast) == ["planted.wrong does not cast :ids"]
+    once = plant("SELECT d.id, d.name FROM doctors AS d WHERE d.id = any(:ids::bigint[]) OR d.id = any(:ids)")
+    assert await array_faults(connection, once) == ["planted.wrong does not cast :ids"]
+
+
+def test_the_text_of_every_statement_keeps_the_rules() -> None:
+    assert not [fault for name in names_in_files() for fault in text_faults(name, sql_with_comments(name))]
+
+
+@pytest.mark.parametrize(
+    ("sql", "faults"),
+    [
+        ("-- Reads one.\nSELECT d.id FROM doctors AS d", []),
+        ("-- Writes.\nWITH w AS (SELECT w.* FROM unnest(:a::int[]) AS w (b)) SELECT w.b FROM w", []),
+        ("SELECT d.id FROM doctors AS d", ["has no line of purpose"]),
+        ("--\nSELECT d.id FROM doctors AS d", ["has no line of purpose"]),
+        ("-- Reads.\nSELECT d.id FROM doctors AS d LIMIT 1 OFFSET 10", ["uses OFFSET"]),
+        ("-- Reads.\nSELECT d.* FROM doctors AS d", ["returns *"]),
+        ("-- Writes.\nWITH w AS (SELECT 1) INSERT INTO doctors (name) VALUES ('') RETURNING *", ["returns *"]),
+        ("-- Reads.\nSELECT '-- no comment' AS a", ["has a literal that the loader would misread"]),
+        ("-- Reads.\nSELECT ' :minutes' AS a", ["has a literal that the loader would misread"]),
+        ("-- Takes a lock.\nSELECT s.id FROM t AS s WHERE s.id = :id::bigint\nFOR UPDATE", ["locks FOR UPDATE"]),
+        ("-- Takes a lock.\nSELECT s.id FROM t AS s WHERE s.id = :id::bigint\nFOR SHARE", ["locks FOR SHARE"]),
+        ("-- Takes locks.\nSELECT s.id FROM t AS s\nFOR NO KEY UPDATE", ["locks rows in no order"]),
+        ("-- Reads.\nSELECT s.id FROM t AS s ORDER BY s.id\nFOR NO KEY UPDATE", ["does not say what it locks"]),
+    ],
+)
+def test_a_text_that_breaks_a_rule_is_noticed(sql: str, faults: list[str]) -> None:
+    assert text_faults("planted.wrong", sql) == [f"planted.wrong {fault}" for fault in faults]
+
+
+def test_a_statement_named_for_a_lock_takes_one() -> None:
+    assert text_faults("planted.lock_slot", "-- Takes a lock.\nSELECT 1") == ["planted.lock_slot locks nothing"]
+
+
+def test_a_call_with_a_missing_or_unknown_argument_is_an_error(plant: Plant) -> None:
+    statement = plant(GOOD)
+    for arguments in ({}, {"doctor_id": 1, "more": 2}):
+        with pytest.raises(TypeError, match=r"planted\.wrong takes"):
+            statement._in_order(arguments)
+    with pytest.raises(KeyError):
+        statement._in_order({"id": 1})
+
+
+def test_every_function_that_calls_a_statement_holds_a_connection() -> None:
+    """A statement never finds its own connection: whoever calls it decides about the transaction."""
+    for source in sources():
+        for function in functions(source.tree):
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in METHODS:
+                    name = ast.unparse(node.func.value)
+                    if name.isupper() or name.endswith(".statement"):
+                        assert [ast.unparse(argument) for argument in node.args] == ["connection"], source.path

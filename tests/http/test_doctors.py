@@ -1,0 +1,155 @@
+"""Doctors over HTTP."""
+
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.clinic import Clinic, problem
+
+BAD_CURSORS = [
+    "x",
+    "%%%",
+    "!!!!",
+    "bnVsbA",
+    "WzFd" * 60,
+    "WyJ4Il0",
+    "Wy0xXQ",
+    "WzkyMjMzNzIwMzY4NTQ3NzU4MDhd",
+    "é",
+    "\x00",
+]
+
+
+def find(clinic: Clinic, headers: dict[str, str] | None = None, **filters: Any) -> list[dict[str, Any]]:
+    answer = clinic.http.get("/api/doctors", params=filters, headers=headers or {})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["items"]  # type: ignore[no-any-return]
+
+
+def change(clinic: Clinic, doctor_id: int, **fields: Any) -> httpx.Response:
+    return clinic.http.patch(f"/api/doctors/{doctor_id}", json=fields, headers=clinic.admin)
+
+
+def test_a_new_doctor_is_where_the_answer_says(clinic: Clinic) -> None:
+    body = {"name": " Dr. Grace  Hopper ", "specialization": "Cardiology"}
+    answer = clinic.http.post("/api/doctors", json=body, headers=clinic.admin)
+    assert answer.status_code == 201
+    doctor = answer.json()
+    assert set(doctor) == {"id", "name", "specialization", "active", "createdAt", "updatedAt"}
+    assert (doctor["name"], doctor["active"]) == ("Dr. Grace  Hopper", True)
+    assert doctor["createdAt"].endswith("Z")
+    assert clinic.http.get(answer.headers["location"]).json() == doctor
+
+
+def test_only_admins_publish_doctors(clinic: Clinic, staff: dict[str, str]) -> None:
+    doctor_id = clinic.doctor()["id"]
+    for headers, status in (({}, 401), (clinic.patient(), 403), (staff, 403)):
+        problem(clinic.http.post("/api/doctors", json={"name": "Dr. No"}, headers=headers), status)
+        problem(clinic.http.patch(f"/api/doctors/{doctor_id}", json={"name": "Dr. No"}, headers=headers), status)
+    assert clinic.http.get(f"/api/doctors/{doctor_id}").json()["name"] == "Dr. Who"
+
+
+@pytest.mark.parametrize("field", ["name", "specialization"])
+@pytest.mark.parametrize(
+    "text", ["", "   ", "x" * 201, "a\x00b", "a\nb", "a\x7fb", "a\u202eb", "a\u2028b", "\ufeff\x1b[31m"]
+)
+def test_names_are_1_to_200_visible_characters(clinic: Clinic, field: str, text: str) -> None:
+    answer = clinic.http.post("/api/doctors", json={"name": "Dr. Who"} | {field: text}, headers=clinic.admin)
+    problem(answer, 400, "invalid-input", field=field)
+    problem(change(clinic, clinic.doctor()["id"], **{field: text}), 400, "invalid-input", field=field)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 200, "Ø", "Zoe\u0301", "محمد", "王小明", "🩺 Dr. O'Neil-Śmith <b>&amp;</b>", "%s ${7*7} ';--"]
+)
+def test_a_name_of_any_script_comes_back_as_it_was(clinic: Clinic, name: str) -> None:
+    doctor = clinic.doctor(name=name)
+    assert doctor["name"] == name.replace("e\u0301", "é")
+    assert clinic.http.get(f"/api/doctors/{doctor['id']}").json()["name"] == doctor["name"]
+
+
+def test_the_list_is_filtered_by_specialization_and_by_text(clinic: Clinic) -> None:
+    word = uuid4().hex
+    heart = clinic.doctor(name="Dr. Ada", specialization=f"Heart {word}")
+    skin = clinic.doctor(name=f"Dr. {word} 100%_sure", specialization="Skin")
+    assert [d["id"] for d in find(clinic, specialization=f"hEART {word}")] == [heart["id"]]
+    assert find(clinic, specialization=word) == []
+    assert [d["id"] for d in find(clinic, q=word.upper())] == [heart["id"], skin["id"]]
+    assert [d["id"] for d in find(clinic, q=f"{word} 100%_s")] == [skin["id"]]
+    assert find(clinic, q=f"{word}_100") == [], "a wildcard of LIKE was taken for one"
+    assert find(clinic, q=f"Heart {word}", specialization="Skin") == []
+
+
+def test_pages_join_without_gap_or_repeat(clinic: Clinic) -> None:
+    word = uuid4().hex
+    made = [clinic.doctor(specialization=word)["id"] for _ in range(6)]
+    seen, sizes, cursor = [], [], None
+    while True:
+        wanted: dict[str, Any] = {"specialization": word, "limit": 2} | ({"cursor": cursor} if cursor else {})
+        page = clinic.http.get("/api/doctors", params=wanted).json()
+        seen += [doctor["id"] for doctor in page["items"]]
+        sizes.append(len(page["items"]))
+        cursor = page["nextCursor"]
+        if cursor is None:
+            break
+    assert seen == made
+    assert sizes == [2, 2, 2], "a last page that is just full has no next"
+
+
+@pytest.mark.parametrize("limit", ["0", "-1", "501", "x", "1.5", "", "99999999999999999999"])
+def test_a_page_has_1_to_500_items(clinic: Clinic, limit: str) -> None:
+    problem(clinic.http.get("/api/doctors", params={"limit": limit}), 400, "invalid-input", field="limit")
+
+
+@pytest.mark.parametrize("cursor", BAD_CURSORS)
+def test_a_made_up_cursor_is_refused_by_name(clinic: Clinic, cursor: str) -> None:
+    problem(clinic.http.get("/api/doctors", params={"cursor": cursor}), 400, "invalid-input", field="cursor")
+
+
+@pytest.mark.parametrize("name", ["q", "specialization"])
+@pytest.mark.parametrize("text", ["", "a\x00b", "x" * 201])
+def test_a_filter_that_cannot_match_is_refused_by_name(clinic: Clinic, name: str, text: str) -> None:
+    problem(clinic.http.get("/api/doctors", params={name: text}), 400, "invalid-input", field=name)
+
+
+def test_a_patch_changes_what_it_names_and_null_clears_a_specialization(clinic: Clinic) -> None:
+    doctor = clinic.doctor(name="Dr. Who", specialization="Time")
+    assert change(clinic, doctor["id"], name=" Dr. Why ").json()["name"] == "Dr. Why"
+    assert change(clinic, doctor["id"]).json() | {"updatedAt": None} == doctor | {"name": "Dr. Why", "updatedAt": None}
+    assert change(clinic, doctor["id"], specialization=None).json()["specialization"] is None
+    after = clinic.http.get(f"/api/doctors/{doctor['id']}").json()
+    assert (after["name"], after["specialization"], after["active"]) == ("Dr. Why", None, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [({"nam": "x"}, "nam"), ({"name": None}, "name"), ({"active": "yes"}, "active"), ({"id": 7}, "id")],
+)
+def test_a_patch_of_another_shape_is_refused_by_name(clinic: Clinic, fields: dict[str, Any], field: str) -> None:
+    problem(change(clinic, clinic.doctor()["id"], **fields), 400, "invalid-input", field=field)
+
+
+def test_a_doctor_who_left_is_listed_for_the_desk_only(clinic: Clinic, staff: dict[str, str]) -> None:
+    word = uuid4().hex
+    doctor = clinic.doctor(specialization=word)
+    assert change(clinic, doctor["id"], active=False).json()["active"] is False
+    assert find(clinic, specialization=word) == []
+    assert find(clinic, clinic.patient(), specialization=word) == []
+    assert [d["active"] for d in find(clinic, staff, specialization=word)] == [False]
+    assert [d["active"] for d in find(clinic, clinic.admin, specialization=word)] == [False]
+    assert change(clinic, doctor["id"], active=True).status_code == 200
+    assert [d["id"] for d in find(clinic, specialization=word)] == [doctor["id"]]
+
+
+@pytest.mark.parametrize("doctor_id", [2**63 - 1, 999_999_999])
+def test_a_doctor_who_is_not_there_is_not_found(clinic: Clinic, doctor_id: int) -> None:
+    problem(clinic.http.get(f"/api/doctors/{doctor_id}"), 404, "doctor-not-found")
+    problem(change(clinic, doctor_id, name="Dr. No"), 404, "doctor-not-found")
+
+
+@pytest.mark.parametrize("doctor_id", ["0", "-1", str(2**63), "9" * 40, "9" * 5000, "x", "1.5", "%00", "1%00", "null"])
+def test_what_is_no_id_is_a_clean_refusal(clinic: Clinic, doctor_id: str) -> None:
+    answer = clinic.http.get(f"/api/doctors/{doctor_id}")
+    problem(answer, 404 if answer.status_code == 404 else 400)

@@ -1,0 +1,120 @@
+"""Liveness, readiness and metrics."""
+
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit, urlunsplit
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.clinic import Clinic, RunningServer, eventually, holder, rows
+
+FAMILIES = {
+    "slotwise_http_requests",
+    "slotwise_http_request_seconds",
+    "slotwise_batch_size",
+    "slotwise_queue_depth",
+    "slotwise_holds",
+    "slotwise_confirmations",
+    "slotwise_cancellations",
+    "slotwise_expired_holds",
+    "slotwise_replayed_answers",
+    "slotwise_refusals",
+    "slotwise_pool_connections",
+}
+
+
+def samples(clinic: Clinic) -> dict[tuple[str, ...], float]:
+    """Values by name and label values."""
+    text = clinic.http.get("/metrics").text
+    return {
+        (sample.name, *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+    }
+
+
+def test_health_and_readiness_say_so(clinic: Clinic) -> None:
+    assert clinic.http.get("/health").json() == {"status": "ok"}
+    ready = clinic.http.get("/health/ready")
+    assert ready.status_code == 200
+    assert (ready.json()["status"], ready.json()["problems"]) == ("ready", [])
+    assert ready.json()["database"]["fsync"] == "on"
+    assert ready.json()["database"]["synchronousCommit"] == "on"
+
+
+def test_every_metric_is_there_moves_and_names_nobody(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=2)
+    before = samples(clinic)
+    name, email = "Canary Metric", "canary.metric@example.org"
+    key = {"Idempotency-Key": "a-key-that-is-repeated-once"}
+    booking = clinic.book(slot["id"], key, userName=name, userEmail=email).json()
+    clinic.book(slot["id"], key, userName=name, userEmail=email)
+    clinic.http.post(f"/api/bookings/{booking['id']}/confirm", headers=holder(booking))
+    clinic.book(slot["id"], seatsBooked=2)
+    clinic.http.delete(f"/api/bookings/{booking['id']}", headers=holder(booking))
+    clinic.hold(slot["id"], confirm=True)
+    overdue = clinic.hold(slot["id"])
+    rows(
+        clinic.server.database_url,
+        "UPDATE bookings SET expires_at = now() - interval '1 second', created_at = now() - interval '1 minute' "
+        "WHERE id = $1",
+        overdue["id"],
+    )
+    eventually(lambda: clinic.free_seats(slot["id"]) == 1)
+    moved = [
+        ("slotwise_http_requests_total", "POST", "/api/bookings", "201"),
+        ("slotwise_http_requests_total", "POST", "/api/bookings/{booking_id}/confirm", "200"),
+        ("slotwise_http_request_seconds_count", "/api/bookings"),
+        ("slotwise_batch_size_count", "hold"),
+        ("slotwise_batch_size_count", "confirm"),
+        ("slotwise_batch_size_count", "cancel"),
+        ("slotwise_holds_total", "PENDING"),
+        ("slotwise_holds_total", "CONFIRMED"),
+        ("slotwise_confirmations_total", "confirmed"),
+        ("slotwise_cancellations_total", "cancelled"),
+        ("slotwise_replayed_answers_total",),
+        ("slotwise_refusals_total", "slot-full"),
+        ("slotwise_expired_holds_total", "sweeper"),
+    ]
+
+    def still() -> list[tuple[str, ...]]:
+        after = samples(clinic)
+        return [name for name in moved if not after.get(name, 0) > before.get(name, 0)]
+
+    eventually(lambda: not still())
+    text = clinic.http.get("/metrics").text
+    assert {family.name for family in text_string_to_metric_families(text)} >= FAMILIES
+    assert samples(clinic)["slotwise_pool_connections", "requests", "open"] > 0
+    assert "@" not in text
+    assert "Canary" not in text
+    assert "patient" not in text.lower()
+
+
+def test_unknown_paths_make_no_new_labels(clinic: Clinic) -> None:
+    """Else anybody could fill the memory, and put a name into the metrics."""
+    clinic.http.get("/api/nobody/ada@example.org")
+    clinic.http.request("CANARY", "/api/slots")
+    text = clinic.http.get("/metrics").text
+    assert "ada" not in text
+    assert re.search(r'route="unmatched"', text)
+    assert "CANARY" not in text
+
+
+def test_without_its_database_the_server_lives_and_is_not_ready(
+    postgres_url: str, migrated_template: str, start_server: Callable[..., RunningServer]
+) -> None:
+    rows(postgres_url, f"CREATE DATABASE doomed TEMPLATE {migrated_template}")
+    doomed = urlunsplit(urlsplit(postgres_url)._replace(path="/doomed"))
+    with Clinic(start_server(DATABASE_URL=doomed)) as clinic:
+        assert clinic.http.get("/health/ready").status_code == 200
+        rows(postgres_url, "DROP DATABASE doomed WITH (FORCE)")
+        for _ in range(3):
+            assert clinic.http.get("/health").status_code == 200
+            unready = clinic.http.get("/health/ready")
+            assert unready.status_code == 503, unready.text
+            assert unready.json()["status"] == "unavailable"
+            assert unready.json()["problems"]
+            refused = clinic.http.get("/api/slots")
+            assert (refused.status_code, refused.json()["code"]) == (503, "database-unavailable")
+            assert int(refused.headers["retry-after"]) > 0
+            assert clinic.book(1).status_code == 503

@@ -1,0 +1,218 @@
+"""The header Idempotency-Key: one attempt, one booking, one answer."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import Any
+from uuid import uuid4
+
+import httpx
+import pytest
+
+from tests.clinic import Clinic, RunningServer, holder, problem, rows
+
+
+def attempt(
+    clinic: Clinic, slot_id: int, key: str, headers: dict[str, str] | None = None, **fields: Any
+) -> httpx.Response:
+    return clinic.book(slot_id, (headers or {}) | {"Idempotency-Key": key}, **fields)
+
+
+def new_key() -> str:
+    return uuid4().hex
+
+
+def same(first: httpx.Response, second: httpx.Response) -> bool:
+    return (first.status_code, first.content) == (second.status_code, second.content)
+
+
+def test_a_repeated_request_gets_the_same_answer_and_books_once(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=5)
+    key = new_key()
+    first, again = (attempt(clinic, slot["id"], key, seatsBooked=2) for _ in range(2))
+    assert first.status_code == 201
+    assert same(first, again)
+    assert first.headers["location"] == again.headers["location"]
+    assert clinic.free_seats(slot["id"]) == 3
+
+
+def test_the_manage_token_of_a_repeated_answer_works(clinic: Clinic) -> None:
+    slot = clinic.slot()
+    key = new_key()
+    attempt(clinic, slot["id"], key)
+    booking = attempt(clinic, slot["id"], key).json()
+    confirmed = clinic.http.post(f"/api/bookings/{booking['id']}/confirm", headers=holder(booking))
+    assert confirmed.status_code == 200
+
+
+def test_the_answer_stays_what_it_was_when_the_booking_has_gone_on(clinic: Clinic) -> None:
+    slot = clinic.slot()
+    key = new_key()
+    first = attempt(clinic, slot["id"], key)
+    clinic.http.delete(f"/api/bookings/{first.json()['id']}", headers=holder(first.json()))
+    assert same(first, attempt(clinic, slot["id"], key))
+    assert clinic.free_seats(slot["id"]) == 1
+
+
+def test_a_refusal_is_remembered_like_a_success(clinic: Clinic) -> None:
+    slot = clinic.slot()
+    booking = clinic.hold(slot["id"])
+    key = new_key()
+    refused = attempt(clinic, slot["id"], key)
+    assert problem(refused, 409, "slot-full")["availableSeats"] == 0
+    clinic.http.delete(f"/api/bookings/{booking['id']}", headers=holder(booking))
+    assert same(refused, attempt(clinic, slot["id"], key))
+    assert attempt(clinic, slot["id"], new_key()).status_code == 201
+
+
+def test_an_attempt_at_a_slot_that_is_not_there_is_remembered(clinic: Clinic) -> None:
+    key = new_key()
+    refused = attempt(clinic, 999_999_999, key)
+    problem(refused, 404, "slot-not-found")
+    assert same(refused, attempt(clinic, 999_999_999, key))
+    problem(attempt(clinic, clinic.slot()["id"], key), 422, "idempotency-key-reused")
+
+
+@pytest.mark.parametrize(
+    "change", [{"seatsBooked": 2}, {"userName": "Somebody Else"}, {"userEmail": "else@example.org"}, {"confirm": True}]
+)
+def test_a_key_used_with_another_body_is_refused(clinic: Clinic, change: dict[str, Any]) -> None:
+    slot = clinic.slot(seats=5)
+    key = new_key()
+    first = attempt(clinic, slot["id"], key)
+    problem(attempt(clinic, slot["id"], key, **change), 422, "idempotency-key-reused")
+    assert same(first, attempt(clinic, slot["id"], key))
+    assert clinic.free_seats(slot["id"]) == 4
+
+
+def test_an_invalid_request_does_not_use_up_its_key(clinic: Clinic) -> None:
+    slot = clinic.slot()
+    key = new_key()
+    problem(attempt(clinic, slot["id"], key, userEmail="x"), 400)
+    assert attempt(clinic, slot["id"], key).status_code == 201
+
+
+def test_bodies_that_mean_the_same_are_the_same(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=5)
+    headers = {"Idempotency-Key": new_key(), "Content-Type": "application/json"}
+    bodies = [
+        f'{{"slotId":{slot["id"]},"userName":"Ada","userEmail":"a@example.org"}}',
+        f'{{ "userEmail": "a@example.org",\n "userName": "\\u0041da",\t"slotId": {slot["id"]} }}',
+        f'{{"slotId":{slot["id"]},"userName":"Ada","userEmail":"a@example.org","seatsBooked":1,"confirm":false}}',
+    ]
+    answers = [clinic.http.post("/api/bookings", content=body, headers=headers) for body in bodies]
+    assert answers[0].status_code == 201
+    assert all(same(answers[0], answer) for answer in answers)
+
+
+def test_a_quoted_and_a_bare_key_are_the_same_key(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=5)
+    key = new_key()
+    bare = attempt(clinic, slot["id"], key)
+    assert same(bare, attempt(clinic, slot["id"], f'"{key}"'))
+    assert clinic.free_seats(slot["id"]) == 4
+
+
+def test_a_quoted_key_may_hold_escapes_and_spaces(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=5)
+    key = f'"a \\"quoted\\" \\\\ key, {new_key()}"'
+    assert same(attempt(clinic, slot["id"], key), attempt(clinic, slot["id"], key))
+    assert clinic.free_seats(slot["id"]) == 4
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"", b'""', b'"', b'"half', b'a"quote-in-the-middle', b"two keys, at once here",
+        b'"first-key-of-two", "second"',
+        b"x" * 256, b'"' + b"x" * 256 + b'"', b'"tab\tinside-the-string"', b'"bad \\escape in the string"',
+        "schlüssel-mit-umlaut".encode(), b"\xff" * 20,
+    ],
+)  # fmt: skip
+def test_what_is_no_key_is_refused_by_name(clinic: Clinic, key: bytes) -> None:
+    slot = clinic.slot()
+    body = {"slotId": slot["id"], "userName": "Ada", "userEmail": "a@example.org"}
+    answer = clinic.http.post("/api/bookings", json=body, headers=[(b"Idempotency-Key", key)])
+    problem(answer, 400, "invalid-input", field="Idempotency-Key")
+    assert clinic.free_seats(slot["id"]) == 1
+
+
+def test_the_longest_key_has_255_characters(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=2)
+    assert attempt(clinic, slot["id"], new_key() + "x" * 223).status_code == 201
+
+
+def test_a_guests_key_is_hard_to_guess_and_an_accounts_need_not_be(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=2)
+    problem(attempt(clinic, slot["id"], "order-1"), 400, "invalid-input", field="Idempotency-Key")
+    problem(attempt(clinic, slot["id"], '"' + "x" * 15 + '"'), 400, "invalid-input", field="Idempotency-Key")
+    account = clinic.patient()
+    first = attempt(clinic, slot["id"], "order-1", account)
+    assert first.status_code == 201
+    assert same(first, attempt(clinic, slot["id"], "order-1", account))
+
+
+def test_a_key_is_its_callers_own(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=5)
+    key = new_key()
+    callers = [{}, clinic.patient(), clinic.patient()]
+    answers = [attempt(clinic, slot["id"], key, caller) for caller in callers]
+    assert [answer.status_code for answer in answers] == [201] * 3
+    assert len({answer.json()["id"] for answer in answers}) == 3
+    assert attempt(clinic, slot["id"], key, callers[1], seatsBooked=2).status_code == 422
+
+
+def test_without_a_key_every_request_is_one_of_its_own(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=5)
+    assert clinic.hold(slot["id"])["id"] != clinic.hold(slot["id"])["id"]
+
+
+def test_parallel_retries_make_one_booking(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=16)
+    key = new_key()
+    barrier = Barrier(16)
+
+    def retry(_: int) -> tuple[int, bytes]:
+        with Clinic(clinic.server) as another:
+            assert another.http.get("/health").status_code == 200
+            barrier.wait()
+            answer = attempt(another, slot["id"], key)
+            return answer.status_code, answer.content
+
+    with ThreadPoolExecutor(16) as threads:
+        answers = set(threads.map(retry, range(16)))
+    assert len(answers) == 1
+    assert answers.pop()[0] == 201
+    assert clinic.free_seats(slot["id"]) == 15
+
+
+def test_a_key_is_forgotten_after_a_day(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=5)
+    key = new_key()
+    first = attempt(clinic, slot["id"], key)
+    age = (
+        "UPDATE idempotency_keys SET created_at = created_at - interval '24 hours' "
+        "WHERE answer LIKE '%\"slot_id\":' || $1::text || ',%'"
+    )
+    rows(clinic.server.database_url, age, str(slot["id"]))
+    second = attempt(clinic, slot["id"], key, seatsBooked=2)
+    assert second.status_code == 201
+    assert second.json()["id"] != first.json()["id"]
+
+
+def test_answers_outlive_a_restart_with_their_manage_token(start_server: Callable[..., RunningServer]) -> None:
+    secret = {"JWT_SECRET": "a secret that stays while servers come and go"}
+    first_server = start_server(**secret)
+    key, refused_key = new_key(), new_key()
+    with Clinic(first_server) as clinic:
+        slot = clinic.slot()
+        held = attempt(clinic, slot["id"], key)
+        refused = attempt(clinic, slot["id"], refused_key)
+    first_server.process.terminate()
+    first_server.process.wait(15)
+    with Clinic(start_server(**secret)) as clinic:
+        assert same(held, attempt(clinic, slot["id"], key))
+        assert same(refused, attempt(clinic, slot["id"], refused_key))
+        problem(attempt(clinic, slot["id"], key, seatsBooked=2), 422)
+        read = clinic.http.get(f"/api/bookings/{held.json()['id']}", headers=holder(held.json()))
+        assert read.json()["userName"] == "Ada Lovelace"

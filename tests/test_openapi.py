@@ -1,0 +1,181 @@
+"""The OpenAPI document: valid, complete, true of the running server, and shown without a network."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, settings
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from schemathesis.config import SchemathesisConfig
+
+from slotwise.app import build
+from slotwise.http.api_docs import openapi_document
+from slotwise.settings import load_settings
+from tests.clinic import Clinic, RunningServer
+
+PROMISED = {
+    "POST /api/auth/register", "POST /api/auth/login", "GET /api/auth/me", "POST /api/auth/logout",
+    "POST /api/auth/password", "POST /api/doctors", "GET /api/doctors", "GET /api/doctors/{doctor_id}",
+    "PATCH /api/doctors/{doctor_id}", "POST /api/slots", "GET /api/slots", "GET /api/slots/{slot_id}",
+    "PATCH /api/slots/{slot_id}", "POST /api/bookings", "POST /api/bookings/{booking_id}/confirm",
+    "GET /api/bookings/{booking_id}", "GET /api/bookings/slot/{slot_id}", "GET /api/bookings/my-bookings",
+    "GET /api/bookings", "DELETE /api/bookings/{booking_id}", "GET /health", "GET /health/ready", "GET /metrics",
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def document(server: RunningServer) -> dict[str, Any]:
+    answer = httpx.get(f"{server.url}/api-docs/openapi.json")
+    assert answer.headers["content-type"].startswith("application/json")
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method.upper()} {path}", operation
+
+
+def request_schemas(document: dict[str, Any]) -> set[str]:
+    return {
+        schema["$ref"].rpartition("/")[2]
+        for _, operation in operations(document)
+        for content in operation.get("requestBody", {}).get("content", {}).values()
+        for schema in (content["schema"], *content["schema"].get("oneOf", []))
+        if "$ref" in schema
+    }
+
+
+def test_the_document_is_valid(document: dict[str, Any]) -> None:
+    OpenAPIV31SpecValidator(document).validate()
+
+
+def test_every_promised_operation_is_documented(document: dict[str, Any]) -> None:
+    assert {name for name, _ in operations(document)} >= PROMISED
+
+
+def test_every_route_of_the_server_is_documented(document: dict[str, Any]) -> None:
+    documented = {re.sub(r"{\w+}", "{}", name) for name, _ in operations(document)}
+    app = build(load_settings({}))
+    for route in app.routes:
+        path = re.sub(r"{[\w:]+}", "{}", route.path)
+        if path.startswith("/api-docs"):
+            continue
+        for method in getattr(route, "methods", set()) - {"OPTIONS", "HEAD"}:
+            assert f"{method} {path}" in documented
+
+
+def test_every_operation_says_what_it_does_and_who_may_call_it(document: dict[str, Any]) -> None:
+    ids = set()
+    for name, operation in operations(document):
+        assert operation["summary"], name
+        assert "**Who:** " in operation["description"], name
+        assert "security" in operation, name
+        assert operation["tags"], name
+        ids.add(operation["operationId"])
+    assert len(ids) == len(list(operations(document)))
+
+
+def test_every_error_is_a_problem_document_with_an_example_for_each_code(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            if status < "400" or name == "GET /health/ready":
+                continue
+            assert set(answer["content"]) == {"application/problem+json"}, (name, status)
+            content = answer["content"]["application/problem+json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
+            codes = {example["value"]["code"] for example in content["examples"].values()}
+            assert codes == set(re.findall(r"\(`([\w-]+)`\)", answer["description"])), (name, status)
+            assert {example["value"]["status"] for example in content["examples"].values()} == {int(status)}
+
+
+def test_operations_that_need_a_token_document_401_and_403(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        if {} in operation["security"] or operation["security"] == [{}]:
+            continue
+        assert "401" in operation["responses"], name
+        open_to_all_accounts = "any account" in operation["description"]
+        assert ("403" in operation["responses"]) is not open_to_all_accounts, name
+
+
+def test_every_text_field_of_a_request_has_an_example(document: dict[str, Any]) -> None:
+    schemas, requests = document["components"]["schemas"], request_schemas(document)
+    assert len(requests) >= 8
+    for request in requests:
+        for field, schema in schemas[request]["properties"].items():
+            types = [schema.get("type"), *(kind.get("type") for kind in schema.get("oneOf", []))]
+            if "string" in types and "enum" not in schema:
+                assert "example" in json.dumps(schema), (request, field)
+
+
+def test_the_document_says_that_unknown_fields_are_refused(document: dict[str, Any]) -> None:
+    schemas = document["components"]["schemas"]
+    for request in request_schemas(document):
+        assert schemas[request].get("additionalProperties") is False, request
+
+
+def test_ids_are_documented_up_to_the_last_one(document: dict[str, Any]) -> None:
+    assert set(re.findall(r'"maximum": (9\d{9,}[\d.e+]*|9\.\d+e\+?18)', json.dumps(document))) == {str(2**63 - 1)}
+
+
+def test_the_document_names_the_two_ways_to_authorize(document: dict[str, Any]) -> None:
+    schemes = document["components"]["securitySchemes"]
+    assert schemes["accessToken"] | {"description": ""} == {
+        "type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "",
+    }  # fmt: skip
+    assert (schemes["bookingToken"]["in"], schemes["bookingToken"]["name"]) == ("header", "Booking-Token")
+
+
+def test_the_docs_and_all_they_load_come_from_this_server(clinic: Clinic) -> None:
+    page = clinic.http.get("/api-docs")
+    assert page.status_code == 200
+    assert page.headers["content-type"].startswith("text/html")
+    assert not re.search(r"https?://|//\w", page.text)
+    assert not re.search(r"<script(?![^>]*\bsrc=)|\son\w+=|style=", page.text), "the policy forbids inline code"
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    links = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(links) == 5
+    kinds = {"js": "javascript", "css": "text/css", "png": "image/png", "json": "json"}
+    for link in links:
+        loaded = clinic.http.get(link)
+        assert (loaded.status_code, bool(loaded.content)) == (200, True), link
+        assert kinds[link.rpartition(".")[2]] in loaded.headers["content-type"], link
+    assert not re.search(r"https?://", clinic.http.get("/api-docs/static/api-docs.js").text)
+
+
+@pytest.mark.parametrize(
+    "name", ["../api_docs.py", "..%2fapi_docs.py", "%2e%2e/problems.py", "swagger-ui/LICENSE", "", "/etc/passwd"]
+)
+def test_nothing_else_is_served_from_there(clinic: Clinic, name: str) -> None:
+    assert clinic.http.get(f"/api-docs/static/{name}").status_code == 404
+
+
+# Schemathesis calls every operation with what the document allows and with what it forbids.
+
+CONFIG = SchemathesisConfig.from_dict({
+    "generation": {"deterministic": True, "database": "none", "allow-extra-parameters": False},
+    # What the document allows may still break a rule it cannot state, such as a common password (400), or meet a
+    # state that refuses it.
+    "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 400, 401, 404, 409, 410, 422, 429]}},
+})  # fmt: skip
+schema = schemathesis.openapi.from_dict(
+    msgspec.json.decode(msgspec.json.encode(openapi_document(build(load_settings({}))))), config=CONFIG
+)
+
+
+@pytest.fixture
+def admin(clinic: Clinic) -> dict[str, str]:
+    """Logged in anew for each operation: among them are a log-out and a change of password."""
+    return clinic.admin
+
+
+@schema.parametrize()
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_server_does_what_the_document_says(case: Any, server: RunningServer, admin: dict[str, str]) -> None:
+    case.call_and_validate(base_url=server.url, headers=admin)

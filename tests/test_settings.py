@@ -1,0 +1,123 @@
+"""Settings: read once, checked at once, and every complaint names its variable."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from slotwise.settings import PLACEHOLDER_SECRETS, InvalidSettings, load_settings, signing_secret
+
+NO_FILE = Path("/nonexistent/.env")
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def load(**environment: str) -> object:
+    return load_settings(environment, NO_FILE)
+
+
+def test_without_any_variable_there_are_sensible_defaults() -> None:
+    settings = load_settings({}, NO_FILE)
+    assert (settings.port, settings.host, settings.hold_seconds, settings.sweep_seconds) == (3000, "127.0.0.1", 120, 1)
+    assert settings.embedded
+    assert settings.seeds_demo
+    assert settings.booking_rate is None
+    assert settings.workers >= 1
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("PORT", ["0", "65536", "-1", "http", "3000.5", "3000 3001"]),
+        ("WORKERS", ["0", "-1", "many", "257"]),
+        ("HOLD_SECONDS", ["0", "-1", "1.5", "two minutes", "86401"]),
+        ("SWEEP_SECONDS", ["0", "-1", "often", "3601", "nan", "inf"]),
+        ("APP_ENV", ["staging", "prod"]),
+        ("LOG_LEVEL", ["loud", "trace"]),
+        ("SEED_DEMO", ["yes", "1"]),
+        ("TOKEN_SECONDS", ["1", "never"]),
+        ("DB_POOL_SIZE", ["0", "x"]),
+        ("DATABASE_WAIT_SECONDS", ["-1", "x"]),
+        ("RATE_LIMIT_BOOKINGS", ["lots", "3", "3/fortnight", "-1/minute"]),
+        ("ADMIN_EMAIL", ["admin@example.org"]),
+        ("ADMIN_PASSWORD", ["without an address"]),
+    ],
+)
+def test_a_bad_value_is_refused_in_the_name_of_its_variable(name: str, values: list[str]) -> None:
+    for value in values:
+        with pytest.raises(InvalidSettings, match=name):
+            load(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["PORT", "WORKERS", "HOLD_SECONDS", "APP_ENV", "DATABASE_URL", "RATE_LIMIT_BOOKINGS"])
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_variable_counts_as_unset(name: str, empty: str) -> None:
+    assert load(**{name: empty}) == load()
+
+
+def test_words_may_be_in_any_case_and_spaces_around_do_not_count() -> None:
+    settings = load_settings(
+        {"APP_ENV": " Development ", "LOG_LEVEL": "WARNING", "SEED_DEMO": "OFF", "PORT": " 80 "}, NO_FILE
+    )
+    assert (settings.app_env, settings.log_level, settings.seeds_demo, settings.port) == (
+        "development",
+        "warning",
+        False,
+        80,
+    )
+
+
+def test_the_database_address_has_an_older_name_too() -> None:
+    alias = load_settings({"POSTGRESQL_URI": "postgresql://a/b"}, NO_FILE)
+    assert (alias.database_url, alias.embedded) == ("postgresql://a/b", False)
+    both = {"POSTGRESQL_URI": "postgresql://a/b", "DATABASE_URL": "postgresql://c/d"}
+    assert load_settings(both, NO_FILE).database_url == "postgresql://c/d"
+
+
+def test_a_file_fills_in_what_the_environment_leaves_open(tmp_path: Path) -> None:
+    file = tmp_path / ".env"
+    file.write_text('# a comment\nPORT=4000\nexport HOLD_SECONDS=7\nHOST="0.0.0.0"\nUNKNOWN=x\n')
+    settings = load_settings({"PORT": "5000"}, file)
+    assert (settings.port, settings.hold_seconds, settings.host) == (5000, 7, "0.0.0.0")
+
+
+def test_a_bad_value_in_the_file_is_named_too(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("HOLD_SECONDS=soon\n")
+    with pytest.raises(InvalidSettings, match="HOLD_SECONDS"):
+        load_settings({}, tmp_path / ".env")
+
+
+@pytest.mark.parametrize("secret", ["", "short", "x" * 31, *PLACEHOLDER_SECRETS])
+def test_production_refuses_a_missing_short_or_well_known_secret(secret: str) -> None:
+    for spelling in (secret, secret.upper()):
+        with pytest.raises(InvalidSettings, match="JWT_SECRET"):
+            load(APP_ENV="production", JWT_SECRET=spelling)
+
+
+def test_production_takes_a_secret_of_32_bytes_and_is_strict_by_default() -> None:
+    settings = load_settings({"APP_ENV": "production", "JWT_SECRET": SECRET}, NO_FILE)
+    assert settings.production
+    assert not settings.seeds_demo
+    assert settings.booking_rate == "60/minute"
+    assert signing_secret(settings) == SECRET
+
+
+def test_a_complaint_does_not_repeat_a_secret() -> None:
+    with pytest.raises(InvalidSettings) as error:
+        load(APP_ENV="production", JWT_SECRET="half-a-secret")
+    assert "half-a-secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("rate", ["off", "3/minute", "100 per hour"])
+def test_the_rate_of_bookings_can_be_set_or_off(rate: str) -> None:
+    settings = load_settings({"RATE_LIMIT_BOOKINGS": rate, "APP_ENV": "production", "JWT_SECRET": SECRET}, NO_FILE)
+    assert settings.booking_rate == (None if rate == "off" else rate)
+
+
+def test_in_development_a_secret_is_made_once_and_kept_to_oneself(tmp_path: Path) -> None:
+    settings = load_settings({"SLOTWISE_DATA_DIR": str(tmp_path / "data")}, NO_FILE)
+    secret = signing_secret(settings)
+    assert len(secret) >= 32
+    assert signing_secret(settings) == secret
+    assert stat.S_IMODE((tmp_path / "data" / "jwt_secret").stat().st_mode) == 0o600
+    other = load_settings({"SLOTWISE_DATA_DIR": str(tmp_path / "other")}, NO_FILE)
+    assert signing_secret(other) != secret
