@@ -42,7 +42,7 @@ from slotwise.http.idempotency import IdempotencyHeader, idempotency_key
 from slotwise.http.operations import BodyOptional, operation
 from slotwise.http.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
 from slotwise.http.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_time
-from slotwise.http.rate_limits import BookingRate
+from slotwise.http.rate_limits import limit_bookings
 from slotwise.services.bookings import BookingFilter, Bookings
 from slotwise.services.slots import Slots
 
@@ -149,10 +149,9 @@ class BookingController(Controller):
         request: ApiRequest,
         data: JSONBody[NewBooking],
         bookings: NamedDependency[Bookings],
-        booking_rate: NamedDependency[BookingRate],
         idempotency: IdempotencyHeader = None,
     ) -> Response[BookingView]:
-        booking_rate.admit(request)
+        limit_bookings(request)
         key = idempotency_key(idempotency, request.user, "POST /api/bookings", data)
         held = await bookings.hold_seats(caller_of(request), seat_request(data, request.user), key)
         return Response(
