@@ -121,7 +121,9 @@ def _cors(settings: Settings) -> CORSConfig | None:
     if not origins:
         return None
     headers = ["Authorization", "Booking-Token", "Content-Type", "Idempotency-Key", "X-Request-ID"]
-    return CORSConfig(allow_origins=origins, allow_headers=headers, expose_headers=["X-Request-ID", "ETag", "Location"])
+    return CORSConfig(
+        allow_origins=origins, allow_headers=headers, expose_headers=["X-Request-ID", "ETag", "Location", "Retry-After"]
+    )
 
 
 def embedded_server(settings: Settings) -> EmbeddedServer:

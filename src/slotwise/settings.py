@@ -5,6 +5,7 @@ import ipaddress
 import os
 import re
 import secrets
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
@@ -28,7 +29,7 @@ PLACEHOLDER_SECRETS = frozenset(
 )
 
 MIN_DISTINCT = 10
-_GUESSABLE = re.compile(r"change.?me|your.?(jwt|256|super|secret)|placeholder|<|openssl rand")
+_GUESSABLE = re.compile(r"change.?me|your.?(jwt|256|super|secret)|placeholder|^<|openssl rand")
 
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
@@ -103,10 +104,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
 
 def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Path(".env")) -> Settings:
     """Read the environment over `env_file`; raise `InvalidSettings` naming the first variable that is wrong."""
-    merged = {**dotenv_values(env_file), **(os.environ if environ is None else environ)}
-    given = {name: value.strip() for name, value in merged.items() if value and value.strip()}
-    if "POSTGRESQL_URI" in given:
-        given.setdefault("DATABASE_URL", given["POSTGRESQL_URI"])
+    given = {**_given(dotenv_values(env_file)), **_given(os.environ if environ is None else environ)}
     for name in ("APP_ENV", "LOG_LEVEL", "SEED_DEMO"):
         if name in given:
             given[name] = given[name].lower()
@@ -118,6 +116,14 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Pat
         raise InvalidSettings(f"{path.rstrip('`') or 'environment'}: {message}") from error
     _check(settings)
     return settings
+
+
+def _given(source: Mapping[str, str | None]) -> dict[str, str]:
+    """What one source sets, with the database's other name under its first."""
+    given = {name: value.strip() for name, value in source.items() if value and value.strip()}
+    if "POSTGRESQL_URI" in given:
+        given.setdefault("DATABASE_URL", given["POSTGRESQL_URI"])
+    return given
 
 
 _VARIABLES = frozenset(field.encode_name for field in msgspec.structs.fields(Settings))
@@ -175,9 +181,22 @@ def signing_secret(settings: Settings) -> str:
     if settings.jwt_secret is not None:
         return settings.jwt_secret
     path = settings.data_dir / "jwt_secret"
+    if not path.exists():
+        _keep_new_secret(path)
+    secret = path.read_text().strip()
+    if len(secret) < MIN_SECRET_BYTES:
+        raise InvalidSettings(f"{path} is damaged: remove it to have a new secret made, which ends all log-ins")
+    return secret
+
+
+def _keep_new_secret(path: Path) -> None:
+    """Written whole and then given its name, by the first of several processes that start at once."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(secrets.token_urlsafe(48))
+        file.flush()
+        os.fsync(descriptor)
     with contextlib.suppress(FileExistsError):
-        settings.data_dir.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(48))
-    return path.read_text().strip()
+        os.link(unfinished, path)
+    os.unlink(unfinished)  # noqa: PTH108 - beside os.link

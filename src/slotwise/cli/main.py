@@ -2,13 +2,13 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
 from slotwise import __version__
 from slotwise.app import build, operator_users
-from slotwise.cli.running import CommandFailed, plain_errors, progress_bar, read_settings, run, screen
+from slotwise.cli.running import fail, plain_errors, progress_bar, read_settings, run, screen
 from slotwise.cli.serving import serve_forever
 from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.pool import Database
@@ -181,10 +181,8 @@ def _change(email: str, role: Role | None = None, active: bool | None = None) ->
     return changed if changed is not None else _no_account(email)
 
 
-def _no_account(email: str) -> User:
-    with plain_errors():
-        raise CommandFailed(f"there is no account with the address {email}")
-    raise AssertionError
+def _no_account(email: str) -> NoReturn:
+    fail(f"there is no account with the address {email}")
 
 
 async def _report_violations(database: Database) -> int:

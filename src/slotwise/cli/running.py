@@ -33,15 +33,15 @@ def plain_errors() -> Iterator[None]:
     try:
         yield
     except InvalidSettings as error:
-        _fail(f"setting {error}")
+        fail(f"setting {error}")
     except UnsuitableDatabase as error:
-        _fail(f"database: {error}")
+        fail(f"database: {error}")
     except MigrationFailed as error:
-        _fail(f"migration failed: {error}")
+        fail(f"migration failed: {error}")
     except SlotwiseError as error:
-        _fail(error.detail)
+        fail(error.detail)
     except (CommandFailed, EmbeddedServerError, DataDirInUse) as error:
-        _fail(str(error))
+        fail(str(error))
 
 
 def read_settings() -> Settings:
@@ -70,6 +70,6 @@ def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-def _fail(message: str) -> NoReturn:
+def fail(message: str) -> NoReturn:
     screen.print("error:", message, style="red", markup=False)
     raise typer.Exit(1)

@@ -10,11 +10,12 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import msgspec
+import structlog
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
@@ -23,7 +24,7 @@ from slotwise.app import embedded_server, operator_database, operator_users
 from slotwise.cli.running import CommandFailed, progress_bar, screen
 from slotwise.db.embedded import EmbeddedServer, EmbeddedServerError, claim_data_dir
 from slotwise.db.pool import Database
-from slotwise.domain.errors import SlotwiseError
+from slotwise.domain.errors import EmailTaken, SlotwiseError
 from slotwise.domain.users import Role
 from slotwise.logs import configure_logs
 from slotwise.services.demo import DemoPlan, is_empty, seed_demo
@@ -33,6 +34,9 @@ DRAIN_SECONDS = 6
 DATABASE_WATCH_SECONDS = 1.0
 BACKLOG = 2048
 DEMO_ADMIN = "admin@slotwise.example"
+
+
+log = structlog.get_logger()
 
 
 class FirstAdmin(NamedTuple):
@@ -88,9 +92,13 @@ def _kept_running(server: EmbeddedServer) -> Iterator[None]:
     over = threading.Event()
 
     def watch() -> None:
+        said = ""
         while not over.wait(DATABASE_WATCH_SECONDS):
-            with suppress(EmbeddedServerError):
+            try:
                 server.acquire()
+            except EmbeddedServerError as error:
+                if str(error) != said:
+                    log.error("embedded_postgres_does_not_start", reason=(said := str(error)))  # noqa: TRY400
 
     with server:
         watcher = threading.Thread(target=watch, name="embedded postgres watch")
@@ -99,7 +107,7 @@ def _kept_running(server: EmbeddedServer) -> Iterator[None]:
             yield
         finally:
             over.set()
-            watcher.join()
+            watcher.join(timeout=2)
 
 
 async def _prepare(settings: Settings) -> FirstAdmin | None:
@@ -125,7 +133,11 @@ async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | 
         screen.print("There is no admin yet. Create one: slotwise admin create", style="yellow")
         return None
     generated = FirstAdmin(DEMO_ADMIN, secrets.token_urlsafe(12))
-    await users.register("Administrator", generated.email, generated.password, Role.ADMIN, "operator")
+    try:
+        await users.register("Administrator", generated.email, generated.password, Role.ADMIN, "operator")
+    except EmailTaken:
+        screen.print(f"No admin is active. Let one in again: slotwise user activate {DEMO_ADMIN}", style="yellow")
+        return None
     return generated
 
 

@@ -9,6 +9,7 @@ import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
 from slotwise.db.errors import commit_outcome, translated
+from slotwise.domain.errors import DatabaseBusy, DatabaseUnavailable, OutcomeUnknown
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
@@ -77,19 +78,27 @@ class Database:
 
         Raises `DatabaseUnavailable` when nothing was done and `OutcomeUnknown` when the answer to COMMIT was lost.
         """
-        async with self.connection() as connection:
-            transaction = connection.transaction(isolation="read_committed")
-            await transaction.start()
-            try:
-                yield connection
-            except BaseException:
-                if not connection.is_closed():
-                    await transaction.rollback()
-                raise
-            try:
-                await transaction.commit()
-            except Exception as error:
-                raise commit_outcome(error) from error
+        sent = False
+        try:
+            async with self.connection() as connection:
+                transaction = connection.transaction(isolation="read_committed")
+                await transaction.start()
+                try:
+                    yield connection
+                except BaseException:
+                    if not connection.is_closed():
+                        await transaction.rollback()
+                    raise
+                sent = True
+                try:
+                    await transaction.commit()
+                except Exception as error:
+                    raise commit_outcome(error) from error
+        except (DatabaseBusy, DatabaseUnavailable) as error:
+            # Giving the connection back can fail too, and must not turn an unknown outcome into "nothing was done".
+            if sent:
+                raise OutcomeUnknown from error
+            raise
 
     @property
     def size(self) -> int:

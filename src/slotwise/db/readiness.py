@@ -14,6 +14,15 @@ from slotwise.db.statements import Statement
 OLDEST_VERSION = 150000
 
 
+_NOT_YET = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+)
+
+
 class UnsuitableDatabase(Exception):
     """The server answers and cannot be used as it is. The message says what to change."""
 
@@ -63,7 +72,13 @@ async def wait_for_server(url: str, seconds: float, report: Callable[[str], None
     while True:
         try:
             return await _check_once(url)
-        except (OSError, TimeoutError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError) as error:
+        except (
+            OSError,
+            TimeoutError,
+            asyncpg.PostgresConnectionError,
+            asyncpg.CannotConnectNowError,
+            asyncpg.TooManyConnectionsError,
+        ) as error:
             reason = str(error) or type(error).__name__
             if time.monotonic() >= deadline:
                 raise UnsuitableDatabase(f"{where} cannot be reached: {reason}") from error

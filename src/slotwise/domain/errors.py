@@ -196,11 +196,13 @@ class DatabaseBusy(Unavailable):
 
 
 class OutcomeUnknown(Unavailable):
-    """The connection broke at COMMIT, and the transaction may have been committed all the same."""
+    """No answer to COMMIT came in time, and the transaction may have been committed all the same."""
 
     code = "outcome-unknown"
     title = "The answer of the database was lost; the request may or may not have taken effect"
 
     @property
     def detail(self) -> str:
-        return "Send the same request with the same idempotency key again: it takes effect at most once."
+        return (
+            "Look whether it took effect. A booking that was sent with an idempotency key can be sent again as it is."
+        )

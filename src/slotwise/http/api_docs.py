@@ -1,5 +1,6 @@
 """The API docs: an OpenAPI document, and Swagger UI over it from this server alone."""
 
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -74,6 +75,7 @@ OPENAPI = OpenAPIConfig(
 )
 
 
+@lru_cache(maxsize=1)
 def openapi_document(app: Litestar) -> dict[str, Any]:
     """The document as plain JSON values; the framework leaves its examples as objects."""
     document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema()))
@@ -148,6 +150,10 @@ class ApiDocsController(Controller):
         return _file(wanted, {"Cache-Control": "public, max-age=86400"})
 
 
+@lru_cache
+def _content(name: str) -> bytes:
+    return (_STATIC / name).read_bytes()
+
+
 def _file(name: str, headers: dict[str, str]) -> Response[bytes]:
-    content = (_STATIC / name).read_bytes()
-    return Response(content, headers=headers, media_type=_TYPES[name.rpartition(".")[2]])
+    return Response(_content(name), headers=headers, media_type=_TYPES[name.rpartition(".")[2]])

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
 
-from slotwise.domain.errors import EmailTaken, InvalidCredentials, Overloaded, TooManyLogins
+from slotwise.domain.errors import EmailTaken, InvalidCredentials, OutcomeUnknown, Overloaded, TooManyLogins
 from slotwise.domain.users import Role, User
 from slotwise.http.access import ACCOUNT, OPEN, ApiRequest, account_of
 from slotwise.http.operations import operation
@@ -65,7 +65,9 @@ class AuthController(Controller):
     path = "/api/auth"
     tags = ("Accounts",)
 
-    @post("/register", **operation("register", OPEN, "Make a patient's account", EmailTaken, Overloaded))
+    @post(
+        "/register", **operation("register", OPEN, "Make a patient's account", OutcomeUnknown, EmailTaken, Overloaded)
+    )
     async def register(self, data: JSONBody[Registration], users: NamedDependency[Users]) -> Response[UserView]:
         user = await users.register(data.name, data.email, data.password)
         return Response(UserView.of(user), headers={"Location": "/api/auth/me"})
@@ -77,6 +79,7 @@ class AuthController(Controller):
             "log_in",
             OPEN,
             "Get an access token",
+            OutcomeUnknown,
             InvalidCredentials,
             TooManyLogins,
             Overloaded,
@@ -94,7 +97,9 @@ class AuthController(Controller):
     @post(
         "/logout",
         status_code=204,
-        **operation("log_out", ACCOUNT, "Revoke your access tokens", description="All of them, on every device."),
+        **operation(
+            "log_out", ACCOUNT, "Revoke your access tokens", OutcomeUnknown, description="All of them, on every device."
+        ),
     )
     async def log_out(self, request: ApiRequest, users: NamedDependency[Users]) -> None:
         await users.log_out(account_of(request))
@@ -106,6 +111,7 @@ class AuthController(Controller):
             "change_password",
             ACCOUNT,
             "Change your password",
+            OutcomeUnknown,
             InvalidCredentials,
             TooManyLogins,
             Overloaded,

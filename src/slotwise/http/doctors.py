@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from slotwise.domain.doctors import Doctor
-from slotwise.domain.errors import DoctorNotFound
+from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown
 from slotwise.http.access import ADMIN, ANYONE, ApiRequest, account_of
 from slotwise.http.operations import operation
 from slotwise.http.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
@@ -50,7 +50,7 @@ class DoctorController(Controller):
     path = "/api/doctors"
     tags = ("Doctors",)
 
-    @post("/", **operation("create_doctor", ADMIN, "Add a doctor"))
+    @post("/", **operation("create_doctor", ADMIN, "Add a doctor", OutcomeUnknown))
     async def create_doctor(
         self, request: ApiRequest, data: JSONBody[NewDoctor], doctors: NamedDependency[Doctors]
     ) -> Response[DoctorView]:
@@ -89,7 +89,7 @@ class DoctorController(Controller):
     async def get_doctor(self, doctor_id: Id, doctors: NamedDependency[Doctors]) -> DoctorView:
         return DoctorView.of(await doctors.get_doctor(doctor_id))
 
-    @patch("/{doctor_id:int}", **operation("update_doctor", ADMIN, "Change a doctor", DoctorNotFound))
+    @patch("/{doctor_id:int}", **operation("update_doctor", ADMIN, "Change a doctor", OutcomeUnknown, DoctorNotFound))
     async def update_doctor(
         self, request: ApiRequest, doctor_id: Id, data: JSONBody[DoctorPatch], doctors: NamedDependency[Doctors]
     ) -> DoctorView:

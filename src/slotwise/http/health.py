@@ -41,7 +41,9 @@ class HealthController(Controller):
             view = await _readiness(database)
         except SlotwiseError as error:
             view = ReadinessView("unavailable", [error.detail], {})
-        return Response(view, status_code=200 if view.status == "ready" else 503)
+        if view.status == "ready":
+            return Response(view)
+        return Response(view, status_code=503, headers={"Retry-After": "1"})
 
     @get(
         "/metrics",

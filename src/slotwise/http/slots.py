@@ -10,7 +10,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from slotwise.domain.errors import DoctorNotFound, SeatsTaken, SlotNotFound, SlotOverlaps
+from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown, SeatsTaken, SlotNotFound, SlotOverlaps
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS, Slot, SlotStatus
 from slotwise.http.access import ADMIN, ANYONE, ApiRequest, account_of
@@ -86,6 +86,7 @@ class SlotController(Controller):
             "create_slot",
             ADMIN,
             "Publish a slot",
+            OutcomeUnknown,
             DoctorNotFound,
             SlotOverlaps,
             description="One doctor's open slots may touch and must not overlap.",
@@ -143,6 +144,7 @@ class SlotController(Controller):
             "update_slot",
             ADMIN,
             "Change a slot",
+            OutcomeUnknown,
             SlotNotFound,
             SeatsTaken,
             SlotOverlaps,

@@ -6,7 +6,7 @@ other table, and the transaction's clock, as they were before the wait.
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, assert_never
 
 import msgspec
 from msgspec import Struct
@@ -114,9 +114,11 @@ class BookingBatches:
         while True:
             try:
                 async with self._writers.transaction() as connection:
-                    return await self._hold_in(connection, requests)
+                    outcomes, made = await self._hold_in(connection, requests)
             except AnsweredMeanwhile:
                 continue
+            _count(made, replays=len(requests) - len(made))
+            return outcomes
 
     async def confirm(self, requests: Sequence[ConfirmRequest]) -> list[Confirmed]:
         booking_ids = [request.booking_id for request in requests]
@@ -145,21 +147,25 @@ class BookingBatches:
             bookings = await _read(connection, booking_ids)
         return [Cancelled(row.outcome, bookings.get(id_)) for row, id_ in zip(rows, booking_ids, strict=True)]
 
-    async def _hold_in(self, connection: Connection, requests: Sequence[HoldRequest]) -> list[HoldOutcome]:
+    async def _hold_in(
+        self, connection: Connection, requests: Sequence[HoldRequest]
+    ) -> tuple[list[HoldOutcome], list[Held | Refusal]]:
+        """The outcome of every request, and of those only that were not answered before."""
         slots = await _lock_slots(connection, {request.wanted.slot_id for request in requests})
         stored = await find_answers(connection, [request.key for request in requests])
         fresh = [request for request, answer in zip(requests, stored, strict=True) if answer is None]
         made = await self._decide(connection, fresh, slots)
         await _remember(connection, fresh, made)
         unread = iter(made)
-        return [
+        outcomes = [
             next(unread) if answer is None else self._replay(request, answer)
             for request, answer in zip(requests, stored, strict=True)
         ]
+        return outcomes, made
 
     async def _decide(
         self, connection: Connection, requests: Sequence[HoldRequest], slots: Mapping[int, OfferedSlot]
-    ) -> list[HoldOutcome]:
+    ) -> list[Held | Refusal]:
         verdicts = admit([request.wanted for request in requests], slots)
         admitted = [request for request, verdict in zip(requests, verdicts, strict=True) if verdict is None]
         tokens = [self._manage_tokens.new() for _ in admitted]
@@ -190,7 +196,6 @@ class BookingBatches:
         )
 
     def _replay(self, request: HoldRequest, stored: StoredAnswer) -> HoldOutcome:
-        metrics.REPLAYS.inc()
         if request.key is None or stored.body_hash != request.key.body_hash:
             return KeyReused()
         answer = _decode_answer(stored.answer)
@@ -212,6 +217,13 @@ async def _lock_slots(connection: Connection, slot_ids: Collection[int]) -> dict
         await expire_holds(connection, ids, by="booking")
         slots = await READ_LOCKED_SLOTS.all(connection, slot_ids=ids)
     return {slot.id: slot for slot in slots}
+
+
+def _count(made: Sequence[Held | Refusal], replays: int) -> None:
+    metrics.REPLAYS.inc(replays)
+    for outcome in made:
+        if isinstance(outcome, Held):
+            metrics.HOLDS.labels(outcome.booking.status).inc()
 
 
 def _booking(want: SeatRequest, slot: OfferedSlot, row: HeldRow) -> Booking:
@@ -255,7 +267,9 @@ _PLAIN_REFUSALS: dict[str, type[SlotNotFound | SlotClosed | SlotStarted]] = {
 }
 
 
-async def _remember(connection: Connection, requests: Sequence[HoldRequest], outcomes: Sequence[HoldOutcome]) -> None:
+async def _remember(
+    connection: Connection, requests: Sequence[HoldRequest], outcomes: Sequence[Held | Refusal]
+) -> None:
     await remember_answers(
         connection,
         [
@@ -266,7 +280,7 @@ async def _remember(connection: Connection, requests: Sequence[HoldRequest], out
     )
 
 
-def _encode_answer(outcome: HoldOutcome) -> str:
+def _encode_answer(outcome: Held | Refusal) -> str:
     """The outcome as JSON, without the manage token."""
     answer: _HeldAnswer | _RefusedAnswer
     match outcome:
@@ -274,8 +288,10 @@ def _encode_answer(outcome: HoldOutcome) -> str:
             answer = _HeldAnswer(outcome.booking)
         case SlotFull():
             answer = _RefusedAnswer(outcome.code, outcome.available_seats)
-        case _:
+        case SlotNotFound() | SlotClosed() | SlotStarted():
             answer = _RefusedAnswer(outcome.code)
+        case _:
+            assert_never(outcome)
     return msgspec.json.encode(answer).decode()
 
 

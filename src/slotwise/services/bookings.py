@@ -107,7 +107,6 @@ class Bookings:
         outcome = await self._holds.submit(request)
         match outcome:
             case Held():
-                metrics.HOLDS.labels(outcome.booking.status).inc()
                 return outcome
             case SlotNotFound() | SlotClosed() | SlotStarted() | SlotFull() | KeyReused():
                 raise outcome

@@ -8,7 +8,7 @@ from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.services import metrics
 
-SLOTS_PER_SWEEP = 500
+HOLDS_PER_TRANSACTION = 500
 
 
 class OverdueSlot(Struct, frozen=True):
@@ -33,14 +33,14 @@ async def expire_holds(connection: Connection, slot_ids: Sequence[int], by: str)
 
 
 async def sweep(database: Database, by: str = "sweeper") -> int:
-    """Expire overdue holds of all slots, a bounded number of slots per transaction. Returns how many.
+    """Expire overdue holds of all slots, those of about 500 holds' slots per transaction. Returns how many.
 
     Any number of processes may sweep at once: each takes the slots that no other has locked.
     """
     total = 0
     while True:
         async with database.transaction() as connection:
-            slots = await LOCK_OVERDUE_SLOTS.all(connection, limit=SLOTS_PER_SWEEP)
+            slots = await LOCK_OVERDUE_SLOTS.all(connection, limit=HOLDS_PER_TRANSACTION)
             expired = await expire_holds(connection, [slot.id for slot in slots], by) if slots else 0
         total += expired
         if expired == 0:

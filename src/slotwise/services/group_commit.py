@@ -18,6 +18,8 @@ from slotwise.services import metrics
 Request = TypeVar("Request")
 Outcome = TypeVar("Outcome")
 
+DRAIN_SECONDS = 2.0
+
 log = structlog.get_logger()
 
 
@@ -76,9 +78,9 @@ class GroupCommit(Generic[Request, Outcome]):
         return await self._answer(waiting)
 
     async def drained(self) -> None:
-        """Wait until everything accepted so far is answered."""
+        """Wait until everything accepted so far is answered, for two seconds at most."""
         if self._pump is not None:
-            await asyncio.wait([self._pump])
+            await asyncio.wait([self._pump], timeout=DRAIN_SECONDS)
 
     async def _answer(self, waiting: _Waiting[Request, Outcome]) -> Outcome:
         try:

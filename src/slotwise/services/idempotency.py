@@ -95,8 +95,13 @@ async def remember_answers(connection: Connection, answers: Sequence[tuple[Idemp
 
 async def prune_answers(database: Database) -> int:
     """Remove answers older than a day, a bounded number at a time; return how many."""
-    async with database.connection() as connection:
-        return len(await PRUNE_ANSWERS.all(connection, keep_seconds=KEEP_SECONDS, limit=PRUNE_LIMIT))
+    total = 0
+    while True:
+        async with database.connection() as connection:
+            pruned = len(await PRUNE_ANSWERS.all(connection, keep_seconds=KEEP_SECONDS, limit=PRUNE_LIMIT))
+        total += pruned
+        if pruned < PRUNE_LIMIT:
+            return total
 
 
 def _sha256(data: bytes) -> bytes:

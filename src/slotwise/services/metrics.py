@@ -15,7 +15,7 @@ BATCHES_SPLIT = Counter("slotwise_batches_split_total", "Batches rolled back and
 QUEUE_DEPTH = Gauge(
     "slotwise_queue_depth", "Requests waiting for the next batch", ["queue"], multiprocess_mode="livesum"
 )
-HOLDS = Counter("slotwise_holds_total", "Seats held or booked at once, by resulting status", ["status"])
+HOLDS = Counter("slotwise_holds_total", "New bookings, by resulting status", ["status"])
 CONFIRMATIONS = Counter("slotwise_confirmations_total", "Confirm requests by outcome", ["outcome"])
 CANCELLATIONS = Counter("slotwise_cancellations_total", "Cancel requests by outcome", ["outcome"])
 EXPIRIES = Counter("slotwise_expired_holds_total", "Holds that ran out", ["by"])

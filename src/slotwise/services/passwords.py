@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cached_property
 from typing import TypeVar
 
 from argon2 import PasswordHasher
@@ -25,6 +24,7 @@ class Passwords:
         self._hasher = PasswordHasher(time_cost=2, memory_cost=19456, parallelism=1)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="argon2")
         self._waiting = 0
+        self._decoy = self._hasher.hash("nobody's password")
 
     async def hash(self, password: str) -> str:
         return await self._run(self._hasher.hash, password)
@@ -41,19 +41,19 @@ class Passwords:
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
-    @cached_property
-    def _decoy(self) -> str:
-        return self._hasher.hash("nobody's password")
-
     def _verify(self, password_hash: str, password: str) -> bool:
         try:
             return self._hasher.verify(password_hash, password)
         except (VerificationError, InvalidHashError):
             return False
 
-    async def _run(self, work: Callable[..., Result], *arguments: str) -> Result:
+    def require_room(self) -> None:
+        """Raise `Overloaded` when no more hashes may wait."""
         if self._waiting >= MAX_WAITING:
             raise Overloaded
+
+    async def _run(self, work: Callable[..., Result], *arguments: str) -> Result:
+        self.require_room()
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

@@ -1,12 +1,12 @@
 """The use cases of slots."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from msgspec import UNSET, Struct, UnsetType
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
-from slotwise.domain.errors import InvalidInput, SeatsTaken, SlotNotFound
+from slotwise.domain.errors import DoctorNotFound, InvalidInput, SeatsTaken, SlotNotFound
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, clean_period
 from slotwise.domain.slots import Slot, SlotStatus
 from slotwise.domain.users import User, actor_of
@@ -18,13 +18,15 @@ class SlotId(Struct, frozen=True):
     id: int
 
 
-class DoctorId(Struct, frozen=True):
+class LockedDoctor(Struct, frozen=True):
+    """`now` is the database's clock."""
+
     id: int
+    now: datetime
 
 
 class LockedSlot(Struct, frozen=True):
     id: int
-    doctor_id: int
     start_time: datetime
     end_time: datetime
     total_seats: int
@@ -55,7 +57,7 @@ class SlotFilter(Struct, frozen=True):
     min_seats: int = 1
 
 
-LOCK_DOCTORS = Statement("slots.lock_doctors", DoctorId)
+LOCK_DOCTORS = Statement("slots.lock_doctors", LockedDoctor)
 CREATE_SLOTS = Statement("slots.create_slots", SlotId)
 GET_SLOT = Statement("slots.get_slot", Slot)
 LIST_SLOTS = Statement("slots.list_slots", Slot)
@@ -72,9 +74,8 @@ class Slots:
     ) -> Slot:
         """Raises `SlotOverlaps`, `DoctorNotFound`, and `InvalidInput` for a start that is not in the future."""
         start, end = clean_period("start_time", start_time, duration_minutes)
-        _refuse_past(start)
         async with self._database.transaction() as connection:
-            await LOCK_DOCTORS.run(connection, doctor_ids=[doctor_id])
+            _refuse_past(start, await _lock_doctor(connection, doctor_id))
             created = await CREATE_SLOTS.one(
                 connection,
                 doctor_ids=[doctor_id],
@@ -110,14 +111,16 @@ class Slots:
     async def update_slot(self, admin: User, slot_id: int, change: SlotChange) -> Slot:
         """Raises `SeatsTaken` for a total below the seats held or booked, and `SlotOverlaps`."""
         async with self._database.transaction() as connection:
-            slot = await _lock(connection, slot_id)
-            await LOCK_DOCTORS.run(connection, doctor_ids=[slot.doctor_id])
-            await self._change(connection, admin, slot, change)
+            # The doctor's lock first, as for a new slot. A slot never changes its doctor.
+            now = await _lock_doctor(connection, (await _get(connection, slot_id)).doctor_id)
+            await self._change(connection, admin, await _lock(connection, slot_id), change, now)
             await record_action(connection, actor_of(admin), "update_slot", f"slot:{slot_id}")
             return await _get(connection, slot_id)
 
-    async def _change(self, connection: Connection, admin: User, slot: LockedSlot, change: SlotChange) -> None:
-        start, end = _changed_period(slot, change)
+    async def _change(
+        self, connection: Connection, admin: User, slot: LockedSlot, change: SlotChange, now: datetime
+    ) -> None:
+        start, end = _changed_period(slot, change, now)
         total_seats = slot.total_seats if change.total_seats is UNSET else change.total_seats
         taken = slot.total_seats - slot.available_seats
         if total_seats < taken:
@@ -133,6 +136,14 @@ class Slots:
             kinds=_events(slot, start, end, total_seats, status),
             actor=actor_of(admin),
         )
+
+
+async def _lock_doctor(connection: Connection, doctor_id: int) -> datetime:
+    """The time by the database's clock, under the doctor's lock."""
+    doctor = await LOCK_DOCTORS.first(connection, doctor_ids=[doctor_id])
+    if doctor is None:
+        raise DoctorNotFound
+    return doctor.now
 
 
 async def _lock(connection: Connection, slot_id: int) -> LockedSlot:
@@ -152,12 +163,12 @@ async def _get(connection: Connection, slot_id: int) -> Slot:
     return slot
 
 
-def _changed_period(slot: LockedSlot, change: SlotChange) -> tuple[datetime, datetime]:
+def _changed_period(slot: LockedSlot, change: SlotChange, now: datetime) -> tuple[datetime, datetime]:
     start = slot.start_time if change.start_time is UNSET else change.start_time
     minutes = slot.duration.total_seconds() / 60 if change.duration_minutes is UNSET else change.duration_minutes
     start, end = clean_period("start_time", start, round(minutes))
     if start != slot.start_time:
-        _refuse_past(start)
+        _refuse_past(start, now)
     return start, end
 
 
@@ -174,6 +185,6 @@ def _events(slot: LockedSlot, start: datetime, end: datetime, total_seats: int, 
     return events
 
 
-def _refuse_past(start: datetime) -> None:
-    if start <= datetime.now(UTC):
+def _refuse_past(start: datetime, now: datetime) -> None:
+    if start <= now:
         raise InvalidInput.of("start_time", "must lie in the future")

@@ -57,6 +57,7 @@ GET_USER = Statement("users.get_user", User)
 GET_CREDENTIALS = Statement("users.get_credentials", Credentials)
 GET_PASSWORD_HASH = Statement("users.get_password_hash", PasswordHash)
 CHANGE_PASSWORD = Statement("users.change_password", UserId)
+RESET_PASSWORD = Statement("users.reset_password", UserId)
 REHASH_PASSWORD = Statement("users.rehash_password", UserId)
 REVOKE_TOKENS = Statement("users.revoke_tokens", UserId)
 CHANGE_RIGHTS = Statement("users.change_rights", User)
@@ -91,8 +92,9 @@ class Users:
         email = _typed_address(email)
         credentials = await self._find_credentials(email)
         # By the account where there is one: an address can be spelled in more ways than we would think of.
-        account = _login_key(f"user:{credentials.id}" if credentials else email.lower(), address)
+        account = _login_key(f"user:{credentials.id}" if credentials else f"email:{email.lower()}", address)
         async with self._turn_of(account):
+            self._passwords.require_room()
             await self._count_attempt(account)
             known = credentials.password_hash if credentials else None
             right = await self._passwords.verify(known, password)
@@ -117,6 +119,7 @@ class Users:
     async def change_password(self, user: User, current: str, new: str) -> None:
         """Revokes every token. Raises `InvalidCredentials` when `current` is wrong."""
         chosen = new_password("new_password", new)
+        self._passwords.require_room()
         await self._count_attempt(key := _login_key(f"user:{user.id}", "change-password"))
         async with self._database.connection() as connection:
             stored = await GET_PASSWORD_HASH.one(connection, user_id=user.id)
@@ -124,7 +127,11 @@ class Users:
             raise InvalidCredentials
         password_hash = await self._passwords.hash(chosen)
         async with self._database.transaction() as connection:
-            await CHANGE_PASSWORD.run(connection, user_id=user.id, password_hash=password_hash)
+            changed = await CHANGE_PASSWORD.first(
+                connection, user_id=user.id, password_hash=password_hash, old_password_hash=stored.password_hash
+            )
+            if changed is None:  # somebody else changed it since it was checked
+                raise InvalidCredentials
             await FORGET_LOGIN_ATTEMPTS.run(connection, account_hash=key)
 
     async def change_rights(
@@ -132,7 +139,7 @@ class Users:
     ) -> User | None:
         """Sets role and activity of the account with that address and revokes its tokens; None if there is none."""
         async with self._database.transaction() as connection:
-            user = await CHANGE_RIGHTS.first(connection, email=email, role=role, active=active)
+            user = await CHANGE_RIGHTS.first(connection, email=clean_email("email", email), role=role, active=active)
             if user is not None:
                 details = {"role": user.role, "active": user.active}
                 await record_action(connection, actor, "change_rights", actor_of(user), details)
@@ -145,7 +152,7 @@ class Users:
         if account is None:
             return False
         async with self._database.transaction() as connection:
-            await CHANGE_PASSWORD.run(connection, user_id=account.id, password_hash=password_hash)
+            await RESET_PASSWORD.run(connection, user_id=account.id, password_hash=password_hash)
             await record_action(connection, "operator", "reset_password", f"user:{account.id}")
         return True
 

@@ -18,7 +18,8 @@ FOR NO KEY UPDATE;
 
 -- name: lock_overdue_slots
 -- Takes the locks of slots that have overdue holds, as many as one sweep does at a time.
--- SKIP LOCKED: whoever holds a slot's lock is a booking of it, and that expires the slot's overdue holds itself.
+-- SKIP LOCKED: a sweep waits for nobody. A booking that holds the lock expires the slot's overdue holds itself, and
+-- what another holder leaves is found by the next sweep.
 SELECT s.id
 FROM appointment_slots AS s
 WHERE s.id IN (

@@ -2,7 +2,7 @@
 -- Takes the locks of doctors whose slots are about to be added or moved, in id order.
 -- Without them two transactions that add overlapping slots each wait for the other in the exclusion constraint, and
 -- PostgreSQL has to break a deadlock before it can say which of the two overlaps.
-SELECT d.id
+SELECT d.id, clock_timestamp() AS now
 FROM doctors AS d
 WHERE d.id = any(:doctor_ids::bigint[])
 ORDER BY d.id
@@ -96,7 +96,7 @@ LIMIT :limit::integer;
 
 -- name: lock_slot
 -- Takes a slot's lock and reads it as it is under the lock.
-SELECT s.id, s.doctor_id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status
+SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status
 FROM appointment_slots AS s
 WHERE s.id = :slot_id::bigint
 FOR NO KEY UPDATE;

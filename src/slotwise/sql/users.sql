@@ -23,7 +23,14 @@ FROM users AS u
 WHERE u.id = :user_id::bigint;
 
 -- name: change_password
--- Sets a password and revokes every token given out before.
+-- Sets a password and revokes every token given out before, unless the old one was replaced since it was checked.
+UPDATE users
+SET password_hash = :password_hash::text, token_version = token_version + 1, updated_at = now()
+WHERE id = :user_id::bigint AND password_hash = :old_password_hash::text
+RETURNING id;
+
+-- name: reset_password
+-- Sets a password whatever the old one is, and revokes every token given out before.
 UPDATE users
 SET password_hash = :password_hash::text, token_version = token_version + 1, updated_at = now()
 WHERE id = :user_id::bigint

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from prometheus_client import multiprocess
@@ -39,7 +39,8 @@ async def gauges(pools: Mapping[str, Database], shared: Path | None) -> AsyncIte
 def _forget_dead_workers(shared: Path) -> None:
     for pid in {int(path.stem.rpartition("_")[2]) for path in shared.glob("gauge_live*_*.db")}:
         if not _is_alive(pid):
-            multiprocess.mark_process_dead(pid, str(shared))  # type: ignore[no-untyped-call]
+            with suppress(FileNotFoundError):  # another worker that starts now was first
+                multiprocess.mark_process_dead(pid, str(shared))  # type: ignore[no-untyped-call]
 
 
 def _is_alive(pid: int) -> bool:

@@ -112,7 +112,7 @@ CREATE TABLE booking_events (
     seats integer NOT NULL,
     available_after integer NOT NULL,
     total_after integer NOT NULL,
-    -- Who: 'user:<id>', 'guest', 'sweeper', 'seed'. Never a name.
+    -- Who: 'user:<id>' or 'guest'; 'sweeper', 'booking', 'update' or 'command' for expiries; 'seed'. Never a name.
     actor text NOT NULL,
     created_at timestamptz NOT NULL,
     CONSTRAINT booking_events_pkey PRIMARY KEY (slot_id, sequence),
@@ -217,9 +217,7 @@ SELECT
     d.name AS doctor_name,
     d.specialization,
     s.start_time,
-    s.end_time,
-    b.manage_token_hash,
-    b.cancel_reason
+    s.end_time
 FROM bookings AS b
 INNER JOIN appointment_slots AS s ON b.slot_id = s.id
 INNER JOIN doctors AS d ON s.doctor_id = d.id;
