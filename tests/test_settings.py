@@ -1,6 +1,7 @@
 """Settings: read once, checked at once, and every complaint names its variable."""
 
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,18 @@ def test_in_development_a_secret_is_made_once_and_kept_to_oneself(tmp_path: Path
     assert stat.S_IMODE((tmp_path / "data" / "jwt_secret").stat().st_mode) == 0o600
     other = load_settings({"SLOTWISE_DATA_DIR": str(tmp_path / "other")}, NO_FILE)
     assert signing_secret(other) != secret
+
+
+def test_processes_that_start_at_once_share_one_generated_secret(tmp_path: Path) -> None:
+    settings = load_settings({"SLOTWISE_DATA_DIR": str(tmp_path / "data")}, tmp_path / "no.env")
+    with ThreadPoolExecutor(16) as starts:
+        secrets = set(starts.map(lambda _: signing_secret(settings), range(16)))
+    assert len(secrets) == 1
+    assert len(secrets.pop()) >= 32
+    assert [path.name for path in (tmp_path / "data").iterdir()] == ["jwt_secret"]
+
+
+def test_a_damaged_secret_is_not_used(tmp_path: Path) -> None:
+    (tmp_path / "jwt_secret").write_text("")
+    with pytest.raises(InvalidSettings, match="jwt_secret is damaged"):
+        signing_secret(load_settings({"SLOTWISE_DATA_DIR": str(tmp_path)}, tmp_path / "no.env"))
