@@ -1,6 +1,7 @@
 """Single values: what a name, an address, a password and a period may be."""
 
 import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
@@ -96,3 +97,12 @@ def test_a_period_that_overflows_in_utc_is_refused(start: str, hours: int) -> No
     with pytest.raises(InvalidInput) as error:
         clean_period("start_time", datetime.fromisoformat(f"{start}{hours:+03}:00"), 30)
     assert [fault.field for fault in error.value.errors] == ["start_time"]
+
+
+@pytest.mark.parametrize("clean", [clean_name, clean_email])
+def test_a_text_too_long_to_be_worth_reading_is_refused_before_it_is_normalised(
+    clean: Callable[[str, str], str],
+) -> None:
+    """Normal form C takes time with the square of the length: 64 KiB of combining marks held a worker for seconds."""
+    with pytest.raises(InvalidInput):
+        clean("field", "ada@example.org" + " " * 2000)
