@@ -402,3 +402,16 @@ async def test_of_overlapping_slots_made_at_once_one_is_kept(connection: Connect
     assert sum(made) == await connection.fetchval("SELECT count(*) FROM appointment_slots") == 1
     for rival in rivals:
         await rival.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("postgresql://a@/x?host=/run/pg", "postgres://a@/x?host=%2Frun%2Fpg&sslmode=disable"),
+        ("postgresql://a@/x?host=db.example", "postgres://a@/x?host=db.example&sslmode=prefer"),
+        ("postgresql://a:one two@db.example/x", "postgres://a:one%20two@db.example/x?sslmode=prefer"),
+        ("postgresql://a:%2F@db.example/x?sslmode=require", "postgres://a:%2F@db.example/x?sslmode=require"),
+    ],
+)
+def test_the_tools_address_uses_tls_wherever_a_network_lies_between(url: str, expected: str) -> None:
+    assert libpq_url(url) == expected

@@ -61,5 +61,6 @@ def libpq_url(url: str) -> str:
     # As asyncpg reads it: what is not percent-encoded yet is taken to the letter.
     parts = parts._replace(netloc=":".join(quote(unquote(part), safe="") for part in user.split(":", 1)) + at + place)
     query = dict(parse_qsl(parts.query))
-    query.setdefault("sslmode", "disable" if "host" in query else "prefer")
+    on_socket = query.get("host", "").startswith("/")
+    query.setdefault("sslmode", "disable" if on_socket else "prefer")
     return urlunsplit(parts._replace(scheme="postgres", query=urlencode(query)))
