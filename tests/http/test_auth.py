@@ -274,7 +274,7 @@ NOW = int(time.time())
 
 FORGERIES: dict[str, Callable[[dict[str, Any], str], str]] = {
     **{
-        f"alg {alg!r}": lambda claims, _, alg=alg: forged(HEADER | {"alg": alg}, claims, None)  # type: ignore[misc]
+        f"alg {alg!r}": lambda claims, _, alg=alg: forged(HEADER | {"alg": alg}, claims, None)  # type: ignore[misc]  # bound by a default, which a lambda cannot annotate
         for alg in ("none", "None", "NONE", "nOnE", "", None, "HS256 ", ["none"])
     },
     "alg none with a right signature": lambda claims, secret: forged(HEADER | {"alg": "none"}, claims, secret),
@@ -302,7 +302,7 @@ FORGERIES: dict[str, Callable[[dict[str, Any], str], str]] = {
     "nobody's": lambda claims, secret: forged(HEADER, claims | {"sub": "999999999"}, secret),
     "a subject that is no id": lambda claims, secret: forged(HEADER, claims | {"sub": "1 OR 1=1"}, secret),
     **{
-        f"no {claim}": lambda claims, secret, claim=claim: forged(  # type: ignore[misc]
+        f"no {claim}": lambda claims, secret, claim=claim: forged(  # type: ignore[misc]  # as above
             HEADER, {name: value for name, value in claims.items() if name != claim}, secret
         )
         for claim in ("iss", "aud", "sub", "iat", "exp", "ver")

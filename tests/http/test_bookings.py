@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.clinic import Clinic, holder, in_hours, past, problem, rows
+from tests.clinic import Clinic, holder, in_hours, object_of, past, problem, rows
 
 FIELDS = {
     "id", "slotId", "userName", "userEmail", "seatsBooked", "status", "expiresAt", "confirmedAt", "cancelledAt",
@@ -30,7 +30,7 @@ def cancel(clinic: Clinic, booking: dict[str, Any], headers: dict[str, str] | No
 def read(clinic: Clinic, booking: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
     answer = clinic.http.get(f"/api/bookings/{booking['id']}", headers=headers or {})
     assert answer.status_code == 200, answer.text
-    return answer.json()  # type: ignore[no-any-return]
+    return object_of(answer)
 
 
 def ids(answer: httpx.Response) -> list[int]:

@@ -7,6 +7,7 @@ from litestar import Request
 from litestar.connection import ASGIConnection
 from litestar.handlers import BaseRouteHandler
 
+from slotwise.domain import users
 from slotwise.domain.errors import NotAllowed, NotAuthenticated, SlotwiseError
 from slotwise.domain.users import Role, User
 from slotwise.services.bookings import Caller
@@ -40,8 +41,8 @@ async def _identify(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
         return
     if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_CHARACTERS:
         raise NotAuthenticated
-    users: Users = connection.app.state.users
-    connection.scope["user"] = await users.authenticate(token.strip())
+    accounts: Users = connection.app.state.users
+    connection.scope["user"] = await accounts.authenticate(token.strip())
 
 
 async def _require_account(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
@@ -65,7 +66,7 @@ _BOOKING_TOKEN: dict[str, list[str]] = {"bookingToken": []}
 OPEN = Access(_let_in, "anyone", [{}], refuses=())
 ANYONE = Access(_identify, "anyone", [{}, _BEARER], refuses=(NotAuthenticated,))
 ACCOUNT = Access(_require_account, "any account", [_BEARER], refuses=(NotAuthenticated,))
-DESK = Access(_require_role(Role.ADMIN, Role.STAFF), "staff and admins", [_BEARER])
+DESK = Access(_require_role(*users.DESK), "staff and admins", [_BEARER])
 ADMIN = Access(_require_role(Role.ADMIN), "admins", [_BEARER])
 HOLDER = Access(
     _identify,

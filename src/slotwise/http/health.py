@@ -71,7 +71,7 @@ def _metrics() -> bytes:
     """Of all workers, through the files they share; of this process where it serves alone and shares none."""
     registry = CollectorRegistry()
     try:
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # its types stop here
     except ValueError:
         registry = REGISTRY
     return generate_latest(registry)

@@ -40,7 +40,7 @@ def _forget_dead_workers(shared: Path) -> None:
     for pid in {int(path.stem.rpartition("_")[2]) for path in shared.glob("gauge_live*_*.db")}:
         if not _is_alive(pid):
             with suppress(FileNotFoundError):  # another worker that starts now was first
-                multiprocess.mark_process_dead(pid, str(shared))  # type: ignore[no-untyped-call]
+                multiprocess.mark_process_dead(pid, str(shared))  # type: ignore[no-untyped-call]  # its types stop here
 
 
 def _is_alive(pid: int) -> bool:
