@@ -101,7 +101,9 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
     return {
         "database": database,
         "booking_rate": BookingRate(settings.booking_rate),
-        "bookings": Bookings(database, BookingBatches(writers, manage_tokens, settings.hold_seconds)),
+        "bookings": Bookings(
+            database, BookingBatches(writers, manage_tokens, settings.hold_seconds), settings.batch_limit
+        ),
         "doctors": Doctors(database),
         "slots": Slots(database),
         "users": Users(database, passwords, AccessTokens(secret, settings.token_seconds)),

@@ -59,6 +59,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     sweep_seconds: Annotated[float, Meta(gt=0, le=3600)] = 1.0
     rate_limit_bookings: str | None = None
     seed_demo: Literal["on", "off"] | None = None
+    batch_limit: Annotated[int, Meta(ge=1, le=1024)] = 256
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     trusted_proxies: str = ""
     cors_origins: str = ""

@@ -33,16 +33,20 @@ async def _let_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHa
     connection.scope["user"] = None
 
 
-async def _identify(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Put the account of the access token, if one is sent, on the connection. A bad token is never ignored."""
-    scheme, _space, token = connection.headers.get("authorization", "").partition(" ")
-    connection.scope["user"] = None
+async def identify(accounts: Users, authorization: str) -> User | None:
+    """The account of the access token in that header; None if it is empty. A bad token is never ignored."""
+    scheme, _space, token = authorization.partition(" ")
     if not scheme:
-        return
+        return None
     if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_CHARACTERS:
         raise NotAuthenticated
-    accounts: Users = connection.app.state.users
-    connection.scope["user"] = await accounts.authenticate(token.strip())
+    return await accounts.authenticate(token.strip())
+
+
+async def _identify(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    connection.scope["user"] = None
+    authorization = connection.headers.get("authorization", "")
+    connection.scope["user"] = await identify(connection.app.state.users, authorization)
 
 
 async def _require_account(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

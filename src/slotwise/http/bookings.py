@@ -1,21 +1,17 @@
 """Bookings over HTTP."""
 
-from datetime import datetime
 from typing import Annotated
 
 from litestar import Controller, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, QueryParameter
-from msgspec import UNSET, Meta, Struct, UnsetType
 
-from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
+from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import (
     BookingCancelled,
     BookingFailed,
     BookingNotFound,
-    FieldError,
     HoldExpired,
-    InvalidInput,
     KeyReused,
     OutcomeUnknown,
     Overloaded,
@@ -25,9 +21,7 @@ from slotwise.domain.errors import (
     SlotStarted,
     TooManyRequests,
 )
-from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID, clean_email, clean_name
-from slotwise.domain.slots import MAX_SEATS
-from slotwise.domain.users import User
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.http.access import (
     ACCOUNT,
     ANYONE,
@@ -38,89 +32,18 @@ from slotwise.http.access import (
     account_of,
     caller_of,
 )
-from slotwise.http.idempotency import IdempotencyHeader, idempotency_key
+from slotwise.http.booking_views import BookingView, Confirmation, NewBooking, clean_person
+from slotwise.http.idempotency import IdempotencyHeader
 from slotwise.http.operations import BodyOptional, operation
 from slotwise.http.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
 from slotwise.http.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_time
-from slotwise.http.rate_limits import limit_bookings
+from slotwise.http.short_cut import ShortCut, address_of, hold
 from slotwise.services.bookings import BookingFilter, Bookings
 from slotwise.services.slots import Slots
 
-UserName = Annotated[str, Meta(description="1 to 200 characters after trimming", examples=["Ada Lovelace"])]
-UserEmail = Annotated[str, Meta(examples=["ada@example.org"])]
 StatusFilter = Annotated[BookingStatus | None, QueryParameter(name="status")]
 
 NEWEST = IdPosition(MAX_ID)
-
-
-class NewBooking(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """With an access token, name and address default to the account's. `confirm: true` books without a hold."""
-
-    slot_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
-    user_name: UserName | None = None
-    user_email: UserEmail | None = None
-    seats_booked: Annotated[int, Meta(ge=1, le=MAX_SEATS)] = 1
-    confirm: bool = False
-
-
-class Confirmation(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """For a hold that was made without a name; a hold that has one keeps it."""
-
-    user_name: UserName | None = None
-    user_email: UserEmail | None = None
-
-
-class BookedSlotView(Struct, frozen=True, rename="camel"):
-    start_time: datetime
-    end_time: datetime
-    doctor_id: int
-    doctor_name: str
-    specialization: str | None
-
-
-class BookingView(Struct, frozen=True, rename="camel"):
-    """Name and address are null for strangers. A PENDING booking is a hold until `expiresAt`."""
-
-    id: int
-    slot_id: int
-    user_name: str | None
-    user_email: str | None
-    seats_booked: int
-    status: BookingStatus
-    expires_at: datetime | None
-    confirmed_at: datetime | None
-    cancelled_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
-    slot: BookedSlotView
-    manage_token: Annotated[
-        str | UnsetType,
-        Meta(description="In the answer to a new booking only: whoever has it may read, confirm and cancel it"),
-    ] = UNSET
-
-    @classmethod
-    def of(cls, booking: Booking, manage_token: str | UnsetType = UNSET) -> "BookingView":
-        return cls(
-            id=booking.id,
-            slot_id=booking.slot_id,
-            user_name=booking.user_name,
-            user_email=booking.user_email,
-            seats_booked=booking.seats_booked,
-            status=booking.status,
-            expires_at=booking.expires_at,
-            confirmed_at=booking.confirmed_at,
-            cancelled_at=booking.cancelled_at,
-            created_at=booking.created_at,
-            updated_at=booking.updated_at,
-            slot=BookedSlotView(
-                start_time=booking.start_time,
-                end_time=booking.end_time,
-                doctor_id=booking.doctor_id,
-                doctor_name=booking.doctor_name,
-                specialization=booking.specialization,
-            ),
-            manage_token=manage_token,
-        )
 
 
 class BookingController(Controller):
@@ -129,6 +52,7 @@ class BookingController(Controller):
 
     @post(
         "/",
+        middleware=[ShortCut()],
         **operation(
             "hold_seats",
             ANYONE,
@@ -148,12 +72,9 @@ class BookingController(Controller):
         self,
         request: ApiRequest,
         data: JSONBody[NewBooking],
-        bookings: NamedDependency[Bookings],
         idempotency: IdempotencyHeader = None,
     ) -> Response[BookingView]:
-        limit_bookings(request)
-        key = idempotency_key(idempotency, request.user, "POST /api/bookings", data)
-        held = await bookings.hold_seats(caller_of(request), seat_request(data, request.user), key)
+        held = await hold(request.app.state, request.user, address_of(request.scope), idempotency, data)
         return Response(
             BookingView.of(held.booking, held.manage.token), headers={"Location": f"/api/bookings/{held.booking.id}"}
         )
@@ -279,26 +200,6 @@ class BookingController(Controller):
         self, request: ApiRequest, booking_id: Id, bookings: NamedDependency[Bookings]
     ) -> BookingView:
         return BookingView.of(await bookings.cancel_booking(caller_of(request), booking_id))
-
-
-def seat_request(data: NewBooking, user: User | None) -> SeatRequest:
-    """Who wants what; with an account, its name and address stand in for those not given."""
-    name, email = data.user_name, data.user_email
-    if user is not None:
-        name = user.name if name is None else name
-        email = user.email if email is None else email
-    missing = [field for field, value in (("user_name", name), ("user_email", email)) if value is None]
-    if missing:
-        raise InvalidInput(*(FieldError(field, "is required") for field in missing))
-    user_name, user_email = clean_person(name, email)
-    return SeatRequest(data.slot_id, data.seats_booked, user.id if user else None, user_name, user_email, data.confirm)
-
-
-def clean_person(name: str | None, email: str | None) -> tuple[str | None, str | None]:
-    return (
-        None if name is None else clean_name("user_name", name),
-        None if email is None else clean_email("user_email", email),
-    )
 
 
 def _position(booking: Booking) -> IdPosition:

@@ -86,16 +86,19 @@ class BookingFilter(Struct, frozen=True):
 
 
 class Bookings:
-    def __init__(self, database: Database, batches: BookingBatches) -> None:
+    def __init__(self, database: Database, batches: BookingBatches, batch_limit: int = 256) -> None:
         self._database = database
         self._holds = GroupCommit[HoldRequest, HoldOutcome](
-            "hold", batches.hold, exclusive=lambda request: request.key and request.key.identity
+            "hold",
+            batches.hold,
+            exclusive=lambda request: request.key and request.key.identity,
+            batch_limit=batch_limit,
         )
         self._confirms = GroupCommit[ConfirmRequest, Confirmed](
-            "confirm", batches.confirm, exclusive=lambda request: request.booking_id
+            "confirm", batches.confirm, exclusive=lambda request: request.booking_id, batch_limit=batch_limit
         )
         self._cancels = GroupCommit[CancelRequest, Cancelled](
-            "cancel", batches.cancel, exclusive=lambda request: request.booking_id
+            "cancel", batches.cancel, exclusive=lambda request: request.booking_id, batch_limit=batch_limit
         )
 
     async def hold_seats(self, caller: Caller, wanted: SeatRequest, key: IdempotencyKey | None = None) -> Held:

@@ -5,7 +5,6 @@ pays for them once. See docs/adr/0004-group-commit.md.
 """
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from typing import Generic, TypeVar
@@ -26,13 +25,12 @@ log = structlog.get_logger()
 class _Waiting(Generic[Request, Outcome]):
     """A request in the queue. It leaves it either into a batch or, past its deadline, unserved."""
 
-    __slots__ = ("answer", "arrived", "in_flight", "request")
+    __slots__ = ("answer", "arrived", "request")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
         self.request = request
-        self.answer: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self.arrived = time.monotonic()
-        self.in_flight = False
+        self.answer: asyncio.Future[Outcome] = loop.create_future()
+        self.arrived = loop.time()
 
 
 class GroupCommit(Generic[Request, Outcome]):
@@ -53,14 +51,17 @@ class GroupCommit(Generic[Request, Outcome]):
         queue_limit: int = 2048,
         deadline_seconds: float = 8.0,
     ) -> None:
-        self._name = name
         self._commit = commit
         self._exclusive = exclusive
         self._batch_limit = batch_limit
         self._queue_limit = queue_limit
         self._deadline_seconds = deadline_seconds
         self._queue: deque[_Waiting[Request, Outcome]] = deque()
+        self._in_flight: Sequence[_Waiting[Request, Outcome]] = ()
         self._pump: asyncio.Task[None] | None = None
+        self._name = name
+        self._depth = metrics.QUEUE_DEPTH.labels(name)
+        self._batch_size = metrics.BATCH_SIZE.labels(name)
 
     async def submit(self, request: Request) -> Outcome:
         """The request's own outcome.
@@ -68,34 +69,44 @@ class GroupCommit(Generic[Request, Outcome]):
         Raises `Overloaded` when the queue is full or the request was not reached before its deadline (nothing was
         done), and `OutcomeUnknown` when its batch was still in flight then.
         """
-        if len(self._queue) >= self._queue_limit:
+        if self.is_full:
             raise Overloaded
-        waiting = _Waiting[Request, Outcome](request)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting[Request, Outcome](request, loop)
         self._queue.append(waiting)
-        metrics.QUEUE_DEPTH.labels(self._name).set(len(self._queue))
         if self._pump is None:
-            self._pump = asyncio.create_task(self._drain(), name=f"group commit of {self._name}")
-        return await self._answer(waiting)
+            self._pump = loop.create_task(self._drain(loop), name=f"group commit of {self._name}")
+        return await waiting.answer
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._queue) >= self._queue_limit
 
     async def drained(self) -> None:
         """Wait until everything accepted so far is answered, for two seconds at most."""
         if self._pump is not None:
             await asyncio.wait([self._pump], timeout=DRAIN_SECONDS)
 
-    async def _answer(self, waiting: _Waiting[Request, Outcome]) -> Outcome:
-        try:
-            async with asyncio.timeout(self._deadline_seconds):
-                return await waiting.answer
-        except TimeoutError as error:
-            raise (OutcomeUnknown if waiting.in_flight else Overloaded) from error
-
-    async def _drain(self) -> None:
+    async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        watch = loop.create_task(self._give_up_overdue(loop))
         try:
             while self._queue:
                 if batch := self._next_batch():
+                    self._in_flight = batch
                     await self._serve(batch)
         finally:
+            self._in_flight = ()
+            watch.cancel()
             self._pump = None
+
+    async def _give_up_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer those that have waited too long. One timer for all: one for each costs as much as its SQL."""
+        while True:
+            await asyncio.sleep(self._deadline_seconds / 16)
+            latest = loop.time() - self._deadline_seconds
+            self._fail([waiting for waiting in self._in_flight if waiting.arrived <= latest], OutcomeUnknown())
+            while self._queue and self._queue[0].arrived <= latest:
+                self._fail([self._queue.popleft()], Overloaded())
 
     def _next_batch(self) -> list[_Waiting[Request, Outcome]]:
         batch: list[_Waiting[Request, Outcome]] = []
@@ -110,14 +121,13 @@ class GroupCommit(Generic[Request, Outcome]):
                 put_back.append(waiting)
                 continue
             keys.add(key)
-            waiting.in_flight = True
             batch.append(waiting)
         self._queue.extendleft(reversed(put_back))
-        metrics.QUEUE_DEPTH.labels(self._name).set(len(self._queue))
+        self._depth.set(len(self._queue))
         return batch
 
     async def _serve(self, batch: Sequence[_Waiting[Request, Outcome]]) -> None:
-        metrics.BATCH_SIZE.labels(self._name).observe(len(batch))
+        self._batch_size.observe(len(batch))
         try:
             outcomes = await self._commit([waiting.request for waiting in batch])
         except Unavailable as error:

@@ -1,0 +1,105 @@
+"""Bookings in JSON: what a request may say, and what an answer looks like."""
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
+from slotwise.domain.errors import FieldError, InvalidInput
+from slotwise.domain.fields import MAX_ID, clean_email, clean_name
+from slotwise.domain.slots import MAX_SEATS
+from slotwise.domain.users import User
+
+UserName = Annotated[str, Meta(description="1 to 200 characters after trimming", examples=["Ada Lovelace"])]
+UserEmail = Annotated[str, Meta(examples=["ada@example.org"])]
+
+
+class NewBooking(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """With an access token, name and address default to the account's. `confirm: true` books without a hold."""
+
+    slot_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
+    user_name: UserName | None = None
+    user_email: UserEmail | None = None
+    seats_booked: Annotated[int, Meta(ge=1, le=MAX_SEATS)] = 1
+    confirm: bool = False
+
+
+class Confirmation(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """For a hold that was made without a name; a hold that has one keeps it."""
+
+    user_name: UserName | None = None
+    user_email: UserEmail | None = None
+
+
+class BookedSlotView(Struct, frozen=True, rename="camel"):
+    start_time: datetime
+    end_time: datetime
+    doctor_id: int
+    doctor_name: str
+    specialization: str | None
+
+
+class BookingView(Struct, frozen=True, rename="camel"):
+    """Name and address are null for strangers. A PENDING booking is a hold until `expiresAt`."""
+
+    id: int
+    slot_id: int
+    user_name: str | None
+    user_email: str | None
+    seats_booked: int
+    status: BookingStatus
+    expires_at: datetime | None
+    confirmed_at: datetime | None
+    cancelled_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    slot: BookedSlotView
+    manage_token: Annotated[
+        str | UnsetType,
+        Meta(description="In the answer to a new booking only: whoever has it may read, confirm and cancel it"),
+    ] = UNSET
+
+    @classmethod
+    def of(cls, booking: Booking, manage_token: str | UnsetType = UNSET) -> "BookingView":
+        return cls(
+            id=booking.id,
+            slot_id=booking.slot_id,
+            user_name=booking.user_name,
+            user_email=booking.user_email,
+            seats_booked=booking.seats_booked,
+            status=booking.status,
+            expires_at=booking.expires_at,
+            confirmed_at=booking.confirmed_at,
+            cancelled_at=booking.cancelled_at,
+            created_at=booking.created_at,
+            updated_at=booking.updated_at,
+            slot=BookedSlotView(
+                start_time=booking.start_time,
+                end_time=booking.end_time,
+                doctor_id=booking.doctor_id,
+                doctor_name=booking.doctor_name,
+                specialization=booking.specialization,
+            ),
+            manage_token=manage_token,
+        )
+
+
+def seat_request(data: NewBooking, user: User | None) -> SeatRequest:
+    """Who wants what; with an account, its name and address stand in for those not given."""
+    name, email = data.user_name, data.user_email
+    if user is not None:
+        name = user.name if name is None else name
+        email = user.email if email is None else email
+    missing = [field for field, value in (("user_name", name), ("user_email", email)) if value is None]
+    if missing:
+        raise InvalidInput(*(FieldError(field, "is required") for field in missing))
+    user_name, user_email = clean_person(name, email)
+    return SeatRequest(data.slot_id, data.seats_booked, user.id if user else None, user_name, user_email, data.confirm)
+
+
+def clean_person(name: str | None, email: str | None) -> tuple[str | None, str | None]:
+    return (
+        None if name is None else clean_name("user_name", name),
+        None if email is None else clean_email("user_email", email),
+    )
