@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import asyncpg
 
 from slotwise.domain.errors import (
+    AnsweredMeanwhile,
     DatabaseBusy,
     DatabaseUnavailable,
     DoctorNotFound,
@@ -13,12 +14,12 @@ from slotwise.domain.errors import (
     InvalidInput,
     OutcomeUnknown,
     SlotOverlaps,
-    SlotwiseError,
 )
 
 __all__ = ["commit_outcome", "translated"]
 
-_BY_CONSTRAINT: dict[str, Callable[[], SlotwiseError]] = {
+_BY_CONSTRAINT: dict[str, Callable[[], Exception]] = {
+    "idempotency_keys_pkey": AnsweredMeanwhile,
     "user_email_unique": EmailTaken,
     "slot_doctor_exists": DoctorNotFound,
     "slot_overlaps": SlotOverlaps,

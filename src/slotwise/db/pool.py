@@ -73,6 +73,18 @@ class Database:
                 yield connection
 
     @asynccontextmanager
+    async def effect(self) -> AsyncIterator[Connection]:
+        """A connection for one statement that is a transaction of its own.
+
+        Raises `OutcomeUnknown` when the statement was sent and its answer was lost.
+        """
+        async with self.connection() as connection:
+            try:
+                yield connection
+            except Exception as error:
+                raise commit_outcome(error) from error
+
+    @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """One READ COMMITTED transaction: commits at the end of the block, rolls back on any exception.
 

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import Any, Generic, TypeVar
 
+import asyncpg
 import msgspec
 
 from slotwise.db.pool import Connection
@@ -25,10 +27,15 @@ class Statement(Generic[Row]):
         self.name = name
         self.row = row
         self.text, self.parameters = _numbered(sql_of(feature)[statement])
+        self._enumerations = [
+            (place, kind)
+            for place, field in enumerate(msgspec.structs.fields(row))
+            if (kind := _enumeration(field.type))
+        ]
 
     async def all(self, connection: Connection, **arguments: object) -> list[Row]:
         records = await connection.fetch(self.text, *self._in_order(arguments))
-        return [msgspec.convert(dict(record), self.row) for record in records]
+        return [self._row_of(record) for record in records]
 
     async def first(self, connection: Connection, **arguments: object) -> Row | None:
         rows = await self.all(connection, **arguments)
@@ -43,6 +50,15 @@ class Statement(Generic[Row]):
 
     async def run(self, connection: Connection, **arguments: object) -> None:
         await connection.execute(self.text, *self._in_order(arguments))
+
+    def _row_of(self, record: "asyncpg.Record") -> Row:
+        """Columns stand in the order of the fields and fit their types: tests see to that for every statement."""
+        if not self._enumerations:
+            return self.row(*record)
+        values = list(record)
+        for place, kind in self._enumerations:
+            values[place] = kind(values[place])
+        return self.row(*values)
 
     def _in_order(self, arguments: Mapping[str, object]) -> list[object]:
         if len(arguments) != len(self.parameters):
@@ -60,6 +76,11 @@ def sql_of(feature: str) -> Mapping[str, str]:
     source = (files("slotwise.sql") / f"{feature}.sql").read_text(encoding="utf-8")
     _, *parts = _HEADER.split(source)
     return dict(zip(parts[::2], parts[1::2], strict=True))
+
+
+def _enumeration(annotation: object) -> type[StrEnum] | None:
+    """A field's enumeration, the one kind of type for which the driver gives something else: its text."""
+    return annotation if isinstance(annotation, type) and issubclass(annotation, StrEnum) else None
 
 
 def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:

@@ -54,6 +54,10 @@ class Unavailable(SlotwiseError):
     retry_after: int = 1
 
 
+class AnsweredMeanwhile(Exception):
+    """Another worker used an idempotency key of this batch since it was looked up. Nothing was done: look again."""
+
+
 class NotAuthenticated(SlotwiseError):
     code = "not-authenticated"
     title = "A valid access token is required"

@@ -1,30 +1,22 @@
 """The booking path's transactions: a batch of requests in, one outcome each out, in the same order.
 
-Each locks its slots in one statement and acts in the next. A statement that had to wait for a lock still reads every
-other table, and the transaction's clock, as they were before the wait.
+Each is one call of a function in the database (sql/migrations/0002_booking_path.sql), which locks, decides and writes.
+So a slot's lock is never held while a message travels or a worker is busy, stopped or dead.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
-from typing import Literal, TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never, cast
 
 import msgspec
 from msgspec import Struct
 
-from slotwise.db.pool import Connection, Database
+from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
-from slotwise.domain.bookings import Booking, BookingStatus, Refusal, SeatRequest, admit
-from slotwise.domain.errors import KeyReused, SlotClosed, SlotFull, SlotNotFound, SlotStarted
-from slotwise.domain.slots import OfferedSlot
+from slotwise.domain.bookings import Booking, BookingStatus, Refusal, SeatRequest
+from slotwise.domain.errors import AnsweredMeanwhile, KeyReused, SlotClosed, SlotFull, SlotNotFound, SlotStarted
 from slotwise.services import metrics
-from slotwise.services.expiry import expire_holds
-from slotwise.services.idempotency import (
-    AnsweredMeanwhile,
-    IdempotencyKey,
-    StoredAnswer,
-    find_answers,
-    remember_answers,
-)
+from slotwise.services.idempotency import KEEP_SECONDS, IdempotencyKey
 from slotwise.services.manage_tokens import ManageToken, ManageTokens
 
 
@@ -55,51 +47,49 @@ class CancelRequest(Struct, frozen=True):
     actor: str
 
 
-class LockedRow(Struct, frozen=True):
-    id: int
+class HoldRow(Struct, frozen=True):
+    """What became of a request to hold seats. `answer` is the row, as JSON, that a replayed request was given then."""
 
-
-class HeldRow(Struct, frozen=True):
-    id: int
-    now: datetime
+    outcome: Literal["held", "slot_full", "slot_closed", "slot_started", "slot_not_found", "replayed", "key_reused"]
+    available_seats: int | None
+    booking_id: int | None
+    booked_at: datetime
     expires_at: datetime | None
+    doctor_id: int | None
+    doctor_name: str | None
+    specialization: str | None
+    start_time: datetime | None
+    end_time: datetime | None
+    expired_holds: int = 0
+    answer: str | None = None
+    manage_nonce: bytes | None = None
 
 
-ConfirmOutcome: TypeAlias = Literal[
-    "not_found", "already_confirmed", "cancelled", "expired", "name_missing", "email_missing", "confirmed"
-]
-CancelOutcome: TypeAlias = Literal["not_found", "already_cancelled", "failed", "started", "cancelled"]
+class HeldRow(HoldRow, frozen=True):
+    """A row with the outcome `held`, which has all of these."""
+
+    booking_id: int
+    doctor_id: int
+    doctor_name: str
+    start_time: datetime
+    end_time: datetime
 
 
-class ConfirmRow(Struct, frozen=True):
-    outcome: ConfirmOutcome
+class Confirmed(Booking, frozen=True):
+    """What became of a request to confirm, and the booking as that transaction left it."""
+
+    outcome: Literal["already_confirmed", "cancelled", "expired", "name_missing", "email_missing", "confirmed"]
 
 
-class CancelRow(Struct, frozen=True):
-    outcome: CancelOutcome
+class Cancelled(Booking, frozen=True):
+    """What became of a request to cancel, and the booking as that transaction left it."""
+
+    outcome: Literal["already_cancelled", "failed", "started", "cancelled"]
 
 
-class Confirmed(Struct, frozen=True):
-    """What became of a request to confirm, and the booking as that transaction left it; None where there is none."""
-
-    outcome: ConfirmOutcome
-    booking: Booking | None
-
-
-class Cancelled(Struct, frozen=True):
-    """What became of a request to cancel, and the booking as that transaction left it; None where there is none."""
-
-    outcome: CancelOutcome
-    booking: Booking | None
-
-
-LOCK_SLOTS = Statement("bookings.lock_slots", LockedRow)
-LOCK_SLOTS_OF_BOOKINGS = Statement("bookings.lock_slots_of_bookings", LockedRow)
-READ_LOCKED_SLOTS = Statement("bookings.read_locked_slots", OfferedSlot)
-HOLD_SEATS = Statement("bookings.hold_seats", HeldRow)
-CONFIRM_BOOKINGS = Statement("bookings.confirm_bookings", ConfirmRow)
-CANCEL_BOOKINGS = Statement("bookings.cancel_bookings", CancelRow)
-READ_BOOKINGS = Statement("bookings.read_bookings", Booking)
+HOLD_SEATS = Statement("bookings.hold_seats", HoldRow)
+CONFIRM_BOOKINGS = Statement("bookings.confirm_bookings", Confirmed)
+CANCEL_BOOKINGS = Statement("bookings.cancel_bookings", Cancelled)
 
 
 class BookingBatches:
@@ -111,19 +101,19 @@ class BookingBatches:
         self._hold_seconds = hold_seconds
 
     async def hold(self, requests: Sequence[HoldRequest]) -> list[HoldOutcome]:
+        tokens = [self._manage_tokens.new() for _ in requests]
         while True:
             try:
-                async with self._writers.transaction() as connection:
-                    outcomes, made = await self._hold_in(connection, requests)
+                rows = await self._hold_seats(requests, tokens)
             except AnsweredMeanwhile:
                 continue
-            _count(made, replays=len(requests) - len(made))
-            return outcomes
+            _count(requests, rows)
+            return [self._outcome(*made) for made in zip(requests, rows, tokens, strict=True)]
 
-    async def confirm(self, requests: Sequence[ConfirmRequest]) -> list[Confirmed]:
+    async def confirm(self, requests: Sequence[ConfirmRequest]) -> list[Confirmed | None]:
+        """None where there is no such booking."""
         booking_ids = [request.booking_id for request in requests]
-        async with self._writers.transaction() as connection:
-            await LOCK_SLOTS_OF_BOOKINGS.run(connection, booking_ids=booking_ids)
+        async with self._writers.effect() as connection:
             rows = await CONFIRM_BOOKINGS.all(
                 connection,
                 booking_ids=booking_ids,
@@ -131,104 +121,71 @@ class BookingBatches:
                 user_emails=[request.user_email for request in requests],
                 actors=[request.actor for request in requests],
             )
-            bookings = await _read(connection, booking_ids)
-        return [Confirmed(row.outcome, bookings.get(id_)) for row, id_ in zip(rows, booking_ids, strict=True)]
+        found = {row.id: row for row in rows}
+        return [found.get(booking_id) for booking_id in booking_ids]
 
-    async def cancel(self, requests: Sequence[CancelRequest]) -> list[Cancelled]:
+    async def cancel(self, requests: Sequence[CancelRequest]) -> list[Cancelled | None]:
+        """None where there is no such booking."""
         booking_ids = [request.booking_id for request in requests]
-        async with self._writers.transaction() as connection:
-            await LOCK_SLOTS_OF_BOOKINGS.run(connection, booking_ids=booking_ids)
+        async with self._writers.effect() as connection:
             rows = await CANCEL_BOOKINGS.all(
                 connection,
                 booking_ids=booking_ids,
                 reasons=[request.reason for request in requests],
                 actors=[request.actor for request in requests],
             )
-            bookings = await _read(connection, booking_ids)
-        return [Cancelled(row.outcome, bookings.get(id_)) for row, id_ in zip(rows, booking_ids, strict=True)]
+        found = {row.id: row for row in rows}
+        return [found.get(booking_id) for booking_id in booking_ids]
 
-    async def _hold_in(
-        self, connection: Connection, requests: Sequence[HoldRequest]
-    ) -> tuple[list[HoldOutcome], list[Held | Refusal]]:
-        """The outcome of every request, and of those only that were not answered before."""
-        slots = await _lock_slots(connection, {request.wanted.slot_id for request in requests})
-        stored = await find_answers(connection, [request.key for request in requests])
-        fresh = [request for request, answer in zip(requests, stored, strict=True) if answer is None]
-        made = await self._decide(connection, fresh, slots)
-        await _remember(connection, fresh, made)
-        unread = iter(made)
-        outcomes = [
-            next(unread) if answer is None else self._replay(request, answer)
-            for request, answer in zip(requests, stored, strict=True)
-        ]
-        return outcomes, made
+    async def _hold_seats(self, requests: Sequence[HoldRequest], tokens: Sequence[ManageToken]) -> list[HoldRow]:
+        wanted = [request.wanted for request in requests]
+        keys = [request.key for request in requests]
+        async with self._writers.effect() as connection:
+            return await HOLD_SEATS.all(
+                connection,
+                slot_ids=[want.slot_id for want in wanted],
+                seats=[want.seats for want in wanted],
+                user_ids=[want.user_id for want in wanted],
+                user_names=[want.user_name for want in wanted],
+                user_emails=[want.user_email for want in wanted],
+                confirmed=[want.confirm for want in wanted],
+                manage_token_hashes=[token.digest for token in tokens],
+                actors=[request.actor for request in requests],
+                callers=[key and key.caller for key in keys],
+                routes=[key and key.route for key in keys],
+                key_hashes=[key and key.key_hash for key in keys],
+                body_hashes=[key and key.body_hash for key in keys],
+                manage_nonces=[token.nonce for token in tokens],
+                hold_seconds=self._hold_seconds,
+                keep_seconds=KEEP_SECONDS,
+            )
 
-    async def _decide(
-        self, connection: Connection, requests: Sequence[HoldRequest], slots: Mapping[int, OfferedSlot]
-    ) -> list[Held | Refusal]:
-        verdicts = admit([request.wanted for request in requests], slots)
-        admitted = [request for request, verdict in zip(requests, verdicts, strict=True) if verdict is None]
-        tokens = [self._manage_tokens.new() for _ in admitted]
-        rows = await self._write(connection, admitted, tokens)
-        held = (
-            Held(_booking(request.wanted, slots[request.wanted.slot_id], row), token)
-            for request, row, token in zip(admitted, rows, tokens, strict=True)
-        )
-        return [next(held) if verdict is None else verdict for verdict in verdicts]
-
-    async def _write(
-        self, connection: Connection, admitted: Sequence[HoldRequest], tokens: Sequence[ManageToken]
-    ) -> list[HeldRow]:
-        if not admitted:
-            return []
-        wanted = [request.wanted for request in admitted]
-        return await HOLD_SEATS.all(
-            connection,
-            slot_ids=[want.slot_id for want in wanted],
-            user_ids=[want.user_id for want in wanted],
-            user_names=[want.user_name for want in wanted],
-            user_emails=[want.user_email for want in wanted],
-            seats=[want.seats for want in wanted],
-            confirmed=[want.confirm for want in wanted],
-            manage_token_hashes=[token.digest for token in tokens],
-            actors=[request.actor for request in admitted],
-            hold_seconds=self._hold_seconds,
-        )
-
-    def _replay(self, request: HoldRequest, stored: StoredAnswer) -> HoldOutcome:
-        if request.key is None or stored.body_hash != request.key.body_hash:
-            return KeyReused()
-        answer = _decode_answer(stored.answer)
-        if isinstance(answer, _RefusedAnswer):
-            return answer.refusal()
-        return Held(answer.booking, self._manage_tokens.again(stored.manage_nonce))
+    def _outcome(self, request: HoldRequest, row: HoldRow, token: ManageToken) -> HoldOutcome:
+        match row.outcome:
+            case "held":
+                return Held(_booking(request.wanted, cast("HeldRow", row)), token)
+            case "slot_full":
+                return SlotFull(row.available_seats or 0)
+            case "slot_closed" | "slot_started" | "slot_not_found" | "key_reused":
+                return _REFUSALS[row.outcome]()
+            case "replayed":
+                then = msgspec.json.decode(row.answer or "", type=HoldRow)
+                return self._outcome(request, then, self._manage_tokens.again(row.manage_nonce or b""))
+            case _:
+                assert_never(row.outcome)
 
 
-async def _read(connection: Connection, booking_ids: Sequence[int]) -> dict[int, Booking]:
-    return {booking.id: booking for booking in await READ_BOOKINGS.all(connection, booking_ids=booking_ids)}
+_REFUSALS: dict[str, Callable[[], Refusal | KeyReused]] = {
+    "slot_closed": SlotClosed,
+    "slot_started": SlotStarted,
+    "slot_not_found": SlotNotFound,
+    "key_reused": KeyReused,
+}
 
 
-async def _lock_slots(connection: Connection, slot_ids: Collection[int]) -> dict[int, OfferedSlot]:
-    """The slots as they are under their locks, after overdue holds have given their seats back."""
-    ids = list(slot_ids)
-    await LOCK_SLOTS.run(connection, slot_ids=ids)
-    slots = await READ_LOCKED_SLOTS.all(connection, slot_ids=ids)
-    if any(slot.has_overdue_holds for slot in slots):
-        await expire_holds(connection, ids, by="booking")
-        slots = await READ_LOCKED_SLOTS.all(connection, slot_ids=ids)
-    return {slot.id: slot for slot in slots}
-
-
-def _count(made: Sequence[Held | Refusal], replays: int) -> None:
-    metrics.REPLAYS.inc(replays)
-    for outcome in made:
-        if isinstance(outcome, Held):
-            metrics.HOLDS.labels(outcome.booking.status).inc()
-
-
-def _booking(want: SeatRequest, slot: OfferedSlot, row: HeldRow) -> Booking:
+def _booking(want: SeatRequest, row: HeldRow) -> Booking:
     return Booking(
-        id=row.id,
+        id=row.booking_id,
         slot_id=want.slot_id,
         user_id=want.user_id,
         user_name=want.user_name,
@@ -236,64 +193,25 @@ def _booking(want: SeatRequest, slot: OfferedSlot, row: HeldRow) -> Booking:
         seats_booked=want.seats,
         status=BookingStatus.CONFIRMED if want.confirm else BookingStatus.PENDING,
         expires_at=row.expires_at,
-        confirmed_at=row.now if want.confirm else None,
+        confirmed_at=row.booked_at if want.confirm else None,
         cancelled_at=None,
-        created_at=row.now,
-        updated_at=row.now,
-        doctor_id=slot.doctor_id,
-        doctor_name=slot.doctor_name,
-        specialization=slot.specialization,
-        start_time=slot.start_time,
-        end_time=slot.end_time,
+        created_at=row.booked_at,
+        updated_at=row.booked_at,
+        doctor_id=row.doctor_id,
+        doctor_name=row.doctor_name,
+        specialization=row.specialization,
+        start_time=row.start_time,
+        end_time=row.end_time,
     )
 
 
-class _HeldAnswer(Struct, frozen=True, tag="held"):
-    booking: Booking
-
-
-class _RefusedAnswer(Struct, frozen=True, tag="refused"):
-    code: str
-    available_seats: int = 0
-
-    def refusal(self) -> Refusal:
-        if self.code == SlotFull.code:
-            return SlotFull(self.available_seats)
-        return _PLAIN_REFUSALS[self.code]()
-
-
-_PLAIN_REFUSALS: dict[str, type[SlotNotFound | SlotClosed | SlotStarted]] = {
-    kind.code: kind for kind in (SlotNotFound, SlotClosed, SlotStarted)
-}
-
-
-async def _remember(
-    connection: Connection, requests: Sequence[HoldRequest], outcomes: Sequence[Held | Refusal]
-) -> None:
-    await remember_answers(
-        connection,
-        [
-            (request.key, _encode_answer(outcome), outcome.manage.nonce if isinstance(outcome, Held) else b"")
-            for request, outcome in zip(requests, outcomes, strict=True)
-            if request.key is not None
-        ],
-    )
-
-
-def _encode_answer(outcome: Held | Refusal) -> str:
-    """The outcome as JSON, without the manage token."""
-    answer: _HeldAnswer | _RefusedAnswer
-    match outcome:
-        case Held():
-            answer = _HeldAnswer(outcome.booking)
-        case SlotFull():
-            answer = _RefusedAnswer(outcome.code, outcome.available_seats)
-        case SlotNotFound() | SlotClosed() | SlotStarted():
-            answer = _RefusedAnswer(outcome.code)
-        case _:
-            assert_never(outcome)
-    return msgspec.json.encode(answer).decode()
-
-
-def _decode_answer(text: str) -> _HeldAnswer | _RefusedAnswer:
-    return msgspec.json.decode(text, type=_HeldAnswer | _RefusedAnswer)
+def _count(requests: Sequence[HoldRequest], rows: Sequence[HoldRow]) -> None:
+    statuses = [
+        BookingStatus.CONFIRMED if request.wanted.confirm else BookingStatus.PENDING
+        for request, row in zip(requests, rows, strict=True)
+        if row.outcome == "held"
+    ]
+    for status in set(statuses):
+        metrics.HOLDS.labels(status).inc(statuses.count(status))
+    metrics.EXPIRIES.labels("booking").inc(sum(row.expired_holds for row in rows))
+    metrics.REPLAYS.inc(sum(row.outcome in {"replayed", "key_reused"} for row in rows))

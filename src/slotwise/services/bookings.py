@@ -26,7 +26,6 @@ from slotwise.domain.errors import (
 from slotwise.domain.users import User, actor_of
 from slotwise.services import metrics
 from slotwise.services.booking_batches import (
-    READ_BOOKINGS,
     BookingBatches,
     Cancelled,
     CancelRequest,
@@ -49,6 +48,7 @@ class Claim(Struct, frozen=True):
     manage_token_hash: bytes
 
 
+READ_BOOKINGS = Statement("bookings.read_bookings", Booking)
 READ_CLAIM = Statement("bookings.read_claim", Claim)
 LIST_BOOKINGS_OF_SLOT = Statement("bookings.list_bookings_of_slot", Booking)
 LIST_BOOKINGS_OF_USER = Statement("bookings.list_bookings_of_user", Booking)
@@ -94,10 +94,10 @@ class Bookings:
             exclusive=lambda request: request.key and request.key.identity,
             batch_limit=batch_limit,
         )
-        self._confirms = GroupCommit[ConfirmRequest, Confirmed](
+        self._confirms = GroupCommit[ConfirmRequest, Confirmed | None](
             "confirm", batches.confirm, exclusive=lambda request: request.booking_id, batch_limit=batch_limit
         )
-        self._cancels = GroupCommit[CancelRequest, Cancelled](
+        self._cancels = GroupCommit[CancelRequest, Cancelled | None](
             "cancel", batches.cancel, exclusive=lambda request: request.booking_id, batch_limit=batch_limit
         )
 
@@ -121,11 +121,13 @@ class Bookings:
     ) -> Booking:
         """The confirmed booking; confirming again changes nothing. Name and address fill a nameless hold only."""
         await self._authorize(caller, booking_id)
-        answer = await self._confirms.submit(ConfirmRequest(booking_id, user_name, user_email, caller.actor))
-        metrics.CONFIRMATIONS.labels(answer.outcome).inc()
-        match answer.outcome:
+        booking = await self._confirms.submit(ConfirmRequest(booking_id, user_name, user_email, caller.actor))
+        if booking is None:
+            raise BookingNotFound
+        metrics.CONFIRMATIONS.labels(booking.outcome).inc()
+        match booking.outcome:
             case "confirmed" | "already_confirmed":
-                return _found(answer.booking)
+                return booking
             case "expired":
                 raise HoldExpired
             case "cancelled":
@@ -134,27 +136,25 @@ class Bookings:
                 raise InvalidInput.of("user_name", "is required to confirm a hold made without a name")
             case "email_missing":
                 raise InvalidInput.of("user_email", "is required to confirm a hold made without an address")
-            case "not_found":
-                raise BookingNotFound
             case _:
-                assert_never(answer.outcome)
+                assert_never(booking.outcome)
 
     async def cancel_booking(self, caller: Caller, booking_id: int, reason: str | None = None) -> Booking:
         """The cancelled booking; cancelling again changes nothing."""
         await self._authorize(caller, booking_id)
-        answer = await self._cancels.submit(CancelRequest(booking_id, reason, caller.actor))
-        metrics.CANCELLATIONS.labels(answer.outcome).inc()
-        match answer.outcome:
+        booking = await self._cancels.submit(CancelRequest(booking_id, reason, caller.actor))
+        if booking is None:
+            raise BookingNotFound
+        metrics.CANCELLATIONS.labels(booking.outcome).inc()
+        match booking.outcome:
             case "cancelled" | "already_cancelled":
-                return _found(answer.booking)
+                return booking
             case "failed":
                 raise BookingFailed
             case "started":
                 raise SlotStarted
-            case "not_found":
-                raise BookingNotFound
             case _:
-                assert_never(answer.outcome)
+                assert_never(booking.outcome)
 
     async def get_booking(self, caller: Caller, booking_id: int) -> Booking:
         """In full for whoever may manage it; without name and address for everybody else."""
@@ -200,12 +200,6 @@ class Bookings:
             raise BookingNotFound
         if not caller.may_manage(claim):
             _refuse(caller)
-
-
-def _found(booking: Booking | None) -> Booking:
-    if booking is None:
-        raise BookingNotFound
-    return booking
 
 
 def redacted(booking: Booking) -> Booking:

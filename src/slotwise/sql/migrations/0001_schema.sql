@@ -140,8 +140,8 @@ CREATE TABLE idempotency_keys (
     -- SHA-256 of the key: a guest's key opens the stored answer, so it is as secret as a password.
     key_hash bytea NOT NULL,
     body_hash bytea NOT NULL,
-    -- The outcome as data, without the manage token.
-    answer text NOT NULL,
+    -- The outcome as data, without the manage token and without the person: that is in the repeated request.
+    answer jsonb NOT NULL,
     -- With the server's secret this gives the manage token again.
     manage_nonce bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
