@@ -81,8 +81,7 @@ async def _lifespan(app: Litestar, settings: Settings, services: dict[str, objec
         url = settings.database_url or stack.enter_context(embedded_server(settings)).url
         database = await Database.connect(url, settings.db_pool_size)
         stack.push_async_callback(database.close)
-        # A batch's plan does not depend on its values; planning it anew costs more than running it.
-        writers = await Database.connect(url, WRITER_CONNECTIONS, plan_cache_mode="force_generic_plan")
+        writers = await Database.connect(url, WRITER_CONNECTIONS)
         stack.push_async_callback(writers.close)
         passwords = Passwords()
         stack.callback(passwords.close)

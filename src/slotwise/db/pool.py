@@ -40,17 +40,14 @@ class Database:
         self._pool = pool
 
     @classmethod
-    async def connect(
-        cls, url: str, size: int, statement_seconds: float = STATEMENT_SECONDS, **session: str
-    ) -> "Database":
-        """`session` are PostgreSQL settings of every connection, beside those that all of Slotwise needs."""
+    async def connect(cls, url: str, size: int, statement_seconds: float = STATEMENT_SECONDS) -> "Database":
         with translated():
             pool = await asyncpg.create_pool(
                 url,
                 # None at first: a worker that starts while the database restarts must not fail.
                 min_size=0,
                 max_size=size,
-                server_settings={**_SESSION, **session, "statement_timeout": f"{statement_seconds}s"},
+                server_settings={**_SESSION, "statement_timeout": f"{statement_seconds}s"},
                 command_timeout=statement_seconds + 1,
                 timeout=ACQUIRE_SECONDS,
                 reset=_keep_session,

@@ -12,7 +12,7 @@ SELECT
     h.start_time,
     h.end_time,
     h.expired_holds,
-    h.answer,
+    h.answer::text AS answer,
     h.manage_nonce
 FROM hold_seats(
         slot_ids => :slot_ids::bigint[],
