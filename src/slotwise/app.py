@@ -1,5 +1,6 @@
 """The composition root: builds every part from the settings and connects them. Only this module knows all others."""
 
+import gc
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -91,6 +92,9 @@ async def _lifespan(app: Litestar, settings: Settings, services: dict[str, objec
         await stack.enter_async_context(housekeeping(database, settings.sweep_seconds))
         await stack.enter_async_context(gauges({"requests": database, "batches": writers}, settings.metrics_dir))
         await stack.enter_async_context(end_with_parent())
+        # What was made so far lives as long as the process: the collector need not look at it with every request.
+        gc.collect()
+        gc.freeze()
         yield
 
 

@@ -9,6 +9,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -31,6 +32,7 @@ from slotwise.services.demo import DemoPlan, is_empty, seed_demo
 from slotwise.settings import Settings, load_settings
 
 DRAIN_SECONDS = 6
+STOP_SECONDS = 8.5
 DATABASE_WATCH_SECONDS = 1.0
 BACKLOG = 2048
 DEMO_ADMIN = "admin@slotwise.example"
@@ -158,6 +160,16 @@ def _greet(settings: Settings, first_admin: FirstAdmin | None) -> None:
 
 class _Supervisor(Multiprocess):
     """Ends when its terminal is closed. The usual meaning of SIGHUP, new settings, needs a new start here."""
+
+    def join_all(self) -> None:
+        """Wait for the workers to end; those that hang are killed, so that a stop takes ten seconds at most."""
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self.processes:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.exitcode is None:
+                log.error("worker_killed", pid=worker.pid, after_seconds=STOP_SECONDS)
+                worker.process.kill()
+        super().join_all()
 
     def handle_hup(self) -> None:
         self.handle_term()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeAlias
 
 import asyncpg
@@ -95,7 +95,9 @@ class Database:
                 try:
                     yield connection
                 except BaseException:
-                    if not connection.is_closed():
+                    # A rollback fails when the connection is gone, and so is the transaction then. What ended the
+                    # block must not be lost for it: a cancellation above all.
+                    with suppress(Exception):
                         await transaction.rollback()
                     raise
                 sent = True

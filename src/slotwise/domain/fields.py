@@ -1,5 +1,6 @@
 """Rules of single values: what a name, an address, a password or a time may be. Each returns the clean value."""
 
+import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -14,6 +15,9 @@ MAX_PASSWORD_CHARACTERS = 128
 MAX_ID = 2**63 - 1
 # Normal form C takes time with the square of the length, and a body may have 64 KiB.
 _LONGEST_WORTH_READING = 1000
+# A dot-atom of RFC 5322, 3.2.3, that is its own normal form; anything else is for the library to judge.
+_PLAIN_LOCAL_PART = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
+_MAX_PLAIN_ADDRESS = 64
 FIRST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 LAST_READABLE_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -32,15 +36,28 @@ def clean_name(field: str, text: str) -> str:
     return name
 
 
-@lru_cache(maxsize=4096)
 def clean_email(field: str, text: str) -> str:
     """A syntactically valid address (RFC 5321 and 6531), in normal form; no DNS look-up is made."""
     if len(text) > _LONGEST_WORTH_READING:
         raise InvalidInput.of(field, "must be a valid e-mail address")
+    address = text.strip()
+    local, _, domain = address.rpartition("@")
     try:
-        return validate_email(text.strip(), check_deliverability=False, test_environment=True).normalized
+        if len(address) <= _MAX_PLAIN_ADDRESS and _PLAIN_LOCAL_PART.fullmatch(local):
+            return f"{local}@{_clean_domain(domain)}"
+        return _clean_address(address)
     except EmailNotValidError as error:
         raise InvalidInput.of(field, "must be a valid e-mail address") from error
+
+
+@lru_cache(maxsize=4096)
+def _clean_domain(domain: str) -> str:
+    """The part behind the @ in normal form. Few domains have most addresses, and checking one takes 30 us."""
+    return _clean_address(f"x@{domain}").removeprefix("x@")
+
+
+def _clean_address(address: str) -> str:
+    return validate_email(address, check_deliverability=False, test_environment=True).normalized
 
 
 def clean_password(field: str, text: str) -> str:

@@ -3,11 +3,13 @@
 import re
 import secrets
 import time
+from functools import cache
 from http import HTTPStatus
 
 import structlog
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from prometheus_client import Counter, Histogram
 
 from slotwise.services import metrics
 
@@ -83,8 +85,15 @@ def _request_id(scope: HTTPScope) -> str:
     return sent.decode() if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
 
 
+@cache
+def _meters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Looked up once for each of a closed set of labels: the library takes a lock and copies strings to find them."""
+    return metrics.REQUESTS.labels(method, route, status), metrics.LATENCY.labels(route)
+
+
 def _record(scope: HTTPScope, status: int, seconds: float) -> None:
     route = scope.get("path_template") or "unmatched"
-    metrics.REQUESTS.labels(scope["method"], route, status).inc()
-    metrics.LATENCY.labels(route).observe(seconds)
+    requests, latency = _meters(scope["method"], route, status)
+    requests.inc()
+    latency.observe(seconds)
     log.info("request", method=scope["method"], route=route, status=status, milliseconds=round(seconds * 1000, 2))

@@ -56,8 +56,8 @@ SELECT s.id
 FROM appointment_slots AS s
 WHERE s.id IN (
         SELECT b.slot_id FROM bookings AS b
-        WHERE b.status = 'PENDING' AND b.expires_at <= (SELECT clock_timestamp())
-        ORDER BY b.expires_at
+        WHERE b.status = 'PENDING' AND b.expires_at AT TIME ZONE 'UTC' <= (SELECT clock_timestamp() AT TIME ZONE 'UTC')
+        ORDER BY b.expires_at AT TIME ZONE 'UTC'
         LIMIT :limit::integer
     )
 ORDER BY s.id

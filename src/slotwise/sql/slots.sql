@@ -71,7 +71,9 @@ WITH offered AS (
         SELECT s.id
         FROM slots_now AS s
         WHERE
-            s.id IN (SELECT b.slot_id FROM bookings AS b WHERE b.status = 'PENDING' AND b.expires_at <= now())
+            s.id IN (SELECT b.slot_id FROM bookings AS b
+                WHERE b.status = 'PENDING' AND b.expires_at AT TIME ZONE 'UTC' <= now() AT TIME ZONE 'UTC'
+            )
             AND s.status = 'OPEN'
             AND s.doctor_active
             AND s.start_time > now()

@@ -35,7 +35,8 @@ async def housekeeping(database: Database, sweep_seconds: float) -> AsyncIterato
 
 async def every(seconds: float, name: str, job: Callable[[], Awaitable[object]]) -> None:
     """Run `job` again and again, `seconds` after its last end. A failure is logged and does not end the loop."""
-    while True:
+    # Asked each time: a job whose connection breaks while it is cancelled may end with the connection's error.
+    while not _cancelled():
         await asyncio.sleep(seconds)
         try:
             await job()
@@ -43,3 +44,8 @@ async def every(seconds: float, name: str, job: Callable[[], Awaitable[object]])
             log.warning("housekeeping_postponed", job=name, reason=error.code)
         except Exception as error:  # a defect in one round must not end all rounds to come
             log.error("housekeeping_failed", job=name, error=type(error).__name__)  # noqa: TRY400 - see problems.py
+
+
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

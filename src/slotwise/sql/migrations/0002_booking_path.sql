@@ -132,7 +132,7 @@ BEGIN
     clock := clock_timestamp();
     IF clock >= (
         SELECT min(first.expires_at)
-        FROM unnest(slot_ids) AS w (slot_id)
+        FROM (SELECT DISTINCT u.slot_id FROM unnest(slot_ids) AS u (slot_id)) AS w
         CROSS JOIN LATERAL (
             SELECT b.expires_at FROM bookings AS b
             WHERE b.slot_id = w.slot_id AND b.status = 'PENDING'
