@@ -96,7 +96,7 @@ async def test_the_queue_goes_on_after_a_failed_batch() -> None:
 async def test_past_its_bound_the_queue_refuses_at_once_and_does_nothing() -> None:
     recorder = Recorder()
     recorder.gate.clear()
-    queue = GroupCommit("test", recorder.commit, queue_limit=2)
+    queue = GroupCommit("test", recorder.commit, queue_limit=2, refusal_seconds=0)
     tasks = await _submitted(queue, [1])
     await asyncio.sleep(0)
     tasks += await _submitted(queue, [2, 3])

@@ -109,12 +109,17 @@ def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response[
 
 def answer_domain_error(_: Request[Any, Any, Any], error: SlotwiseError) -> Response[bytes]:
     REFUSALS.labels(error.code).inc()
+    return answer(problem_of(error), headers_of(error))
+
+
+def headers_of(error: SlotwiseError) -> dict[str, str]:
+    """The headers that an error's answer has beside those of every answer."""
     headers = {}
     if (seconds := getattr(error, "retry_after", None)) is not None:
         headers["Retry-After"] = str(seconds)
     if status_of(type(error)) == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
-    return answer(problem_of(error), headers)
+    return headers
 
 
 def answer_framework_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:

@@ -1,12 +1,13 @@
 """The short cut of `POST /api/bookings`: a plain request is answered without the framework's handling of it.
 
 That handling (a request object, guards, parameters, a response object) costs several times what the booking does.
-The framework still brings the request here, turns errors into problem documents and documents the operation.
+The framework still brings the request here and documents the operation, and the problem documents are the same.
 Whatever is not plain, a faulty body above all, takes the ordinary road to `BookingController.hold_seats`, which can
 say what is wrong. Both roads meet in `hold`, and tests hold them to the same answers.
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 
 import msgspec
 from litestar.datastructures import State
@@ -14,12 +15,15 @@ from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
 
+from slotwise.domain.errors import SlotwiseError
 from slotwise.domain.users import User
 from slotwise.http.access import identify
 from slotwise.http.booking_views import BookingView, NewBooking, seat_request
 from slotwise.http.idempotency import idempotency_key
+from slotwise.http.problems import MEDIA_TYPE, headers_of, problem_of
 from slotwise.services.booking_batches import Held
 from slotwise.services.bookings import Bookings, Caller
+from slotwise.services.metrics import REFUSALS
 
 MAX_PLAIN_BYTES = 4096
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
@@ -53,7 +57,12 @@ class ShortCut(ASGIMiddleware):
         state = scope["litestar_app"].state
         user = await identify(state.users, _text(headers.get(b"authorization")) or "")
         key = _text(headers.get(b"idempotency-key"))
-        await _answer(send, await hold(state, user, address_of(scope), key, wanted))
+        try:
+            held = await hold(state, user, address_of(scope), key, wanted)
+        except SlotwiseError as error:
+            await _refuse(send, error)
+        else:
+            await _answer(send, held)
 
 
 def _is_plain(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
@@ -87,10 +96,20 @@ def _text(header: bytes | None) -> str | None:
 
 async def _answer(send: Send, held: Held) -> None:
     body = _encode(BookingView.of(held.booking, held.manage.token))
-    headers = [
-        (b"content-type", b"application/json"),
+    await _send(send, HTTPStatus.CREATED, "application/json", {"Location": f"/api/bookings/{held.booking.id}"}, body)
+
+
+async def _refuse(send: Send, error: SlotwiseError) -> None:
+    REFUSALS.labels(error.code).inc()
+    problem = problem_of(error)
+    await _send(send, problem.status, MEDIA_TYPE, headers_of(error), _encode(problem))
+
+
+async def _send(send: Send, status: int, media_type: str, headers: Mapping[str, str], body: bytes) -> None:
+    raw = [
+        (b"content-type", media_type.encode()),
         (b"content-length", str(len(body)).encode()),
-        (b"location", f"/api/bookings/{held.booking.id}".encode()),
+        *((name.lower().encode(), value.encode()) for name, value in headers.items()),
     ]
-    await send({"type": "http.response.start", "status": 201, "headers": headers})
+    await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body, "more_body": False})

@@ -50,12 +50,14 @@ class GroupCommit(Generic[Request, Outcome]):
         batch_limit: int = 256,
         queue_limit: int = 2048,
         deadline_seconds: float = 8.0,
+        refusal_seconds: float = 1.0,
     ) -> None:
         self._commit = commit
         self._exclusive = exclusive
         self._batch_limit = batch_limit
         self._queue_limit = queue_limit
         self._deadline_seconds = deadline_seconds
+        self._refusal_seconds = refusal_seconds
         self._queue: deque[_Waiting[Request, Outcome]] = deque()
         self._in_flight: Sequence[_Waiting[Request, Outcome]] = ()
         self._pump: asyncio.Task[None] | None = None
@@ -67,20 +69,18 @@ class GroupCommit(Generic[Request, Outcome]):
         """The request's own outcome.
 
         Raises `Overloaded` when the queue is full or the request was not reached before its deadline (nothing was
-        done), and `OutcomeUnknown` when its batch was still in flight then.
+        done), and `OutcomeUnknown` when its batch was still in flight then. A full queue refuses slowly: clients that
+        ask again at once would otherwise take the time that those in the queue need.
         """
-        if self.is_full:
+        if len(self._queue) >= self._queue_limit:
+            await asyncio.sleep(self._refusal_seconds)
             raise Overloaded
         loop = asyncio.get_running_loop()
-        waiting = _Waiting[Request, Outcome](request, loop)
+        waiting: _Waiting[Request, Outcome] = _Waiting(request, loop)
         self._queue.append(waiting)
         if self._pump is None:
             self._pump = loop.create_task(self._drain(loop), name=f"group commit of {self._name}")
         return await waiting.answer
-
-    @property
-    def is_full(self) -> bool:
-        return len(self._queue) >= self._queue_limit
 
     async def drained(self) -> None:
         """Wait until everything accepted so far is answered, for two seconds at most."""
