@@ -1,6 +1,7 @@
 """The use cases of slots."""
 
 from datetime import datetime, timedelta
+from typing import TypeAlias
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -57,10 +58,16 @@ class SlotFilter(Struct, frozen=True):
     min_seats: int = 1
 
 
+# Of a slot in its list: start and id.
+Position: TypeAlias = tuple[datetime, int]
+
 LOCK_DOCTORS = Statement("slots.lock_doctors", LockedDoctor)
 CREATE_SLOTS = Statement("slots.create_slots", SlotId)
 GET_SLOT = Statement("slots.get_slot", Slot)
 LIST_SLOTS = Statement("slots.list_slots", Slot)
+LIST_SLOTS_OF_SIZE = Statement("slots.list_slots_of_size", Slot)
+LIST_SLOTS_OF_DOCTOR = Statement("slots.list_slots_of_doctor", Slot)
+LIST_SLOTS_OF_SPECIALIZATION = Statement("slots.list_slots_of_specialization", Slot)
 LOCK_SLOT = Statement("slots.lock_slot", LockedSlot)
 UPDATE_SLOT = Statement("slots.update_slot", SlotId)
 
@@ -91,22 +98,17 @@ class Slots:
         async with self._database.connection() as connection:
             return await _get(connection, slot_id)
 
-    async def list_slots(
-        self, sought: SlotFilter, limit: int, after: tuple[datetime, int] = (FIRST_TIME, 0)
-    ) -> list[Slot]:
-        """Future open slots with enough free seats, by start and id, after that position."""
+    async def list_slots(self, sought: SlotFilter, limit: int, after: Position = (FIRST_TIME, 0)) -> list[Slot]:
+        """Future open slots with enough free seats, by start and id, after that position; at most 501."""
+        after = max(after, (sought.starts_from, 0))
         async with self._database.connection() as connection:
-            return await LIST_SLOTS.all(
-                connection,
-                after_time=after[0],
-                after_id=after[1],
-                starts_from=sought.starts_from,
-                starts_before=sought.starts_before,
-                min_seats=sought.min_seats,
-                doctor_id=sought.doctor_id,
-                specialization=sought.specialization,
-                limit=limit,
-            )
+            if sought.doctor_id is not None:
+                return await _list_of_doctor(connection, sought, limit, after)
+            if sought.specialization is not None:
+                return await _list_of_specialization(connection, sought, limit, after)
+            if sought.min_seats > 1:
+                return await _list_of_size(connection, sought, limit, after)
+            return await _list_all(connection, sought, limit, after)
 
     async def update_slot(self, admin: User, slot_id: int, change: SlotChange) -> Slot:
         """Raises `SeatsTaken` for a total below the seats held or booked, and `SlotOverlaps`."""
@@ -136,6 +138,53 @@ class Slots:
             kinds=_events(slot, start, end, total_seats, status),
             actor=actor_of(admin),
         )
+
+
+# One statement for each way to walk, and none with filters that may be null: a plan is made once for all values.
+
+
+async def _list_all(connection: Connection, sought: SlotFilter, limit: int, after: Position) -> list[Slot]:
+    return await LIST_SLOTS.all(
+        connection, after_time=after[0], after_id=after[1], starts_before=sought.starts_before, limit=limit
+    )
+
+
+async def _list_of_size(connection: Connection, sought: SlotFilter, limit: int, after: Position) -> list[Slot]:
+    return await LIST_SLOTS_OF_SIZE.all(
+        connection,
+        min_seats=sought.min_seats,
+        after_time=after[0],
+        after_id=after[1],
+        starts_before=sought.starts_before,
+        limit=limit,
+    )
+
+
+async def _list_of_doctor(connection: Connection, sought: SlotFilter, limit: int, after: Position) -> list[Slot]:
+    return await LIST_SLOTS_OF_DOCTOR.all(
+        connection,
+        doctor_id=sought.doctor_id,
+        specialization=sought.specialization,
+        after_time=after[0],
+        after_id=after[1],
+        starts_before=sought.starts_before,
+        min_seats=sought.min_seats,
+        limit=limit,
+    )
+
+
+async def _list_of_specialization(
+    connection: Connection, sought: SlotFilter, limit: int, after: Position
+) -> list[Slot]:
+    return await LIST_SLOTS_OF_SPECIALIZATION.all(
+        connection,
+        specialization=sought.specialization,
+        after_time=after[0],
+        after_id=after[1],
+        starts_before=sought.starts_before,
+        min_seats=sought.min_seats,
+        limit=limit,
+    )
 
 
 async def _lock_doctor(connection: Connection, doctor_id: int) -> datetime:

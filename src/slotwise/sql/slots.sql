@@ -44,57 +44,225 @@ FROM slots_now AS s
 WHERE s.id = :slot_id::bigint;
 
 -- name: list_slots
--- A page of the slots on offer: future, open, of an active doctor, with enough free seats; by start.
--- Two branches, so that each is one walk along an index: slots with a free seat, and the few whose seats are all
--- taken but some by a hold that has run out. The predicate is the one that `admit` applies under the lock.
-WITH offered AS (
-    (
-        SELECT s.id
-        FROM appointment_slots AS s
-        INNER JOIN doctors AS d ON s.doctor_id = d.id
-        WHERE
-            s.status = 'OPEN'
-            AND s.has_free_seat
-            AND d.active
-            AND s.start_time > now()
-            AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
-            AND s.start_time >= :starts_from::timestamptz
-            AND s.start_time < :starts_before::timestamptz
-            AND s.available_seats >= :min_seats::integer
-            AND (:doctor_id::bigint IS NULL OR s.doctor_id = :doctor_id::bigint)
-            AND (:specialization::text IS NULL OR lower(d.specialization) = lower(:specialization::text))
-        ORDER BY s.start_time, s.id
-        LIMIT :limit::integer
-    )
-    UNION ALL
-    (
-        SELECT s.id
-        FROM slots_now AS s
-        WHERE
-            s.id IN (SELECT b.slot_id FROM bookings AS b
-                WHERE b.status = 'PENDING' AND b.expires_at AT TIME ZONE 'UTC' <= now() AT TIME ZONE 'UTC'
-            )
-            AND s.status = 'OPEN'
-            AND s.doctor_active
-            AND s.start_time > now()
-            AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
-            AND s.start_time >= :starts_from::timestamptz
-            AND s.start_time < :starts_before::timestamptz
-            AND s.available_seats >= :min_seats::integer
-            AND (:doctor_id::bigint IS NULL OR s.doctor_id = :doctor_id::bigint)
-            AND (:specialization::text IS NULL OR lower(s.specialization) = lower(:specialization::text))
-        ORDER BY s.start_time, s.id
-        LIMIT :limit::integer
-    )
+-- A page of the slots on offer, by start.
+-- Two branches: slots whose counter has a seat, a walk along `slots_on_offer`; and the few that have one only because
+-- a hold has run out. Together they are what `admit` would let in. The limit of 501, a page and one more, is a
+-- number, because a plan made for any limit takes a tenth of the table for likely, and sorts it all.
+WITH with_free_seats AS (
+    SELECT s.id, s.start_time
+    FROM bookable_slots AS s
+    WHERE
+        s.has_free_seat
+        AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+        AND s.start_time < :starts_before::timestamptz
+    ORDER BY s.start_time, s.id
+    LIMIT 501
+),
+
+with_freed_seats AS (
+    SELECT s.id, s.start_time
+    FROM overdue_slots AS s
+    WHERE
+        s.available_seats = 0
+        AND s.overdue_seats > 0
+        AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+        AND s.start_time < :starts_before::timestamptz
+),
+
+page AS (
+    SELECT o.id
+    FROM (
+        SELECT f.id, f.start_time FROM with_free_seats AS f
+        UNION ALL
+        SELECT f.id, f.start_time FROM with_freed_seats AS f
+    ) AS o
+    ORDER BY o.start_time, o.id
+    LIMIT :limit::integer
 )
 
 SELECT
     s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
     s.status, s.created_at, s.updated_at
 FROM slots_now AS s
-WHERE s.id IN (SELECT o.id FROM offered AS o)
-ORDER BY s.start_time, s.id
-LIMIT :limit::integer;
+WHERE s.id IN (SELECT p.id FROM page AS p)
+ORDER BY s.start_time, s.id;
+
+-- name: list_slots_of_size
+-- A page of the slots on offer with that many free seats, two or more; otherwise as `list_slots`.
+-- Most slots are for one person, so a walk by start would pass them all before it finds a rare large one. Here each
+-- class of sizes that can have the seats is walked on its own. 8 is the last class of `seats_class`.
+WITH with_free_seats AS (
+    SELECT s.id, s.start_time
+    FROM generate_series(seats_class(:min_seats::integer), 8) AS size (class)
+    CROSS JOIN LATERAL (
+        SELECT s.id, s.start_time
+        FROM bookable_slots AS s
+        WHERE
+            seats_class(s.total_seats) = size.class
+            AND s.has_free_seat
+            AND s.available_seats >= :min_seats::integer
+            AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+            AND s.start_time < :starts_before::timestamptz
+        ORDER BY s.start_time, s.id
+        LIMIT :limit::integer
+    ) AS s
+),
+
+with_freed_seats AS (
+    SELECT s.id, s.start_time
+    FROM overdue_slots AS s
+    WHERE
+        s.available_seats < :min_seats::integer
+        AND s.available_seats + s.overdue_seats >= :min_seats::integer
+        AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+        AND s.start_time < :starts_before::timestamptz
+),
+
+page AS (
+    SELECT o.id
+    FROM (
+        SELECT f.id, f.start_time FROM with_free_seats AS f
+        UNION ALL
+        SELECT f.id, f.start_time FROM with_freed_seats AS f
+    ) AS o
+    ORDER BY o.start_time, o.id
+    LIMIT :limit::integer
+)
+
+SELECT
+    s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
+    s.status, s.created_at, s.updated_at
+FROM slots_now AS s
+WHERE s.id IN (SELECT p.id FROM page AS p)
+ORDER BY s.start_time, s.id;
+
+-- name: list_slots_of_doctor
+-- A page of one doctor's slots on offer, if of that specialization where one is given; otherwise as `list_slots`.
+WITH with_free_seats AS (
+    SELECT s.id, s.start_time
+    FROM bookable_slots AS s
+    WHERE
+        s.doctor_id = :doctor_id::bigint
+        AND (:specialization::text IS NULL OR lower(s.specialization) = lower(:specialization::text))
+        AND s.has_free_seat
+        AND s.available_seats >= :min_seats::integer
+        AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+        AND s.start_time < :starts_before::timestamptz
+    ORDER BY s.start_time, s.id
+    LIMIT 501
+),
+
+with_freed_seats AS (
+    SELECT s.id, s.start_time
+    FROM overdue_slots AS s
+    WHERE
+        s.doctor_id = :doctor_id::bigint
+        AND (:specialization::text IS NULL OR lower(s.specialization) = lower(:specialization::text))
+        AND s.available_seats < :min_seats::integer
+        AND s.available_seats + s.overdue_seats >= :min_seats::integer
+        AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+        AND s.start_time < :starts_before::timestamptz
+),
+
+page AS (
+    SELECT o.id
+    FROM (
+        SELECT f.id, f.start_time FROM with_free_seats AS f
+        UNION ALL
+        SELECT f.id, f.start_time FROM with_freed_seats AS f
+    ) AS o
+    ORDER BY o.start_time, o.id
+    LIMIT :limit::integer
+)
+
+SELECT
+    s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
+    s.status, s.created_at, s.updated_at
+FROM slots_now AS s
+WHERE s.id IN (SELECT p.id FROM page AS p)
+ORDER BY s.start_time, s.id;
+
+-- name: list_slots_of_specialization
+-- A page of the slots on offer of one specialization's doctors; otherwise as `list_slots`.
+-- A walk by start would pass the slots of all others before it finds a rare one. Here each doctor's first slots,
+-- together a page, tell where it ends at the latest; then each doctor's slots up to there are read.
+WITH theirs AS MATERIALIZED (
+    SELECT d.id FROM doctors AS d
+    WHERE lower(d.specialization) = lower(:specialization::text) AND d.active
+),
+
+quota AS (
+    SELECT :limit::integer / greatest(count(*), 1) + 1 AS slots FROM theirs
+),
+
+first_ones AS (
+    SELECT s.start_time
+    FROM theirs AS t
+    CROSS JOIN LATERAL (
+        SELECT s.start_time
+        FROM bookable_slots AS s
+        WHERE
+            s.doctor_id = t.id
+            AND s.has_free_seat
+            AND s.available_seats >= :min_seats::integer
+            AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+            AND s.start_time < :starts_before::timestamptz
+        ORDER BY s.start_time, s.id
+        LIMIT (SELECT q.slots FROM quota AS q)
+    ) AS s
+),
+
+last_start AS (
+    SELECT CASE WHEN count(*) = :limit::integer THEN max(f.start_time) ELSE 'infinity' END AS start_time
+    FROM (SELECT f.start_time FROM first_ones AS f ORDER BY f.start_time LIMIT :limit::integer) AS f
+),
+
+with_free_seats AS (
+    SELECT s.id, s.start_time
+    FROM theirs AS t
+    CROSS JOIN LATERAL (
+        SELECT s.id, s.start_time
+        FROM bookable_slots AS s
+        WHERE
+            s.doctor_id = t.id
+            AND s.has_free_seat
+            AND s.available_seats >= :min_seats::integer
+            AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+            AND s.start_time < :starts_before::timestamptz
+            AND s.start_time <= (SELECT l.start_time FROM last_start AS l)
+        ORDER BY s.start_time, s.id
+        LIMIT :limit::integer
+    ) AS s
+),
+
+with_freed_seats AS (
+    SELECT s.id, s.start_time
+    FROM overdue_slots AS s
+    WHERE
+        lower(s.specialization) = lower(:specialization::text)
+        AND s.available_seats < :min_seats::integer
+        AND s.available_seats + s.overdue_seats >= :min_seats::integer
+        AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+        AND s.start_time < :starts_before::timestamptz
+),
+
+page AS (
+    SELECT o.id
+    FROM (
+        SELECT f.id, f.start_time FROM with_free_seats AS f
+        UNION ALL
+        SELECT f.id, f.start_time FROM with_freed_seats AS f
+    ) AS o
+    ORDER BY o.start_time, o.id
+    LIMIT :limit::integer
+)
+
+SELECT
+    s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
+    s.status, s.created_at, s.updated_at
+FROM slots_now AS s
+WHERE s.id IN (SELECT p.id FROM page AS p)
+ORDER BY s.start_time, s.id;
 
 -- name: lock_slot
 -- Takes a slot's lock and reads it as it is under the lock.

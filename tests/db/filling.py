@@ -1,0 +1,99 @@
+"""Rows enough for the planner to choose as it does on a large installation; some seconds of set-based SQL.
+
+Slots of 400 doctors, half of them past, half of the rest sold out. Bookings of the same slots, nearly all confirmed.
+"""
+
+DOCTORS = 400
+SLOTS_EACH = 100
+SLOTS = DOCTORS * SLOTS_EACH
+BOOKINGS = 120_000
+USERS = 20_000
+OVERDUE = 40
+LIVE_HOLDS = 4_000
+
+# Doctors that stand for something.
+DOCTOR = 20
+DOCTOR_WITHOUT_SLOTS = DOCTORS + 1
+DOCTOR_OF_TWO = DOCTORS + 2
+
+# The two slots of DOCTOR_OF_TWO: one that nobody has touched, and one whose holds ran out again and again.
+FRESH_SLOT = SLOTS + 1
+OLD_SLOT = SLOTS + 2
+OLD_SLOT_HISTORY = 30_000
+
+FILL = f"""
+-- Foreign keys are not what is tested here.
+SET session_replication_role = replica;
+
+INSERT INTO users (id, email, name, role, password_hash)
+SELECT i, 'person' || i || '@example.org', 'Person ' || i, 'patient', 'none' FROM generate_series(1, {USERS}) AS i;
+
+INSERT INTO doctors (id, name, specialization, active)
+SELECT
+    i, 'Dr. ' || i,
+    CASE WHEN i <= 2 THEN 'Rare' WHEN i % 10 = 9 THEN 'Booked out' WHEN i % 4 = 0 THEN 'Common' ELSE 'Other' END,
+    i % 20 <> 7
+FROM generate_series(1, {DOCTOR_OF_TWO}) AS i;
+
+INSERT INTO appointment_slots (id, doctor_id, start_time, end_time, total_seats, available_seats, status)
+SELECT
+    (i - 1) * {SLOTS_EACH} + j, i, start, start + interval '30 minutes', seats,
+    CASE WHEN i % 10 = 9 OR (i * 7 + j * 13) % 10 < 5 THEN 0 ELSE seats END,
+    CASE WHEN (i + j) % 50 = 0 THEN 'CLOSED' ELSE 'OPEN' END
+FROM generate_series(1, {DOCTORS}) AS i
+CROSS JOIN generate_series(1, {SLOTS_EACH}) AS j
+CROSS JOIN LATERAL (
+    SELECT
+        now() + (j - {SLOTS_EACH} / 2) * interval '2 hours' + i % 60 * interval '1 minute' AS start,
+        CASE WHEN (i + j) % 10 = 3 THEN 20 ELSE 1 END AS seats
+) AS planned;
+
+INSERT INTO appointment_slots (id, doctor_id, start_time, end_time, total_seats, available_seats)
+SELECT i, {DOCTOR_OF_TWO}, start, start + interval '30 minutes', 1000000, 1000000
+FROM generate_series({FRESH_SLOT}, {OLD_SLOT}) AS i
+CROSS JOIN LATERAL (SELECT now() + i % 10 * interval '1 day' AS start) AS planned;
+
+INSERT INTO booking_events (slot_id, sequence, kind, seats, available_after, total_after, actor, created_at)
+SELECT s.id, 1, 'CREATED', s.total_seats, s.available_seats, s.total_seats, 'test', now() FROM appointment_slots AS s;
+
+INSERT INTO bookings (
+    id, slot_id, user_id, user_name, user_email, seats_booked, status, expires_at, confirmed_at, cancelled_at,
+    manage_token_hash
+)
+SELECT
+    k, 1 + k * 7919 % {SLOTS}, CASE WHEN k % 2 = 0 THEN 1 + k % {USERS} END, 'Person ' || k,
+    'person' || k || '@example.org', 1, status, now() + interval '1 minute',
+    CASE WHEN status = 'CONFIRMED' THEN now() END, CASE WHEN status = 'CANCELLED' THEN now() END,
+    decode(md5(k::text), 'hex')
+FROM generate_series(1, {BOOKINGS}) AS k
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN k % 5000 = 0 THEN 'CANCELLED' WHEN k % 10 = 0 THEN 'FAILED' ELSE 'CONFIRMED' END AS status
+) AS planned;
+
+INSERT INTO bookings (id, slot_id, user_name, user_email, seats_booked, status, expires_at, manage_token_hash)
+SELECT
+    {BOOKINGS} + k, {OLD_SLOT}, 'Bot', 'bot@example.org', 1, 'FAILED', now() - interval '1 minute',
+    decode(md5(k::text), 'hex')
+FROM generate_series(1, {OLD_SLOT_HISTORY}) AS k;
+
+INSERT INTO bookings (id, slot_id, user_name, user_email, seats_booked, status, expires_at, manage_token_hash)
+SELECT
+    {BOOKINGS + OLD_SLOT_HISTORY} + k, id, 'Ada', 'ada@example.org', 1, 'PENDING',
+    now() + CASE WHEN k <= {OVERDUE} THEN interval '-1 minute' ELSE interval '1 hour' END, '\\x00'
+FROM (
+    SELECT s.id, row_number() OVER (ORDER BY md5(s.id::text)) AS k
+    FROM appointment_slots AS s
+    WHERE s.available_seats = 0 AND s.status = 'OPEN' AND s.start_time > now()
+) AS sold_out
+WHERE k <= {OVERDUE + LIVE_HOLDS};
+
+INSERT INTO idempotency_keys (caller, route, key_hash, body_hash, answer, manage_nonce, created_at)
+SELECT 'guest', 'POST /api/bookings', decode(md5(k::text), 'hex'), '\\x00', 'none', '\\x00',
+    now() - k * interval '6 seconds'
+FROM generate_series(1, 20000) AS k;
+
+INSERT INTO login_attempts (account_hash, created_at)
+SELECT decode(md5((k % 5000)::text), 'hex'), now() - k * interval '1 second' FROM generate_series(1, 20000) AS k;
+
+SELECT setval('bookings_id_seq', {BOOKINGS + OLD_SLOT_HISTORY + OVERDUE + LIVE_HOLDS});
+"""
