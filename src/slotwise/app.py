@@ -22,7 +22,7 @@ from slotwise.http.health import HealthController
 from slotwise.http.observability import Observability
 from slotwise.http.problems import EXCEPTION_HANDLERS
 from slotwise.http.rate_limits import BookingRate
-from slotwise.http.slots import SlotController
+from slotwise.http.slots import SlotController, SlotPages
 from slotwise.logs import configure_logs
 from slotwise.services.booking_batches import BookingBatches
 from slotwise.services.bookings import Bookings
@@ -42,7 +42,7 @@ MAX_BODY_BYTES = 64 * 1024
 WRITER_CONNECTIONS = 3
 OPERATOR_CONNECTIONS = 2
 OPERATOR_STATEMENT_SECONDS = 3600.0
-SERVICES = ("bookings", "database", "doctors", "slots", "users")
+SERVICES = ("bookings", "database", "doctors", "slot_pages", "slots", "users")
 
 
 def create_app() -> ASGIApp:
@@ -101,6 +101,7 @@ async def _lifespan(app: Litestar, settings: Settings, services: dict[str, objec
 def _services(settings: Settings, database: Database, writers: Database, passwords: Passwords) -> dict[str, object]:
     secret = signing_secret(settings)
     manage_tokens = ManageTokens(secret)
+    slots = Slots(database)
     return {
         "database": database,
         "booking_rate": BookingRate(settings.booking_rate),
@@ -108,7 +109,8 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
             database, BookingBatches(writers, manage_tokens, settings.hold_seconds), settings.batch_limit
         ),
         "doctors": Doctors(database),
-        "slots": Slots(database),
+        "slot_pages": SlotPages(slots),
+        "slots": slots,
         "users": Users(database, passwords, AccessTokens(secret, settings.token_seconds)),
     }
 

@@ -15,8 +15,9 @@ from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS, Slot, SlotStatus
 from slotwise.http.access import ADMIN, ANYONE, ApiRequest, account_of
 from slotwise.http.operations import operation
-from slotwise.http.paging import DEFAULT_LIMIT, Cursor, Limit, Page, StartPosition, decode_cursor, page_of
+from slotwise.http.paging import DEFAULT_LIMIT, Cursor, Limit, StartPosition, decode_cursor, page_of
 from slotwise.http.parameters import DoctorId, FromTime, Id, MinSeats, Text, ToTime, clean_text, parse_time
+from slotwise.services.shared_reads import SharedReads
 from slotwise.services.slots import SlotChange, SlotFilter, Slots
 
 StartTime = Annotated[
@@ -76,6 +77,37 @@ class SlotView(Struct, frozen=True, rename="camel"):
         )
 
 
+class WantedPage(Struct, frozen=True):
+    sought: SlotFilter
+    limit: int
+    after: StartPosition
+
+
+class EncodedPage(Struct, frozen=True):
+    """`etag` is RFC 9110's, 8.8.3: quoted, and strong, because it is made of the bytes."""
+
+    body: bytes
+    etag: str
+
+
+class SlotPages:
+    """Pages of free slots, read and encoded once for all who want the same one at the same time."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._reads = SharedReads(self._read)
+
+    async def list_slots(self, wanted: WantedPage) -> EncodedPage:
+        return await self._reads.read(wanted)
+
+    async def _read(self, wanted: WantedPage) -> EncodedPage:
+        after = wanted.after
+        found = await self._slots.list_slots(wanted.sought, wanted.limit + 1, (after.start_time, after.id))
+        page = page_of(found, wanted.limit, SlotView.of, lambda slot: StartPosition(slot.start_time, slot.id))
+        body = msgspec.json.encode(page)
+        return EncodedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
 class SlotController(Controller):
     path = "/api/slots"
     tags = ("Slots",)
@@ -113,7 +145,7 @@ class SlotController(Controller):
     async def list_slots(
         self,
         request: ApiRequest,
-        slots: NamedDependency[Slots],
+        slot_pages: NamedDependency[SlotPages],
         doctor_id: DoctorId = None,
         specialization: Text = None,
         from_time: FromTime = None,
@@ -130,9 +162,7 @@ class SlotController(Controller):
             min_seats,
         )
         after = decode_cursor(cursor, StartPosition(FIRST_TIME, 0))
-        found = await slots.list_slots(sought, limit + 1, (after.start_time, after.id))
-        page = page_of(found, limit, SlotView.of, lambda slot: StartPosition(slot.start_time, slot.id))
-        return _with_etag(request, page)
+        return _unless_known(request, await slot_pages.list_slots(WantedPage(sought, limit, after)))
 
     @get("/{slot_id:int}", **operation("get_slot", ANYONE, "Read a slot", SlotNotFound))
     async def get_slot(self, slot_id: Id, slots: NamedDependency[Slots]) -> SlotView:
@@ -158,12 +188,10 @@ class SlotController(Controller):
         return SlotView.of(await slots.update_slot(account_of(request), slot_id, change))
 
 
-def _with_etag(request: ApiRequest, page: Page[SlotView]) -> Response[Any]:
-    """RFC 9110, 8.8.3 and 13.1.2. `no-cache`: keep it, and ask every time whether it still holds."""
-    body = msgspec.json.encode(page)
-    etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+def _unless_known(request: ApiRequest, page: EncodedPage) -> Response[Any]:
+    """RFC 9110, 13.1.2. `no-cache`: keep it, and ask every time whether it still holds."""
+    headers = {"ETag": page.etag, "Cache-Control": "no-cache"}
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if etag in known or "*" in known:
+    if page.etag in known or "*" in known:
         return Response(None, status_code=304, headers=headers)
-    return Response(body, media_type="application/json", headers=headers)
+    return Response(page.body, media_type="application/json", headers=headers)

@@ -47,12 +47,14 @@ WHERE s.id = :slot_id::bigint;
 -- A page of the slots on offer, by start.
 -- Two branches: slots whose counter has a seat, a walk along `slots_on_offer`; and the few that have one only because
 -- a hold has run out. Together they are what `admit` would let in. The limit of 501, a page and one more, is a
--- number, because a plan made for any limit takes a tenth of the table for likely, and sorts it all.
+-- number, because a plan made for any limit takes a tenth of the table for likely, and sorts it all. A start after
+-- now() is written so that the walk has one place to begin at: from two it would not take the later one.
 WITH with_free_seats AS (
     SELECT s.id, s.start_time
-    FROM bookable_slots AS s
+    FROM open_slots AS s
     WHERE
         s.has_free_seat
+        AND s.start_time >= greatest(:after_time::timestamptz, now() + interval '1 microsecond')
         AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
         AND s.start_time < :starts_before::timestamptz
     ORDER BY s.start_time, s.id
@@ -96,11 +98,12 @@ WITH with_free_seats AS (
     FROM generate_series(seats_class(:min_seats::integer), 8) AS size (class)
     CROSS JOIN LATERAL (
         SELECT s.id, s.start_time
-        FROM bookable_slots AS s
+        FROM open_slots AS s
         WHERE
             seats_class(s.total_seats) = size.class
             AND s.has_free_seat
             AND s.available_seats >= :min_seats::integer
+            AND s.start_time >= greatest(:after_time::timestamptz, now() + interval '1 microsecond')
             AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
             AND s.start_time < :starts_before::timestamptz
         ORDER BY s.start_time, s.id
@@ -140,12 +143,13 @@ ORDER BY s.start_time, s.id;
 -- A page of one doctor's slots on offer, if of that specialization where one is given; otherwise as `list_slots`.
 WITH with_free_seats AS (
     SELECT s.id, s.start_time
-    FROM bookable_slots AS s
+    FROM open_slots AS s
     WHERE
         s.doctor_id = :doctor_id::bigint
         AND (:specialization::text IS NULL OR lower(s.specialization) = lower(:specialization::text))
         AND s.has_free_seat
         AND s.available_seats >= :min_seats::integer
+        AND s.start_time >= greatest(:after_time::timestamptz, now() + interval '1 microsecond')
         AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
         AND s.start_time < :starts_before::timestamptz
     ORDER BY s.start_time, s.id
@@ -200,11 +204,12 @@ first_ones AS (
     FROM theirs AS t
     CROSS JOIN LATERAL (
         SELECT s.start_time
-        FROM bookable_slots AS s
+        FROM open_slots AS s
         WHERE
             s.doctor_id = t.id
             AND s.has_free_seat
             AND s.available_seats >= :min_seats::integer
+            AND s.start_time >= greatest(:after_time::timestamptz, now() + interval '1 microsecond')
             AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
             AND s.start_time < :starts_before::timestamptz
         ORDER BY s.start_time, s.id
@@ -222,11 +227,12 @@ with_free_seats AS (
     FROM theirs AS t
     CROSS JOIN LATERAL (
         SELECT s.id, s.start_time
-        FROM bookable_slots AS s
+        FROM open_slots AS s
         WHERE
             s.doctor_id = t.id
             AND s.has_free_seat
             AND s.available_seats >= :min_seats::integer
+            AND s.start_time >= greatest(:after_time::timestamptz, now() + interval '1 microsecond')
             AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
             AND s.start_time < :starts_before::timestamptz
             AND s.start_time <= (SELECT l.start_time FROM last_start AS l)

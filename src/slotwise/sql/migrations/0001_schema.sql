@@ -209,14 +209,14 @@ LEFT JOIN LATERAL (
     WHERE b.slot_id = s.id AND b.status = 'PENDING' AND b.expires_at <= now()
 ) AS overdue ON TRUE;
 
--- The slots that may be booked while they have enough free seats: the rest of what `admit` asks.
-CREATE VIEW bookable_slots AS
+-- The slots that may be booked until they start while they have enough free seats: the rest of what `admit` asks.
+CREATE VIEW open_slots AS
 SELECT s.id, s.doctor_id, d.specialization, s.start_time, s.total_seats, s.available_seats, s.has_free_seat
 FROM appointment_slots AS s
 INNER JOIN doctors AS d ON s.doctor_id = d.id
-WHERE s.status = 'OPEN' AND d.active AND s.start_time > now();
+WHERE s.status = 'OPEN' AND d.active;
 
--- Those of them that have overdue holds, whose seats `available_seats` does not count yet.
+-- Those of them that have not started and have overdue holds, whose seats `available_seats` does not count yet.
 -- The planner takes nearly every hold for overdue, because nearly every booking's deadline is past. So the holds are
 -- read in the order of `holds_by_deadline`, lest it read the live ones too, and the slots one by one, lest it read all.
 -- The two limits only forbid it other ways.
@@ -235,8 +235,8 @@ FROM (
 ) AS overdue
 CROSS JOIN LATERAL (
     SELECT s.id, s.doctor_id, s.specialization, s.start_time, s.available_seats
-    FROM bookable_slots AS s
-    WHERE s.id = overdue.slot_id
+    FROM open_slots AS s
+    WHERE s.id = overdue.slot_id AND s.start_time > now()
     ORDER BY s.id
     LIMIT 1
 ) AS s;
