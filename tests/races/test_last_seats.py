@@ -2,17 +2,19 @@
 
 import asyncio
 from collections import Counter
+from functools import partial
 
 import asyncpg
 import httpx
 import pytest
 
-from slotwise.db.statements import NoRow, Statement
 from slotwise.domain.errors import SlotFull
-from slotwise.services import booking_batches
-from slotwise.services.booking_batches import Held
+from slotwise.services.booking_batches import Held, HoldRequest
 from tests.clinic import Clinic
-from tests.workers import each, holding, new_slot, violations, wanted, workers
+from tests.mutants import drop_rules, mutate
+from tests.workers import Worker, at_once, each, holding, new_slot, violations, wanted, workers
+
+ROUNDS_OF_A_MUTANT = 100
 
 
 def test_64_clients_over_http_get_exactly_the_seats_there_are(clinic: Clinic) -> None:
@@ -48,22 +50,35 @@ async def test_two_workers_never_sell_a_seat_twice(database_url: str, connection
         assert await violations(pair[0].database) == []
 
 
-async def test_without_the_lock_the_same_race_oversells(
-    database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_without_the_lock_the_same_race_oversells(database_url: str, connection: asyncpg.Connection) -> None:
     """The negative control: the race is real, and it is the lock that the test above relies on."""
-    await connection.execute("ALTER TABLE appointment_slots DROP CONSTRAINT slot_seats_in_range")
-    await connection.execute("ALTER TABLE booking_events DROP CONSTRAINT event_seats_in_range")
+    await mutate(connection, "hold_seats", "FOR NO KEY UPDATE", "")
     # Without the lock two batches also write the same ledger sequence; keep that from hiding the overselling.
-    await connection.execute("ALTER TABLE booking_events DROP CONSTRAINT booking_events_pkey")
-    unlocked = Statement("bookings.lock_slots", NoRow)
-    unlocked.text = unlocked.text.replace("FOR NO KEY UPDATE", "")
-    monkeypatch.setattr(booking_batches, "LOCK_SLOTS", unlocked)
+    await drop_rules(connection, "slot_seats_in_range", "event_seats_in_range", "booking_events_pkey")
     async with workers(database_url) as pair:
-        for _ in range(100):
-            slot_id = await new_slot(connection, seats=3)
-            request = wanted(slot_id)
-            await each(pair, 16, holding((request, None)))
-            if await connection.fetchval("SELECT available_seats < 0 FROM appointment_slots WHERE id = $1", slot_id):
+        for _ in range(ROUNDS_OF_A_MUTANT):
+            if await _sold(pair, connection) > 3:
+                assert await violations(pair[0].database)
                 return
-    pytest.fail("100 rounds without a lock and nothing was oversold: the race test proves nothing")
+    pytest.fail(f"{ROUNDS_OF_A_MUTANT} rounds without a lock and nothing was oversold: the race test proves nothing")
+
+
+async def test_even_without_the_lock_the_ledgers_key_refuses_the_second_of_two_batches(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """The second line of defence: two batches that both saw the same free seats write the same ledger sequence."""
+    await mutate(connection, "hold_seats", "FOR NO KEY UPDATE", "")
+    refused = 0
+    async with workers(database_url) as pair:
+        for _ in range(ROUNDS_OF_A_MUTANT):
+            request = HoldRequest(wanted(await new_slot(connection, seats=3)), "guest")
+            results = await at_once([partial(worker.batches.hold, [request, request]) for worker in pair])
+            refused += sum(isinstance(result, asyncpg.UniqueViolationError) for result in results)
+        assert refused
+        assert await violations(pair[0].database) == []
+
+
+async def _sold(pair: list[Worker], connection: asyncpg.Connection) -> int:
+    """How many of sixteen who want one of three seats at once get one."""
+    request = wanted(await new_slot(connection, seats=3))
+    return sum(isinstance(result, Held) for result in await each(pair, 16, holding((request, None))))

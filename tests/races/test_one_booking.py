@@ -5,19 +5,21 @@ import random
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
+from typing import TypeVar
 
 import asyncpg
 import pytest
 
-from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, BookingStatus
-from slotwise.domain.errors import BookingCancelled, BookingFailed, HoldExpired, SlotFull
-from slotwise.services import booking_batches
-from slotwise.services.booking_batches import ConfirmRow, Held
-from slotwise.services.expiry import sweep
+from slotwise.domain.errors import BookingCancelled, BookingFailed, HoldExpired, SlotFull, SlotStarted
+from slotwise.services.booking_batches import CancelRequest, ConfirmRequest, Held, HoldRequest
+from slotwise.services.expiry import expire_holds, sweep
+from tests.mutants import drop_rules, mutate
 from tests.workers import DESK, GUEST, Worker, at_once, each, new_slot, violations, wanted, workers
 
 ROUNDS = 40
+
+Answer = TypeVar("Answer")
 
 
 async def _end_in(connection: asyncpg.Connection, booking_id: int, seconds: float) -> datetime:
@@ -71,24 +73,34 @@ async def _later(attempt: Callable[[], Awaitable[object]], seconds: float) -> ob
     return await attempt()
 
 
-async def _confirm_after_waiting_past_the_deadline(url: str, connection: asyncpg.Connection) -> object:
-    """The slot's lock is held by somebody while a confirm waits for it and the hold's deadline passes."""
-    async with workers(url, count=1) as [worker]:
-        slot_id = await new_slot(connection, seats=1)
-        held = await worker.bookings.hold_seats(GUEST, wanted(slot_id))
-        await _end_in(connection, held.booking.id, 0.3)
-        async with connection.transaction():
-            await connection.execute("SELECT 1 FROM appointment_slots WHERE id = $1 FOR UPDATE", slot_id)
-            confirming = asyncio.create_task(worker.bookings.confirm_booking(DESK, held.booking.id))
-            await _until_somebody_waits_for_a_lock(connection)
-            await connection.execute("SELECT pg_sleep(0.4)")
-        return (await asyncio.gather(confirming, return_exceptions=True))[0]
+# Claims about time are made after the wait for the lock.
+
+
+async def _while_the_lock_is_held(
+    connection: asyncpg.Connection, slot_id: int, attempt: Awaitable[Answer], seconds: float
+) -> Answer | BaseException:
+    """What an attempt comes to that waits for the slot's lock that long."""
+    async with connection.transaction():
+        await connection.execute("SELECT 1 FROM appointment_slots WHERE id = $1 FOR UPDATE", slot_id)
+        waiting = asyncio.ensure_future(attempt)
+        await _until_somebody_waits_for_a_lock(connection)
+        await connection.execute("SELECT pg_sleep($1)", seconds)
+    return (await asyncio.gather(waiting, return_exceptions=True))[0]
 
 
 async def _until_somebody_waits_for_a_lock(connection: asyncpg.Connection) -> None:
     async with asyncio.timeout(5):
         while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
+
+
+async def _confirm_after_waiting_past_the_deadline(url: str, connection: asyncpg.Connection) -> object:
+    async with workers(url, count=1) as [worker]:
+        slot_id = await new_slot(connection, seats=1)
+        held = await worker.bookings.hold_seats(GUEST, wanted(slot_id))
+        await _end_in(connection, held.booking.id, 0.3)
+        confirming = worker.bookings.confirm_booking(DESK, held.booking.id)
+        return await _while_the_lock_is_held(connection, slot_id, confirming, 0.4)
 
 
 async def test_a_hold_is_not_confirmed_after_its_deadline_however_long_the_lock_took(
@@ -98,15 +110,148 @@ async def test_a_hold_is_not_confirmed_after_its_deadline_however_long_the_lock_
 
 
 async def test_the_transactions_own_clock_would_confirm_it_too_late(
-    database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+    database_url: str, connection: asyncpg.Connection
 ) -> None:
     """The negative control: `now()` is the transaction's start, before the wait."""
-    mutant = Statement("bookings.confirm_bookings", ConfirmRow)
-    mutant.text = mutant.text.replace("clock_timestamp()", "now()")
-    monkeypatch.setattr(booking_batches, "CONFIRM_BOOKINGS", mutant)
+    await mutate(connection, "confirm_bookings", "clock_timestamp()", "now()")
     late = await _confirm_after_waiting_past_the_deadline(database_url, connection)
     assert isinstance(late, Booking)
     assert late.status is BookingStatus.CONFIRMED
+
+
+async def _hold_after_waiting_past_the_start(url: str, connection: asyncpg.Connection) -> object:
+    async with workers(url, count=1) as [worker]:
+        slot_id = await new_slot(connection, seats=1)
+        await _start_in(connection, slot_id, 0.3)
+        holding = worker.bookings.hold_seats(GUEST, wanted(slot_id))
+        return await _while_the_lock_is_held(connection, slot_id, holding, 0.4)
+
+
+async def test_no_seat_is_held_after_the_start_however_long_the_lock_took(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    assert isinstance(await _hold_after_waiting_past_the_start(database_url, connection), SlotStarted)
+
+
+async def test_the_transactions_own_clock_would_hold_a_seat_of_a_slot_that_has_started(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """The negative control."""
+    await mutate(connection, "hold_seats", "clock := clock_timestamp()", "clock := now()")
+    assert isinstance(await _hold_after_waiting_past_the_start(database_url, connection), Held)
+
+
+async def _cancel_after_waiting_past_the_start(url: str, connection: asyncpg.Connection) -> object:
+    async with workers(url, count=1) as [worker]:
+        slot_id = await new_slot(connection, seats=1)
+        held = await worker.bookings.hold_seats(GUEST, wanted(slot_id, confirm=True))
+        await _start_in(connection, slot_id, 0.3)
+        cancelling = worker.bookings.cancel_booking(DESK, held.booking.id)
+        return await _while_the_lock_is_held(connection, slot_id, cancelling, 0.4)
+
+
+async def test_nothing_is_cancelled_after_the_start_however_long_the_lock_took(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    assert isinstance(await _cancel_after_waiting_past_the_start(database_url, connection), SlotStarted)
+
+
+async def test_the_transactions_own_clock_would_cancel_an_appointment_that_has_started(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """The negative control."""
+    await mutate(connection, "cancel_bookings", "clock_timestamp()", "now()")
+    assert isinstance(await _cancel_after_waiting_past_the_start(database_url, connection), Booking)
+
+
+async def _start_in(connection: asyncpg.Connection, slot_id: int, seconds: float) -> None:
+    await connection.execute(
+        "UPDATE appointment_slots SET start_time = clock_timestamp() + make_interval(secs => $2) WHERE id = $1",
+        slot_id,
+        seconds,
+    )
+
+
+# The instant itself belongs to what comes after it.
+
+INSTANT = "2040-01-01 09:00:00+00"
+
+
+@pytest.mark.parametrize(("microseconds", "outcome"), [(1, "confirmed"), (0, "expired"), (-1, "expired")])
+async def test_a_hold_is_over_at_its_deadline_and_not_a_microsecond_before(
+    database_url: str, connection: asyncpg.Connection, microseconds: int, outcome: str
+) -> None:
+    await mutate(connection, "confirm_bookings", "clock_timestamp()", f"timestamptz '{INSTANT}'")
+    async with workers(database_url, count=1) as [worker]:
+        held = await worker.bookings.hold_seats(GUEST, wanted(await new_slot(connection, seats=1)))
+        await connection.execute(
+            f"UPDATE bookings SET expires_at = timestamptz '{INSTANT}' + make_interval(secs => $1)", microseconds / 1e6
+        )
+        [confirmed] = await worker.batches.confirm([ConfirmRequest(held.booking.id, None, None, "guest")])
+    assert confirmed is not None
+    assert confirmed.outcome == outcome
+
+
+@pytest.mark.parametrize(("microseconds", "outcome"), [(1, "cancelled"), (0, "started"), (-1, "started")])
+async def test_an_appointment_can_be_cancelled_until_a_microsecond_before_it_starts(
+    database_url: str, connection: asyncpg.Connection, microseconds: int, outcome: str
+) -> None:
+    await mutate(connection, "cancel_bookings", "clock_timestamp()", f"timestamptz '{INSTANT}'")
+    async with workers(database_url, count=1) as [worker]:
+        held = await worker.bookings.hold_seats(GUEST, wanted(await new_slot(connection, seats=1), confirm=True))
+        await connection.execute(
+            "UPDATE appointment_slots SET end_time = '2041-01-01Z',"
+            f" start_time = timestamptz '{INSTANT}' + make_interval(secs => $1)",
+            microseconds / 1e6,
+        )
+        [cancelled] = await worker.batches.cancel([CancelRequest(held.booking.id, None, "guest")])
+    assert cancelled is not None
+    assert cancelled.outcome == outcome
+
+
+# Seats come back once.
+
+
+async def _cancel_at_once(pair: list[Worker], connection: asyncpg.Connection) -> int:
+    """The free seats of a slot of ten, five of them booked, after many cancel one of those bookings at once."""
+    slot_id = await new_slot(connection, seats=10)
+    held = await pair[0].batches.hold([HoldRequest(wanted(slot_id, confirm=True), "guest")] * 5)
+    assert isinstance(held[0], Held)
+    request = CancelRequest(held[0].booking.id, None, "guest")
+    await each(pair, 8, lambda worker, _: worker.batches.cancel([request]))
+    free: int = await connection.fetchval("SELECT available_seats FROM appointment_slots WHERE id = $1", slot_id)
+    return free
+
+
+async def test_a_booking_that_many_cancel_at_once_gives_its_seat_back_once(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    async with workers(database_url) as pair:
+        assert [await _cancel_at_once(pair, connection) for _ in range(ROUNDS)] == [6] * ROUNDS
+        assert await violations(pair[0].database) == []
+
+
+async def test_without_its_guard_a_cancel_gives_the_seat_back_again(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """The negative control: a booking that is cancelled already."""
+    await mutate(connection, "cancel_bookings", "WHEN b.status = 'CANCELLED' THEN 'already_cancelled'", "")
+    async with workers(database_url) as pair:
+        assert await _cancel_at_once(pair, connection) > 6
+        assert await violations(pair[0].database)
+
+
+async def test_without_the_lock_two_cancels_both_find_the_booking_live(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """The negative control: the guard alone is not enough."""
+    await mutate(connection, "cancel_bookings", "FOR NO KEY UPDATE", "")
+    await drop_rules(connection, "booking_events_pkey")
+    async with workers(database_url) as pair:
+        for _ in range(ROUNDS * 5):
+            if await _cancel_at_once(pair, connection) > 6:
+                return
+    pytest.fail("no seat came back twice without the lock: the test above proves nothing")
 
 
 async def test_an_expired_hold_sells_again_at_once_though_nobody_swept(
@@ -128,8 +273,100 @@ async def test_many_sweepers_expire_each_hold_once(database_url: str, connection
     async with workers(database_url, count=4) as several:
         slot_ids = [await new_slot(connection, seats=10) for _ in range(50)]
         for slot_id in slot_ids:
-            await several[0].batches.hold([booking_batches.HoldRequest(wanted(slot_id), "guest") for _ in range(10)])
+            await several[0].batches.hold([HoldRequest(wanted(slot_id), "guest") for _ in range(10)])
         await connection.execute("UPDATE bookings SET expires_at = clock_timestamp()")
         swept = await each(several, 4, lambda worker, _: sweep(worker.database))
         assert sum(count for count in swept if isinstance(count, int)) == 500
         assert await violations(several[0].database) == []
+
+
+async def _sweep_a_slot_of_every_kind(url: str, connection: asyncpg.Connection) -> list[BookingStatus]:
+    """A slot with an overdue hold, a live one and a booking confirmed in time whose hold would be over by now."""
+    async with workers(url, count=1) as [worker]:
+        slot_id = await new_slot(connection, seats=3)
+        overdue, live, confirmed = [await worker.bookings.hold_seats(GUEST, wanted(slot_id)) for _ in range(3)]
+        await worker.bookings.confirm_booking(DESK, confirmed.booking.id)
+        await connection.execute(
+            "UPDATE bookings SET expires_at = clock_timestamp() WHERE id = any($1::bigint[])",
+            [overdue.booking.id, confirmed.booking.id],
+        )
+        await sweep(worker.database)
+        return [
+            (await worker.bookings.get_booking(DESK, held.booking.id)).status for held in (overdue, live, confirmed)
+        ]
+
+
+async def test_a_sweep_fails_the_overdue_holds_of_a_slot_and_nothing_else(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    statuses = await _sweep_a_slot_of_every_kind(database_url, connection)
+    assert statuses == [BookingStatus.FAILED, BookingStatus.PENDING, BookingStatus.CONFIRMED]
+
+
+@pytest.mark.parametrize(
+    ("check", "wronged"),
+    [("AND b.expires_at <= (SELECT clock_timestamp())", 1), ("AND b.status = 'PENDING'", 2)],
+    ids=["deadline", "status"],
+)
+async def test_a_sweep_that_does_not_look_again_under_the_lock_fails_others_too(
+    database_url: str, connection: asyncpg.Connection, check: str, wronged: int
+) -> None:
+    """The negative control: that a slot was found overdue says nothing about each of its bookings."""
+    await mutate(connection, "expire_holds", check, "")
+    statuses = await _sweep_a_slot_of_every_kind(database_url, connection)
+    assert statuses[wronged] is BookingStatus.FAILED
+
+
+async def _resell_while_sweeping(pair: list[Worker], connection: asyncpg.Connection, chance: random.Random) -> None:
+    """Two sweepers and a customer find the same overdue hold at once, and each gives way to the others."""
+    slot_id = await new_slot(connection, seats=2)
+    held = await pair[0].bookings.hold_seats(GUEST, wanted(slot_id, 2))
+    await _end_in(connection, held.booking.id, 0)
+    attempts: list[Callable[[], Awaitable[object]]] = [
+        lambda: sweep(pair[0].database),
+        lambda: pair[1].bookings.hold_seats(GUEST, wanted(slot_id, 2)),
+        lambda: sweep(pair[1].database),
+        lambda: pair[0].bookings.hold_seats(GUEST, wanted(slot_id, 2)),
+    ]
+    results = await at_once([partial(_later, attempt, chance.uniform(0, 0.004)) for attempt in attempts])
+    assert sum(isinstance(result, Held) for result in results) == 1
+    assert sum(isinstance(result, SlotFull) for result in results) == 1
+
+
+async def test_sweepers_and_customers_who_find_the_same_overdue_hold_free_it_once(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    chance = random.Random(5)
+    async with workers(database_url) as pair:
+        for _ in range(ROUNDS):
+            await _resell_while_sweeping(pair, connection, chance)
+        assert await violations(pair[0].database) == []
+
+
+async def _sweep_after_a_customer_was_faster(worker: Worker, connection: asyncpg.Connection) -> int:
+    """A sweeper has found the slot overdue; before it gets the lock, a customer fails the hold and takes the seat."""
+    slot_id = await new_slot(connection, seats=2)
+    held = await worker.bookings.hold_seats(GUEST, wanted(slot_id))
+    await _end_in(connection, held.booking.id, 0)
+    await worker.bookings.hold_seats(GUEST, wanted(slot_id))
+    async with worker.database.transaction() as inside:
+        await inside.execute("SELECT 1 FROM appointment_slots WHERE id = $1 FOR NO KEY UPDATE", slot_id)
+        return await expire_holds(inside, [slot_id], by="sweeper")
+
+
+async def test_a_sweeper_that_comes_second_finds_nothing_to_free(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    async with workers(database_url, count=1) as [worker]:
+        assert await _sweep_after_a_customer_was_faster(worker, connection) == 0
+        assert await violations(worker.database) == []
+
+
+async def test_without_a_second_look_at_the_status_it_frees_the_seat_again(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """The negative control."""
+    await mutate(connection, "expire_holds", "AND b.status = 'PENDING'", "")
+    async with workers(database_url, count=1) as [worker]:
+        assert await _sweep_after_a_customer_was_faster(worker, connection) == 1
+        assert await violations(worker.database)
