@@ -1,7 +1,9 @@
 """The header Idempotency-Key: one attempt, one booking, one answer."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from threading import Barrier
 from typing import Any
 from uuid import uuid4
@@ -9,7 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.clinic import Clinic, RunningServer, holder, problem, rows
+from tests.clinic import Clinic, RunningServer, holder, in_hours, problem, rows
 
 
 def attempt(
@@ -190,14 +192,68 @@ def test_a_key_is_forgotten_after_a_day(clinic: Clinic) -> None:
     slot = clinic.slot(seats=5)
     key = new_key()
     first = attempt(clinic, slot["id"], key)
-    age = (
-        "UPDATE idempotency_keys SET created_at = created_at - interval '24 hours' "
-        "WHERE answer LIKE '%\"slot_id\":' || $1::text || ',%'"
-    )
-    rows(clinic.server.database_url, age, str(slot["id"]))
+    age = "UPDATE idempotency_keys SET created_at = created_at - interval '24 hours' WHERE key_hash = $1"
+    rows(clinic.server.database_url, age, sha256(key.encode()).digest())
     second = attempt(clinic, slot["id"], key, seatsBooked=2)
     assert second.status_code == 201
     assert second.json()["id"] != first.json()["id"]
+
+
+@pytest.mark.parametrize("seats", [1, 6], ids=["held", "refused"])
+def test_what_is_kept_for_a_key_tells_neither_who_booked_nor_the_key_nor_the_manage_token(
+    clinic: Clinic, seats: int
+) -> None:
+    """Whoever reads the table learns an outcome, not a person; it is kept for a day after all."""
+    slot = clinic.slot(seats=5)
+    key = new_key()
+    person = {"userName": "Zebediah Canary", "userEmail": "zebediah.canary@example.org"}
+    answer = attempt(clinic, slot["id"], key, None, seatsBooked=seats, **person)
+    query = "SELECT k::text AS kept, answer::text FROM idempotency_keys AS k WHERE key_hash = $1"
+    [row] = rows(clinic.server.database_url, query, sha256(key.encode()).digest())
+    secrets = ["zebediah", "canary", key, answer.json().get("manageToken", key)]
+    assert not [secret for secret in secrets if secret.casefold() in row["kept"].casefold()]
+    assert json.loads(row["answer"])["outcome"] == ("held" if answer.status_code == 201 else "slot_full")
+
+
+def test_an_answer_repeated_after_the_booking_was_confirmed_is_the_first_one(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=5)
+    key = new_key()
+    first = attempt(clinic, slot["id"], key)
+    url = f"/api/bookings/{first.json()['id']}"
+    assert clinic.http.post(f"{url}/confirm", headers=holder(first.json())).status_code == 200
+    assert same(first, attempt(clinic, slot["id"], key))
+    assert first.json()["status"] == "PENDING"
+    assert clinic.http.get(url, headers=holder(first.json())).json()["status"] == "CONFIRMED"
+    assert clinic.free_seats(slot["id"]) == 4
+
+
+def test_a_booking_made_at_once_is_repeated_as_such(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=5)
+    key = new_key()
+    first, again = (attempt(clinic, slot["id"], key, confirm=True) for _ in range(2))
+    assert (first.json()["status"], first.json()["expiresAt"]) == ("CONFIRMED", None)
+    assert same(first, again)
+
+
+def test_a_repeated_answer_does_not_change_when_the_doctor_and_the_slot_do(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=5)
+    key = new_key()
+    first = attempt(clinic, slot["id"], key)
+    moved = clinic.http.patch(f"/api/slots/{slot['id']}", json={"startTime": in_hours(99)}, headers=clinic.admin)
+    assert moved.status_code == 200
+    query = "UPDATE doctors SET name = 'Dr. Who-Else' WHERE id = $1"
+    rows(clinic.server.database_url, query, slot["doctorId"])
+    assert same(first, attempt(clinic, slot["id"], key))
+
+
+def test_a_refusal_is_repeated_when_the_slot_has_been_closed_since(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=1)
+    key, other = new_key(), new_key()
+    refused = attempt(clinic, slot["id"], key, seatsBooked=2)
+    problem(refused, 409, "slot-full")
+    clinic.http.patch(f"/api/slots/{slot['id']}", json={"status": "CLOSED"}, headers=clinic.admin)
+    assert same(refused, attempt(clinic, slot["id"], key, seatsBooked=2))
+    problem(attempt(clinic, slot["id"], other, seatsBooked=2), 409, "slot-closed")
 
 
 def test_answers_outlive_a_restart_with_their_manage_token(start_server: Callable[..., RunningServer]) -> None:
