@@ -13,7 +13,14 @@ import pytest_asyncio
 
 import slotwise.db.pool
 from slotwise.db.pool import Connection, Database
-from slotwise.domain.errors import DatabaseUnavailable, OutcomeUnknown, Unavailable
+from slotwise.domain.errors import (
+    AnsweredMeanwhile,
+    DatabaseBusy,
+    DatabaseUnavailable,
+    DoctorNotFound,
+    OutcomeUnknown,
+    Unavailable,
+)
 
 Observer: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Loss: TypeAlias = Literal["before", "after", "late"]
@@ -191,8 +198,9 @@ async def test_a_statement_past_its_time_did_nothing_and_is_told_apart_from_a_de
 
 
 @asynccontextmanager
-async def proxy(database_url: str, loss: Loss | None) -> AsyncIterator[str]:
-    """The database behind a TCP port that spoils the first COMMIT, then serves as if nothing had been.
+async def proxy(database_url: str, loss: Loss | None, at: bytes = b"COMMIT;") -> AsyncIterator[str]:
+    """The database behind a TCP port that spoils the first COMMIT, or what else `at` says, then serves as if
+    nothing had been.
 
     `before`: the connection breaks and COMMIT is not passed on. `after`: COMMIT is done, and the connection breaks
     instead of the answer. `late`: COMMIT is done, and no answer comes. When the server hangs up, the news of it comes a
@@ -208,7 +216,7 @@ async def proxy(database_url: str, loss: Loss | None) -> AsyncIterator[str]:
         answers = asyncio.create_task(pass_on(server, to_client))
         tasks.add(answers)
         while data := await client.read(65536):
-            if b"COMMIT;" in data and left:
+            if at in data and left:
                 await spoil(left.pop(), data, answers, server, to_server)
                 break
             to_server.write(data)
@@ -227,7 +235,7 @@ async def proxy(database_url: str, loss: Loss | None) -> AsyncIterator[str]:
             await answers
         if how != "before":
             to_server.write(data)
-            assert b"COMMIT" in await server.read(65536)
+            assert at.split(b" ")[0].rstrip(b";") in await server.read(65536)
         if how == "late":
             await asyncio.sleep(3)
 
@@ -276,6 +284,154 @@ async def test_a_commit_that_the_server_refuses_is_known_to_have_failed(lone: Da
     with pytest.raises(asyncpg.ForeignKeyViolationError):
         await add(lone, lambda inside: inside.execute("INSERT INTO promises VALUES (1, 2)"))
     assert await connection.fetchval(COUNT) == 0
+
+
+# A statement that is its own transaction.
+
+
+async def effect(database: Database, statement: str = ADD) -> None:
+    async with database.effect() as alone:
+        await alone.execute(statement)
+
+
+async def test_an_effect_is_there_once_its_block_has_ended(lone: Database, connection: Observer) -> None:
+    await effect(lone)
+    assert await connection.fetchval(COUNT) == 1
+    assert await unfinished(connection) == 0
+
+
+async def test_what_the_server_refuses_is_told_as_the_fact_it_is(lone: Database, connection: Observer) -> None:
+    """The server answered, so nothing was done: no cause to leave anybody in doubt."""
+    with pytest.raises(DoctorNotFound):
+        await effect(
+            lone,
+            "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats)"
+            " VALUES (99, '2040-01-01 10:00Z', '2040-01-01 10:30Z', 1, 1)",
+        )
+    with pytest.raises(AnsweredMeanwhile):
+        await effect(
+            lone,
+            "DO $$ BEGIN INSERT INTO doctors (name) VALUES ('Dr. Who');"
+            " RAISE unique_violation USING CONSTRAINT = 'idempotency_keys_pkey'; END $$",
+        )
+    with pytest.raises(asyncpg.UndefinedTableError):
+        await effect(lone, "SELECT * FROM nowhere")
+    assert await connection.fetchval(COUNT) == 0
+    assert await unfinished(connection) == 0
+    await effect(lone)
+
+
+async def test_an_effect_that_the_server_ended_for_its_length_or_a_deadlock_did_nothing(
+    database_url: str, connection: Observer
+) -> None:
+    database = await Database.connect(database_url, 1, statement_seconds=0.1)
+    with pytest.raises(DatabaseBusy):
+        await effect(database, f"WITH added AS ({ADD} RETURNING 1) SELECT pg_sleep(5) FROM added")
+    with pytest.raises(DatabaseBusy):
+        await effect(database, "DO $$ BEGIN RAISE deadlock_detected; END $$")
+    assert await connection.fetchval(COUNT) == 0
+    await database.close()
+
+
+async def test_an_effect_whose_backend_is_killed_meanwhile_has_an_unknown_outcome(
+    lone: Database, connection: Observer
+) -> None:
+    """Ended before its commit or after it: the server's last words are the same."""
+    pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def linger() -> None:
+        async with lone.effect() as alone:
+            pid.set_result(await pid_of(alone))
+            await alone.execute(f"WITH added AS ({ADD} RETURNING 1) SELECT pg_sleep(5) FROM added")
+
+    lingering = asyncio.create_task(linger())
+    assert await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", await pid)
+    with pytest.raises(OutcomeUnknown):
+        await lingering
+    assert await unfinished(connection) == 0
+    await effect(lone)
+    assert await connection.fetchval(COUNT) == 1
+
+
+@pytest.mark.parametrize(("loss", "written"), [("before", 0), ("after", 1), ("late", 1)])
+async def test_a_lost_answer_to_an_effect_is_an_unknown_outcome(
+    database_url: str, connection: Observer, loss: Loss, written: int
+) -> None:
+    """The same error whether or not it was done, however the connection is given back."""
+    async with proxy(database_url, loss, at=ADD.encode()) as url:
+        database = await Database.connect(url, 1, statement_seconds=0.5)
+        with pytest.raises(OutcomeUnknown):
+            await effect(database)
+        assert await connection.fetchval(COUNT) == written
+        await effect(database)
+        assert await connection.fetchval(COUNT) == written + 1
+        await database.close()
+
+
+async def test_an_effect_that_finds_no_free_connection_did_nothing(
+    lone: Database, connection: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slotwise.db.pool, "ACQUIRE_SECONDS", 0.1)
+    async with lone.connection():
+        with pytest.raises(DatabaseBusy):
+            await effect(lone)
+    assert await connection.fetchval(COUNT) == 0
+
+
+async def never(*_: object) -> None:
+    """What giving a connection back comes to when the network has gone silent."""
+    raise TimeoutError
+
+
+GIVING_BACK = pytest.mark.xfail(
+    raises=DatabaseBusy, reason='`Database.effect` calls it "nothing was done" when giving the connection back fails'
+)
+
+
+@GIVING_BACK
+async def test_an_effect_stays_unknown_though_the_connection_cannot_be_given_back_either(
+    database_url: str, connection: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer does not come, and nor does the end of the statement, for which the pool waits before it goes on."""
+    monkeypatch.setattr(slotwise.db.pool, "ACQUIRE_SECONDS", 0.3)
+    async with proxy(database_url, "late", at=ADD.encode()) as url:
+        database = await Database.connect(url, 1, statement_seconds=0.5)
+        try:
+            with pytest.raises(OutcomeUnknown):
+                await effect(database)
+            assert await connection.fetchval(COUNT) == 1
+        finally:
+            await database.close()
+
+
+@GIVING_BACK
+async def test_an_effect_that_was_answered_is_never_called_undone(
+    lone: Database, connection: Observer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with lone.connection():
+        pass
+    monkeypatch.setattr(lone._pool, "_reset", never)
+    with suppress(OutcomeUnknown):
+        await effect(lone)
+    assert await connection.fetchval(COUNT) == 1
+
+
+async def test_cancelled_effects_leak_no_connection_and_no_transaction(database_url: str, connection: Observer) -> None:
+    database = await Database.connect(database_url, 4)
+    chance = random.Random(7)
+
+    async def start_and_cancel() -> None:
+        task = asyncio.create_task(effect(database, f"WITH a AS ({ADD} RETURNING 1) SELECT pg_sleep(0.005) FROM a"))
+        await asyncio.sleep(chance.uniform(0, 0.05))
+        task.cancel()
+        with suppress(asyncio.CancelledError, Unavailable):
+            await task
+
+    for _ in range(10):
+        await asyncio.gather(*(start_and_cancel() for _ in range(20)))
+    assert database.size == database.idle
+    assert await unfinished(connection) == 0
+    await database.close()
 
 
 # Many at once.
