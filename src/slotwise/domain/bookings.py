@@ -1,13 +1,11 @@
-"""Bookings: their states, what may become of them, and who is admitted when seats run out."""
+"""Bookings: their states, and how a request for seats can be refused."""
 
-from collections.abc import Iterable, Mapping
 from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
 
 from slotwise.domain.errors import SlotClosed, SlotFull, SlotNotFound, SlotStarted
-from slotwise.domain.slots import OfferedSlot, SlotStatus
 
 
 class BookingStatus(StrEnum):
@@ -53,31 +51,3 @@ class SeatRequest(Struct, frozen=True):
 
 
 Refusal = SlotNotFound | SlotClosed | SlotStarted | SlotFull
-
-
-def admit(requests: Iterable[SeatRequest], slots: Mapping[int, OfferedSlot]) -> list[Refusal | None]:
-    """One verdict per request, None for admitted, in order of arrival.
-
-    A request too large for what is left is refused alone: a smaller one behind it may still fit, so that no
-    refusal is untrue. The caller holds the locks of `slots` until the verdicts are written.
-    """
-    free = {slot.id: slot.available_seats for slot in slots.values()}
-    verdicts = []
-    for request in requests:
-        verdict = _verdict(request, slots.get(request.slot_id), free)
-        if verdict is None:
-            free[request.slot_id] -= request.seats
-        verdicts.append(verdict)
-    return verdicts
-
-
-def _verdict(request: SeatRequest, slot: OfferedSlot | None, free: Mapping[int, int]) -> Refusal | None:
-    if slot is None:
-        return SlotNotFound()
-    if slot.status is not SlotStatus.OPEN or not slot.doctor_active:
-        return SlotClosed()
-    if slot.start_time <= slot.now:
-        return SlotStarted()
-    if free[slot.id] < request.seats:
-        return SlotFull(free[slot.id])
-    return None

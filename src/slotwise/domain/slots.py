@@ -32,19 +32,3 @@ class Slot(Struct, frozen=True):
     @property
     def duration_minutes(self) -> int:
         return round((self.end_time - self.start_time).total_seconds() / 60)
-
-
-class OfferedSlot(Struct, frozen=True):
-    """What a booking must know of a slot it holds the lock of. `now` is the database's clock, read under that lock."""
-
-    id: int
-    doctor_id: int
-    doctor_name: str
-    specialization: str | None
-    start_time: datetime
-    end_time: datetime
-    available_seats: int
-    status: SlotStatus
-    doctor_active: bool
-    has_overdue_holds: bool
-    now: datetime
