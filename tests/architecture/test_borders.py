@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import pytest
 
@@ -25,7 +25,7 @@ _SQL = re.compile(
 )
 _ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 _CLOCKS = {"now", "utcnow", "today", "time", "monotonic"}
-_ACQUIRERS = {"connection", "transaction"}
+_ACQUIRERS = {"connection", "transaction", "effect"}
 
 
 def readers_of_the_environment(found: Iterable[Source]) -> set[str]:
@@ -62,6 +62,26 @@ def nested_acquisitions(found: Iterable[Source]) -> list[str]:
         for inner in (node for statement in outer.body for node in ast.walk(statement))
         if _acquires(inner)
     ]
+
+
+def effects(found: Iterable[Source]) -> Iterator[tuple[str, ast.AsyncWith]]:
+    """Each block of `effect()`, and where it stands."""
+    for source in found:
+        for node in ast.walk(source.tree):
+            if isinstance(node, ast.AsyncWith) and ast.unparse(node.items[0].context_expr).endswith(".effect()"):
+                yield f"{source.path}:{node.lineno}", node
+
+
+def longer_effects(found: Iterable[Source]) -> list[str]:
+    """Effects that are not one plain statement, awaited once."""
+    return [place for place, block in effects(found) if len(block.body) != 1 or _awaits(block.body[0]) != 1]
+
+
+def _awaits(statement: ast.stmt) -> int:
+    """How often something is awaited; a block of any kind may do so any number of times."""
+    blocks = (ast.For, ast.While, ast.If, ast.Try, ast.With, ast.AsyncFor, ast.AsyncWith)
+    kinds = [type(node) for node in ast.walk(statement)]
+    return -1 if isinstance(statement, blocks) else kinds.count(ast.Await)
 
 
 def _acquires(node: ast.AST) -> bool:
@@ -113,7 +133,27 @@ def test_no_function_asks_for_a_connection_while_it_holds_one() -> None:
     planted = """
 async def get_slot(self):
     async with self._database.transaction() as connection:
-        async with self._database.connection() as other:
+        async with self._database.effect() as other:
             pass
 """
     assert nested_acquisitions([Source.of("services/slots.py", planted)]) == ["services/slots.py: get_slot"]
+
+
+def test_an_effect_is_one_statement() -> None:
+    """It has no transaction around it: of two statements, the second could be lost and the first done."""
+    assert len(list(effects(sources()))) >= 3
+    assert not longer_effects(sources())
+    planted = """
+async def cancel(self):
+    async with self._writers.effect() as connection:
+        await CANCEL_BOOKINGS.all(connection)
+        await RECORD_ACTION.run(connection)
+"""
+    assert longer_effects([Source.of("services/slots.py", planted)]) == ["services/slots.py:3"]
+    looped = """
+async def cancel(self):
+    async with self._writers.effect() as connection:
+        for booking_id in booking_ids:
+            await CANCEL_BOOKINGS.all(connection)
+"""
+    assert longer_effects([Source.of("services/slots.py", looped)]) == ["services/slots.py:3"]

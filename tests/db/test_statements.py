@@ -23,7 +23,7 @@ import pytest
 import slotwise
 import slotwise.db.statements
 from slotwise.db.statements import NoRow, Statement, sql_of
-from slotwise.domain.bookings import Booking
+from slotwise.domain.bookings import Booking, BookingStatus
 from tests.architecture.sources import ROOT, Source, functions, sources
 
 AnyStatement: TypeAlias = Statement[Any]
@@ -158,11 +158,20 @@ async def row_faults(connection: Connection, statement: AnyStatement) -> list[st
     fields = msgspec.structs.fields(statement.row)
     if [name for name, _ in columns] != [field.name for field in fields]:
         return [f"{statement.name} returns {[name for name, _ in columns]}, not {[field.name for field in fields]}"]
-    return [
+    hidden = [
+        f"{statement.name}.{field.name} is {field.type}, whose text nobody makes a member"
+        for field in fields
+        if not isinstance(field.type, type) and any(map(is_enumeration, get_args(field.type)))
+    ]
+    return hidden + [
         f"{statement.name}.{name} is {kind}, which does not fit {field.type}"
         for (name, kind), field in zip(columns, fields, strict=True)
         if kind not in fitting(field.type)
     ]
+
+
+def is_enumeration(annotation: object) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, StrEnum)
 
 
 def fitting(annotation: Any) -> set[str]:
@@ -174,7 +183,7 @@ def fitting(annotation: Any) -> set[str]:
         return fitting(get_args(annotation)[0])
     if origin is Literal:
         return set.intersection(*(fitting(type(value)) for value in get_args(annotation)))
-    if isinstance(annotation, type) and issubclass(annotation, StrEnum):
+    if is_enumeration(annotation):
         return fitting(str)
     return POSTGRES_TYPES.get(annotation, set())
 
@@ -343,6 +352,37 @@ async def test_a_statement_that_returns_other_columns_is_noticed(
 ) -> None:
     [found] = await row_faults(connection, plant(sql))
     assert found.removeprefix("planted.wrong").lstrip(" .") == fault
+
+
+async def test_a_row_is_built_by_place_and_its_enumerations_are_members(connection: Connection, plant: Plant) -> None:
+    class Found(msgspec.Struct):
+        name: str
+        status: BookingStatus
+        id: int
+        note: str = "none"
+
+    sql = "SELECT 'Ada' AS name, 'CONFIRMED' AS status, :id::bigint AS id"
+    short = await plant(sql, Found).one(connection, id=7)
+    assert (short.name, short.id, short.note) == ("Ada", 7, "none")
+    assert short.status is BookingStatus.CONFIRMED
+    [fault] = await row_faults(connection, plant(sql, Found))
+    assert fault == "planted.wrong returns ['name', 'status', 'id'], not ['name', 'status', 'id', 'note']"
+
+
+async def test_a_status_that_no_version_knows_is_a_defect_and_not_a_row(connection: Connection, plant: Plant) -> None:
+    class Found(msgspec.Struct):
+        status: BookingStatus
+
+    with pytest.raises(ValueError, match="MAYBE"):
+        await plant("SELECT 'MAYBE' AS status", Found).one(connection)
+
+
+async def test_an_enumeration_that_would_stay_mere_text_is_noticed(connection: Connection, plant: Plant) -> None:
+    class Found(msgspec.Struct):
+        status: BookingStatus | None
+
+    [fault] = await row_faults(connection, plant("SELECT 'FAILED' AS status", Found))
+    assert fault.endswith("whose text nobody makes a member")
 
 
 def test_what_fits_a_field_is_told_from_its_annotation() -> None:

@@ -1,0 +1,206 @@
+"""The functions of the migrated schema, and the rules that each of them keeps; each check with a planted fault.
+
+A check is a function from what there is to the faults in it, as lines to read.
+"""
+
+import ast
+import re
+from collections.abc import Iterable
+from typing import NamedTuple, TypeAlias, get_args
+
+import asyncpg
+import msgspec
+import pytest
+
+from slotwise.services.booking_batches import Cancelled, Confirmed, HoldRow
+from tests.architecture.sources import Source, functions, sources
+from tests.db.test_statements import names_in_files, sql_with_comments
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+SETTINGS = {"plan_cache_mode=force_generic_plan", "enable_seqscan=off"}
+LOCKS_ARE_HELD_BY_THE_CALLER = {"expire_holds"}
+
+_LOCK = re.compile(r"\bPERFORM\b[^;]*\bFROM appointment_slots\b[^;]*\bFOR NO KEY UPDATE\b[^;]*;")
+_ORDERED_LOCK = re.compile(r"\bPERFORM\b[^;]*\bORDER BY s\.id\s+FOR NO KEY UPDATE;")
+_WRITE = re.compile(r"\bINSERT INTO\b|\bUPDATE (?!SET\b)\w+|\bDELETE FROM\b|\bexpire_holds\(")
+_CLOCK = re.compile(r"\bclock_timestamp\(\)")
+
+
+class Function(NamedTuple):
+    """`code` is the body without its comments."""
+
+    name: str
+    code: str
+    settings: frozenset[str] = frozenset(SETTINGS)
+    is_trigger: bool = False
+
+    def calls(self, other: str) -> bool:
+        return re.search(rf"\b{other}\s*\(", self.code) is not None
+
+
+async def functions_of(connection: Connection) -> list[Function]:
+    """Those of the schema itself, not those of extensions."""
+    rows = await connection.fetch(
+        "SELECT p.proname, p.prosrc, p.proconfig, p.prorettype = 'trigger'::regtype AS is_trigger"
+        " FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang"
+        " WHERE p.pronamespace = 'public'::regnamespace AND l.lanname = 'plpgsql' ORDER BY p.proname"
+    )
+    return [
+        Function(
+            row["proname"],
+            re.sub(r"--[^\n]*", "", row["prosrc"]),
+            frozenset(row["proconfig"] or ()),
+            row["is_trigger"],
+        )
+        for row in rows
+    ]
+
+
+def uncalled(found: Iterable[Function], statements: Iterable[str]) -> list[str]:
+    """Functions that neither a named statement nor another function calls."""
+    found = list(found)
+    texts = [re.sub(r"--[^\n]*", "", text) for text in statements]
+    return [
+        one.name
+        for one in found
+        if not any(re.search(rf"\b{one.name}\s*\(", text) for text in texts)
+        and not any(other.calls(one.name) for other in found if other.name != one.name)
+    ]
+
+
+def faults(one: Function) -> list[str]:
+    """What the rules of the booking path say against a function."""
+    write, lock, clock = (found.search(one.code) for found in (_WRITE, _LOCK, _CLOCK))
+    leaves_locks = one.name in LOCKS_ARE_HELD_BY_THE_CALLER
+    locked = lock.end() if lock else -1
+    rules = {
+        "plans anew, or by reading whole tables": not one.settings >= SETTINGS,
+        "locks, though its caller has": leaves_locks and lock is not None,
+        "writes without a lock": write is not None and lock is None and not leaves_locks,
+        "writes before it locks": bool(write and lock and write.start() < locked),
+        "reads the clock before it locks": bool(clock and lock and clock.start() < locked),
+        "locks in no order": lock is not None and not _ORDERED_LOCK.search(one.code),
+        "locks twice": len(re.findall(r"\bFOR (?:NO KEY )?(?:UPDATE|SHARE)\b", one.code)) > 1,
+        "reads the transaction's clock": re.search(r"(?<![.\w])now\(\)|\bcurrent_timestamp\b", one.code, re.I)
+        is not None,
+        "builds SQL from text": re.search(r"\bEXECUTE\b", one.code) is not None,
+    }
+    return [f"{one.name} {fault}" for fault, found in rules.items() if found]
+
+
+def unlocked_callers(found: Iterable[Source]) -> list[str]:
+    """Python functions that expire holds without having run a statement that locks, earlier in the same function."""
+    return [
+        f"{source.path}: {function.name}"
+        for source in found
+        for function in functions(source.tree)
+        for call in _calls(function, "expire_holds")
+        if not any(lock.lineno <= call.lineno for lock in _locks(function))
+    ]
+
+
+def _calls(function: ast.AST, name: str) -> list[ast.Call]:
+    return [node for node in ast.walk(function) if isinstance(node, ast.Call) and ast.unparse(node.func) == name]
+
+
+def _locks(function: ast.AST) -> list[ast.Call]:
+    return [
+        node
+        for node in ast.walk(function)
+        if isinstance(node, ast.Call) and re.match(r"LOCK_[A-Z_]+\.(all|first|one|run)$", ast.unparse(node.func))
+    ]
+
+
+async def test_every_function_is_called_by_a_statement_or_another_function(connection: Connection) -> None:
+    found = [one for one in await functions_of(connection) if not one.is_trigger]
+    assert {one.name for one in found} >= {"hold_seats", "confirm_bookings", "cancel_bookings", "expire_holds"}
+    assert not uncalled(found, [sql_with_comments(name) for name in names_in_files()])
+
+
+async def test_every_trigger_function_has_a_trigger(connection: Connection) -> None:
+    used = await connection.fetch(
+        "SELECT DISTINCT tgfoid::regproc::text AS name FROM pg_trigger WHERE NOT tgisinternal"
+    )
+    assert {one.name for one in await functions_of(connection) if one.is_trigger} == {row["name"] for row in used}
+
+
+def test_a_function_that_nobody_calls_is_noticed() -> None:
+    assert uncalled([Function("forgotten", "PERFORM forgotten();")], ["-- forgotten()\nSELECT 1"]) == ["forgotten"]
+    assert not uncalled([Function("used", "")], ["SELECT u.id FROM used(1) AS u"])
+    assert not uncalled([Function("used", ""), Function("user", "PERFORM used (1);")], ["SELECT user(1)"])
+
+
+async def test_every_function_keeps_the_rules_of_the_booking_path(connection: Connection) -> None:
+    found = [one for one in await functions_of(connection) if not one.is_trigger]
+    assert not [fault for one in found for fault in faults(one)]
+
+
+LOCK = "PERFORM 1 FROM appointment_slots AS s WHERE s.id = any(slot_ids) ORDER BY s.id FOR NO KEY UPDATE;"
+WRITE = "UPDATE bookings SET status = 'FAILED';"
+
+
+@pytest.mark.parametrize(
+    ("code", "fault"),
+    [
+        (WRITE, "writes without a lock"),
+        ("PERFORM expire_holds(slot_ids, 'booking');", "writes without a lock"),
+        (f"{WRITE} {LOCK}", "writes before it locks"),
+        (f"clock := clock_timestamp(); {LOCK} {WRITE}", "reads the clock before it locks"),
+        (f"{LOCK.replace('ORDER BY s.id ', '')} {WRITE}", "locks in no order"),
+        (f"{LOCK.replace('s.id FOR', 's.id DESC FOR')} {WRITE}", "locks in no order"),
+        (f"{LOCK} {LOCK} {WRITE}", "locks twice"),
+        (f"{LOCK} clock := now(); {WRITE}", "reads the transaction's clock"),
+        (f"{LOCK} EXECUTE 'DELETE ' || name;", "builds SQL from text"),
+    ],
+)
+def test_a_function_that_breaks_a_rule_is_noticed(code: str, fault: str) -> None:
+    assert faults(Function("planted", code)) == [f"planted {fault}"]
+    assert not faults(Function("planted", f"{LOCK} clock := clock_timestamp(); SELECT c.now; {WRITE}"))
+
+
+def test_a_function_without_its_settings_is_noticed() -> None:
+    bare = Function("planted", f"{LOCK} {WRITE}", frozenset({"enable_seqscan=off"}))
+    assert faults(bare) == ["planted plans anew, or by reading whole tables"]
+
+
+def test_who_expires_holds_has_locked_their_slots_before() -> None:
+    """`expire_holds` takes no lock by itself, so a caller without one would give a seat back twice."""
+    found = [source for source in sources() if _calls(source.tree, "expire_holds")]
+    assert {source.path for source in found} == {"services/expiry.py", "services/slots.py"}
+    assert not unlocked_callers(found)
+    planted = (
+        "async def tidy(connection): await expire_holds(connection, [1], 'tidy'); await LOCK_SLOT.first(connection)"
+    )
+    assert unlocked_callers([Source.of("planted.py", planted.replace("; ", "\n    ").replace(": ", ":\n    ", 1))])
+
+
+OUTCOMES = [
+    ("hold_seats", HoldRow, set()),
+    ("confirm_bookings", Confirmed, {"not_found"}),
+    ("cancel_bookings", Cancelled, {"not_found"}),
+]
+
+
+@pytest.mark.parametrize(("name", "row", "left_out"), OUTCOMES, ids=[name for name, _, _ in OUTCOMES])
+async def test_a_function_has_the_outcomes_that_its_row_names_and_no_other(
+    connection: Connection, name: str, row: type[msgspec.Struct], left_out: set[str]
+) -> None:
+    """A `match` over them is checked by the type checker; this is why that says something."""
+    [code] = [one.code for one in await functions_of(connection) if one.name == name]
+    said = set(re.findall(r"(?:\bTHEN|\bELSE|:=)\s+'([a-z_]+)'", code))
+    [outcome] = [field for field in msgspec.structs.fields(row) if field.name == "outcome"]
+    assert said - left_out == set(get_args(outcome.type))
+
+
+async def test_every_function_compiles_with_all_of_plpgsqls_own_checks(connection: Connection) -> None:
+    """Shadowed variables and selects that leave values over are errors here and silent in production."""
+    # No "too_many_rows", which only shows when a function runs.
+    await connection.execute("SET plpgsql.extra_errors = 'shadowed_variables, strict_multi_assignment'")
+    for one in await functions_of(connection):
+        text = await connection.fetchval("SELECT pg_get_functiondef($1::text::regproc)", one.name)
+        await connection.execute(text)
+    with pytest.raises(asyncpg.DuplicateAliasError):
+        await connection.execute(
+            "CREATE FUNCTION shadow(a integer) RETURNS void LANGUAGE plpgsql AS 'DECLARE a text; BEGIN END'"
+        )
