@@ -88,7 +88,7 @@ FROM (
 WHERE k <= {OVERDUE + LIVE_HOLDS};
 
 INSERT INTO idempotency_keys (caller, route, key_hash, body_hash, answer, manage_nonce, created_at)
-SELECT 'guest', 'POST /api/bookings', decode(md5(k::text), 'hex'), '\\x00', 'none', '\\x00',
+SELECT 'guest', 'POST /api/bookings', decode(md5(k::text), 'hex'), '\\x00', '1', '\\x00',
     now() - k * interval '6 seconds'
 FROM generate_series(1, 20000) AS k;
 
