@@ -2,13 +2,13 @@
 PYTHON ?= python3
 # The bin directory of a system PostgreSQL to test on, instead of the embedded one.
 POSTGRES ?= $(SLOTWISE_TEST_POSTGRES_BIN)
-# More arguments for pytest, as in: make test ARGS="-k booking"
+# More arguments for pytest or the benchmarks, as in: make test ARGS="-k booking", make bench ARGS=--quick
 ARGS ?=
 
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format setup setup-dev clean
+.PHONY: help run test bench check format setup setup-dev clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -19,6 +19,9 @@ run: setup ## Start Slotwise on http://localhost:3000, with a database of its ow
 test: export SLOTWISE_TEST_POSTGRES_BIN := $(POSTGRES)
 test: setup-dev ## Run the test suite; POSTGRES=<bin dir> runs it on that PostgreSQL
 	@exec $(BIN)/python -m pytest $(ARGS)
+
+bench: setup-dev ## Run the benchmarks; ARGS=--quick in a few minutes, ARGS=--help for more
+	@exec $(BIN)/python -m bench $(ARGS)
 
 check: setup-dev ## Check format, lint, types, import contracts and SQL
 	$(BIN)/ruff format --check

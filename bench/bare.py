@@ -1,0 +1,88 @@
+"""The least that can be put in front of the booking path: a baseline for what Slotwise's HTTP costs.
+
+An ASGI app on the same group commit and the same batches. It decodes the body, holds the seats and sends the booking
+as JSON: no routing, no checks of names, no limits, no request ids, no metrics of requests, no log.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from slotwise.db.pool import Database
+from slotwise.domain.bookings import SeatRequest
+from slotwise.services.booking_batches import BookingBatches
+from slotwise.services.bookings import Bookings, Caller
+from slotwise.services.manage_tokens import ManageTokens
+from slotwise.settings import Settings, load_settings, signing_secret
+
+WRITER_CONNECTIONS = 3
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+
+class Wanted(Struct, frozen=True, rename="camel"):
+    slot_id: int
+    user_name: str
+    user_email: str
+    seats_booked: int = 1
+
+
+class BareApp:
+    """Books on every POST, and answers 200 to everything else, which is what a probe for life asks."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._decoder = msgspec.json.Decoder(Wanted)
+        self._encoder = msgspec.json.Encoder()
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+        elif scope["method"] == "POST":
+            await self._book(receive, send)
+        else:
+            await _answer(send, 200, b"")
+
+    async def _book(self, receive: Receive, send: Send) -> None:
+        wanted = self._decoder.decode(await _body(receive))
+        seats = SeatRequest(wanted.slot_id, wanted.seats_booked, None, wanted.user_name, wanted.user_email)
+        held = await self._bookings.hold_seats(Caller(), seats)
+        await _answer(send, 201, self._encoder.encode(held.booking))
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        await receive()
+        url = str(self._settings.database_url)
+        database = await Database.connect(url, self._settings.db_pool_size)
+        writers = await Database.connect(url, WRITER_CONNECTIONS, plan_cache_mode="force_generic_plan")
+        tokens = ManageTokens(signing_secret(self._settings))
+        self._bookings = Bookings(database, BookingBatches(writers, tokens, self._settings.hold_seconds))
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self._bookings.drained()
+        await writers.close()
+        await database.close()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app() -> BareApp:
+    """What a worker process serves. Reads the environment."""
+    return BareApp(load_settings())
+
+
+async def _body(receive: Receive) -> bytes:
+    message = await receive()
+    body: bytes = message["body"]
+    while message.get("more_body"):
+        message = await receive()
+        body += message["body"]
+    return body
+
+
+async def _answer(send: Send, status: int, body: bytes) -> None:
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,112 @@
+"""The command: `make bench`, or `python -m bench`."""
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import psutil
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from bench.chart import write_chart
+from bench.installation import NoRealDisk
+from bench.plan import Plan, quick_plan
+from bench.processes import ToolFailed
+from bench.report import print_report
+from bench.results import write_results
+from bench.run import Run, run_scenarios
+from bench.scenarios import SCENARIOS
+from bench.scenarios.scenario import Scenario
+from bench.tools import MissingTools, require
+
+RESULTS = Path(__file__).parent / "results"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+screen = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def _print_list(wanted: bool) -> None:
+    if wanted:
+        for scenario in SCENARIOS:
+            needs = ", ".join(tool.name for tool in scenario.needs)
+            typer.echo(f"{scenario.name}\n    {scenario.sentence}. Needs {needs}.")
+        raise typer.Exit
+
+
+@app.command()
+def bench(
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="Measure this scenario only; may be given several times.")
+    ] = None,
+    _list: Annotated[
+        bool, typer.Option("--list", callback=_print_list, is_eager=True, help="List the scenarios and end.")
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="One round of a second each, on little data: shows that all works.")
+    ] = False,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often each case is measured.  [default: 5]")] = None,
+    seconds: Annotated[int | None, typer.Option(min=1, help="How long, each time.  [default: 4]")] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=10_000, help="Bookings in the largest table.  [default: 10000000]")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes of the server.  [default: cores]")] = None,
+    directory: Annotated[
+        Path, typer.Option(help="Where the database lies meanwhile: on a disk that is worth measuring.")
+    ] = RESULTS,
+    json: Annotated[Path, typer.Option(help="Where the figures go.")] = RESULTS / "bench.json",
+    svg: Annotated[Path, typer.Option(help="Where the chart goes.")] = RESULTS / "bench.svg",
+) -> None:
+    """Measure Slotwise beside its baselines, on a database and servers that are made for it and stopped afterwards.
+
+    Ends with status 1 when a scenario's own check failed, so that its figures do not count; a missed target is no
+    failure. Everything takes about an hour; `--quick` a few minutes.
+    """
+    given = {"rounds": rounds, "seconds": seconds, "rows": rows}
+    cores = workers or os.cpu_count() or 1
+    plan = quick_plan(cores) if quick else Plan(workers=cores)
+    plan = msgspec.structs.replace(plan, **{name: value for name, value in given.items() if value})
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    run = _run(_chosen(only), plan, directory)
+    print_report(Console(), run.machine, run.results)
+    _write(run, json, svg)
+    if any(result.failure for result in run.results):
+        raise typer.Exit(1)
+
+
+def _write(run: Run, json: Path, svg: Path) -> None:
+    write_results(json, run)
+    typer.echo(f"Figures  {json}")
+    if write_chart(svg, run.results):
+        typer.echo(f"Chart    {svg}")
+
+
+def _chosen(names: list[str] | None) -> list[Scenario]:
+    known = {scenario.name: scenario for scenario in SCENARIOS}
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise typer.BadParameter(f"there is no scenario {unknown[0]}; there are: {', '.join(known)}")
+    return [scenario for scenario in SCENARIOS if not names or scenario.name in names]
+
+
+def _run(scenarios: list[Scenario], plan: Plan, directory: Path) -> Run:
+    load = psutil.getloadavg()[0]
+    try:
+        require(tool for scenario in scenarios for tool in scenario.needs)
+        with _progress() as progress:
+            return run_scenarios(scenarios, plan, directory, load, progress)
+    except (MissingTools, NoRealDisk, ToolFailed) as error:
+        screen.print("error:", str(error), style="red", markup=False)
+        raise typer.Exit(1) from error
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    columns = TextColumn("{task.description}"), BarColumn(bar_width=20), TimeElapsedColumn()
+    with Progress(*columns, console=screen) as progress:
+        yield progress

@@ -1,0 +1,98 @@
+"""A scenario's own clinic: an empty database, servers in front of it, and checks that nothing was lost or made up."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+
+import httpx
+
+from bench.database import number, row, statement
+from bench.installation import ADMIN_EMAIL, ADMIN_PASSWORD, Installation
+from bench.processes import ToolFailed, output_of
+from bench.readings import CheckFailed
+from bench.server import SLOTWISE, Server, bare_server, slotwise_server
+
+MOST_SEATS = 1_000_000
+SLOTS_PER_STATEMENT = 100_000
+SLOTS_PER_DOCTOR = 1_000
+SETTLE_SECONDS = 5
+
+
+class Clinic:
+    """`server` has the run's settings; `serve` starts others on the same database."""
+
+    def __init__(self, installation: Installation, database_url: str) -> None:
+        self.database_url = database_url
+        self._installation = installation
+        self._settings = {**installation.settings, "DATABASE_URL": database_url}
+
+    def serve(self, **settings: str) -> AbstractContextManager[Server]:
+        """Another server; arguments are environment variables."""
+        return slotwise_server(self._settings | settings, self._installation.folder)
+
+    def serve_bare(self) -> AbstractContextManager[Server]:
+        return bare_server(self._settings, self._installation.folder)
+
+    def open_slots(self, count: int = 1, seats: int = MOST_SEATS) -> range:
+        """Slots in the future, by the ids they have."""
+        ids = [self._open_some(min(SLOTS_PER_STATEMENT, count - done), seats) for done in _steps(count)]
+        return range(ids[0].start, ids[-1].stop)
+
+    def _open_some(self, count: int, seats: int) -> range:
+        doctors = -(-count // SLOTS_PER_DOCTOR)
+        made = row(self.database_url, statement("open_slots"), doctors, count, seats)
+        return range(made["first"], made["last"] + 1)
+
+    def newest_booking(self) -> int:
+        """Its id; 0 when there is none."""
+        return number(self.database_url, "SELECT coalesce(max(id), 0) FROM bookings")
+
+    def require_bookings(self, slots: range, since: int, acknowledged: int, unheard: int) -> None:
+        """Raise `CheckFailed` unless the slots have a row for each acknowledgement since that booking.
+
+        A load generator that stops leaves its last requests unheard, one for each connection: those may have been
+        booked, and nothing else may. Waits until the server is done with them.
+        """
+        made = self._settled_bookings(slots, since)
+        if not acknowledged <= made <= acknowledged + unheard:
+            raise CheckFailed(
+                f"{acknowledged:,} bookings were acknowledged and {made:,} rows are there; "
+                f"up to {unheard} may have been booked unheard"
+            )
+
+    def _settled_bookings(self, slots: range, since: int) -> int:
+        query = "SELECT count(*) FROM bookings WHERE id > $1 AND slot_id BETWEEN $2 AND $3"
+        before, made = -1, number(self.database_url, query, since, slots[0], slots[-1])
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while made != before and time.monotonic() < deadline:
+            time.sleep(0.05)
+            before, made = made, number(self.database_url, query, since, slots[0], slots[-1])
+        return made
+
+    def require_invariants(self) -> None:
+        """Raise `CheckFailed` with what `slotwise check-invariants` names."""
+        environment = {"PATH": os.environ["PATH"], **self._settings}
+        try:
+            output_of([SLOTWISE, "check-invariants"], environment, self._installation.folder)
+        except ToolFailed as error:
+            raise CheckFailed(str(error)) from error
+
+    def log_in(self, server: Server, email: str = ADMIN_EMAIL, password: str = ADMIN_PASSWORD) -> str:
+        """An access token."""
+        body = {"email": email, "password": password}
+        answer = httpx.post(f"{server.url}/api/auth/login", json=body, verify=False)
+        return str(answer.raise_for_status().json()["accessToken"])
+
+
+def _steps(count: int) -> range:
+    return range(0, count, SLOTS_PER_STATEMENT)
+
+
+@contextmanager
+def new_clinic(installation: Installation) -> Iterator[Clinic]:
+    """A clinic whose invariants are checked at the end of the block, unless that ended badly already."""
+    with installation.new_database() as url:
+        clinic = Clinic(installation, url)
+        yield clinic
+        clinic.require_invariants()

@@ -1,0 +1,52 @@
+"""Looking into the tables behind a server, one connection for each look."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+SQL = Path(__file__).parent / "sql"
+
+
+def statement(name: str) -> str:
+    """The text of `sql/<name>.sql`."""
+    return (SQL / f"{name}.sql").read_text(encoding="utf-8")
+
+
+def execute(url: str, *commands: str) -> None:
+    """Run each on its own: some, such as VACUUM, refuse to share a transaction."""
+
+    async def work() -> None:
+        connection = await asyncpg.connect(url)
+        try:
+            for command in commands:
+                await connection.execute(command)
+        finally:
+            await connection.close()
+
+    asyncio.run(work())
+
+
+def row(url: str, query: str, *arguments: object) -> Any:
+    """The first row, by column name or number."""
+
+    async def work() -> Any:
+        connection = await asyncpg.connect(url)
+        try:
+            return await connection.fetchrow(query, *arguments)
+        finally:
+            await connection.close()
+
+    return asyncio.run(work())
+
+
+def number(url: str, query: str, *arguments: object) -> int:
+    """The first column of the first row."""
+    return int(row(url, query, *arguments)[0])
+
+
+def named(url: str, name: str) -> str:
+    """The address of another database on the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))

@@ -1,0 +1,81 @@
+"""The run's own installation: an embedded PostgreSQL on a real disk, and databases on it."""
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from bench.database import execute, named, row
+from bench.processes import output_of
+from bench.server import SLOTWISE, slotwise_server
+
+IN_MEMORY = {"tmpfs", "ramfs"}
+ADMIN_EMAIL = "admin@slotwise.example"
+ADMIN_PASSWORD = "a fine admin password"
+# Defaults, but for: no line logged for each request, no demo data, an admin to log in as, and holds that last. A hold
+# of an early round would else be expired in the middle of a late one; `churn` measures what expiry costs.
+SETTINGS = {
+    "HOST": "127.0.0.1",
+    "LOG_LEVEL": "warning",
+    "SEED_DEMO": "off",
+    "HOLD_SECONDS": "3600",
+    "ADMIN_EMAIL": ADMIN_EMAIL,
+    "ADMIN_PASSWORD": ADMIN_PASSWORD,
+}
+
+
+class NoRealDisk(Exception):
+    """The database would lie in memory, where a commit costs nothing."""
+
+
+class Installation:
+    """`url` is the database that came with the server; scenarios make their own beside it."""
+
+    def __init__(self, url: str, folder: Path, settings: Mapping[str, str]) -> None:
+        self.url = url
+        self.folder = folder
+        self.settings = settings
+        self._numbers = itertools.count(1)
+
+    @contextmanager
+    def new_database(self) -> Iterator[str]:
+        """The address of an empty database, which is dropped afterwards."""
+        name = f"bench_{next(self._numbers)}"
+        execute(self.url, f"CREATE DATABASE {name}")
+        try:
+            yield named(self.url, name)
+        finally:
+            execute(self.url, f"DROP DATABASE {name} WITH (FORCE)")
+
+    @property
+    def postgres_version(self) -> str:
+        return str(row(self.url, "SHOW server_version")[0])
+
+
+@contextmanager
+def installed(parent: Path, workers: int) -> Iterator[Installation]:
+    """An installation in a new folder under `parent`. Its `slotwise serve` stays idle: it keeps the database up."""
+    parent.mkdir(parents=True, exist_ok=True)
+    _require_disk(parent)
+    folder = Path(tempfile.mkdtemp(prefix="data-", dir=parent)).resolve()
+    binaries = os.environ.get("SLOTWISE_POSTGRES_BIN")
+    settings = SETTINGS | {"SLOTWISE_DATA_DIR": str(folder / "data"), "WORKERS": str(workers)}
+    settings |= {"SLOTWISE_POSTGRES_BIN": binaries} if binaries else {}
+    try:
+        with slotwise_server(settings | {"WORKERS": "1"}, folder):
+            url = output_of([SLOTWISE, "db", "url"], {"PATH": os.environ["PATH"], **settings}, folder).strip()
+            yield Installation(url, folder, settings)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _require_disk(folder: Path) -> None:
+    mounts = {Path(part.mountpoint): part.fstype for part in psutil.disk_partitions(all=True)}
+    nearest = next((mounts[place] for place in [folder.resolve(), *folder.resolve().parents] if place in mounts), "")
+    if nearest in IN_MEMORY:
+        raise NoRealDisk(f"{folder} is in memory ({nearest}), where a commit costs nothing: choose another --directory")

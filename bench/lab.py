@@ -1,0 +1,47 @@
+"""What a scenario works with: clinics, baselines, and rounds in which its cases take turns."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+
+from bench.baseline import Baseline, new_baseline
+from bench.clinic import Clinic, new_clinic
+from bench.installation import Installation
+from bench.plan import Plan
+from bench.readings import Measured, Reading
+
+Case = Callable[[], Reading]
+
+
+class Lab:
+    """`tell` is told what is going on: a few words, how many steps are done, and of how many."""
+
+    def __init__(self, plan: Plan, installation: Installation, tell: Callable[[str, int, int], None]) -> None:
+        self.plan = plan
+        self._installation = installation
+        self._tell = tell
+
+    def clinic(self) -> AbstractContextManager[Clinic]:
+        return new_clinic(self._installation)
+
+    @contextmanager
+    def baseline(self) -> Iterator[Baseline]:
+        """pgbench's tables, in a database that no server of Slotwise uses."""
+        with self._installation.new_database() as url:
+            yield new_baseline(url)
+
+    def alternate(self, cases: Mapping[str, Case]) -> Measured:
+        """Each case once in every round. Every round begins with another one, so that none is always first."""
+        names = list(cases)
+        readings: dict[str, list[Reading]] = {name: [] for name in names}
+        done = 0
+        for turn in range(self.plan.rounds):
+            first = turn % len(names)
+            for name in names[first:] + names[:first]:
+                self._tell(f"round {turn + 1} of {self.plan.rounds}: {name}", done, self.plan.rounds * len(names))
+                readings[name].append(cases[name]())
+                done += 1
+        return Measured(readings)
+
+    def prepare(self, what: str, done: int = 0, of: int = 1) -> None:
+        """Tell that something is made ready that is not measured."""
+        self._tell(what, done, of)

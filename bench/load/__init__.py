@@ -1,0 +1,1 @@
+"""Load generators, each as one function that runs a real one and returns what it counted."""

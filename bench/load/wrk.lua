@@ -1,0 +1,108 @@
+-- One load for wrk, told by name=value arguments after `--`:
+--   kind    book, cycle, log-in or get
+--   first, last   ids of the slots to book, one of them at random for each request
+--   key     begins every Idempotency-Key; none is sent without it
+--   email, password, path, token   as their kinds need them
+-- Prints one line of JSON at the end. Every status is counted: wrk itself tells only which were not 2xx or 3xx.
+
+local threads = {}
+local options = {}
+local sent = 0
+local following = {}
+local reached = {}
+local next_request
+local note = function() end
+
+statuses = {}
+retry_after = 0
+
+function setup(thread)
+  thread:set("number", #threads)
+  table.insert(threads, thread)
+end
+
+local function headers(extra)
+  local all = { ["Content-Type"] = "application/json" }
+  if options.token then all["Authorization"] = "Bearer " .. options.token end
+  for name, value in pairs(extra or {}) do all[name] = value end
+  return all
+end
+
+local function hold()
+  local body = string.format(
+    '{"slotId":%d,"userName":"Ada Lovelace","userEmail":"ada@example.org"}', math.random(options.first, options.last))
+  sent = sent + 1
+  local key = options.key and { ["Idempotency-Key"] = string.format("%s-%d-%d", options.key, number, sent) }
+  return wrk.format("POST", "/api/bookings", headers(key), body)
+end
+
+-- What comes next for a booking is queued when its answer comes, and done before another is begun.
+local function step_of_cycle()
+  local step = table.remove(following, 1)
+  if not step then return hold() end
+  local with_token = headers({ ["Booking-Token"] = step.token })
+  if step.action == "confirm" then
+    return wrk.format("POST", "/api/bookings/" .. step.id .. "/confirm", with_token)
+  end
+  return wrk.format("GET", "/api/bookings/" .. step.id, with_token)
+end
+
+local function note_step(status, _, body)
+  local id = string.match(body, '"id":(%d+)')
+  if status == 201 then
+    local token = string.match(body, '"manageToken":"([^"]+)"')
+    reached[id] = token
+    table.insert(following, { action = "confirm", id = id, token = token })
+  elseif status == 200 and reached[id] then
+    table.insert(following, { action = "read", id = id, token = reached[id] })
+    reached[id] = nil
+  end
+end
+
+local kinds = {
+  book = function() next_request = hold end,
+  cycle = function() next_request, note = step_of_cycle, note_step end,
+  ["log-in"] = function()
+    local body = string.format('{"email":"%s","password":"%s"}', options.email, options.password)
+    local whole = wrk.format("POST", "/api/auth/login", headers(), body)
+    next_request = function() return whole end
+  end,
+  get = function()
+    local whole = wrk.format("GET", options.path, headers())
+    next_request = function() return whole end
+  end,
+}
+
+function init(arguments)
+  for _, argument in ipairs(arguments) do
+    local name, value = string.match(argument, "^(%w+)=(.*)$")
+    options[name] = value
+  end
+  math.randomseed(os.time() * 64 + number)
+  kinds[options.kind]()
+end
+
+function request()
+  return next_request()
+end
+
+function response(status, answer_headers, body)
+  statuses[status] = (statuses[status] or 0) + 1
+  if answer_headers["Retry-After"] or answer_headers["retry-after"] then retry_after = retry_after + 1 end
+  note(status, answer_headers, body)
+end
+
+function done(summary, latency)
+  local all, told = {}, 0
+  for _, thread in ipairs(threads) do
+    for status, count in pairs(thread:get("statuses")) do all[status] = (all[status] or 0) + count end
+    told = told + thread:get("retry_after")
+  end
+  local counted = {}
+  for status, count in pairs(all) do table.insert(counted, string.format('"%d":%d', status, count)) end
+  local errors = summary.errors
+  io.write(string.format(
+    '{"microseconds":%d,"statuses":{%s},"retryAfter":%d,"p50":%d,"p99":%d,"broken":%d,"timeouts":%d}\n',
+    summary.duration, table.concat(counted, ","), told, latency:percentile(50), latency:percentile(99),
+    errors.connect + errors.read + errors.write, errors.timeout))
+end

@@ -1,0 +1,49 @@
+"""What the figures depend on besides Slotwise: the machine, the versions, and who else was at work."""
+
+import os
+import platform
+from collections.abc import Iterator
+
+import psutil
+from msgspec import Struct
+
+from bench.installation import SETTINGS, Installation
+from slotwise import __version__
+
+BUSY = 0.5
+
+
+class Machine(Struct, frozen=True):
+    """`load` is how many processes wanted a core, on average over the minute before the run."""
+
+    slotwise: str
+    cores: int
+    memory_gigabytes: float
+    system: str
+    python: str
+    postgres: str
+    load: float
+    workers: int
+    settings: dict[str, str]
+
+    def lines(self) -> Iterator[str]:
+        yield f"Slotwise {self.slotwise}, {self.workers} workers; Python {self.python}; PostgreSQL {self.postgres}"
+        yield f"{self.cores} cores, {self.memory_gigabytes:.0f} GB, {self.system}"
+        yield "Defaults, but for " + ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        if self.load > BUSY:
+            yield f"[yellow]The machine was busy before the run (load {self.load:.1f}): figures will spread.[/]"
+
+
+def describe(installation: Installation, workers: int, load: float) -> Machine:
+    told = ("LOG_LEVEL", "SEED_DEMO", "HOLD_SECONDS")
+    return Machine(
+        slotwise=__version__,
+        cores=os.cpu_count() or 1,
+        memory_gigabytes=psutil.virtual_memory().total / 1e9,
+        system=f"{platform.system()} {platform.release()} {platform.machine()}",
+        python=platform.python_version(),
+        postgres=installation.postgres_version,
+        load=load,
+        workers=workers,
+        settings={name: SETTINGS[name] for name in told},
+    )
