@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
+from typing import TypeVar
 
 from bench.baseline import Baseline, new_baseline
 from bench.clinic import Clinic, new_clinic
@@ -10,6 +11,7 @@ from bench.plan import Plan
 from bench.readings import Measured, Reading
 
 Case = Callable[[], Reading]
+Read = TypeVar("Read")
 
 
 class Lab:
@@ -17,8 +19,8 @@ class Lab:
 
     def __init__(self, plan: Plan, installation: Installation, tell: Callable[[str, int, int], None]) -> None:
         self.plan = plan
+        self.tell = tell
         self._installation = installation
-        self._tell = tell
 
     def clinic(self) -> AbstractContextManager[Clinic]:
         return new_clinic(self._installation)
@@ -29,19 +31,18 @@ class Lab:
         with self._installation.new_database() as url:
             yield new_baseline(url)
 
-    def alternate(self, cases: Mapping[str, Case]) -> Measured:
+    def measure(self, cases: Mapping[str, Case]) -> Measured:
+        return Measured(self.alternate(cases))
+
+    def alternate(self, cases: Mapping[str, Callable[[], Read]]) -> dict[str, list[Read]]:
         """Each case once in every round. Every round begins with another one, so that none is always first."""
         names = list(cases)
-        readings: dict[str, list[Reading]] = {name: [] for name in names}
+        read: dict[str, list[Read]] = {name: [] for name in names}
         done = 0
         for turn in range(self.plan.rounds):
             first = turn % len(names)
             for name in names[first:] + names[:first]:
-                self._tell(f"round {turn + 1} of {self.plan.rounds}: {name}", done, self.plan.rounds * len(names))
-                readings[name].append(cases[name]())
+                self.tell(f"round {turn + 1} of {self.plan.rounds}: {name}", done, self.plan.rounds * len(names))
+                read[name].append(cases[name]())
                 done += 1
-        return Measured(readings)
-
-    def prepare(self, what: str, done: int = 0, of: int = 1) -> None:
-        """Tell that something is made ready that is not measured."""
-        self._tell(what, done, of)
+        return read

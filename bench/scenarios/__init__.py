@@ -1,6 +1,19 @@
 """What is measured, in the order of the report."""
 
+from bench.scenarios.booking_answers import CYCLE, IDEMPOTENCY, SOLD_OUT
+from bench.scenarios.booking_baselines import BATCHES, HTTP_COST, LONE_CLIENT
 from bench.scenarios.booking_throughput import HOT_SLOT, SPREAD
+from bench.scenarios.log_ins import LOG_INS
 from bench.scenarios.scenario import Scenario
 
-SCENARIOS: tuple[Scenario, ...] = (HOT_SLOT, SPREAD)
+SCENARIOS: tuple[Scenario, ...] = (
+    HOT_SLOT,
+    SPREAD,
+    HTTP_COST,
+    BATCHES,
+    LONE_CLIENT,
+    CYCLE,
+    SOLD_OUT,
+    IDEMPOTENCY,
+    LOG_INS,
+)

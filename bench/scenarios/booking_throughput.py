@@ -39,7 +39,7 @@ def _measure(lab: Lab, slots: int) -> Measured:
             _at(count): partial(book, clinic, server, slots, count, seconds) for count in lab.plan.connections
         }
         cases["pgbench"] = partial(plain.book, slots, CLIENTS, seconds)
-        return lab.alternate(cases)
+        return lab.measure(cases)
 
 
 def _rates(lab: Lab, measured: Measured) -> Iterator[Finding]:

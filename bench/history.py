@@ -1,0 +1,45 @@
+"""Bookings that were there before: by the million, and as the server would have made them."""
+
+from collections.abc import Callable
+from typing import Literal
+
+from bench.clinic import MOST_SEATS, Clinic
+from bench.database import execute, row, statement
+
+BOOKINGS_PER_STATEMENT = 100_000
+LIVE_AT_MOST = MOST_SEATS // 2
+
+Fate = Literal["CONFIRMED", "CANCELLED", "FAILED"]
+Tell = Callable[[str, int, int], None]
+
+
+def fill(clinic: Clinic, slots: range, per_slot: int, fate: Fate, tell: Tell) -> None:
+    """So many bookings for each slot, with their ledger rows: the invariants hold afterwards."""
+    fill_for(clinic, slots, per_slot, fate, tell, user_id=None, every=1)
+
+
+def fill_for(
+    clinic: Clinic, slots: range, per_slot: int, fate: Fate, tell: Tell, user_id: int | None, every: int
+) -> None:
+    """Likewise; the bookings whose ids `every` divides belong to the account."""
+    step = max(1, BOOKINGS_PER_STATEMENT // len(slots))
+    for done in range(0, per_slot, step):
+        tell("filling tables", done * len(slots), per_slot * len(slots))
+        count = min(step, per_slot - done)
+        row(clinic.database_url, statement("fill_bookings"), slots[0], slots[-1], count, fate, user_id, every)
+    settle(clinic)
+
+
+def fill_slot(clinic: Clinic, bookings: int, tell: Tell) -> range:
+    """A slot with that many bookings. At most half of its seats are taken: of a longer history, the rest cancelled."""
+    slot = clinic.open_slots()
+    live = min(bookings, LIVE_AT_MOST)
+    fill(clinic, slot, live, "CONFIRMED", tell)
+    if bookings > live:
+        fill(clinic, slot, bookings - live, "CANCELLED", tell)
+    return slot
+
+
+def settle(clinic: Clinic) -> None:
+    """Do now what PostgreSQL would do after so much writing, so that it does not fall into a measurement."""
+    execute(clinic.database_url, "VACUUM (ANALYZE)", "CHECKPOINT")
