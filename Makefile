@@ -28,7 +28,7 @@ check: setup-dev ## Check format, lint, types, import contracts and SQL
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint --dialect postgres src/slotwise/sql
+	$(BIN)/sqlfluff lint --dialect postgres src/slotwise/sql bench/sql
 
 format: setup-dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff format

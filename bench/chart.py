@@ -9,7 +9,7 @@ import leather
 from bench.findings import Bound, Finding, Result
 
 LONGEST = 4.0
-WIDTH = 1000
+WIDTH = 1400
 BAR_HEIGHT = 24
 REST_HEIGHT = 160
 GREEN, RED = "#2a9d5c", "#c8443c"
@@ -48,8 +48,7 @@ def label(finding: Finding) -> str:
 
 def _chart(bars: Sequence[tuple[float, str]]) -> Any:
     chart = leather.Chart("Slotwise: each figure over its target, or the target over it where less is better")
-    # Leather draws from the bottom up.
-    chart.add_bars(list(reversed(bars)), fill_color=lambda bar: GREEN if bar.x >= 1 else RED)
+    chart.add_bars(list(bars), fill_color=lambda bar: GREEN if bar.x >= 1 else RED)
     chart.set_x_scale(leather.Linear(0, LONGEST))
     chart.set_x_axis(leather.Axis(ticks=[0, 1, 2, 3, 4], name="1 meets the target; bars end at 4"))
     return chart

@@ -27,5 +27,5 @@ CREATE TABLE bench.booking (
 CREATE INDEX booking_slot ON bench.booking (slot_id);
 
 INSERT INTO bench.slot (id, doctor_id, start_time, end_time, total_seats, available_seats)
-SELECT n.n, 1, now() + INTERVAL '1 day', now() + INTERVAL '1 day 30 minutes', 1000000000, 1000000000
+SELECT n.n, 1, now() + interval '1 day', now() + interval '1 day 30 minutes', 1000000000, 1000000000
 FROM generate_series(1, 1000) AS n (n);

@@ -1,6 +1,6 @@
 -- Bookings of yesterday, one seat each: $3 for each slot from $1 to $2, all with the fate $4, with the ledger rows that
--- the server would have written. CONFIRMED ones were booked at once and keep their seats; CANCELLED and FAILED ones were
--- held first and gave them back. Every $6th belongs to the account $5; null for neither.
+-- the server would have written. CONFIRMED ones were booked at once and keep their seats; CANCELLED and FAILED ones
+-- were held first and gave them back. Those whose ids $6 divides belong to the account $5, which may be null.
 WITH wanted AS MATERIALIZED (
     SELECT
         s.id AS slot_id,
@@ -9,8 +9,8 @@ WITH wanted AS MATERIALIZED (
         s.total_seats,
         k.k,
         nextval('bookings_id_seq') AS id,
-        now() - INTERVAL '1 day' AS made,
-        now() - INTERVAL '23 hours' AS ended
+        now() - interval '1 day' AS made,
+        now() - interval '23 hours' AS ended
     FROM appointment_slots AS s
     CROSS JOIN generate_series(1, $3::integer) AS k (k)
     WHERE s.id BETWEEN $1::bigint AND $2::bigint
@@ -29,7 +29,7 @@ written AS (
         'ada@example.org',
         1,
         $4::text,
-        CASE WHEN $4::text <> 'CONFIRMED' THEN w.made + INTERVAL '2 minutes' END,
+        CASE WHEN $4::text <> 'CONFIRMED' THEN w.made + interval '2 minutes' END,
         CASE WHEN $4::text = 'CONFIRMED' THEN w.made END,
         CASE WHEN $4::text = 'CANCELLED' THEN w.ended END,
         sha256(w.id::text::bytea),
@@ -39,7 +39,7 @@ written AS (
 ),
 
 transitions AS (
-    SELECT *
+    SELECT t.fate, t.kind, t.events, t.seats_out, t.seats_kept
     FROM (
         VALUES
         ('CONFIRMED', 'BOOKED', 1, 1, -1),

@@ -16,14 +16,14 @@ wanted AS MATERIALIZED (
     SELECT
         nextval('appointment_slots_id_seq') AS id,
         d.id AS doctor_id,
-        date_trunc('day', now()) + INTERVAL '1 day' + n.n / $1::integer * INTERVAL '30 minutes' AS start_time
+        date_trunc('day', now()) + interval '1 day' + n.n / $1::integer * interval '30 minutes' AS start_time
     FROM generate_series(0, $2::integer - 1) AS n (n)
     INNER JOIN numbered AS d ON n.n % $1::integer = d.number
 ),
 
 slots AS (
     INSERT INTO appointment_slots (id, doctor_id, start_time, end_time, total_seats, available_seats)
-    SELECT w.id, w.doctor_id, w.start_time, w.start_time + INTERVAL '30 minutes', $3::integer, $3::integer
+    SELECT w.id, w.doctor_id, w.start_time, w.start_time + interval '30 minutes', $3::integer, $3::integer
     FROM wanted AS w
 ),
 
