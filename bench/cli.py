@@ -1,6 +1,7 @@
 """The command: `make bench`, or `python -m bench`."""
 
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,8 @@ from bench.scenarios.scenario import Scenario
 from bench.tools import MissingTools, require
 
 RESULTS = Path(__file__).parent / "results"
+FILE_WIDTH = 120
+OPEN_FILES = 65_536
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 screen = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -71,12 +74,25 @@ def bench(
     cores = workers or os.cpu_count() or 1
     plan = quick_plan(cores) if quick else Plan(workers=cores)
     plan = msgspec.structs.replace(plan, **{name: value for name, value in given.items() if value})
+    _allow_connections()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     run = _run(_chosen(only), plan, directory)
-    print_report(Console(), run.machine, run.results)
+    print_report(_console(), run.machine, run.results)
     _write(run, json, svg)
     if any(result.failure for result in run.results):
         raise typer.Exit(1)
+
+
+def _allow_connections() -> None:
+    """Raise the limit of open files, which servers and load generators inherit: often it is 1,024 or less."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
+def _console() -> Console:
+    """As wide as the terminal; into a file, wide enough for the table."""
+    return Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
 
 
 def _write(run: Run, json: Path, svg: Path) -> None:

@@ -4,6 +4,7 @@ from bench.scenarios.booking_answers import CYCLE, IDEMPOTENCY, SOLD_OUT
 from bench.scenarios.booking_baselines import BATCHES, HTTP_COST, LONE_CLIENT
 from bench.scenarios.booking_throughput import HOT_SLOT, SPREAD
 from bench.scenarios.log_ins import LOG_INS
+from bench.scenarios.overload import OVERLOAD
 from bench.scenarios.scenario import Scenario
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -16,4 +17,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     SOLD_OUT,
     IDEMPOTENCY,
     LOG_INS,
+    OVERLOAD,
 )
