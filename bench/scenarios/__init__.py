@@ -3,6 +3,7 @@
 from bench.scenarios.booking_answers import CYCLE, IDEMPOTENCY, SOLD_OUT
 from bench.scenarios.booking_baselines import BATCHES, HTTP_COST, LONE_CLIENT
 from bench.scenarios.booking_throughput import HOT_SLOT, SPREAD
+from bench.scenarios.growth import CHURN, IN_SLOT, IN_TABLE
 from bench.scenarios.log_ins import LOG_INS
 from bench.scenarios.overload import OVERLOAD
 from bench.scenarios.scenario import Scenario
@@ -18,4 +19,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     IDEMPOTENCY,
     LOG_INS,
     OVERLOAD,
+    IN_SLOT,
+    IN_TABLE,
+    CHURN,
 )
