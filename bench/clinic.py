@@ -16,6 +16,8 @@ from bench.server import SLOTWISE, Server, bare_server, slotwise_server
 MOST_SEATS = 1_000_000
 SLOTS_PER_STATEMENT = 100_000
 SLOTS_PER_DOCTOR = 1_000
+# So that of only a thousand slots, too, a doctor, a speciality and a day each have a whole page.
+FEWEST_DOCTORS = 10
 SETTLE_SECONDS = 5
 
 
@@ -40,7 +42,7 @@ class Clinic:
         return range(ids[0].start, ids[-1].stop)
 
     def _open_some(self, count: int, seats: int) -> range:
-        doctors = -(-count // SLOTS_PER_DOCTOR)
+        doctors = min(count, max(FEWEST_DOCTORS, -(-count // SLOTS_PER_DOCTOR)))
         made = row(self.database_url, statement("open_slots"), doctors, count, seats)
         return range(made["first"], made["last"] + 1)
 

@@ -2,11 +2,13 @@
 
 from bench.scenarios.booking_answers import CYCLE, IDEMPOTENCY, SOLD_OUT
 from bench.scenarios.booking_baselines import BATCHES, HTTP_COST, LONE_CLIENT
+from bench.scenarios.booking_lists import BOOKING_LISTS
 from bench.scenarios.booking_throughput import HOT_SLOT, SPREAD
 from bench.scenarios.growth import CHURN, IN_SLOT, IN_TABLE
 from bench.scenarios.log_ins import LOG_INS
 from bench.scenarios.overload import OVERLOAD
 from bench.scenarios.scenario import Scenario
+from bench.scenarios.slot_lists import SLOT_LISTS
 
 SCENARIOS: tuple[Scenario, ...] = (
     HOT_SLOT,
@@ -19,6 +21,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     IDEMPOTENCY,
     LOG_INS,
     OVERLOAD,
+    SLOT_LISTS,
+    BOOKING_LISTS,
     IN_SLOT,
     IN_TABLE,
     CHURN,

@@ -1,0 +1,115 @@
+"""An account's own bookings and the desk's list, over few bookings and over very many."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import NamedTuple
+
+import httpx
+
+from bench.clinic import Clinic
+from bench.database import number, row
+from bench.findings import Finding, at_least
+from bench.history import fill_for
+from bench.lab import Case, Lab
+from bench.listing import require_items
+from bench.load import wrk
+from bench.readings import Measured, Reading
+from bench.scenarios.booking_throughput import FLAT
+from bench.scenarios.scenario import Scenario
+from bench.server import Server
+from slotwise.http.paging import DEFAULT_LIMIT, IdPosition, encode_cursor
+
+CLIENTS = 16
+OK = 200
+FEW = 10_000
+BOOKINGS_PER_SLOT = DEFAULT_LIMIT
+OWN = 1_000
+PATIENT = {"name": "Pat Patient", "email": "pat@example.org", "password": "patient's secret"}
+
+
+class Page(NamedTuple):
+    """What is asked, with whose token, and which bookings that means, in SQL."""
+
+    name: str
+    path: str
+    token: str
+    condition: str
+
+
+def measure_booking_lists(lab: Lab) -> Iterator[Finding]:
+    sizes = sorted({FEW, lab.plan.rows})
+    with ExitStack() as stack:
+        cases: dict[str, Case] = {}
+        for size in sizes:
+            clinic = stack.enter_context(lab.clinic())
+            server = stack.enter_context(clinic.serve(WORKERS="1"))
+            _fill(lab, clinic, server, size)
+            cases |= _cases(clinic, server, size, lab.plan.seconds)
+        measured = lab.measure(cases)
+    yield from _findings(measured, sizes)
+
+
+def _fill(lab: Lab, clinic: Clinic, server: Server, size: int) -> None:
+    """However many bookings there are, a slot has a page of them, and a patient a thousand."""
+    answer = httpx.post(f"{server.url}/api/auth/register", json=PATIENT, verify=False)
+    user_id = answer.raise_for_status().json()["id"]
+    slots = clinic.open_slots(size // BOOKINGS_PER_SLOT)
+    fill_for(clinic, slots, BOOKINGS_PER_SLOT, "CONFIRMED", lab.tell, user_id, size // OWN)
+
+
+def _cases(clinic: Clinic, server: Server, size: int, seconds: int) -> dict[str, Case]:
+    pages = _pages(clinic, server)
+    for page in pages:
+        require_items(server, page.path, page.token, _expected(clinic, page))
+    return {_named(page.name, size): partial(_list, server, page, seconds) for page in pages}
+
+
+def _list(server: Server, page: Page, seconds: int) -> Reading:
+    answers = wrk.run(server.url, wrk.Load("get", {"path": page.path, "token": page.token}), CLIENTS, seconds)
+    answers.require(OK)
+    return answers.reading(OK)
+
+
+def _pages(clinic: Clinic, server: Server) -> Sequence[Page]:
+    """The deep page begins in the middle of all bookings."""
+    admin = clinic.log_in(server)
+    patient = clinic.log_in(server, PATIENT["email"], PATIENT["password"])
+    user_id = number(clinic.database_url, "SELECT id FROM users WHERE email = $1", PATIENT["email"])
+    middle = clinic.newest_booking() // 2
+    slot_id = number(clinic.database_url, "SELECT slot_id FROM bookings WHERE id = $1", middle)
+    cursor = encode_cursor(IdPosition(middle))
+    return (
+        Page("my-bookings", "/api/bookings/my-bookings", patient, f"user_id = {user_id}"),
+        Page("desk's list", "/api/bookings", admin, "TRUE"),
+        Page("desk's deep page", f"/api/bookings?cursor={cursor}", admin, f"id < {middle}"),
+        Page("desk's list of a slot", f"/api/bookings?slotId={slot_id}", admin, f"slot_id = {slot_id}"),
+        Page("desk's list by status", "/api/bookings?status=CONFIRMED", admin, "status = 'CONFIRMED'"),
+    )
+
+
+def _expected(clinic: Clinic, page: Page) -> list[int]:
+    """The bookings' ids, newest first, found without the server's own statement."""
+    query = f"SELECT array(SELECT id FROM bookings WHERE {page.condition} ORDER BY id DESC LIMIT {DEFAULT_LIMIT})"
+    return list(row(clinic.database_url, query)[0])
+
+
+def _findings(measured: Measured, sizes: Sequence[int]) -> Iterator[Finding]:
+    least, most = sizes[0], sizes[-1]
+    names = ("my-bookings", "desk's list", "desk's deep page", "desk's list of a slot", "desk's list by status")
+    for name in names:
+        for size in sizes:
+            yield Finding(_named(name, size), "/s", measured.rate(_named(name, size)))
+        growth = measured.rate(_named(name, most)).over(measured.rate(_named(name, least)))
+        yield Finding(f"{name}, times that of {least:,}", "x", growth, at_least(FLAT))
+
+
+def _named(page: str, size: int) -> str:
+    return f"{page} of {size:,} bookings"
+
+
+BOOKING_LISTS = Scenario(
+    "booking-lists",
+    "my-bookings and the desk's list over few and very many bookings, on one worker with 16 connections",
+    measure_booking_lists,
+)

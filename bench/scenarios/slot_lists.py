@@ -1,0 +1,117 @@
+"""Pages of free slots, over a thousand slots and over a million."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from bench.clinic import Clinic
+from bench.database import row
+from bench.findings import Finding, at_least
+from bench.history import settle
+from bench.lab import Case, Lab
+from bench.listing import require_items
+from bench.load import wrk
+from bench.readings import Measured, Reading
+from bench.scenarios.booking_throughput import FLAT
+from bench.scenarios.scenario import Scenario
+from bench.server import Server
+from slotwise.http.paging import DEFAULT_LIMIT, StartPosition, encode_cursor
+
+CLIENTS = 16
+OK = 200
+
+
+class Page(NamedTuple):
+    """What is asked of `GET /api/slots`, and which slots that means, in SQL."""
+
+    name: str
+    query: dict[str, str]
+    condition: str
+
+    @property
+    def path(self) -> str:
+        return f"/api/slots?{urlencode(self.query)}"
+
+
+def measure_slot_lists(lab: Lab) -> Iterator[Finding]:
+    sizes = lab.plan.listed_slots
+    with ExitStack() as stack:
+        cases: dict[str, Case] = {}
+        for size in sizes:
+            clinic = stack.enter_context(lab.clinic())
+            server = stack.enter_context(clinic.serve(WORKERS="1"))
+            lab.tell(f"making {size:,} slots", 0, 1)
+            clinic.open_slots(size, seats=5)
+            settle(clinic)
+            cases |= _cases(clinic, server, size, lab.plan.seconds)
+        measured = lab.measure(cases)
+    yield from _findings(measured, sizes)
+
+
+def _cases(clinic: Clinic, server: Server, size: int, seconds: int) -> dict[str, Case]:
+    pages = _pages(clinic, size)
+    for page in pages:
+        require_items(server, page.path, None, _expected(clinic, page))
+    return {_named(page.name, size): partial(_list, server, page.path, seconds) for page in pages}
+
+
+def _list(server: Server, path: str, seconds: int) -> Reading:
+    answers = wrk.run(server.url, wrk.Load("get", {"path": path}), CLIENTS, seconds)
+    answers.require(OK)
+    return answers.reading(OK)
+
+
+def _pages(clinic: Clinic, size: int) -> Sequence[Page]:
+    """Page by page what people ask for; the deep one begins in the middle of all slots."""
+    middle = row(
+        clinic.database_url,
+        "SELECT id, doctor_id, start_time FROM appointment_slots ORDER BY start_time, id OFFSET $1 LIMIT 1",
+        size // 2,
+    )
+    start, slot_id = middle["start_time"], middle["id"]
+    day = start.date().isoformat()
+    period = {"from": f"{day}T00:00:00Z", "to": f"{day}T23:30:00Z"}
+    return (
+        Page("first page", {}, "TRUE"),
+        Page("by doctor", {"doctorId": str(middle["doctor_id"])}, f"s.doctor_id = {middle['doctor_id']}"),
+        Page("by speciality", {"specialization": "Speciality 0"}, "d.specialization = 'Speciality 0'"),
+        Page("by period", period, f"s.start_time >= '{period['from']}' AND s.start_time < '{period['to']}'"),
+        Page(
+            "deep page",
+            {"cursor": encode_cursor(StartPosition(start, slot_id))},
+            f"(s.start_time, s.id) > ('{start.isoformat()}', {slot_id})",
+        ),
+    )
+
+
+def _expected(clinic: Clinic, page: Page) -> list[int]:
+    """The slots' ids, found without the server's own statement."""
+    query = (
+        "SELECT array(SELECT s.id FROM appointment_slots AS s INNER JOIN doctors AS d ON s.doctor_id = d.id"
+        f" WHERE {page.condition} ORDER BY s.start_time, s.id LIMIT {DEFAULT_LIMIT})"
+    )
+    return list(row(clinic.database_url, query)[0])
+
+
+def _findings(measured: Measured, sizes: Sequence[int]) -> Iterator[Finding]:
+    least, most = sizes[0], sizes[-1]
+    for name in ("first page", "by doctor", "by speciality", "by period", "deep page"):
+        for size in sizes:
+            target = at_least(3000) if name == "first page" else None
+            yield Finding(_named(name, size), "/s", measured.rate(_named(name, size)), target)
+        growth = measured.rate(_named(name, most)).over(measured.rate(_named(name, least)))
+        flat = at_least(FLAT) if name == "first page" else None
+        yield Finding(f"{name} of {most:,}, times that of {least:,}", "x", growth, flat)
+
+
+def _named(page: str, size: int) -> str:
+    return f"{page} of {size:,} slots"
+
+
+SLOT_LISTS = Scenario(
+    "slot-lists",
+    "Pages of GET /api/slots over more and more slots, on one worker with 16 connections",
+    measure_slot_lists,
+)
