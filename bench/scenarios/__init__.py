@@ -4,6 +4,7 @@ from bench.scenarios.booking_answers import CYCLE, IDEMPOTENCY, SOLD_OUT
 from bench.scenarios.booking_baselines import BATCHES, HTTP_COST, LONE_CLIENT
 from bench.scenarios.booking_lists import BOOKING_LISTS
 from bench.scenarios.booking_throughput import HOT_SLOT, SPREAD
+from bench.scenarios.footprint import BYTES, MEMORY
 from bench.scenarios.growth import CHURN, IN_SLOT, IN_TABLE
 from bench.scenarios.log_ins import LOG_INS
 from bench.scenarios.overload import OVERLOAD
@@ -26,4 +27,6 @@ SCENARIOS: tuple[Scenario, ...] = (
     IN_SLOT,
     IN_TABLE,
     CHURN,
+    MEMORY,
+    BYTES,
 )
