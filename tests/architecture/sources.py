@@ -39,6 +39,16 @@ def sources() -> tuple[Source, ...]:
     )
 
 
+@cache
+def bench_sources() -> tuple[Source, ...]:
+    """The benchmarks, which are no part of the package and held to the same shape."""
+    root = ROOT.parents[1] / "bench"
+    return tuple(
+        Source.of(path.relative_to(root).as_posix(), path.read_text(encoding="utf-8"))
+        for path in sorted(root.rglob("*.py"))
+    )
+
+
 def functions(tree: ast.AST) -> Iterator[Function]:
     return (node for node in ast.walk(tree) if isinstance(node, Function))
 

@@ -3,9 +3,11 @@
 import ast
 import re
 import statistics
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from tests.architecture.sources import Function, Source, docstring_of, functions, sources
+import pytest
+
+from tests.architecture.sources import Function, Source, bench_sources, docstring_of, functions, sources
 
 LONGEST_FILE = 500
 MEDIAN_FUNCTION = 10
@@ -52,12 +54,14 @@ def undocumented_modules(found: Iterable[Source]) -> list[str]:
 
 
 def test_no_file_is_too_long_to_read_at_once() -> None:
-    long = {source.path: length_of_file(source) for source in sources() if length_of_file(source) > LONGEST_FILE}
+    lengths = {source.path: length_of_file(source) for source in (*sources(), *bench_sources())}
+    long = {path: length for path, length in lengths.items() if length > LONGEST_FILE}
     assert not long
 
 
-def test_functions_fit_on_a_screen() -> None:
-    lengths = [length_of_function(function, source) for source in sources() for function in functions(source.tree)]
+@pytest.mark.parametrize("found", [sources, bench_sources])
+def test_functions_fit_on_a_screen(found: Callable[[], Iterable[Source]]) -> None:
+    lengths = [length_of_function(function, source) for source in found() for function in functions(source.tree)]
     assert statistics.median(lengths) <= MEDIAN_FUNCTION
     assert statistics.quantiles(lengths, n=20)[-1] <= LONG_FUNCTION
 
@@ -68,11 +72,11 @@ def test_the_measure_counts_neither_blank_lines_nor_the_docstring() -> None:
 
 
 def test_no_module_and_no_class_is_named_for_being_useful() -> None:
-    assert not nameless_modules(sources())
+    assert not nameless_modules([*sources(), *bench_sources()])
     planted = [Source.of("db/utils.py", ""), Source.of("services/slots.py", "class SlotManager: pass")]
     assert nameless_modules(planted) == ["utils", "SlotManager"]
 
 
 def test_every_module_says_what_it_is_for() -> None:
-    assert not undocumented_modules(sources())
+    assert not undocumented_modules([*sources(), *bench_sources()])
     assert undocumented_modules([Source.of("db/silent.py", "answer = 42")]) == ["db/silent.py"]
