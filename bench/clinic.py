@@ -19,6 +19,7 @@ SLOTS_PER_DOCTOR = 1_000
 # So that of only a thousand slots, too, a doctor, a speciality and a day each have a whole page.
 FEWEST_DOCTORS = 10
 SETTLE_SECONDS = 5
+IDLE_SECONDS = 60
 
 
 class Clinic:
@@ -71,6 +72,15 @@ class Clinic:
             time.sleep(0.05)
             before, made = made, number(self.database_url, query, since, slots[0], slots[-1])
         return made
+
+    def await_idle(self) -> None:
+        """Return when the database is at work for nobody. Raises `CheckFailed` when it never is."""
+        query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
+        deadline = time.monotonic() + IDLE_SECONDS
+        while number(self.database_url, query) > 1:
+            if time.monotonic() > deadline:
+                raise CheckFailed(f"statements still ran {IDLE_SECONDS} s after the load had ended")
+            time.sleep(0.05)
 
     def require_invariants(self) -> None:
         """Raise `CheckFailed` with what `slotwise check-invariants` names."""

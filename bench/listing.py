@@ -1,16 +1,30 @@
-"""The proof that a page of a list is the right one."""
+"""The load that the lists share: reading one page again and again, and the proof that it is the right one."""
 
 import httpx
 
-from bench.readings import CheckFailed
+from bench.clinic import Clinic
+from bench.load import wrk
+from bench.readings import CheckFailed, Reading
 from bench.server import Server
+
+CLIENTS = 16
+OK = 200
+
+
+def read_page(clinic: Clinic, server: Server, path: str, seconds: int, token: str | None = None) -> Reading:
+    """Leaves the server idle: a slow statement that outlives its load would slow the next case down."""
+    values = {"path": path, "token": token} if token else {"path": path}
+    answers = wrk.run(server.url, wrk.Load("get", values), CLIENTS, seconds)
+    answers.require(OK)
+    clinic.await_idle()
+    return answers.reading(OK)
 
 
 def require_items(server: Server, path: str, token: str | None, expected: list[int]) -> None:
     """Raise `CheckFailed` unless the page has just the items with these ids, in this order, and at least one."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     answer = httpx.get(f"{server.url}{path}", headers=headers, timeout=30, verify=False)
-    if answer.status_code != httpx.codes.OK:
+    if answer.status_code != OK:
         raise CheckFailed(f"{path} answered {answer.status_code}: {answer.text[:500]}")
     found = [item["id"] for item in answer.json()["items"]]
     if found != expected or not found:

@@ -38,6 +38,8 @@ class Series(Struct, frozen=True):
 
     def over(self, other: "Series") -> "Series":
         """The ratio in each round: what slowed a whole round down, such as a busy machine, cancels out."""
+        if not all(other.values):
+            raise CheckFailed("nothing can be compared with a case in which nothing succeeded")
         return Series(tuple(mine / its for mine, its in zip(self.values, other.values, strict=True)))
 
 

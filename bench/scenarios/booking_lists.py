@@ -12,16 +12,13 @@ from bench.database import number, row
 from bench.findings import Finding, at_least
 from bench.history import fill_for
 from bench.lab import Case, Lab
-from bench.listing import require_items
-from bench.load import wrk
-from bench.readings import Measured, Reading
+from bench.listing import read_page, require_items
+from bench.readings import Measured
 from bench.scenarios.booking_throughput import FLAT
 from bench.scenarios.scenario import Scenario
 from bench.server import Server
 from slotwise.http.paging import DEFAULT_LIMIT, IdPosition, encode_cursor
 
-CLIENTS = 16
-OK = 200
 FEW = 10_000
 BOOKINGS_PER_SLOT = DEFAULT_LIMIT
 OWN = 1_000
@@ -62,13 +59,9 @@ def _cases(clinic: Clinic, server: Server, size: int, seconds: int) -> dict[str,
     pages = _pages(clinic, server)
     for page in pages:
         require_items(server, page.path, page.token, _expected(clinic, page))
-    return {_named(page.name, size): partial(_list, server, page, seconds) for page in pages}
-
-
-def _list(server: Server, page: Page, seconds: int) -> Reading:
-    answers = wrk.run(server.url, wrk.Load("get", {"path": page.path, "token": page.token}), CLIENTS, seconds)
-    answers.require(OK)
-    return answers.reading(OK)
+    return {
+        _named(page.name, size): partial(read_page, clinic, server, page.path, seconds, page.token) for page in pages
+    }
 
 
 def _pages(clinic: Clinic, server: Server) -> Sequence[Page]:

@@ -11,16 +11,12 @@ from bench.database import row
 from bench.findings import Finding, at_least
 from bench.history import settle
 from bench.lab import Case, Lab
-from bench.listing import require_items
-from bench.load import wrk
-from bench.readings import Measured, Reading
+from bench.listing import read_page, require_items
+from bench.readings import Measured
 from bench.scenarios.booking_throughput import FLAT
 from bench.scenarios.scenario import Scenario
 from bench.server import Server
 from slotwise.http.paging import DEFAULT_LIMIT, StartPosition, encode_cursor
-
-CLIENTS = 16
-OK = 200
 
 
 class Page(NamedTuple):
@@ -54,13 +50,7 @@ def _cases(clinic: Clinic, server: Server, size: int, seconds: int) -> dict[str,
     pages = _pages(clinic, size)
     for page in pages:
         require_items(server, page.path, None, _expected(clinic, page))
-    return {_named(page.name, size): partial(_list, server, page.path, seconds) for page in pages}
-
-
-def _list(server: Server, path: str, seconds: int) -> Reading:
-    answers = wrk.run(server.url, wrk.Load("get", {"path": path}), CLIENTS, seconds)
-    answers.require(OK)
-    return answers.reading(OK)
+    return {_named(page.name, size): partial(read_page, clinic, server, page.path, seconds) for page in pages}
 
 
 def _pages(clinic: Clinic, size: int) -> Sequence[Page]:
