@@ -48,22 +48,25 @@ def bench(
         list[str] | None, typer.Option(metavar="NAME", help="Measure this scenario only; may be given several times.")
     ] = None,
     _list: Annotated[
-        bool, typer.Option("--list", callback=_print_list, is_eager=True, help="List the scenarios and end.")
+        bool,
+        typer.Option("--list", callback=_print_list, is_eager=True, help="List the scenarios and end."),
     ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="One round of a second each, on little data: shows that all works.")
     ] = False,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How often each case is measured.  [default: 5]")] = None,
-    seconds: Annotated[int | None, typer.Option(min=1, help="How long, each time.  [default: 4]")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often each case is measured; 5 if not given.")] = None,
+    seconds: Annotated[int | None, typer.Option(min=1, help="How long, each time; 4 if not given.")] = None,
     rows: Annotated[
-        int | None, typer.Option(min=10_000, help="Bookings in the largest table.  [default: 10000000]")
+        int | None, typer.Option(min=10_000, help="Bookings in the largest table; 10,000,000 if not given.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes of the server.  [default: cores]")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes of the server; the cores if not given.")] = None,
     directory: Annotated[
-        Path, typer.Option(help="Where the database lies meanwhile: on a disk that is worth measuring.")
+        Path, typer.Option(help="Where the database lies meanwhile: on a disk.", show_default="bench/results")
     ] = RESULTS,
-    json: Annotated[Path, typer.Option(help="Where the figures go.")] = RESULTS / "bench.json",
-    svg: Annotated[Path, typer.Option(help="Where the chart goes.")] = RESULTS / "bench.svg",
+    json: Annotated[Path, typer.Option(help="Where the figures go.", show_default="bench/results/bench.json")] = RESULTS
+    / "bench.json",
+    svg: Annotated[Path, typer.Option(help="Where the chart goes.", show_default="bench/results/bench.svg")] = RESULTS
+    / "bench.svg",
 ) -> None:
     """Measure Slotwise beside its baselines, on a database and servers that are made for it and stopped afterwards.
 

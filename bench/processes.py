@@ -1,4 +1,4 @@
-"""Child processes: started in a session of their own, ended by their own pids, whatever happens to us."""
+"""Child processes: out of the terminal's reach, and ended by their own pids, whatever happens to us."""
 
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -67,7 +67,7 @@ def serving(
 ) -> "Iterator[subprocess.Popen[bytes]]":
     """A server that runs as long as the block, and writes to `log`.
 
-    In a session of its own, so that Ctrl-C reaches only us: a database must not go before what uses it.
+    Ctrl-C must reach only us: a database may not go before what uses it.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
