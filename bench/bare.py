@@ -4,6 +4,7 @@ An ASGI app on the same group commit and the same batches. It decodes the body, 
 as JSON: no routing, no checks of names, no limits, no request ids, no metrics of requests, no log.
 """
 
+import gc
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -57,9 +58,12 @@ class BareApp:
         await receive()
         url = str(self._settings.database_url)
         database = await Database.connect(url, self._settings.db_pool_size)
-        writers = await Database.connect(url, WRITER_CONNECTIONS, plan_cache_mode="force_generic_plan")
+        writers = await Database.connect(url, WRITER_CONNECTIONS)
         tokens = ManageTokens(signing_secret(self._settings))
         self._bookings = Bookings(database, BookingBatches(writers, tokens, self._settings.hold_seconds))
+        # As the server does: its framework would otherwise be looked through with every collection.
+        gc.collect()
+        gc.freeze()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._bookings.drained()

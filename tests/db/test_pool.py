@@ -383,12 +383,6 @@ async def never(*_: object) -> None:
     raise TimeoutError
 
 
-GIVING_BACK = pytest.mark.xfail(
-    raises=DatabaseBusy, reason='`Database.effect` calls it "nothing was done" when giving the connection back fails'
-)
-
-
-@GIVING_BACK
 async def test_an_effect_stays_unknown_though_the_connection_cannot_be_given_back_either(
     database_url: str, connection: Observer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -404,7 +398,6 @@ async def test_an_effect_stays_unknown_though_the_connection_cannot_be_given_bac
             await database.close()
 
 
-@GIVING_BACK
 async def test_an_effect_that_was_answered_is_never_called_undone(
     lone: Database, connection: Observer, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,7 +16,7 @@ from slotwise.domain.errors import (
     SlotOverlaps,
 )
 
-__all__ = ["commit_outcome", "translated"]
+__all__ = ["commit_outcome", "outcome_told", "translated"]
 
 _BY_CONSTRAINT: dict[str, Callable[[], Exception]] = {
     "idempotency_keys_pkey": AnsweredMeanwhile,
@@ -83,3 +83,12 @@ def commit_outcome(error: Exception) -> Exception:
     """
     told = isinstance(error, asyncpg.PostgresError) and not isinstance(error, _UNREACHABLE)
     return error if told else OutcomeUnknown()
+
+
+@contextmanager
+def outcome_told() -> Iterator[None]:
+    """Raise `OutcomeUnknown` when the answer to the statement inside, a transaction of its own, was lost."""
+    try:
+        yield
+    except (TimeoutError, *_UNREACHABLE) as error:
+        raise commit_outcome(error) from error

@@ -8,8 +8,8 @@ from typing import TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from slotwise.db.errors import commit_outcome, translated
-from slotwise.domain.errors import DatabaseBusy, DatabaseUnavailable, OutcomeUnknown
+from slotwise.db.errors import commit_outcome, outcome_told, translated
+from slotwise.domain.errors import DatabaseBusy, DatabaseUnavailable, OutcomeUnknown, SlotwiseError
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
@@ -80,11 +80,21 @@ class Database:
 
         Raises `OutcomeUnknown` when the statement was sent and its answer was lost.
         """
-        async with self.connection() as connection:
-            try:
-                yield connection
-            except Exception as error:
-                raise commit_outcome(error) from error
+        sent, failure = False, None
+        try:
+            async with self.connection() as connection:
+                sent = True
+                try:
+                    with translated(), outcome_told():
+                        yield connection
+                except SlotwiseError as error:
+                    failure = error
+        except (DatabaseBusy, DatabaseUnavailable):
+            # Once the statement was sent, only giving the connection back can fail so, which changes nothing.
+            if not sent:
+                raise
+        if failure is not None:
+            raise failure
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
