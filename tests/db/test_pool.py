@@ -166,6 +166,26 @@ async def test_a_connection_whose_server_has_said_good_bye_is_no_defect(
     assert await connection.fetchval(COUNT) == 1
 
 
+@pytest.mark.parametrize("error", [ValueError, asyncio.CancelledError, KeyboardInterrupt])
+async def test_an_error_inside_passes_on_though_the_connection_can_no_longer_roll_back(
+    database_url: str, connection: Observer, error: type[BaseException]
+) -> None:
+    """A task that is told to stop and gets "the database is unavailable" instead would go on."""
+
+    async def be_dismissed(inside: Connection) -> None:
+        await connection.execute("SELECT pg_terminate_backend($1)", await pid_of(inside))
+        await asyncio.sleep(LINGER_SECONDS / 2)
+        raise error
+
+    async with proxy(database_url, None) as url:
+        database = await Database.connect(url, 1)
+        with pytest.raises(error):
+            await add(database, be_dismissed)
+        await add(database)
+        await database.close()
+    assert await connection.fetchval(COUNT) == 1
+
+
 async def test_connections_killed_while_idle_are_replaced(database: Database, connection: Observer) -> None:
     barrier = asyncio.Barrier(5)
 
