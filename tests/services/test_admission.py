@@ -193,10 +193,10 @@ def test_the_database_admits_whom_the_model_admits_and_counts_the_same_seats(dat
     [
         ("free := free - wanted.seats;", ""),
         ("wanted.seats > free", "wanted.seats >= free"),
-        ("w.slot_id, w.position\n    LOOP", "w.slot_id, w.position DESC\n    LOOP"),
+        ("w.slot_id, w.place\n    LOOP", "w.slot_id, w.place DESC\n    LOOP"),
         ("OR NOT d.active", ""),
         ("s.start_time <= clock", "FALSE"),
-        ("IF wanted.same_body", "IF TRUE"),
+        ("k.body_hash = w.body_hash", "k.body_hash IS NOT NULL"),
         ("FROM expire_holds(slot_ids, 'booking')", "FROM expire_holds(slot_ids[1:1], 'booking')"),
     ],
 )

@@ -6,6 +6,7 @@ So a slot's lock is never held while a message travels or a worker is busy, stop
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Literal, TypeAlias, assert_never, cast
 
 import msgspec
@@ -50,6 +51,7 @@ class CancelRequest(Struct, frozen=True):
 class HoldRow(Struct, frozen=True):
     """What became of a request to hold seats. `answer` is the row, as JSON, that a replayed request was given then."""
 
+    place: int
     outcome: Literal["held", "slot_full", "slot_closed", "slot_started", "slot_not_found", "replayed", "key_reused"]
     available_seats: int | None
     booking_id: int | None
@@ -139,9 +141,9 @@ class BookingBatches:
 
     async def _hold_seats(self, requests: Sequence[HoldRequest], tokens: Sequence[ManageToken]) -> list[HoldRow]:
         wanted = [request.wanted for request in requests]
-        keys = [request.key for request in requests]
+        keys = [request.key for request in requests] if any(request.key for request in requests) else []
         async with self._writers.effect() as connection:
-            return await HOLD_SEATS.all(
+            rows = await HOLD_SEATS.all(
                 connection,
                 slot_ids=[want.slot_id for want in wanted],
                 seats=[want.seats for want in wanted],
@@ -155,10 +157,11 @@ class BookingBatches:
                 routes=[key and key.route for key in keys],
                 key_hashes=[key and key.key_hash for key in keys],
                 body_hashes=[key and key.body_hash for key in keys],
-                manage_nonces=[token.nonce for token in tokens],
+                manage_nonces=[token.nonce for token in tokens] if keys else [],
                 hold_seconds=self._hold_seconds,
                 keep_seconds=KEEP_SECONDS,
             )
+        return sorted(rows, key=attrgetter("place"))
 
     def _outcome(self, request: HoldRequest, row: HoldRow, token: ManageToken) -> HoldOutcome:
         match row.outcome:

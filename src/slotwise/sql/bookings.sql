@@ -1,6 +1,7 @@
 -- name: hold_seats
 -- Holds seats for a batch of requests, in order of arrival, in one transaction of its own.
 SELECT
+    h.place,
     h.outcome,
     h.available_seats,
     h.booking_id,

@@ -107,7 +107,7 @@ CREATE INDEX bookings_of_slot ON bookings (slot_id, id);
 CREATE INDEX bookings_of_user ON bookings (user_id, id) WHERE user_id IS NOT NULL;
 -- The overdue holds of one slot, for the next booking of it.
 CREATE INDEX holds_of_slot ON bookings (slot_id, expires_at) WHERE status = 'PENDING';
--- The overdue holds of all slots, for those who ask about all slots. An expression, so that nobody who asks about one slot
+-- The overdue holds of all slots, for those who ask about all. An expression, so that nobody who asks about one slot
 -- can be given this index: to the planner both looked alike, and a booking read every hold there was.
 CREATE INDEX holds_by_deadline ON bookings ((expires_at AT TIME ZONE 'UTC')) WHERE status = 'PENDING';
 

@@ -1,7 +1,7 @@
 -- migrate:up
 
--- The booking path: what must happen under the lock of a slot happens here, in one call, so that a lock is held for as
--- long as the database works and never while a message travels or a worker process is busy, stopped or dead.
+-- The booking path: what must happen under the lock of a slot happens here, in one call, so that a lock is held as long
+-- as the database works and never while a message travels or a worker process is busy, stopped or dead.
 -- See docs/adr/0006-booking-functions.md.
 --
 -- Each of these locks first and reads in the next statement. A statement that waited for a lock still reads every
@@ -9,8 +9,8 @@
 -- All take the locks of slots in id order: two batches that want slots {1, 2} and {2, 1} would each hold one and wait
 -- for the other; in id order the second waits before it holds anything.
 -- NO KEY UPDATE: the foreign-key checks of other bookings need not wait for us.
--- A batch's plan does not depend on its values, and planning it anew costs more than running it. No batch has a reason to
--- read a whole table, however small the planner believes it to be.
+-- A batch's plan does not depend on its values, and planning it anew costs more than running it. No batch has a reason
+-- to read a whole table, however small the planner believes it to be.
 
 -- Fails the overdue holds of slots whose locks are held, and gives their seats back.
 CREATE FUNCTION expire_holds(slot_ids bigint[], actor text)
@@ -68,7 +68,7 @@ BEGIN
 END
 $$;
 
--- Holds seats for a batch of requests, in order of arrival; returns one row for each, in that order.
+-- Holds seats for a batch of requests, in order of arrival; returns a row for each, in any order.
 -- A request too large for what is left is refused alone: a smaller one behind it may still fit, so that no refusal is
 -- untrue. A request with an idempotency key that was used before gets the answer of then, with outcome 'replayed'.
 -- Raises unique_violation on idempotency_keys_pkey, with nothing done, when another transaction used one of the keys
@@ -82,7 +82,7 @@ CREATE FUNCTION hold_seats(
     confirmed boolean[],
     manage_token_hashes bytea[],
     actors text[],
-    -- Null where a request has no idempotency key.
+    -- Null where a request has no idempotency key; the five arrays are empty where none has.
     callers text[],
     routes text[],
     key_hashes bytea[],
@@ -91,6 +91,8 @@ CREATE FUNCTION hold_seats(
     hold_seconds integer,
     keep_seconds integer
 ) RETURNS TABLE (
+    -- Of the request in the batch, from 1.
+    place integer,
     outcome text,
     -- Free seats after this request: for a refusal, how many there were.
     available_seats integer,
@@ -113,23 +115,25 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_column
 DECLARE
-    keyed constant boolean := EXISTS (SELECT 1 FROM unnest(key_hashes) AS k (hash) WHERE k.hash IS NOT NULL);
+    nothing constant bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(slot_ids)]);
     clock timestamptz;
-    wanted record;
-    raced boolean;
     slot bigint;
     free integer;
     event bigint;
-    outcomes text[] := array_fill(NULL::text, ARRAY[cardinality(slot_ids)]);
-    ids bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(slot_ids)]);
-    available integer[] := array_fill(NULL::integer, ARRAY[cardinality(slot_ids)]);
-    events bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(slot_ids)]);
-    expired integer[] := array_fill(0, ARRAY[cardinality(slot_ids)]);
+    wanted record;
+    -- By the place of a request, as the parameters are; null where it holds nothing.
+    ids bigint[] := nothing;
+    events bigint[] := nothing;
+    available integer[] := nothing;
+    totals integer[] := nothing;
+    expired integer[] := nothing;
     answers jsonb[] := array_fill(NULL::jsonb, ARRAY[cardinality(slot_ids)]);
+    remembered integer := 0;
+    kept integer;
 BEGIN
     PERFORM 1 FROM appointment_slots AS s WHERE s.id = any(slot_ids) ORDER BY s.id FOR NO KEY UPDATE;
-
     clock := clock_timestamp();
+
     IF clock >= (
         SELECT min(first.expires_at)
         FROM (SELECT DISTINCT u.slot_id FROM unnest(slot_ids) AS u (slot_id)) AS w
@@ -145,57 +149,91 @@ BEGIN
         END LOOP;
     END IF;
 
-    IF keyed THEN
-        FOR wanted IN
-            SELECT w.position, k.body_hash = w.body_hash AS same_body, k.answer, k.manage_nonce
-            FROM unnest(callers, routes, key_hashes, body_hashes) WITH ORDINALITY AS w (
-                caller, route, key_hash, body_hash, position
-            )
-            INNER JOIN idempotency_keys AS k
-                ON w.caller = k.caller AND w.route = k.route AND w.key_hash = k.key_hash
-            WHERE k.created_at > clock - make_interval(secs => keep_seconds)
-        LOOP
-            IF wanted.same_body THEN
-                outcomes[wanted.position] := 'replayed';
-                answers[wanted.position] := wanted.answer;
-                manage_nonces[wanted.position] := wanted.manage_nonce;
-            ELSE
-                outcomes[wanted.position] := 'key_reused';
-            END IF;
-        END LOOP;
-    END IF;
-
     FOR wanted IN
         SELECT
-            w.position, w.slot_id, w.seats, s.available_seats, s.last_event,
+            w.place,
+            w.slot_id,
+            w.seats,
+            w.confirmed,
+            w.key_hash,
+            s.total_seats,
+            s.available_seats,
+            s.last_event,
+            s.doctor_id,
+            d.name AS doctor_name,
+            d.specialization,
+            s.start_time,
+            s.end_time,
             CASE
+                WHEN k.body_hash = w.body_hash THEN 'replayed'
+                WHEN k.body_hash IS NOT NULL THEN 'key_reused'
                 WHEN s.id IS NULL THEN 'slot_not_found'
                 WHEN s.status <> 'OPEN' OR NOT d.active THEN 'slot_closed'
                 WHEN s.start_time <= clock THEN 'slot_started'
-            END AS refusal
-        FROM unnest(slot_ids, seats) WITH ORDINALITY AS w (slot_id, seats, position)
+            END AS outcome,
+            k.answer,
+            k.manage_nonce
+        FROM unnest(slot_ids, seats, confirmed, callers, routes, key_hashes, body_hashes) WITH ORDINALITY AS w (
+            slot_id, seats, confirmed, caller, route, key_hash, body_hash, place
+        )
         LEFT JOIN appointment_slots AS s ON w.slot_id = s.id
         LEFT JOIN doctors AS d ON s.doctor_id = d.id
-        ORDER BY w.slot_id, w.position
+        LEFT JOIN idempotency_keys AS k
+            ON
+                w.caller = k.caller
+                AND w.route = k.route
+                AND w.key_hash = k.key_hash
+                AND k.created_at > clock - make_interval(secs => keep_seconds)
+        ORDER BY w.slot_id, w.place
     LOOP
         IF slot IS DISTINCT FROM wanted.slot_id THEN
             slot := wanted.slot_id;
             free := wanted.available_seats;
             event := wanted.last_event;
         END IF;
-        IF outcomes[wanted.position] IS NULL THEN
-            IF wanted.refusal IS NOT NULL THEN
-                outcomes[wanted.position] := wanted.refusal;
-            ELSIF wanted.seats > free THEN
-                outcomes[wanted.position] := 'slot_full';
-            ELSE
-                outcomes[wanted.position] := 'held';
-                ids[wanted.position] := nextval('bookings_id_seq');
-                free := free - wanted.seats;
-                event := event + 1;
-                events[wanted.position] := event;
-            END IF;
-            available[wanted.position] := free;
+        place := wanted.place;
+        outcome := coalesce(wanted.outcome, CASE WHEN wanted.seats > free THEN 'slot_full' ELSE 'held' END);
+        IF outcome = 'held' THEN
+            free := free - wanted.seats;
+            event := event + 1;
+            booking_id := nextval('bookings_id_seq');
+            expires_at := CASE WHEN NOT wanted.confirmed THEN clock + make_interval(secs => hold_seconds) END;
+            ids[place] := booking_id;
+            events[place] := event;
+            available[place] := free;
+            totals[place] := wanted.total_seats;
+        ELSE
+            booking_id := NULL;
+            expires_at := NULL;
+        END IF;
+        available_seats := free;
+        booked_at := clock;
+        doctor_id := wanted.doctor_id;
+        doctor_name := wanted.doctor_name;
+        specialization := wanted.specialization;
+        start_time := wanted.start_time;
+        end_time := wanted.end_time;
+        expired_holds := coalesce(expired[place], 0);
+        answer := wanted.answer;
+        manage_nonce := wanted.manage_nonce;
+        RETURN NEXT;
+
+        IF wanted.key_hash IS NOT NULL AND wanted.answer IS NULL THEN
+            remembered := remembered + 1;
+            -- A row of this function, without the person: that is in the repeated request.
+            answers[place] := jsonb_build_object(
+                'place', place,
+                'outcome', outcome,
+                'available_seats', available_seats,
+                'booking_id', booking_id,
+                'booked_at', booked_at,
+                'expires_at', expires_at,
+                'doctor_id', doctor_id,
+                'doctor_name', doctor_name,
+                'specialization', specialization,
+                'start_time', start_time,
+                'end_time', end_time
+            );
         END IF;
     END LOOP;
 
@@ -231,107 +269,53 @@ BEGIN
         w.id,
         w.seats,
         w.available,
-        s.total_seats,
+        w.total,
         w.actor,
         clock
-    FROM unnest(ids, slot_ids, seats, confirmed, actors, available, events) AS w (
-        id, slot_id, seats, confirmed, actor, available, event
+    FROM unnest(ids, slot_ids, seats, confirmed, actors, available, events, totals) AS w (
+        id, slot_id, seats, confirmed, actor, available, event, total
     )
-    INNER JOIN appointment_slots AS s ON w.slot_id = s.id
     WHERE w.id IS NOT NULL;
 
     UPDATE appointment_slots AS s
     SET available_seats = t.available, last_event = t.event, updated_at = clock
     FROM (
         SELECT w.slot_id, min(w.available) AS available, max(w.event) AS event
-        FROM unnest(ids, slot_ids, available, events) AS w (id, slot_id, available, event)
-        WHERE w.id IS NOT NULL
+        FROM unnest(slot_ids, available, events) AS w (slot_id, available, event)
+        WHERE w.event IS NOT NULL
         GROUP BY w.slot_id
     ) AS t
     WHERE s.id = t.slot_id;
 
-    IF keyed THEN
-        WITH fresh AS (
-            SELECT w.*, s.doctor_id, d.name AS doctor_name, d.specialization, s.start_time, s.end_time
-            FROM unnest(
-                    callers, routes, key_hashes, body_hashes, manage_nonces, outcomes, available, ids, confirmed, slot_ids
-                ) AS w (
-                    caller, route, key_hash, body_hash, manage_nonce, outcome, available, id, confirmed, slot_id
-                )
-            LEFT JOIN appointment_slots AS s ON w.slot_id = s.id
-            LEFT JOIN doctors AS d ON s.doctor_id = d.id
-            WHERE w.key_hash IS NOT NULL AND w.outcome NOT IN ('replayed', 'key_reused')
-        ),
-
+    IF remembered > 0 THEN
         -- In key order, so that two batches with two keys in common wait for each other in one direction only. A key
         -- past its time that was not pruned yet is taken over.
-        kept AS (
-            INSERT INTO idempotency_keys AS k (caller, route, key_hash, body_hash, answer, manage_nonce)
-            SELECT
-                f.caller,
-                f.route,
-                f.key_hash,
-                f.body_hash,
-                -- The fields of a row of this function, without the person: that is in the repeated request.
-                jsonb_build_object(
-                    'outcome', f.outcome,
-                    'available_seats', f.available,
-                    'booking_id', f.id,
-                    'booked_at', clock,
-                    'expires_at', CASE WHEN NOT f.confirmed THEN clock + make_interval(secs => hold_seconds) END,
-                    'doctor_id', f.doctor_id,
-                    'doctor_name', f.doctor_name,
-                    'specialization', f.specialization,
-                    'start_time', f.start_time,
-                    'end_time', f.end_time
-                ),
-                f.manage_nonce
-            FROM fresh AS f
-            ORDER BY f.caller, f.route, f.key_hash
-            ON CONFLICT (caller, route, key_hash) DO UPDATE
-                SET
-                    body_hash = excluded.body_hash,
-                    answer = excluded.answer,
-                    manage_nonce = excluded.manage_nonce,
-                    created_at = excluded.created_at,
-                    updated_at = excluded.updated_at
-                WHERE k.created_at <= clock - make_interval(secs => keep_seconds)
-            RETURNING 1
+        INSERT INTO idempotency_keys AS k (caller, route, key_hash, body_hash, answer, manage_nonce)
+        SELECT w.caller, w.route, w.key_hash, w.body_hash, w.answer, w.manage_nonce
+        FROM unnest(callers, routes, key_hashes, body_hashes, answers, manage_nonces) AS w (
+            caller, route, key_hash, body_hash, answer, manage_nonce
         )
-
-        SELECT (SELECT count(*) FROM fresh) <> (SELECT count(*) FROM kept) INTO raced;
-        IF raced THEN
+        WHERE w.answer IS NOT NULL
+        ORDER BY w.caller, w.route, w.key_hash
+        ON CONFLICT (caller, route, key_hash) DO UPDATE
+            SET
+                body_hash = excluded.body_hash,
+                answer = excluded.answer,
+                manage_nonce = excluded.manage_nonce,
+                created_at = excluded.created_at,
+                updated_at = excluded.updated_at
+            WHERE k.created_at <= clock - make_interval(secs => keep_seconds);
+        GET DIAGNOSTICS kept = ROW_COUNT;
+        IF kept < remembered THEN
             RAISE unique_violation USING
                 MESSAGE = 'another transaction has used an idempotency key of this batch',
                 CONSTRAINT = 'idempotency_keys_pkey';
         END IF;
     END IF;
-
-    RETURN QUERY
-    SELECT
-        w.outcome,
-        w.available,
-        w.id,
-        clock,
-        CASE WHEN NOT w.confirmed THEN clock + make_interval(secs => hold_seconds) END,
-        s.doctor_id,
-        d.name,
-        d.specialization,
-        s.start_time,
-        s.end_time,
-        w.expired,
-        w.answer,
-        CASE WHEN w.outcome = 'replayed' THEN w.manage_nonce END
-    FROM unnest(outcomes, available, ids, confirmed, slot_ids, expired, answers, manage_nonces) WITH ORDINALITY AS w (
-        outcome, available, id, confirmed, slot_id, expired, answer, manage_nonce, position
-    )
-    LEFT JOIN appointment_slots AS s ON w.slot_id = s.id
-    LEFT JOIN doctors AS d ON s.doctor_id = d.id
-    ORDER BY w.position;
 END
 $$;
 
--- Confirms the live holds of a batch; returns those bookings that exist, as they are afterwards, and what became of each.
+-- Confirms the live holds of a batch; returns the bookings that exist, as they are afterwards, and what became of each.
 CREATE FUNCTION confirm_bookings(booking_ids bigint[], user_names text[], user_emails text[], actors text[])
 RETURNS TABLE (
     id bigint,
@@ -446,7 +430,8 @@ BEGIN
 END
 $$;
 
--- Cancels the live bookings of a batch and gives their seats back; returns those bookings that exist and what became of each.
+-- Cancels the live bookings of a batch and gives their seats back; returns the bookings that exist, as they are
+-- afterwards, and what became of each.
 -- Cancel, expiry and confirm of one booking pass here one after the other, and only the first finds it live, so its
 -- seats come back once.
 CREATE FUNCTION cancel_bookings(booking_ids bigint[], reasons text[], actors text[])
