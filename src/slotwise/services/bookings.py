@@ -104,7 +104,7 @@ class Bookings:
     async def hold_seats(self, caller: Caller, wanted: SeatRequest, key: IdempotencyKey | None = None) -> Held:
         """A hold until its deadline, or a confirmed booking where `wanted.confirm` says so.
 
-        Raises the refusals of `admit`, `KeyReused`, and the `Unavailable` errors of `GroupCommit.submit`.
+        Raises a `Refusal`, `KeyReused`, and the `Unavailable` errors of `GroupCommit.submit`.
         """
         request = HoldRequest(wanted, caller.actor, key)
         outcome = await self._holds.submit(request)

@@ -46,7 +46,7 @@ WHERE s.id = :slot_id::bigint;
 -- name: list_slots
 -- A page of the slots on offer, by start.
 -- Two branches: slots whose counter has a seat, a walk along `slots_on_offer`; and the few that have one only because
--- a hold has run out. Together they are what `admit` would let in. The limit of 501, a page and one more, is a
+-- a hold has run out. Together they are what `hold_seats` would let in. The limit of 501, a page and one more, is a
 -- number, because a plan made for any limit takes a tenth of the table for likely, and sorts it all. A start after
 -- now() is written so that the walk has one place to begin at: from two it would not take the later one.
 WITH with_free_seats AS (

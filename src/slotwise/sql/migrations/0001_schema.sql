@@ -209,7 +209,7 @@ LEFT JOIN LATERAL (
     WHERE b.slot_id = s.id AND b.status = 'PENDING' AND b.expires_at <= now()
 ) AS overdue ON TRUE;
 
--- The slots that may be booked until they start while they have enough free seats: the rest of what `admit` asks.
+-- The slots that may be booked until they start while they have enough free seats: the rest of what `hold_seats` asks.
 CREATE VIEW open_slots AS
 SELECT s.id, s.doctor_id, d.specialization, s.start_time, s.total_seats, s.available_seats, s.has_free_seat
 FROM appointment_slots AS s
