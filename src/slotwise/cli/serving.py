@@ -34,7 +34,8 @@ from slotwise.settings import Settings, load_settings
 DRAIN_SECONDS = 6
 STOP_SECONDS = 8.5
 DATABASE_WATCH_SECONDS = 1.0
-BACKLOG = 2048
+# As many as the kernel lets: what does not fit is not refused but lost, and tried again after a second or more.
+BACKLOG = 65_535
 DEMO_ADMIN = "admin@slotwise.example"
 
 

@@ -48,21 +48,23 @@ class ShortCut(ASGIMiddleware):
     scopes = (ScopeType.HTTP,)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        message = await receive()
-        headers = dict(scope["headers"])
-        wanted = _plain_body(message) if _is_plain(scope, headers) else None
-        if wanted is None:
-            await next_app(scope, _again(message, receive), send)
-            return
-        state = scope["litestar_app"].state
-        user = await identify(state.users, _text(headers.get(b"authorization")) or "")
-        key = _text(headers.get(b"idempotency-key"))
         try:
-            held = await hold(state, user, address_of(scope), key, wanted)
+            await scope["litestar_app"].state.bookings.require_room()
+            message = await receive()
+            headers = dict(scope["headers"])
+            wanted = _plain_body(message) if _is_plain(scope, headers) else None
+            if wanted is None:
+                await next_app(scope, _again(message, receive), send)
+            else:
+                await _answer(send, await _hold(scope, headers, wanted))
         except SlotwiseError as error:
             await _refuse(send, error)
-        else:
-            await _answer(send, held)
+
+
+async def _hold(scope: Scope, headers: Mapping[bytes, bytes], wanted: NewBooking) -> Held:
+    state = scope["litestar_app"].state
+    user = await identify(state.users, _text(headers.get(b"authorization")) or "")
+    return await hold(state, user, address_of(scope), _text(headers.get(b"idempotency-key")), wanted)
 
 
 def _is_plain(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:

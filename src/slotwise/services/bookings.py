@@ -188,6 +188,10 @@ class Bookings:
                 limit=limit,
             )
 
+    async def require_room(self) -> None:
+        """Raise `Overloaded` when no more requests to hold seats can be taken, before one is even read."""
+        await self._holds.require_room()
+
     async def drained(self) -> None:
         """Wait until every accepted request is answered."""
         for queue in (self._holds, self._confirms, self._cancels):

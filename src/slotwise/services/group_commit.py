@@ -50,6 +50,7 @@ class GroupCommit(Generic[Request, Outcome]):
         batch_limit: int = 256,
         queue_limit: int = 2048,
         deadline_seconds: float = 8.0,
+        patience_seconds: float = 0.3,
         refusal_seconds: float = 1.0,
     ) -> None:
         self._commit = commit
@@ -57,8 +58,10 @@ class GroupCommit(Generic[Request, Outcome]):
         self._batch_limit = batch_limit
         self._queue_limit = queue_limit
         self._deadline_seconds = deadline_seconds
+        self._patience_seconds = patience_seconds
         self._refusal_seconds = refusal_seconds
         self._queue: deque[_Waiting[Request, Outcome]] = deque()
+        self._batch_seconds = 0.0
         self._in_flight: Sequence[_Waiting[Request, Outcome]] = ()
         self._pump: asyncio.Task[None] | None = None
         self._name = name
@@ -69,18 +72,30 @@ class GroupCommit(Generic[Request, Outcome]):
         """The request's own outcome.
 
         Raises `Overloaded` when the queue is full or the request was not reached before its deadline (nothing was
-        done), and `OutcomeUnknown` when its batch was still in flight then. A full queue refuses slowly: clients that
-        ask again at once would otherwise take the time that those in the queue need.
+        done), and `OutcomeUnknown` when its batch was still in flight then.
         """
-        if len(self._queue) >= self._queue_limit:
-            await asyncio.sleep(self._refusal_seconds)
-            raise Overloaded
+        await self.require_room()
         loop = asyncio.get_running_loop()
         waiting: _Waiting[Request, Outcome] = _Waiting(request, loop)
         self._queue.append(waiting)
         if self._pump is None:
             self._pump = loop.create_task(self._drain(loop), name=f"group commit of {self._name}")
         return await waiting.answer
+
+    async def require_room(self) -> None:
+        """Raise `Overloaded` when the queue is full, for an edge that can spare itself work by asking early.
+
+        A full queue refuses slowly: clients that ask again at once would take the time that those in it need.
+        """
+        if self._is_full():
+            await asyncio.sleep(self._refusal_seconds)
+            raise Overloaded
+
+    def _is_full(self) -> bool:
+        """At its bound, or earlier: what a batch took last tells how long one more request would wait."""
+        waiting = len(self._queue)
+        batches_ahead = waiting // self._batch_limit
+        return waiting >= self._queue_limit or batches_ahead * self._batch_seconds > self._patience_seconds
 
     async def drained(self) -> None:
         """Wait until everything accepted so far is answered, for two seconds at most."""
@@ -93,7 +108,9 @@ class GroupCommit(Generic[Request, Outcome]):
             while self._queue:
                 if batch := self._next_batch():
                     self._in_flight = batch
+                    started = loop.time()
                     await self._serve(batch)
+                    self._batch_seconds = loop.time() - started
         finally:
             self._in_flight = ()
             watch.cancel()
