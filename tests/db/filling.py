@@ -16,6 +16,9 @@ DOCTOR = 20
 DOCTOR_WITHOUT_SLOTS = DOCTORS + 1
 DOCTOR_OF_TWO = DOCTORS + 2
 
+# An account with hundreds of bookings among those with a few.
+REGULAR = 7
+
 # The two slots of DOCTOR_OF_TWO: one that nobody has touched, and one whose holds ran out again and again.
 FRESH_SLOT = SLOTS + 1
 OLD_SLOT = SLOTS + 2
@@ -61,8 +64,8 @@ INSERT INTO bookings (
     manage_token_hash
 )
 SELECT
-    k, 1 + k * 7919 % {SLOTS}, CASE WHEN k % 2 = 0 THEN 1 + k % {USERS} END, 'Person ' || k,
-    'person' || k || '@example.org', 1, status, now() + interval '1 minute',
+    k, 1 + k * 7919 % {SLOTS}, CASE WHEN k % 100 = 1 THEN {REGULAR} WHEN k % 2 = 0 THEN 1 + k % {USERS} END,
+    'Person ' || k, 'person' || k || '@example.org', 1, status, now() + interval '1 minute',
     CASE WHEN status = 'CONFIRMED' THEN now() END, CASE WHEN status = 'CANCELLED' THEN now() END,
     decode(md5(k::text), 'hex')
 FROM generate_series(1, {BOOKINGS}) AS k

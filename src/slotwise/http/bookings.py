@@ -38,7 +38,8 @@ from slotwise.http.operations import BodyOptional, operation
 from slotwise.http.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
 from slotwise.http.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_time
 from slotwise.http.short_cut import ShortCut, address_of, hold
-from slotwise.services.bookings import BookingFilter, Bookings
+from slotwise.services.booking_search import BookingFilter
+from slotwise.services.bookings import Bookings
 from slotwise.services.slots import Slots
 
 StatusFilter = Annotated[BookingStatus | None, QueryParameter(name="status")]
@@ -121,7 +122,9 @@ class BookingController(Controller):
             "list_bookings",
             DESK,
             "Find bookings, newest first",
-            description="`from` and `to` bound the appointment's start; `q` looks inside name and e-mail address.",
+            description="`from` and `to` bound the appointment's start; `q` looks inside name and e-mail address. "
+            "A page ends after a tenth of a second's search, so it may have few items or none: follow `nextCursor` "
+            "until it is null.",
         ),
     )
     async def list_bookings(
@@ -145,7 +148,8 @@ class BookingController(Controller):
             clean_text("q", q),
         )
         found = await bookings.list_bookings(sought, decode_cursor(cursor, NEWEST).id, limit + 1)
-        return page_of(found, limit, BookingView.of, _position)
+        walked_to = None if found.walked_to is None else IdPosition(found.walked_to)
+        return page_of(found.bookings, limit, BookingView.of, _position, walked_to)
 
     @get("/{booking_id:int}", **operation("get_booking", REDACTED, "Read a booking", BookingNotFound))
     async def get_booking(

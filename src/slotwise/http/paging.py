@@ -47,12 +47,19 @@ class Page(msgspec.Struct, Generic[View], frozen=True, rename="camel"):
 
 
 def page_of(
-    found: Sequence[Item], limit: int, view: Callable[[Item], View], position: Callable[[Item], msgspec.Struct]
+    found: Sequence[Item],
+    limit: int,
+    view: Callable[[Item], View],
+    position: Callable[[Item], msgspec.Struct],
+    walked_to: msgspec.Struct | None = None,
 ) -> Page[View]:
-    """A page of at most `limit` items out of up to `limit + 1` found: the one too many shows that there are more."""
+    """A page of at most `limit` items out of up to `limit + 1` found: the one too many shows that there are more.
+
+    `walked_to` is where to go on when there are not, and there may be.
+    """
     shown = found[:limit]
-    more = len(found) > limit
-    return Page([view(item) for item in shown], encode_cursor(position(shown[-1])) if more else None)
+    last = position(shown[-1]) if len(found) > limit else walked_to
+    return Page([view(item) for item in shown], encode_cursor(last) if last else None)
 
 
 def encode_cursor(position: msgspec.Struct) -> str:

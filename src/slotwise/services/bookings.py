@@ -1,6 +1,5 @@
 """The use cases of bookings: hold, confirm, cancel and read."""
 
-from datetime import datetime
 from typing import NoReturn, assert_never
 
 import msgspec
@@ -8,7 +7,7 @@ from msgspec import Struct
 
 from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
-from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
+from slotwise.domain.bookings import Booking, SeatRequest
 from slotwise.domain.errors import (
     BookingCancelled,
     BookingFailed,
@@ -35,10 +34,10 @@ from slotwise.services.booking_batches import (
     HoldOutcome,
     HoldRequest,
 )
+from slotwise.services.booking_search import BookingFilter, FoundBookings, find_bookings
 from slotwise.services.group_commit import GroupCommit
 from slotwise.services.idempotency import IdempotencyKey
 from slotwise.services.manage_tokens import proves
-from slotwise.services.matching import contains
 
 
 class Claim(Struct, frozen=True):
@@ -52,7 +51,6 @@ READ_BOOKINGS = Statement("bookings.read_bookings", Booking)
 READ_CLAIM = Statement("bookings.read_claim", Claim)
 LIST_BOOKINGS_OF_SLOT = Statement("bookings.list_bookings_of_slot", Booking)
 LIST_BOOKINGS_OF_USER = Statement("bookings.list_bookings_of_user", Booking)
-LIST_BOOKINGS = Statement("bookings.list_bookings", Booking)
 
 
 class Caller(Struct, frozen=True):
@@ -72,17 +70,6 @@ class Caller(Struct, frozen=True):
     def may_manage(self, claim: Claim) -> bool:
         owns = self.user is not None and claim.user_id == self.user.id
         return owns or self.at_desk or proves(self.manage_token, claim.manage_token_hash)
-
-
-class BookingFilter(Struct, frozen=True):
-    """What the desk looks for. `text` is looked up inside names and addresses; periods are half-open, in UTC."""
-
-    status: BookingStatus | None = None
-    doctor_id: int | None = None
-    slot_id: int | None = None
-    starts_from: datetime | None = None
-    starts_before: datetime | None = None
-    text: str | None = None
 
 
 class Bookings:
@@ -174,19 +161,9 @@ class Bookings:
         async with self._database.connection() as connection:
             return await LIST_BOOKINGS_OF_USER.all(connection, user_id=user.id, before_id=before_id, limit=limit)
 
-    async def list_bookings(self, sought: BookingFilter, before_id: int, limit: int) -> list[Booking]:
+    async def list_bookings(self, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
         async with self._database.connection() as connection:
-            return await LIST_BOOKINGS.all(
-                connection,
-                status=sought.status,
-                doctor_id=sought.doctor_id,
-                slot_id=sought.slot_id,
-                starts_from=sought.starts_from,
-                starts_before=sought.starts_before,
-                pattern=contains(sought.text),
-                before_id=before_id,
-                limit=limit,
-            )
+            return await find_bookings(connection, sought, before_id, limit)
 
     async def require_room(self) -> None:
         """Raise `Overloaded` when no more requests to hold seats can be taken, before one is even read."""

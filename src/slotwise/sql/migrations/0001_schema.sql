@@ -62,6 +62,8 @@ CREATE INDEX slots_on_offer ON appointment_slots (start_time, id) WHERE status =
 CREATE INDEX slots_on_offer_by_doctor
 ON appointment_slots (doctor_id, start_time, id) WHERE status = 'OPEN' AND has_free_seat;
 
+-- All slots of a doctor, for the desk. It costs nothing while a slot is booked: only when its last seat goes.
+CREATE INDEX slots_of_doctor ON appointment_slots (doctor_id, start_time, id);
 -- Sizes of slots in classes, so that a search for several seats need not pass all that never had so many.
 -- By the total, because an index that knew the free seats would move with every booking.
 CREATE FUNCTION seats_class(seats integer) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
@@ -104,6 +106,8 @@ CREATE TABLE bookings (
     )
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX bookings_of_slot ON bookings (slot_id, id);
+-- Without the many: a booking that is confirmed at once is not in it.
+CREATE INDEX bookings_of_status ON bookings (status, id) WHERE status <> 'CONFIRMED';
 CREATE INDEX bookings_of_user ON bookings (user_id, id) WHERE user_id IS NOT NULL;
 -- The overdue holds of one slot, for the next booking of it.
 CREATE INDEX holds_of_slot ON bookings (slot_id, expires_at) WHERE status = 'PENDING';
@@ -134,6 +138,7 @@ CREATE TABLE booking_events (
     ),
     CONSTRAINT event_seats_in_range CHECK (available_after >= 0 AND available_after <= total_after)
 );
+
 CREATE INDEX events_of_booking ON booking_events (booking_id) WHERE booking_id IS NOT NULL;
 
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -1,0 +1,47 @@
+"""A filled database for each module that tests what statements read.
+
+Its tests roll back what they write; what that leaves for VACUUM would count as read in another module's tests.
+"""
+
+import asyncio
+import itertools
+import os
+from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from slotwise.db.pool import SESSION
+from tests.db.filling import FILL
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(scope="module")
+def filled_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
+    name = f"filled_{os.getpid()}_{next(_numbers)}"
+    url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
+    asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
+    asyncio.run(_execute(url, FILL, "VACUUM ANALYZE"))
+    yield url
+    asyncio.run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+async def _execute(url: str, *commands: str) -> None:
+    connection = await asyncpg.connect(url)
+    for command in commands:
+        await connection.execute(command)
+    await connection.close()
+
+
+@pytest_asyncio.fixture
+async def filled(filled_url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
+    """A connection with the settings of the program's own, inside a transaction that never commits."""
+    connection = await asyncpg.connect(filled_url, server_settings=SESSION)
+    transaction = connection.transaction()
+    await transaction.start()
+    yield connection
+    await transaction.rollback()
+    await connection.close()
