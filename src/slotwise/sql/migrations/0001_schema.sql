@@ -139,8 +139,6 @@ CREATE TABLE booking_events (
     CONSTRAINT event_seats_in_range CHECK (available_after >= 0 AND available_after <= total_after)
 );
 
-CREATE INDEX events_of_booking ON booking_events (booking_id) WHERE booking_id IS NOT NULL;
-
 CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     RAISE EXCEPTION '% is append-only', tg_table_name USING ERRCODE = 'restrict_violation', CONSTRAINT = 'append_only';
