@@ -57,8 +57,8 @@ SELECT s.id
 FROM appointment_slots AS s
 WHERE s.id IN (
         SELECT b.slot_id FROM bookings AS b
-        WHERE b.status = 'PENDING' AND b.expires_at AT TIME ZONE 'UTC' <= (SELECT clock_timestamp() AT TIME ZONE 'UTC')
-        ORDER BY b.expires_at AT TIME ZONE 'UTC'
+        WHERE coalesce(b.status, '') = 'PENDING' AND b.expires_at <= (SELECT clock_timestamp())
+        ORDER BY b.expires_at
         LIMIT :limit::integer
     )
 ORDER BY s.id
@@ -180,7 +180,7 @@ WITH settled AS (
     FROM bookings AS b
     WHERE
         b.status = :status::text
-        AND b.status <> 'CONFIRMED'
+        AND coalesce(b.status, '') <> 'CONFIRMED'
         AND b.id < :before_id::bigint
         AND b.id >= :floor_id::bigint
         AND (b.status <> 'PENDING' OR b.expires_at > now())
@@ -202,8 +202,8 @@ overdue AS (
     FROM bookings AS b
     WHERE
         :status::text = 'FAILED'
-        AND b.status = 'PENDING'
-        AND b.expires_at AT TIME ZONE 'UTC' <= now() AT TIME ZONE 'UTC'
+        AND coalesce(b.status, '') = 'PENDING'
+        AND b.expires_at <= now()
         AND b.id < :before_id::bigint
         AND b.id >= :floor_id::bigint
         AND (:pattern::text IS NULL OR b.user_name ILIKE :pattern::text OR b.user_email ILIKE :pattern::text)
@@ -215,7 +215,7 @@ overdue AS (
                 WHERE s.id = b.slot_id
             )
         )
-    ORDER BY b.expires_at AT TIME ZONE 'UTC'
+    ORDER BY b.expires_at
     LIMIT 2147483647
 ),
 

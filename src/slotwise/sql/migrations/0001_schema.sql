@@ -106,14 +106,15 @@ CREATE TABLE bookings (
     )
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_vacuum_scale_factor = 0.05);
 CREATE INDEX bookings_of_slot ON bookings (slot_id, id);
--- Without the many: a booking that is confirmed at once is not in it.
-CREATE INDEX bookings_of_status ON bookings (status, id) WHERE status <> 'CONFIRMED';
 CREATE INDEX bookings_of_user ON bookings (user_id, id) WHERE user_id IS NOT NULL;
 -- The overdue holds of one slot, for the next booking of it.
 CREATE INDEX holds_of_slot ON bookings (slot_id, expires_at) WHERE status = 'PENDING';
--- The overdue holds of all slots, for those who ask about all. An expression, so that nobody who asks about one slot
--- can be given this index: to the planner both looked alike, and a booking read every hold there was.
-CREATE INDEX holds_by_deadline ON bookings ((expires_at AT TIME ZONE 'UTC')) WHERE status = 'PENDING';
+-- For the desk, and without the many: a booking that is confirmed at once is not in it.
+CREATE INDEX bookings_of_status ON bookings (status, id) WHERE coalesce(status, '') <> 'CONFIRMED';
+-- The overdue holds of all slots, for those who ask about all. Its condition is spelled as only they spell it, so that
+-- nobody who asks about one slot can be given this index, and read every hold there is: where one slot has nearly all
+-- bookings, both look alike to the planner. Likewise the index above.
+CREATE INDEX holds_by_deadline ON bookings (expires_at) WHERE coalesce(status, '') = 'PENDING';
 
 -- The ledger: one row per transition, written under the slot's lock, so that a slot's history is its sequence.
 -- Append-only, hence no updated_at.
@@ -207,9 +208,15 @@ SELECT
 FROM appointment_slots AS s
 INNER JOIN doctors AS d ON s.doctor_id = d.id
 LEFT JOIN LATERAL (
+    -- In the order of `holds_of_slot`: where one slot has nearly all holds, others would read them all for each slot.
     SELECT sum(b.seats_booked) AS seats
-    FROM bookings AS b
-    WHERE b.slot_id = s.id AND b.status = 'PENDING' AND b.expires_at <= now()
+    FROM (
+        SELECT b.seats_booked
+        FROM bookings AS b
+        WHERE b.slot_id = s.id AND b.status = 'PENDING' AND b.expires_at <= now()
+        ORDER BY b.expires_at
+        LIMIT 2147483647
+    ) AS b
 ) AS overdue ON TRUE;
 
 -- The slots that may be booked until they start while they have enough free seats: the rest of what `hold_seats` asks.
@@ -230,8 +237,8 @@ FROM (
     FROM (
         SELECT b.slot_id, b.seats_booked
         FROM bookings AS b
-        WHERE b.status = 'PENDING' AND b.expires_at AT TIME ZONE 'UTC' <= now() AT TIME ZONE 'UTC'
-        ORDER BY b.expires_at AT TIME ZONE 'UTC'
+        WHERE coalesce(b.status, '') = 'PENDING' AND b.expires_at <= now()
+        ORDER BY b.expires_at
         LIMIT 2147483647
     ) AS b
     GROUP BY b.slot_id
