@@ -19,7 +19,20 @@ Outcome = TypeVar("Outcome")
 
 DRAIN_SECONDS = 2.0
 
+
+TURNS_TO_TAKE_IN = 3
+
 log = structlog.get_logger()
+
+
+async def _take_in_what_has_arrived() -> None:
+    """Let the event loop send answers and read sockets, begin the requests' tasks, and let those submit.
+
+    No time passes in which nothing is done. Without it a batch begins while the requests that would fit into it wait in
+    the sockets, and batches are half as large.
+    """
+    for _ in range(TURNS_TO_TAKE_IN):
+        await asyncio.sleep(0)
 
 
 class _Waiting(Generic[Request, Outcome]):
@@ -111,6 +124,7 @@ class GroupCommit(Generic[Request, Outcome]):
                     started = loop.time()
                     await self._serve(batch)
                     self._batch_seconds = loop.time() - started
+                    await _take_in_what_has_arrived()
         finally:
             self._in_flight = ()
             watch.cancel()
