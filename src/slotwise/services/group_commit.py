@@ -25,16 +25,6 @@ TURNS_TO_TAKE_IN = 3
 log = structlog.get_logger()
 
 
-async def _take_in_what_has_arrived() -> None:
-    """Let the event loop send answers and read sockets, begin the requests' tasks, and let those submit.
-
-    No time passes in which nothing is done. Without it a batch begins while the requests that would fit into it wait in
-    the sockets, and batches are half as large.
-    """
-    for _ in range(TURNS_TO_TAKE_IN):
-        await asyncio.sleep(0)
-
-
 class _Waiting(Generic[Request, Outcome]):
     """A request in the queue. It leaves it either into a batch or, past its deadline, unserved."""
 
@@ -63,7 +53,7 @@ class GroupCommit(Generic[Request, Outcome]):
         batch_limit: int = 256,
         queue_limit: int = 2048,
         deadline_seconds: float = 8.0,
-        patience_seconds: float = 0.3,
+        patience_seconds: float = 0.5,
         refusal_seconds: float = 1.0,
     ) -> None:
         self._commit = commit
@@ -123,12 +113,22 @@ class GroupCommit(Generic[Request, Outcome]):
                     self._in_flight = batch
                     started = loop.time()
                     await self._serve(batch)
+                    await self._take_in()
                     self._batch_seconds = loop.time() - started
-                    await _take_in_what_has_arrived()
         finally:
             self._in_flight = ()
             watch.cancel()
             self._pump = None
+
+    async def _take_in(self) -> None:
+        """Let the event loop send answers and read sockets, begin the requests' tasks, and let those submit.
+
+        No time passes in which nothing is done. Without it a batch begins while the requests that would fit into it
+        wait in the sockets, and batches are half as large.
+        """
+        for _ in range(TURNS_TO_TAKE_IN):
+            if len(self._queue) < self._batch_limit:
+                await asyncio.sleep(0)
 
     async def _give_up_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
         """Answer those that have waited too long. One timer for all: one for each costs as much as its SQL."""
