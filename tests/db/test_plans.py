@@ -106,9 +106,9 @@ BY_START, BY_DOCTOR, BY_SIZE = "slots_on_offer", "slots_on_offer_by_doctor", "sl
 OF_DOCTOR, OF_SPECIALIZATION = slots.LIST_SLOTS_OF_DOCTOR, slots.LIST_SLOTS_OF_SPECIALIZATION
 
 FREE_SLOTS = [
-    free_slots("first page", slots.LIST_SLOTS, BY_START, 370, 1560),
-    free_slots("largest page", slots.LIST_SLOTS, BY_START, 1400, 4900, limit=MAX_LIMIT + 1),
-    free_slots("deep page", slots.LIST_SLOTS, BY_START, 370, 1600, after_time=NOW + timedelta(days=4)),
+    free_slots("first page", slots.LIST_SLOTS, BY_START, 370, 1150),
+    free_slots("largest page", slots.LIST_SLOTS, BY_START, 1400, 4200, limit=MAX_LIMIT + 1),
+    free_slots("deep page", slots.LIST_SLOTS, BY_START, 370, 1320, after_time=NOW + timedelta(days=4)),
     free_slots("of an hour", slots.LIST_SLOTS, BY_START, 480, 1400, starts_before=NOW + timedelta(hours=1)),
     free_slots("for two", slots.LIST_SLOTS_OF_SIZE, BY_SIZE, 380, 1600, min_seats=2),
     free_slots("for more than any has", slots.LIST_SLOTS_OF_SIZE, BY_SIZE, 110, 290, min_seats=60),

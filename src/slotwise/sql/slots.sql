@@ -47,15 +47,17 @@ WHERE s.id = :slot_id::bigint;
 -- A page of the slots on offer, by start.
 -- Two branches: slots whose counter has a seat, a walk along `slots_on_offer`; and the few that have one only because
 -- a hold has run out. Together they are what `hold_seats` would let in. The limit of 501, a page and one more, is a
--- number, because a plan made for any limit takes a tenth of the table for likely, and sorts it all. A start after
--- now() is written so that the walk has one place to begin at: from two it would not take the later one.
+-- number, because a plan made for any limit takes a tenth of the table for likely, and sorts it all. The page
+-- before and now() make one place to begin at: of two, a walk would not take the later one.
 WITH with_free_seats AS (
     SELECT s.id, s.start_time
     FROM open_slots AS s
     WHERE
         s.has_free_seat
-        AND s.start_time >= greatest(:after_time::timestamptz, now() + interval '1 microsecond')
-        AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+        AND (s.start_time, s.id) > (
+            greatest(:after_time::timestamptz, now()),
+            CASE WHEN :after_time::timestamptz > now() THEN :after_id::bigint ELSE 9223372036854775807 END
+        )
         AND s.start_time < :starts_before::timestamptz
     ORDER BY s.start_time, s.id
     LIMIT 501
@@ -103,8 +105,10 @@ WITH with_free_seats AS (
             seats_class(s.total_seats) = size.class
             AND s.has_free_seat
             AND s.available_seats >= :min_seats::integer
-            AND s.start_time >= greatest(:after_time::timestamptz, now() + interval '1 microsecond')
-            AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+            AND (s.start_time, s.id) > (
+                greatest(:after_time::timestamptz, now()),
+                CASE WHEN :after_time::timestamptz > now() THEN :after_id::bigint ELSE 9223372036854775807 END
+            )
             AND s.start_time < :starts_before::timestamptz
         ORDER BY s.start_time, s.id
         LIMIT :limit::integer
@@ -149,8 +153,10 @@ WITH with_free_seats AS (
         AND (:specialization::text IS NULL OR lower(s.specialization) = lower(:specialization::text))
         AND s.has_free_seat
         AND s.available_seats >= :min_seats::integer
-        AND s.start_time >= greatest(:after_time::timestamptz, now() + interval '1 microsecond')
-        AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+        AND (s.start_time, s.id) > (
+            greatest(:after_time::timestamptz, now()),
+            CASE WHEN :after_time::timestamptz > now() THEN :after_id::bigint ELSE 9223372036854775807 END
+        )
         AND s.start_time < :starts_before::timestamptz
     ORDER BY s.start_time, s.id
     LIMIT 501
@@ -209,8 +215,10 @@ first_ones AS (
             s.doctor_id = t.id
             AND s.has_free_seat
             AND s.available_seats >= :min_seats::integer
-            AND s.start_time >= greatest(:after_time::timestamptz, now() + interval '1 microsecond')
-            AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+            AND (s.start_time, s.id) > (
+                greatest(:after_time::timestamptz, now()),
+                CASE WHEN :after_time::timestamptz > now() THEN :after_id::bigint ELSE 9223372036854775807 END
+            )
             AND s.start_time < :starts_before::timestamptz
         ORDER BY s.start_time, s.id
         LIMIT (SELECT q.slots FROM quota AS q)
@@ -232,8 +240,10 @@ with_free_seats AS (
             s.doctor_id = t.id
             AND s.has_free_seat
             AND s.available_seats >= :min_seats::integer
-            AND s.start_time >= greatest(:after_time::timestamptz, now() + interval '1 microsecond')
-            AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+            AND (s.start_time, s.id) > (
+                greatest(:after_time::timestamptz, now()),
+                CASE WHEN :after_time::timestamptz > now() THEN :after_id::bigint ELSE 9223372036854775807 END
+            )
             AND s.start_time < :starts_before::timestamptz
             AND s.start_time <= (SELECT l.start_time FROM last_start AS l)
         ORDER BY s.start_time, s.id
