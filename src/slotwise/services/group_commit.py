@@ -25,6 +25,18 @@ TURNS_TO_TAKE_IN = 3
 log = structlog.get_logger()
 
 
+async def take_in_what_has_arrived(enough: Callable[[], bool] = lambda: False) -> None:
+    """Let the event loop send answers and read sockets, begin the requests' tasks, and let those submit.
+
+    No time passes in which nothing is done. Without it a batch begins while the requests that would fit into it wait in
+    the sockets, and batches are half as large.
+    """
+    for _ in range(TURNS_TO_TAKE_IN):
+        if enough():
+            return
+        await asyncio.sleep(0)
+
+
 class _Waiting(Generic[Request, Outcome]):
     """A request in the queue. It leaves it either into a batch or, past its deadline, unserved."""
 
@@ -113,22 +125,15 @@ class GroupCommit(Generic[Request, Outcome]):
                     self._in_flight = batch
                     started = loop.time()
                     await self._serve(batch)
-                    await self._take_in()
+                    await take_in_what_has_arrived(self._fills_a_batch)
                     self._batch_seconds = loop.time() - started
         finally:
             self._in_flight = ()
             watch.cancel()
             self._pump = None
 
-    async def _take_in(self) -> None:
-        """Let the event loop send answers and read sockets, begin the requests' tasks, and let those submit.
-
-        No time passes in which nothing is done. Without it a batch begins while the requests that would fit into it
-        wait in the sockets, and batches are half as large.
-        """
-        for _ in range(TURNS_TO_TAKE_IN):
-            if len(self._queue) < self._batch_limit:
-                await asyncio.sleep(0)
+    def _fills_a_batch(self) -> bool:
+        return len(self._queue) >= self._batch_limit
 
     async def _give_up_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
         """Answer those that have waited too long. One timer for all: one for each costs as much as its SQL."""

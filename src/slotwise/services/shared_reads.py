@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Generic, TypeVar
 
 from slotwise.domain.errors import Overloaded
+from slotwise.services.group_commit import take_in_what_has_arrived
 
 Wanted = TypeVar("Wanted", bound=Hashable)
 Result = TypeVar("Result")
@@ -44,6 +45,7 @@ class SharedReads(Generic[Wanted, Result]):
     async def _take_turn(self, wanted: Wanted, before: asyncio.Task[Result] | None) -> Result:
         if before is not None:
             await asyncio.wait([before])
+            await take_in_what_has_arrived()
         # From here on it is too late to join.
         self._in_flight[wanted] = self._next.pop(wanted)
         try:
