@@ -5,7 +5,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given
+from email_validator import EmailNotValidError, validate_email
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slotwise.domain.errors import InvalidInput
@@ -97,6 +98,33 @@ def test_a_period_that_overflows_in_utc_is_refused(start: str, hours: int) -> No
     with pytest.raises(InvalidInput) as error:
         clean_period("start_time", datetime.fromisoformat(f"{start}{hours:+03}:00"), 30)
     assert [fault.field for fault in error.value.errors] == ["start_time"]
+
+
+LOCAL_PARTS = st.one_of(
+    st.text(st.sampled_from("aZ9._+-@ \"'é"), max_size=70),
+    st.sampled_from(["ada.lovelace", "Ada+1", "a" * 64, "Postmaster", "INFO", "..", "用户"]),
+)
+DOMAINS = st.one_of(
+    st.lists(st.text(st.sampled_from("abZ9-_é㌖"), min_size=1, max_size=12), min_size=1, max_size=14).map(".".join),
+    st.sampled_from(
+        ["example.org", "EXAMPLE.Org", "example.org.", "localhost", "xn--fiqs8s.com", "[127.0.0.1]", "a.test"]
+    ),
+)
+
+
+@given(LOCAL_PARTS, DOMAINS)
+@example("b" * 15, ".".join(["㌖"] * 12 + ["a" * 8, "de"]))
+@example("Postmaster", "example.org")
+def test_an_address_is_judged_as_the_library_judges_it(local: str, domain: str) -> None:
+    """Few are given to the library whole: what they become must not differ."""
+    address = f"{local}@{domain}"
+    try:
+        expected = validate_email(address.strip(), check_deliverability=False, test_environment=True).normalized
+    except EmailNotValidError:
+        with pytest.raises(InvalidInput):
+            clean_email("email", address)
+    else:
+        assert clean_email("email", address) == expected
 
 
 @pytest.mark.parametrize("clean", [clean_name, clean_email])

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 from email_validator import EmailNotValidError, validate_email
+from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
 from slotwise.domain.errors import InvalidInput
 
@@ -15,7 +16,7 @@ MAX_PASSWORD_CHARACTERS = 128
 MAX_ID = 2**63 - 1
 # Normal form C takes time with the square of the length, and a body may have 64 KiB.
 _LONGEST_WORTH_READING = 1000
-# A dot-atom of RFC 5322, 3.2.3, that is its own normal form; anything else is for the library to judge.
+# A dot-atom of RFC 5322, 3.2.3, in ASCII; anything else is for the library to judge.
 _PLAIN_LOCAL_PART = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
 _MAX_PLAIN_ADDRESS = 64
 FIRST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
@@ -43,11 +44,17 @@ def clean_email(field: str, text: str) -> str:
     address = text.strip()
     local, _, domain = address.rpartition("@")
     try:
-        if len(address) <= _MAX_PLAIN_ADDRESS and _PLAIN_LOCAL_PART.fullmatch(local):
+        if _is_plain(local, domain):
             return f"{local}@{_clean_domain(domain)}"
         return _clean_address(address)
     except EmailNotValidError as error:
         raise InvalidInput.of(field, "must be a valid e-mail address") from error
+
+
+def _is_plain(local: str, domain: str) -> bool:
+    """Whether the part before the @ is its own normal form, whatever is behind it."""
+    short = len(local) + len(domain) < _MAX_PLAIN_ADDRESS and domain.isascii()
+    return short and bool(_PLAIN_LOCAL_PART.fullmatch(local)) and local.lower() not in CASE_INSENSITIVE_MAILBOX_NAMES
 
 
 @lru_cache(maxsize=4096)

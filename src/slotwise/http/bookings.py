@@ -123,7 +123,7 @@ class BookingController(Controller):
             DESK,
             "Find bookings, newest first",
             description="`from` and `to` bound the appointment's start; `q` looks inside name and e-mail address. "
-            "A page ends after a tenth of a second's search, so it may have few items or none: follow `nextCursor` "
+            "A page ends after 100,000 bookings looked at, so it may have few items or none: follow `nextCursor` "
             "until it is null.",
         ),
     )

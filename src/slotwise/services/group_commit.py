@@ -18,15 +18,14 @@ Request = TypeVar("Request")
 Outcome = TypeVar("Outcome")
 
 DRAIN_SECONDS = 2.0
-
-
+# One in which answers go out and sockets are read, one in which the requests' tasks begin, one in which they submit.
 TURNS_TO_TAKE_IN = 3
 
 log = structlog.get_logger()
 
 
 async def take_in_what_has_arrived(enough: Callable[[], bool] = lambda: False) -> None:
-    """Let the event loop send answers and read sockets, begin the requests' tasks, and let those submit.
+    """Let the requests that wait in the sockets submit, before the next batch is made up.
 
     No time passes in which nothing is done. Without it a batch begins while the requests that would fit into it wait in
     the sockets, and batches are half as large.

@@ -4,7 +4,7 @@
 -- as the database works and never while a message travels or a worker process is busy, stopped or dead.
 -- See docs/adr/0006-booking-functions.md.
 --
--- Each of these locks first and reads in the next statement. A statement that waited for a lock still reads every
+-- Each of these but expire_holds, whose callers have, locks first and reads in the next statement. A statement that waited for a lock still reads every
 -- other table, and now(), as they were before the wait; the statements after it, and clock_timestamp(), do not.
 -- All take the locks of slots in id order: two batches that want slots {1, 2} and {2, 1} would each hold one and wait
 -- for the other; in id order the second waits before it holds anything.
@@ -116,6 +116,9 @@ AS $$
 #variable_conflict use_column
 DECLARE
     nothing constant bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(slot_ids)]);
+    -- Slots are never deleted, so these are the ones that get locked. One that is created meanwhile is not among them,
+    -- and must not be acted on.
+    known constant bigint[] := ARRAY(SELECT s.id FROM appointment_slots AS s WHERE s.id = any(slot_ids));
     clock timestamptz;
     slot bigint;
     free integer;
@@ -131,12 +134,12 @@ DECLARE
     remembered integer := 0;
     kept integer;
 BEGIN
-    PERFORM 1 FROM appointment_slots AS s WHERE s.id = any(slot_ids) ORDER BY s.id FOR NO KEY UPDATE;
+    PERFORM 1 FROM appointment_slots AS s WHERE s.id = any(known) ORDER BY s.id FOR NO KEY UPDATE;
     clock := clock_timestamp();
 
     IF clock >= (
         SELECT min(first.expires_at)
-        FROM (SELECT DISTINCT u.slot_id FROM unnest(slot_ids) AS u (slot_id)) AS w
+        FROM unnest(known) AS w (slot_id)
         CROSS JOIN LATERAL (
             SELECT b.expires_at FROM bookings AS b
             WHERE b.slot_id = w.slot_id AND b.status = 'PENDING'
@@ -147,6 +150,8 @@ BEGIN
         FOR wanted IN SELECT e.slot_id, e.holds FROM expire_holds(slot_ids, 'booking') AS e LOOP
             expired[array_position(slot_ids, wanted.slot_id)] := wanted.holds;
         END LOOP;
+        -- Later than what was written just now: the ledger is in order of time too.
+        clock := greatest(clock, clock_timestamp());
     END IF;
 
     FOR wanted IN
@@ -176,7 +181,7 @@ BEGIN
         FROM unnest(slot_ids, seats, confirmed, callers, routes, key_hashes, body_hashes) WITH ORDINALITY AS w (
             slot_id, seats, confirmed, caller, route, key_hash, body_hash, place
         )
-        LEFT JOIN appointment_slots AS s ON w.slot_id = s.id
+        LEFT JOIN appointment_slots AS s ON w.slot_id = s.id AND s.id = any(known)
         LEFT JOIN doctors AS d ON s.doctor_id = d.id
         LEFT JOIN idempotency_keys AS k
             ON
