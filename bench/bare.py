@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from slotwise.app import GARBAGE_THRESHOLDS
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import SeatRequest
 from slotwise.services.booking_batches import BookingBatches
@@ -64,6 +65,7 @@ class BareApp:
         # As the server does: its framework would otherwise be looked through with every collection.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GARBAGE_THRESHOLDS)
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._bookings.drained()

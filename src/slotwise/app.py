@@ -41,6 +41,8 @@ MAX_BODY_BYTES = 64 * 1024
 # One connection for each queue of the booking path: a batch of confirms does not wait for a batch of holds.
 WRITER_CONNECTIONS = 3
 OPERATOR_CONNECTIONS = 2
+# New objects before the youngest generation is collected, and collections of one before the next older is.
+GARBAGE_THRESHOLDS = (50_000, 20, 50)
 OPERATOR_STATEMENT_SECONDS = 3600.0
 SERVICES = ("bookings", "database", "doctors", "slot_pages", "slots", "users")
 
@@ -92,9 +94,12 @@ async def _lifespan(app: Litestar, settings: Settings, services: dict[str, objec
         await stack.enter_async_context(housekeeping(database, settings.sweep_seconds))
         await stack.enter_async_context(gauges({"requests": database, "batches": writers}, settings.metrics_dir))
         await stack.enter_async_context(end_with_parent())
-        # What was made so far lives as long as the process: the collector need not look at it with every request.
+        # What was made so far lives as long as the process: the collector need not look at it with every request. And
+        # it need not look so often: with thousands of requests waiting it would go through all they have, again and
+        # again, for a quarter of the time.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(*GARBAGE_THRESHOLDS)
         yield
 
 

@@ -64,8 +64,8 @@ class GroupCommit(Generic[Request, Outcome]):
         batch_limit: int = 256,
         queue_limit: int = 2048,
         deadline_seconds: float = 8.0,
-        patience_seconds: float = 0.5,
-        refusal_seconds: float = 1.0,
+        patience_seconds: float = 0.25,
+        refusal_seconds: float = 2.0,
     ) -> None:
         self._commit = commit
         self._exclusive = exclusive

@@ -4,8 +4,9 @@
 -- as the database works and never while a message travels or a worker process is busy, stopped or dead.
 -- See docs/adr/0006-booking-functions.md.
 --
--- Each of these but expire_holds, whose callers have, locks first and reads in the next statement. A statement that waited for a lock still reads every
--- other table, and now(), as they were before the wait; the statements after it, and clock_timestamp(), do not.
+-- Each of these but expire_holds, whose callers have, locks first and reads in the next statement. A statement that
+-- waited for a lock still reads every other table, and now(), as they were before the wait; the statements after it,
+-- and clock_timestamp(), do not.
 -- All take the locks of slots in id order: two batches that want slots {1, 2} and {2, 1} would each hold one and wait
 -- for the other; in id order the second waits before it holds anything.
 -- NO KEY UPDATE: the foreign-key checks of other bookings need not wait for us.
