@@ -34,6 +34,15 @@ def test_sigterm_under_load_answers_all_it_has_committed_and_exits_with_zero(
     assert asyncio.run(_count_bookings(server.database_url)) == acknowledged > 0
 
 
+def test_a_worker_that_hangs_does_not_keep_the_server_from_stopping(start_server: Callable[..., RunningServer]) -> None:
+    server = start_server(WORKERS="2")
+    hanging = _workers_of(server)[0]
+    hanging.suspend()
+    server.process.send_signal(signal.SIGTERM)
+    assert server.process.wait(10) == 0
+    assert not hanging.is_running()
+
+
 def test_closing_the_terminal_ends_the_server(start_server: Callable[..., RunningServer]) -> None:
     server = start_server()
     server.process.send_signal(signal.SIGHUP)

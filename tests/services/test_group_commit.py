@@ -107,6 +107,37 @@ async def test_past_its_bound_the_queue_refuses_at_once_and_does_nothing() -> No
     assert 4 not in [request for batch in recorder.batches for request in batch]
 
 
+async def test_a_full_queue_refuses_slowly() -> None:
+    recorder = Recorder()
+    recorder.gate.clear()
+    queue = GroupCommit("test", recorder.commit, queue_limit=0, refusal_seconds=0.1)
+    began = asyncio.get_running_loop().time()
+    with pytest.raises(Overloaded):
+        await queue.submit(1)
+    assert asyncio.get_running_loop().time() - began >= 0.1
+    assert recorder.batches == []
+
+
+async def test_a_slow_queue_is_full_before_its_bound_and_takes_requests_again_once_it_is_fast() -> None:
+    """The last batch took longer than the patience, so a request behind another whole batch would wait too long."""
+    recorder = Recorder()
+    queue = GroupCommit("test", recorder.commit, batch_limit=1, patience_seconds=0.02, refusal_seconds=0)
+    recorder.gate.clear()
+    slow = await _submitted(queue, [1, 2])
+    await asyncio.sleep(0.05)
+    recorder.gate.set()
+    await slow[0]
+    recorder.gate.clear()
+    waiting = await _submitted(queue, [3])
+    while len(recorder.batches) < 2:  # noqa: ASYNC110 - the batch is told from outside by its record only
+        await asyncio.sleep(0)
+    with pytest.raises(Overloaded):
+        await queue.submit(4)
+    recorder.gate.set()
+    assert await asyncio.gather(*slow, *waiting) == [10, 20, 30]
+    assert await queue.submit(5) == 50
+
+
 async def test_past_its_deadline_a_waiting_request_is_refused_and_never_done() -> None:
     recorder = Recorder()
     recorder.gate.clear()
