@@ -1,0 +1,1 @@
+"""Shows, under load and under faults, that Slotwise keeps its promises: `make torture`, `make mutants`."""

@@ -1,0 +1,24 @@
+"""What a fault is: something that is broken for a while, and then healed."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from random import Random
+from typing import NamedTuple, TypeAlias
+
+from torture.bed import Bed
+
+Strike: TypeAlias = Callable[[Bed, Random], AbstractAsyncContextManager[None]]
+
+
+class Fault(NamedTuple):
+    """`strike` breaks something as its context is entered and heals it as it is left, `seconds` later."""
+
+    kind: str
+    sentence: str
+    strike: Strike
+    seconds: tuple[float, float] = (0.2, 1.0)
+
+
+def blow(strike: Callable[[Bed, Random], AsyncIterator[None]]) -> Strike:
+    """Of a generator that breaks, yields while it is broken, and heals."""
+    return asynccontextmanager(strike)

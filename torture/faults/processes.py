@@ -1,0 +1,155 @@
+"""Processes that die and processes that stop: of the server, by their pids."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from random import Random
+
+import psutil
+
+from torture.bed import HOLD_SECONDS, RETURN_SECONDS, SLOTWISE, Bed
+from torture.faults.fault import Fault, blow
+
+# Longer than a hold lives, shorter and longer than the supervisor waits for a worker that does not answer.
+STOPPED_SECONDS = (HOLD_SECONDS + 0.5, HOLD_SECONDS + 4.5)
+
+
+async def kill_worker(bed: Bed, random: Random) -> AsyncIterator[None]:
+    random.choice(bed.workers()).kill()
+    yield
+
+
+async def kill_supervisor(bed: Bed, random: Random) -> AsyncIterator[None]:
+    assert bed.server is not None
+    workers = bed.workers()
+    bed.server.kill()
+    bed.server.wait()
+    yield
+    await asyncio.to_thread(psutil.wait_procs, workers, RETURN_SECONDS)
+    await bed.start_server()
+
+
+async def kill_all_of_it(bed: Bed, random: Random) -> AsyncIterator[None]:
+    """The server's and the database's processes at one instant: as near to a power cut as processes get."""
+    assert bed.server is not None
+    postmaster = bed.postmaster()
+    victims = [*bed.processes(), postmaster, *postmaster.children(recursive=True)]
+    for victim in victims:
+        _kill(victim)
+    bed.server.wait()
+    await asyncio.to_thread(psutil.wait_procs, victims, RETURN_SECONDS)
+    yield
+    await bed.start_database()
+    await bed.start_server()
+
+
+async def stop_worker(bed: Bed, random: Random) -> AsyncIterator[None]:
+    worker = random.choice(bed.workers())
+    worker.suspend()
+    try:
+        yield
+    finally:
+        _continue(worker)
+
+
+async def stop_sweeper(bed: Bed, random: Random) -> AsyncIterator[None]:
+    """A sweep by command that is stopped in the middle of its work, and goes on when others have done it."""
+    sweeper = await asyncio.create_subprocess_exec(
+        SLOTWISE, "expire", env=bed.environment, cwd=bed.folder, stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    await asyncio.sleep(random.uniform(0.5, 1.2))
+    _signal(sweeper.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        _signal(sweeper.pid, signal.SIGCONT)
+    await sweeper.wait()
+
+
+async def stop_everyone(bed: Bed, random: Random) -> AsyncIterator[None]:
+    """All workers at once: nobody sweeps, nobody answers, and holds run out meanwhile."""
+    workers = bed.workers()
+    for worker in workers:
+        worker.suspend()
+    try:
+        yield
+    finally:
+        for worker in workers:
+            _continue(worker)
+
+
+async def rolling_restart(bed: Bed, random: Random) -> AsyncIterator[None]:
+    """Every worker in turn is asked to end, and another takes its place."""
+    for worker in bed.workers():
+        worker.terminate()
+        await asyncio.to_thread(psutil.wait_procs, [worker], RETURN_SECONDS)
+        await bed.workers_back()
+    yield
+
+
+async def restart(bed: Bed, random: Random) -> AsyncIterator[None]:
+    assert bed.server is not None
+    bed.server.terminate()
+    await asyncio.to_thread(bed.server.wait, RETURN_SECONDS)
+    yield
+    await bed.start_server()
+
+
+async def crash_point(bed: Bed, random: Random) -> AsyncIterator[None]:
+    """The first process that reaches a named place dies there."""
+    point = bed.crash_points / random.choice(bed.known_crash_points)
+    point.touch()
+    yield
+    point.unlink(missing_ok=True)
+
+
+async def sweep_by_hand(bed: Bed, random: Random) -> AsyncIterator[None]:
+    """Two sweeps by command, beside the workers' own."""
+    await asyncio.gather(bed.command("expire"), bed.command("expire"))
+    yield
+
+
+async def migrate(bed: Bed, random: Random) -> AsyncIterator[None]:
+    await bed.command("migrate")
+    yield
+
+
+async def jump_clock(bed: Bed, random: Random) -> AsyncIterator[None]:
+    """The app's clock, and not the database's, is minutes off."""
+    bed.clock.write_text(random.choice(("-288", "+288")))
+    yield
+    bed.clock.write_text("+0")
+
+
+def _kill(process: psutil.Process) -> None:
+    _signal(process.pid, signal.SIGKILL)
+
+
+def _continue(process: psutil.Process) -> None:
+    _signal(process.pid, signal.SIGCONT)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    """To a process that may be gone."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+FAULTS = (
+    Fault("kill-worker", "kill -9 of an app worker", blow(kill_worker)),
+    Fault("kill-supervisor", "kill -9 of the workers' supervisor; the server is started again", blow(kill_supervisor)),
+    Fault("kill-all", "kill -9 of app and database at one instant", blow(kill_all_of_it)),
+    Fault("stop-worker", "SIGSTOP of a worker for longer than a hold", blow(stop_worker), STOPPED_SECONDS),
+    Fault("stop-all-workers", "SIGSTOP of all workers for longer than a hold", blow(stop_everyone), STOPPED_SECONDS),
+    Fault("stop-sweeper", "SIGSTOP of a sweep for longer than a hold", blow(stop_sweeper), STOPPED_SECONDS),
+    Fault("rolling-restart", "SIGTERM of each worker in turn", blow(rolling_restart)),
+    Fault("restart", "SIGTERM of the server, and a new one", blow(restart)),
+    Fault("crash-point", "death at a named place of the booking path", blow(crash_point), (0.5, 1.5)),
+    Fault("two-sweepers", "two sweeps by command beside the workers' own", blow(sweep_by_hand)),
+    Fault("migration", "a migration by command", blow(migrate)),
+    Fault("clock", "the app's clock jumps by 288 s", blow(jump_clock), (2.0, 4.0)),
+)

@@ -1,0 +1,200 @@
+"""The load: patients who hold, confirm, cancel, retry, give up and come too late, and many who want the last seat."""
+
+import asyncio
+import itertools
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
+from random import Random
+from typing import TypeAlias
+
+import msgspec
+
+from torture.client import GUEST, Caller, Client, Held, held
+from torture.history import Attempt
+
+CONTENDERS = 16
+TRIES = 6
+PAUSE_SECONDS = 0.3
+
+Flow: TypeAlias = Callable[["Patient"], Awaitable[None]]
+
+
+class Stop:
+    """Says when to go home: when enough was done, or time is up."""
+
+    def __init__(self) -> None:
+        self.now = False
+
+
+class Patient:
+    """One client process, in Jepsen's sense: does one thing after the other."""
+
+    def __init__(
+        self, process: int, seed: int, client: Client, caller: Caller, others: Sequence[Caller], slots: Sequence[int]
+    ) -> None:
+        self.random = Random(f"{seed}/{process}")
+        self._process = process
+        self._client = client
+        self._caller = caller
+        self._others = [other for other in others if other.name != caller.name]
+        self._slots = slots
+
+    async def live(self, stop: Stop) -> None:
+        flows, weights = zip(*FLOWS, strict=True)
+        while not stop.now:
+            await self.random.choices(flows, weights)[0](self)
+
+    async def book_and_cancel(self) -> None:
+        attempt, booking = await self._hold(at_once=True, key=new_key())
+        if booking is not None:
+            await self._settled(self._client.cancel, attempt, booking)
+
+    async def hold_confirm_and_cancel(self) -> None:
+        attempt, booking = await self._hold(key=self._perhaps_key())
+        if booking is not None:
+            await self._settled(self._client.confirm, attempt, booking)
+            await self._settled(self._client.cancel, attempt, booking)
+
+    async def give_up(self) -> None:
+        """The hold runs out. A lost answer is not asked for either: the tables will tell."""
+        await self._client.hold(self._process, self._caller, self._slot(), seats=self._seats())
+
+    async def come_too_late(self) -> None:
+        attempt, booking = await self._hold()
+        if booking is not None and booking.expires_at is not None:
+            await asyncio.sleep(max(0.0, _timestamp(booking.expires_at) - attempt.ended_at) + 0.01)
+            await self._client.confirm(attempt, booking)
+
+    async def confirm_and_cancel_at_once(self) -> None:
+        attempt, booking = await self._hold()
+        if booking is not None:
+            await asyncio.gather(self._client.confirm(attempt, booking), self._client.cancel(attempt, booking))
+            await self._settled(self._client.cancel, attempt, booking)
+
+    async def cancel_often(self) -> None:
+        attempt, booking = await self._hold(key=self._perhaps_key())
+        if booking is not None:
+            await asyncio.gather(*(self._client.cancel(attempt, booking) for _ in range(3)))
+            await self._settled(self._client.cancel, attempt, booking)
+
+    async def ask_again(self) -> None:
+        """The same key again: with the same body, with another, and from somebody else."""
+        attempt, booking = await self._hold(key=new_key())
+        if attempt.outcome == "info":
+            return
+        if self.random.random() < 0.5:
+            await self._client.repeat(attempt, self._caller)
+        else:
+            await self._client.repeat(attempt, self._caller, "other_body")
+        other = await self._client.repeat(attempt, self.random.choice(self._others), "other_caller")
+        for hold, made in ((attempt, booking), (other, held(other))):
+            if made is not None:
+                await self._settled(self._client.cancel, hold, made)
+
+    async def look_at_what_was_done(self) -> None:
+        attempt, booking = await self._hold()
+        if booking is None:
+            return
+        await self._client.read_booking(attempt, booking)
+        for change in (self._client.confirm, self._client.cancel):
+            await self._settled(change, attempt, booking)
+            await self._client.read_booking(attempt, booking)
+
+    async def _hold(self, *, at_once: bool = False, key: str | None = None) -> tuple[Attempt, Held | None]:
+        """A hold, asked for again while its outcome is unknown and it has a key; and the booking it made."""
+        attempt = await self._client.hold(
+            self._process, self._caller, self._slot(), seats=self._seats(), at_once=at_once, key=key
+        )
+        for _ in range(TRIES if key is not None else 0):
+            if attempt.outcome != "info":
+                break
+            await self._pause()
+            attempt = await self._client.repeat(attempt, self._caller)
+        return attempt, held(attempt)
+
+    async def _settled(
+        self, act: Callable[[Attempt, Held], Awaitable[Attempt]], hold: Attempt, booking: Held
+    ) -> Attempt:
+        """Confirm and cancel may be asked for again: twice is once."""
+        attempt = await act(hold, booking)
+        for _ in range(TRIES):
+            if attempt.outcome != "info":
+                break
+            await self._pause()
+            attempt = await act(hold, booking)
+        return attempt
+
+    async def _pause(self) -> None:
+        await asyncio.sleep(PAUSE_SECONDS * (0.5 + self.random.random()))
+
+    def _slot(self) -> int:
+        return self.random.choice(self._slots)
+
+    def _seats(self) -> int:
+        return self.random.choice((1, 1, 1, 2, 3))
+
+    def _perhaps_key(self) -> str | None:
+        return new_key() if self.random.random() < 0.5 else None
+
+
+FLOWS: Sequence[tuple[Flow, int]] = (
+    (Patient.book_and_cancel, 40),
+    (Patient.hold_confirm_and_cancel, 30),
+    (Patient.give_up, 6),
+    (Patient.come_too_late, 2),
+    (Patient.confirm_and_cancel_at_once, 6),
+    (Patient.cancel_often, 4),
+    (Patient.ask_again, 7),
+    (Patient.look_at_what_was_done, 5),
+)
+
+
+class LastSeats:
+    """Sixteen who want one of the last one to three seats of a slot at the same instant, again and again."""
+
+    def __init__(self, process: int, seed: int, client: Client, slots: Sequence[int]) -> None:
+        self.races = 0
+        self._random = Random(f"{seed}/races/{process}")
+        self._process = process
+        self._client = client
+        self._slots = itertools.cycle(slots)
+
+    async def live(self, stop: Stop, enough: int) -> None:
+        while not stop.now and self.races < enough:
+            await self.race(next(self._slots))
+
+    async def race(self, slot_id: int) -> None:
+        attempts = await asyncio.gather(
+            *(
+                self._client.hold(
+                    self._process + place, GUEST, slot_id, at_once=True, key=new_key(), purpose="race"
+                )
+                for place in range(CONTENDERS)
+            )
+        )
+        self.races += all(attempt.outcome != "info" for attempt in attempts) and any(map(held, attempts))
+        await asyncio.gather(*(self._leave(attempt) for attempt in attempts))
+
+    async def _leave(self, attempt: Attempt) -> None:
+        """Give the seat back, if there is one, so that the slot can be raced for again."""
+        for _ in range(TRIES):
+            if attempt.outcome != "info":
+                break
+            await asyncio.sleep(PAUSE_SECONDS * (0.5 + self._random.random()))
+            attempt = await self._client.repeat(attempt, GUEST)
+        booking = held(attempt)
+        for _ in range(TRIES if booking is not None else 0):
+            assert booking is not None
+            cancelled = await self._client.cancel(attempt, booking)
+            if cancelled.outcome != "info":
+                break
+            await asyncio.sleep(PAUSE_SECONDS * (0.5 + self._random.random()))
+
+
+def new_key() -> str:
+    return secrets.token_urlsafe(16)
+
+
+def _timestamp(text: str) -> float:
+    return msgspec.convert(text, datetime).timestamp()

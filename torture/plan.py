@@ -1,0 +1,41 @@
+"""What a run will do. The same seed makes the same plan."""
+
+from collections.abc import Sequence
+from random import Random
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from torture.faults.fault import Fault
+
+
+class Plan(Struct, frozen=True):
+    """How much is done before the verdict, at least. `minutes` is when a run that is too slow is given up."""
+
+    seed: int
+    acknowledged: int = 1_000_000
+    faults: int = 400
+    races: int = 20_000
+    patients: int = 40
+    racers: int = 2
+    slots: int = 120
+    minutes: float = 45.0
+
+
+def short_plan(seed: int) -> Plan:
+    return Plan(seed, acknowledged=20_000, faults=20, races=500, patients=24, racers=2, slots=20, minutes=3.0)
+
+
+class Planned(NamedTuple):
+    fault: Fault
+    seconds: float
+
+
+def schedule(plan: Plan, faults: Sequence[Fault]) -> list[Planned]:
+    """The faults in their order: in every round each kind once, as far as the round goes."""
+    random = Random(plan.seed)
+    planned: list[Planned] = []
+    while len(planned) < plan.faults:
+        around = random.sample(faults, len(faults))
+        planned += [Planned(fault, round(random.uniform(*fault.seconds), 2)) for fault in around]
+    return planned[: plan.faults]

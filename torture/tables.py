@@ -1,0 +1,73 @@
+"""What the run left in the tables, slot by slot, so that no more than one slot's is in memory."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from slotwise.db.pool import Database
+from slotwise.services.invariants import find_violations as check_invariants
+from torture.history import Attempt
+from torture.story import Event, Row, Story, by_slot
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+SLOTS = "SELECT id FROM appointment_slots ORDER BY id"
+EVENTS = """
+    SELECT sequence, kind, booking_id, seats, available_after, total_after, extract(EPOCH FROM created_at)::float8 AS at
+    FROM booking_events WHERE slot_id = $1 ORDER BY sequence
+"""
+ROWS = """
+    SELECT id, seats_booked, status, user_name, extract(EPOCH FROM expires_at)::float8 AS expires_at
+    FROM bookings WHERE slot_id = $1 ORDER BY id
+"""
+NEWEST = """
+    SELECT (SELECT count(*) FROM bookings) AS bookings, (SELECT count(*) FROM booking_events) AS events,
+        (SELECT count(*) FROM bookings WHERE status = 'PENDING') AS pending
+"""
+SWEPT = """
+    SELECT extract(EPOCH FROM e.created_at)::float8 AS at, extract(EPOCH FROM b.expires_at)::float8 AS deadline
+    FROM booking_events AS e INNER JOIN bookings AS b ON e.booking_id = b.id WHERE e.kind = 'EXPIRED'
+"""
+# P1, over the slots given, as they are this instant.
+UNBALANCED = """
+    SELECT s.id FROM appointment_slots AS s
+    WHERE s.id = any($1::bigint[]) AND (
+        s.available_seats < 0 OR s.available_seats > s.total_seats OR s.total_seats <> s.available_seats + (
+            SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b
+            WHERE b.slot_id = s.id AND b.status IN ('PENDING', 'CONFIRMED')
+        )
+    )
+"""
+
+
+async def read_stories(connection: Connection, attempts: Sequence[Attempt]) -> AsyncIterator[Story]:
+    grouped = by_slot(attempts)
+    for slot in await connection.fetch(SLOTS):
+        events = [Event(**row) for row in await connection.fetch(EVENTS, slot["id"])]
+        rows = [Row(*row) for row in await connection.fetch(ROWS, slot["id"])]
+        yield Story(slot["id"], events, rows, grouped.get(slot["id"], []))
+
+
+async def count_effects(connection: Connection) -> dict[str, int]:
+    return dict(await connection.fetchrow(NEWEST) or {})
+
+
+async def find_unbalanced(connection: Connection, slot_ids: Sequence[int]) -> list[int]:
+    return [row["id"] for row in await connection.fetch(UNBALANCED, list(slot_ids))]
+
+
+async def read_sweeps(connection: Connection) -> list[tuple[float, float]]:
+    """For each hold that ran out: when it was failed, and its deadline, in seconds."""
+    return [(row["at"], row["deadline"]) for row in await connection.fetch(SWEPT)]
+
+
+async def find_table_violations(url: str) -> list[dict[str, Any]]:
+    """What `slotwise check-invariants` finds."""
+    database = await Database.connect(url, 2, statement_seconds=600)
+    try:
+        return [
+            {"rule": found.rule, **found.facts} async for _, some in check_invariants(database) for found in some
+        ]
+    finally:
+        await database.close()

@@ -1,0 +1,230 @@
+"""What must hold of a run: the invariants of a history and the tables it left. Those of the tables alone are checked by
+`slotwise check-invariants`.
+
+Real-time order (S12) is Jepsen's: what had ended before something else began comes before it in the ledger.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from msgspec import Struct
+
+from torture.history import REPEATS, Attempt
+from torture.story import EFFECT_OF_KIND, RELEASING, TAKING, FreeSeats, Row, Story, spans
+
+MOST_SECONDS = 10.0
+# Clocks are read with a resolution, and rounded.
+CLOCK_SECONDS = 0.001
+AFTER = {
+    "hold": frozenset({"PENDING", "CONFIRMED", "FAILED", "CANCELLED"}),
+    "confirm": frozenset({"CONFIRMED", "CANCELLED"}),
+    "cancel": frozenset({"CANCELLED"}),
+}
+
+
+class Violation(Struct, frozen=True):
+    """`rule` is its id in docs/reliability.md."""
+
+    rule: str
+    slot_id: int
+    sentence: str
+
+
+def find_violations(story: Story) -> Iterator[Violation]:
+    for rule, check in CHECKS.items():
+        for sentence in check(story):
+            yield Violation(rule, story.slot_id, sentence)
+
+
+def find_lost(story: Story) -> Iterator[str]:
+    """S3: what was acknowledged is there, in a state that can be reached from the acknowledged one."""
+    rows = {row.id: row for row in story.rows}
+    confirmed = {event.booking_id for event in story.events if event.kind in {"CONFIRMED", "BOOKED"}}
+    for attempt in story.attempts:
+        if attempt.outcome != "ok" or attempt.name == "read_booking":
+            continue
+        booking_id = attempt.booked if attempt.name == "hold" else attempt.booking_id
+        row = rows.get(booking_id or 0)
+        if row is None:
+            yield f"booking {booking_id}, acknowledged to attempt {attempt.number}, is not there"
+        elif row.status not in AFTER["confirm" if attempt.at_once else attempt.name]:
+            yield f"booking {row.id} is {row.status} after attempt {attempt.number} to {attempt.name} it was acknowledged"
+        elif (attempt.name == "confirm" or attempt.at_once) and row.id not in confirmed:
+            yield f"booking {row.id} was never confirmed, though attempt {attempt.number} was told so"
+        elif attempt.name == "hold" and (row.marker, row.seats) != (attempt.marker, attempt.seats):
+            yield f"attempt {attempt.number} was told booking {row.id}, which is another's"
+
+
+def find_unasked(story: Story) -> Iterator[str]:
+    """S4: nothing exists that nobody asked for, and nothing that its client was refused."""
+    made: dict[str, list[Row]] = defaultdict(list)
+    for row in story.rows:
+        made[row.marker].append(row)
+    asked = _asked(story.attempts)
+    for marker, rows in made.items():
+        if len(rows) > asked.get(marker, 0):
+            yield f"{len(rows)} bookings of {marker}, who asked for {asked.get(marker, 0)}: {[row.id for row in rows]}"
+    known = spans(story)
+    for event in story.events:
+        effect = EFFECT_OF_KIND.get(event.kind)
+        if effect in {"confirm", "cancel"} and (effect, event.booking_id) not in known:
+            yield f"event {event.sequence}, {event.kind} of booking {event.booking_id}, was asked for by nobody"
+
+
+def _asked(attempts: Iterable[Attempt]) -> dict[str, int]:
+    """How many bookings each name may have: one for each request that was not refused, and one for all with one key."""
+    requests: dict[str, set[object]] = defaultdict(set)
+    for attempt in attempts:
+        if attempt.name == "hold" and attempt.outcome != "fail":
+            requests[attempt.marker].add(attempt.key or attempt.number)
+    return {marker: len(made) for marker, made in requests.items()}
+
+
+def find_disorder(story: Story) -> Iterator[str]:
+    """S12: the ledger is a legal order of what clients did, and agrees with the order they saw."""
+    known = spans(story)
+    latest, by = float("-inf"), 0
+    for event in story.events:
+        span = known.get((EFFECT_OF_KIND.get(event.kind, ""), event.booking_id or 0))
+        if span is None:
+            continue
+        if span.ended < latest:
+            yield f"event {event.sequence} had ended before event {by} began, which stands before it"
+        if span.began > latest:
+            latest, by = span.began, event.sequence
+
+
+def find_illegal_steps(story: Story) -> Iterator[str]:
+    """S12: a single-threaded clerk with the same requests in the ledger's order would have had as many seats free."""
+    live: dict[int | None, int] = {}
+    for event in story.events:
+        if event.kind in TAKING:
+            live[event.booking_id] = event.seats
+        elif event.kind in RELEASING:
+            live.pop(event.booking_id, None)
+        free = event.total_after - sum(live.values())
+        if free < 0 or free != event.available_after:
+            yield f"event {event.sequence} leaves {event.available_after} seats free, where {free} are"
+
+
+def find_untrue_refusals(story: Story) -> Iterator[str]:
+    """S13: when somebody was told that so many seats are free and too few, it was so at some instant meanwhile."""
+    free = FreeSeats(story)
+    first_asked = _first_asked(story.attempts)
+    for attempt in story.attempts:
+        if attempt.answer is None or attempt.answer.code != "slot-full" or attempt.answer.available_seats is None:
+            continue
+        told = attempt.answer.available_seats
+        begin = first_asked.get((attempt.caller, attempt.key), attempt.began_at) - CLOCK_SECONDS
+        had = free.within(begin, attempt.ended_at + CLOCK_SECONDS)
+        if told not in had or told >= attempt.seats:
+            yield f"attempt {attempt.number} for {attempt.seats} was told {told} are free, where {sorted(had)} were"
+
+
+def _first_asked(attempts: Iterable[Attempt]) -> dict[tuple[str, str | None], float]:
+    """A refusal is kept for its key: it was true when it was first given."""
+    first: dict[tuple[str, str | None], float] = {}
+    for attempt in attempts:
+        if attempt.key is not None:
+            first.setdefault((attempt.caller, attempt.key), attempt.began_at)
+    return first
+
+
+def find_stale_reads(story: Story) -> Iterator[str]:
+    """S18: a caller reads its own writes."""
+    for reads in _reads_and_writes(story.attempts).values():
+        may_be = AFTER["hold"]
+        for attempt in sorted(reads, key=lambda attempt: attempt.began):
+            if attempt.outcome == "ok" and attempt.name != "read_booking":
+                may_be &= AFTER[attempt.name]
+            told = attempt.answer.status if attempt.answer and attempt.outcome == "ok" else None
+            if attempt.name == "read_booking" and (attempt.http_status == 404 or (told and told not in may_be)):  # noqa: PLR2004
+                yield f"attempt {attempt.number} read {told or 'nothing'} where only {sorted(may_be)} can be"
+
+
+def _reads_and_writes(attempts: Iterable[Attempt]) -> dict[int, list[Attempt]]:
+    """What was done with each booking that is read, one thing after the other."""
+    read = {attempt.booking_id for attempt in attempts if attempt.name == "read_booking"}
+    found: dict[int, list[Attempt]] = defaultdict(list)
+    for attempt in attempts:
+        if attempt.booking_id is not None and attempt.booking_id in read:
+            found[attempt.booking_id].append(attempt)
+    return found
+
+
+CHECKS: dict[str, Callable[[Story], Iterator[str]]] = {
+    "S3": find_lost,
+    "S4": find_unasked,
+    "S12 order": find_disorder,
+    "S12 model": find_illegal_steps,
+    "S13": find_untrue_refusals,
+    "S18": find_stale_reads,
+}
+
+
+def find_broken_keys(attempts: Sequence[Attempt]) -> Iterator[Violation]:
+    """S5, S6: one key, one booking, the same answer; not for another body, not for another caller."""
+    with_key: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in attempts:
+        if attempt.key is not None:
+            with_key[attempt.key].append(attempt)
+    for group in with_key.values():
+        if len(group) > 1:
+            for rule, sentence in _broken_key(group):
+                yield Violation(rule, group[0].slot_id, sentence)
+
+
+def _broken_key(group: Sequence[Attempt]) -> Iterator[tuple[str, str]]:
+    answers = {attempt.body for attempt in group if _tells(attempt)}
+    if len(answers) > 1:
+        yield "S5", f"attempts {_numbers(group)} with one key were given {len(answers)} answers"
+    first = next(iter(group))
+    told = any(_tells(attempt) for attempt in group)
+    for attempt in group:
+        if attempt.purpose == "other_body" and attempt.outcome != "info" and told and attempt.http_status != 422:  # noqa: PLR2004
+            yield "S5", f"attempt {attempt.number}, another body with the key of {first.number}, got {attempt.http_status}"
+        if attempt.purpose == "other_caller" and attempt.outcome == "ok" and attempt.body in answers:
+            yield "S6", f"attempt {attempt.number} was given the answer of {first.number}, another caller's"
+
+
+def _tells(attempt: Attempt) -> bool:
+    """Whether it tells what became of the key's own request."""
+    return attempt.outcome in {"ok", "fail"} and attempt.purpose not in {"other_body", "other_caller"}
+
+
+def _numbers(attempts: Iterable[Attempt]) -> list[int]:
+    return [attempt.number for attempt in attempts]
+
+
+def find_slow_answers(attempts: Iterable[Attempt]) -> Iterator[Violation]:
+    """L3: every request is answered or reset within ten seconds, whatever is broken."""
+    for attempt in attempts:
+        if attempt.seconds > MOST_SECONDS:
+            sentence = f"attempt {attempt.number} to {attempt.name} took {attempt.seconds:.1f} s (fault {attempt.epoch})"
+            yield Violation("L3", attempt.slot_id, sentence)
+
+
+class Unknowns(Struct):
+    """Attempts whose client was left without an answer, and what the evidence says became of them."""
+
+    done: int = 0
+    undone: int = 0
+    by_key: int = 0
+
+    @property
+    def total(self) -> int:
+        return self.done + self.undone
+
+
+def resolve_unknowns(story: Story, unknowns: Unknowns) -> None:
+    """By an answer to the same key where there is one, else by what the ledger has: it has everything, or nothing."""
+    made = {row.marker for row in story.rows}
+    effects = {(EFFECT_OF_KIND.get(event.kind), event.booking_id) for event in story.events}
+    told = {attempt.key for attempt in story.attempts if attempt.key and _tells(attempt)}
+    for attempt in story.attempts:
+        if attempt.outcome != "info" or attempt.name == "read_booking" or attempt.purpose in REPEATS:
+            continue
+        unknowns.by_key += attempt.key in told
+        done = attempt.marker in made if attempt.name == "hold" else (attempt.name, attempt.booking_id) in effects
+        unknowns.done += done
+        unknowns.undone += not done
