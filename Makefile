@@ -8,7 +8,7 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench check format setup setup-dev clean
+.PHONY: help run test bench torture mutants check format setup setup-dev clean
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -16,12 +16,21 @@ help: ## Say what there is to make
 run: setup ## Start Slotwise on http://localhost:3000, with a database of its own
 	@exec $(BIN)/slotwise serve
 
+# Processes that run tests at the same time: most tests wait for a server or a database.
+JOBS ?= 3
+
 test: export SLOTWISE_TEST_POSTGRES_BIN := $(POSTGRES)
 test: setup-dev ## Run the test suite; POSTGRES=<bin dir> runs it on that PostgreSQL
-	@exec $(BIN)/python -m pytest $(ARGS)
+	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 bench: setup-dev ## Run the benchmarks; ARGS=--quick in a few minutes, ARGS=--help for more
 	@exec $(BIN)/python -m bench $(ARGS)
+
+torture: setup-dev ## Break things around a server under load and judge it; ARGS=--short in a minute, ARGS=--help for more
+	@exec $(BIN)/python -m torture run $(ARGS)
+
+mutants: setup-dev ## Show that make torture notices wrong code: it must catch every mutant
+	@exec $(BIN)/python -m torture mutants $(ARGS)
 
 check: setup-dev ## Check format, lint, types, import contracts and SQL
 	$(BIN)/ruff format --check

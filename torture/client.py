@@ -1,6 +1,5 @@
 """How a client talks to the server: each request is an attempt in the history, whatever becomes of it."""
 
-import asyncio
 import itertools
 from typing import Any, NamedTuple
 
@@ -49,11 +48,16 @@ class Client:
     async def close(self) -> None:
         await self._session.close()
 
+    def new_marker(self) -> str:
+        """A name for a request that is to be sent more than once."""
+        return f"patient{next(self._numbers)}"
+
     async def hold(
         self, process: int, caller: Caller, slot_id: int, *, seats: int = 1, at_once: bool = False,
-        key: str | None = None, purpose: Purpose = "flow",
+        key: str | None = None, purpose: Purpose = "flow", marker: str | None = None,
     ) -> Attempt:  # fmt: skip
         attempt = self._attempt(process, "hold", slot_id, caller, purpose)
+        attempt.marker = marker or attempt.marker
         attempt.seats, attempt.at_once, attempt.key = seats, at_once, key
         return await self._send_hold(attempt, caller)
 
@@ -112,16 +116,16 @@ class Client:
                 attempt.answer = _decode(content)
                 attempt.body = content.decode() if attempt.name == "hold" else None
                 outcome = outcome_of(answer.status)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, msgspec.MsgspecError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError, msgspec.MsgspecError) as error:
             attempt.error = type(error).__name__
         self._history.complete(attempt, outcome)
         return attempt
 
 
 def outcome_of(http_status: int) -> Outcome:
-    if http_status < 300:  # noqa: PLR2004 - the class of success
+    if http_status < 300:
         return "ok"
-    return "fail" if http_status < 500 else "info"  # noqa: PLR2004 - what is the server's fault says nothing
+    return "fail" if http_status < 500 else "info"
 
 
 def held(attempt: Attempt) -> Held | None:

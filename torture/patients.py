@@ -92,6 +92,20 @@ class Patient:
             if made is not None:
                 await self._settled(self._client.cancel, hold, made)
 
+    async def ask_twice_at_once(self) -> None:
+        """An impatient client: the same request twice, before the first is answered."""
+        key, slot_id, marker = new_key(), self._slot(), self._client.new_marker()
+        attempts = await asyncio.gather(
+            *(
+                self._client.hold(self._process, self._caller, slot_id, at_once=True, key=key, marker=marker)
+                for _ in range(2)
+            )
+        )
+        for attempt in attempts:
+            booking = held(attempt)
+            if booking is not None:
+                await self._settled(self._client.cancel, attempt, booking)
+
     async def look_at_what_was_done(self) -> None:
         attempt, booking = await self._hold()
         if booking is None:
@@ -139,13 +153,14 @@ class Patient:
 
 
 FLOWS: Sequence[tuple[Flow, int]] = (
-    (Patient.book_and_cancel, 40),
+    (Patient.book_and_cancel, 36),
     (Patient.hold_confirm_and_cancel, 30),
     (Patient.give_up, 6),
     (Patient.come_too_late, 2),
     (Patient.confirm_and_cancel_at_once, 6),
     (Patient.cancel_often, 4),
-    (Patient.ask_again, 7),
+    (Patient.ask_again, 5),
+    (Patient.ask_twice_at_once, 8),
     (Patient.look_at_what_was_done, 5),
 )
 
@@ -167,9 +182,7 @@ class LastSeats:
     async def race(self, slot_id: int) -> None:
         attempts = await asyncio.gather(
             *(
-                self._client.hold(
-                    self._process + place, GUEST, slot_id, at_once=True, key=new_key(), purpose="race"
-                )
+                self._client.hold(self._process + place, GUEST, slot_id, at_once=True, key=new_key(), purpose="race")
                 for place in range(CONTENDERS)
             )
         )

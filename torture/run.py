@@ -17,12 +17,14 @@ from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD, HOLD_SECONDS, Bed
 from torture.client import GUEST, PATIENCE_SECONDS, Caller, Client
 from torture.faults.fault import Fault
 from torture.history import Attempt, History
+from torture.keeping import keep_ledger
 from torture.patients import LastSeats, Patient, Stop
 from torture.plan import Plan, Planned, schedule
 from torture.verdict import (
     Unknowns,
     Violation,
     find_broken_keys,
+    find_defects,
     find_slow_answers,
     find_violations,
     resolve_unknowns,
@@ -242,13 +244,16 @@ class Run:
             self.result.sweeps = self._undisturbed(await tables.read_sweeps(connection))
         for found in await tables.find_table_violations(self.bed.database_url):
             self.result.violations.append(Violation(found.pop("rule"), int(found.get("slot_id", 0)), str(found)))
-        self.result.violations += [*find_broken_keys(attempts), *find_slow_answers(attempts)]
+        self.result.violations += [*find_broken_keys(attempts), *find_slow_answers(attempts), *find_defects(attempts)]
         self._conclude(attempts)
 
     async def _judge_slots(self, connection: tables.Connection, attempts: Sequence[Attempt]) -> None:
         async with aiohttp.ClientSession(self.bed.url) as session:
             async for story in tables.read_stories(connection, attempts):
-                self.result.violations += find_violations(story)
+                found = [*find_violations(story)]
+                self.result.violations += found
+                if found:
+                    keep_ledger(self.bed.folder, story)
                 resolve_unknowns(story, self.result.unknowns)
                 async with session.get(f"/api/slots/{story.slot_id}") as answer:
                     free = (await answer.json())["availableSeats"]
@@ -292,7 +297,9 @@ class Run:
                         chosen = random.sample(slots, min(SLOTS_PER_SAMPLE, len(slots)))
                         async with asyncio.timeout(PATIENCE_SECONDS):
                             found = await tables.find_unbalanced(connection, chosen)
-                        self.result.violations += [Violation("S1", slot, "unbalanced during the load") for slot in found]
+                        self.result.violations += [
+                            Violation("S1", slot, "unbalanced during the load") for slot in found
+                        ]
                         self.result.samples += 1
                         await asyncio.sleep(SAMPLE_SECONDS)
             await asyncio.sleep(SAMPLE_SECONDS)

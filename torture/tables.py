@@ -66,8 +66,6 @@ async def find_table_violations(url: str) -> list[dict[str, Any]]:
     """What `slotwise check-invariants` finds."""
     database = await Database.connect(url, 2, statement_seconds=600)
     try:
-        return [
-            {"rule": found.rule, **found.facts} async for _, some in check_invariants(database) for found in some
-        ]
+        return [{"rule": found.rule, **found.facts} async for _, some in check_invariants(database) for found in some]
     finally:
         await database.close()

@@ -48,7 +48,7 @@ def find_lost(story: Story) -> Iterator[str]:
         if row is None:
             yield f"booking {booking_id}, acknowledged to attempt {attempt.number}, is not there"
         elif row.status not in AFTER["confirm" if attempt.at_once else attempt.name]:
-            yield f"booking {row.id} is {row.status} after attempt {attempt.number} to {attempt.name} it was acknowledged"
+            yield f"attempt {attempt.number} to {attempt.name} was acknowledged, and booking {row.id} is {row.status}"
         elif (attempt.name == "confirm" or attempt.at_once) and row.id not in confirmed:
             yield f"booking {row.id} was never confirmed, though attempt {attempt.number} was told so"
         elif attempt.name == "hold" and (row.marker, row.seats) != (attempt.marker, attempt.seats):
@@ -138,7 +138,7 @@ def find_stale_reads(story: Story) -> Iterator[str]:
             if attempt.outcome == "ok" and attempt.name != "read_booking":
                 may_be &= AFTER[attempt.name]
             told = attempt.answer.status if attempt.answer and attempt.outcome == "ok" else None
-            if attempt.name == "read_booking" and (attempt.http_status == 404 or (told and told not in may_be)):  # noqa: PLR2004
+            if attempt.name == "read_booking" and (attempt.http_status == 404 or (told and told not in may_be)):
                 yield f"attempt {attempt.number} read {told or 'nothing'} where only {sorted(may_be)} can be"
 
 
@@ -181,8 +181,11 @@ def _broken_key(group: Sequence[Attempt]) -> Iterator[tuple[str, str]]:
     first = next(iter(group))
     told = any(_tells(attempt) for attempt in group)
     for attempt in group:
-        if attempt.purpose == "other_body" and attempt.outcome != "info" and told and attempt.http_status != 422:  # noqa: PLR2004
-            yield "S5", f"attempt {attempt.number}, another body with the key of {first.number}, got {attempt.http_status}"
+        if attempt.purpose == "other_body" and attempt.outcome != "info" and told and attempt.http_status != 422:
+            yield (
+                "S5",
+                f"attempt {attempt.number}, another body with the key of {first.number}, got {attempt.http_status}",
+            )
         if attempt.purpose == "other_caller" and attempt.outcome == "ok" and attempt.body in answers:
             yield "S6", f"attempt {attempt.number} was given the answer of {first.number}, another caller's"
 
@@ -200,8 +203,19 @@ def find_slow_answers(attempts: Iterable[Attempt]) -> Iterator[Violation]:
     """L3: every request is answered or reset within ten seconds, whatever is broken."""
     for attempt in attempts:
         if attempt.seconds > MOST_SECONDS:
-            sentence = f"attempt {attempt.number} to {attempt.name} took {attempt.seconds:.1f} s (fault {attempt.epoch})"
+            sentence = (
+                f"attempt {attempt.number} to {attempt.name} took {attempt.seconds:.1f} s (fault {attempt.epoch})"
+            )
             yield Violation("L3", attempt.slot_id, sentence)
+
+
+def find_defects(attempts: Iterable[Attempt]) -> Iterator[Violation]:
+    """P9: a server that does not know what to say (500) has a defect; what passes by itself is a 503."""
+    for attempt in attempts:
+        if attempt.http_status is not None and attempt.http_status >= 500 and attempt.http_status != 503:
+            yield Violation(
+                "P9", attempt.slot_id, f"attempt {attempt.number} to {attempt.name} got {attempt.http_status}"
+            )
 
 
 class Unknowns(Struct):

@@ -4,3 +4,8 @@ from torture.faults import crowds, database, network, processes
 from torture.faults.fault import Fault
 
 FAULTS: tuple[Fault, ...] = (*processes.FAULTS, *database.FAULTS, *network.FAULTS, *crowds.FAULTS)
+
+
+def possible_faults() -> tuple[Fault, ...]:
+    """Those that this machine has what it takes for."""
+    return tuple(fault for fault in FAULTS if fault.possible())

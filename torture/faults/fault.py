@@ -11,12 +11,14 @@ Strike: TypeAlias = Callable[[Bed, Random], AbstractAsyncContextManager[None]]
 
 
 class Fault(NamedTuple):
-    """`strike` breaks something as its context is entered and heals it as it is left, `seconds` later."""
+    """`strike` breaks something as its context is entered and heals it as it is left, `seconds` later; where it is
+    `possible`."""
 
     kind: str
     sentence: str
     strike: Strike
     seconds: tuple[float, float] = (0.2, 1.0)
+    possible: Callable[[], bool] = lambda: True
 
 
 def blow(strike: Callable[[Bed, Random], AsyncIterator[None]]) -> Strike:

@@ -1,0 +1,195 @@
+"""The commands: `make torture` and `make mutants`, or `python -m torture`."""
+
+import os
+import resource
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import structlog
+import typer
+import uvloop
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from torture import run as running
+from torture.bed import Bed, NotServing
+from torture.faults import FAULTS, possible_faults
+from torture.faults.fault import Fault
+from torture.keeping import tell
+from torture.mutants import MUTANTS, Caught, Mutant, try_mutant
+from torture.plan import Plan, short_plan
+from torture.report import mutants_table, print_result
+from torture.run import Result, Run
+
+OPEN_FILES = 65_536
+RESULTS = Path(__file__).parent / "results"
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
+screen = Console(stderr=True, highlight=False, soft_wrap=True)
+
+Seed = Annotated[int | None, typer.Option(help="Repeats the plan of the run that printed it; random if not given.")]
+Directory = Annotated[Path, typer.Option(help="Where the run's folder is made.", show_default="torture/results")]
+
+
+def _print_list(wanted: bool) -> None:
+    if wanted:
+        for fault in FAULTS:
+            missing = "" if fault.possible() else " (not possible on this machine)"
+            typer.echo(f"{fault.kind}\n    {fault.sentence}{missing}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    seed: Seed = None,
+    short: Annotated[bool, typer.Option("--short", help="The form that runs in the test suite.")] = False,
+    acknowledged: Annotated[int | None, typer.Option(min=1, help="Writes to be acknowledged, at least.")] = None,
+    faults: Annotated[int | None, typer.Option(min=0, help="Faults to inject.")] = None,
+    races: Annotated[int | None, typer.Option(min=0, help="Races for the last seats.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="Give up when it takes longer.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="KIND", help="Inject this kind only; may be given several times.")
+    ] = None,
+    _list: Annotated[
+        bool, typer.Option("--list", callback=_print_list, is_eager=True, help="List the kinds of faults and end.")
+    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the history of a valid run too.")] = False,
+    directory: Directory = RESULTS,
+) -> None:
+    """Load a server of its own, break what can break around it, heal it, and judge what clients saw and tables have.
+
+    Ends with status 1 unless the verdict is valid. Takes up to 45 minutes; --short about one.
+    """
+    chosen = seed if seed is not None else secrets.randbelow(2**31)
+    given = {"acknowledged": acknowledged, "faults": faults, "races": races, "minutes": minutes}
+    plan = short_plan(chosen) if short else Plan(chosen)
+    plan = msgspec.structs.replace(plan, **{name: value for name, value in given.items() if value is not None})
+    kinds = _chosen(only)
+    _prepare()
+    with _folder(directory, "run", keep) as folder:
+        result = _run(plan, kinds, folder)
+        print_result(Console(highlight=False), result)
+        if result.verdict != "valid":
+            _say_how_to_look(folder, result)
+            raise typer.Exit(1)
+
+
+@app.command()
+def mutants(
+    seed: Seed = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="MUTANT", help="Try this one only; may be given several times.")
+    ] = None,
+    directory: Directory = RESULTS,
+) -> None:
+    """Try whether the harness notices wrong code: each mutant must be caught within a minute.
+
+    Ends with status 1 when one survives.
+    """
+    wanted = [mutant for mutant in MUTANTS if not only or mutant.name in only]
+    _refuse_unknown("mutant", only or [], [mutant.name for mutant in MUTANTS])
+    _prepare()
+    caught = [_try(mutant, 1 if seed is None else seed, directory) for mutant in wanted]
+    Console(highlight=False).print(mutants_table(caught))
+    if not all(one.rules for one in caught):
+        raise typer.Exit(1)
+
+
+@app.command()
+def look(
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The folder that a run has left.")],
+    slot: Annotated[int, typer.Option(help="The slot to look at.")],
+) -> None:
+    """Show what clients asked and heard of a slot, and what its ledger has, in one order of time."""
+    for line in tell(folder, slot):
+        typer.echo(line)
+
+
+def _run(plan: Plan, kinds: tuple[Fault, ...], folder: Path) -> Result:
+    screen.print(f"seed {plan.seed}: repeat this plan with --seed {plan.seed}")
+    for fault in FAULTS:
+        if not fault.possible():
+            screen.print(f"not possible on this machine, left out: {fault.kind}", style="yellow")
+    with _display(plan) as report:
+        return uvloop.run(_on_bed(plan, kinds, folder, report))
+
+
+async def _on_bed(plan: Plan, kinds: tuple[Fault, ...], folder: Path, report: running.Report) -> Result:
+    bed = Bed(folder, {})
+    try:
+        await bed.start()
+        return await Run(bed, plan, kinds, report)()
+    finally:
+        await bed.stop()
+
+
+def _try(mutant: Mutant, seed: int, directory: Path) -> Caught:
+    with screen.status(f"{mutant.name}: {mutant.sentence}"), _folder(directory, mutant.name, keep=False) as folder:
+        return uvloop.run(try_mutant(mutant, folder, seed))
+
+
+def _chosen(only: list[str] | None) -> tuple[Fault, ...]:
+    _refuse_unknown("kind of fault", only or [], [fault.kind for fault in FAULTS])
+    return tuple(fault for fault in possible_faults() if not only or fault.kind in only)
+
+
+def _refuse_unknown(what: str, given: list[str], known: list[str]) -> None:
+    for name in given:
+        if name not in known:
+            raise typer.BadParameter(f"there is no {what} {name!r}; there are: {', '.join(known)}")
+
+
+def _prepare() -> None:
+    """Quiet logs, and as many open files as the machine lets: often it is 1,024 or less."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
+
+
+@contextmanager
+def _folder(directory: Path, name: str, keep: bool) -> Iterator[Path]:
+    """A folder for a run, which is gone afterwards unless the run ends badly or it shall be kept."""
+    directory.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=directory)).resolve()
+    try:
+        yield folder
+    except NotServing as error:
+        screen.print(f"{error}\nEverything is kept in {_shown(folder)}", style="red", markup=False)
+        raise typer.Exit(1) from error
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _say_how_to_look(folder: Path, result: Result) -> None:
+    slot = next((violation.slot_id for violation in result.violations if violation.slot_id), 1)
+    screen.print(f"Everything is kept in {_shown(folder)}: history.jsonl, ledgers, server.log.", markup=False)
+    screen.print(f"  python -m torture look {_shown(folder)} --slot {slot}", markup=False)
+
+
+def _shown(folder: Path) -> str:
+    return os.path.relpath(folder)
+
+
+@contextmanager
+def _display(plan: Plan) -> Iterator[running.Report]:
+    columns = TextColumn("{task.description:<16}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[now]}")
+    with Progress(*columns, TimeElapsedColumn(), console=screen, transient=True) as progress:
+        bars: dict[str, TaskID] = {
+            name: progress.add_task(name, total=getattr(plan, name), now="")
+            for name in ("acknowledged", "faults", "races")
+        }
+
+        def report(done: running.Progress) -> None:
+            for name, bar in bars.items():
+                progress.update(bar, completed=getattr(done, name))
+            progress.update(bars["acknowledged"], now=done.phase)
+            progress.update(bars["faults"], now=done.fault)
+
+        yield report

@@ -1,0 +1,92 @@
+"""What a run came to, for a person at a terminal."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from torture.mutants import Caught
+from torture.run import Result, Struck
+
+SHOWN_VIOLATIONS = 20
+COLOURS = {"valid": "bold green", "INVALID": "bold red", "UNKNOWN": "bold yellow"}
+
+
+def print_result(console: Console, result: Result) -> None:
+    console.print(figures(result))
+    console.print(faults_by_kind(result.struck))
+    for violation in result.violations[:SHOWN_VIOLATIONS]:
+        where = f" slot {violation.slot_id}" if violation.slot_id else ""
+        console.print(f"{violation.rule}{where}: {violation.sentence}", style="red", markup=False)
+    if (hidden := len(result.violations) - SHOWN_VIOLATIONS) > 0:
+        console.print(f"and {hidden:,} more", style="red")
+    for question in result.open_questions:
+        console.print(f"open: {question}", style="yellow", markup=False)
+    console.print(f"Verdict: {result.verdict}   (seed {result.plan.seed})", style=COLOURS[result.verdict])
+
+
+def figures(result: Result) -> Table:
+    table = Table(box=SIMPLE_HEAD, title="Figures", title_justify="left")
+    table.add_column("figure")
+    table.add_column("", justify="right")
+    table.add_column("wanted", justify="right")
+    for cells in _figures(result):
+        table.add_row(*cells)
+    return table
+
+
+def _figures(result: Result) -> Iterator[tuple[str, str, str]]:
+    plan, unknowns = result.plan, result.unknowns
+    recoveries = [struck.recovery for struck in result.struck]
+    yield "acknowledged writes", f"{result.acknowledged:,}", f"{plan.acknowledged:,}"
+    yield "requests in all", f"{result.attempts:,}", ""
+    yield "faults injected", f"{len(result.struck):,}", f"{plan.faults:,}"
+    yield "kinds of faults", f"{len({struck.kind for struck in result.struck})}", ""
+    yield "races for the last seats, 16 contenders each", f"{result.races:,}", f"{plan.races:,}"
+    yield "unknown outcomes", f"{unknowns.total:,}", ""
+    yield "of them resolved", f"{unknowns.total:,}", "all"
+    yield "  by an answer to the same key", f"{unknowns.by_key:,}", ""
+    yield "  had been done; had not", f"{unknowns.done:,}; {unknowns.undone:,}", ""
+    yield "looks at the tables during the load", f"{result.samples:,}", ""
+    yield "recovery after a heal, median; p99 (L2)", _median_and_p99(recoveries), "p99 <= 5 s"
+    yield "holds failed after their deadline, median; p99 (L1)", _median_and_p99(result.sweeps), "p99 <= 1 s"
+    yield "slowest answer (L3)", f"{result.slowest:.2f} s", "<= 10 s"
+    yield "violations", f"{len(result.violations):,}", "0"
+    yield "duration", f"{result.seconds / 60:.1f} min", f"{plan.minutes:g} min"
+
+
+def _median_and_p99(values: Sequence[float]) -> str:
+    return f"{statistics.median(values):.2f}; {percentile(values, 99):.2f} s" if values else "none"
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """By the nearest rank: the least value that so many percent do not exceed."""
+    ranked = sorted(values)
+    return ranked[max(0, -(-len(ranked) * percent // 100) - 1)]
+
+
+def faults_by_kind(struck: Iterable[Struck]) -> Table:
+    table = Table(box=SIMPLE_HEAD, title="Faults", title_justify="left")
+    table.add_column("kind")
+    for heading in ("times", "recovery, median", "worst"):
+        table.add_column(heading, justify="right")
+    by_kind: dict[str, list[float]] = defaultdict(list)
+    for fault in struck:
+        by_kind[fault.kind].append(fault.recovery)
+    for kind, recoveries in sorted(by_kind.items()):
+        middle = statistics.median(recoveries)
+        table.add_row(kind, f"{len(recoveries)}", f"{middle:.2f} s", f"{max(recoveries):.2f} s")
+    return table
+
+
+def mutants_table(caught: Iterable[Caught]) -> Table:
+    table = Table(box=SIMPLE_HEAD, title="Mutants", title_justify="left")
+    for heading in ("mutant", "what is wrong with it", "seconds", "verdict", "by rules"):
+        table.add_column(heading, overflow="fold")
+    for one in caught:
+        verdict = "[green]caught[/]" if one.rules else "[red]SURVIVED[/]"
+        table.add_row(one.mutant.name, one.mutant.sentence, f"{one.seconds:.0f}", verdict, ", ".join(one.rules))
+    return table
