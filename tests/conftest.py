@@ -57,7 +57,7 @@ def migrated_template(postgres_url: str) -> str:
 @pytest.fixture
 def database_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
     """An empty, migrated database for one test."""
-    with _fresh_database(postgres_url, migrated_template) as url:
+    with fresh_database(postgres_url, migrated_template) as url:
         yield url
 
 
@@ -87,7 +87,7 @@ def start_server(database_url: str) -> Iterator[Callable[..., RunningServer]]:
 def server(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
     """One server for all the tests that bring their own doctors and slots and mind nobody else's."""
     with (
-        _fresh_database(postgres_url, migrated_template) as url,
+        fresh_database(postgres_url, migrated_template) as url,
         running_server(url, {"HOLD_SECONDS": "60", "WORKERS": "2"}) as server,
     ):
         yield server
@@ -100,7 +100,7 @@ def clinic(server: RunningServer) -> Iterator[Clinic]:
 
 
 @contextmanager
-def _fresh_database(postgres_url: str, template: str) -> Iterator[str]:
+def fresh_database(postgres_url: str, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
     yield _with_name(postgres_url, name)

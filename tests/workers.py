@@ -9,6 +9,7 @@ from typing import NamedTuple, TypeVar
 
 import asyncpg
 
+from slotwise.cli.checking import place_of
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import SeatRequest
 from slotwise.domain.users import Role, User
@@ -100,5 +101,5 @@ def holding(*attempts: tuple[SeatRequest, IdempotencyKey | None]) -> Callable[[W
 
 
 async def violations(database: Database) -> list[str]:
-    found = [violation async for _, some in find_violations(database) for violation in some]
-    return [f"{violation.rule}: {violation.facts}" for violation in found]
+    found = await find_violations(database)
+    return [f"{one.rule} {place_of(one)}: {one.found}; expected {one.expected}" for one in found]

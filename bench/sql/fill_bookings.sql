@@ -1,6 +1,7 @@
 -- Bookings of yesterday, one seat each: $3 for each slot from $1 to $2, all with the fate $4, with the ledger rows that
 -- the server would have written. CONFIRMED ones were booked at once and keep their seats; CANCELLED and FAILED ones
--- were held first and gave them back. Those whose ids $6 divides belong to the account $5, which may be null.
+-- were held first and gave them back. The ledger has today's times: they never run backwards. Those whose ids $6
+-- divides belong to the account $5, which may be null.
 WITH wanted AS MATERIALIZED (
     SELECT
         s.id AS slot_id,
@@ -64,7 +65,7 @@ ledger AS (
         w.available_seats + t.seats_kept * (w.k - 1) - t.seats_out,
         w.total_seats,
         'bench',
-        CASE WHEN t.seats_out = 1 THEN w.made ELSE w.ended END
+        now()
     FROM wanted AS w
     CROSS JOIN transitions AS t
 )

@@ -8,7 +8,8 @@ import typer
 
 from slotwise import __version__
 from slotwise.app import build, operator_users
-from slotwise.cli.running import fail, plain_errors, progress_bar, read_settings, run, screen
+from slotwise.cli.checking import check
+from slotwise.cli.running import fail, plain_errors, progress_bar, read_settings, run
 from slotwise.cli.serving import serve_forever
 from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.pool import Database
@@ -16,7 +17,6 @@ from slotwise.domain.users import Role, User
 from slotwise.http.api_docs import openapi_document
 from slotwise.services.demo import DemoPlan, seed_demo
 from slotwise.services.expiry import sweep
-from slotwise.services.invariants import find_violations
 
 app = typer.Typer(
     help="Doctor-appointment booking server. Settings come from the environment and .env; see .env.example.",
@@ -98,10 +98,12 @@ def expire() -> None:
 
 
 @app.command()
-def check_invariants() -> None:
-    """Check that nothing is oversold or lost; ends with status 1 and names the slots if something is."""
-    if run(_report_violations):
-        raise typer.Exit(1)
+def check_invariants(
+    slot: Annotated[int | None, typer.Option(help="Look at this slot only, and show its ledger.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Check that nothing is oversold or lost. Ends with status 1 if something is, 2 if it could not finish."""
+    check(slot, as_json)
 
 
 @app.command()
@@ -183,14 +185,3 @@ def _change(email: str, role: Role | None = None, active: bool | None = None) ->
 
 def _no_account(email: str) -> NoReturn:
     fail(f"there is no account with the address {email}")
-
-
-async def _report_violations(database: Database) -> int:
-    total = 0
-    async for rule, violations in find_violations(database):
-        screen.print("ok  " if not violations else "FAIL", rule.sentence, style="red" if violations else "green")
-        for violation in violations:
-            facts = ", ".join(f"{name} {value}" for name, value in violation.facts.items())
-            screen.print(f"     {facts}", markup=False)
-        total += len(violations)
-    return total
