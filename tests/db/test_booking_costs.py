@@ -14,7 +14,7 @@ import pytest
 
 from slotwise.db.statements import Statement
 from slotwise.services.booking_batches import CANCEL_BOOKINGS, CONFIRM_BOOKINGS, HOLD_SEATS
-from slotwise.services.expiry import EXPIRE_HOLDS
+from slotwise.services.expiry import EXPIRE_HOLDS, HOLDS_PER_TRANSACTION, SWEEP_HOLDS
 from tests.db import filling
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -123,6 +123,13 @@ async def cost_of_expiring(connection: Connection, slot_id: int) -> Cost:
     return await cost_of(connection, EXPIRE_HOLDS, slot_ids=[slot_id], actor="sweeper")
 
 
+async def cost_of_sweeping(connection: Connection, slot_id: int) -> Cost:
+    """Those that were overdue before are swept first, so that only this slot's are left."""
+    await SWEEP_HOLDS.all(connection, holds_looked_at=HOLDS_PER_TRANSACTION, actor="sweeper")
+    await made_overdue(connection, slot_id)
+    return await cost_of(connection, SWEEP_HOLDS, holds_looked_at=HOLDS_PER_TRANSACTION, actor="sweeper")
+
+
 @pytest.mark.parametrize(
     ("cost", "rows_each"),
     [
@@ -132,6 +139,7 @@ async def cost_of_expiring(connection: Connection, slot_id: int) -> Cost:
         (cost_of_confirming, 8),
         (cost_of_cancelling, 9),
         (cost_of_expiring, 4),
+        (cost_of_sweeping, 5),
     ],
 )
 async def test_a_batch_costs_the_same_on_a_slot_with_a_history(filled: Connection, cost: Any, rows_each: int) -> None:

@@ -17,7 +17,7 @@ import pytest
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.http.paging import MAX_LIMIT
-from slotwise.services import booking_search, bookings, expiry, idempotency, slots, users
+from slotwise.services import booking_search, bookings, idempotency, slots, users
 from tests.db import filling
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -221,7 +221,6 @@ SOME_HASH = hashlib.md5(b"1").digest()
 LOOK_UPS = [
     look_up(bookings.READ_BOOKINGS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
     look_up(bookings.READ_CLAIM, "bookings_pkey", 5, 13, booking_id=1),
-    look_up(expiry.LOCK_OVERDUE_SLOTS, "holds_by_deadline", 104, 261, limit=expiry.HOLDS_PER_TRANSACTION),
     look_up(idempotency.PRUNE_ANSWERS, "idempotency_keys_by_age", 254, 640, keep_seconds=24 * 3600, limit=100),
     look_up(slots.GET_SLOT, "appointment_slots_pkey", 5, 16, slot_id=filling.OLD_SLOT),
     look_up(slots.LOCK_SLOT, "appointment_slots_pkey", 5, 14, slot_id=filling.OLD_SLOT),

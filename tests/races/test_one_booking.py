@@ -13,7 +13,7 @@ import pytest
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingCancelled, BookingFailed, HoldExpired, SlotFull, SlotStarted
 from slotwise.services.booking_batches import CancelRequest, ConfirmRequest, Held, HoldRequest
-from slotwise.services.expiry import expire_holds, sweep
+from slotwise.services.expiry import expire_holds, sweep_holds
 from tests.mutants import drop_rules, mutate
 from tests.workers import DESK, GUEST, Worker, at_once, each, new_slot, violations, wanted, workers
 
@@ -61,8 +61,8 @@ def _contenders(
         lambda: first.bookings.confirm_booking(DESK, booking_id),
         lambda: second.bookings.cancel_booking(DESK, booking_id),
         lambda: second.bookings.confirm_booking(DESK, booking_id),
-        lambda: sweep(first.database),
-        lambda: sweep(second.database),
+        lambda: sweep_holds(first.database),
+        lambda: sweep_holds(second.database),
         lambda: second.bookings.hold_seats(GUEST, wanted(slot_id)),
     ]
     return [partial(_later, attempt, chance.uniform(0, 0.04)) for attempt in attempts]
@@ -275,9 +275,36 @@ async def test_many_sweepers_expire_each_hold_once(database_url: str, connection
         for slot_id in slot_ids:
             await several[0].batches.hold([HoldRequest(wanted(slot_id), "guest") for _ in range(10)])
         await connection.execute("UPDATE bookings SET expires_at = clock_timestamp()")
-        swept = await each(several, 4, lambda worker, _: sweep(worker.database))
+        swept = await each(several, 4, lambda worker, _: sweep_holds(worker.database))
         assert sum(count for count in swept if isinstance(count, int)) == 500
         assert await violations(several[0].database) == []
+
+
+async def _sweep_beside_a_locked_slot(url: str, connection: asyncpg.Connection) -> int | BaseException:
+    """What a sweep comes to, given half a second, of two slots with an overdue hold each, one of them locked."""
+    async with workers(url, count=1) as [worker]:
+        slot_ids = [await new_slot(connection, seats=1) for _ in range(2)]
+        for slot_id in slot_ids:
+            await worker.bookings.hold_seats(GUEST, wanted(slot_id))
+        await connection.execute("UPDATE bookings SET expires_at = clock_timestamp()")
+        async with connection.transaction():
+            await connection.execute("SELECT 1 FROM appointment_slots WHERE id = $1 FOR UPDATE", slot_ids[0])
+            sweeping = asyncio.wait_for(sweep_holds(worker.database), 0.5)
+            return (await asyncio.gather(sweeping, return_exceptions=True))[0]
+
+
+async def test_a_sweep_waits_for_nobody_and_leaves_nobody_else_waiting(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    assert await _sweep_beside_a_locked_slot(database_url, connection) == 1
+
+
+async def test_a_sweep_that_waits_for_a_locked_slot_frees_no_seat_meanwhile(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """The negative control."""
+    await mutate(connection, "sweep_holds", "SKIP LOCKED", "")
+    assert isinstance(await _sweep_beside_a_locked_slot(database_url, connection), TimeoutError)
 
 
 async def _sweep_a_slot_of_every_kind(url: str, connection: asyncpg.Connection) -> list[BookingStatus]:
@@ -290,7 +317,7 @@ async def _sweep_a_slot_of_every_kind(url: str, connection: asyncpg.Connection) 
             "UPDATE bookings SET expires_at = clock_timestamp() WHERE id = any($1::bigint[])",
             [overdue.booking.id, confirmed.booking.id],
         )
-        await sweep(worker.database)
+        await sweep_holds(worker.database)
         return [
             (await worker.bookings.get_booking(DESK, held.booking.id)).status for held in (overdue, live, confirmed)
         ]
@@ -323,9 +350,9 @@ async def _resell_while_sweeping(pair: list[Worker], connection: asyncpg.Connect
     held = await pair[0].bookings.hold_seats(GUEST, wanted(slot_id, 2))
     await _end_in(connection, held.booking.id, 0)
     attempts: list[Callable[[], Awaitable[object]]] = [
-        lambda: sweep(pair[0].database),
+        lambda: sweep_holds(pair[0].database),
         lambda: pair[1].bookings.hold_seats(GUEST, wanted(slot_id, 2)),
-        lambda: sweep(pair[1].database),
+        lambda: sweep_holds(pair[1].database),
         lambda: pair[0].bookings.hold_seats(GUEST, wanted(slot_id, 2)),
     ]
     results = await at_once([partial(_later, attempt, chance.uniform(0, 0.004)) for attempt in attempts])

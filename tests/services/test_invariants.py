@@ -19,7 +19,7 @@ from slotwise.services import invariants
 from slotwise.services.booking_batches import BookingBatches
 from slotwise.services.bookings import Bookings, Caller
 from slotwise.services.doctors import Doctors
-from slotwise.services.expiry import sweep
+from slotwise.services.expiry import sweep_holds
 from slotwise.services.invariants import FIRST_SLOT, LAST_SLOT, RULES, Finding, find_violations, tell_story
 from slotwise.services.manage_tokens import ManageTokens
 from slotwise.services.slots import SlotChange, Slots
@@ -132,7 +132,7 @@ async def live_a_day(practice: Practice) -> None:
 
 
 def _sweeps(practice: Practice, count: int) -> list[Awaitable[int]]:
-    return [sweep(practice.database) for _ in range(count)]
+    return [sweep_holds(practice.database) for _ in range(count)]
 
 
 async def test_no_rule_is_broken_by_a_lively_history(practice: Practice, connection: Connection) -> None:

@@ -16,7 +16,7 @@ from slotwise.db.pool import Database
 from slotwise.domain.users import Role, User
 from slotwise.http.api_docs import openapi_document
 from slotwise.services.demo import DemoPlan, seed_demo
-from slotwise.services.expiry import sweep
+from slotwise.services.expiry import sweep_holds
 
 app = typer.Typer(
     help="Doctor-appointment booking server. Settings come from the environment and .env; see .env.example.",
@@ -94,7 +94,7 @@ def seed(
 @app.command()
 def expire() -> None:
     """Expire overdue holds now. The server does so by itself every SWEEP_SECONDS."""
-    typer.echo(f"Expired {run(lambda database: sweep(database, by='command'))} holds.")
+    typer.echo(f"Expired {run(lambda database: sweep_holds(database, by='command'))} holds.")
 
 
 @app.command()

@@ -11,37 +11,37 @@ from slotwise.services import metrics
 HOLDS_PER_TRANSACTION = 500
 
 
-class OverdueSlot(Struct, frozen=True):
-    id: int
-
-
 class ExpiredRow(Struct, frozen=True):
     slot_id: int
     holds: int
 
 
-LOCK_OVERDUE_SLOTS = Statement("bookings.lock_overdue_slots", OverdueSlot)
+SWEEP_HOLDS = Statement("bookings.sweep_holds", ExpiredRow)
 EXPIRE_HOLDS = Statement("bookings.expire_holds", ExpiredRow)
 
 
 async def expire_holds(connection: Connection, slot_ids: Sequence[int], by: str) -> int:
     """Fail the overdue holds of slots whose locks are held, and give their seats back. Returns how many."""
-    rows = await EXPIRE_HOLDS.all(connection, slot_ids=slot_ids, actor=by)
-    expired = sum(row.holds for row in rows)
-    metrics.EXPIRIES.labels(by).inc(expired)
-    return expired
+    return _counted(await EXPIRE_HOLDS.all(connection, slot_ids=slot_ids, actor=by), by)
 
 
-async def sweep(database: Database, by: str = "sweeper") -> int:
+async def sweep_holds(database: Database, by: str = "sweeper") -> int:
     """Expire overdue holds of all slots, those of about 500 holds' slots per transaction. Returns how many.
 
-    Any number of processes may sweep at once: each takes the slots that no other has locked.
+    Any number of processes may sweep at once: each takes the slots that no other has locked. Raises `OutcomeUnknown`
+    when an answer was lost; the next sweep finds what this one left.
     """
     total = 0
     while True:
-        async with database.transaction() as connection:
-            slots = await LOCK_OVERDUE_SLOTS.all(connection, limit=HOLDS_PER_TRANSACTION)
-            expired = await expire_holds(connection, [slot.id for slot in slots], by) if slots else 0
+        async with database.effect() as connection:
+            rows = await SWEEP_HOLDS.all(connection, holds_looked_at=HOLDS_PER_TRANSACTION, actor=by)
+        expired = _counted(rows, by)
         total += expired
         if expired == 0:
             return total
+
+
+def _counted(rows: Sequence[ExpiredRow], by: str) -> int:
+    expired = sum(row.holds for row in rows)
+    metrics.EXPIRIES.labels(by).inc(expired)
+    return expired

@@ -87,37 +87,53 @@ READ_SLOT = Statement("invariants.read_slot", CheckedSlot)
 READ_LEDGER = Statement("invariants.read_ledger", LedgerRow)
 
 
-def _rule(id_: str, sentence: str, *statements: str) -> Rule:
-    return Rule(id_, sentence, tuple(Check(Statement(f"invariants.{name}", Finding)) for name in statements))
+def _rule(id_: str, sentence: str, *statements: Statement[Finding]) -> Rule:
+    return Rule(id_, sentence, tuple(Check(statement) for statement in statements))
 
 
 RULES = (
     _rule(
         "S1",
         "0 <= free seats <= total, and total = free seats + seats of live bookings",
-        "find_broken_steps",
-        "find_slots_beside_their_ledger",
-        "find_unbalanced_slots",
+        Statement("invariants.find_broken_steps", Finding),
+        Statement("invariants.find_slots_beside_their_ledger", Finding),
+        Statement("invariants.find_unbalanced_slots", Finding),
     ),
-    _rule("S2", "never were more seats granted than there were", "find_oversold_instants"),
+    _rule(
+        "S2", "never were more seats granted than there were", Statement("invariants.find_oversold_instants", Finding)
+    ),
     _rule(
         "S7",
         "bookings change only as their states allow, and have the state that the ledger gave them",
-        "find_illegal_transitions",
-        "find_status_mismatches",
+        Statement("invariants.find_illegal_transitions", Finding),
+        Statement("invariants.find_status_mismatches", Finding),
     ),
-    _rule("S8", "no hold is confirmed at or after its deadline", "find_late_confirmations"),
-    _rule("S9", "no hold is expired before its deadline", "find_early_expiries"),
-    _rule("S10", "a booking's seats come back at most once, and as many as it took", "find_wrong_releases"),
+    _rule(
+        "S8", "no hold is confirmed at or after its deadline", Statement("invariants.find_late_confirmations", Finding)
+    ),
+    _rule("S9", "no hold is expired before its deadline", Statement("invariants.find_early_expiries", Finding)),
+    _rule(
+        "S10",
+        "a booking's seats come back at most once, and as many as it took",
+        Statement("invariants.find_wrong_releases", Finding),
+    ),
     _rule(
         "W1",
         "a slot's ledger is numbered 1, 2, 3, ... up to the slot's newest row",
-        "find_ledger_gaps",
-        "find_wrong_ends",
+        Statement("invariants.find_ledger_gaps", Finding),
+        Statement("invariants.find_wrong_ends", Finding),
     ),
-    _rule("W2", "a slot's ledger begins with its creation, all seats free", "find_wrong_beginnings"),
-    _rule("W3", "times in a slot's ledger never run backwards", "find_backward_times"),
-    _rule("W4", "a ledger row about a booking names one of that slot, with its seats", "find_stray_events"),
+    _rule(
+        "W2",
+        "a slot's ledger begins with its creation, all seats free",
+        Statement("invariants.find_wrong_beginnings", Finding),
+    ),
+    _rule("W3", "times in a slot's ledger never run backwards", Statement("invariants.find_backward_times", Finding)),
+    _rule(
+        "W4",
+        "a ledger row about a booking names one of that slot, with its seats",
+        Statement("invariants.find_stray_events", Finding),
+    ),
 )
 
 

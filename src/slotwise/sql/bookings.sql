@@ -49,20 +49,10 @@ SELECT
     b.outcome
 FROM cancel_bookings(:booking_ids::bigint[], :reasons::text[], :actors::text[]) AS b;
 
--- name: lock_overdue_slots
--- Takes the locks of slots that have overdue holds, as many as one sweep does at a time.
--- SKIP LOCKED: a sweep waits for nobody. A booking that holds the lock expires the slot's overdue holds itself, and
--- what another holder leaves is found by the next sweep.
-SELECT s.id
-FROM appointment_slots AS s
-WHERE s.id IN (
-        SELECT b.slot_id FROM bookings AS b
-        WHERE coalesce(b.status, '') = 'PENDING' AND b.expires_at <= (SELECT clock_timestamp())
-        ORDER BY b.expires_at
-        LIMIT :limit::integer
-    )
-ORDER BY s.id
-FOR NO KEY UPDATE SKIP LOCKED;
+-- name: sweep_holds
+-- Fails overdue holds of the slots that nobody has locked, and gives their seats back.
+SELECT e.slot_id, e.holds
+FROM sweep_holds(:holds_looked_at::integer, :actor::text) AS e;
 
 -- name: expire_holds
 -- Fails the overdue holds of slots whose locks are held, and gives their seats back.

@@ -8,7 +8,7 @@ import structlog
 
 from slotwise.db.pool import Database
 from slotwise.domain.errors import Unavailable
-from slotwise.services.expiry import sweep
+from slotwise.services.expiry import sweep_holds
 from slotwise.services.idempotency import prune_answers
 from slotwise.services.users import prune_login_attempts
 
@@ -21,7 +21,7 @@ log = structlog.get_logger()
 async def housekeeping(database: Database, sweep_seconds: float) -> AsyncIterator[None]:
     """Keep the loops running for as long as the block runs."""
     loops = [
-        asyncio.create_task(every(sweep_seconds, "sweep", lambda: sweep(database))),
+        asyncio.create_task(every(sweep_seconds, "sweep_holds", lambda: sweep_holds(database))),
         asyncio.create_task(every(PRUNE_SECONDS, "prune_answers", lambda: prune_answers(database))),
         asyncio.create_task(every(PRUNE_SECONDS, "prune_login_attempts", lambda: prune_login_attempts(database))),
     ]
