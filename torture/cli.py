@@ -147,7 +147,7 @@ def _refuse_unknown(what: str, given: list[str], known: list[str]) -> None:
 
 def _prepare() -> None:
     """Quiet logs, and as many open files as the machine lets: often it is 1,024 or less."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(30))
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))

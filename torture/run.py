@@ -242,8 +242,7 @@ class Run:
             if before["pending"]:
                 self.result.violations.append(Violation("L1", 0, f"{before['pending']} holds still stand"))
             self.result.sweeps = self._undisturbed(await tables.read_sweeps(connection))
-        for found in await tables.find_table_violations(self.bed.database_url):
-            self.result.violations.append(Violation(found.pop("rule"), int(found.get("slot_id", 0)), str(found)))
+        self.result.violations += await tables.find_table_violations(self.bed.database_url)
         self.result.violations += [*find_broken_keys(attempts), *find_slow_answers(attempts), *find_defects(attempts)]
         self._conclude(attempts)
 

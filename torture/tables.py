@@ -1,7 +1,7 @@
 """What the run left in the tables, slot by slot, so that no more than one slot's is in memory."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import asyncpg
 
@@ -9,6 +9,7 @@ from slotwise.db.pool import Database
 from slotwise.services.invariants import find_violations as check_invariants
 from torture.history import Attempt
 from torture.story import Event, Row, Story, by_slot
+from torture.verdict import Violation
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -62,10 +63,13 @@ async def read_sweeps(connection: Connection) -> list[tuple[float, float]]:
     return [(row["at"], row["deadline"]) for row in await connection.fetch(SWEPT)]
 
 
-async def find_table_violations(url: str) -> list[dict[str, Any]]:
+async def find_table_violations(url: str) -> list[Violation]:
     """What `slotwise check-invariants` finds."""
     database = await Database.connect(url, 2, statement_seconds=600)
     try:
-        return [{"rule": found.rule, **found.facts} async for _, some in check_invariants(database) for found in some]
+        found = await check_invariants(database)
     finally:
         await database.close()
+    return [
+        Violation(one.rule, one.slot_id, f"event {one.sequence}: {one.found}; expected: {one.expected}") for one in found
+    ]

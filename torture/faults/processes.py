@@ -148,7 +148,7 @@ FAULTS = (
     Fault("stop-sweeper", "SIGSTOP of a sweep for longer than a hold", blow(stop_sweeper), STOPPED_SECONDS),
     Fault("rolling-restart", "SIGTERM of each worker in turn", blow(rolling_restart)),
     Fault("restart", "SIGTERM of the server, and a new one", blow(restart)),
-    Fault("crash-point", "death at a named place of the booking path", blow(crash_point), (0.5, 1.5)),
+    Fault("crash-point", "death at a named place of the booking path", blow(crash_point), (0.5, 1.5), lambda: False),
     Fault("two-sweepers", "two sweeps by command beside the workers' own", blow(sweep_by_hand)),
     Fault("migration", "a migration by command", blow(migrate)),
     Fault("clock", "the app's clock jumps by 288 s", blow(jump_clock), (2.0, 4.0), lambda: FAKETIME is not None),

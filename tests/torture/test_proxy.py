@@ -1,0 +1,94 @@
+"""What the proxy does to a connection, against an echo server."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from torture.proxy import Proxy, to_port
+
+SOON = 0.3
+
+
+@asynccontextmanager
+async def proxied_echo() -> AsyncIterator[tuple[Proxy, list[bytes]]]:
+    """A proxy, and what the server behind it has heard."""
+    heard: list[bytes] = []
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(100):
+            heard.append(data)
+            writer.write(data)
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    proxy = Proxy(to_port(lambda: server.sockets[0].getsockname()[1]))
+    await proxy.start()
+    try:
+        yield proxy, heard
+    finally:
+        await proxy.stop()
+        server.close()
+
+
+async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, what: bytes) -> bytes | None:
+    """The answer, or None when none comes soon."""
+    writer.write(what)
+    try:
+        return await asyncio.wait_for(reader.read(100), SOON)
+    except TimeoutError:
+        return None
+
+
+async def test_it_passes_what_is_said() -> None:
+    async with proxied_echo() as (proxy, heard):
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        assert await say(reader, writer, b"hello") == b"hello"
+        assert heard == [b"hello"]
+        writer.close()
+
+
+async def test_cut_answers_let_requests_through() -> None:
+    async with proxied_echo() as (proxy, heard):
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        proxy.toxic = "cut_answers"
+        assert await say(reader, writer, b"hello") is None
+        assert heard == [b"hello"]
+        proxy.heal()
+        with pytest.raises(ConnectionResetError):
+            await reader.read(100)
+
+
+async def test_a_black_hole_swallows_both_ways_and_tells_nobody() -> None:
+    async with proxied_echo() as (proxy, heard):
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        assert await say(reader, writer, b"hello") == b"hello"
+        proxy.toxic = "black_hole"
+        assert await say(reader, writer, b"are you there") is None
+        assert heard == [b"hello"]
+        writer.close()
+
+
+async def test_refused_connections_are_reset() -> None:
+    async with proxied_echo() as (proxy, heard):
+        proxy.toxic = "refuse"
+        reader, _ = await asyncio.open_connection("127.0.0.1", proxy.port)
+        with pytest.raises(ConnectionResetError):
+            await reader.read(100)
+        assert heard == []
+
+
+async def test_latency_is_added_both_ways_and_keeps_the_order() -> None:
+    async with proxied_echo() as (proxy, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        assert await say(reader, writer, b"hello") == b"hello"
+        proxy.latency = 0.05
+        began = time.monotonic()
+        writer.write(b"1")
+        await asyncio.sleep(0)
+        writer.write(b"2")
+        assert await reader.readexactly(2) == b"12"
+        assert time.monotonic() - began >= 0.1
+        writer.close()

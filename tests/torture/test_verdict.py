@@ -1,0 +1,262 @@
+"""Each rule of the verdict, on a history that keeps it and on one that breaks it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from torture.history import Answer, Attempt
+from torture.story import Event, FreeSeats, Row, Story
+from torture.verdict import (
+    CHECKS,
+    Unknowns,
+    find_broken_keys,
+    find_defects,
+    find_slow_answers,
+    find_violations,
+    resolve_unknowns,
+)
+
+SLOT = 7
+
+
+@dataclass
+class Day:
+    """A slot with two seats, told step by step: a second passes with each."""
+
+    clock: float = 100.0
+    events: list[Event] = field(default_factory=lambda: [Event(1, "CREATED", None, 2, 2, 2, 99.0)])
+    rows: list[Row] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+
+    @property
+    def story(self) -> Story:
+        return Story(SLOT, self.events, self.rows, self.attempts)
+
+    def ask(self, name: Any, outcome: Any = "ok", seconds: float = 0.5, **given: Any) -> Attempt:
+        number = len(self.attempts) + 1
+        attempt = Attempt(number, 1, name, SLOT, "guest", given.pop("marker", f"patient{number}"), **given)
+        attempt.began = attempt.began_at = self.clock
+        attempt.ended = attempt.ended_at = self.clock + seconds
+        attempt.outcome = outcome
+        self.attempts.append(attempt)
+        self.clock += 1
+        return attempt
+
+    def write(self, kind: str, booking_id: int, seats: int, free: int, at: float | None = None) -> None:
+        at = self.clock - 0.75 if at is None else at
+        self.events.append(Event(len(self.events) + 1, kind, booking_id, seats, free, 2, at))
+
+    def book(self, booking_id: int = 1, seats: int = 1, free: int = 1, **given: Any) -> Attempt:
+        """A hold that is acknowledged, written and there."""
+        attempt = self.ask("hold", seats=seats, answer=Answer(id=booking_id), **given)
+        self.write("HELD", booking_id, seats, free)
+        self.rows.append(Row(booking_id, seats, "PENDING", attempt.marker, attempt.began + 100))
+        return attempt
+
+    def change(self, name: Any, kind: str, status: str, free: int, outcome: Any = "ok") -> Attempt:
+        """A confirm or cancel of the newest booking, written and there."""
+        row = self.rows.pop()
+        attempt = self.ask(name, outcome, booking_id=row.id)
+        self.write(kind, row.id, row.seats, free)
+        self.rows.append(Row(row.id, row.seats, status, row.marker, row.expires_at))
+        return attempt
+
+    def refuse(self, told: int, seats: int = 1, **given: Any) -> Attempt:
+        answer = Answer(code="slot-full", available_seats=told)
+        return self.ask("hold", "fail", seats=seats, http_status=409, answer=answer, **given)
+
+
+def a_good_day() -> Day:
+    day = Day()
+    day.book()
+    day.change("confirm", "CONFIRMED", "CONFIRMED", free=1)
+    day.ask("read_booking", booking_id=1, http_status=200, answer=Answer(id=1, status="CONFIRMED"))
+    day.refuse(told=1, seats=2)
+    day.change("cancel", "CANCELLED", "CANCELLED", free=2)
+    day.ask("read_booking", booking_id=1, http_status=200, answer=Answer(id=1, status="CANCELLED"))
+    return day
+
+
+def test_a_good_day_has_no_violation() -> None:
+    assert list(find_violations(a_good_day().story)) == []
+
+
+def lose_a_booking(day: Day) -> None:
+    day.rows.clear()
+
+
+def undo_a_cancel(day: Day) -> None:
+    row = day.rows.pop()
+    day.rows.append(Row(row.id, row.seats, "CONFIRMED", row.marker, row.expires_at))
+
+
+def forget_a_confirm(day: Day) -> None:
+    day.events = [event for event in day.events if event.kind != "CONFIRMED"]
+
+
+def hand_out_anothers_booking(day: Day) -> None:
+    row = day.rows.pop()
+    day.rows.append(Row(row.id, row.seats, row.status, "somebody else", row.expires_at))
+
+
+def book_twice(day: Day) -> None:
+    day.rows.append(Row(2, 1, "FAILED", day.rows[0].marker, 1.0))
+
+
+def book_what_was_refused(day: Day) -> None:
+    refused = day.refuse(told=0, seats=3)
+    day.rows.append(Row(2, 1, "FAILED", refused.marker, 1.0))
+
+
+def cancel_unasked(day: Day) -> None:
+    day.attempts = [attempt for attempt in day.attempts if attempt.name != "cancel"]
+
+
+def confirm_what_was_refused(day: Day) -> None:
+    for attempt in day.attempts:
+        if attempt.name == "confirm":
+            attempt.outcome = "fail"
+
+
+def write_in_another_order(day: Day) -> None:
+    """A later booking stands before one that had ended before it began."""
+    day.book(booking_id=2, free=1)
+    day.book(booking_id=3, free=0)
+    first, second = day.events[-2:]
+    day.events[-2:] = [
+        Event(first.sequence, "HELD", 3, 1, 1, 2, second.at),
+        Event(second.sequence, "HELD", 2, 1, 0, 2, second.at),
+    ]
+
+
+def oversell(day: Day) -> None:
+    for booking_id in (2, 3, 4):
+        day.book(booking_id=booking_id, free=max(0, 3 - booking_id))
+
+
+def miscount(day: Day) -> None:
+    day.book(booking_id=2, free=2)
+
+
+def refuse_a_free_seat(day: Day) -> None:
+    day.refuse(told=0)
+
+
+def refuse_what_fits(day: Day) -> None:
+    day.refuse(told=2, seats=2)
+
+
+def tell_of_seats_freed_later(day: Day) -> None:
+    """Told zero after the hold that took them had run out, though nobody had swept."""
+    day.ask("hold", seats=2, answer=Answer(id=2))
+    day.write("HELD", 2, 2, 0)
+    day.rows.append(Row(2, 2, "PENDING", day.attempts[-1].marker, day.clock))
+    day.clock += 5
+    day.refuse(told=0)
+
+
+def read_an_older_state(day: Day) -> None:
+    day.ask("read_booking", booking_id=1, http_status=200, answer=Answer(id=1, status="CONFIRMED"))
+
+
+def read_nothing(day: Day) -> None:
+    day.ask("read_booking", "fail", booking_id=1, http_status=404, answer=Answer(code="booking-not-found"))
+
+
+@pytest.mark.parametrize(
+    ("rule", "spoil"),
+    [
+        ("S3", lose_a_booking),
+        ("S3", undo_a_cancel),
+        ("S3", forget_a_confirm),
+        ("S3", hand_out_anothers_booking),
+        ("S4", book_twice),
+        ("S4", book_what_was_refused),
+        ("S4", cancel_unasked),
+        ("S4", confirm_what_was_refused),
+        ("S12 order", write_in_another_order),
+        ("S12 model", oversell),
+        ("S12 model", miscount),
+        ("S13", refuse_a_free_seat),
+        ("S13", refuse_what_fits),
+        ("S13", tell_of_seats_freed_later),
+        ("S18", read_an_older_state),
+        ("S18", read_nothing),
+    ],
+)
+def test_a_spoiled_day_breaks_the_rule(rule: str, spoil: Callable[[Day], None]) -> None:
+    day = a_good_day()
+    spoil(day)
+    assert rule in {violation.rule for violation in find_violations(day.story)}
+
+
+def test_every_rule_is_broken_by_a_test() -> None:
+    [marker] = [mark for mark in test_a_spoiled_day_breaks_the_rule.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
+    assert {rule for rule, _ in marker.args[1]} == set(CHECKS)
+
+
+def test_seats_of_a_hold_are_free_from_its_deadline_on() -> None:
+    day = Day()
+    day.book()
+    deadline = day.rows[0].expires_at
+    assert deadline is not None
+    free = FreeSeats(day.story)
+    assert free.within(deadline - 2, deadline - 1) == {1}
+    assert free.within(deadline + 1, deadline + 2) == {2}
+    assert free.within(deadline - 1, deadline + 1) == {1, 2}
+
+
+def keyed(outcome: Any = "ok", body: str = "{}", purpose: Any = "flow", **given: Any) -> Attempt:
+    return Attempt(
+        1, 1, "hold", SLOT, "guest", "patient1", key="a key", outcome=outcome, body=body, purpose=purpose, **given
+    )
+
+
+@pytest.mark.parametrize(
+    ("rules", "attempts"),
+    [
+        (set(), [keyed("info", ""), keyed(purpose="retry"), keyed(purpose="retry")]),
+        (set(), [keyed(), keyed("fail", "", "other_body", http_status=422), keyed(body="own", purpose="other_caller")]),
+        (set(), [keyed("info", ""), keyed(purpose="other_body", http_status=201)]),
+        ({"S5"}, [keyed(), keyed(body="another", purpose="retry")]),
+        ({"S5"}, [keyed(), keyed(body="another", purpose="other_body", http_status=201)]),
+        ({"S6"}, [keyed(), keyed(purpose="other_caller")]),
+    ],
+)
+def test_one_key_has_one_answer_for_one_body_and_caller(rules: set[str], attempts: list[Attempt]) -> None:
+    assert {violation.rule for violation in find_broken_keys(attempts)} == rules
+
+
+def test_an_answer_after_ten_seconds_is_too_late() -> None:
+    day = Day()
+    day.ask("hold", seconds=9.9)
+    assert list(find_slow_answers(day.attempts)) == []
+    day.ask("hold", "info", seconds=10.1)
+    assert [violation.rule for violation in find_slow_answers(day.attempts)] == ["L3"]
+
+
+@pytest.mark.parametrize(("status", "rules"), [(503, []), (500, ["P9"]), (502, ["P9"]), (409, []), (None, [])])
+def test_only_a_503_passes_by_itself(status: int | None, rules: list[str]) -> None:
+    day = Day()
+    day.ask("hold", "info", http_status=status)
+    assert [violation.rule for violation in find_defects(day.attempts)] == rules
+
+
+def test_an_unknown_outcome_is_what_the_tables_have() -> None:
+    day = Day()
+    day.book().outcome = "info"
+    day.change("cancel", "CANCELLED", "CANCELLED", free=2, outcome="info")
+    day.ask("hold", "info")
+    day.ask("confirm", "info", booking_id=1)
+    resolve_unknowns(day.story, unknowns := Unknowns())
+    assert (unknowns.done, unknowns.undone, unknowns.by_key) == (2, 2, 0)
+
+
+def test_an_unknown_outcome_is_told_by_its_key() -> None:
+    day = Day()
+    day.ask("hold", "info", key="a key")
+    day.book(marker="patient1", key="a key", purpose="retry")
+    resolve_unknowns(day.story, unknowns := Unknowns())
+    assert (unknowns.done, unknowns.undone, unknowns.by_key) == (1, 0, 1)
