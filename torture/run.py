@@ -10,6 +10,7 @@ from random import Random
 
 import aiohttp
 import asyncpg
+import msgspec
 from msgspec import Struct, field
 
 from torture import tables
@@ -21,10 +22,12 @@ from torture.keeping import keep_ledger
 from torture.patients import LastSeats, Patient, Stop
 from torture.plan import Plan, Planned, schedule
 from torture.verdict import (
+    Listed,
     Unknowns,
     Violation,
     find_broken_keys,
     find_defects,
+    find_differences,
     find_slow_answers,
     find_violations,
     resolve_unknowns,
@@ -85,6 +88,11 @@ class Result(Struct):
         if self.violations:
             return "INVALID"
         return "UNKNOWN" if self.open_questions else "valid"
+
+
+class ListedPage(Struct, frozen=True, rename="camel"):
+    items: list[Listed]
+    next_cursor: str | None
 
 
 class Run:
@@ -235,10 +243,12 @@ class Run:
         attempts = self.history.attempts
         async with self.bed.look() as connection:
             before = await tables.count_effects(connection)
-            await self._judge_slots(connection, attempts)
+            await self._judge_slots(connection, attempts, await self._listed())
             await asyncio.sleep(HOLD_SECONDS)
             if await tables.count_effects(connection) != before:
                 self.result.violations.append(Violation("quiesce", 0, "something was done after everything was still"))
+            if busy := await tables.count_busy_sessions(connection):
+                self.result.violations.append(Violation("L4", 0, f"{busy} sessions are at work, and nobody asks"))
             if before["pending"]:
                 self.result.violations.append(Violation("L1", 0, f"{before['pending']} holds still stand"))
             self.result.sweeps = self._undisturbed(await tables.read_sweeps(connection))
@@ -246,19 +256,32 @@ class Run:
         self.result.violations += [*find_broken_keys(attempts), *find_slow_answers(attempts), *find_defects(attempts)]
         self._conclude(attempts)
 
-    async def _judge_slots(self, connection: tables.Connection, attempts: Sequence[Attempt]) -> None:
-        async with aiohttp.ClientSession(self.bed.url) as session:
+    async def _listed(self) -> dict[int, Listed]:
+        """Every booking, as the desk's list has it."""
+        found: dict[int, Listed] = {}
+        cursor: str | None = ""
+        async with aiohttp.ClientSession(self.bed.url, raise_for_status=True) as session:
+            admin = await _log_in(session, ADMIN_EMAIL, ADMIN_PASSWORD)
+            while cursor is not None:
+                asked = {"limit": "500"} | ({"cursor": cursor} if cursor else {})
+                async with session.get("/api/bookings", params=asked, headers=admin) as answer:
+                    page = msgspec.json.decode(await answer.read(), type=ListedPage)
+                found |= {booking.id: booking for booking in page.items}
+                cursor = page.next_cursor
+        return found
+
+    async def _judge_slots(
+        self, connection: tables.Connection, attempts: Sequence[Attempt], listed: dict[int, Listed]
+    ) -> None:
+        async with aiohttp.ClientSession(self.bed.url, raise_for_status=True) as session:
             async for story in tables.read_stories(connection, attempts):
-                found = [*find_violations(story)]
+                async with session.get(f"/api/slots/{story.slot_id}") as answer:
+                    free = (await answer.json())["availableSeats"]
+                found = [*find_violations(story), *find_differences(story, free, listed)]
                 self.result.violations += found
                 if found:
                     keep_ledger(self.bed.folder, story)
                 resolve_unknowns(story, self.result.unknowns)
-                async with session.get(f"/api/slots/{story.slot_id}") as answer:
-                    free = (await answer.json())["availableSeats"]
-                if free != story.events[-1].available_after:
-                    told = f"the API says {free} seats are free, the ledger {story.events[-1].available_after}"
-                    self.result.violations.append(Violation("S1", story.slot_id, told))
 
     def _undisturbed(self, sweeps: Sequence[tuple[float, float]]) -> list[float]:
         """How late holds were failed, of those that ran out while nothing was broken."""

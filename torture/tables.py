@@ -26,6 +26,7 @@ NEWEST = """
     SELECT (SELECT count(*) FROM bookings) AS bookings, (SELECT count(*) FROM booking_events) AS events,
         (SELECT count(*) FROM bookings WHERE status = 'PENDING') AS pending
 """
+BUSY = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'slotwise' AND state <> 'idle'"
 SWEPT = """
     SELECT extract(EPOCH FROM e.created_at)::float8 AS at, extract(EPOCH FROM b.expires_at)::float8 AS deadline
     FROM booking_events AS e INNER JOIN bookings AS b ON e.booking_id = b.id WHERE e.kind = 'EXPIRED'
@@ -54,6 +55,12 @@ async def count_effects(connection: Connection) -> dict[str, int]:
     return dict(await connection.fetchrow(NEWEST) or {})
 
 
+async def count_busy_sessions(connection: Connection) -> int:
+    """Of the server's own, that are in a statement or a transaction."""
+    busy: int = await connection.fetchval(BUSY)
+    return busy
+
+
 async def find_unbalanced(connection: Connection, slot_ids: Sequence[int]) -> list[int]:
     return [row["id"] for row in await connection.fetch(UNBALANCED, list(slot_ids))]
 
@@ -71,5 +78,6 @@ async def find_table_violations(url: str) -> list[Violation]:
     finally:
         await database.close()
     return [
-        Violation(one.rule, one.slot_id, f"event {one.sequence}: {one.found}; expected: {one.expected}") for one in found
+        Violation(one.rule, one.slot_id, f"event {one.sequence}: {one.found}; expected: {one.expected}")
+        for one in found
     ]

@@ -5,7 +5,7 @@ Real-time order (S12) is Jepsen's: what had ended before something else began co
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -160,6 +160,27 @@ CHECKS: dict[str, Callable[[Story], Iterator[str]]] = {
     "S13": find_untrue_refusals,
     "S18": find_stale_reads,
 }
+
+
+class Listed(Struct, frozen=True, rename="camel"):
+    """A booking as the API tells it in the end."""
+
+    id: int
+    slot_id: int
+    status: str
+    seats_booked: int
+    user_name: str | None
+
+
+def find_differences(story: Story, free: int, listed: Mapping[int, Listed]) -> Iterator[Violation]:
+    """S1: in the end the API tells what the tables have. `free` is what it says of the slot's seats."""
+    if free != story.events[-1].available_after:
+        sentence = f"the API says {free} seats are free, the ledger {story.events[-1].available_after}"
+        yield Violation("S1", story.slot_id, sentence)
+    for row in story.rows:
+        told = Listed(row.id, story.slot_id, row.status, row.seats, row.marker)
+        if listed.get(row.id) != told:
+            yield Violation("S1", story.slot_id, f"the API says {listed.get(row.id)}, the tables {told}")
 
 
 def find_broken_keys(attempts: Sequence[Attempt]) -> Iterator[Violation]:

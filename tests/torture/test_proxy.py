@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-
 from torture.proxy import Proxy, to_port
 
 SOON = 0.3

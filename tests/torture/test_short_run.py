@@ -7,7 +7,6 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from torture.faults import FAULTS
 from torture.history import read_history
 from torture.mutants import MUTANTS

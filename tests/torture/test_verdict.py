@@ -4,15 +4,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 import pytest
-
 from torture.history import Answer, Attempt
 from torture.story import Event, FreeSeats, Row, Story
 from torture.verdict import (
     CHECKS,
+    Listed,
     Unknowns,
     find_broken_keys,
     find_defects,
+    find_differences,
     find_slow_answers,
     find_violations,
     resolve_unknowns,
@@ -206,6 +208,14 @@ def test_seats_of_a_hold_are_free_from_its_deadline_on() -> None:
     assert free.within(deadline - 2, deadline - 1) == {1}
     assert free.within(deadline + 1, deadline + 2) == {2}
     assert free.within(deadline - 1, deadline + 1) == {1, 2}
+
+
+def test_the_api_tells_what_the_tables_have() -> None:
+    story = a_good_day().story
+    told = Listed(1, SLOT, "CANCELLED", 1, "patient1")
+    assert list(find_differences(story, 2, {1: told})) == []
+    for free, listed in ((1, {1: told}), (2, {}), (2, {1: msgspec.structs.replace(told, status="CONFIRMED")})):
+        assert [violation.rule for violation in find_differences(story, free, listed)] == ["S1"]
 
 
 def keyed(outcome: Any = "ok", body: str = "{}", purpose: Any = "flow", **given: Any) -> Attempt:
