@@ -16,7 +16,7 @@ from slotwise.domain.errors import (
     SlotOverlaps,
 )
 
-__all__ = ["commit_outcome", "outcome_told", "translated"]
+__all__ = ["outcome_told", "translated"]
 
 _BY_CONSTRAINT: dict[str, Callable[[], Exception]] = {
     "idempotency_keys_pkey": AnsweredMeanwhile,
@@ -35,20 +35,25 @@ _BUSY = (
     asyncpg.TransactionRollbackError,
 )
 
-_UNREACHABLE = (
+# The connection ended, or is about to: what was sent last may have been done.
+_LOST = (
     OSError,
     asyncpg.InterfaceError,
     asyncpg.PostgresConnectionError,
     asyncpg.InternalClientError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+)
+
+# The server said no and lives on: nothing was done.
+_REFUSED = (
     asyncpg.CannotConnectNowError,
     asyncpg.InvalidCatalogNameError,
     asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
     asyncpg.DiskFullError,
     asyncpg.OutOfMemoryError,
     asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
 )
 
 
@@ -70,25 +75,19 @@ def translated() -> Iterator[None]:
         raise InvalidInput.of("input", "holds a value that the database cannot store") from error
     except _BUSY as error:
         raise DatabaseBusy from error
-    except _UNREACHABLE as error:
+    except (*_LOST, *_REFUSED) as error:
         raise DatabaseUnavailable from error
 
 
-def commit_outcome(error: Exception) -> Exception:
-    """What an error at COMMIT means.
+@contextmanager
+def outcome_told() -> Iterator[None]:
+    """Raise `OutcomeUnknown` when the answer to the COMMIT inside, or to a statement that is a transaction, was lost.
 
     A server that answered with an ordinary error rolled back. A lost connection, or a backend told to end, says
     nothing: measured under `kill -9`, 63 % of such commits had happened. RFC 9110, 9.2.2 leaves the retry to
     whoever knows that it is safe, here the holder of an idempotency key.
     """
-    told = isinstance(error, asyncpg.PostgresError) and not isinstance(error, _UNREACHABLE)
-    return error if told else OutcomeUnknown()
-
-
-@contextmanager
-def outcome_told() -> Iterator[None]:
-    """Raise `OutcomeUnknown` when the answer to the statement inside, a transaction of its own, was lost."""
     try:
         yield
-    except (TimeoutError, *_UNREACHABLE) as error:
-        raise commit_outcome(error) from error
+    except _LOST as error:
+        raise OutcomeUnknown from error

@@ -10,6 +10,10 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
+from slotwise.db.errors import translated
+from slotwise.db.hosts import Hosts
+
+CONNECT_SECONDS = 5.0
 _URL_VARIABLE = "SLOTWISE_MIGRATION_URL"
 
 
@@ -22,12 +26,14 @@ async def migrate(url: str) -> list[str]:
 
     dbmate holds an advisory lock meanwhile, so that two servers starting at once do not apply one twice.
     """
+    with translated():
+        address = await Hosts(url).writable_url(CONNECT_SECONDS)
     with as_file(files("slotwise.sql") / "migrations") as folder:
         process = await asyncio.create_subprocess_exec(
             _dbmate(), "--env", _URL_VARIABLE, "--migrations-dir", str(folder), "--no-dump-schema",
             "--migration-lock", "migrate",
             # In the environment and not among the arguments, where every user of the machine could read the password.
-            env={**_without_dbmate(os.environ), _URL_VARIABLE: libpq_url(url)},
+            env={**_without_dbmate(os.environ), _URL_VARIABLE: libpq_url(address)},
             cwd="/",  # dbmate would read a .env file where it runs
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip

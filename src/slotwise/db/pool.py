@@ -8,13 +8,17 @@ from typing import TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from slotwise.db.errors import commit_outcome, outcome_told, translated
-from slotwise.domain.errors import DatabaseBusy, DatabaseUnavailable, OutcomeUnknown, SlotwiseError
+from slotwise.db.errors import outcome_told, translated
+from slotwise.db.hosts import Hosts
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
+# For a request that uses one connection: answered within ten seconds, whatever becomes of the database.
 ACQUIRE_SECONDS = 5.0
-STATEMENT_SECONDS = 8.0
+STATEMENT_SECONDS = 6.0
+# What a connection's user has beyond the server's own limit for a statement, the wait for the connection included.
+GRACE_SECONDS = 2.0
+RELEASE_SECONDS = 1.0
 
 SESSION = {
     "application_name": "slotwise",
@@ -41,23 +45,27 @@ async def _keep_session(_: Connection) -> None:
 class Database:
     """A pool of connections. A task that holds one must not ask for another: that is how pools deadlock."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", seconds: float) -> None:
         self._pool = pool
+        self._seconds = seconds
 
     @classmethod
     async def connect(cls, url: str, size: int, statement_seconds: float = STATEMENT_SECONDS) -> "Database":
+        seconds = statement_seconds + GRACE_SECONDS
         with translated():
             pool = await asyncpg.create_pool(
-                url,
+                connect=Hosts(url).connect,
                 # None at first: a worker that starts while the database restarts must not fail.
                 min_size=0,
                 max_size=size,
                 server_settings={**SESSION, "statement_timeout": f"{statement_seconds}s"},
-                command_timeout=statement_seconds + 1,
+                # Never reached, for `connection` hangs up before. The driver would ask the server to cancel, which
+                # ends a COMMIT's wait for its standby: it is seen by all then, and lost with the primary.
+                command_timeout=seconds + 1,
                 timeout=ACQUIRE_SECONDS,
                 reset=_keep_session,
             )
-        return cls(pool)
+        return cls(pool, seconds)
 
     async def close(self) -> None:
         """Close the connections, politely if that takes less than a second."""
@@ -68,11 +76,29 @@ class Database:
             self._pool.terminate()
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[Connection]:
-        """A connection for statements that each stand alone."""
+    async def connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
+        """A connection for statements that each stand alone, done within `seconds`, the wait for it included.
+
+        After that time it is cut, and whatever waits for its answer raises `DatabaseUnavailable`.
+        """
+        loop = asyncio.get_running_loop()
+        seconds = self._seconds if seconds is None else seconds
+        deadline = loop.time() + seconds
         with translated():
-            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+            connection = await self._pool.acquire(timeout=min(ACQUIRE_SECONDS, seconds))
+            cut = loop.call_at(deadline, connection.terminate)
+            try:
                 yield connection
+            except BaseException as error:
+                if loop.time() >= deadline or isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                    # The server is silent, or no longer the primary: so it is at the end of the other connections.
+                    await self._pool.expire_connections()
+                raise
+            finally:
+                cut.cancel()
+                # When that fails the driver closes the connection, and what was done with it stays as it was.
+                with suppress(Exception):
+                    await self._pool.release(connection, timeout=RELEASE_SECONDS)
 
     @asynccontextmanager
     async def effect(self) -> AsyncIterator[Connection]:
@@ -80,21 +106,9 @@ class Database:
 
         Raises `OutcomeUnknown` when the statement was sent and its answer was lost.
         """
-        sent, failure = False, None
-        try:
-            async with self.connection() as connection:
-                sent = True
-                try:
-                    with translated(), outcome_told():
-                        yield connection
-                except SlotwiseError as error:
-                    failure = error
-        except (DatabaseBusy, DatabaseUnavailable):
-            # Once the statement was sent, only giving the connection back can fail so, which changes nothing.
-            if not sent:
-                raise
-        if failure is not None:
-            raise failure
+        async with self.connection() as connection:
+            with outcome_told():
+                yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -102,29 +116,19 @@ class Database:
 
         Raises `DatabaseUnavailable` when nothing was done and `OutcomeUnknown` when the answer to COMMIT was lost.
         """
-        sent = False
-        try:
-            async with self.connection() as connection:
-                transaction = connection.transaction(isolation="read_committed")
-                await transaction.start()
-                try:
-                    yield connection
-                except BaseException:
-                    # A rollback fails when the connection is gone, and so is the transaction then. What ended the
-                    # block must not be lost for it: a cancellation above all.
-                    with suppress(Exception):
-                        await transaction.rollback()
-                    raise
-                sent = True
-                try:
-                    await transaction.commit()
-                except Exception as error:
-                    raise commit_outcome(error) from error
-        except (DatabaseBusy, DatabaseUnavailable) as error:
-            # Giving the connection back can fail too, and must not turn an unknown outcome into "nothing was done".
-            if sent:
-                raise OutcomeUnknown from error
-            raise
+        async with self.connection() as connection:
+            transaction = connection.transaction(isolation="read_committed")
+            await transaction.start()
+            try:
+                yield connection
+            except BaseException:
+                # A rollback fails when the connection is gone, and so is the transaction then. What ended the
+                # block must not be lost for it: a cancellation above all.
+                with suppress(Exception):
+                    await transaction.rollback()
+                raise
+            with outcome_told():
+                await transaction.commit()
 
     @property
     def size(self) -> int:

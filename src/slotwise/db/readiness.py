@@ -8,18 +8,19 @@ from urllib.parse import parse_qsl, urlsplit
 import asyncpg
 import msgspec
 
+from slotwise.db.hosts import Hosts
 from slotwise.db.pool import Connection
 from slotwise.db.statements import Statement
 
 OLDEST_VERSION = 150000
 
-
 _NOT_YET = (
     OSError,
-    TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
+    # Of several servers none is the primary, as while one of them is being promoted.
+    asyncpg.TargetServerAttributeNotMatched,
 )
 
 
@@ -72,13 +73,7 @@ async def wait_for_server(url: str, seconds: float, report: Callable[[str], None
     while True:
         try:
             return await _check_once(url)
-        except (
-            OSError,
-            TimeoutError,
-            asyncpg.PostgresConnectionError,
-            asyncpg.CannotConnectNowError,
-            asyncpg.TooManyConnectionsError,
-        ) as error:
+        except _NOT_YET as error:
             reason = str(error) or type(error).__name__
             if time.monotonic() >= deadline:
                 raise UnsuitableDatabase(f"{where} cannot be reached: {reason}") from error
@@ -104,7 +99,7 @@ def _place(url: str) -> str:
 
 
 async def _check_once(url: str) -> None:
-    connection = await asyncpg.connect(url, timeout=5)
+    connection = await Hosts(url).connect(timeout=5)
     try:
         await check_server(connection)
     finally:

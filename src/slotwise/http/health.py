@@ -11,6 +11,9 @@ from slotwise.domain.errors import SlotwiseError
 from slotwise.http.access import OPEN
 from slotwise.http.operations import operation
 
+# A load balancer that asks gives up soon, and would take a server that hangs for one that is gone.
+READINESS_SECONDS = 2.0
+
 
 class HealthView(Struct, frozen=True):
     status: str
@@ -55,7 +58,7 @@ class HealthController(Controller):
 
 
 async def _readiness(database: Database) -> ReadinessView:
-    async with database.connection() as connection:
+    async with database.connection(READINESS_SECONDS) as connection:
         facts = await READ_SERVER_FACTS.one(connection)
     problems = problems_of(facts)
     settings = {
