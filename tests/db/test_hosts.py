@@ -1,0 +1,139 @@
+"""Which of several servers a connection goes to."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Iterator
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+import slotwise.db.hosts
+from slotwise.db.hosts import Hosts, each_host
+from slotwise.db.migrator import migrate
+from slotwise.db.pool import Database
+from slotwise.db.readiness import UnsuitableDatabase, wait_for_server
+from slotwise.domain.errors import DatabaseUnavailable
+from tests.clinic import eventually, rows
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """A machine that takes connections, as far as its kernel does, and never says a word."""
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)
+        yield silent.getsockname()[1]
+
+
+@pytest.fixture
+def refusing_port() -> Iterator[int]:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def behind(port: int, database_url: str) -> str:
+    """The test's database as the second host of an address."""
+    parts = urlsplit(database_url)
+    path = parse_qs(parts.query)["host"][0]
+    return f"postgresql://slotwise@{parts.path}?host=127.0.0.1,{path}&port={port},5432"
+
+
+@pytest.mark.parametrize(
+    ("url", "each"),
+    [
+        (
+            "postgresql://u:p%40x@h1:5432,h2:5433/db?target_session_attrs=read-write&sslmode=require",
+            [
+                "postgresql://u:p%40x@h1:5432/db?sslmode=require",
+                "postgresql://u:p%40x@h2:5433/db?sslmode=require",
+            ],
+        ),
+        ("postgresql://u@[::1]:1,[::2]/db", ["postgresql://u@[::1]:1/db", "postgresql://u@[::2]/db"]),
+        (
+            "postgresql://u@/db?host=/a,/b&port=1,2",
+            ["postgresql://u@/db?host=%2Fa&port=1", "postgresql://u@/db?host=%2Fb&port=2"],
+        ),
+        (
+            "postgresql://u@/db?host=h1,h2&port=1",
+            ["postgresql://u@/db?host=h1&port=1", "postgresql://u@/db?host=h2&port=1"],
+        ),
+        ("postgresql://u@h1/db?target_session_attrs=read-write", ["postgresql://u@h1/db"]),
+        ("postgresql://u@/db?host=%2Fa%20b", ["postgresql://u@/db?host=%2Fa%20b"]),
+        ("postgresql:///db", ["postgresql:///db"]),
+    ],
+)
+def test_an_address_is_taken_apart_into_one_for_each_host(url: str, each: list[str]) -> None:
+    assert each_host(url) == each
+
+
+async def test_hosts_and_ports_that_do_not_match_are_told_so_without_waiting() -> None:
+    with pytest.raises(UnsuitableDatabase, match="3 hosts and 2 ports"):
+        await asyncio.wait_for(wait_for_server("postgresql:///db?host=a,b,c&port=1,2", 30, lambda _: None), 5)
+
+
+async def test_a_role_that_is_none_is_told_so_without_waiting() -> None:
+    url = "postgresql://127.0.0.1/db?target_session_attrs=writable"
+    with pytest.raises(UnsuitableDatabase, match="'writable' is not a valid"):
+        await asyncio.wait_for(wait_for_server(url, 30, lambda _: None), 5)
+
+
+async def test_a_first_host_that_is_silent_costs_no_more_than_a_moment(silent_port: int, database_url: str) -> None:
+    """The driver alone would wait for it until its time is up, and then give up."""
+    database = await Database.connect(behind(silent_port, database_url), 1)
+    began = time.monotonic()
+    async with database.connection(2) as connection:
+        assert await connection.fetchval("SELECT 1") == 1
+    assert time.monotonic() - began < 1.5
+    await database.close()
+
+
+async def test_the_host_that_served_last_is_asked_first(silent_port: int, database_url: str) -> None:
+    hosts = Hosts(behind(silent_port, database_url))
+    (await hosts.connect(timeout=2)).terminate()
+    began = time.monotonic()
+    (await hosts.connect(timeout=2)).terminate()
+    assert time.monotonic() - began < 0.3
+
+
+async def test_a_host_that_refuses_is_passed_over_at_once(refusing_port: int, database_url: str) -> None:
+    began = time.monotonic()
+    (await Hosts(behind(refusing_port, database_url)).connect(timeout=2)).terminate()
+    assert time.monotonic() - began < 0.3
+
+
+async def test_migrations_go_to_the_server_that_takes_them(refusing_port: int, database_url: str) -> None:
+    """The tool that applies them takes one host only."""
+    assert await migrate(behind(refusing_port, database_url)) == []
+
+
+async def test_when_no_host_can_be_reached_the_answer_says_that_nothing_was_done(
+    silent_port: int, refusing_port: int
+) -> None:
+    database = await Database.connect(f"postgresql://u@127.0.0.1:{refusing_port},127.0.0.1:{refusing_port}/db", 1)
+    with pytest.raises(DatabaseUnavailable):
+        async with database.connection():
+            pass
+    assert database.size == 0
+    await database.close()
+
+
+async def test_a_connection_that_loses_the_race_does_not_stay_open(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slotwise.db.hosts, "HEAD_START_SECONDS", 0)
+    path = parse_qs(urlsplit(database_url).query)["host"][0]
+    hosts = Hosts(f"postgresql://slotwise@{urlsplit(database_url).path}?host={path},{path}")
+    kept = [await hosts.connect(timeout=2) for _ in range(10)]
+    looking = 1
+    await asyncio.to_thread(eventually, lambda: sessions(database_url) == len(kept) + looking)
+    for connection in kept:
+        await connection.close()
+
+
+def sessions(database_url: str) -> int:
+    query = (
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
+    )
+    return int(rows(database_url, query)[0][0])
