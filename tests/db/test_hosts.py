@@ -119,7 +119,8 @@ async def test_when_no_host_can_be_reached_the_answer_says_that_nothing_was_done
     await database.close()
 
 
-async def test_a_connection_that_loses_the_race_does_not_stay_open(
+@pytest.mark.filterwarnings("error::ResourceWarning")
+async def test_a_connection_that_loses_the_race_is_closed_and_not_left_to_be_collected(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(slotwise.db.hosts, "HEAD_START_SECONDS", 0)
