@@ -18,6 +18,7 @@ from tests.postgres import OwnPostgres, own_postgres
 BODY = {"userName": "Ada", "userEmail": "ada@example.org"}
 # More of each than the pool has connections: some wait for a connection, the others for their answer.
 OF_EACH = 15
+STATES = ("open", "idle")
 TEMPORARY = {"database-unavailable", "database-busy", "outcome-unknown", "overloaded"}
 
 
@@ -105,10 +106,9 @@ def check_while_it_hung(asked: Asked) -> None:
 def idle_pools(clinic: Clinic) -> bool:
     """Nobody holds a connection, in no pool of no worker."""
     now = samples(clinic)
-    return all(
-        now["slotwise_pool_connections", pool, "open"] == now["slotwise_pool_connections", pool, "idle"]
-        for pool in ("requests", "batches")
-    )
+    pools = ("requests", "batches")
+    opened, idle = ([now.get(("slotwise_pool_connections", pool, state)) for pool in pools] for state in STATES)
+    return None not in opened and opened == idle
 
 
 def retry_with_keys(clinic: Clinic, requests: Sequence[httpx.Request]) -> None:
