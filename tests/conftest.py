@@ -1,6 +1,7 @@
 """A real PostgreSQL for every test that touches data, and real servers in front of it.
 
-One setting chooses the PostgreSQL: SLOTWISE_TEST_POSTGRES_BIN, a directory of another version's binaries.
+SLOTWISE_TEST_POSTGRES_BIN, a directory of another version's binaries, chooses the PostgreSQL; SLOTWISE_TEST_ISOLATION,
+such as `repeatable read`, what its sessions default to.
 """
 
 import asyncio
@@ -36,6 +37,7 @@ def postgres_url() -> Iterator[str]:
     binaries = os.environ.get("SLOTWISE_TEST_POSTGRES_BIN")
     folder = Path(tempfile.mkdtemp(prefix="slotwise-tests-"))
     with EmbeddedServer(folder, Path(binaries) if binaries else None) as server:
+        asyncio.run(_default_to(server.url, os.environ.get("SLOTWISE_TEST_ISOLATION")))
         yield server.url
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -153,6 +155,13 @@ def _await_first_answer(server: RunningServer) -> None:
         else:
             return
     raise RuntimeError(f"the server did not start:\n{server.log.read_text()}")
+
+
+async def _default_to(url: str, isolation: str | None) -> None:
+    """What every session gets that does not ask for another level, as an operator may have set it."""
+    if isolation:
+        await _execute(url, f"ALTER SYSTEM SET default_transaction_isolation = '{isolation}'")
+        await _execute(url, "SELECT pg_reload_conf()")
 
 
 async def _execute(url: str, command: str) -> None:
