@@ -130,7 +130,9 @@ async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | 
         try:
             await users.register("Administrator", settings.admin_email, settings.admin_password, Role.ADMIN, "operator")
         except SlotwiseError as error:
-            raise CommandFailed(f"ADMIN_EMAIL and ADMIN_PASSWORD: {error.detail}") from error
+            # Another server that starts now on the same database may have been first: then all is well.
+            if not await users.has_admin():
+                raise CommandFailed(f"ADMIN_EMAIL and ADMIN_PASSWORD: {error.detail}") from error
         return None
     if settings.production:
         screen.print("There is no admin yet. Create one: slotwise admin create", style="yellow")
@@ -139,6 +141,8 @@ async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | 
     try:
         await users.register("Administrator", generated.email, generated.password, Role.ADMIN, "operator")
     except EmailTaken:
+        if await users.has_admin():
+            return None
         screen.print(f"No admin is active. Let one in again: slotwise user activate {DEMO_ADMIN}", style="yellow")
         return None
     return generated

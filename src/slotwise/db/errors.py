@@ -16,7 +16,7 @@ from slotwise.domain.errors import (
     SlotOverlaps,
 )
 
-__all__ = ["outcome_told", "translated"]
+__all__ = ["connecting", "outcome_told", "translated"]
 
 _BY_CONSTRAINT: dict[str, Callable[[], Exception]] = {
     "idempotency_keys_pkey": AnsweredMeanwhile,
@@ -48,13 +48,24 @@ _LOST = (
 
 # The server said no and lives on: nothing was done.
 _REFUSED = (
-    asyncpg.CannotConnectNowError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.InvalidAuthorizationSpecificationError,
     asyncpg.DiskFullError,
     asyncpg.OutOfMemoryError,
     asyncpg.ReadOnlySQLTransactionError,
 )
+
+
+@contextmanager
+def connecting() -> Iterator[None]:
+    """Raise `DatabaseBusy` or `DatabaseUnavailable` for whatever keeps a connection from being made.
+
+    A server has many words for it, closed databases and withdrawn rights among them. None is a defect of the request.
+    """
+    try:
+        yield
+    except _BUSY as error:
+        raise DatabaseBusy from error
+    except (asyncpg.PostgresError, *_LOST) as error:
+        raise DatabaseUnavailable from error
 
 
 @contextmanager

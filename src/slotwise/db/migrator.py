@@ -10,7 +10,7 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
-from slotwise.db.errors import translated
+from slotwise.db.errors import connecting
 from slotwise.db.hosts import Hosts
 
 CONNECT_SECONDS = 5.0
@@ -26,7 +26,7 @@ async def migrate(url: str) -> list[str]:
 
     dbmate holds an advisory lock meanwhile, so that two servers starting at once do not apply one twice.
     """
-    with translated():
+    with connecting():
         address = await Hosts(url).writable_url(CONNECT_SECONDS)
     with as_file(files("slotwise.sql") / "migrations") as folder:
         process = await asyncio.create_subprocess_exec(

@@ -8,7 +8,7 @@ from typing import TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from slotwise.db.errors import outcome_told, translated
+from slotwise.db.errors import connecting, outcome_told, translated
 from slotwise.db.hosts import Hosts
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
@@ -84,8 +84,9 @@ class Database:
         loop = asyncio.get_running_loop()
         seconds = self._seconds if seconds is None else seconds
         deadline = loop.time() + seconds
-        with translated():
+        with connecting():
             connection = await self._pool.acquire(timeout=min(ACQUIRE_SECONDS, seconds))
+        with translated():
             cut = loop.call_at(deadline, connection.terminate)
             try:
                 yield connection
