@@ -276,9 +276,10 @@ async def proxy(database_url: str, loss: Loss | None, at: bytes = b"COMMIT;") ->
 
 @pytest.mark.parametrize(("loss", "written"), [("before", 0), ("after", 1), ("late", 1)])
 async def test_a_lost_answer_to_commit_is_an_unknown_outcome(
-    database_url: str, connection: Observer, loss: Loss, written: int
+    database_url: str, connection: Observer, loss: Loss, written: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same error whether or not the transaction was committed: nobody on this side can know."""
+    monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", 0.3)
     async with proxy(database_url, loss) as url:
         database = await Database.connect(url, 1, statement_seconds=0.5)
         with pytest.raises(OutcomeUnknown):
@@ -375,9 +376,10 @@ async def test_an_effect_whose_backend_is_killed_meanwhile_has_an_unknown_outcom
 
 @pytest.mark.parametrize(("loss", "written"), [("before", 0), ("after", 1), ("late", 1)])
 async def test_a_lost_answer_to_an_effect_is_an_unknown_outcome(
-    database_url: str, connection: Observer, loss: Loss, written: int
+    database_url: str, connection: Observer, loss: Loss, written: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same error whether or not it was done, however the connection is given back."""
+    monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", 0.3)
     async with proxy(database_url, loss, at=ADD.encode()) as url:
         database = await Database.connect(url, 1, statement_seconds=0.5)
         with pytest.raises(OutcomeUnknown):
@@ -407,7 +409,8 @@ async def test_an_effect_stays_unknown_though_the_connection_cannot_be_given_bac
     database_url: str, connection: Observer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The answer does not come, and nor does the end of the statement, for which the pool waits before it goes on."""
-    monkeypatch.setattr(slotwise.db.pool, "ACQUIRE_SECONDS", 0.3)
+    monkeypatch.setattr(slotwise.db.pool, "RELEASE_SECONDS", 0.3)
+    monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", 0.3)
     async with proxy(database_url, "late", at=ADD.encode()) as url:
         database = await Database.connect(url, 1, statement_seconds=0.5)
         try:
@@ -445,6 +448,78 @@ async def test_cancelled_effects_leak_no_connection_and_no_transaction(database_
     assert database.size == database.idle
     assert await unfinished(connection) == 0
     await database.close()
+
+
+# Servers that are silent, or no longer the primary.
+
+
+async def test_a_connection_is_cut_when_its_time_is_up_whatever_it_waits_for(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's own limit for a statement does not help when it is the server that hangs."""
+    monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", 0.2)
+    async with proxy(database_url, "late", at=b"pg_sleep") as url:
+        database = await Database.connect(url, 2, statement_seconds=0.2)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(DatabaseUnavailable):
+            await add(database, lambda inside: inside.execute("SELECT pg_sleep(0)"))
+        assert asyncio.get_running_loop().time() - began < 1
+        assert database.size == database.idle == 0
+        await add(database)
+        await database.close()
+
+
+async def test_the_wait_for_a_connection_counts_as_well(lone: Database) -> None:
+    async with lone.connection():
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(DatabaseBusy):
+            await _look(lone, seconds=0.2)
+        assert asyncio.get_running_loop().time() - began < 1
+
+
+async def _look(database: Database, seconds: float) -> None:
+    async with database.connection(seconds) as another:
+        await another.execute("SELECT 1")
+
+
+async def test_the_other_connections_to_a_server_that_fell_silent_are_not_used_again(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them would be found out in its own time only, by another request."""
+    monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", 0.2)
+    async with proxy(database_url, "late", at=b"pg_sleep") as url:
+        database = await Database.connect(url, 2, statement_seconds=0.2)
+        full = asyncio.Barrier(2)
+        before = set(await asyncio.gather(*(pid_beside(database, full) for _ in range(2))))
+        with pytest.raises(DatabaseUnavailable):
+            await add(database, lambda inside: inside.execute("SELECT pg_sleep(0)"))
+        assert not before & set(await asyncio.gather(*(pid_beside(database, full) for _ in range(2))))
+        await database.close()
+
+
+async def pid_beside(database: Database, full: asyncio.Barrier) -> int:
+    async with database.connection() as inside:
+        await full.wait()
+        return await pid_of(inside)
+
+
+async def test_a_connection_to_what_is_no_longer_the_primary_is_not_used_again(
+    lone: Database, connection: Observer
+) -> None:
+    """Nothing was done, and the next request finds the new primary."""
+    async with lone.connection() as inside:
+        await inside.execute("SET default_transaction_read_only = on")
+    with pytest.raises(DatabaseUnavailable):
+        await effect(lone)
+    await effect(lone)
+    assert await connection.fetchval(COUNT) == 1
+
+
+async def test_a_refusal_for_want_of_space_is_known_to_have_done_nothing(lone: Database, connection: Observer) -> None:
+    for refusal in ("disk_full", "out_of_memory"):
+        with pytest.raises(DatabaseUnavailable):
+            await effect(lone, f"DO $$ BEGIN {ADD}; RAISE {refusal}; END $$")
+    assert await connection.fetchval(COUNT) == 0
 
 
 # Many at once.
