@@ -20,6 +20,7 @@ from slotwise.http.bookings import BookingController
 from slotwise.http.doctors import DoctorController
 from slotwise.http.health import HealthController
 from slotwise.http.observability import Observability
+from slotwise.http.privacy import PrivacyController
 from slotwise.http.problems import EXCEPTION_HANDLERS
 from slotwise.http.rate_limits import BookingRate
 from slotwise.http.slots import SlotController, SlotPages
@@ -29,6 +30,7 @@ from slotwise.services.bookings import Bookings
 from slotwise.services.doctors import Doctors
 from slotwise.services.manage_tokens import ManageTokens
 from slotwise.services.passwords import Passwords
+from slotwise.services.privacy import Privacy
 from slotwise.services.slots import Slots
 from slotwise.services.tokens import AccessTokens
 from slotwise.services.users import Users
@@ -44,7 +46,7 @@ OPERATOR_CONNECTIONS = 2
 # New objects before the youngest generation is collected, and collections of one before the next older is.
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 OPERATOR_STATEMENT_SECONDS = 3600.0
-SERVICES = ("bookings", "database", "doctors", "slot_pages", "slots", "users")
+SERVICES = ("bookings", "database", "doctors", "privacy", "slot_pages", "slots", "users")
 
 
 def create_app() -> ASGIApp:
@@ -60,6 +62,7 @@ def build(settings: Settings) -> Litestar:
     return Litestar(
         route_handlers=[
             AuthController,
+            PrivacyController,
             DoctorController,
             SlotController,
             BookingController,
@@ -114,6 +117,7 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
             database, BookingBatches(writers, manage_tokens, settings.hold_seconds), settings.batch_limit
         ),
         "doctors": Doctors(database),
+        "privacy": Privacy(database),
         "slot_pages": SlotPages(slots),
         "slots": slots,
         "users": Users(database, passwords, AccessTokens(secret, settings.token_seconds)),

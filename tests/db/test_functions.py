@@ -13,6 +13,7 @@ import msgspec
 import pytest
 
 from slotwise.services.booking_batches import Cancelled, Confirmed, HoldRow
+from slotwise.services.privacy import ErasureRow
 from tests.architecture.sources import Source, functions, sources
 from tests.db.test_statements import names_in_files, sql_with_comments
 
@@ -85,7 +86,7 @@ def faults(one: Function) -> list[str]:
         "writes before it locks": bool(write and lock and write.start() < locked),
         "reads the clock before it locks": bool(clock and lock and clock.start() < locked) and not _decides_later(one),
         "locks in no order": lock is not None and not _ORDERED_LOCK.search(one.code),
-        "locks twice": len(re.findall(r"\bFOR (?:NO KEY )?(?:UPDATE|SHARE)\b", one.code)) > 1,
+        "locks twice": len(_LOCK.findall(one.code)) > 1,
         "reads the transaction's clock": re.search(r"(?<![.\w])now\(\)|\bcurrent_timestamp\b", one.code, re.I)
         is not None,
         "builds SQL from text": re.search(r"\bEXECUTE\b", one.code) is not None,
@@ -203,6 +204,7 @@ OUTCOMES = [
     ("hold_seats", HoldRow, set()),
     ("confirm_bookings", Confirmed, {"not_found"}),
     ("cancel_bookings", Cancelled, {"not_found"}),
+    ("erase_personal_data", ErasureRow, set()),
 ]
 
 

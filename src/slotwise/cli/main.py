@@ -9,6 +9,7 @@ import typer
 from slotwise import __version__
 from slotwise.app import build, operator_users
 from slotwise.cli.checking import check
+from slotwise.cli.privacy import privacy
 from slotwise.cli.running import fail, plain_errors, progress_bar, read_settings, run
 from slotwise.cli.serving import serve_forever
 from slotwise.db.embedded import EmbeddedServer
@@ -29,6 +30,7 @@ db = typer.Typer(help="The database.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 app.add_typer(user, name="user")
 app.add_typer(db, name="db")
+app.add_typer(privacy, name="privacy")
 
 Email = Annotated[str, typer.Argument(help="The account's e-mail address.")]
 Password = Annotated[

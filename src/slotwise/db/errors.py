@@ -12,6 +12,7 @@ from slotwise.domain.errors import (
     DoctorNotFound,
     EmailTaken,
     InvalidInput,
+    NotAuthenticated,
     OutcomeUnknown,
     SlotOverlaps,
 )
@@ -21,6 +22,7 @@ __all__ = ["connecting", "outcome_told", "translated"]
 _BY_CONSTRAINT: dict[str, Callable[[], Exception]] = {
     "idempotency_keys_pkey": AnsweredMeanwhile,
     "user_email_unique": EmailTaken,
+    "booking_user_active": NotAuthenticated,
     "slot_doctor_exists": DoctorNotFound,
     "slot_overlaps": SlotOverlaps,
     "slot_total_in_range": lambda: InvalidInput.of("total_seats", "must be from 1 to 1000000"),

@@ -97,6 +97,11 @@ class EmailTaken(Conflict):
     title = "An account with this e-mail address exists already"
 
 
+class LastAdmin(Conflict):
+    code = "last-admin"
+    title = "This is the only admin; make another first"
+
+
 class SlotOverlaps(Conflict):
     code = "slot-overlaps"
     title = "The doctor already has an open slot in that period"

@@ -129,6 +129,7 @@ class BookingController(Controller):
     )
     async def list_bookings(
         self,
+        request: ApiRequest,
         bookings: NamedDependency[Bookings],
         status: StatusFilter = None,
         doctor_id: DoctorId = None,
@@ -147,7 +148,8 @@ class BookingController(Controller):
             parse_time("to", to_time, LAST_READABLE_TIME),
             clean_text("q", q),
         )
-        found = await bookings.list_bookings(sought, decode_cursor(cursor, NEWEST).id, limit + 1)
+        before = decode_cursor(cursor, NEWEST)
+        found = await bookings.list_bookings(account_of(request), sought, before.id, limit + 1)
         walked_to = None if found.walked_to is None else IdPosition(found.walked_to)
         return page_of(found.bookings, limit, BookingView.of, _position, walked_to)
 

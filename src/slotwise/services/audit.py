@@ -1,12 +1,14 @@
-"""The audit log: who did what to whom, written in the action's own transaction."""
+"""The audit log: who did what to whom, and who was shown whose name, written before anybody is answered."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import structlog
 
 from slotwise.db.pool import Connection
 from slotwise.db.statements import NoRow, Statement
+from slotwise.domain.bookings import Booking
+from slotwise.domain.users import User
 
 RECORD_ACTION = Statement("audit.record_action", NoRow)
 
@@ -21,5 +23,31 @@ async def record_action(
         action=action,
         subject=subject,
         details=msgspec.json.encode(details or {}).decode(),
-        request_id=structlog.contextvars.get_contextvars().get("request_id"),
+        request_id=request_id(),
     )
+
+
+def request_id() -> str | None:
+    """Of the request that is being answered; None where there is none."""
+    known: str | None = structlog.contextvars.get_contextvars().get("request_id")
+    return known
+
+
+def shows_others(reader: User | None, found: Sequence[Booking]) -> bool:
+    """Whether these bookings tell somebody at the desk another's name or address: that is a read to be recorded.
+
+    The desk makes bookings for others by telephone, so being of the reader's account does not make one the reader's.
+    """
+    return reader is not None and reader.at_desk and any(_is_of_another(reader, booking) for booking in found)
+
+
+def _is_of_another(reader: User, booking: Booking) -> bool:
+    if booking.user_name is None and booking.user_email is None:
+        return False
+    own = booking.user_id == reader.id and (booking.user_email or "").lower() == reader.email.lower()
+    return not own
+
+
+def rows_shown(found: Sequence[Booking], limit: int) -> int:
+    """How many of a page are given out: the last of a full one only shows that there is another page."""
+    return min(len(found), limit - 1)

@@ -31,6 +31,18 @@ class BookingFilter(Struct, frozen=True):
     def of_period(self) -> bool:
         return (self.starts_from, self.starts_before) != (FIRST_TIME, LAST_READABLE_TIME)
 
+    def outline(self) -> dict[str, object]:
+        """The filters that are set, for the audit log: of a text, which may be a name, only that there was one."""
+        filters = {
+            "status": self.status,
+            "doctor_id": self.doctor_id,
+            "slot_id": self.slot_id,
+            "starts_from": None if self.starts_from == FIRST_TIME else self.starts_from,
+            "starts_before": None if self.starts_before == LAST_READABLE_TIME else self.starts_before,
+            "text": True if self.text else None,
+        }
+        return {name: value for name, value in filters.items() if value is not None}
+
 
 class FoundBookings(Struct, frozen=True):
     """Newest first. Where there are fewer than asked for, `walked_to` is the id below which more may be, or None."""

@@ -24,6 +24,7 @@ from slotwise.domain.errors import (
 )
 from slotwise.domain.users import User, actor_of
 from slotwise.services import metrics
+from slotwise.services.audit import record_action, rows_shown, shows_others
 from slotwise.services.booking_batches import (
     BookingBatches,
     Cancelled,
@@ -150,20 +151,33 @@ class Bookings:
             if claim is None:
                 raise BookingNotFound
             booking = await READ_BOOKINGS.one(connection, booking_ids=[booking_id])
+            if shows_others(caller.user, [booking]):
+                await record_action(connection, caller.actor, "get_booking", f"booking:{booking_id}")
         return booking if caller.may_manage(claim) else redacted(booking)
 
     async def list_bookings_of_slot(self, caller: Caller, slot_id: int, after_id: int, limit: int) -> list[Booking]:
         async with self._database.connection() as connection:
             found = await LIST_BOOKINGS_OF_SLOT.all(connection, slot_id=slot_id, after_id=after_id, limit=limit)
+            if shows_others(caller.user, found):
+                details = {"bookings": rows_shown(found, limit)}
+                await record_action(connection, caller.actor, "list_bookings_of_slot", f"slot:{slot_id}", details)
         return found if caller.at_desk else [redacted(booking) for booking in found]
 
     async def list_bookings_of_user(self, user: User, before_id: int, limit: int) -> list[Booking]:
         async with self._database.connection() as connection:
-            return await LIST_BOOKINGS_OF_USER.all(connection, user_id=user.id, before_id=before_id, limit=limit)
+            found = await LIST_BOOKINGS_OF_USER.all(connection, user_id=user.id, before_id=before_id, limit=limit)
+            if shows_others(user, found):
+                details = {"bookings": rows_shown(found, limit)}
+                await record_action(connection, actor_of(user), "list_bookings_of_user", actor_of(user), details)
+        return found
 
-    async def list_bookings(self, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
+    async def list_bookings(self, reader: User, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
         async with self._database.connection() as connection:
-            return await find_bookings(connection, sought, before_id, limit)
+            found = await find_bookings(connection, sought, before_id, limit)
+            if shows_others(reader, found.bookings):
+                details = sought.outline() | {"bookings": rows_shown(found.bookings, limit)}
+                await record_action(connection, actor_of(reader), "list_bookings", "bookings", details)
+        return found
 
     async def require_room(self) -> None:
         """Raise `Overloaded` when no more requests to hold seats can be taken, before one is even read."""

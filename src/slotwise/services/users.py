@@ -119,20 +119,29 @@ class Users:
     async def change_password(self, user: User, current: str, new: str) -> None:
         """Revokes every token. Raises `InvalidCredentials` when `current` is wrong."""
         chosen = new_password("new_password", new)
-        self._passwords.require_room()
-        await self._count_attempt(key := _login_key(f"user:{user.id}", "change-password"))
-        async with self._database.connection() as connection:
-            stored = await GET_PASSWORD_HASH.one(connection, user_id=user.id)
-        if not await self._passwords.verify(stored.password_hash, current):
-            raise InvalidCredentials
+        old_password_hash = await self.require_password(user, current)
         password_hash = await self._passwords.hash(chosen)
         async with self._database.transaction() as connection:
             changed = await CHANGE_PASSWORD.first(
-                connection, user_id=user.id, password_hash=password_hash, old_password_hash=stored.password_hash
+                connection, user_id=user.id, password_hash=password_hash, old_password_hash=old_password_hash
             )
             if changed is None:  # somebody else changed it since it was checked
                 raise InvalidCredentials
-            await FORGET_LOGIN_ATTEMPTS.run(connection, account_hash=key)
+            await FORGET_LOGIN_ATTEMPTS.run(connection, account_hash=password_attempts_of(user.id))
+
+    async def require_password(self, user: User, password: str) -> str:
+        """The hash that the account's password was checked against, for whoever acts on it only while it stays.
+
+        Counts as a failed attempt until those of `password_attempts_of` are forgotten. Raises `InvalidCredentials`,
+        `TooManyLogins` and `Overloaded`.
+        """
+        self._passwords.require_room()
+        await self._count_attempt(password_attempts_of(user.id))
+        async with self._database.connection() as connection:
+            stored = await GET_PASSWORD_HASH.one(connection, user_id=user.id)
+        if not await self._passwords.verify(stored.password_hash, password):
+            raise InvalidCredentials
+        return stored.password_hash
 
     async def change_rights(
         self, actor: str, email: str, role: Role | None = None, active: bool | None = None
@@ -214,6 +223,11 @@ async def prune_login_attempts(database: Database) -> None:
     """Forget failures that count no longer."""
     async with database.connection() as connection:
         await PRUNE_LOGIN_ATTEMPTS.run(connection, window_seconds=LOGIN_WINDOW_SECONDS)
+
+
+def password_attempts_of(user_id: int) -> bytes:
+    """Under which key attempts count that give the password beside an access token, from wherever they come."""
+    return _login_key(f"user:{user_id}", "change-password")
 
 
 def _login_key(account: str, address: str) -> bytes:

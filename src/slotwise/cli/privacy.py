@@ -1,0 +1,86 @@
+"""`slotwise privacy`: what an operator does when somebody asks for their data, or to be forgotten."""
+
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, BinaryIO
+
+import typer
+
+from slotwise.cli.running import CommandFailed, run, screen
+from slotwise.db.pool import Database
+from slotwise.services.privacy import Erased, Person, Privacy
+
+privacy = typer.Typer(help="Personal data.", no_args_is_help=True)
+
+Email = Annotated[str, typer.Argument(help="The person's e-mail address.")]
+
+
+@privacy.command("export")
+def export_personal_data(
+    email: Email,
+    output: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="File to write, readable by you alone; standard output if not given."),
+    ] = None,
+) -> None:
+    """Print all that is kept about a person, as JSON: by account and by e-mail address."""
+
+    async def work(database: Database) -> None:
+        service = Privacy(database)
+        pieces = service.export_personal_data(await _known(service, email), "operator")
+        with _opened(output) as file:
+            await _write(pieces, file)
+
+    run(work)
+
+
+@privacy.command("erase")
+def erase_personal_data(email: Email, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
+    """Cancel a person's upcoming bookings, and remove name and address from account and bookings for good."""
+
+    async def work(database: Database) -> Erased:
+        service = Privacy(database)
+        person = await _known(service, email)
+        if not yes:
+            _confirm(person, await service.count_bookings(person))
+        return await service.erase_personal_data(person, "operator")
+
+    done = run(work)
+    typer.echo(f"Erased the person from {done.bookings} bookings, of which {done.cancelled} were cancelled.")
+
+
+async def _known(service: Privacy, email: str) -> Person:
+    person = await service.find_person(email)
+    if person is None:
+        raise CommandFailed("nothing is kept under that address")
+    return person
+
+
+def _confirm(person: Person, bookings: int) -> None:
+    account = "no account" if person.user_id is None else f"account {person.user_id}"
+    screen.print(f"The address has {account} and {bookings} bookings. Those to come are cancelled.")
+    typer.confirm("Erase the person for good?", abort=True, err=True)
+
+
+@contextmanager
+def _opened(output: Path | None) -> Iterator[BinaryIO]:
+    """The file, which nobody else may read from its first byte on; standard output if there is none."""
+    if output is None:
+        yield sys.stdout.buffer
+        return
+    try:
+        output.touch(mode=0o600)
+        output.chmod(0o600)
+        with output.open("wb") as file:
+            yield file
+    except OSError as error:
+        raise CommandFailed(f"cannot write {output}: {error.strerror}") from error
+
+
+async def _write(pieces: AsyncIterator[bytes], file: BinaryIO) -> None:
+    async for piece in pieces:
+        file.write(piece)
+    file.write(b"\n")
+    file.flush()

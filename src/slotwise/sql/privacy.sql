@@ -1,0 +1,65 @@
+-- name: find_account
+-- Finds the account with an address.
+SELECT u.id
+FROM users AS u
+WHERE lower(u.email) = lower(:email::text);
+
+-- name: read_account
+-- Reads what is kept about an account, but for the hash of its password.
+SELECT u.id, u.email, u.name, u.role, u.active, u.created_at, u.updated_at
+FROM users AS u
+WHERE u.id = :user_id::bigint;
+
+-- name: list_bookings_of_account
+-- Lists the bookings of an account by id.
+SELECT b.id
+FROM bookings_of_account(:user_id::bigint) AS b
+ORDER BY b.id;
+
+-- name: list_bookings_of_address
+-- Lists the bookings with an address by id, whoever made them.
+-- Reads all bookings: an index for this rare question would cost every booking its upkeep.
+SELECT b.id
+FROM bookings AS b
+WHERE lower(b.user_email) = lower(:email::text)
+ORDER BY b.id;
+
+-- name: read_kept_bookings
+-- Reads all that some bookings hold about a person.
+SELECT
+    n.id, n.slot_id, n.user_id, n.user_name, n.user_email, n.seats_booked, n.status, n.expires_at, n.confirmed_at,
+    n.cancelled_at, b.cancel_reason, n.created_at, n.updated_at, n.doctor_id, n.doctor_name, n.specialization,
+    n.start_time, n.end_time
+FROM bookings AS b
+INNER JOIN bookings_now AS n ON b.id = n.id
+WHERE b.id = any(:booking_ids::bigint[])
+ORDER BY b.id;
+
+-- name: list_events
+-- Reads the ledger rows of some bookings.
+-- By slot, because the ledger has no index by booking; and each slot's once, however many of the bookings are of it.
+SELECT e.booking_id, e.sequence, e.kind, e.seats, e.actor, e.created_at
+FROM booking_events AS e
+WHERE
+    e.slot_id IN (SELECT b.slot_id FROM bookings AS b WHERE b.id = any(:booking_ids::bigint[]))
+    AND e.booking_id IN (SELECT unnest(:booking_ids::bigint[]))
+ORDER BY e.booking_id, e.sequence;
+
+-- name: list_audit_of
+-- Reads what was noted about some accounts and bookings.
+SELECT a.subject, a.action, a.actor, a.details::text AS details, a.created_at
+FROM audit_log AS a
+WHERE a.subject = any(:subjects::text[])
+ORDER BY a.id;
+
+-- name: erase_personal_data
+-- Erases a person from an account and bookings, in one transaction of its own.
+SELECT e.outcome, e.cancelled
+FROM erase_personal_data(
+        user_id => :user_id::bigint,
+        booking_ids => :booking_ids::bigint[],
+        old_password_hash => :old_password_hash::text,
+        attempts_hash => :attempts_hash::bytea,
+        actor => :actor::text,
+        request_id => :request_id::text
+    ) AS e;
