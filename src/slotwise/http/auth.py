@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from litestar import Controller, Response, get, post
+from litestar import Controller, Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Meta, Struct
@@ -89,10 +89,6 @@ class AuthController(Controller):
     async def log_in(self, request: ApiRequest, data: JSONBody[LogIn], users: NamedDependency[Users]) -> SessionView:
         address = request.client.host if request.client else ""
         return SessionView.of(await users.log_in(data.email, data.password, address))
-
-    @get("/me", **operation("get_account", ACCOUNT, "Read your own account"))
-    async def get_account(self, request: ApiRequest) -> UserView:
-        return UserView.of(account_of(request))
 
     @post(
         "/logout",

@@ -1,4 +1,4 @@
-"""A person's own data: get all of it, erase it."""
+"""A person's own account: read it, get all that is kept with it, erase it."""
 
 from collections.abc import AsyncIterator
 from typing import cast
@@ -12,7 +12,7 @@ from msgspec import Struct
 from slotwise.domain.errors import InvalidCredentials, LastAdmin, OutcomeUnknown, Overloaded, TooManyLogins
 from slotwise.domain.users import actor_of
 from slotwise.http.access import ACCOUNT, ApiRequest, account_of
-from slotwise.http.auth import Password
+from slotwise.http.auth import Password, UserView
 from slotwise.http.operations import operation
 from slotwise.services.privacy import Person, PersonalData, Privacy
 from slotwise.services.users import Users
@@ -25,6 +25,10 @@ class Erasure(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
 class PrivacyController(Controller):
     path = "/api/auth/me"
     tags = ("Accounts",)
+
+    @get("/", **operation("get_account", ACCOUNT, "Read your own account"))
+    async def get_account(self, request: ApiRequest) -> UserView:
+        return UserView.of(account_of(request))
 
     @get(
         "/data",

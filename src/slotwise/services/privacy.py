@@ -124,7 +124,7 @@ class Erased(Struct, frozen=True):
 
 
 FIND_ACCOUNT = Statement("privacy.find_account", UserId)
-READ_ACCOUNT = Statement("privacy.read_account", Account)
+GET_ACCOUNT = Statement("privacy.get_account", Account)
 LIST_BOOKINGS_OF_ACCOUNT = Statement("privacy.list_bookings_of_account", BookingId)
 LIST_BOOKINGS_OF_ADDRESS = Statement("privacy.list_bookings_of_address", BookingId)
 READ_KEPT_BOOKINGS = Statement("privacy.read_kept_bookings", KeptBooking)
@@ -153,7 +153,7 @@ class Privacy:
     async def export_personal_data(self, person: Person, actor: str) -> AsyncIterator[bytes]:
         """A `PersonalData` document in pieces. A hundred bookings at a time are in memory, of the others their ids."""
         async with self._database.connection() as connection:
-            account = await READ_ACCOUNT.first(connection, user_id=person.user_id)
+            account = await GET_ACCOUNT.first(connection, user_id=person.user_id)
             booking_ids = await _list_bookings(connection, person)
             details = {"bookings": len(booking_ids)}
             await record_action(connection, actor, "export_personal_data", person.subject, details)

@@ -4,7 +4,7 @@ SELECT u.id
 FROM users AS u
 WHERE lower(u.email) = lower(:email::text);
 
--- name: read_account
+-- name: get_account
 -- Reads what is kept about an account, but for the hash of its password.
 SELECT u.id, u.email, u.name, u.role, u.active, u.created_at, u.updated_at
 FROM users AS u
