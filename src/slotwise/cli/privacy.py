@@ -30,7 +30,7 @@ def export_personal_data(
     async def work(database: Database) -> None:
         service = Privacy(database)
         pieces = service.export_personal_data(await _known(service, email), "operator")
-        with _opened(output) as file:
+        with opened(output) as file:
             await _write(pieces, file)
 
     run(work)
@@ -65,7 +65,7 @@ def _confirm(person: Person, bookings: int) -> None:
 
 
 @contextmanager
-def _opened(output: Path | None) -> Iterator[BinaryIO]:
+def opened(output: Path | None) -> Iterator[BinaryIO]:
     """The file, which nobody else may read from its first byte on; standard output if there is none."""
     if output is None:
         yield sys.stdout.buffer
