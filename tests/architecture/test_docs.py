@@ -44,8 +44,9 @@ def blocks(text: str, language: str) -> list[str]:
 
 def code_of(page: Path) -> list[str]:
     """Every piece of code on a page: lines of its fenced blocks but SQL, and what stands between backticks."""
-    text = page.read_text(encoding="utf-8")
-    lines = [line for block in blocks(text, r"(?!sql)\w*") for line in block.splitlines()]
+    # SQL goes first: with it left out of the search, the end of its block would be taken for the start of one.
+    text = re.sub(r"^```sql\n.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    lines = [line for block in blocks(text, r"\w*") for line in block.splitlines()]
     prose = re.sub(r"^```\w*\n.*?^```$", "", text, flags=re.MULTILINE | re.DOTALL)
     return [*lines, *re.findall(r"`([^`\n]+)`", prose)]
 
