@@ -98,5 +98,8 @@ FROM generate_series(1, 20000) AS k;
 INSERT INTO login_attempts (account_hash, created_at)
 SELECT decode(md5((k % 5000)::text), 'hex'), now() - k * interval '1 second' FROM generate_series(1, 20000) AS k;
 
+INSERT INTO audit_log (actor, action, subject)
+SELECT 'user:1', 'get_booking', 'booking:' || k FROM generate_series(1, 20000) AS k;
+
 SELECT setval('bookings_id_seq', {BOOKINGS + OLD_SLOT_HISTORY + OVERDUE + LIVE_HOLDS});
 """

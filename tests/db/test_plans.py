@@ -17,13 +17,13 @@ import pytest
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.http.paging import MAX_LIMIT
-from slotwise.services import booking_search, bookings, idempotency, slots, users
+from slotwise.services import booking_search, bookings, idempotency, privacy, slots, users
 from tests.db import filling
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Plan: TypeAlias = dict[str, Any]
 
-LARGE = {"appointment_slots", "bookings", "booking_events", "idempotency_keys", "users", "login_attempts"}
+LARGE = {"appointment_slots", "bookings", "booking_events", "idempotency_keys", "users", "login_attempts", "audit_log"}
 PLAN_MODES = ("force_generic_plan", "force_custom_plan")
 PAGE = 100
 NOW = datetime.now(UTC)
@@ -222,6 +222,12 @@ LOOK_UPS = [
     look_up(bookings.READ_BOOKINGS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
     look_up(bookings.READ_CLAIM, "bookings_pkey", 5, 13, booking_id=1),
     look_up(idempotency.PRUNE_ANSWERS, "idempotency_keys_by_age", 254, 640, keep_seconds=24 * 3600, limit=100),
+    look_up(privacy.FIND_ACCOUNT, "user_email_unique", 5, 11, email="PERSON7@example.org"),
+    look_up(privacy.GET_ACCOUNT, "users_pkey", 5, 11, user_id=filling.REGULAR),
+    look_up(privacy.LIST_BOOKINGS_OF_ACCOUNT, "bookings_of_user", 1300, 1500, user_id=filling.REGULAR),
+    look_up(privacy.READ_KEPT_BOOKINGS, "bookings_pkey", 160, 700, booking_ids=SOME_BOOKINGS),
+    look_up(privacy.LIST_EVENTS, "booking_events_pkey", 160, 560, booking_ids=SOME_BOOKINGS),
+    look_up(privacy.LIST_AUDIT_OF, "audit_log_of_subject", 80, 150, subjects=[f"booking:{k}" for k in range(64)]),
     look_up(slots.GET_SLOT, "appointment_slots_pkey", 5, 16, slot_id=filling.OLD_SLOT),
     look_up(slots.LOCK_SLOT, "appointment_slots_pkey", 5, 14, slot_id=filling.OLD_SLOT),
     look_up(users.GET_USER, "users_pkey", 5, 11, user_id=filling.REGULAR),
