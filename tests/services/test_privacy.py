@@ -17,8 +17,8 @@ from slotwise.domain.users import Role, User
 from slotwise.services.booking_batches import Held, HoldRequest
 from slotwise.services.bookings import Caller
 from slotwise.services.idempotency import IdempotencyKey
-from slotwise.services.privacy import ERASE_PERSONAL_DATA, Erased, Person, PersonalData, Privacy
-from slotwise.services.users import CREATE_USER
+from slotwise.services.privacy import ERASE_PERSONAL_DATA, PAGE, Erased, Person, PersonalData, Privacy
+from slotwise.services.users import CREATE_USER, password_attempts_of
 from tests.mutants import mutate
 from tests.traces import places_of
 from tests.workers import GUEST, Worker, at_once, new_slot, violations, wanted, workers
@@ -105,6 +105,18 @@ async def test_the_data_of_a_guest_has_no_account_and_no_note_about_other_guests
     assert [tuple(note) for note in notes] == [("operator", "export_personal_data", "guest")] * 2
 
 
+async def test_an_export_of_several_pages_is_whole_and_in_order(
+    privacy: Privacy, worker: Worker, connection: Rows, canary: User
+) -> None:
+    slot_id = await new_slot(connection, seats=1000)
+    requests = [HoldRequest(asked_by(canary, slot_id), f"user:{canary.id}")] * (2 * PAGE + 5)
+    held = [outcome for outcome in await worker.batches.hold(requests) if isinstance(outcome, Held)]
+    assert len(held) == len(requests)
+    data = await exported(privacy, Person(canary.id))
+    assert [record.id for record in data.bookings] == [one.booking.id for one in held]
+    assert all([event.booking_id for event in record.events] == [record.id] for record in data.bookings)
+
+
 async def test_erasing_somebody_at_the_desk_leaves_what_they_booked_for_others(
     privacy: Privacy, worker: Worker, connection: Rows, database: Database
 ) -> None:
@@ -161,6 +173,16 @@ async def test_a_password_that_was_changed_since_it_was_checked_erases_nothing(
     assert await connection.fetchval("SELECT name FROM users") == NAME
     await privacy.erase_personal_data(Person(canary.id), "user", HASH)
     assert await connection.fetchval("SELECT name FROM users") == "Erased"
+
+
+async def test_an_erasure_forgets_the_failed_attempts_before_it(
+    privacy: Privacy, connection: Rows, canary: User
+) -> None:
+    attempts = [(password_attempts_of(canary.id),), (password_attempts_of(canary.id + 1),)]
+    await connection.executemany("INSERT INTO login_attempts (account_hash) VALUES ($1)", attempts)
+    await privacy.erase_personal_data(Person(canary.id), "user", HASH)
+    left = await connection.fetch("SELECT account_hash FROM login_attempts")
+    assert [tuple(row) for row in left] == attempts[1:]
 
 
 # At the same instant.
