@@ -14,7 +14,7 @@ VARIANTS = {
     "InvalidRequest",  # InvalidInput of the HTTP edge, whose fields are named as the client spelled them
 }
 
-EDGE_ONLY = {"UnsupportedMediaType"}  # the domain knows no media types
+EDGE_ONLY = {"UnsupportedMediaType", "RequestTooSlow", "HeadTooLarge"}  # the domain knows no media types, no headers
 
 _CODE = re.compile(r"[a-z]+(-[a-z]+)*")
 

@@ -27,6 +27,7 @@ from slotwise.db.embedded import EmbeddedServer, EmbeddedServerError, claim_data
 from slotwise.db.pool import Database
 from slotwise.domain.errors import EmailTaken, SlotwiseError
 from slotwise.domain.users import Role
+from slotwise.http.connections import BoundedConnection
 from slotwise.logs import configure_logs
 from slotwise.services.demo import DemoPlan, is_empty, seed_demo
 from slotwise.settings import Settings, load_settings
@@ -193,7 +194,7 @@ def _uvicorn_config(settings: Settings) -> uvicorn.Config:
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http="httptools",
+        http=BoundedConnection,
         ws="none",
         lifespan="on",
         access_log=False,

@@ -15,7 +15,7 @@ from litestar.response import Redirect
 
 from slotwise import __version__
 from slotwise.domain.fields import MAX_ID
-from slotwise.http.problems import MEDIA_TYPE, UnsupportedMediaType, problem_type
+from slotwise.http.problems import MEDIA_TYPE, RequestTooSlow, UnsupportedMediaType, problem_type
 
 _STATIC = files("slotwise.http") / "static"
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "png": "image/png"}
@@ -105,6 +105,7 @@ def _body_problem(status: int, code: str, title: str) -> dict[str, Any]:
 
 
 _BODY_PROBLEMS = {
+    "408": _body_problem(408, RequestTooSlow.code, RequestTooSlow.title),
     "413": _body_problem(413, "body-too-large", "The body has more than 64 KiB"),
     "415": _body_problem(415, UnsupportedMediaType.code, UnsupportedMediaType.title),
 }

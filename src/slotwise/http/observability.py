@@ -11,6 +11,7 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Counter, Histogram
 
+from slotwise.http.connections import refusal_in, refuse
 from slotwise.services import metrics
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -18,7 +19,7 @@ _HEADERS = {
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
     b"cross-origin-resource-policy": b"same-origin",
-    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"content-security-policy": b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     b"cache-control": b"no-store",
 }
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
@@ -57,7 +58,10 @@ class Observability:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
-            await self._app(scope, receive, send_observed)
+            if (refusal := refusal_in(scope)) is not None:
+                await refuse(refusal, send_observed)
+            else:
+                await self._app(scope, receive, send_observed)
         finally:
             _record(scope, status, time.perf_counter() - started)
 

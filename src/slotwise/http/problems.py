@@ -22,6 +22,16 @@ class UnsupportedMediaType(SlotwiseError):
     title = "Send JSON, with Content-Type: application/json"
 
 
+class RequestTooSlow(SlotwiseError):
+    code = "request-timeout"
+    title = "The request did not arrive in time"
+
+
+class HeadTooLarge(SlotwiseError):
+    code = "headers-too-large"
+    title = "The headers have more than 32 KiB, or there are more than 100"
+
+
 class InvalidRequest(InvalidInput):
     """Invalid input whose fields are named as the client spelled them."""
 
@@ -32,11 +42,13 @@ STATUS: dict[type[SlotwiseError], int] = {
     errors.InvalidCredentials: 401,
     errors.NotAllowed: 403,
     errors.NotFound: 404,
+    RequestTooSlow: 408,
     errors.Conflict: 409,
     errors.HoldExpired: 410,
     UnsupportedMediaType: 415,
     errors.KeyReused: 422,
     errors.TooManyRequests: 429,
+    HeadTooLarge: 431,
     errors.Unavailable: 503,
 }
 
@@ -102,9 +114,11 @@ def camel(name: str) -> str:
 
 
 def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
-    return Response(
-        msgspec.json.encode(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers or {}
-    )
+    return Response(encoded(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers or {})
+
+
+def encoded(problem: Problem) -> bytes:
+    return msgspec.json.encode(problem)
 
 
 def answer_domain_error(_: Request[Any, Any, Any], error: SlotwiseError) -> Response[bytes]:

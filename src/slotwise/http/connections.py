@@ -1,0 +1,206 @@
+"""Connections: how long a client may take over a request or an answer, and how much it may say before its body.
+
+The server by itself waits for ever for the rest of a request and for an answer to be read, and keeps whatever comes
+as headers. Nothing here happens once per request but a comparison or two: every connection is looked at once a second.
+"""
+
+from asyncio import Event, Transport
+from typing import Any, cast
+
+from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Scope, Send
+from uvicorn._types import ASGIReceiveEvent, HTTPScope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from slotwise.domain.errors import SlotwiseError
+from slotwise.http.problems import (
+    MEDIA_TYPE,
+    HeadTooLarge,
+    InvalidRequest,
+    RequestTooSlow,
+    encoded,
+    problem_of,
+)
+from slotwise.services.metrics import REFUSALS
+
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 100
+# From a request's first byte to its last, and without any progress in reading an answer.
+PATIENCE_SECONDS = 6.0
+# Between requests, and before the first.
+IDLE_SECONDS = 75
+LOOK_SECONDS = 1.0
+_REFUSAL = "slotwise.refusal"
+_UNPARSED = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET"}
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """One client's connection. What is refused before the application is told of it is answered by `refusal_in`."""
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in the class above
+        super().connection_made(transport)
+        self._in_head = self._arriving = self._refused = False
+        self._piece = self._first_piece = self._head_bytes = self._unsent = 0
+        self._began = self._busy = self._read = self.loop.time()
+        self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watch.cancel()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._piece = len(data)
+        self._head_bytes += self._piece
+        super().data_received(data)
+        if self._in_head and self._head_bytes - self._first_piece > MAX_HEAD_BYTES:
+            self._refuse(HeadTooLarge())
+        elif self._arriving and not self._in_head:
+            self._receive_in_time()  # only for a body that comes in pieces
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._in_head = self._arriving = True
+        # What came with this piece of data before the head counts too: an upper bound, looked into when it is passed.
+        self._head_bytes = self._first_piece = self._piece
+        self._began = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        if len(self.headers) > MAX_HEADERS or (self._head_bytes > MAX_HEAD_BYTES < self._size_of_head()):
+            self._refuse(HeadTooLarge())
+        else:
+            super().on_headers_complete()
+            if self.parser.should_upgrade():
+                # It stays HTTP/1.1, and the parser takes no further request on this connection.
+                self.cycle.keep_alive = False
+        self._in_head = False  # and not before: a head that cannot be read to its end is refused as a head
+
+    def on_body(self, body: bytes) -> None:
+        if not self._refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._arriving = False
+        if not self._refused:
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server's words are no problem document
+        error = InvalidRequest.of("request", "must be HTTP/1.1")
+        if self._arriving and not self._in_head:
+            self._give_up(error)
+        elif not self._refused:
+            self._refuse(error)
+
+    def _size_of_head(self) -> int:
+        """As it was sent: each header with its colon, space and line end."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _refuse(self, error: SlotwiseError) -> None:
+        """Answer in the application's place, after the requests that came before, and hang up."""
+        self._refused, self._arriving = True, False
+        extensions = {"extensions": {_REFUSAL: error}}
+        place = {"path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "headers": [], "state": {}}
+        origin = {"server": self.server, "client": self.client, "scheme": self.scheme}
+        earlier, scope = self.cycle, cast("HTTPScope", _UNPARSED | place | origin | extensions)
+        self.cycle = self._cycle_of(scope)
+        if earlier is None or earlier.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _cycle_of(self, scope: HTTPScope) -> RequestResponseCycle:
+        return RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
+
+    def _look(self) -> None:
+        now = self.loop.time()
+        if self._is_unread(now):
+            self.transport.abort()
+            return
+        if self._arriving and self.flow.read_paused:
+            self._began = now  # it is we who do not listen
+        elif self._arriving and now - self._began > PATIENCE_SECONDS:
+            self._end_waiting()
+        elif self._is_forgotten(now):
+            self.transport.close()
+        self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def _is_unread(self, now: float) -> bool:
+        """Whether the client has read nothing of an answer for too long, though we may have closed already."""
+        unsent = self.transport.get_write_buffer_size()
+        if not unsent or unsent < self._unsent:
+            self._read = now
+        self._unsent = unsent
+        return now - self._read > PATIENCE_SECONDS
+
+    def _end_waiting(self) -> None:
+        if self._in_head:
+            self._refuse(RequestTooSlow())
+        else:
+            self._give_up(RequestTooSlow())
+
+    def _receive_in_time(self) -> "_InTime":
+        if not isinstance(self.cycle.receive, _InTime):
+            self.cycle.receive = _InTime(self.cycle)  # type: ignore[method-assign]
+        return self.cycle.receive
+
+    def _give_up(self, error: SlotwiseError) -> None:
+        """Wait no longer for the rest of a body; whoever wants it gets the error instead."""
+        self._refused, self._arriving = True, False
+        self.cycle.keep_alive = False
+        self._receive_in_time().fault = error
+        self.cycle.message_event.set()
+        if self.cycle.response_complete:
+            self.transport.close()
+
+    def _is_forgotten(self, now: float) -> bool:
+        """The server's own timer stops at the first byte, and is not set before the first answer."""
+        if self._arriving or not (self.cycle is None or self.cycle.response_complete):
+            self._busy = now
+        return now - max(self._busy, self._began) > IDLE_SECONDS
+
+
+class _InTime:
+    """Receives the body of a request until its time is over or it turns out to be none."""
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self.fault: SlotwiseError | None = None
+
+    async def __call__(self) -> ASGIReceiveEvent:
+        message = await RequestResponseCycle.receive(self._cycle)
+        if self.fault is not None:
+            raise self.fault
+        return message
+
+
+def refusal_in(scope: Scope) -> SlotwiseError | None:
+    """Why the request of this scope was refused before it was one."""
+    extensions = cast("dict[str, Any]", scope.get("extensions") or {})
+    return cast("SlotwiseError | None", extensions.get(_REFUSAL))
+
+
+async def refuse(error: SlotwiseError, send: Send) -> None:
+    REFUSALS.labels(error.code).inc()
+    problem = problem_of(error)
+    body = encoded(problem)
+    headers = [
+        (b"content-type", MEDIA_TYPE.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    start: HTTPResponseStartEvent = {"type": "http.response.start", "status": problem.status, "headers": headers}
+    end: HTTPResponseBodyEvent = {"type": "http.response.body", "body": body, "more_body": False}
+    await send(start)
+    await send(end)

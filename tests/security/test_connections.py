@@ -1,0 +1,235 @@
+"""Slow, silent and talkative clients: each is answered or reset within ten seconds, and costs nobody else anything."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+
+from slotwise.http.connections import MAX_HEAD_BYTES, MAX_HEADERS
+from tests.clinic import Clinic
+
+# L3: every request is answered or reset within that time, whatever is broken.
+LIMIT_SECONDS = 10
+BOOKING = b"POST /api/bookings HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+
+
+class Answer(NamedTuple):
+    """What came back on a connection until its end, and after how many seconds that was."""
+
+    text: bytes
+    seconds: float
+
+    @property
+    def status(self) -> int:
+        return int(self.text.split(b" ", 2)[1]) if self.text else 0
+
+    @property
+    def headers(self) -> dict[str, str]:
+        lines = self.text.partition(b"\r\n\r\n")[0].decode("latin-1").split("\r\n")[1:]
+        return {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+
+    @property
+    def problem(self) -> dict[str, Any]:
+        body: dict[str, Any] = json.loads(self.text.partition(b"\r\n\r\n")[2])
+        return body
+
+
+class Line:
+    """A connection that says exactly what it is told to."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader, self._writer = reader, writer
+        self._opened = time.monotonic()
+
+    @classmethod
+    async def open(cls, clinic: Clinic, limit: int = 2**16) -> "Line":
+        parts = urlsplit(clinic.server.url)
+        return cls(*await asyncio.open_connection(parts.hostname, parts.port, limit=limit))
+
+    async def say(self, text: bytes) -> None:
+        self._writer.write(text)
+        await self._writer.drain()
+
+    async def dribble(self, text: bytes, pause: float = 0.5) -> None:
+        """One byte at a time, until the other side has heard enough."""
+        for at in range(len(text)):
+            try:
+                await self.say(text[at : at + 1])
+            except OSError:
+                return
+            if self._reader.at_eof():
+                return
+            await asyncio.sleep(pause)
+
+    async def hear(self) -> Answer:
+        """Everything until the end of the connection, which comes in time or fails the test."""
+        text = b""
+        async with asyncio.timeout(self._opened + LIMIT_SECONDS + 2 - time.monotonic()):
+            try:
+                while piece := await self._reader.read(65536):
+                    text += piece
+            except ConnectionError:
+                pass
+        self._writer.close()
+        return Answer(text, time.monotonic() - self._opened)
+
+
+Client = Callable[[Line], Awaitable[None]]
+
+
+def saying(text: bytes) -> Client:
+    return lambda line: line.say(text)
+
+
+def dribbling(start: bytes, rest: bytes) -> Client:
+    async def client(line: Line) -> None:
+        await line.say(start)
+        await line.dribble(rest)
+
+    return client
+
+
+SLOW: dict[str, tuple[Client, int]] = {
+    "half a request line": (saying(b"GET /hea"), 408),
+    "half a head": (saying(b"GET /health HTTP/1.1\r\nHost: a\r\n"), 408),
+    "a head byte by byte": (dribbling(b"GET /", b"x" * 60), 408),
+    "a header byte by byte": (dribbling(b"GET / HTTP/1.1\r\nA: ", b"x" * 60), 408),
+    "a head without its body": (saying(BOOKING + b"Content-Length: 90\r\n\r\n"), 408),
+    "half a body": (saying(BOOKING + b'Content-Length: 90\r\n\r\n{"slotId": 1,'), 408),
+    "a body byte by byte": (dribbling(BOOKING + b"Content-Length: 90\r\n\r\n", b'{"slotId": 1' + b" " * 60), 408),
+    "chunks without an end": (dribbling(BOOKING + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n{\r\n" * 10), 408),
+    "half a body of another operation": (
+        saying(b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Length: 90\r\n\r\n{"), 408),
+    "a body that is promised and not sent": (
+        saying(BOOKING + b"Expect: 100-continue\r\nContent-Length: 90\r\n\r\n"), 408),
+    "half a request after a whole one": (saying(b"GET /health HTTP/1.1\r\nHost: a\r\n\r\nGET /hea"), 408),
+    "a body nobody wants": (saying(b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 90\r\n\r\n{"), 200),
+}  # fmt: skip
+
+
+def last_status(answer: Answer) -> int:
+    return int(answer.text.rpartition(b"HTTP/1.1 ")[2].split(b" ", 1)[0])
+
+
+async def until_cut_off(clinic: Clinic) -> float:
+    """The seconds until a client is cut off that asks for more than the kernel keeps for it, and reads nothing."""
+    line = await Line.open(clinic, limit=1024)
+    await line.say(b"GET /api-docs/static/swagger-ui/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n" * 40)
+    started = time.monotonic()
+    while time.monotonic() < started + LIMIT_SECONDS:
+        await asyncio.sleep(0.2)
+        try:
+            await line.say(b"\r\n")
+        except ConnectionError:
+            break
+    return time.monotonic() - started
+
+
+async def longest_wait(clinic: Clinic, seconds: float) -> float:
+    """Of a client without faults, that asks again and again for so long."""
+    longest, deadline = 0.0, time.monotonic() + seconds
+    while (started := time.monotonic()) < deadline:
+        await asyncio.to_thread(clinic.http.get, "/health")
+        longest = max(longest, time.monotonic() - started)
+        await asyncio.sleep(0.05)
+    return longest
+
+
+async def met(clinic: Clinic, client: Client) -> Answer:
+    line = await Line.open(clinic)
+    talk = asyncio.ensure_future(client(line))
+    answer = await line.hear()
+    talk.cancel()
+    return answer
+
+
+async def test_whoever_keeps_the_server_waiting_is_answered_or_reset_in_time(clinic: Clinic) -> None:
+    """All of them at once, and a quick client beside them that notices nothing."""
+    everybody = asyncio.gather(*(met(clinic, client) for client, _ in SLOW.values()))
+    cut_off, longest = await asyncio.gather(until_cut_off(clinic), longest_wait(clinic, 5))
+    assert cut_off < LIMIT_SECONDS
+    assert longest < 2
+    for (name, (_, status)), answer in zip(SLOW.items(), await everybody, strict=True):
+        assert answer.seconds < LIMIT_SECONDS, name
+        assert last_status(answer) == status, (name, answer)
+        if answer.status == 408:
+            assert answer.headers["content-type"] == "application/problem+json", name
+            assert answer.headers["connection"] == "close", name
+            assert answer.problem["code"] == "request-timeout", name
+
+
+HEAD = b"GET /health HTTP/1.1\r\nHost: a\r\n"
+LONG = b"x" * MAX_HEAD_BYTES
+REFUSED = {
+    "one long header": (HEAD + b"A: " + LONG + b"\r\n\r\n", 431, "headers-too-large"),
+    "a long header that never ends": (HEAD + b"A: " + LONG * 20, 431, "headers-too-large"),
+    "a long address": (b"GET /?" + LONG + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431, "headers-too-large"),
+    "many headers": (HEAD + b"A: b\r\n" * MAX_HEADERS + b"\r\n", 431, "headers-too-large"),
+    "headers without an end": (HEAD + b"A: b\r\n" * 100_000, 431, "headers-too-large"),
+    "many headers before a body": (BOOKING + b"A: b\r\n" * 100 + b"Content-Length: 2\r\n\r\n{}", 431, None),
+    "what is not HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "invalid-input"),
+    "a length below nothing": (BOOKING + b"Content-Length: -1\r\n\r\n", 400, "invalid-input"),
+    "two lengths": (BOOKING + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", 400, "invalid-input"),
+    "a length and chunks": (
+        BOOKING + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400, "invalid-input"),
+    "a name with a space": (HEAD + b"Content-Length : 2\r\n\r\n{}", 400, "invalid-input"),
+    "a folded header": (HEAD + b"A: b\r\n Transfer-Encoding: chunked\r\n\r\n", 400, "invalid-input"),
+    "a bare carriage return": (HEAD + b"A: b\rC: d\r\n\r\n", 400, "invalid-input"),
+    "an address that is not ASCII": (b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", 400, "invalid-input"),
+    "a tunnel": (b"CONNECT evil.example:443 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "invalid-input"),
+    "a broken chunk": (BOOKING + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "invalid-input"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_what_is_no_request_is_refused_with_a_problem_and_the_headers_of_every_answer(
+    clinic: Clinic, name: str
+) -> None:
+    text, status, code = REFUSED[name]
+    answer = await met(clinic, saying(text))
+    assert (answer.status, answer.seconds < 5) == (status, True), answer
+    assert answer.problem["code"] == (code or "headers-too-large")
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["connection"] == "close"
+    assert answer.headers["x-request-id"]
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+async def test_a_head_of_just_the_bound_is_read(clinic: Clinic) -> None:
+    size = MAX_HEAD_BYTES - len("/healthHosta") - 2 * 4 - len("A")
+    line = await Line.open(clinic)
+    await line.say(HEAD + b"A: " + b"x" * size + b"\r\n\r\n")
+    await line.say(HEAD + b"A: b\r\n" * (MAX_HEADERS - 2) + b"Connection: close\r\n\r\n")
+    answer = await line.hear()
+    assert answer.text.count(b"HTTP/1.1 200 ") == 2, answer
+
+
+async def test_requests_sent_before_a_bad_one_are_answered_first(clinic: Clinic) -> None:
+    answer = await met(clinic, saying((HEAD + b"\r\n") * 3 + b"GET\r\n\r\n" + HEAD + b"\r\n"))
+    statuses = [int(part[:3]) for part in answer.text.split(b"HTTP/1.1 ")[1:]]
+    assert statuses == [200, 200, 200, 400]
+
+
+async def test_chunks_without_a_length_are_refused_beyond_64_kib(clinic: Clinic) -> None:
+    async def client(line: Line) -> None:
+        await line.say(BOOKING + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for _ in range(70):
+            await line.say(b"400\r\n" + b" " * 1024 + b"\r\n")
+
+    answer = await met(clinic, client)
+    assert (answer.status, answer.problem["code"]) == (413, "body-too-large")
+    assert answer.seconds < LIMIT_SECONDS
+
+
+@pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.0"])
+async def test_a_wish_for_another_protocol_is_passed_over(clinic: Clinic, protocol: str) -> None:
+    """RFC 9110, 7.8: a server may ignore it. A body goes unread then, so that a request with one is refused."""
+    wish = f"Connection: Upgrade\r\nUpgrade: {protocol}\r\n".encode()
+    for request, status in ((HEAD + wish + b"\r\n", 200), (BOOKING + wish + b"Content-Length: 2\r\n\r\n{}", 400)):
+        answer = await met(clinic, saying(request))
+        assert (answer.status, answer.headers["connection"]) == (status, "close")
+        assert answer.seconds < 5
