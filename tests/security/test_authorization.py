@@ -1,0 +1,172 @@
+"""Who may call what, and who sees names: every operation of the OpenAPI document, for everybody, in one table."""
+
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from slotwise.app import build
+from slotwise.http.api_docs import openapi_document
+from slotwise.settings import load_settings
+from tests.clinic import Clinic, holder, in_hours, object_of, problem, unique_email
+from tests.security.people import PASSWORD, People, new_people
+
+# `owner` is the patient whose booking and account it is; `holder` has that booking's manage token, `stray` another's.
+# The last three tokens were an admin's. A plus: the answer has the owner's name and address, which no other may have.
+# A second row of the same operation is about what does not exist. A new operation needs its row here, and its body in
+# BODIES if it takes one.
+TABLE = """
+                                          nobody owner other doctor staff admin holder stray disabled expired revoked
+POST   /api/auth/register                    201   201   201    201   201   201    201   201      201     201     201
+POST   /api/auth/login                       200+  200+  200+   200+  200+  200+   200+  200+     200+    200+    200+
+GET    /api/auth/me                          401   200+  200    200   200   200    401   401      401     401     401
+POST   /api/auth/logout                      401   204   204    204   204   204    401   401      401     401     401
+POST   /api/auth/password                    401   204   204    204   204   204    401   401      401     401     401
+POST   /api/doctors                          401   403   403    403   403   201    401   401      401     401     401
+GET    /api/doctors                          200   200   200    200   200   200    200   200      401     401     401
+GET    /api/doctors/{doctor_id}              200   200   200    200   200   200    200   200      401     401     401
+GET    /api/doctors/{doctor_id}     missing  404   404   404    404   404   404    404   404      401     401     401
+PATCH  /api/doctors/{doctor_id}              401   403   403    403   403   200    401   401      401     401     401
+PATCH  /api/doctors/{doctor_id}     missing  401   403   403    403   403   404    401   401      401     401     401
+POST   /api/slots                            401   403   403    403   403   201    401   401      401     401     401
+POST   /api/slots                   missing  401   403   403    403   403   404    401   401      401     401     401
+GET    /api/slots                            200   200   200    200   200   200    200   200      401     401     401
+GET    /api/slots/{slot_id}                  200   200   200    200   200   200    200   200      401     401     401
+GET    /api/slots/{slot_id}         missing  404   404   404    404   404   404    404   404      401     401     401
+PATCH  /api/slots/{slot_id}                  401   403   403    403   403   200    401   401      401     401     401
+PATCH  /api/slots/{slot_id}         missing  401   403   403    403   403   404    401   401      401     401     401
+POST   /api/bookings                         201   201   201    201   201   201    201   201      401     401     401
+POST   /api/bookings                missing  404   404   404    404   404   404    404   404      401     401     401
+GET    /api/bookings                         401   403   403    403   200+  200+   401   401      401     401     401
+GET    /api/bookings/my-bookings             401   200+  200    200   200   200    401   401      401     401     401
+GET    /api/bookings/slot/{slot_id}          200   200   200    200   200+  200+   200   200      401     401     401
+GET    /api/bookings/slot/{slot_id} missing  404   404   404    404   404   404    404   404      401     401     401
+GET    /api/bookings/{booking_id}            200   200+  200    200   200+  200+   200+  200      401     401     401
+GET    /api/bookings/{booking_id}   missing  404   404   404    404   404   404    404   404      401     401     401
+POST   /api/bookings/{booking_id}/confirm    401   200+  403    403   200+  200+   200+  403      401     401     401
+POST   /api/bookings/{booking_id}/confirm missing 404 404 404   404   404   404    404   404      401     401     401
+DELETE /api/bookings/{booking_id}            401   200+  403    403   200+  200+   200+  403      401     401     401
+DELETE /api/bookings/{booking_id}   missing  404   404   404    404   404   404    404   404      401     401     401
+GET    /health                               200   200   200    200   200   200    200   200      200     200     200
+GET    /health/ready                         200   200   200    200   200   200    200   200      200     200     200
+GET    /metrics                              200   200   200    200   200   200    200   200      200     200     200
+"""
+
+CALLERS = TABLE.strip().splitlines()[0].split()
+NAME = "Wanda Onlyforherself"
+MISSING = 2**62
+_hours = itertools.count(48)
+
+
+class Target(NamedTuple):
+    """What a request is about. Everything in it has been made for this one request, or does not exist."""
+
+    doctor_id: int
+    slot_id: int
+    booking_id: int
+    owner_email: str
+
+
+Body = Callable[[Target], dict[str, Any]]
+
+# What is sent, for operations that take something.
+BODIES: dict[str, Body] = {
+    "POST /api/auth/register": lambda _: {"name": "Nell New", "email": unique_email(), "password": PASSWORD},
+    "POST /api/auth/login": lambda target: {"email": target.owner_email, "password": PASSWORD},
+    "POST /api/auth/password": lambda _: {"currentPassword": PASSWORD, "newPassword": "another fine secret"},
+    "POST /api/doctors": lambda _: {"name": "Dr. New"},
+    "PATCH /api/doctors/{doctor_id}": lambda _: {"specialization": "Cardiology"},
+    "POST /api/slots": lambda target: {"doctorId": target.doctor_id, "startTime": in_hours(next(_hours))},
+    "PATCH /api/slots/{slot_id}": lambda _: {"totalSeats": 90},
+    "POST /api/bookings": lambda target: {
+        "slotId": target.slot_id, "userName": "Nell New", "userEmail": "nell@example.org"},
+}  # fmt: skip
+QUERIES: dict[str, Body] = {"GET /api/bookings": lambda target: {"slotId": target.slot_id}}
+
+
+class Row(NamedTuple):
+    operation: str
+    missing: bool
+    cells: dict[str, str]
+
+
+def table() -> list[Row]:
+    found = []
+    for line in TABLE.strip().splitlines()[1:]:
+        method, path, *cells = line.split()
+        missing = cells[0] == "missing"
+        found.append(Row(f"{method} {path}", missing, dict(zip(CALLERS, cells[missing:], strict=True))))
+    return found
+
+
+def documented() -> set[str]:
+    paths = openapi_document(build(load_settings({})))["paths"]
+    return {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
+
+
+def test_every_operation_of_the_document_is_in_the_table() -> None:
+    assert {row.operation for row in table()} == documented()
+
+
+def test_every_operation_about_one_thing_is_also_tried_on_a_missing_one() -> None:
+    about_one = {name for name in documented() if "{" in name}
+    assert about_one <= {row.operation for row in table() if row.missing}
+
+
+class Place:
+    """A clinic with a slot of its own, and people of their own, who cannot spoil another test's."""
+
+    def __init__(self, clinic: Clinic) -> None:
+        self._clinic = clinic
+        self.people: People = new_people(clinic.server, NAME)
+        self.slot = clinic.slot(seats=50)
+        self._stray = clinic.hold(self.slot["id"], userName="Nell New", userEmail="nell@example.org")
+        # One for each caller, made before the first of them may end the owner's session.
+        self._bookings = [self._book() for _ in CALLERS]
+
+    def _book(self) -> dict[str, Any]:
+        made = self._clinic.book(
+            self.slot["id"], dict(self.people.headers["owner"]), userName=NAME, userEmail=self.people.owner_email
+        )
+        return object_of(made)
+
+    def call(self, row: Row, who: str) -> httpx.Response:
+        booking = self._bookings[CALLERS.index(who)]
+        proofs = {"nobody": {}, "holder": holder(booking), "stray": holder(self._stray), **self.people.headers}
+        method, path = row.operation.split()
+        ids = (self.slot["doctorId"], self.slot["id"], booking["id"])
+        target = Target(*([MISSING] * 3 if row.missing else ids), self.people.owner_email)
+        body, query = BODIES.get(row.operation), QUERIES.get(row.operation)
+        return self._clinic.http.request(
+            method,
+            path.format(**target._asdict()),
+            headers=dict(proofs[who]),
+            json=body(target) if body else None,
+            params=query(target) if query else None,
+        )
+
+
+@pytest.mark.parametrize("row", table(), ids=lambda row: f"{row.operation}{' missing' * row.missing}")
+def test_everybody_gets_what_the_table_says_and_nobody_anothers_name(clinic: Clinic, row: Row) -> None:
+    place = Place(clinic)
+    for who, cell in row.cells.items():
+        answer = place.call(row, who)
+        shows = [text for text in (NAME, "Onlyforherself", place.people.owner_email) if text in answer.text]
+        seen = f"{answer.status_code}{'+' * bool(shows)}"
+        assert seen == cell, f"{who}: {answer.text}"
+        if answer.status_code >= 400:
+            problem(answer, answer.status_code)
+
+
+def test_the_table_is_about_the_address_too(clinic: Clinic) -> None:
+    """Else `shows` would be satisfied by the name alone."""
+    place = Place(clinic)
+    row = next(row for row in table() if row.operation == "GET /api/bookings/{booking_id}" and not row.missing)
+    for who in ("owner", "staff", "admin", "holder"):
+        booking = place.call(row, who).json()
+        assert (booking["userName"], booking["userEmail"]) == (NAME, place.people.owner_email)
+    for who in ("nobody", "other", "doctor", "stray"):
+        booking = place.call(row, who).json()
+        assert (booking["userName"], booking["userEmail"]) == (None, None)
