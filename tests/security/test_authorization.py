@@ -137,7 +137,8 @@ class Place:
         proofs = {"nobody": {}, "holder": holder(booking), "stray": holder(self._stray), **self.people.headers}
         method, path = row.operation.split()
         ids = (self.slot["doctorId"], self.slot["id"], booking["id"])
-        target = Target(*([MISSING] * 3 if row.missing else ids), self.people.owner_email)
+        doctor_id, slot_id, booking_id = (MISSING, MISSING, MISSING) if row.missing else ids
+        target = Target(doctor_id, slot_id, booking_id, self.people.owner_email)
         body, query = BODIES.get(row.operation), QUERIES.get(row.operation)
         return self._clinic.http.request(
             method,

@@ -12,6 +12,7 @@ from slotwise.domain.errors import EmailTaken, InvalidCredentials, OutcomeUnknow
 from slotwise.domain.users import Role, User
 from slotwise.http.access import ACCOUNT, OPEN, ApiRequest, account_of
 from slotwise.http.operations import operation
+from slotwise.http.rate_limits import client_of
 from slotwise.services.users import Session, Users
 
 Name = Annotated[str, Meta(description="1 to 200 characters after trimming", examples=["Ada Lovelace"])]
@@ -87,7 +88,7 @@ class AuthController(Controller):
         ),
     )
     async def log_in(self, request: ApiRequest, data: JSONBody[LogIn], users: NamedDependency[Users]) -> SessionView:
-        address = request.client.host if request.client else ""
+        address = client_of(request.client.host) if request.client else ""
         return SessionView.of(await users.log_in(data.email, data.password, address))
 
     @post(

@@ -1,5 +1,6 @@
-"""How often one client address may book."""
+"""How often one client may book, and who counts as one client."""
 
+import ipaddress
 import math
 import time
 
@@ -9,19 +10,34 @@ from limits.strategies import MovingWindowRateLimiter
 
 from slotwise.domain.errors import TooManyRequests
 
+# What a provider gives one customer, at least (RFC 6177): whoever has one address of it has 2^64.
+_CUSTOMER_BITS = 64
+
+
+def client_of(host: str) -> str:
+    """What is counted as one client: an IPv4 address, or the IPv6 network that one customer has to choose from."""
+    if ":" not in host:
+        return host
+    try:
+        address = ipaddress.IPv6Address(host)
+    except ValueError:
+        return host
+    mapped = address.ipv4_mapped
+    return str(mapped or ipaddress.IPv6Network((int(address), _CUSTOMER_BITS), strict=False))
+
 
 class BookingRate:
-    """A moving window for each address, counted by each worker for itself. No rate: no limit."""
+    """A moving window for each client, counted by each worker for itself. No rate: no limit."""
 
     def __init__(self, rate: str | None) -> None:
         self._rate: RateLimitItem | None = parse(rate) if rate else None
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
 
-    def admit(self, address: str) -> None:
-        """Count a request of a client's address; raise `TooManyRequests` when it is one too many."""
+    def admit(self, client: str) -> None:
+        """Count a request of a client; raise `TooManyRequests` when it is one too many."""
         if self._rate is None:
             return
-        if self._limiter.hit(self._rate, address):
+        if self._limiter.hit(self._rate, client):
             return
-        reset, _ = self._limiter.get_window_stats(self._rate, address)
+        reset, _ = self._limiter.get_window_stats(self._rate, client)
         raise TooManyRequests(max(1, math.ceil(reset - time.time())))

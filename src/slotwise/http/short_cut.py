@@ -21,6 +21,7 @@ from slotwise.http.access import identify
 from slotwise.http.booking_views import BookingView, NewBooking, seat_request
 from slotwise.http.idempotency import idempotency_key
 from slotwise.http.problems import MEDIA_TYPE, headers_of, problem_of
+from slotwise.http.rate_limits import client_of
 from slotwise.services.booking_batches import Held
 from slotwise.services.bookings import Bookings, Caller
 from slotwise.services.metrics import REFUSALS
@@ -41,7 +42,7 @@ async def hold(state: State, user: User | None, address: str, idempotency: str |
 
 
 def address_of(scope: Scope) -> str:
-    return scope["client"][0] if scope["client"] else ""
+    return client_of(scope["client"][0]) if scope["client"] else ""
 
 
 class ShortCut(ASGIMiddleware):
