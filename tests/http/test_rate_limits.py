@@ -1,7 +1,6 @@
 """How often one client may book or fail to log in, and what does not help it to be taken for another."""
 
 import asyncio
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit, urlunsplit
@@ -132,11 +131,10 @@ async def test_bookings_are_answered_while_log_ins_wait_for_their_hashes(clinic:
 
         flood = [asyncio.ensure_future(guess()) for _ in range(64)]
         await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
-        waits = []
+        booked = 0
         while not all(attempt.done() for attempt in flood):
-            started = time.monotonic()
             assert (await http.post("/api/bookings", json=booking)).status_code == 201
-            waits.append(time.monotonic() - started)
+            booked += 1
         assert {attempt.result() for attempt in flood} <= {401, 503}
-    assert len(waits) >= 5, "the flood was over too soon to prove anything"
-    assert sorted(waits)[len(waits) // 2] < 0.25
+    # One after another. Where hashes hold up the worker, or too many run at once, it is a dozen.
+    assert booked > 32
