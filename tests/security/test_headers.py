@@ -1,0 +1,129 @@
+"""Headers for browsers, on answers of every kind, and the origins whose pages may call."""
+
+import re
+from collections.abc import Callable
+
+import httpx
+import pytest
+
+from tests.clinic import Clinic, RunningServer, rows, unique_email
+from tests.security.conftest import OTHER_ORIGIN
+
+
+def _not_modified(clinic: Clinic) -> httpx.Response:
+    etag = clinic.http.get("/api/slots").headers["etag"]
+    return clinic.http.get("/api/slots", headers={"If-None-Match": etag})
+
+
+def _defect(clinic: Clinic) -> httpx.Response:
+    """Of a table whose column is gone for a moment."""
+    rows(clinic.server.database_url, "ALTER TABLE doctors RENAME COLUMN specialization TO gone")
+    answer = clinic.http.get("/api/doctors")
+    rows(clinic.server.database_url, "ALTER TABLE doctors RENAME COLUMN gone TO specialization")
+    return answer
+
+
+def _twice(clinic: Clinic) -> httpx.Response:
+    account = {"name": "Pat Patient", "email": unique_email(), "password": "patient's secret"}
+    clinic.http.post("/api/auth/register", json=account)
+    return clinic.http.post("/api/auth/register", json=account)
+
+
+Ask = Callable[[Clinic], httpx.Response]
+
+ANSWERS: dict[str, tuple[int, Ask]] = {
+    "found": (200, lambda clinic: clinic.http.get("/api/doctors")),
+    "created": (201, lambda clinic: clinic.http.post("/api/doctors", json={"name": "Dr. Who"}, headers=clinic.admin)),
+    "held": (201, lambda clinic: clinic.book(clinic.slot()["id"])),
+    "done": (204, lambda clinic: clinic.http.post("/api/auth/logout", headers=clinic.patient())),
+    "to the docs": (302, lambda clinic: clinic.http.get("/")),
+    "not modified": (304, _not_modified),
+    "malformed": (400, lambda clinic: clinic.http.post("/api/bookings", content=b"{")),
+    "malformed, by the framework": (400, lambda clinic: clinic.http.get("/api/slots", params={"limit": "x"})),
+    "a stranger": (401, lambda clinic: clinic.http.get("/api/auth/me")),
+    "not allowed": (403, lambda clinic: clinic.http.get("/api/bookings", headers=clinic.patient())),
+    "missing": (404, lambda clinic: clinic.http.get("/api/slots/9223372036854775807")),
+    "missing, on the short cut": (404, lambda clinic: clinic.book(2**62)),
+    "unmatched": (404, lambda clinic: clinic.http.get("/nowhere")),
+    "another method": (405, lambda clinic: clinic.http.put("/api/doctors")),
+    "traced": (405, lambda clinic: clinic.http.request("TRACE", "/api/doctors")),
+    "taken": (409, _twice),
+    "too large": (413, lambda clinic: clinic.http.post("/api/bookings", content=b" " * 70_000)),
+    "another type": (
+        415, lambda clinic: clinic.http.post("/api/bookings", content=b"{}", headers={"Content-Type": "text/plain"})),
+    "too long a head": (431, lambda clinic: clinic.http.get("/health", headers={"A": "x" * 40_000})),
+    "broken": (500, _defect),
+    "its head alone": (200, lambda clinic: clinic.http.head("/api/slots")),
+    "its methods": (204, lambda clinic: clinic.http.options("/api/bookings")),
+    "the docs": (200, lambda clinic: clinic.http.get("/api-docs")),
+    "the document": (200, lambda clinic: clinic.http.get("/api-docs/openapi.json")),
+    "a script": (200, lambda clinic: clinic.http.get("/api-docs/static/api-docs.js")),
+    "metrics": (200, lambda clinic: clinic.http.get("/metrics")),
+    "health": (200, lambda clinic: clinic.http.get("/health/ready")),
+}  # fmt: skip
+# What is the same for everybody, and may be kept as long as it is asked for again; files change with a release only.
+KEPT = {
+    "not modified": "no-cache",
+    "its head alone": "no-cache",
+    "the docs": "no-cache",
+    "the document": "no-cache",
+    "a script": "public, max-age=86400",
+}
+
+
+@pytest.mark.parametrize("name", ANSWERS)
+def test_every_kind_of_answer_guards_against_browsers(hardened: RunningServer, name: str) -> None:
+    status, ask = ANSWERS[name]
+    with Clinic(hardened) as clinic:
+        answer = ask(clinic)
+    assert answer.status_code == status, answer.text
+    headers = answer.headers
+    policy = {name: words for name, *words in (rule.split() for rule in headers["content-security-policy"].split(";"))}
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == ["'none'"]
+    assert policy.get("script-src", ["'self'"]) == ["'self'"], "no script but from files of this server"
+    assert "object-src" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["referrer-policy"] == "no-referrer"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert int(re.fullmatch(r"max-age=(\d+)", headers["strict-transport-security"])[1]) >= 365 * 86400  # type: ignore[index]  # no match fails too
+    assert headers["cache-control"] == KEPT.get(name, "no-store")
+    assert headers["x-request-id"]
+    assert "server" not in headers
+    assert "set-cookie" not in headers
+    assert len(headers.get_list("content-security-policy")) == len(headers.get_list("cache-control")) == 1
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "null", "https://evil.example", "https://clinic.example.evil.example", "https://evilclinic.example",
+        "https://clinicXexample", "http://clinic.example", "https://clinic.example:8443", "https://clinic.example/",
+        "https://clinic.example\thttps://evil.example", "https://clinic.example, https://evil.example",
+        "https://a.clinic.example", "https://clinic.example@evil.example", "HTTPS://CLINIC.EXAMPLE.", "*", "",
+    ],
+)  # fmt: skip
+def test_no_origin_but_the_one_that_is_named_gets_leave(hardened: RunningServer, origin: str) -> None:
+    preflight = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+    with Clinic(hardened) as clinic:
+        answers = [
+            clinic.http.get("/api/slots", headers={"Origin": origin}),
+            clinic.http.get("/nowhere", headers={"Origin": origin}),
+            clinic.http.options("/api/bookings", headers=preflight),
+        ]
+    for answer in answers:
+        assert "access-control-allow-origin" not in answer.headers
+        assert "access-control-allow-credentials" not in answer.headers
+
+
+def test_the_named_origin_gets_leave_without_credentials(hardened: RunningServer) -> None:
+    preflight = {"Origin": OTHER_ORIGIN, "Access-Control-Request-Method": "POST"}
+    with Clinic(hardened) as clinic:
+        answers = [
+            clinic.http.get("/api/slots", headers={"Origin": OTHER_ORIGIN}),
+            clinic.http.get("/api/auth/me", headers={"Origin": OTHER_ORIGIN}),
+            clinic.http.options("/api/bookings", headers=preflight),
+        ]
+    for answer in answers:
+        assert answer.headers["access-control-allow-origin"] == OTHER_ORIGIN
+        assert "access-control-allow-credentials" not in answer.headers
+        assert "origin" in answer.headers["vary"].lower()
