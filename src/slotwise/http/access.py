@@ -45,8 +45,11 @@ async def identify(accounts: Users, authorization: str) -> User | None:
 
 async def _identify(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
     connection.scope["user"] = None
-    authorization = connection.headers.get("authorization", "")
-    connection.scope["user"] = await identify(connection.app.state.users, authorization)
+    sent = connection.headers.getall("authorization", [""])
+    if len(sent) > 1:
+        # A proxy before us may have looked at the other one.
+        raise NotAuthenticated
+    connection.scope["user"] = await identify(connection.app.state.users, sent[0])
 
 
 async def _require_account(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

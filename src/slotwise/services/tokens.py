@@ -2,11 +2,13 @@
 
 import secrets
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import jwt
 from msgspec import Struct
 
 from slotwise.domain.errors import NotAuthenticated
+from slotwise.domain.fields import MAX_ID
 from slotwise.domain.users import User
 
 ISSUER = "slotwise"
@@ -18,6 +20,13 @@ _REQUIRED = ["iss", "aud", "sub", "iat", "exp", "jti", "ver"]
 class TokenClaims(Struct, frozen=True):
     user_id: int
     version: int
+
+
+def _claims_of(payload: dict[str, Any]) -> TokenClaims:
+    user_id = int(payload["sub"])
+    if not 0 < user_id <= MAX_ID:
+        raise NotAuthenticated
+    return TokenClaims(user_id, int(payload["ver"]))
 
 
 class AccessTokens:
@@ -53,6 +62,6 @@ class AccessTokens:
             )
             if decoded["header"].get("typ") != TYPE:
                 raise NotAuthenticated
-            return TokenClaims(int(decoded["payload"]["sub"]), int(decoded["payload"]["ver"]))
+            return _claims_of(decoded["payload"])
         except (jwt.InvalidTokenError, ValueError, TypeError) as error:
             raise NotAuthenticated from error

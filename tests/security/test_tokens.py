@@ -1,0 +1,204 @@
+"""Attacks on access tokens and manage tokens beyond those of `tests/http/test_auth.py`: none gets in."""
+
+import ast
+import base64
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jwt
+import pytest
+
+from slotwise.services.manage_tokens import ManageTokens, proves
+from tests.architecture.sources import Source, functions, sources
+from tests.clinic import Clinic, RunningServer, holder, problem, rows
+from tests.http.test_auth import HEADER, NOW, encoded, forged, secret_of
+
+Claims = dict[str, Any]
+Forgery = Callable[[Claims, str], str]
+
+PUBLIC_KEY = (
+    "-----BEGIN PUBLIC KEY-----\n"
+    "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEEVs/o5+uQbTjL3chynL4wXgUg2R9\n"
+    "q9UU8I5mEovUf86QZ7kOBIjJwqnzD1omageEHWwHdBO6B+dFabmdT9POxg==\n"
+    "-----END PUBLIC KEY-----\n"
+)
+
+
+def as_is(header: bytes, claims: bytes, secret: str) -> str:
+    """Signed with the right secret over header and claims as they are written."""
+    signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header, claims))
+    signature = base64.urlsafe_b64encode(hmac.digest(secret.encode(), signed, "sha256")).rstrip(b"=")
+    return (signed + b"." + signature).decode()
+
+
+# What is signed with the server's own secret shows which rule refuses it: it is not the signature.
+ATTACKS: dict[str, Forgery] = {
+    **{
+        f"{algorithm} over the shared secret": lambda claims, secret, algorithm=algorithm: forged(  # type: ignore[misc]  # bound by a default
+            HEADER | {"alg": algorithm}, claims, secret
+        )
+        for algorithm in ("ES256", "PS256", "EdDSA", "HS384", "hs256", "dir")
+    },
+    "HMAC with a public key": lambda claims, _: forged(HEADER, claims, PUBLIC_KEY),
+    "a public key that the token brings": lambda claims, _: forged(HEADER | {"x5c": [PUBLIC_KEY]}, claims, PUBLIC_KEY),
+    "a certificate elsewhere": lambda claims, _: forged(HEADER | {"x5u": "http://127.0.0.1:1/"}, claims, "attacker"),
+    "a key id with SQL": lambda claims, _: forged(HEADER | {"kid": "' UNION SELECT 'attacker"}, claims, "attacker"),
+    "an extension that must be understood": lambda claims, secret: forged(
+        HEADER | {"crit": ["exp"], "exp": 0}, claims, secret
+    ),
+    "a payload that is not encoded": lambda claims, secret: forged(
+        HEADER | {"b64": False, "crit": ["b64"]}, claims, secret
+    ),
+    "two algorithms, none last": lambda claims, secret: as_is(
+        b'{"alg": "HS256", "typ": "at+jwt", "alg": "none"}', json.dumps(claims).encode(), secret
+    ),
+    "a header that is a list": lambda claims, secret: as_is(b'["HS256"]', json.dumps(claims).encode(), secret),
+    "claims that are a list": lambda _, secret: as_is(json.dumps(HEADER).encode(), b"[1]", secret),
+    "claims that are not JSON": lambda _, secret: as_is(json.dumps(HEADER).encode(), b"\xff", secret),
+    "no id": lambda claims, secret: forged(HEADER, {k: v for k, v in claims.items() if k != "jti"}, secret),
+    "an expiry beyond numbers": lambda claims, secret: forged(HEADER, claims | {"exp": float("inf")}, secret),
+    "an expiry of long ago": lambda claims, secret: forged(HEADER, claims | {"exp": -1}, secret),
+    "a start that is no number": lambda claims, secret: forged(HEADER, claims | {"nbf": "now"}, secret),
+    "a subject beyond 64 bits": lambda claims, secret: forged(HEADER, claims | {"sub": str(2**63)}, secret),
+    "a subject below nothing": lambda claims, secret: forged(HEADER, claims | {"sub": "-1"}, secret),
+    "a subject that is a number": lambda claims, secret: forged(HEADER, claims | {"sub": int(claims["sub"])}, secret),
+    "a subject of 5,000 digits": lambda claims, secret: forged(HEADER, claims | {"sub": "1" * 5000}, secret),
+    "a version that is a list": lambda claims, secret: forged(HEADER, claims | {"ver": [claims["ver"]]}, secret),
+    "a version that is nothing": lambda claims, secret: forged(HEADER, claims | {"ver": None}, secret),
+    "an audience that is nothing": lambda claims, secret: forged(HEADER, claims | {"aud": None}, secret),
+    "an audience in a list": lambda claims, secret: forged(HEADER, claims | {"aud": [claims["aud"]]}, secret),
+    "one more part": lambda claims, secret: forged(HEADER, claims, secret) + ".e30",
+    "a point at the end": lambda claims, secret: forged(HEADER, claims, secret) + ".",
+    "two points": lambda claims, secret: forged(HEADER, claims, secret).replace(".", "..", 1),
+    "five parts, as if encrypted": lambda claims, secret: ".".join(["e30"] * 2 + [forged(HEADER, claims, secret)]),
+    "the claims of another": lambda claims, secret: ".".join([
+        forged(HEADER, claims, secret).split(".")[0],
+        encoded(claims | {"sub": "1"}).decode(),
+        forged(HEADER, claims, secret).split(".")[2],
+    ]),
+    "half a signature": lambda claims, secret: forged(HEADER, claims, secret)[:-20],
+    "issued in an hour": lambda claims, secret: forged(HEADER, claims | {"iat": NOW + 3600}, secret),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def victim(server: RunningServer) -> dict[str, str]:
+    with Clinic(server) as clinic:
+        return clinic.patient()
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_no_such_token_gets_in(clinic: Clinic, victim: dict[str, str], name: str) -> None:
+    claims = jwt.decode(victim["Authorization"][7:], options={"verify_signature": False})
+    token = ATTACKS[name](claims, secret_of(clinic.server))
+    problem(clinic.http.get("/api/auth/me", headers={"Authorization": f"Bearer {token}"}), 401, "not-authenticated")
+
+
+def test_the_victims_own_token_does_get_in(clinic: Clinic, victim: dict[str, str]) -> None:
+    assert clinic.http.get("/api/auth/me", headers=victim).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/api/auth/me", "/api/doctors", "/api/bookings/1"])
+def test_a_token_sent_twice_is_none(clinic: Clinic, victim: dict[str, str], path: str) -> None:
+    """A proxy may look at one and the server at the other."""
+    good, bad = (b"Authorization", victim["Authorization"].encode()), (b"Authorization", b"Bearer x.y.z")
+    for headers in ([good, bad], [bad, good], [good, good], [good, (b"authorization", b"")]):
+        problem(clinic.http.get(path, headers=headers), 401, "not-authenticated")
+
+
+def test_a_booking_with_a_token_sent_twice_is_refused(clinic: Clinic, victim: dict[str, str]) -> None:
+    good, bad = (b"Authorization", victim["Authorization"].encode()), (b"Authorization", b"Bearer x.y.z")
+    body = {"slotId": clinic.slot()["id"], "userName": "Ada", "userEmail": "ada@example.org"}
+    for headers in ([good, bad], [bad, good]):
+        problem(clinic.http.post("/api/bookings", json=body, headers=headers), 401, "not-authenticated")
+
+
+# Manage tokens
+
+
+def test_manage_tokens_are_24_bytes_that_differ_in_every_place() -> None:
+    tokens = ManageTokens("a secret of at least 32 bytes, for tests")
+    made = [base64.urlsafe_b64decode(tokens.new().token) for _ in range(5000)]
+    assert len(set(made)) == 5000
+    for place in range(24):
+        seen = {token[place] for token in made}
+        assert len(seen) == 256, place
+
+
+def test_a_manage_token_needs_the_secret_and_its_own_nonce() -> None:
+    tokens, others = ManageTokens("one secret of more than 32 bytes.."), ManageTokens("another of more than 32 bytes..")
+    given = tokens.new()
+    assert tokens.again(given.nonce) == given
+    assert others.again(given.nonce).token != given.token
+    assert proves(given.token, given.digest)
+    for wrong in (None, "", given.token[:-1], given.token + "=", given.token.swapcase(), given.nonce.hex()):
+        assert not proves(wrong, given.digest)
+
+
+@pytest.mark.parametrize("change", ["", "x", "=", "\x00", "%00", "é", "a" * 7000])
+def test_a_manage_token_that_is_nearly_right_manages_nothing(clinic: Clinic, change: str) -> None:
+    booking = clinic.hold(clinic.slot()["id"])
+    token = booking["manageToken"]
+    for wrong in {change, token + change, change + token, token[:-1] + change} - {token}:
+        proofs: list[dict[str, Any]] = (
+            [{"headers": [(b"Booking-Token", wrong.encode())]}] if "\x00" not in wrong else []
+        )
+        for proof in [*proofs, {"params": {"token": wrong}}]:
+            shown = clinic.http.get(f"/api/bookings/{booking['id']}", **proof)
+            assert shown.json()["userName"] is None
+            assert clinic.http.delete(f"/api/bookings/{booking['id']}", **proof).status_code in {401, 403}
+    assert clinic.http.get(f"/api/bookings/{booking['id']}", headers=holder(booking)).json()["status"] == "PENDING"
+
+
+def test_no_table_holds_a_token_or_a_password(clinic: Clinic) -> None:
+    """Every column of every row, as text, in the server's own tables."""
+    bearer = clinic.patient()
+    key = {"Idempotency-Key": "hard-to-guess-and-in-no-table"}
+    booking = clinic.hold(clinic.slot()["id"], headers=key)
+    secrets = [bearer["Authorization"][7:], booking["manageToken"], "patient's secret", key["Idempotency-Key"]]
+    wanted = [form for secret in secrets for form in (secret, secret.encode().hex())]
+    raw = base64.urlsafe_b64decode(booking["manageToken"]).hex()
+    url = clinic.server.database_url
+    tables = rows(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    assert len(tables) >= 8
+    for (table,) in (tuple(row) for row in tables):
+        query = (
+            f"SELECT count(*) FROM {table} AS held, unnest($1::text[]) AS secret WHERE strpos(held::text, secret) > 0"
+        )
+        assert rows(url, query, [*wanted, raw])[0][0] == 0, table
+    digest = rows(
+        url, "SELECT count(*) FROM bookings WHERE strpos(bookings::text, encode($1, 'hex')) > 0", _digest(booking)
+    )
+    assert digest[0][0] == 1, "this way of looking finds nothing"
+
+
+def _digest(booking: dict[str, Any]) -> bytes:
+    return hashlib.sha256(booking["manageToken"].encode()).digest()
+
+
+SECRET_WORDS = re.compile(r"digest|signature|password|secret|manage_token|token_hash|\btoken\b")
+
+
+def comparisons_of_secrets(found: Iterable[Source]) -> list[str]:
+    """`==` and `!=` between what must be compared in constant time: they stop at the first byte that differs."""
+    return [
+        f"{source.path}: {ast.unparse(node)}"
+        for source in found
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Compare)
+        and any(isinstance(operator, ast.Eq | ast.NotEq) for operator in node.ops)
+        and SECRET_WORDS.search(ast.unparse(node))
+        and not ast.unparse(node).startswith("bool(")  # whether there is one, and not which
+    ]
+
+
+def test_secrets_are_compared_in_constant_time() -> None:
+    assert not comparisons_of_secrets(sources())
+    [compares] = [node for source in sources() for node in functions(source.tree) if node.name == "proves"]
+    assert "hmac.compare_digest" in ast.unparse(compares)
+    planted = Source.of("services/x.py", "def proves(token, digest):\n    return token_digest(token) == digest\n")
+    assert len(comparisons_of_secrets([planted])) == 1
