@@ -11,7 +11,9 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.config import SchemathesisConfig
+from schemathesis.core.result import Ok
 
 from slotwise.app import build
 from slotwise.http.api_docs import openapi_document
@@ -162,11 +164,26 @@ CONFIG = SchemathesisConfig.from_dict({
     "generation": {"deterministic": True, "database": "none", "allow-extra-parameters": False},
     # What the document allows may still break a rule it cannot state, such as a common password (400), or meet a
     # state that refuses it.
-    "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", 400, 401, 404, 409, 410, 422, 429]}},
+    "checks": {
+        "positive_data_acceptance": {"expected-statuses": ["2xx", 400, 401, 404, 409, 410, 422, 429]},
+        "max_response_time": 10,
+    },
 })  # fmt: skip
 schema = schemathesis.openapi.from_dict(
     msgspec.json.decode(msgspec.json.encode(openapi_document(build(load_settings({}))))), config=CONFIG
 )
+
+
+def test_every_check_of_schemathesis_is_on_for_every_operation() -> None:
+    load_all_checks()
+    names = {*CHECKS.get_all_names(), "max_response_time"}
+    assert {"not_a_server_error", "response_schema_conformance", "ignored_auth", "use_after_free"} < names
+    called = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
+    assert {f"{operation.method.upper()} {operation.path}" for operation in called} >= PROMISED
+    for operation in called:
+        checks = schema.config.checks_config_for(operation=operation, phase=None)
+        assert not [name for name in names if not checks.get_by_name(name=name).enabled], operation.path
+    assert checks.max_response_time.limit == 10
 
 
 @pytest.fixture
