@@ -225,6 +225,33 @@ async def test_chunks_without_a_length_are_refused_beyond_64_kib(clinic: Clinic)
     assert answer.seconds < LIMIT_SECONDS
 
 
+async def test_trailers_are_no_headers(clinic: Clinic) -> None:
+    """RFC 9110, 6.5.1: they would come after what a proxy has set."""
+    token = clinic.patient()["Authorization"]
+    head = b"GET /api/auth/me HTTP/1.1\r\nHost: a\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n"
+    bearer = f"Authorization: {token}\r\n".encode()
+    assert (await met(clinic, saying(head + bearer + b"\r\n0\r\n\r\n"))).status == 200
+    assert (await met(clinic, saying(head + b"\r\n0\r\n" + bearer + b"\r\n"))).status == 401
+
+
+async def test_a_request_without_an_end_is_cut_off(clinic: Clinic) -> None:
+    """Whatever part of it goes on: what nobody reads is kept by nobody."""
+    endless = {"a trailer": (b"0\r\nA: ", b"x"), "trailers": (b"0\r\n", b"A: b\r\n"), "a chunk's name": (b"1;", b"x")}
+
+    async def until_cut_off(start: bytes, more: bytes) -> int:
+        line = await Line.open(clinic)
+        await line.say(BOOKING + b"Transfer-Encoding: chunked\r\n\r\n" + start)
+        for said in range(0, 64):
+            try:
+                await line.say(more * (256 * 1024 // len(more)))
+            except ConnectionError:
+                return said
+        return 64
+
+    for name, (start, more) in endless.items():
+        assert await until_cut_off(start, more) < 64, name
+
+
 @pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.0"])
 async def test_a_wish_for_another_protocol_is_passed_over(clinic: Clinic, protocol: str) -> None:
     """RFC 9110, 7.8: a server may ignore it. A body goes unread then, so that a request with one is refused."""

@@ -24,6 +24,9 @@ from slotwise.services.metrics import REFUSALS
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
+# Head, body and all that chunks add to it. A body that is too large gets its 413 long before, and may be sent to its
+# end; what goes on beyond this is cut off.
+MAX_REQUEST_BYTES = 2 * 1024 * 1024
 # From a request's first byte to its last, and without any progress in reading an answer.
 PATIENCE_SECONDS = 6.0
 # Between requests, and before the first.
@@ -39,7 +42,7 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in the class above
         super().connection_made(transport)
         self._in_head = self._arriving = self._refused = False
-        self._piece = self._first_piece = self._head_bytes = self._unsent = 0
+        self._piece = self._first_piece = self._bytes = self._unsent = 0
         self._began = self._busy = self._read = self.loop.time()
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
 
@@ -51,10 +54,12 @@ class BoundedConnection(HttpToolsProtocol):
         if self._refused:
             return
         self._piece = len(data)
-        self._head_bytes += self._piece
+        self._bytes += self._piece
         super().data_received(data)
-        if self._in_head and self._head_bytes - self._first_piece > MAX_HEAD_BYTES:
+        if self._in_head and self._bytes - self._first_piece > MAX_HEAD_BYTES:
             self._refuse(HeadTooLarge())
+        elif self._bytes > MAX_REQUEST_BYTES and self._arriving:
+            self.transport.abort()
         elif self._arriving and not self._in_head:
             self._receive_in_time()  # only for a body that comes in pieces
 
@@ -62,17 +67,20 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = self._arriving = True
         # What came with this piece of data before the head counts too: an upper bound, looked into when it is passed.
-        self._head_bytes = self._first_piece = self._piece
+        self._bytes = self._first_piece = self._piece
         self._began = self.loop.time()
 
     def on_headers_complete(self) -> None:
-        if len(self.headers) > MAX_HEADERS or (self._head_bytes > MAX_HEAD_BYTES < self._size_of_head()):
+        if len(self.headers) > MAX_HEADERS or (self._bytes > MAX_HEAD_BYTES < self._size_of_head()):
             self._refuse(HeadTooLarge())
         else:
             super().on_headers_complete()
             if self.parser.should_upgrade():
                 # It stays HTTP/1.1, and the parser takes no further request on this connection.
                 self.cycle.keep_alive = False
+        # Trailers come by the same way as headers, and must not become some (RFC 9110, 6.5.1): they come after what a
+        # proxy has set.
+        self.headers = []
         self._in_head = False  # and not before: a head that cannot be read to its end is refused as a head
 
     def on_body(self, body: bytes) -> None:
