@@ -2,14 +2,16 @@
 
 import asyncio
 import json
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import pytest
+import uvicorn
 
-from slotwise.http.connections import MAX_HEAD_BYTES, MAX_HEADERS
+from slotwise.http.connections import MAX_HEAD_BYTES, MAX_HEADERS, BoundedConnection
 from tests.clinic import Clinic
 
 # L3: every request is answered or reset within that time, whatever is broken.
@@ -215,14 +217,45 @@ async def test_requests_sent_before_a_bad_one_are_answered_first(clinic: Clinic)
 
 
 async def test_chunks_without_a_length_are_refused_beyond_64_kib(clinic: Clinic) -> None:
-    async def client(line: Line) -> None:
-        await line.say(BOOKING + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n")
-        for _ in range(70):
-            await line.say(b"400\r\n" + b" " * 1024 + b"\r\n")
+    """And the connection is good for the next request, once the body is over."""
+    chunks = (b"400\r\n" + b" " * 1024 + b"\r\n") * 70 + b"0\r\n\r\n"
+    last = HEAD + b"Connection: close\r\n\r\n"
+    answer = await met(clinic, saying(BOOKING + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + last))
+    assert [int(part[:3]) for part in answer.text.split(b"HTTP/1.1 ")[1:]] == [413, 200]
+    assert b'"body-too-large"' in answer.text
 
-    answer = await met(clinic, client)
-    assert (answer.status, answer.problem["code"]) == (413, "body-too-large")
-    assert answer.seconds < LIMIT_SECONDS
+
+class Hasty(BoundedConnection):
+    idle_seconds = 1.5
+
+
+async def _slow_application(scope: Any, receive: Any, send: Any) -> None:
+    """Takes its time, longer than a connection may be idle."""
+    await asyncio.sleep(3)
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def test_an_idle_connection_is_closed_and_one_that_waits_for_its_answer_is_not() -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(_slow_application, http=Hasty, lifespan="off", log_config=None, timeout_keep_alive=60)
+    server = uvicorn.Server(config)
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+
+    async def meet(text: bytes, pause: float) -> Answer:
+        line = Line(*await asyncio.open_connection(*listener.getsockname()))
+        talk = asyncio.ensure_future(line.dribble(text, pause))
+        answer = await line.hear()
+        talk.cancel()
+        return answer
+
+    silent, blank, busy = await asyncio.gather(meet(b"", 1), meet(b"\r\n" * 60, 0.2), meet(HEAD + b"\r\n", 0))
+    server.should_exit = True
+    await serving
+    for idle in (silent, blank):
+        assert (idle.text, 1 < idle.seconds < 4) == (b"", True)
+    assert busy.status == 200
+    assert 4 < busy.seconds < 8, "idle for its time after the answer, and then closed"
 
 
 async def test_trailers_are_no_headers(clinic: Clinic) -> None:

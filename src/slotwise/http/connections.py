@@ -29,8 +29,6 @@ MAX_HEADERS = 100
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
 # From a request's first byte to its last, and without any progress in reading an answer.
 PATIENCE_SECONDS = 6.0
-# Between requests, and before the first.
-IDLE_SECONDS = 75
 LOOK_SECONDS = 1.0
 _REFUSAL = "slotwise.refusal"
 _UNPARSED = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET"}
@@ -38,6 +36,9 @@ _UNPARSED = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, 
 
 class BoundedConnection(HttpToolsProtocol):
     """One client's connection. What is refused before the application is told of it is answered by `refusal_in`."""
+
+    # Between requests, and before the first.
+    idle_seconds = 75.0
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in the class above
         super().connection_made(transport)
@@ -176,7 +177,7 @@ class BoundedConnection(HttpToolsProtocol):
         """The server's own timer stops at the first byte, and is not set before the first answer."""
         if self._arriving or not (self.cycle is None or self.cycle.response_complete):
             self._busy = now
-        return now - max(self._busy, self._began) > IDLE_SECONDS
+        return now - max(self._busy, self._began) > self.idle_seconds
 
 
 class _InTime:
