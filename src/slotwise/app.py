@@ -27,6 +27,7 @@ from slotwise.http.slots import SlotController, SlotPages
 from slotwise.logs import configure_logs
 from slotwise.services.booking_batches import BookingBatches
 from slotwise.services.bookings import Bookings
+from slotwise.services.crash_points import CrashPoints
 from slotwise.services.doctors import Doctors
 from slotwise.services.manage_tokens import ManageTokens
 from slotwise.services.passwords import Passwords
@@ -94,7 +95,7 @@ async def _lifespan(app: Litestar, settings: Settings, services: dict[str, objec
         services |= _services(settings, database, writers, passwords)
         app.state.update(services)
         stack.push_async_callback(app.state.bookings.drained)
-        await stack.enter_async_context(housekeeping(database, settings.sweep_seconds))
+        await stack.enter_async_context(housekeeping(database, settings.sweep_seconds, app.state.crash_points))
         await stack.enter_async_context(gauges({"requests": database, "batches": writers}, settings.metrics_dir))
         await stack.enter_async_context(end_with_parent())
         # What was made so far lives as long as the process: the collector need not look at it with every request. And
@@ -110,12 +111,13 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
     secret = signing_secret(settings)
     manage_tokens = ManageTokens(secret)
     slots = Slots(database)
+    crash_points = CrashPoints(settings.crash_points_dir)
+    batches = BookingBatches(writers, manage_tokens, settings.hold_seconds, crash_points)
     return {
         "database": database,
         "booking_rate": BookingRate(settings.booking_rate),
-        "bookings": Bookings(
-            database, BookingBatches(writers, manage_tokens, settings.hold_seconds), settings.batch_limit
-        ),
+        "bookings": Bookings(database, batches, settings.batch_limit),
+        "crash_points": crash_points,
         "doctors": Doctors(database),
         "privacy": Privacy(database),
         "slot_pages": SlotPages(slots),

@@ -66,6 +66,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     db_pool_size: Annotated[int, Meta(ge=1, le=1000)] = 10
     prometheus_multiproc_dir: str | None = None
     database_wait_seconds: Annotated[int, Meta(ge=0, le=3600)] = 30
+    crash_points: str | None = None
 
     @property
     def production(self) -> bool:
@@ -84,6 +85,11 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     def metrics_dir(self) -> Path | None:
         """Where the workers' metrics meet; `slotwise serve` sets it for the processes it starts."""
         return Path(self.prometheus_multiproc_dir) if self.prometheus_multiproc_dir else None
+
+    @property
+    def crash_points_dir(self) -> Path | None:
+        """Where tests arm places at which a process dies; see services/crash_points.py."""
+        return Path(self.crash_points) if self.crash_points else None
 
     @property
     def embedded(self) -> bool:
@@ -133,6 +139,8 @@ _VARIABLES = frozenset(field.encode_name for field in msgspec.structs.fields(Set
 def _check(settings: Settings) -> None:
     if settings.production:
         _check_production_secret(settings.jwt_secret)
+        if settings.crash_points is not None:
+            raise InvalidSettings("CRASH_POINTS: kills the server on purpose, for tests; unset it in production")
     _check_rate(settings.booking_rate)
     _check_proxies(settings.trusted_proxies)
     _check_origins(settings.cors_origins)

@@ -185,6 +185,7 @@ class BookingController(Controller):
         person = data or Confirmation()
         user_name, user_email = clean_person(person.user_name, person.user_email)
         booking = await bookings.confirm_booking(caller_of(request), booking_id, user_name, user_email)
+        request.app.state.crash_points.reach("confirm_booking", "before_answer")
         return BookingView.of(booking)
 
     @delete(
@@ -205,7 +206,9 @@ class BookingController(Controller):
     async def cancel_booking(
         self, request: ApiRequest, booking_id: Id, bookings: NamedDependency[Bookings]
     ) -> BookingView:
-        return BookingView.of(await bookings.cancel_booking(caller_of(request), booking_id))
+        booking = await bookings.cancel_booking(caller_of(request), booking_id)
+        request.app.state.crash_points.reach("cancel_booking", "before_answer")
+        return BookingView.of(booking)
 
 
 def _position(booking: Booking) -> IdPosition:

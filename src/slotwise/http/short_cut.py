@@ -38,7 +38,9 @@ async def hold(state: State, user: User | None, address: str, idempotency: str |
     state.booking_rate.admit(address)
     key = idempotency_key(idempotency, user, "POST /api/bookings", wanted)
     bookings: Bookings = state.bookings
-    return await bookings.hold_seats(Caller(user), seat_request(wanted, user), key)
+    held = await bookings.hold_seats(Caller(user), seat_request(wanted, user), key)
+    state.crash_points.reach("hold_seats", "before_answer")
+    return held
 
 
 def address_of(scope: Scope) -> str:

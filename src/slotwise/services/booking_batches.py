@@ -17,6 +17,7 @@ from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, BookingStatus, Refusal, SeatRequest
 from slotwise.domain.errors import AnsweredMeanwhile, KeyReused, SlotClosed, SlotFull, SlotNotFound, SlotStarted
 from slotwise.services import metrics
+from slotwise.services.crash_points import UNARMED, CrashPoints
 from slotwise.services.idempotency import KEEP_SECONDS, IdempotencyKey
 from slotwise.services.manage_tokens import ManageToken, ManageTokens
 
@@ -97,24 +98,34 @@ CANCEL_BOOKINGS = Statement("bookings.cancel_bookings", Cancelled)
 class BookingBatches:
     """`writers` serves batches alone, so that no flood of reads can keep a booking from its connection."""
 
-    def __init__(self, writers: Database, manage_tokens: ManageTokens, hold_seconds: int) -> None:
+    def __init__(
+        self,
+        writers: Database,
+        manage_tokens: ManageTokens,
+        hold_seconds: int,
+        crash_points: CrashPoints = UNARMED,
+    ) -> None:
         self._writers = writers
         self._manage_tokens = manage_tokens
         self._hold_seconds = hold_seconds
+        self._crash_points = crash_points
 
     async def hold(self, requests: Sequence[HoldRequest]) -> list[HoldOutcome]:
         tokens = [self._manage_tokens.new() for _ in requests]
+        self._crash_points.reach("hold_seats", "before_batch")
         while True:
             try:
                 rows = await self._hold_seats(requests, tokens)
             except AnsweredMeanwhile:
                 continue
+            self._crash_points.reach("hold_seats", "after_commit")
             _count(requests, rows)
             return [self._outcome(*made) for made in zip(requests, rows, tokens, strict=True)]
 
     async def confirm(self, requests: Sequence[ConfirmRequest]) -> list[Confirmed | None]:
         """None where there is no such booking."""
         booking_ids = [request.booking_id for request in requests]
+        self._crash_points.reach("confirm_booking", "before_batch")
         async with self._writers.effect() as connection:
             rows = await CONFIRM_BOOKINGS.all(
                 connection,
@@ -123,12 +134,14 @@ class BookingBatches:
                 user_emails=[request.user_email for request in requests],
                 actors=[request.actor for request in requests],
             )
+        self._crash_points.reach("confirm_booking", "after_commit")
         found = {row.id: row for row in rows}
         return [found.get(booking_id) for booking_id in booking_ids]
 
     async def cancel(self, requests: Sequence[CancelRequest]) -> list[Cancelled | None]:
         """None where there is no such booking."""
         booking_ids = [request.booking_id for request in requests]
+        self._crash_points.reach("cancel_booking", "before_batch")
         async with self._writers.effect() as connection:
             rows = await CANCEL_BOOKINGS.all(
                 connection,
@@ -136,6 +149,7 @@ class BookingBatches:
                 reasons=[request.reason for request in requests],
                 actors=[request.actor for request in requests],
             )
+        self._crash_points.reach("cancel_booking", "after_commit")
         found = {row.id: row for row in rows}
         return [found.get(booking_id) for booking_id in booking_ids]
 

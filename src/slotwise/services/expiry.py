@@ -7,6 +7,7 @@ from msgspec import Struct
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.services import metrics
+from slotwise.services.crash_points import UNARMED, CrashPoints
 
 HOLDS_PER_TRANSACTION = 500
 
@@ -25,7 +26,7 @@ async def expire_holds(connection: Connection, slot_ids: Sequence[int], by: str)
     return _counted(await EXPIRE_HOLDS.all(connection, slot_ids=slot_ids, actor=by), by)
 
 
-async def sweep_holds(database: Database, by: str = "sweeper") -> int:
+async def sweep_holds(database: Database, by: str = "sweeper", crash_points: CrashPoints = UNARMED) -> int:
     """Expire overdue holds of all slots, those of about 500 holds' slots per transaction. Returns how many.
 
     Any number of processes may sweep at once: each takes the slots that no other has locked. Raises `OutcomeUnknown`
@@ -33,12 +34,14 @@ async def sweep_holds(database: Database, by: str = "sweeper") -> int:
     """
     total = 0
     while True:
+        crash_points.reach("sweep_holds", "before_batch")
         async with database.effect() as connection:
             rows = await SWEEP_HOLDS.all(connection, holds_looked_at=HOLDS_PER_TRANSACTION, actor=by)
         expired = _counted(rows, by)
         total += expired
         if expired == 0:
             return total
+        crash_points.reach("sweep_holds", "after_commit")
 
 
 def _counted(rows: Sequence[ExpiredRow], by: str) -> int:
