@@ -40,6 +40,18 @@ SETTINGS = {
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
+# The places of services/crash_points.py that a worker passes under load.
+CRASH_POINTS = (
+    *(
+        f"{operation}.{point}"
+        for operation in ("hold_seats", "confirm_booking", "cancel_booking")
+        for point in ("before_batch", "after_commit", "before_answer")
+    ),
+    "sweep_holds.before_batch",
+    "sweep_holds.after_commit",
+)
+
+
 class NotServing(Exception):
     """The server did not start, or not again. The message has the end of its log."""
 

@@ -22,6 +22,8 @@ TABLE = """
 POST   /api/auth/register                    201   201   201    201   201   201    201   201      201     201     201
 POST   /api/auth/login                       200+  200+  200+   200+  200+  200+   200+  200+     200+    200+    200+
 GET    /api/auth/me                          401   200+  200    200   200   200    401   401      401     401     401
+GET    /api/auth/me/data                     401   200+  200    200   200   200    401   401      401     401     401
+DELETE /api/auth/me                          401   204   204    204   204   204    401   401      401     401     401
 POST   /api/auth/logout                      401   204   204    204   204   204    401   401      401     401     401
 POST   /api/auth/password                    401   204   204    204   204   204    401   401      401     401     401
 POST   /api/doctors                          401   403   403    403   403   201    401   401      401     401     401
@@ -76,6 +78,7 @@ BODIES: dict[str, Body] = {
     "POST /api/auth/register": lambda _: {"name": "Nell New", "email": unique_email(), "password": PASSWORD},
     "POST /api/auth/login": lambda target: {"email": target.owner_email, "password": PASSWORD},
     "POST /api/auth/password": lambda _: {"currentPassword": PASSWORD, "newPassword": "another fine secret"},
+    "DELETE /api/auth/me": lambda _: {"password": PASSWORD},
     "POST /api/doctors": lambda _: {"name": "Dr. New"},
     "PATCH /api/doctors/{doctor_id}": lambda _: {"specialization": "Cardiology"},
     "POST /api/slots": lambda target: {"doctorId": target.doctor_id, "startTime": in_hours(next(_hours))},

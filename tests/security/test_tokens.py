@@ -1,5 +1,6 @@
 """Attacks on access tokens and manage tokens beyond those of `tests/http/test_auth.py`: none gets in."""
 
+import time
 import ast
 import base64
 import hashlib
@@ -82,6 +83,8 @@ ATTACKS: dict[str, Forgery] = {
     ]),
     "half a signature": lambda claims, secret: forged(HEADER, claims, secret)[:-20],
     "issued in an hour": lambda claims, secret: forged(HEADER, claims | {"iat": NOW + 3600}, secret),
+    "issued at no time": lambda claims, secret: forged(HEADER, claims | {"iat": "now"}, secret),
+    "issued at nothing": lambda claims, secret: forged(HEADER, claims | {"iat": None}, secret),
 }  # fmt: skip
 
 
@@ -100,6 +103,12 @@ def test_no_such_token_gets_in(clinic: Clinic, victim: dict[str, str], name: str
 
 def test_the_victims_own_token_does_get_in(clinic: Clinic, victim: dict[str, str]) -> None:
     assert clinic.http.get("/api/auth/me", headers=victim).status_code == 200
+
+
+def test_a_token_of_a_server_whose_clock_is_minutes_ahead_gets_in(clinic: Clinic, victim: dict[str, str]) -> None:
+    claims = jwt.decode(victim["Authorization"][7:], options={"verify_signature": False})
+    token = forged(HEADER, claims | {"iat": int(time.time()) + 500}, secret_of(clinic.server))
+    assert clinic.http.get("/api/auth/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/api/auth/me", "/api/doctors", "/api/bookings/1"])

@@ -8,7 +8,7 @@ from random import Random
 
 import psutil
 
-from torture.bed import FAKETIME, HOLD_SECONDS, RETURN_SECONDS, SLOTWISE, Bed
+from torture.bed import CRASH_POINTS, FAKETIME, HOLD_SECONDS, RETURN_SECONDS, SLOTWISE, Bed
 from torture.faults.fault import Fault, blow
 
 # Longer than a hold lives, shorter and longer than the supervisor waits for a worker that does not answer.
@@ -99,7 +99,7 @@ async def restart(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 async def crash_point(bed: Bed, random: Random) -> AsyncIterator[None]:
     """The first process that reaches a named place dies there."""
-    point = bed.crash_points / random.choice(bed.known_crash_points)
+    point = bed.crash_points / random.choice(CRASH_POINTS)
     point.touch()
     yield
     point.unlink(missing_ok=True)
@@ -148,7 +148,7 @@ FAULTS = (
     Fault("stop-sweeper", "SIGSTOP of a sweep for longer than a hold", blow(stop_sweeper), STOPPED_SECONDS),
     Fault("rolling-restart", "SIGTERM of each worker in turn", blow(rolling_restart)),
     Fault("restart", "SIGTERM of the server, and a new one", blow(restart)),
-    Fault("crash-point", "death at a named place of the booking path", blow(crash_point), (0.5, 1.5), lambda: False),
+    Fault("crash-point", "death at a named place of the booking path", blow(crash_point), (0.5, 1.5)),
     Fault("two-sweepers", "two sweeps by command beside the workers' own", blow(sweep_by_hand)),
     Fault("migration", "a migration by command", blow(migrate)),
     Fault("clock", "the app's clock jumps by 288 s", blow(jump_clock), (2.0, 4.0), lambda: FAKETIME is not None),

@@ -14,6 +14,8 @@ from slotwise.domain.users import User
 ISSUER = "slotwise"
 AUDIENCE = "slotwise-api"
 TYPE = "at+jwt"
+# How far the clocks of two servers may be apart: a token of the one must be good at the other.
+CLOCKS_APART_SECONDS = 10 * 60
 _REQUIRED = ["iss", "aud", "sub", "iat", "exp", "jti", "ver"]
 
 
@@ -58,10 +60,14 @@ class AccessTokens:
                 algorithms=["HS256"],
                 audience=AUDIENCE,
                 issuer=ISSUER,
-                options={"require": _REQUIRED, "strict_aud": True},
+                options={"require": _REQUIRED, "strict_aud": True, "verify_iat": False},
             )
-            if decoded["header"].get("typ") != TYPE:
+            if decoded["header"].get("typ") != TYPE or _is_from_the_future(decoded["payload"]["iat"]):
                 raise NotAuthenticated
             return _claims_of(decoded["payload"])
         except (jwt.InvalidTokenError, ValueError, TypeError) as error:
             raise NotAuthenticated from error
+
+
+def _is_from_the_future(issued_at: float) -> bool:
+    return issued_at > datetime.now(UTC).timestamp() + CLOCKS_APART_SECONDS
