@@ -1,8 +1,10 @@
 """PostgreSQL servers of a test's own, to be killed, paused and promoted. No other process is ever signalled."""
 
 import os
+import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -111,8 +113,23 @@ class Pair(NamedTuple):
 
 
 @contextmanager
-def own_postgres(folder: Path) -> Iterator[OwnPostgres]:
-    server = OwnPostgres(folder)
+def open_folder() -> Iterator[Path]:
+    """Not pytest's: another run, when it starts, shuts the folder above it to the server's user."""
+    folder = Path(tempfile.mkdtemp(prefix="slotwise-own-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def own_postgres() -> Iterator[OwnPostgres]:
+    with open_folder() as folder, _running(OwnPostgres(folder)) as server:
+        yield server
+
+
+@contextmanager
+def _running(server: OwnPostgres) -> Iterator[OwnPostgres]:
     server.start()
     try:
         yield server
@@ -123,8 +140,8 @@ def own_postgres(folder: Path) -> Iterator[OwnPostgres]:
 
 
 @contextmanager
-def replicated_postgres(folder: Path) -> Iterator[Pair]:
-    with own_postgres(folder / "primary") as primary:
+def replicated_postgres() -> Iterator[Pair]:
+    with open_folder() as folder, _running(OwnPostgres(folder / "primary")) as primary:
         standby = primary.copy(folder / "standby")
         standby.start()
         try:

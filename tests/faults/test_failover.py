@@ -24,8 +24,8 @@ CLIENTS = 8
 
 
 @pytest.fixture(scope="module")
-def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    with replicated_postgres(tmp_path_factory.mktemp("pair")) as pair:
+def pair() -> Iterator[Pair]:
+    with replicated_postgres() as pair:
         yield pair
 
 

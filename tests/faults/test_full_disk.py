@@ -12,23 +12,22 @@ import pytest
 from slotwise.db.embedded import EmbeddedServer
 from tests.clinic import Clinic, eventually, rows
 from tests.conftest import running_server
-from tests.postgres import BIN_DIR
+from tests.postgres import BIN_DIR, open_folder
 
 MEGABYTE = b"\0" * 1_048_576
 
 
 @pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    mounted = tmp_path / "disk"
-    mounted.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(mounted)]
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"NOT TESTED: a full disk. It takes the right to mount a file system: {done.stderr.strip()}")
-    try:
-        yield mounted
-    finally:
-        subprocess.run(["umount", "--lazy", mounted], check=True)
+def disk() -> Iterator[Path]:
+    with open_folder() as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=256m", "tmpfs", str(folder)]
+        done = subprocess.run(mount, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            pytest.skip(f"NOT TESTED: a full disk. It takes the right to mount a file system: {done.stderr.strip()}")
+        try:
+            yield folder
+        finally:
+            subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
 
@@ -32,8 +31,8 @@ class Asked(NamedTuple):
 
 
 @pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[OwnPostgres]:
-    with own_postgres(tmp_path) as postgres:
+def postgres() -> Iterator[OwnPostgres]:
+    with own_postgres() as postgres:
         yield postgres
 
 
