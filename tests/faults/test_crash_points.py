@@ -1,0 +1,334 @@
+"""Whoever dies, and wherever on the booking path: nothing is half done, no answer is untrue, and no seat stays blocked.
+
+Each operation is run once for each place at which a process can die. A worker dies at a crash point, or is killed while
+its backend stands at a place inside the database's function; or that backend is killed, and PostgreSQL restarts.
+"""
+
+import ast
+import asyncio
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import psutil
+import pytest
+
+from slotwise.db.embedded import EmbeddedServer
+from slotwise.db.pool import Database
+from slotwise.settings import InvalidSettings, load_settings
+from tests.architecture.sources import sources
+from tests.clinic import Clinic, RunningServer, eventually, holder, rows
+from tests.conftest import running_server
+from tests.mutants import mutate
+from tests.workers import violations
+
+WORKERS = 3
+
+# What an operation is called, and its function in the database.
+FUNCTIONS = {
+    "hold_seats": "hold_seats",
+    "confirm_booking": "confirm_bookings",
+    "cancel_booking": "cancel_bookings",
+    "sweep_holds": "sweep_holds",
+}
+
+
+class Operation(NamedTuple):
+    """`before` and `after` are the slot's ledger before it and once it is done."""
+
+    name: str
+    operation: str
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+
+HOLD = Operation("hold", "hold_seats", (), ("HELD",))
+HOLD_WITH_KEY = Operation("hold with key", "hold_seats", (), ("HELD",))
+BOOK = Operation("book at once", "hold_seats", (), ("BOOKED",))
+CONFIRM = Operation("confirm", "confirm_booking", ("HELD",), ("HELD", "CONFIRMED"))
+CANCEL = Operation("cancel", "cancel_booking", ("HELD",), ("HELD", "CANCELLED"))
+SWEEP = Operation("sweep", "sweep_holds", ("HELD",), ("HELD", "EXPIRED"))
+OPERATIONS = (HOLD, HOLD_WITH_KEY, BOOK, CONFIRM, CANCEL, SWEEP)
+
+
+class Place(NamedTuple):
+    """`done` is whether the operation has had its effect, whole, once the victim is dead."""
+
+    point: str
+    victim: str
+    done: bool
+
+
+PLACES = (
+    Place("before_batch", "worker", done=False),
+    Place("after_lock", "backend", done=False),
+    Place("before_commit", "backend", done=False),
+    # One call is one transaction: once it is sent, the database goes on without the worker.
+    Place("after_lock", "worker", done=True),
+    Place("before_commit", "worker", done=True),
+    Place("after_commit", "worker", done=True),
+    Place("before_answer", "worker", done=True),
+)
+IN_THE_DATABASE = {"after_lock", "before_commit"}
+CELLS = [(made, place) for place in PLACES for made in OPERATIONS if (made, place.point) != (SWEEP, "before_answer")]
+
+
+class House(NamedTuple):
+    """A server whose crash points are in `folder`, on a PostgreSQL of its own that may be killed."""
+
+    server: RunningServer
+    clinic: Clinic
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return self.server.database_url
+
+    def workers(self) -> list[psutil.Process]:
+        return [child for child in psutil.Process(self.server.process.pid).children() if _is_worker(child)]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    binaries = os.environ.get("SLOTWISE_TEST_POSTGRES_BIN")
+    folder = tmp_path_factory.mktemp("crash_points")
+    settings = {"WORKERS": str(WORKERS), "SWEEP_SECONDS": "0.1", "CRASH_POINTS": str(folder), "HOLD_SECONDS": "600"}
+    with (
+        EmbeddedServer(tmp_path_factory.mktemp("postgres"), Path(binaries) if binaries else None) as postgres,
+        running_server(postgres.url, settings) as server,
+        Clinic(server) as clinic,
+    ):
+        # A connection of its own for each request: one that is kept alive may be to a worker that is dead by now.
+        clinic.http = httpx.Client(
+            base_url=server.url, timeout=20, verify=False, limits=httpx.Limits(max_keepalive_connections=0)
+        )
+        assert clinic.admin
+        asyncio.run(_make_it_stand(server.database_url))
+        yield House(server, clinic, folder)
+
+
+async def _make_it_stand(url: str) -> None:
+    """Let every function wait after its lock and at its end, for as long as a test holds an advisory lock."""
+    connection = await asyncpg.connect(url)
+    await connection.execute(
+        "CREATE FUNCTION stand_at(place text) RETURNS void LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_advisory_xact_lock_shared(hashtext(place)); END'"
+    )
+    for operation, function in FUNCTIONS.items():
+        sweeps = operation == "sweep_holds"
+        lock = "FOR NO KEY UPDATE SKIP LOCKED\n    );" if sweeps else "FOR NO KEY UPDATE;"
+        stand = "IF cardinality(locked) > 0 THEN {} END IF;" if sweeps else "{}"
+        after_lock, before_commit = (
+            stand.format(f"PERFORM stand_at('{operation}.{point}');") for point in ("after_lock", "before_commit")
+        )
+        await mutate(connection, function, lock, f"{lock} {after_lock}")
+        await mutate(connection, function, "\nEND\n$function$", f"\n{before_commit}\nEND\n$function$")
+    await connection.close()
+
+
+def _is_worker(child: psutil.Process) -> bool:
+    try:
+        return child.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(child.cmdline())
+    except psutil.NoSuchProcess:
+        return False
+
+
+class Attempt:
+    """An operation on a slot of its own, and how it is tried again."""
+
+    def __init__(self, house: House, made: Operation) -> None:
+        self.house, self.made = house, made
+        self.slot_id = int(house.clinic.slot(seats=3)["id"])
+        self.key = {"Idempotency-Key": uuid4().hex} if made is HOLD_WITH_KEY else {}
+        self.held = house.clinic.hold(self.slot_id) if made.before else {}
+
+    def send(self) -> httpx.Response | None:
+        clinic = self.house.clinic
+        match self.made.operation:
+            case "hold_seats":
+                return clinic.book(self.slot_id, self.key, confirm=self.made is BOOK)
+            case "confirm_booking":
+                return clinic.http.post(f"/api/bookings/{self.held['id']}/confirm", headers=holder(self.held))
+            case "cancel_booking":
+                return clinic.http.delete(f"/api/bookings/{self.held['id']}", headers=holder(self.held))
+            case _:
+                overdue = "UPDATE bookings SET expires_at = clock_timestamp() WHERE slot_id = $1"
+                rows(self.house.url, overdue, self.slot_id)
+                return None
+
+    def ledger(self) -> tuple[str, ...]:
+        query = "SELECT kind FROM booking_events WHERE slot_id = $1 AND sequence > 1 ORDER BY sequence"
+        return tuple(row["kind"] for row in rows(self.house.url, query, self.slot_id))
+
+
+@pytest.mark.parametrize(
+    ("made", "place"), CELLS, ids=[f"{made.name}-{place.point}-{place.victim}" for made, place in CELLS]
+)
+def test_a_death_leaves_an_operation_done_or_not_done_and_nothing_between(
+    house: House, made: Operation, place: Place
+) -> None:
+    # One that may die and one that serves at once; the rest may still be starting after the death before.
+    eventually(lambda: len(house.workers()) >= 2, 20)
+    attempt = Attempt(house, made)
+    with ThreadPoolExecutor() as threads:
+        if place.point in IN_THE_DATABASE:
+            answer = _die_inside(house, attempt, place, threads)
+        else:
+            answer = _die_at(house, attempt, place, threads)
+    _assert_never_a_false_yes(made, place, answer)
+    if made is SWEEP:
+        # Who survives sweeps too, a tenth of a second later.
+        eventually(lambda: attempt.ledger() == made.after)
+    else:
+        assert attempt.ledger() == (made.after if place.done else made.before)
+    _assert_another_try_has_one_effect(attempt)
+    assert house.clinic.book(attempt.slot_id).status_code == 201, "somebody's lock or seat is left behind"
+    assert asyncio.run(_violations(house.url)) == []
+
+
+def _die_at(house: House, attempt: Attempt, place: Place, threads: ThreadPoolExecutor) -> "Future[Any]":
+    """A worker reaches a crash point that is armed."""
+    before = {worker.pid for worker in house.workers()}
+    armed = house.folder / f"{attempt.made.operation}.{place.point}"
+    armed.touch()
+    answer = threads.submit(attempt.send)
+    eventually(lambda: not armed.exists())
+    eventually(lambda: len(before - {worker.pid for worker in house.workers()}) == 1)
+    return answer
+
+
+def _die_inside(house: House, attempt: Attempt, place: Place, threads: ThreadPoolExecutor) -> "Future[Any]":
+    """Kill a worker whose backend stands inside a function, or that backend."""
+
+    async def kill() -> "Future[Any]":
+        connection = await asyncpg.connect(house.url)
+        where = f"{attempt.made.operation}.{place.point}"
+        await connection.execute("SELECT pg_advisory_lock(hashtext($1))", where)
+        answer = threads.submit(attempt.send)
+        backend, transaction = await _who_stands(connection)
+        if place.victim == "backend":
+            os.kill(backend, signal.SIGKILL)
+            connection.terminate()
+            await _until_restarted(house.url, backend)
+        else:
+            for worker in _workers_to_kill(house, attempt):
+                worker.kill()
+            await connection.close()
+            await _until_committed(house.url, transaction)
+        return answer
+
+    return asyncio.run(kill())
+
+
+async def _who_stands(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple[int, str]:
+    """The backend that waits for our advisory lock, and its transaction."""
+    query = (
+        "SELECT w.pid, t.transactionid::text AS id FROM pg_locks AS w JOIN pg_locks AS t ON w.pid = t.pid"
+        " WHERE w.locktype = 'advisory' AND NOT w.granted AND t.locktype = 'transactionid' AND t.granted"
+    )
+    async with asyncio.timeout(4):
+        while not (found := await connection.fetch(query)):  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+    return found[0]["pid"], found[0]["id"]
+
+
+def _workers_to_kill(house: House, attempt: Attempt) -> list[psutil.Process]:
+    """The worker that has the request; every one for a sweep, which no request tells whose it is."""
+    if attempt.made is SWEEP:
+        return house.workers()
+    port = int(house.server.url.rpartition(":")[2])
+    busy = [worker for worker in house.workers() if _serves_somebody(worker, port)]
+    assert len(busy) == 1
+    return busy
+
+
+def _serves_somebody(worker: psutil.Process, port: int) -> bool:
+    return any(one.status == psutil.CONN_ESTABLISHED and one.laddr.port == port for one in worker.net_connections())
+
+
+async def _until_committed(url: str, transaction: str) -> None:
+    connection = await asyncpg.connect(url)
+    status = "in progress"
+    async with asyncio.timeout(5):
+        while status == "in progress":
+            status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
+    assert status == "committed"
+    await connection.close()
+
+
+async def _until_restarted(url: str, backend: int) -> None:
+    """Once the postmaster has seen the death it lets nobody in until it has recovered."""
+    async with asyncio.timeout(15):
+        while True:
+            await asyncio.sleep(0.02)
+            try:
+                if not psutil.pid_exists(backend):
+                    await (await asyncpg.connect(url)).close()
+                    return
+            except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                continue
+
+
+def _assert_never_a_false_yes(made: Operation, place: Place, answer: "Future[Any]") -> None:
+    """The client of a worker that died sees its connection break; that of a lost backend is told to ask again."""
+    if made is SWEEP:
+        assert answer.result() is None
+    elif place.victim == "worker":
+        assert isinstance(answer.exception(), httpx.TransportError)
+    else:
+        told = answer.result()
+        assert (told.status_code, told.json()["code"]) == (503, "outcome-unknown")
+        assert told.headers["Retry-After"]
+
+
+def _assert_another_try_has_one_effect(attempt: Attempt) -> None:
+    """Tried again and again, it comes to one effect and the same answer. Without a key nobody may try again."""
+    if attempt.made in {HOLD, BOOK, SWEEP}:
+        return
+    answers: list[httpx.Response] = []
+
+    def answered() -> bool:
+        told = attempt.send()
+        assert told is not None
+        answers.append(told)
+        return told.is_success
+
+    # Right after PostgreSQL has restarted, a worker may find that its connection is broken.
+    eventually(answered)
+    first, again = answers[-1], attempt.send()
+    assert {told.status_code for told in answers[:-1]} <= {503}
+    assert again is not None
+    assert (first.status_code, first.content) == (again.status_code, again.content)
+    assert attempt.ledger() == attempt.made.after
+
+
+async def _violations(url: str) -> list[str]:
+    database = await Database.connect(url, 1)
+    found = await violations(database)
+    await database.close()
+    return found
+
+
+def test_every_crash_point_of_the_source_has_its_cells() -> None:
+    reached = {
+        tuple(ast.literal_eval(argument) for argument in node.args)
+        for source in sources()
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reach"
+    }
+    cells = {(made.operation, place.point) for made, place in CELLS}
+    assert reached == {(operation, point) for operation, point in cells if point not in IN_THE_DATABASE}
+    assert {operation for operation, _ in reached} == set(FUNCTIONS)
+
+
+def test_production_refuses_crash_points(tmp_path: Path) -> None:
+    settings = {"APP_ENV": "production", "JWT_SECRET": "0123456789abcdefghijklmnopqrstuvwxyz"}
+    assert load_settings(settings, tmp_path / "none").crash_points_dir is None
+    with pytest.raises(InvalidSettings, match="CRASH_POINTS: kills the server"):
+        load_settings({**settings, "CRASH_POINTS": "somewhere"}, tmp_path / "none")
