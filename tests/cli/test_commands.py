@@ -189,6 +189,16 @@ def test_check_invariants_ends_with_1_and_names_the_slot(database_url: str) -> N
     assert checked.returncode == 1
     assert "FAIL  S1" in checked.stdout
     assert f"slot {slot_id}, row 2: " in checked.stdout
+    told = slotwise(database_url, "check-invariants", "--slot", str(slot_id))
+    assert told.returncode == 1
+    assert "->      2  " in told.stdout
+    assert "HELD      1 seats of booking 1, by guest: " in told.stdout
+    reported = json.loads(slotwise(database_url, "check-invariants", "--json").stdout)
+    assert reported["holds"] is False
+    assert {rule["id"] for rule in reported["rules"] if rule["violations"]} == {"S1"}
+    missing = slotwise(database_url, "check-invariants", "--slot", "999999")
+    assert missing.returncode == 2
+    assert "no slot 999999" in plain_complaint(missing.stderr)
     assert "ada@example.org" not in checked.stderr + checked.stdout
 
 
