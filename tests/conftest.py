@@ -38,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         seen[item.nodeid] += 1
         if seen[item.nodeid] > 1:
-            item._nodeid = f"{item.nodeid}[{seen[item.nodeid]}]"
+            item._nodeid = f"{item.nodeid}[{seen[item.nodeid]}]"  # type: ignore[attr-defined]  # there is no other way
 
 
 @pytest.fixture(scope="session")

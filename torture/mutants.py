@@ -9,36 +9,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
-import asyncpg
-
 from torture.bed import PATCHES, Bed
 from torture.faults import FAULTS
 from torture.faults.fault import Fault
+from torture.patching import Connection, drop_rules, mutate
 from torture.plan import Plan
 from torture.run import Result, Run
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Patch: TypeAlias = Callable[[Connection], Awaitable[None]]
 
 # The counters' own rules and the ledger's key, a second line of defence: without it wrong code oversells in silence.
 SECOND_LINE = ("slot_seats_in_range", "event_seats_in_range", "booking_events_pkey")
-
-
-async def mutate(connection: Connection, function: str, old: str, new: str) -> None:
-    """Put `new` in the place of `old`, which must stand in the function exactly once. Every session sees it at once."""
-    text: str = await connection.fetchval("SELECT pg_get_functiondef($1::text::regproc)", function)
-    assert text.count(old) == 1, f"{function} has {old!r} {text.count(old)} times"
-    await connection.execute(text.replace(old, new))
-
-
-async def drop_rules(connection: Connection, *constraints: str) -> None:
-    """Drop constraints that would hide what a mutant does."""
-    for constraint in constraints:
-        table = await connection.fetchval(
-            "SELECT conrelid::regclass::text FROM pg_constraint WHERE conname = $1", constraint
-        )
-        assert table, f"there is no rule {constraint}"
-        await connection.execute(f"ALTER TABLE {table} DROP CONSTRAINT {constraint}")
 
 
 async def take_no_lock(connection: Connection) -> None:

@@ -18,6 +18,7 @@ import asyncpg
 import httpx
 import psutil
 import pytest
+from torture.patching import mutate
 
 from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.pool import Database
@@ -25,7 +26,6 @@ from slotwise.settings import InvalidSettings, load_settings
 from tests.architecture.sources import sources
 from tests.clinic import Clinic, RunningServer, eventually, holder, rows
 from tests.conftest import running_server
-from tests.mutants import mutate
 from tests.workers import violations
 
 WORKERS = 3

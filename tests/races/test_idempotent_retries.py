@@ -4,6 +4,7 @@ from functools import partial
 
 import asyncpg
 import pytest
+from torture.patching import mutate
 
 from slotwise.db.pool import Connection
 from slotwise.db.statements import Statement
@@ -11,7 +12,6 @@ from slotwise.domain.errors import KeyReused, SlotFull, Unavailable
 from slotwise.services import booking_batches
 from slotwise.services.booking_batches import CancelRequest, Held, HoldRequest, HoldRow
 from slotwise.services.idempotency import IdempotencyKey
-from tests.mutants import mutate
 from tests.workers import DESK, Worker, at_once, each, holding, new_slot, violations, wanted, workers
 
 ROUNDS = 15

@@ -7,11 +7,11 @@ from functools import partial
 import asyncpg
 import httpx
 import pytest
+from torture.patching import drop_rules, mutate
 
 from slotwise.domain.errors import SlotFull
 from slotwise.services.booking_batches import Held, HoldRequest
 from tests.clinic import Clinic
-from tests.mutants import drop_rules, mutate
 from tests.workers import Worker, at_once, each, holding, new_slot, violations, wanted, workers
 
 ROUNDS_OF_A_MUTANT = 100

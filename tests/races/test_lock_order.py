@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 import pytest
+from torture.patching import mutate
 
 from slotwise.domain.errors import Unavailable
 from slotwise.services.booking_batches import CancelRequest, ConfirmRequest, Held, HoldRequest
-from tests.mutants import mutate
 from tests.workers import Worker, each, new_slot, violations, wanted, workers
 
 ROUNDS = 30

@@ -9,12 +9,12 @@ from typing import TypeVar
 
 import asyncpg
 import pytest
+from torture.patching import drop_rules, mutate
 
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingCancelled, BookingFailed, HoldExpired, SlotFull, SlotStarted
 from slotwise.services.booking_batches import CancelRequest, ConfirmRequest, Held, HoldRequest
 from slotwise.services.expiry import expire_holds, sweep_holds
-from tests.mutants import drop_rules, mutate
 from tests.workers import DESK, GUEST, Worker, at_once, each, new_slot, violations, wanted, workers
 
 ROUNDS = 40

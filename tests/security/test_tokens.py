@@ -1,12 +1,12 @@
 """Attacks on access tokens and manage tokens beyond those of `tests/http/test_auth.py`: none gets in."""
 
-import time
 import ast
 import base64
 import hashlib
 import hmac
 import json
 import re
+import time
 from collections.abc import Callable, Iterable
 from typing import Any
 

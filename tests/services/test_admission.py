@@ -13,13 +13,13 @@ import pytest_asyncio
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from torture.patching import mutate
 
 from slotwise.domain.bookings import BookingStatus, SeatRequest
 from slotwise.domain.errors import SlotClosed, SlotFull, SlotNotFound, SlotStarted
 from slotwise.services.booking_batches import Held, HoldOutcome, HoldRequest
 from slotwise.services.idempotency import IdempotencyKey
 from tests.model import Attempt, Model, OfferedSlot, Verdict, admit
-from tests.mutants import mutate
 from tests.workers import NOW, Worker, new_slot, violations, wanted, workers
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

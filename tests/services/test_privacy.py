@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 import pytest_asyncio
+from torture.patching import mutate
 
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import BookingStatus, SeatRequest
@@ -19,7 +20,6 @@ from slotwise.services.bookings import Caller
 from slotwise.services.idempotency import IdempotencyKey
 from slotwise.services.privacy import ERASE_PERSONAL_DATA, PAGE, Erased, Person, PersonalData, Privacy
 from slotwise.services.users import CREATE_USER, password_attempts_of
-from tests.mutants import mutate
 from tests.traces import places_of
 from tests.workers import GUEST, Worker, at_once, new_slot, violations, wanted, workers
 

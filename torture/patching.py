@@ -1,19 +1,20 @@
-"""Wrong code on purpose: negative controls change a function of the booking path in their test's own database.
+"""How a function of the booking path is made wrong, in a database of the mutant's own."""
 
-A race test proves something only where the same race goes wrong once its guard is gone.
-"""
+from typing import TypeAlias
 
 import asyncpg
 
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-async def mutate(connection: "asyncpg.Connection[asyncpg.Record]", function: str, old: str, new: str) -> None:
+
+async def mutate(connection: Connection, function: str, old: str, new: str) -> None:
     """Put `new` in the place of `old`, which must stand in the function exactly once. Every session sees it at once."""
     text: str = await connection.fetchval("SELECT pg_get_functiondef($1::text::regproc)", function)
     assert text.count(old) == 1, f"{function} has {old!r} {text.count(old)} times"
     await connection.execute(text.replace(old, new))
 
 
-async def drop_rules(connection: "asyncpg.Connection[asyncpg.Record]", *constraints: str) -> None:
+async def drop_rules(connection: Connection, *constraints: str) -> None:
     """Drop constraints that would hide what a mutant does."""
     for constraint in constraints:
         table = await connection.fetchval(
