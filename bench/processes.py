@@ -29,7 +29,7 @@ class Started:
         """What it printed, once it has ended. Raises `ToolFailed` unless that was with status 0."""
         printed, complaints = self._process.communicate()
         if self._process.returncode != 0:
-            said = (complaints or printed).strip()
+            said = complaints.strip() or printed.strip()
             raise ToolFailed(f"{self._name} ended with status {self._process.returncode}: {said[-2000:]}")
         return printed
 

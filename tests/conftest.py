@@ -29,11 +29,17 @@ from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
 
+LONGEST = {"torture", "faults", "races"}
+
 _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests are dealt out to processes by their names: of two with one name, only one would run."""
+    """The long files first, lest a process be left with one in the end.
+
+    Tests are dealt out to processes by their names: of two with one name, only one would run.
+    """
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)
     seen: Counter[str] = Counter()
     for item in items:
         seen[item.nodeid] += 1

@@ -23,7 +23,7 @@ from torture.faults import FAULTS, possible_faults
 from torture.faults.fault import Fault
 from torture.keeping import tell
 from torture.mutants import MUTANTS, Caught, Mutant, try_mutant
-from torture.plan import Plan, short_plan
+from torture.plan import Plan, brief, short_plan
 from torture.report import mutants_table, print_result
 from torture.run import Result, Run
 
@@ -70,7 +70,7 @@ def run(
     given = {"acknowledged": acknowledged, "faults": faults, "races": races, "minutes": minutes}
     plan = short_plan(chosen) if short else Plan(chosen)
     plan = msgspec.structs.replace(plan, **{name: value for name, value in given.items() if value is not None})
-    kinds = _chosen(only)
+    kinds = _chosen(only) if only or not short else brief(possible_faults())
     _prepare()
     with _folder(directory, "run", keep) as folder:
         result = _run(plan, kinds, folder)

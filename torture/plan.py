@@ -20,10 +20,21 @@ class Plan(Struct, frozen=True):
     racers: int = 2
     slots: int = 120
     minutes: float = 45.0
+    quiet_seconds: float = 3.0
+
+
+BRIEF_SECONDS = 1.0
+
+
+def brief(faults: Sequence[Fault]) -> tuple[Fault, ...]:
+    """Those that last a second at most, for the short form."""
+    return tuple(fault for fault in faults if fault.seconds[1] <= BRIEF_SECONDS)
 
 
 def short_plan(seed: int) -> Plan:
-    return Plan(seed, acknowledged=20_000, faults=20, races=500, patients=24, racers=2, slots=20, minutes=3.0)
+    return Plan(
+        seed, acknowledged=20_000, faults=20, races=500, patients=24, racers=2, slots=20, minutes=4.0, quiet_seconds=1.0
+    )
 
 
 class Planned(NamedTuple):

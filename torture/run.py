@@ -37,8 +37,9 @@ ACCOUNTS = 6
 SEATS = (6, 12, 24)
 LAST_SEATS = (1, 2, 3)
 PROBE_SEATS = 100_000
-QUIET_SECONDS = 2.0
-SETTLE_SECONDS = HOLD_SECONDS + 4.0
+# Every hold has run out by then, and was swept, though a sweep comes only every second.
+SETTLE_SECONDS = HOLD_SECONDS + 2.5
+STILL_SECONDS = 1.0
 SAMPLE_SECONDS = 0.5
 SLOTS_PER_SAMPLE = 8
 RECOVERY_SECONDS = 30.0
@@ -147,7 +148,7 @@ class Run:
             for racer in self._racers:
                 group.create_task(racer.live(self._stop, self._plan.races // self._plan.racers))
             try:
-                await asyncio.sleep(QUIET_SECONDS)
+                await asyncio.sleep(self._plan.quiet_seconds)
                 await self._strike_all(near, clinic.probe)
                 await self._until_enough()
             finally:
@@ -244,7 +245,7 @@ class Run:
         async with self.bed.look() as connection:
             before = await tables.count_effects(connection)
             await self._judge_slots(connection, attempts, await self._listed())
-            await asyncio.sleep(HOLD_SECONDS)
+            await asyncio.sleep(STILL_SECONDS)
             if await tables.count_effects(connection) != before:
                 self.result.violations.append(Violation("quiesce", 0, "something was done after everything was still"))
             if busy := await tables.count_busy_sessions(connection):

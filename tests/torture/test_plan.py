@@ -3,7 +3,7 @@
 from collections import Counter
 
 from torture.faults import FAULTS
-from torture.plan import Plan, schedule, short_plan
+from torture.plan import Plan, brief, schedule, short_plan
 
 
 def test_the_same_seed_gives_the_same_plan_and_another_one_another() -> None:
@@ -25,4 +25,5 @@ def test_the_figures_are_those_that_were_promised() -> None:
     assert (whole.acknowledged, whole.faults, whole.races) == (1_000_000, 400, 20_000)
     assert (short.acknowledged, short.faults, short.races) == (20_000, 20, 500)
     assert len({fault.kind for fault in FAULTS}) == len(FAULTS) >= 16
+    assert len(brief(FAULTS)) >= 6
     assert whole.minutes <= 45
