@@ -24,6 +24,7 @@ ADMIN_PASSWORD = "a fine admin password"
 HOLD_SECONDS = 2
 START_SECONDS = 30.0
 RETURN_SECONDS = 20.0
+LOOK_SECONDS = 15.0
 WORKERS = 2
 SETTINGS = {
     "HOST": "127.0.0.1",
@@ -120,12 +121,23 @@ class Bed:
         await self.start_server()
 
     async def stop(self) -> None:
-        if self.server is not None and self.server.poll() is None:
-            self.server.terminate()
-            await asyncio.to_thread(self.server.wait, 20)
-        await self.to_server.stop()
-        await self.to_database.stop()
-        await asyncio.to_thread(self.postgres.release)
+        """Leave no process behind, however the run ended."""
+        try:
+            await self._stop_server()
+        finally:
+            await self.to_server.stop()
+            await self.to_database.stop()
+            await asyncio.to_thread(self.postgres.release)
+
+    async def _stop_server(self) -> None:
+        if self.server is None or self.server.poll() is not None:
+            return
+        family = self.processes()
+        self.server.terminate()
+        _, alive = await asyncio.to_thread(psutil.wait_procs, family, RETURN_SECONDS)
+        for process in alive:
+            process.kill()
+        self.server.wait()
 
     async def start_database(self) -> None:
         """Also after it was killed; nothing to do while it runs."""
@@ -146,7 +158,7 @@ class Bed:
 
     async def serves(self) -> bool:
         if self.server is None or self.server.poll() is not None:
-            raise NotServing(self.log.read_text()[-3000:])
+            raise NotServing(f"the server has ended; its log ends:\n{self.log.read_text()[-3000:]}")
         try:
             async with aiohttp.ClientSession() as session, session.get(f"{self.url}/health", timeout=_QUICK) as answer:
                 return answer.status == 200
@@ -179,25 +191,35 @@ class Bed:
 
     @asynccontextmanager
     async def look(self) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-        """A connection to the database past the proxy."""
-        connection = await asyncpg.connect(self.database_url, timeout=5)
+        """A connection to the database past the proxy, as soon as there is one to have."""
+        connection = await self._connection()
         try:
             yield connection
         finally:
             await connection.close(timeout=2)
 
-    async def command(self, *arguments: str) -> int:
-        """Run `slotwise` as an operator does, and return its status."""
-        process = await asyncio.create_subprocess_exec(
+    async def _connection(self) -> "asyncpg.Connection[asyncpg.Record]":
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + LOOK_SECONDS
+        while True:
+            try:
+                return await asyncpg.connect(self.database_url, timeout=5)
+            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+                if loop.time() > deadline:
+                    raise
+            await asyncio.sleep(0.05)
+
+    async def command(self, *arguments: str) -> asyncio.subprocess.Process:
+        """Start `slotwise` as an operator does, past the proxy."""
+        return await asyncio.create_subprocess_exec(
             SLOTWISE,
             *arguments,
-            env=self.environment,
+            env=self.environment | {"DATABASE_URL": self.database_url},
             cwd=self.folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
-        return await process.wait()
 
     async def until(self, true: Callable[[], Awaitable[bool]], seconds: float) -> None:
         """Poll until it is true; raise `NotServing` after so many seconds."""

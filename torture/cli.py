@@ -1,9 +1,11 @@
 """The commands: `make torture` and `make mutants`, or `python -m torture`."""
 
+import asyncio
 import os
 import resource
 import secrets
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from torture import run as running
-from torture.bed import Bed, NotServing
+from torture.bed import Bed
 from torture.faults import FAULTS, possible_faults
 from torture.faults.fault import Fault
 from torture.keeping import tell
@@ -121,12 +123,21 @@ def _run(plan: Plan, kinds: tuple[Fault, ...], folder: Path) -> Result:
 
 
 async def _on_bed(plan: Plan, kinds: tuple[Fault, ...], folder: Path, report: running.Report) -> Result:
+    _end_politely()
     bed = Bed(folder, {})
     try:
         await bed.start()
         return await Run(bed, plan, kinds, report)()
     finally:
         await bed.stop()
+
+
+def _end_politely() -> None:
+    """A harness that is told to end, or whose terminal is closed, heals and stops what it has started."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 
 
 def _try(mutant: Mutant, seed: int, directory: Path) -> Caught:
@@ -136,7 +147,10 @@ def _try(mutant: Mutant, seed: int, directory: Path) -> Caught:
 
 def _chosen(only: list[str] | None) -> tuple[Fault, ...]:
     _refuse_unknown("kind of fault", only or [], [fault.kind for fault in FAULTS])
-    return tuple(fault for fault in possible_faults() if not only or fault.kind in only)
+    chosen = tuple(fault for fault in possible_faults() if not only or fault.kind in only)
+    if not chosen:
+        raise typer.BadParameter(f"not possible on this machine: {', '.join(only or [])}")
+    return chosen
 
 
 def _refuse_unknown(what: str, given: list[str], known: list[str]) -> None:
@@ -160,8 +174,12 @@ def _folder(directory: Path, name: str, keep: bool) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=directory)).resolve()
     try:
         yield folder
-    except NotServing as error:
-        screen.print(f"{error}\nEverything is kept in {_shown(folder)}", style="red", markup=False)
+    except typer.Exit:
+        raise
+    except BaseException as error:
+        for reason in error.exceptions if isinstance(error, BaseExceptionGroup) else [error]:
+            screen.print(f"{type(reason).__name__}: {reason}", style="red", markup=False)
+        screen.print(f"There is no verdict. Everything is kept in {_shown(folder)}", markup=False)
         raise typer.Exit(1) from error
     if not keep:
         shutil.rmtree(folder, ignore_errors=True)

@@ -44,6 +44,8 @@ class Client:
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS),
         )
+        # Else the library sends GET and DELETE again by itself, and the history would not be what was sent.
+        self._session._retry_connection = False
 
     async def close(self) -> None:
         await self._session.close()

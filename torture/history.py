@@ -80,10 +80,15 @@ class History:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.attempts: list[Attempt] = []
-        self.acknowledged = 0
+        self._effects: set[tuple[Name, int | None]] = set()
         self.epoch = 0
         self._file = path.open("wb")
         self._encoder = msgspec.json.Encoder()
+
+    @property
+    def acknowledged(self) -> int:
+        """Writes that were acknowledged, each once however often it was."""
+        return len(self._effects)
 
     def close(self) -> None:
         self._file.close()
@@ -97,7 +102,8 @@ class History:
     def complete(self, attempt: Attempt, outcome: Outcome) -> None:
         attempt.ended, attempt.ended_at = time.monotonic(), time.time()
         attempt.outcome = outcome
-        self.acknowledged += outcome == "ok" and attempt.name != "read_booking" and attempt.purpose not in REPEATS
+        if outcome == "ok" and attempt.name != "read_booking":
+            self._effects.add((attempt.name, attempt.booked or attempt.booking_id))
         self._write(outcome, attempt)
 
     def _write(self, kind: Literal["invoke", "ok", "fail", "info"], attempt: Attempt) -> None:

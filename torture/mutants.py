@@ -108,8 +108,8 @@ class Caught(NamedTuple):
 async def try_mutant(mutant: Mutant, folder: Path, seed: int) -> Caught:
     began = time.monotonic()
     bed = Bed(folder, {"PYTHONPATH": str(PATCHES / mutant.program)} if mutant.program else {})
-    await bed.start()
     try:
+        await bed.start()
         async with bed.look() as connection:
             await mutant.patch(connection)
         result = await Run(bed, _plan(mutant, seed), _faults(mutant), lambda _: None)()

@@ -46,7 +46,7 @@ def schedule(plan: Plan, faults: Sequence[Fault]) -> list[Planned]:
     """The faults in their order: in every round each kind once, as far as the round goes."""
     random = Random(plan.seed)
     planned: list[Planned] = []
-    while len(planned) < plan.faults:
+    while faults and len(planned) < plan.faults:
         around = random.sample(faults, len(faults))
         planned += [Planned(fault, round(random.uniform(*fault.seconds), 2)) for fault in around]
     return planned[: plan.faults]

@@ -78,6 +78,7 @@ class _Link(asyncio.Protocol):
         self._client: asyncio.Transport | None = None
         self._server: asyncio.Transport | None = None
         self._early: list[bytes] = []
+        self._due: dict[asyncio.Transport, float] = {}
         self._connecting: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -110,9 +111,12 @@ class _Link(asyncio.Protocol):
             self.forward(data, self._client)
 
     def forward(self, data: bytes, to: asyncio.Transport) -> None:
-        """One delay for all keeps the order."""
-        if self.proxy.latency:
-            asyncio.get_running_loop().call_later(self.proxy.latency, _write, to, data)
+        """In order, whatever becomes of the latency meanwhile: nothing is due before what was sent earlier."""
+        loop = asyncio.get_running_loop()
+        due = max(loop.time() + self.proxy.latency, self._due.get(to, 0.0))
+        if due > loop.time():
+            self._due[to] = due
+            loop.call_at(due, _write, to, data)
         else:
             _write(to, data)
 

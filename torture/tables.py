@@ -26,7 +26,10 @@ NEWEST = """
     SELECT (SELECT count(*) FROM bookings) AS bookings, (SELECT count(*) FROM booking_events) AS events,
         (SELECT count(*) FROM bookings WHERE status = 'PENDING') AS pending
 """
-BUSY = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'slotwise' AND state <> 'idle'"
+BUSY = """
+    SELECT concat(pid, ' since ', xact_start) AS session FROM pg_stat_activity
+    WHERE application_name = 'slotwise' AND datname = current_database() AND state <> 'idle'
+"""
 SWEPT = """
     SELECT extract(EPOCH FROM e.created_at)::float8 AS at, extract(EPOCH FROM b.expires_at)::float8 AS deadline
     FROM booking_events AS e INNER JOIN bookings AS b ON e.booking_id = b.id WHERE e.kind = 'EXPIRED'
@@ -55,10 +58,9 @@ async def count_effects(connection: Connection) -> dict[str, int]:
     return dict(await connection.fetchrow(NEWEST) or {})
 
 
-async def count_busy_sessions(connection: Connection) -> int:
-    """Of the server's own, that are in a statement or a transaction."""
-    busy: int = await connection.fetchval(BUSY)
-    return busy
+async def read_busy_sessions(connection: Connection) -> set[str]:
+    """Of the server's own, those in a statement or a transaction, with when that began."""
+    return {row["session"] for row in await connection.fetch(BUSY)}
 
 
 async def find_unbalanced(connection: Connection, slot_ids: Sequence[int]) -> list[int]:

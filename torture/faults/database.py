@@ -1,7 +1,6 @@
 """A database that dies, stops, hangs, or has no room left."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -11,7 +10,7 @@ import asyncpg
 import psutil
 
 from torture.bed import Bed
-from torture.faults.fault import Fault, blow
+from torture.faults.fault import Fault, Missed, blow, signalled
 
 SESSIONS = "SELECT pid FROM pg_stat_activity WHERE application_name = 'slotwise' AND datname = current_database()"
 AT_WORK = f"{SESSIONS} AND (state = 'active' OR state LIKE 'idle in transaction%')"
@@ -27,16 +26,15 @@ MOST_CONNECTIONS = 600
 async def kill_backend(bed: Bed, random: Random) -> AsyncIterator[None]:
     """PostgreSQL ends all sessions then, and recovers."""
     for pid in await _some(bed, AT_WORK, random):
-        _signal(pid, signal.SIGKILL)
+        signalled(pid, signal.SIGKILL)
     yield
-    await _answers(bed)
 
 
 async def kill_postmaster(bed: Bed, random: Random) -> AsyncIterator[None]:
     postmaster = bed.postmaster()
     victims = [postmaster, *postmaster.children(recursive=True)]
     for victim in victims:
-        _signal(victim.pid, signal.SIGKILL)
+        signalled(victim.pid, signal.SIGKILL)
     await asyncio.to_thread(psutil.wait_procs, victims, 10)
     yield
     await bed.start_database()
@@ -52,15 +50,15 @@ async def restart_database(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def stop_lock_holder(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """SIGSTOP of the session that holds a slot's lock, where one is caught at it; of any at work else."""
-    pids = await _some(bed, HOLDING_A_SLOT, random) or await _some(bed, SESSIONS, random)
+    """SIGSTOP of a session that is caught holding a slot's lock."""
+    pids = await _some(bed, HOLDING_A_SLOT, random)
     for pid in pids:
-        _signal(pid, signal.SIGSTOP)
+        signalled(pid, signal.SIGSTOP)
     try:
         yield
     finally:
         for pid in pids:
-            _signal(pid, signal.SIGCONT)
+            signalled(pid, signal.SIGCONT)
 
 
 async def stop_database(bed: Bed, random: Random) -> AsyncIterator[None]:
@@ -68,12 +66,12 @@ async def stop_database(bed: Bed, random: Random) -> AsyncIterator[None]:
     postmaster = bed.postmaster()
     stopped = [postmaster.pid, *(child.pid for child in postmaster.children(recursive=True))]
     for pid in stopped:
-        _signal(pid, signal.SIGSTOP)
+        signalled(pid, signal.SIGSTOP)
     try:
         yield
     finally:
         for pid in stopped:
-            _signal(pid, signal.SIGCONT)
+            signalled(pid, signal.SIGCONT)
 
 
 async def terminate_backends(bed: Bed, random: Random) -> AsyncIterator[None]:
@@ -89,25 +87,32 @@ async def exhaust_pools(bed: Bed, random: Random) -> AsyncIterator[None]:
     """A lock that all must wait for, until every connection of every pool waits."""
     async with bed.look() as connection:
         await connection.execute("SET lock_timeout = '5s'")
-        with suppress(asyncpg.PostgresError):
+        try:
             await connection.execute("BEGIN; LOCK TABLE appointment_slots IN ACCESS EXCLUSIVE MODE")
+        except asyncpg.PostgresError as error:
+            raise Missed from error
         yield
         await connection.execute("ROLLBACK")
 
 
 async def eat_connections(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """All of max_connections are taken, and the server's own sessions ended, so that it needs new ones."""
+    """All of max_connections are taken; the server's own sessions are ended, and their places taken too."""
     eaten: list[asyncpg.Connection[asyncpg.Record]] = []
     async with bed.look() as connection:
-        with suppress(asyncpg.PostgresError, OSError, TimeoutError):
-            while len(eaten) < MOST_CONNECTIONS:
-                eaten.append(await asyncpg.connect(bed.database_url, timeout=5))
-        await connection.execute(f"SELECT pg_terminate_backend(pid) FROM ({SESSIONS}) AS ours")
-        with suppress(asyncpg.PostgresError, OSError, TimeoutError):
-            eaten.append(await asyncpg.connect(bed.database_url, timeout=5))
+        await _eat(bed, eaten)
+        for _ in range(3):
+            await connection.execute(f"SELECT pg_terminate_backend(pid) FROM ({SESSIONS}) AS ours")
+            await _eat(bed, eaten)
         yield
     for taken in eaten:
         taken.terminate()
+
+
+async def _eat(bed: Bed, eaten: "list[asyncpg.Connection[asyncpg.Record]]") -> None:
+    """Connect until that is refused."""
+    with suppress(asyncpg.PostgresError, OSError, TimeoutError):
+        while len(eaten) < MOST_CONNECTIONS:
+            eaten.append(await asyncpg.connect(bed.database_url, timeout=5))
 
 
 async def another_isolation(bed: Bed, random: Random) -> AsyncIterator[None]:
@@ -123,31 +128,14 @@ async def another_isolation(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def _some(bed: Bed, query: str, random: Random) -> list[int]:
-    """One of the sessions that the query finds, as soon as it finds one; none after half a second."""
+    """One of the sessions that the query finds, as soon as it finds one."""
     async with bed.look() as connection:
-        for _ in range(50):
+        for _ in range(300):
             pids = [row["pid"] for row in await connection.fetch(query)]
             if pids:
                 return [random.choice(pids)]
-            await asyncio.sleep(0.01)
-    return []
-
-
-async def _answers(bed: Bed) -> None:
-    async def connects() -> bool:
-        try:
-            async with bed.look() as connection:
-                await connection.execute("SELECT 1")
-        except (asyncpg.PostgresError, OSError, TimeoutError):
-            return False
-        return True
-
-    await bed.until(connects, 30)
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(pid, number)
+            await asyncio.sleep(0.005)
+    raise Missed
 
 
 FAULTS = (

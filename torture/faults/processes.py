@@ -1,17 +1,21 @@
 """Processes that die and processes that stop: of the server, by their pids."""
 
 import asyncio
-import os
 import signal
 from collections.abc import AsyncIterator
 from random import Random
 
 import psutil
 
-from torture.bed import CRASH_POINTS, FAKETIME, HOLD_SECONDS, RETURN_SECONDS, SLOTWISE, Bed
-from torture.faults.fault import Fault, blow
+from torture.bed import CRASH_POINTS, FAKETIME, HOLD_SECONDS, RETURN_SECONDS, Bed
+from torture.faults.fault import Fault, Missed, blow, signalled
 
 # Longer than a hold lives, shorter and longer than the supervisor waits for a worker that does not answer.
+SESSIONS_PAST_THE_PROXY = """
+    SELECT count(*) FROM pg_stat_activity
+    WHERE application_name = 'slotwise' AND datname = current_database() AND client_addr IS NULL
+        AND pid <> pg_backend_pid() AND backend_start > now() - interval '2 seconds'
+"""
 STOPPED_SECONDS = (HOLD_SECONDS + 0.5, HOLD_SECONDS + 4.5)
 
 
@@ -36,7 +40,7 @@ async def kill_all_of_it(bed: Bed, random: Random) -> AsyncIterator[None]:
     postmaster = bed.postmaster()
     victims = [*bed.processes(), postmaster, *postmaster.children(recursive=True)]
     for victim in victims:
-        _kill(victim)
+        signalled(victim.pid, signal.SIGKILL)
     bed.server.wait()
     await asyncio.to_thread(psutil.wait_procs, victims, RETURN_SECONDS)
     yield
@@ -50,34 +54,42 @@ async def stop_worker(bed: Bed, random: Random) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        _continue(worker)
+        signalled(worker.pid, signal.SIGCONT)
 
 
 async def stop_sweeper(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """A sweep by command that is stopped in the middle of its work, and goes on when others have done it."""
-    sweeper = await asyncio.create_subprocess_exec(
-        SLOTWISE, "expire", env=bed.environment, cwd=bed.folder, stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    await asyncio.sleep(random.uniform(0.5, 1.2))
-    _signal(sweeper.pid, signal.SIGSTOP)
+    """A sweep by command that is stopped as soon as it is connected, and goes on when others have done its work."""
+    sweeper = await bed.command("expire")
+    if not await _connects(bed, sweeper):
+        raise Missed
+    signalled(sweeper.pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        _signal(sweeper.pid, signal.SIGCONT)
+        signalled(sweeper.pid, signal.SIGCONT)
     await sweeper.wait()
+
+
+async def _connects(bed: Bed, command: asyncio.subprocess.Process) -> bool:
+    """Whether its session is seen before it ends. Commands go past the proxy, and servers through it."""
+    async with bed.look() as connection:
+        while command.returncode is None:
+            if await connection.fetchval(SESSIONS_PAST_THE_PROXY):
+                return command.returncode is None
+            await asyncio.sleep(0.005)
+    return False
 
 
 async def stop_everyone(bed: Bed, random: Random) -> AsyncIterator[None]:
     """All workers at once: nobody sweeps, nobody answers, and holds run out meanwhile."""
     workers = bed.workers()
-    for worker in workers:
-        worker.suspend()
     try:
+        for worker in workers:
+            worker.suspend()
         yield
     finally:
         for worker in workers:
-            _continue(worker)
+            signalled(worker.pid, signal.SIGCONT)
 
 
 async def rolling_restart(bed: Bed, random: Random) -> AsyncIterator[None]:
@@ -102,18 +114,28 @@ async def crash_point(bed: Bed, random: Random) -> AsyncIterator[None]:
     point = bed.crash_points / random.choice(CRASH_POINTS)
     point.touch()
     yield
-    point.unlink(missing_ok=True)
+    if point.exists():
+        point.unlink(missing_ok=True)
+        raise Missed
 
 
 async def sweep_by_hand(bed: Bed, random: Random) -> AsyncIterator[None]:
     """Two sweeps by command, beside the workers' own."""
-    await asyncio.gather(bed.command("expire"), bed.command("expire"))
+    sweeps = [await bed.command("expire") for _ in range(2)]
+    if any([await sweep.wait() for sweep in sweeps]):
+        raise Missed
     yield
 
 
 async def migrate(bed: Bed, random: Random) -> AsyncIterator[None]:
-    await bed.command("migrate")
+    """The command, and a column that comes and goes as a later version's migration would add it."""
+    if await (await bed.command("migrate")).wait():
+        raise Missed
+    async with bed.look() as connection:
+        await connection.execute("ALTER TABLE bookings ADD COLUMN IF NOT EXISTS of_a_later_version integer")
     yield
+    async with bed.look() as connection:
+        await connection.execute("ALTER TABLE bookings DROP COLUMN of_a_later_version")
 
 
 async def jump_clock(bed: Bed, random: Random) -> AsyncIterator[None]:
@@ -121,22 +143,6 @@ async def jump_clock(bed: Bed, random: Random) -> AsyncIterator[None]:
     bed.clock.write_text(random.choice(("-288", "+288")))
     yield
     bed.clock.write_text("+0")
-
-
-def _kill(process: psutil.Process) -> None:
-    _signal(process.pid, signal.SIGKILL)
-
-
-def _continue(process: psutil.Process) -> None:
-    _signal(process.pid, signal.SIGCONT)
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    """To a process that may be gone."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
 
 
 FAULTS = (
