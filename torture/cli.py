@@ -6,6 +6,7 @@ import resource
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,7 +100,7 @@ def mutants(
     _prepare()
     caught = [_try(mutant, 1 if seed is None else seed, directory) for mutant in wanted]
     Console(highlight=False).print(mutants_table(caught))
-    if not all(one.rules for one in caught):
+    if not all(one.caught for one in caught):
         raise typer.Exit(1)
 
 
@@ -142,7 +143,10 @@ def _end_politely() -> None:
 
 def _try(mutant: Mutant, seed: int, directory: Path) -> Caught:
     with screen.status(f"{mutant.name}: {mutant.sentence}"), _folder(directory, mutant.name, keep=False) as folder:
-        return uvloop.run(try_mutant(mutant, folder, seed))
+        tried = uvloop.run(try_mutant(mutant, folder, seed))
+    if not tried.caught:
+        screen.print(f"{mutant.name} survived: {', '.join(tried.rules) or 'no rule was broken'}", style="red")
+    return tried
 
 
 def _chosen(only: list[str] | None) -> tuple[Fault, ...]:
@@ -186,9 +190,10 @@ def _folder(directory: Path, name: str, keep: bool) -> Iterator[Path]:
 
 
 def _say_how_to_look(folder: Path, result: Result) -> None:
-    slot = next((violation.slot_id for violation in result.violations if violation.slot_id), 1)
     screen.print(f"Everything is kept in {_shown(folder)}: history.jsonl, ledgers, server.log.", markup=False)
-    screen.print(f"  python -m torture look {_shown(folder)} --slot {slot}", markup=False)
+    for slot in sorted({violation.slot_id for violation in result.violations if violation.slot_id})[:3]:
+        python = os.path.relpath(sys.executable)
+        screen.print(f"  {python} -m torture look {_shown(folder)} --slot {slot}", markup=False)
 
 
 def _shown(folder: Path) -> str:

@@ -7,7 +7,7 @@ import aiohttp
 import msgspec
 from msgspec import Struct
 
-from torture.history import Answer, Attempt, History, Name, Outcome, Purpose
+from torture.history import UNREADABLE, Answer, Attempt, History, Name, Outcome, Purpose
 
 # Longer than the server may take (L3), so that a slow answer is seen and not cut off.
 PATIENCE_SECONDS = 20
@@ -68,10 +68,9 @@ class Client:
         attempt = self._attempt(first.process, first.name, first.slot_id, caller, purpose)
         attempt.seats, attempt.at_once, attempt.key = first.seats, first.at_once, first.key
         attempt.booking_id = first.booking_id
+        attempt.marker = first.marker
         if purpose == "other_body":
             attempt.seats = first.seats + 1
-        if purpose in {"retry", "resolve"}:
-            attempt.marker = first.marker
         return await self._send_hold(attempt, caller)
 
     async def _send_hold(self, attempt: Attempt, caller: Caller) -> Attempt:
@@ -98,7 +97,7 @@ class Client:
         return await self._send(attempt, "GET", f"/api/bookings/{booking.id}", _token(booking))
 
     def _of_booking(self, name: Name, hold: Attempt, booking: Held) -> Attempt:
-        attempt = self._attempt(hold.process, name, hold.slot_id, Caller(hold.caller, {}), hold.purpose)
+        attempt = self._attempt(hold.process, name, hold.slot_id, Caller(hold.caller, {}), "flow")
         attempt.booking_id, attempt.seats = booking.id, hold.seats
         return attempt
 
@@ -118,8 +117,10 @@ class Client:
                 attempt.answer = _decode(content)
                 attempt.body = content.decode() if attempt.name == "hold" else None
                 outcome = outcome_of(answer.status)
-        except (TimeoutError, aiohttp.ClientError, OSError, msgspec.MsgspecError) as error:
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
             attempt.error = type(error).__name__
+        except msgspec.MsgspecError:
+            attempt.error = UNREADABLE
         self._history.complete(attempt, outcome)
         return attempt
 

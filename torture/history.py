@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -16,6 +15,8 @@ Outcome: TypeAlias = Literal["ok", "fail", "info"]
 # what must not work.
 Purpose: TypeAlias = Literal["flow", "race", "retry", "resolve", "other_body", "other_caller"]
 
+# The error of an answer whose body is not what was promised.
+UNREADABLE = "Unreadable"
 REPEATS: frozenset[Purpose] = frozenset({"retry", "resolve"})
 
 
@@ -24,9 +25,6 @@ class Answer(Struct, frozen=True, rename="camel"):
 
     id: int | None = None
     status: str | int | None = None
-    seats_booked: int | None = None
-    expires_at: datetime | None = None
-    created_at: datetime | None = None
     available_seats: int | None = None
     code: str | None = None
 

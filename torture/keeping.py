@@ -1,19 +1,19 @@
 """What a failing run leaves behind, and how it is looked at."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from torture.history import Attempt, read_history
-from torture.story import Event, Story
+from torture.story import Event
 
 
-def keep_ledger(folder: Path, story: Story) -> None:
-    """Of a slot that has a violation, beside the history."""
-    lines = [msgspec.json.encode(event).decode() for event in story.events]
-    _ledger_of(folder, story.slot_id).write_text("\n".join(lines) + "\n")
+def keep_ledger(folder: Path, slot_id: int, events: Sequence[Event]) -> None:
+    """Beside the history."""
+    lines = [msgspec.json.encode(event).decode() for event in events]
+    _ledger_of(folder, slot_id).write_text("\n".join(lines) + "\n")
 
 
 def tell(folder: Path, slot_id: int) -> Iterator[str]:

@@ -120,27 +120,15 @@ class Patient:
         attempt = await self._client.hold(
             self._process, self._caller, self._slot(), seats=self._seats(), at_once=at_once, key=key
         )
-        for _ in range(TRIES if key is not None else 0):
-            if attempt.outcome != "info":
-                break
-            await self._pause()
-            attempt = await self._client.repeat(attempt, self._caller)
+        if key is not None:
+            attempt = await until_told(attempt, lambda: self._client.repeat(attempt, self._caller), self.random)
         return attempt, held(attempt)
 
     async def _settled(
         self, act: Callable[[Attempt, Held], Awaitable[Attempt]], hold: Attempt, booking: Held
     ) -> Attempt:
         """Confirm and cancel may be asked for again: twice is once."""
-        attempt = await act(hold, booking)
-        for _ in range(TRIES):
-            if attempt.outcome != "info":
-                break
-            await self._pause()
-            attempt = await act(hold, booking)
-        return attempt
-
-    async def _pause(self) -> None:
-        await asyncio.sleep(PAUSE_SECONDS * (0.5 + self.random.random()))
+        return await until_told(await act(hold, booking), lambda: act(hold, booking), self.random)
 
     def _slot(self) -> int:
         return self.random.choice(self._slots)
@@ -191,18 +179,24 @@ class LastSeats:
 
     async def _leave(self, attempt: Attempt) -> None:
         """Give the seat back, if there is one, so that the slot can be raced for again."""
-        for _ in range(TRIES):
-            if attempt.outcome != "info":
-                break
-            await asyncio.sleep(PAUSE_SECONDS * (0.5 + self._random.random()))
-            attempt = await self._client.repeat(attempt, GUEST)
+        attempt = await until_told(attempt, lambda: self._client.repeat(attempt, GUEST), self._random)
         booking = held(attempt)
-        for _ in range(TRIES if booking is not None else 0):
-            assert booking is not None
-            cancelled = await self._client.cancel(attempt, booking)
-            if cancelled.outcome != "info":
-                break
-            await asyncio.sleep(PAUSE_SECONDS * (0.5 + self._random.random()))
+        if booking is not None:
+
+            async def cancel() -> Attempt:
+                return await self._client.cancel(attempt, booking)
+
+            await until_told(await cancel(), cancel, self._random)
+
+
+async def until_told(attempt: Attempt, again: Callable[[], Awaitable[Attempt]], random: Random) -> Attempt:
+    """Ask again, after a while, as long as nobody knows what became of it."""
+    for _ in range(TRIES):
+        if attempt.outcome != "info":
+            break
+        await asyncio.sleep(PAUSE_SECONDS * (0.5 + random.random()))
+        attempt = await again()
+    return attempt
 
 
 def new_key() -> str:

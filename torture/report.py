@@ -10,6 +10,7 @@ from rich.table import Table
 
 from torture.mutants import Caught
 from torture.run import Result, Struck
+from torture.verdict import percentile
 
 SHOWN_VIOLATIONS = 20
 COLOURS = {"valid": "bold green", "INVALID": "bold red", "UNKNOWN": "bold yellow"}
@@ -43,13 +44,13 @@ def _figures(result: Result) -> Iterator[tuple[str, str, str]]:
     recoveries = [struck.recovery for struck in result.struck]
     yield "acknowledged writes", f"{result.acknowledged:,}", f"{plan.acknowledged:,}"
     yield "requests in all", f"{result.attempts:,}", ""
-    yield "faults injected", f"{len(result.struck):,}", f"{plan.faults:,}"
+    yield "faults that hit", f"{len(result.struck):,}", f"{plan.faults:,}"
     yield "kinds of faults", f"{len({struck.kind for struck in result.struck})}", ""
     yield "races for the last seats, 16 contenders each", f"{result.races:,}", f"{plan.races:,}"
     yield "unknown outcomes", f"{unknowns.total:,}", ""
-    yield "of them resolved", f"{unknowns.total:,}", "all"
-    yield "  by an answer to the same key", f"{unknowns.by_key:,}", ""
-    yield "  had been done; had not", f"{unknowns.done:,}; {unknowns.undone:,}", ""
+    yield "  resolved", f"{unknowns.total - len(result.open_questions):,}", "all"
+    yield "  of them by an answer to the same key", f"{unknowns.by_key:,}", ""
+    yield "  that had been done; that had not", f"{unknowns.done:,}; {unknowns.undone:,}", ""
     yield "looks at the tables during the load", f"{result.samples:,}", ""
     yield "recovery after a heal, median; p99 (L2)", _median_and_p99(recoveries), "p99 <= 5 s"
     yield "holds failed after their deadline, median; p99 (L1)", _median_and_p99(result.sweeps), "p99 <= 1 s"
@@ -60,12 +61,6 @@ def _figures(result: Result) -> Iterator[tuple[str, str, str]]:
 
 def _median_and_p99(values: Sequence[float]) -> str:
     return f"{statistics.median(values):.2f}; {percentile(values, 99):.2f} s" if values else "none"
-
-
-def percentile(values: Sequence[float], percent: int) -> float:
-    """By the nearest rank: the least value that so many percent do not exceed."""
-    ranked = sorted(values)
-    return ranked[max(0, -(-len(ranked) * percent // 100) - 1)]
 
 
 def faults_by_kind(struck: Iterable[Struck]) -> Table:
@@ -87,6 +82,6 @@ def mutants_table(caught: Iterable[Caught]) -> Table:
     for heading in ("mutant", "what is wrong with it", "seconds", "verdict", "by rules"):
         table.add_column(heading, overflow="fold")
     for one in caught:
-        verdict = "[green]caught[/]" if one.rules else "[red]SURVIVED[/]"
+        verdict = "[green]caught[/]" if one.caught else "[red]SURVIVED[/]"
         table.add_row(one.mutant.name, one.mutant.sentence, f"{one.seconds:.0f}", verdict, ", ".join(one.rules))
     return table

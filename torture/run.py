@@ -19,9 +19,10 @@ from torture.client import GUEST, PATIENCE_SECONDS, Caller, Client
 from torture.faults.fault import Fault, Missed
 from torture.history import Attempt, History
 from torture.keeping import keep_ledger
-from torture.patients import LastSeats, Patient, Stop
+from torture.patients import PAUSE_SECONDS, TRIES, LastSeats, Patient, Stop
 from torture.plan import Plan, Planned, schedule
 from torture.verdict import (
+    MOST_SECONDS,
     Listed,
     Unknowns,
     Violation,
@@ -29,6 +30,8 @@ from torture.verdict import (
     find_defects,
     find_differences,
     find_slow_answers,
+    find_slow_recovery,
+    find_untold,
     find_violations,
     resolve_unknowns,
 )
@@ -44,6 +47,7 @@ SAMPLE_SECONDS = 0.5
 SLOTS_PER_SAMPLE = 8
 RECOVERY_SECONDS = 30.0
 STRIKES = 4
+LEDGERS = 20
 
 Report = Callable[["Progress"], None]
 
@@ -244,12 +248,15 @@ class Run:
         await asyncio.sleep(SETTLE_SECONDS)
 
     async def _ask_again(self, client: Client) -> None:
-        told = {attempt.key for attempt in self.history.attempts if attempt.outcome != "info"}
+        """What each key without an answer has come to; whoever gets none now leaves the run open."""
         callers = {caller.name: caller for caller in self._callers}
-        open_ones = [attempt for attempt in self.history.attempts if attempt.key and attempt.key not in told]
-        for attempt in {attempt.key: attempt for attempt in open_ones}.values():
-            if attempt.purpose not in {"other_body", "other_caller"}:
-                await client.repeat(attempt, callers[attempt.caller], "resolve")
+        for attempt in find_untold(self.history.attempts):
+            for _ in range(TRIES):
+                if (await client.repeat(attempt, callers[attempt.caller], "resolve")).outcome != "info":
+                    break
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                self.result.open_questions.append(f"attempt {attempt.number} was never told what its key came to")
 
     async def _judge(self) -> None:
         self._phase("final reads")
@@ -267,6 +274,8 @@ class Run:
             self.result.sweeps = self._undisturbed(await tables.read_sweeps(connection))
         self.result.violations += await tables.find_table_violations(self.bed.database_url)
         self.result.violations += [*find_broken_keys(attempts), *find_slow_answers(attempts), *find_defects(attempts)]
+        self.result.violations += find_slow_recovery([struck.recovery for struck in self.result.struck])
+        await self._keep_ledgers()
         self._conclude(attempts)
 
     async def _stuck_sessions(self, connection: tables.Connection) -> set[str]:
@@ -292,19 +301,29 @@ class Run:
     async def _judge_slots(
         self, connection: tables.Connection, attempts: Sequence[Attempt], listed: dict[int, Listed]
     ) -> None:
+        judged: set[int] = set()
         async with aiohttp.ClientSession(self.bed.url, raise_for_status=True) as session:
             async for story in tables.read_stories(connection, attempts):
                 async with session.get(f"/api/slots/{story.slot_id}") as answer:
                     free = (await answer.json())["availableSeats"]
-                found = [*find_violations(story), *find_differences(story, free, listed)]
-                self.result.violations += found
-                if found:
-                    keep_ledger(self.bed.folder, story)
+                self.result.violations += [*find_violations(story), *find_differences(story, free, listed)]
                 resolve_unknowns(story, self.result.unknowns)
+                judged.add(story.slot_id)
+        for attempt in attempts:
+            if attempt.slot_id not in judged:
+                self.result.violations.append(Violation("S3", attempt.slot_id, "the slot is not there"))
+
+    async def _keep_ledgers(self) -> None:
+        """Of the slots that have a violation, for whoever looks at them."""
+        slots = sorted({violation.slot_id for violation in self.result.violations})
+        async with self.bed.look() as connection:
+            for slot_id in slots[:LEDGERS]:
+                keep_ledger(self.bed.folder, slot_id, await tables.read_events(connection, slot_id))
 
     def _undisturbed(self, sweeps: Sequence[tuple[float, float]]) -> list[float]:
-        """How late holds were failed, of those that ran out while nothing was broken."""
-        broken = [(struck.began_at, struck.healed_at + struck.recovery + 1) for struck in self.result.struck]
+        """How late holds were failed, of those that ran out while nothing was broken or had just been: a sweep that
+        waits for a connection that was cut needs some seconds to know."""
+        broken = [(struck.began_at, struck.healed_at + MOST_SECONDS) for struck in self.result.struck]
         return [at - due for at, due in sweeps if not any(begin <= due <= end for begin, end in broken)]
 
     def _conclude(self, attempts: Sequence[Attempt]) -> None:

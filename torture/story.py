@@ -102,8 +102,8 @@ def _made(story: Story) -> dict[str, int]:
 
 
 def _effect(attempt: Attempt, made: dict[str, int]) -> tuple[str, int] | None:
-    if attempt.name == "hold" and attempt.marker in made:
-        return "made", made[attempt.marker]
+    if attempt.name == "hold" and (attempt.booked or attempt.marker in made):
+        return "made", attempt.booked or made[attempt.marker]
     if attempt.name in {"confirm", "cancel"} and attempt.booking_id is not None:
         return attempt.name, attempt.booking_id
     return None

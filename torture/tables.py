@@ -6,6 +6,7 @@ from typing import TypeAlias
 import asyncpg
 
 from slotwise.db.pool import Database
+from slotwise.services.invariants import Violation as TableViolation
 from slotwise.services.invariants import find_violations as check_invariants
 from torture.history import Attempt
 from torture.story import Event, Row, Story, by_slot
@@ -49,9 +50,13 @@ UNBALANCED = """
 async def read_stories(connection: Connection, attempts: Sequence[Attempt]) -> AsyncIterator[Story]:
     grouped = by_slot(attempts)
     for slot in await connection.fetch(SLOTS):
-        events = [Event(**row) for row in await connection.fetch(EVENTS, slot["id"])]
+        events = await read_events(connection, slot["id"])
         rows = [Row(*row) for row in await connection.fetch(ROWS, slot["id"])]
         yield Story(slot["id"], events, rows, grouped.get(slot["id"], []))
+
+
+async def read_events(connection: Connection, slot_id: int) -> list[Event]:
+    return [Event(**row) for row in await connection.fetch(EVENTS, slot_id)]
 
 
 async def count_effects(connection: Connection) -> dict[str, int]:
@@ -79,7 +84,10 @@ async def find_table_violations(url: str) -> list[Violation]:
         found = await check_invariants(database)
     finally:
         await database.close()
-    return [
-        Violation(one.rule, one.slot_id, f"event {one.sequence}: {one.found}; expected: {one.expected}")
-        for one in found
-    ]
+    return [Violation(one.rule, one.slot_id, _told(one)) for one in found]
+
+
+def _told(found: TableViolation) -> str:
+    event = f"event {found.sequence}, " if found.sequence is not None else ""
+    booking = f"booking {found.booking_id}, " if found.booking_id is not None else ""
+    return f"{event}{booking}{found.found}; expected: {found.expected}"

@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
-from torture.history import REPEATS, Attempt
+from torture.history import REPEATS, UNREADABLE, Attempt
 from torture.story import EFFECT_OF_KIND, RELEASING, TAKING, FreeSeats, Row, Story, spans
 
 MOST_SECONDS = 10.0
+RECOVERY_SECONDS = 5.0
 # Clocks are read with a resolution, and rounded.
 CLOCK_SECONDS = 0.001
+# What a hold may be refused with beside "sold out", and what a confirm and a cancel of a hold that has run out.
+REUSED = ("idempotency-key-reused", "other_body")
+RAN_OUT = {("confirm", "hold-expired"), ("cancel", "booking-failed")}
 AFTER = {
     "hold": frozenset({"PENDING", "CONFIRMED", "FAILED", "CANCELLED"}),
     "confirm": frozenset({"CONFIRMED", "CANCELLED"}),
@@ -71,13 +75,22 @@ def find_unasked(story: Story) -> Iterator[str]:
             yield f"event {event.sequence}, {event.kind} of booking {event.booking_id}, was asked for by nobody"
 
 
-def _asked(attempts: Iterable[Attempt]) -> dict[str, int]:
-    """How many bookings each name may have: one for each request that was not refused, and one for all with one key."""
+def _asked(attempts: Sequence[Attempt]) -> dict[str, int]:
+    """How many bookings each name may have: one for each request, and one for all with one key, unless it was refused.
+
+    A refusal is kept for its key, so one answer that says so speaks for all requests with it.
+    """
+    refused = {_request(attempt) for attempt in attempts if attempt.outcome == "fail" and _tells(attempt)}
     requests: dict[str, set[object]] = defaultdict(set)
     for attempt in attempts:
-        if attempt.name == "hold" and attempt.outcome != "fail":
-            requests[attempt.marker].add(attempt.key or attempt.number)
+        if attempt.name == "hold" and attempt.outcome != "fail" and _request(attempt) not in refused:
+            requests[attempt.marker].add(_request(attempt))
     return {marker: len(made) for marker, made in requests.items()}
+
+
+def _request(attempt: Attempt) -> object:
+    """What makes attempts the same request: a caller's key; without one, nothing."""
+    return (attempt.caller, attempt.key) if attempt.key is not None else attempt.number
 
 
 def find_disorder(story: Story) -> Iterator[str]:
@@ -108,17 +121,40 @@ def find_illegal_steps(story: Story) -> Iterator[str]:
 
 
 def find_untrue_refusals(story: Story) -> Iterator[str]:
-    """S13: when somebody was told that so many seats are free and too few, it was so at some instant meanwhile."""
+    """S13: every refusal was true at some instant between request and answer. "Sold out" tells how many seats are free:
+    there were so many then, and too few."""
     free = FreeSeats(story)
     first_asked = _first_asked(story.attempts)
     for attempt in story.attempts:
-        if attempt.answer is None or attempt.answer.code != "slot-full" or attempt.answer.available_seats is None:
+        code = attempt.answer.code if attempt.answer else None
+        if attempt.outcome != "fail" or attempt.name != "hold" or (code, attempt.purpose) == REUSED:
             continue
-        told = attempt.answer.available_seats
+        told = attempt.answer.available_seats if attempt.answer and code == "slot-full" else None
         begin = first_asked.get((attempt.caller, attempt.key), attempt.began_at) - CLOCK_SECONDS
         had = free.within(begin, attempt.ended_at + CLOCK_SECONDS)
-        if told not in had or told >= attempt.seats:
+        if told is None:
+            yield f"attempt {attempt.number} to hold was refused with {attempt.http_status} {code}, for no reason"
+        elif told not in had or told >= attempt.seats:
             yield f"attempt {attempt.number} for {attempt.seats} was told {told} are free, where {sorted(had)} were"
+
+
+def find_untrue_ends(story: Story) -> Iterator[str]:
+    """S13: whoever is told that it is too late to confirm or to cancel came too late."""
+    deadlines = {row.id: row.expires_at for row in story.rows}
+    cancelled = {event.booking_id: event.at for event in story.events if event.kind == "CANCELLED"}
+    confirmed = {event.booking_id for event in story.events if event.kind in {"CONFIRMED", "BOOKED"}}
+    for attempt in story.attempts:
+        if attempt.outcome != "fail" or attempt.name not in {"confirm", "cancel"}:
+            continue
+        code = attempt.answer.code if attempt.answer else None
+        over: float | None = None
+        if (attempt.name, code) in RAN_OUT and attempt.booking_id not in confirmed:
+            over = deadlines.get(attempt.booking_id or 0)
+        elif (attempt.name, code) == ("confirm", "booking-cancelled"):
+            over = cancelled.get(attempt.booking_id)
+        if over is None or over > attempt.ended_at + CLOCK_SECONDS:
+            told = f"{attempt.http_status} {code}"
+            yield f"attempt {attempt.number} to {attempt.name} {attempt.booking_id} got {told}, which was not so"
 
 
 def _first_asked(attempts: Iterable[Attempt]) -> dict[tuple[str, str | None], float]:
@@ -138,7 +174,7 @@ def find_stale_reads(story: Story) -> Iterator[str]:
             if attempt.outcome == "ok" and attempt.name != "read_booking":
                 may_be &= AFTER[attempt.name]
             told = attempt.answer.status if attempt.answer and attempt.outcome == "ok" else None
-            if attempt.name == "read_booking" and (attempt.http_status == 404 or (told and told not in may_be)):
+            if attempt.name == "read_booking" and attempt.outcome != "info" and told not in may_be:
                 yield f"attempt {attempt.number} read {told or 'nothing'} where only {sorted(may_be)} can be"
 
 
@@ -158,6 +194,7 @@ CHECKS: dict[str, Callable[[Story], Iterator[str]]] = {
     "S12 order": find_disorder,
     "S12 model": find_illegal_steps,
     "S13": find_untrue_refusals,
+    "S13 ends": find_untrue_ends,
     "S18": find_stale_reads,
 }
 
@@ -196,24 +233,24 @@ def find_broken_keys(attempts: Sequence[Attempt]) -> Iterator[Violation]:
 
 
 def _broken_key(group: Sequence[Attempt]) -> Iterator[tuple[str, str]]:
-    answers = {attempt.body for attempt in group if _tells(attempt)}
+    answers = {attempt.body for attempt in group if _tells(attempt) and attempt.purpose != "other_caller"}
     if len(answers) > 1:
         yield "S5", f"attempts {_numbers(group)} with one key were given {len(answers)} answers"
     first = next(iter(group))
-    told = any(_tells(attempt) for attempt in group)
+    told = any(_tells(attempt) and attempt.purpose != "other_caller" for attempt in group)
     for attempt in group:
         if attempt.purpose == "other_body" and attempt.outcome != "info" and told and attempt.http_status != 422:
             yield (
                 "S5",
                 f"attempt {attempt.number}, another body with the key of {first.number}, got {attempt.http_status}",
             )
-        if attempt.purpose == "other_caller" and attempt.outcome == "ok" and attempt.body in answers:
-            yield "S6", f"attempt {attempt.number} was given the answer of {first.number}, another caller's"
+        if attempt.purpose == "other_caller" and (attempt.http_status == 422 or attempt.body in answers - {None}):
+            yield "S6", f"attempt {attempt.number} met the key of {first.number}, another caller's"
 
 
 def _tells(attempt: Attempt) -> bool:
     """Whether it tells what became of the key's own request."""
-    return attempt.outcome in {"ok", "fail"} and attempt.purpose not in {"other_body", "other_caller"}
+    return attempt.outcome in {"ok", "fail"} and attempt.purpose != "other_body"
 
 
 def _numbers(attempts: Iterable[Attempt]) -> list[int]:
@@ -231,12 +268,31 @@ def find_slow_answers(attempts: Iterable[Attempt]) -> Iterator[Violation]:
 
 
 def find_defects(attempts: Iterable[Attempt]) -> Iterator[Violation]:
-    """P9: a server that does not know what to say (500) has a defect; what passes by itself is a 503."""
+    """P9: a server that does not know what to say (500), or says what nobody can read, has a defect."""
     for attempt in attempts:
-        if attempt.http_status is not None and attempt.http_status >= 500 and attempt.http_status != 503:
-            yield Violation(
-                "P9", attempt.slot_id, f"attempt {attempt.number} to {attempt.name} got {attempt.http_status}"
-            )
+        status = attempt.http_status
+        if status is not None and ((status >= 500 and status != 503) or attempt.error == UNREADABLE):
+            said = f"attempt {attempt.number} to {attempt.name} got {status} {attempt.error or ''}"
+            yield Violation("P9", attempt.slot_id, said.rstrip())
+
+
+def find_slow_recovery(recoveries: Sequence[float]) -> Iterator[Violation]:
+    """L2: of a hundred heals, ninety-nine are followed by a booking within five seconds."""
+    if recoveries and percentile(recoveries, 99) > RECOVERY_SECONDS:
+        yield Violation("L2", 0, f"p99 of the time until a booking succeeds is {percentile(recoveries, 99):.1f} s")
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """By the nearest rank: the least value that so many percent do not exceed."""
+    ranked = sorted(values)
+    return ranked[max(0, -(-len(ranked) * percent // 100) - 1)]
+
+
+def find_untold(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """One attempt for each key of which nobody knows what it came to."""
+    told = {_request(attempt) for attempt in attempts if _tells(attempt)}
+    own = [attempt for attempt in attempts if attempt.key is not None and attempt.purpose != "other_body"]
+    return list({_request(attempt): attempt for attempt in own if _request(attempt) not in told}.values())
 
 
 class Unknowns(Struct):
@@ -255,11 +311,11 @@ def resolve_unknowns(story: Story, unknowns: Unknowns) -> None:
     """By an answer to the same key where there is one, else by what the ledger has: it has everything, or nothing."""
     made = {row.marker for row in story.rows}
     effects = {(EFFECT_OF_KIND.get(event.kind), event.booking_id) for event in story.events}
-    told = {attempt.key for attempt in story.attempts if attempt.key and _tells(attempt)}
+    told = {_request(attempt) for attempt in story.attempts if attempt.key and _tells(attempt)}
     for attempt in story.attempts:
         if attempt.outcome != "info" or attempt.name == "read_booking" or attempt.purpose in REPEATS:
             continue
-        unknowns.by_key += attempt.key in told
+        unknowns.by_key += _request(attempt) in told
         done = attempt.marker in made if attempt.name == "hold" else (attempt.name, attempt.booking_id) in effects
         unknowns.done += done
         unknowns.undone += not done

@@ -79,6 +79,19 @@ async def test_refused_connections_are_reset() -> None:
         assert heard == []
 
 
+async def test_what_was_said_first_arrives_first_also_when_the_latency_ends_in_between() -> None:
+    async with proxied_echo() as (proxy, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
+        assert await say(reader, writer, b"hello") == b"hello"
+        proxy.latency = 0.1
+        writer.write(b"first ")
+        await asyncio.sleep(0.05)
+        proxy.heal()
+        writer.write(b"second")
+        assert await reader.readexactly(12) == b"first second"
+        writer.close()
+
+
 async def test_latency_is_added_both_ways_and_keeps_the_order() -> None:
     async with proxied_echo() as (proxy, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)

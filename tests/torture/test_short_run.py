@@ -2,13 +2,18 @@
 
 import re
 import secrets
+import subprocess
+import sys
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from torture.faults import FAULTS
 from torture.history import read_history
+from torture.verdict import find_untold
 
-from tests.torture.command import torture
+from tests.torture.command import PROJECT, torture
 
 
 @pytest.mark.timeout(300)
@@ -17,15 +22,61 @@ def test_a_short_run_is_valid_and_reaches_its_figures(tmp_path: Path) -> None:
     seed = str(secrets.randbelow(2**31))
     ran = torture("run", "--short", "--keep", "--seed", seed, "--directory", str(tmp_path))
     assert ran.returncode == 0, f"seed {seed}\n{ran.stdout}\n{ran.stderr}"
-    figures = {line.rpartition("  ")[0]: line for line in ran.stdout.splitlines()}
     assert "Verdict: valid" in ran.stdout
     [history] = tmp_path.glob("run-*/history.jsonl")
     attempts = list(read_history(history))
-    acknowledged = [one for one in attempts if one.outcome == "ok" and one.name != "read_booking"]
+    acknowledged = {
+        (one.name, one.booked or one.booking_id)
+        for one in attempts
+        if one.outcome == "ok" and one.name != "read_booking"
+    }
     assert len(acknowledged) >= 20_000
     assert sum(one.purpose == "race" for one in attempts) >= 500 * 16
-    assert len({one.epoch for one in attempts}) >= 20, figures
+    assert find_untold(attempts) == []
+    assert set(range(21)) <= {one.epoch for one in attempts}
     assert len(re.findall(rf"^ *({'|'.join(fault.kind for fault in FAULTS)}) ", ran.stdout, re.MULTILINE)) >= 6
+
+
+def test_a_run_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path) -> None:
+    """In the middle of a fault that has stopped the whole database."""
+    harness = subprocess.Popen(
+        [sys.executable, "-m", "torture", "run", "--only", "stop-database", "--directory", str(tmp_path)],
+        cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    started = _family_once_stopped(psutil.Process(harness.pid), tmp_path)
+    harness.terminate()
+    said, _ = harness.communicate(timeout=60)
+    _, alive = psutil.wait_procs(started, timeout=10)
+    assert alive == []
+    assert harness.returncode == 1
+    assert "There is no verdict. Everything is kept in" in said
+
+
+def _family_once_stopped(harness: psutil.Process, folder: Path) -> list[psutil.Process]:
+    """The processes that a run has started, as soon as its database is stopped."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        for file in folder.glob("run-*/database/postgres/postmaster.pid"):
+            words = file.read_text().split()
+            if words and psutil.pid_exists(int(words[0])):
+                postmaster = psutil.Process(int(words[0]))
+                if postmaster.status() == psutil.STATUS_STOPPED:
+                    return [*harness.children(recursive=True), postmaster, *postmaster.children(recursive=True)]
+        time.sleep(0.02)
+    raise AssertionError("the database was never stopped")
+
+
+def test_a_failing_run_says_how_to_look_at_it(tmp_path: Path) -> None:
+    """Here one that does not come to its figures in time, so that its verdict is unknown."""
+    ran = torture(
+        "run", "--minutes", "0.1", "--faults", "1", "--only", "hang-up", "--races", "1", "--directory", str(tmp_path)
+    )
+    assert ran.returncode == 1
+    assert "Verdict: UNKNOWN" in ran.stdout
+    assert "Everything is kept in" in ran.stderr
+    [folder] = tmp_path.glob("run-*")
+    looked = torture("look", str(folder), "--slot", "1").stdout
+    assert re.search(r"^\d\d:\d\d:\d\d\.\d{6}  +\d+  \w+ +(hold|confirm|cancel)", looked, re.MULTILINE), looked
 
 
 def test_an_unknown_kind_or_mutant_is_refused_by_name() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from torture.history import Answer, Attempt
+from torture.history import UNREADABLE, Answer, Attempt
 from torture.story import Event, FreeSeats, Row, Story
 from torture.verdict import (
     CHECKS,
@@ -16,6 +16,8 @@ from torture.verdict import (
     find_defects,
     find_differences,
     find_slow_answers,
+    find_slow_recovery,
+    find_untold,
     find_violations,
     resolve_unknowns,
 )
@@ -159,6 +161,45 @@ def tell_of_seats_freed_later(day: Day) -> None:
     day.refuse(told=0)
 
 
+def refuse_for_no_reason(day: Day) -> None:
+    day.ask("hold", "fail", http_status=401, answer=Answer(code="not-authenticated"))
+
+
+def refuse_without_a_number(day: Day) -> None:
+    day.ask("hold", "fail", http_status=409, answer=Answer(code="slot-full"))
+
+
+def keep_a_booking_and_refuse_its_key(day: Day) -> None:
+    lost = day.book(booking_id=2, key="a key")
+    lost.outcome = "info"
+    day.refuse(told=0, key="a key", marker=lost.marker, purpose="retry")
+
+
+def expire_too_early(day: Day) -> None:
+    day.book(booking_id=2)
+    day.ask("confirm", "fail", booking_id=2, http_status=410, answer=Answer(code="hold-expired"))
+
+
+def call_a_live_hold_cancelled(day: Day) -> None:
+    day.book(booking_id=2)
+    day.ask("confirm", "fail", booking_id=2, http_status=409, answer=Answer(code="booking-cancelled"))
+
+
+def call_a_confirmed_booking_failed(day: Day) -> None:
+    day.book(booking_id=2)
+    day.change("confirm", "CONFIRMED", "CONFIRMED", free=1)
+    day.clock += 1000
+    day.ask("cancel", "fail", booking_id=2, http_status=409, answer=Answer(code="booking-failed"))
+
+
+def lose_the_holder(day: Day) -> None:
+    day.ask("cancel", "fail", booking_id=1, http_status=403, answer=Answer(code="not-allowed"))
+
+
+def refuse_to_read(day: Day) -> None:
+    day.ask("read_booking", "fail", booking_id=1, http_status=401, answer=Answer(code="not-authenticated"))
+
+
 def read_an_older_state(day: Day) -> None:
     day.ask("read_booking", booking_id=1, http_status=200, answer=Answer(id=1, status="CONFIRMED"))
 
@@ -184,6 +225,14 @@ def read_nothing(day: Day) -> None:
         ("S13", refuse_a_free_seat),
         ("S13", refuse_what_fits),
         ("S13", tell_of_seats_freed_later),
+        ("S4", keep_a_booking_and_refuse_its_key),
+        ("S13", refuse_for_no_reason),
+        ("S13", refuse_without_a_number),
+        ("S13 ends", expire_too_early),
+        ("S13 ends", call_a_live_hold_cancelled),
+        ("S13 ends", call_a_confirmed_booking_failed),
+        ("S13 ends", lose_the_holder),
+        ("S18", refuse_to_read),
         ("S18", read_an_older_state),
         ("S18", read_nothing),
     ],
@@ -197,6 +246,17 @@ def test_a_spoiled_day_breaks_the_rule(rule: str, spoil: Callable[[Day], None]) 
 def test_every_rule_is_broken_by_a_test() -> None:
     [marker] = [mark for mark in test_a_spoiled_day_breaks_the_rule.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
     assert {rule for rule, _ in marker.args[1]} == set(CHECKS)
+
+
+def test_who_comes_too_late_is_told_so() -> None:
+    """After the deadline; and after a cancellation."""
+    day = a_good_day()
+    day.ask("confirm", "fail", booking_id=1, http_status=409, answer=Answer(code="booking-cancelled"))
+    day.book(booking_id=2)
+    day.clock += 1000
+    day.ask("confirm", "fail", booking_id=2, http_status=410, answer=Answer(code="hold-expired"))
+    day.ask("cancel", "fail", booking_id=2, http_status=409, answer=Answer(code="booking-failed"))
+    assert list(find_violations(day.story)) == []
 
 
 def test_seats_of_a_hold_are_free_from_its_deadline_on() -> None:
@@ -233,6 +293,7 @@ def keyed(outcome: Any = "ok", body: str = "{}", purpose: Any = "flow", **given:
         ({"S5"}, [keyed(), keyed(body="another", purpose="retry")]),
         ({"S5"}, [keyed(), keyed(body="another", purpose="other_body", http_status=201)]),
         ({"S6"}, [keyed(), keyed(purpose="other_caller")]),
+        ({"S6"}, [keyed(), keyed("fail", "", "other_caller", http_status=422)]),
     ],
 )
 def test_one_key_has_one_answer_for_one_body_and_caller(rules: set[str], attempts: list[Attempt]) -> None:
@@ -252,6 +313,27 @@ def test_only_a_503_passes_by_itself(status: int | None, rules: list[str]) -> No
     day = Day()
     day.ask("hold", "info", http_status=status)
     assert [violation.rule for violation in find_defects(day.attempts)] == rules
+
+
+def test_an_answer_that_nobody_can_read_is_a_defect() -> None:
+    day = Day()
+    day.ask("hold", "info", http_status=201, error=UNREADABLE)
+    assert [violation.rule for violation in find_defects(day.attempts)] == ["P9"]
+
+
+def test_service_is_back_in_time_when_it_mostly_is() -> None:
+    assert list(find_slow_recovery([])) == []
+    assert list(find_slow_recovery([0.1] * 99 + [9.0])) == []
+    assert [violation.rule for violation in find_slow_recovery([0.1] * 98 + [9.0] * 2)] == ["L2"]
+
+
+def test_a_key_is_untold_until_an_answer_to_it_says_what_it_came_to() -> None:
+    day = Day()
+    lost = day.ask("hold", "info", key="a key")
+    day.ask("hold", "fail", key="a key", purpose="other_body", http_status=422)
+    assert find_untold(day.attempts) == [lost]
+    day.ask("hold", "ok", key="a key", purpose="resolve")
+    assert find_untold(day.attempts) == []
 
 
 def test_an_unknown_outcome_is_what_the_tables_have() -> None:
