@@ -4,6 +4,7 @@ The server by itself waits for ever for the rest of a request and for an answer 
 as headers. Nothing here happens once per request but a comparison or two: every connection is looked at once a second.
 """
 
+import socket
 from asyncio import Event, Transport
 from typing import Any, cast
 
@@ -30,6 +31,9 @@ MAX_REQUEST_BYTES = 2 * 1024 * 1024
 # From a request's first byte to its last, and without any progress in reading an answer.
 PATIENCE_SECONDS = 6.0
 LOOK_SECONDS = 1.0
+# What the kernel keeps of an answer. It asks for more when a third of it is free: of the megabytes that it takes by
+# itself, a client may be reading a third for longer than our patience, and look as if it read nothing.
+SEND_BUFFER_BYTES = 128 * 1024
 _REFUSAL = "slotwise.refusal"
 _UNPARSED = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET"}
 
@@ -39,9 +43,12 @@ class BoundedConnection(HttpToolsProtocol):
 
     # Between requests, and before the first.
     idle_seconds = 75.0
+    # The same for an answer that nobody reads.
+    reading_seconds = PATIENCE_SECONDS
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in the class above
         super().connection_made(transport)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._in_head = self._arriving = self._refused = False
         self._piece = self._first_piece = self._bytes = self._unsent = 0
         self._began = self._busy = self._read = self.loop.time()
@@ -50,6 +57,11 @@ class BoundedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch.cancel()
         super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        """Much has been read since we last had to wait, though by the next look as much may have been written."""
+        self._read = self.loop.time()
+        super().resume_writing()
 
     def data_received(self, data: bytes) -> None:
         if self._refused:
@@ -151,7 +163,7 @@ class BoundedConnection(HttpToolsProtocol):
         if not unsent or unsent < self._unsent:
             self._read = now
         self._unsent = unsent
-        return now - self._read > PATIENCE_SECONDS
+        return now - self._read > self.reading_seconds
 
     def _end_waiting(self) -> None:
         if self._in_head:

@@ -1,0 +1,87 @@
+"""Clients that read an answer slowly get all of it; those that read nothing of it are cut off."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import uvicorn
+
+from slotwise.http.connections import BoundedConnection
+
+PIECE = b"x" * 30_000
+PIECES = 130
+GET = b"GET /%b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+
+
+class Impatient(BoundedConnection):
+    reading_seconds = 1.5
+
+
+async def _talkative_application(scope: Any, receive: Any, send: Any) -> None:
+    """The same text in one piece or in many."""
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    if scope["path"] == "/whole":
+        await send({"type": "http.response.body", "body": PIECE * PIECES})
+        return
+    for _ in range(PIECES):
+        await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+@contextmanager
+def serving(application: Any, protocol: type[BoundedConnection]) -> Iterator[tuple[str, int]]:
+    """On the event loop of production, because what it keeps back of an answer is its own business."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        config = uvicorn.Config(application, http=protocol, loop="uvloop", lifespan="off", log_config=None)
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            yield listener.getsockname()
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def asking(address: tuple[str, int], path: bytes) -> socket.socket:
+    """A client whose own kernel keeps little for it, so that its pace is the server's."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+    client.settimeout(10)
+    client.connect(address)
+    client.sendall(GET % path)
+    return client
+
+
+def read(address: tuple[str, int], path: bytes, bytes_per_second: int) -> int:
+    """An answer at that pace, to its end or to where it is cut off; its length."""
+    with asking(address, path) as client:
+        started, length = time.monotonic(), 0
+        with suppress(ConnectionError):
+            while piece := client.recv(16 * 1024):
+                length += len(piece)
+                time.sleep(max(0.0, started + length / bytes_per_second - time.monotonic()))
+    return length
+
+
+def read_after(address: tuple[str, int], path: bytes, seconds: float) -> int:
+    """What is left of an answer for a client that read nothing for so long."""
+    with asking(address, path) as client:
+        time.sleep(seconds)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
+        return sum(map(len, iter(lambda: client.recv(2**20), b"")))
+
+
+def test_whoever_reads_steadily_gets_the_whole_answer_and_whoever_reads_nothing_is_cut_off() -> None:
+    whole = len(PIECE) * PIECES
+    with serving(_talkative_application, Impatient) as address, ThreadPoolExecutor(4) as clients:
+        slow = [clients.submit(read, address, path, 900_000) for path in (b"whole", b"pieces")]
+        silent = [
+            clients.submit(read_after, address, path, Impatient.reading_seconds + 2) for path in (b"whole", b"pieces")
+        ]
+    assert [client.result() > whole for client in slow] == [True, True]
+    assert [client.result() < whole / 2 for client in silent] == [True, True]
