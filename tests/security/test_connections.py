@@ -1,7 +1,9 @@
 """Slow, silent and talkative clients: each is answered or reset within ten seconds, and costs nobody else anything."""
 
 import asyncio
+import http.client
 import json
+import re
 import socket
 import time
 from collections.abc import Awaitable, Callable
@@ -10,9 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from slotwise.http.connections import MAX_HEAD_BYTES, MAX_HEADERS, BoundedConnection
+from slotwise.http.connections import MAX_HEAD_BYTES, MAX_HEADERS, MAX_WAITING, BoundedConnection
 from tests.clinic import Clinic
+from tests.security.serving import serving
 
 # L3: every request is answered or reset within that time, whatever is broken.
 LIMIT_SECONDS = 10
@@ -113,8 +117,8 @@ SLOW: dict[str, tuple[Client, int]] = {
 }  # fmt: skip
 
 
-def last_status(answer: Answer) -> int:
-    return int(answer.text.rpartition(b"HTTP/1.1 ")[2].split(b" ", 1)[0])
+def statuses(answer: Answer) -> list[int]:
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d{3}) ", answer.text)]
 
 
 async def until_cut_off(clinic: Clinic) -> float:
@@ -157,7 +161,7 @@ async def test_whoever_keeps_the_server_waiting_is_answered_or_reset_in_time(cli
     assert longest < 2
     for (name, (_, status)), answer in zip(SLOW.items(), await everybody, strict=True):
         assert answer.seconds < LIMIT_SECONDS, name
-        assert last_status(answer) == status, (name, answer)
+        assert statuses(answer)[-1] == status, (name, answer)
         if answer.status == 408:
             assert answer.headers["content-type"] == "application/problem+json", name
             assert answer.headers["connection"] == "close", name
@@ -172,7 +176,8 @@ REFUSED = {
     "a long address": (b"GET /?" + LONG + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431, "headers-too-large"),
     "many headers": (HEAD + b"A: b\r\n" * MAX_HEADERS + b"\r\n", 431, "headers-too-large"),
     "headers without an end": (HEAD + b"A: b\r\n" * 100_000, 431, "headers-too-large"),
-    "many headers before a body": (BOOKING + b"A: b\r\n" * 100 + b"Content-Length: 2\r\n\r\n{}", 431, None),
+    "many headers before a body": (
+        BOOKING + b"A: b\r\n" * 100 + b"Content-Length: 2\r\n\r\n{}", 431, "headers-too-large"),
     "what is not HTTP": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400, "invalid-input"),
     "a length below nothing": (BOOKING + b"Content-Length: -1\r\n\r\n", 400, "invalid-input"),
     "two lengths": (BOOKING + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{} ", 400, "invalid-input"),
@@ -194,7 +199,7 @@ async def test_what_is_no_request_is_refused_with_a_problem_and_the_headers_of_e
     text, status, code = REFUSED[name]
     answer = await met(clinic, saying(text))
     assert (answer.status, answer.seconds < 5) == (status, True), answer
-    assert answer.problem["code"] == (code or "headers-too-large")
+    assert answer.problem["code"] == code
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["connection"] == "close"
     assert answer.headers["x-request-id"]
@@ -212,8 +217,39 @@ async def test_a_head_of_just_the_bound_is_read(clinic: Clinic) -> None:
 
 async def test_requests_sent_before_a_bad_one_are_answered_first(clinic: Clinic) -> None:
     answer = await met(clinic, saying((HEAD + b"\r\n") * 3 + b"GET\r\n\r\n" + HEAD + b"\r\n"))
-    statuses = [int(part[:3]) for part in answer.text.split(b"HTTP/1.1 ")[1:]]
-    assert statuses == [200, 200, 200, 400]
+    assert statuses(answer) == [200, 200, 200, 400]
+    assert b"could not be read as an HTTP/1.1 request" in answer.text
+
+
+async def test_what_comes_behind_a_refused_request_is_neither_done_nor_refused_again(clinic: Clinic) -> None:
+    too_many = HEAD + b"A: b\r\n" * MAX_HEADERS + b"\r\n"
+    for behind in (too_many, HEAD + b"\r\n", b"GET\r\n\r\n", HEAD + b"A: " + LONG):
+        assert statuses(await met(clinic, saying(too_many + behind))) == [431], behind[:20]
+
+
+async def test_of_thousands_of_requests_in_one_piece_as_many_are_answered_as_may_wait(clinic: Clinic) -> None:
+    answer = await met(clinic, saying(b"GET /health HTTP/1.1\r\n\r\n" * 9_000))
+    assert set(statuses(answer)) == {200}
+    assert len(statuses(answer)) == 1 + MAX_WAITING
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_a_large_upload_hears_that_it_is_too_large(clinic: Clinic, connection: str) -> None:
+    """Clients that send all before they read have no answer if the connection breaks."""
+    parts = urlsplit(clinic.server.url)
+    headers = {"Content-Type": "application/json", "Connection": connection}
+    for megabytes in (5, 20):
+        client = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=10)
+        client.request("POST", "/api/bookings", b" " * (megabytes << 20), headers)
+        assert client.getresponse().status == 413
+        client.close()
+
+
+def test_a_large_head_hears_that_it_is_too_large(clinic: Clinic) -> None:
+    parts = urlsplit(clinic.server.url)
+    with socket.create_connection((str(parts.hostname), parts.port), timeout=10) as client:
+        client.sendall(HEAD + b"A: " + LONG * 200)
+        assert client.makefile("rb").readline() == b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
 
 
 async def test_chunks_without_a_length_are_refused_beyond_64_kib(clinic: Clinic) -> None:
@@ -221,7 +257,7 @@ async def test_chunks_without_a_length_are_refused_beyond_64_kib(clinic: Clinic)
     chunks = (b"400\r\n" + b" " * 1024 + b"\r\n") * 70 + b"0\r\n\r\n"
     last = HEAD + b"Connection: close\r\n\r\n"
     answer = await met(clinic, saying(BOOKING + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + last))
-    assert [int(part[:3]) for part in answer.text.split(b"HTTP/1.1 ")[1:]] == [413, 200]
+    assert statuses(answer) == [413, 200]
     assert b'"body-too-large"' in answer.text
 
 
@@ -285,11 +321,55 @@ async def test_a_request_without_an_end_is_cut_off(clinic: Clinic) -> None:
         assert await until_cut_off(start, more) < 64, name
 
 
-@pytest.mark.parametrize("protocol", ["websocket", "h2c", "TLS/1.0"])
-async def test_a_wish_for_another_protocol_is_passed_over(clinic: Clinic, protocol: str) -> None:
-    """RFC 9110, 7.8: a server may ignore it. A body goes unread then, so that a request with one is refused."""
-    wish = f"Connection: Upgrade\r\nUpgrade: {protocol}\r\n".encode()
-    for request, status in ((HEAD + wish + b"\r\n", 200), (BOOKING + wish + b"Content-Length: 2\r\n\r\n{}", 400)):
-        answer = await met(clinic, saying(request))
-        assert (answer.status, answer.headers["connection"]) == (status, "close")
+WISH = b"Connection: Upgrade\r\nUpgrade: %b\r\n"
+
+
+@pytest.mark.parametrize("protocol", [b"websocket", b"h2c", b"TLS/1.0"])
+async def test_a_wish_for_another_protocol_is_passed_over(clinic: Clinic, protocol: bytes) -> None:
+    """RFC 9110, 7.8: a server may ignore it."""
+    for length in (b"", b"Content-Length: 0\r\n"):
+        answer = await met(clinic, saying(HEAD + WISH % protocol + length + b"\r\n"))
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
         assert answer.seconds < 5
+
+
+async def test_a_body_is_not_lost_to_a_wish_for_another_protocol(clinic: Clinic) -> None:
+    """The request would be done as if it had none: a confirmation without its name."""
+    held = await asyncio.to_thread(lambda: clinic.hold(clinic.slot(seats=2)["id"]))
+    confirm = f"POST /api/bookings/{held['id']}/confirm HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+    token = f"Booking-Token: {held['manageToken']}\r\n".encode()
+    body = b'{"userName": "Grace Hopper"}'
+    book = b'{"slotId": %d, "userName": "A", "userEmail": "a@example.org"}' % held["slotId"]
+    for head, text in ((confirm.encode() + token, body), (BOOKING, book)):
+        length = b"Content-Length: %d\r\n\r\n%b" % (len(text), text)
+        chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(text), text)
+        for sent in (length, chunks):
+            answer = await met(clinic, saying(head + WISH % b"h2c" + sent))
+            assert answer.status == 400, answer
+            assert answer.problem["errors"][0]["field"] == "Upgrade"
+    assert clinic.http.get(f"/api/bookings/{held['id']}").json()["status"] == "PENDING"
+
+
+async def test_a_running_request_hears_that_its_client_hung_up_though_others_wait_behind_it() -> None:
+    heard: list[str] = []
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        heard.append((await receive())["type"])
+
+    with serving(application, BoundedConnection) as address:
+        with socket.create_connection(address) as client:
+            client.sendall((HEAD + b"\r\n") * 3)
+            await asyncio.sleep(0.3)
+        await asyncio.sleep(0.3)
+        assert heard == ["http.disconnect"]
+
+
+def test_all_that_is_overridden_of_the_server_is_there() -> None:
+    """Most of it is private to the server, and may go with any version: then nothing here would be called."""
+    ours = {"idle_seconds", "reading_seconds", "hang_up"}
+    methods = {name for name in vars(BoundedConnection) if not name.startswith("__")} - ours
+    inherited = {name for name in methods if hasattr(HttpToolsProtocol, name)}
+    assert inherited == {
+        "connection_made", "connection_lost", "data_received", "resume_writing", "on_message_begin", "on_body",
+        "on_headers_complete", "on_message_complete", "send_400_response", "_start_asgi_task"}  # fmt: skip

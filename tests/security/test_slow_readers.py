@@ -1,16 +1,13 @@
 """Clients that read an answer slowly get all of it; those that read nothing of it are cut off."""
 
 import socket
-import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Any
 
-import uvicorn
-
 from slotwise.http.connections import BoundedConnection
+from tests.security.serving import serving
 
 PIECE = b"x" * 30_000
 PIECES = 130
@@ -30,21 +27,6 @@ async def _talkative_application(scope: Any, receive: Any, send: Any) -> None:
     for _ in range(PIECES):
         await send({"type": "http.response.body", "body": PIECE, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
-
-
-@contextmanager
-def serving(application: Any, protocol: type[BoundedConnection]) -> Iterator[tuple[str, int]]:
-    """On the event loop of production, because what it keeps back of an answer is its own business."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        config = uvicorn.Config(application, http=protocol, loop="uvloop", lifespan="off", log_config=None)
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listener],))
-        thread.start()
-        try:
-            yield listener.getsockname()
-        finally:
-            server.should_exit = True
-            thread.join()
 
 
 def asking(address: tuple[str, int], path: bytes) -> socket.socket:
