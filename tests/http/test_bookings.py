@@ -221,7 +221,8 @@ def test_a_confirmation_needs_no_body_and_does_not_rename_anybody(clinic: Clinic
 )
 def test_a_confirmation_of_another_shape_is_refused_by_name(clinic: Clinic, content: bytes, field: str) -> None:
     booking = clinic.hold(clinic.slot()["id"])
-    answer = clinic.http.post(f"/api/bookings/{booking['id']}/confirm", content=content, headers=holder(booking))
+    headers = holder(booking) | {"Content-Type": "application/json"}
+    answer = clinic.http.post(f"/api/bookings/{booking['id']}/confirm", content=content, headers=headers)
     problem(answer, 400, "invalid-input", field=field)
 
 

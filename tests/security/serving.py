@@ -12,15 +12,16 @@ from slotwise.http.connections import BoundedConnection
 
 
 @contextmanager
-def serving(application: Any, protocol: type[BoundedConnection]) -> Iterator[tuple[str, int]]:
+def serving(application: Any, protocol: type[BoundedConnection], host: str = "127.0.0.1") -> Iterator[tuple[str, int]]:
     """On the event loop of production, because what it keeps back of an answer is its own business."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family, dualstack_ipv6=host == "::") as listener:
         config = uvicorn.Config(application, http=protocol, loop="uvloop", lifespan="off", log_config=None)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            yield listener.getsockname()
+            yield ("127.0.0.1", listener.getsockname()[1])
         finally:
             server.should_exit = True
             thread.join()

@@ -15,7 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from slotwise.http.connections import MAX_HEAD_BYTES, MAX_HEADERS, MAX_WAITING, BoundedConnection
-from tests.clinic import Clinic
+from tests.clinic import Clinic, holder, problem
 from tests.security.serving import serving
 
 # L3: every request is answered or reset within that time, whatever is broken.
@@ -373,3 +373,28 @@ def test_all_that_is_overridden_of_the_server_is_there() -> None:
     assert inherited == {
         "connection_made", "connection_lost", "data_received", "resume_writing", "on_message_begin", "on_body",
         "on_headers_complete", "on_message_complete", "send_400_response", "_start_asgi_task"}  # fmt: skip
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has one version of IP only")
+async def test_a_trusted_proxy_is_known_by_its_ipv4_address_where_both_versions_are_served() -> None:
+    """There it arrives as ::ffff:127.0.0.1; unknown, it would lend its address and limits to everybody."""
+
+    async def application(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": scope["client"][0].encode()})
+
+    with serving(application, BoundedConnection, host="::") as address:
+        line = Line(*await asyncio.open_connection(*address))
+        await line.say(HEAD + b"Connection: close\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
+        assert b"203.0.113.7" in (await line.hear()).text
+
+
+def test_a_body_that_does_not_say_that_it_is_json_is_refused(clinic: Clinic) -> None:
+    """A page elsewhere may send one in somebody's name without asking for leave (Fetch, no-cors)."""
+    slot = clinic.slot()
+    body = b'{"slotId": %d, "userName": "A", "userEmail": "a@example.org"}' % slot["id"]
+    problem(clinic.http.post("/api/bookings", content=body), 415, "unsupported-media-type")
+    held = clinic.hold(slot["id"])
+    path = f"/api/bookings/{held['id']}/confirm"
+    problem(clinic.http.post(path, content=b'{"userName": "B"}', headers=holder(held)), 415)
+    assert clinic.http.post(path, headers=holder(held)).status_code == 200

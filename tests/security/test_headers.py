@@ -38,7 +38,8 @@ ANSWERS: dict[str, tuple[int, Ask]] = {
     "done": (204, lambda clinic: clinic.http.post("/api/auth/logout", headers=clinic.patient())),
     "to the docs": (302, lambda clinic: clinic.http.get("/")),
     "not modified": (304, _not_modified),
-    "malformed": (400, lambda clinic: clinic.http.post("/api/bookings", content=b"{")),
+    "malformed": (
+        400, lambda clinic: clinic.http.post("/api/bookings", content=b"{", headers={"Content-Type": "a/b+json"})),
     "malformed, by the framework": (400, lambda clinic: clinic.http.get("/api/slots", params={"limit": "x"})),
     "a stranger": (401, lambda clinic: clinic.http.get("/api/auth/me")),
     "not allowed": (403, lambda clinic: clinic.http.get("/api/bookings", headers=clinic.patient())),

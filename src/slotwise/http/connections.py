@@ -53,6 +53,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in the class above
         super().connection_made(transport)
+        self.client = _as_ipv4(self.client)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._in_head = self._arriving = False
         self._deaf = False  # what comes is thrown away: the connection ends with the answers that are due
@@ -254,6 +255,11 @@ class _LastAnswer:
 
     def __init__(self, transport: Transport, hang_up: Callable[[], None]) -> None:
         self.write, self.is_closing, self.close = transport.write, transport.is_closing, hang_up
+
+
+def _as_ipv4(client: tuple[str, int] | None) -> tuple[str, int] | None:
+    """The client as its proxy is named in the settings, also where one socket serves both versions of IP."""
+    return (client[0].removeprefix("::ffff:"), client[1]) if client else None
 
 
 def _promises_body(name: bytes, value: bytes) -> bool:
