@@ -31,6 +31,7 @@ def _twice(clinic: Clinic) -> httpx.Response:
 
 Ask = Callable[[Clinic], httpx.Response]
 
+JSON = {"Content-Type": "application/json"}
 ANSWERS: dict[str, tuple[int, Ask]] = {
     "found": (200, lambda clinic: clinic.http.get("/api/doctors")),
     "created": (201, lambda clinic: clinic.http.post("/api/doctors", json={"name": "Dr. Who"}, headers=clinic.admin)),
@@ -38,8 +39,7 @@ ANSWERS: dict[str, tuple[int, Ask]] = {
     "done": (204, lambda clinic: clinic.http.post("/api/auth/logout", headers=clinic.patient())),
     "to the docs": (302, lambda clinic: clinic.http.get("/")),
     "not modified": (304, _not_modified),
-    "malformed": (
-        400, lambda clinic: clinic.http.post("/api/bookings", content=b"{", headers={"Content-Type": "a/b+json"})),
+    "malformed": (400, lambda clinic: clinic.http.post("/api/bookings", content=b"{", headers=JSON)),
     "malformed, by the framework": (400, lambda clinic: clinic.http.get("/api/slots", params={"limit": "x"})),
     "a stranger": (401, lambda clinic: clinic.http.get("/api/auth/me")),
     "not allowed": (403, lambda clinic: clinic.http.get("/api/bookings", headers=clinic.patient())),
