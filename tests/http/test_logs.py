@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -87,7 +88,9 @@ def test_every_request_is_a_line_of_json_with_its_id(production: RunningServer) 
     assert (mine[0]["method"], mine[0]["route"]) == ("GET", "/api/slots/{slot_id}")
     assert mine[0]["status"] == answer.status_code
     assert mine[0]["milliseconds"] > 0
-    assert {"timestamp", "level"} <= set(mine[0])
+    assert mine[0]["level"] == "info"
+    assert {line["timestamp"][-1] for line in lines} == {"Z"}, "times are UTC"
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(mine[0]["timestamp"])).total_seconds() < 60
 
 
 def test_a_production_server_greets_in_plain_words_and_then_logs_json_only(production: RunningServer) -> None:

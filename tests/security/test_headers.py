@@ -128,3 +128,11 @@ def test_the_named_origin_gets_leave_without_credentials(hardened: RunningServer
         assert answer.headers["access-control-allow-origin"] == OTHER_ORIGIN
         assert "access-control-allow-credentials" not in answer.headers
         assert "origin" in answer.headers["vary"].lower()
+
+
+def test_a_defect_tells_nothing_of_the_server(hardened: RunningServer) -> None:
+    with Clinic(hardened) as clinic:
+        answer = _defect(clinic)
+    assert set(answer.json()) == {"type", "title", "status", "detail", "code"}
+    for inner in ("Traceback", ".py", "Error", "column", "SELECT", "asyncpg"):
+        assert inner not in answer.text
