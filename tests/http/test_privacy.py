@@ -226,6 +226,10 @@ def test_the_desks_reads_of_names_are_on_record(canary: Canary, staff: dict[str,
     assert [item["id"] for item in sent.json()["items"]] != []
     http.get(f"/api/bookings/slot/{booking['slotId']}", headers=staff)
     http.get(f"/api/bookings/{booking['id']}", headers=staff)
+    for _ in range(3):
+        assert http.post(f"/api/bookings/{booking['id']}/confirm", headers=staff).json()["userName"] == canary.name
+    for _ in range(3):
+        assert http.delete(f"/api/bookings/{booking['id']}", headers=staff).json()["userName"] == canary.name
 
     database_url = clinic.server.database_url
     [(subject, action, details)] = rows(
@@ -238,6 +242,9 @@ def test_the_desks_reads_of_names_are_on_record(canary: Canary, staff: dict[str,
     }  # fmt: skip
     assert audit_of(clinic.server, f"slot:{booking['slotId']}", "list_bookings_of_slot") == [(actor, {"bookings": 2})]
     assert audit_of(clinic.server, f"booking:{booking['id']}", "get_booking") == [(actor, {})]
+    # The first of each is in the ledger, what changes nothing is not.
+    assert audit_of(clinic.server, f"booking:{booking['id']}", "confirm_booking") == [(actor, {})] * 2
+    assert audit_of(clinic.server, f"booking:{booking['id']}", "cancel_booking") == [(actor, {})] * 2
     assert not {place for place in places_of(database_url, *canary.words) if place.startswith("audit_log.")}
 
 
@@ -250,6 +257,8 @@ def test_reads_that_show_nobody_anothers_name_leave_no_row(canary: Canary, staff
         assert http.get(one, headers=headers).status_code == 200
         assert http.get(slot, headers=headers).status_code == 200
     http.get("/api/bookings/my-bookings", headers=canary.headers)
+    for _ in range(2):
+        assert http.delete(one, headers=canary.headers).status_code == 200
     http.get("/api/bookings", params={"q": f"nobody {canary.number}"}, headers=staff)
     http.get(f"/api/bookings/slot/{clinic.slot()['id']}", headers=staff)
     assert reads_recorded(clinic.server) == before
@@ -270,7 +279,7 @@ def test_the_desk_may_read_its_own_and_leaves_a_row_for_what_it_booked_for_other
 
 
 def test_no_name_leaves_when_its_row_cannot_be_written(canary: Canary, staff: dict[str, str]) -> None:
-    booking = canary.book()
+    booking = canary.book(confirm=True)
     paths = [f"/api/bookings/{booking['id']}", f"/api/bookings/slot/{booking['slotId']}",
              f"/api/bookings?slotId={booking['slotId']}"]  # fmt: skip
     with full_disk(canary.clinic.server, f"%{booking['id']}", f"%{booking['slotId']}", "bookings"):
@@ -278,12 +287,15 @@ def test_no_name_leaves_when_its_row_cannot_be_written(canary: Canary, staff: di
             refused = canary.clinic.http.get(path, headers=staff)
             problem(refused, 503, "database-unavailable")
             assert canary.name not in refused.text
+        problem(canary.clinic.http.post(f"{paths[0]}/confirm", headers=staff), 503, "database-unavailable")
     for path in paths:
         assert canary.name in canary.clinic.http.get(path, headers=staff).text
 
 
 def reads_recorded(server: RunningServer) -> int:
-    [(count,)] = rows(server.database_url, "SELECT count(*) FROM audit_log WHERE action ~ '^(get|list)_bookings?'")
+    [(count,)] = rows(
+        server.database_url, "SELECT count(*) FROM audit_log WHERE action ~ '^(get|list|confirm|cancel)_bookings?'"
+    )
     return int(count)
 
 

@@ -114,7 +114,10 @@ class Bookings:
             raise BookingNotFound
         metrics.CONFIRMATIONS.labels(booking.outcome).inc()
         match booking.outcome:
-            case "confirmed" | "already_confirmed":
+            case "confirmed":
+                return booking
+            case "already_confirmed":
+                await self._record_shown(caller, booking, "confirm_booking")
                 return booking
             case "expired":
                 raise HoldExpired
@@ -135,7 +138,10 @@ class Bookings:
             raise BookingNotFound
         metrics.CANCELLATIONS.labels(booking.outcome).inc()
         match booking.outcome:
-            case "cancelled" | "already_cancelled":
+            case "cancelled":
+                return booking
+            case "already_cancelled":
+                await self._record_shown(caller, booking, "cancel_booking")
                 return booking
             case "failed":
                 raise BookingFailed
@@ -187,6 +193,12 @@ class Bookings:
         """Wait until every accepted request is answered."""
         for queue in (self._holds, self._confirms, self._cancels):
             await queue.drained()
+
+    async def _record_shown(self, caller: Caller, booking: Booking, action: str) -> None:
+        """What changes nothing leaves no row in the ledger, and is a read all the same."""
+        if shows_others(caller.user, [booking]):
+            async with self._database.connection() as connection:
+                await record_action(connection, caller.actor, action, f"booking:{booking.id}")
 
     async def _authorize(self, caller: Caller, booking_id: int) -> None:
         async with self._database.connection() as connection:
