@@ -167,6 +167,26 @@ def command_lines() -> Iterator[str]:
             yield path.read_bytes().decode(errors="replace")
 
 
+async def test_who_was_at_the_desk_before_that_was_kept_is_known_by_role_and_audit_log(
+    empty_url: str, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(MIGRATIONS, tmp_path / "migrations"))
+    privacy = (folder / "0004_privacy.sql").rename(tmp_path / "0004_privacy.sql")
+    assert dbmate(empty_url, folder).returncode == 0
+    connection = await asyncpg.connect(empty_url)
+    for email, role in (("at.desk", "staff"), ("left.desk", "patient"), ("never", "patient")):
+        await connection.execute(user(email, role))
+    await connection.execute(
+        "INSERT INTO audit_log (actor, action, subject, details) SELECT 'operator', 'change_rights', 'user:' || u.id,"
+        " jsonb_build_object('role', CASE u.email WHEN 'left.desk' THEN 'staff' ELSE 'patient' END) FROM users AS u"
+    )
+    privacy.rename(folder / privacy.name)
+    assert dbmate(empty_url, folder).returncode == 0
+    found = await connection.fetch("SELECT email FROM users WHERE was_desk ORDER BY id")
+    await connection.close()
+    assert [row["email"] for row in found] == ["at.desk", "left.desk"]
+
+
 async def test_a_migration_does_not_pass_the_password_on_the_command_line(empty_url: str) -> None:
     """Every user of the machine can read another's command lines."""
     seen: set[str] = set()

@@ -145,7 +145,15 @@ OF_SLOTS, OF_SLOTS_BY = booking_search.LIST_BOOKINGS_OF_SLOTS, {"slots_of_doctor
 OF_STATUS, BY_STATUS = booking_search.LIST_BOOKINGS_OF_STATUS, {"bookings_of_status"}
 
 LISTS_OF_BOOKINGS = [
-    desk("of a user", bookings.LIST_BOOKINGS_OF_USER, {"bookings_of_user"}, 380, 890, user_id=filling.REGULAR),
+    desk(
+        "of a user",
+        bookings.LIST_BOOKINGS_OF_USER,
+        {"bookings_of_user"},
+        380,
+        890,
+        user_id=filling.REGULAR,
+        own_email=None,
+    ),
     desk(
         "of a user, deep",
         bookings.LIST_BOOKINGS_OF_USER,
@@ -153,6 +161,7 @@ LISTS_OF_BOOKINGS = [
         380,
         900,
         user_id=filling.REGULAR,
+        own_email=None,
         before_id=DEEP,
     ),
     desk("of a slot", bookings.LIST_BOOKINGS_OF_SLOT, {"bookings_of_slot"}, 20, 50, slot_id=1),

@@ -13,13 +13,14 @@ from torture.patching import mutate
 
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import BookingStatus, SeatRequest
-from slotwise.domain.errors import InvalidCredentials, InvalidInput, LastAdmin, NotAuthenticated
+from slotwise.domain.errors import InvalidCredentials, InvalidInput, LastAdmin, NotAllowed, NotAuthenticated
+from slotwise.domain.fields import MAX_ID
 from slotwise.domain.users import Role, User
 from slotwise.services.booking_batches import Held, HoldRequest
 from slotwise.services.bookings import Caller
 from slotwise.services.idempotency import IdempotencyKey
 from slotwise.services.privacy import ERASE_PERSONAL_DATA, PAGE, Erased, Person, PersonalData, Privacy
-from slotwise.services.users import CREATE_USER, password_attempts_of
+from slotwise.services.users import CHANGE_RIGHTS, CREATE_USER, password_attempts_of
 from tests.traces import places_of
 from tests.workers import GUEST, Worker, at_once, new_slot, violations, wanted, workers
 
@@ -130,6 +131,26 @@ async def test_erasing_somebody_at_the_desk_leaves_what_they_booked_for_others(
         own: ("CANCELLED", "Erased"),
     }
     assert await violations(database) == []
+
+
+async def test_who_has_left_the_desk_takes_no_patients_along(
+    privacy: Privacy, worker: Worker, connection: Rows, database: Database
+) -> None:
+    """The role of today does not tell for whom a booking was made."""
+    rita = await account(connection, "Rita", "rita@example.org", Role.STAFF)
+    slot_id = await new_slot(connection, seats=9)
+    for_another = await booked(worker, rita, slot_id, email="patient@example.org")
+    own = await booked(worker, rita, slot_id, email="RITA@example.org")
+    demoted = await CHANGE_RIGHTS.first(connection, email=rita.email, role=Role.PATIENT, active=None)
+    assert demoted is not None
+    assert [booking.id for booking in (await exported(privacy, Person(rita.id))).bookings] == [own]
+    mine = await worker.bookings.list_bookings_of_user(demoted, MAX_ID, 9)
+    assert [booking.id for booking in mine] == [own]
+    assert (await worker.bookings.get_booking(Caller(demoted), for_another)).user_name is None
+    with pytest.raises(NotAllowed):
+        await worker.bookings.cancel_booking(Caller(demoted), for_another)
+    assert await privacy.erase_personal_data(Person(rita.id), f"user:{rita.id}") == Erased(1, 1)
+    assert (await statuses(connection))[for_another] == ("CONFIRMED", "Rita")
 
 
 async def test_an_erased_address_leaves_no_trace_and_the_ledger_whole(

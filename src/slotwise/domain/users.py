@@ -26,10 +26,17 @@ class User(Struct, frozen=True):
     token_version: int
     created_at: datetime
     updated_at: datetime
+    # At any time, and so may have made bookings for others.
+    was_desk: bool = False
 
     @property
     def at_desk(self) -> bool:
         return self.role in DESK
+
+    def owns(self, user_id: int | None, user_email: str | None) -> bool:
+        """Whether a booking is this person's: of their account and, where that was at the desk, with their address."""
+        books_for_others = self.was_desk or self.at_desk
+        return user_id == self.id and (not books_for_others or (user_email or "").lower() == self.email.lower())
 
 
 def actor_of(user: User | None) -> str:

@@ -44,8 +44,7 @@ def shows_others(reader: User | None, found: Sequence[Booking]) -> bool:
 def _is_of_another(reader: User, booking: Booking) -> bool:
     if booking.user_name is None and booking.user_email is None:
         return False
-    own = booking.user_id == reader.id and (booking.user_email or "").lower() == reader.email.lower()
-    return not own
+    return not reader.owns(booking.user_id, booking.user_email)
 
 
 def rows_shown(found: Sequence[Booking], limit: int) -> int:

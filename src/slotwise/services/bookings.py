@@ -45,6 +45,7 @@ class Claim(Struct, frozen=True):
     """By what a caller can prove that a booking is theirs."""
 
     user_id: int | None
+    user_email: str | None
     manage_token_hash: bytes
 
 
@@ -69,7 +70,7 @@ class Caller(Struct, frozen=True):
         return self.user is not None and self.user.at_desk
 
     def may_manage(self, claim: Claim) -> bool:
-        owns = self.user is not None and claim.user_id == self.user.id
+        owns = self.user is not None and self.user.owns(claim.user_id, claim.user_email)
         return owns or self.at_desk or proves(self.manage_token, claim.manage_token_hash)
 
 
@@ -170,8 +171,12 @@ class Bookings:
         return found if caller.at_desk else [redacted(booking) for booking in found]
 
     async def list_bookings_of_user(self, user: User, before_id: int, limit: int) -> list[Booking]:
+        """The desk is shown what it booked for others too, which is on record; who has left it is not."""
+        own_email = user.email if user.was_desk and not user.at_desk else None
         async with self._database.connection() as connection:
-            found = await LIST_BOOKINGS_OF_USER.all(connection, user_id=user.id, before_id=before_id, limit=limit)
+            found = await LIST_BOOKINGS_OF_USER.all(
+                connection, user_id=user.id, before_id=before_id, own_email=own_email, limit=limit
+            )
             if shows_others(user, found):
                 details = {"bookings": rows_shown(found, limit)}
                 await record_action(connection, actor_of(user), "list_bookings_of_user", actor_of(user), details)

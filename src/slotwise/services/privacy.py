@@ -39,6 +39,7 @@ class Account(Struct, frozen=True, rename="camel"):
     name: str
     role: Role
     active: bool
+    was_desk: bool
     created_at: datetime
     updated_at: datetime
 

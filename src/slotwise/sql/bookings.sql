@@ -69,7 +69,7 @@ WHERE b.id = any(:booking_ids::bigint[]);
 
 -- name: read_claim
 -- Tells by what a caller can prove that a booking is theirs.
-SELECT b.user_id, b.manage_token_hash
+SELECT b.user_id, b.user_email, b.manage_token_hash
 FROM bookings AS b
 WHERE b.id = :booking_id::bigint;
 
@@ -97,11 +97,15 @@ ORDER BY b.id;
 
 -- name: list_bookings_of_user
 -- A page of an account's bookings, newest first. By account: an e-mail address is anybody's claim.
+-- With `own_email`, only those that bear it.
 WITH page AS (
     SELECT b.id
     FROM (
         SELECT b.id FROM bookings AS b
-        WHERE b.user_id = :user_id::bigint AND b.id < :before_id::bigint
+        WHERE
+            b.user_id = :user_id::bigint
+            AND b.id < :before_id::bigint
+            AND (:own_email::text IS NULL OR lower(b.user_email) = lower(:own_email::text))
         ORDER BY b.id DESC
         LIMIT 501
     ) AS b

@@ -6,7 +6,7 @@ WHERE lower(u.email) = lower(:email::text);
 
 -- name: get_account
 -- Reads what is kept about an account, but for the hash of its password.
-SELECT u.id, u.email, u.name, u.role, u.active, u.created_at, u.updated_at
+SELECT u.id, u.email, u.name, u.role, u.active, u.was_desk, u.created_at, u.updated_at
 FROM users AS u
 WHERE u.id = :user_id::bigint;
 

@@ -2,11 +2,11 @@
 -- Adds an account.
 INSERT INTO users (email, name, role, password_hash)
 VALUES (:email::text, :name::text, :role::text, :password_hash::text)
-RETURNING id, email, name, role, active, token_version, created_at, updated_at;
+RETURNING id, email, name, role, active, token_version, created_at, updated_at, was_desk;
 
 -- name: get_user
 -- Reads an account.
-SELECT u.id, u.email, u.name, u.role, u.active, u.token_version, u.created_at, u.updated_at
+SELECT u.id, u.email, u.name, u.role, u.active, u.token_version, u.created_at, u.updated_at, u.was_desk
 FROM users AS u
 WHERE u.id = :user_id::bigint;
 
@@ -59,7 +59,7 @@ SET
     token_version = token_version + 1,
     updated_at = now()
 WHERE lower(email) = lower(:email::text)
-RETURNING id, email, name, role, active, token_version, created_at, updated_at;
+RETURNING id, email, name, role, active, token_version, created_at, updated_at, was_desk;
 
 -- name: has_admin
 -- Tells whether anybody can administer this installation.

@@ -3,6 +3,27 @@
 -- What was noted about somebody, for whoever asks what is kept about them.
 CREATE INDEX audit_log_of_subject ON audit_log (subject, id);
 
+-- Whether an account was at the desk at any time, and so may have made bookings for others. Its role of today does not
+-- tell: a receptionist who becomes a patient again must not be given the names of those who telephoned.
+ALTER TABLE users ADD COLUMN was_desk boolean NOT NULL DEFAULT FALSE;
+UPDATE users AS u
+SET was_desk = TRUE
+WHERE
+    u.role IN ('admin', 'staff')
+    OR EXISTS (
+        SELECT 1 FROM audit_log AS a
+        WHERE a.subject = 'user:' || u.id AND a.details ->> 'role' IN ('admin', 'staff')
+    );
+
+CREATE FUNCTION remember_desk() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    new.was_desk := new.was_desk OR new.role IN ('admin', 'staff');
+    RETURN new;
+END
+$$;
+CREATE TRIGGER user_was_desk BEFORE INSERT OR UPDATE ON users
+FOR EACH ROW EXECUTE FUNCTION remember_desk();
+
 -- The bookings of an account. Those that the desk makes for others are the others': they are the account's only where
 -- they bear its own address.
 CREATE FUNCTION bookings_of_account(user_id bigint) RETURNS TABLE (id bigint) LANGUAGE sql STABLE AS $$
@@ -11,7 +32,7 @@ CREATE FUNCTION bookings_of_account(user_id bigint) RETURNS TABLE (id bigint) LA
     INNER JOIN bookings AS b ON u.id = b.user_id
     WHERE
         u.id = bookings_of_account.user_id
-        AND (u.role NOT IN ('admin', 'staff') OR lower(b.user_email) = lower(u.email))
+        AND (NOT u.was_desk OR lower(b.user_email) = lower(u.email))
 $$;
 
 -- An account that was erased or shut out books nothing, whatever it was when its request came in.
