@@ -477,6 +477,52 @@ async def test_the_wait_for_a_connection_counts_as_well(lone: Database) -> None:
         assert asyncio.get_running_loop().time() - began < 1
 
 
+async def _kept_after_both_were_busy(database: Database, seconds: float | None, statement: str) -> int:
+    """How many of a pool's two connections are still there, after a statement that had to wait for one of them."""
+    full = asyncio.Barrier(2)
+    before = set(await asyncio.gather(*(pid_beside(database, full) for _ in range(2))))
+
+    async def be_busy() -> None:
+        async with database.connection() as inside:
+            await full.wait()
+            await inside.execute("SELECT pg_sleep(0.4)")
+
+    async def wait_for_one() -> None:
+        await asyncio.sleep(0.1)
+        async with database.connection(seconds) as inside:
+            await inside.execute(statement)
+
+    busy = asyncio.gather(be_busy(), be_busy())
+    with suppress(DatabaseBusy):
+        await wait_for_one()
+    await busy
+    return len(before & set(await asyncio.gather(*(pid_beside(database, full) for _ in range(2)))))
+
+
+async def test_a_wait_for_a_busy_pool_cuts_no_connection_that_lives(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Under overload every readiness probe would make all reconnect."""
+    monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", 0.0)
+    database = await Database.connect(database_url, 2, statement_seconds=0.5)
+    assert await _kept_after_both_were_busy(database, 0.45, "SELECT pg_sleep(0.25)") == 2
+    assert await _kept_after_both_were_busy(database, None, "SELECT pg_sleep(0.3)") == 2
+    # The server's own limit ends this one, and it is told so.
+    assert await _kept_after_both_were_busy(database, None, "SELECT pg_sleep(5)") == 2
+    await database.close()
+
+
+async def test_a_probe_that_gives_up_soon_takes_no_other_connection_along(database_url: str) -> None:
+    database = await Database.connect(database_url, 2)
+    full = asyncio.Barrier(2)
+    before = set(await asyncio.gather(*(pid_beside(database, full) for _ in range(2))))
+    with pytest.raises(DatabaseUnavailable):
+        async with database.connection(0.1) as inside:
+            await inside.execute("SELECT pg_sleep(1)")
+    assert len(before & set(await asyncio.gather(*(pid_beside(database, full) for _ in range(2))))) == 1
+    await database.close()
+
+
 async def _look(database: Database, seconds: float) -> None:
     async with database.connection(seconds) as another:
         await another.execute("SELECT 1")

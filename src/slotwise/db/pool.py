@@ -14,10 +14,12 @@ from slotwise.db.hosts import Hosts
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 
 # For a request that uses one connection: answered within ten seconds, whatever becomes of the database.
-ACQUIRE_SECONDS = 5.0
+ACQUIRE_SECONDS = 3.0
 STATEMENT_SECONDS = 6.0
 # What a connection's user has beyond the server's own limit for a statement, the wait for the connection included.
 GRACE_SECONDS = 2.0
+# However long the wait was: a server that lives says by then what became of the statement, and is not cut short.
+ANSWER_SECONDS = 0.5
 RELEASE_SECONDS = 1.0
 
 SESSION = {
@@ -45,9 +47,9 @@ async def _keep_session(_: Connection) -> None:
 class Database:
     """A pool of connections. A task that holds one must not ask for another: that is how pools deadlock."""
 
-    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", seconds: float) -> None:
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", statement_seconds: float) -> None:
         self._pool = pool
-        self._seconds = seconds
+        self._statement_seconds = statement_seconds
 
     @classmethod
     async def connect(cls, url: str, size: int, statement_seconds: float = STATEMENT_SECONDS) -> "Database":
@@ -65,7 +67,7 @@ class Database:
                 timeout=ACQUIRE_SECONDS,
                 reset=_keep_session,
             )
-        return cls(pool, seconds)
+        return cls(pool, statement_seconds)
 
     async def close(self) -> None:
         """Close the connections, politely if that takes less than a second."""
@@ -79,20 +81,25 @@ class Database:
     async def connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
         """A connection for statements that each stand alone, done within `seconds`, the wait for it included.
 
-        After that time it is cut, and whatever waits for its answer raises `DatabaseUnavailable`.
+        After that time it is cut, and whatever waits for its answer raises `DatabaseUnavailable`. Who had to wait for
+        it has `ANSWER_SECONDS` all the same, and without `seconds` those after the server's own limit.
         """
         loop = asyncio.get_running_loop()
-        seconds = self._seconds if seconds is None else seconds
+        least = ANSWER_SECONDS if seconds is not None else self._statement_seconds + ANSWER_SECONDS
+        seconds = self._statement_seconds + GRACE_SECONDS if seconds is None else seconds
         deadline = loop.time() + seconds
         with connecting():
             connection = await self._pool.acquire(timeout=min(ACQUIRE_SECONDS, seconds))
+        got = loop.time()
         with translated():
-            cut = loop.call_at(deadline, connection.terminate)
+            cut = loop.call_at(max(deadline, got + least), connection.terminate)
             try:
                 yield connection
             except BaseException as error:
-                if loop.time() >= deadline or isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                    # The server is silent, or no longer the primary: so it is at the end of the other connections.
+                # A short `seconds` that ran out says nothing of the server: it may just be busy.
+                silent = loop.time() >= max(cut.when(), got + self._statement_seconds)
+                if silent or isinstance(error, asyncpg.ReadOnlySQLTransactionError):
+                    # Or no longer the primary: so it is at the end of the other connections.
                     await self._pool.expire_connections()
                 raise
             finally:
