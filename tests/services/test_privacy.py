@@ -13,7 +13,14 @@ from torture.patching import mutate
 
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import BookingStatus, SeatRequest
-from slotwise.domain.errors import InvalidCredentials, InvalidInput, LastAdmin, NotAllowed, NotAuthenticated
+from slotwise.domain.errors import (
+    DatabaseBusy,
+    InvalidCredentials,
+    InvalidInput,
+    LastAdmin,
+    NotAllowed,
+    NotAuthenticated,
+)
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.users import Role, User
 from slotwise.services.booking_batches import Held, HoldRequest
@@ -298,6 +305,29 @@ async def test_an_erasure_that_does_not_look_again_leaves_a_name(
     await mutate(connection, "erase_personal_data", "THEN 'again'", "THEN 'erased'")
     left = await _erase_behind_a_booking(worker, privacy, connection, canary)
     assert ("CONFIRMED", NAME) in left.values()
+
+
+async def test_an_erasure_that_waits_for_the_account_does_not_keep_others_from_its_slots(
+    worker: Worker, privacy: Privacy, connection: Rows, canary: User
+) -> None:
+    slot_id = await new_slot(connection, seats=3)
+    booking_id = await booked(worker, canary, slot_id)
+    async with connection.transaction():
+        await connection.execute("SELECT 1 FROM users WHERE id = $1 FOR UPDATE", canary.id)
+        erasure = asyncio.ensure_future(privacy.erase_personal_data(Person(canary.id), "test"))
+        await asyncio.sleep(0.05)
+        async with asyncio.timeout(2):
+            assert isinstance(await worker.bookings.hold_seats(GUEST, wanted(slot_id)), Held)
+            with pytest.raises(DatabaseBusy):
+                await erasure
+    assert (await statuses(connection))[booking_id] == ("CONFIRMED", NAME)
+
+
+async def test_an_erasure_that_always_finds_more_gives_up(privacy: Privacy, connection: Rows, canary: User) -> None:
+    await mutate(connection, "erase_personal_data", "ELSE 'erased'", "ELSE 'again'")
+    async with asyncio.timeout(2):
+        with pytest.raises(DatabaseBusy):
+            await privacy.erase_personal_data(Person(canary.id), "test")
 
 
 async def test_who_books_with_an_erased_account_does_not_fail_the_others_of_the_batch(

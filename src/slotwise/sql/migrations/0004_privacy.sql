@@ -61,6 +61,10 @@ FOR EACH ROW WHEN (new.user_id IS NOT NULL) EXECUTE FUNCTION require_active_acco
 -- may have become more since, by a batch that was in flight; then this does nothing and says 'again'.
 -- Locks in the order of a batch of bookings: the slots of live bookings, by id, then the account. One erasure at a
 -- time: two would wait for each other's bookings, and two last admins would each see the other.
+-- The account is waited for so briefly because of the slots' other customers:
+--   log-out: locks the account     erasure: locks the slots, waits for the account     booking: waits for a slot
+-- A log-out is several messages of a worker, which may stand still between two. A batch of bookings, which is waited
+-- for too, is one.
 CREATE FUNCTION erase_personal_data(
     user_id bigint,
     booking_ids bigint[],
@@ -89,6 +93,7 @@ BEGIN
     ORDER BY s.id
     FOR NO KEY UPDATE;
 
+    PERFORM set_config('lock_timeout', '300ms', TRUE);
     SELECT u.* INTO account FROM users AS u WHERE u.id = erase_personal_data.user_id FOR UPDATE;
 
     cancelled := 0;
