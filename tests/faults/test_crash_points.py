@@ -122,7 +122,7 @@ async def _make_it_stand(url: str) -> None:
     )
     for operation, function in FUNCTIONS.items():
         sweeps = operation == "sweep_holds"
-        lock = "FOR NO KEY UPDATE SKIP LOCKED\n    );" if sweeps else "FOR NO KEY UPDATE;"
+        lock = "FOR NO KEY UPDATE SKIP LOCKED\n        );" if sweeps else "FOR NO KEY UPDATE;"
         stand = "IF cardinality(locked) > 0 THEN {} END IF;" if sweeps else "{}"
         after_lock, before_commit = (
             stand.format(f"PERFORM stand_at('{operation}.{point}');") for point in ("after_lock", "before_commit")

@@ -14,7 +14,7 @@ from torture.patching import drop_rules, mutate
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingCancelled, BookingFailed, HoldExpired, SlotFull, SlotStarted
 from slotwise.services.booking_batches import CancelRequest, ConfirmRequest, Held, HoldRequest
-from slotwise.services.expiry import expire_holds, sweep_holds
+from slotwise.services.expiry import HOLDS_PER_TRANSACTION, expire_holds, sweep_holds
 from tests.workers import DESK, GUEST, Worker, at_once, each, new_slot, violations, wanted, workers
 
 ROUNDS = 40
@@ -280,13 +280,15 @@ async def test_many_sweepers_expire_each_hold_once(database_url: str, connection
         assert await violations(several[0].database) == []
 
 
-async def _sweep_beside_a_locked_slot(url: str, connection: asyncpg.Connection) -> int | BaseException:
-    """What a sweep comes to, given half a second, of two slots with an overdue hold each, one of them locked."""
+async def _sweep_beside_a_locked_slot(
+    url: str, connection: asyncpg.Connection, holds_of_locked: int = 1
+) -> int | BaseException:
+    """What a sweep comes to, given half a second, of two slots with overdue holds, that with the older ones locked."""
     async with workers(url, count=1) as [worker]:
-        slot_ids = [await new_slot(connection, seats=1) for _ in range(2)]
-        for slot_id in slot_ids:
-            await worker.bookings.hold_seats(GUEST, wanted(slot_id))
-        await connection.execute("UPDATE bookings SET expires_at = clock_timestamp()")
+        slot_ids = [await new_slot(connection, seats) for seats in (holds_of_locked, 1)]
+        await worker.batches.hold([HoldRequest(wanted(slot_ids[0]), "guest")] * holds_of_locked)
+        await worker.bookings.hold_seats(GUEST, wanted(slot_ids[1]))
+        await connection.execute("UPDATE bookings SET expires_at = now() - interval '1 hour' + id * interval '1 ms'")
         async with connection.transaction():
             await connection.execute("SELECT 1 FROM appointment_slots WHERE id = $1 FOR UPDATE", slot_ids[0])
             sweeping = asyncio.wait_for(sweep_holds(worker.database), 0.5)
@@ -297,6 +299,13 @@ async def test_a_sweep_waits_for_nobody_and_leaves_nobody_else_waiting(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     assert await _sweep_beside_a_locked_slot(database_url, connection) == 1
+
+
+@pytest.mark.parametrize("holds", [HOLDS_PER_TRANSACTION - 1, HOLDS_PER_TRANSACTION, HOLDS_PER_TRANSACTION + 1])
+async def test_a_locked_slot_with_many_overdue_holds_does_not_keep_the_sweep_from_others(
+    database_url: str, connection: asyncpg.Connection, holds: int
+) -> None:
+    assert await _sweep_beside_a_locked_slot(database_url, connection, holds) == 1
 
 
 async def test_a_sweep_that_waits_for_a_locked_slot_frees_no_seat_meanwhile(
