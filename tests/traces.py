@@ -1,4 +1,4 @@
-"""Where somebody's name or address is kept: a search through all text of all tables."""
+"""Where somebody's name or address is kept: a search through all text of all tables and of the planner's samples."""
 
 from tests.clinic import rows
 
@@ -17,6 +17,10 @@ def places_of(database_url: str, *words: str) -> set[str]:
         f" encode(convert_to(word, 'UTF8'), 'hex')) > 0"
         for table, column in columns
     ]
+    searches.append(
+        "SELECT concat('pg_stats.', tablename, '.', attname) FROM pg_stats WHERE schemaname = 'public' AND"
+        " strpos(lower(concat(most_common_vals, histogram_bounds, most_common_elems)), lower(word)) > 0"
+    )
     found = rows(
         database_url,
         "SELECT DISTINCT place.name FROM unnest($1::text[]) AS word CROSS JOIN LATERAL ("

@@ -193,6 +193,22 @@ async def test_an_erased_address_leaves_no_trace_and_the_ledger_whole(
     ]
 
 
+async def test_the_planner_keeps_no_samples_of_names(
+    worker: Worker, connection: Rows, database_url: str, canary: User
+) -> None:
+    """They would stay as they are when the rows are erased, until the tables are analyzed again."""
+    slot_id = await new_slot(connection, seats=20)
+    for number in range(5):
+        await account(connection, f"{NAME} {number}", f"{number}.{EMAIL}")
+        for email in (f"{number}.{EMAIL}", EMAIL):
+            booking_id = await booked(worker, canary, slot_id, email)
+            await worker.bookings.cancel_booking(Caller(canary), booking_id, NAME)
+    await connection.execute("ANALYZE")
+    assert await connection.fetchval("SELECT count(*) FROM pg_stats WHERE tablename IN ('users', 'bookings')") > 0
+    places = await asyncio.to_thread(places_of, database_url, NAME, EMAIL)
+    assert not {place for place in places if place.startswith("pg_stats.")}
+
+
 async def test_a_password_that_was_changed_since_it_was_checked_erases_nothing(
     privacy: Privacy, connection: Rows, canary: User
 ) -> None:
