@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import NoRow, Statement
-from slotwise.domain.errors import InvalidCredentials, InvalidInput, NotAuthenticated, TooManyLogins
+from slotwise.domain.errors import EmailTaken, InvalidCredentials, InvalidInput, NotAuthenticated, TooManyLogins
 from slotwise.domain.fields import clean_email, clean_name
 from slotwise.domain.users import Role, User, actor_of
 from slotwise.services.audit import record_action
@@ -83,7 +83,9 @@ class Users:
         name, email = clean_name("name", name), clean_email("email", email)
         password_hash = await self._passwords.hash(new_password("password", password))
         async with self._database.transaction() as connection:
-            user = await CREATE_USER.one(connection, name=name, email=email, role=role, password_hash=password_hash)
+            user = await CREATE_USER.first(connection, name=name, email=email, role=role, password_hash=password_hash)
+            if user is None:
+                raise EmailTaken
             await record_action(connection, actor or actor_of(user), "create_user", actor_of(user), {"role": role})
         return user
 

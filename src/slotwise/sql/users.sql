@@ -1,7 +1,9 @@
 -- name: create_user
--- Adds an account.
+-- Adds an account; no row where the address is taken.
+-- That is no error of the database, because its log would have the address.
 INSERT INTO users (email, name, role, password_hash)
 VALUES (:email::text, :name::text, :role::text, :password_hash::text)
+ON CONFLICT ((lower(email))) DO NOTHING
 RETURNING id, email, name, role, active, token_version, created_at, updated_at, was_desk;
 
 -- name: get_user
