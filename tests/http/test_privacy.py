@@ -173,7 +173,7 @@ def test_an_erased_account_leaves_its_name_and_address_nowhere(canary: Canary, p
     ]  # fmt: skip
     assert clinic.free_seats(upcoming["slotId"]) == 3
     assert audit_of(server, f"user:{canary.id}", "erase_personal_data") == [
-        (f"user:{canary.id}", {"bookings": 3, "cancelled": 2})
+        (f"user:{canary.id}", {"bookings": 3, "cancelled": 2, "booking_ids": sorted(seen)})
     ]
     reasons = rows(server.database_url, "SELECT DISTINCT cancel_reason FROM bookings WHERE id = $1", upcoming["id"])
     assert reasons[0]["cancel_reason"] == "erased"

@@ -189,8 +189,26 @@ async def test_an_erased_address_leaves_no_trace_and_the_ledger_whole(
     assert await asyncio.to_thread(places_of, database_url, *names) == set()
     notes = await connection.fetch("SELECT actor, subject, details FROM audit_log")
     assert [(note["actor"], note["subject"], msgspec.json.decode(note["details"])) for note in notes] == [
-        ("operator", f"user:{canary.id}", {"bookings": 3, "cancelled": 1})
+        (
+            "operator",
+            f"user:{canary.id}",
+            {"bookings": 3, "cancelled": 1, "booking_ids": sorted(await statuses(connection))},
+        )
     ]
+
+
+async def test_a_guest_can_be_erased_again_after_a_restore_by_the_bookings_on_record(
+    privacy: Privacy, worker: Worker, connection: Rows
+) -> None:
+    requests = [HoldRequest(wanted(await new_slot(connection, 101)), "guest")] * 101
+    await worker.batches.hold(requests)
+    await privacy.erase_personal_data(Person(None, "ada@example.org"), "operator")
+    oldest = sorted(await statuses(connection))[:100]
+    [(subject, details)] = await connection.fetch("SELECT subject, details FROM audit_log")
+    assert (subject, msgspec.json.decode(details)) == (
+        "guest",
+        {"bookings": 101, "cancelled": 101, "booking_ids": oldest},
+    )
 
 
 async def test_the_planner_keeps_no_samples_of_names(

@@ -148,7 +148,13 @@ BEGIN
         actor,
         'erase_personal_data',
         coalesce('user:' || account.id, 'guest'),
-        jsonb_build_object('bookings', cardinality(booking_ids), 'cancelled', cancelled),
+        -- After a restore the address is found again by any of them, or by the account. A hundred, lest the row grow
+        -- without bound: the oldest, which are in a backup if any is.
+        jsonb_build_object(
+            'bookings', cardinality(booking_ids),
+            'cancelled', cancelled,
+            'booking_ids', ARRAY(SELECT b.id FROM unnest(booking_ids) AS b (id) ORDER BY b.id LIMIT 100)
+        ),
         request_id
     );
     RETURN NEXT;
