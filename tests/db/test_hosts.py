@@ -119,6 +119,17 @@ async def test_when_no_host_can_be_reached_the_answer_says_that_nothing_was_done
     await database.close()
 
 
+async def test_a_primary_that_is_fenced_by_its_default_is_not_written_to(database_url: str) -> None:
+    parts = urlsplit(database_url)
+    fence = f"ALTER DATABASE {parts.path[1:]} SET default_transaction_read_only = on"
+    await asyncio.to_thread(rows, database_url, fence)
+    database = await Database.connect(f"{database_url}&target_session_attrs=read-write", 1)
+    with pytest.raises(DatabaseUnavailable):
+        async with database.effect() as connection:
+            await connection.execute("INSERT INTO doctors (name) VALUES ('Dr. Who')")
+    await database.close()
+
+
 @pytest.mark.filterwarnings("error::ResourceWarning")
 async def test_a_connection_that_loses_the_race_is_closed_and_not_left_to_be_collected(
     database_url: str, monkeypatch: pytest.MonkeyPatch

@@ -28,6 +28,11 @@ class Hosts:
         default = "read-write" if len(self._urls) > 1 else "any"
         self._role = SessionAttribute(dict(parse_qsl(urlsplit(url).query)).get(ROLE, default))
 
+    @property
+    def must_write(self) -> bool:
+        """Whether a server is passed over that says of itself that it takes no writes."""
+        return self._role is SessionAttribute.read_write
+
     async def connect(self, dsn: str | None = None, **options: Any) -> Connection:  # noqa: ARG002 - a pool has none
         """A new connection; `options` are the driver's. Raises the last server's error when none is suitable."""
         url, connection = await self._first_suitable(options)

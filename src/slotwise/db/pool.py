@@ -22,12 +22,13 @@ GRACE_SECONDS = 2.0
 ANSWER_SECONDS = 0.5
 RELEASE_SECONDS = 1.0
 
+READ_ONLY = "default_transaction_read_only"
 SESSION = {
     "application_name": "slotwise",
     # Every booking statement locks first and acts in the next statement; that reads what the lock's last holder
     # wrote only under READ COMMITTED. Set for the session, so that a database default cannot undo it.
     "default_transaction_isolation": "read committed",
-    "default_transaction_read_only": "off",
+    READ_ONLY: "off",
     "timezone": "UTC",
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "10s",
@@ -38,6 +39,11 @@ SESSION = {
     # The rows of today's appointments are in memory: reading one by an index costs no more than the next in a scan.
     "random_page_cost": "1.1",
 }
+
+
+def _session(hosts: Hosts) -> dict[str, str]:
+    """Where a server is chosen by whether it takes writes, it is not overruled: an old primary is fenced that way."""
+    return {name: value for name, value in SESSION.items() if name != READ_ONLY or not hosts.must_write}
 
 
 async def _keep_session(_: Connection) -> None:
@@ -55,12 +61,13 @@ class Database:
     async def connect(cls, url: str, size: int, statement_seconds: float = STATEMENT_SECONDS) -> "Database":
         seconds = statement_seconds + GRACE_SECONDS
         with translated():
+            hosts = Hosts(url)
             pool = await asyncpg.create_pool(
-                connect=Hosts(url).connect,
+                connect=hosts.connect,
                 # None at first: a worker that starts while the database restarts must not fail.
                 min_size=0,
                 max_size=size,
-                server_settings={**SESSION, "statement_timeout": f"{statement_seconds}s"},
+                server_settings=_session(hosts) | {"statement_timeout": f"{statement_seconds}s"},
                 # Never reached, for `connection` hangs up before. The driver would ask the server to cancel, which
                 # ends a COMMIT's wait for its standby: it is seen by all then, and lost with the primary.
                 command_timeout=seconds + 1,
