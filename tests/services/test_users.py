@@ -88,6 +88,16 @@ async def test_guesses_at_the_same_instant_count_together(users: Users, ada: Use
     assert (kinds.count(InvalidCredentials), kinds.count(TooManyLogins)) == (10, 15)
 
 
+async def test_a_right_password_is_no_failure_whatever_is_refused_then(
+    users: Users, ada: User, connection: Rows
+) -> None:
+    for _ in range(2):
+        with pytest.raises(InvalidCredentials):
+            await users.require_password(ada, "wrong")
+    await users.require_password(ada, PASSWORD)
+    assert await connection.fetchval("SELECT count(*) FROM login_attempts") == 0
+
+
 async def test_attempts_keep_no_address_of_anybody(users: Users, connection: Rows) -> None:
     with pytest.raises(InvalidCredentials):
         await users.log_in("stranger@example.org", "wrong", ADDRESS)

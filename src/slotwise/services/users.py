@@ -129,20 +129,22 @@ class Users:
             )
             if changed is None:  # somebody else changed it since it was checked
                 raise InvalidCredentials
-            await FORGET_LOGIN_ATTEMPTS.run(connection, account_hash=password_attempts_of(user.id))
 
     async def require_password(self, user: User, password: str) -> str:
         """The hash that the account's password was checked against, for whoever acts on it only while it stays.
 
-        Counts as a failed attempt until those of `password_attempts_of` are forgotten. Raises `InvalidCredentials`,
-        `TooManyLogins` and `Overloaded`.
+        Counts as a failed attempt until it was found right, whatever becomes of what it was given for. Raises
+        `InvalidCredentials`, `TooManyLogins` and `Overloaded`.
         """
+        attempts = password_attempts_of(user.id)
         self._passwords.require_room()
-        await self._count_attempt(password_attempts_of(user.id))
+        await self._count_attempt(attempts)
         async with self._database.connection() as connection:
             stored = await GET_PASSWORD_HASH.one(connection, user_id=user.id)
         if not await self._passwords.verify(stored.password_hash, password):
             raise InvalidCredentials
+        async with self._database.connection() as connection:
+            await FORGET_LOGIN_ATTEMPTS.run(connection, account_hash=attempts)
         return stored.password_hash
 
     async def change_rights(
