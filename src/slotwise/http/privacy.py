@@ -37,7 +37,8 @@ class PrivacyController(Controller):
             ACCOUNT,
             "Get all that is kept about you",
             description="Your account and its bookings, with what happened to them and which staff has read them one "
-            "by one. By account only: bookings that others made with your e-mail address are not in it, because "
+            "by one; not who saw them in lists, nor what you did to others' as staff. "
+            "By account only: bookings that others made with your e-mail address are not in it, because "
             "nobody has shown that the address is yours.",
         ),
     )

@@ -34,16 +34,12 @@ class Finding(Struct, frozen=True):
     expected: str
 
 
-class Check(Struct, frozen=True):
-    statement: Statement[Finding]
-
-
 class Rule(Struct, frozen=True):
     """A sentence that must hold. `id` is its name in docs/operating.md and in what is reported."""
 
     id: str
     sentence: str
-    checks: tuple[Check, ...]
+    checks: tuple[Statement[Finding], ...]
 
 
 class Violation(Finding, frozen=True):
@@ -88,7 +84,7 @@ READ_LEDGER = Statement("invariants.read_ledger", LedgerRow)
 
 
 def _rule(id_: str, sentence: str, *statements: Statement[Finding]) -> Rule:
-    return Rule(id_, sentence, tuple(Check(statement) for statement in statements))
+    return Rule(id_, sentence, statements)
 
 
 RULES = (
@@ -174,7 +170,7 @@ async def _look_at(database: Database, first_slot: int, last_slot: int, found: l
             room = SHOWN_PER_RULE - sum(violation.rule == rule.id for violation in found)
             if room > 0:
                 async with database.connection() as connection:
-                    some = await check.statement.all(connection, first_slot=first_slot, last_slot=last_slot, limit=room)
+                    some = await check.all(connection, first_slot=first_slot, last_slot=last_slot, limit=room)
                 found += [_violation(rule, finding) for finding in some]
 
 
