@@ -27,7 +27,9 @@ LOOKS_BEFORE_IT_LOCKS = {"sweep_holds": "expire_holds"}
 
 _TAKES = r"(?:\bPERFORM\b|:= ARRAY\()"
 _LOCK = re.compile(rf"{_TAKES}[^;]*\bFROM appointment_slots\b[^;]*\bFOR NO KEY UPDATE\b[^;]*;")
-_ORDERED_LOCK = re.compile(rf"{_TAKES}[^;]*\bORDER BY s\.id\s+FOR NO KEY UPDATE(?: SKIP LOCKED\s*\))?;")
+_ORDERED_LOCK = re.compile(
+    rf"{_TAKES}[^;]*\bORDER BY s\.id\s+(?:LIMIT \w+\s+)?FOR NO KEY UPDATE(?: SKIP LOCKED\s*\))?;"
+)
 _WRITE = re.compile(r"\bINSERT INTO\b|\bUPDATE (?!SET\b|SKIP\b)\w+|\bDELETE FROM\b|\bexpire_holds\(")
 _CLOCK = re.compile(r"\bclock_timestamp\(\)")
 
