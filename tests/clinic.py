@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -116,6 +117,13 @@ def rows(database_url: str, query: str, *arguments: Any) -> "list[asyncpg.Record
             await connection.close()
 
     return asyncio.run(fetch())
+
+
+def refuse_a_row(database_url: str, email: str) -> None:
+    """Let the database refuse a second account with an address, and log it as it logs whatever it refuses."""
+    insert = "INSERT INTO users (email, name, role, password_hash) VALUES ($1, $1, 'patient', '')"
+    with suppress(asyncpg.UniqueViolationError):
+        rows(database_url, insert, email)
 
 
 def slotwise(

@@ -128,9 +128,7 @@ def fresh_database(postgres_url: str, template: str) -> Iterator[str]:
 @contextmanager
 def running_server(database_url: str, settings: dict[str, str]) -> Iterator[RunningServer]:
     """`slotwise serve` as a process of its own, from its first answer to its end by SIGTERM."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder = Path(tempfile.mkdtemp(prefix="slotwise-server-"))
     environment = {
         "PATH": os.environ["PATH"],
@@ -157,6 +155,13 @@ def running_server(database_url: str, settings: dict[str, str]) -> Iterator[Runn
             process.terminate()
             process.wait(15)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
 
 
 def _await_first_answer(server: RunningServer) -> None:

@@ -16,8 +16,9 @@ import pytest
 
 from slotwise.db.embedded import NO_SUCH_PID, EmbeddedServer
 from tests.clinic import Clinic, RunningServer
-from tests.conftest import running_server
+from tests.conftest import free_port, running_server
 
+BEFORE_THE_BLOW = 5
 BODY = {"userName": "Ada", "userEmail": "ada@example.org"}
 
 
@@ -74,7 +75,7 @@ def test_a_killed_worker_is_replaced_and_what_it_acknowledged_is_there(
     with Clinic(server) as clinic:
         slot_id = clinic.slot(seats=100_000)["id"]
         victim = _workers_of(server)[0]
-        acknowledged = asyncio.run(_book_until_turned_away(server, slot_id, victim.kill, seconds=1.5))
+        acknowledged = asyncio.run(_book_until_turned_away(server, slot_id, victim.kill, seconds=3))
         _until(lambda: len(_workers_of(server)) == 2 and victim.pid not in {w.pid for w in _workers_of(server)})
         assert clinic.book(slot_id).status_code == 201
         assert 100_000 - clinic.free_seats(slot_id) >= acknowledged + 1 > 1
@@ -156,7 +157,7 @@ def test_a_second_server_says_that_the_port_or_the_data_directory_is_in_use(tmp_
     with running_server("", settings) as server:
         environment = dict(psutil.Process(server.process.pid).environ())
         same_port = _serve(environment)
-        same_data = _serve(environment | {"PORT": str(int(environment["PORT"]) + 1)})
+        same_data = _serve(environment | {"PORT": str(free_port())})
     assert same_port.returncode == same_data.returncode == 1
     assert "cannot listen on" in same_port.stderr
     assert "is in use by process" in same_data.stderr
@@ -168,6 +169,7 @@ async def _book_until_turned_away(
 ) -> int:
     """Sixteen clients book; the blow falls in the middle; counts the 201s until each is turned away or time is up."""
     deadline = time.monotonic() + seconds
+    in_the_middle = asyncio.Event()
 
     async def client() -> int:
         acknowledged = 0
@@ -178,10 +180,12 @@ async def _book_until_turned_away(
                 except httpx.TransportError:
                     return acknowledged
                 acknowledged += answer.status_code == 201
+                if acknowledged >= BEFORE_THE_BLOW:
+                    in_the_middle.set()
         return acknowledged
 
     clients = [asyncio.create_task(client()) for _ in range(16)]
-    await asyncio.sleep(0.7)
+    await asyncio.wait_for(in_the_middle.wait(), seconds)
     blow()
     return sum(await asyncio.gather(*clients))
 

@@ -9,7 +9,7 @@ from typing import Any
 from slotwise.app import build
 from slotwise.http.api_docs import openapi_document
 from slotwise.settings import load_settings
-from tests.clinic import Clinic, RunningServer, eventually, holder
+from tests.clinic import Clinic, RunningServer, eventually, holder, refuse_a_row
 
 SPECIES = "serinus"
 _numbers = itertools.count(1)
@@ -70,6 +70,7 @@ def live(clinic: Clinic) -> set[str]:
     account = {"name": canary(), "email": bird_address(), "password": f"{canary()} password"}
     for _ in range(2):
         clinic.http.post("/api/auth/register", json=account)
+    refuse_a_row(clinic.server.database_url, account["email"])
     clinic.http.post("/api/auth/login", json={"email": account["email"], "password": canary()})
     bearer = clinic.log_in(account["email"], account["password"])
     slot = clinic.slot(seats=3)

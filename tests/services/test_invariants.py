@@ -90,10 +90,10 @@ async def broken_rules(database: Database) -> set[str]:
 async def findings_of(connection: Connection) -> list[tuple[str, str, Finding]]:
     """What the checks find in the transaction of a connection: rule, name of the statement and finding."""
     return [
-        (rule.id, check.name, finding)
+        (rule.id, check.statement.name, finding)
         for rule in RULES
         for check in rule.checks
-        for finding in await check.all(connection, first_slot=FIRST_SLOT, last_slot=LAST_SLOT, limit=20)
+        for finding in await check.statement.all(connection, first_slot=FIRST_SLOT, last_slot=LAST_SLOT, limit=20)
     ]
 
 
@@ -483,7 +483,7 @@ async def test_a_planted_violation_is_found_and_told_by_its_rule(lived: Connecti
 
 
 def test_every_check_has_a_planted_violation_under_the_id_of_its_rule() -> None:
-    checks = {(check.name, rule.id) for rule in RULES for check in rule.checks}
+    checks = {(check.statement.name, rule.id) for rule in RULES for check in rule.checks}
     assert {(f"invariants.{planted.check}", planted.rule) for planted in PLANTED} == checks
     assert len({rule.id for rule in RULES}) == len({rule.sentence for rule in RULES}) == len(RULES)
 

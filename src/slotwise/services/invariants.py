@@ -34,12 +34,18 @@ class Finding(Struct, frozen=True):
     expected: str
 
 
+class Check(Struct, frozen=True):
+    """A statement under a name by which its caller can be found, as each statement's can."""
+
+    statement: Statement[Finding]
+
+
 class Rule(Struct, frozen=True):
     """A sentence that must hold. `id` is its name in docs/operating.md and in what is reported."""
 
     id: str
     sentence: str
-    checks: tuple[Statement[Finding], ...]
+    checks: tuple[Check, ...]
 
 
 class Violation(Finding, frozen=True):
@@ -84,7 +90,7 @@ READ_LEDGER = Statement("invariants.read_ledger", LedgerRow)
 
 
 def _rule(id_: str, sentence: str, *statements: Statement[Finding]) -> Rule:
-    return Rule(id_, sentence, statements)
+    return Rule(id_, sentence, tuple(Check(statement) for statement in statements))
 
 
 RULES = (
@@ -170,7 +176,7 @@ async def _look_at(database: Database, first_slot: int, last_slot: int, found: l
             room = SHOWN_PER_RULE - sum(violation.rule == rule.id for violation in found)
             if room > 0:
                 async with database.connection() as connection:
-                    some = await check.all(connection, first_slot=first_slot, last_slot=last_slot, limit=room)
+                    some = await check.statement.all(connection, first_slot=first_slot, last_slot=last_slot, limit=room)
                 found += [_violation(rule, finding) for finding in some]
 
 
