@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # The bin directory of a system PostgreSQL to test on, instead of the embedded one.
 POSTGRES ?= $(SLOTWISE_TEST_POSTGRES_BIN)
+# The default_transaction_isolation of the databases to test on, such as serializable.
+ISOLATION ?= $(SLOTWISE_TEST_ISOLATION)
 # More arguments for pytest or the benchmarks, as in: make test ARGS="-k booking", make bench ARGS=--quick
 ARGS ?=
 
@@ -20,6 +22,7 @@ run: setup ## Start Slotwise on http://localhost:3000, with a database of its ow
 JOBS ?= 3
 
 test: export SLOTWISE_TEST_POSTGRES_BIN := $(POSTGRES)
+test: export SLOTWISE_TEST_ISOLATION := $(ISOLATION)
 test: setup-dev ## Run the test suite; POSTGRES=<bin dir> runs it on that PostgreSQL
 	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 

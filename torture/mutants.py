@@ -135,7 +135,16 @@ async def try_mutant(mutant: Mutant, folder: Path, seed: int) -> Caught:
 
 
 def _plan(mutant: Mutant, seed: int) -> Plan:
-    return Plan(seed, acknowledged=ACKNOWLEDGED, faults=len(mutant.faults), races=20, patients=24, slots=6, minutes=0.5)
+    return Plan(
+        seed,
+        acknowledged=ACKNOWLEDGED,
+        faults=len(mutant.faults),
+        races=20,
+        patients=24,
+        racers=2,
+        slots=6,
+        minutes=0.5,
+    )
 
 
 def _faults(mutant: Mutant) -> list[Fault]:

@@ -292,6 +292,7 @@ def keyed(outcome: Any = "ok", body: str = "{}", purpose: Any = "flow", **given:
         (set(), [keyed("info", ""), keyed(purpose="other_body", http_status=201)]),
         ({"S5"}, [keyed(), keyed(body="another", purpose="retry")]),
         ({"S5"}, [keyed(), keyed(body="another", purpose="other_body", http_status=201)]),
+        (set(), [keyed("fail", "sold out"), keyed("fail", "sold out", "other_caller", http_status=409)]),
         ({"S6"}, [keyed(), keyed(purpose="other_caller")]),
         ({"S6"}, [keyed(), keyed("fail", "", "other_caller", http_status=422)]),
     ],
