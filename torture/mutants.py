@@ -94,7 +94,8 @@ MUTANTS = (
            frozenset({"S9"})),
     Mutant(
         "late-keys", "idempotency keys are written after the commit", keep_keys_apart, frozenset({"S4", "S5"}),
-        ("kill-worker",) * 3, "late_keys",
+        # While messages take their time, a key is long on its way.
+        ("database-latency",) * 4, "late_keys",
     ),
     Mutant(
         "no-flush", "commits do not wait for the log, under kills", commit_without_waiting, frozenset({"S3"}),

@@ -233,20 +233,20 @@ def find_broken_keys(attempts: Sequence[Attempt]) -> Iterator[Violation]:
 
 
 def _broken_key(group: Sequence[Attempt]) -> Iterator[tuple[str, str]]:
-    answers = {attempt.body for attempt in group if _tells(attempt) and attempt.purpose != "other_caller"}
-    if len(answers) > 1:
-        yield "S5", f"attempts {_numbers(group)} with one key were given {len(answers)} answers"
     first = next(iter(group))
-    told = any(_tells(attempt) and attempt.purpose != "other_caller" for attempt in group)
+    own = [attempt for attempt in group if attempt.caller == first.caller]
+    answers = {attempt.body for attempt in own if _tells(attempt)}
+    if len(answers) > 1:
+        yield "S5", f"attempts {_numbers(own)} with one key were given {len(answers)} answers"
     for attempt in group:
-        if attempt.purpose == "other_body" and attempt.outcome != "info" and told and attempt.http_status != 422:
+        if attempt.purpose == "other_body" and attempt.outcome != "info" and answers and attempt.http_status != 422:
             yield (
                 "S5",
                 f"attempt {attempt.number}, another body with the key of {first.number}, got {attempt.http_status}",
             )
         # Two refusals may well be the same; a booking is somebody's.
         given = attempt.http_status == 422 or (attempt.outcome == "ok" and attempt.body in answers)
-        if attempt.purpose == "other_caller" and given:
+        if attempt.caller != first.caller and given:
             yield "S6", f"attempt {attempt.number} met the key of {first.number}, another caller's"
 
 

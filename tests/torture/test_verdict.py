@@ -279,8 +279,9 @@ def test_the_api_tells_what_the_tables_have() -> None:
 
 
 def keyed(outcome: Any = "ok", body: str = "{}", purpose: Any = "flow", **given: Any) -> Attempt:
+    caller = "another" if purpose == "other_caller" else given.pop("caller", "guest")
     return Attempt(
-        1, 1, "hold", SLOT, "guest", "patient1", key="a key", outcome=outcome, body=body, purpose=purpose, **given
+        1, 1, "hold", SLOT, caller, "patient1", key="a key", outcome=outcome, body=body, purpose=purpose, **given
     )
 
 
@@ -292,6 +293,7 @@ def keyed(outcome: Any = "ok", body: str = "{}", purpose: Any = "flow", **given:
         (set(), [keyed("info", ""), keyed(purpose="other_body", http_status=201)]),
         ({"S5"}, [keyed(), keyed(body="another", purpose="retry")]),
         ({"S5"}, [keyed(), keyed(body="another", purpose="other_body", http_status=201)]),
+        (set(), [keyed(), keyed("info", "", "other_caller"), keyed(body="own", purpose="resolve", caller="another")]),
         (set(), [keyed("fail", "sold out"), keyed("fail", "sold out", "other_caller", http_status=409)]),
         ({"S6"}, [keyed(), keyed(purpose="other_caller")]),
         ({"S6"}, [keyed(), keyed("fail", "", "other_caller", http_status=422)]),
