@@ -45,6 +45,7 @@ def _figures(result: Result) -> Iterator[tuple[str, str, str]]:
     yield "acknowledged writes", f"{result.acknowledged:,}", f"{plan.acknowledged:,}"
     yield "requests in all", f"{result.attempts:,}", ""
     yield "faults that hit", f"{len(result.struck):,}", f"{plan.faults:,}"
+    yield "faults that hit nobody, however often tried", f"{len(result.missed):,}", "0"
     yield "kinds of faults", f"{len({struck.kind for struck in result.struck})}", ""
     yield "races for the last seats, 16 contenders each", f"{result.races:,}", f"{plan.races:,}"
     yield "unknown outcomes", f"{unknowns.total:,}", ""

@@ -60,7 +60,6 @@ class Progress(Struct):
     faults: int = 0
     acknowledged: int = 0
     races: int = 0
-    attempts: int = 0
 
 
 class Struck(Struct, frozen=True):
@@ -226,7 +225,6 @@ class Run:
 
     def _count(self) -> None:
         self.progress.acknowledged = self.history.acknowledged
-        self.progress.attempts = len(self.history.attempts)
         self.progress.races = sum(racer.races for racer in self._racers)
         self._tell()
 

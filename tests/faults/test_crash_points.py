@@ -233,7 +233,7 @@ async def _who_stands(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple
         " WHERE w.locktype = 'advisory' AND NOT w.granted AND t.locktype = 'transactionid' AND t.granted"
     )
     async with asyncio.timeout(4):
-        while not (found := await connection.fetch(query)):  # noqa: ASYNC110
+        while not (found := await connection.fetch(query)):  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.01)
     return found[0]["pid"], found[0]["id"]
 

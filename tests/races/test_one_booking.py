@@ -90,7 +90,7 @@ async def _while_the_lock_is_held(
 
 async def _until_somebody_waits_for_a_lock(connection: asyncpg.Connection) -> None:
     async with asyncio.timeout(5):
-        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110
+        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.005)
 
 

@@ -273,7 +273,7 @@ async def _after_somebody_waits(
     await first()
     waiting = asyncio.ensure_future(attempt)
     async with asyncio.timeout(5):
-        while not waiting.done() and not await connection.fetchval(  # noqa: ASYNC110
+        while not waiting.done() and not await connection.fetchval(  # noqa: ASYNC110 - no event tells of it
             "SELECT count(*) FROM pg_locks WHERE NOT granted"
         ):
             await asyncio.sleep(0.005)
