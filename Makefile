@@ -29,7 +29,7 @@ test: setup-dev ## Run the test suite; POSTGRES=<bin dir> runs it on that Postgr
 bench: setup-dev ## Run the benchmarks; ARGS=--quick in a few minutes, ARGS=--help for more
 	@exec $(BIN)/python -m bench $(ARGS)
 
-torture: setup-dev ## Break things around a server under load and judge it; ARGS=--short in a minute, ARGS=--help for more
+torture: setup-dev ## Break things around a server under load and judge it; ARGS=--short in two minutes, ARGS=--help for more
 	@exec $(BIN)/python -m torture run $(ARGS)
 
 mutants: setup-dev ## Show that make torture notices wrong code: it must catch every mutant

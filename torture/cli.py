@@ -68,7 +68,7 @@ def run(
 ) -> None:
     """Load a server of its own, break what can break around it, heal it, and judge what clients saw and tables have.
 
-    Ends with status 1 unless the verdict is valid. Takes up to 45 minutes; --short about one.
+    Ends with status 1 unless the verdict is valid. Takes about 45 minutes; --short one to two.
     """
     chosen = seed if seed is not None else secrets.randbelow(2**31)
     given = {"acknowledged": acknowledged, "faults": faults, "races": races, "minutes": minutes}
