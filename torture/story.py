@@ -1,6 +1,7 @@
 """One slot's story, as the ledger tells it and as its clients heard it."""
 
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
@@ -84,11 +85,10 @@ def _changes(story: Story) -> Iterator[tuple[float, int]]:
 
 def spans(story: Story) -> dict[tuple[str, int], Span]:
     """For every effect that somebody asked for, by its kind and booking, when it can have happened."""
-    made = _made(story)
+    made = _Made(story)
     found: dict[tuple[str, int], Span] = {}
     for attempt in story.attempts:
-        effect = _effect(attempt, made)
-        if effect is not None and attempt.outcome != "fail":
+        for effect in _effects(attempt, made):
             span = found.setdefault(effect, Span(attempt.began, float("inf")))
             span.began = min(span.began, attempt.began)
             if attempt.outcome == "ok":
@@ -96,17 +96,31 @@ def spans(story: Story) -> dict[tuple[str, int], Span]:
     return found
 
 
-def _made(story: Story) -> dict[str, int]:
-    """The booking that was made under each name."""
-    return {row.marker: row.id for row in story.rows}
+class _Made:
+    """Which bookings an attempt to hold may have made."""
+
+    def __init__(self, story: Story) -> None:
+        self._told = {(attempt.caller, attempt.key): attempt.booked for attempt in story.attempts if attempt.booked}
+        self._of_marker: dict[str, list[int]] = defaultdict(list)
+        for row in story.rows:
+            self._of_marker[row.marker].append(row.id)
+
+    def by(self, attempt: Attempt) -> list[int]:
+        """What it was told, or another attempt with its key; else every booking of its name, for a name is used by
+        several callers where one tries another's key."""
+        told = attempt.booked
+        if told is None and attempt.key is not None:
+            told = self._told.get((attempt.caller, attempt.key))
+        return [told] if told else self._of_marker.get(attempt.marker, [])
 
 
-def _effect(attempt: Attempt, made: dict[str, int]) -> tuple[str, int] | None:
-    if attempt.name == "hold" and (attempt.booked or attempt.marker in made):
-        return "made", attempt.booked or made[attempt.marker]
-    if attempt.name in {"confirm", "cancel"} and attempt.booking_id is not None:
-        return attempt.name, attempt.booking_id
-    return None
+def _effects(attempt: Attempt, made: _Made) -> Iterator[tuple[str, int]]:
+    if attempt.outcome == "fail":
+        return
+    if attempt.name == "hold":
+        yield from (("made", booking_id) for booking_id in made.by(attempt))
+    elif attempt.name in {"confirm", "cancel"} and attempt.booking_id is not None:
+        yield attempt.name, attempt.booking_id
 
 
 EFFECT_OF_KIND = {"HELD": "made", "BOOKED": "made", "CONFIRMED": "confirm", "CANCELLED": "cancel"}

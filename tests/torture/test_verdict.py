@@ -15,6 +15,7 @@ from torture.verdict import (
     find_broken_keys,
     find_defects,
     find_differences,
+    find_disorder,
     find_slow_answers,
     find_slow_recovery,
     find_untold,
@@ -246,6 +247,19 @@ def test_a_spoiled_day_breaks_the_rule(rule: str, spoil: Callable[[Day], None]) 
 def test_every_rule_is_broken_by_a_test() -> None:
     [marker] = [mark for mark in test_a_spoiled_day_breaks_the_rule.pytestmark if mark.name == "parametrize"]  # type: ignore[attr-defined]
     assert {rule for rule, _ in marker.args[1]} == set(CHECKS)
+
+
+def test_a_booking_began_with_the_first_request_for_it_whoever_else_used_its_key_and_name() -> None:
+    """A lost answer, somebody else's booking, the key again, and the same request by another caller."""
+    day = Day()
+    day.ask("hold", "info", marker="m", key="k")
+    day.write("HELD", 1, 1, 1)
+    day.book(booking_id=2, free=0)
+    day.rows.append(Row(1, 1, "PENDING", "m", 300.0))
+    day.ask("hold", marker="m", key="k", answer=Answer(id=1))
+    day.events.append(Event(4, "CANCELLED", 2, 1, 1, 2, day.clock))
+    day.book(booking_id=3, free=0, marker="m", key="k", purpose="other_caller").caller = "another"
+    assert list(find_disorder(day.story)) == []
 
 
 def test_who_comes_too_late_is_told_so() -> None:
