@@ -4,25 +4,26 @@ import gc
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request, Response, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
+from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
 from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
 from slotwise.db.readiness import wait_for_server
-from slotwise.http.api_docs import OPENAPI, ApiDocsController, show_home
+from slotwise.http.api_docs import OPENAPI, ApiDocsController
 from slotwise.http.auth import AuthController
 from slotwise.http.bookings import BookingController
 from slotwise.http.doctors import DoctorController
 from slotwise.http.health import HealthController
 from slotwise.http.observability import Observability
 from slotwise.http.privacy import PrivacyController
-from slotwise.http.problems import EXCEPTION_HANDLERS
-from slotwise.http.rate_limits import BookingRate
+from slotwise.http.problems import EXCEPTION_HANDLERS as PROBLEMS
 from slotwise.http.slots import SlotController, SlotPages
 from slotwise.logs import configure_logs
 from slotwise.services.booking_batches import BookingBatches
@@ -32,10 +33,16 @@ from slotwise.services.doctors import Doctors
 from slotwise.services.manage_tokens import ManageTokens
 from slotwise.services.passwords import Passwords
 from slotwise.services.privacy import Privacy
+from slotwise.services.rate_limits import BookingRate
 from slotwise.services.slots import Slots
 from slotwise.services.tokens import AccessTokens
 from slotwise.services.users import Users
 from slotwise.settings import Settings, load_settings, signing_secret
+from slotwise.web.errors import EXCEPTION_HANDLERS as ERROR_PAGES
+from slotwise.web.errors import show_framework_error
+from slotwise.web.pages import Pages
+from slotwise.web.routes import PAGES
+from slotwise.web.times import ClinicTime
 from slotwise.worker.gauges import gauges
 from slotwise.worker.housekeeping import housekeeping
 from slotwise.worker.supervision import end_with_parent
@@ -47,7 +54,7 @@ OPERATOR_CONNECTIONS = 2
 # New objects before the youngest generation is collected, and collections of one before the next older is.
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 OPERATOR_STATEMENT_SECONDS = 3600.0
-SERVICES = ("bookings", "database", "doctors", "privacy", "slot_pages", "slots", "users")
+SERVICES = ("bookings", "database", "doctors", "pages", "privacy", "slot_pages", "slots", "users")
 
 
 def create_app() -> ASGIApp:
@@ -69,11 +76,11 @@ def build(settings: Settings) -> Litestar:
             BookingController,
             HealthController,
             ApiDocsController,
-            show_home,
+            Router("/", route_handlers=PAGES, exception_handlers=ERROR_PAGES),
         ],
         lifespan=[lambda app: _lifespan(app, settings, services)],
         dependencies={name: Provide(_one_of(services, name), sync_to_thread=False) for name in SERVICES},
-        exception_handlers=EXCEPTION_HANDLERS,
+        exception_handlers={**PROBLEMS, HTTPException: _answer_unmatched},
         openapi_config=OPENAPI,
         cors_config=_cors(settings),
         request_max_body_size=MAX_BODY_BYTES,
@@ -119,11 +126,18 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
         "bookings": Bookings(database, batches, settings.batch_limit),
         "crash_points": crash_points,
         "doctors": Doctors(database),
+        "pages": Pages(settings.clinic_name, ClinicTime(settings.time_zone)),
         "privacy": Privacy(database),
         "slot_pages": SlotPages(slots),
         "slots": slots,
         "users": Users(database, passwords, AccessTokens(secret, settings.token_seconds)),
     }
+
+
+def _answer_unmatched(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
+    """What no route takes: a page for whoever looks with a browser, problem details for all others."""
+    reads_pages = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+    return show_framework_error(request, error) if reads_pages else PROBLEMS[HTTPException](request, error)
 
 
 def _one_of(services: Mapping[str, object], name: str) -> Callable[[], object]:

@@ -9,11 +9,13 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import limits
 import msgspec
 from dotenv import dotenv_values
 from msgspec import Meta
+from tzlocal import get_localzone_name
 
 MIN_SECRET_BYTES = 32
 PLACEHOLDER_SECRETS = frozenset(
@@ -36,6 +38,14 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 
 class InvalidSettings(Exception):
     """A setting is missing or malformed. The message names the variable and says what to do."""
+
+
+def _local_zone_name() -> str:
+    """What this machine is set to; UTC where that is no name of a zone, as in a bare container."""
+    try:
+        return ZoneInfo(get_localzone_name() or "UTC").key
+    except (ZoneInfoNotFoundError, ValueError):
+        return "UTC"
 
 
 class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
@@ -66,6 +76,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     db_pool_size: Annotated[int, Meta(ge=1, le=1000)] = 10
     prometheus_multiproc_dir: str | None = None
     database_wait_seconds: Annotated[int, Meta(ge=0, le=3600)] = 30
+    clinic_name: Annotated[str, Meta(max_length=60)] = "Slotwise"
+    clinic_time_zone: str = msgspec.field(default_factory=_local_zone_name)
     crash_points: str | None = None
 
     @property
@@ -80,6 +92,11 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     def postgres_bin(self) -> Path | None:
         """Another PostgreSQL's binaries for the embedded server; None for those that come with Slotwise."""
         return Path(self.slotwise_postgres_bin) if self.slotwise_postgres_bin else None
+
+    @property
+    def time_zone(self) -> ZoneInfo:
+        """The clinic's, in which its days begin and its pages tell the time."""
+        return ZoneInfo(self.clinic_time_zone)
 
     @property
     def metrics_dir(self) -> Path | None:
@@ -144,6 +161,7 @@ def _check(settings: Settings) -> None:
     _check_rate(settings.booking_rate)
     _check_proxies(settings.trusted_proxies)
     _check_origins(settings.cors_origins)
+    _check_time_zone(settings.clinic_time_zone)
     if bool(settings.admin_email) != bool(settings.admin_password):
         raise InvalidSettings("ADMIN_EMAIL and ADMIN_PASSWORD: set both or neither")
 
@@ -171,6 +189,15 @@ def _check_origins(origins: str) -> None:
     for origin in filter(None, (item.strip() for item in origins.split(","))):
         if not re.fullmatch(r"https?://[^/\s]+", origin):
             raise InvalidSettings(f"CORS_ORIGINS: {origin!r} is not an origin such as https://clinic.example")
+
+
+def _check_time_zone(name: str) -> None:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+        raise InvalidSettings(
+            f"CLINIC_TIME_ZONE: {name!r} is not a name of the time zone database, such as Europe/Berlin"
+        ) from error
 
 
 def _check_production_secret(secret: str | None) -> None:

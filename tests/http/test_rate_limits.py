@@ -8,7 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 import pytest
 
-from slotwise.http.rate_limits import client_of
+from slotwise.services.rate_limits import client_of
 from tests.clinic import Clinic, RunningServer, problem, rows, unique_email
 from tests.conftest import running_server
 

@@ -11,7 +11,6 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, License, SecurityScheme, Tag
 from litestar.params import FromPath
-from litestar.response import Redirect
 
 from slotwise import __version__
 from slotwise.domain.fields import MAX_ID
@@ -124,12 +123,6 @@ def _with_exact_numbers(value: Any) -> Any:
             return int(value)
         case _:
             return value
-
-
-@get("/", include_in_schema=False)
-async def show_home() -> Redirect:
-    """Whoever opens the printed address in a browser finds the docs."""
-    return Redirect("/api-docs")
 
 
 class ApiDocsController(Controller):

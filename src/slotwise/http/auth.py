@@ -12,7 +12,7 @@ from slotwise.domain.errors import EmailTaken, InvalidCredentials, OutcomeUnknow
 from slotwise.domain.users import Role, User
 from slotwise.http.access import ACCOUNT, OPEN, ApiRequest, account_of
 from slotwise.http.operations import operation
-from slotwise.http.rate_limits import client_of
+from slotwise.services.rate_limits import client_of
 from slotwise.services.users import Session, Users
 
 Name = Annotated[str, Meta(description="1 to 200 characters after trimming", examples=["Ada Lovelace"])]

@@ -21,10 +21,10 @@ from slotwise.http.access import identify
 from slotwise.http.booking_views import BookingView, NewBooking, seat_request
 from slotwise.http.idempotency import idempotency_key
 from slotwise.http.problems import MEDIA_TYPE, headers_of, problem_of
-from slotwise.http.rate_limits import client_of
 from slotwise.services.booking_batches import Held
 from slotwise.services.bookings import Bookings, Caller
 from slotwise.services.metrics import REFUSALS
+from slotwise.services.rate_limits import client_of
 
 MAX_PLAIN_BYTES = 4096
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})

@@ -1,0 +1,1 @@
+"""HTML pages for people. Each controller turns requests into calls of the services, and their values into pages."""
