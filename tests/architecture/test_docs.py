@@ -27,6 +27,7 @@ README = ROOT / "README.md"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 # `slotwise serve` sets it for the processes it starts, whatever an operator says.
 NOT_FOR_OPERATORS = {"PROMETHEUS_MULTIPROC_DIR"}
+DEFAULTS_OF_THE_MACHINE = {"WORKERS": "the number of cores", "CLINIC_TIME_ZONE": "the machine's"}
 OTHER_NAMES = {"POSTGRESQL_URI", "HTTPS_PROXY"}
 EDGE_ERRORS = {
     ("404", "not-found"),
@@ -133,8 +134,8 @@ def in_words(name: str, default: str) -> str:
     if name in derived:
         development, other = derived[name]
         return f"`{development}`; in production `{other}`"
-    if name == "WORKERS":
-        return "the number of cores"
+    if name in DEFAULTS_OF_THE_MACHINE:
+        return DEFAULTS_OF_THE_MACHINE[name]
     return f"`{default}`" if default else "unset"
 
 

@@ -2,7 +2,7 @@
 
 import ast
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
@@ -14,6 +14,7 @@ from slotwise.services.privacy import Privacy
 from slotwise.services.slots import Slots
 from slotwise.services.users import Users
 from slotwise.settings import Settings
+from slotwise.web.access import ACCOUNT, ADMIN, ANYBODY, DESK
 from tests.architecture.sources import ROOT, Function, Source, functions, sources
 
 SERVICES = {service.__name__: service for service in (Bookings, Doctors, Privacy, Slots, Users)}
@@ -28,6 +29,7 @@ WITHOUT_DATA = {
 }
 BARE_ROUTES = {
     "slotwise.http.api_docs",  # files for browsers, which are no part of the API
+    "slotwise.web.assets",  # likewise
 }
 OTHER_VERBS = {
     "register": "create_user",  # operators make accounts too, and do not register
@@ -134,11 +136,26 @@ async def create_slot(self, data: NewSlot, slots: Slots) -> SlotView:
 @pytest.mark.filterwarnings("ignore::litestar.exceptions.LitestarDeprecationWarning")
 def test_every_route_is_declared_as_an_operation() -> None:
     """Guards, documented errors and the strict reading of bodies come with `operation`: a bare route has none."""
-    handlers = [handler for route in build(Settings()).routes for handler in getattr(route, "route_handlers", [])]
-    ours = [handler for handler in handlers if handler.fn.__module__.startswith("slotwise.")]
+    ours = [handler for handler in handlers_of_all_routes() if not handler.fn.__module__.startswith("slotwise.web.")]
     bare = {handler.fn.__module__ for handler in ours if handler.operation_id is None}
     assert {handler.operation_id for handler in ours} - {None} == {made.id for made in operations(sources())}
     assert bare <= BARE_ROUTES
+
+
+@pytest.mark.filterwarnings("ignore::litestar.exceptions.LitestarDeprecationWarning")
+def test_every_page_is_guarded_by_an_audience() -> None:
+    """The guard is what keeps strangers and other sites' forms out; `page` gives it."""
+    audiences = {audience.guard for audience in (ANYBODY, ACCOUNT, DESK, ADMIN)}
+    pages = [handler for handler in handlers_of_all_routes() if handler.fn.__module__.startswith("slotwise.web.")]
+    bare = [handler for handler in pages if not audiences & set(handler.guards or ())]
+    assert pages
+    assert {handler.fn.__module__ for handler in bare} <= BARE_ROUTES
+    assert not [handler for handler in bare if "POST" in handler.http_methods]
+
+
+def handlers_of_all_routes() -> list[Any]:
+    handlers = [handler for route in build(Settings()).routes for handler in getattr(route, "route_handlers", [])]
+    return [handler for handler in handlers if handler.fn.__module__.startswith("slotwise.")]
 
 
 def test_the_operations_of_a_feature_are_called_the_same_in_sql() -> None:
