@@ -44,9 +44,12 @@ class ConfirmRequest(Struct, frozen=True):
 
 
 class CancelRequest(Struct, frozen=True):
+    """With `only_hold`, what is confirmed stays."""
+
     booking_id: int
     reason: str | None
     actor: str
+    only_hold: bool = False
 
 
 class HoldRow(Struct, frozen=True):
@@ -87,7 +90,7 @@ class Confirmed(Booking, frozen=True):
 class Cancelled(Booking, frozen=True):
     """What became of a request to cancel, and the booking as that transaction left it."""
 
-    outcome: Literal["already_cancelled", "failed", "started", "cancelled"]
+    outcome: Literal["already_cancelled", "confirmed", "failed", "started", "cancelled"]
 
 
 HOLD_SEATS = Statement("bookings.hold_seats", HoldRow)
@@ -148,6 +151,7 @@ class BookingBatches:
                 booking_ids=booking_ids,
                 reasons=[request.reason for request in requests],
                 actors=[request.actor for request in requests],
+                only_holds=[request.only_hold for request in requests],
             )
         self._crash_points.reach("cancel_booking", "after_commit")
         found = {row.id: row for row in rows}

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
-from slotwise.domain.bookings import Booking, SeatRequest
+from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
 from slotwise.domain.errors import (
     BookingCancelled,
     BookingFailed,
@@ -137,10 +137,7 @@ class Bookings:
     async def cancel_booking(self, caller: Caller, booking_id: int, reason: str | None = None) -> Booking:
         """The cancelled booking; cancelling again changes nothing."""
         await self._authorize(caller, booking_id)
-        booking = await self._cancels.submit(CancelRequest(booking_id, reason, caller.actor))
-        if booking is None:
-            raise BookingNotFound
-        metrics.CANCELLATIONS.labels(booking.outcome).inc()
+        booking = await self._cancel(CancelRequest(booking_id, reason, caller.actor))
         match booking.outcome:
             case "cancelled":
                 return booking
@@ -154,8 +151,22 @@ class Bookings:
                 raise BookingFailed
             case "started":
                 raise SlotStarted
+            case "confirmed":
+                raise AssertionError("told of holds only")
             case _:
                 assert_never(booking.outcome)
+
+    async def release_hold(self, caller: Caller, booking_id: int) -> BookingStatus:
+        """Give a hold's seats back; what is no hold any more stays as it is. Tells what the booking is now."""
+        await self._authorize(caller, booking_id)
+        return (await self._cancel(CancelRequest(booking_id, None, caller.actor, only_hold=True))).status
+
+    async def _cancel(self, request: CancelRequest) -> Cancelled:
+        booking = await self._cancels.submit(request)
+        if booking is None:
+            raise BookingNotFound
+        metrics.CANCELLATIONS.labels(booking.outcome).inc()
+        return booking
 
     async def get_booking(self, caller: Caller, booking_id: int) -> Booking:
         """In full for whoever may manage it; without name and address for everybody else."""
@@ -167,6 +178,17 @@ class Bookings:
             if shows_others(caller.user, [booking]):
                 await record_action(connection, caller.actor, "get_booking", f"booking:{booking_id}")
         return booking if caller.may_manage(claim) else redacted(booking)
+
+    async def get_managed_booking(self, caller: Caller, booking_id: int) -> Booking:
+        """In full for whoever may manage it; for everybody else there is no such booking."""
+        async with self._database.connection() as connection:
+            claim = await READ_CLAIM.first(connection, booking_id=booking_id)
+            if claim is None or not caller.may_manage(claim):
+                raise BookingNotFound
+            booking = await READ_BOOKINGS.one(connection, booking_ids=[booking_id])
+            if shows_others(caller.user, [booking]):
+                await record_action(connection, caller.actor, "get_managed_booking", f"booking:{booking_id}")
+        return booking
 
     async def list_bookings_of_slot(self, caller: Caller, slot_id: int, after_id: int, limit: int) -> list[Booking]:
         async with self._database.connection() as connection:

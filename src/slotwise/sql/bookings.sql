@@ -42,12 +42,15 @@ SELECT
 FROM confirm_bookings(:booking_ids::bigint[], :user_names::text[], :user_emails::text[], :actors::text[]) AS b;
 
 -- name: cancel_bookings
--- Cancels the live bookings of a batch, in one transaction of its own; a row for each booking that exists.
+-- Cancels the live bookings of a batch, or the holds among them, in one transaction of its own; a row for each booking
+-- that exists.
 SELECT
     b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
     b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time,
     b.outcome
-FROM cancel_bookings(:booking_ids::bigint[], :reasons::text[], :actors::text[]) AS b;
+FROM cancel_bookings(
+        :booking_ids::bigint[], :reasons::text[], :actors::text[], :only_holds::boolean[]
+    ) AS b;
 
 -- name: sweep_holds
 -- Fails overdue holds of the slots that nobody has locked, and gives their seats back.
