@@ -30,6 +30,7 @@ from slotwise.services.booking_batches import BookingBatches
 from slotwise.services.bookings import Bookings
 from slotwise.services.crash_points import CrashPoints
 from slotwise.services.doctors import Doctors
+from slotwise.services.held_times import HeldTimes
 from slotwise.services.manage_tokens import ManageTokens
 from slotwise.services.passwords import Passwords
 from slotwise.services.privacy import Privacy
@@ -54,7 +55,18 @@ OPERATOR_CONNECTIONS = 2
 # New objects before the youngest generation is collected, and collections of one before the next older is.
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 OPERATOR_STATEMENT_SECONDS = 3600.0
-SERVICES = ("bookings", "database", "doctors", "pages", "privacy", "slot_pages", "slots", "users")
+SERVICES = (
+    "booking_rate",
+    "bookings",
+    "database",
+    "doctors",
+    "held_times",
+    "pages",
+    "privacy",
+    "slot_pages",
+    "slots",
+    "users",
+)
 
 
 def create_app() -> ASGIApp:
@@ -120,12 +132,14 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
     slots = Slots(database)
     crash_points = CrashPoints(settings.crash_points_dir)
     batches = BookingBatches(writers, manage_tokens, settings.hold_seconds, crash_points)
+    bookings = Bookings(database, batches, settings.batch_limit)
     return {
         "database": database,
         "booking_rate": BookingRate(settings.booking_rate),
-        "bookings": Bookings(database, batches, settings.batch_limit),
+        "bookings": bookings,
         "crash_points": crash_points,
         "doctors": Doctors(database),
+        "held_times": HeldTimes(bookings),
         "pages": Pages(settings.clinic_name, ClinicTime(settings.time_zone)),
         "privacy": Privacy(database),
         "slot_pages": SlotPages(slots),

@@ -66,10 +66,12 @@ def used_up(request: PageRequest) -> list[Cookie]:
 
 def see_other(
     request: PageRequest, path: str, *, notice: str | None = None, cookies: Sequence[Cookie] = ()
-) -> Response[None]:
+) -> Response[str]:
     """After a change: look there now (RFC 9110, 15.4.4). `notice` is a sentence for the page there."""
     noted = [notice_cookie(request, notice)] if notice else []
-    return Response(None, status_code=303, headers={**HEADERS, "Location": path}, cookies=[*cookies, *noted])
+    return Response(
+        "", status_code=303, headers={**HEADERS, "Location": path}, media_type=HTML, cookies=[*cookies, *noted]
+    )
 
 
 def _environment(clinic_name: str, time: ClinicTime) -> Environment:

@@ -1,0 +1,59 @@
+// The countdown of a hold. The server's clock counts, and when it is over nothing that was typed is lost.
+
+const TICK = 250;
+const SAY_AT = [60, 30, 10];
+
+function inWords(seconds) {
+  const minutes = Math.floor(seconds / 60);
+  const rest = seconds % 60;
+  const parts = [];
+  if (minutes) parts.push(`${minutes} ${minutes === 1 ? "minute" : "minutes"}`);
+  if (rest || !minutes) parts.push(`${rest} ${rest === 1 ? "second" : "seconds"}`);
+  return parts.join(" ");
+}
+
+function end(countdown, announce) {
+  countdown.classList.add("over");
+  countdown.textContent = "The time ran out before you confirmed. What you typed is kept: hold this time again.";
+  announce.textContent = countdown.textContent;
+  document.querySelector("[data-while-held]").hidden = true;
+  document.querySelector("[data-when-over]").hidden = false;
+}
+
+function start(countdown) {
+  // How far this machine's clock is from the server's does not matter: only time that passes here is counted.
+  const began = performance.now();
+  const total = (new Date(countdown.dataset.deadline) - new Date(countdown.dataset.now)) / 1000;
+  const announce = document.querySelector("[data-announce]");
+  let said = Infinity;
+  const timer = setInterval(() => {
+    if (!countdown.isConnected) {
+      clearInterval(timer);
+      return;
+    }
+    const left = Math.ceil(total - (performance.now() - began) / 1000);
+    if (left <= 0) {
+      clearInterval(timer);
+      end(countdown, announce);
+      return;
+    }
+    countdown.querySelector("[data-left]").textContent = `${inWords(left)} left`;
+    const due = SAY_AT.find((seconds) => left <= seconds && seconds < said && left > seconds - 2);
+    if (due !== undefined) {
+      said = due;
+      announce.textContent = `${inWords(left)} left to confirm.`;
+    }
+  }, TICK);
+}
+
+function startAll() {
+  for (const countdown of document.querySelectorAll("[data-deadline]:not([data-running])")) {
+    countdown.dataset.running = "";
+    start(countdown);
+  }
+}
+
+document.addEventListener("htmx:afterSettle", startAll);
+// A page that comes back from the browser's memory may be of a hold that is over.
+window.addEventListener("pageshow", (event) => event.persisted && location.reload());
+startAll();
