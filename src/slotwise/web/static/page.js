@@ -63,10 +63,14 @@ document.addEventListener("htmx:sendError", () => offline(true));
 document.addEventListener("htmx:timeout", () => offline(true));
 document.addEventListener("htmx:beforeSend", () => offline(false));
 document.addEventListener("htmx:afterSettle", (event) => {
+  prepare();
   focusWhatNeedsIt(event.target);
-  tellOtherZone();
 });
 
-for (const control of document.querySelectorAll("[data-needs-script]")) control.hidden = false;
-tellOtherZone();
+function prepare() {
+  for (const control of document.querySelectorAll("[data-needs-script]")) control.hidden = false;
+  tellOtherZone();
+}
+
+prepare();
 focusWhatNeedsIt(document);
