@@ -1,0 +1,311 @@
+"""From a time to a confirmed appointment and back, as forms and redirects; tests/browser looks at the screen."""
+
+import re
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import parse_qs, urlsplit
+
+import httpx
+import pytest
+
+from tests.clinic import Clinic, RunningServer, past, rows
+from tests.web.visiting import Visitor
+
+
+@pytest.fixture
+def visitor(server: RunningServer) -> Iterator[Visitor]:
+    with Visitor(server) as visitor:
+        yield visitor
+
+
+def bookings_of(clinic: Clinic, slot_id: int) -> list[tuple[int, str]]:
+    found = clinic.http.get(f"/api/bookings/slot/{slot_id}").json()["items"]
+    return [(booking["seatsBooked"], booking["status"]) for booking in found]
+
+
+def test_a_time_is_held_at_once_and_confirmed_with_a_name(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot(seats=2)
+    visitor.hold(slot["id"])
+    assert bookings_of(clinic, slot["id"]) == [(1, "PENDING")]
+    visitor.confirm()
+    assert visitor.heading == "You are booked"
+    assert "Ada Lovelace" in visitor.page.text
+    assert bookings_of(clinic, slot["id"]) == [(1, "CONFIRMED")]
+
+
+def test_two_clicks_and_a_lost_answer_hold_once(clinic: Clinic, visitor: Visitor) -> None:
+    """Each of these requests has the cookies that the browser had before any of them was answered."""
+    slot = clinic.slot(seats=5)
+    visitor.hold(clinic.slot()["id"])  # gives the visitor their cookies
+    cookies = dict(visitor.http.cookies)
+
+    def click(_: int) -> str:
+        headers = {"Sec-Fetch-Site": "same-origin"}
+        with httpx.Client(base_url=clinic.server.url, cookies=cookies, verify=False, timeout=20) as http:
+            return http.post("/hold", data={"slot": slot["id"], "seats": "1"}, headers=headers).headers["location"]
+
+    with ThreadPoolExecutor(4) as clicks:
+        addresses = set(clicks.map(click, range(4)))
+    assert len(addresses) == 1
+    assert bookings_of(clinic, slot["id"]) == [(1, "PENDING")]
+
+
+def test_confirming_twice_is_confirming_once(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot()
+    address = visitor.hold(slot["id"])
+    form = visitor.page
+    visitor.confirm()
+    visitor.page = form
+    visitor.confirm(user_name="Somebody Else")
+    assert (visitor.heading, visitor.address) == ("You are booked", address)
+    assert "Ada Lovelace" in visitor.page.text
+    assert bookings_of(clinic, slot["id"]) == [(1, "CONFIRMED")]
+
+
+def test_another_time_lets_the_first_go(clinic: Clinic, visitor: Visitor) -> None:
+    first, second = clinic.slot(), clinic.slot()
+    visitor.hold(first["id"])
+    visitor.hold(second["id"])
+    assert bookings_of(clinic, first["id"]) == [(1, "CANCELLED")]
+    assert clinic.free_seats(first["id"]) == 1
+
+
+def test_another_time_leaves_alone_what_was_confirmed_in_another_window(clinic: Clinic, visitor: Visitor) -> None:
+    first, second = clinic.slot(), clinic.slot()
+    visitor.hold(first["id"])
+    stale = dict(visitor.http.cookies)
+    visitor.confirm()
+    visitor.http.cookies.clear()
+    visitor.http.cookies.update(stale)
+    visitor.hold(second["id"])
+    assert bookings_of(clinic, first["id"]) == [(1, "CONFIRMED")]
+
+
+def test_letting_go_frees_the_seat_and_never_cancels_what_is_confirmed(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot()
+    visitor.hold(slot["id"])
+    form = visitor.page
+    visitor.confirm()
+    visitor.page = form
+    visitor.submit("/bookings/[0-9]+/release")
+    assert (visitor.heading, bookings_of(clinic, slot["id"])) == ("You are booked", [(1, "CONFIRMED")])
+    other = clinic.slot()
+    visitor.hold(other["id"])
+    visitor.submit("/bookings/[0-9]+/release")
+    assert visitor.page.url.path == "/"
+    assert "We have let that time go" in visitor.page.text
+    assert clinic.free_seats(other["id"]) == 1
+
+
+def test_after_letting_go_the_same_time_can_be_held_again(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot()
+    visitor.hold(slot["id"])
+    visitor.submit("/bookings/[0-9]+/release")
+    visitor.hold(slot["id"])
+    assert bookings_of(clinic, slot["id"])[-1] == (1, "PENDING")
+
+
+def test_what_is_wrong_is_said_at_its_field_and_what_was_typed_stays(clinic: Clinic, visitor: Visitor) -> None:
+    visitor.hold(clinic.slot()["id"])
+    answer = visitor.confirm(user_name="  ", user_email="<nobody>")
+    assert answer.status_code == 400
+    assert re.search(r'id="user_name-error">.*?Must not be empty\.', answer.text)
+    assert re.search(r'id="user_email-error">.*?Must be a valid e-mail address\.', answer.text)
+    assert 'value="&lt;nobody&gt;"' in answer.text
+    assert answer.text.count('aria-invalid="true"') == 2
+
+
+def test_a_taken_time_says_so_and_the_next_try_is_a_new_one(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot()
+    other = clinic.hold(slot["id"])
+    assert visitor.send("/hold", slot=slot["id"], seats=1).status_code == 409
+    assert visitor.heading == "This time has just been taken"
+    token = {"Booking-Token": other["manageToken"]}
+    clinic.http.delete(f"/api/bookings/{other['id']}", headers=token)
+    visitor.hold(slot["id"])
+
+
+def test_too_few_seats_says_how_many_there_are(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot(seats=2)
+    visitor.send("/hold", slot=slot["id"], seats=3)
+    assert visitor.heading == "Not so many seats are left"
+    visitor.submit("/hold")
+    assert bookings_of(clinic, slot["id"]) == [(2, "PENDING")]
+
+
+def test_a_closed_time_says_so(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot()
+    clinic.http.patch(f"/api/slots/{slot['id']}", json={"status": "CLOSED"}, headers=clinic.admin)
+    visitor.send("/hold", slot=slot["id"], seats=1)
+    assert visitor.heading == "This time is no longer offered"
+
+
+@pytest.mark.parametrize(
+    ("total", "taken_by_others"), [(5, 0), (2, 0), (4, 2)], ids=["room", "own seats", "just enough"]
+)
+def test_seats_are_changed_while_a_time_is_held(
+    clinic: Clinic, visitor: Visitor, total: int, taken_by_others: int
+) -> None:
+    slot = clinic.slot(seats=total)
+    if taken_by_others:
+        clinic.hold(slot["id"], seatsBooked=taken_by_others)
+    visitor.hold(slot["id"])
+    visitor.confirm(seats=2)  # asks again: the number is another
+    assert "We are holding 2 seats for you now" in visitor.page.text
+    assert 'value="Ada Lovelace"' in visitor.page.text
+    visitor.confirm()
+    assert visitor.heading == "You are booked"
+    assert clinic.free_seats(slot["id"]) == total - taken_by_others - 2
+
+
+def test_more_seats_than_there_are_are_refused_and_the_hold_stays(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot(seats=2)
+    visitor.hold(slot["id"])
+    visitor.confirm(seats=3)
+    assert visitor.page.status_code == 409
+    assert "you can have 2 at most" in visitor.page.text
+    assert bookings_of(clinic, slot["id"]) == [(1, "PENDING")]
+
+
+def test_cancelling_asks_first(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot()
+    address = visitor.hold(slot["id"])
+    visitor.confirm()
+    visitor.open(address.replace("?", "/cancel?"))
+    assert visitor.heading == "Cancel this appointment?"
+    assert bookings_of(clinic, slot["id"]) == [(1, "CONFIRMED")]
+    visitor.submit("/bookings/[0-9]+/cancel")
+    assert visitor.heading == "This appointment is cancelled"
+    assert clinic.free_seats(slot["id"]) == 1
+    visitor.submit("/hold")
+    assert visitor.heading == "Confirm your appointment"
+
+
+def test_the_link_alone_opens_the_appointment_and_nothing_else_does(
+    server: RunningServer, clinic: Clinic, visitor: Visitor
+) -> None:
+    address = visitor.hold(clinic.slot()["id"])
+    visitor.confirm()
+    with Visitor(server) as elsewhere:
+        elsewhere.open(address)
+        assert elsewhere.heading == "You are booked"
+        token = parse_qs(urlsplit(address).query)["token"][0]
+        for wrong in (urlsplit(address).path, address.replace(token, token[::-1]), "/bookings/999999999?token=x"):
+            assert elsewhere.open(wrong).status_code == 404
+            assert elsewhere.heading == "We cannot find that appointment"
+            assert "Ada" not in elsewhere.page.text
+
+
+def test_a_stranger_changes_nothing_of_anothers_appointment(
+    server: RunningServer, clinic: Clinic, visitor: Visitor
+) -> None:
+    slot = clinic.slot()
+    path = urlsplit(visitor.hold(slot["id"])).path
+    with Visitor(server) as stranger:
+        for action in ("confirm", "seats", "release", "cancel"):
+            assert stranger.send(f"{path}/{action}", token="guessed", user_name="X", seats=1).status_code in {403, 404}
+    assert bookings_of(clinic, slot["id"]) == [(1, "PENDING")]
+
+
+def test_the_token_is_in_no_log_and_no_referrer(server: RunningServer, clinic: Clinic, visitor: Visitor) -> None:
+    address = visitor.hold(clinic.slot()["id"])
+    token = parse_qs(urlsplit(address).query)["token"][0]
+    visitor.confirm()
+    assert visitor.page.headers["referrer-policy"] == "strict-origin"
+    assert visitor.page.headers["cache-control"] == "no-store"
+    assert token not in server.log.read_text()
+    assert not rows(server.database_url, "SELECT 1 FROM audit_log WHERE details::text LIKE '%' || $1 || '%'", token)
+
+
+def test_a_hold_that_ran_out_says_so_keeps_what_was_typed_and_offers_the_time_again(
+    start_server: Callable[..., RunningServer],
+) -> None:
+    server = start_server(HOLD_SECONDS="1", SWEEP_SECONDS="3600")
+    with Clinic(server) as clinic, Visitor(server) as visitor:
+        slot = clinic.slot()
+        address = visitor.hold(slot["id"])
+        [held] = clinic.http.get(f"/api/bookings/slot/{slot['id']}").json()["items"]
+        past(held["expiresAt"])
+        late = visitor.confirm()
+        assert (late.status_code, visitor.heading) == (410, "The time ran out")
+        assert "It is still free" in late.text
+        visitor.submit("/hold")
+        assert 'value="Ada Lovelace"' in visitor.page.text
+        visitor.submit("/bookings/[0-9]+/release")
+        clinic.hold(slot["id"])
+        visitor.open(address)
+        assert "Somebody else has taken it" in visitor.page.text
+        assert bookings_of(clinic, slot["id"])[0] == (1, "FAILED")
+
+
+# What other sites may not do
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {},
+    ],
+    ids=["cross-site", "same-site", "another origin", "no origin", "neither"],
+)
+def test_a_form_from_another_site_changes_nothing(clinic: Clinic, visitor: Visitor, headers: dict[str, str]) -> None:
+    slot = clinic.slot()
+    answer = visitor.http.post("/hold", data={"slot": slot["id"], "seats": "1"}, headers=headers)
+    assert answer.status_code == 403
+    assert bookings_of(clinic, slot["id"]) == []
+
+
+def test_our_own_origin_is_enough_where_browsers_say_no_more(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot()
+    origin = {"Origin": clinic.server.url}
+    visitor.http.post("/hold", data={"slot": slot["id"], "seats": "1"}, headers=origin)
+    assert bookings_of(clinic, slot["id"]) == [(1, "PENDING")]
+
+
+@pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data; boundary=x"])
+def test_only_forms_are_read(visitor: Visitor, kind: str) -> None:
+    headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": kind}
+    assert visitor.http.post("/hold", content=b"slot=1&seats=1", headers=headers).status_code == 415
+
+
+# What can come in a form
+
+
+@pytest.mark.parametrize("slot", ["", "x", "0", "-1", "1.0", "9" * 30, "\u0661", "1e3", "1\x00"])
+def test_a_slot_that_is_no_number_is_refused(visitor: Visitor, slot: str) -> None:
+    assert visitor.send("/hold", slot=slot, seats=1).status_code == 400
+
+
+@pytest.mark.parametrize("name", ["\x00", "a\x00b", "\u202eevil", "x" * 201, "\u200b"])
+def test_hostile_names_are_refused_at_their_field(clinic: Clinic, visitor: Visitor, name: str) -> None:
+    visitor.hold(clinic.slot()["id"])
+    answer = visitor.confirm(user_name=name)
+    assert answer.status_code == 400
+    assert 'id="user_name-error"' in answer.text
+
+
+def test_a_name_with_markup_is_shown_as_it_was_typed(clinic: Clinic, visitor: Visitor) -> None:
+    visitor.hold(clinic.slot()["id"])
+    visitor.confirm(user_name="<script>alert(1)</script>")
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in visitor.page.text
+    assert "<script>alert" not in visitor.page.text
+
+
+@pytest.mark.parametrize("cookie", ["", "x", "e30", "W10", "eyJib29raW5nX2lkIjoxfQ", "%00", "A" * 5000])
+def test_a_cookie_can_be_anything(visitor: Visitor, cookie: str) -> None:
+    for name in ("session", "hold", "attempt", "draft", "notice"):
+        visitor.http.cookies.set(f"slotwise-{name}", cookie, domain="127.0.0.1")
+    assert visitor.open("/nothing-here").status_code == 404
+
+
+def test_what_does_not_exist_is_a_page_for_people_and_a_problem_for_programs(visitor: Visitor) -> None:
+    assert visitor.open("/nothing").status_code == 404
+    assert visitor.heading == "There is nothing here"
+    assert visitor.http.get("/nothing").headers["content-type"] == "application/problem+json"
+    assert visitor.open("/api/nothing").headers["content-type"] == "application/problem+json"
+    assert visitor.open("/bookings/x?token=y").status_code == 404
+    assert visitor.open(f"/bookings/{2**70}?token=y").status_code == 404

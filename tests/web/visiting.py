@@ -1,0 +1,77 @@
+"""A visitor without a screen: follows links, sends forms as a browser does, and keeps cookies."""
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+
+from tests.clinic import RunningServer
+
+
+class _Fields(HTMLParser):
+    """The forms of a page: where each is sent, and the values it has by itself."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[tuple[str, dict[str, str]]] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attributes}
+        if tag == "form":
+            self.forms.append((given.get("action", ""), {}))
+        elif tag == "input" and self.forms and "name" in given:
+            self.forms[-1][1][given["name"]] = given.get("value", "")
+
+
+class Visitor:
+    """`page` is the answer that was seen last."""
+
+    def __init__(self, server: RunningServer, **options: Any) -> None:
+        self.http = httpx.Client(base_url=server.url, timeout=20, verify=False, follow_redirects=True, **options)
+        self.page: httpx.Response
+
+    def __enter__(self) -> "Visitor":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
+    @property
+    def heading(self) -> str:
+        found = re.search(r"<h1[^>]*>(.*?)</h1>", self.page.text, re.DOTALL)
+        assert found, self.page.text
+        return re.sub(r"<[^>]+>", "", found[1]).strip()
+
+    @property
+    def address(self) -> str:
+        return f"{self.page.url.path}{'?' + self.page.url.query.decode() if self.page.url.query else ''}"
+
+    def open(self, address: str, **headers: str) -> httpx.Response:
+        self.page = self.http.get(address, headers={"Accept": "text/html", **headers})
+        return self.page
+
+    def send(self, action: str, follow: bool = True, **fields: object) -> httpx.Response:
+        """A form of a page of ours, whether or not it was seen."""
+        headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+        data = {name: str(value) for name, value in fields.items()}
+        self.page = self.http.post(action, data=data, headers=headers, follow_redirects=follow)
+        return self.page
+
+    def submit(self, action: str, follow: bool = True, **typed: object) -> httpx.Response:
+        """The form of the page that is sent to where `action` says, with its own values and what is typed."""
+        parser = _Fields()
+        parser.feed(self.page.text)
+        [values] = [values for where, values in parser.forms if re.fullmatch(action, where)][:1]
+        [where] = [where for where, _ in parser.forms if re.fullmatch(action, where)][:1]
+        return self.send(where, follow, **{**values, **typed})
+
+    def hold(self, slot_id: int, seats: int = 1) -> str:
+        """The address of the page of the hold."""
+        self.send("/hold", slot=slot_id, seats=seats)
+        assert self.heading == "Confirm your appointment", self.page.text
+        return self.address
+
+    def confirm(self, **typed: object) -> httpx.Response:
+        person = {"user_name": "Ada Lovelace", "user_email": "ada@example.org"}
+        return self.submit("/bookings/[0-9]+/confirm", **{**person, **typed})
