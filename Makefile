@@ -24,6 +24,7 @@ JOBS ?= 3
 test: export SLOTWISE_TEST_POSTGRES_BIN := $(POSTGRES)
 test: export SLOTWISE_TEST_ISOLATION := $(ISOLATION)
 test: setup-dev ## Run the test suite; POSTGRES=<bin dir> runs it on that PostgreSQL
+	@$(BIN)/python scripts/chromium.py
 	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: setup-dev ## Run the benchmarks; ARGS=--quick in a few minutes, ARGS=--help for more

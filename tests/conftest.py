@@ -29,7 +29,7 @@ from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
 
-LONGEST = {"torture", "faults", "races"}
+LONGEST = {"torture", "faults", "races", "browser"}
 
 _numbers = itertools.count(1)
 

@@ -1,0 +1,47 @@
+"""Debian's Chromium for the browser tests: installed where apt is at hand and we may, else said loudly.
+
+The tests find it by its name on the PATH, and are skipped without it.
+"""
+# ruff: noqa: T201, S603, S607 - it prints, and runs fixed programs
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WITHOUT = "chromium: NOT INSTALLED, so the browser tests are skipped. On Debian or Ubuntu: sudo apt install chromium"
+
+
+def installed() -> "str | None":
+    return next((path for path in map(shutil.which, NAMES) if path), None)
+
+
+def install() -> bool:
+    """One process at a time; quiet unless it fails."""
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        return False
+    print("chromium: installing it with apt-get, for the browser tests", flush=True)
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    with (Path(tempfile.gettempdir()) / "slotwise-chromium.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for arguments in (["update"], ["install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"]):
+            done = subprocess.run(
+                ["apt-get", "-qq", *arguments], env=environment, capture_output=True, text=True, check=False
+            )
+            if done.returncode != 0:
+                print(f"{done.stdout}{done.stderr}".strip(), file=sys.stderr)
+                return False
+    return True
+
+
+def main() -> None:
+    if installed() is None and not install():
+        print(WITHOUT, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,117 @@
+"""A real browser on a real server. Every page that a test ends on is looked at by axe, in light and dark."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
+from tests.conftest import fresh_database, running_server
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+ZONE = "Europe/Berlin"
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+OpenWindow = Callable[..., Page]
+AssertAccessible = Callable[[Page], None]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    path = next((path for path in map(shutil.which, NAMES) if path), None)
+    if path is None:
+        pytest.skip("NOT TESTED: the pages in a browser. It takes Chromium: sudo apt install chromium")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def site(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
+    """A server with a clinic in another zone than most visitors' machines."""
+    settings = {"CLINIC_TIME_ZONE": ZONE, "WORKERS": "2", "HOLD_SECONDS": "60"}
+    with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
+        yield server
+
+
+@pytest.fixture
+def clinic(site: RunningServer) -> Iterator[Clinic]:
+    with Clinic(site) as clinic:
+        yield clinic
+
+
+@pytest.fixture
+def open_window(browser: Browser, site: RunningServer) -> Iterator[OpenWindow]:
+    """A window of a browser of its own; keyword arguments are playwright's. What goes wrong in it fails the test."""
+    contexts: list[BrowserContext] = []
+    faults: list[str] = []
+
+    def open_window(server: RunningServer = site, **options: Any) -> Page:
+        options = {"viewport": {"width": 1024, "height": 800}, "timezone_id": ZONE, "locale": "en-GB", **options}
+        context = browser.new_context(base_url=server.url, **options)
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("request", lambda request: _require_own(request.url, server.url, faults))
+        return page
+
+    yield open_window
+    for context in contexts:
+        context.close()
+    assert faults == []
+
+
+def _require_own(url: str, own: str, faults: list[str]) -> None:
+    if not url.startswith((own, "data:", "blob:")):
+        faults.append(f"a request left the machine: {url}")
+
+
+@pytest.fixture
+def window(open_window: OpenWindow) -> Page:
+    return open_window()
+
+
+@pytest.fixture
+def desk(open_window: OpenWindow) -> Page:
+    """A window in which the admin has logged in."""
+    page = open_window()
+    page.goto("/log-in")
+    page.get_by_label("E-mail").fill(ADMIN_EMAIL)
+    page.get_by_label("Password", exact=True).fill(ADMIN_PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/admin")
+    return page
+
+
+@pytest.fixture(scope="session")
+def assert_accessible() -> AssertAccessible:
+    """axe-core finds nothing (WCAG 2.2 AA and its best practices), in light and dark, and nothing needs scrolling
+    sideways at 320 pixels."""
+    axe = Axe()
+
+    def check(page: Page) -> None:
+        size = page.viewport_size
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            found = axe.run(page).response["violations"]
+            assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in found] == [], page.url
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": 320, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0, page.url
+        if size is not None:
+            page.set_viewport_size(size)
+
+    return check
+
+
+def choose(page: Page, doctor: dict[str, Any], clock: str = "") -> None:
+    """Pick a time of a doctor on the page where people find one."""
+    page.goto(f"/?doctor={doctor['id']}")
+    page.get_by_role("button", name=re.compile(rf"{clock}.*{re.escape(doctor['name'])}")).first.click()
+    page.wait_for_url("**/bookings/**")

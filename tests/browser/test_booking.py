@@ -1,0 +1,239 @@
+"""A patient at a screen: from a free time to a booked one, whatever goes wrong on the way."""
+
+import re
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from tests.browser.conftest import AssertAccessible, OpenWindow, choose
+from tests.clinic import Clinic, RunningServer, eventually
+from tests.conftest import fresh_database, running_server
+
+BOOKED = re.compile("You are booked")
+CONFIRM = "Confirm appointment"
+
+
+@pytest.fixture(scope="module")
+def hasty_site(postgres_url: str, migrated_template: str) -> Any:
+    """Holds here last three seconds."""
+    settings = {"HOLD_SECONDS": "3", "CLINIC_TIME_ZONE": "Europe/Berlin"}
+    with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
+        yield server
+
+
+def fill(page: Page, name: str = "Ada Lovelace") -> None:
+    page.get_by_label("Your name").fill(name)
+    page.get_by_label("E-mail address").fill("ada@example.org")
+
+
+def bookings_of(clinic: Clinic, slot_id: int) -> list[str]:
+    return [booking["status"] for booking in clinic.http.get(f"/api/bookings/slot/{slot_id}").json()["items"]]
+
+
+def a_slot(clinic: Clinic, **fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    doctor = clinic.doctor(name=f"Dr. Nr {clinic.http.get('/api/doctors?limit=500').text.count('id')}")
+    return doctor, clinic.slot(doctorId=doctor["id"], **fields)
+
+
+def test_a_patient_books_looks_and_cancels(clinic: Clinic, window: Page, assert_accessible: AssertAccessible) -> None:
+    doctor, slot = a_slot(clinic, seats=2)
+    choose(window, doctor)
+    expect(window.get_by_role("heading", level=1)).to_have_text("Confirm your appointment")
+    expect(window.locator("[data-left]")).to_contain_text("seconds left")
+    assert_accessible(window)
+    window.get_by_role("button", name=CONFIRM).click()
+    expect(window.get_by_role("alert").filter(has_text="Please look at this again")).to_be_focused()
+    assert_accessible(window)
+    fill(window)
+    window.get_by_label("E-mail address").press("Enter")
+    expect(window.get_by_role("heading", level=1)).to_have_text(BOOKED)
+    assert_accessible(window)
+    window.reload()
+    expect(window.get_by_role("heading", level=1)).to_have_text(BOOKED)
+    window.get_by_role("link", name="Cancel appointment").click()
+    assert_accessible(window)
+    window.get_by_role("button", name="Yes, cancel it").click()
+    expect(window.get_by_role("heading", level=1)).to_have_text("This appointment is cancelled")
+    assert_accessible(window)
+    assert bookings_of(clinic, slot["id"]) == ["CANCELLED"]
+
+
+def test_a_reload_and_the_way_back_keep_the_held_time(clinic: Clinic, window: Page) -> None:
+    doctor, slot = a_slot(clinic)
+    choose(window, doctor)
+    held = window.url
+    window.reload()
+    expect(window.get_by_role("heading", level=1)).to_have_text("Confirm your appointment")
+    window.go_back()
+    expect(window.get_by_role("link", name=re.compile("[Cc]ontinue")).first).to_be_visible()
+    window.get_by_role("link", name=re.compile("[Cc]ontinue")).first.click()
+    assert window.url.partition("?")[0] == held.partition("?")[0]
+    window.get_by_role("button", name="Let this time go").click()
+    window.wait_for_url(re.compile(r"/$"))
+    assert bookings_of(clinic, slot["id"]) == ["CANCELLED"]
+
+
+def test_a_double_click_books_once(clinic: Clinic, window: Page) -> None:
+    doctor, slot = a_slot(clinic, seats=3)
+    window.goto(f"/?doctor={doctor['id']}")
+    window.get_by_role("button", name=re.compile(re.escape(doctor["name"]))).first.dblclick()
+    window.wait_for_url("**/bookings/**")
+    fill(window)
+    window.get_by_role("button", name=CONFIRM).dblclick()
+    expect(window.get_by_role("heading", level=1)).to_have_text(BOOKED)
+    assert bookings_of(clinic, slot["id"]) == ["CONFIRMED"]
+
+
+def test_of_two_browsers_after_the_last_seat_one_gets_it(clinic: Clinic, open_window: OpenWindow) -> None:
+    doctor, slot = a_slot(clinic)
+    windows = [open_window(), open_window()]
+    for page in windows:
+        page.goto(f"/?doctor={doctor['id']}")
+    # Clicks of the pages' own, so that neither waits for what becomes of the other.
+    for page in windows:
+        page.evaluate("setTimeout(() => document.querySelector('form[action=\"/hold\"] button').click())")
+    headings = []
+    for page in windows:
+        expect(page.get_by_role("heading", level=1)).not_to_have_text("Find a time")
+        headings.append(page.get_by_role("heading", level=1).inner_text())
+    assert sorted(headings) == ["Confirm your appointment", "This time has just been taken"]
+    assert bookings_of(clinic, slot["id"]) == ["PENDING"]
+
+
+def test_who_is_too_late_is_told_and_shown_other_times(
+    clinic: Clinic, window: Page, assert_accessible: AssertAccessible
+) -> None:
+    doctor, slot = a_slot(clinic)
+    window.goto(f"/?doctor={doctor['id']}")
+    button = window.get_by_role("button", name=re.compile(re.escape(doctor["name"]))).first
+    window.route("**/api/slots/events", Route.abort)
+    clinic.hold(slot["id"])
+    button.dispatch_event("click")
+    expect(window.get_by_role("heading", level=1)).to_have_text("This time has just been taken")
+    assert_accessible(window)
+    window.get_by_role("link", name=re.compile("Other times")).click()
+    expect(window.get_by_role("heading", level=1)).to_be_visible()
+
+
+def test_what_was_typed_survives_the_end_of_the_hold(
+    hasty_site: RunningServer, open_window: OpenWindow, assert_accessible: AssertAccessible
+) -> None:
+    with Clinic(hasty_site) as clinic:
+        doctor, slot = a_slot(clinic)
+        page = open_window(hasty_site)
+        choose(page, doctor)
+        page.get_by_label("Your name").fill("Ada Lovelace")
+        expect(page.get_by_role("button", name="Hold this time again")).to_be_visible()
+        expect(page.get_by_role("button", name=CONFIRM)).to_be_hidden()
+        assert_accessible(page)
+        page.get_by_role("button", name="Hold this time again").click()
+        expect(page.get_by_role("button", name=CONFIRM)).to_be_visible()
+        expect(page.get_by_label("Your name")).to_have_value("Ada Lovelace")
+        fill(page)
+        page.get_by_role("button", name=CONFIRM).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(BOOKED)
+        assert bookings_of(clinic, slot["id"]) == ["FAILED", "CONFIRMED"]
+
+
+def test_without_scripts_one_finds_books_and_is_told_of_the_end_of_the_hold(
+    hasty_site: RunningServer, open_window: OpenWindow
+) -> None:
+    with Clinic(hasty_site) as clinic:
+        doctor, slot = a_slot(clinic)
+        page = open_window(hasty_site, java_script_enabled=False)
+        choose(page, doctor)
+        fill(page)
+        eventually(lambda: bookings_of(clinic, slot["id"]) == ["FAILED"])
+        page.get_by_role("button", name=CONFIRM).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text("The time ran out")
+        page.get_by_role("button", name="Hold it again").click()
+        expect(page.get_by_label("Your name")).to_have_value("Ada Lovelace")
+        page.get_by_role("button", name=CONFIRM).click()
+        expect(page.get_by_role("heading", level=1)).to_have_text(BOOKED)
+
+
+def test_a_network_that_is_cut_loses_nothing(clinic: Clinic, window: Page) -> None:
+    doctor, slot = a_slot(clinic)
+    choose(window, doctor)
+    fill(window)
+    window.context.set_offline(True)
+    window.get_by_role("button", name=CONFIRM).click()
+    expect(window.get_by_text("We cannot reach the clinic just now")).to_be_visible()
+    expect(window.get_by_label("Your name")).to_have_value("Ada Lovelace")
+    window.context.set_offline(False)
+    window.get_by_role("button", name=CONFIRM).click()
+    expect(window.get_by_role("heading", level=1)).to_have_text(BOOKED)
+    assert bookings_of(clinic, slot["id"]) == ["CONFIRMED"]
+
+
+def test_an_answer_that_is_lost_on_the_way_does_not_book_twice(clinic: Clinic, window: Page) -> None:
+    doctor, slot = a_slot(clinic)
+    choose(window, doctor)
+    fill(window)
+
+    def lose(route: Route) -> None:
+        route.fetch(max_redirects=0)
+        route.abort()
+
+    window.route("**/confirm", lose, times=1)
+    window.get_by_role("button", name=CONFIRM).click()
+    expect(window.get_by_text("We cannot reach the clinic just now")).to_be_visible()
+    assert bookings_of(clinic, slot["id"]) == ["CONFIRMED"]
+    window.get_by_role("button", name=CONFIRM).click()
+    expect(window.get_by_role("heading", level=1)).to_have_text(BOOKED)
+    assert bookings_of(clinic, slot["id"]) == ["CONFIRMED"]
+
+
+def test_the_keyboard_is_enough_to_book(clinic: Clinic, window: Page) -> None:
+    doctor, slot = a_slot(clinic)
+    window.goto(f"/?doctor={doctor['id']}")
+    window.keyboard.press("Tab")
+    expect(window.get_by_role("link", name="Skip to content")).to_be_focused()
+    tab_to(window, re.compile(re.escape(doctor["name"])), "BUTTON")
+    window.keyboard.press("Enter")
+    window.wait_for_url("**/bookings/**")
+    tab_to(window, re.compile("Your name"), "INPUT")
+    window.keyboard.type("Ada Lovelace")
+    window.keyboard.press("Tab")
+    window.keyboard.type("ada@example.org")
+    window.keyboard.press("Enter")
+    expect(window.get_by_role("heading", level=1)).to_have_text(BOOKED)
+    assert bookings_of(clinic, slot["id"]) == ["CONFIRMED"]
+
+
+def tab_to(page: Page, name: "re.Pattern[str]", tag: str) -> None:
+    """Press Tab until a control of that kind and name has the focus, and can be seen to have it."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        found = page.evaluate(
+            "() => { const e = document.activeElement; return [e.tagName, e.ariaLabel || e.labels?.[0]?.textContent ||"
+            " e.textContent, getComputedStyle(e).outlineStyle]; }"
+        )
+        if found[0] == tag and name.search(found[1]):
+            assert found[2] != "none"
+            return
+    raise AssertionError(f"Tab never comes to {name.pattern}")
+
+
+def test_a_visitor_in_another_zone_is_told_by_how_much_their_clock_differs(
+    clinic: Clinic, open_window: OpenWindow
+) -> None:
+    doctor, _slot = a_slot(clinic)
+    page = open_window(timezone_id="America/New_York")
+    page.goto(f"/?doctor={doctor['id']}")
+    expect(page.get_by_text(re.compile(r"Your clock is \d hours behind the clinic's")).first).to_be_visible()
+    here = open_window()
+    here.goto("/")
+    expect(here.get_by_text("Your clock is")).to_have_count(0)
+
+
+def test_a_time_that_is_taken_while_one_looks_is_shown_as_taken(clinic: Clinic, window: Page) -> None:
+    doctor, slot = a_slot(clinic)
+    window.goto(f"/?doctor={doctor['id']}")
+    left = window.locator(f"[data-slot='{slot['id']}'] [data-seats-left]")
+    expect(left).to_have_text(re.compile("1 seat left"))
+    held = clinic.hold(slot["id"])
+    expect(left).to_have_text(re.compile("sold out", re.IGNORECASE))
+    clinic.http.delete(f"/api/bookings/{held['id']}", headers={"Booking-Token": held["manageToken"]})
+    expect(left).to_have_text(re.compile("1 seat left"))
