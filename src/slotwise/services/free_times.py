@@ -1,0 +1,338 @@
+"""How a person finds a time: the free times of one day, the days around it, and what else there is if there are none.
+
+What is free is what `hold_seats` would let in. Days are days of the clinic's zone; twice a year one has 23 or 25 hours.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from slotwise.db.pool import Database
+from slotwise.db.statements import Statement
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
+from slotwise.domain.slots import Slot
+from slotwise.services.slots import Position, SlotFilter, Slots
+
+MOST_TIMES = 48
+DAYS_OF_STRIP = 14
+# Counted no further: a day says that it has this many or more.
+MOST_COUNTED = 100
+MOST_SPECIALIZATIONS = 100
+MOST_DOCTORS = 100
+MOST_OTHERS = 5
+# Midnight after it, and after the strip it is in, are still readable in every zone.
+LAST_DAY = (LAST_READABLE_TIME - timedelta(days=2 * DAYS_OF_STRIP)).date()
+
+
+class Wanted(Struct, frozen=True):
+    """What a person asks for; `after` is the last time already seen of that day."""
+
+    specialization: str | None = None
+    doctor_id: int | None = None
+    day: date | None = None
+    seats: int = 1
+    after: Position | None = None
+
+
+class Ignored(StrEnum):
+    """What of a wish was not to be had as such, and so was left out."""
+
+    SPECIALIZATION = "specialization"
+    DOCTOR = "doctor"
+    DAY = "day"
+    AFTER = "after"
+
+
+class Why(StrEnum):
+    """Why a day has no free time: all are taken, that day or for good, or none was published."""
+
+    DAY_TAKEN = "day_taken"
+    DAY_UNPUBLISHED = "day_unpublished"
+    ALL_TAKEN = "all_taken"
+    UNPUBLISHED = "unpublished"
+
+
+class ChoosableDoctor(Struct, frozen=True):
+    """`now` is the database's clock."""
+
+    id: int
+    name: str
+    specialization: str | None
+    now: datetime
+
+
+class OtherDoctor(Struct, frozen=True):
+    id: int
+    name: str
+    start_time: datetime
+
+
+class Day(Struct, frozen=True):
+    """`times` ends at `MOST_COUNTED`."""
+
+    date: date
+    times: int
+
+
+class Nothing(Struct, frozen=True):
+    """Why there is nothing, and what there is instead.
+
+    `nearest` is the next free time after the day, else the first of all; `for_one` the same where seats for several
+    were asked for and are not to be had on any day.
+    """
+
+    why: Why
+    nearest: Slot | None
+    for_one: Slot | None
+    others: list[OtherDoctor]
+
+
+class Choices(Struct, frozen=True):
+    """What can be asked for. Of a clinic with very many doctors, only the first by name; `more_doctors` says so."""
+
+    specializations: list[str]
+    doctors: list[ChoosableDoctor]
+    more_doctors: bool
+
+
+class FreeDay(Struct, frozen=True):
+    """`wanted` is the wish as it was understood. `nothing` is None where there are times."""
+
+    wanted: Wanted
+    ignored: frozenset[Ignored]
+    choices: Choices
+    doctor: ChoosableDoctor | None
+    today: date
+    day: date
+    times: list[Slot]
+    more: bool
+    strip: list[Day]
+    nothing: Nothing | None
+
+    @property
+    def earlier(self) -> date | None:
+        """The first day of the strip before, unless that is past."""
+        before = self.strip[0].date - timedelta(days=DAYS_OF_STRIP)
+        return before if before >= self.today else None
+
+    @property
+    def later(self) -> date | None:
+        after = self.strip[-1].date + timedelta(days=1)
+        return after if after <= LAST_DAY else None
+
+
+class _Understood(Struct, frozen=True):
+    """A wish without what is not to be had, and the day it begins with, if any."""
+
+    wanted: Wanted
+    ignored: frozenset[Ignored]
+    doctor: ChoosableDoctor | None
+    today: date
+
+
+class _Specialization(Struct, frozen=True):
+    specialization: str
+
+
+class _Counted(Struct, frozen=True):
+    place: int
+    times: int
+
+
+class _Published(Struct, frozen=True):
+    on_day: bool
+    ahead: bool
+
+
+LIST_SPECIALIZATIONS = Statement("free_times.list_specializations", _Specialization)
+LIST_CHOOSABLE_DOCTORS = Statement("free_times.list_choosable_doctors", ChoosableDoctor)
+COUNT_FREE_TIMES = Statement("free_times.count_free_times", _Counted)
+COUNT_FREE_TIMES_OF_DOCTORS = Statement("free_times.count_free_times_of_doctors", _Counted)
+LIST_OTHER_DOCTORS = Statement("free_times.list_other_doctors", OtherDoctor)
+LOOK_FOR_PUBLISHED = Statement("free_times.look_for_published", _Published)
+
+
+class FreeTimes:
+    def __init__(self, database: Database, time_zone: ZoneInfo) -> None:
+        self._database = database
+        self._time_zone = time_zone
+        self._slots = Slots(database)
+
+    async def find_times(self, wanted: Wanted) -> FreeDay | None:
+        """The day asked for, or the first with something free. None where no doctor takes appointments.
+
+        What cannot be had, such as a day that is past, is left out of the wish.
+        """
+        choices = await self._list_choices(wanted)
+        asked = wanted
+        if not _is_chosen_from(choices, wanted.specialization):
+            wanted = replace(wanted, specialization=None)
+            choices = await self._list_choices(wanted)
+        if not choices.doctors:
+            return None
+        understood = self._understand(asked, wanted, choices)
+        times = await self._list_times(understood.wanted)
+        if not times and understood.wanted.after:
+            # Those that were left are taken by now.
+            understood = _without_after(understood)
+            times = await self._list_times(understood.wanted)
+        return await self._describe(understood, choices, times)
+
+    async def _list_choices(self, wanted: Wanted) -> Choices:
+        async with self._database.connection() as connection:
+            specializations = await LIST_SPECIALIZATIONS.all(connection, limit=MOST_SPECIALIZATIONS)
+            doctors = await LIST_CHOOSABLE_DOCTORS.all(
+                connection, doctor_id=wanted.doctor_id, specialization=wanted.specialization, limit=MOST_DOCTORS + 1
+            )
+        return Choices(
+            [row.specialization for row in specializations], doctors[:MOST_DOCTORS], len(doctors) > MOST_DOCTORS
+        )
+
+    def _understand(self, asked: Wanted, wanted: Wanted, choices: Choices) -> _Understood:
+        first = choices.doctors[0]
+        chosen = first.id == wanted.doctor_id and _is_of(first, wanted.specialization)
+        today = first.now.astimezone(self._time_zone).date()
+        day = wanted.day if wanted.day is not None and today <= wanted.day <= LAST_DAY else None
+        after = wanted.after if wanted.after is not None and self._date_of(wanted.after[0]) == day else None
+        understood = Wanted(
+            _as_spelled(choices, wanted.specialization), first.id if chosen else None, day, wanted.seats, after
+        )
+        return _Understood(understood, _left_out(asked, understood), first if chosen else None, today)
+
+    async def _list_times(self, wanted: Wanted) -> list[Slot]:
+        """A page and one more, of one day or of any."""
+        starts_from, starts_before = FIRST_TIME, LAST_READABLE_TIME
+        if wanted.day is not None:
+            starts_from, starts_before = self._start_of(wanted.day), self._start_of(wanted.day + timedelta(days=1))
+        sought = _filter(wanted, starts_from, starts_before)
+        return await self._slots.list_slots(sought, MOST_TIMES + 1, wanted.after or (FIRST_TIME, 0))
+
+    async def _describe(self, understood: _Understood, choices: Choices, found: list[Slot]) -> FreeDay:
+        wanted, today = understood.wanted, understood.today
+        day = wanted.day or (self._date_of(found[0].start_time) if found else today)
+        times = [slot for slot in found if self._date_of(slot.start_time) == day]
+        strip_from = today + (day - today) // timedelta(DAYS_OF_STRIP) * timedelta(DAYS_OF_STRIP)
+        return FreeDay(
+            wanted=wanted,
+            ignored=understood.ignored,
+            choices=choices,
+            doctor=understood.doctor,
+            today=today,
+            day=day,
+            times=times[:MOST_TIMES],
+            more=len(times) > MOST_TIMES,
+            strip=await self._count_times(wanted, strip_from),
+            nothing=None if times else await self._explain(understood, day),
+        )
+
+    async def _count_times(self, wanted: Wanted, first: date) -> list[Day]:
+        days = [first + timedelta(days=number) for number in range(DAYS_OF_STRIP + 1)]
+        starts = [self._start_of(day) for day in days]
+        async with self._database.connection() as connection:
+            if wanted.doctor_id is None and wanted.specialization is None:
+                counted = await COUNT_FREE_TIMES.all(
+                    connection, days_from=starts[:-1], days_to=starts[1:], min_seats=wanted.seats, limit=MOST_COUNTED
+                )
+            else:
+                counted = await COUNT_FREE_TIMES_OF_DOCTORS.all(
+                    connection,
+                    days_from=starts[:-1],
+                    days_to=starts[1:],
+                    doctor_id=wanted.doctor_id,
+                    specialization=wanted.specialization,
+                    min_seats=wanted.seats,
+                    limit=MOST_COUNTED,
+                )
+        return [Day(days[row.place - 1], row.times) for row in counted]
+
+    async def _explain(self, understood: _Understood, day: date) -> Nothing:
+        wanted = understood.wanted
+        nearest = await self._find_nearest(wanted, day) if wanted.day is not None else None
+        for_one = None
+        if nearest is None and wanted.seats > 1:
+            for_one = await self._find_first(replace(wanted, seats=1), FIRST_TIME)
+        others = await self._list_others(understood, day) if understood.doctor else []
+        return Nothing(await self._look_why(wanted, day, nearest), nearest, for_one, others)
+
+    async def _find_nearest(self, wanted: Wanted, day: date) -> Slot | None:
+        after = await self._find_first(wanted, self._start_of(day + timedelta(days=1)))
+        return after or await self._find_first(wanted, FIRST_TIME)
+
+    async def _find_first(self, wanted: Wanted, starts_from: datetime) -> Slot | None:
+        found = await self._slots.list_slots(_filter(wanted, starts_from, LAST_READABLE_TIME), 1)
+        return found[0] if found else None
+
+    async def _list_others(self, understood: _Understood, day: date) -> list[OtherDoctor]:
+        doctor = understood.doctor
+        if doctor is None or doctor.specialization is None:
+            return []
+        async with self._database.connection() as connection:
+            return await LIST_OTHER_DOCTORS.all(
+                connection,
+                doctor_id=doctor.id,
+                specialization=doctor.specialization,
+                min_seats=understood.wanted.seats,
+                starts_from=self._start_of(day),
+                limit=MOST_OTHERS,
+            )
+
+    async def _look_why(self, wanted: Wanted, day: date, nearest: Slot | None) -> Why:
+        async with self._database.connection() as connection:
+            published = await LOOK_FOR_PUBLISHED.one(
+                connection,
+                doctor_id=wanted.doctor_id,
+                specialization=wanted.specialization,
+                day_from=self._start_of(day),
+                day_to=self._start_of(day + timedelta(days=1)),
+            )
+        if nearest is None:
+            return Why.ALL_TAKEN if published.ahead else Why.UNPUBLISHED
+        return Why.DAY_TAKEN if published.on_day else Why.DAY_UNPUBLISHED
+
+    def _start_of(self, day: date) -> datetime:
+        """Midnight of the clinic in UTC; where the clock leaps over it, the moment of the leap."""
+        return datetime.combine(day, time(), self._time_zone).astimezone(UTC)
+
+    def _date_of(self, moment: datetime) -> date:
+        return moment.astimezone(self._time_zone).date()
+
+
+def _filter(wanted: Wanted, starts_from: datetime, starts_before: datetime) -> SlotFilter:
+    return SlotFilter(wanted.doctor_id, wanted.specialization, starts_from, starts_before, wanted.seats)
+
+
+def _is_of(doctor: ChoosableDoctor, specialization: str | None) -> bool:
+    if specialization is None:
+        return True
+    return doctor.specialization is not None and doctor.specialization.lower() == specialization.lower()
+
+
+def _is_chosen_from(choices: Choices, specialization: str | None) -> bool:
+    """A doctor who was asked for by id is among the choices whatever the specialization."""
+    return specialization is None or any(_is_of(doctor, specialization) for doctor in choices.doctors)
+
+
+def _as_spelled(choices: Choices, specialization: str | None) -> str | None:
+    if specialization is None:
+        return None
+    spelled = (known for known in choices.specializations if known.lower() == specialization.lower())
+    return next(spelled, specialization)
+
+
+def _left_out(asked: Wanted, understood: Wanted) -> frozenset[Ignored]:
+    """`after` is left out without a word: that only means to begin with the day again."""
+    left_out = {
+        Ignored.SPECIALIZATION: asked.specialization is not None and understood.specialization is None,
+        Ignored.DOCTOR: asked.doctor_id != understood.doctor_id,
+        Ignored.DAY: asked.day != understood.day,
+    }
+    return frozenset(what for what, so in left_out.items() if so)
+
+
+def _without_after(understood: _Understood) -> _Understood:
+    return replace(
+        understood, wanted=replace(understood.wanted, after=None), ignored=understood.ignored | {Ignored.AFTER}
+    )
