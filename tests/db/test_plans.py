@@ -17,7 +17,7 @@ import pytest
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.http.paging import MAX_LIMIT
-from slotwise.services import booking_search, bookings, idempotency, privacy, slots, users
+from slotwise.services import booking_search, bookings, free_times, idempotency, privacy, slots, users
 from tests.db import filling
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -118,6 +118,44 @@ FREE_SLOTS = [
     free_slots("of a common kind", OF_SPECIALIZATION, BY_DOCTOR, 600, 2500, specialization="common"),
     free_slots("of a booked-out kind", OF_SPECIALIZATION, BY_DOCTOR, 130, 540, specialization="booked out"),
     free_slots("of no kind", OF_SPECIALIZATION, "doctors_of_specialization", 100, 260, specialization="none"),
+]
+
+
+def free_days(
+    case: str, statement: Statement[Any], indexes: set[str], rows: int, pages: int, **sought: object
+) -> Guard:
+    midnights = [NOW + timedelta(days=number) for number in range(free_times.DAYS_OF_STRIP + 1)]
+    everything = {
+        "days_from": midnights[:-1],
+        "days_to": midnights[1:],
+        "day_from": midnights[2],
+        "day_to": midnights[3],
+        "starts_from": FIRST_TIME,
+        "min_seats": 1,
+        "doctor_id": None,
+        "specialization": None,
+        "limit": free_times.MOST_COUNTED,
+    } | sought
+    arguments = {name: everything[name] for name in statement.parameters}
+    return Guard(f"free times {case}", statement, arguments, indexes, rows, pages)
+
+
+COUNT, COUNT_OF_DOCTORS = free_times.COUNT_FREE_TIMES, free_times.COUNT_FREE_TIMES_OF_DOCTORS
+OTHERS, PUBLISHED = free_times.LIST_OTHER_DOCTORS, free_times.LOOK_FOR_PUBLISHED
+SIZES, DOCTORS = {BY_SIZE, "holds_by_deadline"}, {BY_DOCTOR, "holds_by_deadline"}
+
+FREE_DAYS = [
+    free_days("by day", COUNT, SIZES, 760, 2460),
+    free_days("by day for two", COUNT, SIZES, 800, 2600, min_seats=2),
+    free_days("by day for more than any has", COUNT, SIZES, 110, 370, min_seats=60),
+    free_days("by day of a doctor", COUNT_OF_DOCTORS, DOCTORS, 140, 390, doctor_id=filling.DOCTOR),
+    free_days("by day of a common kind", COUNT_OF_DOCTORS, DOCTORS, 730, 4740, specialization="common"),
+    free_days("by day of a booked-out kind", COUNT_OF_DOCTORS, DOCTORS, 110, 1660, specialization="booked out"),
+    free_days(
+        "of other doctors", OTHERS, DOCTORS, 230, 1150, doctor_id=filling.DOCTOR, specialization="common", limit=5
+    ),
+    free_days("published", PUBLISHED, {"slots_of_doctor"}, 4, 12),
+    free_days("published of a common kind", PUBLISHED, {"slots_of_doctor"}, 4, 12, specialization="common"),
 ]
 
 
@@ -247,7 +285,7 @@ LOOK_UPS = [
     look_up(users.PRUNE_LOGIN_ATTEMPTS, "login_attempts_by_age", 156, 168, window_seconds=19_900),
 ]
 
-GUARDS = [*FREE_SLOTS, *LISTS_OF_BOOKINGS, *LOOK_UPS]
+GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *LOOK_UPS]
 # Where another index does as well on so few rows.
 READABLE_OTHERWISE = {"slots of an hour", "slots of a doctor", "slots of an idle doctor", "slots of no kind"}
 
