@@ -30,6 +30,7 @@ from slotwise.services.booking_batches import BookingBatches
 from slotwise.services.bookings import Bookings
 from slotwise.services.crash_points import CrashPoints
 from slotwise.services.doctors import Doctors
+from slotwise.services.free_times import FreeTimes
 from slotwise.services.held_times import HeldTimes
 from slotwise.services.manage_tokens import ManageTokens
 from slotwise.services.passwords import Passwords
@@ -41,6 +42,7 @@ from slotwise.services.users import Users
 from slotwise.settings import Settings, load_settings, signing_secret
 from slotwise.web.errors import EXCEPTION_HANDLERS as ERROR_PAGES
 from slotwise.web.errors import show_framework_error
+from slotwise.web.find import FindPages
 from slotwise.web.pages import Pages
 from slotwise.web.routes import PAGES
 from slotwise.web.times import ClinicTime
@@ -60,6 +62,7 @@ SERVICES = (
     "bookings",
     "database",
     "doctors",
+    "find_pages",
     "held_times",
     "pages",
     "privacy",
@@ -130,6 +133,7 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
     secret = signing_secret(settings)
     manage_tokens = ManageTokens(secret)
     slots = Slots(database)
+    pages = Pages(settings.clinic_name, ClinicTime(settings.time_zone))
     crash_points = CrashPoints(settings.crash_points_dir)
     batches = BookingBatches(writers, manage_tokens, settings.hold_seconds, crash_points)
     bookings = Bookings(database, batches, settings.batch_limit)
@@ -140,7 +144,8 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
         "crash_points": crash_points,
         "doctors": Doctors(database),
         "held_times": HeldTimes(bookings),
-        "pages": Pages(settings.clinic_name, ClinicTime(settings.time_zone)),
+        "find_pages": FindPages(FreeTimes(database, settings.time_zone), pages),
+        "pages": pages,
         "privacy": Privacy(database),
         "slot_pages": SlotPages(slots),
         "slots": slots,

@@ -1,17 +1,207 @@
-"""Finding a time."""
+"""Finding a time: the free times of a day, as a page that all who look for the same share."""
 
+import gzip
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, time
 from typing import Any
 
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
+from msgspec import Struct
+from msgspec.structs import replace
 
-from slotwise.web.access import ANYBODY, PageRequest, page
-from slotwise.web.pages import Pages
+from slotwise.domain.bookings import Booking, BookingStatus
+from slotwise.domain.errors import BookingNotFound
+from slotwise.domain.slots import Slot
+from slotwise.services.bookings import Bookings, Caller
+from slotwise.services.free_times import FreeDay, FreeTimes, Wanted
+from slotwise.services.shared_reads import SharedReads
+from slotwise.web.access import ANYBODY, PageRequest, page, visitor_in
+from slotwise.web.assets import accepts_gzip
+from slotwise.web.find_query import Asked, address_of, asked_in, is_address_of, on
+from slotwise.web.pages import HEADERS, HTML, Pages, see_other
+from slotwise.web.visitors import Visitor
+
+TEMPLATE = "find.html"
+PATH = "/"
+# Half-open, by the clinic's clock.
+PARTS_OF_DAY = (("Morning", time(0), time(12)), ("Afternoon", time(12), time(17)), ("Evening", time(17), None))
+# Of a page's text this is nearly as small as the most, in a fifth of the time.
+_GZIP_LEVEL = 4
+
+
+class Offer(Struct, frozen=True):
+    """A time on the page; `held` where this visitor is holding it."""
+
+    slot_id: int
+    start_time: datetime
+    doctor_name: str
+    specialization: str | None
+    seats: int
+    held: bool = False
+
+
+class PartOfDay(Struct, frozen=True):
+    """`address` leads to its first time, whatever page of the day that is on."""
+
+    name: str
+    offers: list[Offer]
+    address: str
+
+
+class SharedPage(Struct, frozen=True):
+    """A page that looks the same to everybody. `etag` is RFC 9110's, 8.8.3, and weak: it is of two encodings."""
+
+    body: bytes
+    compressed: bytes
+    etag: str
+
+
+class FindPages:
+    """Reads and renders once for all who want the same page at the same time."""
+
+    def __init__(self, free_times: FreeTimes, pages: Pages) -> None:
+        self._pages = pages
+        self._days = SharedReads(free_times.find_times)
+        self._shared = SharedReads(self._render)
+
+    async def find_times(self, wanted: Wanted) -> FreeDay | None:
+        return await self._days.read(wanted)
+
+    async def shared_page(self, asked: Asked) -> SharedPage:
+        return await self._shared.read(asked)
+
+    async def _render(self, asked: Asked) -> SharedPage:
+        found = await self.find_times(asked.wanted)
+        context = context_of(self._pages, asked, found, None)
+        body = self._pages.render(TEMPLATE, visitor=Visitor(), path=PATH, **context).encode()
+        compressed = gzip.compress(body, _GZIP_LEVEL, mtime=0)
+        return SharedPage(body, compressed, f'W/"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
 class FindController(Controller):
-    path = "/"
+    path = PATH
 
     @get("/", **page(ANYBODY))
-    async def show_free_times(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
-        return pages.answer(request, "find.html")
+    async def find_times(
+        self,
+        request: PageRequest,
+        pages: NamedDependency[Pages],
+        find_pages: NamedDependency[FindPages],
+        bookings: NamedDependency[Bookings],
+    ) -> Response[Any]:
+        asked = asked_in(request.query_params)
+        if not asked.unread and not is_address_of(asked.wanted, request.url.query):
+            # A form without scripts sends what is empty too.
+            return see_other(request, address_of(asked.wanted))
+        visitor = visitor_in(request)
+        if visitor.is_anybody:
+            return _unless_known(request, await find_pages.shared_page(asked))
+        held = await _held_by(visitor, bookings)
+        found = await find_pages.find_times(asked.wanted)
+        return pages.answer(request, TEMPLATE, **context_of(pages, asked, found, held))
+
+
+def _unless_known(request: PageRequest, shared: SharedPage) -> Response[Any]:
+    """RFC 9110, 13.1.2. By the cookies too: who logs in gets a page of their own."""
+    headers = {**HEADERS, "ETag": shared.etag, "Cache-Control": "private, no-cache", "Vary": "Cookie, Accept-Encoding"}
+    known = {tag.strip() for tag in request.headers.get("if-none-match", "").split(",")}
+    if shared.etag in known or "*" in known:
+        return Response(None, status_code=304, headers=headers)
+    body = shared.body
+    if accepts_gzip(request):
+        headers["Content-Encoding"], body = "gzip", shared.compressed
+    return Response(body, headers=headers, media_type=HTML)
+
+
+async def _held_by(visitor: Visitor, bookings: Bookings) -> Booking | None:
+    """The hold that the visitor's browser remembers, if it still is one. As a guest: the desk reads nobody's name."""
+    if visitor.hold is None:
+        return None
+    try:
+        booking = await bookings.get_booking(Caller(None, visitor.hold.token), visitor.hold.booking_id)
+    except BookingNotFound:
+        return None
+    return booking if booking.status is BookingStatus.PENDING else None
+
+
+def context_of(pages: Pages, asked: Asked, found: FreeDay | None, held: Booking | None) -> dict[str, Any]:
+    """What the template shows."""
+    wanted = asked.wanted if found is None else found.wanted
+    return {
+        "found": found,
+        "held": held,
+        "unread": asked.unread,
+        "wanted": wanted,
+        "parts": [] if found is None else parts_of(pages, found, held),
+        "long": found is not None and (found.more or wanted.after is not None),
+        "more": None if found is None or not found.more else _address_after(found),
+        "here": address_of(wanted),
+        "address_on": lambda day: address_of(on(wanted, day)),
+        "address_with": lambda **change: address_of(replace(wanted, after=None, **change)),
+    }
+
+
+def _address_after(found: FreeDay) -> str:
+    last = found.times[-1]
+    return address_of(replace(found.wanted, day=found.day, after=(last.start_time, last.id)))
+
+
+def parts_of(pages: Pages, found: FreeDay, held: Booking | None) -> list[PartOfDay]:
+    """The day's parts that have something on this page; all of them where the day has more than fits on one."""
+    offers = _offers(pages, found, held)
+    long = found.more or found.wanted.after is not None
+    parts = []
+    for name, first, before in PARTS_OF_DAY:
+        own = [offer for offer in offers if _is_within(pages.time.local(offer.start_time).time(), first, before)]
+        if own or long:
+            parts.append(PartOfDay(name, own, _address_from(pages, found, first)))
+    return parts
+
+
+def _is_within(clock: time, first: time, before: time | None) -> bool:
+    return first <= clock and (before is None or clock < before)
+
+
+def _address_from(pages: Pages, found: FreeDay, first: time) -> str:
+    """Before the first slot that starts then: no slot has the id 0."""
+    if first == time(0):
+        return address_of(on(found.wanted, found.day))
+    start = datetime.combine(found.day, first, pages.time.zone)
+    return address_of(replace(found.wanted, day=found.day, after=(start, 0)))
+
+
+def _offers(pages: Pages, found: FreeDay, held: Booking | None) -> list[Offer]:
+    """The free times, and the visitor's own in its place: it is theirs, and may be nobody else's any more."""
+    own = _own_offer(held) if held is not None and _fits(pages, found, held) else None
+    offers = [
+        Offer(slot.id, slot.start_time, slot.doctor_name, slot.specialization, slot.available_seats)
+        for slot in found.times
+        if own is None or slot.id != own.slot_id
+    ]
+    return sorted([*offers, own], key=_place) if own is not None else offers
+
+
+def _own_offer(held: Booking) -> Offer:
+    return Offer(held.slot_id, held.start_time, held.doctor_name, held.specialization, held.seats_booked, held=True)
+
+
+def _place(offer: Offer) -> tuple[datetime, int]:
+    return offer.start_time, offer.slot_id
+
+
+def _fits(pages: Pages, found: FreeDay, held: Booking) -> bool:
+    """Whether the visitor's own time would be on this page if it were free."""
+    wanted = found.wanted
+    return (
+        pages.time.day_of(held.start_time) == found.day
+        and wanted.doctor_id in {None, held.doctor_id}
+        and (wanted.specialization is None or wanted.specialization.lower() == (held.specialization or "").lower())
+        and (wanted.after is None or wanted.after < (held.start_time, held.slot_id))
+        and (not found.more or (held.start_time, held.slot_id) <= _end_of(found.times))
+    )
+
+
+def _end_of(times: Sequence[Slot]) -> tuple[datetime, int]:
+    return times[-1].start_time, times[-1].id
