@@ -59,6 +59,16 @@ CROSS JOIN LATERAL (SELECT now() + i % 10 * interval '1 day' AS start) AS planne
 INSERT INTO booking_events (slot_id, sequence, kind, seats, available_after, total_after, actor, created_at)
 SELECT s.id, 1, 'CREATED', s.total_seats, s.available_seats, s.total_seats, 'test', now() FROM appointment_slots AS s;
 
+-- The slot that was booked again and again was moved twice.
+INSERT INTO booking_events (
+    slot_id, sequence, kind, booking_id, seats, available_after, total_after, actor, created_at
+)
+SELECT
+    {OLD_SLOT}, 1 + k, CASE WHEN k % 10000 = 1 THEN 'MOVED' ELSE 'HELD' END, k, 1, 1, 1, 'test',
+    now() + interval '1 second'
+FROM generate_series(1, 20000) AS k;
+UPDATE appointment_slots SET last_event = 20001 WHERE id = {OLD_SLOT};
+
 INSERT INTO bookings (
     id, slot_id, user_id, user_name, user_email, seats_booked, status, expires_at, confirmed_at, cancelled_at,
     manage_token_hash

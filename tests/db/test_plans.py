@@ -17,7 +17,7 @@ import pytest
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.http.paging import MAX_LIMIT
-from slotwise.services import booking_search, bookings, free_times, idempotency, privacy, slots, users
+from slotwise.services import booking_search, bookings, calendars, free_times, idempotency, privacy, slots, users
 from tests.db import filling
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -268,6 +268,7 @@ SOME_HASH = hashlib.md5(b"1").digest()
 LOOK_UPS = [
     look_up(bookings.READ_BOOKINGS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
     look_up(bookings.READ_CLAIM, "bookings_pkey", 5, 13, booking_id=1),
+    look_up(calendars.GET_CALENDAR_ENTRY, "moves_of_slot", 20, 40, booking_id=filling.BOOKINGS + 1),
     look_up(idempotency.PRUNE_ANSWERS, "idempotency_keys_by_age", 254, 640, keep_seconds=24 * 3600, limit=100),
     look_up(privacy.FIND_ACCOUNT, "user_email_unique", 5, 11, email="PERSON7@example.org"),
     look_up(privacy.GET_ACCOUNT, "users_pkey", 5, 11, user_id=filling.REGULAR),

@@ -233,7 +233,7 @@ class Bookings:
         if claim is None:
             raise BookingNotFound
         if not caller.may_manage(claim):
-            _refuse(caller)
+            refuse(caller)
 
 
 def redacted(booking: Booking) -> Booking:
@@ -241,7 +241,7 @@ def redacted(booking: Booking) -> Booking:
     return msgspec.structs.replace(booking, user_name=None, user_email=None)
 
 
-def _refuse(caller: Caller) -> NoReturn:
+def refuse(caller: Caller) -> NoReturn:
     """A stranger is told to say who they are; somebody known, that this is not theirs."""
     if caller.user is None and caller.manage_token is None:
         raise NotAuthenticated
