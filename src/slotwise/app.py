@@ -28,11 +28,13 @@ from slotwise.http.slots import SlotController, SlotPages
 from slotwise.logs import configure_logs
 from slotwise.services.booking_batches import BookingBatches
 from slotwise.services.bookings import Bookings
+from slotwise.services.calendars import Calendars
 from slotwise.services.crash_points import CrashPoints
 from slotwise.services.doctors import Doctors
 from slotwise.services.free_times import FreeTimes
 from slotwise.services.held_times import HeldTimes
 from slotwise.services.manage_tokens import ManageTokens
+from slotwise.services.my_bookings import MyBookings
 from slotwise.services.passwords import Passwords
 from slotwise.services.privacy import Privacy
 from slotwise.services.rate_limits import BookingRate
@@ -60,10 +62,12 @@ OPERATOR_STATEMENT_SECONDS = 3600.0
 SERVICES = (
     "booking_rate",
     "bookings",
+    "calendars",
     "database",
     "doctors",
     "find_pages",
     "held_times",
+    "my_bookings",
     "pages",
     "privacy",
     "slot_pages",
@@ -146,6 +150,8 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
         "held_times": HeldTimes(bookings),
         "find_pages": FindPages(FreeTimes(database, settings.time_zone), pages),
         "pages": pages,
+        "calendars": Calendars(database),
+        "my_bookings": MyBookings(database),
         "privacy": Privacy(database),
         "slot_pages": SlotPages(slots),
         "slots": slots,

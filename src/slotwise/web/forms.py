@@ -28,11 +28,12 @@ class Form:
         """The form that a page of ours sends; another kind of body is refused."""
         if request.content_type[0] != RequestEncodingType.URL_ENCODED:
             raise HTTPException("Send the form as a page does.", status_code=415)
-        body = (await request.body()).decode("utf-8", "replace")
+        body = await request.body()
         try:
-            pairs = parse_qsl(body, keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="replace")
+            pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
         except ValueError as error:
-            raise ClientException("The form has too many fields.") from error
+            # No browser sends that. Read as something else, it would be kept as something else.
+            raise ClientException("The form has too many fields, or text that is not UTF-8.") from error
         form = cls(dict(pairs))
         form._all = pairs
         return form

@@ -2,8 +2,16 @@
 
 from litestar.types import ControllerRouterHandler
 
+from slotwise.web.account import AccountController
 from slotwise.web.assets import AssetController
 from slotwise.web.booking import BookingPages
 from slotwise.web.find import FindController
+from slotwise.web.sessions import SessionController
 
-PAGES: list[ControllerRouterHandler] = [AssetController, FindController, BookingPages]
+PAGES: list[ControllerRouterHandler] = [
+    AccountController,
+    AssetController,
+    BookingPages,
+    FindController,
+    SessionController,
+]

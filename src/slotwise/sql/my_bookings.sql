@@ -1,0 +1,82 @@
+-- name: list_coming_bookings
+-- A page of an account's appointments that have not ended, the soonest first, after the one at a position.
+-- No index knows both account and time, so those of the newest thousand bookings are read, and no more: an account may
+-- have any number. The slots are looked up one by one: joined, the planner would sooner read them all.
+-- A hold that ran out was never an appointment. With `own_email`, only those that bear it.
+WITH newest AS (
+    SELECT b.id, b.slot_id
+    FROM (
+        SELECT b.id, b.slot_id, b.status, b.expires_at, b.user_email
+        FROM bookings AS b
+        WHERE b.user_id = :user_id::bigint
+        ORDER BY b.id DESC
+        LIMIT 1000
+    ) AS b
+    WHERE
+        b.status <> 'FAILED'
+        AND (b.status <> 'PENDING' OR b.expires_at > now())
+        AND (:own_email::text IS NULL OR lower(b.user_email) = lower(:own_email::text))
+),
+
+page AS (
+    SELECT n.id
+    FROM newest AS n
+    CROSS JOIN
+        LATERAL (
+            SELECT s.start_time, s.end_time
+            FROM appointment_slots AS s
+            WHERE s.id = n.slot_id
+            ORDER BY s.id
+            LIMIT 1
+        ) AS s
+    WHERE s.end_time > now() AND (s.start_time, n.id) > (:after_time::timestamptz, :after_id::bigint)
+    ORDER BY s.start_time, n.id
+    LIMIT :limit::integer
+)
+
+SELECT
+    b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
+    b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
+FROM bookings_now AS b
+WHERE b.id IN (SELECT p.id FROM page AS p)
+ORDER BY b.start_time, b.id;
+
+-- name: list_past_bookings
+-- A page of an account's appointments that have ended, the latest first, before the one at a position.
+-- Otherwise as `list_coming_bookings`.
+WITH newest AS (
+    SELECT b.id, b.slot_id
+    FROM (
+        SELECT b.id, b.slot_id, b.status, b.user_email
+        FROM bookings AS b
+        WHERE b.user_id = :user_id::bigint
+        ORDER BY b.id DESC
+        LIMIT 1000
+    ) AS b
+    WHERE
+        b.status NOT IN ('FAILED', 'PENDING')
+        AND (:own_email::text IS NULL OR lower(b.user_email) = lower(:own_email::text))
+),
+
+page AS (
+    SELECT n.id
+    FROM newest AS n
+    CROSS JOIN
+        LATERAL (
+            SELECT s.start_time, s.end_time
+            FROM appointment_slots AS s
+            WHERE s.id = n.slot_id
+            ORDER BY s.id
+            LIMIT 1
+        ) AS s
+    WHERE s.end_time <= now() AND (s.start_time, n.id) < (:before_time::timestamptz, :before_id::bigint)
+    ORDER BY s.start_time DESC, n.id DESC
+    LIMIT :limit::integer
+)
+
+SELECT
+    b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
+    b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
+FROM bookings_now AS b
+WHERE b.id IN (SELECT p.id FROM page AS p)
+ORDER BY b.start_time DESC, b.id DESC;
