@@ -7,6 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
+from icalendar import Calendar
 
 from tests.clinic import Clinic, RunningServer, past, rows
 from tests.web.visiting import Visitor
@@ -194,6 +195,19 @@ def test_the_link_alone_opens_the_appointment_and_nothing_else_does(
             assert elsewhere.open(wrong).status_code == 404
             assert elsewhere.heading == "We cannot find that appointment"
             assert "Ada" not in elsewhere.page.text
+
+
+def test_the_calendar_file_is_for_whoever_has_the_link(clinic: Clinic, visitor: Visitor) -> None:
+    address = visitor.hold(clinic.slot()["id"])
+    visitor.confirm()
+    file = visitor.open(address.replace("?", "/calendar.ics?"))
+    assert file.headers["content-type"].startswith("text/calendar")
+    assert "attachment" in file.headers["content-disposition"]
+    event = Calendar.from_ical(file.content).events[0]
+    assert (event["STATUS"], event["SUMMARY"]) == ("CONFIRMED", "Appointment with Dr. Who")
+    assert str(event["URL"]).endswith(address)
+    visitor.http.cookies.clear()
+    assert visitor.open(urlsplit(address).path + "/calendar.ics").status_code == 404
 
 
 def test_a_stranger_changes_nothing_of_anothers_appointment(

@@ -74,4 +74,4 @@ class Visitor:
 
     def confirm(self, **typed: object) -> httpx.Response:
         person = {"user_name": "Ada Lovelace", "user_email": "ada@example.org"}
-        return self.submit("/bookings/[0-9]+/confirm", **{**person, **typed})
+        return self.submit("/bookings/[0-9]+/confirm", True, **{**person, **typed})

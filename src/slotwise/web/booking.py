@@ -24,13 +24,15 @@ from slotwise.domain.errors import (
 from slotwise.domain.fields import MAX_ID, clean_email, clean_name
 from slotwise.domain.slots import MAX_SEATS, Slot
 from slotwise.services.bookings import Bookings, Caller
+from slotwise.services.calendars import Calendars
 from slotwise.services.held_times import HeldTimes, Wish
 from slotwise.services.rate_limits import BookingRate
 from slotwise.services.slots import Slots
 from slotwise.web.access import ANYBODY, PageRequest, address_of, page, visitor_in
+from slotwise.web.calendars import MEDIA_TYPE, calendar_of
 from slotwise.web.errors import words_of
 from slotwise.web.forms import Form
-from slotwise.web.pages import Pages, see_other
+from slotwise.web.pages import HEADERS, Pages, see_other
 from slotwise.web.visitors import Draft, HeldTime, attempt_cookie, clear_cookie, draft_cookie, hold_cookie
 
 Token = Annotated[str | None, QueryParameter(name="token", max_length=200)]
@@ -197,6 +199,22 @@ class BookingPages(Controller):
         except BookingFailed:
             return see_other(request, theirs.address)
         return see_other(request, theirs.address, notice="Your appointment is cancelled.")
+
+    @get("/bookings/{booking_id:int}/calendar.ics", **page(ANYBODY))
+    async def get_calendar_entry(
+        self,
+        request: PageRequest,
+        booking_id: FromPath[int],
+        pages: NamedDependency[Pages],
+        bookings: NamedDependency[Bookings],
+        calendars: NamedDependency[Calendars],
+        token: Token = None,
+    ) -> Response[bytes]:
+        theirs = await _theirs(request, bookings, booking_id, token)
+        entry = await calendars.get_calendar_entry(theirs.caller, booking_id)
+        file = calendar_of(entry, pages.time.zone, pages.clinic_name, _link(request, theirs))
+        headers = {**HEADERS, "Content-Disposition": 'attachment; filename="appointment.ics"'}
+        return Response(file, media_type=MEDIA_TYPE, headers=headers)
 
 
 async def _theirs(request: PageRequest, bookings: Bookings, booking_id: int, token: str | None) -> Theirs:
