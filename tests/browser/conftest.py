@@ -21,7 +21,24 @@ AssertAccessible = Callable[[Page], None]
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def site(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
+    """A server with a clinic in another zone than most visitors' machines."""
+    settings = {"CLINIC_TIME_ZONE": ZONE, "WORKERS": "2", "HOLD_SECONDS": "60"}
+    with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def hasty_site(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
+    """Holds here last three seconds."""
+    settings = {"CLINIC_TIME_ZONE": ZONE, "HOLD_SECONDS": "3"}
+    with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def browser(site: RunningServer, hasty_site: RunningServer) -> Iterator[Browser]:
+    """Of one module, and begun after the servers: while it lives, no other event loop can run in this thread."""
     path = next((path for path in map(shutil.which, NAMES) if path), None)
     if path is None:
         pytest.skip("NOT TESTED: the pages in a browser. It takes Chromium: sudo apt install chromium")
@@ -29,14 +46,6 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-@pytest.fixture(scope="session")
-def site(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
-    """A server with a clinic in another zone than most visitors' machines."""
-    settings = {"CLINIC_TIME_ZONE": ZONE, "WORKERS": "2", "HOLD_SECONDS": "60"}
-    with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
-        yield server
 
 
 @pytest.fixture
@@ -52,7 +61,9 @@ def open_window(browser: Browser, site: RunningServer) -> Iterator[OpenWindow]:
     faults: list[str] = []
 
     def open_window(server: RunningServer = site, **options: Any) -> Page:
-        options = {"viewport": {"width": 1024, "height": 800}, "timezone_id": ZONE, "locale": "en-GB", **options}
+        options_of_ours = {"viewport": {"width": 1024, "height": 800}, "timezone_id": ZONE, "locale": "en-GB"}
+        # Without motion: axe would see colours on their way from light to dark.
+        options = {**options_of_ours, "reduced_motion": "reduce", **options}
         context = browser.new_context(base_url=server.url, **options)
         context.set_default_timeout(10_000)
         contexts.append(context)

@@ -3,23 +3,13 @@
 import re
 from typing import Any
 
-import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import AssertAccessible, OpenWindow, choose
 from tests.clinic import Clinic, RunningServer, eventually
-from tests.conftest import fresh_database, running_server
 
 BOOKED = re.compile("You are booked")
 CONFIRM = "Confirm appointment"
-
-
-@pytest.fixture(scope="module")
-def hasty_site(postgres_url: str, migrated_template: str) -> Any:
-    """Holds here last three seconds."""
-    settings = {"HOLD_SECONDS": "3", "CLINIC_TIME_ZONE": "Europe/Berlin"}
-    with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
-        yield server
 
 
 def fill(page: Page, name: str = "Ada Lovelace") -> None:
