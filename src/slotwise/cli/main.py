@@ -1,7 +1,7 @@
 """The commands and their options. Each calls one service and says what it did."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Annotated, NoReturn
 
 import typer
@@ -83,8 +83,9 @@ def seed(
     random_seed: Annotated[int, typer.Option("--seed", help="The same seed and first day give the same data.")] = 1,
 ) -> None:
     """Add demo doctors and slots."""
-    first = first_day.date() if first_day else (datetime.now(UTC) + timedelta(days=1)).date()
-    plan = DemoPlan(doctors, days, first, random_seed)
+    zone = read_settings().time_zone
+    first = first_day.date() if first_day else (datetime.now(zone) + timedelta(days=1)).date()
+    plan = DemoPlan(doctors, days, first, zone, random_seed)
 
     async def work(database: Database) -> int:
         with progress_bar("Seeding slots") as progress:

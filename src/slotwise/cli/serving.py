@@ -12,8 +12,9 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 import msgspec
 import structlog
@@ -118,7 +119,7 @@ async def _prepare(settings: Settings) -> FirstAdmin | None:
     async with operator_database(settings, report=screen.print) as database:
         first_admin = await _ensure_admin(settings, database)
         if settings.seeds_demo and await is_empty(database):
-            await _seed(database)
+            await _seed(database, settings.time_zone)
     return first_admin
 
 
@@ -149,19 +150,23 @@ async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | 
     return generated
 
 
-async def _seed(database: Database) -> None:
-    tomorrow = (datetime.now(UTC) + timedelta(days=1)).date()
+async def _seed(database: Database, zone: ZoneInfo) -> None:
+    tomorrow = (datetime.now(zone) + timedelta(days=1)).date()
     with progress_bar("Adding demo doctors and slots") as progress:
-        await seed_demo(database, DemoPlan(doctors=12, days=28, first_day=tomorrow), progress)
+        await seed_demo(database, DemoPlan(doctors=12, days=28, first_day=tomorrow, zone=zone), progress)
 
 
 def _greet(settings: Settings, first_admin: FirstAdmin | None) -> None:
     host = "localhost" if settings.host in {"127.0.0.1", "0.0.0.0", "::", "::1"} else settings.host  # noqa: S104
-    screen.print(f"Slotwise    http://{host}:{settings.port}")
-    screen.print(f"API docs    http://{host}:{settings.port}/api-docs")
+    address = f"http://{host}:{settings.port}"
+    screen.print(f"Slotwise    {address}")
+    screen.print(f"Clinic      {address}/admin")
+    screen.print(f"API docs    {address}/api-docs")
     if first_admin:
         screen.print(f"Admin       {first_admin.email}   password  {first_admin.password}", markup=False)
-        screen.print("            Shown this once. Change it: POST /api/auth/password, or slotwise user set-password")
+        screen.print(
+            f"            Shown this once. Change it: {address}/account/password, or slotwise user set-password"
+        )
 
 
 class _Supervisor(Multiprocess):

@@ -2,8 +2,9 @@
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
+from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
@@ -44,6 +45,7 @@ class DemoPlan(NamedTuple):
     doctors: int
     days: int
     first_day: date
+    zone: ZoneInfo
     seed: int = 1
 
 
@@ -85,13 +87,13 @@ async def _create_doctors(connection: Connection, plan: DemoPlan, chance: random
 
 
 def _planned_slots(doctor_ids: Sequence[int], plan: DemoPlan, chance: random.Random) -> Iterator[_Planned]:
-    """Mornings 9 to 12 and afternoons 13 to 17, UTC; most appointments for one, some for small groups."""
+    """Mornings 9 to 12 and afternoons 13 to 17, by the clinic's clock; most appointments for one, some for small groups."""
     for offset in range(plan.days):
         day = plan.first_day + timedelta(days=offset)
         for doctor_id in doctor_ids:
             for hour in (9, 10, 11, 13, 14, 15, 16):
                 for minute in (0, SLOT_MINUTES):
-                    start = datetime.combine(day, time(hour, minute), UTC)
+                    start = datetime.combine(day, time(hour, minute), plan.zone)
                     yield _Planned(doctor_id, start, chance.choice((1, 1, 1, 1, 2, 5)))
 
 
