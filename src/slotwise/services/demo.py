@@ -87,7 +87,7 @@ async def _create_doctors(connection: Connection, plan: DemoPlan, chance: random
 
 
 def _planned_slots(doctor_ids: Sequence[int], plan: DemoPlan, chance: random.Random) -> Iterator[_Planned]:
-    """Mornings 9 to 12 and afternoons 13 to 17, by the clinic's clock; most appointments for one, some for small groups."""
+    """Mornings 9 to 12 and afternoons 13 to 17, by the clinic's clock; most for one person, some for small groups."""
     for offset in range(plan.days):
         day = plan.first_day + timedelta(days=offset)
         for doctor_id in doctor_ids:
