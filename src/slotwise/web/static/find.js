@@ -7,7 +7,16 @@ document.addEventListener("htmx:configRequest", (event) => {
   }
 });
 
+/** On a narrow screen the strip of days scrolls: to the day that is shown. */
+function showDay() {
+  const day = document.querySelector(".days [aria-current]");
+  const strip = day?.closest(".days");
+  if (strip) strip.scrollLeft += day.getBoundingClientRect().left - strip.getBoundingClientRect().left - strip.clientWidth / 3;
+}
+
 // Whoever followed a link that is no more stands at the day it led to.
 document.addEventListener("htmx:afterSettle", () => {
+  showDay();
   if (document.activeElement === document.body) document.querySelector("#day-heading")?.focus();
 });
+showDay();
