@@ -17,7 +17,17 @@ import pytest
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.http.paging import MAX_LIMIT
-from slotwise.services import booking_search, bookings, calendars, free_times, idempotency, privacy, slots, users
+from slotwise.services import (
+    booking_search,
+    bookings,
+    calendars,
+    free_times,
+    idempotency,
+    my_bookings,
+    privacy,
+    slots,
+    users,
+)
 from tests.db import filling
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -262,6 +272,31 @@ def look_up(statement: Statement[Any], index: str, rows: int, pages: int, **argu
     return Guard(statement.name, statement, arguments, {index}, rows, pages)
 
 
+MINE = [
+    desk(
+        "coming of a user",
+        my_bookings.LIST_COMING_BOOKINGS,
+        {"bookings_of_user"},
+        3000,
+        8000,
+        user_id=filling.REGULAR,
+        own_email=None,
+        after_time=FIRST_TIME,
+        limit=21,
+    ),
+    desk(
+        "past of a user",
+        my_bookings.LIST_PAST_BOOKINGS,
+        {"bookings_of_user"},
+        3000,
+        8000,
+        user_id=filling.REGULAR,
+        own_email=None,
+        before_time=LAST_READABLE_TIME,
+        limit=21,
+    ),
+]
+
 SOME_BOOKINGS = list(range(1, filling.BOOKINGS, filling.BOOKINGS // 64))[:64]
 SOME_HASH = hashlib.md5(b"1").digest()
 
@@ -286,7 +321,7 @@ LOOK_UPS = [
     look_up(users.PRUNE_LOGIN_ATTEMPTS, "login_attempts_by_age", 156, 168, window_seconds=19_900),
 ]
 
-GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *LOOK_UPS]
+GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *MINE, *LOOK_UPS]
 # Where another index does as well on so few rows.
 READABLE_OTHERWISE = {"slots of an hour", "slots of a doctor", "slots of an idle doctor", "slots of no kind"}
 
