@@ -24,6 +24,7 @@ from slotwise.http.health import HealthController
 from slotwise.http.observability import Observability
 from slotwise.http.privacy import PrivacyController
 from slotwise.http.problems import EXCEPTION_HANDLERS as PROBLEMS
+from slotwise.http.seat_events import SeatEventController
 from slotwise.http.slots import SlotController, SlotPages
 from slotwise.logs import configure_logs
 from slotwise.services.booking_batches import BookingBatches
@@ -38,6 +39,7 @@ from slotwise.services.my_bookings import MyBookings
 from slotwise.services.passwords import Passwords
 from slotwise.services.privacy import Privacy
 from slotwise.services.rate_limits import BookingRate
+from slotwise.services.seat_events import SeatEvents
 from slotwise.services.slots import Slots
 from slotwise.services.tokens import AccessTokens
 from slotwise.services.users import Users
@@ -50,6 +52,7 @@ from slotwise.web.routes import PAGES
 from slotwise.web.times import ClinicTime
 from slotwise.worker.gauges import gauges
 from slotwise.worker.housekeeping import housekeeping
+from slotwise.worker.seat_relay import seat_relay
 from slotwise.worker.supervision import end_with_parent
 
 MAX_BODY_BYTES = 64 * 1024
@@ -70,6 +73,7 @@ SERVICES = (
     "my_bookings",
     "pages",
     "privacy",
+    "seat_events",
     "slot_pages",
     "slots",
     "users",
@@ -92,6 +96,7 @@ def build(settings: Settings) -> Litestar:
             PrivacyController,
             DoctorController,
             SlotController,
+            SeatEventController,
             BookingController,
             HealthController,
             ApiDocsController,
@@ -121,7 +126,11 @@ async def _lifespan(app: Litestar, settings: Settings, services: dict[str, objec
         services |= _services(settings, database, writers, passwords)
         app.state.update(services)
         stack.push_async_callback(app.state.bookings.drained)
-        await stack.enter_async_context(housekeeping(database, settings.sweep_seconds, app.state.crash_points))
+        state = app.state
+        await stack.enter_async_context(
+            housekeeping(database, settings.sweep_seconds, state.crash_points, state.seat_events.seats_changed)
+        )
+        await stack.enter_async_context(seat_relay(url, state.seat_events))
         await stack.enter_async_context(gauges({"requests": database, "batches": writers}, settings.metrics_dir))
         await stack.enter_async_context(end_with_parent())
         # What was made so far lives as long as the process: the collector need not look at it with every request. And
@@ -136,10 +145,11 @@ async def _lifespan(app: Litestar, settings: Settings, services: dict[str, objec
 def _services(settings: Settings, database: Database, writers: Database, passwords: Passwords) -> dict[str, object]:
     secret = signing_secret(settings)
     manage_tokens = ManageTokens(secret)
-    slots = Slots(database)
+    seat_events = SeatEvents()
+    slots = Slots(database, seat_events.seats_changed)
     pages = Pages(settings.clinic_name, ClinicTime(settings.time_zone))
     crash_points = CrashPoints(settings.crash_points_dir)
-    batches = BookingBatches(writers, manage_tokens, settings.hold_seconds, crash_points)
+    batches = BookingBatches(writers, manage_tokens, settings.hold_seconds, crash_points, seat_events.seats_changed)
     bookings = Bookings(database, batches, settings.batch_limit)
     return {
         "database": database,
@@ -153,6 +163,7 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
         "calendars": Calendars(database),
         "my_bookings": MyBookings(database),
         "privacy": Privacy(database),
+        "seat_events": seat_events,
         "slot_pages": SlotPages(slots),
         "slots": slots,
         "users": Users(database, passwords, AccessTokens(secret, settings.token_seconds)),

@@ -41,7 +41,7 @@ SESSION = {
 }
 
 
-def _session(hosts: Hosts) -> dict[str, str]:
+def session_of(hosts: Hosts) -> dict[str, str]:
     """Where a server is chosen by whether it takes writes, it is not overruled: an old primary is fenced that way."""
     return {name: value for name, value in SESSION.items() if name != READ_ONLY or not hosts.must_write}
 
@@ -67,7 +67,7 @@ class Database:
                 # None at first: a worker that starts while the database restarts must not fail.
                 min_size=0,
                 max_size=size,
-                server_settings=_session(hosts) | {"statement_timeout": f"{statement_seconds}s"},
+                server_settings=session_of(hosts) | {"statement_timeout": f"{statement_seconds}s"},
                 # Never reached, for `connection` hangs up before. The driver would ask the server to cancel, which
                 # ends a COMMIT's wait for its standby: it is seen by all then, and lost with the primary.
                 command_timeout=seconds + 1,

@@ -40,6 +40,7 @@ MAX_WAITING = 64
 # itself, a client may be reading a third for longer than our patience, and look as if it read nothing.
 SEND_BUFFER_BYTES = 128 * 1024
 _REFUSAL = "slotwise.refusal"
+_ENDING = "slotwise.ending"
 _UNPARSED = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET"}
 
 
@@ -62,6 +63,11 @@ class BoundedConnection(HttpToolsProtocol):
         self._piece = self._first_piece = self._bytes = self._unsent = 0
         self._began = self._busy = self._read = self.loop.time()
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._running is not None and (end := _ending_in(self._running.scope)) is not None:
+            end()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch.cancel()
@@ -284,6 +290,20 @@ def refusal_in(scope: Scope) -> SlotwiseError | None:
     """Why the request of this scope was refused before it was one."""
     extensions = cast("dict[str, Any]", scope.get("extensions") or {})
     return cast("SlotwiseError | None", extensions.get(_REFUSAL))
+
+
+def end_at_shutdown(scope: Scope, end: Callable[[], None]) -> None:
+    """For an answer that goes on for ever: `end` is called when the server wants to end."""
+    cast("dict[str, Any]", scope)[_ENDING] = end
+
+
+def is_endless(scope: Scope) -> bool:
+    """Whether the answer to the request of this scope went on until somebody ended it."""
+    return _ENDING in scope
+
+
+def _ending_in(scope: Any) -> Callable[[], None] | None:
+    return cast("Callable[[], None] | None", scope.get(_ENDING))
 
 
 async def refuse(error: SlotwiseError, send: Send) -> None:

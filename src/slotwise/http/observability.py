@@ -11,7 +11,7 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Counter, Histogram
 
-from slotwise.http.connections import refusal_in, refuse
+from slotwise.http.connections import is_endless, refusal_in, refuse
 from slotwise.services import metrics
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -41,6 +41,7 @@ class Observability:
         if scope["method"] == "HEAD":
             # RFC 9110, 9.3.2: a GET without its content, which the server itself leaves out.
             scope = {**scope, "method": HttpMethod.GET}
+            send = _head_only(send)
         request_id = _request_id(scope)
         started = time.perf_counter()
         status = 499
@@ -74,6 +75,17 @@ class Observability:
         return headers
 
 
+def _head_only(send: Send) -> Send:
+    """Ends an answer after its head: the content might go on for ever."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_head
+
+
 def _with_all_methods(scope: HTTPScope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The framework's own answer to OPTIONS forgets the methods of handlers registered after the first."""
     if (path := scope.get("path_template")) is None:
@@ -99,5 +111,6 @@ def _record(scope: HTTPScope, status: int, seconds: float) -> None:
     route = scope.get("path_template") or "unmatched"
     requests, latency = _meters(scope["method"], route, status)
     requests.inc()
-    latency.observe(seconds)
+    if not is_endless(scope):
+        latency.observe(seconds)
     log.info("request", method=scope["method"], route=route, status=status, milliseconds=round(seconds * 1000, 2))

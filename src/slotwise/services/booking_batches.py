@@ -20,6 +20,7 @@ from slotwise.services import metrics
 from slotwise.services.crash_points import UNARMED, CrashPoints
 from slotwise.services.idempotency import KEEP_SECONDS, IdempotencyKey
 from slotwise.services.manage_tokens import ManageToken, ManageTokens
+from slotwise.services.seat_events import SeatsChanged, tell_nobody
 
 
 class HoldRequest(Struct, frozen=True):
@@ -107,11 +108,13 @@ class BookingBatches:
         manage_tokens: ManageTokens,
         hold_seconds: int,
         crash_points: CrashPoints = UNARMED,
+        seats_changed: SeatsChanged = tell_nobody,
     ) -> None:
         self._writers = writers
         self._manage_tokens = manage_tokens
         self._hold_seconds = hold_seconds
         self._crash_points = crash_points
+        self._seats_changed = seats_changed
 
     async def hold(self, requests: Sequence[HoldRequest]) -> list[HoldOutcome]:
         tokens = [self._manage_tokens.new() for _ in requests]
@@ -122,6 +125,7 @@ class BookingBatches:
             except AnsweredMeanwhile:
                 continue
             self._crash_points.reach("hold_seats", "after_commit")
+            self._seats_changed(_changed(requests, rows))
             _count(requests, rows)
             return [self._outcome(*made) for made in zip(requests, rows, tokens, strict=True)]
 
@@ -154,6 +158,7 @@ class BookingBatches:
                 only_holds=[request.only_hold for request in requests],
             )
         self._crash_points.reach("cancel_booking", "after_commit")
+        self._seats_changed({row.slot_id for row in rows if row.outcome == "cancelled"})
         found = {row.id: row for row in rows}
         return [found.get(booking_id) for booking_id in booking_ids]
 
@@ -224,6 +229,14 @@ def _booking(want: SeatRequest, row: HeldRow) -> Booking:
         start_time=row.start_time,
         end_time=row.end_time,
     )
+
+
+def _changed(requests: Sequence[HoldRequest], rows: Sequence[HoldRow]) -> set[int]:
+    return {
+        request.wanted.slot_id
+        for request, row in zip(requests, rows, strict=True)
+        if row.outcome == "held" or row.expired_holds
+    }
 
 
 def _count(requests: Sequence[HoldRequest], rows: Sequence[HoldRow]) -> None:

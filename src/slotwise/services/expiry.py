@@ -8,6 +8,7 @@ from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.services import metrics
 from slotwise.services.crash_points import UNARMED, CrashPoints
+from slotwise.services.seat_events import SeatsChanged, tell_nobody
 
 HOLDS_PER_TRANSACTION = 500
 
@@ -26,7 +27,12 @@ async def expire_holds(connection: Connection, slot_ids: Sequence[int], by: str)
     return _counted(await EXPIRE_HOLDS.all(connection, slot_ids=slot_ids, actor=by), by)
 
 
-async def sweep_holds(database: Database, by: str = "sweeper", crash_points: CrashPoints = UNARMED) -> int:
+async def sweep_holds(
+    database: Database,
+    by: str = "sweeper",
+    crash_points: CrashPoints = UNARMED,
+    seats_changed: SeatsChanged = tell_nobody,
+) -> int:
     """Expire overdue holds of all slots, those of about 500 holds' slots per transaction. Returns how many.
 
     Any number of processes may sweep at once: each takes the slots that no other has locked. Raises `OutcomeUnknown`
@@ -37,6 +43,7 @@ async def sweep_holds(database: Database, by: str = "sweeper", crash_points: Cra
         crash_points.reach("sweep_holds", "before_batch")
         async with database.effect() as connection:
             rows = await SWEEP_HOLDS.all(connection, holds_looked_at=HOLDS_PER_TRANSACTION, actor=by)
+        seats_changed({row.slot_id for row in rows})
         expired = _counted(rows, by)
         total += expired
         if expired == 0:

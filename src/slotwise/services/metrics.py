@@ -21,6 +21,7 @@ CANCELLATIONS = Counter("slotwise_cancellations_total", "Cancel requests by outc
 EXPIRIES = Counter("slotwise_expired_holds_total", "Holds that ran out", ["by"])
 REPLAYS = Counter("slotwise_replayed_answers_total", "Answers given again for an Idempotency-Key")
 REFUSALS = Counter("slotwise_refusals_total", "Refused requests by reason", ["reason"])
+SEAT_LISTENERS = Gauge("slotwise_seat_listeners", "Clients that watch seats", multiprocess_mode="livesum")
 POOL_CONNECTIONS = Gauge(
     "slotwise_pool_connections",
     "Database connections by pool and state",

@@ -13,6 +13,7 @@ from slotwise.domain.slots import Slot, SlotStatus
 from slotwise.domain.users import User, actor_of
 from slotwise.services.audit import record_action
 from slotwise.services.expiry import expire_holds
+from slotwise.services.seat_events import SeatsChanged, tell_nobody
 
 
 class SlotId(Struct, frozen=True):
@@ -73,8 +74,9 @@ UPDATE_SLOT = Statement("slots.update_slot", SlotId)
 
 
 class Slots:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, seats_changed: SeatsChanged = tell_nobody) -> None:
         self._database = database
+        self._seats_changed = seats_changed
 
     async def create_slot(
         self, admin: User, doctor_id: int, start_time: datetime, total_seats: int, duration_minutes: int
@@ -92,7 +94,9 @@ class Slots:
                 actor=actor_of(admin),
             )
             await record_action(connection, actor_of(admin), "create_slot", f"slot:{created.id}")
-            return await GET_SLOT.one(connection, slot_id=created.id)
+            slot = await GET_SLOT.one(connection, slot_id=created.id)
+        self._seats_changed([slot.id])
+        return slot
 
     async def get_slot(self, slot_id: int) -> Slot:
         async with self._database.connection() as connection:
@@ -117,7 +121,9 @@ class Slots:
             now = await _lock_doctor(connection, (await _get(connection, slot_id)).doctor_id)
             await self._change(connection, admin, await _lock(connection, slot_id), change, now)
             await record_action(connection, actor_of(admin), "update_slot", f"slot:{slot_id}")
-            return await _get(connection, slot_id)
+            slot = await _get(connection, slot_id)
+        self._seats_changed([slot.id])
+        return slot
 
     async def _change(
         self, connection: Connection, admin: User, slot: LockedSlot, change: SlotChange, now: datetime

@@ -11,6 +11,7 @@ from slotwise.domain.errors import Unavailable
 from slotwise.services.crash_points import CrashPoints
 from slotwise.services.expiry import sweep_holds
 from slotwise.services.idempotency import prune_answers
+from slotwise.services.seat_events import SeatsChanged
 from slotwise.services.users import prune_login_attempts
 
 PRUNE_SECONDS = 60.0
@@ -19,12 +20,16 @@ log = structlog.get_logger()
 
 
 @asynccontextmanager
-async def housekeeping(database: Database, sweep_seconds: float, crash_points: CrashPoints) -> AsyncIterator[None]:
+async def housekeeping(
+    database: Database, sweep_seconds: float, crash_points: CrashPoints, seats_changed: SeatsChanged
+) -> AsyncIterator[None]:
     """Keep the loops running for as long as the block runs."""
+
+    async def sweep() -> None:
+        await sweep_holds(database, crash_points=crash_points, seats_changed=seats_changed)
+
     loops = [
-        asyncio.create_task(
-            every(sweep_seconds, "sweep_holds", lambda: sweep_holds(database, crash_points=crash_points))
-        ),
+        asyncio.create_task(every(sweep_seconds, "sweep_holds", sweep)),
         asyncio.create_task(every(PRUNE_SECONDS, "prune_answers", lambda: prune_answers(database))),
         asyncio.create_task(every(PRUNE_SECONDS, "prune_login_attempts", lambda: prune_login_attempts(database))),
     ]
