@@ -146,7 +146,7 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
     secret = signing_secret(settings)
     manage_tokens = ManageTokens(secret)
     seat_events = SeatEvents()
-    slots = Slots(database, seat_events.seats_changed)
+    slots = Slots(database, settings.time_zone, seat_events.seats_changed)
     pages = Pages(settings.clinic_name, ClinicTime(settings.time_zone))
     crash_points = CrashPoints(settings.crash_points_dir)
     batches = BookingBatches(writers, manage_tokens, settings.hold_seconds, crash_points, seat_events.seats_changed)

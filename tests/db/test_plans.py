@@ -300,7 +300,14 @@ MINE = [
 SOME_BOOKINGS = list(range(1, filling.BOOKINGS, filling.BOOKINGS // 64))[:64]
 SOME_HASH = hashlib.md5(b"1").digest()
 
+WEEK = {"doctor_id": filling.DOCTOR, "starts_from": NOW, "starts_before": NOW + timedelta(days=7), "limit": 2000}
+WANTED_STARTS = [NOW + timedelta(hours=hours) for hours in range(-40, 24)]
+WANTED = {"start_times": WANTED_STARTS, "end_times": [start + timedelta(hours=1) for start in WANTED_STARTS]}
+
 LOOK_UPS = [
+    look_up(slots.LIST_WEEK, "slots_of_doctor", 80, 300, **WEEK),
+    look_up(slots.LIST_CLASHES, "slot_overlaps", 64, 400, doctor_id=filling.DOCTOR, **WANTED),
+    look_up(slots.LIST_BOOKINGS_HIT, "holds_of_slot", 20, 60, slot_id=filling.FRESH_SLOT, limit=PAGE),
     look_up(bookings.READ_BOOKINGS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
     look_up(bookings.READ_CLAIM, "bookings_pkey", 5, 13, booking_id=1),
     look_up(calendars.GET_CALENDAR_ENTRY, "moves_of_slot", 20, 40, booking_id=filling.BOOKINGS + 1),

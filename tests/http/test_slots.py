@@ -1,5 +1,6 @@
 """Slots over HTTP: publish, change, find."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -7,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.clinic import Clinic, holder, in_hours, past, problem
+from tests.clinic import Clinic, holder, in_hours, past, problem, rows
 from tests.http.test_doctors import BAD_CURSORS
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=30)
@@ -332,3 +333,129 @@ def test_a_list_that_has_not_changed_is_not_sent_again(clinic: Clinic) -> None:
     changed = clinic.http.get("/api/slots", params=wanted, headers={"If-None-Match": tag})
     assert changed.status_code == 200
     assert changed.headers["etag"] != tag
+
+
+# Many at once
+
+
+TUESDAY = "2031-02-04"
+
+
+def publish_many(clinic: Clinic, **fields: Any) -> httpx.Response:
+    """Half-hours of a Tuesday morning from 09:00 to 11:00 UTC, unless other fields are given."""
+    body = {"firstDay": TUESDAY, "lastDay": TUESDAY, "periods": [{"from": "09:00", "to": "11:00"}]} | fields
+    return clinic.http.post("/api/slots/batch", json=body, headers=clinic.admin)
+
+
+def starts_of(slots: list[dict[str, Any]]) -> list[str]:
+    return [slot["startTime"][11:16] for slot in slots]
+
+
+def slots_of(clinic: Clinic, doctor_id: int) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = clinic.http.get("/api/slots", params={"doctorId": doctor_id}).json()["items"]
+    return items
+
+
+def test_many_slots_are_published_at_once_and_each_begins_its_ledger(clinic: Clinic) -> None:
+    doctor = clinic.doctor()["id"]
+    answer = publish_many(
+        clinic, doctorId=doctor, lastDay="2031-02-11", weekdays=[2, 4], timeZone="Europe/Berlin", totalSeats=3,
+        periods=[{"from": "09:00", "to": "10:00"}, {"from": "23:00", "to": "24:00"}], durationMinutes=55,
+    )  # fmt: skip
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert starts_of(made["created"]) == ["08:00", "22:00"] * 3
+    assert made["created"][-1]["endTime"] == "2031-02-11T22:55:00Z"
+    assert (made["clashes"], made["skipped"]) == ([], [])
+    found = slots_of(clinic, doctor)
+    assert [slot["id"] for slot in found] == [slot["id"] for slot in made["created"]]
+    assert {(slot["totalSeats"], slot["availableSeats"]) for slot in found} == {(3, 3)}
+    events = "SELECT kind, sequence, available_after FROM booking_events WHERE slot_id = any($1)"
+    written = rows(clinic.server.database_url, events, [slot["id"] for slot in found])
+    assert [tuple(row) for row in written] == [("CREATED", 1, 3)] * 6
+
+
+def test_a_dry_run_tells_what_would_be_made_and_what_clashes_and_does_nothing(clinic: Clinic) -> None:
+    slot = clinic.slot(startTime=f"{TUESDAY}T09:45:00Z")
+    doctor = slot["doctorId"]
+    answer = publish_many(clinic, doctorId=doctor, dryRun=True)
+    assert answer.status_code == 200
+    told = answer.json()
+    assert starts_of(told["created"]) == ["09:00", "10:30"]
+    assert {planned["id"] for planned in told["created"]} == {None}
+    assert starts_of(told["clashes"]) == ["09:30", "10:00"]
+    overlapped = {"id": slot["id"], "startTime": f"{TUESDAY}T09:45:00Z", "endTime": f"{TUESDAY}T10:15:00Z"}
+    assert [clash["overlaps"] for clash in told["clashes"]] == [overlapped] * 2
+    assert [found["id"] for found in slots_of(clinic, doctor)] == [slot["id"]]
+
+
+def test_a_clash_keeps_all_from_being_published_unless_clashes_are_to_be_skipped(clinic: Clinic) -> None:
+    slot = clinic.slot(startTime=f"{TUESDAY}T09:45:00Z")
+    doctor = slot["doctorId"]
+    refused = problem(publish_many(clinic, doctorId=doctor), 409, "slot-overlaps")
+    assert refused["detail"].startswith("2 of the slots overlap")
+    assert len(slots_of(clinic, doctor)) == 1
+    answer = publish_many(clinic, doctorId=doctor, skipClashes=True)
+    assert starts_of(answer.json()["created"]) == ["09:00", "10:30"]
+    assert starts_of(slots_of(clinic, doctor)) == ["09:00", "09:45", "10:30"]
+
+
+def test_a_closed_slot_and_another_doctors_are_no_clash(clinic: Clinic) -> None:
+    slot = clinic.slot(startTime=f"{TUESDAY}T09:00:00Z")
+    clinic.slot(startTime=f"{TUESDAY}T09:00:00Z")
+    change(clinic, slot["id"], status="CLOSED")
+    assert len(publish_many(clinic, doctorId=slot["doctorId"]).json()["created"]) == 4
+
+
+def test_times_that_are_past_are_refused_or_left_out(clinic: Clinic) -> None:
+    doctor = clinic.doctor()["id"]
+    days = {"firstDay": "2020-02-04", "lastDay": "2020-02-04"}
+    problem(publish_many(clinic, doctorId=doctor, **days), 400, "invalid-input", field="firstDay")
+    told = publish_many(clinic, doctorId=doctor, dryRun=True, **days).json()
+    assert [clash["overlaps"] for clash in told["clashes"]] == [None] * 4
+    assert publish_many(clinic, doctorId=doctor, skipClashes=True, **days).json()["created"] == []
+
+
+def test_a_time_that_the_clinics_clock_leaves_out_is_named(clinic: Clinic) -> None:
+    days = {"firstDay": "2031-03-30", "lastDay": "2031-03-30", "timeZone": "Europe/Berlin"}
+    periods = [{"from": "01:30", "to": "03:30"}]
+    made = publish_many(clinic, doctorId=clinic.doctor()["id"], periods=periods, **days).json()
+    assert starts_of(made["created"]) == ["00:30", "01:00"]
+    assert made["skipped"] == [{"day": "2031-03-30", "time": "02:00"}, {"day": "2031-03-30", "time": "02:30"}]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "named"),
+    [
+        ("periods", [], "periods"),
+        ("periods", [{"from": "9:00", "to": "10:00"}], "periods[0].from"),
+        ("periods", [{"from": "09:00", "to": "24:30"}], "periods[0].to"),
+        ("periods", [{"from": "09:00", "to": "10:00", "day": 1}], "periods[0].day"),
+        ("periods", [{"from": "10:00", "to": "09:00"}], "periods"),
+        ("weekdays", [8], "weekdays[0]"),
+        ("weekdays", [], "weekdays"),
+        ("weekdays", [1], "weekdays"),
+        ("firstDay", "2031-02-30", "firstDay"),
+        ("firstDay", "4.2.2031", "firstDay"),
+        ("lastDay", "2031-02-03", "lastDay"),
+        ("lastDay", "2032-02-05", "lastDay"),
+        ("breakMinutes", -1, "breakMinutes"),
+        ("durationMinutes", 121, "durationMinutes"),
+        ("totalSeats", 0, "totalSeats"),
+        *(("timeZone", name, "timeZone") for name in ("Mars", "../../etc/passwd", "Europe", "", "posix/UTC\x00")),
+    ],
+)
+def test_a_timetable_that_breaks_a_rule_is_refused_by_name(
+    clinic: Clinic, field: str, value: object, named: str
+) -> None:
+    problem(publish_many(clinic, **{"doctorId": 1, field: value}), 400, "invalid-input", field=named)
+
+
+def test_two_admins_who_publish_the_same_morning_at_once_make_it_once(clinic: Clinic) -> None:
+    doctor = clinic.doctor()["id"]
+    admin = clinic.admin
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: publish_many(clinic, doctorId=doctor), range(8)))
+    assert admin
+    assert sorted(answer.status_code for answer in answers) == [201, *[409] * 7]
+    assert len(slots_of(clinic, doctor)) == 4

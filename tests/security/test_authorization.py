@@ -34,6 +34,8 @@ PATCH  /api/doctors/{doctor_id}              401   403   403    403   403   200 
 PATCH  /api/doctors/{doctor_id}     missing  401   403   403    403   403   404    401   401      401     401     401
 POST   /api/slots                            401   403   403    403   403   201    401   401      401     401     401
 POST   /api/slots                   missing  401   403   403    403   403   404    401   401      401     401     401
+POST   /api/slots/batch                      401   403   403    403   403   201    401   401      401     401     401
+POST   /api/slots/batch             missing  401   403   403    403   403   404    401   401      401     401     401
 GET    /api/slots                            200   200   200    200   200   200    200   200      401     401     401
 GET    /api/slots/{slot_id}                  200   200   200    200   200   200    200   200      401     401     401
 GET    /api/slots/{slot_id}         missing  404   404   404    404   404   404    404   404      401     401     401
@@ -82,6 +84,9 @@ BODIES: dict[str, Body] = {
     "POST /api/doctors": lambda _: {"name": "Dr. New"},
     "PATCH /api/doctors/{doctor_id}": lambda _: {"specialization": "Cardiology"},
     "POST /api/slots": lambda target: {"doctorId": target.doctor_id, "startTime": in_hours(next(_hours))},
+    "POST /api/slots/batch": lambda target: {
+        "doctorId": target.doctor_id, "firstDay": "2031-02-04", "lastDay": "2031-02-04",
+        "periods": [{"from": "09:00", "to": "10:00"}]},
     "PATCH /api/slots/{slot_id}": lambda _: {"totalSeats": 90},
     "POST /api/bookings": lambda target: {
         "slotId": target.slot_id, "userName": "Nell New", "userEmail": "nell@example.org"},

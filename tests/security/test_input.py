@@ -125,7 +125,9 @@ class Target:
             "newPassword": "a better secret, this", "specialization": "Cardiology", "doctorId": self.slot["doctorId"],
             "slotId": self.slot["id"], "startTime": in_hours(next(_hours)), "totalSeats": 900, "durationMinutes": 30,
             "userName": "Nell New", "userEmail": "nell@example.org", "seatsBooked": 1, "confirm": False,
-            "status": "OPEN", "active": True,
+            "status": "OPEN", "active": True, "firstDay": "2031-02-04", "lastDay": "2031-02-04", "weekdays": [2],
+            "periods": [{"from": "09:00", "to": "10:00"}], "breakMinutes": 0, "timeZone": "UTC", "dryRun": True,
+            "skipClashes": True,
         }  # fmt: skip
         return values[field]
 

@@ -102,9 +102,19 @@ class LastAdmin(Conflict):
     title = "This is the only admin; make another first"
 
 
+@dataclass(eq=False)
 class SlotOverlaps(Conflict):
+    """`overlaps` counts the wanted slots that do, where several were wanted."""
+
     code = "slot-overlaps"
     title = "The doctor already has an open slot in that period"
+    overlaps: int = 0
+
+    @property
+    def detail(self) -> str:
+        if self.overlaps == 0:
+            return self.title
+        return f"{self.overlaps} of the slots overlap open ones of the doctor. Nothing was done; a dry run names them."
 
 
 @dataclass(eq=False)

@@ -1,24 +1,26 @@
 """Slots over HTTP."""
 
 import hashlib
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import msgspec
 from litestar import Controller, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown, SeatsTaken, SlotNotFound, SlotOverlaps
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS, Slot, SlotStatus
+from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
 from slotwise.http.access import ADMIN, ANYONE, ApiRequest, account_of
 from slotwise.http.operations import operation
 from slotwise.http.paging import DEFAULT_LIMIT, Cursor, Limit, StartPosition, decode_cursor, page_of
 from slotwise.http.parameters import DoctorId, FromTime, Id, MinSeats, Text, ToTime, clean_text, parse_time
 from slotwise.services.shared_reads import SharedReads
-from slotwise.services.slots import SlotChange, SlotFilter, Slots
+from slotwise.services.slots import Clash, CreatedSlots, PlannedSlot, SlotChange, SlotFilter, Slots
+from slotwise.services.time_zones import time_zone
 
 StartTime = Annotated[
     datetime, Meta(tz=True, description="RFC 3339, with an offset", examples=["2030-01-31T09:00:00Z"])
@@ -32,6 +34,90 @@ class NewSlot(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     start_time: StartTime
     total_seats: Seats = 1
     duration_minutes: Minutes = 30
+
+
+ClockTime = Annotated[
+    str,
+    Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", description="By the clock on the wall", examples=["09:00"]),
+]
+Weekday = Annotated[int, Meta(ge=1, le=7)]
+
+
+class PartOfDay(Struct, frozen=True, forbid_unknown_fields=True):
+    """Half-open; 24:00 ends the day."""
+
+    opens: ClockTime = field(name="from")
+    closes: ClockTime = field(name="to")
+
+
+class NewSlots(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Days, weekdays (1 is Monday) and parts of the day, each filled with slots of one length from its beginning."""
+
+    doctor_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
+    first_day: date
+    last_day: date
+    periods: Annotated[list[PartOfDay], Meta(min_length=1, max_length=24)]
+    weekdays: Annotated[list[Weekday], Meta(min_length=1, max_length=7)] = field(
+        default_factory=lambda: sorted(EVERY_DAY)
+    )
+    duration_minutes: Minutes = 30
+    break_minutes: Annotated[int, Meta(ge=0, le=MAX_DURATION_MINUTES)] = 0
+    total_seats: Seats = 1
+    time_zone: Annotated[str | None, Meta(description="The clinic's if not given", examples=["Europe/Berlin"])] = None
+    dry_run: bool = False
+    skip_clashes: bool = False
+
+    def timetable(self) -> Timetable:
+        hours = tuple(Hours(_minutes_of(part.opens), _minutes_of(part.closes)) for part in self.periods)
+        weekdays = frozenset(self.weekdays)
+        return Timetable(self.first_day, self.last_day, weekdays, hours, self.duration_minutes, self.break_minutes)
+
+
+class PlannedView(Struct, frozen=True, rename="camel"):
+    """`id` is null after a dry run."""
+
+    id: int | None
+    start_time: datetime
+    end_time: datetime
+
+    @classmethod
+    def of(cls, slot: PlannedSlot) -> "PlannedView":
+        return cls(slot.id, slot.period.start_time, slot.period.end_time)
+
+
+class ClashView(Struct, frozen=True, rename="camel"):
+    """A wanted period, and the open slot that it overlaps; without one it has begun already."""
+
+    start_time: datetime
+    end_time: datetime
+    overlaps: PlannedView | None
+
+    @classmethod
+    def of(cls, clash: Clash) -> "ClashView":
+        slot = clash.slot
+        overlaps = None if slot is None else PlannedView(slot.id, slot.start_time, slot.end_time)
+        return cls(clash.period.start_time, clash.period.end_time, overlaps)
+
+
+class SkippedView(Struct, frozen=True):
+    day: date
+    time: ClockTime
+
+
+class CreatedView(Struct, frozen=True, rename="camel"):
+    """`skipped` has the local times that a change of the clocks leaves out."""
+
+    created: list[PlannedView]
+    clashes: list[ClashView]
+    skipped: list[SkippedView]
+
+    @classmethod
+    def of(cls, made: CreatedSlots) -> "CreatedView":
+        return cls(
+            [PlannedView.of(slot) for slot in made.created],
+            [ClashView.of(clash) for clash in made.clashes],
+            [SkippedView(skipped.day, f"{skipped.time:%H:%M}") for skipped in made.skipped],
+        )
 
 
 class SlotPatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -132,6 +218,33 @@ class SlotController(Controller):
         )
         return Response(SlotView.of(slot), headers={"Location": f"/api/slots/{slot.id}"})
 
+    @post(
+        "/batch",
+        **operation(
+            "create_slots",
+            ADMIN,
+            "Publish many slots",
+            OutcomeUnknown,
+            DoctorNotFound,
+            SlotOverlaps,
+            description=f"All or none, at most {MAX_SLOTS_AT_ONCE} over at most {MAX_DAYS_AT_ONCE} days. `dryRun` does "
+            "nothing and answers 200 with what would be made and what clashes. `skipClashes` leaves out what clashes.",
+        ),
+    )
+    async def create_slots(
+        self, request: ApiRequest, data: JSONBody[NewSlots], slots: NamedDependency[Slots]
+    ) -> Response[CreatedView]:
+        made = await slots.create_slots(
+            account_of(request),
+            data.doctor_id,
+            data.timetable(),
+            data.total_seats,
+            None if data.time_zone is None else time_zone("time_zone", data.time_zone),
+            dry_run=data.dry_run,
+            skip_clashes=data.skip_clashes,
+        )
+        return Response(CreatedView.of(made), status_code=200 if data.dry_run else 201)
+
     @get(
         "/",
         **operation(
@@ -186,6 +299,12 @@ class SlotController(Controller):
     ) -> SlotView:
         change = SlotChange(data.total_seats, data.status, data.start_time, data.duration_minutes)
         return SlotView.of(await slots.update_slot(account_of(request), slot_id, change))
+
+
+def _minutes_of(clock: str) -> int:
+    """Since midnight."""
+    hours, _, minutes = clock.partition(":")
+    return int(hours) * 60 + int(minutes)
 
 
 def _unless_known(request: ApiRequest, page: EncodedPage) -> Response[Any]:

@@ -1,19 +1,24 @@
 """The use cases of slots."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import TypeAlias
+from zoneinfo import ZoneInfo
 
 from msgspec import UNSET, Struct, UnsetType
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
-from slotwise.domain.errors import DoctorNotFound, InvalidInput, SeatsTaken, SlotNotFound
+from slotwise.domain.bookings import Booking
+from slotwise.domain.errors import DoctorNotFound, InvalidInput, SeatsTaken, SlotNotFound, SlotOverlaps
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, clean_period
 from slotwise.domain.slots import Slot, SlotStatus
+from slotwise.domain.timetables import Period, SkippedTime, Timetable, lay_out
 from slotwise.domain.users import User, actor_of
-from slotwise.services.audit import record_action
+from slotwise.services.audit import record_action, rows_shown, shows_others
 from slotwise.services.expiry import expire_holds
 from slotwise.services.seat_events import SeatsChanged, tell_nobody
+from slotwise.services.time_zones import UTC_ZONE
 
 
 class SlotId(Struct, frozen=True):
@@ -49,6 +54,48 @@ class SlotChange(Struct, frozen=True):
     duration_minutes: int | UnsetType = UNSET
 
 
+class OverlappedSlot(Struct, frozen=True):
+    """An open slot of the doctor's, and which of the wanted periods overlaps it, counted from 1."""
+
+    position: int
+    id: int
+    start_time: datetime
+    end_time: datetime
+
+
+class Clash(Struct, frozen=True):
+    """A wanted period that cannot be: because of that slot, or where there is none because it has begun."""
+
+    period: Period
+    slot: OverlappedSlot | None
+
+
+class PlannedSlot(Struct, frozen=True):
+    """Without an id while it is only planned."""
+
+    id: int | None
+    period: Period
+
+
+class CreatedSlots(Struct, frozen=True):
+    created: list[PlannedSlot]
+    clashes: list[Clash]
+    skipped: list[SkippedTime]
+
+
+class WeekSlot(Struct, frozen=True):
+    """A slot as the desk sees it: `total_seats` is the sum of the three others."""
+
+    id: int
+    start_time: datetime
+    end_time: datetime
+    total_seats: int
+    available_seats: int
+    held_seats: int
+    confirmed_seats: int
+    status: SlotStatus
+
+
 class SlotFilter(Struct, frozen=True):
     """Which slots on offer a person looks for. The period of starts is half-open, in UTC."""
 
@@ -69,13 +116,23 @@ LIST_SLOTS = Statement("slots.list_slots", Slot)
 LIST_SLOTS_OF_SIZE = Statement("slots.list_slots_of_size", Slot)
 LIST_SLOTS_OF_DOCTOR = Statement("slots.list_slots_of_doctor", Slot)
 LIST_SLOTS_OF_SPECIALIZATION = Statement("slots.list_slots_of_specialization", Slot)
+LIST_CLASHES = Statement("slots.list_clashes", OverlappedSlot)
+LIST_WEEK = Statement("slots.list_week", WeekSlot)
+LIST_BOOKINGS_HIT = Statement("slots.list_bookings_hit", Booking)
 LOCK_SLOT = Statement("slots.lock_slot", LockedSlot)
 UPDATE_SLOT = Statement("slots.update_slot", SlotId)
 
 
+# More than a doctor can have in a week, unless many lie closed under each other.
+MOST_OF_A_WEEK = 2_000
+
+
 class Slots:
-    def __init__(self, database: Database, seats_changed: SeatsChanged = tell_nobody) -> None:
+    def __init__(
+        self, database: Database, clinic_zone: ZoneInfo = UTC_ZONE, seats_changed: SeatsChanged = tell_nobody
+    ) -> None:
         self._database = database
+        self._clinic_zone = clinic_zone
         self._seats_changed = seats_changed
 
     async def create_slot(
@@ -97,6 +154,59 @@ class Slots:
             slot = await GET_SLOT.one(connection, slot_id=created.id)
         self._seats_changed([slot.id])
         return slot
+
+    async def create_slots(
+        self,
+        admin: User,
+        doctor_id: int,
+        timetable: Timetable,
+        total_seats: int,
+        zone: ZoneInfo | None = None,
+        *,
+        dry_run: bool = False,
+        skip_clashes: bool = False,
+    ) -> CreatedSlots:
+        """All slots of a timetable, which is in the clinic's zone unless another is given, or none.
+
+        A dry run tells what would be made and what clashes, and does nothing. Otherwise a clash raises `SlotOverlaps`,
+        or `InvalidInput` for a past start, unless those that clash are to be left out.
+        """
+        laid = lay_out(timetable, zone or self._clinic_zone)
+        async with self._database.transaction() as connection:
+            now = await _lock_doctor(connection, doctor_id)
+            clashes = await _find_clashes(connection, doctor_id, laid.periods, now)
+            clashing = {clash.period for clash in clashes}
+            free = [period for period in laid.periods if period not in clashing]
+            if dry_run:
+                return CreatedSlots([PlannedSlot(None, period) for period in free], clashes, laid.skipped)
+            if not skip_clashes:
+                _refuse_clashes(clashes)
+            created = await _create(connection, admin, doctor_id, free, total_seats)
+            if created:
+                details = {"slots": len(created), "first": created[0].id, "last": created[-1].id}
+                await record_action(connection, actor_of(admin), "create_slots", f"doctor:{doctor_id}", details)
+        self._seats_changed([slot.id for slot in created if slot.id is not None])
+        return CreatedSlots(created, clashes, laid.skipped)
+
+    async def list_week(self, doctor_id: int, starts_from: datetime, starts_before: datetime) -> list[WeekSlot]:
+        """Slots that start in a period, open and closed; at most 2,000."""
+        async with self._database.connection() as connection:
+            return await LIST_WEEK.all(
+                connection,
+                doctor_id=doctor_id,
+                starts_from=starts_from,
+                starts_before=starts_before,
+                limit=MOST_OF_A_WEEK,
+            )
+
+    async def list_bookings_hit(self, reader: User, slot_id: int, limit: int) -> list[Booking]:
+        """The live bookings that a change of the slot would concern, with names, for the desk; at most 501."""
+        async with self._database.connection() as connection:
+            found = await LIST_BOOKINGS_HIT.all(connection, slot_id=slot_id, limit=limit)
+            if shows_others(reader, found):
+                details = {"bookings": rows_shown(found, limit)}
+                await record_action(connection, actor_of(reader), "list_bookings_hit", f"slot:{slot_id}", details)
+        return found
 
     async def get_slot(self, slot_id: int) -> Slot:
         async with self._database.connection() as connection:
@@ -191,6 +301,46 @@ async def _list_of_specialization(
         min_seats=sought.min_seats,
         limit=limit,
     )
+
+
+async def _find_clashes(
+    connection: Connection, doctor_id: int, periods: Sequence[Period], now: datetime
+) -> list[Clash]:
+    """Under the doctor's lock, so that none comes up before the slots are written."""
+    overlapped = await LIST_CLASHES.all(
+        connection,
+        doctor_id=doctor_id,
+        start_times=[period.start_time for period in periods],
+        end_times=[period.end_time for period in periods],
+    )
+    by_period = {periods[slot.position - 1]: slot for slot in overlapped}
+    return [
+        Clash(period, by_period.get(period) if period.start_time > now else None)
+        for period in periods
+        if period in by_period or period.start_time <= now
+    ]
+
+
+def _refuse_clashes(clashes: Sequence[Clash]) -> None:
+    overlaps = sum(1 for clash in clashes if clash.slot is not None)
+    if overlaps > 0:
+        raise SlotOverlaps(overlaps)
+    if clashes:
+        raise InvalidInput.of("first_day", f"has {len(clashes)} times that are past")
+
+
+async def _create(
+    connection: Connection, admin: User, doctor_id: int, periods: Sequence[Period], total_seats: int
+) -> list[PlannedSlot]:
+    ids = await CREATE_SLOTS.all(
+        connection,
+        doctor_ids=[doctor_id] * len(periods),
+        start_times=[period.start_time for period in periods],
+        end_times=[period.end_time for period in periods],
+        total_seats=[total_seats] * len(periods),
+        actor=actor_of(admin),
+    )
+    return [PlannedSlot(row.id, period) for row, period in zip(ids, periods, strict=True)]
 
 
 async def _lock_doctor(connection: Connection, doctor_id: int) -> datetime:

@@ -35,6 +35,24 @@ SELECT w.id
 FROM wanted AS w
 ORDER BY w.position;
 
+-- name: list_clashes
+-- Tells which of a doctor's wanted periods overlap one of the open slots, and the first one that each does.
+-- One by one through the index of `slot_overlaps`; the limit forbids reading all slots for a join.
+SELECT w.position::integer AS position, s.id, s.start_time, s.end_time
+FROM unnest(:start_times::timestamptz[], :end_times::timestamptz[])
+    WITH ORDINALITY AS w (start_time, end_time, position)
+CROSS JOIN LATERAL (
+    SELECT s.id, s.start_time, s.end_time
+    FROM appointment_slots AS s
+    WHERE
+        s.doctor_id = :doctor_id::bigint
+        AND s.status = 'OPEN'
+        AND tstzrange(s.start_time, s.end_time) && tstzrange(w.start_time, w.end_time)
+    ORDER BY s.start_time
+    LIMIT 1
+) AS s
+ORDER BY w.position;
+
 -- name: get_slot
 -- Reads a slot.
 SELECT
@@ -279,6 +297,78 @@ SELECT
 FROM slots_now AS s
 WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
+
+-- name: list_week
+-- Lists what a doctor has in a period, open or closed, with the seats that live holds have.
+-- What is neither free nor held is confirmed, so no booking needs to be read for it.
+SELECT
+    s.id,
+    s.start_time,
+    s.end_time,
+    s.total_seats,
+    s.available_seats + pending.overdue AS available_seats,
+    pending.held AS held_seats,
+    s.total_seats - s.available_seats - pending.overdue - pending.held AS confirmed_seats,
+    s.status
+FROM (
+    SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status
+    FROM appointment_slots AS s
+    WHERE
+        s.doctor_id = :doctor_id::bigint
+        AND s.start_time >= :starts_from::timestamptz
+        AND s.start_time < :starts_before::timestamptz
+    ORDER BY s.start_time, s.id
+    LIMIT :limit::integer
+) AS s
+CROSS JOIN LATERAL (
+    SELECT
+        coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at <= now()), 0)::integer AS overdue,
+        coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at > now()), 0)::integer AS held
+    FROM (
+        SELECT b.seats_booked, b.expires_at
+        FROM bookings AS b
+        WHERE b.slot_id = s.id AND b.status = 'PENDING'
+        ORDER BY b.expires_at
+        LIMIT 2147483647
+    ) AS b
+) AS pending
+ORDER BY s.start_time, s.id;
+
+-- name: list_bookings_hit
+-- Lists the live bookings of a slot, oldest first: whom a change of it would concern.
+-- Holds by their own index, lest a history of those that ran out be read for the few that live.
+WITH live AS (
+    SELECT c.id
+    FROM (
+        SELECT b.id
+        FROM bookings AS b
+        WHERE b.slot_id = :slot_id::bigint AND b.status = 'CONFIRMED'
+        ORDER BY b.id
+        LIMIT 501
+    ) AS c
+    UNION ALL
+    SELECT h.id
+    FROM (
+        SELECT b.id
+        FROM bookings AS b
+        WHERE b.slot_id = :slot_id::bigint AND b.status = 'PENDING' AND b.expires_at > now()
+        ORDER BY b.expires_at
+        LIMIT 501
+    ) AS h
+),
+
+page AS (
+    SELECT l.id FROM live AS l
+    ORDER BY l.id
+    LIMIT :limit::integer
+)
+
+SELECT
+    b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
+    b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
+FROM bookings_now AS b
+WHERE b.id IN (SELECT p.id FROM page AS p)
+ORDER BY b.id;
 
 -- name: lock_slot
 -- Takes a slot's lock and reads it as it is under the lock.

@@ -1,0 +1,137 @@
+"""Timetables: the days, and the hours by the clinic's clock, at which a doctor's slots are to be."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+
+from msgspec import Struct
+
+from slotwise.domain.errors import FieldError, InvalidInput
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
+from slotwise.domain.slots import MAX_DURATION_MINUTES
+
+MAX_SLOTS_AT_ONCE = 2_000
+MAX_DAYS_AT_ONCE = 366
+MINUTES_OF_A_DAY = 24 * 60
+EVERY_DAY = frozenset(range(1, 8))
+
+
+class Hours(Struct, frozen=True):
+    """A half-open part of a day in minutes since midnight, as the clock on the wall shows it; 1440 ends the day."""
+
+    opens: int
+    closes: int
+
+
+class Timetable(Struct, frozen=True):
+    """Weekdays are those of ISO 8601: 1 is Monday. Both days belong to it."""
+
+    first_day: date
+    last_day: date
+    weekdays: frozenset[int]
+    hours: tuple[Hours, ...]
+    duration_minutes: int
+    break_minutes: int = 0
+
+
+class Period(Struct, frozen=True):
+    """Half-open, in UTC."""
+
+    start_time: datetime
+    end_time: datetime
+
+
+class SkippedTime(Struct, frozen=True):
+    """A time that the clock on the wall does not show on that day, or shows while the slot before lasts."""
+
+    day: date
+    time: time
+
+
+class LaidOut(Struct, frozen=True):
+    """Periods in order, none of which overlap."""
+
+    periods: list[Period]
+    skipped: list[SkippedTime]
+
+
+def lay_out(timetable: Timetable, zone: tzinfo) -> LaidOut:
+    """The periods of a timetable.
+
+    When clocks are put forward, the times in between are skipped. When they are put back, an hour comes twice, and its
+    times are those of the first. Raises `InvalidInput`, also for a timetable of no time or of too many.
+    """
+    _check(timetable)
+    laid = LaidOut([], [])
+    length = timedelta(minutes=timetable.duration_minutes)
+    for local in _starts(timetable):
+        start = _on_the_wall(local, zone)
+        if start is None or (laid.periods and start < laid.periods[-1].end_time):
+            laid.skipped.append(SkippedTime(local.date(), local.time()))
+        else:
+            laid.periods.append(Period(start, start + length))
+    return laid
+
+
+def _on_the_wall(local: datetime, zone: tzinfo) -> datetime | None:
+    """When a clock in that zone first shows this; None if it never does."""
+    moment = local.replace(tzinfo=zone).astimezone(UTC)
+    return moment if moment.astimezone(zone).replace(tzinfo=None) == local else None
+
+
+def _starts(timetable: Timetable) -> Iterator[datetime]:
+    for day in _days(timetable):
+        midnight = datetime.combine(day, time())
+        for hours in timetable.hours:
+            for minutes in _minutes(timetable, hours):
+                yield midnight + timedelta(minutes=minutes)
+
+
+def _days(timetable: Timetable) -> Iterator[date]:
+    for number in range((timetable.last_day - timetable.first_day).days + 1):
+        day = timetable.first_day + timedelta(days=number)
+        if day.isoweekday() in timetable.weekdays:
+            yield day
+
+
+def _minutes(timetable: Timetable, hours: Hours) -> range:
+    """Since midnight: the starts of all that end in time."""
+    last = hours.closes - timetable.duration_minutes
+    return range(hours.opens, last + 1, timetable.duration_minutes + timetable.break_minutes)
+
+
+def _check(timetable: Timetable) -> None:
+    faults = [FieldError(field, message) for field, message in _faults(timetable)]
+    if faults:
+        raise InvalidInput(*faults)
+    each_day = sum(len(_minutes(timetable, hours)) for hours in timetable.hours)
+    if each_day == 0:
+        raise InvalidInput.of("duration_minutes", "does not fit into any of the periods")
+    wanted = each_day * sum(1 for _ in _days(timetable))
+    if wanted == 0:
+        raise InvalidInput.of("weekdays", "has none of the days from the first to the last")
+    if wanted > MAX_SLOTS_AT_ONCE:
+        raise InvalidInput.of("last_day", f"makes {wanted} slots; at most {MAX_SLOTS_AT_ONCE} can be made at once")
+
+
+def _faults(timetable: Timetable) -> Iterator[tuple[str, str]]:
+    if not FIRST_TIME.year <= timetable.first_day.year < LAST_READABLE_TIME.year - 1:
+        yield "first_day", "is out of range"
+    elif timetable.last_day < timetable.first_day:
+        yield "last_day", "must not lie before the first"
+    elif (timetable.last_day - timetable.first_day).days >= MAX_DAYS_AT_ONCE:
+        yield "last_day", f"must lie within {MAX_DAYS_AT_ONCE} days of the first"
+    if not timetable.weekdays or not timetable.weekdays <= EVERY_DAY:
+        yield "weekdays", "must be some of 1 (Monday) to 7 (Sunday)"
+    if not 1 <= timetable.duration_minutes <= MAX_DURATION_MINUTES:
+        yield "duration_minutes", f"must be from 1 to {MAX_DURATION_MINUTES}"
+    if not 0 <= timetable.break_minutes <= MAX_DURATION_MINUTES:
+        yield "break_minutes", f"must be from 0 to {MAX_DURATION_MINUTES}"
+    if not _in_order(timetable.hours):
+        yield "periods", "must each end after they begin, in the order of the day, and not overlap"
+
+
+def _in_order(hours: tuple[Hours, ...]) -> bool:
+    edges = [edge for each in hours for edge in (each.opens, each.closes)]
+    within = bool(hours) and edges[0] >= 0 and edges[-1] <= MINUTES_OF_A_DAY
+    ends = all(each.opens < each.closes for each in hours)
+    return within and ends and edges == sorted(edges)
