@@ -1,5 +1,7 @@
 """The use cases of doctors."""
 
+from msgspec import Struct
+
 from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
 from slotwise.domain.doctors import Doctor
@@ -9,9 +11,15 @@ from slotwise.domain.users import User, actor_of
 from slotwise.services.audit import record_action
 from slotwise.services.matching import contains
 
+
+class KnownSpecialization(Struct, frozen=True):
+    specialization: str
+
+
 CREATE_DOCTOR = Statement("doctors.create_doctor", Doctor)
 GET_DOCTOR = Statement("doctors.get_doctor", Doctor)
 LIST_DOCTORS = Statement("doctors.list_doctors", Doctor)
+LIST_SPECIALIZATIONS = Statement("doctors.list_specializations", KnownSpecialization)
 UPDATE_DOCTOR = Statement("doctors.update_doctor", Doctor)
 
 
@@ -52,6 +60,11 @@ class Doctors:
                 pattern=contains(text),
                 with_inactive=with_inactive,
             )
+
+    async def list_specializations(self) -> list[str]:
+        """Each in one spelling, whatever the case; by name."""
+        async with self._database.connection() as connection:
+            return [known.specialization for known in await LIST_SPECIALIZATIONS.all(connection)]
 
     async def update_doctor(
         self,

@@ -22,6 +22,18 @@ WHERE
 ORDER BY d.id
 LIMIT :limit::integer;
 
+-- name: list_specializations
+-- Lists what doctors are known to be specialized in, spelled as by the first who was, by name; 200 at most.
+SELECT s.specialization
+FROM (
+    SELECT DISTINCT ON (lower(d.specialization)) d.specialization
+    FROM doctors AS d
+    WHERE d.specialization IS NOT NULL
+    ORDER BY lower(d.specialization), d.id
+) AS s
+ORDER BY lower(s.specialization)
+LIMIT 200;
+
 -- name: update_doctor
 -- Changes what is not null; a specialization is cleared by its own flag.
 UPDATE doctors

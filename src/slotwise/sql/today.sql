@@ -1,0 +1,151 @@
+-- name: list_utilisation
+-- Tells for each doctor who has slots in a period how many seats there are, and what became of them; fullest first.
+-- Doctor by doctor through `slots_of_doctor`. What is neither free nor held is confirmed. A closed slot offers what was
+-- booked of it before.
+SELECT
+    d.id AS doctor_id,
+    d.name AS doctor_name,
+    d.specialization,
+    day.slots,
+    day.offered_seats,
+    day.confirmed_seats,
+    day.held_seats,
+    day.free_seats
+FROM doctors AS d
+CROSS JOIN LATERAL (
+    SELECT
+        count(*)::integer AS slots,
+        sum(CASE WHEN s.status = 'OPEN' THEN s.total_seats ELSE s.taken END)::bigint AS offered_seats,
+        sum(s.taken - s.held)::bigint AS confirmed_seats,
+        sum(s.held)::bigint AS held_seats,
+        coalesce(sum(s.total_seats - s.taken) FILTER (WHERE s.status = 'OPEN' AND s.start_time > now()), 0)::bigint
+            AS free_seats
+    FROM (
+        SELECT s.start_time, s.status, s.total_seats, s.total_seats - s.available_seats - p.overdue AS taken, p.held
+        FROM (
+            SELECT s.id, s.start_time, s.status, s.total_seats, s.available_seats
+            FROM appointment_slots AS s
+            WHERE
+                s.doctor_id = d.id
+                AND s.start_time >= :starts_from::timestamptz
+                AND s.start_time < :starts_before::timestamptz
+            ORDER BY s.start_time, s.id
+            LIMIT 2147483647
+        ) AS s
+        CROSS JOIN LATERAL (
+            SELECT
+                coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at <= now()), 0) AS overdue,
+                coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at > now()), 0) AS held
+            FROM (
+                SELECT b.seats_booked, b.expires_at
+                FROM bookings AS b
+                WHERE b.slot_id = s.id AND b.status = 'PENDING'
+                ORDER BY b.expires_at
+                LIMIT 2147483647
+            ) AS b
+        ) AS p
+    ) AS s
+) AS day
+WHERE day.slots > 0
+ORDER BY (day.confirmed_seats + day.held_seats)::double precision / greatest(day.offered_seats, 1) DESC, d.name, d.id;
+
+-- name: count_day
+-- Counts the bookings of a period's slots by what became of them, and the holds that run now, no further than 10,000.
+-- The limits only forbid reading all slots, or all bookings, for a join.
+SELECT
+    counted.confirmed,
+    counted.cancelled,
+    (
+        SELECT count(*)
+        FROM (
+            SELECT 1
+            FROM bookings AS b
+            WHERE coalesce(b.status, '') = 'PENDING' AND b.expires_at > now()
+            ORDER BY b.expires_at
+            LIMIT 10000
+        ) AS h
+    ) AS running_holds
+FROM (
+    SELECT
+        count(*) FILTER (WHERE b.status = 'CONFIRMED') AS confirmed,
+        count(*) FILTER (WHERE b.status = 'CANCELLED') AS cancelled
+    FROM doctors AS d
+    CROSS JOIN LATERAL (
+        SELECT s.id
+        FROM appointment_slots AS s
+        WHERE
+            s.doctor_id = d.id
+            AND s.start_time >= :starts_from::timestamptz
+            AND s.start_time < :starts_before::timestamptz
+        ORDER BY s.start_time, s.id
+        LIMIT 2147483647
+    ) AS s
+    CROSS JOIN LATERAL (
+        SELECT b.status
+        FROM bookings AS b
+        WHERE b.slot_id = s.id
+        ORDER BY b.id
+        LIMIT 2147483647
+    ) AS b
+) AS counted;
+
+-- name: list_nearly_full
+-- Lists the next slots of several seats on offer of which one is left, or a fifth at most; by start, 20 at most.
+-- Classes of sizes as in `list_slots_of_size`: most slots are for one person, and are passed by.
+WITH candidates AS (
+    SELECT s.id
+    FROM generate_series(seats_class(2), 8) AS size (class)
+    CROSS JOIN LATERAL (
+        SELECT s.id
+        FROM open_slots AS s
+        WHERE
+            seats_class(s.total_seats) = size.class
+            AND s.has_free_seat
+            AND s.start_time > now()
+            AND s.start_time < :starts_before::timestamptz
+            AND (s.available_seats = 1 OR s.available_seats <= s.total_seats / 5)
+        ORDER BY s.start_time, s.id
+        LIMIT 40
+    ) AS s
+)
+
+SELECT
+    s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
+    s.status, s.created_at, s.updated_at
+FROM slots_now AS s
+WHERE
+    s.id IN (SELECT c.id FROM candidates AS c)
+    -- With the seats of overdue holds it may be less full than its counter says.
+    AND (s.available_seats = 1 OR s.available_seats <= s.total_seats / 5)
+ORDER BY s.start_time, s.id
+LIMIT 20;
+
+-- name: list_expiring_holds
+-- Lists the holds whose deadline is next, 10 at most.
+SELECT
+    h.id,
+    h.slot_id,
+    h.seats_booked,
+    h.expires_at,
+    extract(EPOCH FROM h.expires_at - now())::double precision AS seconds_left,
+    d.name AS doctor_name,
+    s.start_time
+FROM (
+    SELECT b.id, b.slot_id, b.seats_booked, b.expires_at
+    FROM bookings AS b
+    WHERE coalesce(b.status, '') = 'PENDING' AND b.expires_at > now()
+    ORDER BY b.expires_at
+    LIMIT 10
+) AS h
+INNER JOIN appointment_slots AS s ON h.slot_id = s.id
+INNER JOIN doctors AS d ON s.doctor_id = d.id
+ORDER BY h.expires_at, h.id;
+
+-- name: list_latest_bookings
+-- Lists the newest bookings of all, 20 at most.
+SELECT
+    b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
+    b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
+FROM bookings_now AS b
+WHERE b.id IN (SELECT n.id FROM bookings AS n ORDER BY n.id DESC LIMIT 20)
+ORDER BY b.id DESC;
