@@ -41,6 +41,7 @@ from slotwise.services.privacy import Privacy
 from slotwise.services.rate_limits import BookingRate
 from slotwise.services.seat_events import SeatEvents
 from slotwise.services.slots import Slots
+from slotwise.services.today import Today
 from slotwise.services.tokens import AccessTokens
 from slotwise.services.users import Users
 from slotwise.settings import Settings, load_settings, signing_secret
@@ -76,6 +77,7 @@ SERVICES = (
     "seat_events",
     "slot_pages",
     "slots",
+    "today",
     "users",
 )
 
@@ -167,6 +169,7 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
         "seat_events": seat_events,
         "slot_pages": SlotPages(slots),
         "slots": slots,
+        "today": Today(database),
         "users": Users(database, passwords, AccessTokens(secret, settings.token_seconds)),
     }
 

@@ -53,7 +53,7 @@ class ExpiringHold(Struct, frozen=True):
     slot_id: int
     seats_booked: int
     expires_at: datetime
-    seconds_left: float
+    seconds_left: int
     doctor_name: str
     start_time: datetime
 

@@ -127,7 +127,7 @@ SELECT
     h.slot_id,
     h.seats_booked,
     h.expires_at,
-    extract(EPOCH FROM h.expires_at - now())::double precision AS seconds_left,
+    ceil(extract(EPOCH FROM h.expires_at - now()))::integer AS seconds_left,
     d.name AS doctor_name,
     s.start_time
 FROM (

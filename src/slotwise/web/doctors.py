@@ -1,0 +1,142 @@
+"""The clinic's doctors: who they are, and their weeks."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated, Any, NamedTuple
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import PathParameter
+
+from slotwise.domain.doctors import Doctor
+from slotwise.domain.errors import InvalidInput
+from slotwise.domain.fields import MAX_ID
+from slotwise.services.doctors import Doctors
+from slotwise.services.slots import Slots, WeekSlot
+from slotwise.web.access import ADMIN, DESK, PageRequest, account_in, page, visitor_in
+from slotwise.web.calendar_days import Week, parse_day
+from slotwise.web.forms import Form
+from slotwise.web.pages import Pages, see_other
+from slotwise.web.times import ClinicTime
+
+DOCTORS_OF_A_PAGE = 50
+MAX_SEARCH_CHARACTERS = 200
+
+Id = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
+
+
+class DayOfWeek(NamedTuple):
+    day: date
+    slots: Sequence[WeekSlot]
+
+
+class DoctorPagesController(Controller):
+    path = "/admin/doctors"
+
+    @get("/", **page(DESK))
+    async def show_doctors(
+        self, request: PageRequest, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+    ) -> Response[Any]:
+        return await _show_list(request, pages, doctors, Form({"name": "", "specialization": ""}))
+
+    @post("/", **page(ADMIN))
+    async def create_doctor(
+        self, request: PageRequest, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        try:
+            doctor = await doctors.create_doctor(
+                account_in(request), form.text("name"), form.text("specialization") or None
+            )
+        except InvalidInput as error:
+            form.refuse(error)
+            return await _show_list(request, pages, doctors, form, 400)
+        return see_other(request, f"/admin/doctors/{doctor.id}", notice=f"{doctor.name} was added. Now add times.")
+
+    @get("/{doctor_id:int}", **page(DESK))
+    async def show_week(
+        self,
+        request: PageRequest,
+        doctor_id: Id,
+        pages: NamedDependency[Pages],
+        doctors: NamedDependency[Doctors],
+        slots: NamedDependency[Slots],
+    ) -> Response[Any]:
+        doctor = await doctors.get_doctor(doctor_id)
+        text = request.query_params.get("week", "")
+        week = Week.of(parse_day("week", text) if text else pages.time.today())
+        found = await slots.list_week(doctor_id, *pages.time.bounds(week.monday, week.sunday))
+        days = _by_day(week, found, pages.time)
+        return pages.answer(request, "doctors/week.html", doctor=doctor, week=week, days=days, found=found)
+
+    @get("/{doctor_id:int}/edit", **page(ADMIN))
+    async def show_doctor(
+        self, request: PageRequest, doctor_id: Id, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+    ) -> Response[Any]:
+        doctor = await doctors.get_doctor(doctor_id)
+        form = Form({"name": doctor.name, "specialization": doctor.specialization or ""})
+        return await _show_doctor(request, pages, doctors, doctor, form)
+
+    @post("/{doctor_id:int}/edit", **page(ADMIN))
+    async def update_doctor(
+        self, request: PageRequest, doctor_id: Id, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        specialization = form.text("specialization")
+        try:
+            doctor = await doctors.update_doctor(
+                account_in(request),
+                doctor_id,
+                name=form.text("name"),
+                specialization=specialization or None,
+                clear_specialization=not specialization,
+            )
+        except InvalidInput as error:
+            form.refuse(error)
+            return await _show_doctor(request, pages, doctors, await doctors.get_doctor(doctor_id), form, 400)
+        return see_other(request, f"/admin/doctors/{doctor_id}", notice=f"{doctor.name} was saved.")
+
+    @post("/{doctor_id:int}/active", **page(ADMIN))
+    async def switch_doctor(
+        self, request: PageRequest, doctor_id: Id, doctors: NamedDependency[Doctors]
+    ) -> Response[Any]:
+        active = (await Form.of(request)).text("active") == "yes"
+        doctor = await doctors.update_doctor(account_in(request), doctor_id, active=active)
+        told = "takes appointments again" if active else "takes no new appointments. Those already booked stay"
+        return see_other(request, f"/admin/doctors/{doctor_id}", notice=f"{doctor.name} {told}.")
+
+
+async def _show_list(
+    request: PageRequest, pages: Pages, doctors: Doctors, form: Form, status: int = 200
+) -> Response[Any]:
+    sought = request.query_params.get("q", "").strip().replace("\x00", "")[:MAX_SEARCH_CHARACTERS]
+    after = _id_in(request.query_params.get("after", ""))
+    found = await doctors.list_doctors(after, DOCTORS_OF_A_PAGE + 1, text=sought or None, with_inactive=True)
+    specializations = await doctors.list_specializations() if visitor_in(request).is_admin else []
+    return pages.answer(
+        request,
+        "doctors/doctors.html",
+        status,
+        found=found[:DOCTORS_OF_A_PAGE],
+        more=len(found) > DOCTORS_OF_A_PAGE,
+        sought=sought,
+        later=after > 0,
+        specializations=specializations,
+        form=form,
+    )
+
+
+async def _show_doctor(
+    request: PageRequest, pages: Pages, doctors: Doctors, doctor: Doctor, form: Form, status: int = 200
+) -> Response[Any]:
+    specializations = await doctors.list_specializations()
+    return pages.answer(request, "doctors/edit.html", status, doctor=doctor, form=form, specializations=specializations)
+
+
+def _by_day(week: Week, found: Sequence[WeekSlot], time: ClinicTime) -> list[DayOfWeek]:
+    return [DayOfWeek(day, [slot for slot in found if time.day_of(slot.start_time) == day]) for day in week.days]
+
+
+def _id_in(text: str) -> int:
+    """Zero for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < len(str(MAX_ID)) else 0

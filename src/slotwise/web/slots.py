@@ -1,0 +1,247 @@
+"""A doctor's times: adding one or many, looking at one, changing it."""
+
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from typing import Annotated, Any
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import PathParameter
+from msgspec import UNSET
+
+from slotwise.domain.bookings import Booking
+from slotwise.domain.doctors import Doctor
+from slotwise.domain.errors import Conflict, InvalidInput, SlotNotFound
+from slotwise.domain.fields import MAX_ID
+from slotwise.domain.slots import Slot, SlotStatus
+from slotwise.services.doctors import Doctors
+from slotwise.services.slots import CreatedSlots, SlotChange, Slots, WeekSlot
+from slotwise.web.access import ADMIN, DESK, PageRequest, account_in, page
+from slotwise.web.calendar_days import Week, parse_day
+from slotwise.web.forms import Form
+from slotwise.web.pages import Pages, see_other
+from slotwise.web.slot_forms import (
+    WORK_DAYS,
+    at_fields_of_the_form,
+    blank_slot,
+    blank_timetable,
+    change_in,
+    slot_in,
+    timetable_in,
+    weekdays_in,
+)
+from slotwise.web.times import ONE_DAY, ClinicTime
+
+# Of those whom a change would concern: more are counted, not listed.
+MOST_LISTED = 50
+SHORTEST = timedelta(microseconds=1)
+
+Id = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
+
+
+class SlotPagesController(Controller):
+    path = "/admin"
+
+    @get("/doctors/{doctor_id:int}/slots/new", **page(ADMIN))
+    async def ask_for_slots(
+        self, request: PageRequest, doctor_id: Id, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+    ) -> Response[Any]:
+        doctor = await doctors.get_doctor(doctor_id)
+        day = _first_day(request, pages.time)
+        if request.query_params.get("kind") == "one":
+            return pages.answer(request, "slots/new_one.html", doctor=doctor, form=blank_slot(day))
+        return _ask_for_many(request, pages, doctor, blank_timetable(day), chosen=WORK_DAYS)
+
+    @post("/doctors/{doctor_id:int}/slots/one", **page(ADMIN))
+    async def create_slot(
+        self,
+        request: PageRequest,
+        doctor_id: Id,
+        pages: NamedDependency[Pages],
+        doctors: NamedDependency[Doctors],
+        slots: NamedDependency[Slots],
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        try:
+            wanted = slot_in(form, pages.time)
+            slot = await slots.create_slot(
+                account_in(request), doctor_id, wanted.start_time, wanted.total_seats, wanted.duration_minutes
+            )
+        except (InvalidInput, Conflict) as error:
+            status = _refuse(form, error)
+            doctor = await doctors.get_doctor(doctor_id)
+            return pages.answer(request, "slots/new_one.html", status, doctor=doctor, form=form)
+        return see_other(request, _week_of(slot, pages.time), notice=f"Added: {pages.time.moment(slot.start_time)}.")
+
+    @post("/doctors/{doctor_id:int}/slots/new", **page(ADMIN))
+    async def create_slots(
+        self,
+        request: PageRequest,
+        doctor_id: Id,
+        pages: NamedDependency[Pages],
+        doctors: NamedDependency[Doctors],
+        slots: NamedDependency[Slots],
+    ) -> Response[Any]:
+        """Shows what would be made, and makes it when that is sent again with the word."""
+        form = await Form.of(request)
+        sure = form.text("step") == "create"
+        doctor = await doctors.get_doctor(doctor_id)
+        try:
+            made = await _create(request, slots, doctor, form, sure=sure)
+        except InvalidInput as error:
+            form.refuse(at_fields_of_the_form(error))
+            return _ask_for_many(request, pages, doctor, form, 400)
+        except Conflict:
+            # Somebody else published meanwhile.
+            made = await _create(request, slots, doctor, form, sure=False)
+            return _ask_for_many(request, pages, doctor, form, 409, preview=made, changed=True)
+        if not sure or not made.created:
+            return _ask_for_many(request, pages, doctor, form, preview=made)
+        week = Week.of(pages.time.day_of(made.created[0].period.start_time))
+        notice = "1 time was added." if len(made.created) == 1 else f"{len(made.created)} times were added."
+        return see_other(request, f"/admin/doctors/{doctor_id}?week={week.monday}", notice=notice)
+
+    @get("/slots/{slot_id:int}", **page(DESK))
+    async def show_slot(
+        self, request: PageRequest, slot_id: Id, pages: NamedDependency[Pages], slots: NamedDependency[Slots]
+    ) -> Response[Any]:
+        slot = await slots.get_slot(slot_id)
+        return await _show_slot(request, pages, slots, slot, _form_of(slot, pages.time))
+
+    @post("/slots/{slot_id:int}", **page(ADMIN))
+    async def update_slot(
+        self, request: PageRequest, slot_id: Id, pages: NamedDependency[Pages], slots: NamedDependency[Slots]
+    ) -> Response[Any]:
+        """Asks first where a change would concern somebody who has a seat."""
+        form = await Form.of(request)
+        slot = await slots.get_slot(slot_id)
+        try:
+            change = change_in(form, slot, pages.time)
+            if _concerns_bookings(change) and form.text("sure") != "yes":
+                hit = await slots.list_bookings_hit(account_in(request), slot_id, MOST_LISTED + 1)
+                if hit:
+                    return _ask_whether_sure(request, pages, slot, form, change, hit)
+            changed = await slots.update_slot(account_in(request), slot_id, change)
+        except (InvalidInput, Conflict) as error:
+            status = _refuse(form, error)
+            whole = _form_of(slot, pages.time)
+            form.values = whole.values | form.values
+            return await _show_slot(request, pages, slots, slot, form, status)
+        return see_other(request, f"/admin/slots/{slot_id}", notice=_told(slot, changed, pages.time))
+
+
+async def _create(request: PageRequest, slots: Slots, doctor: Doctor, form: Form, *, sure: bool) -> CreatedSlots:
+    wanted = timetable_in(form)
+    return await slots.create_slots(
+        account_in(request),
+        doctor.id,
+        wanted.timetable,
+        wanted.total_seats,
+        dry_run=not sure,
+        skip_clashes=form.text("skip_clashes") == "yes",
+    )
+
+
+def _ask_for_many(
+    request: PageRequest,
+    pages: Pages,
+    doctor: Doctor,
+    form: Form,
+    status: int = 200,
+    *,
+    chosen: frozenset[int] | None = None,
+    preview: CreatedSlots | None = None,
+    changed: bool = False,
+) -> Response[Any]:
+    return pages.answer(
+        request,
+        "slots/new_many.html",
+        status,
+        doctor=doctor,
+        form=form,
+        chosen=weekdays_in(form) if chosen is None else chosen,
+        preview=preview,
+        planned=_by_day(preview, pages.time) if preview else [],
+        changed=changed,
+    )
+
+
+def _by_day(preview: CreatedSlots, time: ClinicTime) -> list[tuple[date, list[datetime]]]:
+    starts = (slot.period.start_time for slot in preview.created)
+    return [(day, list(of_day)) for day, of_day in groupby(starts, time.day_of)]
+
+
+async def _show_slot(
+    request: PageRequest, pages: Pages, slots: Slots, slot: Slot, form: Form, status: int = 200
+) -> Response[Any]:
+    seats = await _seats_of(slots, slot)
+    return pages.answer(
+        request, "slots/slot.html", status, slot=slot, seats=seats, form=form, past=slot.start_time <= pages.time.now()
+    )
+
+
+async def _seats_of(slots: Slots, slot: Slot) -> WeekSlot:
+    found = await slots.list_week(slot.doctor_id, slot.start_time, slot.start_time + SHORTEST)
+    seats = next((one for one in found if one.id == slot.id), None)
+    if seats is None:
+        # It was moved between the two readings.
+        raise SlotNotFound
+    return seats
+
+
+def _ask_whether_sure(
+    request: PageRequest, pages: Pages, slot: Slot, form: Form, change: SlotChange, hit: list[Booking]
+) -> Response[Any]:
+    closing = change.status is SlotStatus.CLOSED
+    return pages.answer(
+        request,
+        "slots/sure.html",
+        slot=slot,
+        form=form,
+        closing=closing,
+        new_start=None if change.start_time is UNSET else change.start_time,
+        hit=hit[:MOST_LISTED],
+        more=len(hit) > MOST_LISTED,
+    )
+
+
+def _concerns_bookings(change: SlotChange) -> bool:
+    moves = change.start_time is not UNSET or change.duration_minutes is not UNSET
+    return moves or change.status is SlotStatus.CLOSED
+
+
+def _form_of(slot: Slot, time: ClinicTime) -> Form:
+    return Form(
+        {
+            "total_seats": str(slot.total_seats),
+            "day": time.day_of(slot.start_time).isoformat(),
+            "time": time.clock(slot.start_time),
+            "duration_minutes": str(slot.duration_minutes),
+        }
+    )
+
+
+def _refuse(form: Form, error: InvalidInput | Conflict) -> int:
+    """Say what is wrong where it can be mended; returns the status of the page."""
+    if isinstance(error, InvalidInput):
+        form.refuse(at_fields_of_the_form(error))
+        return 400
+    form.problem = f"{error.detail.rstrip('.')}."
+    return 409
+
+
+def _first_day(request: PageRequest, time: ClinicTime) -> date:
+    text = request.query_params.get("day", "")
+    return parse_day("day", text) if text else time.today() + ONE_DAY
+
+
+def _week_of(slot: Slot, time: ClinicTime) -> str:
+    return f"/admin/doctors/{slot.doctor_id}?week={Week.of(time.day_of(slot.start_time)).monday}"
+
+
+def _told(before: Slot, after: Slot, time: ClinicTime) -> str:
+    if after.status is not before.status:
+        return "Closed: it takes no new bookings." if after.status is SlotStatus.CLOSED else "Open for booking again."
+    if (after.start_time, after.end_time) != (before.start_time, before.end_time):
+        return f"Moved to {time.moment(after.start_time)}."
+    return f"It now has {after.total_seats} seats." if after.total_seats != 1 else "It now has 1 seat."

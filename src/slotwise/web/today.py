@@ -1,0 +1,69 @@
+"""The clinic's day: what the desk has open all day long."""
+
+from datetime import date
+from typing import Any
+
+from litestar import Controller, Response, get
+from litestar.di import NamedDependency
+
+from slotwise.services.today import Today
+from slotwise.web.access import DESK, PageRequest, account_in, page
+from slotwise.web.calendar_days import parse_day
+from slotwise.web.pages import HEADERS, Pages
+from slotwise.web.times import ONE_DAY
+
+# Of the chart; the others stand below it, folded away.
+MOST_BARS = 12
+
+
+class TodayController(Controller):
+    path = "/admin"
+
+    @get("/", **page(DESK))
+    async def show_today(
+        self, request: PageRequest, pages: NamedDependency[Pages], today: NamedDependency[Today]
+    ) -> Response[Any]:
+        day = _day_in(request, pages)
+        board = await _board(pages, today, day)
+        is_today = day == pages.time.today()
+        latest = await today.list_latest_bookings(account_in(request)) if is_today else None
+        live = is_today and request.query_params.get("live") != "off"
+        return pages.answer(request, "today/today.html", latest=latest, live=live, is_today=is_today, **board)
+
+    @get("/today/board", **page(DESK))
+    async def show_board(
+        self, request: PageRequest, pages: NamedDependency[Pages], today: NamedDependency[Today]
+    ) -> Response[Any]:
+        """What of the page names nobody, to be put in the place of what was there."""
+        board = await _board(pages, today, pages.time.today())
+        return pages.answer(request, "today/board.html", live=True, is_today=True, **board)
+
+    @get("/today/latest", **page(DESK))
+    async def show_latest_bookings(
+        self, request: PageRequest, pages: NamedDependency[Pages], today: NamedDependency[Today]
+    ) -> Response[Any]:
+        """Nothing while they are those that the mark stands for: each showing is on record."""
+        latest = await today.list_latest_bookings(account_in(request), request.query_params.get("mark", ""))
+        if latest is None:
+            return Response(None, status_code=204, headers=HEADERS)
+        return pages.answer(request, "today/latest.html", latest=latest, live=True)
+
+
+def _day_in(request: PageRequest, pages: Pages) -> date:
+    text = request.query_params.get("day", "")
+    return parse_day("day", text) if text else pages.time.today()
+
+
+async def _board(pages: Pages, today: Today, day: date) -> dict[str, Any]:
+    found = await today.get_day(*pages.time.bounds(day))
+    return {
+        "day": day,
+        "day_before": day - ONE_DAY,
+        "day_after": day + ONE_DAY,
+        "count": found.count,
+        "total": found.total,
+        "bars": found.utilisation[:MOST_BARS],
+        "more_bars": found.utilisation[MOST_BARS:],
+        "nearly_full": found.nearly_full,
+        "expiring_holds": found.expiring_holds,
+    }
