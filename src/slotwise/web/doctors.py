@@ -67,7 +67,8 @@ class DoctorPagesController(Controller):
         week = Week.of(parse_day("week", text) if text else pages.time.today())
         found = await slots.list_week(doctor_id, *pages.time.bounds(week.monday, week.sunday))
         days = _by_day(week, found, pages.time)
-        return pages.answer(request, "doctors/week.html", doctor=doctor, week=week, days=days, found=found)
+        now = pages.time.now()
+        return pages.answer(request, "doctors/week.html", doctor=doctor, week=week, days=days, found=found, now=now)
 
     @get("/{doctor_id:int}/edit", **page(ADMIN))
     async def show_doctor(

@@ -18,6 +18,7 @@ from slotwise.web.times import ClinicTime
 PARTS = (1, 2, 3)
 WORK_DAYS = frozenset({1, 2, 3, 4, 5})
 USUAL_MINUTES = 30
+MOST_TYPED = 999_999
 
 
 class NewSlot(NamedTuple):
@@ -73,8 +74,9 @@ def timetable_in(form: Form) -> NewSlots:
             "first_day": lambda: parse_day("first_day", form.text("first_day")),
             "last_day": lambda: parse_day("last_day", form.text("last_day")),
             "hours": lambda: tuple(_parts_in(form)),
-            "duration_minutes": lambda: form.number("duration_minutes", 1, MAX_DURATION_MINUTES),
-            "break_minutes": lambda: form.number("break_minutes", 0, MAX_DURATION_MINUTES),
+            # How long and how short they may be is the timetable's to say, with all else that is wrong with it.
+            "duration_minutes": lambda: form.number("duration_minutes", 0, MOST_TYPED),
+            "break_minutes": lambda: form.number("break_minutes", 0, MOST_TYPED),
             "total_seats": lambda: form.number("total_seats", 1, MAX_SEATS),
         }
     )
