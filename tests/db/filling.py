@@ -29,7 +29,9 @@ FILL = f"""
 SET session_replication_role = replica;
 
 INSERT INTO users (id, email, name, role, password_hash)
-SELECT i, 'person' || i || '@example.org', 'Person ' || i, 'patient', 'none' FROM generate_series(1, {USERS}) AS i;
+SELECT
+    i, 'person' || i || '@example.org', 'Person ' || i, CASE WHEN i % 500 = 0 THEN 'staff' ELSE 'patient' END, 'none'
+FROM generate_series(1, {USERS}) AS i;
 
 INSERT INTO doctors (id, name, specialization, active)
 SELECT
@@ -108,8 +110,12 @@ FROM generate_series(1, 20000) AS k;
 INSERT INTO login_attempts (account_hash, created_at)
 SELECT decode(md5((k % 5000)::text), 'hex'), now() - k * interval '1 second' FROM generate_series(1, 20000) AS k;
 
-INSERT INTO audit_log (actor, action, subject)
-SELECT 'user:1', 'get_booking', 'booking:' || k FROM generate_series(1, 20000) AS k;
+INSERT INTO audit_log (actor, action, subject, created_at)
+SELECT
+    CASE WHEN k % 400 = 0 THEN 'user:2' ELSE 'user:1' END,
+    CASE WHEN k % 1000 = 0 THEN 'change_rights' ELSE 'get_booking' END,
+    'booking:' || k, now() - k * interval '1 minute'
+FROM generate_series(1, 20000) AS k;
 
 SELECT setval('bookings_id_seq', {BOOKINGS + OLD_SLOT_HISTORY + OVERDUE + LIVE_HOLDS});
 """

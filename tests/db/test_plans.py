@@ -18,6 +18,8 @@ from slotwise.db.statements import Statement
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.http.paging import MAX_LIMIT
 from slotwise.services import (
+    audit,
+    booking_desk,
     booking_search,
     bookings,
     calendars,
@@ -294,6 +296,42 @@ MINE = [
         own_email=None,
         before_time=LAST_READABLE_TIME,
         limit=21,
+def noted(case: str, index: str, rows: int, pages: int, **sought: object) -> Guard:
+    arguments = {
+        "actor": None,
+        "action": None,
+        "subject": None,
+        "noted_from": FIRST_TIME,
+        "before_time": LAST_READABLE_TIME,
+        "before_id": MAX_ID,
+        "limit": PAGE,
+    } | sought
+    return Guard(f"audit {case}", audit.LIST_AUDIT, arguments, {index}, rows, pages)
+
+
+def accounts(case: str, index: str, rows: int, pages: int, **sought: object) -> Guard:
+    arguments = {"role": None, "pattern": None, "floor_id": 0, "before_id": MAX_ID, "limit": PAGE} | sought
+    return Guard(f"users {case}", users.LIST_USERS, arguments, {index}, rows, pages)
+
+
+DESK_LISTS = [
+    noted("of anything", "audit_log_by_time", 220, 340),
+    noted("of anything, deep", "audit_log_by_time", 220, 340, before_time=NOW - timedelta(days=3)),
+    noted("of an hour", "audit_log_by_time", 140, 220, noted_from=NOW - timedelta(hours=1)),
+    noted("of an actor", "audit_log_of_actor", 120, 240, actor="user:2"),
+    noted("of a rare action", "audit_log_of_action", 50, 100, action="change_rights"),
+    noted("of a subject", "audit_log_of_subject", 4, 20, subject="booking:7"),
+    accounts("of any role", "users_pkey", 220, 340),
+    accounts("of any role, deep", "users_pkey", 220, 340, before_id=filling.USERS // 2),
+    accounts("of a rare role", "users_of_role", 100, 150, role="staff"),
+    accounts(
+        "with a text that nobody has",
+        "users_pkey",
+        1100,
+        30,
+        pattern="%nobody%",
+        before_id=filling.USERS // 2,
+        floor_id=filling.USERS // 2 - 1000,
     ),
 ]
 
@@ -311,6 +349,19 @@ LOOK_UPS = [
     look_up(bookings.READ_BOOKINGS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
     look_up(bookings.READ_CLAIM, "bookings_pkey", 5, 13, booking_id=1),
     look_up(calendars.GET_CALENDAR_ENTRY, "moves_of_slot", 20, 40, booking_id=filling.BOOKINGS + 1),
+    look_up(booking_desk.GET_CANCEL_REASON, "bookings_pkey", 5, 11, booking_id=1),
+    look_up(booking_desk.LIST_STORY, "booking_events_pkey", 5, 20, booking_id=1, limit=200),
+    look_up(
+        booking_desk.LIST_SLOTS_OF_DAY,
+        "slots_of_doctor",
+        20,
+        60,
+        doctor_id=filling.DOCTOR,
+        starts_from=NOW,
+        starts_before=NOW + timedelta(days=1),
+        limit=500,
+    ),
+    look_up(booking_desk.LIST_BOOKINGS_OF_DAY, "bookings_of_slot", 230, 850, slot_ids=list(range(1, 25)), limit=2000),
     look_up(idempotency.PRUNE_ANSWERS, "idempotency_keys_by_age", 254, 640, keep_seconds=24 * 3600, limit=100),
     look_up(privacy.FIND_ACCOUNT, "user_email_unique", 5, 11, email="PERSON7@example.org"),
     look_up(privacy.GET_ACCOUNT, "users_pkey", 5, 11, user_id=filling.REGULAR),
@@ -320,6 +371,8 @@ LOOK_UPS = [
     look_up(privacy.LIST_AUDIT_OF, "audit_log_of_subject", 80, 150, subjects=[f"booking:{k}" for k in range(64)]),
     look_up(slots.GET_SLOT, "appointment_slots_pkey", 5, 16, slot_id=filling.OLD_SLOT),
     look_up(slots.LOCK_SLOT, "appointment_slots_pkey", 5, 14, slot_id=filling.OLD_SLOT),
+    look_up(users.FIND_USER, "user_email_unique", 5, 11, email="PERSON7@example.org"),
+    look_up(users.FIND_NEWEST_USER, "users_pkey", 5, 11, before_id=filling.REGULAR),
     look_up(users.GET_USER, "users_pkey", 5, 11, user_id=filling.REGULAR),
     look_up(users.GET_CREDENTIALS, "user_email_unique", 5, 11, email="PERSON7@example.org"),
     look_up(users.GET_PASSWORD_HASH, "users_pkey", 5, 11, user_id=filling.REGULAR),
@@ -329,6 +382,7 @@ LOOK_UPS = [
 ]
 
 GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *MINE, *LOOK_UPS]
+GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *DESK_LISTS, *LOOK_UPS]
 # Where another index does as well on so few rows.
 READABLE_OTHERWISE = {
     "slots of an hour", "slots of a doctor", "slots of an idle doctor", "slots of no kind", "slots.list_bookings_hit",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 import pytest
@@ -10,15 +10,24 @@ import pytest_asyncio
 from argon2 import PasswordHasher
 
 from slotwise.db.pool import Database
-from slotwise.domain.errors import EmailTaken, InvalidCredentials, InvalidInput, NotAuthenticated, TooManyLogins
+from slotwise.domain.errors import (
+    EmailTaken,
+    InvalidCredentials,
+    InvalidInput,
+    LastAdmin,
+    NotAuthenticated,
+    TooManyLogins,
+)
 from slotwise.domain.users import Role, User
+from slotwise.services import users as user_cases
 from slotwise.services.passwords import Passwords
 from slotwise.services.tokens import AccessTokens
-from slotwise.services.users import Users, prune_login_attempts
+from slotwise.services.users import UserFilter, Users, prune_login_attempts
 
 EMAIL = "ada@example.org"
 PASSWORD = "a fine password of Ada's"
 ADDRESS = "192.0.2.1"
+LAST = 2**62
 
 Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -124,7 +133,9 @@ async def test_a_hash_that_is_none_lets_nobody_in(users: Users, ada: User, conne
 
 async def test_a_change_of_rights_revokes_tokens_and_is_on_record(users: Users, ada: User, connection: Rows) -> None:
     token = (await users.log_in(EMAIL, PASSWORD, ADDRESS)).access_token
-    changed = await users.change_rights("operator", EMAIL.upper(), role=Role.STAFF)
+    found = await users.find_user(EMAIL.upper())
+    assert found is not None
+    changed = await users.change_rights("operator", found.id, role=Role.STAFF)
     assert changed is not None
     assert (changed.id, changed.role, changed.active) == (ada.id, Role.STAFF, True)
     with pytest.raises(NotAuthenticated):
@@ -135,8 +146,9 @@ async def test_a_change_of_rights_revokes_tokens_and_is_on_record(users: Users, 
 
 
 async def test_nobody_has_rights_to_change_where_there_is_no_account(users: Users, connection: Rows) -> None:
-    assert await users.change_rights("operator", EMAIL, active=False) is None
-    assert await users.reset_password(EMAIL, PASSWORD) is False
+    assert await users.find_user(EMAIL) is None
+    assert await users.change_rights("operator", 1, active=False) is None
+    assert await users.reset_password("operator", 1, PASSWORD) is False
     assert await connection.fetchval("SELECT count(*) FROM audit_log") == 0
 
 
@@ -148,18 +160,86 @@ async def test_a_token_does_not_outlive_its_account(users: Users, ada: User, con
 
 
 async def test_a_reset_password_counts_at_once(users: Users, ada: User) -> None:
-    assert await users.reset_password(EMAIL, "another fine password")
+    assert await users.reset_password("user:1", ada.id, "another fine password")
     with pytest.raises(InvalidCredentials):
         await users.log_in(EMAIL, PASSWORD, ADDRESS)
     assert (await users.log_in(EMAIL, "another fine password", ADDRESS)).user.id == ada.id
 
 
-async def test_an_inactive_admin_is_no_admin(users: Users) -> None:
+async def test_an_inactive_admin_is_no_admin(users: Users, connection: Rows) -> None:
     assert not await users.has_admin()
     await users.register("Boss", EMAIL, PASSWORD, Role.ADMIN)
     assert await users.has_admin()
-    await users.change_rights("operator", EMAIL, active=False)
+    await connection.execute("UPDATE users SET active = FALSE")
     assert not await users.has_admin()
+
+
+async def test_the_last_active_admin_stays_one(users: Users, connection: Rows) -> None:
+    boss = await users.register("Boss", EMAIL, PASSWORD, Role.ADMIN)
+    former = await users.register("Former", "former@example.org", PASSWORD, Role.ADMIN)
+    assert await users.change_rights("operator", former.id, active=False)
+    changes: list[dict[str, Any]] = [{"role": Role.STAFF}, {"active": False}, {"role": Role.PATIENT, "active": True}]
+    for change in changes:
+        with pytest.raises(LastAdmin):
+            await users.change_rights("operator", boss.id, **change)
+    assert await users.change_rights("operator", boss.id, role=Role.ADMIN, active=True)
+    assert await users.change_rights("operator", former.id, role=Role.STAFF)
+    assert await users.has_admin()
+
+
+async def test_of_two_admins_who_demote_each_other_at_once_one_stays(
+    users: Users, connection: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [(await users.register("Boss", f"boss{n}@example.org", PASSWORD, Role.ADMIN)).id for n in (1, 2)]
+
+    async def demote_each_other() -> list[str]:
+        """Each of them holds the other's row until both have looked, if nothing makes one wait before."""
+        await connection.execute("UPDATE users SET role = 'admin'")
+        outcomes = await asyncio.gather(
+            *(users.change_rights("operator", user_id, role=Role.STAFF) for user_id in ids), return_exceptions=True
+        )
+        return sorted(type(outcome).__name__ for outcome in outcomes)
+
+    await connection.execute(
+        "CREATE FUNCTION dawdle() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN IF new.role = 'staff' THEN PERFORM pg_sleep(0.2); END IF; RETURN new; END $$;"
+        " CREATE TRIGGER dawdle BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION dawdle()"
+    )
+    assert await demote_each_other() == ["LastAdmin", "User"]
+    # The negative control: without the queue there is no admin left.
+    monkeypatch.setattr(user_cases, "QUEUE_RIGHTS", user_cases.HAS_ADMIN)
+    assert await demote_each_other() == ["User", "User"]
+    assert not await users.has_admin()
+
+
+async def test_accounts_are_found_by_role_and_text_a_step_at_a_time(
+    users: Users, connection: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boss = await users.register("Boss", EMAIL, PASSWORD, Role.ADMIN)
+    await connection.execute(
+        "INSERT INTO users (id, email, name, role, password_hash) SELECT 100 + n, 'p' || n || '@example.net',"
+        " CASE WHEN n IN (3, 9) THEN 'Rare_Name' ELSE 'Somebody' END, 'patient', '' FROM generate_series(1, 10) AS n"
+    )
+    first = await users.list_users(boss, UserFilter(), LAST, 5)
+    assert [user.id for user in first.users] == [110, 109, 108, 107, 106]
+    assert first.walked_to is None
+    assert [user.id for user in (await users.list_users(boss, UserFilter(Role.ADMIN), LAST, 5)).users] == [boss.id]
+    monkeypatch.setattr(user_cases, "STEP", 4)
+    found, before = [], LAST
+    while True:
+        page = await users.list_users(boss, UserFilter(text="rare_name"), before, 5)
+        found.append([user.id for user in page.users])
+        if page.walked_to is None:
+            break
+        before = page.walked_to
+    assert found[:3] == [[109], [103], []]
+    assert not any(found[3:])
+    notes = await connection.fetch("SELECT details::text FROM audit_log WHERE action = 'list_users' ORDER BY id")
+    assert [note[0] for note in notes[:3]] == [
+        '{"users": 4}',
+        '{"role": "admin", "users": 1}',
+        '{"text": true, "users": 1}',
+    ]
 
 
 async def test_a_bad_registration_stores_nothing(users: Users, connection: Rows) -> None:

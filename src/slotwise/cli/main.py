@@ -169,7 +169,9 @@ def set_password(email: Email, password: Password) -> None:
     """Give an account a new password; its tokens are revoked."""
 
     async def work(database: Database) -> bool:
-        return await operator_users(database).reset_password(email, password)
+        users = operator_users(database)
+        found = await users.find_user(email)
+        return found is not None and await users.reset_password("operator", found.id, password)
 
     if not run(work):
         _no_account(email)
@@ -182,7 +184,12 @@ def _create(name: str, email: str, password: str, role: Role) -> None:
 
 
 def _change(email: str, role: Role | None = None, active: bool | None = None) -> User:
-    changed = run(lambda database: operator_users(database).change_rights("operator", email, role, active))
+    async def work(database: Database) -> User | None:
+        users = operator_users(database)
+        found = await users.find_user(email)
+        return await users.change_rights("operator", found.id, role, active) if found else None
+
+    changed = run(work)
     return changed if changed is not None else _no_account(email)
 
 

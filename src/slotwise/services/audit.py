@@ -1,16 +1,80 @@
 """The audit log: who did what to whom, and who was shown whose name, written before anybody is answered."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import msgspec
 import structlog
+from msgspec import Struct
 
-from slotwise.db.pool import Connection
+from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import NoRow, Statement
 from slotwise.domain.bookings import Booking
-from slotwise.domain.users import User
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
+from slotwise.domain.users import User, actor_of
+
+
+class AuditEntry(Struct, frozen=True):
+    """`details` is JSON. Only accounts have an `actor_name`."""
+
+    id: int
+    actor: str
+    actor_name: str | None
+    action: str
+    subject: str
+    details: str
+    request_id: str | None
+    created_at: datetime
+
+
+class AuditFilter(Struct, frozen=True):
+    """What an admin looks for; the period is half-open."""
+
+    actor: str | None = None
+    action: str | None = None
+    subject: str | None = None
+    noted_from: datetime = FIRST_TIME
+    noted_before: datetime = LAST_READABLE_TIME
+
+
+class AuditPosition(Struct, frozen=True):
+    """Where a page ended: the next has what was noted before."""
+
+    noted_at: datetime
+    id: int
+
 
 RECORD_ACTION = Statement("audit.record_action", NoRow)
+LIST_AUDIT = Statement("audit.list_audit", AuditEntry)
+
+
+class AuditLog:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_audit(
+        self, reader: User, sought: AuditFilter, position: AuditPosition | None, limit: int
+    ) -> list[AuditEntry]:
+        """Newest first. That somebody read the log is noted in it too: it has the names of colleagues."""
+        start = position or AuditPosition(sought.noted_before, 0)
+        async with self._database.connection() as connection:
+            found = await LIST_AUDIT.all(
+                connection,
+                actor=sought.actor,
+                action=sought.action,
+                subject=sought.subject,
+                noted_from=sought.noted_from,
+                before_time=start.noted_at,
+                before_id=start.id,
+                limit=limit,
+            )
+            await record_action(connection, actor_of(reader), "list_audit", "audit", _outline(sought))
+        return found
+
+
+def _outline(sought: AuditFilter) -> dict[str, object]:
+    filters = {"actor": sought.actor, "action": sought.action, "subject": sought.subject}
+    return {name: value for name, value in filters.items() if value is not None}
 
 
 async def record_action(

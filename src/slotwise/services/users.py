@@ -9,15 +9,25 @@ from msgspec import Struct
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import NoRow, Statement
-from slotwise.domain.errors import EmailTaken, InvalidCredentials, InvalidInput, NotAuthenticated, TooManyLogins
+from slotwise.domain.errors import (
+    EmailTaken,
+    InvalidCredentials,
+    InvalidInput,
+    LastAdmin,
+    NotAuthenticated,
+    TooManyLogins,
+)
 from slotwise.domain.fields import clean_email, clean_name
 from slotwise.domain.users import Role, User, actor_of
 from slotwise.services.audit import record_action
+from slotwise.services.matching import contains
 from slotwise.services.passwords import Passwords, new_password
 from slotwise.services.tokens import AccessTokens
 
 MAX_FAILED_LOGINS = 10
 LOGIN_WINDOW_SECONDS = 15 * 60
+# Accounts that a text is looked for in at a time: about a tenth of a second.
+STEP = 100_000
 
 
 class Credentials(Struct, frozen=True):
@@ -52,6 +62,24 @@ class Session(Struct, frozen=True):
     user: User
 
 
+class UserFilter(Struct, frozen=True):
+    """Whom an admin looks for. `text` is looked up inside names and addresses."""
+
+    role: Role | None = None
+    text: str | None = None
+
+    def outline(self) -> dict[str, object]:
+        """The filters that are set, for the audit log: of a text, which may be a name, only that there was one."""
+        return ({"role": self.role} if self.role else {}) | ({"text": True} if self.text else {})
+
+
+class FoundUsers(Struct, frozen=True):
+    """Newest first. Where there are fewer than asked for, `walked_to` is the id below which more may be, or None."""
+
+    users: list[User]
+    walked_to: int | None = None
+
+
 CREATE_USER = Statement("users.create_user", User)
 GET_USER = Statement("users.get_user", User)
 GET_CREDENTIALS = Statement("users.get_credentials", Credentials)
@@ -61,6 +89,10 @@ RESET_PASSWORD = Statement("users.reset_password", UserId)
 REHASH_PASSWORD = Statement("users.rehash_password", UserId)
 REVOKE_TOKENS = Statement("users.revoke_tokens", UserId)
 CHANGE_RIGHTS = Statement("users.change_rights", User)
+FIND_USER = Statement("users.find_user", User)
+FIND_NEWEST_USER = Statement("users.find_newest_user", UserId)
+LIST_USERS = Statement("users.list_users", User)
+QUEUE_RIGHTS = Statement("users.queue_rights", NoRow)
 HAS_ADMIN = Statement("users.has_admin", Found)
 QUEUE_LOGIN = Statement("users.queue_login", NoRow)
 COUNT_FAILED_LOGINS = Statement("users.count_failed_logins", FailedLogins)
@@ -147,27 +179,56 @@ class Users:
             await FORGET_LOGIN_ATTEMPTS.run(connection, account_hash=attempts)
         return stored.password_hash
 
+    async def find_user(self, email: str) -> User | None:
+        async with self._database.connection() as connection:
+            return await FIND_USER.first(connection, email=clean_email("email", email))
+
+    async def get_user(self, reader: User, user_id: int) -> User | None:
+        """An account as an admin is shown it; None if there is none."""
+        async with self._database.connection() as connection:
+            user = await GET_USER.first(connection, user_id=user_id)
+            if user is not None and user.id != reader.id:
+                await record_action(connection, actor_of(reader), "get_user", actor_of(user))
+        return user
+
+    async def list_users(self, reader: User, sought: UserFilter, before_id: int, limit: int) -> FoundUsers:
+        """Newest first. A text is looked for in so many accounts and no more; `walked_to` says where to go on."""
+        async with self._database.connection() as connection:
+            floor = await _floor_of(connection, sought, before_id)
+            found = await LIST_USERS.all(
+                connection,
+                role=sought.role,
+                pattern=contains(sought.text),
+                floor_id=floor,
+                before_id=before_id,
+                limit=limit,
+            )
+            details = sought.outline() | {"users": min(len(found), limit - 1)}
+            await record_action(connection, actor_of(reader), "list_users", "users", details)
+        return FoundUsers(found, floor if len(found) < limit and floor > 0 else None)
+
     async def change_rights(
-        self, actor: str, email: str, role: Role | None = None, active: bool | None = None
+        self, actor: str, user_id: int, role: Role | None = None, active: bool | None = None
     ) -> User | None:
-        """Sets role and activity of the account with that address and revokes its tokens; None if there is none."""
+        """Sets role and activity of an account and revokes its tokens; None if there is none. Raises `LastAdmin`."""
         async with self._database.transaction() as connection:
-            user = await CHANGE_RIGHTS.first(connection, email=clean_email("email", email), role=role, active=active)
+            await QUEUE_RIGHTS.run(connection)
+            user = await CHANGE_RIGHTS.first(connection, user_id=user_id, role=role, active=active)
             if user is not None:
                 details = {"role": user.role, "active": user.active}
                 await record_action(connection, actor, "change_rights", actor_of(user), details)
+            elif await GET_USER.first(connection, user_id=user_id) is not None:
+                raise LastAdmin
         return user
 
-    async def reset_password(self, email: str, password: str) -> bool:
-        """As an operator does for somebody who forgot theirs. Revokes every token; False if there is no account."""
+    async def reset_password(self, actor: str, user_id: int, password: str) -> bool:
+        """For somebody who forgot theirs. Revokes every token; False if there is no account."""
         password_hash = await self._passwords.hash(new_password("password", password))
-        account = await self._find_credentials(clean_email("email", email))
-        if account is None:
-            return False
         async with self._database.transaction() as connection:
-            await RESET_PASSWORD.run(connection, user_id=account.id, password_hash=password_hash)
-            await record_action(connection, "operator", "reset_password", f"user:{account.id}")
-        return True
+            changed = await RESET_PASSWORD.first(connection, user_id=user_id, password_hash=password_hash)
+            if changed is not None:
+                await record_action(connection, actor, "reset_password", f"user:{user_id}")
+        return changed is not None
 
     async def has_admin(self) -> bool:
         async with self._database.connection() as connection:
@@ -212,6 +273,14 @@ def _typed_address(text: str) -> str:
         if "\x00" in text:
             raise
         return text
+
+
+async def _floor_of(connection: Connection, sought: UserFilter, before_id: int) -> int:
+    """Down to which id to look: all the way where nothing is looked for inside the rows."""
+    if not sought.text:
+        return 0
+    newest = await FIND_NEWEST_USER.one(connection, before_id=before_id)
+    return max(0, newest.id + 1 - STEP)
 
 
 async def _store_rehash(connection: Connection, credentials: Credentials, password_hash: str) -> None:

@@ -52,16 +52,82 @@ SET token_version = token_version + 1, updated_at = now()
 WHERE id = :user_id::bigint
 RETURNING id;
 
+-- name: queue_rights
+-- Lets changes of rights and erasures pass one at a time, until the transaction ends.
+-- The lock is that of `erase_personal_data`.
+-- Without it two last admins who demote each other would each still see the other.
+SELECT pg_advisory_xact_lock(hashtextextended('erase_personal_data', 0));
+
 -- name: change_rights
--- Changes role and activity, and revokes every token given out under the old ones.
-UPDATE users
+-- Changes role and activity, and revokes every token given out under the old ones; no row for the last active admin.
+UPDATE users AS u
 SET
-    role = coalesce(:role::text, role),
-    active = coalesce(:active::boolean, active),
-    token_version = token_version + 1,
+    role = coalesce(:role::text, u.role),
+    active = coalesce(:active::boolean, u.active),
+    token_version = u.token_version + 1,
     updated_at = now()
-WHERE lower(email) = lower(:email::text)
-RETURNING id, email, name, role, active, token_version, created_at, updated_at, was_desk;
+WHERE
+    u.id = :user_id::bigint
+    AND (
+        u.role <> 'admin'
+        OR NOT u.active
+        OR (coalesce(:role::text, 'admin') = 'admin' AND coalesce(:active::boolean, TRUE))
+        OR EXISTS (SELECT 1 FROM users AS o WHERE o.role = 'admin' AND o.active AND o.id <> :user_id::bigint)
+    )
+RETURNING u.id, u.email, u.name, u.role, u.active, u.token_version, u.created_at, u.updated_at, u.was_desk;
+
+-- name: find_user
+-- Reads the account with an address.
+SELECT u.id, u.email, u.name, u.role, u.active, u.token_version, u.created_at, u.updated_at, u.was_desk
+FROM users AS u
+WHERE lower(u.email) = lower(:email::text);
+
+-- name: find_newest_user
+-- Tells the newest account before an id; zero where there is none.
+SELECT coalesce(max(u.id), 0) AS id
+FROM users AS u
+WHERE u.id < :before_id::bigint;
+
+-- name: list_users
+-- A page of the accounts between two ids, newest first; a filter that is null does not filter.
+-- Few have a role that is not the patient's, hence a walk of its own; the caller bounds both by `floor_id`.
+WITH of_any_role AS (
+    SELECT u.id FROM users AS u
+    WHERE
+        :role::text IS NULL
+        AND u.id < :before_id::bigint
+        AND u.id >= :floor_id::bigint
+        AND (:pattern::text IS NULL OR u.name ILIKE :pattern::text OR u.email ILIKE :pattern::text)
+    ORDER BY u.id DESC
+    LIMIT 501
+),
+
+of_role AS (
+    SELECT u.id FROM users AS u
+    WHERE
+        u.role = :role::text
+        AND u.id < :before_id::bigint
+        AND u.id >= :floor_id::bigint
+        AND (:pattern::text IS NULL OR u.name ILIKE :pattern::text OR u.email ILIKE :pattern::text)
+    ORDER BY u.id DESC
+    LIMIT 501
+),
+
+page AS (
+    SELECT p.id
+    FROM (
+        SELECT a.id FROM of_any_role AS a
+        UNION ALL
+        SELECT r.id FROM of_role AS r
+    ) AS p
+    ORDER BY p.id DESC
+    LIMIT :limit::integer
+)
+
+SELECT u.id, u.email, u.name, u.role, u.active, u.token_version, u.created_at, u.updated_at, u.was_desk
+FROM users AS u
+WHERE u.id IN (SELECT p.id FROM page AS p)
+ORDER BY u.id DESC;
 
 -- name: has_admin
 -- Tells whether anybody can administer this installation.

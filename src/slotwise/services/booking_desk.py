@@ -1,0 +1,139 @@
+"""What the desk does with bookings beside finding and changing them: tell one's story, print a day, export many."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from datetime import datetime
+
+from msgspec import Struct
+
+from slotwise.db.pool import Database
+from slotwise.db.statements import Statement
+from slotwise.domain.bookings import Booking
+from slotwise.domain.errors import BookingNotFound
+from slotwise.domain.fields import MAX_ID
+from slotwise.domain.users import User, actor_of
+from slotwise.services.audit import record_action, shows_others
+from slotwise.services.booking_search import BookingFilter, find_bookings
+from slotwise.services.bookings import READ_BOOKINGS
+
+# Of one booking and what happened to its slot meanwhile.
+LONGEST_STORY = 200
+# Slots of a day, and those who come: more fit on no sheet that anybody prints.
+LONGEST_DAY = 500
+MOST_PATIENTS = 2000
+# Bookings that are read at a time, and so in memory together.
+EXPORT_PAGE = 500
+
+
+class StoryEvent(Struct, frozen=True):
+    """A row of the ledger. `seats` are those that it moved, or of a slot's new total."""
+
+    sequence: int
+    kind: str
+    of_slot: bool
+    seats: int
+    available_after: int
+    total_after: int
+    actor: str
+    actor_name: str | None
+    created_at: datetime
+
+
+class Story(Struct, frozen=True):
+    booking: Booking
+    cancel_reason: str | None
+    events: list[StoryEvent]
+
+
+class DaySlot(Struct, frozen=True):
+    id: int
+    start_time: datetime
+    end_time: datetime
+    total_seats: int
+    available_seats: int
+    status: str
+
+
+class DaySheet(Struct, frozen=True):
+    """A doctor's slots by start, with the bookings that have seats in them. `cut_short` where there are more."""
+
+    slots: list[tuple[DaySlot, list[Booking]]]
+    cut_short: bool
+
+
+class CancelReason(Struct, frozen=True):
+    cancel_reason: str | None
+
+
+GET_CANCEL_REASON = Statement("booking_desk.get_cancel_reason", CancelReason)
+LIST_STORY = Statement("booking_desk.list_story", StoryEvent)
+LIST_SLOTS_OF_DAY = Statement("booking_desk.list_slots_of_day", DaySlot)
+LIST_BOOKINGS_OF_DAY = Statement("booking_desk.list_bookings_of_day", Booking)
+
+
+class BookingDesk:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_story(self, reader: User, booking_id: int) -> Story:
+        """A booking with what happened to it. Raises `BookingNotFound`."""
+        async with self._database.connection() as connection:
+            found = await READ_BOOKINGS.first(connection, booking_ids=[booking_id])
+            if found is None:
+                raise BookingNotFound
+            reason = await GET_CANCEL_REASON.one(connection, booking_id=booking_id)
+            events = await LIST_STORY.all(connection, booking_id=booking_id, limit=LONGEST_STORY)
+            # Recorded even where the booking is the reader's own: the story tells the names of colleagues.
+            await record_action(connection, actor_of(reader), "list_story", f"booking:{booking_id}")
+        return Story(found, reason.cancel_reason, events)
+
+    async def list_bookings_of_day(
+        self, reader: User, doctor_id: int, starts_from: datetime, starts_before: datetime
+    ) -> DaySheet:
+        async with self._database.connection() as connection:
+            slots = await LIST_SLOTS_OF_DAY.all(
+                connection,
+                doctor_id=doctor_id,
+                starts_from=starts_from,
+                starts_before=starts_before,
+                limit=LONGEST_DAY + 1,
+            )
+            shown = slots[:LONGEST_DAY]
+            found = await LIST_BOOKINGS_OF_DAY.all(
+                connection, slot_ids=[slot.id for slot in shown], limit=MOST_PATIENTS + 1
+            )
+            if shows_others(reader, found):
+                details = {"starts_from": starts_from, "bookings": min(len(found), MOST_PATIENTS)}
+                await record_action(
+                    connection, actor_of(reader), "list_bookings_of_day", f"doctor:{doctor_id}", details
+                )
+        cut_short = len(slots) > LONGEST_DAY or len(found) > MOST_PATIENTS
+        return DaySheet(_with_bookings(shown, found[:MOST_PATIENTS]), cut_short)
+
+    async def export_bookings(self, reader: User, sought: BookingFilter) -> AsyncIterator[list[Booking]]:
+        """All that fit the filter, newest first, some at a time; made since it began are none of them.
+
+        Between two pages no connection is held, however slowly somebody reads. The log notes it before the first page,
+        and at the end with how many there were: a first note without a second is an export that broke off.
+        """
+        async with self._database.connection() as connection:
+            await record_action(connection, actor_of(reader), "export_bookings", "bookings", sought.outline())
+        before: int | None = MAX_ID
+        bookings = 0
+        while before is not None:
+            async with self._database.connection() as connection:
+                found = await find_bookings(connection, sought, before, EXPORT_PAGE)
+            full = len(found.bookings) == EXPORT_PAGE
+            before = found.bookings[-1].id if full else found.walked_to
+            bookings += len(found.bookings)
+            yield found.bookings
+        details = sought.outline() | {"bookings": bookings}
+        async with self._database.connection() as connection:
+            await record_action(connection, actor_of(reader), "export_bookings", "bookings", details)
+
+
+def _with_bookings(slots: list[DaySlot], found: list[Booking]) -> list[tuple[DaySlot, list[Booking]]]:
+    bookings = defaultdict(list)
+    for booking in found:
+        bookings[booking.slot_id].append(booking)
+    return [(slot, bookings[slot.id]) for slot in slots]
