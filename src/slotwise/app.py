@@ -27,7 +27,9 @@ from slotwise.http.problems import EXCEPTION_HANDLERS as PROBLEMS
 from slotwise.http.seat_events import SeatEventController
 from slotwise.http.slots import SlotController, SlotPages
 from slotwise.logs import configure_logs
+from slotwise.services.audit import AuditLog
 from slotwise.services.booking_batches import BookingBatches
+from slotwise.services.booking_desk import BookingDesk
 from slotwise.services.bookings import Bookings
 from slotwise.services.calendars import Calendars
 from slotwise.services.crash_points import CrashPoints
@@ -64,6 +66,8 @@ OPERATOR_CONNECTIONS = 2
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 OPERATOR_STATEMENT_SECONDS = 3600.0
 SERVICES = (
+    "audit_log",
+    "booking_desk",
     "booking_rate",
     "bookings",
     "calendars",
@@ -156,6 +160,8 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
     bookings = Bookings(database, batches, settings.batch_limit)
     return {
         "database": database,
+        "audit_log": AuditLog(database),
+        "booking_desk": BookingDesk(database),
         "booking_rate": BookingRate(settings.booking_rate),
         "bookings": bookings,
         "crash_points": crash_points,

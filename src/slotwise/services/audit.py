@@ -1,7 +1,7 @@
 """The audit log: who did what to whom, and who was shown whose name, written before anybody is answered."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 import structlog
@@ -12,6 +12,8 @@ from slotwise.db.statements import NoRow, Statement
 from slotwise.domain.bookings import Booking
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
 from slotwise.domain.users import User, actor_of
+
+_MICROSECOND = timedelta(microseconds=1)
 
 
 class AuditEntry(Struct, frozen=True):
@@ -42,6 +44,17 @@ class AuditPosition(Struct, frozen=True):
 
     noted_at: datetime
     id: int
+
+    @property
+    def microseconds(self) -> int:
+        """The time as a number of them since the first that there can be."""
+        return (self.noted_at - FIRST_TIME) // _MICROSECOND
+
+    @classmethod
+    def of(cls, microseconds: int, entry_id: int) -> "AuditPosition":
+        """The inverse of `microseconds`, no later than there can be a time."""
+        longest = (LAST_READABLE_TIME - FIRST_TIME) // _MICROSECOND
+        return cls(FIRST_TIME + min(microseconds, longest) * _MICROSECOND, entry_id)
 
 
 RECORD_ACTION = Statement("audit.record_action", NoRow)

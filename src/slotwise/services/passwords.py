@@ -1,6 +1,7 @@
 """Password hashing: argon2id with OWASP's parameters, a bounded number at a time."""
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -67,6 +68,11 @@ def new_password(field: str, text: str) -> str:
     if password.lower() in _COMMON:
         raise InvalidInput.of(field, "is among the most common passwords; choose another")
     return password
+
+
+def random_password() -> str:
+    """For somebody else: 96 bits, to be shown once."""
+    return secrets.token_urlsafe(12)
 
 
 _COMMON = frozenset(FREQUENCY_LISTS["passwords"])

@@ -1,0 +1,192 @@
+"""Bookings as the desk sees them: find, export, read, confirm and cancel."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.response import Stream
+
+from slotwise.domain.bookings import BookingStatus
+from slotwise.domain.errors import InvalidInput, SlotwiseError
+from slotwise.domain.fields import clean_email, clean_name
+from slotwise.services.booking_desk import BookingDesk
+from slotwise.services.booking_search import BookingFilter
+from slotwise.services.bookings import Bookings
+from slotwise.services.doctors import Doctors
+from slotwise.web.access import DESK, PageRequest, account_in, page, visitor_in
+from slotwise.web.bookings_csv import rows_of
+from slotwise.web.errors import words_of
+from slotwise.web.forms import Form
+from slotwise.web.pages import HEADERS, Pages, see_other
+from slotwise.web.queries import Id, before_in, choice_in, id_in, link, period_in, query_of, text_in
+from slotwise.web.times import ClinicTime
+
+PAGE = 50
+MOST_DOCTORS = 500
+FILTERS = ("who", "status", "doctor", "from", "to", "slot")
+LIST = "/admin/bookings"
+
+
+class DeskBookingController(Controller):
+    path = "/admin"
+
+    @get("/bookings", **page(DESK))
+    async def list_bookings(
+        self,
+        request: PageRequest,
+        pages: NamedDependency[Pages],
+        bookings: NamedDependency[Bookings],
+        doctors: NamedDependency[Doctors],
+    ) -> Response[Any]:
+        form = query_of(request, *FILTERS)
+        context: dict[str, Any] = {
+            "form": form,
+            "doctors": await doctors.list_doctors(0, MOST_DOCTORS, None, None, True),
+        }
+        try:
+            sought = filter_in(form, pages.time)
+        except InvalidInput as error:
+            form.refuse(error)
+            return pages.answer(request, "desk_bookings/list.html", 400, found=None, **context)
+        before = before_in(request)
+        found = await bookings.list_bookings(account_in(request), sought, before, PAGE + 1)
+        shown = found.bookings[:PAGE]
+        next_id = shown[-1].id if len(found.bookings) > PAGE else found.walked_to
+        return pages.answer(
+            request,
+            "desk_bookings/list.html",
+            found=shown,
+            filtered=sought != BookingFilter(),
+            newest="before" in request.query_params and link(LIST, form),
+            older=next_id and link(LIST, form, [("before", next_id)]),
+            looked_in_part=found.walked_to is not None,
+            export=link(f"{LIST}.csv", form),
+            **context,
+        )
+
+    @get("/bookings.csv", **page(DESK))
+    async def export_bookings(
+        self, request: PageRequest, pages: NamedDependency[Pages], booking_desk: NamedDependency[BookingDesk]
+    ) -> Stream:
+        """When the database fails after the first page, the connection is cut before the answer's end: no browser
+        takes what it has got for the whole file."""
+        sought = filter_in(query_of(request, *FILTERS), pages.time)
+        pieces = rows_of(booking_desk.export_bookings(account_in(request), sought), pages.time)
+        # The heading and the first page: what can go wrong mostly does so here, while the answer can still be an error.
+        first = [await anext(pieces), await anext(pieces)]
+        name = f"bookings-{pages.time.today()}.csv"
+        return Stream(
+            _joined("".join(first), pieces),
+            media_type="text/csv; charset=utf-8",
+            headers={**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'},
+        )
+
+    @get("/bookings/{booking_id:int}", **page(DESK))
+    async def list_story(
+        self,
+        request: PageRequest,
+        booking_id: Id,
+        pages: NamedDependency[Pages],
+        booking_desk: NamedDependency[BookingDesk],
+    ) -> Response[Any]:
+        return await show_booking(request, pages, booking_desk, booking_id)
+
+    @post("/bookings/{booking_id:int}/confirm", **page(DESK))
+    async def confirm_booking(
+        self,
+        request: PageRequest,
+        booking_id: Id,
+        pages: NamedDependency[Pages],
+        bookings: NamedDependency[Bookings],
+        booking_desk: NamedDependency[BookingDesk],
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        try:
+            name, email = person_in(form)
+            await bookings.confirm_booking(visitor_in(request).as_caller(), booking_id, name, email)
+        except SlotwiseError as error:
+            status = refuse(form, error)
+            return await show_booking(request, pages, booking_desk, booking_id, form, status)
+        return see_other(request, f"{LIST}/{booking_id}", notice="The booking is confirmed.")
+
+    @get("/bookings/{booking_id:int}/cancel", **page(DESK))
+    async def ask_before_cancelling(
+        self,
+        request: PageRequest,
+        booking_id: Id,
+        pages: NamedDependency[Pages],
+        bookings: NamedDependency[Bookings],
+    ) -> Response[Any]:
+        booking = await bookings.get_booking(visitor_in(request).as_caller(), booking_id)
+        return pages.answer(request, "desk_bookings/cancel.html", booking=booking, form=Form({"reason": ""}))
+
+    @post("/bookings/{booking_id:int}/cancel", **page(DESK))
+    async def cancel_booking(
+        self,
+        request: PageRequest,
+        booking_id: Id,
+        pages: NamedDependency[Pages],
+        bookings: NamedDependency[Bookings],
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        caller = visitor_in(request).as_caller()
+        try:
+            reason = clean_name("reason", form.text("reason")) if form.text("reason") else None
+            await bookings.cancel_booking(caller, booking_id, reason)
+        except SlotwiseError as error:
+            status = refuse(form, error)
+            booking = await bookings.get_booking(caller, booking_id)
+            return pages.answer(request, "desk_bookings/cancel.html", status, booking=booking, form=form)
+        return see_other(request, f"{LIST}/{booking_id}", notice="The booking is cancelled. Its seats are free again.")
+
+
+def filter_in(form: Form, time: ClinicTime) -> BookingFilter:
+    """Raises `InvalidInput`."""
+    starts_from, starts_before = period_in(form, time)
+    return BookingFilter(
+        choice_in(form, "status", BookingStatus),
+        id_in(form, "doctor"),
+        id_in(form, "slot"),
+        starts_from,
+        starts_before,
+        text_in(form, "who"),
+    )
+
+
+def person_in(form: Form) -> tuple[str | None, str | None]:
+    """Name and address where the form asks for them: of a hold that has none yet."""
+    if "user_name" not in form:
+        return None, None
+    return clean_name("user_name", form.text("user_name")), clean_email("user_email", form.text("user_email"))
+
+
+def refuse(form: Form, error: SlotwiseError) -> int:
+    """Say on the form why it was refused; the status of the answer."""
+    if isinstance(error, InvalidInput):
+        form.refuse(error)
+    else:
+        form.problem = f"{error.detail.rstrip('.')}."
+    return words_of(error).status
+
+
+async def show_booking(
+    request: PageRequest,
+    pages: Pages,
+    booking_desk: BookingDesk,
+    booking_id: int,
+    form: Form | None = None,
+    status: int = 200,
+) -> Response[Any]:
+    story = await booking_desk.list_story(account_in(request), booking_id)
+    started = story.booking.start_time <= pages.time.now()
+    form = form or Form({"user_name": "", "user_email": ""})
+    return pages.answer(
+        request, "desk_bookings/booking.html", status, story=story, booking=story.booking, started=started, form=form
+    )
+
+
+async def _joined(first: str, others: AsyncIterator[str]) -> AsyncIterator[str]:
+    yield first
+    async for piece in others:
+        yield piece

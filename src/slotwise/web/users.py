@@ -1,0 +1,146 @@
+"""Accounts, for admins: find, create, change rights, shut out, set a password."""
+
+from typing import Any
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+
+from slotwise.domain.errors import InvalidInput, LastAdmin, SlotwiseError
+from slotwise.domain.users import Role, User, actor_of
+from slotwise.services.passwords import random_password
+from slotwise.services.users import UserFilter, Users
+from slotwise.web.access import ADMIN, PageRequest, account_in, page
+from slotwise.web.desk_bookings import refuse
+from slotwise.web.forms import Form
+from slotwise.web.pages import Pages, see_other
+from slotwise.web.queries import Id, before_in, choice_in, link, query_of, text_in
+
+LIST = "/admin/users"
+PAGE = 50
+
+
+class UserController(Controller):
+    path = LIST
+
+    @get("/", **page(ADMIN))
+    async def list_users(
+        self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        form = query_of(request, "who", "role")
+        try:
+            sought = UserFilter(choice_in(form, "role", Role), text_in(form, "who"))
+        except InvalidInput as error:
+            form.refuse(error)
+            return pages.answer(request, "users/list.html", 400, form=form, found=None)
+        found = await users.list_users(account_in(request), sought, before_in(request), PAGE + 1)
+        shown = found.users[:PAGE]
+        next_id = shown[-1].id if len(found.users) > PAGE else found.walked_to
+        return pages.answer(
+            request,
+            "users/list.html",
+            form=form,
+            found=shown,
+            newest="before" in request.query_params and link(LIST, form),
+            older=next_id and link(LIST, form, [("before", next_id)]),
+            looked_in_part=found.walked_to is not None,
+        )
+
+    @get("/new", **page(ADMIN))
+    async def ask_for_user(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
+        form = Form({"name": "", "email": "", "role": Role.STAFF, "password": ""})
+        return pages.answer(request, "users/new.html", form=form)
+
+    @post("/new", **page(ADMIN))
+    async def register(
+        self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        typed = form.exactly("password")
+        password = typed or random_password()
+        admin = account_in(request)
+        try:
+            role = choice_in(form, "role", Role) or Role.PATIENT
+            made = await users.register(form.text("name"), form.text("email"), password, role, actor_of(admin))
+        except SlotwiseError as error:
+            status = refuse(form, error)
+            return pages.answer(request, "users/new.html", status, form=form)
+        if typed:
+            return see_other(
+                request, f"{LIST}/{made.id}", notice="The account is there. Its password is the one you typed."
+            )
+        return pages.answer(request, "users/password.html", user=made, password=password, is_new=True)
+
+    @get("/{user_id:int}", **page(ADMIN))
+    async def get_user(
+        self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        return _show(request, pages, await _found(request, users, user_id))
+
+    @post("/{user_id:int}/rights", **page(ADMIN))
+    async def change_rights(
+        self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        admin = account_in(request)
+        user = await _found(request, users, user_id)
+        try:
+            role, active = choice_in(form, "role", Role), _activity_in(form)
+            if user.id == admin.id and form.text("sure") != "yes":
+                return pages.answer(request, "users/own_rights.html", user=user, form=form)
+            await users.change_rights(actor_of(admin), user_id, role, active)
+        except (InvalidInput, LastAdmin) as error:
+            return _show(request, pages, user, form, refuse(form, error))
+        if user.id == admin.id:
+            return see_other(request, "/", notice="Your account is changed. You have been logged out.")
+        return see_other(request, f"{LIST}/{user_id}", notice=_done_words(role, active))
+
+    @get("/{user_id:int}/password", **page(ADMIN))
+    async def ask_for_password(
+        self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        user = await _found(request, users, user_id)
+        return pages.answer(request, "users/reset_password.html", user=user, form=Form({"password": ""}))
+
+    @post("/{user_id:int}/password", **page(ADMIN))
+    async def reset_password(
+        self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        typed = form.exactly("password")
+        password = typed or random_password()
+        user = await _found(request, users, user_id)
+        try:
+            await users.reset_password(actor_of(account_in(request)), user_id, password)
+        except SlotwiseError as error:
+            status = refuse(form, error)
+            return pages.answer(request, "users/reset_password.html", status, user=user, form=form)
+        if typed:
+            return see_other(request, f"{LIST}/{user_id}", notice="The password is set. Old log-ins have ended.")
+        return pages.answer(request, "users/password.html", user=user, password=password, is_new=False)
+
+
+def _activity_in(form: Form) -> bool | None:
+    return {"yes": True, "no": False}.get(form.text("active"))
+
+
+def _done_words(role: Role | None, active: bool | None) -> str:
+    match role, active:
+        case _, False:
+            return "The account can no longer log in. Its bookings stay."
+        case _, True:
+            return "The account can log in again."
+        case _:
+            return "The account has another role now. It has to log in again."
+
+
+async def _found(request: PageRequest, users: Users, user_id: int) -> User:
+    user = await users.get_user(account_in(request), user_id)
+    if user is None:
+        raise NotFoundException
+    return user
+
+
+def _show(request: PageRequest, pages: Pages, user: User, form: Form | None = None, status: int = 200) -> Response[Any]:
+    form = form or Form({"role": user.role})
+    return pages.answer(request, "users/user.html", status, user=user, own=user.id == account_in(request).id, form=form)
