@@ -1,6 +1,7 @@
 """The audit log, for admins: who did what to whom, and who was shown whose name."""
 
 import re
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -44,6 +45,8 @@ ACTIONS = {
     "update_slot": "Changed a slot",
 }
 _NAMED = re.compile(r"(user|booking|slot|doctor)s?[ :#]*(\d{1,18})", re.IGNORECASE)
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)")
+_NAMES = {"text": "searched for a text:", "starts_from": "from", "starts_before": "before"}
 _PLACES = {"booking": "/admin/bookings", "slot": "/admin/slots", "doctor": "/admin/doctors", "user": "/admin/users"}
 
 
@@ -71,7 +74,7 @@ class AuditController(Controller):
             "audit.html",
             form=form,
             actions=ACTIONS,
-            found=[(entry, details_words(entry), place_of(entry.subject)) for entry in found[:PAGE]],
+            found=[(entry, details_words(entry, pages.time), place_of(entry.subject)) for entry in found[:PAGE]],
             filtered=sought != AuditFilter(),
             newest=position and link(LOG, form),
             older=len(found) > PAGE and link(LOG, form, [("before", _position(found[PAGE - 1]))]),
@@ -124,13 +127,16 @@ def place_of(subject: str) -> str | None:
     return f"{_PLACES[kind]}/{number}" if kind in _PLACES and number.isdigit() else None
 
 
-def details_words(entry: AuditEntry) -> str:
+def details_words(entry: AuditEntry, time: ClinicTime) -> str:
     """`role staff, active yes`."""
     details: dict[str, object] = msgspec.json.decode(entry.details)
-    return ", ".join(f"{name.replace('_', ' ')} {_value_words(value)}" for name, value in details.items())
+    return ", ".join(
+        f"{_NAMES.get(name, name.replace('_', ' '))} {_value_words(value, time)}".strip()
+        for name, value in details.items()
+    )
 
 
-def _value_words(value: object) -> str:
+def _value_words(value: object, time: ClinicTime) -> str:
     match value:
         case True:
             return "yes"
@@ -138,5 +144,7 @@ def _value_words(value: object) -> str:
             return "no"
         case [*values]:
             return " ".join(map(str, values))
+        case str() if _TIME.fullmatch(value):
+            return time.short_moment(datetime.fromisoformat(value))
         case _:
-            return str(value)
+            return str(value).lower()
