@@ -296,6 +296,10 @@ MINE = [
         own_email=None,
         before_time=LAST_READABLE_TIME,
         limit=21,
+    ),
+]
+
+
 def noted(case: str, index: str, rows: int, pages: int, **sought: object) -> Guard:
     arguments = {
         "actor": None,
@@ -381,8 +385,7 @@ LOOK_UPS = [
     look_up(users.PRUNE_LOGIN_ATTEMPTS, "login_attempts_by_age", 156, 168, window_seconds=19_900),
 ]
 
-GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *MINE, *LOOK_UPS]
-GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *DESK_LISTS, *LOOK_UPS]
+GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *MINE, *DESK_LISTS, *LOOK_UPS]
 # Where another index does as well on so few rows.
 READABLE_OTHERWISE = {
     "slots of an hour", "slots of a doctor", "slots of an idle doctor", "slots of no kind", "slots.list_bookings_hit",
