@@ -218,7 +218,7 @@ class FreeTimes:
         return FreeDay(
             wanted=wanted,
             ignored=understood.ignored,
-            choices=choices,
+            choices=replace(choices, doctors=[each for each in choices.doctors if _is_of(each, wanted.specialization)]),
             doctor=understood.doctor,
             today=today,
             day=day,

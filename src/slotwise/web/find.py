@@ -1,7 +1,6 @@
 """Finding a time: the free times of a day, as a page that all who look for the same share."""
 
 import gzip
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime, time
 from typing import Any
@@ -15,11 +14,11 @@ from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingNotFound
 from slotwise.domain.slots import Slot
 from slotwise.services.bookings import Bookings, Caller
-from slotwise.services.free_times import FreeDay, FreeTimes, Wanted
+from slotwise.services.free_times import MOST_COUNTED, MOST_DOCTORS, FreeDay, FreeTimes, Wanted
 from slotwise.services.shared_reads import SharedReads
 from slotwise.web.access import ANYBODY, PageRequest, page, visitor_in
 from slotwise.web.assets import accepts_gzip
-from slotwise.web.find_query import Asked, address_of, asked_in, is_address_of, on
+from slotwise.web.find_query import MOST_SEATS, Asked, address_of, asked_in, is_address_of, on
 from slotwise.web.pages import HEADERS, HTML, Pages, see_other
 from slotwise.web.visitors import Visitor
 
@@ -51,11 +50,10 @@ class PartOfDay(Struct, frozen=True):
 
 
 class SharedPage(Struct, frozen=True):
-    """A page that looks the same to everybody. `etag` is RFC 9110's, 8.8.3, and weak: it is of two encodings."""
+    """A page that looks the same to everybody. It holds nobody's secret, so it may be compressed."""
 
     body: bytes
     compressed: bytes
-    etag: str
 
 
 class FindPages:
@@ -76,8 +74,7 @@ class FindPages:
         found = await self.find_times(asked.wanted)
         context = context_of(self._pages, asked, found, None)
         body = self._pages.render(TEMPLATE, visitor=Visitor(), path=PATH, **context).encode()
-        compressed = gzip.compress(body, _GZIP_LEVEL, mtime=0)
-        return SharedPage(body, compressed, f'W/"{hashlib.sha256(body).hexdigest()[:32]}"')
+        return SharedPage(body, gzip.compress(body, _GZIP_LEVEL, mtime=0))
 
 
 class FindController(Controller):
@@ -97,30 +94,26 @@ class FindController(Controller):
             return see_other(request, address_of(asked.wanted))
         visitor = visitor_in(request)
         if visitor.is_anybody:
-            return _unless_known(request, await find_pages.shared_page(asked))
+            return _answer(request, await find_pages.shared_page(asked))
         held = await _held_by(visitor, bookings)
         found = await find_pages.find_times(asked.wanted)
         return pages.answer(request, TEMPLATE, **context_of(pages, asked, found, held))
 
 
-def _unless_known(request: PageRequest, shared: SharedPage) -> Response[Any]:
-    """RFC 9110, 13.1.2. By the cookies too: who logs in gets a page of their own."""
-    headers = {**HEADERS, "ETag": shared.etag, "Cache-Control": "private, no-cache", "Vary": "Cookie, Accept-Encoding"}
-    known = {tag.strip() for tag in request.headers.get("if-none-match", "").split(",")}
-    if shared.etag in known or "*" in known:
-        return Response(None, status_code=304, headers=headers)
-    body = shared.body
+def _answer(request: PageRequest, shared: SharedPage) -> Response[Any]:
+    """No browser keeps it: whoever holds a time and goes back must see that it is theirs."""
+    headers = {**HEADERS, "Vary": "Accept-Encoding"}
     if accepts_gzip(request):
-        headers["Content-Encoding"], body = "gzip", shared.compressed
-    return Response(body, headers=headers, media_type=HTML)
+        return Response(shared.compressed, headers={**headers, "Content-Encoding": "gzip"}, media_type=HTML)
+    return Response(shared.body, headers=headers, media_type=HTML)
 
 
 async def _held_by(visitor: Visitor, bookings: Bookings) -> Booking | None:
-    """The hold that the visitor's browser remembers, if it still is one. As a guest: the desk reads nobody's name."""
+    """The hold that the visitor's browser remembers, if it still is one. By its token alone: nobody's name is read."""
     if visitor.hold is None:
         return None
     try:
-        booking = await bookings.get_booking(Caller(None, visitor.hold.token), visitor.hold.booking_id)
+        booking = await bookings.get_managed_booking(Caller(None, visitor.hold.token), visitor.hold.booking_id)
     except BookingNotFound:
         return None
     return booking if booking.status is BookingStatus.PENDING else None
@@ -138,6 +131,9 @@ def context_of(pages: Pages, asked: Asked, found: FreeDay | None, held: Booking 
         "long": found is not None and (found.more or wanted.after is not None),
         "more": None if found is None or not found.more else _address_after(found),
         "here": address_of(wanted),
+        "most_counted": MOST_COUNTED,
+        "most_doctors": MOST_DOCTORS,
+        "most_seats": MOST_SEATS,
         "address_on": lambda day: address_of(on(wanted, day)),
         "address_with": lambda **change: address_of(replace(wanted, after=None, **change)),
     }

@@ -1,0 +1,237 @@
+"""What a person finds is what they can have: days, times and counts, and what else there is where nothing is free."""
+
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import pytest
+from msgspec.structs import replace
+
+from slotwise.db.pool import Database
+from slotwise.domain.errors import SlotwiseError
+from slotwise.services.free_times import LAST_DAY, MOST_COUNTED, MOST_TIMES, FreeDay, FreeTimes, Ignored, Wanted, Why
+from tests.workers import GUEST, wanted, workers
+
+ZONE = ZoneInfo("Europe/Berlin")
+TODAY = datetime.now(ZONE).date()
+TOMORROW = TODAY + timedelta(days=1)
+
+
+class Planted:
+    """A clinic made with plain rows."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", database: Database) -> None:
+        self._connection = connection
+        self.free_times = FreeTimes(database, ZONE)
+
+    async def doctor(self, name: str = "Dr. Who", kind: str | None = None, active: bool = True) -> int:
+        query = "INSERT INTO doctors (name, specialization, active) VALUES ($1, $2, $3) RETURNING id"
+        return int(await self._connection.fetchval(query, name, kind, active))
+
+    async def slot(self, doctor: int, start: datetime, seats: int = 1, free: int | None = None, **fields: str) -> int:
+        slot_id: int = await self._connection.fetchval(
+            "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats, status)"
+            " VALUES ($1, $2::timestamptz, $2::timestamptz + interval '1 minute', $3, $4, $5) RETURNING id",
+            doctor, start, seats, seats if free is None else free, fields.get("status", "OPEN"),
+        )  # fmt: skip
+        await self._connection.execute(
+            "INSERT INTO booking_events (slot_id, sequence, kind, seats, available_after, total_after, actor,"
+            " created_at) VALUES ($1, 1, 'CREATED', $2, $3, $2, 'test', now())",
+            slot_id, seats, seats if free is None else free,
+        )  # fmt: skip
+        return slot_id
+
+    async def hold(self, slot_id: int, seats: int, seconds: int) -> None:
+        """Of seats that the slot does not count as free."""
+        await self._connection.execute(
+            "INSERT INTO bookings (slot_id, seats_booked, status, expires_at, manage_token_hash)"
+            " VALUES ($1, $2, 'PENDING', now() + $3 * interval '1 second', '')",
+            slot_id, seats, seconds,
+        )  # fmt: skip
+
+    async def find(self, **wish: object) -> FreeDay:
+        found = await self.free_times.find_times(replace(Wanted(), **wish))
+        assert found is not None
+        return found
+
+    async def ids(self, **wish: object) -> list[int]:
+        return [slot.id for slot in (await self.find(**wish)).times]
+
+
+@pytest.fixture
+def clinic(connection: "asyncpg.Connection[asyncpg.Record]", database: Database) -> Planted:
+    return Planted(connection, database)
+
+
+def at(day: date, hour: int = 9, minute: int = 0) -> datetime:
+    return datetime(day.year, day.month, day.day, hour, minute, tzinfo=ZONE)
+
+
+def counts(found: FreeDay) -> dict[date, int]:
+    return {day.date: day.times for day in found.strip if day.times}
+
+
+async def test_what_is_found_is_what_can_be_held(clinic: Planted, database_url: str) -> None:
+    """Of each kind of slot one: the page offers it if and only if a hold of it succeeds (promise P7)."""
+    day = TODAY + timedelta(days=2)
+    doctor, gone = await clinic.doctor(kind="Cardiology"), await clinic.doctor(kind="Cardiology", active=False)
+    slots = [
+        await clinic.slot(doctor, at(day, 9)),
+        await clinic.slot(doctor, at(day, 10), free=0),
+        await clinic.slot(doctor, at(day, 11), status="CLOSED"),
+        await clinic.slot(gone, at(day, 12)),
+        await clinic.slot(doctor, datetime.now(UTC) - timedelta(minutes=2)),
+        overdue := await clinic.slot(doctor, at(day, 13), seats=2, free=0),
+        live := await clinic.slot(doctor, at(day, 14), free=0),
+        await clinic.slot(doctor, at(day, 15), seats=30, free=2),
+    ]
+    await clinic.hold(overdue, 2, seconds=-5)
+    await clinic.hold(live, 1, seconds=60)
+    wishes: list[dict[str, object]] = [{}, {"specialization": "cardiology"}, {"doctor_id": doctor}]
+    found = [await clinic.find(**wish, seats=seats) for wish in wishes for seats in (1, 2)]
+    async with workers(database_url, 1) as [worker]:
+        for each in found:
+            assert each.day == day
+            assert counts(each) == {day: len(each.times)}
+        for place, seats in enumerate((2, 1)):
+            offered = {slot.id for slot in found[1 - place].times}
+            assert all({slot.id for slot in each.times} == offered for each in found[1 - place :: 2])
+            for slot_id in slots:
+                try:
+                    held = await worker.bookings.hold_seats(GUEST, wanted(slot_id, seats))
+                    await worker.bookings.cancel_booking(
+                        replace(GUEST, manage_token=held.manage.token), held.booking.id
+                    )
+                except SlotwiseError:
+                    assert slot_id not in offered
+                else:
+                    assert slot_id in offered
+
+
+async def test_days_are_the_clinics_and_have_23_or_25_hours_twice_a_year(clinic: Planted) -> None:
+    doctor = await clinic.doctor()
+    years = range(TODAY.year + 1, TODAY.year + 3)
+    changes = [_last_sunday(year, month) for year in years for month in (3, 10)]
+    for number, day in enumerate(changes):
+        first, last = at(day, 0), at(day + timedelta(days=1), 0) - timedelta(minutes=1)
+        theirs = [await clinic.slot(doctor, first), await clinic.slot(doctor, last.astimezone(UTC))]
+        await clinic.slot(doctor, first - timedelta(minutes=1))
+        await clinic.slot(doctor, at(day + timedelta(days=1), 0))
+        found = await clinic.find(day=day)
+        assert [slot.id for slot in found.times] == theirs
+        assert found.times[-1].start_time - found.times[0].start_time == timedelta(hours=24 - 1 + 2 * (number % 2)) - (
+            timedelta(minutes=1)
+        )
+        around = {day - timedelta(days=1): 1, day: 2, day + timedelta(days=1): 1}
+        assert counts(found).items() <= around.items()
+        assert counts(found)[day] == 2
+
+
+def _last_sunday(year: int, month: int) -> date:
+    last = date(year, month, 31)
+    return last - timedelta(days=(last.weekday() + 1) % 7)
+
+
+async def test_a_long_day_goes_on_where_it_stopped(clinic: Planted) -> None:
+    doctor = await clinic.doctor()
+    made = [await clinic.slot(doctor, at(TOMORROW, 8) + timedelta(minutes=5 * n)) for n in range(MOST_TIMES + 2)]
+    await clinic.slot(doctor, at(TOMORROW + timedelta(days=1), 8))
+    first = await clinic.find()
+    assert (first.day, [slot.id for slot in first.times], first.more) == (TOMORROW, made[:MOST_TIMES], True)
+    last = first.times[-1]
+    rest = await clinic.find(day=TOMORROW, after=(last.start_time, last.id))
+    assert ([slot.id for slot in rest.times], rest.more) == (made[MOST_TIMES:], False)
+    end = rest.times[-1]
+    again = await clinic.find(day=TOMORROW, after=(end.start_time, end.id))
+    assert ([slot.id for slot in again.times], set(again.ignored)) == (made[:MOST_TIMES], {Ignored.AFTER})
+    assert await clinic.ids(day=TOMORROW + timedelta(days=1), after=(end.start_time, end.id)) == [made[-1] + 1]
+
+
+async def test_a_count_goes_no_further_than_a_hundred(clinic: Planted) -> None:
+    doctors = [await clinic.doctor(kind="Cardiology") for _ in range(3)]
+    for doctor in doctors:
+        for number in range(45):
+            await clinic.slot(doctor, at(TOMORROW, 8) + timedelta(minutes=5 * number), seats=1 + number % 3)
+    assert counts(await clinic.find()) == {TOMORROW: MOST_COUNTED}
+    assert counts(await clinic.find(specialization="Cardiology")) == {TOMORROW: MOST_COUNTED}
+    assert counts(await clinic.find(doctor_id=doctors[0])) == {TOMORROW: 45}
+    assert counts(await clinic.find(seats=2)) == {TOMORROW: 90}
+    assert counts(await clinic.find(seats=3, specialization="Cardiology")) == {TOMORROW: 45}
+
+
+async def test_the_strip_goes_to_earlier_and_later_days_and_not_into_the_past(clinic: Planted) -> None:
+    doctor = await clinic.doctor()
+    await clinic.slot(doctor, at(TODAY + timedelta(days=40)))
+    first = await clinic.find(day=TODAY)
+    assert (first.earlier, first.later) == (None, TODAY + timedelta(days=14))
+    found = await clinic.find()
+    assert (found.day, found.strip[0].date) == (TODAY + timedelta(days=40), TODAY + timedelta(days=28))
+    assert (found.earlier, found.later) == (TODAY + timedelta(days=14), TODAY + timedelta(days=42))
+    assert counts(found) == {TODAY + timedelta(days=40): 1}
+    assert (await clinic.find(day=LAST_DAY)).day == LAST_DAY
+
+
+async def test_a_day_without_a_free_time_says_why_and_what_is_nearest(clinic: Planted) -> None:
+    doctor = await clinic.doctor(kind="Cardiology")
+    days = [TODAY + timedelta(days=number) for number in range(1, 6)]
+    await clinic.slot(doctor, at(days[1]), free=0)
+    await clinic.slot(doctor, at(days[2], 11))
+    free = await clinic.slot(doctor, at(days[2], 10))
+    for day, why in ((days[0], Why.DAY_UNPUBLISHED), (days[1], Why.DAY_TAKEN), (days[3], Why.DAY_UNPUBLISHED)):
+        for wish in ({}, {"doctor_id": doctor}, {"specialization": "Cardiology"}):
+            nothing = (await clinic.find(day=day, **wish)).nothing
+            assert nothing is not None
+            assert nothing.why == why
+            assert nothing.nearest is not None
+            assert nothing.nearest.id == free
+
+
+async def test_who_has_nothing_at_all_is_fully_booked_or_has_published_nothing(clinic: Planted) -> None:
+    taken, idle = await clinic.doctor(kind="Cardiology"), await clinic.doctor(kind="Cardiology")
+    await clinic.slot(taken, at(TOMORROW), seats=3, free=0)
+    soon, later = [await clinic.doctor(name, "cardiology") for name in ("Dr. Soon", "Dr. Later")]
+    await clinic.slot(later, at(TOMORROW, 10))
+    of_soon = await clinic.slot(soon, at(TOMORROW, 9), free=0)
+    await clinic.hold(of_soon, 1, seconds=-5)
+    await clinic.slot(await clinic.doctor(kind="Surgery"), at(TOMORROW, 8))
+    for doctor, why in ((taken, Why.ALL_TAKEN), (idle, Why.UNPUBLISHED)):
+        nothing = (await clinic.find(doctor_id=doctor)).nothing
+        assert nothing is not None
+        assert (nothing.why, nothing.nearest) == (why, None)
+        assert [(other.name, other.start_time) for other in nothing.others] == [
+            ("Dr. Soon", at(TOMORROW, 9)),
+            ("Dr. Later", at(TOMORROW, 10)),
+        ]
+    for_two = (await clinic.find(doctor_id=later, seats=2)).nothing
+    assert for_two is not None
+    assert for_two.why == Why.ALL_TAKEN
+    assert for_two.for_one is not None
+    assert for_two.for_one.start_time == at(TOMORROW, 10)
+
+
+async def test_what_is_not_to_be_had_is_left_out_of_the_wish_and_named(clinic: Planted) -> None:
+    cardiologist, surgeon = await clinic.doctor("Dr. B", "Cardiology"), await clinic.doctor("Dr. A", "surgery")
+    gone = await clinic.doctor("Dr. C", "Dermatology", active=False)
+    for doctor in (cardiologist, surgeon):
+        await clinic.slot(doctor, at(TOMORROW))
+    wishes: list[tuple[dict[str, object], dict[str, object], set[Ignored]]] = [
+        ({"specialization": "CARDIOLOGY"}, {"specialization": "Cardiology"}, set()),
+        ({"specialization": "Dermatology"}, {}, {Ignored.SPECIALIZATION}),
+        ({"specialization": "Dermatology", "doctor_id": surgeon}, {"doctor_id": surgeon}, {Ignored.SPECIALIZATION}),
+        ({"specialization": "Surgery", "doctor_id": cardiologist}, {"specialization": "surgery"}, {Ignored.DOCTOR}),
+        ({"doctor_id": gone}, {}, {Ignored.DOCTOR}),
+        ({"day": TODAY - timedelta(days=1)}, {}, {Ignored.DAY}),
+        ({"day": LAST_DAY + timedelta(days=1)}, {}, {Ignored.DAY}),
+    ]
+    for asked, understood, ignored in wishes:
+        found = await clinic.find(**asked)
+        assert (found.wanted, set(found.ignored)) == (replace(Wanted(), **understood), ignored), asked
+        assert found.times
+    choices = (await clinic.find(specialization="surgery", doctor_id=cardiologist)).choices
+    assert choices.specializations == ["Cardiology", "surgery"]
+    assert [doctor.name for doctor in choices.doctors] == ["Dr. A"]
+
+
+async def test_where_no_doctor_takes_appointments_there_is_nothing_to_find(clinic: Planted) -> None:
+    await clinic.doctor(active=False)
+    assert await clinic.free_times.find_times(Wanted(specialization="Cardiology", day=TODAY)) is None
