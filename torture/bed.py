@@ -196,7 +196,8 @@ class Bed:
         try:
             yield connection
         finally:
-            await connection.close(timeout=2)
+            # Without good manners: whoever is called away in the middle of a question cannot say good-bye.
+            connection.terminate()
 
     async def _connection(self) -> "asyncpg.Connection[asyncpg.Record]":
         loop = asyncio.get_running_loop()

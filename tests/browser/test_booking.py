@@ -79,7 +79,7 @@ def test_of_two_browsers_after_the_last_seat_one_gets_it(clinic: Clinic, open_wi
     doctor, slot = a_slot(clinic)
     windows = [open_window(), open_window()]
     for page in windows:
-        page.route("**/api/slots/events", Route.abort)  # else the slower one's button may say it first
+        page.route("**/api/slots/events", lambda route: route.abort())  # else the slower one's button may say it first
         page.goto(f"/?doctor={doctor['id']}")
     # Clicks of the pages' own, so that neither waits for what becomes of the other.
     for page in windows:
@@ -96,7 +96,7 @@ def test_who_is_too_late_is_told_and_shown_other_times(
     clinic: Clinic, window: Page, assert_accessible: AssertAccessible
 ) -> None:
     doctor, slot = a_slot(clinic)
-    window.route("**/api/slots/events", Route.abort)
+    window.route("**/api/slots/events", lambda route: route.abort())
     window.goto(f"/?doctor={doctor['id']}")
     button = window.get_by_role("button", name=re.compile(re.escape(doctor["name"]))).first
     clinic.hold(slot["id"])
