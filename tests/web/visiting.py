@@ -2,7 +2,7 @@
 
 import re
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, Self
 
 import httpx
 
@@ -31,7 +31,7 @@ class Visitor:
         self.http = httpx.Client(base_url=server.url, timeout=20, verify=False, follow_redirects=True, **options)
         self.page: httpx.Response
 
-    def __enter__(self) -> "Visitor":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
