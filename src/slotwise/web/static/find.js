@@ -14,9 +14,17 @@ function showDay() {
   if (strip) strip.scrollLeft += day.getBoundingClientRect().left - strip.getBoundingClientRect().left - strip.clientWidth / 3;
 }
 
-// Whoever followed a link that is no more stands at the day it led to.
+// What has an id keeps the focus through a swap. Whoever stood at something that is gone now stands at the day.
+let stood = false;
+document.addEventListener("htmx:beforeSwap", (event) => {
+  stood = document.activeElement !== document.body;
+  if (event.detail.xhr.status < 400) return;
+  // An error has no times to put in their place: it is shown as the page it is, unless nobody had asked for anything.
+  event.detail.shouldSwap = false;
+  if (!event.detail.requestConfig.elt.hidden) location.assign(event.detail.pathInfo.finalRequestPath);
+});
 document.addEventListener("htmx:afterSettle", () => {
   showDay();
-  if (document.activeElement === document.body) document.querySelector("#day-heading")?.focus();
+  if (stood && document.activeElement === document.body) document.querySelector("#day-heading")?.focus();
 });
 showDay();

@@ -1,0 +1,155 @@
+"""Finding a time in a browser: filters, days and the way back, by mouse, by keyboard, and without scripts."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+from uuid import uuid4
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import AssertAccessible, OpenWindow
+from tests.clinic import Clinic, in_hours
+
+NewTimes = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture
+def kind() -> str:
+    """A speciality that no other test has."""
+    return f"Kind {uuid4().hex[:8]}"
+
+
+@pytest.fixture
+def new_times(clinic: Clinic, kind: str) -> NewTimes:
+    """Times of one doctor, in so many hours."""
+
+    def new_times(name: str, *hours: float, seats: int = 1) -> list[dict[str, Any]]:
+        doctor = clinic.doctor(name=name, specialization=kind)
+        return [clinic.slot(doctorId=doctor["id"], startTime=in_hours(each), seats=seats) for each in hours]
+
+    return new_times
+
+
+def times(page: Page) -> Any:
+    return page.locator("#results li button")
+
+
+def test_filters_and_days_change_the_page_in_place_and_the_way_back_leads_back(
+    window: Page, new_times: NewTimes, kind: str, assert_accessible: AssertAccessible
+) -> None:
+    [early, *_] = new_times("Dr. Early", 50, 100)
+    new_times("Dr. Late", 100, 150)
+    window.goto("/")
+    window.evaluate("window.stays = true")
+    window.get_by_label("Speciality").focus()
+    window.get_by_label("Speciality").select_option(kind)
+    expect(window.get_by_role("status")).to_contain_text(f"1 free time in {kind} on")
+    expect(window.get_by_label("Speciality")).to_be_focused()
+    assert window.url.endswith(f"/?speciality={quote(kind)}")
+    expect(window.get_by_label("Doctor").locator("option")).to_have_text(["Any doctor", "Dr. Early", "Dr. Late"])
+    assert_accessible(window)
+    window.get_by_role("link", name=re.compile("2 free times")).click()
+    expect(times(window)).to_have_count(2)
+    expect(window.locator("#results [aria-current=date]")).to_be_focused()
+    assert re.search(r"/\?speciality=[^&]+&day=\d{4}-\d\d-\d\d$", window.url)
+    window.get_by_label("Doctor").select_option("Dr. Late")
+    expect(window.get_by_role("status")).to_contain_text("1 free time with Dr. Late on")
+    window.go_back()
+    expect(times(window)).to_have_count(2)
+    window.go_back()
+    expect(times(window)).to_have_count(1)
+    expect(times(window)).to_have_accessible_name(re.compile(rf"Dr\. Early, {kind}, 1 seat left$"))
+    expect(times(window)).to_have_attribute("value", str(early["id"]))
+    assert window.evaluate("window.stays") is True
+
+
+def test_a_day_is_found_and_a_time_taken_by_keyboard_alone(window: Page, new_times: NewTimes, kind: str) -> None:
+    new_times("Dr. Early", 50, 100)
+    window.goto(f"/?speciality={quote(kind)}")
+    window.get_by_label("Doctor").focus()
+    for _ in range(40):
+        window.keyboard.press("Tab")
+        if re.search("[1-9] free time", window.evaluate("document.activeElement.ariaLabel || ''")):
+            break
+    window.keyboard.press("Enter")
+    expect(window.locator("#results [aria-current=date]")).to_be_focused()
+    for _ in range(40):
+        window.keyboard.press("Tab")
+        if window.evaluate("document.activeElement.matches('[data-slot] button')"):
+            break
+    window.keyboard.press("Enter")
+    expect(window.get_by_role("heading", level=1)).to_have_text("Confirm your appointment")
+
+
+def test_without_scripts_everything_is_found_all_the_same(
+    open_window: OpenWindow, new_times: NewTimes, kind: str
+) -> None:
+    new_times("Dr. Early", 50, 100)
+    window = open_window(java_script_enabled=False)
+    window.goto("/")
+    window.get_by_label("Speciality").select_option(kind)
+    window.get_by_role("button", name="Show times").click()
+    window.wait_for_url(f"**/?speciality={quote(kind)}")
+    expect(window.get_by_role("status")).to_contain_text(f"1 free time in {kind} on")
+    window.get_by_role("link", name=re.compile(", 1 free time$")).last.click()
+    expect(times(window)).to_have_count(1)
+    times(window).click()
+    expect(window.get_by_role("heading", level=1)).to_have_text("Confirm your appointment")
+    window.get_by_role("link", name="Find a time").click()
+    expect(window.get_by_text("We are holding")).to_be_visible()
+
+
+def test_who_is_lost_after_a_swap_stands_at_the_day_and_an_empty_day_is_accessible(
+    window: Page, clinic: Clinic, new_times: NewTimes, assert_accessible: AssertAccessible
+) -> None:
+    [slot] = new_times("Dr. Full", 50)
+    new_times("Dr. Free", 50)
+    clinic.hold(slot["id"])
+    window.goto(f"/?doctor={slot['doctorId']}")
+    expect(window.get_by_role("heading", name="Dr. Full is fully booked")).to_be_visible()
+    assert_accessible(window)
+    window.get_by_role("link", name=re.compile("Dr. Free")).press("Enter")
+    expect(times(window)).to_have_count(1)
+    expect(window.locator("#day-heading")).to_be_focused()
+
+
+def test_times_that_change_elsewhere_change_here(window: Page, clinic: Clinic, new_times: NewTimes, kind: str) -> None:
+    """What a lost connection or the desk has changed: the page reads its times again, and nobody's focus moves."""
+    [slot, other] = new_times("Dr. Early", 50, 50.6, seats=2)
+    window.goto(f"/?speciality={quote(kind)}")
+    times(window).first.focus()
+    clinic.hold(other["id"], seatsBooked=2)
+    window.evaluate("document.body.dispatchEvent(new Event('seats-refresh'))")
+    expect(times(window)).to_have_count(1)
+    expect(times(window)).to_be_focused()
+    expect(times(window)).to_have_attribute("value", str(slot["id"]))
+    assert window.url.endswith(f"/?speciality={quote(kind)}")
+
+
+def test_an_error_is_a_page_of_its_own_and_leaves_the_times_where_nobody_asked(
+    window: Page, new_times: NewTimes, kind: str
+) -> None:
+    new_times("Dr. Early", 50, 100)
+    window.goto(f"/?speciality={quote(kind)}")
+    window.route("**/?speciality=*", lambda route: route.fulfill(status=503, body="<h1>Busy</h1>"))
+    with window.expect_response(lambda answer: answer.status == 503):
+        window.evaluate("document.body.dispatchEvent(new Event('seats-refresh'))")
+    expect(times(window)).to_have_count(1)
+    window.get_by_role("link", name=re.compile(", 1 free time$")).last.click()
+    expect(window.get_by_role("heading", level=1)).to_have_text("Busy")
+    assert "&day=" in window.url
+
+
+def test_the_layout_does_not_shift_while_the_page_loads(window: Page, new_times: NewTimes, kind: str) -> None:
+    new_times("Dr. Early", 50, 51, 52)
+    window.add_init_script(
+        "window.shift = 0; new PerformanceObserver((list) => { for (const entry of list.getEntries())"
+        " window.shift += entry.value; }).observe({ type: 'layout-shift', buffered: true });"
+    )
+    for width in (320, 1280):
+        window.set_viewport_size({"width": width, "height": 900})
+        window.goto(f"/?speciality={quote(kind)}")
+        expect(times(window)).not_to_have_count(0)
+        assert window.evaluate("window.shift") < 0.01
