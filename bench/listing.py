@@ -11,10 +11,12 @@ CLIENTS = 16
 OK = 200
 
 
-def read_page(clinic: Clinic, server: Server, path: str, seconds: int, token: str | None = None) -> Reading:
+def read_page(
+    clinic: Clinic, server: Server, path: str, seconds: int, token: str | None = None, clients: int = CLIENTS
+) -> Reading:
     """Leaves the server idle: a slow statement that outlives its load would slow the next case down."""
     values = {"path": path, "token": token} if token else {"path": path}
-    answers = wrk.run(server.url, wrk.Load("get", values), CLIENTS, seconds)
+    answers = wrk.run(server.url, wrk.Load("get", values), clients, seconds)
     answers.require(OK)
     clinic.await_idle()
     return answers.reading(OK)

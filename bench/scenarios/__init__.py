@@ -4,6 +4,7 @@ from bench.scenarios.booking_answers import CYCLE, IDEMPOTENCY, SOLD_OUT
 from bench.scenarios.booking_baselines import BATCHES, HTTP_COST, LONE_CLIENT
 from bench.scenarios.booking_lists import BOOKING_LISTS
 from bench.scenarios.booking_throughput import HOT_SLOT, SPREAD
+from bench.scenarios.finding import FINDING
 from bench.scenarios.footprint import BYTES, MEMORY
 from bench.scenarios.growth import CHURN, IN_SLOT, IN_TABLE
 from bench.scenarios.log_ins import LOG_INS
@@ -23,6 +24,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     LOG_INS,
     OVERLOAD,
     SLOT_LISTS,
+    FINDING,
     BOOKING_LISTS,
     IN_SLOT,
     IN_TABLE,

@@ -10,6 +10,7 @@ from bench.history import Fate, fill, fill_slot
 from bench.installation import SETTINGS, Installation
 from bench.load import pgbench
 from bench.readings import CheckFailed, Reading
+from bench.scenarios.finding import require_times
 
 
 @pytest.fixture
@@ -85,3 +86,12 @@ def test_pgbench_books_as_many_rows_as_it_says(database_url: str) -> None:
     assert baseline.rows() > 0
     assert reading.rate > 0
     assert reading.p50 <= reading.p99
+
+
+def test_a_page_with_other_times_than_the_first_is_refused(clinic: Clinic) -> None:
+    slots = clinic.open_slots(100)
+    with clinic.serve(CLINIC_TIME_ZONE="UTC") as server:
+        require_times(clinic, server)
+        execute(clinic.database_url, f"UPDATE appointment_slots SET status = 'CLOSED' WHERE id = {slots[0]}")
+        with pytest.raises(CheckFailed, match="48 times"):
+            require_times(clinic, server)

@@ -1,0 +1,73 @@
+"""The page where people find a time, over a thousand slots and over a million."""
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from functools import partial
+
+import httpx
+
+from bench.clinic import Clinic
+from bench.database import row
+from bench.findings import Finding, at_least, at_most
+from bench.history import settle
+from bench.lab import Case, Lab
+from bench.listing import read_page
+from bench.readings import CheckFailed, Measured
+from bench.scenarios.booking_throughput import FLAT
+from bench.scenarios.scenario import Scenario
+from bench.server import Server
+from slotwise.services.free_times import MOST_TIMES
+
+CLIENTS = 64
+P99_MILLISECONDS = 50
+# Of so many slots the server's time is promised.
+PROMISED = 100_000
+
+
+def measure_finding(lab: Lab) -> Iterator[Finding]:
+    sizes = lab.plan.listed_slots
+    with ExitStack() as stack:
+        cases: dict[str, Case] = {}
+        for size in sizes:
+            clinic = stack.enter_context(lab.clinic())
+            server = stack.enter_context(clinic.serve(CLINIC_TIME_ZONE="UTC"))
+            lab.tell(f"making {size:,} slots", 0, 1)
+            clinic.open_slots(size, seats=5)
+            settle(clinic)
+            require_times(clinic, server)
+            cases[_named(size)] = partial(read_page, clinic, server, "/", lab.plan.seconds, clients=CLIENTS)
+        measured = lab.measure(cases)
+    yield from _findings(measured, sizes)
+
+
+def require_times(clinic: Clinic, server: Server) -> None:
+    """Raise `CheckFailed` unless the page has the first slots of all, found without the server's own statement."""
+    query = f"SELECT array(SELECT s.id FROM appointment_slots AS s ORDER BY s.start_time, s.id LIMIT {MOST_TIMES})"
+    expected = list(row(clinic.database_url, query)[0])
+    page = httpx.get(f"{server.url}/", timeout=30, verify=False).raise_for_status().text
+    found = [int(slot_id) for slot_id in re.findall(r'data-slot="(\d+)"', page)]
+    if found != expected or not found:
+        raise CheckFailed(
+            f"the page has {len(found)} times {found[:5]}..., not {len(expected)} times {expected[:5]}..."
+        )
+
+
+def _findings(measured: Measured, sizes: Sequence[int]) -> Iterator[Finding]:
+    for size in sizes:
+        yield Finding(_named(size), "/s", measured.rate(_named(size)))
+        target = at_most(P99_MILLISECONDS) if size == PROMISED else None
+        yield Finding(f"p99 of {_named(size)}", "ms", measured.p99(_named(size)), target)
+    growth = measured.rate(_named(sizes[-1])).over(measured.rate(_named(sizes[0])))
+    yield Finding(f"page of {sizes[-1]:,}, times that of {sizes[0]:,}", "x", growth, at_least(FLAT))
+
+
+def _named(size: int) -> str:
+    return f"first page of {size:,} slots"
+
+
+FINDING = Scenario(
+    "finding",
+    "The page where people find a time, over more and more slots, with 64 connections",
+    measure_finding,
+)
