@@ -55,7 +55,7 @@ def test_appointments_are_listed_with_what_can_be_done_about_them(visitor: Accou
 def test_without_appointments_the_page_says_where_to_find_one(visitor: AccountVisitor) -> None:
     visitor.register()
     page = visitor.http.get("/account")
-    assert "You have no appointment coming. Find a time" in text_of(page)
+    assert "You have no appointment coming up. Find a time" in text_of(page)
     assert "Past" not in text_of(page)
 
 

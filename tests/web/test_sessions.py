@@ -223,6 +223,8 @@ def test_what_is_wrong_is_said_at_the_field_and_what_was_typed_is_kept(visitor: 
         assert sent["password"] not in answer.text
         assert f'value="{sent["email"]}"' in answer.text
         assert "data-focus" in answer.text
+    answer = visitor.post("/register", name="", email="", password="")
+    assert [error_of(answer, field)[:4] for field in ("name", "email", "password")] == ["Must"] * 3
 
 
 HOSTILE = ("a\x00b", "\u202egnp.exe", "a\u2067b\u2069", "a\u2028b", "x" * 201, "x" * 5000, "\u0344" * 3000, "\x1b[2J")

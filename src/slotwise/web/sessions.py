@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 
 from slotwise.domain.errors import (
     EmailTaken,
+    FieldError,
     InvalidCredentials,
     InvalidInput,
     SlotwiseError,
@@ -15,7 +16,9 @@ from slotwise.domain.errors import (
     TooManyRequests,
     Unavailable,
 )
+from slotwise.domain.fields import clean_email, clean_name
 from slotwise.domain.users import User
+from slotwise.services.passwords import new_password
 from slotwise.services.users import Session, Users
 from slotwise.web.access import ANYBODY, PageRequest, address_of, page, visitor_in
 from slotwise.web.errors import words_of
@@ -67,6 +70,7 @@ class SessionController(Controller):
         form = await Form.of(request)
         wanted = our_path(form.text("next"))
         try:
+            _check_registration(form)
             user = await users.register(form.text("name"), form.text("email"), form.exactly("password"))
         except (InvalidInput, EmailTaken) as error:
             return show_again(request, pages, "register.html", form, error, wanted=wanted)
@@ -79,6 +83,23 @@ class SessionController(Controller):
         if user is not None:
             await users.log_out(user)
         return leave(request, "You are logged out, here and on all your other devices.")
+
+
+def _check_registration(form: Form) -> None:
+    """Raise `InvalidInput` with all that is wrong: the use case stops at the first."""
+    faults: list[FieldError] = []
+    name, email, password = form.text("name"), form.text("email"), form.exactly("password")
+    for clean, field, text in (
+        (clean_name, "name", name),
+        (clean_email, "email", email),
+        (new_password, "password", password),
+    ):
+        try:
+            clean(field, text)
+        except InvalidInput as error:
+            faults += error.errors
+    if faults:
+        raise InvalidInput(*faults)
 
 
 def our_path(text: str) -> str | None:
