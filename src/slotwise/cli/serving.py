@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -38,6 +39,7 @@ STOP_SECONDS = 8.5
 DATABASE_WATCH_SECONDS = 1.0
 # As many as the kernel lets: what does not fit is not refused but lost, and tried again after a second or more.
 BACKLOG = 65_535
+MAX_FILES = 65_536
 DEMO_ADMIN = "admin@slotwise.example"
 
 
@@ -55,6 +57,7 @@ def serve_forever(host: str | None, port: int | None, workers: int | None) -> No
     configure_logs(settings.log_level, json_lines=settings.production)
     # Until the workers' supervisor takes over: end as if interrupted, so that what was opened is closed.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _allow_many_connections()
     with ExitStack() as stack:
         listener = stack.enter_context(_listen(settings))
         if settings.embedded:
@@ -72,6 +75,17 @@ def serve_forever(host: str | None, port: int | None, workers: int | None) -> No
 def _settings(host: str | None, port: int | None, workers: int | None) -> Settings:
     given = {"host": host, "port": port, "workers": workers}
     return msgspec.structs.replace(load_settings(), **{name: value for name, value in given.items() if value})
+
+
+def _allow_many_connections() -> None:
+    """Each is a file to the kernel, and the usual limit of 1,024 is less than those who may watch seats at a worker.
+
+    It is a default for programs with select(), and any program may raise it up to the hard limit. Workers inherit it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _listen(settings: Settings) -> socket.socket:
