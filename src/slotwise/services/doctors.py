@@ -10,6 +10,7 @@ from slotwise.domain.fields import clean_name
 from slotwise.domain.users import User, actor_of
 from slotwise.services.audit import record_action
 from slotwise.services.matching import contains
+from slotwise.services.seat_events import EVERY_SLOT, SeatsChanged, tell_nobody
 
 
 class KnownSpecialization(Struct, frozen=True):
@@ -24,8 +25,9 @@ UPDATE_DOCTOR = Statement("doctors.update_doctor", Doctor)
 
 
 class Doctors:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, seats_changed: SeatsChanged = tell_nobody) -> None:
         self._database = database
+        self._seats_changed = seats_changed
 
     async def create_doctor(self, admin: User, name: str, specialization: str | None) -> Doctor:
         name = clean_name("name", name)
@@ -90,4 +92,6 @@ class Doctors:
             if doctor is None:
                 raise DoctorNotFound
             await record_action(connection, actor_of(admin), "update_doctor", f"doctor:{doctor_id}")
+        # What their slots say and whether they are offered may have changed, and there may be thousands.
+        self._seats_changed([EVERY_SLOT])
         return doctor

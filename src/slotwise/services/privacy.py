@@ -16,6 +16,7 @@ from slotwise.domain.fields import clean_email
 from slotwise.domain.users import Role
 from slotwise.services import metrics
 from slotwise.services.audit import record_action, request_id
+from slotwise.services.seat_events import EVERY_SLOT, SeatsChanged, tell_nobody
 from slotwise.services.users import UserId, password_attempts_of
 
 # Bookings that are read at a time, and so in memory together.
@@ -137,8 +138,9 @@ ERASE_PERSONAL_DATA = Statement("privacy.erase_personal_data", ErasureRow)
 
 
 class Privacy:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, seats_changed: SeatsChanged = tell_nobody) -> None:
         self._database = database
+        self._seats_changed = seats_changed
 
     async def find_person(self, email: str) -> Person | None:
         """Whoever is known by that address; None if nobody is."""
@@ -180,6 +182,7 @@ class Privacy:
             match row.outcome:
                 case "erased":
                     metrics.CANCELLATIONS.labels("cancelled").inc(row.cancelled)
+                    self._seats_changed([EVERY_SLOT] if row.cancelled else [])
                     return Erased(len(booking_ids), row.cancelled)
                 case "again":
                     continue
