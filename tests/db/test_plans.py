@@ -27,6 +27,7 @@ from slotwise.services import (
     idempotency,
     my_bookings,
     privacy,
+    seat_events,
     slots,
     users,
 )
@@ -340,6 +341,7 @@ DESK_LISTS = [
 ]
 
 SOME_BOOKINGS = list(range(1, filling.BOOKINGS, filling.BOOKINGS // 64))[:64]
+SOME_SLOTS = list(range(1, filling.SLOTS, filling.SLOTS // 64))[:64]
 SOME_HASH = hashlib.md5(b"1").digest()
 
 WEEK = {"doctor_id": filling.DOCTOR, "starts_from": NOW, "starts_before": NOW + timedelta(days=7), "limit": 2000}
@@ -373,6 +375,7 @@ LOOK_UPS = [
     look_up(privacy.READ_KEPT_BOOKINGS, "bookings_pkey", 210, 920, booking_ids=SOME_BOOKINGS),
     look_up(privacy.LIST_EVENTS, "booking_events_pkey", 160, 560, booking_ids=SOME_BOOKINGS),
     look_up(privacy.LIST_AUDIT_OF, "audit_log_of_subject", 80, 150, subjects=[f"booking:{k}" for k in range(64)]),
+    look_up(seat_events.READ_SEATS, "appointment_slots_pkey", 500, 1500, slot_ids=SOME_SLOTS),
     look_up(slots.GET_SLOT, "appointment_slots_pkey", 5, 16, slot_id=filling.OLD_SLOT),
     look_up(slots.LOCK_SLOT, "appointment_slots_pkey", 5, 14, slot_id=filling.OLD_SLOT),
     look_up(users.FIND_USER, "user_email_unique", 5, 11, email="PERSON7@example.org"),

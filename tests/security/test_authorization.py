@@ -37,6 +37,7 @@ POST   /api/slots                   missing  401   403   403    403   403   404 
 POST   /api/slots/batch                      401   403   403    403   403   201    401   401      401     401     401
 POST   /api/slots/batch             missing  401   403   403    403   403   404    401   401      401     401     401
 GET    /api/slots                            200   200   200    200   200   200    200   200      401     401     401
+GET    /api/slots/events                     200   200   200    200   200   200    200   200      401     401     401
 GET    /api/slots/{slot_id}                  200   200   200    200   200   200    200   200      401     401     401
 GET    /api/slots/{slot_id}         missing  404   404   404    404   404   404    404   404      401     401     401
 PATCH  /api/slots/{slot_id}                  401   403   403    403   403   200    401   401      401     401     401
@@ -148,13 +149,24 @@ class Place:
         doctor_id, slot_id, booking_id = (MISSING, MISSING, MISSING) if row.missing else ids
         target = Target(doctor_id, slot_id, booking_id, self.people.owner_email)
         body, query = BODIES.get(row.operation), QUERIES.get(row.operation)
-        return self._clinic.http.request(
+        with self._clinic.http.stream(
             method,
             path.format(**target._asdict()),
             headers=dict(proofs[who]),
             json=body(target) if body else None,
             params=query(target) if query else None,
-        )
+        ) as answer:
+            return _first_piece(answer) if "event-stream" in answer.headers.get("content-type", "") else _read(answer)
+
+
+def _read(answer: httpx.Response) -> httpx.Response:
+    answer.read()
+    return answer
+
+
+def _first_piece(answer: httpx.Response) -> httpx.Response:
+    """The answer without what would follow for ever."""
+    return httpx.Response(answer.status_code, headers=answer.headers, content=next(answer.iter_raw()))
 
 
 @pytest.mark.parametrize("row", table(), ids=lambda row: f"{row.operation}{' missing' * row.missing}")

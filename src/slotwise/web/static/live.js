@@ -2,6 +2,8 @@
 
 const ADDRESS = "/api/slots/events";
 const CHANGED_MILLISECONDS = 1000;
+// All who watch are told at the same moment, and must not all ask in the same one.
+const REFRESH_MILLISECONDS = 1000;
 // After a refusal, which a browser takes for final: too many may be watching.
 const REFUSED_MILLISECONDS = 30000;
 
@@ -12,6 +14,7 @@ let source = null;
 let greeted = false;
 let again = 0;
 let changed = 0;
+let refresh = 0;
 
 function tell(name) {
   document.body.dispatchEvent(new CustomEvent(name));
@@ -22,6 +25,13 @@ function tellChanged() {
     changed = 0;
     tell("seats-changed");
   }, CHANGED_MILLISECONDS);
+}
+
+function tellRefresh() {
+  refresh ||= setTimeout(() => {
+    refresh = 0;
+    tell("seats-refresh");
+  }, Math.random() * REFRESH_MILLISECONDS);
 }
 
 function words(seats, open) {
@@ -61,10 +71,10 @@ function open() {
   if (document.hidden || source) return;
   source = new EventSource(ADDRESS);
   source.addEventListener("seats", showAll);
-  source.addEventListener("refresh", () => tell("seats-refresh"));
+  source.addEventListener("refresh", tellRefresh);
   source.addEventListener("hello", () => {
     // What has changed since the page was made, or the last stream broke, was told to nobody here.
-    if (greeted || performance.now() > FRESH_MILLISECONDS) tell("seats-refresh");
+    if (greeted || performance.now() > FRESH_MILLISECONDS) tellRefresh();
     greeted = true;
   });
   source.addEventListener("error", () => {

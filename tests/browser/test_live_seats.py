@@ -1,0 +1,41 @@
+"""Free seats change on the page where people find a time, while they look at it."""
+
+from playwright.sync_api import Page, expect
+
+from tests.clinic import Clinic, holder
+
+
+def test_seats_that_others_take_and_give_back_change_on_the_page_and_the_focus_stays(
+    clinic: Clinic, window: Page
+) -> None:
+    slot = clinic.slot(seats=2)
+    with window.expect_response("**/api/slots/events"):
+        window.goto(f"/?doctor={slot['doctorId']}")
+    time = window.locator(f'[data-slot="{slot["id"]}"]')
+    button, left = time.get_by_role("button"), time.locator("[data-seats-left]")
+    expect(left).to_have_text("2 seats left")
+    button.focus()
+    clinic.hold(slot["id"])
+    expect(left).to_have_text("1 seat left")
+    expect(button).to_have_accessible_name(_ending_in(button.get_attribute("aria-label"), "1 seat left"))
+    last = clinic.hold(slot["id"])
+    expect(left).to_have_text("sold out")
+    expect(button).to_be_focused()
+    expect(button).to_be_disabled()
+    before = window.url
+    button.press("Enter")
+    assert window.url == before
+    clinic.http.delete(f"/api/bookings/{last['id']}", headers=holder(last))
+    expect(left).to_have_text("1 seat left")
+    expect(button).to_be_enabled()
+    clinic.http.patch(f"/api/slots/{slot['id']}", json={"status": "CLOSED"}, headers=clinic.admin)
+    expect(left).to_have_text("no longer offered")
+    expect(button).to_be_disabled()
+    button.press("Enter")
+    assert window.url == before
+
+
+def _ending_in(sentence: str | None, words: str) -> str:
+    assert sentence
+    assert sentence.endswith(words)
+    return sentence
