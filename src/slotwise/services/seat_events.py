@@ -29,6 +29,7 @@ EVERY_SLOT = 0
 
 MOST_LISTENERS = 1000
 MOST_OF_ONE_CLIENT = 20
+TOLD_AT_ONCE = 50
 # Places get free when somebody closes a page.
 RETRY_SECONDS = 30
 
@@ -152,9 +153,9 @@ class SeatEvents:
         # What has just been published comes back before the answer does.
         await self._pass_on(connection)
 
-    def look_again(self) -> None:
+    async def look_again(self) -> None:
         """Tell all listeners that changes may have been missed."""
-        self._tell(LOOK_AGAIN)
+        await self._tell(LOOK_AGAIN)
 
     @contextmanager
     def watch_seats(self, client: str) -> Iterator[Listener]:
@@ -200,13 +201,16 @@ class SeatEvents:
         if not (heard and self._listeners):
             return
         if EVERY_SLOT in heard:
-            self._tell(LOOK_AGAIN)
+            await self._tell(LOOK_AGAIN)
         elif found := await READ_SEATS.all(connection, slot_ids=sorted(heard)):
-            self._tell(News({seats.slot_id: seats for seats in found}))
+            await self._tell(News({seats.slot_id: seats for seats in found}))
 
-    def _tell(self, news: News) -> None:
-        for listener in self._listeners:
+    async def _tell(self, news: News) -> None:
+        """A few at a time, and bookings between them: to write to a thousand takes longer than a booking may wait."""
+        for place, listener in enumerate(list(self._listeners), 1):
             listener.tell(news)
+            if place % TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
 
 
 def _add(slots: set[int], slot_ids: Collection[int]) -> None:

@@ -33,7 +33,7 @@ async def relay_seats(hosts: Hosts, seat_events: SeatEvents) -> None:
     """Relay until the connection ends, which raises one of the `Unavailable` errors."""
     async with listening(hosts, CHANNEL, seat_events.hear, seat_events.wake) as connection:
         # What was published while nobody here listened is lost.
-        seat_events.look_again()
+        await seat_events.look_again()
         while True:
             await seat_events.relay(connection)
             await asyncio.sleep(TURN_SECONDS)
