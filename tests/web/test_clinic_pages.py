@@ -1,0 +1,270 @@
+"""The clinic's pages as forms and redirects: the day, doctors, their weeks and times; tests/browser looks at them."""
+
+import re
+from collections.abc import Iterator
+from html import unescape
+from typing import Any
+
+import pytest
+
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, rows, unique_email
+from tests.web.visiting import Visitor
+
+DAY = "2032-05-04"  # a Tuesday
+MORNING = {
+    "first_day": DAY,
+    "last_day": DAY,
+    "weekdays": "2",
+    "from_1": "09:00",
+    "to_1": "11:00",
+    **dict.fromkeys(("from_2", "to_2", "from_3", "to_3"), ""),
+    "duration_minutes": "30",
+    "break_minutes": "0",
+    "total_seats": "2",
+}
+
+
+def logged_in(server: RunningServer, email: str, password: str) -> Visitor:
+    visitor = Visitor(server)
+    visitor.send("/log-in", email=email, password=password)
+    return visitor
+
+
+@pytest.fixture
+def desk(server: RunningServer) -> Iterator[Visitor]:
+    with logged_in(server, ADMIN_EMAIL, ADMIN_PASSWORD) as visitor:
+        yield visitor
+
+
+def words(desk: Visitor) -> str:
+    """What stands on the page, without its tags."""
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", desk.page.text)).split())
+
+
+def slots_of(clinic: Clinic, doctor_id: int) -> list[str]:
+    items = clinic.http.get("/api/slots", params={"doctorId": doctor_id}).json()["items"]
+    return [slot["startTime"][11:16] for slot in items]
+
+
+def audited(clinic: Clinic, action: str, subject: str) -> int:
+    noted = rows(
+        clinic.server.database_url, "SELECT id FROM audit_log WHERE action = $1 AND subject = $2", action, subject
+    )
+    return len(noted)
+
+
+def slot_with_bookings(clinic: Clinic, seats: int = 3) -> dict[str, Any]:
+    slot = clinic.slot(seats=seats, startTime=f"{DAY}T12:00:00Z")
+    clinic.hold(slot["id"], userName="Ada Lovelace", confirm=True)
+    clinic.hold(slot["id"], userName="Grace Hopper")
+    return slot
+
+
+def test_the_desk_looks_at_doctors_and_only_admins_change_them(clinic: Clinic, server: RunningServer) -> None:
+    slot = clinic.slot()
+    email = unique_email()
+    person = {"name": "Rita Reception", "email": email, "password": "receptionist's secret"}
+    assert clinic.http.post("/api/auth/register", json=person).status_code == 201
+    rows(server.database_url, "UPDATE users SET role = 'staff' WHERE email = $1", email)
+    looking = ("/admin", "/admin/doctors", f"/admin/doctors/{slot['doctorId']}", f"/admin/slots/{slot['id']}")
+    changing = (
+        "/admin/doctors",
+        f"/admin/doctors/{slot['doctorId']}/edit",
+        f"/admin/doctors/{slot['doctorId']}/active",
+        f"/admin/doctors/{slot['doctorId']}/slots/new",
+        f"/admin/doctors/{slot['doctorId']}/slots/one",
+        f"/admin/slots/{slot['id']}",
+    )
+    with logged_in(server, email, "receptionist's secret") as staff:
+        for address in looking:
+            assert staff.open(address).status_code == 200, address
+            assert 'method="post"' not in staff.page.text, address
+        for address in changing:
+            assert staff.send(address, name="Dr. No", status="CLOSED").status_code == 403, address
+    with Visitor(server) as stranger:
+        for address in looking:
+            stranger.open(address)
+            assert stranger.page.url.path == "/log-in", address
+    assert clinic.http.get(f"/api/slots/{slot['id']}").json() == slot
+
+
+def test_a_doctor_is_added_found_edited_and_shut_out_and_let_in(clinic: Clinic, desk: Visitor) -> None:
+    name = f"Dr. {unique_email()}"
+    desk.send("/admin/doctors", name=f" {name} ", specialization="Podiatry")
+    assert desk.heading == name
+    assert "has no times in this week" in words(desk)
+    address = desk.page.url.path
+    desk.open(f"/admin/doctors?q={name}")
+    assert f'href="{address}"' in desk.page.text
+    desk.open(f"{address}/edit")
+    desk.submit(f"{address}/edit", name=f"{name} II", specialization="")
+    desk.send(f"{address}/active", active="no")
+    assert "Takes no new appointments" in words(desk)
+    known = clinic.http.get(f"/api/doctors/{address.rpartition('/')[2]}").json()
+    assert (known["name"], known["specialization"], known["active"]) == (f"{name} II", None, False)
+    desk.send(f"{address}/active", active="yes")
+    assert clinic.http.get(f"/api/doctors/{known['id']}").json()["active"] is True
+
+
+def test_a_doctor_without_a_name_is_refused_at_the_field(desk: Visitor) -> None:
+    answer = desk.send("/admin/doctors", name="  ", specialization="Podiatry")
+    assert answer.status_code == 400
+    assert 'id="name-error"' in answer.text
+    assert 'value="Podiatry"' in answer.text
+
+
+def test_times_are_added_after_a_preview_that_adds_none(clinic: Clinic, desk: Visitor) -> None:
+    doctor = clinic.doctor()["id"]
+    new = f"/admin/doctors/{doctor}/slots/new"
+    desk.open(new)
+    assert "Show what would be added" in desk.page.text
+    desk.send(new, **MORNING, step="preview")
+    assert "4 times would be added" in words(desk)
+    assert slots_of(clinic, doctor) == []
+    desk.submit(new, step="create")
+    assert desk.address == f"/admin/doctors/{doctor}?week=2032-05-03"
+    assert "4 times were added" in words(desk)
+    assert "Tuesday 4 May 2032, 09:00 to 09:30, 2 of 2 seats free" in words(desk)
+    assert slots_of(clinic, doctor) == ["09:00", "09:30", "10:00", "10:30"]
+
+
+def test_a_preview_names_what_clashes_and_the_rest_can_be_added(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(startTime=f"{DAY}T09:45:00Z")
+    new = f"/admin/doctors/{slot['doctorId']}/slots/new"
+    desk.send(new, **MORNING, step="preview")
+    assert "2 times would be added" in words(desk)
+    assert "2 times cannot be" in words(desk)
+    assert desk.page.text.count(f'href="/admin/slots/{slot["id"]}"') == 2
+    desk.submit(new, step="create")
+    assert slots_of(clinic, slot["doctorId"]) == ["09:00", "09:45", "10:30"]
+
+
+def test_what_was_published_since_the_preview_keeps_all_from_being_added(clinic: Clinic, desk: Visitor) -> None:
+    doctor = clinic.doctor()["id"]
+    new = f"/admin/doctors/{doctor}/slots/new"
+    desk.send(new, **MORNING, step="preview")
+    clinic.slot(doctorId=doctor, startTime=f"{DAY}T09:00:00Z")
+    assert desk.submit(new, step="create").status_code == 409
+    assert "Nothing was added; look at this again" in words(desk)
+    assert slots_of(clinic, doctor) == ["09:00"]
+    desk.submit(new, step="create")
+    assert slots_of(clinic, doctor) == ["09:00", "09:30", "10:00", "10:30"]
+
+
+@pytest.mark.parametrize(
+    ("field", "typed", "fault"),
+    [
+        ("first_day", "", "first_day"),
+        ("last_day", "2032-05-03", "last_day"),
+        ("weekdays", "", "weekdays"),
+        ("from_1", "noon", "from_1"),
+        ("to_1", "08:00", "from_1"),
+        ("from_2", "08:00", "to_2"),
+        ("duration_minutes", "0", "duration_minutes"),
+        ("break_minutes", "-1", "break_minutes"),
+        ("total_seats", "2000000", "total_seats"),
+    ],
+)
+def test_a_timetable_that_is_wrong_is_shown_again_with_the_fault_at_its_field(
+    clinic: Clinic, desk: Visitor, field: str, typed: str, fault: str
+) -> None:
+    new = f"/admin/doctors/{clinic.doctor()['id']}/slots/new"
+    answer = desk.send(new, **{**MORNING, field: typed}, step="preview")
+    assert answer.status_code == 400
+    assert f'id="{fault}-error"' in answer.text
+    assert f'value="{typed}"' in answer.text or field == "weekdays"
+
+
+def test_a_single_time_is_added_and_refused_over_another(clinic: Clinic, desk: Visitor) -> None:
+    doctor = clinic.doctor()["id"]
+    one = {"day": DAY, "time": "09:30", "duration_minutes": 30, "total_seats": 1}
+    desk.send(f"/admin/doctors/{doctor}/slots/one", **one)
+    assert desk.address == f"/admin/doctors/{doctor}?week=2032-05-03"
+    assert desk.send(f"/admin/doctors/{doctor}/slots/one", **one).status_code == 409
+    assert "already has an open slot" in words(desk)
+    assert desk.send(f"/admin/doctors/{doctor}/slots/one", **{**one, "day": "2020-01-01"}).status_code == 400
+    assert 'id="time-error"' in desk.page.text
+    assert slots_of(clinic, doctor) == ["09:30"]
+
+
+@pytest.mark.parametrize(
+    ("change", "question", "after"),
+    [
+        ({"status": "CLOSED"}, "Close a time with 2 bookings?", ("CLOSED", "12:00")),
+        ({"day": DAY, "time": "14:00", "duration_minutes": 30}, "Move a time with 2 bookings?", ("OPEN", "14:00")),
+    ],
+)
+def test_a_change_that_concerns_bookings_shows_them_first_and_is_made_when_told_so(
+    clinic: Clinic, desk: Visitor, change: dict[str, Any], question: str, after: tuple[str, str]
+) -> None:
+    slot = slot_with_bookings(clinic)
+    address = f"/admin/slots/{slot['id']}"
+    desk.send(address, **change)
+    assert desk.heading == question
+    assert "Ada Lovelace" in words(desk)
+    assert "Grace Hopper" in words(desk)
+    assert audited(clinic, "list_bookings_hit", f"slot:{slot['id']}") == 1
+    before = clinic.http.get(f"/api/slots/{slot['id']}").json()
+    assert (before["status"], before["startTime"]) == ("OPEN", slot["startTime"])
+    desk.submit(address, sure="yes")
+    assert desk.address == address
+    changed = clinic.http.get(f"/api/slots/{slot['id']}").json()
+    assert (changed["status"], changed["startTime"][11:16]) == after
+
+
+def test_a_change_that_concerns_nobody_is_made_at_once(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(seats=3)
+    address = f"/admin/slots/{slot['id']}"
+    desk.send(address, status="CLOSED")
+    assert "it takes no new bookings" in words(desk)
+    desk.send(address, status="OPEN")
+    desk.send(address, total_seats="5")
+    assert "It now has 5 seats" in words(desk)
+    assert (clinic.http.get(f"/api/slots/{slot['id']}").json()["totalSeats"]) == 5
+
+
+def test_seats_cannot_go_below_those_taken_and_the_page_says_how_many(clinic: Clinic, desk: Visitor) -> None:
+    slot = slot_with_bookings(clinic)
+    desk.open(f"/admin/slots/{slot['id']}")
+    assert "Confirmed 1 On hold 1" in words(desk)
+    assert desk.send(f"/admin/slots/{slot['id']}", total_seats="1").status_code == 409
+    assert "2 seats are held or booked; the total cannot be lower" in words(desk)
+    assert 'name="total_seats" type="number" value="1"' in " ".join(desk.page.text.split())
+
+
+def test_the_day_tells_each_doctors_seats_and_every_number_of_its_own(clinic: Clinic, desk: Visitor) -> None:
+    doctor = clinic.doctor(name="Dr. Of The Day")["id"]
+    slot = clinic.slot(seats=4, doctorId=doctor, startTime="2033-06-07T10:00:00Z")
+    clinic.hold(slot["id"], seatsBooked=2, confirm=True)
+    clinic.hold(slot["id"])
+    desk.open("/admin?day=2033-06-07")
+    assert desk.heading == "Tuesday 7 June 2033"
+    assert "Dr. Of The Day 3 of 4 seats, 75" in words(desk)
+    assert "Confirmed appointments 1 Seats taken 3 of 4 Seats still free 1 Cancelled 0" in words(desk)
+    assert "Latest bookings" not in words(desk)
+    desk.open("/admin?day=2033-06-08")
+    assert "No doctor has times on this day" in words(desk)
+
+
+def test_the_latest_bookings_are_sent_again_when_they_are_others_and_not_before(clinic: Clinic, desk: Visitor) -> None:
+    desk.open("/admin")
+    mark = re.search(r'hx-get="(/admin/today/latest\?mark=\w+)"', desk.page.text)
+    assert mark, desk.page.text
+    shown = audited(clinic, "list_latest_bookings", "bookings")
+    assert desk.open(mark[1]).status_code in {200, 204}
+    slot = clinic.slot()
+    clinic.hold(slot["id"], userName="Newest Of All")
+    answer = desk.open(mark[1])
+    assert answer.status_code == 200
+    assert "Newest Of All" in answer.text
+    assert "<html" not in answer.text
+    assert audited(clinic, "list_latest_bookings", "bookings") > shown
+    assert "Newest Of All" not in desk.open("/admin/today/board").text
+
+
+@pytest.mark.parametrize(
+    "address", ["/admin?day=yesterday", "/admin?day=9999-12-31", "/admin/doctors/1?week=1", "/admin/doctors/0"]
+)
+def test_an_address_that_makes_no_sense_is_answered_with_a_page_that_says_so(desk: Visitor, address: str) -> None:
+    assert desk.open(address).status_code in {400, 404}
+    assert desk.heading
