@@ -1,0 +1,66 @@
+"""An admin at a screen: a doctor's first times, one of them closed, and the day that renews itself."""
+
+import re
+from datetime import UTC, datetime, timedelta
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import AssertAccessible
+from tests.clinic import Clinic
+
+
+def test_an_admin_publishes_a_week_and_closes_a_booked_time(
+    clinic: Clinic, desk: Page, assert_accessible: AssertAccessible
+) -> None:
+    monday = datetime.now(UTC).date() + timedelta(days=14 - datetime.now(UTC).weekday())
+    desk.goto("/admin/doctors")
+    desk.get_by_label("Name", exact=True).fill("Dr. First Times")
+    desk.get_by_label("Speciality (optional)").fill("Cardiology")
+    desk.get_by_role("button", name="Add doctor").click()
+    expect(desk.get_by_role("heading", level=1)).to_have_text("Dr. First Times")
+    assert_accessible(desk)
+    desk.get_by_role("link", name="Add times").first.click()
+    desk.get_by_label("First day").fill(f"{monday}")
+    desk.get_by_label("Last day").fill(f"{monday - timedelta(days=1)}")
+    desk.get_by_role("button", name="Show what would be added").click()
+    expect(desk.get_by_role("alert").filter(has_text="Please look at this again")).to_be_focused()
+    expect(desk.get_by_label("Friday")).to_be_checked()
+    assert_accessible(desk)
+    desk.get_by_label("Last day").fill(f"{monday + timedelta(days=6)}")
+    desk.get_by_label("Seats each").fill("2")
+    desk.get_by_role("button", name="Show what would be added").click()
+    expect(desk.get_by_role("heading", name="30 times would be added")).to_be_visible()
+    assert_accessible(desk)
+    desk.get_by_role("button", name="Add 30 times").click()
+    expect(desk.get_by_role("status")).to_have_text("30 times were added.")
+    assert_accessible(desk)
+    first = desk.get_by_role("link", name=re.compile("Monday .*, 09:00 to 09:30, 2 of 2 seats free"))
+    first.focus()
+    desk.keyboard.press("Enter")
+    desk.wait_for_url("**/admin/slots/*")
+    assert_accessible(desk)
+    slot_id = int(desk.url.rpartition("/")[2])
+    clinic.hold(slot_id, userName="Ada Lovelace")
+    desk.get_by_role("button", name="Close for booking").click()
+    expect(desk.get_by_role("heading", level=1)).to_have_text("Close a time with 1 booking?")
+    expect(desk.get_by_role("row").filter(has_text="Ada Lovelace")).to_be_visible()
+    assert_accessible(desk)
+    desk.get_by_role("button", name="Close it").click()
+    expect(desk.get_by_role("status")).to_have_text("Closed: it takes no new bookings.")
+    assert clinic.http.get(f"/api/slots/{slot_id}").json()["status"] == "CLOSED"
+
+
+def test_the_day_renews_itself_until_it_is_told_to_stop(
+    clinic: Clinic, desk: Page, assert_accessible: AssertAccessible
+) -> None:
+    desk.goto("/admin")
+    slot = clinic.slot(seats=2)
+    clinic.hold(slot["id"], userName="Newest Of All")
+    desk.evaluate("document.body.dispatchEvent(new Event('seats-changed'))")
+    newest = desk.get_by_role("row").filter(has_text="Newest Of All")
+    expect(newest).to_be_visible()
+    expect(desk.get_by_role("heading", name="Today", exact=False)).to_have_count(1)
+    assert_accessible(desk)
+    desk.get_by_role("link", name="Stop that").click()
+    expect(desk.get_by_text("This page stays as it is.")).to_be_visible()
+    expect(desk.locator("[hx-get]")).to_have_count(0)
