@@ -32,6 +32,7 @@ ACTIONS = {
     "export_bookings": "Downloaded bookings",
     "export_personal_data": "Downloaded a person's data",
     "get_booking": "Looked at a booking",
+    "get_managed_booking": "Looked at a booking by its link",
     "get_user": "Looked at an account",
     "list_audit": "Read this log",
     "list_bookings": "Looked through bookings",

@@ -78,7 +78,7 @@ class DeskBookingController(Controller):
         name = f"bookings-{pages.time.today()}.csv"
         return Stream(
             _joined("".join(first), pieces),
-            media_type="text/csv; charset=utf-8",
+            media_type="text/csv",
             headers={**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'},
         )
 

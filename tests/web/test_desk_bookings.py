@@ -1,0 +1,254 @@
+"""The clinic's bookings as pages: find, read, confirm, cancel, book for a patient, print a day, download."""
+
+import csv
+import io
+import re
+import socket
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from slotwise.domain.users import Role
+from slotwise.web.bookings_csv import written
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, in_hours, rows, unique_email
+from tests.web.visiting import Visitor
+
+LIST = "/admin/bookings"
+DANGEROUS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1", "\uff0b1", "\uff0d1", "\uff201"]
+
+
+@pytest.fixture
+def desk(server: RunningServer) -> Iterator[Visitor]:
+    with Visitor(server) as visitor:
+        visitor.send("/log-in", follow=False, email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+        yield visitor
+
+
+def plant(clinic: Clinic, slot_id: int, count: int, name: str = "Planted") -> None:
+    """Confirmed bookings, which a slot of so many seats is told of too."""
+    rows(
+        clinic.server.database_url,
+        "WITH made AS (INSERT INTO bookings (slot_id, user_name, user_email, seats_booked, status, confirmed_at,"
+        " manage_token_hash) SELECT $1, $3 || ' ' || n, 'p@example.org', 1, 'CONFIRMED', now(), ''"
+        " FROM generate_series(1, $2::int) AS n RETURNING id, slot_id),"
+        " numbered AS (SELECT id, slot_id, row_number() OVER (ORDER BY id) AS n FROM made),"
+        " told AS (INSERT INTO booking_events (slot_id, sequence, kind, booking_id, seats, available_after, "
+        " total_after, actor, created_at) SELECT s.id, s.last_event + m.n, 'BOOKED', m.id, 1, s.available_seats - m.n,"
+        " s.total_seats, 'test', now() FROM numbered AS m JOIN appointment_slots AS s ON s.id = m.slot_id)"
+        " UPDATE appointment_slots SET available_seats = available_seats - $2, last_event = last_event + $2"
+        " WHERE id = $1",
+        slot_id,
+        count,
+        name,
+    )
+
+
+def notes(clinic: Clinic, action: str, subject: str) -> list[dict[str, str]]:
+    query = "SELECT actor, details::text FROM audit_log WHERE action = $1 AND subject = $2 ORDER BY id"
+    return [dict(row) for row in rows(clinic.server.database_url, query, action, subject)]
+
+
+def found_ids(page: httpx.Response) -> list[int]:
+    return [int(number) for number in re.findall(r'<a href="/admin/bookings/(\d+)">', page.text)]
+
+
+def test_bookings_are_found_by_what_is_typed_and_paged_by_links(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(seats=100)
+    plant(clinic, slot["id"], 51, "Quetzal")
+    first = found_ids(desk.open(f"{LIST}?who=quetzal&doctor={slot['doctorId']}"))
+    assert len(first) == 50
+    [older] = re.findall(r'rel="next" href="([^"]+)"', desk.page.text)
+    rest = found_ids(desk.open(older.replace("&amp;", "&")))
+    assert len(rest) == 1
+    assert sorted(first + rest, reverse=True) == first + rest
+    assert 'rel="next"' not in desk.page.text
+    assert 'value="quetzal"' in desk.page.text
+    day = slot["startTime"][:10]
+    assert len(found_ids(desk.open(f"{LIST}?slot={slot['id']}&from={day}&to={day}&status=CONFIRMED"))) == 50
+    assert found_ids(desk.open(f"{LIST}?slot={slot['id']}&status=CANCELLED")) == []
+    assert "No booking fits" in desk.page.text
+    assert found_ids(desk.open(f"{LIST}?slot={slot['id']}&to=2026-01-01")) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "field"),
+    [
+        ("status=MAYBE", "status"),
+        ("doctor=x", "doctor"),
+        ("from=2026-13-01", "from"),
+        ("from=2026-02-02&to=2026-02-01", "to"),
+        ("from=9998-02-02", "from"),
+        ("who=%00", "who"),
+    ],
+)
+def test_a_filter_that_cannot_be_is_shown_again_with_what_is_wrong(desk: Visitor, query: str, field: str) -> None:
+    assert desk.open(f"{LIST}?{query}").status_code == 400
+    assert f'href="#{field}"' in desk.page.text
+    assert desk.open(f"{LIST}.csv?{query}").status_code == 400
+
+
+def test_a_booking_is_confirmed_and_cancelled_with_a_reason_that_its_story_has(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(seats=2)
+    with Visitor(clinic.server) as patient:
+        patient.hold(slot["id"], seats=2)
+    [booking] = clinic.http.get(f"/api/bookings/slot/{slot['id']}").json()["items"]
+    place = f"{LIST}/{booking['id']}"
+    desk.open(place)
+    assert desk.submit(f"{place}/confirm", user_name="", user_email="x").status_code == 400
+    assert desk.page.text.count('aria-invalid="true"') == 1  # one at a time: the name
+    desk.submit(f"{place}/confirm", user_name="Ada Lovelace", user_email="ada@example.org")
+    assert "The booking is confirmed" in desk.page.text
+    desk.open(f"{place}/cancel")
+    assert desk.heading == "Cancel this booking?"
+    assert clinic.free_seats(slot["id"]) == 0
+    assert desk.submit(f"{place}/cancel", reason="x" * 201).status_code == 400
+    desk.submit(f"{place}/cancel", reason="  Rang & <moved>  ")
+    assert clinic.free_seats(slot["id"]) == 2
+    assert "Rang &amp; &lt;moved&gt;" in desk.page.text
+    words = [word.strip() for word in re.findall(r"<strong>\s*(.*?)\s*</strong>", desk.page.text, re.DOTALL)]
+    assert words == ["Held 2 seats", "Confirmed", "Cancelled; 2 seats given back"]
+    assert "Patient, without an account" in desk.page.text
+    assert "Administrator" in desk.page.text
+    assert desk.send(f"{place}/confirm", again="yes").status_code == 409
+    assert desk.open(f"{LIST}/{10**17}").status_code == 404
+    assert len(notes(clinic, "list_story", f"booking:{booking['id']}")) >= 4
+
+
+def test_the_desk_books_for_a_patient_once_however_often_the_form_is_sent(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(seats=3)
+    form = desk.open(f"{LIST}/new?slot={slot['id']}")
+    [key] = re.findall(r'name="key" value="([^"]+)"', form.text)
+    typed = {"slot": slot["id"], "key": key, "user_name": "Grace", "user_email": "g@example.org", "seats": 2}
+    cookies = dict(desk.http.cookies)
+
+    def click(_: int) -> str:
+        with httpx.Client(base_url=clinic.server.url, cookies=cookies, verify=False, timeout=20) as http:
+            return http.post(f"{LIST}/new", data=typed, headers={"Sec-Fetch-Site": "same-origin"}).headers["location"]
+
+    with ThreadPoolExecutor(4) as clicks:
+        assert len(set(clicks.map(click, range(4)))) == 1
+    assert clinic.free_seats(slot["id"]) == 1
+    query = "SELECT user_id, user_name, status FROM bookings WHERE slot_id = $1"
+    [booked] = rows(clinic.server.database_url, query, slot["id"])
+    assert tuple(booked) == (None, "Grace", "CONFIRMED")
+
+
+def test_what_cannot_be_booked_is_said_at_its_place_and_can_be_sent_again(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(seats=2)
+    desk.open(f"{LIST}/new?slot={slot['id']}")
+    assert desk.submit(f"{LIST}/new", user_name="", user_email="x", seats="many").status_code == 400
+    assert desk.page.text.count('aria-invalid="true"') == 3
+    grace, address = "Grace", "g@example.org"
+    assert desk.submit(f"{LIST}/new", seats=3, user_name=grace, user_email=address).status_code == 409
+    assert "Only 2 seats are free" in desk.page.text
+    desk.submit(f"{LIST}/new", seats=2, user_name=grace, user_email=address)
+    assert "Booked and confirmed" in desk.page.text
+    assert "This slot is sold out" in desk.open(f"{LIST}/new?slot={slot['id']}").text
+    assert desk.open(f"{LIST}/new").status_code == 200
+    assert desk.open(f"{LIST}/new?slot={10**17}").status_code == 404
+
+
+def test_a_day_sheet_has_the_day_of_the_doctor(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(seats=2)
+    clinic.hold(slot["id"], userName="Grace Hopper", confirm=True)
+    sheet = f"/admin/day-sheet?doctor={slot['doctorId']}&day="
+    seen = [desk.open(sheet + day).text.count("Grace Hopper") for day in days_around(slot["startTime"])]
+    assert sum(seen) == 1
+    assert desk.open("/admin/day-sheet").status_code == 200
+    assert desk.open(f"{sheet}2026-02-30").status_code == 400
+    assert "No slots on this day" in desk.open(f"{sheet}2031-01-01").text
+    assert len(notes(clinic, "list_bookings_of_day", f"doctor:{slot['doctorId']}")) == 1
+
+
+def days_around(moment: str) -> list[str]:
+    """One of them is its day, whatever the clinic's zone."""
+    day = datetime.fromisoformat(moment).toordinal()
+    return [datetime.fromordinal(day + step).date().isoformat() for step in (-1, 0, 1)]
+
+
+def test_a_download_has_what_the_list_has_as_a_spreadsheet_reads_it(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(seats=5, startTime=in_hours(30))
+    clinic.hold(slot["id"], userName='=cmd|"/C calc"!A1', confirm=True)
+    clinic.hold(slot["id"], userName='Zoë, "the" Obrien')
+    answer = desk.open(f"{LIST}.csv?slot={slot['id']}")
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert re.fullmatch(r'attachment; filename="bookings-\d{4}-\d\d-\d\d\.csv"', answer.headers["content-disposition"])
+    assert answer.content.startswith(b"\xef\xbb\xbfBooking,Status,")
+    assert answer.content.count(b"\r\n") == 3
+    _, newest, oldest = csv.reader(io.StringIO(answer.content.decode("utf-8-sig"), newline=""))
+    assert (newest[1], newest[7]) == ("PENDING", 'Zoë, "the" Obrien')
+    assert (oldest[1], oldest[7]) == ("CONFIRMED", '\'=cmd|"/C calc"!A1')
+    ours = [
+        note["details"] for note in notes(clinic, "export_bookings", "bookings") if f": {slot['id']}" in note["details"]
+    ]
+    assert ours == [f'{{"slot_id": {slot["id"]}}}', f'{{"slot_id": {slot["id"]}, "bookings": 2}}']
+
+
+@pytest.mark.parametrize("text", DANGEROUS)
+def test_no_cell_of_a_download_is_a_formula(text: str) -> None:
+    assert next(csv.reader(io.StringIO(written([[text, "Ann-Marie +1", -1]]), newline=""))) == [
+        f"'{text}",
+        "Ann-Marie +1",
+        "-1",
+    ]
+
+
+def test_a_download_that_the_database_fails_in_the_middle_of_is_cut_off(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(seats=20_000)
+    plant(clinic, slot["id"], 12_000, "Name enough to fill what the kernel keeps of an answer")
+    whole = desk.open(f"{LIST}.csv?slot={slot['id']}").content
+    assert whole.count(b"\r\n") == 12_001
+    with reading_slowly(clinic.server, f"{LIST}.csv?slot={slot['id']}", desk) as client:
+        beginning = client.recv(1024)
+        assert beginning.startswith(b"HTTP/1.1 200")
+        rows(clinic.server.database_url, "ALTER VIEW bookings_now RENAME TO gone")
+        try:
+            rest = b"".join(iter(lambda: client.recv(2**16), b""))
+        finally:
+            rows(clinic.server.database_url, "ALTER VIEW gone RENAME TO bookings_now")
+    assert b"transfer-encoding: chunked" in (beginning + rest).lower()
+    assert not rest.endswith(b"0\r\n\r\n")  # the end of an answer in chunks
+    assert len(rest) < len(whole)
+    begun = notes(clinic, "export_bookings", "bookings")[-1]
+    assert "bookings" not in begun["details"]
+
+
+def reading_slowly(server: RunningServer, path: str, visitor: Visitor) -> socket.socket:
+    """A client whose own kernel keeps little for it, so that the server is never far ahead."""
+    address = urlsplit(server.url)
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+    client.settimeout(20)
+    client.connect((address.hostname, address.port))
+    cookies = "; ".join(f"{name}={value}" for name, value in visitor.http.cookies.items())
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\nCookie: {cookies}\r\n\r\n".encode())
+    return client
+
+
+PLACES = {
+    Role.STAFF: [LIST, f"{LIST}.csv?who=nobody", f"{LIST}/new", "/admin/day-sheet"],
+    Role.ADMIN: ["/admin/audit", "/admin/users", "/admin/users/new", "/admin/users/1", "/admin/users/1/password"],
+}
+
+
+def test_the_desk_is_for_staff_and_accounts_and_log_are_for_admins(clinic: Clinic, server: RunningServer) -> None:
+    opened = {role: [200] * len(PLACES[Role.STAFF]) + [403] * len(PLACES[Role.ADMIN]) for role in (Role.STAFF,)}
+    refused = [403] * sum(map(len, PLACES.values()))
+    for role in Role:
+        email = unique_email()
+        account = {"name": "Sam", "email": email, "password": "a password of Sam's"}
+        assert clinic.http.post("/api/auth/register", json=account).status_code == 201
+        rows(server.database_url, "UPDATE users SET role = $1 WHERE email = $2", role.value, email)
+        with Visitor(server) as visitor:
+            visitor.send("/log-in", follow=False, email=email, password=account["password"])
+            seen = [visitor.open(place).status_code for place in (*PLACES[Role.STAFF], *PLACES[Role.ADMIN])]
+            sent = [visitor.send(f"/admin/users/{10**17}/rights", role="admin").status_code]
+        rows(server.database_url, "UPDATE users SET role = 'patient' WHERE email = $1", email)
+        assert seen == ([200] * len(refused) if role is Role.ADMIN else opened.get(role, refused)), role
+        assert sent == [404 if role is Role.ADMIN else 403], role
+    with Visitor(server) as stranger:
+        assert [stranger.open(place).url.path for place in PLACES[Role.STAFF]] == ["/log-in"] * 4
