@@ -170,7 +170,6 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
         "pages": pages,
         "calendars": Calendars(database),
         "my_bookings": MyBookings(database),
-        "privacy": Privacy(database),
         "privacy": Privacy(database, seat_events.seats_changed),
         "seat_events": seat_events,
         "slot_pages": SlotPages(slots),

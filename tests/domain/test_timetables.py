@@ -19,7 +19,12 @@ MORNING = (Hours(9 * 60, 12 * 60),)
 
 
 def timetable(first_day: date = date(2027, 1, 4), **fields: Any) -> Timetable:
-    everything = {"last_day": first_day, "weekdays": EVERY_DAY, "hours": MORNING, "duration_minutes": 30} | fields
+    everything: dict[str, Any] = {
+        "last_day": first_day,
+        "weekdays": EVERY_DAY,
+        "hours": MORNING,
+        "duration_minutes": 30,
+    } | fields
     return Timetable(first_day, **everything)
 
 

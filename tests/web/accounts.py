@@ -20,7 +20,7 @@ class AccountVisitor(Visitor):
         super().__init__(server, **options)
         self.http.follow_redirects = False
 
-    def post(self, path: str, headers: dict[str, str] | None = None, **fields: str) -> httpx.Response:
+    def post(self, path: str, headers: dict[str, str] | None = None, /, **fields: str) -> httpx.Response:
         """The form of one of our pages; `headers` say that it comes from elsewhere."""
         return self.http.post(path, data=fields, headers=SAME_ORIGIN if headers is None else headers)
 

@@ -17,7 +17,7 @@ LOG = "/admin/audit"
 @pytest.fixture
 def desk(server: RunningServer) -> Iterator[Visitor]:
     with Visitor(server) as visitor:
-        visitor.send("/log-in", follow=False, email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+        visitor.send("/log-in", email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
         yield visitor
 
 

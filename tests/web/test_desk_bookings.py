@@ -24,7 +24,7 @@ DANGEROUS = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "\uff1d1", "
 @pytest.fixture
 def desk(server: RunningServer) -> Iterator[Visitor]:
     with Visitor(server) as visitor:
-        visitor.send("/log-in", follow=False, email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+        visitor.send("/log-in", email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
         yield visitor
 
 
@@ -244,7 +244,7 @@ def test_the_desk_is_for_staff_and_accounts_and_log_are_for_admins(clinic: Clini
         assert clinic.http.post("/api/auth/register", json=account).status_code == 201
         rows(server.database_url, "UPDATE users SET role = $1 WHERE email = $2", role.value, email)
         with Visitor(server) as visitor:
-            visitor.send("/log-in", follow=False, email=email, password=account["password"])
+            visitor.send("/log-in", email=email, password=account["password"])
             seen = [visitor.open(place).status_code for place in (*PLACES[Role.STAFF], *PLACES[Role.ADMIN])]
             sent = [visitor.send(f"/admin/users/{10**17}/rights", role="admin").status_code]
         rows(server.database_url, "UPDATE users SET role = 'patient' WHERE email = $1", email)

@@ -19,7 +19,7 @@ def desk(server: RunningServer) -> Iterator[Visitor]:
 
 def admin_of(server: RunningServer) -> Visitor:
     visitor = Visitor(server)
-    visitor.send("/log-in", follow=False, email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+    visitor.send("/log-in", email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
     return visitor
 
 

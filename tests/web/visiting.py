@@ -51,20 +51,20 @@ class Visitor:
         self.page = self.http.get(address, headers={"Accept": "text/html", **headers})
         return self.page
 
-    def send(self, action: str, follow: bool = True, **fields: object) -> httpx.Response:
+    def send(self, action: str, /, **fields: object) -> httpx.Response:
         """A form of a page of ours, whether or not it was seen."""
         headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
         data = {name: str(value) for name, value in fields.items()}
-        self.page = self.http.post(action, data=data, headers=headers, follow_redirects=follow)
+        self.page = self.http.post(action, data=data, headers=headers)
         return self.page
 
-    def submit(self, action: str, follow: bool = True, **typed: object) -> httpx.Response:
+    def submit(self, action: str, /, **typed: object) -> httpx.Response:
         """The form of the page that is sent to where `action` says, with its own values and what is typed."""
         parser = _Fields()
         parser.feed(self.page.text)
         [values] = [values for where, values in parser.forms if re.fullmatch(action, where)][:1]
         [where] = [where for where, _ in parser.forms if re.fullmatch(action, where)][:1]
-        return self.send(where, follow, **{**values, **typed})
+        return self.send(where, **{**values, **typed})
 
     def hold(self, slot_id: int, seats: int = 1) -> str:
         """The address of the page of the hold."""
@@ -74,4 +74,4 @@ class Visitor:
 
     def confirm(self, **typed: object) -> httpx.Response:
         person = {"user_name": "Ada Lovelace", "user_email": "ada@example.org"}
-        return self.submit("/bookings/[0-9]+/confirm", True, **{**person, **typed})
+        return self.submit("/bookings/[0-9]+/confirm", **{**person, **typed})
