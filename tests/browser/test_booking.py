@@ -35,6 +35,8 @@ def test_a_patient_books_looks_and_cancels(clinic: Clinic, window: Page, assert_
     window.get_by_role("button", name=CONFIRM).click()
     expect(window.get_by_role("alert").filter(has_text="Please look at this again")).to_be_focused()
     assert_accessible(window)
+    window.reload()
+    expect(window.get_by_role("heading", level=1)).to_have_text("Confirm your appointment")
     fill(window)
     window.get_by_label("E-mail address").press("Enter")
     expect(window.get_by_role("heading", level=1)).to_have_text(BOOKED)

@@ -174,6 +174,11 @@ class BookingPages(Controller):
         cookies = [clear_cookie(request, "hold"), attempt_cookie(request)]
         return see_other(request, "/", notice="We have let that time go. Choose another one.", cookies=cookies)
 
+    @get(["/bookings/{booking_id:int}/confirm", "/bookings/{booking_id:int}/seats"], **page(ANYBODY))
+    async def lead_back(self, request: PageRequest, booking_id: FromPath[int]) -> Response[Any]:
+        """The address of a form that was answered with a page, opened again."""
+        return see_other(request, f"/bookings/{booking_id}")
+
     @get("/bookings/{booking_id:int}/cancel", **page(ANYBODY))
     async def ask_before_cancelling(
         self,
@@ -241,6 +246,8 @@ async def _show(
         form=form or _empty_form(request, booking),
         link=_link(request, theirs),
         started=booking.start_time <= pages.time.now(),
+        # Of the page that this is, whatever form it answers.
+        headers={"HX-Push-Url": theirs.address},
         can_book_again=ended and _is_on_offer(slot, booking.seats_booked, pages),
         now=pages.time.now(),
         cookies=[clear_cookie(request, "hold")] if ended and _is_held_by(request, booking) else [],

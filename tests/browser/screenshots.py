@@ -1,0 +1,204 @@
+"""Pictures of every page and state at three widths: `python -m tests.browser.screenshots [FOLDER]`, docs/screenshots if
+not given. They are of a demo clinic of its own, which is gone afterwards."""
+
+import asyncio
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import rich
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from slotwise.db.embedded import EmbeddedServer
+from slotwise.db.migrator import migrate
+from tests.browser.conftest import NAMES, ZONE
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
+from tests.conftest import running_server
+
+FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
+WIDTHS = (320, 768, 1600)
+HEIGHT = 900
+# A list goes on for ever; its beginning says how it looks.
+TALLEST = 1800
+PATIENT = ("Ada Lovelace", "ada@example.org", "a patient's secret")
+CONFIRM = "Confirm appointment"
+SETTINGS = {
+    "SEED_DEMO": "on", "HOLD_SECONDS": "120", "CLINIC_TIME_ZONE": ZONE, "CLINIC_NAME": "Lindenhof Clinic",
+}  # fmt: skip
+
+
+class Studio(NamedTuple):
+    browser: Browser
+    clinic: Clinic
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        return self.clinic.server.url
+
+    def window(self, **options: Any) -> Page:
+        context = self.browser.new_context(
+            base_url=self.url, timezone_id=ZONE, locale="en-GB", reduced_motion="reduce", **options
+        )
+        return context.new_page()
+
+    def shoot(self, page: Page, name: str) -> None:
+        """At each width, and once more in the dark."""
+        for width in WIDTHS:
+            self._save(page, name, width)
+        page.emulate_media(color_scheme="dark")
+        self._save(page, f"{name}-dark", WIDTHS[1])
+        page.emulate_media(color_scheme="light")
+
+    def _save(self, page: Page, name: str, width: int) -> None:
+        page.set_viewport_size({"width": width, "height": HEIGHT})
+        tall = min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))
+        clip = {"x": 0, "y": 0, "width": width, "height": max(tall, 300)}
+        page.screenshot(path=self.folder / f"{name}-{width}.png", full_page=True, clip=clip)  # type: ignore[arg-type]
+        rich.print(f"{name}-{width}.png")
+
+
+def patients(studio: Studio) -> None:
+    page = studio.window()
+    page.goto("/")
+    studio.shoot(page, "find")
+    page.goto("/?speciality=Cardiology&seats=2")
+    studio.shoot(page, "find-filtered")
+    page.goto(f"/?day={datetime.now().astimezone().year + 2}-05-01")
+    studio.shoot(page, "find-nothing-free")
+    page.goto("/?speciality=Cardiology")
+    page.locator("form[action='/hold'] button").first.click()
+    page.wait_for_url("**/bookings/**")
+    studio.shoot(page, "hold")
+    page.get_by_role("button", name=CONFIRM).click()
+    page.wait_for_selector(".summary")
+    studio.shoot(page, "hold-errors")
+    held = page.url
+    page.goto("/?speciality=Cardiology")
+    studio.shoot(page, "find-holding")
+    page.goto(held)
+    page.get_by_label("Your name").fill(PATIENT[0])
+    page.get_by_label("E-mail address").fill(PATIENT[1])
+    page.get_by_role("button", name=CONFIRM).click()
+    page.wait_for_selector("text=You are booked")
+    studio.shoot(page, "booked")
+    page.get_by_role("link", name="Cancel appointment").click()
+    studio.shoot(page, "cancel")
+    page.get_by_role("button", name="Yes, cancel it").click()
+    page.wait_for_selector("text=This appointment is cancelled")
+    studio.shoot(page, "cancelled")
+    taken(studio, page)
+    page.goto("/nothing-here")
+    studio.shoot(page, "not-found")
+
+
+def taken(studio: Studio, page: Page) -> None:
+    page.route("**/api/slots/events", lambda route: route.abort())
+    page.goto("/?speciality=Dermatology")
+    button = page.locator("form[action='/hold']").first
+    slot_id = int(button.locator("input[name=slot]").input_value())
+    free = studio.clinic.free_seats(slot_id)
+    studio.clinic.hold(slot_id, seatsBooked=free, userName="Somebody Quicker")
+    button.locator("button").dispatch_event("click")
+    page.wait_for_selector("text=This time has just been taken")
+    studio.shoot(page, "taken")
+
+
+def account(studio: Studio) -> None:
+    page = studio.window()
+    page.goto("/log-in")
+    studio.shoot(page, "log-in")
+    page.goto("/register")
+    studio.shoot(page, "register")
+    name, email, password = PATIENT
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("E-mail").fill(email)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.locator("main form button").last.click()
+    page.wait_for_url("**/account")
+    studio.shoot(page, "account-empty")
+    for number in range(3):
+        page.goto("/?speciality=Paediatrics")
+        page.locator("form[action='/hold'] button").nth(number).click()
+        page.wait_for_url("**/bookings/**")
+        page.get_by_role("button", name=CONFIRM).click()
+        page.wait_for_selector("text=You are booked")
+    for address, shot in (("", "account"), ("/password", "account-password"), ("/data", "account-data"),
+                          ("/delete", "account-delete")):  # fmt: skip
+        page.goto(f"/account{address}")
+        studio.shoot(page, shot)
+
+
+def desk(studio: Studio) -> None:
+    fill_the_day(studio)
+    page = studio.window()
+    page.goto("/log-in")
+    page.get_by_label("E-mail").fill(ADMIN_EMAIL)
+    page.get_by_label("Password", exact=True).fill(ADMIN_PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/admin")
+    tomorrow = (datetime.now().astimezone() + timedelta(days=1)).date()
+    slot_id = studio.clinic.http.get("/api/slots?limit=1").json()["items"][0]["id"]
+    booked = studio.clinic.http.get("/api/bookings?status=CONFIRMED&limit=1", headers=studio.clinic.admin).json()
+    booking_id = booked["items"][0]["id"]
+    for address, shot in (
+        ("/admin", "clinic-today"),
+        ("/admin/doctors", "clinic-doctors"),
+        (f"/admin/doctors/1?week={tomorrow}", "clinic-week"),
+        ("/admin/doctors/1/slots/new", "clinic-new-times"),
+        (f"/admin/slots/{booked['items'][0]['slotId']}", "clinic-time"),
+        ("/admin/bookings", "clinic-bookings"),
+        ("/admin/bookings?q=nobody-has-this", "clinic-bookings-none"),
+        (f"/admin/bookings/{booking_id}", "clinic-booking"),
+        (f"/admin/bookings/new?slot={slot_id}", "clinic-new-booking"),
+        (f"/admin/day-sheet?doctor=1&day={tomorrow}", "clinic-day-sheet"),
+        ("/admin/users", "clinic-users"),
+        ("/admin/audit", "clinic-audit"),
+    ):
+        page.goto(address)
+        studio.shoot(page, shot)
+
+
+def fill_the_day(studio: Studio) -> None:
+    """So much is booked that there is something to see."""
+    names = ("Grace Hopper", "Alan Turing", "Edsger Dijkstra", "Barbara Liskov", "Tony Hoare", "Frances Allen")
+    slots = studio.clinic.http.get("/api/slots?limit=90").json()["items"]
+    for number, slot in enumerate(slots[::2]):
+        name = names[number % len(names)]
+        email = re.sub(r"\W+", ".", name.lower()) + "@example.org"
+        studio.clinic.book(slot["id"], userName=name, userEmail=email, confirm=number % 9 != 0)
+    for slot in slots[1:8:3]:
+        held = studio.clinic.hold(slot["id"], userName="Katherine Johnson", confirm=True)
+        studio.clinic.http.delete(f"/api/bookings/{held['id']}", headers=studio.clinic.admin)
+
+
+@contextmanager
+def demo_clinic() -> Iterator[RunningServer]:
+    folder = Path(tempfile.mkdtemp(prefix="slotwise-screenshots-"))
+    with EmbeddedServer(folder) as postgres:
+        asyncio.run(migrate(postgres.url))
+        with running_server(postgres.url, SETTINGS) as server:
+            yield server
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> None:
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    path = next(path for path in map(shutil.which, NAMES) if path)
+    with demo_clinic() as server, Clinic(server) as clinic, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        studio = Studio(browser, clinic, folder)
+        for scene in (patients, account, desk):
+            scene(studio)
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()
