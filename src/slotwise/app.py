@@ -166,7 +166,7 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
         "crash_points": crash_points,
         "doctors": Doctors(database, seat_events.seats_changed),
         "held_times": HeldTimes(bookings),
-        "find_pages": FindPages(FreeTimes(database, settings.time_zone), pages),
+        "find_pages": FindPages(FreeTimes(database, settings.time_zone), bookings, pages),
         "pages": pages,
         "calendars": Calendars(database),
         "my_bookings": MyBookings(database),

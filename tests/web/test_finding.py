@@ -3,7 +3,7 @@
 import gzip
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
-from slotwise.db.pool import Database
 from slotwise.services.free_times import MOST_TIMES, FreeTimes, Wanted
 from slotwise.web.assets import content_of
 from slotwise.web.find import FindPages
@@ -23,13 +23,16 @@ from slotwise.web.pages import Pages
 from slotwise.web.times import ClinicTime
 from tests.clinic import Clinic, RunningServer, in_hours
 from tests.web.visiting import Visitor
+from tests.workers import workers
 
 UTC_ZONE = ZoneInfo("UTC")
 
 
-@pytest.fixture
-def find_pages(database: Database) -> FindPages:
-    return FindPages(FreeTimes(database, UTC_ZONE), Pages("Test Clinic", ClinicTime(UTC_ZONE)))
+@pytest_asyncio.fixture
+async def find_pages(database_url: str) -> AsyncIterator[FindPages]:
+    async with workers(database_url, 1) as [worker]:
+        pages = Pages("Test Clinic", ClinicTime(UTC_ZONE))
+        yield FindPages(FreeTimes(worker.database, UTC_ZONE), worker.bookings, pages)
 
 
 @pytest.fixture

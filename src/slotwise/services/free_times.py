@@ -56,12 +56,9 @@ class Why(StrEnum):
 
 
 class ChoosableDoctor(Struct, frozen=True):
-    """`now` is the database's clock."""
-
     id: int
     name: str
     specialization: str | None
-    now: datetime
 
 
 class OtherDoctor(Struct, frozen=True):
@@ -91,11 +88,12 @@ class Nothing(Struct, frozen=True):
 
 
 class Choices(Struct, frozen=True):
-    """What can be asked for. Of a clinic with very many doctors, only the first by name; `more_doctors` says so."""
+    """What can be asked for on a day. Of very many doctors, only the first by name; `more_doctors` says so."""
 
     specializations: list[str]
     doctors: list[ChoosableDoctor]
     more_doctors: bool
+    today: date
 
 
 class FreeDay(Struct, frozen=True):
@@ -105,12 +103,15 @@ class FreeDay(Struct, frozen=True):
     ignored: frozenset[Ignored]
     choices: Choices
     doctor: ChoosableDoctor | None
-    today: date
     day: date
     times: list[Slot]
     more: bool
     strip: list[Day]
     nothing: Nothing | None
+
+    @property
+    def today(self) -> date:
+        return self.choices.today
 
     @property
     def earlier(self) -> date | None:
@@ -130,7 +131,15 @@ class _Understood(Struct, frozen=True):
     wanted: Wanted
     ignored: frozenset[Ignored]
     doctor: ChoosableDoctor | None
-    today: date
+
+
+class _DoctorNow(Struct, frozen=True):
+    """`now` is the database's clock."""
+
+    id: int
+    name: str
+    specialization: str | None
+    now: datetime
 
 
 class _Specialization(Struct, frozen=True):
@@ -148,7 +157,7 @@ class _Published(Struct, frozen=True):
 
 
 LIST_SPECIALIZATIONS = Statement("free_times.list_specializations", _Specialization)
-LIST_CHOOSABLE_DOCTORS = Statement("free_times.list_choosable_doctors", ChoosableDoctor)
+LIST_CHOOSABLE_DOCTORS = Statement("free_times.list_choosable_doctors", _DoctorNow)
 COUNT_FREE_TIMES = Statement("free_times.count_free_times", _Counted)
 COUNT_FREE_TIMES_OF_DOCTORS = Statement("free_times.count_free_times_of_doctors", _Counted)
 LIST_OTHER_DOCTORS = Statement("free_times.list_other_doctors", OtherDoctor)
@@ -168,10 +177,10 @@ class FreeTimes:
         """
         choices = await self._list_choices(wanted)
         asked = wanted
-        if not _is_chosen_from(choices, wanted.specialization):
+        if choices is None or not _is_chosen_from(choices, wanted.specialization):
             wanted = replace(wanted, specialization=None)
             choices = await self._list_choices(wanted)
-        if not choices.doctors:
+        if choices is None:
             return None
         understood = self._understand(asked, wanted, choices)
         times = await self._list_times(understood.wanted)
@@ -181,26 +190,31 @@ class FreeTimes:
             times = await self._list_times(understood.wanted)
         return await self._describe(understood, choices, times)
 
-    async def _list_choices(self, wanted: Wanted) -> Choices:
+    async def _list_choices(self, wanted: Wanted) -> Choices | None:
+        """None where there is no doctor to choose."""
         async with self._database.connection() as connection:
             specializations = await LIST_SPECIALIZATIONS.all(connection, limit=MOST_SPECIALIZATIONS)
             doctors = await LIST_CHOOSABLE_DOCTORS.all(
                 connection, doctor_id=wanted.doctor_id, specialization=wanted.specialization, limit=MOST_DOCTORS + 1
             )
+        if not doctors:
+            return None
         return Choices(
-            [row.specialization for row in specializations], doctors[:MOST_DOCTORS], len(doctors) > MOST_DOCTORS
+            [row.specialization for row in specializations],
+            [ChoosableDoctor(row.id, row.name, row.specialization) for row in doctors[:MOST_DOCTORS]],
+            len(doctors) > MOST_DOCTORS,
+            self._date_of(doctors[0].now),
         )
 
     def _understand(self, asked: Wanted, wanted: Wanted, choices: Choices) -> _Understood:
         first = choices.doctors[0]
         chosen = first.id == wanted.doctor_id and _is_of(first, wanted.specialization)
-        today = first.now.astimezone(self._time_zone).date()
-        day = wanted.day if wanted.day is not None and today <= wanted.day <= LAST_DAY else None
+        day = wanted.day if wanted.day is not None and choices.today <= wanted.day <= LAST_DAY else None
         after = wanted.after if wanted.after is not None and self._date_of(wanted.after[0]) == day else None
         understood = Wanted(
             _as_spelled(choices, wanted.specialization), first.id if chosen else None, day, wanted.seats, after
         )
-        return _Understood(understood, _left_out(asked, understood), first if chosen else None, today)
+        return _Understood(understood, _left_out(asked, understood), first if chosen else None)
 
     async def _list_times(self, wanted: Wanted) -> list[Slot]:
         """A page and one more, of one day or of any."""
@@ -211,7 +225,7 @@ class FreeTimes:
         return await self._slots.list_slots(sought, MOST_TIMES + 1, wanted.after or (FIRST_TIME, 0))
 
     async def _describe(self, understood: _Understood, choices: Choices, found: list[Slot]) -> FreeDay:
-        wanted, today = understood.wanted, understood.today
+        wanted, today = understood.wanted, choices.today
         day = wanted.day or (self._date_of(found[0].start_time) if found else today)
         times = [slot for slot in found if self._date_of(slot.start_time) == day]
         strip_from = today + (day - today) // timedelta(DAYS_OF_STRIP) * timedelta(DAYS_OF_STRIP)
@@ -220,7 +234,6 @@ class FreeTimes:
             ignored=understood.ignored,
             choices=replace(choices, doctors=[each for each in choices.doctors if _is_of(each, wanted.specialization)]),
             doctor=understood.doctor,
-            today=today,
             day=day,
             times=times[:MOST_TIMES],
             more=len(times) > MOST_TIMES,

@@ -14,16 +14,18 @@ from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingNotFound
 from slotwise.domain.slots import Slot
 from slotwise.services.bookings import Bookings, Caller
-from slotwise.services.free_times import MOST_COUNTED, MOST_DOCTORS, FreeDay, FreeTimes, Wanted
+from slotwise.services.free_times import MOST_COUNTED, MOST_DOCTORS, FreeDay, FreeTimes
 from slotwise.services.shared_reads import SharedReads
 from slotwise.web.access import ANYBODY, PageRequest, page, visitor_in
 from slotwise.web.assets import accepts_gzip
-from slotwise.web.find_query import MOST_SEATS, Asked, address_of, asked_in, is_address_of, on
+from slotwise.web.find_query import MOST_SEATS, NOTHING_ASKED, Asked, address_of, asked_in, is_address_of, on
 from slotwise.web.pages import HEADERS, HTML, Pages, see_other
 from slotwise.web.visitors import Visitor
 
 TEMPLATE = "find.html"
 PATH = "/"
+# Of about 40 kB each.
+MOST_MADE = 200
 # Half-open, by the clinic's clock.
 PARTS_OF_DAY = (("Morning", time(0), time(12)), ("Afternoon", time(12), time(17)), ("Evening", time(17), None))
 # Of a page's text this is nearly as small as the most, in a fifth of the time.
@@ -57,21 +59,49 @@ class SharedPage(Struct, frozen=True):
 
 
 class FindPages:
-    """Reads and renders once for all who want the same page at the same time."""
+    """Reads once for all who want the same page at the same time, and renders only what has changed since."""
 
-    def __init__(self, free_times: FreeTimes, pages: Pages) -> None:
+    def __init__(self, free_times: FreeTimes, bookings: Bookings, pages: Pages) -> None:
+        self._bookings = bookings
         self._pages = pages
         self._days = SharedReads(free_times.find_times)
-        self._shared = SharedReads(self._render)
-
-    async def find_times(self, wanted: Wanted) -> FreeDay | None:
-        return await self._days.read(wanted)
+        self._shared = SharedReads(self._make)
+        self._made: dict[Asked, tuple[object, SharedPage]] = {}
 
     async def shared_page(self, asked: Asked) -> SharedPage:
         return await self._shared.read(asked)
 
-    async def _render(self, asked: Asked) -> SharedPage:
-        found = await self.find_times(asked.wanted)
+    async def own_page(self, request: PageRequest, asked: Asked) -> Response[str]:
+        """For a visitor with an account, or with a time that is held for them."""
+        held = await self._held_by(visitor_in(request))
+        found = await self._days.read(asked.wanted)
+        return self._pages.answer(request, TEMPLATE, **context_of(self._pages, asked, found, held))
+
+    async def _held_by(self, visitor: Visitor) -> Booking | None:
+        """The hold that their browser remembers, if it still is one. By its token alone: nobody's name is read."""
+        if visitor.hold is None:
+            return None
+        try:
+            booking = await self._bookings.get_managed_booking(
+                Caller(None, visitor.hold.token), visitor.hold.booking_id
+            )
+        except BookingNotFound:
+            return None
+        return booking if booking.status is BookingStatus.PENDING else None
+
+    async def _make(self, asked: Asked) -> SharedPage:
+        found = await self._days.read(asked.wanted)
+        # The words for a day and for the zone change with the calendar.
+        shown = (found, self._pages.time.today(), self._pages.time.zone_words)
+        before, made = self._made.get(asked, (None, None))
+        if made is None or before != shown:
+            made = self._render(asked, found)
+            if len(self._made) >= MOST_MADE:
+                self._made.clear()
+            self._made[asked] = shown, made
+        return made
+
+    def _render(self, asked: Asked, found: FreeDay | None) -> SharedPage:
         context = context_of(self._pages, asked, found, None)
         body = self._pages.render(TEMPLATE, visitor=Visitor(), path=PATH, **context).encode()
         return SharedPage(body, gzip.compress(body, _GZIP_LEVEL, mtime=0))
@@ -81,23 +111,15 @@ class FindController(Controller):
     path = PATH
 
     @get("/", **page(ANYBODY))
-    async def find_times(
-        self,
-        request: PageRequest,
-        pages: NamedDependency[Pages],
-        find_pages: NamedDependency[FindPages],
-        bookings: NamedDependency[Bookings],
-    ) -> Response[Any]:
-        asked = asked_in(request.query_params)
-        if not asked.unread and not is_address_of(asked.wanted, request.url.query):
+    async def find_times(self, request: PageRequest, find_pages: NamedDependency[FindPages]) -> Response[Any]:
+        query = request.scope["query_string"].decode("latin-1")
+        asked = asked_in(request.query_params) if query else NOTHING_ASKED
+        if query and not asked.unread and not is_address_of(asked.wanted, query):
             # A form without scripts sends what is empty too.
             return see_other(request, address_of(asked.wanted))
-        visitor = visitor_in(request)
-        if visitor.is_anybody:
-            return _answer(request, await find_pages.shared_page(asked))
-        held = await _held_by(visitor, bookings)
-        found = await find_pages.find_times(asked.wanted)
-        return pages.answer(request, TEMPLATE, **context_of(pages, asked, found, held))
+        if not visitor_in(request).is_anybody:
+            return await find_pages.own_page(request, asked)
+        return _answer(request, await find_pages.shared_page(asked))
 
 
 def _answer(request: PageRequest, shared: SharedPage) -> Response[Any]:
@@ -106,17 +128,6 @@ def _answer(request: PageRequest, shared: SharedPage) -> Response[Any]:
     if accepts_gzip(request):
         return Response(shared.compressed, headers={**headers, "Content-Encoding": "gzip"}, media_type=HTML)
     return Response(shared.body, headers=headers, media_type=HTML)
-
-
-async def _held_by(visitor: Visitor, bookings: Bookings) -> Booking | None:
-    """The hold that the visitor's browser remembers, if it still is one. By its token alone: nobody's name is read."""
-    if visitor.hold is None:
-        return None
-    try:
-        booking = await bookings.get_managed_booking(Caller(None, visitor.hold.token), visitor.hold.booking_id)
-    except BookingNotFound:
-        return None
-    return booking if booking.status is BookingStatus.PENDING else None
 
 
 def context_of(pages: Pages, asked: Asked, found: FreeDay | None, held: Booking | None) -> dict[str, Any]:

@@ -27,6 +27,9 @@ class Asked(Struct, frozen=True):
     unread: bool
 
 
+NOTHING_ASKED = Asked(Wanted(), unread=False)
+
+
 def asked_in(query: Mapping[str, str]) -> Asked:
     """Nothing fails here: whoever follows an old or a mangled link still finds times."""
     given = {name: value for name, value in query.items() if value.strip()}
