@@ -372,7 +372,7 @@ def test_all_that_is_overridden_of_the_server_is_there() -> None:
     inherited = {name for name in methods if hasattr(HttpToolsProtocol, name)}
     assert inherited == {
         "connection_made", "connection_lost", "data_received", "resume_writing", "on_message_begin", "on_body",
-        "on_headers_complete", "on_message_complete", "send_400_response", "_start_asgi_task"}  # fmt: skip
+        "on_headers_complete", "on_message_complete", "send_400_response", "shutdown", "_start_asgi_task"}  # fmt: skip
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has one version of IP only")
