@@ -11,7 +11,7 @@ from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, row
 from tests.web.visiting import Visitor
 
 DAY = "2032-05-04"  # a Tuesday
-MORNING = {
+MORNING: dict[str, Any] = {
     "first_day": DAY,
     "last_day": DAY,
     "weekdays": "2",
@@ -177,7 +177,7 @@ def test_a_timetable_that_is_wrong_is_shown_again_with_the_fault_at_its_field(
 
 def test_a_single_time_is_added_and_refused_over_another(clinic: Clinic, desk: Visitor) -> None:
     doctor = clinic.doctor()["id"]
-    one = {"day": DAY, "time": "09:30", "duration_minutes": 30, "total_seats": 1}
+    one: dict[str, Any] = {"day": DAY, "time": "09:30", "duration_minutes": 30, "total_seats": 1}
     desk.send(f"/admin/doctors/{doctor}/slots/one", **one)
     assert desk.address == f"/admin/doctors/{doctor}?week=2032-05-03"
     assert desk.send(f"/admin/doctors/{doctor}/slots/one", **one).status_code == 409

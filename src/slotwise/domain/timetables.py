@@ -66,7 +66,7 @@ def lay_out(timetable: Timetable, zone: tzinfo) -> LaidOut:
     for local in _starts(timetable):
         start = _on_the_wall(local, zone)
         if start is None or (laid.periods and start < laid.periods[-1].end_time):
-            laid.skipped.append(SkippedTime(local.date(), local.time()))
+            laid.skipped.append(SkippedTime(local.date(), time(local.hour, local.minute)))
         else:
             laid.periods.append(Period(start, start + length))
     return laid

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import date
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import PathParameter
 
 from slotwise.domain.doctors import Doctor
 from slotwise.domain.errors import InvalidInput
@@ -14,15 +13,13 @@ from slotwise.domain.fields import MAX_ID
 from slotwise.services.doctors import Doctors
 from slotwise.services.slots import Slots, WeekSlot
 from slotwise.web.access import ADMIN, DESK, PageRequest, account_in, page, visitor_in
-from slotwise.web.calendar_days import Week, parse_day
+from slotwise.web.calendar_days import Week
 from slotwise.web.forms import Form
 from slotwise.web.pages import Pages, see_other
+from slotwise.web.queries import Id, day_in, query_of, text_in
 from slotwise.web.times import ClinicTime
 
 DOCTORS_OF_A_PAGE = 50
-MAX_SEARCH_CHARACTERS = 200
-
-Id = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
 
 
 class DayOfWeek(NamedTuple):
@@ -63,8 +60,7 @@ class DoctorPagesController(Controller):
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
         doctor = await doctors.get_doctor(doctor_id)
-        text = request.query_params.get("week", "")
-        week = Week.of(parse_day("week", text) if text else pages.time.today())
+        week = Week.of(day_in(query_of(request, "week"), "week") or pages.time.today())
         found = await slots.list_week(doctor_id, *pages.time.bounds(week.monday, week.sunday))
         days = _by_day(week, found, pages.time)
         now = pages.time.now()
@@ -110,9 +106,9 @@ class DoctorPagesController(Controller):
 async def _show_list(
     request: PageRequest, pages: Pages, doctors: Doctors, form: Form, status: int = 200
 ) -> Response[Any]:
-    sought = request.query_params.get("q", "").strip().replace("\x00", "")[:MAX_SEARCH_CHARACTERS]
+    sought = text_in(query_of(request, "q"), "q")
     after = _id_in(request.query_params.get("after", ""))
-    found = await doctors.list_doctors(after, DOCTORS_OF_A_PAGE + 1, text=sought or None, with_inactive=True)
+    found = await doctors.list_doctors(after, DOCTORS_OF_A_PAGE + 1, text=sought, with_inactive=True)
     specializations = await doctors.list_specializations() if visitor_in(request).is_admin else []
     return pages.answer(
         request,
@@ -120,7 +116,7 @@ async def _show_list(
         status,
         found=found[:DOCTORS_OF_A_PAGE],
         more=len(found) > DOCTORS_OF_A_PAGE,
-        sought=sought,
+        sought=sought or "",
         later=after > 0,
         specializations=specializations,
         form=form,

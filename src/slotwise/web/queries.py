@@ -11,6 +11,7 @@ from litestar.params import PathParameter
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.web.access import PageRequest
+from slotwise.web.calendar_days import parse_day
 from slotwise.web.forms import Form
 from slotwise.web.times import ClinicTime
 
@@ -18,7 +19,6 @@ Choice = TypeVar("Choice", bound=StrEnum)
 Id = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
 
 MAX_TEXT_CHARACTERS = 200
-_FIRST_YEAR, _LAST_YEAR = 2001, 9997
 
 
 def query_of(request: PageRequest, *names: str) -> Form:
@@ -47,15 +47,7 @@ def choice_in(form: Form, name: str, choices: type[Choice]) -> Choice | None:
 
 def day_in(form: Form, name: str) -> date | None:
     text = form.text(name)
-    if not text:
-        return None
-    try:
-        day = date.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidInput.of(name, "must be a date such as 2026-11-24") from error
-    if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-        raise InvalidInput.of(name, "is too far away")
-    return day
+    return parse_day(name, text) if text else None
 
 
 def period_in(form: Form, time: ClinicTime) -> tuple[datetime, datetime]:

@@ -2,24 +2,23 @@
 
 from datetime import date, datetime, timedelta
 from itertools import groupby
-from typing import Annotated, Any
+from typing import Any
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import PathParameter
 from msgspec import UNSET
 
 from slotwise.domain.bookings import Booking
 from slotwise.domain.doctors import Doctor
 from slotwise.domain.errors import Conflict, InvalidInput, SlotNotFound
-from slotwise.domain.fields import MAX_ID
 from slotwise.domain.slots import Slot, SlotStatus
 from slotwise.services.doctors import Doctors
 from slotwise.services.slots import CreatedSlots, SlotChange, Slots, WeekSlot
 from slotwise.web.access import ADMIN, DESK, PageRequest, account_in, page
-from slotwise.web.calendar_days import Week, parse_day
+from slotwise.web.calendar_days import Week
 from slotwise.web.forms import Form
 from slotwise.web.pages import Pages, see_other
+from slotwise.web.queries import Id, day_in, query_of
 from slotwise.web.slot_forms import (
     WORK_DAYS,
     at_fields_of_the_form,
@@ -35,8 +34,6 @@ from slotwise.web.times import ONE_DAY, ClinicTime
 # Of those whom a change would concern: more are counted, not listed.
 MOST_LISTED = 50
 SHORTEST = timedelta(microseconds=1)
-
-Id = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
 
 
 class SlotPagesController(Controller):
@@ -231,8 +228,7 @@ def _refuse(form: Form, error: InvalidInput | Conflict) -> int:
 
 
 def _first_day(request: PageRequest, time: ClinicTime) -> date:
-    text = request.query_params.get("day", "")
-    return parse_day("day", text) if text else time.today() + ONE_DAY
+    return day_in(query_of(request, "day"), "day") or time.today() + ONE_DAY
 
 
 def _week_of(slot: Slot, time: ClinicTime) -> str:

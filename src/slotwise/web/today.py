@@ -8,8 +8,8 @@ from litestar.di import NamedDependency
 
 from slotwise.services.today import Today
 from slotwise.web.access import DESK, PageRequest, account_in, page
-from slotwise.web.calendar_days import parse_day
 from slotwise.web.pages import HEADERS, Pages
+from slotwise.web.queries import day_in, query_of
 from slotwise.web.times import ONE_DAY
 
 # Of the chart; the others stand below it, folded away.
@@ -23,7 +23,7 @@ class TodayController(Controller):
     async def show_today(
         self, request: PageRequest, pages: NamedDependency[Pages], today: NamedDependency[Today]
     ) -> Response[Any]:
-        day = _day_in(request, pages)
+        day = day_in(query_of(request, "day"), "day") or pages.time.today()
         board = await _board(pages, today, day)
         is_today = day == pages.time.today()
         latest = await today.list_latest_bookings(account_in(request)) if is_today else None
@@ -47,11 +47,6 @@ class TodayController(Controller):
         if latest is None:
             return Response(None, status_code=204, headers=HEADERS)
         return pages.answer(request, "today/latest.html", latest=latest, live=True)
-
-
-def _day_in(request: PageRequest, pages: Pages) -> date:
-    text = request.query_params.get("day", "")
-    return parse_day("day", text) if text else pages.time.today()
 
 
 async def _board(pages: Pages, today: Today, day: date) -> dict[str, Any]:
