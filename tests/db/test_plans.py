@@ -29,6 +29,7 @@ from slotwise.services import (
     privacy,
     seat_events,
     slots,
+    today,
     users,
 )
 from tests.db import filling
@@ -348,7 +349,14 @@ WEEK = {"doctor_id": filling.DOCTOR, "starts_from": NOW, "starts_before": NOW + 
 WANTED_STARTS = [NOW + timedelta(hours=hours) for hours in range(-40, 24)]
 WANTED = {"start_times": WANTED_STARTS, "end_times": [start + timedelta(hours=1) for start in WANTED_STARTS]}
 
+DAY = {"starts_from": NOW, "starts_before": NOW + timedelta(hours=6)}
+
 LOOK_UPS = [
+    look_up(today.LIST_UTILISATION, "slots_of_doctor", 1570, 5100, **DAY),
+    look_up(today.COUNT_DAY, "slots_of_doctor", 9900, 9100, **DAY),
+    look_up(today.LIST_NEARLY_FULL, "slots_on_offer_by_size", 1100, 1250, starts_before=NOW + timedelta(days=7)),
+    look_up(today.LIST_EXPIRING_HOLDS, "holds_by_deadline", 30, 90),
+    look_up(today.LIST_LATEST_BOOKINGS, "bookings_pkey", 80, 250),
     look_up(slots.LIST_WEEK, "slots_of_doctor", 80, 300, **WEEK),
     look_up(slots.LIST_CLASHES, "slot_overlaps", 64, 400, doctor_id=filling.DOCTOR, **WANTED),
     look_up(slots.LIST_BOOKINGS_HIT, "holds_of_slot", 20, 60, slot_id=filling.FRESH_SLOT, limit=PAGE),
