@@ -101,11 +101,11 @@ def patients(studio: Studio) -> None:
 def taken(studio: Studio, page: Page) -> None:
     page.route("**/api/slots/events", lambda route: route.abort())
     page.goto("/?speciality=Dermatology")
-    button = page.locator("form[action='/hold']").first
-    slot_id = int(button.locator("input[name=slot]").input_value())
+    button = page.locator("form[action='/hold'] button").first
+    slot_id = int(button.get_attribute("value") or 0)
     free = studio.clinic.free_seats(slot_id)
     studio.clinic.hold(slot_id, seatsBooked=free, userName="Somebody Quicker")
-    button.locator("button").dispatch_event("click")
+    button.dispatch_event("click")
     page.wait_for_selector("text=This time has just been taken")
     studio.shoot(page, "taken")
 
@@ -174,8 +174,9 @@ def fill_the_day(studio: Studio) -> None:
         email = re.sub(r"\W+", ".", name.lower()) + "@example.org"
         studio.clinic.book(slot["id"], userName=name, userEmail=email, confirm=number % 9 != 0)
     for slot in slots[1:8:3]:
-        held = studio.clinic.hold(slot["id"], userName="Katherine Johnson", confirm=True)
-        studio.clinic.http.delete(f"/api/bookings/{held['id']}", headers=studio.clinic.admin)
+        booked = studio.clinic.book(slot["id"], userName="Katherine Johnson", confirm=True)
+        if booked.is_success:
+            studio.clinic.http.delete(f"/api/bookings/{booked.json()['id']}", headers=studio.clinic.admin)
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from slotwise.services.shared_reads import SharedReads
 from slotwise.web.access import ANYBODY, PageRequest, page, visitor_in
 from slotwise.web.assets import accepts_gzip
 from slotwise.web.find_query import MOST_SEATS, NOTHING_ASKED, Asked, address_of, asked_in, is_address_of, on
-from slotwise.web.pages import HEADERS, HTML, Pages, see_other
+from slotwise.web.pages import HEADERS, HTML, Pages, cookies_due, see_other
 from slotwise.web.visitors import Visitor
 
 TEMPLATE = "find.html"
@@ -124,10 +124,10 @@ class FindController(Controller):
 
 def _answer(request: PageRequest, shared: SharedPage) -> Response[Any]:
     """No browser keeps it: whoever holds a time and goes back must see that it is theirs."""
-    headers = {**HEADERS, "Vary": "Accept-Encoding"}
+    headers, body = {**HEADERS, "Vary": "Accept-Encoding"}, shared.body
     if accepts_gzip(request):
-        return Response(shared.compressed, headers={**headers, "Content-Encoding": "gzip"}, media_type=HTML)
-    return Response(shared.body, headers=headers, media_type=HTML)
+        headers["Content-Encoding"], body = "gzip", shared.compressed
+    return Response(body, headers=headers, cookies=cookies_due(request), media_type=HTML)
 
 
 def context_of(pages: Pages, asked: Asked, found: FreeDay | None, held: Booking | None) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from litestar.datastructures import Cookie
 from slotwise.web.access import PageRequest, visitor_in
 from slotwise.web.assets import asset
 from slotwise.web.times import ClinicTime, iso, minutes_words
-from slotwise.web.visitors import clear_cookie, notice_cookie
+from slotwise.web.visitors import attempt_cookie, clear_cookie, notice_cookie
 
 HTML = "text/html"
 HEADERS = {
@@ -53,15 +53,23 @@ class Pages:
             status_code=status,
             media_type=HTML,
             headers={**HEADERS, **(headers or {})},
-            cookies=[*cookies, *used_up(request)],
+            cookies=[*cookies, *_without(cookies, cookies_due(request))],
         )
 
 
-def used_up(request: PageRequest) -> list[Cookie]:
-    """The cookies that have done their duty with this answer."""
+def cookies_due(request: PageRequest) -> list[Cookie]:
+    """Those that have done their duty with this answer go; by the attempt, two clicks on a time are known to be one."""
     visitor = visitor_in(request)
-    cleared = [clear_cookie(request, "notice")] if visitor.notice else []
-    return [*cleared, clear_cookie(request, "session")] if visitor.session_ended else cleared
+    due = [clear_cookie(request, "notice")] if visitor.notice else []
+    if visitor.session_ended:
+        due.append(clear_cookie(request, "session"))
+    return due if visitor.attempt else [*due, attempt_cookie(request)]
+
+
+def _without(given: Sequence[Cookie], due: Sequence[Cookie]) -> list[Cookie]:
+    """What an answer sets itself comes before what is due anyway."""
+    keys = {cookie.key for cookie in given}
+    return [cookie for cookie in due if cookie.key not in keys]
 
 
 def see_other(
