@@ -90,14 +90,32 @@ def faults(guard: Guard, plan: Plan) -> list[str]:
 
 
 async def plan_of(connection: Connection, guard: Guard, mode: str, before: str = "") -> Plan:
-    """The plan as it ran after the command `before`."""
+    """The plan as it ran after the command `before`.
+
+    Of a prepared statement: EXPLAIN of a text with parameters plans it for their values, whatever the mode.
+    """
     if before:
         await connection.execute(before)
     await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
-    explain = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) {guard.statement.text}"
-    arguments = [guard.arguments[name] for name in guard.statement.parameters]
-    plan: Plan = json.loads(await connection.fetchval(explain, *arguments))[0]["Plan"]
+    await connection.execute(f"DEALLOCATE ALL; PREPARE guarded AS {guard.statement.text}")
+    arguments = ", ".join(literal(guard.arguments[name]) for name in guard.statement.parameters)
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE guarded({arguments})"
+    plan: Plan = json.loads(await connection.fetchval(explain))[0]["Plan"]
     return plan
+
+
+def literal(value: object) -> str:
+    """A value as SQL has it; of no type yet, so that it takes the parameter's."""
+    match value:
+        case None:
+            return "NULL"
+        case bytes():
+            return f"'\\x{value.hex()}'"
+        case list():
+            items = ", ".join(json.dumps(str(item)) for item in value)
+            return f"'{{{items}}}'"
+        case _:
+            return f"'{value}'"
 
 
 # The guards.
@@ -120,8 +138,8 @@ BY_START, BY_DOCTOR, BY_SIZE = "slots_on_offer", "slots_on_offer_by_doctor", "sl
 OF_DOCTOR, OF_SPECIALIZATION = slots.LIST_SLOTS_OF_DOCTOR, slots.LIST_SLOTS_OF_SPECIALIZATION
 
 FREE_SLOTS = [
-    free_slots("first page", slots.LIST_SLOTS, BY_START, 370, 1150),
-    free_slots("largest page", slots.LIST_SLOTS, BY_START, 1400, 4200, limit=MAX_LIMIT + 1),
+    free_slots("first page", slots.LIST_SLOTS, BY_START, 370, 1300),
+    free_slots("largest page", slots.LIST_SLOTS, BY_START, 1400, 5100, limit=MAX_LIMIT + 1),
     free_slots("deep page", slots.LIST_SLOTS, BY_START, 370, 1320, after_time=NOW + timedelta(days=4)),
     free_slots("of an hour", slots.LIST_SLOTS, BY_START, 480, 1400, starts_before=NOW + timedelta(hours=1)),
     free_slots("for two", slots.LIST_SLOTS_OF_SIZE, BY_SIZE, 380, 1600, min_seats=2),
@@ -202,7 +220,7 @@ LISTS_OF_BOOKINGS = [
         bookings.LIST_BOOKINGS_OF_USER,
         {"bookings_of_user"},
         380,
-        890,
+        1050,
         user_id=filling.REGULAR,
         own_email=None,
     ),
@@ -211,7 +229,7 @@ LISTS_OF_BOOKINGS = [
         bookings.LIST_BOOKINGS_OF_USER,
         {"bookings_of_user"},
         380,
-        900,
+        1050,
         user_id=filling.REGULAR,
         own_email=None,
         before_id=DEEP,
@@ -222,12 +240,12 @@ LISTS_OF_BOOKINGS = [
         bookings.LIST_BOOKINGS_OF_SLOT,
         {"bookings_of_slot"},
         380,
-        900,
+        950,
         slot_id=filling.OLD_SLOT,
     ),
-    desk("of all", booking_search.LIST_BOOKINGS, set(), 380, 900),
-    desk("of all, largest page", booking_search.LIST_BOOKINGS, set(), 1880, 4400, limit=MAX_LIMIT + 1),
-    desk("of all, deep", booking_search.LIST_BOOKINGS, set(), 380, 900, before_id=DEEP),
+    desk("of all", booking_search.LIST_BOOKINGS, set(), 380, 950),
+    desk("of all, largest page", booking_search.LIST_BOOKINGS, set(), 1880, 4700, limit=MAX_LIMIT + 1),
+    desk("of all, deep", booking_search.LIST_BOOKINGS, set(), 380, 950, before_id=DEEP),
     desk("confirmed", booking_search.LIST_BOOKINGS, set(), 390, 1140, status="CONFIRMED", before_id=DEEP),
     desk(
         "with a text that nobody has",
@@ -250,13 +268,13 @@ LISTS_OF_BOOKINGS = [
         floor_id=DEEP - 1000,
     ),
     desk("cancelled, which are rare", OF_STATUS, BY_STATUS, 100, 310, status="CANCELLED"),
-    desk("failed", OF_STATUS, BY_STATUS, 380, 1140, status="FAILED"),
-    desk("pending", OF_STATUS, BY_STATUS, 380, 900, status="PENDING"),
+    desk("failed", OF_STATUS, BY_STATUS, 380, 1400, status="FAILED"),
+    desk("pending", OF_STATUS, BY_STATUS, 380, 920, status="PENDING"),
     desk("failed, deep", OF_STATUS, BY_STATUS, 430, 1160, status="FAILED", before_id=DEEP),
     desk("of the desk's slot", OF_SLOTS, {"bookings_of_slot"}, 20, 60, slot_id=1),
-    desk("of the desk's slot with a history", OF_SLOTS, {"bookings_of_slot"}, 510, 1150, slot_id=filling.OLD_SLOT),
+    desk("of the desk's slot with a history", OF_SLOTS, {"bookings_of_slot"}, 720, 1150, slot_id=filling.OLD_SLOT),
     desk("of a doctor", OF_SLOTS, OF_SLOTS_BY, 760, 1850, doctor_id=filling.DOCTOR),
-    desk("of a doctor, deep", OF_SLOTS, OF_SLOTS_BY, 690, 1900, doctor_id=filling.DOCTOR, before_id=DEEP),
+    desk("of a doctor, deep", OF_SLOTS, OF_SLOTS_BY, 760, 1900, doctor_id=filling.DOCTOR, before_id=DEEP),
     desk("of a doctor, cancelled", OF_SLOTS, OF_SLOTS_BY, 500, 780, doctor_id=filling.DOCTOR, status="CANCELLED"),
     desk(
         "of a doctor's day",
@@ -329,7 +347,7 @@ DESK_LISTS = [
     noted("of a subject", "audit_log_of_subject", 4, 20, subject="booking:7"),
     accounts("of any role", "users_pkey", 220, 340),
     accounts("of any role, deep", "users_pkey", 220, 340, before_id=filling.USERS // 2),
-    accounts("of a rare role", "users_of_role", 100, 150, role="staff"),
+    accounts("of a rare role", "users_of_role", 100, 180, role="staff"),
     accounts(
         "with a text that nobody has",
         "users_pkey",
@@ -400,6 +418,7 @@ GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *MINE, *DESK_LISTS, *LOOK
 # Where another index does as well on so few rows.
 READABLE_OTHERWISE = {
     "slots of an hour", "slots of a doctor", "slots of an idle doctor", "slots of no kind", "slots.list_bookings_hit",
+    "audit of an hour",
 }  # fmt: skip
 
 

@@ -51,7 +51,8 @@ ORDER BY s.start_time, s.id
 LIMIT :limit::integer;
 
 -- name: list_bookings_of_day
--- Lists who has seats in some slots, oldest first within each.
+-- Lists who has seats in some slots, oldest first within each; of no slot more than fit on a sheet.
+-- A row is compared where `=` would do, for the reason given with `list_bookings_of_slots`.
 SELECT
     b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
     b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
@@ -59,9 +60,12 @@ FROM unnest(:slot_ids::bigint[]) AS s (id)
 CROSS JOIN
     LATERAL (
         SELECT l.id FROM bookings AS l
-        WHERE l.slot_id = s.id AND l.status IN ('PENDING', 'CONFIRMED')
-        ORDER BY l.id
-        LIMIT 2147483647
+        WHERE
+            l.slot_id <= s.id
+            AND (l.slot_id, l.id) > (s.id, 0)
+            AND l.status IN ('PENDING', 'CONFIRMED')
+        ORDER BY l.slot_id, l.id
+        LIMIT 2001
     ) AS live
 INNER JOIN bookings_now AS b ON live.id = b.id
 WHERE b.status IN ('PENDING', 'CONFIRMED')

@@ -78,13 +78,14 @@ WHERE b.id = :booking_id::bigint;
 
 -- name: list_bookings_of_slot
 -- A page of a slot's bookings, oldest first.
--- The limit of 501, a page and one more, is a number here and below for the reason given with `list_slots`.
+-- The limit of 501, a page and one more, is a number here and below for the reason given with `list_slots`. Why a row
+-- is compared where `=` would do is told with `list_bookings_of_slots`.
 WITH page AS (
     SELECT b.id
     FROM (
         SELECT b.id FROM bookings AS b
-        WHERE b.slot_id = :slot_id::bigint AND b.id > :after_id::bigint
-        ORDER BY b.id
+        WHERE b.slot_id <= :slot_id::bigint AND (b.slot_id, b.id) > (:slot_id::bigint, :after_id::bigint)
+        ORDER BY b.slot_id, b.id
         LIMIT 501
     ) AS b
     ORDER BY b.id
@@ -250,6 +251,8 @@ FROM (
 -- A page of the desk's bookings of one slot, or of all slots that a doctor or everybody has in a period, newest first.
 -- A filter that is null does not filter. Slots are found doctor by doctor. The newest bookings of each, together a
 -- page, tell down to which id it reaches at most and which slots it is of; then theirs down to there are read.
+-- Where `=` would do, a row is compared that begins with the slot, and sorted by: where one slot has nearly all
+-- bookings, the planner would look for those of every other among them, from the newest on.
 WITH wanted AS MATERIALIZED (
     SELECT s.id
     FROM appointment_slots AS s
@@ -287,15 +290,15 @@ newest_of_each AS (
         SELECT b.slot_id, b.id
         FROM bookings AS b
         WHERE
-            b.slot_id = w.id
-            AND b.id < :before_id::bigint
+            b.slot_id >= w.id
+            AND (b.slot_id, b.id) < (w.id, :before_id::bigint)
             AND (
                 :status::text IS NULL
                 OR CASE WHEN b.status = 'PENDING' AND b.expires_at <= now() THEN 'FAILED' ELSE b.status END
                 = :status::text
             )
             AND (:pattern::text IS NULL OR b.user_name ILIKE :pattern::text OR b.user_email ILIKE :pattern::text)
-        ORDER BY b.id DESC
+        ORDER BY b.slot_id DESC, b.id DESC
         LIMIT (SELECT q.bookings FROM quota AS q)
     ) AS b
 ),
@@ -317,16 +320,15 @@ down_to_it AS (
         SELECT b.id
         FROM bookings AS b
         WHERE
-            b.slot_id = w.slot_id
-            AND b.id < :before_id::bigint
-            AND b.id >= (SELECT l.id FROM lowest AS l)
+            (b.slot_id, b.id) < (w.slot_id, :before_id::bigint)
+            AND (b.slot_id, b.id) >= (w.slot_id, (SELECT l.id FROM lowest AS l))
             AND (
                 :status::text IS NULL
                 OR CASE WHEN b.status = 'PENDING' AND b.expires_at <= now() THEN 'FAILED' ELSE b.status END
                 = :status::text
             )
             AND (:pattern::text IS NULL OR b.user_name ILIKE :pattern::text OR b.user_email ILIKE :pattern::text)
-        ORDER BY b.id DESC
+        ORDER BY b.slot_id DESC, b.id DESC
         LIMIT :limit::integer
     ) AS b
 ),

@@ -90,7 +90,8 @@ WHERE u.id < :before_id::bigint;
 
 -- name: list_users
 -- A page of the accounts between two ids, newest first; a filter that is null does not filter.
--- Few have a role that is not the patient's, hence a walk of its own; the caller bounds both by `floor_id`.
+-- Few have a role that is not the patient's, hence a walk of its own, along `users_of_role` whatever the planner thinks
+-- of how many have it: no other index gives its order. The caller bounds both by `floor_id`.
 WITH of_any_role AS (
     SELECT u.id FROM users AS u
     WHERE
@@ -105,11 +106,11 @@ WITH of_any_role AS (
 of_role AS (
     SELECT u.id FROM users AS u
     WHERE
-        u.role = :role::text
-        AND u.id < :before_id::bigint
+        u.role >= :role::text
+        AND (u.role, u.id) < (:role::text, :before_id::bigint)
         AND u.id >= :floor_id::bigint
         AND (:pattern::text IS NULL OR u.name ILIKE :pattern::text OR u.email ILIKE :pattern::text)
-    ORDER BY u.id DESC
+    ORDER BY u.role DESC, u.id DESC
     LIMIT 501
 ),
 
