@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 
 import asyncpg
 import httpx
+import hypothesis
 import pytest
 import pytest_asyncio
 
@@ -28,6 +29,10 @@ from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
+
+# How long one example takes says more about what else the machine does than about the code.
+hypothesis.settings.register_profile("slotwise", deadline=None)
+hypothesis.settings.load_profile("slotwise")
 
 LONGEST = {"torture", "faults", "races", "browser"}
 
