@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 from urllib.parse import quote
 
 import pytest
@@ -27,21 +28,22 @@ def bookings_on(page: str) -> list[int]:
 def test_appointments_are_listed_with_what_can_be_done_about_them(visitor: AccountVisitor, clinic: Clinic) -> None:
     visitor.register("Pat <Patient>")
     doctor = clinic.doctor(name="Dr. <b>No</b>", specialization="Cardiology")
-    slots = [clinic.slot(doctorId=doctor["id"], seats=3, startTime=in_hours(hours)) for hours in (50, 30, 40, 60)]
-    later, sooner, cancelled, past = (
+    slots = [clinic.slot(doctorId=doctor["id"], seats=3, startTime=in_hours(hours)) for hours in (50, 30, 40, 60, 70)]
+    later, sooner, cancelled, past, on = (
         clinic.hold(slot["id"], headers=visitor.bearer, confirm=True, seatsBooked=2)["id"] for slot in slots
     )
     held = clinic.hold(slots[0]["id"], headers=visitor.bearer)["id"]
     clinic.http.delete(f"/api/bookings/{cancelled}", headers=visitor.bearer)
-    move = "UPDATE appointment_slots SET start_time = now() - '2 h'::interval, end_time = now() WHERE id = $1"
-    rows(clinic.server.database_url, move, slots[3]["id"])
+    move = "UPDATE appointment_slots SET start_time = now() + $2, end_time = now() + $3 WHERE id = $1"
+    for slot, start, end in ((slots[3], -2, -1), (slots[4], -1, 1)):
+        rows(clinic.server.database_url, move, slot["id"], timedelta(hours=start), timedelta(hours=end))
     page = visitor.http.get("/account")
-    assert bookings_on(page.text) == [sooner, cancelled, later, held, past]
+    assert bookings_on(page.text) == [on, sooner, cancelled, later, held, past]
     entries = re.findall(r"<li class=\"card.*?</ul>\s*</li>", page.text, re.DOTALL)
     for entry, actions, words in zip(
         entries,
-        (["", "/calendar.ics", "/cancel"], [""], ["", "/calendar.ics", "/cancel"], [""], [""]),
-        ("Confirmed", "Cancelled", "Confirmed", "On hold", "2 seats"),
+        ([""], ["", "/calendar.ics", "/cancel"], [""], ["", "/calendar.ics", "/cancel"], [""], [""]),
+        ("Confirmed", "Confirmed", "Cancelled", "Confirmed", "On hold", "2 seats"),
         strict=True,
     ):
         assert re.findall(r'href="/bookings/\d+(.*?)"', entry) == actions

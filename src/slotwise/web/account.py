@@ -49,7 +49,13 @@ class AccountController(Controller):
         if after is None:
             past = _part(await my_bookings.list_past_bookings(user, PAGE + 1, before or LAST))
         return pages.answer(
-            request, "account/appointments.html", coming=coming, past=past, user=user, looked_at=LOOKED_AT
+            request,
+            "account/appointments.html",
+            coming=coming,
+            past=past,
+            user=user,
+            now=pages.time.now(),
+            looked_at=LOOKED_AT,
         )
 
     @get("/password", **page(ACCOUNT))
