@@ -64,3 +64,10 @@ def test_the_day_renews_itself_until_it_is_told_to_stop(
     desk.get_by_role("link", name="Stop that").click()
     expect(desk.get_by_text("This page stays as it is.")).to_be_visible()
     expect(desk.locator("[hx-get]")).to_have_count(0)
+
+
+def test_a_page_that_renews_itself_asks_who_has_been_logged_out_to_log_in(desk: Page) -> None:
+    desk.goto("/admin")
+    desk.context.clear_cookies()
+    desk.evaluate("document.body.dispatchEvent(new Event('seats-changed'))")
+    desk.wait_for_url("**/log-in?next=%2Fadmin")

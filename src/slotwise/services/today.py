@@ -15,6 +15,7 @@ from slotwise.services.audit import record_action, shows_others
 from slotwise.services.shared_reads import SharedReads
 
 LOOK_AHEAD = timedelta(days=7)
+MOST_COUNTED = 10_000
 
 
 class Utilisation(Struct, frozen=True):
@@ -39,11 +40,20 @@ class Utilisation(Struct, frozen=True):
 
 
 class DayCount(Struct, frozen=True):
-    """Bookings of the day's slots; holds of any slot, 10,000 for that many and more."""
+    """Bookings of the day's slots, of the first 10,000; holds of any slot, 10,000 for that many and more."""
 
+    looked_at: int
     confirmed: int
     cancelled: int
     running_holds: int
+
+    @property
+    def complete(self) -> bool:
+        return self.looked_at < MOST_COUNTED
+
+    @property
+    def all_holds(self) -> bool:
+        return self.running_holds < MOST_COUNTED
 
 
 class ExpiringHold(Struct, frozen=True):

@@ -38,20 +38,25 @@ ORDER BY w.position;
 -- name: list_clashes
 -- Tells which of a doctor's wanted periods overlap one of the open slots, and the first one that each does.
 -- One by one through the index of `slot_overlaps`; the limit forbids reading all slots for a join.
-SELECT w.position::integer AS position, s.id, s.start_time, s.end_time
-FROM unnest(:start_times::timestamptz[], :end_times::timestamptz[])
-    WITH ORDINALITY AS w (start_time, end_time, position)
-CROSS JOIN LATERAL (
-    SELECT s.id, s.start_time, s.end_time
-    FROM appointment_slots AS s
-    WHERE
-        s.doctor_id = :doctor_id::bigint
-        AND s.status = 'OPEN'
-        AND tstzrange(s.start_time, s.end_time) && tstzrange(w.start_time, w.end_time)
-    ORDER BY s.start_time
-    LIMIT 1
-) AS s
-ORDER BY w.position;
+WITH overlapped AS (
+    SELECT w.position::integer AS position, s.id, s.start_time, s.end_time
+    FROM unnest(:start_times::timestamptz[], :end_times::timestamptz[])
+        WITH ORDINALITY AS w (start_time, end_time, position)
+    CROSS JOIN LATERAL (
+        SELECT s.id, s.start_time, s.end_time
+        FROM appointment_slots AS s
+        WHERE
+            s.doctor_id = :doctor_id::bigint
+            AND s.status = 'OPEN'
+            AND tstzrange(s.start_time, s.end_time) && tstzrange(w.start_time, w.end_time)
+        ORDER BY s.start_time
+        LIMIT 1
+    ) AS s
+)
+
+SELECT o.position, o.id, o.start_time, o.end_time
+FROM overlapped AS o
+ORDER BY o.position;
 
 -- name: get_slot
 -- Reads a slot.
@@ -301,37 +306,49 @@ ORDER BY s.start_time, s.id;
 -- name: list_week
 -- Lists what a doctor has in a period, open or closed, with the seats that live holds have.
 -- What is neither free nor held is confirmed, so no booking needs to be read for it.
+WITH slots AS (
+    SELECT
+        s.id,
+        s.start_time,
+        s.end_time,
+        s.total_seats,
+        s.available_seats + p.overdue AS available_seats,
+        p.held AS held_seats,
+        s.status
+    FROM (
+        SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status
+        FROM appointment_slots AS s
+        WHERE
+            s.doctor_id = :doctor_id::bigint
+            AND s.start_time >= :starts_from::timestamptz
+            AND s.start_time < :starts_before::timestamptz
+        ORDER BY s.start_time, s.id
+        LIMIT :limit::integer
+    ) AS s
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at <= now()), 0)::integer AS overdue,
+            coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at > now()), 0)::integer AS held
+        FROM (
+            SELECT b.seats_booked, b.expires_at
+            FROM bookings AS b
+            WHERE b.slot_id = s.id AND b.status = 'PENDING'
+            ORDER BY b.expires_at
+            LIMIT 2147483647
+        ) AS b
+    ) AS p
+)
+
 SELECT
     s.id,
     s.start_time,
     s.end_time,
     s.total_seats,
-    s.available_seats + pending.overdue AS available_seats,
-    pending.held AS held_seats,
-    s.total_seats - s.available_seats - pending.overdue - pending.held AS confirmed_seats,
+    s.available_seats,
+    s.held_seats,
+    s.total_seats - s.available_seats - s.held_seats AS confirmed_seats,
     s.status
-FROM (
-    SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status
-    FROM appointment_slots AS s
-    WHERE
-        s.doctor_id = :doctor_id::bigint
-        AND s.start_time >= :starts_from::timestamptz
-        AND s.start_time < :starts_before::timestamptz
-    ORDER BY s.start_time, s.id
-    LIMIT :limit::integer
-) AS s
-CROSS JOIN LATERAL (
-    SELECT
-        coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at <= now()), 0)::integer AS overdue,
-        coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at > now()), 0)::integer AS held
-    FROM (
-        SELECT b.seats_booked, b.expires_at
-        FROM bookings AS b
-        WHERE b.slot_id = s.id AND b.status = 'PENDING'
-        ORDER BY b.expires_at
-        LIMIT 2147483647
-    ) AS b
-) AS pending
+FROM slots AS s
 ORDER BY s.start_time, s.id;
 
 -- name: list_bookings_hit

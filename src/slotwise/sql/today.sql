@@ -2,6 +2,57 @@
 -- Tells for each doctor who has slots in a period how many seats there are, and what became of them; fullest first.
 -- Doctor by doctor through `slots_of_doctor`. What is neither free nor held is confirmed. A closed slot offers what was
 -- booked of it before.
+WITH of_day AS (
+    SELECT d.id AS doctor_id, s.id, s.start_time, s.status, s.total_seats, s.available_seats
+    FROM doctors AS d
+    CROSS JOIN LATERAL (
+        SELECT s.id, s.start_time, s.status, s.total_seats, s.available_seats
+        FROM appointment_slots AS s
+        WHERE
+            s.doctor_id = d.id
+            AND s.start_time >= :starts_from::timestamptz
+            AND s.start_time < :starts_before::timestamptz
+        ORDER BY s.start_time, s.id
+        LIMIT 2147483647
+    ) AS s
+),
+
+slots AS (
+    SELECT
+        s.doctor_id,
+        s.start_time,
+        s.status,
+        s.total_seats,
+        s.total_seats - s.available_seats - p.overdue AS taken,
+        p.held
+    FROM of_day AS s
+    CROSS JOIN LATERAL (
+        SELECT
+            coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at <= now()), 0) AS overdue,
+            coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at > now()), 0) AS held
+        FROM (
+            SELECT b.seats_booked, b.expires_at
+            FROM bookings AS b
+            WHERE b.slot_id = s.id AND b.status = 'PENDING'
+            ORDER BY b.expires_at
+            LIMIT 2147483647
+        ) AS b
+    ) AS p
+),
+
+days AS (
+    SELECT
+        s.doctor_id,
+        count(*) AS slots,
+        sum(CASE WHEN s.status = 'OPEN' THEN s.total_seats ELSE s.taken END)::bigint AS offered_seats,
+        sum(s.taken - s.held)::bigint AS confirmed_seats,
+        sum(s.held)::bigint AS held_seats,
+        sum(CASE WHEN s.status = 'OPEN' AND s.start_time > now() THEN s.total_seats - s.taken ELSE 0 END)::bigint
+            AS free_seats
+    FROM slots AS s
+    GROUP BY s.doctor_id
+)
+
 SELECT
     d.id AS doctor_id,
     d.name AS doctor_name,
@@ -11,64 +62,18 @@ SELECT
     day.confirmed_seats,
     day.held_seats,
     day.free_seats
-FROM doctors AS d
-CROSS JOIN LATERAL (
-    SELECT
-        count(*)::integer AS slots,
-        sum(CASE WHEN s.status = 'OPEN' THEN s.total_seats ELSE s.taken END)::bigint AS offered_seats,
-        sum(s.taken - s.held)::bigint AS confirmed_seats,
-        sum(s.held)::bigint AS held_seats,
-        coalesce(sum(s.total_seats - s.taken) FILTER (WHERE s.status = 'OPEN' AND s.start_time > now()), 0)::bigint
-            AS free_seats
-    FROM (
-        SELECT s.start_time, s.status, s.total_seats, s.total_seats - s.available_seats - p.overdue AS taken, p.held
-        FROM (
-            SELECT s.id, s.start_time, s.status, s.total_seats, s.available_seats
-            FROM appointment_slots AS s
-            WHERE
-                s.doctor_id = d.id
-                AND s.start_time >= :starts_from::timestamptz
-                AND s.start_time < :starts_before::timestamptz
-            ORDER BY s.start_time, s.id
-            LIMIT 2147483647
-        ) AS s
-        CROSS JOIN LATERAL (
-            SELECT
-                coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at <= now()), 0) AS overdue,
-                coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at > now()), 0) AS held
-            FROM (
-                SELECT b.seats_booked, b.expires_at
-                FROM bookings AS b
-                WHERE b.slot_id = s.id AND b.status = 'PENDING'
-                ORDER BY b.expires_at
-                LIMIT 2147483647
-            ) AS b
-        ) AS p
-    ) AS s
-) AS day
-WHERE day.slots > 0
-ORDER BY (day.confirmed_seats + day.held_seats)::double precision / greatest(day.offered_seats, 1) DESC, d.name, d.id;
+FROM days AS day
+INNER JOIN doctors AS d ON day.doctor_id = d.id
+ORDER BY
+    (day.confirmed_seats + day.held_seats)::double precision / greatest(day.offered_seats, 1) DESC,
+    d.name ASC,
+    d.id ASC;
 
 -- name: count_day
--- Counts the bookings of a period's slots by what became of them, and the holds that run now, no further than 10,000.
--- The limits only forbid reading all slots, or all bookings, for a join.
-SELECT
-    counted.confirmed,
-    counted.cancelled,
-    (
-        SELECT count(*)
-        FROM (
-            SELECT 1
-            FROM bookings AS b
-            WHERE coalesce(b.status, '') = 'PENDING' AND b.expires_at > now()
-            ORDER BY b.expires_at
-            LIMIT 10000
-        ) AS h
-    ) AS running_holds
-FROM (
-    SELECT
-        count(*) FILTER (WHERE b.status = 'CONFIRMED') AS confirmed,
-        count(*) FILTER (WHERE b.status = 'CANCELLED') AS cancelled
+-- Counts the bookings of a period's slots by what became of them, looking at 10,000 at most, and all running holds.
+-- Two limits only forbid reading all slots, or all bookings, for a join.
+WITH of_day AS (
+    SELECT d.id AS doctor_id, s.id
     FROM doctors AS d
     CROSS JOIN LATERAL (
         SELECT s.id
@@ -80,6 +85,11 @@ FROM (
         ORDER BY s.start_time, s.id
         LIMIT 2147483647
     ) AS s
+),
+
+booked AS (
+    SELECT s.doctor_id, b.status
+    FROM of_day AS s
     CROSS JOIN LATERAL (
         SELECT b.status
         FROM bookings AS b
@@ -87,7 +97,29 @@ FROM (
         ORDER BY b.id
         LIMIT 2147483647
     ) AS b
-) AS counted;
+),
+
+looked_at AS (
+    SELECT b.status
+    FROM booked AS b
+    ORDER BY b.doctor_id
+    LIMIT 10000
+),
+
+running AS (
+    SELECT 1
+    FROM bookings AS b
+    WHERE coalesce(b.status, '') = 'PENDING' AND b.expires_at > now()
+    ORDER BY b.expires_at
+    LIMIT 10000
+)
+
+SELECT
+    count(*) AS looked_at,
+    count(*) FILTER (WHERE l.status = 'CONFIRMED') AS confirmed,
+    count(*) FILTER (WHERE l.status = 'CANCELLED') AS cancelled,
+    (SELECT count(*) FROM running) AS running_holds
+FROM looked_at AS l;
 
 -- name: list_nearly_full
 -- Lists the next slots of several seats on offer of which one is left, or a fifth at most; by start, 20 at most.
