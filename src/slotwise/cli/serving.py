@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -165,9 +165,10 @@ async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | 
 
 
 async def _seed(database: Database, zone: ZoneInfo) -> None:
-    tomorrow = (datetime.now(zone) + timedelta(days=1)).date()
+    """From today on, so that the clinic's first page has a day to show."""
+    today = datetime.now(zone).date()
     with progress_bar("Adding demo doctors and slots") as progress:
-        await seed_demo(database, DemoPlan(doctors=12, days=28, first_day=tomorrow, zone=zone), progress)
+        await seed_demo(database, DemoPlan(doctors=12, days=28, first_day=today, zone=zone), progress)
 
 
 def _greet(settings: Settings, first_admin: FirstAdmin | None) -> None:
