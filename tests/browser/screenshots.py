@@ -1,5 +1,5 @@
 """Pictures of every page and state at three widths: `python -m tests.browser.screenshots [FOLDER]`, docs/screenshots if
-not given. They are of a demo clinic of its own, which is gone afterwards."""
+not given, in two minutes. They are of a demo clinic of its own, which is gone afterwards."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ DARK = {"find", "hold-errors", "booked", "clinic-today", "clinic-week", "clinic-
 PATIENT = ("Ada Lovelace", "ada@example.org", "a patient's secret")
 CONFIRM = "Confirm appointment"
 SETTINGS = {
-    "SEED_DEMO": "on", "HOLD_SECONDS": "120", "CLINIC_TIME_ZONE": ZONE, "CLINIC_NAME": "Lindenhof Clinic",
+    "SEED_DEMO": "on", "HOLD_SECONDS": "60", "CLINIC_TIME_ZONE": ZONE, "CLINIC_NAME": "Lindenhof Clinic",
 }  # fmt: skip
 
 
@@ -112,6 +112,18 @@ def taken(studio: Studio, page: Page) -> None:
     studio.shoot(page, "taken")
 
 
+def ran_out(studio: Studio) -> None:
+    page = studio.window()
+    page.goto("/?speciality=Orthopaedics")
+    page.locator("form[action='/hold'] button").first.click()
+    page.wait_for_url("**/bookings/**")
+    page.get_by_label("Your name").fill(PATIENT[0])
+    page.get_by_role("button", name="Hold this time again").wait_for(timeout=70_000)
+    studio.shoot(page, "hold-over")
+    page.reload()
+    studio.shoot(page, "ran-out")
+
+
 def account(studio: Studio) -> None:
     page = studio.window()
     page.goto("/log-in")
@@ -150,7 +162,7 @@ def desk(studio: Studio) -> None:
     booked = studio.clinic.http.get("/api/bookings?status=CONFIRMED&limit=1", headers=studio.clinic.admin).json()
     booking_id = booked["items"][0]["id"]
     for address, shot in (
-        (f"/admin?day={tomorrow}", "clinic-today"),
+        ("/admin", "clinic-today"),
         ("/admin/doctors", "clinic-doctors"),
         (f"/admin/doctors/1?week={tomorrow}", "clinic-week"),
         ("/admin/doctors/1/slots/new", "clinic-new-times"),
@@ -198,7 +210,7 @@ def main() -> None:
     with demo_clinic() as server, Clinic(server) as clinic, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         studio = Studio(browser, clinic, folder)
-        for scene in (patients, account, desk):
+        for scene in (patients, ran_out, account, desk):
             scene(studio)
         browser.close()
 
