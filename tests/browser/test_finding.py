@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import AssertAccessible, OpenWindow
-from tests.clinic import Clinic, in_hours
+from tests.clinic import Clinic, holder, in_hours
 
 NewTimes = Callable[..., list[dict[str, Any]]]
 
@@ -125,7 +125,22 @@ def test_times_that_change_elsewhere_change_here(window: Page, clinic: Clinic, n
     expect(times(window)).to_have_count(1)
     expect(times(window)).to_be_focused()
     expect(times(window)).to_have_attribute("value", str(slot["id"]))
+    expect(window.get_by_role("status")).to_contain_text("1 free time in")
     assert window.url.endswith(f"/?speciality={quote(kind)}")
+
+
+def test_a_time_that_becomes_free_appears_where_nothing_was(
+    window: Page, clinic: Clinic, new_times: NewTimes, kind: str
+) -> None:
+    [slot] = new_times("Dr. Full", 50)
+    held = clinic.hold(slot["id"])
+    window.goto(f"/?speciality={quote(kind)}")
+    expect(window.get_by_role("heading", name=f"{kind} is fully booked")).to_be_visible()
+    window.get_by_label("Doctor").focus()
+    assert clinic.http.delete(f"/api/bookings/{held['id']}", headers=holder(held)).status_code == 200
+    expect(times(window)).to_have_count(1, timeout=10_000)
+    expect(window.get_by_role("status")).to_contain_text("1 free time in")
+    expect(window.get_by_label("Doctor")).to_be_focused()
 
 
 def test_an_error_is_a_page_of_its_own_and_leaves_the_times_where_nobody_asked(

@@ -23,6 +23,11 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   event.detail.shouldSwap = false;
   if (!event.detail.requestConfig.elt.hidden) location.assign(event.detail.pathInfo.finalRequestPath);
 });
+// What is read aloud is read again only when it says something else.
+document.addEventListener("htmx:oobBeforeSwap", (event) => {
+  const { fragment, target } = event.detail;
+  if (target.id === "found") event.detail.shouldSwap = fragment.textContent.trim() !== target.textContent.trim();
+});
 document.addEventListener("htmx:afterSettle", () => {
   showDay();
   if (stood && document.activeElement === document.body) document.querySelector("#day-heading")?.focus();
