@@ -99,7 +99,8 @@ async def plan_of(connection: Connection, guard: Guard, mode: str, before: str =
     await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
     await connection.execute(f"DEALLOCATE ALL; PREPARE guarded AS {guard.statement.text}")
     arguments = ", ".join(literal(guard.arguments[name]) for name in guard.statement.parameters)
-    explain = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE guarded({arguments})"
+    values = f"({arguments})" if arguments else ""
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE guarded{values}"
     plan: Plan = json.loads(await connection.fetchval(explain))[0]["Plan"]
     return plan
 
@@ -274,7 +275,7 @@ LISTS_OF_BOOKINGS = [
     desk("of the desk's slot", OF_SLOTS, {"bookings_of_slot"}, 20, 60, slot_id=1),
     desk("of the desk's slot with a history", OF_SLOTS, {"bookings_of_slot"}, 720, 1150, slot_id=filling.OLD_SLOT),
     desk("of a doctor", OF_SLOTS, OF_SLOTS_BY, 760, 1850, doctor_id=filling.DOCTOR),
-    desk("of a doctor, deep", OF_SLOTS, OF_SLOTS_BY, 760, 1900, doctor_id=filling.DOCTOR, before_id=DEEP),
+    desk("of a doctor, deep", OF_SLOTS, OF_SLOTS_BY, 690, 1900, doctor_id=filling.DOCTOR, before_id=DEEP),
     desk("of a doctor, cancelled", OF_SLOTS, OF_SLOTS_BY, 500, 780, doctor_id=filling.DOCTOR, status="CANCELLED"),
     desk(
         "of a doctor's day",
@@ -419,6 +420,7 @@ GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *MINE, *DESK_LISTS, *LOOK
 READABLE_OTHERWISE = {
     "slots of an hour", "slots of a doctor", "slots of an idle doctor", "slots of no kind", "slots.list_bookings_hit",
     "audit of an hour",
+    "bookings pending",
 }  # fmt: skip
 
 

@@ -148,7 +148,7 @@ async def test_who_has_left_the_desk_takes_no_patients_along(
     slot_id = await new_slot(connection, seats=9)
     for_another = await booked(worker, rita, slot_id, email="patient@example.org")
     own = await booked(worker, rita, slot_id, email="RITA@example.org")
-    demoted = await CHANGE_RIGHTS.first(connection, email=rita.email, role=Role.PATIENT, active=None)
+    demoted = await CHANGE_RIGHTS.first(connection, user_id=rita.id, role=Role.PATIENT, active=None)
     assert demoted is not None
     assert [booking.id for booking in (await exported(privacy, Person(rita.id))).bookings] == [own]
     mine = await worker.bookings.list_bookings_of_user(demoted, MAX_ID, 9)

@@ -83,12 +83,12 @@ WHERE b.id = :booking_id::bigint;
 WITH page AS (
     SELECT b.id
     FROM (
-        SELECT b.id FROM bookings AS b
+        SELECT b.slot_id, b.id FROM bookings AS b
         WHERE b.slot_id <= :slot_id::bigint AND (b.slot_id, b.id) > (:slot_id::bigint, :after_id::bigint)
         ORDER BY b.slot_id, b.id
         LIMIT 501
     ) AS b
-    ORDER BY b.id
+    ORDER BY b.slot_id, b.id
     LIMIT :limit::integer
 )
 
