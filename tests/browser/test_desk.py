@@ -1,0 +1,59 @@
+"""A receptionist's work at a screen: book for somebody who rings, cancel it, print the day, look up who did what."""
+
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import AssertAccessible
+from tests.clinic import Clinic, unique_email
+
+
+def test_the_desk_books_by_a_double_click_finds_and_cancels(
+    clinic: Clinic, desk: Page, assert_accessible: AssertAccessible
+) -> None:
+    slot = clinic.slot(seats=3)
+    desk.goto(f"/admin/bookings/new?slot={slot['id']}")
+    desk.get_by_label("Name").fill("   ")
+    desk.get_by_label("E-mail").fill("xerxes@example.org")
+    desk.get_by_role("button", name="Book and confirm").click()
+    expect(desk.get_by_role("alert").filter(has_text="Please look at this again")).to_be_focused()
+    assert_accessible(desk)
+    desk.get_by_label("Name").fill("Xerxes Quint")
+    desk.get_by_role("button", name="Book and confirm").dblclick()
+    expect(desk.get_by_role("status")).to_have_text("Booked and confirmed.")
+    assert clinic.free_seats(slot["id"]) == 2
+    desk.get_by_role("link", name="Bookings", exact=True).click()
+    desk.get_by_label("Name or e-mail").fill("xerxes")
+    desk.get_by_role("button", name="Find").click()
+    assert_accessible(desk)
+    desk.get_by_role("link", name="Xerxes Quint").click()
+    desk.get_by_role("link", name="Cancel the booking").click()
+    desk.get_by_label("Reason").fill("Rang to cancel")
+    assert_accessible(desk)
+    desk.get_by_role("button", name="Cancel the booking").click()
+    expect(desk.get_by_text("Rang to cancel")).to_be_visible()
+    assert clinic.free_seats(slot["id"]) == 3
+    assert_accessible(desk)
+    desk.get_by_role("link", name="Day sheet").click()
+    expect(desk.get_by_role("button", name="Print")).to_be_visible()
+    assert_accessible(desk)
+    desk.emulate_media(media="print")
+    expect(desk.get_by_role("button", name="Print")).to_be_hidden()
+    expect(desk.get_by_role("navigation", name="Clinic")).to_be_hidden()
+
+
+def test_an_admin_adds_an_account_and_looks_up_what_became_of_it(
+    desk: Page, assert_accessible: AssertAccessible
+) -> None:
+    desk.goto("/admin/users")
+    assert_accessible(desk)
+    desk.get_by_role("link", name="Add a user").click()
+    desk.get_by_label("Name", exact=True).fill("Sam Staff")
+    desk.get_by_label("E-mail").fill(unique_email())
+    assert_accessible(desk)
+    desk.get_by_role("button", name="Add the user").click()
+    assert len(desk.get_by_label("Password").input_value()) >= 16
+    assert_accessible(desk)
+    desk.get_by_role("link", name="Done").click()
+    assert_accessible(desk)
+    desk.get_by_role("link", name="What is noted about them").click()
+    expect(desk.get_by_role("cell", name="Added an account")).to_be_visible()
+    assert_accessible(desk)
