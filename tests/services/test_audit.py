@@ -78,7 +78,7 @@ async def test_each_filter_and_all_of_them_together_find_what_they_name(
 @pytest.mark.parametrize(
     "sought",
     [{}, {"actor": "user:2"}, {"action": "get_booking"}, {"subject": "booking:7"}],
-    ids=lambda sought: str(sought),
+    ids=str,
 )
 async def test_pages_follow_each_other_without_gap_or_repeat_where_times_are_the_same(
     log: AuditLog, connection: Rows, sought: dict[str, Any]
