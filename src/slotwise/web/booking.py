@@ -108,6 +108,7 @@ class BookingPages(Controller):
         booking_id: FromPath[int],
         pages: NamedDependency[Pages],
         bookings: NamedDependency[Bookings],
+        booking_rate: NamedDependency[BookingRate],
         held_times: NamedDependency[HeldTimes],
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
@@ -115,7 +116,7 @@ class BookingPages(Controller):
         theirs = await _theirs(request, bookings, booking_id, form.text("token"))
         try:
             if _wants_other_seats(form, theirs.booking):
-                return await _change_seats(request, held_times, theirs, form)
+                return await _change_seats(request, booking_rate, held_times, theirs, form)
             name, email = _person(form)
             await bookings.confirm_booking(theirs.caller, booking_id, name, email)
         except InvalidInput as error:
@@ -141,6 +142,7 @@ class BookingPages(Controller):
         booking_id: FromPath[int],
         pages: NamedDependency[Pages],
         bookings: NamedDependency[Bookings],
+        booking_rate: NamedDependency[BookingRate],
         held_times: NamedDependency[HeldTimes],
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
@@ -149,7 +151,7 @@ class BookingPages(Controller):
         if theirs.booking.status is not BookingStatus.PENDING:
             return see_other(request, theirs.address)
         try:
-            return await _change_seats(request, held_times, theirs, form)
+            return await _change_seats(request, booking_rate, held_times, theirs, form)
         except InvalidInput as error:
             form.refuse(error)
             return await _show(request, pages, slots, theirs, form, 400)
@@ -268,8 +270,12 @@ async def _show_refusal(request: PageRequest, pages: Pages, refusal: SlotwiseErr
     )
 
 
-async def _change_seats(request: PageRequest, held_times: HeldTimes, theirs: Theirs, form: Form) -> Response[Any]:
+async def _change_seats(
+    request: PageRequest, booking_rate: BookingRate, held_times: HeldTimes, theirs: Theirs, form: Form
+) -> Response[Any]:
+    """It counts as booking: of many at once, each takes seats before the hold that they all replace is let go."""
     seats = form.number("seats", 1, MAX_SEATS)
+    booking_rate.admit(address_of(request))
     wish = Wish(theirs.booking.slot_id, seats, visitor_in(request).attempt)
     held = await held_times.change_seats(theirs.caller, theirs.booking, wish)
     hold = HeldTime(held.booking.id, held.manage.token)
