@@ -181,7 +181,7 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
 
 def _answer_unmatched(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """What no route takes: a page for whoever looks with a browser, problem details for all others."""
-    reads_pages = "text/html" in request.headers.get("accept", "") and not request.url.path.startswith("/api/")
+    reads_pages = "text/html" in request.headers.get("accept", "") and not request.scope["path"].startswith("/api/")
     return show_framework_error(request, error) if reads_pages else PROBLEMS[HTTPException](request, error)
 
 

@@ -1,8 +1,8 @@
 """Who may open a page, and that a change comes from a page of ours: checked before a handler runs."""
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from litestar import Request
 from litestar.exceptions import PermissionDeniedException
@@ -17,6 +17,7 @@ from slotwise.web.visitors import Connection, Visitor, visitor_of
 PageRequest = Request[Any, Any, Any]
 Guard = Callable[[Connection, BaseRouteHandler], Awaitable[None]]
 
+_HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OURS = {"same-origin", "none"}
 
@@ -40,14 +41,22 @@ def refuse_other_sites(connection: Connection) -> None:
     if connection.scope.get("method") in _SAFE:
         return
     site = connection.headers.get("sec-fetch-site")
-    allowed = site in _OURS if site is not None else _is_our_origin(connection)
-    if not allowed:
+    if not (site in _OURS if site is not None else _is_from_us(connection)):
         raise PermissionDeniedException("This request came from another site, so nothing was changed.")
 
 
-def _is_our_origin(connection: Connection) -> bool:
-    origin = urlsplit(connection.headers.get("origin", ""))
-    return (origin.scheme, origin.netloc) == (connection.url.scheme, connection.url.netloc)
+def _is_from_us(connection: Connection) -> bool:
+    origin = own_origin(connection)
+    return origin is not None and connection.headers.get("origin") == origin
+
+
+def own_origin(connection: Connection) -> str | None:
+    """Where this visitor finds us, as browsers write it (RFC 6454, 6.2), by their own word: for their eyes only.
+
+    None where the word is no host's name. Nothing that others are shown or that is kept may have it in it.
+    """
+    host = connection.headers.get("host", "")
+    return f"{connection.scope['scheme']}://{host}" if _HOST.fullmatch(host) else None
 
 
 async def _let_in(connection: Connection, _: BaseRouteHandler) -> None:

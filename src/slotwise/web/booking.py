@@ -28,7 +28,7 @@ from slotwise.services.calendars import Calendars
 from slotwise.services.held_times import HeldTimes, Wish
 from slotwise.services.rate_limits import BookingRate
 from slotwise.services.slots import Slots
-from slotwise.web.access import ANYBODY, PageRequest, address_of, page, visitor_in
+from slotwise.web.access import ANYBODY, PageRequest, address_of, own_origin, page, visitor_in
 from slotwise.web.calendars import MEDIA_TYPE, calendar_of
 from slotwise.web.errors import words_of
 from slotwise.web.forms import Form
@@ -332,7 +332,8 @@ def _drafted(request: PageRequest, form: Form) -> list[Cookie]:
 
 def _link(request: PageRequest, theirs: Theirs) -> str | None:
     """By which they come back without an account."""
-    return f"{str(request.base_url).rstrip('/')}{theirs.address}" if theirs.token else None
+    origin = own_origin(request)
+    return f"{origin}{theirs.address}" if theirs.token and origin else None
 
 
 def _is_on_offer(slot: Slot, seats: int, pages: Pages) -> bool:

@@ -82,7 +82,8 @@ def ask_to_log_in(request: PageRequest) -> Response[Any]:
     """And come back here, unless what was asked for was a change."""
     if request.method != "GET":
         return see_other(request, "/log-in", notice="Please log in first. Nothing was changed.")
-    wanted = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+    query = request.scope["query_string"].decode("latin-1")
+    wanted = f"{request.scope['path']}?{query}" if query else request.scope["path"]
     return see_other(request, f"/log-in?{urlencode({'next': wanted})}")
 
 

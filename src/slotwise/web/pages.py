@@ -47,7 +47,7 @@ class Pages:
     ) -> Response[str]:
         """A page for this visitor, with their notice if they have one; nobody else may keep it."""
         visitor = visitor_in(request)
-        html = self.render(template, visitor=visitor, path=request.url.path, **context)
+        html = self.render(template, visitor=visitor, path=request.scope["path"], **context)
         return Response(
             html,
             status_code=status,

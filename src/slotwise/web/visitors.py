@@ -7,14 +7,15 @@ unencrypted page can set them (RFC 6265bis, 4.1.3.2).
 import base64
 import binascii
 import secrets
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from slotwise.domain.errors import NotAuthenticated
+from slotwise.domain.fields import MAX_ID
 from slotwise.domain.users import Role, User, actor_of
 from slotwise.services.bookings import Caller
 
@@ -33,7 +34,7 @@ DRAFT_SECONDS = 15 * 60
 class HeldTime(Struct, frozen=True):
     """A booking, and the manage token that shows it to be the visitor's."""
 
-    booking_id: int
+    booking_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
     token: str
 
 
@@ -109,7 +110,7 @@ def new_attempt() -> str:
 
 
 def is_secure(connection: Connection) -> bool:
-    return connection.url.scheme == "https"
+    return bool(connection.scope["scheme"] == "https")
 
 
 def cookie_key(connection: Connection, name: CookieName) -> str:
@@ -117,8 +118,17 @@ def cookie_key(connection: Connection, name: CookieName) -> str:
 
 
 def read_cookie(connection: Connection, name: CookieName) -> str | None:
-    value = connection.cookies.get(cookie_key(connection, name))
-    return value if value and len(value) <= MAX_COOKIE_CHARACTERS else None
+    """By its exact name, and none if it is there twice.
+
+    The framework strips whatever Unicode takes for a space from names: another host of the domain could set ours with a
+    no-break space before it, which browsers do not take for a `__Host-` name.
+    """
+    key = cookie_key(connection, name)
+    pairs = (
+        pair.strip(" ").partition("=") for line in connection.headers.getall("cookie", []) for pair in line.split(";")
+    )
+    values = [value for sent, _, value in pairs if sent == key]
+    return values[0] if len(values) == 1 and 0 < len(values[0]) <= MAX_COOKIE_CHARACTERS else None
 
 
 def _decoded(connection: Connection, name: CookieName, kind: type[Any]) -> Any:
