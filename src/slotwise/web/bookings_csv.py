@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
@@ -10,8 +11,10 @@ from slotwise.web.times import ClinicTime
 
 # Without it Excel takes the file for one of the 8-bit encodings of old.
 BYTE_ORDER_MARK = "\ufeff"
-# What makes a cell a formula (OWASP, CSV Injection), and the full-width forms that some spreadsheets take for the same.
-_STARTS_OF_FORMULAS = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# What makes a cell a formula (OWASP, CSV Injection), and the full-width forms that some spreadsheets take for the same;
+# also after a semicolon, where a cell begins, with or without quotes, for a spreadsheet of a country that writes decimals
+# with a comma.
+_START_OF_FORMULA = re.compile("(^|;)([ \"]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
 
 
 async def rows_of(pages: AsyncIterator[list[Booking]], time: ClinicTime) -> AsyncIterator[str]:
@@ -29,9 +32,7 @@ def written(rows: Sequence[Sequence[object]]) -> str:
 
 def safe(cell: object) -> object:
     """A text that a spreadsheet shows and never computes: an apostrophe in front says so."""
-    if isinstance(cell, str) and cell.lstrip(" ").startswith(_STARTS_OF_FORMULAS):
-        return f"'{cell}"
-    return cell
+    return _START_OF_FORMULA.sub(r"\1'\2", cell) if isinstance(cell, str) else cell
 
 
 def _heading(time: ClinicTime) -> list[object]:
