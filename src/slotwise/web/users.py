@@ -17,6 +17,8 @@ from slotwise.web.pages import Pages, see_other
 from slotwise.web.queries import Id, before_in, choice_in, link, query_of, text_in
 
 LIST = "/admin/users"
+# It asks for the present one.
+OWN_PASSWORD = "/account/password"
 PAGE = 50
 
 
@@ -99,6 +101,8 @@ class UserController(Controller):
     async def ask_for_password(
         self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
+        if _is_own(request, user_id):
+            return see_other(request, OWN_PASSWORD)
         user = await _found(request, users, user_id)
         return pages.answer(request, "users/reset_password.html", user=user, form=Form({"password": ""}))
 
@@ -106,7 +110,10 @@ class UserController(Controller):
     async def reset_password(
         self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
+        """Not one's own: whoever finds an admin's browser open must not keep the admin out of it."""
         form = await Form.of(request)
+        if _is_own(request, user_id):
+            return see_other(request, OWN_PASSWORD)
         typed = form.exactly("password")
         password = typed or random_password()
         user = await _found(request, users, user_id)
@@ -118,6 +125,10 @@ class UserController(Controller):
         if typed:
             return see_other(request, f"{LIST}/{user_id}", notice="The password is set. Old log-ins have ended.")
         return pages.answer(request, "users/password.html", user=user, password=password, is_new=False)
+
+
+def _is_own(request: PageRequest, user_id: int) -> bool:
+    return user_id == account_in(request).id
 
 
 def _activity_in(form: Form) -> bool | None:
