@@ -40,6 +40,7 @@ ClockTime = Annotated[
     str,
     Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", description="By the clock on the wall", examples=["09:00"]),
 ]
+Day = Annotated[date, Meta(examples=["2030-01-07"])]
 Weekday = Annotated[int, Meta(ge=1, le=7)]
 
 
@@ -54,8 +55,8 @@ class NewSlots(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """Days, weekdays (1 is Monday) and parts of the day, each filled with slots of one length from its beginning."""
 
     doctor_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
-    first_day: date
-    last_day: date
+    first_day: Day
+    last_day: Day
     periods: Annotated[list[PartOfDay], Meta(min_length=1, max_length=24)]
     weekdays: Annotated[list[Weekday], Meta(min_length=1, max_length=7)] = field(
         default_factory=lambda: sorted(EVERY_DAY)
