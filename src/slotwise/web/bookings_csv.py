@@ -12,9 +12,9 @@ from slotwise.web.times import ClinicTime
 # Without it Excel takes the file for one of the 8-bit encodings of old.
 BYTE_ORDER_MARK = "\ufeff"
 # What makes a cell a formula (OWASP, CSV Injection), and the full-width forms that some spreadsheets take for the same;
-# also after a semicolon, where a cell begins, with or without quotes, for a spreadsheet of a country that writes decimals
-# with a comma.
-_START_OF_FORMULA = re.compile("(^|;)([ \"]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])")
+# also after a semicolon, where a cell begins, with or without quotes, for a spreadsheet of a country that writes its
+# decimals with a comma.
+_START_OF_FORMULA = re.compile('(^|;)([ "]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])')
 
 
 async def rows_of(pages: AsyncIterator[list[Booking]], time: ClinicTime) -> AsyncIterator[str]:

@@ -17,8 +17,8 @@ from slotwise.web.pages import Pages, see_other
 from slotwise.web.queries import Id, before_in, choice_in, link, query_of, text_in
 
 LIST = "/admin/users"
-# It asks for the present one.
-OWN_PASSWORD = "/account/password"
+# Where a new password takes the present one.
+OWN_ACCOUNT = "/account/password"
 PAGE = 50
 
 
@@ -102,7 +102,7 @@ class UserController(Controller):
         self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
         if _is_own(request, user_id):
-            return see_other(request, OWN_PASSWORD)
+            return see_other(request, OWN_ACCOUNT)
         user = await _found(request, users, user_id)
         return pages.answer(request, "users/reset_password.html", user=user, form=Form({"password": ""}))
 
@@ -113,7 +113,7 @@ class UserController(Controller):
         """Not one's own: whoever finds an admin's browser open must not keep the admin out of it."""
         form = await Form.of(request)
         if _is_own(request, user_id):
-            return see_other(request, OWN_PASSWORD)
+            return see_other(request, OWN_ACCOUNT)
         typed = form.exactly("password")
         password = typed or random_password()
         user = await _found(request, users, user_id)
