@@ -1,0 +1,355 @@
+"""Who may open which page and send which form, who sees names there, and what is noted of it: every route in one table."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import httpx
+import pytest
+
+from slotwise.app import build
+from slotwise.settings import load_settings
+from tests.clinic import Clinic, RunningServer, in_hours, object_of, rows, unique_email
+from tests.security.people import PASSWORD, Headers, People, new_people
+
+# `owner` is the patient whose booking and account it is; `holder` has that booking's manage token, `stray` another's;
+# `stale` has the session of an admin that is good no longer. `in`: is asked to log in. A plus: the answer has the
+# owner's name or address, which no other may have. A second row of the same route is about what does not exist. A new route
+# needs its row here, and its form in FORMS if it takes one.
+TABLE = """
+                                              nobody owner other doctor staff admin holder stray stale
+GET  /                                          200   200   200   200    200   200   200    200   200
+POST /hold                                      303   303   303   303    303   303   303    303   303
+POST /hold                             missing  404   404   404   404    404   404   404    404   404
+GET  /bookings/{booking_id}                     404   200+  404   404    200+  200+  200+   404   404
+GET  /bookings/{booking_id}            missing  404   404   404   404    404   404   404    404   404
+POST /bookings/{booking_id}/confirm             404   303   404   404    303   303   303    404   404
+POST /bookings/{booking_id}/confirm    missing  404   404   404   404    404   404   404    404   404
+POST /bookings/{booking_id}/seats               404   303   404   404    303   303   303    404   404
+POST /bookings/{booking_id}/seats      missing  404   404   404   404    404   404   404    404   404
+POST /bookings/{booking_id}/release             in    303   403   403    303   303   303    403   in
+POST /bookings/{booking_id}/release    missing  404   404   404   404    404   404   404    404   404
+GET  /bookings/{booking_id}/confirm             303   303   303   303    303   303   303    303   303
+GET  /bookings/{booking_id}/confirm    missing  303   303   303   303    303   303   303    303   303
+GET  /bookings/{booking_id}/seats               303   303   303   303    303   303   303    303   303
+GET  /bookings/{booking_id}/seats      missing  303   303   303   303    303   303   303    303   303
+GET  /bookings/{booking_id}/cancel              404   200+  404   404    200+  200+  200+   404   404
+GET  /bookings/{booking_id}/cancel     missing  404   404   404   404    404   404   404    404   404
+POST /bookings/{booking_id}/cancel              404   303   404   404    303   303   303    404   404
+POST /bookings/{booking_id}/cancel     missing  404   404   404   404    404   404   404    404   404
+GET  /bookings/{booking_id}/calendar.ics        404   200   404   404    200   200   200    404   404
+GET  /bookings/{booking_id}/calendar.ics missing 404  404   404   404    404   404   404    404   404
+GET  /log-in                                    200   303   303   303    303   303   200    200   200
+POST /log-in                                    303   303   303   303    303   303   303    303   303
+GET  /register                                  200   303   303   303    303   303   200    200   200
+POST /register                                  303   303   303   303    303   303   303    303   303
+POST /log-out                                   303   303   303   303    303   303   303    303   303
+GET  /account                                   in    200+  200   200    200   200   in     in    in
+GET  /account/password                          in    200+  200   200    200   200   in     in    in
+POST /account/password                          in    303   303   303    303   303   in     in    in
+GET  /account/data                              in    200+  200   200    200   200   in     in    in
+GET  /account/data.json                         in    200+  200   200    200   200   in     in    in
+GET  /account/delete                            in    200+  200   200    200   200   in     in    in
+POST /account/delete                            in    303   303   303    303   303   in     in    in
+GET  /admin                                     in    403   403   403    200+  200+  in     in    in
+GET  /admin/today/board                         in    403   403   403    200   200   in     in    in
+GET  /admin/today/latest                        in    403   403   403    200+  200+  in     in    in
+GET  /admin/doctors                             in    403   403   403    200   200   in     in    in
+POST /admin/doctors                             in    403   403   403    403   303   in     in    in
+GET  /admin/doctors/{doctor_id}                 in    403   403   403    200   200   in     in    in
+GET  /admin/doctors/{doctor_id}        missing  in    403   403   403    404   404   in     in    in
+GET  /admin/doctors/{doctor_id}/edit            in    403   403   403    403   200   in     in    in
+GET  /admin/doctors/{doctor_id}/edit   missing  in    403   403   403    403   404   in     in    in
+POST /admin/doctors/{doctor_id}/edit            in    403   403   403    403   303   in     in    in
+POST /admin/doctors/{doctor_id}/edit   missing  in    403   403   403    403   404   in     in    in
+POST /admin/doctors/{doctor_id}/active          in    403   403   403    403   303   in     in    in
+POST /admin/doctors/{doctor_id}/active missing  in    403   403   403    403   404   in     in    in
+GET  /admin/doctors/{doctor_id}/slots/new       in    403   403   403    403   200   in     in    in
+GET  /admin/doctors/{doctor_id}/slots/new missing in  403   403   403    403   404   in     in    in
+POST /admin/doctors/{doctor_id}/slots/new       in    403   403   403    403   303   in     in    in
+POST /admin/doctors/{doctor_id}/slots/new missing in  403   403   403    403   404   in     in    in
+POST /admin/doctors/{doctor_id}/slots/one       in    403   403   403    403   303   in     in    in
+POST /admin/doctors/{doctor_id}/slots/one missing in  403   403   403    403   404   in     in    in
+GET  /admin/slots/{slot_id}                     in    403   403   403    200   200   in     in    in
+GET  /admin/slots/{slot_id}            missing  in    403   403   403    404   404   in     in    in
+POST /admin/slots/{slot_id}                     in    403   403   403    403   303   in     in    in
+POST /admin/slots/{slot_id}            missing  in    403   403   403    403   404   in     in    in
+GET  /admin/bookings                            in    403   403   403    200+  200+  in     in    in
+GET  /admin/bookings.csv                        in    403   403   403    200+  200+  in     in    in
+GET  /admin/bookings/new                        in    403   403   403    200   200   in     in    in
+POST /admin/bookings/new                        in    403   403   403    303   303   in     in    in
+GET  /admin/bookings/{booking_id}               in    403   403   403    200+  200+  in     in    in
+GET  /admin/bookings/{booking_id}      missing  in    403   403   403    404   404   in     in    in
+POST /admin/bookings/{booking_id}/confirm       in    403   403   403    303   303   in     in    in
+POST /admin/bookings/{booking_id}/confirm missing in  403   403   403    404   404   in     in    in
+GET  /admin/bookings/{booking_id}/cancel        in    403   403   403    200+  200+  in     in    in
+GET  /admin/bookings/{booking_id}/cancel missing in   403   403   403    404   404   in     in    in
+POST /admin/bookings/{booking_id}/cancel        in    403   403   403    303   303   in     in    in
+POST /admin/bookings/{booking_id}/cancel missing in   403   403   403    404   404   in     in    in
+GET  /admin/day-sheet                           in    403   403   403    200+  200+  in     in    in
+GET  /admin/audit                               in    403   403   403    403   200   in     in    in
+GET  /admin/users                               in    403   403   403    403   200+  in     in    in
+GET  /admin/users/new                           in    403   403   403    403   200   in     in    in
+POST /admin/users/new                           in    403   403   403    403   303   in     in    in
+GET  /admin/users/{user_id}                     in    403   403   403    403   200+  in     in    in
+GET  /admin/users/{user_id}            missing  in    403   403   403    403   404   in     in    in
+GET  /admin/users/{user_id}/password            in    403   403   403    403   200+  in     in    in
+GET  /admin/users/{user_id}/password   missing  in    403   403   403    403   404   in     in    in
+POST /admin/users/{user_id}/password            in    403   403   403    403   303   in     in    in
+POST /admin/users/{user_id}/password   missing  in    403   403   403    403   404   in     in    in
+POST /admin/users/{user_id}/rights              in    403   403   403    403   303   in     in    in
+POST /admin/users/{user_id}/rights     missing  in    403   403   403    403   404   in     in    in
+GET  /static/{version}/{name}                   200   200   200   200    200   200   200    200   200
+"""
+
+CALLERS = TABLE.strip().splitlines()[0].split()
+NAME = "Wanda Onlyforherself"
+MISSING = 10**17
+SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+ENDED = ("disabled", "expired", "revoked")
+_hours = itertools.count(300)
+
+Fields = dict[str, Any]
+
+
+class Target(NamedTuple):
+    """What a request is about: made for this one, or not there."""
+
+    doctor_id: int
+    slot_id: int
+    booking_id: int
+    user_id: int
+    owner_email: str
+
+
+def _no_query(_: Target) -> Fields:
+    return {}
+
+
+def _one_button(_: Target) -> Fields:
+    return {"pressed": "yes"}
+
+
+def _new_slot(_: Target) -> Fields:
+    start = in_hours(24 * next(_hours))
+    return {"day": start[:10], "time": start[11:16], "duration_minutes": 5, "total_seats": 1}
+
+
+def _new_slots(_: Target) -> Fields:
+    day = in_hours(24 * next(_hours))[:10]
+    hours = {"weekdays": [1, 2, 3, 4, 5, 6, 7], "from_1": "06:00", "to_1": "07:00", "break_minutes": 0}
+    return {"first_day": day, "last_day": day, **hours, "duration_minutes": 30, "total_seats": 1, "step": "create"}
+
+
+PERSON = {"user_name": "Nell New", "user_email": "nell@example.org"}
+Form = Callable[[Target], Fields]
+FORMS: dict[str, Form] = {
+    "/hold": lambda target: {"slot": target.slot_id, "seats": 1},
+    "/bookings/{booking_id}/confirm": lambda _: PERSON,
+    "/bookings/{booking_id}/seats": lambda _: {"seats": 2},
+    "/log-in": lambda target: {"email": target.owner_email, "password": PASSWORD},
+    "/register": lambda _: {"name": "Nell New", "email": unique_email(), "password": PASSWORD},
+    "/account/password": lambda _: {"current_password": PASSWORD, "new_password": "another fine secret"},
+    "/account/delete": lambda _: {"password": PASSWORD},
+    "/admin/doctors": lambda _: {"name": "Dr. New"},
+    "/admin/doctors/{doctor_id}/edit": lambda _: {"name": "Dr. Renamed"},
+    "/admin/doctors/{doctor_id}/slots/new": _new_slots,
+    "/admin/doctors/{doctor_id}/slots/one": _new_slot,
+    "/admin/slots/{slot_id}": lambda _: {"total_seats": 90},
+    "/admin/bookings/new": lambda target: {"slot": target.slot_id, "seats": 1, **PERSON},
+    "/admin/users/new": lambda _: {"name": "N", "email": unique_email(), "role": "staff", "password": PASSWORD},
+    "/admin/users/{user_id}/password": lambda _: {"password": "another fine secret"},
+    "/admin/users/{user_id}/rights": lambda _: {"role": "patient"},
+}
+QUERIES: dict[str, Form] = {
+    "/admin/bookings": lambda target: {"slot": target.slot_id},
+    "/admin/bookings.csv": lambda target: {"slot": target.slot_id},
+    "/admin/bookings/new": lambda target: {"slot": target.slot_id},
+    "/admin/day-sheet": lambda target: {"doctor": target.doctor_id, "day": in_hours(24)[:10]},
+    "/admin/users": lambda target: {"who": target.owner_email},
+}
+
+
+class Row(NamedTuple):
+    method: str
+    path: str
+    missing: bool
+    cells: dict[str, str]
+
+    @property
+    def shows_names_at_the_desk(self) -> bool:
+        return self.path.startswith("/admin") and self.cells["admin"].endswith("+")
+
+
+def table() -> list[Row]:
+    found = []
+    for line in TABLE.strip().splitlines()[1:]:
+        method, path, *cells = line.split()
+        missing = cells[0] == "missing"
+        found.append(Row(method, path, missing, dict(zip(CALLERS, cells[missing:], strict=True))))
+    return found
+
+
+def routes() -> set[str]:
+    """Every method and path that a module of `slotwise.web` answers."""
+    handlers = build(load_settings({})).route_handler_method_map
+    return {
+        f"{method} {path.replace(':int', '').replace(':str', '')}"
+        for path, methods in handlers.items()
+        for method, handler in methods.items()
+        if getattr(handler, "fn", handler).__module__.startswith("slotwise.web.")
+    }
+
+
+def test_every_route_of_the_pages_is_in_the_table() -> None:
+    assert {f"{row.method} {row.path}" for row in table()} == routes()
+    assert len(routes()) > 50
+
+
+def test_every_route_about_one_thing_is_also_tried_on_a_missing_one() -> None:
+    about_one = {route for route in routes() if "_id}" in route}
+    assert about_one <= {f"{row.method} {row.path}" for row in table() if row.missing}
+
+
+class Place:
+    """A slot with bookings of one patient, one for each caller, and accounts that nothing else uses."""
+
+    def __init__(self, clinic: Clinic, confirmed: bool) -> None:
+        self._clinic = clinic
+        self.people: People = new_people(clinic.server, NAME)
+        self._slot = clinic.slot(seats=60)
+        self._stray = clinic.hold(self._slot["id"], userName="Nell New", userEmail="nell@example.org")
+        self._bookings = [self._book(confirmed) for _ in CALLERS]
+        self._owner_id = self._account_of(self.people.headers["owner"])
+
+    def _book(self, confirmed: bool) -> dict[str, Any]:
+        owner = dict(self.people.headers["owner"])
+        email = self.people.owner_email
+        made = self._clinic.book(self._slot["id"], owner, userName=NAME, userEmail=email, confirm=confirmed)
+        return object_of(made)
+
+    def _account_of(self, headers: Headers) -> int:
+        return int(object_of(self._clinic.http.get("/api/auth/me", headers=dict(headers)))["id"])
+
+    def is_named_in(self, answer: httpx.Response) -> bool:
+        return any(text in answer.text for text in (NAME, "Onlyforherself", self.people.owner_email))
+
+    def target(self, who: str, missing: bool = False) -> Target:
+        booking_id = self._bookings[CALLERS.index(who)]["id"]
+        ids = (self._slot["doctorId"], self._slot["id"], booking_id, self._owner_id)
+        return Target(*([MISSING] * 4 if missing else ids), self.people.owner_email)
+
+    def actor_of(self, who: str) -> str:
+        return f"user:{self._account_of(self.people.headers[who])}"
+
+    def cookie_of(self, who: str) -> dict[str, str]:
+        headers = self.people.headers.get("revoked" if who == "stale" else who)
+        return {"Cookie": f"slotwise-session={headers['Authorization'].partition(' ')[2]}"} if headers else {}
+
+    def _token_of(self, who: str) -> Fields:
+        own = self._bookings[CALLERS.index(who)] if who in CALLERS else None
+        held = {"holder": own, "stray": self._stray}.get(who)
+        return {"token": held["manageToken"]} if held else {}
+
+    def call(self, row: Row, who: str, form: Fields | None = None) -> httpx.Response:
+        target = self.target(who, row.missing)
+        token = self._token_of(who) if row.path.startswith("/bookings/") else {}
+        path = row.path.format(**target._asdict(), version="any", name="slotwise.css")
+        headers = {**SAME_ORIGIN, **self.cookie_of(who)}
+        self._clinic.http.cookies.clear()
+        if row.method == "GET":
+            query = QUERIES.get(row.path, _no_query)(target)
+            return self._clinic.http.get(path, params=query | token, headers=headers)
+        fields = FORMS.get(row.path, _one_button)(target) if form is None else form
+        return self._clinic.http.post(path, data=fields | token, headers=headers)
+
+
+@pytest.fixture(scope="module")
+def reading_room(server: RunningServer) -> Iterator[Place]:
+    """For those who only look."""
+    with Clinic(server) as clinic:
+        yield Place(clinic, confirmed=True)
+
+
+def seen(answer: httpx.Response, place: Place) -> str:
+    if answer.status_code == 303 and answer.headers["location"].startswith("/log-in"):
+        return "in"
+    return f"{answer.status_code}{'+' * place.is_named_in(answer)}"
+
+
+@pytest.mark.parametrize("row", table(), ids=lambda row: f"{row.method} {row.path}{' missing' * row.missing}")
+def test_everybody_gets_what_the_table_says_and_nobody_anothers_name(
+    clinic: Clinic, reading_room: Place, row: Row
+) -> None:
+    place = reading_room if row.method == "GET" or row.missing else Place(clinic, confirmed=False)
+    for who, cell in row.cells.items():
+        answer = place.call(row, who)
+        assert seen(answer, place) == cell, (who, answer.url)
+
+
+@pytest.mark.parametrize("ended", ENDED)
+def test_no_session_that_has_ended_opens_anything(clinic: Clinic, reading_room: Place, ended: str) -> None:
+    """The table has one of them; by all of them the guards let nobody in, and leave nobody out who needs no account."""
+    for path, status in (("/account", 303), ("/admin", 303), ("/admin/users", 303), ("/", 200), ("/log-in", 200)):
+        answer = clinic.http.get(path, headers=reading_room.cookie_of(ended))
+        assert answer.status_code == status, path
+        assert answer.headers.get("location", "/log-in").startswith("/log-in")
+        assert "slotwise-session=" in answer.headers.get("set-cookie", "") or status == 303
+
+
+# Forms that are shown again, and questions asked before a change: pages with names too.
+ASKED_AGAIN: tuple[tuple[str, Fields], ...] = (
+    ("/admin/slots/{slot_id}", {"status": "CLOSED"}),
+    ("/admin/bookings/{booking_id}/confirm", {"user_name": "", "user_email": "x"}),
+    ("/admin/bookings/{booking_id}/cancel", {"reason": "x" * 300}),
+    ("/admin/users/{user_id}/rights", {"role": "king"}),
+    ("/admin/users/{user_id}/password", {"password": "short"}),
+)
+
+
+def desk_pages_with_names() -> list[tuple[Row, Fields | None]]:
+    asked: list[tuple[Row, Fields | None]] = [(Row("POST", path, False, {}), form) for path, form in ASKED_AGAIN]
+    shown: list[tuple[Row, Fields | None]] = [(row, None) for row in table() if row.shows_names_at_the_desk]
+    # A link of theirs, opened at the desk.
+    others = [Row("GET", f"/bookings/{{booking_id}}{action}", False, {}) for action in ("", "/cancel")]
+    return [*shown, *((row, None) for row in others), *asked]
+
+
+def reads_of(server: RunningServer, actor: str) -> int:
+    [(count,)] = rows(server.database_url, "SELECT count(*) FROM audit_log WHERE actor = $1", actor)
+    return int(count)
+
+
+@contextmanager
+def no_room_for_notes_on(server: RunningServer, actor: str) -> Iterator[None]:
+    """PostgreSQL's error of a full disk for audit rows of one reader."""
+    rows(
+        server.database_url,
+        "CREATE FUNCTION no_notes() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'no space left' USING ERRCODE = 'disk_full'; END $$",
+    )
+    rows(
+        server.database_url,
+        "CREATE TRIGGER no_notes BEFORE INSERT ON audit_log FOR EACH ROW"
+        f" WHEN (new.actor = '{actor}') EXECUTE FUNCTION no_notes()",
+    )
+    try:
+        yield
+    finally:
+        rows(server.database_url, "DROP FUNCTION no_notes() CASCADE")
+
+
+def test_no_page_of_the_desk_shows_a_name_without_a_note(clinic: Clinic, reading_room: Place) -> None:
+    """Each is noted, and none is shown while no note can be taken."""
+    reader = reading_room.actor_of("admin")
+    shown = desk_pages_with_names()
+    assert len(shown) > 15
+    for row, form in shown:
+        before = reads_of(clinic.server, reader)
+        assert reading_room.is_named_in(reading_room.call(row, "admin", form)), row.path
+        assert reads_of(clinic.server, reader) > before, f"{row.method} {row.path} left no note"
+    with no_room_for_notes_on(clinic.server, reader):
+        for row, form in shown:
+            refused = reading_room.call(row, "admin", form)
+            assert (refused.status_code, reading_room.is_named_in(refused)) == (503, False), row.path
