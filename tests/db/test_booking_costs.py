@@ -114,8 +114,14 @@ async def cost_of_confirming(connection: Connection, slot_id: int) -> Cost:
 
 
 async def cost_of_cancelling(connection: Connection, slot_id: int) -> Cost:
-    ids = await held(connection, slot_id)
-    return await cost_of(connection, CANCEL_BOOKINGS, booking_ids=ids, reasons=[None] * BATCH, actors=["guest"] * BATCH)
+    return await cost_of(
+        connection,
+        CANCEL_BOOKINGS,
+        booking_ids=await held(connection, slot_id),
+        reasons=[None] * BATCH,
+        actors=["guest"] * BATCH,
+        only_holds=[False] * BATCH,
+    )
 
 
 async def cost_of_expiring(connection: Connection, slot_id: int) -> Cost:

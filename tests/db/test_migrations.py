@@ -169,7 +169,7 @@ def command_lines() -> Iterator[str]:
 
 async def test_what_was_done_before_is_known_of_the_desk_and_no_longer_sampled(empty_url: str, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(MIGRATIONS, tmp_path / "migrations"))
-    privacy = (folder / "0004_privacy.sql").rename(tmp_path / "0004_privacy.sql")
+    to_come = [path.rename(tmp_path / path.name) for path in sorted(folder.iterdir()) if path.name >= "0004_privacy"]
     assert dbmate(empty_url, folder).returncode == 0
     connection = await asyncpg.connect(empty_url)
     for email, role in (("at.desk", "staff"), ("left.desk", "patient"), ("never", "patient")):
@@ -179,7 +179,8 @@ async def test_what_was_done_before_is_known_of_the_desk_and_no_longer_sampled(e
         " jsonb_build_object('role', CASE u.email WHEN 'left.desk' THEN 'staff' ELSE 'patient' END) FROM users AS u"
     )
     await connection.execute("ANALYZE users")
-    privacy.rename(folder / privacy.name)
+    for path in to_come:
+        path.rename(folder / path.name)
     assert dbmate(empty_url, folder).returncode == 0
     found = await connection.fetch("SELECT email FROM users WHERE was_desk ORDER BY id")
     sampled = await connection.fetchval("SELECT count(*) FROM pg_stats WHERE attname IN ('email', 'name', 'lower')")
