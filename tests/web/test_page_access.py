@@ -1,4 +1,4 @@
-"""Who may open which page and send which form, who sees names there, and what is noted of it: every route in one table."""
+"""Who may open which page and send which form, who sees names there, and what is noted of it."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -15,8 +15,8 @@ from tests.security.people import PASSWORD, Headers, People, new_people
 
 # `owner` is the patient whose booking and account it is; `holder` has that booking's manage token, `stray` another's;
 # `stale` has the session of an admin that is good no longer. `in`: is asked to log in. A plus: the answer has the
-# owner's name or address, which no other may have. A second row of the same route is about what does not exist. A new route
-# needs its row here, and its form in FORMS if it takes one.
+# owner's name or address, which no other may have. A second row of the same route is about what does not exist. A new
+# route needs its row here, and its form in FORMS if it takes one.
 TABLE = """
                                               nobody owner other doctor staff admin holder stray stale
 GET  /                                          200   200   200   200    200   200   200    200   200
@@ -286,6 +286,44 @@ def test_everybody_gets_what_the_table_says_and_nobody_anothers_name(
     for who, cell in row.cells.items():
         answer = place.call(row, who)
         assert seen(answer, place) == cell, (who, answer.url)
+
+
+FROM_ELSEWHERE: tuple[Headers, ...] = (
+    {"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.example"},
+    {"Sec-Fetch-Site": "same-site"},
+    {"Origin": "null"},
+    {"Origin": "http://["},
+    {},
+)
+NO_FORMS = (
+    "text/plain",
+    "multipart/form-data; boundary=x",
+    "application/json",
+    "application/x-www-form-urlencoded-not",
+)
+OVERRIDES = {"X-HTTP-Method-Override": "POST", "X-HTTP-Method": "POST", "X-Method-Override": "POST"}
+
+
+def test_no_form_of_another_site_and_no_other_body_does_anything(clinic: Clinic, reading_room: Place) -> None:
+    """Every form, with the cookie of an admin, who may send nearly all."""
+    cookie = reading_room.cookie_of("admin")
+    for row in table():
+        path = row.path.format(**reading_room.target("admin")._asdict(), version="any", name="slotwise.css")
+        if row.method == "GET":
+            continue
+        fields = FORMS.get(row.path, _one_button)(reading_room.target("admin"))
+        for headers in FROM_ELSEWHERE:
+            refused = clinic.http.post(path, data=fields, headers={**headers, **cookie})
+            assert (refused.status_code, "slotwise-session" in refused.cookies) == (403, False), (path, headers)
+        for kind in NO_FORMS if row.path != "/log-out" else ():  # it reads no form
+            sent = {**SAME_ORIGIN, **cookie, "Content-Type": kind}
+            assert clinic.http.post(path, content=b"pressed=yes", headers=sent).status_code == 415, (path, kind)
+        overridden = clinic.http.get(path, params={"_method": "POST", **fields}, headers={**OVERRIDES, **cookie})
+        assert overridden.status_code in {200, 303, 400, 405}, path
+    assert clinic.http.get("/admin/users", headers=cookie).status_code == 200, "the session was ended on the way"
+    assert (
+        clinic.http.get("/api/bookings/" + str(reading_room.target("admin").booking_id)).json()["status"] == "CONFIRMED"
+    )
 
 
 @pytest.mark.parametrize("ended", ENDED)
