@@ -16,7 +16,7 @@ from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
 from slotwise.domain.slots import Slot
 from slotwise.services.slots import Position, SlotFilter, Slots
 
-MOST_TIMES = 48
+MOST_TIMES = 36
 DAYS_OF_STRIP = 14
 # Counted no further: a day says that it has this many or more.
 MOST_COUNTED = 100
