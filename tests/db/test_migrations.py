@@ -167,9 +167,14 @@ def command_lines() -> Iterator[str]:
             yield path.read_bytes().decode(errors="replace")
 
 
+def set_aside(folder: Path, first: str, elsewhere: Path) -> list[Path]:
+    """The migrations from `first` on, taken out of their folder."""
+    return [path.rename(elsewhere / path.name) for path in sorted(folder.iterdir()) if path.name >= first]
+
+
 async def test_what_was_done_before_is_known_of_the_desk_and_no_longer_sampled(empty_url: str, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(MIGRATIONS, tmp_path / "migrations"))
-    to_come = [path.rename(tmp_path / path.name) for path in sorted(folder.iterdir()) if path.name >= "0004_privacy"]
+    to_come = set_aside(folder, "0004_privacy", tmp_path)
     assert dbmate(empty_url, folder).returncode == 0
     connection = await asyncpg.connect(empty_url)
     for email, role in (("at.desk", "staff"), ("left.desk", "patient"), ("never", "patient")):

@@ -237,8 +237,10 @@ class Place:
 
     def target(self, who: str, missing: bool = False) -> Target:
         booking_id = self._bookings[CALLERS.index(who)]["id"]
-        ids = (self._slot["doctorId"], self._slot["id"], booking_id, self._owner_id)
-        return Target(*([MISSING] * 4 if missing else ids), self.people.owner_email)
+        if missing:
+            return Target(MISSING, MISSING, MISSING, MISSING, self.people.owner_email)
+        doctor_id, slot_id = self._slot["doctorId"], self._slot["id"]
+        return Target(doctor_id, slot_id, booking_id, self._owner_id, self.people.owner_email)
 
     def actor_of(self, who: str) -> str:
         return f"user:{self._account_of(self.people.headers[who])}"
