@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from slotwise.app import build
 from slotwise.http.api_docs import openapi_document
 from slotwise.settings import load_settings
-from tests.clinic import Clinic, RunningServer, eventually, holder, refuse_a_row
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, eventually, holder, refuse_a_row, rows
+from tests.web.visiting import Visitor
 
 SPECIES = "serinus"
 _numbers = itertools.count(1)
@@ -100,4 +102,90 @@ def test_no_canary_comes_out_in_a_log_or_a_metric(hardened: RunningServer, postg
     assert "user_email_unique" in places["database"], "the refused address left no line, so this proves nothing"
     for place, text in places.items():
         assert SPECIES not in text.lower(), (place, text[text.lower().index(SPECIES) - 300 :][:400])
+        assert not [secret for secret in secrets if secret in text], place
+
+
+# Of every form and every query of the pages.
+FIELDS = re.findall(
+    r"\w+",
+    "name email password next user_name user_email seats slot key reason who about action role status doctor q day"
+    " week from to after before mark kind token current_password new_password specialization total_seats time active",
+)
+KEPT_TO_ITSELF = {"/log-out"}  # it would end the session that the others need
+
+
+def page_routes() -> Iterator[tuple[str, str]]:
+    for path, methods in build(load_settings({})).route_handler_method_map.items():
+        for method, handler in methods.items():
+            if getattr(handler, "fn", handler).__module__.startswith("slotwise.web.") and path not in KEPT_TO_ITSELF:
+                yield str(method), re.sub(r"\{\w+_id:int\}", "1", path).replace("{version:str}/{name:str}", canary())
+
+
+def look_everywhere(visitor: Visitor, session: str) -> int:
+    """Every page and form with a canary in every field and cookie; returns the number of requests."""
+    sent = 0
+    for method, path in page_routes():
+        fields = {name: bird_address() if "mail" in name or name == "who" else canary() for name in FIELDS}
+        headers = {"Accept": "text/html", "Referer": f"http://{canary()}/?{canary()}", "HX-Current-URL": canary()}
+        headers |= {"Sec-Fetch-Site": "same-origin"}
+        spoiled = "; ".join(f"slotwise-{name}={canary()}" for name in ("session", "hold", "draft", "notice"))
+        for cookie in (f"slotwise-session={session}", spoiled):
+            visitor.http.cookies.clear()
+            asked = visitor.http.build_request(
+                method,
+                path,
+                params=fields if method == "GET" else None,
+                data=None if method == "GET" else fields,
+                headers=headers | {"Cookie": cookie},
+            )
+            answer = visitor.http.send(asked, follow_redirects=False)
+            assert answer.status_code < 500, (path, answer.text)
+            sent += 1
+    return sent
+
+
+def live_on_pages(clinic: Clinic, visitor: Visitor) -> set[str]:
+    """A patient's day and a receptionist's; returns what they were given to keep to themselves."""
+    account = {"name": canary(), "email": bird_address(), "password": f"{canary()} password"}
+    for _ in range(2):
+        visitor.send("/register", **account)
+    session = visitor.http.cookies["slotwise-session"]
+    visitor.send("/log-out")
+    visitor.send("/log-in", email=account["email"], password=canary())
+    slot = clinic.slot(seats=9)
+    address = visitor.hold(slot["id"])
+    visitor.confirm(user_name=canary(), user_email=f"no address of {canary()}")
+    visitor.confirm(user_name=canary(), user_email=bird_address())
+    for page in ("/cancel?", "/calendar.ics?"):
+        visitor.open(address.replace("?", page))
+    visitor.send("/hold", slot=slot["id"], seats=2, user_name=canary(), user_email=bird_address())
+    visitor.send("/log-in", email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+    person = {"user_name": canary(), "user_email": bird_address()}
+    booked = visitor.send("/admin/bookings/new", slot=slot["id"], seats=1, **person).url.path
+    for query in (f"/admin/bookings?who={person['user_name']}", f"/admin/bookings.csv?who={person['user_email']}",
+                  f"/admin/users?who={account['email']}", f"/admin/audit?who={account['email']}"):  # fmt: skip
+        assert visitor.open(query).status_code == 200
+    visitor.send(f"{booked}/cancel", reason=f"{canary()} is ill")
+    assert SPECIES in visitor.page.text, "the story has the reason"
+    visitor.send("/admin/users/new", name=canary(), email=bird_address(), role="staff", password="")
+    return {session, address.partition("token=")[2]}
+
+
+def test_no_canary_that_flew_through_the_pages_comes_out_elsewhere(hardened: RunningServer) -> None:
+    """In no log, no metric, and none of the notes that outlive the person."""
+    with Clinic(hardened) as clinic, Visitor(hardened) as visitor:
+        secrets = live_on_pages(clinic, visitor)
+        session = visitor.http.cookies["slotwise-session"]
+        secrets.add(session)
+        sent = look_everywhere(visitor, session)
+        clinic.http.get("/nowhere", headers={"X-Request-ID": "the-last-page"})
+        eventually(lambda: "the-last-page" in hardened.log.read_text())
+        places = {"log": hardened.log.read_text(), "metrics": clinic.http.get("/metrics").text}
+    notes = "SELECT concat_ws(' ', actor, action, subject, details, request_id) FROM audit_log"
+    places["audit log"] = "\n".join(row[0] for row in rows(hardened.database_url, notes))
+    places["ledger"] = "\n".join(row[0] for row in rows(hardened.database_url, "SELECT actor FROM booking_events"))
+    assert sent > 90
+    assert "list_users" in places["audit log"]
+    for place, text in places.items():
+        assert SPECIES not in text.lower(), (place, text[max(0, text.lower().index(SPECIES) - 300) :][:400])
         assert not [secret for secret in secrets if secret in text], place
