@@ -165,6 +165,8 @@ def live_on_pages(clinic: Clinic, visitor: Visitor) -> set[str]:
     for query in (f"/admin/bookings?who={person['user_name']}", f"/admin/bookings.csv?who={person['user_email']}",
                   f"/admin/users?who={account['email']}", f"/admin/audit?who={account['email']}"):  # fmt: skip
         assert visitor.open(query).status_code == 200
+    for query in ("who", "about"):
+        assert visitor.open(f"/admin/audit?{query}={canary()}").status_code == 200
     visitor.send(f"{booked}/cancel", reason=f"{canary()} is ill")
     assert SPECIES in visitor.page.text, "the story has the reason"
     visitor.send("/admin/users/new", name=canary(), email=bird_address(), role="staff", password="")

@@ -1,5 +1,6 @@
 """The audit log: who did what to whom, and who was shown whose name, written before anybody is answered."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -14,6 +15,7 @@ from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
 from slotwise.domain.users import User, actor_of
 
 _MICROSECOND = timedelta(microseconds=1)
+_NUMBERED = re.compile(r"(user|booking|slot|doctor):[0-9]{1,19}")
 
 
 class AuditEntry(Struct, frozen=True):
@@ -30,7 +32,7 @@ class AuditEntry(Struct, frozen=True):
 
 
 class AuditFilter(Struct, frozen=True):
-    """What an admin looks for; the period is half-open."""
+    """What an admin looks for; the period is half-open. `action` is none that somebody typed: it is noted as it is."""
 
     actor: str | None = None
     action: str | None = None
@@ -86,8 +88,12 @@ class AuditLog:
 
 
 def _outline(sought: AuditFilter) -> dict[str, object]:
-    filters = {"actor": sought.actor, "action": sought.action, "subject": sought.subject}
-    return {name: value for name, value in filters.items() if value is not None}
+    """Of a text that names nothing we number, which may be a person's name, only that there was one."""
+    filters = {"actor": sought.actor, "subject": sought.subject}
+    told: dict[str, object] = {
+        name: value if _NUMBERED.fullmatch(value) else True for name, value in filters.items() if value
+    }
+    return told | ({"action": sought.action} if sought.action else {})
 
 
 async def record_action(

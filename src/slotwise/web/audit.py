@@ -88,7 +88,9 @@ class AuditController(Controller):
 async def filter_in(form: Form, time: ClinicTime, users: Users) -> AuditFilter:
     """Raises `InvalidInput`."""
     noted_from, noted_before = period_in(form, time)
-    action = text_in(form, "action")
+    action = form.text("action") or None
+    if action is not None and action not in ACTIONS:
+        raise InvalidInput.of("action", "must be one of the list")
     return AuditFilter(await _actor_in(form, users), action, _subject_in(form), noted_from, noted_before)
 
 
