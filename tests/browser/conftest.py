@@ -16,6 +16,11 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 ZONE = "Europe/Berlin"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
+# What the content security policy keeps from happening should not have been tried.
+VIOLATION = "violates the policy:"
+TELL_VIOLATIONS = f"""addEventListener("securitypolicyviolation", (event) =>
+  console.log("{VIOLATION}", event.violatedDirective, event.blockedURI, event.sourceFile, event.lineNumber))"""
+
 OpenWindow = Callable[..., Page]
 AssertAccessible = Callable[[Page], None]
 
@@ -67,7 +72,9 @@ def open_window(browser: Browser, site: RunningServer) -> Iterator[OpenWindow]:
         context = browser.new_context(base_url=server.url, **options)
         context.set_default_timeout(10_000)
         contexts.append(context)
+        context.add_init_script(TELL_VIOLATIONS)
         page = context.new_page()
+        page.on("console", lambda said: faults.append(said.text) if said.text.startswith(VIOLATION) else None)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("request", lambda request: _require_own(request.url, server.url, faults))
         return page
