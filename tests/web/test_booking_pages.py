@@ -9,7 +9,7 @@ import httpx
 import pytest
 from icalendar import Calendar
 
-from tests.clinic import Clinic, RunningServer, past, rows
+from tests.clinic import Clinic, RunningServer, past, rows, unique_email
 from tests.web.visiting import Visitor
 
 
@@ -168,6 +168,72 @@ def test_more_seats_than_there_are_are_refused_and_the_hold_stays(clinic: Clinic
     assert bookings_of(clinic, slot["id"]) == [(1, "PENDING")]
 
 
+def again(visitor: Visitor, before: dict[str, str], address: str, **fields: object) -> None:
+    """The same form with the cookies of before: its answer was lost."""
+    visitor.http.cookies.clear()
+    visitor.http.cookies.update(before)
+    visitor.send(address, **fields)
+
+
+@pytest.mark.parametrize("seats", [2, 5], ids=["beside the first", "with its own"])
+def test_seats_changed_twice_by_a_lost_answer_are_one_hold(clinic: Clinic, visitor: Visitor, seats: int) -> None:
+    slot = clinic.slot(seats=5)
+    address = visitor.hold(slot["id"])
+    path, token = urlsplit(address).path, parse_qs(urlsplit(address).query)["token"][0]
+    before = dict(visitor.http.cookies)
+    for action in ("seats", "seats", "confirm"):
+        again(visitor, before, f"{path}/{action}", token=token, seats=seats, user_name="Ada", user_email="a@b.example")
+        assert visitor.heading == "Confirm your appointment"
+    assert bookings_of(clinic, slot["id"]) == [(1, "CANCELLED"), (seats, "PENDING")]
+
+
+def test_choosing_the_time_that_one_holds_goes_on_with_it(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot(seats=2)
+    address = visitor.hold(slot["id"])
+    assert visitor.hold(slot["id"]) == address
+    visitor.hold(slot["id"], seats=2)
+    assert bookings_of(clinic, slot["id"]) == [(1, "CANCELLED"), (2, "PENDING")]
+
+
+def test_seats_changed_by_another_account_stay_the_owners(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot(seats=5)
+    visitor.send("/register", name="Pat", email=unique_email(), password="a fine secret indeed")
+    address = visitor.hold(slot["id"])
+    with Visitor(clinic.server) as friend:
+        friend.send("/register", name="Fay", email=unique_email(), password="a fine secret indeed")
+        friend.open(address)
+        friend.confirm(seats=2)
+        assert "We are holding 2 seats" in friend.page.text
+    [(old,), (new,)] = rows(
+        clinic.server.database_url, "SELECT user_id FROM bookings WHERE slot_id = $1 ORDER BY id", slot["id"]
+    )
+    assert old == new is not None
+
+
+def test_a_hold_of_a_time_that_was_closed_stays_though_its_seats_cannot_change(
+    clinic: Clinic, visitor: Visitor
+) -> None:
+    slot = clinic.slot(seats=5)
+    visitor.hold(slot["id"])
+    clinic.http.patch(f"/api/slots/{slot['id']}", json={"status": "CLOSED"}, headers=clinic.admin)
+    visitor.confirm(seats=2)
+    assert visitor.page.status_code == 409
+    assert "The number of seats can no longer be changed. Your 1 seat is still held." in visitor.page.text
+    assert 'value="Ada Lovelace"' in visitor.page.text
+    visitor.confirm(seats=1)
+    assert visitor.heading == "You are booked"
+
+
+def test_what_was_typed_is_not_shown_to_who_holds_a_time_next(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot(seats=5)
+    visitor.hold(slot["id"])
+    visitor.confirm(seats=2)
+    assert 'value="Ada Lovelace"' in visitor.page.text
+    visitor.submit("/bookings/[0-9]+/release")
+    visitor.hold(slot["id"])
+    assert "Ada" not in visitor.page.text
+
+
 def test_cancelling_asks_first(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot()
     address = visitor.hold(slot["id"])
@@ -201,7 +267,7 @@ def test_the_calendar_file_is_for_whoever_has_the_link(clinic: Clinic, visitor: 
     address = visitor.hold(clinic.slot()["id"])
     visitor.confirm()
     file = visitor.open(address.replace("?", "/calendar.ics?"))
-    assert file.headers["content-type"].startswith("text/calendar")
+    assert file.headers["content-type"] == "text/calendar; method=PUBLISH; charset=utf-8"
     assert "attachment" in file.headers["content-disposition"]
     event = Calendar.from_ical(file.content).events[0]
     assert (event["STATUS"], event["SUMMARY"]) == ("CONFIRMED", "Appointment with Dr. Who")
@@ -237,9 +303,21 @@ def test_a_hold_that_ran_out_says_so_keeps_what_was_typed_and_offers_the_time_ag
     server = start_server(HOLD_SECONDS="1", SWEEP_SECONDS="3600")
     with Clinic(server) as clinic, Visitor(server) as visitor:
         slot = clinic.slot()
+        visitor.open("/")
+        before = dict(visitor.http.cookies)
         address = visitor.hold(slot["id"])
         [held] = clinic.http.get(f"/api/bookings/slot/{slot['id']}").json()["items"]
         past(held["expiresAt"])
+        again(visitor, before, "/hold", slot=slot["id"], seats=1)  # a click whose answer was lost, made once more
+        assert visitor.heading == "Confirm your appointment"
+        visitor.submit("/bookings/[0-9]+/release")
+        visitor.open(address)
+        assert visitor.heading == "The time ran out"
+        visitor.submit("/hold")
+        form = visitor.page
+        [*_, held] = clinic.http.get(f"/api/bookings/slot/{slot['id']}").json()["items"]
+        past(held["expiresAt"])
+        visitor.page = form
         late = visitor.confirm()
         assert (late.status_code, visitor.heading) == (410, "The time ran out")
         assert "It is still free" in late.text
@@ -310,10 +388,13 @@ def test_a_name_with_markup_is_shown_as_it_was_typed(clinic: Clinic, visitor: Vi
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "e30", "W10", "eyJib29raW5nX2lkIjoxfQ", "%00", "A" * 5000])
-def test_a_cookie_can_be_anything(visitor: Visitor, cookie: str) -> None:
+def test_a_cookie_can_be_anything(clinic: Clinic, visitor: Visitor, cookie: str) -> None:
+    slot = clinic.slot()
     for name in ("session", "hold", "attempt", "draft", "notice"):
         visitor.http.cookies.set(f"slotwise-{name}", cookie, domain="127.0.0.1")
-    assert visitor.open("/nothing-here").status_code == 404
+    assert visitor.open("/").status_code == 200
+    assert visitor.open("/bookings/1").status_code == 404
+    visitor.hold(slot["id"])
 
 
 def test_what_does_not_exist_is_a_page_for_people_and_a_problem_for_programs(visitor: Visitor) -> None:

@@ -15,6 +15,7 @@ from slotwise.domain.errors import SlotwiseError
 from slotwise.services.metrics import REFUSALS
 from slotwise.web.access import PageRequest
 from slotwise.web.pages import Pages, see_other
+from slotwise.web.visitors import draft_cookie, draft_of
 
 log = structlog.get_logger()
 
@@ -102,12 +103,16 @@ def show_defect(request: PageRequest, error: Exception) -> Response[Any]:
 
 def _show(request: PageRequest, words: Words, advice: str, headers: dict[str, str]) -> Response[Any]:
     pages: Pages = request.app.state.pages
+    typed = request.state.get("typed")
+    draft = draft_of(typed.text("user_name"), typed.text("user_email")) if typed else None
     server_fault = words.status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return pages.answer(
         request,
         "error.html",
         words.status,
         headers=headers,
+        # What was typed is there again on the page that they go back to.
+        cookies=[draft_cookie(request, draft)] if draft else [],
         heading=words.heading,
         advice=advice,
         server_fault=server_fault,

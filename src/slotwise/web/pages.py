@@ -59,6 +59,8 @@ class Pages:
 
 def cookies_due(request: PageRequest) -> list[Cookie]:
     """Those that have done their duty with this answer go; by the attempt, two clicks on a time are known to be one."""
+    if request.state.get("visitor") is None:  # no guard has read what they have
+        return []
     visitor = visitor_in(request)
     due = [clear_cookie(request, "notice")] if visitor.notice else []
     if visitor.session_ended:

@@ -11,6 +11,7 @@ from slotwise.web.desk_bookings import DeskBookingController
 from slotwise.web.desk_new_booking import NewBookingController
 from slotwise.web.doctors import DoctorPagesController
 from slotwise.web.find import FindController
+from slotwise.web.holding import HoldController
 from slotwise.web.sessions import SessionController
 from slotwise.web.slots import SlotPagesController
 from slotwise.web.today import TodayController
@@ -25,6 +26,7 @@ PAGES: list[ControllerRouterHandler] = [
     DaySheetController,
     DeskBookingController,
     FindController,
+    HoldController,
     NewBookingController,
     SessionController,
     SlotPagesController,

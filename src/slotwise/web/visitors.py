@@ -174,6 +174,12 @@ def draft_cookie(connection: Connection, draft: Draft) -> Cookie:
     return set_cookie(connection, "draft", _encoded(draft), DRAFT_SECONDS)
 
 
+def draft_of(user_name: str, user_email: str) -> Draft | None:
+    """What was typed, as far as it fits; None where nothing was."""
+    draft = Draft(user_name[:200], user_email[:254])
+    return draft if draft != Draft() else None
+
+
 def notice_cookie(connection: Connection, sentence: str) -> Cookie:
     return set_cookie(connection, "notice", _encoded(sentence), NOTICE_SECONDS)
 

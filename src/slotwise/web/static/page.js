@@ -32,9 +32,12 @@ function focusWhatNeedsIt(root) {
   root.querySelector("[data-focus]")?.focus();
 }
 
-function offline(is) {
-  const message = document.querySelector("[data-offline]");
-  if (message) message.hidden = !is;
+/** One of the two reasons why an answer did not come; null when one did. */
+function trouble(kind) {
+  for (const name of ["offline", "busy"]) {
+    const message = document.querySelector(`[data-${name}]`);
+    if (message) message.hidden = name !== kind;
+  }
 }
 
 document.addEventListener("click", async (event) => {
@@ -59,9 +62,13 @@ window.addEventListener("pageshow", () => {
 document.addEventListener("htmx:afterRequest", (event) => {
   delete event.detail.elt?.closest?.("form")?.dataset.sent;
 });
-document.addEventListener("htmx:sendError", () => offline(true));
-document.addEventListener("htmx:timeout", () => offline(true));
-document.addEventListener("htmx:beforeSend", () => offline(false));
+document.addEventListener("htmx:sendError", () => trouble("offline"));
+document.addEventListener("htmx:timeout", () => trouble("offline"));
+document.addEventListener("htmx:beforeSend", () => trouble(null));
+document.addEventListener("htmx:responseError", (event) => {
+  // Of a form: what renews itself tries again by itself.
+  if ([429, 503].includes(event.detail.xhr.status) && event.detail.requestConfig.verb === "post") trouble("busy");
+});
 document.addEventListener("htmx:afterSettle", (event) => {
   prepare();
   focusWhatNeedsIt(event.target);
