@@ -18,7 +18,7 @@ import pytest_asyncio
 from slotwise.services.free_times import MOST_TIMES, FreeTimes, Wanted
 from slotwise.web.assets import content_of
 from slotwise.web.find import FindPages
-from slotwise.web.find_query import Asked
+from slotwise.web.find_query import Asked, asked_in
 from slotwise.web.pages import Pages
 from slotwise.web.times import ClinicTime
 from tests.clinic import Clinic, RunningServer, in_hours
@@ -157,6 +157,23 @@ def test_a_place_in_a_day_that_makes_no_sense_is_its_start(
     slot = a_slot(clinic, kind)
     window.open(f"/?speciality={quote(kind)}&day={window.day_of(slot)}&after={after}")
     assert window.sentence_of(slot) in window.page.text
+
+
+@pytest.mark.parametrize(
+    ("zone", "after"),
+    [("Europe/Berlin", "99991231T235959Z-1"), ("America/New_York", "00010101T000000Z-1")],
+)
+async def test_a_place_at_the_end_of_time_is_none_in_whatever_zone(
+    database_url: str, connection: Any, zone: str, after: str
+) -> None:
+    await fill(connection)
+    clinic_zone = ZoneInfo(zone)
+    async with workers(database_url, 1) as [worker]:
+        pages = FindPages(
+            FreeTimes(worker.database, clinic_zone), worker.bookings, Pages("Test Clinic", ClinicTime(clinic_zone))
+        )
+        page = await pages.shared_page(asked_in({"after": after}))
+    assert b"data-slot=" in page.body
 
 
 def test_who_has_nothing_free_is_told_why_and_where_there_is_something(

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from slotwise.domain.errors import InvalidInput
-from slotwise.domain.fields import MAX_ID, clean_name
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID, clean_name
 from slotwise.services.free_times import Wanted
 from slotwise.services.slots import Position
 
@@ -101,7 +101,13 @@ def _read_position(text: str) -> Position | None:
         position = (datetime.fromisoformat(parts[1]), int(parts[2])) if parts else None
     except ValueError:
         return None
-    return position if position is not None and position[1] <= MAX_ID else None
+    return position if position is not None and _can_be(position) else None
+
+
+def _can_be(position: Position) -> bool:
+    """No slot starts outside of these times, and near the ends of the calendar no other zone can tell the time."""
+    start, slot_id = position
+    return FIRST_TIME <= start < LAST_READABLE_TIME and slot_id <= MAX_ID
 
 
 def _position_words(position: Position) -> str:
