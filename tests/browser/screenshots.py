@@ -2,6 +2,7 @@
 not given, in two minutes. They are of a demo clinic of its own, which is gone afterwards."""
 
 import asyncio
+import hashlib
 import re
 import shutil
 import sys
@@ -165,18 +166,36 @@ def desk(studio: Studio) -> None:
         ("/admin", "clinic-today"),
         ("/admin/doctors", "clinic-doctors"),
         (f"/admin/doctors/1?week={tomorrow}", "clinic-week"),
+        ("/admin/doctors/1/edit", "clinic-doctor"),
         ("/admin/doctors/1/slots/new", "clinic-new-times"),
+        ("/admin/doctors/1/slots/new?kind=one", "clinic-new-time"),
         (f"/admin/slots/{booked['items'][0]['slotId']}", "clinic-time"),
         ("/admin/bookings", "clinic-bookings"),
-        ("/admin/bookings?q=nobody-has-this", "clinic-bookings-none"),
+        ("/admin/bookings?who=nobody-has-this", "clinic-bookings-none"),
         (f"/admin/bookings/{booking_id}", "clinic-booking"),
         (f"/admin/bookings/new?slot={slot_id}", "clinic-new-booking"),
         (f"/admin/day-sheet?doctor=1&day={tomorrow}", "clinic-day-sheet"),
+        (f"/admin/bookings/{booking_id}/cancel", "clinic-cancel"),
         ("/admin/users", "clinic-users"),
+        ("/admin/users/1", "clinic-user"),
+        ("/admin/users/new", "clinic-new-user"),
         ("/admin/audit", "clinic-audit"),
     ):
         page.goto(address)
         studio.shoot(page, shot)
+    ask_first(studio, page, booked["items"][0]["slotId"])
+
+
+def ask_first(studio: Studio, page: Page, slot_id: int) -> None:
+    """What is shown before something is done."""
+    page.goto("/admin/doctors/1/slots/new")
+    page.get_by_role("button", name="Show what would be added").click()
+    page.wait_for_load_state()
+    studio.shoot(page, "clinic-new-times-preview")
+    page.goto(f"/admin/slots/{slot_id}")
+    page.get_by_role("button", name="Close for booking").click()
+    page.wait_for_load_state()
+    studio.shoot(page, "clinic-close-time")
 
 
 def fill_the_day(studio: Studio) -> None:
@@ -203,6 +222,16 @@ def demo_clinic() -> Iterator[RunningServer]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
+def require_different(folder: Path) -> None:
+    """Two states that look the same are one state, photographed twice."""
+    seen: dict[str, str] = {}
+    for picture in sorted(folder.glob("*.png")):
+        digest = hashlib.sha256(picture.read_bytes()).hexdigest()
+        if digest in seen:
+            raise SystemExit(f"{picture.name} is the same as {seen[digest]}")
+        seen[digest] = picture.name
+
+
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -213,6 +242,7 @@ def main() -> None:
         for scene in (patients, ran_out, account, desk):
             scene(studio)
         browser.close()
+    require_different(folder)
 
 
 if __name__ == "__main__":
