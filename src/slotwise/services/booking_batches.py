@@ -96,6 +96,7 @@ class Cancelled(Booking, frozen=True):
 
 HOLD_SEATS = Statement("bookings.hold_seats", HoldRow)
 CONFIRM_BOOKINGS = Statement("bookings.confirm_bookings", Confirmed)
+REPLACE_HOLD = Statement("bookings.replace_hold", HoldRow)
 CANCEL_BOOKINGS = Statement("bookings.cancel_bookings", Cancelled)
 
 
@@ -161,6 +162,40 @@ class BookingBatches:
         self._seats_changed({row.slot_id for row in rows if row.outcome == "cancelled"})
         found = {row.id: row for row in rows}
         return [found.get(booking_id) for booking_id in booking_ids]
+
+    async def replace_hold(self, booking_id: int, request: HoldRequest) -> HoldOutcome | None:
+        """No batch, for few ever want it: a hold in place of another of the slot. None where that was confirmed."""
+        token = self._manage_tokens.new()
+        while True:
+            try:
+                row = await self._replace_hold(booking_id, request, token)
+            except AnsweredMeanwhile:
+                continue
+            if row is None:
+                return None
+            self._seats_changed({request.wanted.slot_id})
+            _count([request], [row])
+            return self._outcome(request, row, token)
+
+    async def _replace_hold(self, booking_id: int, request: HoldRequest, token: ManageToken) -> HoldRow | None:
+        wanted, key = request.wanted, request.key
+        async with self._writers.effect() as connection:
+            return await REPLACE_HOLD.first(
+                connection,
+                booking_id=booking_id,
+                slot_id=wanted.slot_id,
+                seats=wanted.seats,
+                user_id=wanted.user_id,
+                manage_token_hash=token.digest,
+                actor=request.actor,
+                caller=key and key.caller,
+                route=key and key.route,
+                key_hash=key and key.key_hash,
+                body_hash=key and key.body_hash,
+                manage_nonce=key and token.nonce,
+                hold_seconds=self._hold_seconds,
+                keep_seconds=KEEP_SECONDS,
+            )
 
     async def _hold_seats(self, requests: Sequence[HoldRequest], tokens: Sequence[ManageToken]) -> list[HoldRow]:
         wanted = [request.wanted for request in requests]

@@ -77,6 +77,7 @@ class Caller(Struct, frozen=True):
 class Bookings:
     def __init__(self, database: Database, batches: BookingBatches, batch_limit: int = 256) -> None:
         self._database = database
+        self._batches = batches
         self._holds = GroupCommit[HoldRequest, HoldOutcome](
             "hold",
             batches.hold,
@@ -95,15 +96,18 @@ class Bookings:
 
         Raises a `Refusal`, `KeyReused`, and the `Unavailable` errors of `GroupCommit.submit`.
         """
-        request = HoldRequest(wanted, caller.actor, key)
-        outcome = await self._holds.submit(request)
-        match outcome:
-            case Held():
-                return outcome
-            case SlotNotFound() | SlotClosed() | SlotStarted() | SlotFull() | KeyReused():
-                raise outcome
-            case _:
-                assert_never(outcome)
+        return _held_or_raise(await self._holds.submit(HoldRequest(wanted, caller.actor, key)))
+
+    async def replace_hold(
+        self, caller: Caller, booking_id: int, wanted: SeatRequest, key: IdempotencyKey | None = None
+    ) -> Held | None:
+        """A hold in place of another of the same slot, which stays where this one is refused, as `hold_seats` refuses.
+
+        None where the other was confirmed meanwhile, and so stays too.
+        """
+        await self._authorize(caller, booking_id)
+        outcome = await self._batches.replace_hold(booking_id, HoldRequest(wanted, caller.actor, key))
+        return None if outcome is None else _held_or_raise(outcome)
 
     async def confirm_booking(
         self, caller: Caller, booking_id: int, user_name: str | None = None, user_email: str | None = None
@@ -234,6 +238,16 @@ class Bookings:
             raise BookingNotFound
         if not caller.may_manage(claim):
             refuse(caller)
+
+
+def _held_or_raise(outcome: HoldOutcome) -> Held:
+    match outcome:
+        case Held():
+            return outcome
+        case SlotNotFound() | SlotClosed() | SlotStarted() | SlotFull() | KeyReused():
+            raise outcome
+        case _:
+            assert_never(outcome)
 
 
 def redacted(booking: Booking) -> Booking:

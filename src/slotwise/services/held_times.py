@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
-from slotwise.domain.errors import BookingNotFound, SlotFull, SlotwiseError
+from slotwise.domain.errors import BookingNotFound, SlotwiseError
 from slotwise.services.booking_batches import Held
 from slotwise.services.bookings import Bookings, Caller
 from slotwise.services.idempotency import IdempotencyKey
@@ -15,13 +15,11 @@ ROUTE = "POST /hold"
 
 
 class Wish(Struct, frozen=True):
-    """`attempt` is hard to guess and the same for two clicks on one button: they are one hold. `instead_of` is the hold
-    whose seats are to be changed, so that one attempt at each of two holds is two."""
+    """`attempt` is hard to guess and the same for two clicks on one button: they are one hold."""
 
     slot_id: int
     seats: int
     attempt: str | None = None
-    instead_of: int | None = None
 
 
 class HeldTimes:
@@ -33,28 +31,19 @@ class HeldTimes:
 
         Raises what `Bookings.hold_seats` does; the old hold stays then.
         """
-        held = await self._hold(caller, wish, caller.user.id if caller.user else None)
+        held = await self._hold(caller, wish)
         if instead_of is not None and instead_of != held.booking.id:
             await self._let_go(caller, instead_of)
         return held
 
-    async def change_seats(self, caller: Caller, held: Booking, wish: Wish) -> Held:
-        """A hold of as many seats as wished, in place of `held` and its owner's as that was; of as many as before where
-        those are gone meanwhile. Asked for again with the same attempt it is the same hold, though `held` is gone.
+    async def change_seats(self, caller: Caller, held: Booking, wish: Wish) -> Held | None:
+        """A hold of as many seats as wished, in place of `held` and its owner's as that was. Asked for again with the
+        same attempt it is the same hold. None where `held` was confirmed meanwhile.
 
-        Raises `SlotFull`, with `held` as it was, where there are not so many even with its own; and `SlotClosed` and
-        `SlotStarted`.
+        Raises what `Bookings.hold_seats` does; `held` stays then, and its own seats count as free for it.
         """
-        try:
-            changed = await self._hold(caller, wish, held.user_id)
-        except SlotFull as full:
-            if full.available_seats + held.seats_booked < wish.seats:
-                raise SlotFull(full.available_seats + held.seats_booked) from full
-            # Only with their own seats are there enough: those go first, and may be taken before we are back.
-            await self._let_go(caller, held.id)
-            return await self._hold_again(caller, held, wish)
-        await self._let_go(caller, held.id)
-        return changed
+        wanted = SeatRequest(wish.slot_id, wish.seats, held.user_id)
+        return await self._bookings.replace_hold(caller, held.id, wanted, _key(caller, wish, held.id))
 
     async def find_hold(self, booking_id: int, token: str) -> Booking | None:
         """The hold that this is, if it still is one."""
@@ -64,20 +53,14 @@ class HeldTimes:
             return None
         return booking if booking.status is BookingStatus.PENDING else None
 
-    async def _hold_again(self, caller: Caller, held: Booking, wish: Wish) -> Held:
-        try:
-            return await self._hold(caller, _again(wish, wish.seats), held.user_id)
-        except SlotFull:
-            return await self._hold(caller, _again(wish, held.seats_booked), held.user_id)
-
-    async def _hold(self, caller: Caller, wish: Wish, user_id: int | None) -> Held:
+    async def _hold(self, caller: Caller, wish: Wish) -> Held:
         """A click whose answer was lost may be repeated when its hold is over: that is a new wish."""
-        wanted = SeatRequest(wish.slot_id, wish.seats, user_id)
+        wanted = SeatRequest(wish.slot_id, wish.seats, caller.user.id if caller.user else None)
         while True:
             held = await self._bookings.hold_seats(Caller(caller.user), wanted, _key(caller, wish))
             if wish.attempt is None or await self._stands(held):
                 return held
-            wish = _again(wish, wish.seats)
+            wish = msgspec.structs.replace(wish, attempt=f"{wish.attempt}+")
 
     async def _stands(self, held: Held) -> bool:
         booking = await self._bookings.get_managed_booking(Caller(None, held.manage.token), held.booking.id)
@@ -89,15 +72,10 @@ class HeldTimes:
             await self._bookings.release_hold(caller, booking_id)
 
 
-def _again(wish: Wish, seats: int) -> Wish:
-    """The same person's next request: what became of one is kept for its key."""
-    attempt = None if wish.attempt is None else f"{wish.attempt}+"
-    return msgspec.structs.replace(wish, seats=seats, attempt=attempt)
-
-
-def _key(caller: Caller, wish: Wish) -> IdempotencyKey | None:
+def _key(caller: Caller, wish: Wish, instead_of: int | None = None) -> IdempotencyKey | None:
+    """Of one attempt at each of two holds there are two."""
     if wish.attempt is None:
         return None
-    body = msgspec.json.encode((wish.slot_id, wish.seats, wish.instead_of))
-    key = f"{wish.attempt}/{wish.slot_id}/{wish.seats}/{wish.instead_of}"
+    body = msgspec.json.encode((wish.slot_id, wish.seats, instead_of))
+    key = f"{wish.attempt}/{wish.slot_id}/{wish.seats}/{instead_of}"
     return IdempotencyKey.of(caller.actor, ROUTE, key, body)

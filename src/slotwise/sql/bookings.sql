@@ -52,6 +52,39 @@ FROM cancel_bookings(
         :booking_ids::bigint[], :reasons::text[], :actors::text[], :only_holds::boolean[]
     ) AS b;
 
+-- name: replace_hold
+-- Holds seats in place of a hold of the same slot, in one transaction of its own; no row where that was confirmed.
+SELECT
+    h.place,
+    h.outcome,
+    h.available_seats,
+    h.new_booking_id AS booking_id,
+    h.booked_at,
+    h.expires_at,
+    h.doctor_id,
+    h.doctor_name,
+    h.specialization,
+    h.start_time,
+    h.end_time,
+    h.expired_holds,
+    h.answer::text AS answer,
+    h.new_manage_nonce AS manage_nonce
+FROM replace_hold(
+        booking_id => :booking_id::bigint,
+        slot_id => :slot_id::bigint,
+        seats => :seats::integer,
+        user_id => :user_id::bigint,
+        manage_token_hash => :manage_token_hash::bytea,
+        actor => :actor::text,
+        caller => :caller::text,
+        route => :route::text,
+        key_hash => :key_hash::bytea,
+        body_hash => :body_hash::bytea,
+        manage_nonce => :manage_nonce::bytea,
+        hold_seconds => :hold_seconds::integer,
+        keep_seconds => :keep_seconds::integer
+    ) AS h;
+
 -- name: sweep_holds
 -- Fails overdue holds of the slots that nobody has locked, and gives their seats back.
 SELECT e.slot_id, e.holds

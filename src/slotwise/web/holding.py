@@ -132,24 +132,21 @@ async def _hold(request: PageRequest, held_times: HeldTimes, slot_id: int, seats
         return await held_times.hold_time(visitor.as_caller(old), Wish(slot_id, seats, visitor.attempt), old)
     if own.seats_booked == seats:
         return visitor.hold
-    return await held_times.change_seats(
-        visitor.as_caller(own.id), own, Wish(slot_id, seats, visitor.attempt, instead_of=own.id)
-    )
+    changed = await held_times.change_seats(visitor.as_caller(own.id), own, Wish(slot_id, seats, visitor.attempt))
+    return changed or visitor.hold
 
 
 async def _change_seats(
     request: PageRequest, booking_rate: BookingRate, held_times: HeldTimes, theirs: Theirs, form: Form
 ) -> Response[Any]:
-    """It counts as booking: of many at once, each takes seats before the hold that they all replace is let go."""
+    """It counts as booking: who changes seats without end keeps them for ever."""
     seats = form.number("seats", 1, MAX_SEATS)
     booking_rate.admit(address_of(request))
-    booking = theirs.booking
-    wish = Wish(booking.slot_id, seats, visitor_in(request).attempt, instead_of=booking.id)
-    held = await held_times.change_seats(theirs.caller, booking, wish)
-    got = held.booking.seats_booked
-    plural = "seat" if got == 1 else "seats"
-    only = "" if got == seats else "Somebody was quicker: "
-    notice = f"{only}We are holding {got} {plural} for you now. Confirm when you are ready."
+    wish = Wish(theirs.booking.slot_id, seats, visitor_in(request).attempt)
+    held = await held_times.change_seats(theirs.caller, theirs.booking, wish)
+    if held is None:
+        return see_other(request, theirs.address)
+    notice = f"We are holding {seats} {'seat' if seats == 1 else 'seats'} for you now. Confirm when you are ready."
     return see_other(request, _address(held), notice=notice, cookies=_cookies_of(request, held, form))
 
 

@@ -12,7 +12,8 @@ CREATE FUNCTION cancel_bookings(
     booking_ids bigint[],
     reasons text[],
     actors text[],
-    -- Where true, what is confirmed stays: outcome 'confirmed'. Null: nowhere.
+    -- Where true, what is confirmed stays: outcome 'confirmed'; and a hold can be let go after the start too. Null:
+    -- nowhere.
     only_holds boolean[] DEFAULT NULL
 )
 RETURNS TABLE (
@@ -63,7 +64,7 @@ BEGIN
                 WHEN b.status = 'CANCELLED' THEN 'already_cancelled'
                 WHEN b.status = 'CONFIRMED' AND w.only_hold THEN 'confirmed'
                 WHEN b.status = 'FAILED' OR (b.status = 'PENDING' AND b.expires_at <= clock.now) THEN 'failed'
-                WHEN s.start_time <= clock.now THEN 'started'
+                WHEN s.start_time <= clock.now AND w.only_hold IS NOT TRUE THEN 'started'
                 ELSE 'cancelled'
             END AS outcome
         FROM unnest(booking_ids, reasons, actors, only_holds)
@@ -125,6 +126,91 @@ BEGIN
         b.end_time, w.outcome
     FROM unnest(ids, outcomes) AS w (id, outcome)
     INNER JOIN bookings_now AS b ON w.id = b.id;
+END
+$$;
+
+-- Holds seats in place of a hold of the same slot: both under one lock and in one transaction, so that nobody can take
+-- the seats in between, and who is refused keeps what they had. Returns the row of `hold_seats`; none where the old
+-- hold was confirmed meanwhile, and so stays. An old hold that is gone already does not matter.
+-- A refusal is not kept for the idempotency key: it goes with all that was tried.
+CREATE FUNCTION replace_hold(
+    booking_id bigint,
+    slot_id bigint,
+    seats integer,
+    user_id bigint,
+    manage_token_hash bytea,
+    actor text,
+    caller text,
+    route text,
+    key_hash bytea,
+    body_hash bytea,
+    manage_nonce bytea,
+    hold_seconds integer,
+    keep_seconds integer
+) RETURNS TABLE (
+    place integer,
+    outcome text,
+    available_seats integer,
+    new_booking_id bigint,
+    booked_at timestamptz,
+    expires_at timestamptz,
+    doctor_id bigint,
+    doctor_name text,
+    specialization text,
+    start_time timestamptz,
+    end_time timestamptz,
+    expired_holds integer,
+    answer jsonb,
+    new_manage_nonce bytea
+) LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+    with_key constant boolean := key_hash IS NOT NULL;
+    made record;
+BEGIN
+    BEGIN
+        IF EXISTS (
+            SELECT FROM cancel_bookings(ARRAY[booking_id], ARRAY[NULL::text], ARRAY[actor], ARRAY[TRUE]) AS c
+            WHERE c.outcome = 'confirmed'
+        ) THEN
+            RETURN;
+        END IF;
+
+        SELECT h.* INTO made
+        FROM hold_seats(
+                slot_ids => ARRAY[slot_id],
+                seats => ARRAY[seats],
+                user_ids => ARRAY[user_id],
+                user_names => ARRAY[NULL::text],
+                user_emails => ARRAY[NULL::text],
+                confirmed => ARRAY[FALSE],
+                manage_token_hashes => ARRAY[manage_token_hash],
+                actors => ARRAY[actor],
+                callers => CASE WHEN with_key THEN ARRAY[caller] ELSE ARRAY[]::text[] END,
+                routes => CASE WHEN with_key THEN ARRAY[route] ELSE ARRAY[]::text[] END,
+                key_hashes => CASE WHEN with_key THEN ARRAY[key_hash] ELSE ARRAY[]::bytea[] END,
+                body_hashes => CASE WHEN with_key THEN ARRAY[body_hash] ELSE ARRAY[]::bytea[] END,
+                manage_nonces => CASE WHEN with_key THEN ARRAY[manage_nonce] ELSE ARRAY[]::bytea[] END,
+                hold_seconds => hold_seconds,
+                keep_seconds => keep_seconds
+            ) AS h;
+
+        IF made.outcome NOT IN ('held', 'replayed') THEN
+            RAISE EXCEPTION USING ERRCODE = 'SW001', MESSAGE = 'the hold stays as it was';
+        END IF;
+    EXCEPTION
+        -- Takes back what this block has done; what was found out stays.
+        WHEN SQLSTATE 'SW001' THEN NULL;
+    END;
+
+    RETURN QUERY
+    SELECT
+        made.place, made.outcome, made.available_seats, made.booking_id, made.booked_at, made.expires_at,
+        made.doctor_id, made.doctor_name, made.specialization, made.start_time, made.end_time, made.expired_holds,
+        made.answer, made.manage_nonce;
 END
 $$;
 
