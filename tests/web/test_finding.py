@@ -107,6 +107,16 @@ def test_a_time_is_one_sentence_and_leads_to_a_hold_that_its_holder_finds_again(
         assert other.status.startswith(f"1 free time in {kind} on ")
 
 
+def test_who_holds_nothing_any_more_is_anybody_again(clinic: Clinic, window: Window, kind: str) -> None:
+    slot = a_slot(clinic, kind)
+    address, _, token = window.hold(slot["id"]).partition("?token=")
+    window.open("/")
+    assert "slotwise-hold" in window.http.cookies
+    clinic.http.delete(f"/api{address}", headers={"Booking-Token": token})
+    window.open("/")
+    assert "slotwise-hold" not in window.http.cookies
+
+
 def test_a_form_without_scripts_leads_to_the_one_address_of_its_wish(clinic: Clinic, window: Window, kind: str) -> None:
     slot = a_slot(clinic, kind, seats=3)
     doctor, day = slot["doctorId"], window.day_of(slot)

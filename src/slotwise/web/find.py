@@ -20,7 +20,7 @@ from slotwise.web.access import ANYBODY, PageRequest, page, visitor_in
 from slotwise.web.assets import accepts_gzip
 from slotwise.web.find_query import MOST_SEATS, NOTHING_ASKED, Asked, address_of, asked_in, is_address_of, on
 from slotwise.web.pages import HEADERS, HTML, Pages, cookies_due, see_other
-from slotwise.web.visitors import Visitor
+from slotwise.web.visitors import Visitor, clear_cookie
 
 TEMPLATE = "find.html"
 PATH = "/"
@@ -73,9 +73,13 @@ class FindPages:
 
     async def own_page(self, request: PageRequest, asked: Asked) -> Response[str]:
         """For a visitor with an account, or with a time that is held for them."""
-        held = await self._held_by(visitor_in(request))
+        visitor = visitor_in(request)
+        held = await self._held_by(visitor)
         found = await self._days.read(asked.wanted)
-        return self._pages.answer(request, TEMPLATE, **context_of(self._pages, asked, found, held))
+        # Who holds nothing any more sees what everybody sees, and shares it from the next page on.
+        ended = visitor.hold is not None and held is None
+        cookies = [clear_cookie(request, "hold")] if ended else []
+        return self._pages.answer(request, TEMPLATE, cookies=cookies, **context_of(self._pages, asked, found, held))
 
     async def _held_by(self, visitor: Visitor) -> Booking | None:
         """The hold that their browser remembers, if it still is one. By its token alone: nobody's name is read."""
