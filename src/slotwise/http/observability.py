@@ -113,4 +113,4 @@ def _record(scope: HTTPScope, status: int, seconds: float) -> None:
     requests.inc()
     if not is_endless(scope):
         latency.observe(seconds)
-    log.info("request", method=scope["method"], route=route, status=status, milliseconds=round(seconds * 1000, 2))
+    log.info("request", method=scope["method"], route=route, status=int(status), milliseconds=round(seconds * 1000, 2))

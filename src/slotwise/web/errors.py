@@ -36,7 +36,7 @@ WORDS: dict[type[SlotwiseError], Words] = {
         403, "This is not open to you", "You may be logged in with another account than the one this belongs to."
     ),
     errors.BookingNotFound: Words(
-        404, "We cannot find that appointment", "Open the link from your confirmation again, in full."
+        404, "We cannot find that appointment", "Open the link that you kept again, in full."
     ),
     errors.SlotNotFound: Words(404, "There is no such time", "It may have been removed. Choose another."),
     errors.NotFound: Words(404, "There is nothing here", "Check the address, or start again."),

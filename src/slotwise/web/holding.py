@@ -21,7 +21,7 @@ from slotwise.domain.errors import (
 from slotwise.domain.fields import MAX_ID, clean_email, clean_name
 from slotwise.domain.slots import MAX_SEATS, Slot
 from slotwise.services.booking_batches import Held
-from slotwise.services.bookings import Bookings
+from slotwise.services.bookings import Bookings, Caller
 from slotwise.services.held_times import HeldTimes, Wish
 from slotwise.services.rate_limits import BookingRate
 from slotwise.services.slots import Slots
@@ -70,13 +70,13 @@ class HoldController(Controller):
         request.state.typed = form
         theirs = await theirs_of(request, bookings, booking_id, form.text("token"))
         try:
-            if _wants_other_seats(form, theirs.booking):
-                return await _change_seats(request, booking_rate, held_times, theirs, form)
             name, email = _person(form)
-            await bookings.confirm_booking(theirs.caller, booking_id, name, email)
+            if _wants_other_seats(form, theirs.booking):
+                theirs = await _with_other_seats(request, booking_rate, held_times, theirs, form)
+            await bookings.confirm_booking(theirs.caller, theirs.booking.id, name, email)
         except (InvalidInput, SlotFull, SlotClosed, SlotStarted, HoldExpired, BookingCancelled) as error:
             _explain(form, error, theirs.booking)
-            theirs = await theirs_of(request, bookings, booking_id, form.text("token"))
+            theirs = await theirs_of(request, bookings, theirs.booking.id, theirs.token)
             return await show_theirs(request, pages, slots, theirs, form, words_of(error).status)
         cookies = [clear_cookie(request, "hold"), clear_cookie(request, "draft")]
         return see_other(request, theirs.address, notice="Your appointment is booked.", cookies=cookies)
@@ -98,24 +98,33 @@ class HoldController(Controller):
         if theirs.booking.status is BookingStatus.CONFIRMED:
             return see_other(request, theirs.address)
         try:
-            return await _change_seats(request, booking_rate, held_times, theirs, form)
+            changed = await _with_other_seats(request, booking_rate, held_times, theirs, form)
         except (InvalidInput, SlotFull, SlotClosed, SlotStarted) as error:
             _explain(form, error, theirs.booking)
             theirs = await theirs_of(request, bookings, booking_id, form.text("token"))
             return await show_theirs(request, pages, slots, theirs, form, words_of(error).status)
+        hold = HeldTime(changed.booking.id, changed.token or "")
+        seats = changed.booking.seats_booked
+        notice = f"We are holding {seats} {'seat' if seats == 1 else 'seats'} for you now. Confirm when you are ready."
+        return see_other(request, changed.address, notice=notice, cookies=_cookies_of(request, hold, form))
 
     @post("/bookings/{booking_id:int}/release", **page(ANYBODY))
     async def release_hold(
-        self, request: PageRequest, booking_id: FromPath[int], bookings: NamedDependency[Bookings]
+        self,
+        request: PageRequest,
+        booking_id: FromPath[int],
+        pages: NamedDependency[Pages],
+        bookings: NamedDependency[Bookings],
     ) -> Response[Any]:
         form = await Form.of(request)
-        token = form.text("token") or None
-        status = await bookings.release_hold(visitor_in(request).as_caller(booking_id, token), booking_id)
-        if status is BookingStatus.CONFIRMED:
+        theirs = await theirs_of(request, bookings, booking_id, form.text("token"))
+        if await bookings.release_hold(theirs.caller, booking_id) is BookingStatus.CONFIRMED:
             stays = "This appointment was confirmed already, so it stays."
-            return see_other(request, address_of_booking(booking_id, token), notice=stays)
+            return see_other(request, theirs.address, notice=stays)
+        day = pages.time.day_of(theirs.booking.start_time)
         cookies = [clear_cookie(request, "hold"), clear_cookie(request, "draft"), attempt_cookie(request)]
-        return see_other(request, "/", notice="We have let that time go. Choose another one.", cookies=cookies)
+        gone = "We have let that time go. Choose another one."
+        return see_other(request, f"/?day={day}", notice=gone, cookies=cookies)
 
     @get(["/bookings/{booking_id:int}/confirm", "/bookings/{booking_id:int}/seats"], **page(ANYBODY))
     async def lead_back(self, request: PageRequest, booking_id: FromPath[int]) -> Response[Any]:
@@ -136,18 +145,18 @@ async def _hold(request: PageRequest, held_times: HeldTimes, slot_id: int, seats
     return changed or visitor.hold
 
 
-async def _change_seats(
+async def _with_other_seats(
     request: PageRequest, booking_rate: BookingRate, held_times: HeldTimes, theirs: Theirs, form: Form
-) -> Response[Any]:
+) -> Theirs:
     """It counts as booking: who changes seats without end keeps them for ever."""
     seats = form.number("seats", 1, MAX_SEATS)
     booking_rate.admit(address_of(request))
     wish = Wish(theirs.booking.slot_id, seats, visitor_in(request).attempt)
     held = await held_times.change_seats(theirs.caller, theirs.booking, wish)
     if held is None:
-        return see_other(request, theirs.address)
-    notice = f"We are holding {seats} {'seat' if seats == 1 else 'seats'} for you now. Confirm when you are ready."
-    return see_other(request, _address(held), notice=notice, cookies=_cookies_of(request, held, form))
+        return theirs
+    token = held.manage.token
+    return Theirs(Caller(theirs.caller.user, token), token, held.booking)
 
 
 async def _show_refusal(request: PageRequest, pages: Pages, refusal: SlotwiseError, slot: Slot) -> Response[Any]:

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 ONE_DAY = timedelta(days=1)
+_PLAIN = {"UTC", "Etc/UTC"}
 
 
 class ClinicTime:
@@ -66,7 +67,7 @@ class ClinicTime:
         """`Europe/Berlin, UTC+1`: the zone as the clinic names it, and how far it is off now."""
         name = self.zone.key.replace("_", " ")
         offset = self.now().utcoffset() or timedelta()
-        return name if name == "UTC" else f"{name}, {_offset_words(offset)}"
+        return "UTC" if name in _PLAIN else f"{name}, {_offset_words(offset)}"
 
 
 def iso(moment: datetime) -> str:

@@ -16,7 +16,7 @@ function end(countdown, announce) {
   countdown.classList.add("over");
   countdown.textContent = "The time ran out before you confirmed. What you typed is kept: hold this time again.";
   announce.textContent = countdown.textContent;
-  document.querySelector("[data-while-held]").hidden = true;
+  for (const part of document.querySelectorAll("[data-while-held]")) part.hidden = true;
   document.querySelector("[data-when-over]").hidden = false;
 }
 
