@@ -1,10 +1,10 @@
 // What every page has beyond its forms and links. Everything works without it.
 
-/** The difference between two zones at a moment, in minutes. */
-function minutesBetween(zone, moment) {
-  const inZone = new Date(moment.toLocaleString("en-US", { timeZone: zone }));
-  const here = new Date(moment.toLocaleString("en-US"));
-  return Math.round((here - inZone) / 60000);
+/** By how many minutes this machine's clock is ahead of one in that zone, at a moment. */
+function minutesAhead(zone, moment) {
+  // Swedes write the date first, as ISO 8601 does.
+  const inZone = moment.toLocaleString("sv-SE", { timeZone: zone }).replace(" ", "T");
+  return -moment.getTimezoneOffset() - Math.round((Date.parse(`${inZone}Z`) - moment) / 60000);
 }
 
 function inWords(minutes) {
@@ -16,14 +16,16 @@ function inWords(minutes) {
   return `${parts.join(" ")} ${minutes > 0 ? "ahead of" : "behind"} the clinic's`;
 }
 
-/** Visitors in another zone are told by how much their clock differs. */
+/** Visitors in another zone are told by how much their clock differs: at the moment that a place names, or now. */
 function tellOtherZone() {
   const zone = document.querySelector("[data-zone]");
   if (!zone) return;
-  const minutes = minutesBetween(zone.dataset.zone, new Date());
   for (const place of document.querySelectorAll("[data-other-zone]")) {
+    // Zones put their clocks forward and back on different days.
+    const named = place.dataset.otherZone;
+    const minutes = minutesAhead(zone.dataset.zone, named ? new Date(named) : new Date());
     place.hidden = minutes === 0;
-    if (minutes !== 0) place.textContent = `Your clock is ${inWords(minutes)}.`;
+    if (minutes !== 0) place.textContent = `Your clock is ${inWords(minutes)} ${named ? "then" : "now"}.`;
   }
 }
 
@@ -38,6 +40,17 @@ function trouble(kind) {
     const message = document.querySelector(`[data-${name}]`);
     if (message) message.hidden = name !== kind;
   }
+/** Whose control is gone with the page that was there stands at the heading of the new one, and hears it. */
+function focusHeading(root) {
+  const heading = root.querySelector("h1");
+  if (!heading || document.activeElement !== document.body) return;
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
+}
+
+function offline(is) {
+  const message = document.querySelector("[data-offline]");
+  if (message) message.hidden = !is;
 }
 
 document.addEventListener("click", async (event) => {
@@ -72,6 +85,7 @@ document.addEventListener("htmx:responseError", (event) => {
 document.addEventListener("htmx:afterSettle", (event) => {
   prepare();
   focusWhatNeedsIt(event.target);
+  focusHeading(event.target);
 });
 
 function prepare() {
