@@ -379,6 +379,7 @@ LOOK_UPS = [
     look_up(slots.LIST_WEEK, "slots_of_doctor", 80, 300, **WEEK),
     look_up(slots.LIST_CLASHES, "slot_overlaps", 64, 400, doctor_id=filling.DOCTOR, **WANTED),
     look_up(slots.LIST_BOOKINGS_HIT, "holds_of_slot", 20, 60, slot_id=filling.FRESH_SLOT, limit=PAGE),
+    look_up(slots.GET_NEWEST_BOOKING, "bookings_of_slot", 5, 12, slot_id=filling.FRESH_SLOT),
     look_up(bookings.READ_BOOKINGS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
     look_up(bookings.READ_CLAIM, "bookings_pkey", 5, 13, booking_id=1),
     look_up(calendars.GET_CALENDAR_ENTRY, "moves_of_slot", 20, 40, booking_id=filling.BOOKINGS + 1),

@@ -22,6 +22,7 @@ MORNING: dict[str, Any] = {
     "break_minutes": "0",
     "total_seats": "2",
 }
+MOVING = ("shown_period", "day", "time", "duration_minutes")
 
 
 def logged_in(server: RunningServer, email: str, password: str) -> Visitor:
@@ -175,6 +176,14 @@ def test_a_timetable_that_is_wrong_is_shown_again_with_the_fault_at_its_field(
     assert f'value="{typed}"' in answer.text or field == "weekdays"
 
 
+@pytest.mark.parametrize(("field", "bounds"), [("duration_minutes", "1 to 1440"), ("break_minutes", "0 to 1440")])
+def test_a_length_that_is_no_number_is_told_the_bounds_there_are(
+    clinic: Clinic, desk: Visitor, field: str, bounds: str
+) -> None:
+    desk.send(f"/admin/doctors/{clinic.doctor()['id']}/slots/new", **{**MORNING, field: "x"}, step="preview")
+    assert f"ust be a whole number from {bounds}." in words(desk)
+
+
 def test_a_single_time_is_added_and_refused_over_another(clinic: Clinic, desk: Visitor) -> None:
     doctor = clinic.doctor()["id"]
     one: dict[str, Any] = {"day": DAY, "time": "09:30", "duration_minutes": 30, "total_seats": 1}
@@ -206,10 +215,54 @@ def test_a_change_that_concerns_bookings_shows_them_first_and_is_made_when_told_
     assert audited(clinic, "list_bookings_hit", f"slot:{slot['id']}") == 1
     before = clinic.http.get(f"/api/slots/{slot['id']}").json()
     assert (before["status"], before["startTime"]) == ("OPEN", slot["startTime"])
-    desk.submit(address, sure="yes")
+    desk.submit(address)
     assert desk.address == address
     changed = clinic.http.get(f"/api/slots/{slot['id']}").json()
     assert (changed["status"], changed["startTime"][11:16]) == after
+
+
+def test_who_books_while_one_is_asked_is_listed_before_the_change_is_made(clinic: Clinic, desk: Visitor) -> None:
+    slot = slot_with_bookings(clinic)
+    address = f"/admin/slots/{slot['id']}"
+    desk.send(address, status="CLOSED")
+    clinic.hold(slot["id"], userName="Newest Of All")
+    desk.submit(address)
+    assert desk.heading == "Close a time with 3 bookings?"
+    assert "Newest Of All" in words(desk)
+    assert clinic.http.get(f"/api/slots/{slot['id']}").json()["status"] == "OPEN"
+    desk.submit(address)
+    assert clinic.http.get(f"/api/slots/{slot['id']}").json()["status"] == "CLOSED"
+
+
+def test_a_time_keeps_its_start_where_only_its_length_is_changed(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(startTime=f"{DAY}T12:00:30Z")
+    address = f"/admin/slots/{slot['id']}"
+    desk.open(address)
+    desk.send(address, **moved(desk, duration_minutes=45))
+    assert "It now lasts 45 minutes" in words(desk)
+    changed = clinic.http.get(f"/api/slots/{slot['id']}").json()
+    assert (changed["startTime"], changed["durationMinutes"]) == (slot["startTime"], 45)
+
+
+def test_a_form_of_before_a_colleague_moved_the_time_does_not_move_it_back(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(startTime=f"{DAY}T12:00:00Z")
+    address = f"/admin/slots/{slot['id']}"
+    desk.open(address)
+    stale = moved(desk, duration_minutes=45)
+    desk.send(address, **moved(desk, time="15:00"))
+    now = clinic.http.get(f"/api/slots/{slot['id']}").json()
+    assert now["startTime"] != slot["startTime"]
+    assert desk.send(address, **stale).status_code == 409
+    assert "this is how it is now" in words(desk)
+    assert 'value="15:00"' in desk.page.text
+    assert clinic.http.get(f"/api/slots/{slot['id']}").json() == now
+
+
+def moved(desk: Visitor, **typed: object) -> dict[str, object]:
+    """The form that moves the time of the page, with what is typed."""
+    form = desk.page.text.partition('aria-labelledby="move-heading"')[2]
+    shown = {name: re.search(rf'name="{name}"[^>]*?value="([^"]*)"', form) for name in MOVING}
+    return {**{name: found[1] for name, found in shown.items() if found}, **typed}
 
 
 def test_a_change_that_concerns_nobody_is_made_at_once(clinic: Clinic, desk: Visitor) -> None:

@@ -54,6 +54,22 @@ class SlotChange(Struct, frozen=True):
     duration_minutes: int | UnsetType = UNSET
 
 
+class SlotSeen(Struct, frozen=True):
+    """A slot as it was when somebody decided on its change: its period, and the newest booking they knew of."""
+
+    start_time: datetime
+    end_time: datetime
+    newest_booking: int
+
+
+class SlotChangedMeanwhile(Exception):
+    """The slot was moved or booked since it was seen. Nothing was done: look again."""
+
+
+class NewestBooking(Struct, frozen=True):
+    id: int
+
+
 class OverlappedSlot(Struct, frozen=True):
     """An open slot of the doctor's, and which of the wanted periods overlaps it, counted from 1."""
 
@@ -119,6 +135,7 @@ LIST_SLOTS_OF_SPECIALIZATION = Statement("slots.list_slots_of_specialization", S
 LIST_CLASHES = Statement("slots.list_clashes", OverlappedSlot)
 LIST_WEEK = Statement("slots.list_week", WeekSlot)
 LIST_BOOKINGS_HIT = Statement("slots.list_bookings_hit", Booking)
+GET_NEWEST_BOOKING = Statement("slots.get_newest_booking", NewestBooking)
 LOCK_SLOT = Statement("slots.lock_slot", LockedSlot)
 UPDATE_SLOT = Statement("slots.update_slot", SlotId)
 
@@ -208,6 +225,11 @@ class Slots:
                 await record_action(connection, actor_of(reader), "list_bookings_hit", f"slot:{slot_id}", details)
         return found
 
+    async def get_newest_booking(self, slot_id: int) -> int:
+        """Its id, for `SlotSeen`: to be asked for before the bookings are listed, so that none is missed."""
+        async with self._database.connection() as connection:
+            return (await GET_NEWEST_BOOKING.one(connection, slot_id=slot_id)).id
+
     async def get_slot(self, slot_id: int) -> Slot:
         async with self._database.connection() as connection:
             return await _get(connection, slot_id)
@@ -224,12 +246,18 @@ class Slots:
                 return await _list_of_size(connection, sought, limit, after)
             return await _list_all(connection, sought, limit, after)
 
-    async def update_slot(self, admin: User, slot_id: int, change: SlotChange) -> Slot:
-        """Raises `SeatsTaken` for a total below the seats held or booked, and `SlotOverlaps`."""
+    async def update_slot(self, admin: User, slot_id: int, change: SlotChange, seen: SlotSeen | None = None) -> Slot:
+        """Raises `SeatsTaken` for a total below the seats held or booked, and `SlotOverlaps`.
+
+        With `seen`, raises `SlotChangedMeanwhile` where the slot is not so any more.
+        """
         async with self._database.transaction() as connection:
             # The doctor's lock first, as for a new slot. A slot never changes its doctor.
             now = await _lock_doctor(connection, (await _get(connection, slot_id)).doctor_id)
-            await self._change(connection, admin, await _lock(connection, slot_id), change, now)
+            locked = await _lock(connection, slot_id)
+            if seen is not None:
+                await _require_seen(connection, locked, seen)
+            await self._change(connection, admin, locked, change, now)
             await record_action(connection, actor_of(admin), "update_slot", f"slot:{slot_id}")
             slot = await _get(connection, slot_id)
         self._seats_changed([slot.id])
@@ -359,6 +387,13 @@ async def _lock(connection: Connection, slot_id: int) -> LockedSlot:
     if slot is None:
         raise SlotNotFound
     return slot
+
+
+async def _require_seen(connection: Connection, slot: LockedSlot, seen: SlotSeen) -> None:
+    """In a statement after the lock: whoever books takes it first, so none comes after this reading."""
+    newest = await GET_NEWEST_BOOKING.one(connection, slot_id=slot.id)
+    if seen != SlotSeen(slot.start_time, slot.end_time, newest.id):
+        raise SlotChangedMeanwhile
 
 
 async def _get(connection: Connection, slot_id: int) -> Slot:

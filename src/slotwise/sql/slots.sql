@@ -387,6 +387,12 @@ FROM bookings_now AS b
 WHERE b.id IN (SELECT p.id FROM page AS p)
 ORDER BY b.id;
 
+-- name: get_newest_booking
+-- Tells the id of a slot's newest booking, whatever became of it; 0 where there never was one.
+SELECT coalesce(max(b.id), 0) AS id
+FROM bookings AS b
+WHERE b.slot_id = :slot_id::bigint;
+
 -- name: lock_slot
 -- Takes a slot's lock and reads it as it is under the lock.
 SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status

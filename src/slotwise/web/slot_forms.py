@@ -9,16 +9,15 @@ from msgspec import UNSET
 from slotwise.domain.errors import FieldError, InvalidInput
 from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS, Slot, SlotStatus
 from slotwise.domain.timetables import MINUTES_OF_A_DAY, Hours, Timetable
-from slotwise.services.slots import SlotChange
+from slotwise.services.slots import SlotChange, SlotChangedMeanwhile
 from slotwise.web.calendar_days import parse_clock, parse_day
 from slotwise.web.forms import Form
-from slotwise.web.times import ClinicTime
+from slotwise.web.times import ClinicTime, iso
 
 # Parts of a day that the form has room for.
 PARTS = (1, 2, 3)
 WORK_DAYS = frozenset({1, 2, 3, 4, 5})
 USUAL_MINUTES = 30
-MOST_TYPED = 999_999
 
 
 class NewSlot(NamedTuple):
@@ -74,9 +73,8 @@ def timetable_in(form: Form) -> NewSlots:
             "first_day": lambda: parse_day("first_day", form.text("first_day")),
             "last_day": lambda: parse_day("last_day", form.text("last_day")),
             "hours": lambda: tuple(_parts_in(form)),
-            # How long and how short they may be is the timetable's to say, with all else that is wrong with it.
-            "duration_minutes": lambda: form.number("duration_minutes", 0, MOST_TYPED),
-            "break_minutes": lambda: form.number("break_minutes", 0, MOST_TYPED),
+            "duration_minutes": lambda: form.number("duration_minutes", 1, MAX_DURATION_MINUTES),
+            "break_minutes": lambda: form.number("break_minutes", 0, MAX_DURATION_MINUTES),
             "total_seats": lambda: form.number("total_seats", 1, MAX_SEATS),
         }
     )
@@ -88,17 +86,43 @@ def weekdays_in(form: Form) -> frozenset[int]:
     return frozenset(int(day) for day in form.all("weekdays") if day in {"1", "2", "3", "4", "5", "6", "7"})
 
 
+def form_of(slot: Slot, clinic: ClinicTime) -> Form:
+    """A slot as it is, to be changed."""
+    return Form(
+        {
+            "total_seats": str(slot.total_seats),
+            "shown_period": _period_of(slot),
+            "day": clinic.day_of(slot.start_time).isoformat(),
+            "time": clinic.clock(slot.start_time),
+            "duration_minutes": str(slot.duration_minutes),
+        }
+    )
+
+
 def change_in(form: Form, slot: Slot, clinic: ClinicTime) -> SlotChange:
-    """What differs from the slot as it is."""
+    """What differs from the slot as it is. Raises `SlotChangedMeanwhile` if that is not what the form showed."""
     if form.text("status"):
         return SlotChange(status=SlotStatus.OPEN if form.text("status") == SlotStatus.OPEN else SlotStatus.CLOSED)
     if "day" in form:
+        if form.text("shown_period") not in {"", _period_of(slot)}:
+            raise SlotChangedMeanwhile
         wanted = slot_in(Form({**form.values, "total_seats": "1"}), clinic)
         return SlotChange(
-            start_time=UNSET if wanted.start_time == slot.start_time else wanted.start_time,
+            start_time=UNSET if _shows_start(form, slot, clinic) else wanted.start_time,
             duration_minutes=UNSET if wanted.duration_minutes == slot.duration_minutes else wanted.duration_minutes,
         )
     return SlotChange(total_seats=form.number("total_seats", 1, MAX_SEATS))
+
+
+def _period_of(slot: Slot) -> str:
+    """Both ends of it (ISO 8601, 4.4)."""
+    return f"{iso(slot.start_time)}/{iso(slot.end_time)}"
+
+
+def _shows_start(form: Form, slot: Slot, clinic: ClinicTime) -> bool:
+    """By what can be typed: it tells neither seconds, nor which of the hours that come twice when clocks go back."""
+    shown = form_of(slot, clinic)
+    return all(form.text(name) == shown.text(name) for name in ("day", "time"))
 
 
 def at_fields_of_the_form(error: InvalidInput) -> InvalidInput:

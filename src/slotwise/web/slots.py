@@ -11,9 +11,10 @@ from msgspec import UNSET
 from slotwise.domain.bookings import Booking
 from slotwise.domain.doctors import Doctor
 from slotwise.domain.errors import Conflict, InvalidInput, SlotNotFound
+from slotwise.domain.fields import MAX_ID
 from slotwise.domain.slots import Slot, SlotStatus
 from slotwise.services.doctors import Doctors
-from slotwise.services.slots import CreatedSlots, SlotChange, Slots, WeekSlot
+from slotwise.services.slots import CreatedSlots, SlotChange, SlotChangedMeanwhile, Slots, SlotSeen, WeekSlot
 from slotwise.web.access import ADMIN, DESK, PageRequest, account_in, page
 from slotwise.web.calendar_days import Week
 from slotwise.web.forms import Form
@@ -25,6 +26,7 @@ from slotwise.web.slot_forms import (
     blank_slot,
     blank_timetable,
     change_in,
+    form_of,
     slot_in,
     timetable_in,
     weekdays_in,
@@ -103,7 +105,7 @@ class SlotPagesController(Controller):
         self, request: PageRequest, slot_id: Id, pages: NamedDependency[Pages], slots: NamedDependency[Slots]
     ) -> Response[Any]:
         slot = await slots.get_slot(slot_id)
-        return await _show_slot(request, pages, slots, slot, _form_of(slot, pages.time))
+        return await _show_slot(request, pages, slots, slot, form_of(slot, pages.time))
 
     @post("/slots/{slot_id:int}", **page(ADMIN))
     async def update_slot(
@@ -114,15 +116,19 @@ class SlotPagesController(Controller):
         slot = await slots.get_slot(slot_id)
         try:
             change = change_in(form, slot, pages.time)
-            if _concerns_bookings(change) and form.text("sure") != "yes":
+            seen = SlotSeen(slot.start_time, slot.end_time, await slots.get_newest_booking(slot_id))
+            if _concerns_bookings(change) and _listed_in(form) < seen.newest_booking:
                 hit = await slots.list_bookings_hit(account_in(request), slot_id, MOST_LISTED + 1)
                 if hit:
-                    return _ask_whether_sure(request, pages, slot, form, change, hit)
-            changed = await slots.update_slot(account_in(request), slot_id, change)
+                    return _ask_whether_sure(request, pages, slot, form, change, hit, seen.newest_booking)
+            changed = await slots.update_slot(
+                account_in(request), slot_id, change, seen if _concerns_bookings(change) else None
+            )
+        except SlotChangedMeanwhile:
+            return await _show_slot_again(request, pages, slots, slot_id)
         except (InvalidInput, Conflict) as error:
             status = _refuse(form, error)
-            whole = _form_of(slot, pages.time)
-            form.values = whole.values | form.values
+            form.values = form_of(slot, pages.time).values | form.values
             return await _show_slot(request, pages, slots, slot, form, status)
         return see_other(request, f"/admin/slots/{slot_id}", notice=_told(slot, changed, pages.time))
 
@@ -177,6 +183,14 @@ async def _show_slot(
     )
 
 
+async def _show_slot_again(request: PageRequest, pages: Pages, slots: Slots, slot_id: int) -> Response[Any]:
+    """As it has become: what was typed was meant for what it was."""
+    slot = await slots.get_slot(slot_id)
+    form = form_of(slot, pages.time)
+    form.problem = "Somebody has moved or booked this time in the meantime. Nothing was changed: this is how it is now."
+    return await _show_slot(request, pages, slots, slot, form, 409)
+
+
 async def _seats_of(slots: Slots, slot: Slot) -> WeekSlot:
     found = await slots.list_week(slot.doctor_id, slot.start_time, slot.start_time + SHORTEST)
     seats = next((one for one in found if one.id == slot.id), None)
@@ -187,8 +201,9 @@ async def _seats_of(slots: Slots, slot: Slot) -> WeekSlot:
 
 
 def _ask_whether_sure(
-    request: PageRequest, pages: Pages, slot: Slot, form: Form, change: SlotChange, hit: list[Booking]
+    request: PageRequest, pages: Pages, slot: Slot, form: Form, change: SlotChange, hit: list[Booking], newest: int
 ) -> Response[Any]:
+    """Until `newest` they are listed; whoever books later is listed before the change is made."""
     closing = change.status is SlotStatus.CLOSED
     return pages.answer(
         request,
@@ -199,6 +214,7 @@ def _ask_whether_sure(
         new_start=None if change.start_time is UNSET else change.start_time,
         hit=hit[:MOST_LISTED],
         more=len(hit) > MOST_LISTED,
+        listed=newest,
     )
 
 
@@ -207,15 +223,9 @@ def _concerns_bookings(change: SlotChange) -> bool:
     return moves or change.status is SlotStatus.CLOSED
 
 
-def _form_of(slot: Slot, time: ClinicTime) -> Form:
-    return Form(
-        {
-            "total_seats": str(slot.total_seats),
-            "day": time.day_of(slot.start_time).isoformat(),
-            "time": time.clock(slot.start_time),
-            "duration_minutes": str(slot.duration_minutes),
-        }
-    )
+def _listed_in(form: Form) -> int:
+    """The newest booking that was known when those concerned were listed; 0 before."""
+    return form.number("listed", 0, MAX_ID) if form.text("listed") else 0
 
 
 def _refuse(form: Form, error: InvalidInput | Conflict) -> int:
@@ -239,5 +249,7 @@ def _told(before: Slot, after: Slot, time: ClinicTime) -> str:
     if after.status is not before.status:
         return "Closed: it takes no new bookings." if after.status is SlotStatus.CLOSED else "Open for booking again."
     if (after.start_time, after.end_time) != (before.start_time, before.end_time):
+        if after.start_time == before.start_time:
+            return f"It now lasts {after.duration_minutes} minutes."
         return f"Moved to {time.moment(after.start_time)}."
     return f"It now has {after.total_seats} seats." if after.total_seats != 1 else "It now has 1 seat."
