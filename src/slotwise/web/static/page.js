@@ -40,17 +40,14 @@ function trouble(kind) {
     const message = document.querySelector(`[data-${name}]`);
     if (message) message.hidden = name !== kind;
   }
+}
+
 /** Whose control is gone with the page that was there stands at the heading of the new one, and hears it. */
 function focusHeading(root) {
   const heading = root.querySelector("h1");
   if (!heading || document.activeElement !== document.body) return;
   heading.tabIndex = -1;
   heading.focus({ preventScroll: true });
-}
-
-function offline(is) {
-  const message = document.querySelector("[data-offline]");
-  if (message) message.hidden = !is;
 }
 
 document.addEventListener("click", async (event) => {
