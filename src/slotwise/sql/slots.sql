@@ -353,14 +353,18 @@ ORDER BY s.start_time, s.id;
 
 -- name: list_bookings_hit
 -- Lists the live bookings of a slot, oldest first: whom a change of it would concern.
--- Holds by their own index, lest a history of those that ran out be read for the few that live.
+-- Holds by their own index, lest a history of those that ran out be read for the few that live. A row is compared where
+-- `=` would do, for the reason given with `list_bookings_of_slots`.
 WITH live AS (
     SELECT c.id
     FROM (
         SELECT b.id
         FROM bookings AS b
-        WHERE b.slot_id = :slot_id::bigint AND b.status = 'CONFIRMED'
-        ORDER BY b.id
+        WHERE
+            b.slot_id <= :slot_id::bigint
+            AND (b.slot_id, b.id) > (:slot_id::bigint, 0)
+            AND b.status = 'CONFIRMED'
+        ORDER BY b.slot_id, b.id
         LIMIT 501
     ) AS c
     UNION ALL

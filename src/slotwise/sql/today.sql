@@ -71,7 +71,8 @@ ORDER BY
 
 -- name: count_day
 -- Counts the bookings of a period's slots by what became of them, looking at 10,000 at most, and all running holds.
--- Two limits only forbid reading all slots, or all bookings, for a join.
+-- Two limits only forbid reading all slots, or all bookings, for a join. A row is compared where `=` would do, for the
+-- reason given with `list_bookings_of_slots`.
 WITH of_day AS (
     SELECT d.id AS doctor_id, s.id
     FROM doctors AS d
@@ -93,8 +94,8 @@ booked AS (
     CROSS JOIN LATERAL (
         SELECT b.status
         FROM bookings AS b
-        WHERE b.slot_id = s.id
-        ORDER BY b.id
+        WHERE b.slot_id <= s.id AND (b.slot_id, b.id) > (s.id, 0)
+        ORDER BY b.slot_id, b.id
         LIMIT 2147483647
     ) AS b
 ),
