@@ -13,10 +13,9 @@ WITH of_subject AS (
     SELECT a.id, a.actor, a.action, a.subject, a.details, a.request_id, a.created_at
     FROM audit_log AS a
     WHERE
-        a.subject >= :subject::text
+        (a.subject, a.created_at) >= (:subject::text, :noted_from::timestamptz)
         AND (:actor::text IS NULL OR a.actor = :actor::text)
         AND (:action::text IS NULL OR a.action = :action::text)
-        AND a.created_at >= :noted_from::timestamptz
         AND (a.subject, a.created_at, a.id) < (:subject::text, :before_time::timestamptz, :before_id::bigint)
     ORDER BY a.subject DESC, a.created_at DESC, a.id DESC
     LIMIT 501
@@ -27,9 +26,8 @@ of_actor AS (
     FROM audit_log AS a
     WHERE
         :subject::text IS NULL
-        AND a.actor >= :actor::text
+        AND (a.actor, a.created_at) >= (:actor::text, :noted_from::timestamptz)
         AND (:action::text IS NULL OR a.action = :action::text)
-        AND a.created_at >= :noted_from::timestamptz
         AND (a.actor, a.created_at, a.id) < (:actor::text, :before_time::timestamptz, :before_id::bigint)
     ORDER BY a.actor DESC, a.created_at DESC, a.id DESC
     LIMIT 501
@@ -41,8 +39,7 @@ of_action AS (
     WHERE
         :subject::text IS NULL
         AND :actor::text IS NULL
-        AND a.action >= :action::text
-        AND a.created_at >= :noted_from::timestamptz
+        AND (a.action, a.created_at) >= (:action::text, :noted_from::timestamptz)
         AND (a.action, a.created_at, a.id) < (:action::text, :before_time::timestamptz, :before_id::bigint)
     ORDER BY a.action DESC, a.created_at DESC, a.id DESC
     LIMIT 501
