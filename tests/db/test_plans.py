@@ -346,7 +346,9 @@ DESK_LISTS = [
     noted("of an actor", "audit_log_of_actor", 120, 240, actor="user:2"),
     noted("of a rare action", "audit_log_of_action", 50, 100, action="change_rights"),
     noted("of a subject", "audit_log_of_subject", 4, 20, subject="booking:7"),
-    noted("of a busy actor's hour", "audit_log_of_actor", 140, 200, actor="user:1", noted_from=NOW - timedelta(hours=1)),
+    noted(
+        "of a busy actor's hour", "audit_log_of_actor", 140, 200, actor="user:1", noted_from=NOW - timedelta(hours=1)
+    ),
     noted(
         "of a common action's hour",
         "audit_log_of_action",
