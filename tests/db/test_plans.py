@@ -97,11 +97,12 @@ async def plan_of(connection: Connection, guard: Guard, mode: str, before: str =
     if before:
         await connection.execute(before)
     await connection.execute(f"SET LOCAL plan_cache_mode = {mode}")
-    await connection.execute(f"DEALLOCATE ALL; PREPARE guarded AS {guard.statement.text}")
+    await connection.execute(f"PREPARE guarded AS {guard.statement.text}")
     arguments = ", ".join(literal(guard.arguments[name]) for name in guard.statement.parameters)
     values = f"({arguments})" if arguments else ""
     explain = f"EXPLAIN (ANALYZE, BUFFERS, TIMING OFF, FORMAT JSON) EXECUTE guarded{values}"
     plan: Plan = json.loads(await connection.fetchval(explain))[0]["Plan"]
+    await connection.execute("DEALLOCATE guarded")
     return plan
 
 
@@ -384,7 +385,7 @@ DAY = {"starts_from": NOW, "starts_before": NOW + timedelta(hours=6)}
 LOOK_UPS = [
     look_up(today.LIST_UTILISATION, "slots_of_doctor", 1570, 5100, **DAY),
     look_up(today.COUNT_DAY, "slots_of_doctor", 9900, 9100, **DAY),
-    look_up(today.LIST_NEARLY_FULL, "slots_on_offer_by_size", 1100, 1250, starts_before=NOW + timedelta(days=7)),
+    look_up(today.LIST_NEARLY_FULL, "slots_on_offer_by_size", 620, 700, starts_before=NOW + timedelta(days=7)),
     look_up(today.LIST_EXPIRING_HOLDS, "holds_by_deadline", 30, 90),
     look_up(today.LIST_LATEST_BOOKINGS, "bookings_pkey", 80, 250),
     look_up(slots.LIST_WEEK, "slots_of_doctor", 80, 300, **WEEK),

@@ -25,6 +25,7 @@ INSERT INTO bookings (
     CASE WHEN $4::text = 'CONFIRMED' THEN now() END, CASE WHEN $4::text = 'CANCELLED' THEN now() END, ''
 ) RETURNING id
 """
+MANY = BY_STATUS.replace("VALUES (", "SELECT").replace(") RETURNING id", f"FROM generate_series(1, {LOOKED_AT})")
 
 
 class Diary:
@@ -115,6 +116,7 @@ async def test_what_the_desk_booked_for_others_is_not_its_own(
         slot_id = await diary.slot(hours)
         await diary.book(slot_id, email=OTHERS)
         own[hours] = await diary.book(slot_id)
+    await diary.connection.execute(MANY, slot_id, diary.user.id, OTHERS, "CONFIRMED", timedelta(seconds=60))
     of = MyBookings(database)
     assert [booking.id for booking in await of.list_coming_bookings(user, 9)] == [own[3]]
     assert [booking.id for booking in await of.list_past_bookings(user, 9)] == [own[-3]]
@@ -132,8 +134,7 @@ async def test_of_many_bookings_the_newest_are_looked_at(database: Database, dia
     slots = {hours: await diary.slot(hours) for hours in (3, -3)}
     for slot_id in slots.values():
         await diary.book(slot_id)
-    insert = BY_STATUS.replace("VALUES (", "SELECT").replace(") RETURNING id", f"FROM generate_series(1, {LOOKED_AT})")
-    await diary.connection.execute(insert, slots[3], diary.user.id, OWN, "CANCELLED", timedelta(seconds=60))
+    await diary.connection.execute(MANY, slots[3], diary.user.id, OWN, "CANCELLED", timedelta(seconds=60))
     of = MyBookings(database)
     assert len(await of.list_coming_bookings(diary.user, 2 * LOOKED_AT)) == LOOKED_AT
     assert not await of.list_past_bookings(diary.user, 9)

@@ -2,20 +2,26 @@
 -- A page of an account's appointments that have not ended, the soonest first, after the one at a position.
 -- No index knows both account and time, so those of the newest thousand bookings are read, and no more: an account may
 -- have any number. The slots are looked up one by one: joined, the planner would sooner read them all.
--- A hold that ran out was never an appointment. With `own_email`, only those that bear it.
+-- A hold that ran out was never an appointment. With `own_email`, only those that bear it,
+-- sought among the newest 20,000: the rest was booked for others at the desk.
 WITH newest AS (
     SELECT b.id, b.slot_id
     FROM (
-        SELECT b.id, b.slot_id, b.status, b.expires_at, b.user_email
-        FROM bookings AS b
-        WHERE b.user_id = :user_id::bigint
+        SELECT b.id, b.slot_id, b.status, b.expires_at
+        FROM (
+            SELECT b.id, b.slot_id, b.status, b.expires_at, b.user_email
+            FROM bookings AS b
+            WHERE b.user_id = :user_id::bigint
+            ORDER BY b.id DESC
+            LIMIT 20000
+        ) AS b
+        WHERE :own_email::text IS NULL OR lower(b.user_email) = lower(:own_email::text)
         ORDER BY b.id DESC
         LIMIT 1000
     ) AS b
     WHERE
         b.status <> 'FAILED'
         AND (b.status <> 'PENDING' OR b.expires_at > now())
-        AND (:own_email::text IS NULL OR lower(b.user_email) = lower(:own_email::text))
 ),
 
 page AS (
@@ -47,15 +53,19 @@ ORDER BY b.start_time, b.id;
 WITH newest AS (
     SELECT b.id, b.slot_id
     FROM (
-        SELECT b.id, b.slot_id, b.status, b.user_email
-        FROM bookings AS b
-        WHERE b.user_id = :user_id::bigint
+        SELECT b.id, b.slot_id, b.status
+        FROM (
+            SELECT b.id, b.slot_id, b.status, b.user_email
+            FROM bookings AS b
+            WHERE b.user_id = :user_id::bigint
+            ORDER BY b.id DESC
+            LIMIT 20000
+        ) AS b
+        WHERE :own_email::text IS NULL OR lower(b.user_email) = lower(:own_email::text)
         ORDER BY b.id DESC
         LIMIT 1000
     ) AS b
-    WHERE
-        b.status NOT IN ('FAILED', 'PENDING')
-        AND (:own_email::text IS NULL OR lower(b.user_email) = lower(:own_email::text))
+    WHERE b.status NOT IN ('FAILED', 'PENDING')
 ),
 
 page AS (

@@ -124,20 +124,29 @@ FROM looked_at AS l;
 
 -- name: list_nearly_full
 -- Lists the next slots of several seats on offer of which one is left, or a fifth at most; by start, 20 at most.
+-- Of each class of sizes the first 500 are looked at, and no more: a week may have any number.
 -- Classes of sizes as in `list_slots_of_size`: most slots are for one person, and are passed by.
 WITH candidates AS (
     SELECT s.id
     FROM generate_series(seats_class(2), 8) AS size (class)
     CROSS JOIN LATERAL (
-        SELECT s.id
-        FROM open_slots AS s
+        SELECT n.id
+        FROM (
+            SELECT s.id, s.doctor_id, s.start_time, s.total_seats, s.available_seats
+            FROM appointment_slots AS s
+            WHERE
+                seats_class(s.total_seats) = size.class
+                AND s.status = 'OPEN'
+                AND s.has_free_seat
+                AND s.start_time > now()
+                AND s.start_time < :starts_before::timestamptz
+            ORDER BY s.start_time, s.id
+            LIMIT 500
+        ) AS n
         WHERE
-            seats_class(s.total_seats) = size.class
-            AND s.has_free_seat
-            AND s.start_time > now()
-            AND s.start_time < :starts_before::timestamptz
-            AND (s.available_seats = 1 OR s.available_seats <= s.total_seats / 5)
-        ORDER BY s.start_time, s.id
+            (n.available_seats = 1 OR n.available_seats <= n.total_seats / 5)
+            AND (SELECT d.active FROM doctors AS d WHERE d.id = n.doctor_id)
+        ORDER BY n.start_time, n.id
         LIMIT 40
     ) AS s
 )
