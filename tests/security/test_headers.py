@@ -37,7 +37,6 @@ ANSWERS: dict[str, tuple[int, Ask]] = {
     "created": (201, lambda clinic: clinic.http.post("/api/doctors", json={"name": "Dr. Who"}, headers=clinic.admin)),
     "held": (201, lambda clinic: clinic.book(clinic.slot()["id"])),
     "done": (204, lambda clinic: clinic.http.post("/api/auth/logout", headers=clinic.patient())),
-    "to the docs": (302, lambda clinic: clinic.http.get("/")),
     "not modified": (304, _not_modified),
     "malformed": (400, lambda clinic: clinic.http.post("/api/bookings", content=b"{", headers=JSON)),
     "malformed, by the framework": (400, lambda clinic: clinic.http.get("/api/slots", params={"limit": "x"})),

@@ -28,7 +28,7 @@ POST /bookings/{booking_id}/confirm             404   303   404   404    303   3
 POST /bookings/{booking_id}/confirm    missing  404   404   404   404    404   404   404    404   404
 POST /bookings/{booking_id}/seats               404   303   404   404    303   303   303    404   404
 POST /bookings/{booking_id}/seats      missing  404   404   404   404    404   404   404    404   404
-POST /bookings/{booking_id}/release             in    303   403   403    303   303   303    403   in
+POST /bookings/{booking_id}/release             404   303   404   404    303   303   303    404   404
 POST /bookings/{booking_id}/release    missing  404   404   404   404    404   404   404    404   404
 GET  /bookings/{booking_id}/confirm             303   303   303   303    303   303   303    303   303
 GET  /bookings/{booking_id}/confirm    missing  303   303   303   303    303   303   303    303   303
