@@ -390,7 +390,6 @@ LOOK_UPS = [
     look_up(today.LIST_LATEST_BOOKINGS, "bookings_pkey", 80, 250),
     look_up(slots.LIST_WEEK, "slots_of_doctor", 80, 300, **WEEK),
     look_up(slots.LIST_CLASHES, "slot_overlaps", 64, 400, doctor_id=filling.DOCTOR, **WANTED),
-    look_up(slots.LIST_BOOKINGS_HIT, "holds_of_slot", 20, 60, slot_id=filling.FRESH_SLOT, limit=PAGE),
     look_up(slots.GET_NEWEST_BOOKING, "bookings_of_slot", 5, 12, slot_id=filling.FRESH_SLOT),
     look_up(slots.LIST_BOOKINGS_HIT, "bookings_of_slot", 20, 60, slot_id=1, limit=PAGE),
     look_up(bookings.READ_BOOKINGS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
@@ -479,6 +478,7 @@ async def test_the_largest_page_of_free_slots_and_the_row_after_it_fit_into_the_
 ONE_BY_ONE = (
     today.COUNT_DAY,
     today.LIST_UTILISATION,
+    slots.GET_NEWEST_BOOKING,
     slots.LIST_BOOKINGS_HIT,
     slots.LIST_WEEK,
     booking_desk.LIST_BOOKINGS_OF_DAY,

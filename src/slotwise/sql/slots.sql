@@ -393,9 +393,19 @@ ORDER BY b.id;
 
 -- name: get_newest_booking
 -- Tells the id of a slot's newest booking, whatever became of it; 0 where there never was one.
-SELECT coalesce(max(b.id), 0) AS id
-FROM bookings AS b
-WHERE b.slot_id = :slot_id::bigint;
+-- Of one slot, though the comparison is with a row that begins with it: an equality would let the planner walk all
+-- bookings by id until it meets one of the slot.
+SELECT
+    coalesce(
+        (
+            SELECT b.id
+            FROM bookings AS b
+            WHERE b.slot_id >= :slot_id::bigint AND (b.slot_id, b.id) <= (:slot_id::bigint, 9223372036854775807)
+            ORDER BY b.slot_id DESC, b.id DESC
+            LIMIT 1
+        ),
+        0
+    ) AS id;
 
 -- name: lock_slot
 -- Takes a slot's lock and reads it as it is under the lock.
