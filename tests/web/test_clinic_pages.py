@@ -62,7 +62,9 @@ def slot_with_bookings(clinic: Clinic, seats: int = 3) -> dict[str, Any]:
 
 
 def test_the_desk_looks_at_doctors_and_only_admins_change_them(clinic: Clinic, server: RunningServer) -> None:
-    slot = clinic.slot()
+    slot = clinic.slot(seats=2)
+    booking = clinic.hold(slot["id"])
+    slot = clinic.http.get(f"/api/slots/{slot['id']}").json()
     email = unique_email()
     person = {"name": "Rita Reception", "email": email, "password": "receptionist's secret"}
     assert clinic.http.post("/api/auth/register", json=person).status_code == 201
@@ -79,7 +81,9 @@ def test_the_desk_looks_at_doctors_and_only_admins_change_them(clinic: Clinic, s
     with logged_in(server, email, "receptionist's secret") as staff:
         for address in looking:
             assert staff.open(address).status_code == 200, address
-            assert 'method="post"' not in staff.page.text, address
+            assert 'method="post"' not in staff.page.text.partition("<main")[2], address
+        for address in (f"/admin/bookings/{booking['id']}", f"/admin/bookings?slot={slot['id']}"):
+            assert f'href="/admin/slots/{slot["id"]}"' in staff.open(address).text, address
         for address in changing:
             assert staff.send(address, name="Dr. No", status="CLOSED").status_code == 403, address
     with Visitor(server) as stranger:

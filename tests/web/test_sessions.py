@@ -170,6 +170,20 @@ def test_after_ten_wrong_passwords_the_page_says_when_to_try_again(visitor: Acco
     assert re.search(r"Too many wrong passwords\. Try again in 1[45] minutes", text_of(answers[-1]))
 
 
+def test_whoever_is_logged_in_sees_as_whom_and_logs_out_wherever_they_are(visitor: AccountVisitor) -> None:
+    def header(path: str) -> str:
+        return visitor.http.get(path).text.partition("<main")[0]
+
+    assert 'action="/log-out"' not in header("/")
+    visitor.register("Pat <b> Patient")
+    for path in ("/", "/account/password", "/admin"):
+        assert "Pat &lt;b&gt; Patient" in header(path), path
+        assert 'action="/log-out"' in header(path), path
+    visitor.post("/log-out")
+    visitor.log_in(ADMIN_EMAIL, ADMIN_PASSWORD)
+    assert 'action="/log-out"' in header("/admin/bookings")
+
+
 def test_logging_out_ends_the_session_and_forgets_the_visitor(visitor: AccountVisitor, clinic: Clinic) -> None:
     visitor.register()
     token = visitor.bearer

@@ -79,6 +79,21 @@ def test_rights_are_changed_and_an_account_is_shut_out_and_let_in_again(clinic: 
         assert desk.open(place).status_code == 404
 
 
+def test_a_page_with_a_new_password_that_is_reloaded_sets_no_other(clinic: Clinic, desk: Visitor) -> None:
+    email = unique_email()
+    desk.send(f"{LIST}/new", name="Sam", email=email, role="patient", password="a password of Sam's")
+    password_page = f"{LIST}/{desk.page.url.path.rpartition('/')[2]}/password"
+    asked = desk.open(password_page)
+    desk.submit(password_page)
+    shown = shown_password(desk)
+    desk.page = asked
+    assert desk.submit(password_page).status_code == 409
+    assert "stays good" in desk.page.text
+    clinic.log_in(email, shown)
+    desk.submit(password_page)
+    clinic.log_in(email, shown_password(desk))
+
+
 def test_admins_are_asked_before_they_change_themselves_and_the_last_one_stays(
     start_server: Callable[..., RunningServer],
 ) -> None:

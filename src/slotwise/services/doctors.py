@@ -63,6 +63,17 @@ class Doctors:
                 with_inactive=with_inactive,
             )
 
+    async def list_doctors_with(self, chosen_id: int | None, limit: int) -> list[Doctor]:
+        """To choose from: the first so many by id, whether or not they take appointments, and the chosen one."""
+        async with self._database.connection() as connection:
+            listed = await LIST_DOCTORS.all(
+                connection, after_id=0, limit=limit, specialization=None, pattern=None, with_inactive=True
+            )
+            if chosen_id is None or any(doctor.id == chosen_id for doctor in listed):
+                return listed
+            chosen = await GET_DOCTOR.first(connection, doctor_id=chosen_id)
+        return listed if chosen is None else [chosen, *listed]
+
     async def list_specializations(self) -> list[str]:
         """Each in one spelling, whatever the case; by name."""
         async with self._database.connection() as connection:

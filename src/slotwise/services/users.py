@@ -221,11 +221,17 @@ class Users:
                 raise LastAdmin
         return user
 
-    async def reset_password(self, actor: str, user_id: int, password: str) -> bool:
-        """For somebody who forgot theirs. Revokes every token; False if there is no account."""
+    async def reset_password(self, actor: str, user_id: int, password: str, token_version: int | None = None) -> bool:
+        """For somebody who forgot theirs. Revokes every token, and so counts up the version of the account's tokens.
+
+        False if there is no account, or none of that version where one is given: so a request that is sent again
+        does nothing.
+        """
         password_hash = await self._passwords.hash(new_password("password", password))
         async with self._database.transaction() as connection:
-            changed = await RESET_PASSWORD.first(connection, user_id=user_id, password_hash=password_hash)
+            changed = await RESET_PASSWORD.first(
+                connection, user_id=user_id, password_hash=password_hash, token_version=token_version
+            )
             if changed is not None:
                 await record_action(connection, actor, "reset_password", f"user:{user_id}")
         return changed is not None

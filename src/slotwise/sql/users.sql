@@ -32,10 +32,13 @@ WHERE id = :user_id::bigint AND password_hash = :old_password_hash::text
 RETURNING id;
 
 -- name: reset_password
--- Sets a password whatever the old one is, and revokes every token given out before.
+-- Sets a password whatever the old one is, and revokes every token given out before. Where a version of the tokens is
+-- given, only while it is the account's: of two who saw that version, the second waits for the first and finds another.
 UPDATE users
 SET password_hash = :password_hash::text, token_version = token_version + 1, updated_at = now()
-WHERE id = :user_id::bigint
+WHERE
+    id = :user_id::bigint
+    AND (:token_version::integer IS NULL OR token_version = :token_version::integer)
 RETURNING id;
 
 -- name: rehash_password

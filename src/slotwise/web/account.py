@@ -1,6 +1,6 @@
 """A person's own account: their appointments, their password, and what is kept about them."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -16,8 +16,9 @@ from slotwise.services.my_bookings import FIRST, LAST, LOOKED_AT, MyBookings, Po
 from slotwise.services.privacy import Person, Privacy
 from slotwise.services.users import Users
 from slotwise.web.access import ACCOUNT, PageRequest, account_in, page
+from slotwise.web.downloads import download
 from slotwise.web.forms import Form
-from slotwise.web.pages import HEADERS, Pages
+from slotwise.web.pages import Pages
 from slotwise.web.sessions import enter_with, leave, show_again
 from slotwise.web.times import iso
 
@@ -82,10 +83,7 @@ class AccountController(Controller):
     async def export_personal_data(self, request: PageRequest, privacy: NamedDependency[Privacy]) -> Stream:
         user = account_in(request)
         pieces = privacy.export_personal_data(Person(user.id), actor_of(user))
-        # What can go wrong mostly does so here, while the answer can still be a page that says so.
-        first = await anext(pieces)
-        headers = {**HEADERS, "Content-Disposition": 'attachment; filename="my-data.json"'}
-        return Stream(_joined(first, pieces), media_type=MediaType.JSON, headers=headers)
+        return await download("my-data.json", MediaType.JSON, pieces)
 
     @get("/delete", **page(ACCOUNT))
     async def ask_before_erasing(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
@@ -128,9 +126,3 @@ def _position(request: PageRequest, name: str) -> Position | None:
     if not known:
         raise InvalidInput.of(name, "is not a place in this list")
     return Position(start_time, booking_id)
-
-
-async def _joined(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield first
-    async for piece in others:
-        yield piece

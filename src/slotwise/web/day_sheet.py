@@ -10,7 +10,7 @@ from slotwise.domain.errors import InvalidInput
 from slotwise.services.booking_desk import BookingDesk
 from slotwise.services.doctors import Doctors
 from slotwise.web.access import DESK, PageRequest, account_in, page
-from slotwise.web.desk_bookings import MOST_DOCTORS
+from slotwise.web.desk_bookings import doctors_to_choose
 from slotwise.web.forms import Form
 from slotwise.web.pages import Pages
 from slotwise.web.queries import day_in, id_in, link, query_of
@@ -31,10 +31,7 @@ class DaySheetController(Controller):
         booking_desk: NamedDependency[BookingDesk],
     ) -> Response[Any]:
         form = query_of(request, "doctor", "day")
-        context: dict[str, Any] = {
-            "form": form,
-            "doctors": await doctors.list_doctors(0, MOST_DOCTORS, None, None, True),
-        }
+        context = {"form": form, **await doctors_to_choose(doctors, form)}
         try:
             doctor_id, day = id_in(form, "doctor"), day_in(form, "day") or pages.time.today()
         except InvalidInput as error:

@@ -1,6 +1,5 @@
 """Bookings as the desk sees them: find, export, read, confirm and cancel."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 from litestar import Controller, Response, get, post
@@ -16,9 +15,10 @@ from slotwise.services.bookings import Bookings
 from slotwise.services.doctors import Doctors
 from slotwise.web.access import DESK, PageRequest, account_in, page, visitor_in
 from slotwise.web.bookings_csv import rows_of
+from slotwise.web.downloads import download
 from slotwise.web.errors import words_of
 from slotwise.web.forms import Form
-from slotwise.web.pages import HEADERS, Pages, see_other
+from slotwise.web.pages import Pages, see_other
 from slotwise.web.queries import Id, before_in, choice_in, id_in, link, period_in, query_of, text_in
 from slotwise.web.times import ClinicTime
 
@@ -40,10 +40,7 @@ class DeskBookingController(Controller):
         doctors: NamedDependency[Doctors],
     ) -> Response[Any]:
         form = query_of(request, *FILTERS)
-        context: dict[str, Any] = {
-            "form": form,
-            "doctors": await doctors.list_doctors(0, MOST_DOCTORS, None, None, True),
-        }
+        context = {"form": form, **await doctors_to_choose(doctors, form)}
         try:
             sought = filter_in(form, pages.time)
         except InvalidInput as error:
@@ -69,18 +66,10 @@ class DeskBookingController(Controller):
     async def export_bookings(
         self, request: PageRequest, pages: NamedDependency[Pages], booking_desk: NamedDependency[BookingDesk]
     ) -> Stream:
-        """When the database fails after the first page, the connection is cut before the answer's end: no browser
-        takes what it has got for the whole file."""
         sought = filter_in(query_of(request, *FILTERS), pages.time)
         pieces = rows_of(booking_desk.export_bookings(account_in(request), sought), pages.time)
-        # The heading and the first page: what can go wrong mostly does so here, while the answer can still be an error.
-        first = [await anext(pieces), await anext(pieces)]
-        name = f"bookings-{pages.time.today()}.csv"
-        return Stream(
-            _joined("".join(first), pieces),
-            media_type="text/csv",
-            headers={**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'},
-        )
+        # The heading, and the first page of bookings.
+        return await download(f"bookings-{pages.time.today()}.csv", "text/csv", pieces, awaited=2)
 
     @get("/bookings/{booking_id:int}", **page(DESK))
     async def list_story(
@@ -141,6 +130,15 @@ class DeskBookingController(Controller):
         return see_other(request, f"{LIST}/{booking_id}", notice="The booking is cancelled. Its seats are free again.")
 
 
+async def doctors_to_choose(doctors: Doctors, form: Form) -> dict[str, Any]:
+    try:
+        chosen = id_in(form, "doctor")
+    except InvalidInput:
+        chosen = None
+    listed = await doctors.list_doctors_with(chosen, MOST_DOCTORS)
+    return {"doctors": listed, "cut_short": len(listed) >= MOST_DOCTORS}
+
+
 def filter_in(form: Form, time: ClinicTime) -> BookingFilter:
     """Raises `InvalidInput`."""
     starts_from, starts_before = period_in(form, time)
@@ -184,9 +182,3 @@ async def show_booking(
     return pages.answer(
         request, "desk_bookings/booking.html", status, story=story, booking=story.booking, started=started, form=form
     )
-
-
-async def _joined(first: str, others: AsyncIterator[str]) -> AsyncIterator[str]:
-    yield first
-    async for piece in others:
-        yield piece

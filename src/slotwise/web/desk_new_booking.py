@@ -7,7 +7,7 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 
 from slotwise.domain.bookings import SeatRequest
-from slotwise.domain.errors import FieldError, InvalidInput, OutcomeUnknown, SlotwiseError
+from slotwise.domain.errors import OutcomeUnknown, SlotwiseError
 from slotwise.domain.fields import clean_email, clean_name
 from slotwise.domain.slots import MAX_SEATS
 from slotwise.services.bookings import Bookings
@@ -15,7 +15,7 @@ from slotwise.services.idempotency import IdempotencyKey
 from slotwise.services.slots import Slots
 from slotwise.web.access import DESK, PageRequest, page, visitor_in
 from slotwise.web.desk_bookings import refuse
-from slotwise.web.forms import Form
+from slotwise.web.forms import Form, read_all
 from slotwise.web.pages import Pages, see_other
 from slotwise.web.queries import id_in, query_of
 from slotwise.web.visitors import Visitor, new_attempt
@@ -64,20 +64,14 @@ def wanted_in(form: Form) -> SeatRequest:
 
     The booking is of no account: not of the receptionist's, and whose the address is nobody has shown.
     """
-    faults: list[FieldError] = []
-    values: dict[str, Any] = {}
-    for name, read in (
-        ("user_name", lambda: clean_name("user_name", form.text("user_name"))),
-        ("user_email", lambda: clean_email("user_email", form.text("user_email"))),
-        ("seats", lambda: form.number("seats", 1, MAX_SEATS)),
-        ("slot", lambda: form.number("slot", 1, 10**18 - 1)),
-    ):
-        try:
-            values[name] = read()
-        except InvalidInput as error:
-            faults += error.errors
-    if faults:
-        raise InvalidInput(*faults)
+    values = read_all(
+        {
+            "user_name": lambda: clean_name("user_name", form.text("user_name")),
+            "user_email": lambda: clean_email("user_email", form.text("user_email")),
+            "seats": lambda: form.number("seats", 1, MAX_SEATS),
+            "slot": lambda: form.number("slot", 1, 10**18 - 1),
+        }
+    )
     return SeatRequest(values["slot"], values["seats"], None, values["user_name"], values["user_email"], confirm=True)
 
 

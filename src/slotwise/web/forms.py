@@ -1,7 +1,7 @@
 """Forms as they were sent: what was typed, and what is wrong with it, to be shown together again."""
 
-from collections.abc import Iterator, Mapping
-from typing import Self
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Self
 from urllib.parse import parse_qsl
 
 from litestar.enums import RequestEncodingType
@@ -80,3 +80,17 @@ class Form:
     def faults(self) -> Iterator[tuple[str, str]]:
         """Field and sentence, in the order of the form."""
         return ((name, self.errors[name]) for name in self.values if name in self.errors)
+
+
+def read_all(readers: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    """What each reader returns, by its name; raises `InvalidInput` with the faults of all of them."""
+    faults: list[FieldError] = []
+    values: dict[str, Any] = {}
+    for name, read in readers.items():
+        try:
+            values[name] = read()
+        except InvalidInput as error:
+            faults += error.errors
+    if faults:
+        raise InvalidInput(*faults)
+    return values

@@ -1,5 +1,6 @@
 """From a free time to an appointment: hold it, change its seats, type a name and confirm it, or let it go."""
 
+from functools import partial
 from typing import Any
 
 from litestar import Controller, Response, get, post
@@ -10,7 +11,6 @@ from litestar.params import FromPath
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import (
     BookingCancelled,
-    FieldError,
     HoldExpired,
     InvalidInput,
     SlotClosed,
@@ -28,7 +28,7 @@ from slotwise.services.slots import Slots
 from slotwise.web.access import ANYBODY, PageRequest, address_of, page, visitor_in
 from slotwise.web.booking import Theirs, address_of_booking, show_theirs, theirs_of
 from slotwise.web.errors import words_of
-from slotwise.web.forms import Form
+from slotwise.web.forms import Form, read_all
 from slotwise.web.pages import Pages, see_other
 from slotwise.web.visitors import HeldTime, attempt_cookie, clear_cookie, draft_cookie, draft_of, hold_cookie
 
@@ -193,16 +193,13 @@ def _wants_other_seats(form: Form, booking: Booking) -> bool:
 
 def _person(form: Form) -> tuple[str, str]:
     """Name and address; raises `InvalidInput` with what is wrong with both."""
-    faults: list[FieldError] = []
-    cleaned: list[str] = []
-    for clean, field in ((clean_name, "user_name"), (clean_email, "user_email")):
-        try:
-            cleaned.append(clean(field, form.text(field)))
-        except InvalidInput as error:
-            faults += error.errors
-    if faults:
-        raise InvalidInput(*faults)
-    return cleaned[0], cleaned[1]
+    read = read_all(
+        {
+            "user_name": partial(clean_name, "user_name", form.text("user_name")),
+            "user_email": partial(clean_email, "user_email", form.text("user_email")),
+        }
+    )
+    return read["user_name"], read["user_email"]
 
 
 def _address(held: Held | HeldTime) -> str:

@@ -8,7 +8,6 @@ from litestar.di import NamedDependency
 
 from slotwise.domain.errors import (
     EmailTaken,
-    FieldError,
     InvalidCredentials,
     InvalidInput,
     SlotwiseError,
@@ -22,7 +21,7 @@ from slotwise.services.passwords import new_password
 from slotwise.services.users import Session, Users
 from slotwise.web.access import ANYBODY, PageRequest, address_of, page, visitor_in
 from slotwise.web.errors import words_of
-from slotwise.web.forms import Form
+from slotwise.web.forms import Form, read_all
 from slotwise.web.pages import Pages, see_other
 from slotwise.web.times import minutes_words
 from slotwise.web.visitors import CookieName, clear_cookie, session_cookie
@@ -87,19 +86,13 @@ class SessionController(Controller):
 
 def _check_registration(form: Form) -> None:
     """Raise `InvalidInput` with all that is wrong: the use case stops at the first."""
-    faults: list[FieldError] = []
-    name, email, password = form.text("name"), form.text("email"), form.exactly("password")
-    for clean, field, text in (
-        (clean_name, "name", name),
-        (clean_email, "email", email),
-        (new_password, "password", password),
-    ):
-        try:
-            clean(field, text)
-        except InvalidInput as error:
-            faults += error.errors
-    if faults:
-        raise InvalidInput(*faults)
+    read_all(
+        {
+            "name": lambda: clean_name("name", form.text("name")),
+            "email": lambda: clean_email("email", form.text("email")),
+            "password": lambda: new_password("password", form.exactly("password")),
+        }
+    )
 
 
 def our_path(text: str) -> str | None:

@@ -1,8 +1,8 @@
 """What the forms of slots mean: one time, a timetable, a change."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from msgspec import UNSET
 
@@ -11,7 +11,7 @@ from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS, Slot, SlotSta
 from slotwise.domain.timetables import MINUTES_OF_A_DAY, Hours, Timetable
 from slotwise.services.slots import SlotChange, SlotChangedMeanwhile
 from slotwise.web.calendar_days import parse_clock, parse_day
-from slotwise.web.forms import Form
+from slotwise.web.forms import Form, read_all
 from slotwise.web.times import ClinicTime, iso
 
 # Parts of a day that the form has room for.
@@ -55,7 +55,7 @@ def blank_timetable(day: date) -> Form:
 
 def slot_in(form: Form, clinic: ClinicTime) -> NewSlot:
     """Raises `InvalidInput` with every fault there is, as do the others."""
-    values = _read(
+    values = read_all(
         {
             "day": lambda: parse_day("day", form.text("day")),
             "time": lambda: parse_clock("time", form.text("time")),
@@ -68,7 +68,7 @@ def slot_in(form: Form, clinic: ClinicTime) -> NewSlot:
 
 
 def timetable_in(form: Form) -> NewSlots:
-    values = _read(
+    values = read_all(
         {
             "first_day": lambda: parse_day("first_day", form.text("first_day")),
             "last_day": lambda: parse_day("last_day", form.text("last_day")),
@@ -154,16 +154,3 @@ def _at(clinic: ClinicTime, day: date, clock: time) -> datetime:
     if clinic.local(midnight + (start - midnight)).replace(tzinfo=None) != start.replace(tzinfo=None):
         raise InvalidInput.of("time", "does not exist on that day, because the clocks change")
     return start
-
-
-def _read(readers: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-    faults: list[FieldError] = []
-    values: dict[str, Any] = {}
-    for name, read in readers.items():
-        try:
-            values[name] = read()
-        except InvalidInput as error:
-            faults += error.errors
-    if faults:
-        raise InvalidInput(*faults)
-    return values

@@ -20,6 +20,11 @@ LIST = "/admin/users"
 # Where a new password takes the present one.
 OWN_ACCOUNT = "/account/password"
 PAGE = 50
+MAX_VERSION = 2**31 - 1
+CHANGED_SINCE = (
+    "Nothing was changed just now: the account has had a new password since this form was opened, or other rights, or "
+    "was logged out. A password that was shown here stays good. Send the form again to set another."
+)
 
 
 class UserController(Controller):
@@ -104,13 +109,17 @@ class UserController(Controller):
         if _is_own(request, user_id):
             return see_other(request, OWN_ACCOUNT)
         user = await _found(request, users, user_id)
-        return pages.answer(request, "users/reset_password.html", user=user, form=Form({"password": ""}))
+        form = Form({"password": "", "version": str(user.token_version)})
+        return pages.answer(request, "users/reset_password.html", user=user, form=form)
 
     @post("/{user_id:int}/password", **page(ADMIN))
     async def reset_password(
         self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
-        """Not one's own: whoever finds an admin's browser open must not keep the admin out of it."""
+        """Not one's own: whoever finds an admin's browser open must not keep the admin out of it.
+
+        Once for each form: the page that shows a password may be reloaded, which sends the form again.
+        """
         form = await Form.of(request)
         if _is_own(request, user_id):
             return see_other(request, OWN_ACCOUNT)
@@ -118,7 +127,11 @@ class UserController(Controller):
         password = typed or random_password()
         user = await _found(request, users, user_id)
         try:
-            await users.reset_password(actor_of(account_in(request)), user_id, password)
+            version = form.number("version", 0, MAX_VERSION)
+            if not await users.reset_password(actor_of(account_in(request)), user_id, password, version):
+                form.problem = CHANGED_SINCE
+                form.values["version"] = str(user.token_version)
+                return pages.answer(request, "users/reset_password.html", 409, user=user, form=form)
         except SlotwiseError as error:
             status = refuse(form, error)
             return pages.answer(request, "users/reset_password.html", status, user=user, form=form)
