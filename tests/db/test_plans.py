@@ -348,13 +348,13 @@ DESK_LISTS = [
     noted("of a rare action", "audit_log_of_action", 50, 100, action="change_rights"),
     noted("of a subject", "audit_log_of_subject", 4, 20, subject="booking:7"),
     noted(
-        "of a busy actor's hour", "audit_log_of_actor", 140, 200, actor="user:1", noted_from=NOW - timedelta(hours=1)
+        "of a busy actor's hour", "audit_log_of_actor", 140, 260, actor="user:1", noted_from=NOW - timedelta(hours=1)
     ),
     noted(
         "of a common action's hour",
         "audit_log_of_action",
         140,
-        200,
+        260,
         action="get_booking",
         noted_from=NOW - timedelta(hours=1),
     ),

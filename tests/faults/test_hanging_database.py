@@ -96,7 +96,7 @@ def check_while_it_hung(asked: Asked) -> None:
     if asked.path == "/health/ready":
         assert asked.answer.json()["status"] == "unavailable"
         assert asked.answer.json()["problems"]
-        assert asked.seconds < 3, asked
+        assert asked.seconds < 5, asked  # about 2 where nothing else uses the machine
     else:
         assert asked.answer.json()["code"] in TEMPORARY, asked.answer.text
         assert asked.seconds < 10, asked
