@@ -275,8 +275,8 @@ LISTS_OF_BOOKINGS = [
     desk("failed, deep", OF_STATUS, BY_STATUS, 430, 1160, status="FAILED", before_id=DEEP),
     desk("of the desk's slot", OF_SLOTS, {"bookings_of_slot"}, 20, 60, slot_id=1),
     desk("of the desk's slot with a history", OF_SLOTS, {"bookings_of_slot"}, 720, 1150, slot_id=filling.OLD_SLOT),
-    desk("of a doctor", OF_SLOTS, OF_SLOTS_BY, 760, 1850, doctor_id=filling.DOCTOR),
-    desk("of a doctor, deep", OF_SLOTS, OF_SLOTS_BY, 690, 1900, doctor_id=filling.DOCTOR, before_id=DEEP),
+    desk("of a doctor", OF_SLOTS, OF_SLOTS_BY, 760, 2000, doctor_id=filling.DOCTOR),
+    desk("of a doctor, deep", OF_SLOTS, OF_SLOTS_BY, 690, 2050, doctor_id=filling.DOCTOR, before_id=DEEP),
     desk("of a doctor, cancelled", OF_SLOTS, OF_SLOTS_BY, 500, 780, doctor_id=filling.DOCTOR, status="CANCELLED"),
     desk(
         "of a doctor's day",
@@ -347,14 +347,15 @@ DESK_LISTS = [
     noted("of an actor", "audit_log_of_actor", 120, 240, actor="user:2"),
     noted("of a rare action", "audit_log_of_action", 50, 100, action="change_rights"),
     noted("of a subject", "audit_log_of_subject", 4, 20, subject="booking:7"),
+    # PostgreSQL 15 reads twice the pages that 18 does here, and the rows tell what is older.
     noted(
-        "of a busy actor's hour", "audit_log_of_actor", 140, 260, actor="user:1", noted_from=NOW - timedelta(hours=1)
+        "of a busy actor's hour", "audit_log_of_actor", 140, 450, actor="user:1", noted_from=NOW - timedelta(hours=1)
     ),
     noted(
         "of a common action's hour",
         "audit_log_of_action",
         140,
-        260,
+        450,
         action="get_booking",
         noted_from=NOW - timedelta(hours=1),
     ),
