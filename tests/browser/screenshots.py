@@ -63,7 +63,7 @@ class Studio(NamedTuple):
         page.set_viewport_size({"width": width, "height": HEIGHT})
         tall = min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))
         clip = {"x": 0, "y": 0, "width": width, "height": max(tall, 300)}
-        page.screenshot(path=self.folder / f"{name}-{width}.png", full_page=True, clip=clip)  # type: ignore[arg-type]
+        page.screenshot(path=self.folder / f"{name}-{width}.png", full_page=True, clip=clip)  # type: ignore[arg-type]  # a dict is what it is
         rich.print(f"{name}-{width}.png")
 
 
