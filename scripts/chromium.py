@@ -13,21 +13,24 @@ import tempfile
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WITHOUT = "chromium: NOT INSTALLED, so the browser tests are skipped. On Debian or Ubuntu: sudo apt install chromium"
+WITHOUT = "chromium: NOT INSTALLED, so no page is tested in a browser. On Debian or Ubuntu: sudo apt install chromium"
 
 
 def installed() -> "str | None":
+    """Its path."""
     return next((path for path in map(shutil.which, NAMES) if path), None)
 
 
 def install() -> bool:
-    """One process at a time; quiet unless it fails."""
+    """One process at a time: who had to wait may find it done. Quiet unless it fails."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return False
     print("chromium: installing it with apt-get, for the browser tests", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with (Path(tempfile.gettempdir()) / "slotwise-chromium.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if installed() is not None:
+            return True
         for arguments in (["update"], ["install", "-y", "--no-install-recommends", "chromium", "fonts-dejavu-core"]):
             done = subprocess.run(
                 ["apt-get", "-qq", *arguments], env=environment, capture_output=True, text=True, check=False

@@ -103,7 +103,7 @@ MUTANTS = (
     ),
     Mutant(
         "blind-retry", "a commit with unknown outcome is tried again without a key", change_nothing,
-        frozenset({"S4"}), ("cut-commit-reply",) * 4, "blind_retry",
+        frozenset({"S4"}), ("cut-commit-reply",) * 8, "blind_retry",
     ),
 )  # fmt: skip
 MOST_SECONDS = 60

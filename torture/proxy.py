@@ -19,11 +19,13 @@ _RESET = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Listens on a loopback port and connects on to `upstream` for each connection."""
+    """Listens on a loopback port and connects on to `upstream` for each connection. `swallowed` counts the pieces of
+    answers that never came through."""
 
     def __init__(self, upstream: Upstream) -> None:
         self.toxic: Toxic = "pass"
         self.latency = 0.0
+        self.swallowed = 0
         self.port = 0
         self._upstream = upstream
         self._server: asyncio.Server | None = None
@@ -107,7 +109,9 @@ class _Link(asyncio.Protocol):
             self.forward(data, self._server)
 
     def answered(self, data: bytes) -> None:
-        if self.proxy.toxic not in {"black_hole", "cut_answers"} and self._client is not None:
+        if self.proxy.toxic in {"black_hole", "cut_answers"}:
+            self.proxy.swallowed += 1
+        elif self._client is not None:
             self.forward(data, self._client)
 
     def forward(self, data: bytes, to: asyncio.Transport) -> None:

@@ -1,18 +1,17 @@
 """A real browser on a real server. Every page that a test ends on is looked at by axe, in light and dark."""
 
 import re
-import shutil
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from scripts.chromium import installed
 
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
 from tests.conftest import fresh_database, running_server
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ZONE = "Europe/Berlin"
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
@@ -44,7 +43,7 @@ def hasty_site(postgres_url: str, migrated_template: str) -> Iterator[RunningSer
 @pytest.fixture(scope="module")
 def browser(site: RunningServer, hasty_site: RunningServer) -> Iterator[Browser]:
     """Of one module, and begun after the servers: while it lives, no other event loop can run in this thread."""
-    path = next((path for path in map(shutil.which, NAMES) if path), None)
+    path = installed()
     if path is None:
         pytest.skip("NOT TESTED: the pages in a browser. It takes Chromium: sudo apt install chromium")
     with sync_playwright() as playwright:

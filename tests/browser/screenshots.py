@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import rich
 from playwright.sync_api import Browser, Page, sync_playwright
+from scripts.chromium import WITHOUT, installed
 
 from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.migrator import migrate
-from tests.browser.conftest import NAMES, ZONE
+from tests.browser.conftest import ZONE
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
 from tests.conftest import running_server
 
@@ -234,8 +235,10 @@ def require_different(folder: Path) -> None:
 
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    path = installed()
+    if path is None:
+        raise SystemExit(WITHOUT)
     folder.mkdir(parents=True, exist_ok=True)
-    path = next(path for path in map(shutil.which, NAMES) if path)
     with demo_clinic() as server, Clinic(server) as clinic, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         studio = Studio(browser, clinic, folder)

@@ -5,15 +5,17 @@ from collections.abc import AsyncIterator
 from random import Random
 
 from torture.bed import Bed
-from torture.faults.fault import Fault, blow
+from torture.faults.fault import Fault, Missed, blow
 
 
 async def cut_replies_to_commits(bed: Bed, random: Random) -> AsyncIterator[None]:
     """What the database is told arrives, and what it answers does not: the effect is there and nobody knows."""
+    before = bed.to_database.swallowed
     bed.to_database.toxic = "cut_answers"
     await asyncio.sleep(random.uniform(0.05, 0.3))
-    bed.to_database.reset_all()
-    bed.to_database.toxic = "pass"
+    bed.to_database.heal()
+    if bed.to_database.swallowed == before:
+        raise Missed
     yield
 
 
