@@ -243,9 +243,6 @@ class Place:
             return Target(MISSING, MISSING, MISSING, MISSING, self.people.owner_email)
         doctor_id, slot_id = self._slot["doctorId"], self._slot["id"]
         return Target(doctor_id, slot_id, booking_id, self._owner_id, self.people.owner_email)
-        ids = [self._slot["doctorId"], self._slot["id"], self._bookings[CALLERS.index(who)]["id"], self._owner_id]
-        doctor_id, slot_id, booking_id, user_id = [MISSING] * 4 if missing else ids
-        return Target(doctor_id, slot_id, booking_id, user_id, self.people.owner_email)
 
     def actor_of(self, who: str) -> str:
         return f"user:{self._account_of(self.people.headers[who])}"

@@ -1,0 +1,65 @@
+"""Every address that answers with a page, as it is without any ado; what becomes of it by use is in the other files."""
+
+from playwright.sync_api import Page, expect
+
+from slotwise.app import build
+from slotwise.settings import load_settings
+from tests.browser.conftest import AssertAccessible
+from tests.clinic import Clinic
+
+# Pieces of pages, files, and addresses that lead on to a page.
+NO_PAGES = {
+    "/account/data.json",
+    "/admin/bookings.csv",
+    "/admin/today/board",
+    "/admin/today/latest",
+    "/bookings/{booking_id}/calendar.ics",
+    "/bookings/{booking_id}/confirm",
+    "/bookings/{booking_id}/seats",
+    "/static/{version}/{name}",
+}
+FOR_STRANGERS = {"/log-in", "/register"}
+
+
+def pages() -> set[str]:
+    """The paths of all pages, with places for what they are about."""
+    return {
+        path.replace(":int", "").replace(":str", "")
+        for path, methods in build(load_settings({})).route_handler_method_map.items()
+        for method, handler in methods.items()
+        if method == "GET" and getattr(handler, "fn", handler).__module__.startswith("slotwise.web.")
+    } - NO_PAGES
+
+
+def test_every_page_of_a_visitor(clinic: Clinic, window: Page, assert_accessible: AssertAccessible) -> None:
+    held = clinic.hold(clinic.slot(seats=3)["id"])
+    booking = f"/bookings/{held['id']}?token={held['manageToken']}"
+    clinic.http.delete(f"/api/bookings/{held['id']}", headers={"Booking-Token": held["manageToken"]})
+    for path in [*sorted(FOR_STRANGERS), booking, "/nothing-here", "/bookings/1?token=wrong"]:
+        window.goto(path)
+        assert_accessible(window)
+
+
+def test_every_page_of_the_clinic(clinic: Clinic, desk: Page, assert_accessible: AssertAccessible) -> None:
+    slot = clinic.slot(seats=3)
+    booking = clinic.hold(slot["id"], userName="Ada Lovelace", confirm=True)
+    about = {"doctor_id": slot["doctorId"], "slot_id": slot["id"], "booking_id": booking["id"]}
+    patient, me = (account_of(clinic, headers) for headers in (clinic.patient(), clinic.admin))
+    looked_at = 0
+    for path in sorted(pages() - FOR_STRANGERS):
+        for user_id in (patient, me) if "{user_id}" in path else (me,):
+            looked_at += 1
+            answer = desk.goto(path.format(user_id=user_id, **about))
+            assert answer is not None
+            assert answer.status == 200, desk.url
+            expect(desk.get_by_role("heading", level=1)).to_have_count(1)
+            assert_accessible(desk)
+    assert looked_at >= 20
+    desk.goto("/admin/slots/999999999")
+    assert_accessible(desk)
+    desk.goto(f"/admin/bookings/new?slot={slot['id']}")
+    assert_accessible(desk)
+
+
+def account_of(clinic: Clinic, headers: dict[str, str]) -> int:
+    return int(clinic.http.get("/api/auth/me", headers=headers).json()["id"])
