@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from random import Random
 from typing import TypeAlias
@@ -165,9 +165,9 @@ class LastSeats:
 
     async def live(self, stop: Stop, enough: int) -> None:
         while not stop.now and self.races < enough:
-            await self.race(next(self._slots))
+            await self.race(next(self._slots), stop)
 
-    async def race(self, slot_id: int) -> None:
+    async def race(self, slot_id: int, stop: Stop) -> None:
         attempts = await asyncio.gather(
             *(
                 self._client.hold(self._process + place, GUEST, slot_id, at_once=True, key=new_key(), purpose="race")
@@ -175,23 +175,27 @@ class LastSeats:
             )
         )
         self.races += all(attempt.outcome != "info" for attempt in attempts) and any(map(held, attempts))
-        await asyncio.gather(*(self._leave(attempt) for attempt in attempts))
+        await asyncio.gather(*(self._leave(attempt, stop) for attempt in attempts))
 
-    async def _leave(self, attempt: Attempt) -> None:
-        """Give the seat back, if there is one, so that the slot can be raced for again."""
-        attempt = await until_told(attempt, lambda: self._client.repeat(attempt, GUEST), self._random)
+    async def _leave(self, attempt: Attempt, stop: Stop) -> None:
+        """Give the seat back, if there is one, so that the slot can be raced for again: however long nobody answers,
+        for a seat that is kept is one that nobody ever races for."""
+        tries = itertools.takewhile(lambda _: not stop.now, itertools.count())
+        attempt = await until_told(attempt, lambda: self._client.repeat(attempt, GUEST), self._random, tries)
         booking = held(attempt)
         if booking is not None:
 
             async def cancel() -> Attempt:
                 return await self._client.cancel(attempt, booking)
 
-            await until_told(await cancel(), cancel, self._random)
+            await until_told(await cancel(), cancel, self._random, tries)
 
 
-async def until_told(attempt: Attempt, again: Callable[[], Awaitable[Attempt]], random: Random) -> Attempt:
+async def until_told(
+    attempt: Attempt, again: Callable[[], Awaitable[Attempt]], random: Random, tries: Iterable[int] = range(TRIES)
+) -> Attempt:
     """Ask again, after a while, as long as nobody knows what became of it."""
-    for _ in range(TRIES):
+    for _ in tries:
         if attempt.outcome != "info":
             break
         await asyncio.sleep(PAUSE_SECONDS * (0.5 + random.random()))
