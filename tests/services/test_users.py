@@ -234,6 +234,11 @@ async def test_accounts_are_found_by_role_and_text_a_step_at_a_time(
         before = page.walked_to
     assert found[:3] == [[109], [103], []]
     assert not any(found[3:])
+    # The few who are not patients are all looked through at once, however many patients are newer.
+    of_role = await users.list_users(boss, UserFilter(Role.ADMIN, "boss"), LAST, 5)
+    assert ([user.id for user in of_role.users], of_role.walked_to) == ([boss.id], None)
+    of_patients = await users.list_users(boss, UserFilter(Role.PATIENT, "rare_name"), LAST, 5)
+    assert ([user.id for user in of_patients.users], of_patients.walked_to) == ([109], 107)
     notes = await connection.fetch("SELECT details::text FROM audit_log WHERE action = 'list_users' ORDER BY id")
     assert [note[0] for note in notes[:3]] == [
         '{"users": 4}',

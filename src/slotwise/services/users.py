@@ -192,7 +192,7 @@ class Users:
         return user
 
     async def list_users(self, reader: User, sought: UserFilter, before_id: int, limit: int) -> FoundUsers:
-        """Newest first. A text is looked for in so many accounts and no more; `walked_to` says where to go on."""
+        """Newest first. A text is looked for in so many accounts of patients; `walked_to` says where to go on."""
         async with self._database.connection() as connection:
             floor = await _floor_of(connection, sought, before_id)
             found = await LIST_USERS.all(
@@ -282,8 +282,9 @@ def _typed_address(text: str) -> str:
 
 
 async def _floor_of(connection: Connection, sought: UserFilter, before_id: int) -> int:
-    """Down to which id to look: all the way where nothing is looked for inside the rows."""
-    if not sought.text:
+    """Down to which id to look: all the way where nothing is looked for inside the rows, or only inside those few that
+    are not patients'."""
+    if not sought.text or sought.role not in {None, Role.PATIENT}:
         return 0
     newest = await FIND_NEWEST_USER.one(connection, before_id=before_id)
     return max(0, newest.id + 1 - STEP)
