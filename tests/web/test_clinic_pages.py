@@ -200,6 +200,23 @@ def test_a_single_time_is_added_and_refused_over_another(clinic: Clinic, desk: V
     assert slots_of(clinic, doctor) == ["09:30"]
 
 
+def test_a_week_of_more_times_than_fit_says_so_and_where_the_others_are(clinic: Clinic, desk: Visitor) -> None:
+    doctor = clinic.doctor()["id"]
+    rows(
+        clinic.server.database_url,
+        "WITH s AS (INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats,"
+        " status) SELECT $1, t, t + interval '1 minute', 1, 1, 'CLOSED'"
+        f" FROM (SELECT '{DAY}T12:00:00Z'::timestamptz AS t) AS at CROSS JOIN generate_series(1, 2001) RETURNING *)"
+        " INSERT INTO booking_events (slot_id, sequence, kind, seats, available_after, total_after, actor, created_at)"
+        " SELECT id, 1, 'CREATED', 1, 1, 1, 'test', now() FROM s",
+        doctor,
+    )
+    desk.open(f"/admin/doctors/{doctor}?week={DAY}")
+    assert "This week has more times than fit here: the first 2000 are shown" in words(desk)
+    assert (words(desk).count("No times"), words(desk).count("Not shown here")) == (1, 5)
+    assert f'href="/admin/day-sheet?doctor={doctor}&amp;day=2032-05-09"' in desk.page.text
+
+
 @pytest.mark.parametrize(
     ("change", "question", "after"),
     [

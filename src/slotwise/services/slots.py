@@ -112,6 +112,13 @@ class WeekSlot(Struct, frozen=True):
     status: SlotStatus
 
 
+class DoctorWeek(Struct, frozen=True):
+    """By start. `cut_short` where there are more."""
+
+    slots: list[WeekSlot]
+    cut_short: bool
+
+
 class SlotFilter(Struct, frozen=True):
     """Which slots on offer a person looks for. The period of starts is half-open, in UTC."""
 
@@ -140,7 +147,7 @@ LOCK_SLOT = Statement("slots.lock_slot", LockedSlot)
 UPDATE_SLOT = Statement("slots.update_slot", SlotId)
 
 
-# More than a doctor can have in a week, unless many lie closed under each other.
+# More than fit on a page that anybody reads.
 MOST_OF_A_WEEK = 2_000
 
 
@@ -205,16 +212,17 @@ class Slots:
         self._seats_changed([slot.id for slot in created if slot.id is not None])
         return CreatedSlots(created, clashes, laid.skipped)
 
-    async def list_week(self, doctor_id: int, starts_from: datetime, starts_before: datetime) -> list[WeekSlot]:
-        """Slots that start in a period, open and closed; at most 2,000."""
+    async def list_week(self, doctor_id: int, starts_from: datetime, starts_before: datetime) -> DoctorWeek:
+        """Slots that start in a period, open and closed; the first 2,000."""
         async with self._database.connection() as connection:
-            return await LIST_WEEK.all(
+            found = await LIST_WEEK.all(
                 connection,
                 doctor_id=doctor_id,
                 starts_from=starts_from,
                 starts_before=starts_before,
-                limit=MOST_OF_A_WEEK,
+                limit=MOST_OF_A_WEEK + 1,
             )
+        return DoctorWeek(found[:MOST_OF_A_WEEK], cut_short=len(found) > MOST_OF_A_WEEK)
 
     async def list_bookings_hit(self, reader: User, slot_id: int, limit: int) -> list[Booking]:
         """The live bookings that a change of the slot would concern, with names, for the desk; at most 501."""

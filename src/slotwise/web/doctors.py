@@ -62,7 +62,7 @@ class DoctorPagesController(Controller):
         doctor = await doctors.get_doctor(doctor_id)
         week = Week.of(day_in(query_of(request, "week"), "week") or pages.time.today())
         found = await slots.list_week(doctor_id, *pages.time.bounds(week.monday, week.sunday))
-        days = _by_day(week, found, pages.time)
+        days = _by_day(week, found.slots, pages.time)
         now = pages.time.now()
         return pages.answer(request, "doctors/week.html", doctor=doctor, week=week, days=days, found=found, now=now)
 

@@ -193,7 +193,7 @@ async def _show_slot_again(request: PageRequest, pages: Pages, slots: Slots, slo
 
 async def _seats_of(slots: Slots, slot: Slot) -> WeekSlot:
     found = await slots.list_week(slot.doctor_id, slot.start_time, slot.start_time + SHORTEST)
-    seats = next((one for one in found if one.id == slot.id), None)
+    seats = next((one for one in found.slots if one.id == slot.id), None)
     if seats is None:
         # It was moved between the two readings.
         raise SlotNotFound
