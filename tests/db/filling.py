@@ -19,10 +19,12 @@ DOCTOR_OF_TWO = DOCTORS + 2
 # An account with hundreds of bookings among those with a few.
 REGULAR = 7
 
-# The two slots of DOCTOR_OF_TWO: one that nobody has touched, and one whose holds ran out again and again.
+# The two slots of DOCTOR_OF_TWO: one that nobody has touched, and one whose holds ran out again and again, one held
+# every second. It was moved twice meanwhile.
 FRESH_SLOT = SLOTS + 1
 OLD_SLOT = SLOTS + 2
 OLD_SLOT_HISTORY = 30_000
+_OLD_SLOT_BEGAN = "(now() - interval '1 day')"
 
 FILL = f"""
 -- Foreign keys are not what is tested here.
@@ -54,22 +56,28 @@ CROSS JOIN LATERAL (
 ) AS planned;
 
 INSERT INTO appointment_slots (id, doctor_id, start_time, end_time, total_seats, available_seats)
-SELECT i, {DOCTOR_OF_TWO}, start, start + interval '30 minutes', 1000000, 1000000
+SELECT i, {DOCTOR_OF_TWO}, start, start + interval '30 minutes', 1000000, 1000000 - (i = {OLD_SLOT})::integer
 FROM generate_series({FRESH_SLOT}, {OLD_SLOT}) AS i
 CROSS JOIN LATERAL (SELECT now() + i % 10 * interval '1 day' AS start) AS planned;
 
 INSERT INTO booking_events (slot_id, sequence, kind, seats, available_after, total_after, actor, created_at)
-SELECT s.id, 1, 'CREATED', s.total_seats, s.available_seats, s.total_seats, 'test', now() FROM appointment_slots AS s;
+SELECT s.id, 1, 'CREATED', s.total_seats, s.available_seats, s.total_seats, 'test', {_OLD_SLOT_BEGAN}
+FROM appointment_slots AS s;
 
--- The slot that was booked again and again was moved twice.
 INSERT INTO booking_events (
     slot_id, sequence, kind, booking_id, seats, available_after, total_after, actor, created_at
 )
 SELECT
-    {OLD_SLOT}, 1 + k, CASE WHEN k % 10000 = 1 THEN 'MOVED' ELSE 'HELD' END, k, 1, 1, 1, 'test',
-    now() + interval '1 second'
-FROM generate_series(1, 20000) AS k;
-UPDATE appointment_slots SET last_event = 20001 WHERE id = {OLD_SLOT};
+    {OLD_SLOT}, 1 + row_number() OVER (ORDER BY e.seconds), e.kind, e.booking_id, 1, 1, 1, 'test',
+    {_OLD_SLOT_BEGAN} + e.seconds * interval '1 second'
+FROM (
+    SELECT 'HELD' AS kind, {BOOKINGS} + k AS booking_id, k AS seconds FROM generate_series(1, {OLD_SLOT_HISTORY}) AS k
+    UNION ALL
+    SELECT 'EXPIRED', {BOOKINGS} + k, k + 120.5 FROM generate_series(1, {OLD_SLOT_HISTORY}) AS k
+    UNION ALL
+    SELECT 'MOVED', NULL, k * {OLD_SLOT_HISTORY} / 3 + 0.7 FROM generate_series(1, 2) AS k
+) AS e;
+UPDATE appointment_slots SET last_event = 3 + 2 * {OLD_SLOT_HISTORY} WHERE id = {OLD_SLOT};
 
 INSERT INTO bookings (
     id, slot_id, user_id, user_name, user_email, seats_booked, status, expires_at, confirmed_at, cancelled_at,
@@ -85,11 +93,14 @@ CROSS JOIN LATERAL (
     SELECT CASE WHEN k % 5000 = 0 THEN 'CANCELLED' WHEN k % 10 = 0 THEN 'FAILED' ELSE 'CONFIRMED' END AS status
 ) AS planned;
 
-INSERT INTO bookings (id, slot_id, user_name, user_email, seats_booked, status, expires_at, manage_token_hash)
+INSERT INTO bookings (
+    id, slot_id, user_name, user_email, seats_booked, status, expires_at, manage_token_hash, created_at
+)
 SELECT
-    {BOOKINGS} + k, {OLD_SLOT}, 'Bot', 'bot@example.org', 1, 'FAILED', now() - interval '1 minute',
-    decode(md5(k::text), 'hex')
-FROM generate_series(1, {OLD_SLOT_HISTORY}) AS k;
+    {BOOKINGS} + k, {OLD_SLOT}, 'Bot', 'bot@example.org', 1, 'FAILED', held_at + interval '2 minutes',
+    decode(md5(k::text), 'hex'), held_at
+FROM generate_series(1, {OLD_SLOT_HISTORY}) AS k
+CROSS JOIN LATERAL (SELECT {_OLD_SLOT_BEGAN} + k * interval '1 second' AS held_at) AS held;
 
 INSERT INTO bookings (id, slot_id, user_name, user_email, seats_booked, status, expires_at, manage_token_hash)
 SELECT

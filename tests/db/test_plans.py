@@ -381,6 +381,8 @@ WEEK = {"doctor_id": filling.DOCTOR, "starts_from": NOW, "starts_before": NOW + 
 WANTED_STARTS = [NOW + timedelta(hours=hours) for hours in range(-40, 24)]
 WANTED = {"start_times": WANTED_STARTS, "end_times": [start + timedelta(hours=1) for start in WANTED_STARTS]}
 
+# Bookings of a day's slots, among which those who come are looked for.
+LOOKED_AT = 2000
 DAY = {"starts_from": NOW, "starts_before": NOW + timedelta(hours=6)}
 
 LOOK_UPS = [
@@ -395,9 +397,8 @@ LOOK_UPS = [
     look_up(slots.LIST_BOOKINGS_HIT, "bookings_of_slot", 20, 60, slot_id=1, limit=PAGE),
     look_up(bookings.READ_BOOKINGS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
     look_up(bookings.READ_CLAIM, "bookings_pkey", 5, 13, booking_id=1),
-    look_up(calendars.GET_CALENDAR_ENTRY, "moves_of_slot", 20, 40, booking_id=filling.BOOKINGS + 1),
-    look_up(booking_desk.GET_CANCEL_REASON, "bookings_pkey", 5, 11, booking_id=1),
-    look_up(booking_desk.LIST_STORY, "booking_events_pkey", 5, 20, booking_id=1, limit=200),
+    look_up(calendars.GET_CALENDAR_ENTRY, "changes_of_slot", 20, 40, booking_id=filling.BOOKINGS + 1),
+    look_up(booking_desk.GET_ENDING, "bookings_pkey", 5, 11, booking_id=1),
     look_up(
         booking_desk.LIST_SLOTS_OF_DAY,
         "slots_of_doctor",
@@ -408,7 +409,15 @@ LOOK_UPS = [
         starts_before=NOW + timedelta(days=1),
         limit=500,
     ),
-    look_up(booking_desk.LIST_BOOKINGS_OF_DAY, "bookings_of_slot", 230, 850, slot_ids=list(range(1, 25)), limit=2000),
+    look_up(
+        booking_desk.LIST_BOOKINGS_OF_DAY,
+        "bookings_of_slot",
+        230,
+        850,
+        slot_ids=list(range(1, 25)),
+        looked_at=LOOKED_AT,
+        limit=2000,
+    ),
     look_up(idempotency.PRUNE_ANSWERS, "idempotency_keys_by_age", 254, 640, keep_seconds=24 * 3600, limit=100),
     look_up(privacy.FIND_ACCOUNT, "user_email_unique", 5, 11, email="PERSON7@example.org"),
     look_up(privacy.GET_ACCOUNT, "users_pkey", 5, 11, user_id=filling.REGULAR),
@@ -429,7 +438,26 @@ LOOK_UPS = [
     look_up(users.PRUNE_LOGIN_ATTEMPTS, "login_attempts_by_age", 156, 168, window_seconds=19_900),
 ]
 
-GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *MINE, *DESK_LISTS, *LOOK_UPS]
+HISTORIES = [
+    Guard(
+        "story in a slot with a history",
+        booking_desk.LIST_STORY,
+        {"booking_id": filling.BOOKINGS + filling.OLD_SLOT_HISTORY // 2, "most_of_slot": 200},
+        {"booking_events_pkey", "changes_of_slot"},
+        60,
+        250,
+    ),
+    Guard(
+        "day of a slot with a history",
+        booking_desk.LIST_BOOKINGS_OF_DAY,
+        {"slot_ids": [filling.OLD_SLOT], "looked_at": LOOKED_AT, "limit": 2000},
+        {"bookings_of_slot", "holds_of_slot"},
+        LOOKED_AT + 20,
+        LOOKED_AT // 10,
+    ),
+]
+
+GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *MINE, *DESK_LISTS, *LOOK_UPS, *HISTORIES]
 # Where another index does as well on so few rows.
 READABLE_OTHERWISE = {
     "slots of an hour", "slots of a doctor", "slots of an idle doctor", "slots of no kind",

@@ -1,5 +1,6 @@
 """The desk's own reads: one booking's story, a doctor's day, and the export of many."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import TypeAlias
@@ -15,6 +16,7 @@ from slotwise.services import booking_desk
 from slotwise.services.booking_desk import BookingDesk
 from slotwise.services.booking_search import BookingFilter
 from slotwise.services.bookings import Caller
+from slotwise.services.expiry import SWEEP_HOLDS
 from tests.workers import DESK, GUEST, Worker, new_slot, wanted, workers
 
 Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -36,7 +38,7 @@ def desk(database: Database) -> BookingDesk:
 
 
 async def test_a_story_tells_who_did_what_to_the_booking_and_to_its_slot_meanwhile(
-    worker: Worker, desk: BookingDesk, connection: Rows
+    worker: Worker, desk: BookingDesk, connection: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await connection.execute(
         "INSERT INTO users (id, email, name, role, password_hash) VALUES (7, 'a', 'Ada', 'staff', '')"
@@ -63,6 +65,49 @@ async def test_a_story_tells_who_did_what_to_the_booking_and_to_its_slot_meanwhi
     assert await connection.fetchval("SELECT subject FROM audit_log WHERE action = 'list_story'") == (
         f"booking:{held.booking.id}"
     )
+    assert not story.cut_short
+    monkeypatch.setattr(booking_desk, "MOST_CHANGES", 1)
+    shorter = await desk.list_story(READER, held.booking.id)
+    assert [event.kind for event in shorter.events] == ["HELD", "CONFIRMED", "MOVED", "CANCELLED"]
+    assert shorter.cut_short
+
+
+async def test_each_of_a_crowd_is_told_what_became_of_its_own_booking(
+    worker: Worker, desk: BookingDesk, connection: Rows
+) -> None:
+    """Batches write many events at one moment, and sweeps those of many holds."""
+    slot_id = await new_slot(connection, 60)
+    requests = [wanted(slot_id, confirm=number % 3 == 0) for number in range(60)]
+    made = await asyncio.gather(*(worker.bookings.hold_seats(GUEST, request) for request in requests))
+    confirmed, cancelled, overdue = [[held.booking.id for held in made[start::3]] for start in range(3)]
+    await asyncio.gather(*(worker.bookings.cancel_booking(DESK, booking_id) for booking_id in cancelled))
+    await connection.execute("UPDATE bookings SET expires_at = now() WHERE id = any($1::bigint[])", overdue)
+    assert {await kinds(desk, booking_id) for booking_id in overdue} == {"HELD"}
+    await SWEEP_HOLDS.all(connection, holds_looked_at=60, actor="sweeper")
+    for booking_ids, expected in (
+        (confirmed, "BOOKED"),
+        (cancelled, "HELD CANCELLED"),
+        (overdue, "HELD EXPIRED"),
+    ):
+        assert {await kinds(desk, booking_id) for booking_id in booking_ids} == {expected}
+
+
+async def kinds(desk: BookingDesk, booking_id: int) -> str:
+    """What happened to it, and that this is all."""
+    story = await desk.list_story(READER, booking_id)
+    assert not story.cut_short
+    assert story.booking.id == booking_id
+    return " ".join(event.kind for event in story.events)
+
+
+async def test_what_the_ledger_does_not_have_within_reach_is_not_passed_over(
+    worker: Worker, desk: BookingDesk, connection: Rows
+) -> None:
+    slot_id = await new_slot(connection, 1)
+    held = await worker.bookings.hold_seats(GUEST, wanted(slot_id))
+    await connection.execute("UPDATE bookings SET status = 'FAILED' WHERE id = $1", held.booking.id)
+    story = await desk.list_story(READER, held.booking.id)
+    assert ([event.kind for event in story.events], story.cut_short) == (["HELD"], True)
 
 
 async def append(connection: Rows, slot_id: int, kind: str) -> None:
@@ -105,6 +150,26 @@ async def test_a_day_has_every_slot_by_start_and_those_who_come(
     assert tuple(note) == (f"doctor:{doctor_id}", "2")
     later = await desk.list_bookings_of_day(READER, doctor_id, start + timedelta(seconds=1), start + timedelta(days=1))
     assert later.slots == []
+
+
+async def test_a_day_sheet_looks_for_those_who_come_only_so_far_and_says_so(
+    worker: Worker, desk: BookingDesk, connection: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot_id = await new_slot(connection, 5)
+    doctor_id, start = (await connection.fetch("SELECT doctor_id, start_time FROM appointment_slots"))[0]
+    made = [(await worker.bookings.hold_seats(GUEST, wanted(slot_id, confirm=n == 3))).booking.id for n in range(5)]
+    for booking_id in made[:3]:
+        await worker.bookings.cancel_booking(DESK, booking_id)
+
+    async def listed(looked_at: int, most: int = 2000) -> tuple[list[int], bool]:
+        monkeypatch.setattr(booking_desk, "MOST_LOOKED_AT", looked_at)
+        monkeypatch.setattr(booking_desk, "MOST_PATIENTS", most)
+        sheet = await desk.list_bookings_of_day(READER, doctor_id, start, start + timedelta(seconds=1))
+        return [booking.id for _, found in sheet.slots for booking in found], sheet.cut_short
+
+    assert await listed(looked_at=4) == (made[3:], False)
+    assert await listed(looked_at=3) == (made[4:], True)
+    assert await listed(looked_at=4, most=1) == ([made[3]], True)
 
 
 async def exported(desk: BookingDesk, sought: BookingFilter = EVERYTHING) -> list[Booking]:

@@ -118,6 +118,23 @@ def test_a_booking_is_confirmed_and_cancelled_with_a_reason_that_its_story_has(c
     assert len(notes(clinic, "list_story", f"booking:{booking['id']}")) >= 4
 
 
+def test_a_story_that_is_cut_short_says_so_and_where_the_rest_is(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot()
+    booking = clinic.hold(slot["id"])
+    rows(
+        clinic.server.database_url,
+        "WITH s AS (UPDATE appointment_slots SET last_event = last_event + 201 WHERE id = $1 RETURNING *)"
+        " INSERT INTO booking_events (slot_id, sequence, kind, seats, available_after, total_after, actor, created_at)"
+        " SELECT id, last_event - 201 + n, 'MOVED', total_seats, available_seats, total_seats, 'test',"
+        " clock_timestamp() FROM s CROSS JOIN generate_series(1, 201) AS n",
+        slot["id"],
+    )
+    desk.open(f"{LIST}/{booking['id']}")
+    assert desk.page.text.count("The slot was moved") == 200
+    assert "More happened to the slot in the meantime than fits here" in desk.page.text
+    assert desk.open(f"/admin/audit?about=slot+{slot['id']}").text.count(f'href="/admin/slots/{slot["id"]}"') == 1
+
+
 def test_the_desk_books_for_a_patient_once_however_often_the_form_is_sent(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=3)
     form = desk.open(f"{LIST}/new?slot={slot['id']}")

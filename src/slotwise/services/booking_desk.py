@@ -1,12 +1,12 @@
 """What the desk does with bookings beside finding and changing them: tell one's story, print a day, export many."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
-from slotwise.db.pool import Database
+from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking
 from slotwise.domain.errors import BookingNotFound
@@ -16,11 +16,12 @@ from slotwise.services.audit import record_action, shows_others
 from slotwise.services.booking_search import BookingFilter, find_bookings
 from slotwise.services.bookings import READ_BOOKINGS
 
-# Of one booking and what happened to its slot meanwhile.
-LONGEST_STORY = 200
-# Slots of a day, and those who come: more fit on no sheet that anybody prints.
+# Of what happened to a booking's slot meanwhile.
+MOST_CHANGES = 200
+# Slots of a day, and those who come: more fit on no sheet that anybody prints. They are looked for among so many.
 LONGEST_DAY = 500
 MOST_PATIENTS = 2000
+MOST_LOOKED_AT = 100_000
 # Bookings that are read at a time, and so in memory together.
 EXPORT_PAGE = 500
 
@@ -40,9 +41,12 @@ class StoryEvent(Struct, frozen=True):
 
 
 class Story(Struct, frozen=True):
+    """`cut_short` where more happened to the slot meanwhile than is told."""
+
     booking: Booking
     cancel_reason: str | None
     events: list[StoryEvent]
+    cut_short: bool
 
 
 class DaySlot(Struct, frozen=True):
@@ -53,6 +57,10 @@ class DaySlot(Struct, frozen=True):
     available_seats: int
     status: str
 
+    def has_more_than(self, bookings: Sequence[Booking]) -> bool:
+        """Whether more seats are taken than those of some bookings."""
+        return self.total_seats - self.available_seats > sum(booking.seats_booked for booking in bookings)
+
 
 class DaySheet(Struct, frozen=True):
     """A doctor's slots by start, with the bookings that have seats in them. `cut_short` where there are more."""
@@ -61,11 +69,14 @@ class DaySheet(Struct, frozen=True):
     cut_short: bool
 
 
-class CancelReason(Struct, frozen=True):
+class Ending(Struct, frozen=True):
+    """`events` is how many the ledger has of the booking."""
+
     cancel_reason: str | None
+    events: int
 
 
-GET_CANCEL_REASON = Statement("booking_desk.get_cancel_reason", CancelReason)
+GET_ENDING = Statement("booking_desk.get_ending", Ending)
 LIST_STORY = Statement("booking_desk.list_story", StoryEvent)
 LIST_SLOTS_OF_DAY = Statement("booking_desk.list_slots_of_day", DaySlot)
 LIST_BOOKINGS_OF_DAY = Statement("booking_desk.list_bookings_of_day", Booking)
@@ -81,34 +92,35 @@ class BookingDesk:
             found = await READ_BOOKINGS.first(connection, booking_ids=[booking_id])
             if found is None:
                 raise BookingNotFound
-            reason = await GET_CANCEL_REASON.one(connection, booking_id=booking_id)
-            events = await LIST_STORY.all(connection, booking_id=booking_id, limit=LONGEST_STORY)
+            ending = await GET_ENDING.one(connection, booking_id=booking_id)
+            events = await LIST_STORY.all(connection, booking_id=booking_id, most_of_slot=MOST_CHANGES + 1)
             # Recorded even where the booking is the reader's own: the story tells the names of colleagues.
             await record_action(connection, actor_of(reader), "list_story", f"booking:{booking_id}")
-        return Story(found, reason.cancel_reason, events)
+        own = [event for event in events if not event.of_slot]
+        of_slot = [event for event in events if event.of_slot]
+        told = sorted(own + of_slot[:MOST_CHANGES], key=lambda event: event.sequence)
+        return Story(found, ending.cancel_reason, told, len(own) < ending.events or len(of_slot) > MOST_CHANGES)
 
     async def list_bookings_of_day(
         self, reader: User, doctor_id: int, starts_from: datetime, starts_before: datetime
     ) -> DaySheet:
         async with self._database.connection() as connection:
-            slots = await LIST_SLOTS_OF_DAY.all(
-                connection,
-                doctor_id=doctor_id,
-                starts_from=starts_from,
-                starts_before=starts_before,
-                limit=LONGEST_DAY + 1,
-            )
-            shown = slots[:LONGEST_DAY]
+            slots = await _slots_of_day(connection, doctor_id, starts_from, starts_before)
             found = await LIST_BOOKINGS_OF_DAY.all(
-                connection, slot_ids=[slot.id for slot in shown], limit=MOST_PATIENTS + 1
+                connection,
+                slot_ids=[slot.id for slot in slots[:LONGEST_DAY]],
+                looked_at=MOST_LOOKED_AT,
+                limit=MOST_PATIENTS,
             )
+            # Again, as they are after the bookings were read: a seat given back meanwhile is nobody who is missing.
+            slots = await _slots_of_day(connection, doctor_id, starts_from, starts_before)
             if shows_others(reader, found):
-                details = {"starts_from": starts_from, "bookings": min(len(found), MOST_PATIENTS)}
+                details = {"starts_from": starts_from, "bookings": len(found)}
                 await record_action(
                     connection, actor_of(reader), "list_bookings_of_day", f"doctor:{doctor_id}", details
                 )
-        cut_short = len(slots) > LONGEST_DAY or len(found) > MOST_PATIENTS
-        return DaySheet(_with_bookings(shown, found[:MOST_PATIENTS]), cut_short)
+        shown = _with_bookings(slots[:LONGEST_DAY], found)
+        return DaySheet(shown, len(slots) > LONGEST_DAY or any(slot.has_more_than(theirs) for slot, theirs in shown))
 
     async def export_bookings(self, reader: User, sought: BookingFilter) -> AsyncIterator[list[Booking]]:
         """All that fit the filter, newest first, some at a time; made since it began are none of them.
@@ -130,6 +142,19 @@ class BookingDesk:
         details = sought.outline() | {"bookings": bookings}
         async with self._database.connection() as connection:
             await record_action(connection, actor_of(reader), "export_bookings", "bookings", details)
+
+
+async def _slots_of_day(
+    connection: Connection, doctor_id: int, starts_from: datetime, starts_before: datetime
+) -> list[DaySlot]:
+    """One more than are shown, where there are."""
+    return await LIST_SLOTS_OF_DAY.all(
+        connection,
+        doctor_id=doctor_id,
+        starts_from=starts_from,
+        starts_before=starts_before,
+        limit=LONGEST_DAY + 1,
+    )
 
 
 def _with_bookings(slots: list[DaySlot], found: list[Booking]) -> list[tuple[DaySlot, list[Booking]]]:

@@ -22,6 +22,6 @@ CROSS JOIN
     LATERAL (
         SELECT count(*)::integer AS number, max(e.created_at) AS newest
         FROM booking_events AS e
-        WHERE e.slot_id = b.slot_id AND e.kind = 'MOVED' AND e.created_at > b.created_at
+        WHERE e.slot_id = b.slot_id AND e.booking_id IS NULL AND e.kind = 'MOVED' AND e.created_at > b.created_at
     ) AS moves
 WHERE r.id = :booking_id::bigint;
