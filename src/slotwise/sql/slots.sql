@@ -353,20 +353,24 @@ ORDER BY s.start_time, s.id;
 
 -- name: list_bookings_hit
 -- Lists the live bookings of a slot, oldest first: whom a change of it would concern.
--- Holds by their own index, lest a history of those that ran out be read for the few that live. A row is compared where
--- `=` would do, for the reason given with `list_bookings_of_slots`.
+-- Holds by their own index, lest a history of those that ran out be read for the few that live; for the same reason of
+-- those confirmed no more than seats are taken, so none where all are free. A row is compared where `=` would do, for
+-- the reason given with `list_bookings_of_slots`.
 WITH live AS (
     SELECT c.id
-    FROM (
-        SELECT b.id
-        FROM bookings AS b
-        WHERE
-            b.slot_id <= :slot_id::bigint
-            AND (b.slot_id, b.id) > (:slot_id::bigint, 0)
-            AND b.status = 'CONFIRMED'
-        ORDER BY b.slot_id, b.id
-        LIMIT 501
-    ) AS c
+    FROM appointment_slots AS s
+    CROSS JOIN
+        LATERAL (
+            SELECT b.id
+            FROM bookings AS b
+            WHERE
+                b.slot_id <= s.id
+                AND (b.slot_id, b.id) > (s.id, 0)
+                AND b.status = 'CONFIRMED'
+            ORDER BY b.slot_id, b.id
+            LIMIT least(501, s.total_seats - s.available_seats)
+        ) AS c
+    WHERE s.id = :slot_id::bigint
     UNION ALL
     SELECT h.id
     FROM (
