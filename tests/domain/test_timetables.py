@@ -67,6 +67,14 @@ def test_a_time_that_comes_while_the_slot_before_lasts_is_skipped() -> None:
     assert [f"{period.start_time:%H:%M}" for period in laid.periods] == ["00:30", "01:45"]
 
 
+def test_a_slot_that_would_last_beyond_its_hours_is_skipped() -> None:
+    """An hour and a half from 01:00 ends at 03:30, because the clock goes from 02:00 to 03:00."""
+    hours = (Hours(60, 150), Hours(180, 270))
+    laid = lay_out(timetable(SPRING, hours=hours, duration_minutes=90), BERLIN)
+    assert laid.skipped == [SkippedTime(SPRING, time(1, 0))]
+    assert [f"{period.start_time:%H:%M}" for period in laid.periods] == ["01:00"]
+
+
 def test_a_time_that_comes_twice_is_the_first() -> None:
     laid = lay_out(timetable(AUTUMN, hours=(Hours(2 * 60, 3 * 60 + 30),)), BERLIN)
     assert [f"{period.start_time:%H:%M}" for period in laid.periods] == ["00:00", "00:30", "02:00"]
@@ -81,7 +89,7 @@ def test_a_time_that_comes_twice_is_the_first() -> None:
     pause=st.integers(0, 60),
     zone=st.sampled_from(["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "UTC"]),
 )
-def test_no_two_periods_overlap_and_each_is_as_long_as_wanted(
+def test_no_two_periods_overlap_and_each_is_as_long_as_wanted_and_ends_in_time(
     day: date, opens: int, length: int, duration: int, pause: int, zone: str
 ) -> None:
     hours = (Hours(opens, min(opens + length + duration, MINUTES_OF_A_DAY)),)
@@ -90,6 +98,8 @@ def test_no_two_periods_overlap_and_each_is_as_long_as_wanted(
         before.end_time <= after.start_time for before, after in zip(laid.periods, laid.periods[1:], strict=False)
     )
     assert all(period.end_time - period.start_time == timedelta(minutes=duration) for period in laid.periods)
+    closes = datetime.combine(day, time()) + timedelta(minutes=hours[0].closes)
+    assert all(period.end_time.astimezone(ZoneInfo(zone)).replace(tzinfo=None) <= closes for period in laid.periods)
     wanted = len(range(opens, hours[0].closes - duration + 1, duration + pause))
     assert len(laid.periods) + len(laid.skipped) == wanted
 

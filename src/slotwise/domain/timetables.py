@@ -1,6 +1,6 @@
 """Timetables: the days, and the hours by the clinic's clock, at which a doctor's slots are to be."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 
 from msgspec import Struct
@@ -41,7 +41,9 @@ class Period(Struct, frozen=True):
 
 
 class SkippedTime(Struct, frozen=True):
-    """A time that the clock on the wall does not show on that day, or shows while the slot before lasts."""
+    """A time that the clock on the wall does not show on that day, or shows while the slot before lasts, or whose slot
+    would last beyond its hours.
+    """
 
     day: date
     time: time
@@ -57,33 +59,46 @@ class LaidOut(Struct, frozen=True):
 def lay_out(timetable: Timetable, zone: tzinfo) -> LaidOut:
     """The periods of a timetable.
 
-    When clocks are put forward, the times in between are skipped. When they are put back, an hour comes twice, and its
-    times are those of the first. Raises `InvalidInput`, also for a timetable of no time or of too many.
+    When clocks are put forward, the times in between are skipped, and a slot that would thereby end too late. When they
+    are put back, an hour comes twice, and its times are those of the first. Raises `InvalidInput`, also for a timetable
+    of no time or of too many.
     """
     _check(timetable)
     laid = LaidOut([], [])
     length = timedelta(minutes=timetable.duration_minutes)
-    for local in _starts(timetable):
-        start = _on_the_wall(local, zone)
-        if start is None or (laid.periods and start < laid.periods[-1].end_time):
+    for local, closes in _starts(timetable):
+        start = _moment(local, zone)
+        if start is None or not _fits(laid.periods, Period(start, start + length), closes, zone):
             laid.skipped.append(SkippedTime(local.date(), time(local.hour, local.minute)))
         else:
             laid.periods.append(Period(start, start + length))
     return laid
 
 
-def _on_the_wall(local: datetime, zone: tzinfo) -> datetime | None:
+def _fits(before: Sequence[Period], period: Period, closes: datetime, zone: tzinfo) -> bool:
+    """Whether it begins after those before it, and ends before the clock on the wall shows that its hours are over."""
+    follows = not before or before[-1].end_time <= period.start_time
+    return follows and _on_the_wall(period.end_time, zone) <= closes
+
+
+def _moment(local: datetime, zone: tzinfo) -> datetime | None:
     """When a clock in that zone first shows this; None if it never does."""
     moment = local.replace(tzinfo=zone).astimezone(UTC)
-    return moment if moment.astimezone(zone).replace(tzinfo=None) == local else None
+    return moment if _on_the_wall(moment, zone) == local else None
 
 
-def _starts(timetable: Timetable) -> Iterator[datetime]:
+def _on_the_wall(moment: datetime, zone: tzinfo) -> datetime:
+    return moment.astimezone(zone).replace(tzinfo=None)
+
+
+def _starts(timetable: Timetable) -> Iterator[tuple[datetime, datetime]]:
+    """Each with the end of its hours, both as the clock on the wall is to show them."""
     for day in _days(timetable):
         midnight = datetime.combine(day, time())
         for hours in timetable.hours:
+            closes = midnight + timedelta(minutes=hours.closes)
             for minutes in _minutes(timetable, hours):
-                yield midnight + timedelta(minutes=minutes)
+                yield midnight + timedelta(minutes=minutes), closes
 
 
 def _days(timetable: Timetable) -> Iterator[date]:
