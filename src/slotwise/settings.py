@@ -17,6 +17,8 @@ from dotenv import dotenv_values
 from msgspec import Meta
 from tzlocal import get_localzone_name
 
+from slotwise.domain.time_zones import find_zone
+
 MIN_SECRET_BYTES = 32
 PLACEHOLDER_SECRETS = frozenset(
     {
@@ -43,9 +45,11 @@ class InvalidSettings(Exception):
 def _local_zone_name() -> str:
     """What this machine is set to; UTC where that is no name of a zone, as in a bare container."""
     try:
-        return ZoneInfo(get_localzone_name() or "UTC").key
+        name = get_localzone_name() or "UTC"
     except (ZoneInfoNotFoundError, ValueError):
+        # Where its files tell different ones.
         return "UTC"
+    return "UTC" if find_zone(name) is None else name
 
 
 class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
@@ -192,12 +196,10 @@ def _check_origins(origins: str) -> None:
 
 
 def _check_time_zone(name: str) -> None:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
+    if find_zone(name) is None:
         raise InvalidSettings(
             f"CLINIC_TIME_ZONE: {name!r} is not a name of the time zone database, such as Europe/Berlin"
-        ) from error
+        )
 
 
 def _check_production_secret(secret: str | None) -> None:

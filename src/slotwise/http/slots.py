@@ -14,13 +14,13 @@ from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown, SeatsTaken, S
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS, Slot, SlotStatus
 from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
+from slotwise.domain.time_zones import time_zone
 from slotwise.http.access import ADMIN, ANYONE, ApiRequest, account_of
 from slotwise.http.operations import operation
 from slotwise.http.paging import DEFAULT_LIMIT, Cursor, Limit, StartPosition, decode_cursor, page_of
 from slotwise.http.parameters import DoctorId, FromTime, Id, MinSeats, Text, ToTime, clean_text, parse_time
 from slotwise.services.shared_reads import SharedReads
 from slotwise.services.slots import Clash, CreatedSlots, PlannedSlot, SlotChange, SlotFilter, Slots
-from slotwise.services.time_zones import time_zone
 
 StartTime = Annotated[
     datetime, Meta(tz=True, description="RFC 3339, with an offset", examples=["2030-01-31T09:00:00Z"])

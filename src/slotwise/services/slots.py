@@ -13,12 +13,12 @@ from slotwise.domain.bookings import Booking
 from slotwise.domain.errors import DoctorNotFound, InvalidInput, SeatsTaken, SlotNotFound, SlotOverlaps
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, clean_period
 from slotwise.domain.slots import Slot, SlotStatus
+from slotwise.domain.time_zones import UTC_ZONE
 from slotwise.domain.timetables import Period, SkippedTime, Timetable, lay_out
 from slotwise.domain.users import User, actor_of
 from slotwise.services.audit import record_action, rows_shown, shows_others
 from slotwise.services.expiry import expire_holds
 from slotwise.services.seat_events import SeatsChanged, tell_nobody
-from slotwise.services.time_zones import UTC_ZONE
 
 
 class SlotId(Struct, frozen=True):
