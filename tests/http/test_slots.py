@@ -413,7 +413,8 @@ def test_times_that_are_past_are_refused_or_left_out(clinic: Clinic) -> None:
     problem(publish_many(clinic, doctorId=doctor, **days), 400, "invalid-input", field="firstDay")
     told = publish_many(clinic, doctorId=doctor, dryRun=True, **days).json()
     assert [clash["overlaps"] for clash in told["clashes"]] == [None] * 4
-    assert publish_many(clinic, doctorId=doctor, skipClashes=True, **days).json()["created"] == []
+    nothing = publish_many(clinic, doctorId=doctor, skipClashes=True, **days)
+    assert (nothing.status_code, nothing.json()["created"]) == (200, [])
 
 
 def test_a_time_that_the_clinics_clock_leaves_out_is_named(clinic: Clinic) -> None:
@@ -443,8 +444,8 @@ def test_a_time_that_the_clinics_clock_leaves_out_is_named(clinic: Clinic) -> No
         ("durationMinutes", 121, "durationMinutes"),
         ("totalSeats", 0, "totalSeats"),
         *(("timeZone", name, "timeZone") for name in ("Mars", "../../etc/passwd", "Europe", "", "posix/UTC\x00")),
-    ],
         *(("timeZone", name, "timeZone") for name in ("localtime", "Factory")),
+    ],
 )
 def test_a_timetable_that_breaks_a_rule_is_refused_by_name(
     clinic: Clinic, field: str, value: object, named: str

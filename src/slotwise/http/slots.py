@@ -7,14 +7,15 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Controller, Response, get, patch, post
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown, SeatsTaken, SlotNotFound, SlotOverlaps
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS, Slot, SlotStatus
-from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
 from slotwise.domain.time_zones import time_zone
+from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
 from slotwise.http.access import ADMIN, ANYONE, ApiRequest, account_of
 from slotwise.http.operations import operation
 from slotwise.http.paging import DEFAULT_LIMIT, Cursor, Limit, StartPosition, decode_cursor, page_of
@@ -195,6 +196,14 @@ class SlotPages:
         return EncodedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
+def _making_nothing(made: dict[str, Any]) -> dict[str, Any]:
+    """An operation's arguments, with its answer for the API docs where nothing is made."""
+    nothing = ResponseSpec(
+        CreatedView, generate_examples=False, description="Nothing was made: a dry run, or all was left out"
+    )
+    return made | {"responses": {200: nothing, **made["responses"]}}
+
+
 class SlotController(Controller):
     path = "/api/slots"
     tags = ("Slots",)
@@ -221,15 +230,17 @@ class SlotController(Controller):
 
     @post(
         "/batch",
-        **operation(
-            "create_slots",
-            ADMIN,
-            "Publish many slots",
-            OutcomeUnknown,
-            DoctorNotFound,
-            SlotOverlaps,
-            description=f"All or none, at most {MAX_SLOTS_AT_ONCE} over at most {MAX_DAYS_AT_ONCE} days. `dryRun` does "
-            "nothing and answers 200 with what would be made and what clashes. `skipClashes` leaves out what clashes.",
+        **_making_nothing(
+            operation(
+                "create_slots",
+                ADMIN,
+                "Publish many slots",
+                OutcomeUnknown,
+                DoctorNotFound,
+                SlotOverlaps,
+                description=f"All or none, at most {MAX_SLOTS_AT_ONCE} over at most {MAX_DAYS_AT_ONCE} days. `dryRun` "
+                "tells what would be made and what clashes. `skipClashes` leaves out what clashes.",
+            )
         ),
     )
     async def create_slots(
@@ -244,7 +255,8 @@ class SlotController(Controller):
             dry_run=data.dry_run,
             skip_clashes=data.skip_clashes,
         )
-        return Response(CreatedView.of(made), status_code=200 if data.dry_run else 201)
+        nothing = data.dry_run or not made.created
+        return Response(CreatedView.of(made), status_code=200 if nothing else 201)
 
     @get(
         "/",
