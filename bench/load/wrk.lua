@@ -1,5 +1,5 @@
 -- One load for wrk, told by name=value arguments after `--`:
---   kind    book, cycle, log-in or get
+--   kind    book, cycle, hold-and-cancel, log-in or get
 --   first, last   ids of the slots to book, one of them at random for each request
 --   key     begins every Idempotency-Key; none is sent without it
 --   email, password, path, token   as their kinds need them
@@ -59,9 +59,21 @@ local function note_step(status, _, body)
   end
 end
 
+local function step_of_cancelling()
+  local step = table.remove(following, 1)
+  if not step then return hold() end
+  return wrk.format("DELETE", "/api/bookings/" .. step.id, headers({ ["Booking-Token"] = step.token }))
+end
+
+local function note_hold(status, _, body)
+  if status ~= 201 then return end
+  table.insert(following, { id = string.match(body, '"id":(%d+)'), token = string.match(body, '"manageToken":"([^"]+)"') })
+end
+
 local kinds = {
   book = function() next_request = hold end,
   cycle = function() next_request, note = step_of_cycle, note_step end,
+  ["hold-and-cancel"] = function() next_request, note = step_of_cancelling, note_hold end,
   ["log-in"] = function()
     local body = string.format('{"email":"%s","password":"%s"}', options.email, options.password)
     local whole = wrk.format("POST", "/api/auth/login", headers(), body)

@@ -1,4 +1,4 @@
-"""The page where people find a time, over a thousand slots and over a million."""
+"""The page where people find a time, over a thousand slots and over a million, at rest and while somebody books."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,14 +12,16 @@ from bench.database import row
 from bench.findings import Finding, at_least, at_most
 from bench.history import settle
 from bench.lab import Case, Lab
-from bench.listing import read_page
-from bench.readings import CheckFailed, Measured
+from bench.listing import OK, read_page
+from bench.load import wrk
+from bench.readings import CheckFailed, Measured, Reading
 from bench.scenarios.booking_throughput import FLAT
 from bench.scenarios.scenario import Scenario
 from bench.server import Server
 from slotwise.services.free_times import MOST_TIMES
 
 CLIENTS = 64
+CREATED = 201
 P99_MILLISECONDS = 50
 # Of so many slots the server's time is promised.
 PROMISED = 100_000
@@ -35,14 +37,17 @@ def measure_finding(lab: Lab) -> Iterator[Finding]:
             lab.tell(f"making {size:,} slots", 0, 1)
             clinic.open_slots(size, seats=5)
             settle(clinic)
-            require_times(clinic, server)
+            shown = require_times(clinic, server)
             cases[_named(size)] = partial(read_page, clinic, server, "/", lab.plan.seconds, clients=CLIENTS)
+            cases[_booked(size)] = partial(_read_while_booked, clinic, server, shown[0], lab.plan.seconds)
         measured = lab.measure(cases)
     yield from _findings(measured, sizes)
 
 
-def require_times(clinic: Clinic, server: Server) -> None:
-    """Raise `CheckFailed` unless the page has the first slots of all, found without the server's own statement."""
+def require_times(clinic: Clinic, server: Server) -> list[int]:
+    """The slots of the page. Raises `CheckFailed` unless they are the first of all, found without the server's own
+    statement.
+    """
     query = f"SELECT array(SELECT s.id FROM appointment_slots AS s ORDER BY s.start_time, s.id LIMIT {MOST_TIMES})"
     expected = list(row(clinic.database_url, query)[0])
     page = httpx.get(f"{server.url}/", timeout=30, verify=False).raise_for_status().text
@@ -51,13 +56,28 @@ def require_times(clinic: Clinic, server: Server) -> None:
         raise CheckFailed(
             f"the page has {len(found)} times {found[:5]}..., not {len(expected)} times {expected[:5]}..."
         )
+    return found
+
+
+def _read_while_booked(clinic: Clinic, server: Server, slot_id: int, seconds: int) -> Reading:
+    """The page while one client without pause holds a seat of a slot on it and lets it go: it is never twice the same,
+    so it has to be rendered anew.
+    """
+    load = wrk.Load("hold-and-cancel", {"first": str(slot_id), "last": str(slot_id)})
+    with wrk.running(server.url, load, 1, seconds) as booker:
+        reading = read_page(clinic, server, "/", seconds, clients=CLIENTS)
+        answers = wrk.parse(booker.output())
+    answers.require(CREATED, OK)
+    if not answers.count(OK):
+        raise CheckFailed("nobody let a seat go")
+    return reading
 
 
 def _findings(measured: Measured, sizes: Sequence[int]) -> Iterator[Finding]:
-    for size in sizes:
-        yield Finding(_named(size), "/s", measured.rate(_named(size)))
+    for name, size in ((name(size), size) for name in (_named, _booked) for size in sizes):
+        yield Finding(name, "/s", measured.rate(name))
         target = at_most(P99_MILLISECONDS) if size == PROMISED else None
-        yield Finding(f"p99 of {_named(size)}", "ms", measured.p99(_named(size)), target)
+        yield Finding(f"p99 of {name}", "ms", measured.p99(name), target)
     growth = measured.rate(_named(sizes[-1])).over(measured.rate(_named(sizes[0])))
     yield Finding(f"page of {sizes[-1]:,}, times that of {sizes[0]:,}", "x", growth, at_least(FLAT))
 
@@ -66,8 +86,12 @@ def _named(size: int) -> str:
     return f"first page of {size:,} slots"
 
 
+def _booked(size: int) -> str:
+    return f"{_named(size)} while one client books"
+
+
 FINDING = Scenario(
     "finding",
-    "The page where people find a time, over more and more slots, with 64 connections",
+    "The page where people find a time, over more and more slots, with 64 connections, at rest and beside bookings",
     measure_finding,
 )
