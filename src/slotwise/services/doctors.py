@@ -2,7 +2,7 @@
 
 from msgspec import Struct
 
-from slotwise.db.pool import Database
+from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.doctors import Doctor
 from slotwise.domain.errors import DoctorNotFound
@@ -16,6 +16,8 @@ from slotwise.services.seat_events import EVERY_SLOT, SeatsChanged, tell_nobody
 class KnownSpecialization(Struct, frozen=True):
     specialization: str
 
+
+MOST_SPECIALIZATIONS = 200
 
 CREATE_DOCTOR = Statement("doctors.create_doctor", Doctor)
 GET_DOCTOR = Statement("doctors.get_doctor", Doctor)
@@ -75,9 +77,9 @@ class Doctors:
         return listed if chosen is None else [chosen, *listed]
 
     async def list_specializations(self) -> list[str]:
-        """Each in one spelling, whatever the case; by name."""
+        """Each in one spelling, whatever the case; by name. Also of those who no longer take appointments."""
         async with self._database.connection() as connection:
-            return [known.specialization for known in await LIST_SPECIALIZATIONS.all(connection)]
+            return await list_specializations(connection, MOST_SPECIALIZATIONS, with_inactive=True)
 
     async def update_doctor(
         self,
@@ -106,3 +108,8 @@ class Doctors:
         # What their slots say and whether they are offered may have changed, and there may be thousands.
         self._seats_changed([EVERY_SLOT])
         return doctor
+
+
+async def list_specializations(connection: Connection, limit: int, *, with_inactive: bool = False) -> list[str]:
+    found = await LIST_SPECIALIZATIONS.all(connection, with_inactive=with_inactive, limit=limit)
+    return [known.specialization for known in found]

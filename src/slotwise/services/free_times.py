@@ -15,6 +15,7 @@ from slotwise.db.statements import Statement
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
 from slotwise.domain.slots import Slot
 from slotwise.services.slots import Position, SlotFilter, Slots
+from slotwise.services.doctors import list_specializations
 
 MOST_TIMES = 36
 DAYS_OF_STRIP = 14
@@ -142,10 +143,6 @@ class _DoctorNow(Struct, frozen=True):
     now: datetime
 
 
-class _Specialization(Struct, frozen=True):
-    specialization: str
-
-
 class _Counted(Struct, frozen=True):
     place: int
     times: int
@@ -156,7 +153,6 @@ class _Published(Struct, frozen=True):
     ahead: bool
 
 
-LIST_SPECIALIZATIONS = Statement("free_times.list_specializations", _Specialization)
 LIST_CHOOSABLE_DOCTORS = Statement("free_times.list_choosable_doctors", _DoctorNow)
 COUNT_FREE_TIMES = Statement("free_times.count_free_times", _Counted)
 COUNT_FREE_TIMES_OF_DOCTORS = Statement("free_times.count_free_times_of_doctors", _Counted)
@@ -193,14 +189,14 @@ class FreeTimes:
     async def _list_choices(self, wanted: Wanted) -> Choices | None:
         """None where there is no doctor to choose."""
         async with self._database.connection() as connection:
-            specializations = await LIST_SPECIALIZATIONS.all(connection, limit=MOST_SPECIALIZATIONS)
+            specializations = await list_specializations(connection, MOST_SPECIALIZATIONS)
             doctors = await LIST_CHOOSABLE_DOCTORS.all(
                 connection, doctor_id=wanted.doctor_id, specialization=wanted.specialization, limit=MOST_DOCTORS + 1
             )
         if not doctors:
             return None
         return Choices(
-            [row.specialization for row in specializations],
+            specializations,
             [ChoosableDoctor(row.id, row.name, row.specialization) for row in doctors[:MOST_DOCTORS]],
             len(doctors) > MOST_DOCTORS,
             self._date_of(doctors[0].now),

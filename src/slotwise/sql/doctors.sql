@@ -23,16 +23,17 @@ ORDER BY d.id
 LIMIT :limit::integer;
 
 -- name: list_specializations
--- Lists what doctors are known to be specialized in, spelled as by the first who was, by name; 200 at most.
+-- Lists what doctors are specialized in, spelled as by the first who was, by name: of those who take appointments, or
+-- of all.
 SELECT s.specialization
 FROM (
     SELECT DISTINCT ON (lower(d.specialization)) d.specialization
     FROM doctors AS d
-    WHERE d.specialization IS NOT NULL
+    WHERE d.specialization IS NOT NULL AND (d.active OR :with_inactive::boolean)
     ORDER BY lower(d.specialization), d.id
 ) AS s
 ORDER BY lower(s.specialization)
-LIMIT 200;
+LIMIT :limit::integer;
 
 -- name: update_doctor
 -- Changes what is not null; a specialization is cleared by its own flag.
