@@ -49,7 +49,7 @@ def _figures(result: Result) -> Iterator[tuple[str, str, str]]:
     yield "kinds of faults", f"{len({struck.kind for struck in result.struck})}", ""
     yield "races for the last seats, 16 contenders each", f"{result.races:,}", f"{plan.races:,}"
     yield "unknown outcomes", f"{unknowns.total:,}", ""
-    yield "  resolved", f"{unknowns.total - len(result.open_questions):,}", "all"
+    yield "  resolved", f"{unknowns.total - result.untold:,}", "all"
     yield "  of them by an answer to the same key", f"{unknowns.by_key:,}", ""
     yield "  that had been done; that had not", f"{unknowns.done:,}; {unknowns.undone:,}", ""
     yield "looks at the tables during the load", f"{result.samples:,}", ""

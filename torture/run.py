@@ -82,6 +82,7 @@ class Result(Struct):
     seconds: float = 0.0
     struck: list[Struck] = field(default_factory=list)
     unknowns: Unknowns = field(default_factory=Unknowns)
+    untold: int = 0
     violations: list[Violation] = field(default_factory=list)
     open_questions: list[str] = field(default_factory=list)
     samples: int = 0
@@ -254,6 +255,7 @@ class Run:
                     break
                 await asyncio.sleep(PAUSE_SECONDS)
             else:
+                self.result.untold += 1
                 self.result.open_questions.append(f"attempt {attempt.number} was never told what its key came to")
 
     async def _judge(self) -> None:
