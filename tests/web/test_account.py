@@ -38,12 +38,13 @@ def test_appointments_are_listed_with_what_can_be_done_about_them(visitor: Accou
     for slot, start, end in ((slots[3], -2, -1), (slots[4], -1, 1)):
         rows(clinic.server.database_url, move, slot["id"], timedelta(hours=start), timedelta(hours=end))
     page = visitor.http.get("/account")
-    assert bookings_on(page.text) == [on, sooner, cancelled, later, held, past]
+    assert bookings_on(page.text) == [on, sooner, later, held, cancelled, past]
+    assert bookings_on(page.text.partition("Past and cancelled")[2]) == [cancelled, past]
     entries = re.findall(r"<li class=\"card.*?</ul>\s*</li>", page.text, re.DOTALL)
     for entry, actions, words in zip(
         entries,
-        ([""], ["", "/calendar.ics", "/cancel"], [""], ["", "/calendar.ics", "/cancel"], [""], [""]),
-        ("Confirmed", "Confirmed", "Cancelled", "Confirmed", "On hold", "2 seats"),
+        ([""], ["", "/calendar.ics", "/cancel"], ["", "/calendar.ics", "/cancel"], [""], [""], [""]),
+        ("Confirmed", "Confirmed", "Confirmed", "On hold", "Cancelled", "2 seats"),
         strict=True,
     ):
         assert re.findall(r'href="/bookings/\d+(.*?)"', entry) == actions

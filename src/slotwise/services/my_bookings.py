@@ -1,4 +1,4 @@
-"""A person's own appointments by when they are: what is coming, and what is past."""
+"""A person's own appointments by when they are: what is coming, and what is past or cancelled."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -38,7 +38,7 @@ class MyBookings:
         self._database = database
 
     async def list_coming_bookings(self, user: User, limit: int, after: Position = FIRST) -> list[Booking]:
-        """Also what is cancelled, so that nobody comes in vain."""
+        """What will take place: confirmed, or held for them still."""
         async with self._database.connection() as connection:
             return await LIST_COMING_BOOKINGS.all(
                 connection,
@@ -50,6 +50,7 @@ class MyBookings:
             )
 
     async def list_past_bookings(self, user: User, limit: int, before: Position = LAST) -> list[Booking]:
+        """What has taken place, and what is cancelled, whenever it was to be."""
         async with self._database.connection() as connection:
             return await LIST_PAST_BOOKINGS.all(
                 connection,

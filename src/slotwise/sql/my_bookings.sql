@@ -1,5 +1,5 @@
 -- name: list_coming_bookings
--- A page of an account's appointments that have not ended, the soonest first, after the one at a position.
+-- A page of an account's appointments that will take place, the soonest first, after the one at a position.
 -- No index knows both account and time, so those of the newest thousand bookings are read, and no more: an account may
 -- have any number. The slots are looked up one by one: joined, the planner would sooner read them all.
 -- A hold that ran out was never an appointment. With `own_email`, only those that bear it,
@@ -19,9 +19,7 @@ WITH newest AS (
         ORDER BY b.id DESC
         LIMIT 1000
     ) AS b
-    WHERE
-        b.status <> 'FAILED'
-        AND (b.status <> 'PENDING' OR b.expires_at > now())
+    WHERE b.status = 'CONFIRMED' OR (b.status = 'PENDING' AND b.expires_at > now())
 ),
 
 page AS (
@@ -48,10 +46,10 @@ WHERE b.id IN (SELECT p.id FROM page AS p)
 ORDER BY b.start_time, b.id;
 
 -- name: list_past_bookings
--- A page of an account's appointments that have ended, the latest first, before the one at a position.
+-- A page of an account's appointments that have ended or are cancelled, the latest first, before the one at a position.
 -- Otherwise as `list_coming_bookings`.
 WITH newest AS (
-    SELECT b.id, b.slot_id
+    SELECT b.id, b.slot_id, b.status
     FROM (
         SELECT b.id, b.slot_id, b.status
         FROM (
@@ -79,7 +77,9 @@ page AS (
             ORDER BY s.id
             LIMIT 1
         ) AS s
-    WHERE s.end_time <= now() AND (s.start_time, n.id) < (:before_time::timestamptz, :before_id::bigint)
+    WHERE
+        (s.end_time <= now() OR n.status = 'CANCELLED')
+        AND (s.start_time, n.id) < (:before_time::timestamptz, :before_id::bigint)
     ORDER BY s.start_time DESC, n.id DESC
     LIMIT :limit::integer
 )
