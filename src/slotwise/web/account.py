@@ -41,7 +41,7 @@ class AccountController(Controller):
     async def show_my_bookings(
         self, request: PageRequest, pages: NamedDependency[Pages], my_bookings: NamedDependency[MyBookings]
     ) -> Response[Any]:
-        """All that is coming, and all that is past or cancelled, or with a position in the address the rest of the one or the other."""
+        """All that is coming and the past, or with a position in the address the rest of the one or the other."""
         user = account_in(request)
         after, before = _position(request, "after"), _position(request, "before")
         coming = past = None
