@@ -5,8 +5,10 @@ from typing import TypeAlias
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from slotwise.domain.bookings import BookingStatus
+from slotwise.domain.fields import MAX_ID
 from slotwise.services import booking_search
 from slotwise.services.booking_search import BookingFilter, find_bookings
 from tests.workers import NOW, new_slot
@@ -55,6 +57,31 @@ async def test_a_text_that_is_rare_is_found_a_few_steps_a_page(connection: Conne
     for booking_id in range(101, 113):
         await plant(connection, booking_id, "Rare Name" if booking_id in {102, 111} else "Somebody")
     assert await pages(connection, BookingFilter(text="rare")) == [[111], [], [102]]
+
+
+async def test_the_booking_with_the_number_comes_first_and_once_if_it_fits_the_other_filters(
+    connection: Connection,
+) -> None:
+    """However far the walk would have to go to it; and those with the number in their names come too."""
+    for booking_id in range(101, 121):
+        await plant(connection, booking_id, "Room 102" if booking_id in {102, 103, 120} else "Somebody")
+    sought = BookingFilter(text="102", number=102)
+    page = await find_bookings(connection, sought, MAX_ID, 100)
+    assert [booking.id for booking in page.first(100)] == [102, 120]
+    rest = await find_bookings(connection, sought, 106, 100)
+    assert [booking.id for booking in rest.first(100)] == [103]
+    slot_id = await connection.fetchval("SELECT max(id) FROM appointment_slots")
+    for fits in (BookingFilter(slot_id=slot_id), BookingFilter(status=BookingStatus.CONFIRMED)):
+        found = await find_bookings(connection, replace(fits, text="#102", number=102), MAX_ID, 100)
+        assert [booking.id for booking in found.first(100)] == [102]
+    for fails in (
+        BookingFilter(slot_id=slot_id + 1),
+        BookingFilter(doctor_id=10**9),
+        BookingFilter(status=BookingStatus.CANCELLED),
+        BookingFilter(starts_from=NOW + timedelta(days=60)),
+    ):
+        found = await find_bookings(connection, replace(fails, text="#102", number=102), MAX_ID, 100)
+        assert found.first(100) == []
 
 
 async def test_a_page_that_is_full_is_not_walked_on(connection: Connection) -> None:

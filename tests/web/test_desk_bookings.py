@@ -72,6 +72,11 @@ def test_bookings_are_found_by_what_is_typed_and_paged_by_links(clinic: Clinic, 
     assert found_ids(desk.open(f"{LIST}?slot={slot['id']}&status=CANCELLED")) == []
     assert "No booking fits" in desk.page.text
     assert found_ids(desk.open(f"{LIST}?slot={slot['id']}&to=2026-01-01")) == []
+    [number] = rest
+    for typed in (f"{number}", f"%23{number}"):
+        assert found_ids(desk.open(f"{LIST}?who={typed}"))[:1] == rest
+        assert notes(clinic, "list_bookings", "bookings")[-1]["details"].startswith('{"text": true')
+    assert f"\n{number}," in desk.open(f"{LIST}.csv?who=%23{number}").text
 
 
 @pytest.mark.parametrize(

@@ -137,8 +137,9 @@ class BookingDesk:
                 found = await find_bookings(connection, sought, before, EXPORT_PAGE)
             full = len(found.bookings) == EXPORT_PAGE
             before = found.bookings[-1].id if full else found.walked_to
-            bookings += len(found.bookings)
-            yield found.bookings
+            page = found.first(EXPORT_PAGE)
+            bookings += len(page)
+            yield page
         details = sought.outline() | {"bookings": bookings}
         async with self._database.connection() as connection:
             await record_action(connection, actor_of(reader), "export_bookings", "bookings", details)

@@ -3,11 +3,12 @@
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from slotwise.db.pool import Connection
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, BookingStatus
-from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.services.matching import contains
 
 # About a tenth of a second, at most: so many slots looked at, or so many bookings. Among those of one status, which
@@ -18,7 +19,10 @@ STEPS_OF_STATUS = (10_000, 90_000, 900_000)
 
 
 class BookingFilter(Struct, frozen=True):
-    """What the desk looks for. `text` is looked up inside names and addresses; the period of starts is half-open."""
+    """What the desk looks for. `text` is looked up inside names and addresses; the period of starts is half-open.
+
+    The booking that has the `number` comes before those with the text in them, if it fits the other filters.
+    """
 
     status: BookingStatus | None = None
     doctor_id: int | None = None
@@ -26,6 +30,7 @@ class BookingFilter(Struct, frozen=True):
     starts_from: datetime = FIRST_TIME
     starts_before: datetime = LAST_READABLE_TIME
     text: str | None = None
+    number: int | None = None
 
     @property
     def of_period(self) -> bool:
@@ -45,10 +50,20 @@ class BookingFilter(Struct, frozen=True):
 
 
 class FoundBookings(Struct, frozen=True):
-    """Newest first. Where there are fewer than asked for, `walked_to` is the id below which more may be, or None."""
+    """Newest first. Where there are fewer than asked for, `walked_to` is the id below which more may be, or None.
+
+    `numbered` is the booking with the number that was looked for, on the first page, whether or not the list has it.
+    """
 
     bookings: list[Booking]
     walked_to: int | None = None
+    number: int | None = None
+    numbered: Booking | None = None
+
+    def first(self, count: int) -> list[Booking]:
+        """So many of the list, after the one with the number, which comes once."""
+        others = [booking for booking in self.bookings[:count] if booking.id != self.number]
+        return others if self.numbered is None else [self.numbered, *others]
 
 
 class Counted(Struct, frozen=True):
@@ -70,9 +85,26 @@ FIND_SPAN = Statement("bookings.find_span", Span)
 
 
 async def find_bookings(connection: Connection, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
+    found = await _find_by_text(connection, sought, before_id, limit)
+    if sought.number is None:
+        return found
+    is_first_page = before_id >= MAX_ID
+    numbered = await _find_numbered(connection, sought, sought.number) if is_first_page else None
+    return replace(found, number=sought.number, numbered=numbered)
+
+
+async def _find_by_text(connection: Connection, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
     if await _has_few_slots(connection, sought):
         return FoundBookings(await _list_of_slots(connection, sought, before_id, limit))
     return await _walk(connection, sought, before_id, limit)
+
+
+async def _find_numbered(connection: Connection, sought: BookingFilter, number: int) -> Booking | None:
+    """A walk of one step, which knows no doctors and no slots."""
+    for booking in await _list_all(connection, replace(sought, text=None), number, number + 1, 1):
+        if sought.doctor_id in {None, booking.doctor_id} and sought.slot_id in {None, booking.slot_id}:
+            return booking
+    return None
 
 
 async def _has_few_slots(connection: Connection, sought: BookingFilter) -> bool:

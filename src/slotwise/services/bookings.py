@@ -217,8 +217,8 @@ class Bookings:
     async def list_bookings(self, reader: User, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
         async with self._database.connection() as connection:
             found = await find_bookings(connection, sought, before_id, limit)
-            if shows_others(reader, found.bookings):
-                details = sought.outline() | {"bookings": rows_shown(found.bookings, limit)}
+            if shows_others(reader, found.first(limit)):
+                details = sought.outline() | {"bookings": len(found.first(limit - 1))}
                 await record_action(connection, actor_of(reader), "list_bookings", "bookings", details)
         return found
 

@@ -1,5 +1,6 @@
 """Bookings as the desk sees them: find, export, read, confirm and cancel."""
 
+import re
 from typing import Any
 
 from litestar import Controller, Response, get, post
@@ -26,6 +27,7 @@ PAGE = 50
 MOST_DOCTORS = 500
 FILTERS = ("who", "status", "doctor", "from", "to", "slot")
 LIST = "/admin/bookings"
+_NUMBER = re.compile(r"#?([0-9]{1,18})", re.ASCII)
 
 
 class DeskBookingController(Controller):
@@ -48,12 +50,11 @@ class DeskBookingController(Controller):
             return pages.answer(request, "desk_bookings/list.html", 400, found=None, **context)
         before = before_in(request)
         found = await bookings.list_bookings(account_in(request), sought, before, PAGE + 1)
-        shown = found.bookings[:PAGE]
-        next_id = shown[-1].id if len(found.bookings) > PAGE else found.walked_to
+        next_id = found.bookings[PAGE - 1].id if len(found.bookings) > PAGE else found.walked_to
         return pages.answer(
             request,
             "desk_bookings/list.html",
-            found=shown,
+            found=found.first(PAGE),
             filtered=sought != BookingFilter(),
             newest="before" in request.query_params and link(LIST, form),
             older=next_id and link(LIST, form, [("before", next_id)]),
@@ -142,6 +143,7 @@ async def doctors_to_choose(doctors: Doctors, form: Form) -> dict[str, Any]:
 def filter_in(form: Form, time: ClinicTime) -> BookingFilter:
     """Raises `InvalidInput`."""
     starts_from, starts_before = period_in(form, time)
+    number = _NUMBER.fullmatch(form.text("who"))
     return BookingFilter(
         choice_in(form, "status", BookingStatus),
         id_in(form, "doctor"),
@@ -149,6 +151,7 @@ def filter_in(form: Form, time: ClinicTime) -> BookingFilter:
         starts_from,
         starts_before,
         text_in(form, "who"),
+        int(number[1]) if number else None,
     )
 
 
