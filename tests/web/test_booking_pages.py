@@ -282,6 +282,20 @@ def test_the_link_alone_opens_the_appointment_and_nothing_else_does(
             assert "Ada" not in elsewhere.page.text
 
 
+def test_a_link_to_keep_is_one_that_opens_the_appointment(clinic: Clinic, visitor: Visitor) -> None:
+    """Whoever their account lets in is given no token that somebody has put into the address."""
+    visitor.send("/register", name="Pat", email=unique_email(), password="a fine secret indeed")
+    address = visitor.hold(clinic.slot()["id"])
+    visitor.confirm()
+    path = urlsplit(address).path
+    assert f'value="{clinic.server.url}{address}"' in visitor.open(address).text
+    for opened in (path, f"{path}?token=guessed"):
+        page = visitor.open(opened).text
+        assert (visitor.heading, "Keep this link" in page, "guessed" in page) == ("You are booked", False, False)
+        assert f'value="{clinic.server.url}{path}"' in page
+        assert "Log in, and you can look at the appointment again" in page
+
+
 def test_the_calendar_file_is_for_whoever_has_the_link(clinic: Clinic, visitor: Visitor) -> None:
     address = visitor.hold(clinic.slot()["id"])
     visitor.confirm()

@@ -194,6 +194,12 @@ class Bookings:
                 await record_action(connection, caller.actor, "get_managed_booking", f"booking:{booking_id}")
         return booking
 
+    async def opens(self, manage_token: str, booking_id: int) -> bool:
+        """Whether this manage token is the booking's, whoever else may manage it."""
+        async with self._database.connection() as connection:
+            claim = await READ_CLAIM.first(connection, booking_id=booking_id)
+        return claim is not None and proves(manage_token, claim.manage_token_hash)
+
     async def list_bookings_of_slot(self, caller: Caller, slot_id: int, after_id: int, limit: int) -> list[Booking]:
         async with self._database.connection() as connection:
             found = await LIST_BOOKINGS_OF_SLOT.all(connection, slot_id=slot_id, after_id=after_id, limit=limit)

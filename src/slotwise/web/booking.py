@@ -28,7 +28,7 @@ MAX_TOKEN_CHARACTERS = 200
 
 
 class Theirs(NamedTuple):
-    """A booking that the visitor may manage, and by what."""
+    """A booking that the visitor may manage, and by what: `token` is None where only their account opens it."""
 
     caller: Caller
     token: str | None
@@ -98,7 +98,7 @@ class BookingPages(Controller):
     ) -> Response[bytes]:
         theirs = await theirs_of(request, bookings, booking_id, token)
         entry = await calendars.get_calendar_entry(theirs.caller, booking_id)
-        file = calendar_of(entry, pages.time.zone, pages.clinic_name, _link(request, theirs))
+        file = calendar_of(entry, pages.time.zone, pages.clinic_name, _link(request, theirs) if theirs.token else None)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="appointment.ics"'}
         return Response(file, media_type=MEDIA_TYPE, headers=headers)
 
@@ -108,7 +108,11 @@ async def theirs_of(request: PageRequest, bookings: Bookings, booking_id: int, t
     if not 0 < booking_id <= MAX_ID or len(token or "") > MAX_TOKEN_CHARACTERS:
         raise BookingNotFound
     caller = visitor_in(request).as_caller(booking_id, token or None)
-    return Theirs(caller, caller.manage_token, await bookings.get_managed_booking(caller, booking_id))
+    booking = await bookings.get_managed_booking(caller, booking_id)
+    if caller.user and caller.manage_token and not await bookings.opens(caller.manage_token, booking_id):
+        # Their account let them in, and what stood in the address opens nothing for anybody.
+        caller = Caller(caller.user)
+    return Theirs(caller, caller.manage_token, booking)
 
 
 async def show_theirs(
@@ -154,9 +158,9 @@ def _empty_form(request: PageRequest, booking: Booking) -> Form:
 
 
 def _link(request: PageRequest, theirs: Theirs) -> str | None:
-    """By which they come back without an account."""
+    """By which they come back: without an account, where they have the token."""
     origin = own_origin(request)
-    return f"{origin}{theirs.address}" if theirs.token and origin else None
+    return f"{origin}{theirs.address}" if origin else None
 
 
 def _is_on_offer(slot: Slot, seats: int, pages: Pages) -> bool:
