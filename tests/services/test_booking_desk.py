@@ -173,7 +173,7 @@ async def test_a_day_sheet_looks_for_those_who_come_only_so_far_and_says_so(
 
 
 async def exported(desk: BookingDesk, sought: BookingFilter = EVERYTHING) -> list[Booking]:
-    return [booking async for page in desk.export_bookings(READER, sought) for booking in page]
+    return [one.booking async for page in desk.export_bookings(READER, sought) for one in page]
 
 
 async def test_an_export_has_every_booking_once_and_is_noted_before_and_after(

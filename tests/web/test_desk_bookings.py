@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -194,16 +195,20 @@ def days_around(moment: str) -> list[str]:
 
 def test_a_download_has_what_the_list_has_as_a_spreadsheet_reads_it(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=5, startTime=in_hours(30))
-    clinic.hold(slot["id"], userName='=cmd|"/C calc"!A1', confirm=True)
+    rung = clinic.hold(slot["id"], userName='=cmd|"/C calc"!A1', confirm=True)
     clinic.hold(slot["id"], userName='Zoë, "the" Obrien')
+    desk.send(f"{LIST}/{rung['id']}/cancel", reason="=HYPERLINK(1); rang")
     answer = desk.open(f"{LIST}.csv?slot={slot['id']}")
     assert answer.headers["content-type"] == "text/csv; charset=utf-8"
     assert re.fullmatch(r'attachment; filename="bookings-\d{4}-\d\d-\d\d\.csv"', answer.headers["content-disposition"])
     assert answer.content.startswith(b"\xef\xbb\xbfBooking,Status,")
     assert answer.content.count(b"\r\n") == 3
-    _, newest, oldest = csv.reader(io.StringIO(answer.content.decode("utf-8-sig"), newline=""))
-    assert (newest[1], newest[7]) == ("PENDING", 'Zoë, "the" Obrien')
-    assert (oldest[1], oldest[7]) == ("CONFIRMED", '\'=cmd|"/C calc"!A1')
+    heading, newest, oldest = csv.reader(io.StringIO(answer.content.decode("utf-8-sig"), newline=""))
+    assert (newest[1], newest[7]) == ("On hold", 'Zoë, "the" Obrien')
+    assert (oldest[1], oldest[7]) == ("Cancelled", '\'=cmd|"/C calc"!A1')
+    assert [heading[-1], newest[-1], oldest[-1]] == ["Reason for cancelling", "", "'=HYPERLINK(1); rang"]
+    guide = (Path(__file__).resolve().parents[2] / "docs" / "using.md").read_text()
+    assert [column for column in heading if f"`{column.partition(' (')[0]}`" not in guide] == []
     ours = [
         note["details"] for note in notes(clinic, "export_bookings", "bookings") if f": {slot['id']}" in note["details"]
     ]

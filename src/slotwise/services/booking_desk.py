@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
-from slotwise.domain.bookings import Booking
+from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingNotFound
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.users import User, actor_of
@@ -76,7 +76,18 @@ class Ending(Struct, frozen=True):
     events: int
 
 
+class ReasonOfBooking(Struct, frozen=True):
+    booking_id: int
+    cancel_reason: str
+
+
+class ExportedBooking(Struct, frozen=True):
+    booking: Booking
+    cancel_reason: str | None
+
+
 GET_ENDING = Statement("booking_desk.get_ending", Ending)
+LIST_CANCEL_REASONS = Statement("booking_desk.list_cancel_reasons", ReasonOfBooking)
 LIST_STORY = Statement("booking_desk.list_story", StoryEvent)
 LIST_SLOTS_OF_DAY = Statement("booking_desk.list_slots_of_day", DaySlot)
 LIST_BOOKINGS_OF_DAY = Statement("booking_desk.list_bookings_of_day", Booking)
@@ -122,7 +133,7 @@ class BookingDesk:
         shown = _with_bookings(slots[:LONGEST_DAY], found)
         return DaySheet(shown, len(slots) > LONGEST_DAY or any(slot.has_more_than(theirs) for slot, theirs in shown))
 
-    async def export_bookings(self, reader: User, sought: BookingFilter) -> AsyncIterator[list[Booking]]:
+    async def export_bookings(self, reader: User, sought: BookingFilter) -> AsyncIterator[list[ExportedBooking]]:
         """All that fit the filter, newest first, some at a time; made since it began are none of them.
 
         Between two pages no connection is held, however slowly somebody reads. The log notes it before the first page,
@@ -135,9 +146,9 @@ class BookingDesk:
         while before is not None:
             async with self._database.connection() as connection:
                 found = await find_bookings(connection, sought, before, EXPORT_PAGE)
+                page = await _with_reasons(connection, found.first(EXPORT_PAGE))
             full = len(found.bookings) == EXPORT_PAGE
             before = found.bookings[-1].id if full else found.walked_to
-            page = found.first(EXPORT_PAGE)
             bookings += len(page)
             yield page
         details = sought.outline() | {"bookings": bookings}
@@ -156,6 +167,13 @@ async def _slots_of_day(
         starts_before=starts_before,
         limit=LONGEST_DAY + 1,
     )
+
+
+async def _with_reasons(connection: Connection, found: list[Booking]) -> list[ExportedBooking]:
+    cancelled = [booking.id for booking in found if booking.status is BookingStatus.CANCELLED]
+    given = await LIST_CANCEL_REASONS.all(connection, booking_ids=cancelled) if cancelled else []
+    reasons = {reason.booking_id: reason.cancel_reason for reason in given}
+    return [ExportedBooking(booking, reasons.get(booking.id)) for booking in found]
 
 
 def _with_bookings(slots: list[DaySlot], found: list[Booking]) -> list[tuple[DaySlot, list[Booking]]]:

@@ -14,8 +14,8 @@ from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
 from slotwise.domain.slots import Slot
-from slotwise.services.slots import Position, SlotFilter, Slots
 from slotwise.services.doctors import list_specializations
+from slotwise.services.slots import Position, SlotFilter, Slots
 
 MOST_TIMES = 36
 DAYS_OF_STRIP = 14

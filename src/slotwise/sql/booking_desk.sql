@@ -8,6 +8,12 @@ SELECT
 FROM bookings AS b
 WHERE b.id = :booking_id::bigint;
 
+-- name: list_cancel_reasons
+-- Reads why some bookings were cancelled, of those for which somebody said so.
+SELECT b.id AS booking_id, b.cancel_reason
+FROM bookings AS b
+WHERE b.id = any(:booking_ids::bigint[]) AND b.cancel_reason IS NOT NULL;
+
 -- name: list_story
 -- Lists what happened to a booking, and to its slot while the booking was live, in order; of the slot so much at most.
 -- The ledger has no index by booking, and a slot's may have millions of rows. The order of their sequence is the order

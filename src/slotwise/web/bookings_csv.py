@@ -6,7 +6,8 @@ import re
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
-from slotwise.domain.bookings import Booking
+from slotwise.services.booking_desk import ExportedBooking
+from slotwise.web.status_words import status_words
 from slotwise.web.times import ClinicTime
 
 # Without it Excel takes the file for one of the 8-bit encodings of old.
@@ -17,7 +18,7 @@ BYTE_ORDER_MARK = "\ufeff"
 _START_OF_FORMULA = re.compile('(^|;)([ "]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])')
 
 
-async def rows_of(pages: AsyncIterator[list[Booking]], time: ClinicTime) -> AsyncIterator[str]:
+async def rows_of(pages: AsyncIterator[list[ExportedBooking]], time: ClinicTime) -> AsyncIterator[str]:
     """The file in pieces, one for each page of bookings."""
     yield BYTE_ORDER_MARK + written([_heading(time)])
     async for bookings in pages:
@@ -50,13 +51,15 @@ def _heading(time: ClinicTime) -> list[object]:
         f"Made ({zone})",
         f"Confirmed ({zone})",
         f"Cancelled ({zone})",
+        "Reason for cancelling",
     ]
 
 
-def _row_of(booking: Booking, time: ClinicTime) -> list[object]:
+def _row_of(exported: ExportedBooking, time: ClinicTime) -> list[object]:
+    booking = exported.booking
     return [
         booking.id,
-        booking.status.value,
+        status_words(booking.status),
         _local(booking.start_time, time),
         _local(booking.end_time, time),
         booking.doctor_name,
@@ -67,6 +70,7 @@ def _row_of(booking: Booking, time: ClinicTime) -> list[object]:
         _local(booking.created_at, time),
         _local(booking.confirmed_at, time),
         _local(booking.cancelled_at, time),
+        exported.cancel_reason,
     ]
 
 

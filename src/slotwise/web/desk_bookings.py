@@ -21,11 +21,13 @@ from slotwise.web.errors import words_of
 from slotwise.web.forms import Form
 from slotwise.web.pages import Pages, see_other
 from slotwise.web.queries import Id, before_in, choice_in, id_in, link, period_in, query_of, text_in
+from slotwise.web.status_words import status_words
 from slotwise.web.times import ClinicTime
 
 PAGE = 50
 MOST_DOCTORS = 500
 FILTERS = ("who", "status", "doctor", "from", "to", "slot")
+STATUSES = [(status.value, status_words(status)) for status in BookingStatus]
 LIST = "/admin/bookings"
 _NUMBER = re.compile(r"#?([0-9]{1,18})", re.ASCII)
 
@@ -42,7 +44,7 @@ class DeskBookingController(Controller):
         doctors: NamedDependency[Doctors],
     ) -> Response[Any]:
         form = query_of(request, *FILTERS)
-        context = {"form": form, **await doctors_to_choose(doctors, form)}
+        context = {"form": form, "statuses": STATUSES, **await doctors_to_choose(doctors, form)}
         try:
             sought = filter_in(form, pages.time)
         except InvalidInput as error:

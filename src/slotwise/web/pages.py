@@ -9,6 +9,7 @@ from litestar.datastructures import Cookie
 
 from slotwise.web.access import PageRequest, visitor_in
 from slotwise.web.assets import asset
+from slotwise.web.status_words import status_words
 from slotwise.web.times import ClinicTime, iso, minutes_words
 from slotwise.web.visitors import attempt_cookie, clear_cookie, notice_cookie
 
@@ -104,5 +105,6 @@ def _environment(clinic_name: str, time: ClinicTime) -> Environment:
         "to_the_second": time.to_the_second,
         "iso": iso,
         "minutes_words": minutes_words,
+        "status_words": status_words,
     }
     return environment
