@@ -12,6 +12,7 @@ import pytest_asyncio
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingNotFound
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
 from slotwise.services import booking_desk
 from slotwise.services.booking_desk import BookingDesk
 from slotwise.services.booking_search import BookingFilter
@@ -170,6 +171,27 @@ async def test_a_day_sheet_looks_for_those_who_come_only_so_far_and_says_so(
     assert await listed(looked_at=4) == (made[3:], False)
     assert await listed(looked_at=3) == (made[4:], True)
     assert await listed(looked_at=4, most=1) == ([made[3]], True)
+
+
+@pytest.mark.parametrize(("most", "shown", "cut_short"), [(3, 3, False), (2, 2, True)])
+async def test_the_sheets_of_a_day_end_with_the_most_there_may_be_and_say_so(
+    worker: Worker,
+    desk: BookingDesk,
+    connection: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    shown: int,
+    cut_short: bool,
+) -> None:
+    for _ in range(3):
+        await worker.bookings.hold_seats(GUEST, wanted(await new_slot(connection, 1), confirm=True))
+    period = FIRST_TIME, LAST_READABLE_TIME
+    monkeypatch.setattr(booking_desk, "MOST_SHEETS", most)
+    found = await desk.list_sheets_of_day(READER, *period)
+    assert (len(found.days), found.cut_short) == (shown, cut_short)
+    monkeypatch.setattr(booking_desk, "MOST_PATIENTS", 1)
+    found = await desk.list_sheets_of_day(READER, *period)
+    assert (len(found.days), found.cut_short) == (1, True)
 
 
 async def exported(desk: BookingDesk, sought: BookingFilter = EVERYTHING) -> list[Booking]:

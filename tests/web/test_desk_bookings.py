@@ -187,6 +187,19 @@ def test_a_day_sheet_has_the_day_of_the_doctor(clinic: Clinic, desk: Visitor) ->
     assert len(notes(clinic, "list_bookings_of_day", f"doctor:{slot['doctorId']}")) == 1
 
 
+def test_the_day_sheet_of_all_doctors_has_each_that_has_slots_by_name(clinic: Clinic, desk: Visitor) -> None:
+    """Of each, what the desk was shown is noted; who has no slot that day is not there."""
+    start = "2031-03-04T12:00:00Z"
+    doctors = [clinic.doctor(name=name)["id"] for name in ("Dr. Zeta", "dr. Alpha", "Dr. Idle")]
+    for doctor, name in zip(doctors, ("Grace Hopper", "Alan Turing"), strict=False):
+        clinic.hold(clinic.slot(doctorId=doctor, startTime=start)["id"], userName=name, confirm=True)
+    page = desk.open("/admin/day-sheet?doctor=&day=2031-03-04").text
+    assert re.findall(r'<h2 id="doctor-(\d+)">', page) == [str(doctors[1]), str(doctors[0])]
+    assert page.index("Alan Turing") < page.index("Grace Hopper")
+    assert [len(notes(clinic, "list_bookings_of_day", f"doctor:{doctor}")) for doctor in doctors] == [1, 1, 0]
+    assert "Nobody offers times" in desk.open("/admin/day-sheet?day=2031-03-05").text
+
+
 def days_around(moment: str) -> list[str]:
     """One of them is its day, whatever the clinic's zone."""
     day = datetime.fromisoformat(moment).toordinal()

@@ -22,6 +22,8 @@ MOST_CHANGES = 200
 LONGEST_DAY = 500
 MOST_PATIENTS = 2000
 MOST_LOOKED_AT = 100_000
+# Of all doctors together: no more begin when so many have been read.
+MOST_SHEETS = 50
 # Bookings that are read at a time, and so in memory together.
 EXPORT_PAGE = 500
 
@@ -62,10 +64,27 @@ class DaySlot(Struct, frozen=True):
         return self.total_seats - self.available_seats > sum(booking.seats_booked for booking in bookings)
 
 
+class DoctorOfDay(Struct, frozen=True):
+    id: int
+    name: str
+
+
 class DaySheet(Struct, frozen=True):
     """A doctor's slots by start, with the bookings that have seats in them. `cut_short` where there are more."""
 
     slots: list[tuple[DaySlot, list[Booking]]]
+    cut_short: bool
+
+
+class DoctorsDay(Struct, frozen=True):
+    doctor: DoctorOfDay
+    sheet: DaySheet
+
+
+class DayOfAll(Struct, frozen=True):
+    """The sheets of those who have slots that day, by name. `cut_short` where there are more of them."""
+
+    days: list[DoctorsDay]
     cut_short: bool
 
 
@@ -89,6 +108,7 @@ class ExportedBooking(Struct, frozen=True):
 GET_ENDING = Statement("booking_desk.get_ending", Ending)
 LIST_CANCEL_REASONS = Statement("booking_desk.list_cancel_reasons", ReasonOfBooking)
 LIST_STORY = Statement("booking_desk.list_story", StoryEvent)
+LIST_DOCTORS_OF_DAY = Statement("booking_desk.list_doctors_of_day", DoctorOfDay)
 LIST_SLOTS_OF_DAY = Statement("booking_desk.list_slots_of_day", DaySlot)
 LIST_BOOKINGS_OF_DAY = Statement("booking_desk.list_bookings_of_day", Booking)
 
@@ -111,6 +131,22 @@ class BookingDesk:
         of_slot = [event for event in events if event.of_slot]
         told = sorted(own + of_slot[:MOST_CHANGES], key=lambda event: event.sequence)
         return Story(found, ending.cancel_reason, told, len(own) < ending.events or len(of_slot) > MOST_CHANGES)
+
+    async def list_sheets_of_day(self, reader: User, starts_from: datetime, starts_before: datetime) -> DayOfAll:
+        """One after the other, each with its note of who was shown whom."""
+        async with self._database.connection() as connection:
+            doctors = await LIST_DOCTORS_OF_DAY.all(
+                connection, starts_from=starts_from, starts_before=starts_before, limit=MOST_SHEETS + 1
+            )
+        days: list[DoctorsDay] = []
+        patients = 0
+        for doctor in doctors[:MOST_SHEETS]:
+            if patients >= MOST_PATIENTS:
+                break
+            sheet = await self.list_bookings_of_day(reader, doctor.id, starts_from, starts_before)
+            patients += sum(len(found) for _, found in sheet.slots)
+            days.append(DoctorsDay(doctor, sheet))
+        return DayOfAll(days, len(days) < len(doctors))
 
     async def list_bookings_of_day(
         self, reader: User, doctor_id: int, starts_from: datetime, starts_before: datetime
