@@ -137,11 +137,27 @@ def test_a_preview_names_what_clashes_and_the_rest_can_be_added(clinic: Clinic, 
     slot = clinic.slot(startTime=f"{DAY}T09:45:00Z")
     new = f"/admin/doctors/{slot['doctorId']}/slots/new"
     desk.send(new, **MORNING, step="preview")
-    assert "2 times would be added" in words(desk)
-    assert "2 times cannot be" in words(desk)
+    assert "2 times would be added, 2 cannot be" in words(desk)
     assert desk.page.text.count(f'href="/admin/slots/{slot["id"]}"') == 2
-    desk.submit(new, step="create")
+    assert desk.page.text.index("Add the other 2 times") < desk.page.text.index("2 times cannot be")
+    desk.submit(new, step="create-others")
     assert slots_of(clinic, slot["doctorId"]) == ["09:00", "09:45", "10:30"]
+
+
+def test_only_what_was_looked_at_is_added_and_an_edited_form_is_shown_again(clinic: Clinic, desk: Visitor) -> None:
+    doctor = clinic.doctor()["id"]
+    new = f"/admin/doctors/{doctor}/slots/new"
+    for field, typed in (("to_1", "10:00"), ("total_seats", "3"), ("weekdays", "3"), ("from_2", "12:00")):
+        desk.send(new, **MORNING, step="preview")
+        desk.submit(
+            new, step="create", **{"last_day": "2032-05-05", field: typed, "to_2": "12:30" * (field == "from_2")}
+        )
+        assert desk.page.status_code == 409
+        assert "You changed the form after you had looked" in words(desk)
+        assert slots_of(clinic, doctor) == []
+    assert "5 times would be added" in words(desk)
+    desk.submit(new, step="create", to_1="11:00 ")
+    assert slots_of(clinic, doctor) == ["09:00", "09:30", "10:00", "10:30", "12:00"]
 
 
 def test_what_was_published_since_the_preview_keeps_all_from_being_added(clinic: Clinic, desk: Visitor) -> None:
@@ -152,7 +168,10 @@ def test_what_was_published_since_the_preview_keeps_all_from_being_added(clinic:
     assert desk.submit(new, step="create").status_code == 409
     assert "Nothing was added; look at this again" in words(desk)
     assert slots_of(clinic, doctor) == ["09:00"]
-    desk.submit(new, step="create")
+    clinic.slot(doctorId=doctor, startTime=f"{DAY}T09:30:00Z")
+    assert desk.submit(new, step="create-others").status_code == 409
+    assert slots_of(clinic, doctor) == ["09:00", "09:30"]
+    desk.submit(new, step="create-others")
     assert slots_of(clinic, doctor) == ["09:00", "09:30", "10:00", "10:30"]
 
 

@@ -189,11 +189,13 @@ class Slots:
         *,
         dry_run: bool = False,
         skip_clashes: bool = False,
+        planned: int | None = None,
     ) -> CreatedSlots:
         """All slots of a timetable, which is in the clinic's zone unless another is given, or none.
 
         A dry run tells what would be made and what clashes, and does nothing. Otherwise a clash raises `SlotOverlaps`,
-        or `InvalidInput` for a past start, unless those that clash are to be left out.
+        or `InvalidInput` for a past start, unless those that clash are to be left out. `planned` is how many a dry run
+        told: where there would be more or fewer now, that raises `SlotOverlaps` too.
         """
         laid = lay_out(timetable, zone or self._clinic_zone)
         async with self._database.transaction() as connection:
@@ -205,6 +207,8 @@ class Slots:
                 return CreatedSlots([PlannedSlot(None, period) for period in free], clashes, laid.skipped)
             if not skip_clashes:
                 _refuse_clashes(clashes)
+            if planned not in {None, len(free)}:
+                raise SlotOverlaps
             created = await _create(connection, admin, doctor_id, free, total_seats)
             if created:
                 details = {"slots": len(created), "first": created[0].id, "last": created[-1].id}

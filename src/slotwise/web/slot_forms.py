@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
+from urllib.parse import urlencode
 
 from msgspec import UNSET
 
@@ -16,6 +17,14 @@ from slotwise.web.times import ClinicTime, iso
 
 # Parts of a day that the form has room for.
 PARTS = (1, 2, 3)
+TIMETABLE_FIELDS = (
+    "first_day",
+    "last_day",
+    *(f"{edge}_{part}" for part in PARTS for edge in ("from", "to")),
+    "duration_minutes",
+    "break_minutes",
+    "total_seats",
+)
 WORK_DAYS = frozenset({1, 2, 3, 4, 5})
 USUAL_MINUTES = 30
 
@@ -84,6 +93,12 @@ def timetable_in(form: Form) -> NewSlots:
 
 def weekdays_in(form: Form) -> frozenset[int]:
     return frozenset(int(day) for day in form.all("weekdays") if day in {"1", "2", "3", "4", "5", "6", "7"})
+
+
+def timetable_typed(form: Form) -> str:
+    """All that was typed, in one text: what a preview was of, to be compared with what is sent after it."""
+    typed = {name: form.text(name) for name in TIMETABLE_FIELDS}
+    return urlencode({**typed, "weekdays": "".join(map(str, sorted(weekdays_in(form))))})
 
 
 def form_of(slot: Slot, clinic: ClinicTime) -> Form:

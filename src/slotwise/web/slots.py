@@ -2,7 +2,7 @@
 
 from datetime import date, datetime, timedelta
 from itertools import groupby
-from typing import Any
+from typing import Any, Literal
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
@@ -29,6 +29,7 @@ from slotwise.web.slot_forms import (
     form_of,
     slot_in,
     timetable_in,
+    timetable_typed,
     weekdays_in,
 )
 from slotwise.web.times import ONE_DAY, ClinicTime
@@ -36,6 +37,9 @@ from slotwise.web.times import ONE_DAY, ClinicTime
 # Of those whom a change would concern: more are counted, not listed.
 MOST_LISTED = 50
 SHORTEST = timedelta(microseconds=1)
+# The buttons under a preview: all of it, or those that do not clash.
+CREATE, CREATE_OTHERS = "create", "create-others"
+CREATING = {CREATE, CREATE_OTHERS}
 
 
 class SlotPagesController(Controller):
@@ -81,9 +85,10 @@ class SlotPagesController(Controller):
         doctors: NamedDependency[Doctors],
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
-        """Shows what would be made, and makes it when that is sent again with the word."""
+        """Shows what would be made, and makes it when just that is sent again with the word."""
         form = await Form.of(request)
-        sure = form.text("step") == "create"
+        edited = form.text("previewed") not in {"", timetable_typed(form)}
+        sure = form.text("step") in CREATING and not edited
         doctor = await doctors.get_doctor(doctor_id)
         try:
             made = await _create(request, slots, doctor, form, sure=sure)
@@ -93,7 +98,9 @@ class SlotPagesController(Controller):
         except Conflict:
             # Somebody else published meanwhile.
             made = await _create(request, slots, doctor, form, sure=False)
-            return _ask_for_many(request, pages, doctor, form, 409, preview=made, changed=True)
+            return _ask_for_many(request, pages, doctor, form, 409, preview=made, since="changed")
+        if form.text("step") in CREATING and edited:
+            return _ask_for_many(request, pages, doctor, form, 409, preview=made, since="edited")
         if not sure or not made.created:
             return _ask_for_many(request, pages, doctor, form, preview=made)
         week = Week.of(pages.time.day_of(made.created[0].period.start_time))
@@ -141,7 +148,8 @@ async def _create(request: PageRequest, slots: Slots, doctor: Doctor, form: Form
         wanted.timetable,
         wanted.total_seats,
         dry_run=not sure,
-        skip_clashes=form.text("skip_clashes") == "yes",
+        skip_clashes=form.text("step") == CREATE_OTHERS,
+        planned=form.number("planned", 0, MAX_ID) if sure and form.text("planned") else None,
     )
 
 
@@ -154,8 +162,9 @@ def _ask_for_many(
     *,
     chosen: frozenset[int] | None = None,
     preview: CreatedSlots | None = None,
-    changed: bool = False,
+    since: Literal["changed", "edited"] | None = None,
 ) -> Response[Any]:
+    """`since` a preview was shown, the doctor's times have changed, or the form under it was edited."""
     return pages.answer(
         request,
         "slots/new_many.html",
@@ -165,7 +174,8 @@ def _ask_for_many(
         chosen=weekdays_in(form) if chosen is None else chosen,
         preview=preview,
         planned=_by_day(preview, pages.time) if preview else [],
-        changed=changed,
+        previewed=timetable_typed(form) if preview else None,
+        since=since,
     )
 
 
