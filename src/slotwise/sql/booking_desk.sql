@@ -131,16 +131,17 @@ ORDER BY e.sequence;
 -- One by one through the index: joined, the planner would sooner read all slots.
 SELECT d.id, d.name
 FROM doctors AS d
-CROSS JOIN LATERAL (
-    SELECT s.id
-    FROM appointment_slots AS s
-    WHERE
-        s.doctor_id = d.id
-        AND s.start_time >= :starts_from::timestamptz
-        AND s.start_time < :starts_before::timestamptz
-    ORDER BY s.start_time, s.id
-    LIMIT 1
-) AS s
+CROSS JOIN
+    LATERAL (
+        SELECT s.id
+        FROM appointment_slots AS s
+        WHERE
+            s.doctor_id = d.id
+            AND s.start_time >= :starts_from::timestamptz
+            AND s.start_time < :starts_before::timestamptz
+        ORDER BY s.start_time, s.id
+        LIMIT 1
+    ) AS s
 ORDER BY lower(d.name), d.id
 LIMIT :limit::integer;
 
