@@ -74,6 +74,7 @@ SERVICES = (
     "database",
     "doctors",
     "find_pages",
+    "free_times",
     "held_times",
     "my_bookings",
     "pages",
@@ -157,6 +158,7 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
     crash_points = CrashPoints(settings.crash_points_dir)
     batches = BookingBatches(writers, manage_tokens, settings.hold_seconds, crash_points, seat_events.seats_changed)
     bookings = Bookings(database, batches, settings.batch_limit)
+    free_times = FreeTimes(database, settings.time_zone)
     return {
         "database": database,
         "audit_log": AuditLog(database),
@@ -166,7 +168,8 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
         "crash_points": crash_points,
         "doctors": Doctors(database, seat_events.seats_changed),
         "held_times": HeldTimes(bookings),
-        "find_pages": FindPages(FreeTimes(database, settings.time_zone), bookings, pages),
+        "find_pages": FindPages(free_times, bookings, pages),
+        "free_times": free_times,
         "pages": pages,
         "calendars": Calendars(database),
         "my_bookings": MyBookings(database),

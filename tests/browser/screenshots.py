@@ -174,8 +174,10 @@ def desk(studio: Studio) -> None:
         ("/admin/bookings", "clinic-bookings"),
         ("/admin/bookings?who=nobody-has-this", "clinic-bookings-none"),
         (f"/admin/bookings/{booking_id}", "clinic-booking"),
+        ("/admin/bookings/new", "clinic-find-time"),
         (f"/admin/bookings/new?slot={slot_id}", "clinic-new-booking"),
         (f"/admin/day-sheet?doctor=1&day={tomorrow}", "clinic-day-sheet"),
+        (f"/admin/day-sheet?day={tomorrow}", "clinic-day-sheet-all"),
         (f"/admin/bookings/{booking_id}/cancel", "clinic-cancel"),
         ("/admin/users", "clinic-users"),
         ("/admin/users/1", "clinic-user"),
@@ -188,11 +190,18 @@ def desk(studio: Studio) -> None:
 
 
 def ask_first(studio: Studio, page: Page, slot_id: int) -> None:
-    """What is shown before something is done."""
+    """What is shown before something is done, and once after it."""
     page.goto("/admin/doctors/1/slots/new")
     page.get_by_role("button", name="Show what would be added").click()
     page.wait_for_load_state()
     studio.shoot(page, "clinic-new-times-preview")
+    page.goto("/admin/bookings/new")
+    page.locator(".time a").first.click()
+    page.get_by_label("Name").fill(PATIENT[0])
+    page.get_by_label("E-mail").fill(PATIENT[1])
+    page.get_by_role("button", name="Book and confirm").click()
+    page.wait_for_url("**/slip")
+    studio.shoot(page, "clinic-slip")
     page.goto(f"/admin/slots/{slot_id}")
     page.get_by_role("button", name="Close for booking").click()
     page.wait_for_load_state()

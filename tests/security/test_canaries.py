@@ -161,7 +161,8 @@ def live_on_pages(clinic: Clinic, visitor: Visitor) -> set[str]:
     visitor.send("/hold", slot=slot["id"], seats=2, user_name=canary(), user_email=bird_address())
     visitor.send("/log-in", email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
     person = {"user_name": canary(), "user_email": bird_address()}
-    booked = visitor.send("/admin/bookings/new", slot=slot["id"], seats=1, **person).url.path
+    slip = visitor.send("/admin/bookings/new", slot=slot["id"], seats=1, **person)
+    booked, [token_of_slip] = slip.url.path.removesuffix("/slip"), re.findall(r"[?]token=([\w-]+)", slip.text)
     for query in (f"/admin/bookings?who={person['user_name']}", f"/admin/bookings.csv?who={person['user_email']}",
                   f"/admin/users?who={account['email']}", f"/admin/audit?who={account['email']}"):  # fmt: skip
         assert visitor.open(query).status_code == 200
@@ -170,7 +171,7 @@ def live_on_pages(clinic: Clinic, visitor: Visitor) -> set[str]:
     visitor.send(f"{booked}/cancel", reason=f"{canary()} is ill")
     assert SPECIES in visitor.page.text, "the story has the reason"
     visitor.send("/admin/users/new", name=canary(), email=bird_address(), role="staff", password="")
-    return {session, address.partition("token=")[2]}
+    return {session, address.partition("token=")[2], token_of_slip}
 
 
 def test_no_canary_that_flew_through_the_pages_comes_out_elsewhere(hardened: RunningServer) -> None:

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from html import unescape
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -158,6 +159,70 @@ def test_the_desk_books_for_a_patient_once_however_often_the_form_is_sent(clinic
     query = "SELECT user_id, user_name, status FROM bookings WHERE slot_id = $1"
     [booked] = rows(clinic.server.database_url, query, slot["id"])
     assert tuple(booked) == (None, "Grace", "CONFIRMED")
+
+
+def test_the_patients_link_is_shown_once_and_is_in_no_address_and_no_log(clinic: Clinic, desk: Visitor) -> None:
+    slot, other = clinic.slot(seats=3), clinic.hold(clinic.slot()["id"])["id"]
+    typed = {"slot": slot["id"], "user_name": "Grace", "user_email": "g@example.org", "seats": 2}
+    same_origin = {"Sec-Fetch-Site": "same-origin"}
+    answer = desk.http.post(f"{LIST}/new", data=typed, headers=same_origin, follow_redirects=False)
+    [cookie] = [line for line in answer.headers.get_list("set-cookie") if line.startswith("slotwise-slip=")]
+    assert all(part in cookie for part in ("HttpOnly", "SameSite=lax", "Max-Age=60"))
+    assert desk.open(f"{LIST}/{other}/slip").url.path == f"{LIST}/{other}"
+    slip = desk.open(answer.headers["location"])
+    assert (slip.url.path.endswith("/slip"), slip.headers["cache-control"]) == (True, "no-store")
+    [link] = re.findall(rf'id="link"[^>]*>{re.escape(clinic.server.url)}(/bookings/\d+\?token=[\w-]+)<', slip.text)
+    with Visitor(clinic.server) as patient:
+        patient.open(link)
+        assert (patient.heading, "2 seats" in patient.page.text) == ("You are booked", True)
+    token = link.partition("token=")[2]
+    assert token not in clinic.server.log.read_text()
+    assert not rows(clinic.server.database_url, "SELECT 1 FROM audit_log WHERE audit_log::text LIKE $1", f"%{token}%")
+    again = desk.open(slip.url.path)
+    assert (again.url.path, token in again.text) == (slip.url.path.removesuffix("/slip"), False)
+    assert "was shown once" in again.text
+
+
+def test_the_desk_finds_a_time_for_somebody_over_all_days_and_doctors(clinic: Clinic, desk: Visitor) -> None:
+    kind = f"Kind {unique_email()}"
+    first, second = (clinic.doctor(name=f"Dr. {name}", specialization=kind)["id"] for name in ("Ash", "Birch"))
+    starts = [f"2034-05-0{day}T12:00:00Z" for day in (4, 5, 6)]
+    slots = [
+        clinic.slot(doctorId=doctor, startTime=start, seats=seats)["id"]
+        for doctor, start, seats in zip((second, first, second), starts, (1, 3, 1), strict=True)
+    ]
+
+    def found(**query: object) -> list[int]:
+        desk.page = desk.http.get(f"{LIST}/new", params={"speciality": kind, **query})
+        return [int(number) for number in re.findall(r'href="/admin/bookings/new\?slot=(\d+)', desk.page.text)]
+
+    assert found() == slots
+    assert re.findall(r'<h2 id="day-2034-05-0(\d)">', desk.page.text) == ["4", "5", "6"]
+    assert f'aria-label="Thursday 4 May 2034, 12:00, Dr. Birch, {kind}, 1 seat left"' in desk.page.text
+    assert (found(doctor=first), found(day="2034-05-05"), found(seats=2)) == (slots[1:2], slots[1:], slots[1:2])
+    desk.open(f"{LIST}/new?slot={slots[1]}&seats=2")
+    desk.submit(f"{LIST}/new", user_name="Grace", user_email="g@example.org")
+    assert desk.heading == "Booked and confirmed"
+    assert (found(seats=2), "fewer seats" in desk.page.text) == ([], True)
+    assert found(seats="many") == slots
+    assert "Part of that could not be read" in desk.page.text
+
+
+def test_more_free_times_than_a_page_has_are_a_link_away(clinic: Clinic, desk: Visitor) -> None:
+    doctor = clinic.doctor()["id"]
+    plant_slots = (
+        "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats) SELECT $1, s,"
+        " s + interval '1 hour', 1, 1 FROM generate_series(now() + '1 day', now() + '39 days', '1 day'::interval) AS s"
+    )
+    rows(clinic.server.database_url, plant_slots, doctor)
+    shown: list[str] = []
+    desk.open(f"{LIST}/new?doctor={doctor}")
+    for more in (True, False):
+        shown += re.findall(r'href="/admin/bookings/new\?slot=(\d+)"', desk.page.text)
+        later = re.findall(r'rel="next" href="([^"]+)"', desk.page.text)
+        assert bool(later) is more
+        desk.open(unescape((later or [f"{LIST}/new"])[0]))
+    assert len(shown) == len(set(shown)) == 39
 
 
 def test_what_cannot_be_booked_is_said_at_its_place_and_can_be_sent_again(clinic: Clinic, desk: Visitor) -> None:

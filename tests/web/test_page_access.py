@@ -81,6 +81,8 @@ GET  /admin/bookings/new                        in    403   403   403    200   2
 POST /admin/bookings/new                        in    403   403   403    303   303   in     in    in
 GET  /admin/bookings/{booking_id}               in    403   403   403    200+  200+  in     in    in
 GET  /admin/bookings/{booking_id}      missing  in    403   403   403    404   404   in     in    in
+GET  /admin/bookings/{booking_id}/slip          in    403   403   403    303   303   in     in    in
+GET  /admin/bookings/{booking_id}/slip missing  in    403   403   403    303   303   in     in    in
 POST /admin/bookings/{booking_id}/confirm       in    403   403   403    303   303   in     in    in
 POST /admin/bookings/{booking_id}/confirm missing in  403   403   403    404   404   in     in    in
 GET  /admin/bookings/{booking_id}/cancel        in    403   403   403    200+  200+  in     in    in

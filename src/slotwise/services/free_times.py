@@ -126,6 +126,16 @@ class FreeDay(Struct, frozen=True):
         return after if after <= LAST_DAY else None
 
 
+class NextTimes(Struct, frozen=True):
+    """Free times from a day on, on as many days as they are. `wanted` is the wish as it was understood."""
+
+    wanted: Wanted
+    ignored: frozenset[Ignored]
+    choices: Choices
+    times: list[Slot]
+    more: bool
+
+
 class _Understood(Struct, frozen=True):
     """A wish without what is not to be had, and the day it begins with, if any."""
 
@@ -171,20 +181,42 @@ class FreeTimes:
 
         What cannot be had, such as a day that is past, is left out of the wish.
         """
-        choices = await self._list_choices(wanted)
-        asked = wanted
-        if choices is None or not _is_chosen_from(choices, wanted.specialization):
-            wanted = replace(wanted, specialization=None)
-            choices = await self._list_choices(wanted)
-        if choices is None:
+        read = await self._read_wish(wanted)
+        if read is None:
             return None
-        understood = self._understand(asked, wanted, choices)
+        understood, choices = read
         times = await self._list_times(understood.wanted)
         if not times and understood.wanted.after:
             # Those that were left are taken by now.
             understood = _without_after(understood)
             times = await self._list_times(understood.wanted)
         return await self._describe(understood, choices, times)
+
+    async def list_next_times(self, wanted: Wanted) -> NextTimes | None:
+        """A page of the free times from the wanted day on, or from now on. None where no doctor takes appointments."""
+        read = await self._read_wish(replace(wanted, after=None))
+        if read is None:
+            return None
+        understood, choices = read
+        starts_from = self._start_of(understood.wanted.day) if understood.wanted.day else FIRST_TIME
+        sought = _filter(understood.wanted, starts_from, LAST_READABLE_TIME)
+        times = await self._slots.list_slots(sought, MOST_TIMES + 1, wanted.after or (FIRST_TIME, 0))
+        return NextTimes(
+            wanted=replace(understood.wanted, after=wanted.after),
+            ignored=understood.ignored,
+            choices=_of_specialization(choices, understood.wanted),
+            times=times[:MOST_TIMES],
+            more=len(times) > MOST_TIMES,
+        )
+
+    async def _read_wish(self, wanted: Wanted) -> tuple[_Understood, Choices] | None:
+        """Without what is not to be had. None where there is no doctor to choose."""
+        choices = await self._list_choices(wanted)
+        asked = wanted
+        if choices is None or not _is_chosen_from(choices, wanted.specialization):
+            wanted = replace(wanted, specialization=None)
+            choices = await self._list_choices(wanted)
+        return None if choices is None else (self._understand(asked, wanted, choices), choices)
 
     async def _list_choices(self, wanted: Wanted) -> Choices | None:
         """None where there is no doctor to choose."""
@@ -228,7 +260,7 @@ class FreeTimes:
         return FreeDay(
             wanted=wanted,
             ignored=understood.ignored,
-            choices=replace(choices, doctors=[each for each in choices.doctors if _is_of(each, wanted.specialization)]),
+            choices=_of_specialization(choices, wanted),
             doctor=understood.doctor,
             day=day,
             times=times[:MOST_TIMES],
@@ -322,6 +354,10 @@ def _is_of(doctor: ChoosableDoctor, specialization: str | None) -> bool:
 def _is_chosen_from(choices: Choices, specialization: str | None) -> bool:
     """A doctor who was asked for by id is among the choices whatever the specialization."""
     return specialization is None or any(_is_of(doctor, specialization) for doctor in choices.doctors)
+
+
+def _of_specialization(choices: Choices, wanted: Wanted) -> Choices:
+    return replace(choices, doctors=[each for each in choices.doctors if _is_of(each, wanted.specialization)])
 
 
 def _as_spelled(choices: Choices, specialization: str | None) -> str | None:

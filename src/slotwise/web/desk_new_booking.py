@@ -1,42 +1,54 @@
 """Booking for a patient who rings or stands at the desk."""
 
+from itertools import groupby
 from typing import Any
 
 import msgspec
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
+from msgspec.structs import replace
 
 from slotwise.domain.bookings import SeatRequest
 from slotwise.domain.errors import OutcomeUnknown, SlotwiseError
 from slotwise.domain.fields import clean_email, clean_name
 from slotwise.domain.slots import MAX_SEATS
 from slotwise.services.bookings import Bookings
+from slotwise.services.free_times import MOST_DOCTORS, FreeTimes, NextTimes
 from slotwise.services.idempotency import IdempotencyKey
 from slotwise.services.slots import Slots
-from slotwise.web.access import DESK, PageRequest, page, visitor_in
-from slotwise.web.desk_bookings import refuse
+from slotwise.web.access import DESK, PageRequest, own_origin, page, visitor_in
+from slotwise.web.booking import address_of_booking
+from slotwise.web.desk_bookings import LIST, refuse
+from slotwise.web.find_query import MOST_SEATS, Asked, address_of, asked_in
 from slotwise.web.forms import Form, read_all
 from slotwise.web.pages import Pages, see_other
-from slotwise.web.queries import id_in, query_of
-from slotwise.web.visitors import Visitor, new_attempt
+from slotwise.web.queries import Id, id_in, query_of
+from slotwise.web.visitors import HeldTime, Visitor, clear_cookie, new_attempt, read_slip, slip_cookie
 
-ROUTE = "POST /admin/bookings/new"
+NEW = f"{LIST}/new"
+ROUTE = f"POST {NEW}"
+SHOWN_ONCE = "The link for the patient was shown once, after booking, and cannot be shown again."
 
 
 class NewBookingController(Controller):
-    path = "/admin/bookings/new"
+    path = LIST
 
-    @get("/", **page(DESK))
+    @get("/new", **page(DESK))
     async def ask_for_patient(
-        self, request: PageRequest, pages: NamedDependency[Pages], slots: NamedDependency[Slots]
+        self,
+        request: PageRequest,
+        pages: NamedDependency[Pages],
+        slots: NamedDependency[Slots],
+        free_times: NamedDependency[FreeTimes],
     ) -> Response[Any]:
-        slot_id = id_in(query_of(request, "slot"), "slot")
+        """For whom, once there is a time in the address; before that, the next free times to choose one from."""
+        slot_id, asked = id_in(query_of(request, "slot"), "slot"), asked_in(request.query_params)
         if slot_id is None:
-            return pages.answer(request, "desk_bookings/no_slot.html")
-        form = Form({"slot": str(slot_id), "key": new_attempt(), "user_name": "", "user_email": "", "seats": "1"})
-        return await _show(request, pages, slots, form)
+            return _show_times(request, pages, asked, await free_times.list_next_times(asked.wanted))
+        typed = {"user_name": "", "user_email": "", "seats": str(asked.wanted.seats)}
+        return await _show(request, pages, slots, Form({"slot": str(slot_id), "key": new_attempt(), **typed}))
 
-    @post("/", **page(DESK))
+    @post("/new", **page(DESK))
     async def hold_seats(
         self,
         request: PageRequest,
@@ -56,7 +68,21 @@ class NewBookingController(Controller):
             else:
                 form.values["key"] = new_attempt()  # what was refused stays refused under its key
             return await _show(request, pages, slots, form, status)
-        return see_other(request, f"/admin/bookings/{held.booking.id}", notice="Booked and confirmed.")
+        slip = HeldTime(held.booking.id, held.manage.token)
+        return see_other(request, f"{LIST}/{slip.booking_id}/slip", cookies=[slip_cookie(request, slip)])
+
+    @get("/{booking_id:int}/slip", **page(DESK))
+    async def show_slip(
+        self, request: PageRequest, booking_id: Id, pages: NamedDependency[Pages], bookings: NamedDependency[Bookings]
+    ) -> Response[Any]:
+        """The patient's link, this once: no table holds its token, so nobody can look it up again."""
+        slip = read_slip(request, booking_id)
+        if slip is None:
+            return see_other(request, f"{LIST}/{booking_id}", notice=SHOWN_ONCE)
+        booking = await bookings.get_managed_booking(visitor_in(request).as_caller(), booking_id)
+        link = f"{own_origin(request) or ''}{address_of_booking(booking_id, slip.token)}"
+        cookies = [clear_cookie(request, "slip")]
+        return pages.answer(request, "desk_bookings/slip.html", cookies=cookies, booking=booking, link=link)
 
 
 def wanted_in(form: Form) -> SeatRequest:
@@ -78,6 +104,22 @@ def wanted_in(form: Form) -> SeatRequest:
 def _key_of(visitor: Visitor, form: Form, wanted: SeatRequest) -> IdempotencyKey:
     """A form that is sent twice books once."""
     return IdempotencyKey.of(visitor.actor, ROUTE, form.text("key") or new_attempt(), msgspec.json.encode(wanted))
+
+
+def _show_times(request: PageRequest, pages: Pages, asked: Asked, found: NextTimes | None) -> Response[Any]:
+    times = found.times if found else []
+    later = replace(found.wanted, after=(times[-1].start_time, times[-1].id)) if found and found.more else None
+    return pages.answer(
+        request,
+        "desk_bookings/find_time.html",
+        found=found,
+        unread=asked.unread,
+        days=[(day, list(of_day)) for day, of_day in groupby(times, lambda slot: pages.time.day_of(slot.start_time))],
+        first=address_of(replace(found.wanted, after=None), NEW) if found and found.wanted.after else None,
+        later=later and address_of(later, NEW),
+        most_doctors=MOST_DOCTORS,
+        most_seats=MOST_SEATS,
+    )
 
 
 async def _show(request: PageRequest, pages: Pages, slots: Slots, form: Form, status: int = 200) -> Response[Any]:

@@ -49,7 +49,7 @@ def asked_in(query: Mapping[str, str]) -> Asked:
     return Asked(read, unread)
 
 
-def address_of(wanted: Wanted) -> str:
+def address_of(wanted: Wanted, path: str = "/") -> str:
     """The address that is shared and bookmarked: the same for the same wish, and no longer than it must be."""
     parameters = {
         "speciality": wanted.specialization,
@@ -59,7 +59,7 @@ def address_of(wanted: Wanted) -> str:
         "after": None if wanted.after is None else _position_words(wanted.after),
     }
     given = {name: str(value) for name, value in parameters.items() if value is not None}
-    return f"/?{urlencode(given, quote_via=quote)}" if given else "/"
+    return f"{path}?{urlencode(given, quote_via=quote)}" if given else path
 
 
 def is_address_of(wanted: Wanted, query: str) -> bool:

@@ -28,7 +28,7 @@ from slotwise.web.visitors import CookieName, clear_cookie, session_cookie
 
 # A path of ours in printable ASCII. Browsers read a backslash as a slash, and two slashes as another host.
 _OUR_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]{0,2000}")
-_OF_A_VISITOR: tuple[CookieName, ...] = ("session", "hold", "attempt", "draft")
+_OF_A_VISITOR: tuple[CookieName, ...] = ("session", "hold", "attempt", "draft", "slip")
 
 
 class SessionController(Controller):

@@ -21,18 +21,19 @@ from slotwise.services.bookings import Caller
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 # session: an access token. hold: the time that is being held. attempt: what makes two clicks one booking. draft: what
-# was typed for a hold that ran out. notice: a sentence for the next page.
-CookieName = Literal["session", "hold", "attempt", "draft", "notice"]
+# was typed for a hold that ran out. notice: a sentence for the next page. slip: what the desk hands to a patient, once.
+CookieName = Literal["session", "hold", "attempt", "draft", "notice", "slip"]
 
 MAX_COOKIE_CHARACTERS = 2048
 NOTICE_SECONDS = 60
 HOLD_COOKIE_SECONDS = 24 * 3600
 ATTEMPT_SECONDS = 30 * 24 * 3600
 DRAFT_SECONDS = 15 * 60
+SLIP_SECONDS = 60
 
 
 class HeldTime(Struct, frozen=True):
-    """A booking, and the manage token that shows it to be the visitor's."""
+    """A booking, and the manage token that shows it to be the visitor's, or the patient's for whom the desk booked."""
 
     booking_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
     token: str
@@ -168,6 +169,16 @@ def hold_cookie(connection: Connection, hold: HeldTime) -> Cookie:
 
 def attempt_cookie(connection: Connection) -> Cookie:
     return set_cookie(connection, "attempt", new_attempt(), ATTEMPT_SECONDS)
+
+
+def slip_cookie(connection: Connection, booked: HeldTime) -> Cookie:
+    """On the way to the page that shows it: an address with the token in it would be in the browser's history."""
+    return set_cookie(connection, "slip", _encoded(booked), SLIP_SECONDS)
+
+
+def read_slip(connection: Connection, booking_id: int) -> HeldTime | None:
+    slip: HeldTime | None = _decoded(connection, "slip", HeldTime)
+    return slip if slip is not None and slip.booking_id == booking_id else None
 
 
 def draft_cookie(connection: Connection, draft: Draft) -> Cookie:

@@ -50,13 +50,24 @@ function focusHeading(root) {
   heading.focus({ preventScroll: true });
 }
 
-document.addEventListener("click", async (event) => {
+/** Where a browser gives no clipboard, as without TLS, the text is selected: copying it is one key away. */
+async function copy(button) {
+  const source = document.querySelector(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(source.value ?? source.textContent);
+    button.textContent = "Copied";
+  } catch {
+    source.focus();
+    if (source.select) source.select();
+    else getSelection().selectAllChildren(source);
+    button.textContent = "Selected: now copy it";
+  }
+}
+
+document.addEventListener("click", (event) => {
   const button = event.target.closest?.("[data-print], [data-copy]");
   if (button?.matches("[data-print]")) window.print();
-  if (button?.matches("[data-copy]")) {
-    await navigator.clipboard.writeText(document.querySelector(button.dataset.copy).value);
-    button.textContent = "Copied";
-  }
+  if (button?.matches("[data-copy]")) copy(button);
 });
 
 // A form that is on its way is not sent twice; one that comes back by the back button may be.
