@@ -31,7 +31,7 @@ def test_the_desk_books_by_a_double_click_finds_and_cancels(
     assert "?token=" in desk.evaluate("navigator.clipboard.readText()")
     assert clinic.free_seats(slot["id"]) == 2
     desk.get_by_role("link", name="Bookings", exact=True).click()
-    desk.get_by_label("Name, e-mail or number").fill("xerxes")
+    desk.get_by_label("Patient or booking").fill("xerxes")
     desk.get_by_role("button", name="Find").click()
     assert_accessible(desk)
     desk.get_by_role("link", name="Xerxes Quint").click()

@@ -57,6 +57,7 @@ class DeskBookingController(Controller):
             request,
             "desk_bookings/list.html",
             found=found.first(PAGE),
+            numbered=found.numbered,
             filtered=sought != BookingFilter(),
             newest="before" in request.query_params and link(LIST, form),
             older=next_id and link(LIST, form, [("before", next_id)]),
