@@ -142,6 +142,38 @@ def test_a_story_that_is_cut_short_says_so_and_where_the_rest_is(clinic: Clinic,
     assert desk.open(f"/admin/audit?about=slot+{slot['id']}").text.count(f'href="/admin/slots/{slot["id"]}"') == 1
 
 
+def test_the_story_of_a_booking_says_from_when_to_when_it_was_moved(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(startTime="2033-11-23T09:00:00Z")
+    booking = clinic.hold(slot["id"], confirm=True)
+    for change in (
+        {"startTime": "2033-11-24T09:00:00Z", "durationMinutes": 45},
+        {"totalSeats": 2},
+        {"durationMinutes": 20},
+        {"startTime": "2033-11-23T09:00:00Z"},
+    ):
+        clinic.http.patch(f"/api/slots/{slot['id']}", json=change, headers=clinic.admin)
+    there, here = r"Wed 23 Nov 2033, \d\d:00", r"Thu 24 Nov 2033, \d\d:00"
+    told = [
+        rf"The slot was moved from {there} to {here} and lasts 45 minutes instead of 30",
+        "The slot lasts 20 minutes instead of 45",
+        rf"The slot was moved from {here} to {there}",
+    ]
+    assert story_of(desk, booking["id"], told)
+    # As a version noted it that told no details.
+    change = "UPDATE audit_log SET details = '{}' WHERE subject = $1 AND action = 'update_slot'"
+    with_trigger_off = "ALTER TABLE audit_log %s TRIGGER audit_log_append_only"
+    rows(clinic.server.database_url, with_trigger_off % "DISABLE")
+    rows(clinic.server.database_url, change, f"slot:{slot['id']}")
+    rows(clinic.server.database_url, with_trigger_off % "ENABLE")
+    assert story_of(desk, booking["id"], ["The slot was moved to another time"] * 3)
+
+
+def story_of(desk: Visitor, booking_id: int, moves: list[str]) -> bool:
+    desk.open(f"{LIST}/{booking_id}")
+    told = re.findall(r"<strong>\s*(The slot (?:was moved|lasts).*?)\s*</strong>", desk.page.text, re.DOTALL)
+    return len(told) == len(moves) and all(map(re.fullmatch, moves, told))
+
+
 def test_the_desk_books_for_a_patient_once_however_often_the_form_is_sent(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=3)
     form = desk.open(f"{LIST}/new?slot={slot['id']}")

@@ -59,8 +59,16 @@ class AuditPosition(Struct, frozen=True):
         return cls(FIRST_TIME + min(microseconds, longest) * _MICROSECOND, entry_id)
 
 
+class Move(Struct, frozen=True):
+    """When the ledger has it, and the JSON that was noted of it."""
+
+    moved_at: datetime
+    details: str
+
+
 RECORD_ACTION = Statement("audit.record_action", NoRow)
 LIST_AUDIT = Statement("audit.list_audit", AuditEntry)
+LIST_MOVES = Statement("audit.list_moves", Move)
 
 
 class AuditLog:
@@ -86,6 +94,16 @@ class AuditLog:
             await record_action(connection, actor_of(reader), "list_audit", "audit", _outline(sought))
         return found
 
+    async def list_moves(self, slot_id: int, moved_at: Sequence[datetime]) -> list[Move]:
+        """What was noted of a slot's moves at those times of its ledger, which has no times of appointments itself.
+
+        It names nobody, and so is no read to be recorded. Of moves that were noted without details there is none.
+        """
+        if not moved_at:
+            return []
+        async with self._database.connection() as connection:
+            return await LIST_MOVES.all(connection, subject=f"slot:{slot_id}", moved_at=moved_at)
+
 
 def _outline(sought: AuditFilter) -> dict[str, object]:
     """Of a text that names nothing we number, which may be a person's name, only that there was one."""
@@ -99,7 +117,10 @@ def _outline(sought: AuditFilter) -> dict[str, object]:
 async def record_action(
     connection: Connection, actor: str, action: str, subject: str, details: Mapping[str, object] | None = None
 ) -> None:
-    """`subject` is a kind and an id, such as 'slot:7'. `details` must not hold a name or an address."""
+    """`subject` is a kind and an id, such as 'slot:7'.
+
+    `details` must not hold the name or address of anybody but a doctor, whose name is public.
+    """
     await RECORD_ACTION.run(
         connection,
         actor=actor,
@@ -108,6 +129,12 @@ async def record_action(
         details=msgspec.json.encode(details or {}).decode(),
         request_id=request_id(),
     )
+
+
+def changes(before: object, after: object, *fields: str) -> dict[str, object]:
+    """Those of the fields that are different, each with what it was and what it is, for `details`."""
+    pairs = ((field, getattr(before, field), getattr(after, field)) for field in fields)
+    return {field: [was, now] for field, was, now in pairs if was != now}
 
 
 def request_id() -> str | None:

@@ -8,7 +8,7 @@ from slotwise.domain.doctors import Doctor
 from slotwise.domain.errors import DoctorNotFound
 from slotwise.domain.fields import clean_name
 from slotwise.domain.users import User, actor_of
-from slotwise.services.audit import record_action
+from slotwise.services.audit import changes, record_action
 from slotwise.services.matching import contains
 from slotwise.services.seat_events import EVERY_SLOT, SeatsChanged, tell_nobody
 
@@ -23,6 +23,7 @@ CREATE_DOCTOR = Statement("doctors.create_doctor", Doctor)
 GET_DOCTOR = Statement("doctors.get_doctor", Doctor)
 LIST_DOCTORS = Statement("doctors.list_doctors", Doctor)
 LIST_SPECIALIZATIONS = Statement("doctors.list_specializations", KnownSpecialization)
+LOCK_DOCTOR = Statement("doctors.lock_doctor", Doctor)
 UPDATE_DOCTOR = Statement("doctors.update_doctor", Doctor)
 
 
@@ -94,7 +95,10 @@ class Doctors:
         name = None if name is None else clean_name("name", name)
         specialization = None if specialization is None else clean_name("specialization", specialization)
         async with self._database.transaction() as connection:
-            doctor = await UPDATE_DOCTOR.first(
+            before = await LOCK_DOCTOR.first(connection, doctor_id=doctor_id)
+            if before is None:
+                raise DoctorNotFound
+            doctor = await UPDATE_DOCTOR.one(
                 connection,
                 doctor_id=doctor_id,
                 name=name,
@@ -102,9 +106,8 @@ class Doctors:
                 clear_specialization=clear_specialization,
                 active=active,
             )
-            if doctor is None:
-                raise DoctorNotFound
-            await record_action(connection, actor_of(admin), "update_doctor", f"doctor:{doctor_id}")
+            details = changes(before, doctor, "name", "specialization", "active")
+            await record_action(connection, actor_of(admin), "update_doctor", f"doctor:{doctor_id}", details)
         # What their slots say and whether they are offered may have changed, and there may be thousands.
         self._seats_changed([EVERY_SLOT])
         return doctor

@@ -16,7 +16,7 @@ from slotwise.domain.slots import Slot, SlotStatus
 from slotwise.domain.time_zones import UTC_ZONE
 from slotwise.domain.timetables import Period, SkippedTime, Timetable, lay_out
 from slotwise.domain.users import User, actor_of
-from slotwise.services.audit import record_action, rows_shown, shows_others
+from slotwise.services.audit import changes, record_action, rows_shown, shows_others
 from slotwise.services.expiry import expire_holds
 from slotwise.services.seat_events import SeatsChanged, tell_nobody
 
@@ -43,6 +43,10 @@ class LockedSlot(Struct, frozen=True):
     @property
     def duration(self) -> timedelta:
         return self.end_time - self.start_time
+
+    @property
+    def duration_minutes(self) -> int:
+        return round(self.duration.total_seconds() / 60)
 
 
 class SlotChange(Struct, frozen=True):
@@ -270,8 +274,9 @@ class Slots:
             if seen is not None:
                 await _require_seen(connection, locked, seen)
             await self._change(connection, admin, locked, change, now)
-            await record_action(connection, actor_of(admin), "update_slot", f"slot:{slot_id}")
             slot = await _get(connection, slot_id)
+            details = changes(locked, slot, "start_time", "duration_minutes", "total_seats", "status")
+            await record_action(connection, actor_of(admin), "update_slot", f"slot:{slot_id}", details)
         self._seats_changed([slot.id])
         return slot
 
@@ -417,8 +422,8 @@ async def _get(connection: Connection, slot_id: int) -> Slot:
 
 def _changed_period(slot: LockedSlot, change: SlotChange, now: datetime) -> tuple[datetime, datetime]:
     start = slot.start_time if change.start_time is UNSET else change.start_time
-    minutes = slot.duration.total_seconds() / 60 if change.duration_minutes is UNSET else change.duration_minutes
-    start, end = clean_period("start_time", start, round(minutes))
+    minutes = slot.duration_minutes if change.duration_minutes is UNSET else change.duration_minutes
+    start, end = clean_period("start_time", start, minutes)
     if start != slot.start_time:
         _refuse_past(start, now)
     return start, end

@@ -19,7 +19,7 @@ from slotwise.domain.errors import (
 )
 from slotwise.domain.fields import clean_email, clean_name
 from slotwise.domain.users import Role, User, actor_of
-from slotwise.services.audit import record_action
+from slotwise.services.audit import changes, record_action
 from slotwise.services.matching import contains
 from slotwise.services.passwords import Passwords, new_password
 from slotwise.services.tokens import AccessTokens
@@ -213,11 +213,12 @@ class Users:
         """Sets role and activity of an account and revokes its tokens; None if there is none. Raises `LastAdmin`."""
         async with self._database.transaction() as connection:
             await QUEUE_RIGHTS.run(connection)
+            before = await GET_USER.first(connection, user_id=user_id)
             user = await CHANGE_RIGHTS.first(connection, user_id=user_id, role=role, active=active)
             if user is not None:
-                details = {"role": user.role, "active": user.active}
+                details = changes(before, user, "role", "active")
                 await record_action(connection, actor, "change_rights", actor_of(user), details)
-            elif await GET_USER.first(connection, user_id=user_id) is not None:
+            elif before is not None:
                 raise LastAdmin
         return user
 

@@ -35,6 +35,13 @@ FROM (
 ORDER BY lower(s.specialization)
 LIMIT :limit::integer;
 
+-- name: lock_doctor
+-- Takes a doctor's lock and reads the doctor as they are under it.
+SELECT d.id, d.name, d.specialization, d.active, d.created_at, d.updated_at
+FROM doctors AS d
+WHERE d.id = :doctor_id::bigint
+FOR NO KEY UPDATE;
+
 -- name: update_doctor
 -- Changes what is not null; a specialization is cleared by its own flag.
 UPDATE doctors

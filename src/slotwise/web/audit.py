@@ -1,10 +1,8 @@
 """The audit log, for admins: who did what to whom, and who was shown whose name."""
 
 import re
-from datetime import datetime
 from typing import Any
 
-import msgspec
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 
@@ -12,6 +10,7 @@ from slotwise.domain.errors import InvalidInput
 from slotwise.services.audit import AuditEntry, AuditFilter, AuditLog, AuditPosition
 from slotwise.services.users import Users
 from slotwise.web.access import ADMIN, PageRequest, account_in, page
+from slotwise.web.audit_words import ACTIONS, action_words, details_words
 from slotwise.web.forms import Form
 from slotwise.web.pages import Pages
 from slotwise.web.queries import link, period_in, query_of, text_in
@@ -20,37 +19,7 @@ from slotwise.web.times import ClinicTime
 LOG = "/admin/audit"
 PAGE = 50
 FILTERS = ("who", "action", "about", "from", "to")
-# What each action of the log is called where people read it.
-ACTIONS = {
-    "cancel_booking": "Looked at a cancelled booking",
-    "change_rights": "Changed what an account may do",
-    "confirm_booking": "Looked at a confirmed booking",
-    "create_doctor": "Added a doctor",
-    "create_slot": "Added a slot",
-    "create_slots": "Added many slots",
-    "create_user": "Added an account",
-    "erase_personal_data": "Erased personal data",
-    "export_bookings": "Downloaded bookings",
-    "export_personal_data": "Downloaded a person's data",
-    "get_booking": "Looked at a booking",
-    "get_managed_booking": "Looked at a booking by its link",
-    "get_user": "Looked at an account",
-    "list_audit": "Read this log",
-    "list_bookings": "Looked through bookings",
-    "list_bookings_hit": "Looked at who a change would concern",
-    "list_bookings_of_day": "Looked at a day sheet",
-    "list_bookings_of_slot": "Looked at the bookings of a slot",
-    "list_bookings_of_user": "Looked at the bookings of an account",
-    "list_latest_bookings": "Looked at the latest bookings",
-    "list_story": "Looked at a booking and its story",
-    "list_users": "Looked through accounts",
-    "reset_password": "Set a new password",
-    "update_doctor": "Changed a doctor",
-    "update_slot": "Changed a slot",
-}
 _NAMED = re.compile(r"(user|booking|slot|doctor)s?[ :#]*(\d{1,18})", re.IGNORECASE)
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)")
-_NAMES = {"text": "searched for a text:", "starts_from": "from", "starts_before": "before"}
 _PLACES = {"booking": "/admin/bookings", "slot": "/admin/slots", "doctor": "/admin/doctors", "user": "/admin/users"}
 
 
@@ -78,11 +47,21 @@ class AuditController(Controller):
             "audit.html",
             form=form,
             actions=ACTIONS,
-            found=[(entry, details_words(entry, pages.time), place_of(entry.subject)) for entry in found[:PAGE]],
+            found=[_told(entry, pages.time) for entry in found[:PAGE]],
             filtered=sought != AuditFilter(),
             newest=position and link(LOG, form),
             older=len(found) > PAGE and link(LOG, form, [("before", _position(found[PAGE - 1]))]),
         )
+
+
+def _told(entry: AuditEntry, time: ClinicTime) -> dict[str, Any]:
+    """With what the template says of it."""
+    return {
+        "entry": entry,
+        "what": action_words(entry),
+        "details": details_words(entry, time),
+        "place": place_of(entry.subject),
+    }
 
 
 async def filter_in(form: Form, time: ClinicTime, users: Users) -> AuditFilter:
@@ -131,26 +110,3 @@ def place_of(subject: str) -> str | None:
     """The page about what an entry is about, where there is one."""
     kind, _, number = subject.partition(":")
     return f"{_PLACES[kind]}/{number}" if kind in _PLACES and number.isdigit() else None
-
-
-def details_words(entry: AuditEntry, time: ClinicTime) -> str:
-    """`role staff, active yes`."""
-    details: dict[str, object] = msgspec.json.decode(entry.details)
-    return ", ".join(
-        f"{_NAMES.get(name, name.replace('_', ' '))} {_value_words(value, time)}".strip()
-        for name, value in details.items()
-    )
-
-
-def _value_words(value: object, time: ClinicTime) -> str:
-    match value:
-        case True:
-            return "yes"
-        case False:
-            return "no"
-        case [*values]:
-            return " ".join(map(str, values))
-        case str() if _TIME.fullmatch(value):
-            return time.short_moment(datetime.fromisoformat(value))
-        case _:
-            return str(value).lower()

@@ -1,6 +1,7 @@
 """Bookings as the desk sees them: find, export, read, confirm and cancel."""
 
 import re
+from datetime import datetime
 from typing import Any
 
 from litestar import Controller, Response, get, post
@@ -10,11 +11,13 @@ from litestar.response import Stream
 from slotwise.domain.bookings import BookingStatus
 from slotwise.domain.errors import InvalidInput, SlotwiseError
 from slotwise.domain.fields import clean_email, clean_name
-from slotwise.services.booking_desk import BookingDesk
+from slotwise.services.audit import AuditLog
+from slotwise.services.booking_desk import BookingDesk, Story
 from slotwise.services.booking_search import BookingFilter
 from slotwise.services.bookings import Bookings
 from slotwise.services.doctors import Doctors
 from slotwise.web.access import DESK, PageRequest, account_in, page, visitor_in
+from slotwise.web.audit_words import move_words
 from slotwise.web.bookings_csv import rows_of
 from slotwise.web.downloads import download
 from slotwise.web.errors import words_of
@@ -82,8 +85,9 @@ class DeskBookingController(Controller):
         booking_id: Id,
         pages: NamedDependency[Pages],
         booking_desk: NamedDependency[BookingDesk],
+        audit_log: NamedDependency[AuditLog],
     ) -> Response[Any]:
-        return await show_booking(request, pages, booking_desk, booking_id)
+        return await show_booking(request, pages, booking_desk, audit_log, booking_id)
 
     @post("/bookings/{booking_id:int}/confirm", **page(DESK))
     async def confirm_booking(
@@ -93,6 +97,7 @@ class DeskBookingController(Controller):
         pages: NamedDependency[Pages],
         bookings: NamedDependency[Bookings],
         booking_desk: NamedDependency[BookingDesk],
+        audit_log: NamedDependency[AuditLog],
     ) -> Response[Any]:
         form = await Form.of(request)
         try:
@@ -100,7 +105,7 @@ class DeskBookingController(Controller):
             await bookings.confirm_booking(visitor_in(request).as_caller(), booking_id, name, email)
         except SlotwiseError as error:
             status = refuse(form, error)
-            return await show_booking(request, pages, booking_desk, booking_id, form, status)
+            return await show_booking(request, pages, booking_desk, audit_log, booking_id, form, status)
         return see_other(request, f"{LIST}/{booking_id}", notice="The booking is confirmed.")
 
     @get("/bookings/{booking_id:int}/cancel", **page(DESK))
@@ -178,6 +183,7 @@ async def show_booking(
     request: PageRequest,
     pages: Pages,
     booking_desk: BookingDesk,
+    audit_log: AuditLog,
     booking_id: int,
     form: Form | None = None,
     status: int = 200,
@@ -186,5 +192,20 @@ async def show_booking(
     started = story.booking.start_time <= pages.time.now()
     form = form or Form({"user_name": "", "user_email": ""})
     return pages.answer(
-        request, "desk_bookings/booking.html", status, story=story, booking=story.booking, started=started, form=form
+        request,
+        "desk_bookings/booking.html",
+        status,
+        story=story,
+        booking=story.booking,
+        moves=await _moves_of(story, audit_log, pages.time),
+        started=started,
+        form=form,
     )
+
+
+async def _moves_of(story: Story, audit_log: AuditLog, time: ClinicTime) -> dict[datetime, str]:
+    """In words, by when they were made. Those of which nobody knows from when to when are not among them."""
+    moved_at = [event.created_at for event in story.events if event.kind == "MOVED"]
+    moves = await audit_log.list_moves(story.booking.slot_id, moved_at)
+    told = {move.moved_at: move_words(move.details, time) for move in moves}
+    return {moved_at: words for moved_at, words in told.items() if words}
