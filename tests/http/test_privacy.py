@@ -245,9 +245,12 @@ def test_the_desks_reads_of_names_are_on_record(canary: Canary, staff: dict[str,
     }  # fmt: skip
     assert audit_of(clinic.server, f"slot:{booking['slotId']}", "list_bookings_of_slot") == [(actor, {"bookings": 2})]
     assert audit_of(clinic.server, f"booking:{booking['id']}", "get_booking") == [(actor, {})]
-    # The first of each is in the ledger, what changes nothing is not.
-    assert audit_of(clinic.server, f"booking:{booking['id']}", "confirm_booking") == [(actor, {})] * 2
-    assert audit_of(clinic.server, f"booking:{booking['id']}", "cancel_booking") == [(actor, {})] * 2
+    # The first of each changes something, the others only show it.
+    changed = {"confirm_booking": ["PENDING", "CONFIRMED"], "cancel_booking": ["CONFIRMED", "CANCELLED"]}
+    for action, status in changed.items():
+        noted = audit_of(clinic.server, f"booking:{booking['id']}", action)
+        assert noted == [(actor, {"status": status}), *[(actor, {})] * 2]
+    assert audit_of(clinic.server, f"booking:{booking['id']}", "hold_seats") == [], "a patient's own"
     assert not {place for place in places_of(database_url, *canary.words) if place.startswith("audit_log.")}
 
 
@@ -291,6 +294,8 @@ def test_no_name_leaves_when_its_row_cannot_be_written(canary: Canary, staff: di
             problem(refused, 503, "database-unavailable")
             assert canary.name not in refused.text
         problem(canary.clinic.http.post(f"{paths[0]}/confirm", headers=staff), 503, "database-unavailable")
+        problem(canary.clinic.http.delete(paths[0], headers=staff), 503, "database-unavailable")
+    assert canary.clinic.http.get(paths[0]).json()["status"] == "CONFIRMED", "what cannot be noted is not done either"
     for path in paths:
         assert canary.name in canary.clinic.http.get(path, headers=staff).text
 

@@ -123,6 +123,11 @@ def test_a_booking_is_confirmed_and_cancelled_with_a_reason_that_its_story_has(c
     assert desk.send(f"{place}/confirm", again="yes").status_code == 409
     assert desk.open(f"{LIST}/{10**17}").status_code == 404
     assert len(notes(clinic, "list_story", f"booking:{booking['id']}")) >= 4
+    changed = [notes(clinic, action, f"booking:{booking['id']}") for action in ("confirm_booking", "cancel_booking")]
+    assert changed == [
+        [{"actor": "user:1", "details": '{"status": ["PENDING", "CONFIRMED"]}'}],
+        [{"actor": "user:1", "details": '{"reason": true, "status": ["CONFIRMED", "CANCELLED"]}'}],
+    ]
 
 
 def test_a_story_that_is_cut_short_says_so_and_where_the_rest_is(clinic: Clinic, desk: Visitor) -> None:
@@ -191,6 +196,9 @@ def test_the_desk_books_for_a_patient_once_however_often_the_form_is_sent(clinic
     query = "SELECT user_id, user_name, status FROM bookings WHERE slot_id = $1"
     [booked] = rows(clinic.server.database_url, query, slot["id"])
     assert tuple(booked) == (None, "Grace", "CONFIRMED")
+    [booking] = clinic.http.get(f"/api/bookings/slot/{slot['id']}").json()["items"]
+    details = f'{{"slot": {slot["id"]}, "seats": 2, "status": "CONFIRMED"}}'
+    assert notes(clinic, "hold_seats", f"booking:{booking['id']}") == [{"actor": "user:1", "details": details}]
 
 
 def test_the_patients_link_is_shown_once_and_is_in_no_address_and_no_log(clinic: Clinic, desk: Visitor) -> None:

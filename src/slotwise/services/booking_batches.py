@@ -4,15 +4,15 @@ Each is one call of a function in the database (sql/migrations/0002_booking_path
 So a slot's lock is never held while a message travels or a worker is busy, stopped or dead.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from operator import attrgetter
-from typing import Literal, TypeAlias, assert_never, cast
+from typing import Literal, NamedTuple, TypeAlias, assert_never, cast
 
 import msgspec
 from msgspec import Struct
 
-from slotwise.db.pool import Database
+from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, BookingStatus, Refusal, SeatRequest
 from slotwise.domain.errors import AnsweredMeanwhile, KeyReused, SlotClosed, SlotFull, SlotNotFound, SlotStarted
@@ -100,6 +100,63 @@ REPLACE_HOLD = Statement("bookings.replace_hold", HoldRow)
 CANCEL_BOOKINGS = Statement("bookings.cancel_bookings", Cancelled)
 
 
+async def hold_seats(
+    connection: Connection, requests: Sequence[HoldRequest], tokens: Sequence[ManageToken], hold_seconds: int
+) -> list[HoldRow]:
+    """In any order."""
+    wanted = [request.wanted for request in requests]
+    keys = [request.key for request in requests] if any(request.key for request in requests) else []
+    return await HOLD_SEATS.all(
+        connection,
+        slot_ids=[want.slot_id for want in wanted],
+        seats=[want.seats for want in wanted],
+        user_ids=[want.user_id for want in wanted],
+        user_names=[want.user_name for want in wanted],
+        user_emails=[want.user_email for want in wanted],
+        confirmed=[want.confirm for want in wanted],
+        manage_token_hashes=[token.digest for token in tokens],
+        actors=[request.actor for request in requests],
+        callers=[key and key.caller for key in keys],
+        routes=[key and key.route for key in keys],
+        key_hashes=[key and key.key_hash for key in keys],
+        body_hashes=[key and key.body_hash for key in keys],
+        manage_nonces=[token.nonce for token in tokens] if keys else [],
+        hold_seconds=hold_seconds,
+        keep_seconds=KEEP_SECONDS,
+    )
+
+
+async def confirm_bookings(connection: Connection, requests: Sequence[ConfirmRequest]) -> list[Confirmed]:
+    return await CONFIRM_BOOKINGS.all(
+        connection,
+        booking_ids=[request.booking_id for request in requests],
+        user_names=[request.user_name for request in requests],
+        user_emails=[request.user_email for request in requests],
+        actors=[request.actor for request in requests],
+    )
+
+
+async def cancel_bookings(connection: Connection, requests: Sequence[CancelRequest]) -> list[Cancelled]:
+    return await CANCEL_BOOKINGS.all(
+        connection,
+        booking_ids=[request.booking_id for request in requests],
+        reasons=[request.reason for request in requests],
+        actors=[request.actor for request in requests],
+        only_holds=[request.only_hold for request in requests],
+    )
+
+
+class Writing(NamedTuple):
+    """The one statement that is a batch's transaction, for each kind of batch."""
+
+    hold: Callable[[Connection, Sequence[HoldRequest], Sequence[ManageToken], int], Awaitable[list[HoldRow]]]
+    confirm: Callable[[Connection, Sequence[ConfirmRequest]], Awaitable[list[Confirmed]]]
+    cancel: Callable[[Connection, Sequence[CancelRequest]], Awaitable[list[Cancelled]]]
+
+
+PLAIN = Writing(hold_seats, confirm_bookings, cancel_bookings)
+
+
 class BookingBatches:
     """`writers` serves batches alone, so that no flood of reads can keep a booking from its connection."""
 
@@ -110,21 +167,31 @@ class BookingBatches:
         hold_seconds: int,
         crash_points: CrashPoints = UNARMED,
         seats_changed: SeatsChanged = tell_nobody,
+        writing: Writing = PLAIN,
     ) -> None:
         self._writers = writers
         self._manage_tokens = manage_tokens
         self._hold_seconds = hold_seconds
         self._crash_points = crash_points
         self._seats_changed = seats_changed
+        self._writing = writing
+
+    def through(self, database: Database, writing: Writing) -> "BookingBatches":
+        """The same with other statements, on connections that no batch of these waits for."""
+        return BookingBatches(
+            database, self._manage_tokens, self._hold_seconds, self._crash_points, self._seats_changed, writing
+        )
 
     async def hold(self, requests: Sequence[HoldRequest]) -> list[HoldOutcome]:
         tokens = [self._manage_tokens.new() for _ in requests]
         self._crash_points.reach("hold_seats", "before_batch")
         while True:
             try:
-                rows = await self._hold_seats(requests, tokens)
+                async with self._writers.effect() as connection:
+                    written = await self._writing.hold(connection, requests, tokens, self._hold_seconds)
             except AnsweredMeanwhile:
                 continue
+            rows = sorted(written, key=attrgetter("place"))
             self._crash_points.reach("hold_seats", "after_commit")
             self._seats_changed(_changed(requests, rows))
             _count(requests, rows)
@@ -132,36 +199,22 @@ class BookingBatches:
 
     async def confirm(self, requests: Sequence[ConfirmRequest]) -> list[Confirmed | None]:
         """None where there is no such booking."""
-        booking_ids = [request.booking_id for request in requests]
         self._crash_points.reach("confirm_booking", "before_batch")
         async with self._writers.effect() as connection:
-            rows = await CONFIRM_BOOKINGS.all(
-                connection,
-                booking_ids=booking_ids,
-                user_names=[request.user_name for request in requests],
-                user_emails=[request.user_email for request in requests],
-                actors=[request.actor for request in requests],
-            )
+            rows = await self._writing.confirm(connection, requests)
         self._crash_points.reach("confirm_booking", "after_commit")
         found = {row.id: row for row in rows}
-        return [found.get(booking_id) for booking_id in booking_ids]
+        return [found.get(request.booking_id) for request in requests]
 
     async def cancel(self, requests: Sequence[CancelRequest]) -> list[Cancelled | None]:
         """None where there is no such booking."""
-        booking_ids = [request.booking_id for request in requests]
         self._crash_points.reach("cancel_booking", "before_batch")
         async with self._writers.effect() as connection:
-            rows = await CANCEL_BOOKINGS.all(
-                connection,
-                booking_ids=booking_ids,
-                reasons=[request.reason for request in requests],
-                actors=[request.actor for request in requests],
-                only_holds=[request.only_hold for request in requests],
-            )
+            rows = await self._writing.cancel(connection, requests)
         self._crash_points.reach("cancel_booking", "after_commit")
         self._seats_changed({row.slot_id for row in rows if row.outcome == "cancelled"})
         found = {row.id: row for row in rows}
-        return [found.get(booking_id) for booking_id in booking_ids]
+        return [found.get(request.booking_id) for request in requests]
 
     async def replace_hold(self, booking_id: int, request: HoldRequest) -> HoldOutcome | None:
         """No batch, for few ever want it: a hold in place of another of the slot. None where that was confirmed."""
@@ -196,30 +249,6 @@ class BookingBatches:
                 hold_seconds=self._hold_seconds,
                 keep_seconds=KEEP_SECONDS,
             )
-
-    async def _hold_seats(self, requests: Sequence[HoldRequest], tokens: Sequence[ManageToken]) -> list[HoldRow]:
-        wanted = [request.wanted for request in requests]
-        keys = [request.key for request in requests] if any(request.key for request in requests) else []
-        async with self._writers.effect() as connection:
-            rows = await HOLD_SEATS.all(
-                connection,
-                slot_ids=[want.slot_id for want in wanted],
-                seats=[want.seats for want in wanted],
-                user_ids=[want.user_id for want in wanted],
-                user_names=[want.user_name for want in wanted],
-                user_emails=[want.user_email for want in wanted],
-                confirmed=[want.confirm for want in wanted],
-                manage_token_hashes=[token.digest for token in tokens],
-                actors=[request.actor for request in requests],
-                callers=[key and key.caller for key in keys],
-                routes=[key and key.route for key in keys],
-                key_hashes=[key and key.key_hash for key in keys],
-                body_hashes=[key and key.body_hash for key in keys],
-                manage_nonces=[token.nonce for token in tokens] if keys else [],
-                hold_seconds=self._hold_seconds,
-                keep_seconds=KEEP_SECONDS,
-            )
-        return sorted(rows, key=attrgetter("place"))
 
     def _outcome(self, request: HoldRequest, row: HoldRow, token: ManageToken) -> HoldOutcome:
         match row.outcome:

@@ -36,6 +36,7 @@ from slotwise.services.booking_batches import (
     HoldRequest,
 )
 from slotwise.services.booking_search import BookingFilter, FoundBookings, find_bookings
+from slotwise.services.desk_changes import NOTED
 from slotwise.services.group_commit import GroupCommit
 from slotwise.services.idempotency import IdempotencyKey
 from slotwise.services.manage_tokens import proves
@@ -78,6 +79,7 @@ class Bookings:
     def __init__(self, database: Database, batches: BookingBatches, batch_limit: int = 256) -> None:
         self._database = database
         self._batches = batches
+        self._at_desk = batches.through(database, NOTED)
         self._holds = GroupCommit[HoldRequest, HoldOutcome](
             "hold",
             batches.hold,
@@ -96,7 +98,11 @@ class Bookings:
 
         Raises a `Refusal`, `KeyReused`, and the `Unavailable` errors of `GroupCommit.submit`.
         """
-        return _held_or_raise(await self._holds.submit(HoldRequest(wanted, caller.actor, key)))
+        request = HoldRequest(wanted, caller.actor, key)
+        if caller.at_desk:
+            [outcome] = await self._at_desk.hold([request])
+            return _held_or_raise(outcome)
+        return _held_or_raise(await self._holds.submit(request))
 
     async def replace_hold(
         self, caller: Caller, booking_id: int, wanted: SeatRequest, key: IdempotencyKey | None = None
@@ -114,7 +120,7 @@ class Bookings:
     ) -> Booking:
         """The confirmed booking; confirming again changes nothing. Name and address fill a nameless hold only."""
         await self._authorize(caller, booking_id)
-        booking = await self._confirms.submit(ConfirmRequest(booking_id, user_name, user_email, caller.actor))
+        booking = await self._confirm(caller, ConfirmRequest(booking_id, user_name, user_email, caller.actor))
         if booking is None:
             raise BookingNotFound
         metrics.CONFIRMATIONS.labels(booking.outcome).inc()
@@ -122,7 +128,7 @@ class Bookings:
             case "confirmed":
                 return booking
             case "already_confirmed":
-                # It leaves no row in the ledger, and is a read all the same.
+                # Nothing was changed, and so nothing noted; it is a read all the same.
                 if shows_others(caller.user, [booking]):
                     async with self._database.connection() as connection:
                         await record_action(connection, caller.actor, "confirm_booking", f"booking:{booking_id}")
@@ -141,12 +147,12 @@ class Bookings:
     async def cancel_booking(self, caller: Caller, booking_id: int, reason: str | None = None) -> Booking:
         """The cancelled booking; cancelling again changes nothing."""
         await self._authorize(caller, booking_id)
-        booking = await self._cancel(CancelRequest(booking_id, reason, caller.actor))
+        booking = await self._cancel(caller, CancelRequest(booking_id, reason, caller.actor))
         match booking.outcome:
             case "cancelled":
                 return booking
             case "already_cancelled":
-                # It leaves no row in the ledger, and is a read all the same.
+                # Nothing was changed, and so nothing noted; it is a read all the same.
                 if shows_others(caller.user, [booking]):
                     async with self._database.connection() as connection:
                         await record_action(connection, caller.actor, "cancel_booking", f"booking:{booking_id}")
@@ -163,10 +169,19 @@ class Bookings:
     async def release_hold(self, caller: Caller, booking_id: int) -> BookingStatus:
         """Give a hold's seats back; what is no hold any more stays as it is. Tells what the booking is now."""
         await self._authorize(caller, booking_id)
-        return (await self._cancel(CancelRequest(booking_id, None, caller.actor, only_hold=True))).status
+        return (await self._cancel(caller, CancelRequest(booking_id, None, caller.actor, only_hold=True))).status
 
-    async def _cancel(self, request: CancelRequest) -> Cancelled:
-        booking = await self._cancels.submit(request)
+    async def _confirm(self, caller: Caller, request: ConfirmRequest) -> Confirmed | None:
+        if caller.at_desk:
+            [booking] = await self._at_desk.confirm([request])
+            return booking
+        return await self._confirms.submit(request)
+
+    async def _cancel(self, caller: Caller, request: CancelRequest) -> Cancelled:
+        if caller.at_desk:
+            [booking] = await self._at_desk.cancel([request])
+        else:
+            booking = await self._cancels.submit(request)
         if booking is None:
             raise BookingNotFound
         metrics.CANCELLATIONS.labels(booking.outcome).inc()

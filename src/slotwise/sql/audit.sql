@@ -94,15 +94,16 @@ ORDER BY p.created_at DESC, p.id DESC;
 -- first note from that time on.
 SELECT m.moved_at, a.details::text AS details
 FROM unnest(:moved_at::timestamptz[]) AS m (moved_at)
-CROSS JOIN LATERAL (
-    SELECT a.details
-    FROM audit_log AS a
-    WHERE
-        a.subject = :subject::text
-        AND a.created_at >= m.moved_at
-        AND a.created_at < m.moved_at + interval '10 seconds'
-        AND a.action = 'update_slot'
-    ORDER BY a.created_at, a.id
-    LIMIT 1
-) AS a
+CROSS JOIN
+    LATERAL (
+        SELECT a.details
+        FROM audit_log AS a
+        WHERE
+            a.subject = :subject::text
+            AND a.created_at >= m.moved_at
+            AND a.created_at < m.moved_at + interval '10 seconds'
+            AND a.action = 'update_slot'
+        ORDER BY a.created_at, a.id
+        LIMIT 1
+    ) AS a
 ORDER BY m.moved_at;

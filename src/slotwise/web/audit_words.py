@@ -24,6 +24,7 @@ ACTIONS = {
     "get_booking": "Looked at a booking",
     "get_managed_booking": "Looked at a booking by its link",
     "get_user": "Looked at an account",
+    "hold_seats": "Booked or held seats",
     "list_audit": "Read this log",
     "list_bookings": "Looked through bookings",
     "list_bookings_hit": "Looked at who a change would concern",
@@ -73,13 +74,17 @@ def action_words(entry: AuditEntry) -> str:
 def details_words(entry: AuditEntry, time: ClinicTime) -> str:
     """`seats from 4 to 6, closed for booking`; `bookings 12`."""
     details: dict[str, object] = msgspec.json.decode(entry.details)
-    kind = entry.subject.partition(":")[0]
-    return ", ".join(
-        _change_words(kind, name, *value, time)
-        if entry.action in _CHANGES and isinstance(value, list) and len(value) == 2  # noqa: PLR2004 - from and to
-        else _words(name, value, time)
-        for name, value in details.items()
-    )
+    return ", ".join(_detail_words(entry, name, value, time) for name, value in details.items())
+
+
+def _detail_words(entry: AuditEntry, name: str, value: object, time: ClinicTime) -> str:
+    match value:
+        case [was, now] if entry.action in _CHANGES:
+            return _change_words(entry.subject.partition(":")[0], name, was, now, time)
+        case True if name == "reason":
+            return "with a reason"
+        case _:
+            return f"{_NAMES.get(name, name.replace('_', ' '))} {_value_words(value, time)}".strip()
 
 
 def move_words(details: str, time: ClinicTime) -> str | None:
@@ -114,12 +119,6 @@ def _change_words(kind: str, name: str, was: object, now: object, time: ClinicTi
             return f"{_NAMES.get(name, name)} from {was or 'none'} to {now or 'none'}"
         case _:
             return f"{_NAMES.get(name, name.replace('_', ' '))} {told}"
-
-
-def _words(name: str, value: object, time: ClinicTime) -> str:
-    if (name, value) == ("reason", True):
-        return "with a reason"
-    return f"{_NAMES.get(name, name.replace('_', ' '))} {_value_words(value, time)}".strip()
 
 
 def _value_words(value: object, time: ClinicTime) -> str:
