@@ -140,6 +140,24 @@ def test_a_closed_slot_leaves_its_period_to_another_and_cannot_reopen_over_it(cl
     problem(change(clinic, other["id"], startTime=at(9.25)), 409, "slot-overlaps")
 
 
+def test_a_closed_slot_that_still_has_bookings_keeps_its_period(clinic: Clinic) -> None:
+    slot = clinic.slot(startTime=at(9))
+    doctor = slot["doctorId"]
+    booking = clinic.hold(slot["id"])
+    change(clinic, slot["id"], status="CLOSED")
+    other = publish(clinic, doctorId=doctor, startTime=at(11)).json()
+    refused = [
+        publish(clinic, doctorId=doctor, startTime=at(9.25)),
+        change(clinic, other["id"], startTime=at(8.75)),
+    ]
+    for answer in refused:
+        assert "a closed slot in that period that still has bookings" in problem(answer, 409, "slot-overlaps")["detail"]
+    problem(change(clinic, slot["id"], startTime=at(11.25)), 409, "slot-overlaps")
+    assert change(clinic, slot["id"], startTime=at(9.25)).status_code == 200, "not over itself"
+    rows(clinic.server.database_url, "UPDATE bookings SET expires_at = clock_timestamp() WHERE id = $1", booking["id"])
+    assert publish(clinic, doctorId=doctor, startTime=at(9.25)).status_code == 201, "a hold that ran out is none"
+
+
 def test_a_closed_slot_is_not_offered_and_takes_no_bookings(clinic: Clinic) -> None:
     slot = clinic.slot(seats=2)
     booking = clinic.hold(slot["id"])
@@ -405,6 +423,16 @@ def test_a_closed_slot_and_another_doctors_are_no_clash(clinic: Clinic) -> None:
     clinic.slot(startTime=f"{TUESDAY}T09:00:00Z")
     change(clinic, slot["id"], status="CLOSED")
     assert len(publish_many(clinic, doctorId=slot["doctorId"]).json()["created"]) == 4
+
+
+def test_a_closed_slot_that_still_has_bookings_is_a_clash(clinic: Clinic) -> None:
+    slot = clinic.slot(startTime=f"{TUESDAY}T09:00:00Z")
+    clinic.hold(slot["id"], confirm=True)
+    change(clinic, slot["id"], status="CLOSED")
+    told = publish_many(clinic, doctorId=slot["doctorId"], dryRun=True).json()
+    assert [(clash["startTime"], clash["overlaps"]["id"]) for clash in told["clashes"]] == [
+        (f"{TUESDAY}T09:00:00Z", slot["id"])
+    ]
 
 
 def test_times_that_are_past_are_refused_or_left_out(clinic: Clinic) -> None:

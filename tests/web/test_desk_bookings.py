@@ -165,10 +165,10 @@ def test_the_story_of_a_booking_says_from_when_to_when_it_was_moved(clinic: Clin
     ]
     assert story_of(desk, booking["id"], told)
     # As a version noted it that told no details.
-    change = "UPDATE audit_log SET details = '{}' WHERE subject = $1 AND action = 'update_slot'"
+    forget = "UPDATE audit_log SET details = '{}' WHERE subject = $1 AND action = 'update_slot'"
     with_trigger_off = "ALTER TABLE audit_log %s TRIGGER audit_log_append_only"
     rows(clinic.server.database_url, with_trigger_off % "DISABLE")
-    rows(clinic.server.database_url, change, f"slot:{slot['id']}")
+    rows(clinic.server.database_url, forget, f"slot:{slot['id']}")
     rows(clinic.server.database_url, with_trigger_off % "ENABLE")
     assert story_of(desk, booking["id"], ["The slot was moved to another time"] * 3)
 

@@ -1,6 +1,7 @@
 """What can go wrong, as facts. Each edge owns one table from these to its own answers; nothing here knows HTTP."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import ClassVar, Self
 
 
@@ -104,17 +105,25 @@ class LastAdmin(Conflict):
 
 @dataclass(eq=False)
 class SlotOverlaps(Conflict):
-    """`overlaps` counts the wanted slots that do, where several were wanted."""
+    """`overlaps` counts the wanted slots that do, where several were wanted.
+
+    Where one was, `period` is that of the slot in its way, if it is known; `closed` where that has bookings and takes
+    no new ones.
+    """
 
     code = "slot-overlaps"
     title = "The doctor already has an open slot in that period"
     overlaps: int = 0
+    period: tuple[datetime, datetime] | None = None
+    closed: bool = False
 
     @property
     def detail(self) -> str:
-        if self.overlaps == 0:
-            return self.title
-        return f"{self.overlaps} of the slots overlap open ones of the doctor. Nothing was done; a dry run names them."
+        if self.overlaps > 0:
+            return f"{self.overlaps} of the slots overlap others of the doctor. Nothing was done; a dry run names them."
+        if self.closed:
+            return "The doctor has a closed slot in that period that still has bookings. Move or cancel them first."
+        return self.title
 
 
 @dataclass(eq=False)

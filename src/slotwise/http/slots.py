@@ -88,7 +88,7 @@ class PlannedView(Struct, frozen=True, rename="camel"):
 
 
 class ClashView(Struct, frozen=True, rename="camel"):
-    """A wanted period, and the open slot that it overlaps; without one it has begun already."""
+    """A wanted period, and the slot that it overlaps; without one it has begun already."""
 
     start_time: datetime
     end_time: datetime
@@ -217,7 +217,8 @@ class SlotController(Controller):
             OutcomeUnknown,
             DoctorNotFound,
             SlotOverlaps,
-            description="One doctor's open slots may touch and must not overlap.",
+            description="One doctor's open slots may touch and must not overlap, nor closed ones that still have "
+            "bookings.",
         ),
     )
     async def create_slot(

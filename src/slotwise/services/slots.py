@@ -48,6 +48,20 @@ class LockedSlot(Struct, frozen=True):
     def duration_minutes(self) -> int:
         return round(self.duration.total_seconds() / 60)
 
+    @property
+    def period(self) -> Period:
+        return Period(self.start_time, self.end_time)
+
+    @property
+    def taken(self) -> int:
+        """Seats that are held or booked."""
+        return self.total_seats - self.available_seats
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether the doctor can have no other slot then."""
+        return self.status is SlotStatus.OPEN or self.taken > 0
+
 
 class SlotChange(Struct, frozen=True):
     """What to change; UNSET leaves a value as it is."""
@@ -75,12 +89,16 @@ class NewestBooking(Struct, frozen=True):
 
 
 class OverlappedSlot(Struct, frozen=True):
-    """An open slot of the doctor's, and which of the wanted periods overlaps it, counted from 1."""
+    """A slot that takes the doctor's time, and which of the wanted periods overlaps it, counted from 1.
+
+    It is open or, where `closed`, still has bookings.
+    """
 
     position: int
     id: int
     start_time: datetime
     end_time: datetime
+    closed: bool
 
 
 class Clash(Struct, frozen=True):
@@ -169,7 +187,9 @@ class Slots:
         """Raises `SlotOverlaps`, `DoctorNotFound`, and `InvalidInput` for a start that is not in the future."""
         start, end = clean_period("start_time", start_time, duration_minutes)
         async with self._database.transaction() as connection:
-            _refuse_past(start, await _lock_doctor(connection, doctor_id))
+            now = await _lock_doctor(connection, doctor_id)
+            _refuse_past(start, now)
+            _refuse_clashes(await _find_clashes(connection, doctor_id, [Period(start, end)], now))
             created = await CREATE_SLOTS.one(
                 connection,
                 doctor_ids=[doctor_id],
@@ -210,7 +230,7 @@ class Slots:
             if dry_run:
                 return CreatedSlots([PlannedSlot(None, period) for period in free], clashes, laid.skipped)
             if not skip_clashes:
-                _refuse_clashes(clashes)
+                _refuse_any(clashes)
             if planned not in {None, len(free)}:
                 raise SlotOverlaps
             created = await _create(connection, admin, doctor_id, free, total_seats)
@@ -262,43 +282,33 @@ class Slots:
                 return await _list_of_size(connection, sought, limit, after)
             return await _list_all(connection, sought, limit, after)
 
-    async def update_slot(self, admin: User, slot_id: int, change: SlotChange, seen: SlotSeen | None = None) -> Slot:
-        """Raises `SeatsTaken` for a total below the seats held or booked, and `SlotOverlaps`.
+    async def update_slot(
+        self, admin: User, slot_id: int, change: SlotChange, seen: SlotSeen | None = None, *, dry_run: bool = False
+    ) -> Slot:
+        """Raises `SeatsTaken` for a total below the seats held or booked, `InvalidInput`, and `SlotOverlaps`.
 
-        With `seen`, raises `SlotChangedMeanwhile` where the slot is not so any more.
+        With `seen`, raises `SlotChangedMeanwhile` where the slot is not so any more. A dry run raises the same and
+        does nothing.
         """
         async with self._database.transaction() as connection:
             # The doctor's lock first, as for a new slot. A slot never changes its doctor.
-            now = await _lock_doctor(connection, (await _get(connection, slot_id)).doctor_id)
+            slot = await _get(connection, slot_id)
+            now = await _lock_doctor(connection, slot.doctor_id)
             locked = await _lock(connection, slot_id)
             if seen is not None:
                 await _require_seen(connection, locked, seen)
-            await self._change(connection, admin, locked, change, now)
+            wanted = _changed(locked, change, now)
+            if _comes_to_new_time(locked, wanted):
+                found = await _find_clashes(connection, slot.doctor_id, [wanted.period], now, slot_id)
+                _refuse_clashes(found)
+            if dry_run:
+                return slot
+            await _write(connection, admin, locked, wanted)
             slot = await _get(connection, slot_id)
             details = changes(locked, slot, "start_time", "duration_minutes", "total_seats", "status")
             await record_action(connection, actor_of(admin), "update_slot", f"slot:{slot_id}", details)
         self._seats_changed([slot.id])
         return slot
-
-    async def _change(
-        self, connection: Connection, admin: User, slot: LockedSlot, change: SlotChange, now: datetime
-    ) -> None:
-        start, end = _changed_period(slot, change, now)
-        total_seats = slot.total_seats if change.total_seats is UNSET else change.total_seats
-        taken = slot.total_seats - slot.available_seats
-        if total_seats < taken:
-            raise SeatsTaken(taken)
-        status = slot.status if change.status is UNSET else change.status
-        await UPDATE_SLOT.run(
-            connection,
-            slot_id=slot.id,
-            start_time=start,
-            end_time=end,
-            total_seats=total_seats,
-            status=status,
-            kinds=_events(slot, start, end, total_seats, status),
-            actor=actor_of(admin),
-        )
 
 
 # One statement for each way to walk, and none with filters that may be null: a plan is made once for all values.
@@ -349,14 +359,15 @@ async def _list_of_specialization(
 
 
 async def _find_clashes(
-    connection: Connection, doctor_id: int, periods: Sequence[Period], now: datetime
+    connection: Connection, doctor_id: int, periods: Sequence[Period], now: datetime, moved_slot_id: int = 0
 ) -> list[Clash]:
-    """Under the doctor's lock, so that none comes up before the slots are written."""
+    """Under the doctor's lock, so that none comes up before the slots are written; none with the slot that is moved."""
     overlapped = await LIST_CLASHES.all(
         connection,
         doctor_id=doctor_id,
         start_times=[period.start_time for period in periods],
         end_times=[period.end_time for period in periods],
+        moved_slot_id=moved_slot_id,
     )
     by_period = {periods[slot.position - 1]: slot for slot in overlapped}
     return [
@@ -367,6 +378,14 @@ async def _find_clashes(
 
 
 def _refuse_clashes(clashes: Sequence[Clash]) -> None:
+    """Of one period, whose start is known to be possible."""
+    for slot in (clash.slot for clash in clashes):
+        if slot is not None:
+            raise SlotOverlaps(period=(slot.start_time, slot.end_time), closed=slot.closed)
+
+
+def _refuse_any(clashes: Sequence[Clash]) -> None:
+    """Of many periods."""
     overlaps = sum(1 for clash in clashes if clash.slot is not None)
     if overlaps > 0:
         raise SlotOverlaps(overlaps)
@@ -420,6 +439,16 @@ async def _get(connection: Connection, slot_id: int) -> Slot:
     return slot
 
 
+def _changed(slot: LockedSlot, change: SlotChange, now: datetime) -> LockedSlot:
+    """As it is to be. Raises `InvalidInput` and `SeatsTaken`."""
+    start, end = _changed_period(slot, change, now)
+    total_seats = slot.total_seats if change.total_seats is UNSET else change.total_seats
+    if total_seats < slot.taken:
+        raise SeatsTaken(slot.taken)
+    status = slot.status if change.status is UNSET else change.status
+    return LockedSlot(slot.id, start, end, total_seats, total_seats - slot.taken, status)
+
+
 def _changed_period(slot: LockedSlot, change: SlotChange, now: datetime) -> tuple[datetime, datetime]:
     start = slot.start_time if change.start_time is UNSET else change.start_time
     minutes = slot.duration_minutes if change.duration_minutes is UNSET else change.duration_minutes
@@ -429,16 +458,34 @@ def _changed_period(slot: LockedSlot, change: SlotChange, now: datetime) -> tupl
     return start, end
 
 
-def _events(slot: LockedSlot, start: datetime, end: datetime, total_seats: int, status: SlotStatus) -> list[str]:
+def _comes_to_new_time(before: LockedSlot, after: LockedSlot) -> bool:
+    """Whether it takes a time of the doctor's that it did not take: moved there, or opened again."""
+    return after.takes_time and (after.period != before.period or not before.takes_time)
+
+
+async def _write(connection: Connection, admin: User, before: LockedSlot, after: LockedSlot) -> None:
+    await UPDATE_SLOT.run(
+        connection,
+        slot_id=after.id,
+        start_time=after.start_time,
+        end_time=after.end_time,
+        total_seats=after.total_seats,
+        status=after.status,
+        kinds=_events(before, after),
+        actor=actor_of(admin),
+    )
+
+
+def _events(before: LockedSlot, after: LockedSlot) -> list[str]:
     """The ledger's words for what changes."""
     events = []
     # First, because every row of the change carries the new total.
-    if total_seats != slot.total_seats:
+    if after.total_seats != before.total_seats:
         events.append("RESIZED")
-    if (start, end) != (slot.start_time, slot.end_time):
+    if after.period != before.period:
         events.append("MOVED")
-    if status is not slot.status:
-        events.append("CLOSED" if status is SlotStatus.CLOSED else "REOPENED")
+    if after.status is not before.status:
+        events.append("CLOSED" if after.status is SlotStatus.CLOSED else "REOPENED")
     return events
 
 

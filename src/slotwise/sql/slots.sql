@@ -36,25 +36,50 @@ FROM wanted AS w
 ORDER BY w.position;
 
 -- name: list_clashes
--- Tells which of a doctor's wanted periods overlap one of the open slots, and the first one that each does.
--- One by one through the index of `slot_overlaps`; the limit forbids reading all slots for a join.
+-- Tells which of a doctor's wanted periods overlap a slot that takes the doctor's time, and the first that each does:
+-- an open one, or else a closed one that still has bookings. The slot that is to be moved does not count.
+-- One by one through the index of `slot_overlaps`; the limit forbids reading all slots for a join. Closed ones are not
+-- in it: of theirs, those are looked at that begin within the day before, for none is longer.
 WITH overlapped AS (
-    SELECT w.position::integer AS position, s.id, s.start_time, s.end_time
+    SELECT w.position::integer AS position, s.id, s.start_time, s.end_time, s.closed
     FROM unnest(:start_times::timestamptz[], :end_times::timestamptz[])
         WITH ORDINALITY AS w (start_time, end_time, position)
     CROSS JOIN LATERAL (
-        SELECT s.id, s.start_time, s.end_time
-        FROM appointment_slots AS s
-        WHERE
-            s.doctor_id = :doctor_id::bigint
-            AND s.status = 'OPEN'
-            AND tstzrange(s.start_time, s.end_time) && tstzrange(w.start_time, w.end_time)
-        ORDER BY s.start_time
+        SELECT t.id, t.start_time, t.end_time, t.closed
+        FROM (
+            (
+                SELECT s.id, s.start_time, s.end_time, FALSE AS closed
+                FROM appointment_slots AS s
+                WHERE
+                    s.doctor_id = :doctor_id::bigint
+                    AND s.status = 'OPEN'
+                    AND tstzrange(s.start_time, s.end_time) && tstzrange(w.start_time, w.end_time)
+                    AND s.id <> :moved_slot_id::bigint
+                ORDER BY s.start_time
+                LIMIT 1
+            )
+            UNION ALL
+            (
+                SELECT s.id, s.start_time, s.end_time, TRUE AS closed
+                FROM slots_now AS s
+                WHERE
+                    s.doctor_id = :doctor_id::bigint
+                    AND s.start_time > w.start_time - interval '1 day'
+                    AND s.start_time < w.end_time
+                    AND s.end_time > w.start_time
+                    AND s.status = 'CLOSED'
+                    AND s.available_seats < s.total_seats
+                    AND s.id <> :moved_slot_id::bigint
+                ORDER BY s.start_time
+                LIMIT 1
+            )
+        ) AS t
+        ORDER BY t.closed
         LIMIT 1
     ) AS s
 )
 
-SELECT o.position, o.id, o.start_time, o.end_time
+SELECT o.position, o.id, o.start_time, o.end_time, o.closed
 FROM overlapped AS o
 ORDER BY o.position;
 

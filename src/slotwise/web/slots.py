@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from slotwise.domain.bookings import Booking
 from slotwise.domain.doctors import Doctor
-from slotwise.domain.errors import Conflict, InvalidInput, SlotNotFound
+from slotwise.domain.errors import Conflict, InvalidInput, SlotNotFound, SlotOverlaps
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.slots import Slot, SlotStatus
 from slotwise.services.doctors import Doctors
@@ -71,7 +71,7 @@ class SlotPagesController(Controller):
                 account_in(request), doctor_id, wanted.start_time, wanted.total_seats, wanted.duration_minutes
             )
         except (InvalidInput, Conflict) as error:
-            status = _refuse(form, error)
+            status = _refuse(form, error, pages.time)
             doctor = await doctors.get_doctor(doctor_id)
             return pages.answer(request, "slots/new_one.html", status, doctor=doctor, form=form)
         return see_other(request, _week_of(slot, pages.time), notice=f"Added: {pages.time.moment(slot.start_time)}.")
@@ -125,6 +125,8 @@ class SlotPagesController(Controller):
             change = change_in(form, slot, pages.time)
             seen = SlotSeen(slot.start_time, slot.end_time, await slots.get_newest_booking(slot_id))
             if _concerns_bookings(change) and _listed_in(form) < seen.newest_booking:
+                # Nobody is asked about what cannot be.
+                await slots.update_slot(account_in(request), slot_id, change, dry_run=True)
                 hit = await slots.list_bookings_hit(account_in(request), slot_id, MOST_LISTED + 1)
                 if hit:
                     return _ask_whether_sure(request, pages, slot, form, change, hit, seen.newest_booking)
@@ -134,7 +136,7 @@ class SlotPagesController(Controller):
         except SlotChangedMeanwhile:
             return await _show_slot_again(request, pages, slots, slot_id)
         except (InvalidInput, Conflict) as error:
-            status = _refuse(form, error)
+            status = _refuse(form, error, pages.time)
             form.values = form_of(slot, pages.time).values | form.values
             return await _show_slot(request, pages, slots, slot, form, status)
         return see_other(request, f"/admin/slots/{slot_id}", notice=_told(slot, changed, pages.time))
@@ -238,13 +240,24 @@ def _listed_in(form: Form) -> int:
     return form.number("listed", 0, MAX_ID) if form.text("listed") else 0
 
 
-def _refuse(form: Form, error: InvalidInput | Conflict) -> int:
+def _refuse(form: Form, error: InvalidInput | Conflict, time: ClinicTime) -> int:
     """Say what is wrong where it can be mended; returns the status of the page."""
-    if isinstance(error, InvalidInput):
-        form.refuse(at_fields_of_the_form(error))
-        return 400
-    form.problem = f"{error.detail.rstrip('.')}."
+    match error:
+        case InvalidInput():
+            form.refuse(at_fields_of_the_form(error))
+            return 400
+        case SlotOverlaps(period=(start, end), closed=closed):
+            form.problem = _overlap_words(f"{time.moment(start)} to {time.clock(end)}", closed=closed)
+        case _:
+            form.problem = f"{error.detail.rstrip('.')}."
     return 409
+
+
+def _overlap_words(period: str, *, closed: bool) -> str:
+    if closed:
+        told = f"The doctor has a closed time then that still has bookings: {period}."
+        return f"{told} Move it or cancel them first, or choose another time."
+    return f"The doctor already has an open time then: {period}. Move or close that one first, or choose another time."
 
 
 def _first_day(request: PageRequest, time: ClinicTime) -> date:
