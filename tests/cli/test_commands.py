@@ -1,14 +1,17 @@
 """The command `slotwise`, run as an operator runs it."""
 
+import asyncio
 import json
 import socket
 from pathlib import Path
 
+import asyncpg
 import pytest
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from typer.testing import CliRunner, Result
 
 from slotwise.cli.main import app
+from slotwise.services.seat_events import CHANNEL, EVERY_SLOT
 from tests.clinic import rows, slotwise
 
 COMMANDS = [
@@ -169,10 +172,22 @@ def plant_hold(database_url: str) -> int:
     return int(slot_id)
 
 
-def test_expire_frees_overdue_seats_and_the_invariants_hold(database_url: str) -> None:
+async def said_and_told(database_url: str, *command: str) -> tuple[str, list[str]]:
+    """What a command prints, and what it tells all workers."""
+    connection = await asyncpg.connect(database_url)
+    told: list[str] = []
+    await connection.add_listener(CHANNEL, lambda *message: told.append(str(message[-1])))
+    done = await asyncio.to_thread(slotwise, database_url, *command)
+    # What was told before it comes before its answer.
+    await connection.execute("SELECT 1")
+    await connection.close()
+    return done.stdout, told
+
+
+def test_expire_frees_overdue_seats_tells_who_watches_and_the_invariants_hold(database_url: str) -> None:
     slot_id = plant_hold(database_url)
-    assert slotwise(database_url, "expire").stdout == "Expired 1 holds.\n"
-    assert slotwise(database_url, "expire").stdout == "Expired 0 holds.\n"
+    assert asyncio.run(said_and_told(database_url, "expire")) == ("Expired 1 holds.\n", [str(EVERY_SLOT)])
+    assert asyncio.run(said_and_told(database_url, "expire")) == ("Expired 0 holds.\n", [])
     ((total, available),) = rows(
         database_url, "SELECT total_seats, available_seats FROM appointment_slots WHERE id = $1", slot_id
     )

@@ -10,6 +10,7 @@ from slotwise.cli.privacy import opened
 from slotwise.cli.running import CommandFailed
 from slotwise.services.privacy import PersonalData
 from tests.clinic import Clinic, RunningServer, rows, slotwise
+from tests.streams import watching
 from tests.traces import places_of
 
 NAME, EMAIL = "Gustav Guestbird", "gustav.guestbird@example.org"
@@ -35,8 +36,10 @@ def test_a_guest_is_exported_and_erased_without_a_trace(guest: RunningServer, po
     assert "no account and 1 bookings" in refused.stderr
     assert places_of(url, NAME, EMAIL) == {"bookings.user_name", "bookings.user_email"}
 
-    done = slotwise(url, "privacy", "erase", EMAIL, "--yes")
-    assert done.returncode == 0, done.stderr
+    with watching(guest.url) as events:
+        done = slotwise(url, "privacy", "erase", EMAIL, "--yes")
+        assert done.returncode == 0, done.stderr
+        events.until("refresh")
     assert done.stdout == "Erased the person from 1 bookings, of which 1 were cancelled.\n"
     assert places_of(url, NAME, EMAIL) == set()
     said = guest.log.read_text() + postgres_log.read_text(errors="replace") + done.stderr

@@ -18,6 +18,7 @@ from slotwise.domain.users import Role, User
 from slotwise.http.api_docs import openapi_document
 from slotwise.services.demo import DemoPlan, seed_demo
 from slotwise.services.expiry import sweep_holds
+from slotwise.services.seat_events import EVERY_SLOT, telling_all
 
 app = typer.Typer(
     help="Doctor-appointment booking server. Settings come from the environment and .env; see .env.example.",
@@ -88,8 +89,11 @@ def seed(
     plan = DemoPlan(doctors, days, first, zone, random_seed)
 
     async def work(database: Database) -> int:
-        with progress_bar("Seeding slots") as progress:
-            return await seed_demo(database, plan, progress)
+        async with telling_all(database) as seats_changed:
+            with progress_bar("Seeding slots") as progress:
+                slots = await seed_demo(database, plan, progress)
+            seats_changed([EVERY_SLOT])
+        return slots
 
     typer.echo(f"Added {doctors} doctors and {run(work)} slots from {first} on.")
 
@@ -97,7 +101,12 @@ def seed(
 @app.command()
 def expire() -> None:
     """Expire overdue holds now. The server does so by itself every SWEEP_SECONDS."""
-    typer.echo(f"Expired {run(lambda database: sweep_holds(database, by='command'))} holds.")
+
+    async def work(database: Database) -> int:
+        async with telling_all(database) as seats_changed:
+            return await sweep_holds(database, by="command", seats_changed=seats_changed)
+
+    typer.echo(f"Expired {run(work)} holds.")
 
 
 @app.command()

@@ -11,6 +11,7 @@ import typer
 from slotwise.cli.running import CommandFailed, run, screen
 from slotwise.db.pool import Database
 from slotwise.services.privacy import Erased, Person, Privacy
+from slotwise.services.seat_events import telling_all
 
 privacy = typer.Typer(help="Personal data.", no_args_is_help=True)
 
@@ -41,11 +42,12 @@ def erase_personal_data(email: Email, yes: Annotated[bool, typer.Option("--yes",
     """Cancel a person's upcoming bookings, and remove name and address from account and bookings for good."""
 
     async def work(database: Database) -> Erased:
-        service = Privacy(database)
-        person = await _known(service, email)
-        if not yes:
-            _confirm(person, await service.count_bookings(person))
-        return await service.erase_personal_data(person, "operator")
+        async with telling_all(database) as seats_changed:
+            service = Privacy(database, seats_changed)
+            person = await _known(service, email)
+            if not yes:
+                _confirm(person, await service.count_bookings(person))
+            return await service.erase_personal_data(person, "operator")
 
     done = run(work)
     typer.echo(f"Erased the person from {done.bookings} bookings, of which {done.cancelled} were cancelled.")

@@ -7,15 +7,15 @@ for all who watch there. So an event that is lost costs freshness until the slot
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import TypeAlias
 
 from msgspec import Struct
 
-from slotwise.db.pool import Connection
+from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
-from slotwise.domain.errors import DatabaseUnavailable, Overloaded, TooManyRequests
+from slotwise.domain.errors import DatabaseUnavailable, Overloaded, TooManyRequests, Unavailable
 from slotwise.domain.slots import SlotStatus
 from slotwise.services.metrics import SEAT_LISTENERS
 
@@ -58,6 +58,22 @@ READ_SEATS = Statement("seat_events.read_seats", Seats)
 
 def tell_nobody(_: Collection[int]) -> None:
     """For what runs apart from a server: it has nobody to tell."""
+
+
+@asynccontextmanager
+async def telling_all(database: Database) -> AsyncIterator[SeatsChanged]:
+    """For a command, which has no relay: when the block ends, and seats have changed, all workers are to look again.
+
+    Also where it ends by an error, for some may have been changed before. That nobody could be told is none.
+    """
+    changed: set[int] = set()
+    try:
+        yield changed.update
+    finally:
+        if changed:
+            with suppress(Unavailable):
+                async with database.connection() as connection:
+                    await PUBLISH_SEATS.run(connection, channel=CHANNEL, messages=[str(EVERY_SLOT)])
 
 
 class News:
