@@ -115,6 +115,30 @@ def test_the_rate_of_bookings_can_be_set_or_off(rate: str) -> None:
     assert settings.booking_rate == (None if rate == "off" else rate)
 
 
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://clinic.example", "https://clinic.example"),
+        ("HTTPS://Clinic.Example:443", "https://clinic.example"),
+        ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
+        ("http://[::1]:80", "http://[::1]"),
+    ],
+)
+def test_the_address_of_the_pages_is_kept_as_browsers_write_it(url: str, origin: str) -> None:
+    assert load_settings({"PUBLIC_URL": url}, NO_FILE).public_origin == origin
+    assert load_settings({}, NO_FILE).public_origin is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["clinic.example", "https://", "https://clinic.example/", "https://clinic.example/book", "ftp://clinic.example",
+     "https://clinic.example?x", "https://user@clinic.example", "https://clinic.example:port", "https://a b"],
+)  # fmt: skip
+def test_an_address_of_the_pages_that_is_more_or_less_than_an_origin_is_refused(url: str) -> None:
+    with pytest.raises(InvalidSettings, match="PUBLIC_URL"):
+        load(PUBLIC_URL=url)
+
+
 def test_in_development_a_secret_is_made_once_and_kept_to_oneself(tmp_path: Path) -> None:
     settings = load_settings({"SLOTWISE_DATA_DIR": str(tmp_path / "data")}, NO_FILE)
     secret = signing_secret(settings)

@@ -154,7 +154,7 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
     manage_tokens = ManageTokens(secret)
     seat_events = SeatEvents()
     slots = Slots(database, settings.time_zone, seat_events.seats_changed)
-    pages = Pages(settings.clinic_name, ClinicTime(settings.time_zone))
+    pages = Pages(settings.clinic_name, ClinicTime(settings.time_zone), settings.public_origin)
     crash_points = CrashPoints(settings.crash_points_dir)
     batches = BookingBatches(writers, manage_tokens, settings.hold_seconds, crash_points, seat_events.seats_changed)
     bookings = Bookings(database, batches, settings.batch_limit)

@@ -35,6 +35,10 @@ PLACEHOLDER_SECRETS = frozenset(
 MIN_DISTINCT = 10
 _GUESSABLE = re.compile(r"change.?me|your.?(jwt|256|super|secret)|placeholder|^<|openssl rand")
 
+_ORIGIN = re.compile(
+    r"https?://([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE
+)
+
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -82,6 +86,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     database_wait_seconds: Annotated[int, Meta(ge=0, le=3600)] = 30
     clinic_name: Annotated[str, Meta(max_length=60)] = "Slotwise"
     clinic_time_zone: str = msgspec.field(default_factory=_local_zone_name)
+    public_url: str | None = None
     crash_points: str | None = None
 
     @property
@@ -101,6 +106,14 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     def time_zone(self) -> ZoneInfo:
         """The clinic's, in which its days begin and its pages tell the time."""
         return ZoneInfo(self.clinic_time_zone)
+
+    @property
+    def public_origin(self) -> str | None:
+        """`PUBLIC_URL` as browsers write it (RFC 6454, 6.2): in small letters, without the scheme's usual port."""
+        if self.public_url is None:
+            return None
+        origin = self.public_url.lower()
+        return origin.removesuffix(":443" if origin.startswith("https:") else ":80")
 
     @property
     def metrics_dir(self) -> Path | None:
@@ -166,6 +179,7 @@ def _check(settings: Settings) -> None:
     _check_proxies(settings.trusted_proxies)
     _check_origins(settings.cors_origins)
     _check_time_zone(settings.clinic_time_zone)
+    _check_public_url(settings.public_url)
     if bool(settings.admin_email) != bool(settings.admin_password):
         raise InvalidSettings("ADMIN_EMAIL and ADMIN_PASSWORD: set both or neither")
 
@@ -193,6 +207,13 @@ def _check_origins(origins: str) -> None:
     for origin in filter(None, (item.strip() for item in origins.split(","))):
         if not re.fullmatch(r"https?://[^/\s]+", origin):
             raise InvalidSettings(f"CORS_ORIGINS: {origin!r} is not an origin such as https://clinic.example")
+
+
+def _check_public_url(url: str | None) -> None:
+    if url is not None and not _ORIGIN.fullmatch(url):
+        raise InvalidSettings(
+            f"PUBLIC_URL: {url!r} is not a scheme and a host without a path, such as https://clinic.example"
+        )
 
 
 def _check_time_zone(name: str) -> None:

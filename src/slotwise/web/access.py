@@ -51,10 +51,14 @@ def _is_from_us(connection: Connection) -> bool:
 
 
 def own_origin(connection: Connection) -> str | None:
-    """Where this visitor finds us, as browsers write it (RFC 6454, 6.2), by their own word: for their eyes only.
+    """Where visitors find us, as browsers write it (RFC 6454, 6.2): as it is set, else by this visitor's own word.
 
-    None where the word is no host's name. Nothing that others are shown or that is kept may have it in it.
+    That is for their eyes only: nothing that others are shown or that is kept may have it in it. None where it is no
+    host's name.
     """
+    named: str | None = connection.app.state.pages.origin
+    if named is not None:
+        return named
     host = connection.headers.get("host", "")
     return f"{connection.scope['scheme']}://{host}" if _HOST.fullmatch(host) else None
 

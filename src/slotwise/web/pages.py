@@ -26,11 +26,12 @@ HEADERS = {
 
 
 class Pages:
-    """Renders templates. `clinic_name` is whose pages they are."""
+    """Renders templates. `clinic_name` is whose pages they are; `origin` is where they are, if that is set."""
 
-    def __init__(self, clinic_name: str, time: ClinicTime) -> None:
+    def __init__(self, clinic_name: str, time: ClinicTime, origin: str | None = None) -> None:
         self.clinic_name = clinic_name
         self.time = time
+        self.origin = origin
         self._environment = _environment(clinic_name, time)
 
     def render(self, template: str, **context: Any) -> str:
