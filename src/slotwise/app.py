@@ -48,7 +48,7 @@ from slotwise.services.tokens import AccessTokens
 from slotwise.services.users import Users
 from slotwise.settings import Settings, load_settings, signing_secret
 from slotwise.web.errors import EXCEPTION_HANDLERS as ERROR_PAGES
-from slotwise.web.errors import show_framework_error
+from slotwise.web.errors import recognize_visitor, show_framework_error
 from slotwise.web.find import FindPages
 from slotwise.web.pages import Pages
 from slotwise.web.routes import PAGES
@@ -112,6 +112,7 @@ def build(settings: Settings) -> Litestar:
         lifespan=[lambda app: _lifespan(app, settings, services)],
         dependencies={name: Provide(_one_of(services, name), sync_to_thread=False) for name in SERVICES},
         exception_handlers={**PROBLEMS, HTTPException: _answer_unmatched},
+        after_exception=[recognize_visitor],
         openapi_config=OPENAPI,
         cors_config=_cors(settings),
         request_max_body_size=MAX_BODY_BYTES,

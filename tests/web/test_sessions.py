@@ -3,10 +3,20 @@
 import re
 from collections.abc import Iterator
 from itertools import product
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
+from litestar import Litestar
+from litestar.connection import ASGIConnection
+from litestar.datastructures import State
 
+from slotwise.domain.errors import DatabaseBusy, NotFound
+from slotwise.web.access import own_origin
+from slotwise.web.errors import recognize_visitor
+from slotwise.web.pages import Pages
+from slotwise.web.times import ClinicTime
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, rows, unique_email
 from tests.conftest import fresh_database, running_server
 from tests.web.accounts import PASSWORD, AccountVisitor, cookie_of, error_of, text_of
@@ -51,7 +61,7 @@ def tls_server(postgres_url: str, migrated_template: str) -> Iterator[RunningSer
     """One that has a proxy before it, which speaks TLS with the browsers."""
     with (
         fresh_database(postgres_url, migrated_template) as url,
-        running_server(url, {"TRUSTED_PROXIES": "127.0.0.1"}) as server,
+        running_server(url, {"TRUSTED_PROXIES": "127.0.0.1", "PUBLIC_URL": "https://Clinic.Example:443"}) as server,
     ):
         yield server
 
@@ -79,14 +89,40 @@ def test_under_tls_the_cookie_is_of_this_host_and_never_sent_in_clear(tls_server
         assert (as_set.status_code, planted.status_code) == (200, 303)
 
 
-def test_under_tls_an_origin_without_it_is_another(tls_server: RunningServer) -> None:
-    with AccountVisitor(tls_server, headers={"X-Forwarded-Proto": "https"}) as visitor:
+def test_where_the_address_of_the_pages_is_set_no_other_is_ours_and_links_are_made_of_it(
+    tls_server: RunningServer,
+) -> None:
+    with AccountVisitor(tls_server, headers={"X-Forwarded-Proto": "https"}) as visitor, Clinic(tls_server) as clinic:
         host = urlsplit(tls_server.url).netloc
         answers = [
-            visitor.post("/log-in", {"Origin": f"{scheme}://{host}"}, email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
-            for scheme in ("http", "https")
+            visitor.post("/log-in", {"Origin": origin}, email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+            for origin in (f"https://{host}", "http://clinic.example", "https://clinic.example")
         ]
-        assert [answer.status_code for answer in answers] == [403, 303]
+        assert [answer.status_code for answer in answers] == [403, 403, 303]
+        booking = clinic.hold(clinic.slot()["id"], confirm=True)
+        query = f"{booking['id']}?token={booking['manageToken']}"
+        page = visitor.http.get(f"/bookings/{query}")
+        assert f'value="https://clinic.example/bookings/{query}"' in page.text
+        assert host not in page.text
+
+
+OWN_ORIGINS = [
+    (None, "https", "clinic.example", "https://clinic.example"),
+    (None, "http", "127.0.0.1:3000", "http://127.0.0.1:3000"),
+    (None, "http", "clinic.example/evil", None),
+    ("https://clinic.example", "http", "127.0.0.1:3000", "https://clinic.example"),
+]
+
+
+@pytest.mark.parametrize(("named", "scheme", "host", "origin"), OWN_ORIGINS)
+def test_our_origin_is_as_it_is_set_or_as_the_browser_and_the_proxy_say(
+    named: str | None, scheme: str, host: str, origin: str | None
+) -> None:
+    headers = [(b"host", host.encode())]
+    pages = Pages("Clinic", ClinicTime(ZoneInfo("UTC")), named)
+    app = Litestar(state=State({"pages": pages}))
+    scope: Any = {"type": "http", "scheme": scheme, "headers": headers, "litestar_app": app}
+    assert own_origin(ASGIConnection(scope)) == origin
 
 
 def test_a_form_of_another_site_changes_nothing(visitor: AccountVisitor) -> None:
@@ -172,16 +208,43 @@ def test_after_ten_wrong_passwords_the_page_says_when_to_try_again(visitor: Acco
 
 def test_whoever_is_logged_in_sees_as_whom_and_logs_out_wherever_they_are(visitor: AccountVisitor) -> None:
     def header(path: str) -> str:
-        return visitor.http.get(path).text.partition("<main")[0]
+        return visitor.http.get(path, headers={"Accept": "text/html"}).text.partition("<main")[0]
 
     assert 'action="/log-out"' not in header("/")
     visitor.register("Pat <b> Patient")
-    for path in ("/", "/account/password", "/admin"):
+    for path in ("/", "/account/password", "/admin", "/nothing", "/bookings/x", "/account/delete/nothing"):
         assert "Pat &lt;b&gt; Patient" in header(path), path
         assert 'action="/log-out"' in header(path), path
+    assert "Pat &lt;b&gt; Patient" in visitor.post("/account/password", {"Sec-Fetch-Site": "cross-site"}).text
     visitor.post("/log-out")
     visitor.log_in(ADMIN_EMAIL, ADMIN_PASSWORD)
     assert 'action="/log-out"' in header("/admin/bookings")
+
+
+def scope_of(path: str, *headers: tuple[bytes, bytes]) -> Any:
+    """Of a request to an application that has no accounts to ask, so that asking fails."""
+    request = {"type": "http", "scheme": "http", "path": path, "headers": list(headers)}
+    return {**request, "litestar_app": Litestar(), "state": {}}
+
+
+async def test_for_an_error_page_nobody_is_looked_up_who_has_no_session() -> None:
+    session = (b"cookie", b"slotwise-session=x")
+    await recognize_visitor(NotFound(), scope_of("/nothing"))
+    await recognize_visitor(NotFound(), scope_of("/api/nothing", session))
+    await recognize_visitor(DatabaseBusy(), scope_of("/nothing", session))
+    with pytest.raises(AttributeError, match="users"):
+        await recognize_visitor(NotFound(), scope_of("/nothing", session))
+
+
+def test_whoever_may_not_is_told_who_may_and_where_to_go(visitor: AccountVisitor, server: RunningServer) -> None:
+    email = visitor.register()
+    refused = visitor.http.get("/admin/users")
+    assert (refused.status_code, "people at the desk" in refused.text) == (403, True)
+    assert 'href="/admin"' not in refused.text
+    rows(server.database_url, "UPDATE users SET role = 'staff' WHERE email = $1", email)
+    refused = visitor.http.get("/admin/users")
+    assert (refused.status_code, "Ask an administrator" in refused.text) == (403, True)
+    assert '<a class="button primary" href="/admin">Today</a>' in refused.text
 
 
 def test_logging_out_ends_the_session_and_forgets_the_visitor(visitor: AccountVisitor, clinic: Clinic) -> None:

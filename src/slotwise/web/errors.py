@@ -2,20 +2,23 @@
 
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import structlog
 from litestar import Response
+from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException
+from litestar.types import Scope
 
 from slotwise.domain import errors
 from slotwise.domain.errors import SlotwiseError
 from slotwise.services.metrics import REFUSALS
-from slotwise.web.access import PageRequest
+from slotwise.web.access import PageRequest, visitor_in
 from slotwise.web.pages import Pages, see_other
-from slotwise.web.visitors import draft_cookie, draft_of
+from slotwise.web.visitors import Connection, draft_cookie, draft_of, read_cookie, visitor_of
 
 log = structlog.get_logger()
 
@@ -56,6 +59,14 @@ WORDS: dict[type[SlotwiseError], Words] = {
         503, "We are very busy just now", "Nothing was changed. Wait a few seconds and try again."
     ),
 }
+_FOR_ADMINS = Words(
+    403,
+    "This is for administrators",
+    "Ask an administrator to do it, or to give your account that right.",
+)
+_FOR_THE_DESK = Words(
+    403, "This is for the people at the desk", "You may be logged in with another account than the one you use there."
+)
 _FRAMEWORK = {
     400: Words(400, "We cannot read that", "Go back and try again."),
     403: Words(403, "Nothing was changed"),
@@ -69,14 +80,34 @@ def words_of(error: SlotwiseError) -> Words:
     return next(WORDS[base] for base in type(error).__mro__ if base in WORDS)
 
 
+async def recognize_visitor(error: Exception, scope: Scope) -> None:
+    """Before the page of an error is made: that page too says who is logged in, also where no guard has looked.
+
+    The database is not asked about whoever has no session, nor again where it has just failed.
+    """
+    connection: Connection = ASGIConnection(scope)
+    if scope["path"].startswith("/api/") or isinstance(error, errors.Unavailable) or connection.state.get("visitor"):
+        return
+    if read_cookie(connection, "session") is not None:
+        with suppress(SlotwiseError):
+            connection.state.visitor = await visitor_of(connection)
+
+
 def show_error(request: PageRequest, error: SlotwiseError) -> Response[Any]:
     REFUSALS.labels(error.code).inc()
     if isinstance(error, errors.NotAuthenticated):
         return ask_to_log_in(request)
-    words = words_of(error)
+    words = _words_of_refusal(request) if isinstance(error, errors.NotAllowed) else words_of(error)
     seconds = getattr(error, "retry_after", None)
     headers = {"Retry-After": str(seconds)} if seconds is not None else {}
     return _show(request, words, words.advice or f"{error.detail.rstrip('.')}.", headers)
+
+
+def _words_of_refusal(request: PageRequest) -> Words:
+    """Who may, and whom to ask."""
+    if not request.scope["path"].startswith("/admin"):
+        return WORDS[errors.NotAllowed]
+    return _FOR_ADMINS if visitor_in(request).at_desk else _FOR_THE_DESK
 
 
 def ask_to_log_in(request: PageRequest) -> Response[Any]:
