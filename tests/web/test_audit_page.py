@@ -63,7 +63,7 @@ def test_a_change_is_told_with_what_was_and_what_is(clinic: Clinic, desk: Visito
     told = [entry[4] for entry in entries(desk, f"about=slot+{slot['id']}&action=update_slot")]
     assert told[0] == "\N{EN DASH}", "nothing was different"
     assert re.fullmatch(
-        r"moved from Wed 23 Nov 2033, \d\d:00 to Thu 24 Nov 2033, \d\d:00, seats from 4 to 6, closed for booking",
+        r"closed for booking, moved from Wed 23 Nov 2033, \d\d:00 to Thu 24 Nov 2033, \d\d:00, seats from 4 to 6",
         told[1],
     )
     told = [entry[4] for entry in entries(desk, f"about=doctor+{slot['doctorId']}&action=update_doctor")]

@@ -232,7 +232,7 @@ async def test_for_an_error_page_nobody_is_looked_up_who_has_no_session() -> Non
     await recognize_visitor(NotFound(), scope_of("/nothing"))
     await recognize_visitor(NotFound(), scope_of("/api/nothing", session))
     await recognize_visitor(DatabaseBusy(), scope_of("/nothing", session))
-    with pytest.raises(AttributeError, match="users"):
+    with pytest.raises(AttributeError):
         await recognize_visitor(NotFound(), scope_of("/nothing", session))
 
 
