@@ -392,7 +392,7 @@ LOOK_UPS = [
     look_up(today.LIST_EXPIRING_HOLDS, "holds_by_deadline", 30, 90),
     look_up(today.LIST_LATEST_BOOKINGS, "bookings_pkey", 80, 250),
     look_up(slots.LIST_WEEK, "slots_of_doctor", 80, 300, **WEEK),
-    look_up(slots.LIST_CLASHES, "slot_overlaps", 64, 400, doctor_id=filling.DOCTOR, moved_slot_id=0, **WANTED),
+    look_up(slots.LIST_CLASHES, "slot_overlaps", 900, 1500, doctor_id=filling.DOCTOR, moved_slot_id=0, **WANTED),
     look_up(slots.GET_NEWEST_BOOKING, "bookings_of_slot", 5, 12, slot_id=filling.FRESH_SLOT),
     look_up(slots.LIST_BOOKINGS_HIT, "bookings_of_slot", 20, 60, slot_id=1, limit=PAGE),
     look_up(bookings.READ_BOOKINGS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),

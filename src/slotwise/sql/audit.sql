@@ -91,7 +91,7 @@ ORDER BY p.created_at DESC, p.id DESC;
 -- name: list_moves
 -- Tells what was noted of the moves that a slot's ledger has at some times.
 -- A move is noted just after its row of the ledger, in the same transaction and under the slot's lock: it is the slot's
--- first note from that time on.
+-- first note of a change from that time on. Whichever index is walked, it is for ten seconds.
 SELECT m.moved_at, a.details::text AS details
 FROM unnest(:moved_at::timestamptz[]) AS m (moved_at)
 CROSS JOIN
