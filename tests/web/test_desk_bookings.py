@@ -232,7 +232,7 @@ def test_the_desk_finds_a_time_for_somebody_over_all_days_and_doctors(clinic: Cl
         for doctor, start, seats in zip((second, first, second), starts, (1, 3, 1), strict=True)
     ]
 
-    def found(**query: object) -> list[int]:
+    def found(**query: str | int) -> list[int]:
         desk.page = desk.http.get(f"{LIST}/new", params={"speciality": kind, **query})
         return [int(number) for number in re.findall(r'href="/admin/bookings/new\?slot=(\d+)', desk.page.text)]
 

@@ -2,23 +2,22 @@
 sent again, without a key."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from slotwise.domain.errors import DatabaseUnavailable, OutcomeUnknown
-from slotwise.services.booking_batches import BookingBatches
+from slotwise.services.booking_batches import BookingBatches, HoldOutcome, HoldRequest
 
 TRIES = 5
 
-hold_seats = BookingBatches._hold_seats
+hold = BookingBatches.hold
 
 
-async def _hold_until_told(self: BookingBatches, requests: Sequence[Any], tokens: Sequence[Any]) -> list[Any]:
+async def _hold_until_told(self: BookingBatches, requests: Sequence[HoldRequest]) -> list[HoldOutcome]:
     for _ in range(TRIES):
         try:
-            return await hold_seats(self, requests, tokens)
+            return await hold(self, requests)
         except (OutcomeUnknown, DatabaseUnavailable):
             continue
-    return await hold_seats(self, requests, tokens)
+    return await hold(self, requests)
 
 
-BookingBatches._hold_seats = _hold_until_told  # type: ignore[method-assign]
+BookingBatches.hold = _hold_until_told  # type: ignore[method-assign]

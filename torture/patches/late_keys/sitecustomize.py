@@ -4,23 +4,22 @@ The function in the database has been made to put them into another table; they 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
-from slotwise.services.booking_batches import BookingBatches
+from slotwise.services.booking_batches import BookingBatches, HoldOutcome, HoldRequest
 
 MOVE_KEYS = """
     WITH late AS (DELETE FROM late_keys RETURNING *)
     INSERT INTO idempotency_keys SELECT * FROM late ON CONFLICT DO NOTHING
 """
 
-hold_seats = BookingBatches._hold_seats
+hold = BookingBatches.hold
 
 
-async def _hold_and_move_keys(self: BookingBatches, requests: Sequence[Any], tokens: Sequence[Any]) -> list[Any]:
-    rows = await hold_seats(self, requests, tokens)
+async def _hold_and_move_keys(self: BookingBatches, requests: Sequence[HoldRequest]) -> list[HoldOutcome]:
+    outcomes = await hold(self, requests)
     async with self._writers.connection() as connection:
         await connection.execute(MOVE_KEYS)
-    return rows
+    return outcomes
 
 
-BookingBatches._hold_seats = _hold_and_move_keys  # type: ignore[method-assign]
+BookingBatches.hold = _hold_and_move_keys  # type: ignore[method-assign]
