@@ -186,7 +186,7 @@ live AS (
             ) AS l
             WHERE l.status = 'CONFIRMED'
             ORDER BY l.slot_id, l.id
-            LIMIT t.seats
+            LIMIT least(t.seats, :limit::integer)
         ) AS c
     UNION ALL
     SELECT t.start_time, t.id, h.id
@@ -196,7 +196,7 @@ live AS (
         FROM bookings AS b
         WHERE b.slot_id = t.id AND b.status = 'PENDING' AND b.expires_at > now()
         ORDER BY b.expires_at
-        LIMIT (SELECT q.bookings FROM quota AS q)
+        LIMIT least((SELECT q.bookings FROM quota AS q), :limit::integer)
     ) AS h
 ),
 
