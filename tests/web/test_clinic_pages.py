@@ -147,11 +147,10 @@ def test_a_preview_names_what_clashes_and_the_rest_can_be_added(clinic: Clinic, 
 def test_only_what_was_looked_at_is_added_and_an_edited_form_is_shown_again(clinic: Clinic, desk: Visitor) -> None:
     doctor = clinic.doctor()["id"]
     new = f"/admin/doctors/{doctor}/slots/new"
-    for field, typed in (("to_1", "10:00"), ("total_seats", "3"), ("weekdays", "3"), ("from_2", "12:00")):
-        desk.send(new, **MORNING, step="preview")
-        desk.submit(
-            new, step="create", **{"last_day": "2032-05-05", field: typed, "to_2": "12:30" * (field == "from_2")}
-        )
+    two_days = {**MORNING, "last_day": "2032-05-05", "to_2": "12:30", "from_2": "12:00"}
+    for field, typed in (("to_1", "10:00"), ("total_seats", "3"), ("weekdays", "3"), ("first_day", "2032-05-03")):
+        desk.send(new, **two_days, step="preview")
+        desk.submit(new, step="create", **{field: typed})
         assert desk.page.status_code == 409
         assert "You changed the form after you had looked" in words(desk)
         assert slots_of(clinic, doctor) == []
