@@ -168,6 +168,7 @@ def free_days(
         "min_seats": 1,
         "doctor_id": None,
         "specialization": None,
+        "most_looked_at": free_times.MOST_LOOKED_AT,
         "limit": free_times.MOST_COUNTED,
     } | sought
     arguments = {name: everything[name] for name in statement.parameters}
@@ -544,3 +545,21 @@ async def test_where_one_slot_has_every_booking_the_others_are_still_looked_up_o
     assert len(of_desk) == len(ONE_BY_ONE)
     for guard in (first_page, of_slot, *of_desk):
         assert rows_read(await plan_of(filled, guard, "force_generic_plan")) <= guard.rows, guard.case
+
+
+@pytest.mark.parametrize(
+    ("statement", "sought"),
+    [(COUNT, {}), (COUNT_OF_DOCTORS, {"specialization": "common"})],
+    ids=lambda value: value.name if isinstance(value, Statement) else "",
+)
+async def test_where_every_slot_has_a_seat_too_few_no_more_of_a_day_are_looked_at(
+    filled: Connection, statement: Statement[Any], sought: Mapping[str, object]
+) -> None:
+    await filled.execute("UPDATE appointment_slots SET total_seats = 5, available_seats = 4 WHERE start_time > now()")
+    await filled.execute("ANALYZE appointment_slots")
+    guard = free_days("of a seat too few", statement, set(), 0, 0, min_seats=5, **sought)
+    counted = await statement.all(filled, **guard.arguments)
+    assert [day.whole for day in counted][:4] == [False] * 4
+    days_with_slots = 5
+    rows = days_with_slots * free_times.MOST_LOOKED_AT + filling.OVERDUE * 10
+    assert rows_read(await plan_of(filled, guard, "force_generic_plan")) <= rows

@@ -1,5 +1,6 @@
 """What a person finds is what they can have: days, times and counts, and what else there is where nothing is free."""
 
+import itertools
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -9,7 +10,18 @@ from msgspec.structs import replace
 
 from slotwise.db.pool import Database
 from slotwise.domain.errors import SlotwiseError
-from slotwise.services.free_times import LAST_DAY, MOST_COUNTED, MOST_TIMES, FreeDay, FreeTimes, Ignored, Wanted, Why
+from slotwise.services.free_times import (
+    LAST_DAY,
+    MOST_COUNTED,
+    MOST_LOOKED_AT,
+    MOST_TIMES,
+    Day,
+    FreeDay,
+    FreeTimes,
+    Ignored,
+    Wanted,
+    Why,
+)
 from tests.workers import GUEST, wanted, workers
 
 ZONE = ZoneInfo("Europe/Berlin")
@@ -40,6 +52,15 @@ class Planted:
             slot_id, seats, seats if free is None else free,
         )  # fmt: skip
         return slot_id
+
+    async def slots(self, doctor: int, start: datetime, number: int, seats: int, free: int) -> None:
+        """One a minute."""
+        await self._connection.execute(
+            "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats)"
+            " SELECT $1, start, start + interval '1 minute', $3, $4"
+            " FROM generate_series($2::timestamptz, $5, interval '1 minute') AS start",
+            doctor, start, seats, free, start + timedelta(minutes=number - 1),
+        )  # fmt: skip
 
     async def hold(self, slot_id: int, seats: int, seconds: int) -> None:
         """Of seats that the slot does not count as free."""
@@ -157,6 +178,25 @@ async def test_a_count_goes_no_further_than_a_hundred(clinic: Planted) -> None:
     assert counts(await clinic.find(doctor_id=doctors[0])) == {TOMORROW: 45}
     assert counts(await clinic.find(seats=2)) == {TOMORROW: 90}
     assert counts(await clinic.find(seats=3, specialization="Cardiology")) == {TOMORROW: 45}
+
+
+async def test_a_count_looks_at_so_many_slots_and_says_where_there_may_be_more(clinic: Planted) -> None:
+    """A day on which nearly all have a seat and few have two: the list tells them, and agrees with the strip."""
+    doctors = [await clinic.doctor(kind="Cardiology") for _ in range(2)]
+    days = [TODAY + timedelta(days=number) for number in (1, 2)]
+    for day, doctor in itertools.product(days, doctors):
+        await clinic.slots(doctor, at(day, 2), MOST_LOOKED_AT // 2 + 50, seats=3, free=1)
+    await clinic.slot(doctors[0], at(days[1], 1), seats=3)
+    last = await clinic.slot(doctors[1], at(days[0], 12), seats=3)
+    for wish in ({}, {"specialization": "Cardiology"}):
+        found = await clinic.find(**wish, seats=2)
+        assert [slot.id for slot in found.times] == [last]
+        assert found.strip[1:4] == [Day(days[0], 1), Day(days[1], 1, whole=False), Day(TODAY + timedelta(days=3), 0)]
+        other = await clinic.find(**wish, seats=2, day=days[1])
+        assert other.strip[1:3] == [Day(days[0], 0, whole=False), Day(days[1], 1)]
+        for_one = await clinic.find(**wish, day=days[1])
+        assert for_one.strip[1:3] == [Day(day, MOST_COUNTED, whole=False) for day in days]
+    assert (await clinic.find(doctor_id=doctors[1], seats=2, day=days[1])).strip[1] == Day(days[0], 1)
 
 
 async def test_the_strip_goes_to_earlier_and_later_days_and_not_into_the_past(clinic: Planted) -> None:

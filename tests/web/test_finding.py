@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from slotwise.services.free_times import MOST_TIMES, FreeTimes, Wanted
+from slotwise.services.free_times import MOST_LOOKED_AT, MOST_TIMES, FreeTimes, Wanted
 from slotwise.web.assets import content_of
 from slotwise.web.find import FindPages
 from slotwise.web.find_query import Asked, asked_in
@@ -59,7 +59,7 @@ class Window(Visitor):
     def status(self) -> str:
         found = re.search(r'role="status" id="found">(.*?)</p>', self.page.text, re.DOTALL)
         assert found, self.page.text
-        return html.unescape(found[1]).strip()
+        return html.unescape(re.sub(r"<[^>]+>", "", found[1])).strip()
 
     def sentence_of(self, slot: dict[str, Any]) -> str:
         """What is spoken of a time, without the seats: its day and clock, doctor and speciality."""
@@ -251,3 +251,28 @@ async def test_the_parts_of_a_long_day_lead_to_their_first_times(find_pages: Fin
     assert f'<a href="{address}">Afternoon</a>' in page
     after = (await find_pages.shared_page(Asked(Wanted(day=midnight.date(), after=(noon, 0)), unread=False))).body
     assert re.findall(r"<time [^>]*>(\d\d:\d\d)</time>", after.decode())[:2] == ["12:00", "12:10"]
+
+
+async def test_a_day_that_is_too_long_to_count_is_a_link_without_a_number(
+    find_pages: FindPages, connection: Any
+) -> None:
+    """Nearly all of its times have room for one: the page of the day itself looks at each."""
+    doctor = await connection.fetchval("INSERT INTO doctors (name) VALUES ('Dr. Who') RETURNING id")
+    midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+    await connection.execute(
+        "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats)"
+        " SELECT $1, start, start + interval '1 minute', 2, CASE WHEN start < $3 THEN 1 ELSE 2 END"
+        " FROM generate_series($2::timestamptz, $3::timestamptz, interval '1 minute') AS start",
+        doctor,
+        midnight,
+        midnight + timedelta(minutes=MOST_LOOKED_AT),
+    )
+    day = midnight.date()
+    before = (await find_pages.shared_page(Asked(Wanted(day=day - timedelta(days=1), seats=2), unread=False))).body
+    link = re.search(rf'<a id="day-{day}" href="[^"]+"\s+aria-label="([^"]+)" >.*>([^<]+)</span></a>', before.decode())
+    assert link
+    assert link[1].endswith(", free times not counted")
+    assert link[2] == "?"
+    itself = (await find_pages.shared_page(Asked(Wanted(day=day, seats=2), unread=False))).body.decode()
+    assert "1 free time for 2 people on " in itself
+    assert ', 1 free time"' in itself

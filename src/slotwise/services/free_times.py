@@ -3,6 +3,7 @@
 What is free is what `hold_seats` would let in. Days are days of the clinic's zone; twice a year one has 23 or 25 hours.
 """
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from zoneinfo import ZoneInfo
@@ -19,8 +20,10 @@ from slotwise.services.slots import Position, SlotFilter, Slots
 
 MOST_TIMES = 36
 DAYS_OF_STRIP = 14
-# Counted no further: a day says that it has this many or more.
+# Counted no further: a day says that it has this many or more. Nor are more of its slots looked at, where most have
+# too few seats for those who ask.
 MOST_COUNTED = 100
+MOST_LOOKED_AT = 500
 MOST_SPECIALIZATIONS = 100
 MOST_DOCTORS = 100
 MOST_OTHERS = 5
@@ -69,10 +72,11 @@ class OtherDoctor(Struct, frozen=True):
 
 
 class Day(Struct, frozen=True):
-    """`times` ends at `MOST_COUNTED`."""
+    """Where the count is not whole, there may be more; and where it is 0 then, nobody knows."""
 
     date: date
     times: int
+    whole: bool = True
 
 
 class Nothing(Struct, frozen=True):
@@ -156,6 +160,7 @@ class _DoctorNow(Struct, frozen=True):
 class _Counted(Struct, frozen=True):
     place: int
     times: int
+    whole: bool
 
 
 class _Published(Struct, frozen=True):
@@ -265,7 +270,10 @@ class FreeTimes:
             day=day,
             times=times[:MOST_TIMES],
             more=len(times) > MOST_TIMES,
-            strip=await self._count_times(wanted, strip_from),
+            strip=[
+                _as_listed(each, wanted, times) if each.date == day else each
+                for each in await self._count_times(wanted, strip_from)
+            ],
             nothing=None if times else await self._explain(understood, day),
         )
 
@@ -275,7 +283,12 @@ class FreeTimes:
         async with self._database.connection() as connection:
             if wanted.doctor_id is None and wanted.specialization is None:
                 counted = await COUNT_FREE_TIMES.all(
-                    connection, days_from=starts[:-1], days_to=starts[1:], min_seats=wanted.seats, limit=MOST_COUNTED
+                    connection,
+                    days_from=starts[:-1],
+                    days_to=starts[1:],
+                    min_seats=wanted.seats,
+                    most_looked_at=MOST_LOOKED_AT,
+                    limit=MOST_COUNTED,
                 )
             else:
                 counted = await COUNT_FREE_TIMES_OF_DOCTORS.all(
@@ -285,9 +298,10 @@ class FreeTimes:
                     doctor_id=wanted.doctor_id,
                     specialization=wanted.specialization,
                     min_seats=wanted.seats,
+                    most_looked_at=MOST_LOOKED_AT,
                     limit=MOST_COUNTED,
                 )
-        return [Day(days[row.place - 1], row.times) for row in counted]
+        return [Day(days[row.place - 1], row.times, row.whole) for row in counted]
 
     async def _explain(self, understood: _Understood, day: date) -> Nothing:
         wanted = understood.wanted
@@ -343,6 +357,13 @@ class FreeTimes:
 
 def _filter(wanted: Wanted, starts_from: datetime, starts_before: datetime) -> SlotFilter:
     return SlotFilter(wanted.doctor_id, wanted.specialization, starts_from, starts_before, wanted.seats)
+
+
+def _as_listed(counted: Day, wanted: Wanted, times: Sequence[Slot]) -> Day:
+    """The day whose list is shown, which is read at another moment than the count, and looks at every slot."""
+    if wanted.after is None and len(times) <= MOST_TIMES:
+        return Day(counted.date, len(times))
+    return Day(counted.date, max(counted.times, len(times)), counted.whole and len(times) <= counted.times)
 
 
 def _is_of(doctor: ChoosableDoctor, specialization: str | None) -> bool:

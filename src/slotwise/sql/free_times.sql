@@ -14,9 +14,11 @@ ORDER BY d.id IS NOT DISTINCT FROM :doctor_id::bigint DESC, lower(d.name), d.id
 LIMIT :limit::integer;
 
 -- name: count_free_times
--- On each of some days, how many slots `hold_seats` would let in, up to a limit. Half-open days, by their place.
--- The same two branches as in `list_slots_of_size`. A count stops at its limit, so that a day of a large clinic costs
--- no more than one of a small one.
+-- On each of some days, how many slots `hold_seats` would let in, up to a limit, and whether the count is whole.
+-- Half-open days, by their place. The same two branches as in `list_slots_of_size`.
+-- A count stops at its limit, and where it has looked at so many slots, with enough free seats or not: so a day of a
+-- large clinic costs no more than one of a small one. The largest are looked at first, because they have room rather
+-- than others. The last one looked at is passed on, whatever it has, to tell that there may be more.
 WITH days AS (
     SELECT d.starts, d.ends, d.place
     FROM unnest(:days_from::timestamptz[], :days_to::timestamptz[]) WITH ORDINALITY AS d (starts, ends, place)
@@ -33,35 +35,44 @@ with_freed_seats AS (
 ),
 
 with_free_seats AS (
-    SELECT d.place, counted.times
+    SELECT d.place, counted.times, counted.whole
     FROM days AS d
     CROSS JOIN LATERAL (
-        SELECT count(*)::integer AS times
+        SELECT
+            count(*) FILTER (WHERE s.fits)::integer AS times,
+            bool_or(s.number = :most_looked_at::integer) IS NOT TRUE AS whole
         FROM (
-            SELECT s.start_time
+            SELECT s.fits, s.number
             FROM (
-                SELECT s.start_time
-                FROM generate_series(seats_class(:min_seats::integer), 8) AS size (class)
-                CROSS JOIN LATERAL (
-                    SELECT s.start_time
-                    FROM open_slots AS s
-                    WHERE
-                        seats_class(s.total_seats) = size.class
-                        AND s.has_free_seat
-                        AND s.available_seats >= :min_seats::integer
-                        AND s.start_time >= greatest(d.starts, now() + interval '1 microsecond')
-                        AND s.start_time < d.ends
-                    ORDER BY s.start_time, s.id
-                    LIMIT :limit::integer
+                SELECT s.available_seats >= :min_seats::integer AS fits, row_number() OVER () AS number
+                FROM (
+                    SELECT s.available_seats
+                    FROM generate_series(8, seats_class(:min_seats::integer), -1) AS size (class)
+                    CROSS JOIN LATERAL (
+                        SELECT s.available_seats
+                        FROM open_slots AS s
+                        WHERE
+                            seats_class(s.total_seats) = size.class
+                            AND s.has_free_seat
+                            AND s.start_time >= greatest(d.starts, now() + interval '1 microsecond')
+                            AND s.start_time < d.ends
+                        ORDER BY s.start_time, s.id
+                        LIMIT :most_looked_at::integer
+                    ) AS s
+                    LIMIT :most_looked_at::integer  -- noqa: AM09
                 ) AS s
             ) AS s
+            WHERE s.fits OR s.number = :most_looked_at::integer
             -- In no order: whichever they are, they are as many.
             LIMIT :limit::integer  -- noqa: AM09
         ) AS s
     ) AS counted
 )
 
-SELECT c.place, least(c.times + coalesce(f.times, 0), :limit::integer) AS times
+SELECT
+    c.place,
+    least(c.times + coalesce(f.times, 0), :limit::integer) AS times,
+    c.whole AND c.times + coalesce(f.times, 0) < :limit::integer AS whole
 FROM with_free_seats AS c
 LEFT JOIN with_freed_seats AS f ON c.place = f.place
 ORDER BY c.place;
@@ -94,35 +105,44 @@ with_freed_seats AS (
 ),
 
 with_free_seats AS (
-    SELECT d.place, counted.times
+    SELECT d.place, counted.times, counted.whole
     FROM days AS d
     CROSS JOIN LATERAL (
-        SELECT count(*)::integer AS times
+        SELECT
+            count(*) FILTER (WHERE s.fits)::integer AS times,
+            bool_or(s.number = :most_looked_at::integer) IS NOT TRUE AS whole
         FROM (
-            SELECT s.start_time
+            SELECT s.fits, s.number
             FROM (
-                SELECT s.start_time
-                FROM theirs AS t
-                CROSS JOIN LATERAL (
-                    SELECT s.start_time
-                    FROM open_slots AS s
-                    WHERE
-                        s.doctor_id = t.id
-                        AND s.has_free_seat
-                        AND s.available_seats >= :min_seats::integer
-                        AND s.start_time >= greatest(d.starts, now() + interval '1 microsecond')
-                        AND s.start_time < d.ends
-                    ORDER BY s.start_time, s.id
-                    LIMIT :limit::integer
+                SELECT s.available_seats >= :min_seats::integer AS fits, row_number() OVER () AS number
+                FROM (
+                    SELECT s.available_seats
+                    FROM theirs AS t
+                    CROSS JOIN LATERAL (
+                        SELECT s.available_seats
+                        FROM open_slots AS s
+                        WHERE
+                            s.doctor_id = t.id
+                            AND s.has_free_seat
+                            AND s.start_time >= greatest(d.starts, now() + interval '1 microsecond')
+                            AND s.start_time < d.ends
+                        ORDER BY s.start_time, s.id
+                        LIMIT :most_looked_at::integer
+                    ) AS s
+                    LIMIT :most_looked_at::integer  -- noqa: AM09
                 ) AS s
             ) AS s
+            WHERE s.fits OR s.number = :most_looked_at::integer
             -- In no order: whichever they are, they are as many.
             LIMIT :limit::integer  -- noqa: AM09
         ) AS s
     ) AS counted
 )
 
-SELECT c.place, least(c.times + coalesce(f.times, 0), :limit::integer) AS times
+SELECT
+    c.place,
+    least(c.times + coalesce(f.times, 0), :limit::integer) AS times,
+    c.whole AND c.times + coalesce(f.times, 0) < :limit::integer AS whole
 FROM with_free_seats AS c
 LEFT JOIN with_freed_seats AS f ON c.place = f.place
 ORDER BY c.place;

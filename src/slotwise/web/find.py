@@ -14,7 +14,7 @@ from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingNotFound
 from slotwise.domain.slots import Slot
 from slotwise.services.bookings import Bookings, Caller
-from slotwise.services.free_times import MOST_COUNTED, MOST_DOCTORS, FreeDay, FreeTimes
+from slotwise.services.free_times import MOST_DOCTORS, FreeDay, FreeTimes
 from slotwise.services.shared_reads import SharedReads
 from slotwise.web.access import ANYBODY, PageRequest, page, visitor_in
 from slotwise.web.assets import accepts_gzip
@@ -146,7 +146,6 @@ def context_of(pages: Pages, asked: Asked, found: FreeDay | None, held: Booking 
         "long": found is not None and (found.more or wanted.after is not None),
         "more": None if found is None or not found.more else _address_after(found),
         "here": address_of(wanted),
-        "most_counted": MOST_COUNTED,
         "most_doctors": MOST_DOCTORS,
         "most_seats": MOST_SEATS,
         "address_on": lambda day: address_of(on(wanted, day)),
