@@ -189,6 +189,15 @@ FREE_DAYS = [
     free_days(
         "of other doctors", OTHERS, DOCTORS, 230, 1150, doctor_id=filling.DOCTOR, specialization="common", limit=5
     ),
+    free_days("within reach for two", free_times.FIND_REACH, {BY_SIZE}, 510, 600, min_seats=2),
+    free_days(
+        "within reach of a common kind",
+        free_times.FIND_REACH_OF_SPECIALIZATION,
+        {BY_DOCTOR},
+        710,
+        2600,
+        specialization="common",
+    ),
     free_days("published", PUBLISHED, {"slots_of_doctor"}, 4, 12),
     free_days("published of a common kind", PUBLISHED, {"slots_of_doctor"}, 4, 12, specialization="common"),
 ]

@@ -34,7 +34,11 @@ class Planted:
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", database: Database) -> None:
         self._connection = connection
+        self._database = database
         self.free_times = FreeTimes(database, ZONE)
+
+    def look_no_farther_than(self, slots: int) -> None:
+        self.free_times = FreeTimes(self._database, ZONE, slots)
 
     async def doctor(self, name: str = "Dr. Who", kind: str | None = None, active: bool = True) -> int:
         query = "INSERT INTO doctors (name, specialization, active) VALUES ($1, $2, $3) RETURNING id"
@@ -197,6 +201,25 @@ async def test_a_count_looks_at_so_many_slots_and_says_where_there_may_be_more(c
         for_one = await clinic.find(**wish, day=days[1])
         assert for_one.strip[1:3] == [Day(day, MOST_COUNTED, whole=False) for day in days]
     assert (await clinic.find(doctor_id=doctors[1], seats=2, day=days[1])).strip[1] == Day(days[0], 1)
+
+
+async def test_a_look_for_several_seats_ends_somewhere_and_is_taken_up_from_there(clinic: Planted) -> None:
+    doctor = await clinic.doctor(kind="Cardiology")
+    days = [TODAY + timedelta(days=number) for number in (1, 3, 5)]
+    for day in days[:2]:
+        await clinic.slots(doctor, at(day, 8), 70, seats=3, free=1)
+    last = await clinic.slot(doctor, at(days[2], 8), seats=3)
+    clinic.look_no_farther_than(50)
+    for wish in ({}, {"specialization": "Cardiology"}):
+        looks = [await clinic.find(**wish, seats=2, day=day) for day in (None, *days)]
+        told = [look.nothing for look in looks if look.nothing is not None]
+        assert [nothing.looked_to for nothing in told] == [days[0], days[1], None]
+        assert [nothing.nearest.id if nothing.nearest else None for nothing in told] == [None, None, last]
+        assert [nothing.why for nothing in told] == [Why.DAY_UNPUBLISHED, Why.DAY_TAKEN, Why.DAY_TAKEN]
+        assert all(nothing.for_one for nothing in told[:2])
+        assert [slot.id for slot in looks[-1].times] == [last]
+    clinic.look_no_farther_than(150)
+    assert await clinic.ids(seats=2) == [last]
 
 
 async def test_the_strip_goes_to_earlier_and_later_days_and_not_into_the_past(clinic: Planted) -> None:

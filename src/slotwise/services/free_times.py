@@ -24,6 +24,8 @@ DAYS_OF_STRIP = 14
 # too few seats for those who ask.
 MOST_COUNTED = 100
 MOST_LOOKED_AT = 500
+# A look for the next day with enough seats ends after so many, a fraction of a second, and can be taken up from there.
+FARTHEST_LOOK = 20_000
 MOST_SPECIALIZATIONS = 100
 MOST_DOCTORS = 100
 MOST_OTHERS = 5
@@ -82,12 +84,14 @@ class Day(Struct, frozen=True):
 class Nothing(Struct, frozen=True):
     """Why there is nothing, and what there is instead.
 
-    `nearest` is the next free time after the day, else the first of all; `for_one` the same where seats for several
-    were asked for and are not to be had on any day.
+    `nearest` is the next free time after the day, else the first of all; `looked_to` the day on which the look for it
+    ended before there was one, or the last; `for_one` the first free time where seats for several were asked for and
+    none was found.
     """
 
     why: Why
     nearest: Slot | None
+    looked_to: date | None
     for_one: Slot | None
     others: list[OtherDoctor]
 
@@ -163,6 +167,17 @@ class _Counted(Struct, frozen=True):
     whole: bool
 
 
+class _Reach(Struct, frozen=True):
+    start_time: datetime | None
+
+
+class _Look(Struct, frozen=True):
+    """The first free time, and where there is none, the moment at which the look ended if not at the last slot."""
+
+    first: Slot | None
+    ended: datetime | None = None
+
+
 class _Published(Struct, frozen=True):
     on_day: bool
     ahead: bool
@@ -171,14 +186,17 @@ class _Published(Struct, frozen=True):
 LIST_CHOOSABLE_DOCTORS = Statement("free_times.list_choosable_doctors", _DoctorNow)
 COUNT_FREE_TIMES = Statement("free_times.count_free_times", _Counted)
 COUNT_FREE_TIMES_OF_DOCTORS = Statement("free_times.count_free_times_of_doctors", _Counted)
+FIND_REACH = Statement("free_times.find_reach", _Reach)
+FIND_REACH_OF_SPECIALIZATION = Statement("free_times.find_reach_of_specialization", _Reach)
 LIST_OTHER_DOCTORS = Statement("free_times.list_other_doctors", OtherDoctor)
 LOOK_FOR_PUBLISHED = Statement("free_times.look_for_published", _Published)
 
 
 class FreeTimes:
-    def __init__(self, database: Database, time_zone: ZoneInfo) -> None:
+    def __init__(self, database: Database, time_zone: ZoneInfo, farthest_look: int = FARTHEST_LOOK) -> None:
         self._database = database
         self._time_zone = time_zone
+        self._farthest_look = farthest_look
         self._slots = Slots(database)
 
     async def find_times(self, wanted: Wanted) -> FreeDay | None:
@@ -251,9 +269,14 @@ class FreeTimes:
 
     async def _list_times(self, wanted: Wanted) -> list[Slot]:
         """A page and one more, of one day or of any."""
-        starts_from, starts_before = FIRST_TIME, LAST_READABLE_TIME
-        if wanted.day is not None:
-            starts_from, starts_before = self._start_of(wanted.day), self._start_of(wanted.day + timedelta(days=1))
+        day, starts_from, starts_before = wanted.day, FIRST_TIME, LAST_READABLE_TIME
+        if day is None and wanted.seats > 1:
+            first = (await self._look(wanted, FIRST_TIME)).first
+            if first is None:
+                return []
+            day = self._date_of(first.start_time)
+        if day is not None:
+            starts_from, starts_before = self._start_of(day), self._start_of(day + timedelta(days=1))
         sought = _filter(wanted, starts_from, starts_before)
         return await self._slots.list_slots(sought, MOST_TIMES + 1, wanted.after or (FIRST_TIME, 0))
 
@@ -305,20 +328,48 @@ class FreeTimes:
 
     async def _explain(self, understood: _Understood, day: date) -> Nothing:
         wanted = understood.wanted
-        nearest = await self._find_nearest(wanted, day) if wanted.day is not None else None
+        look = await self._find_nearest(wanted, day)
         for_one = None
-        if nearest is None and wanted.seats > 1:
-            for_one = await self._find_first(replace(wanted, seats=1), FIRST_TIME)
+        if look.first is None and wanted.seats > 1:
+            for_one = (await self._look(replace(wanted, seats=1), FIRST_TIME)).first
         others = await self._list_others(understood, day) if understood.doctor else []
-        return Nothing(await self._look_why(wanted, day, nearest), nearest, for_one, others)
+        looked_to = None if look.ended is None else self._date_of(look.ended)
+        return Nothing(await self._look_why(wanted, day, look), look.first, looked_to, for_one, others)
 
-    async def _find_nearest(self, wanted: Wanted, day: date) -> Slot | None:
-        after = await self._find_first(wanted, self._start_of(day + timedelta(days=1)))
-        return after or await self._find_first(wanted, FIRST_TIME)
+    async def _find_nearest(self, wanted: Wanted, day: date) -> _Look:
+        """Where no day was asked for, all that can be found has been looked for already, from now on."""
+        if wanted.day is None:
+            return _Look(None, await self._find_reach(wanted, FIRST_TIME))
+        look = await self._look(wanted, self._start_of(day + timedelta(days=1)))
+        return look if look.first or look.ended else await self._look(wanted, FIRST_TIME)
 
-    async def _find_first(self, wanted: Wanted, starts_from: datetime) -> Slot | None:
-        found = await self._slots.list_slots(_filter(wanted, starts_from, LAST_READABLE_TIME), 1)
-        return found[0] if found else None
+    async def _look(self, wanted: Wanted, starts_from: datetime) -> _Look:
+        reach = await self._find_reach(wanted, starts_from)
+        # With those that start together with the first one out of reach, so that every look gets on.
+        starts_before = LAST_READABLE_TIME if reach is None else reach + timedelta(microseconds=1)
+        found = await self._slots.list_slots(_filter(wanted, starts_from, starts_before), 1)
+        return _Look(found[0]) if found else _Look(None, reach)
+
+    async def _find_reach(self, wanted: Wanted, starts_from: datetime) -> datetime | None:
+        """Only slots with too few free seats can be many: one doctor's are few, and one seat is in any of them."""
+        if wanted.seats == 1 or wanted.doctor_id is not None:
+            return None
+        async with self._database.connection() as connection:
+            if wanted.specialization is None:
+                reach = await FIND_REACH.one(
+                    connection,
+                    min_seats=wanted.seats,
+                    starts_from=starts_from,
+                    most_looked_at=self._farthest_look,
+                )
+            else:
+                reach = await FIND_REACH_OF_SPECIALIZATION.one(
+                    connection,
+                    specialization=wanted.specialization,
+                    starts_from=starts_from,
+                    most_looked_at=self._farthest_look,
+                )
+        return reach.start_time
 
     async def _list_others(self, understood: _Understood, day: date) -> list[OtherDoctor]:
         doctor = understood.doctor
@@ -334,7 +385,7 @@ class FreeTimes:
                 limit=MOST_OTHERS,
             )
 
-    async def _look_why(self, wanted: Wanted, day: date, nearest: Slot | None) -> Why:
+    async def _look_why(self, wanted: Wanted, day: date, look: _Look) -> Why:
         async with self._database.connection() as connection:
             published = await LOOK_FOR_PUBLISHED.one(
                 connection,
@@ -343,7 +394,7 @@ class FreeTimes:
                 day_from=self._start_of(day),
                 day_to=self._start_of(day + timedelta(days=1)),
             )
-        if nearest is None:
+        if look.first is None and look.ended is None:
             return Why.ALL_TAKEN if published.ahead else Why.UNPUBLISHED
         return Why.DAY_TAKEN if published.on_day else Why.DAY_UNPUBLISHED
 
@@ -360,7 +411,12 @@ def _filter(wanted: Wanted, starts_from: datetime, starts_before: datetime) -> S
 
 
 def _as_listed(counted: Day, wanted: Wanted, times: Sequence[Slot]) -> Day:
-    """The day whose list is shown, which is read at another moment than the count, and looks at every slot."""
+    """The day whose list is shown, which is read at another moment than the count, and looks at every slot of it.
+
+    Not where no day was found to be listed: then the count is all there is.
+    """
+    if wanted.day is None and not times:
+        return counted
     if wanted.after is None and len(times) <= MOST_TIMES:
         return Day(counted.date, len(times))
     return Day(counted.date, max(counted.times, len(times)), counted.whole and len(times) <= counted.times)

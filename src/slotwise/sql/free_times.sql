@@ -147,6 +147,54 @@ FROM with_free_seats AS c
 LEFT JOIN with_freed_seats AS f ON c.place = f.place
 ORDER BY c.place;
 
+-- name: find_reach
+-- Tells how far a look for several free seats goes that looks at so many slots of each class of sizes: to the start of
+-- the next one; null where it looks at all.
+SELECT min(n.start_time) AS start_time
+FROM generate_series(seats_class(:min_seats::integer), 8) AS size (class)
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN count(*) > :most_looked_at::integer THEN max(s.start_time) END AS start_time
+    FROM (
+        SELECT s.start_time
+        FROM appointment_slots AS s
+        WHERE
+            seats_class(s.total_seats) = size.class
+            AND s.status = 'OPEN'
+            AND s.has_free_seat
+            AND s.start_time > greatest(:starts_from::timestamptz, now())
+        ORDER BY s.start_time, s.id
+        LIMIT :most_looked_at::integer + 1
+    ) AS s
+) AS n;
+
+-- name: find_reach_of_specialization
+-- The same of one specialization's slots: so many of all its doctors together, each with an equal part.
+WITH theirs AS MATERIALIZED (
+    SELECT d.id FROM doctors AS d
+    WHERE lower(d.specialization) = lower(:specialization::text) AND d.active
+),
+
+quota AS (
+    SELECT :most_looked_at::integer / greatest(count(*), 1) + 1 AS slots FROM theirs
+)
+
+SELECT min(n.start_time) AS start_time
+FROM theirs AS t
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN count(*) > (SELECT q.slots FROM quota AS q) THEN max(s.start_time) END AS start_time
+    FROM (
+        SELECT s.start_time
+        FROM appointment_slots AS s
+        WHERE
+            s.doctor_id = t.id
+            AND s.status = 'OPEN'
+            AND s.has_free_seat
+            AND s.start_time > greatest(:starts_from::timestamptz, now())
+        ORDER BY s.start_time, s.id
+        LIMIT (SELECT q.slots + 1 FROM quota AS q)
+    ) AS s
+) AS n;
+
 -- name: list_other_doctors
 -- The other doctors of a specialization, each with the next free time from a moment on; soonest first.
 WITH theirs AS MATERIALIZED (
