@@ -32,7 +32,7 @@ UTC_ZONE = ZoneInfo("UTC")
 async def find_pages(database_url: str) -> AsyncIterator[FindPages]:
     async with workers(database_url, 1) as [worker]:
         pages = Pages("Test Clinic", ClinicTime(UTC_ZONE))
-        yield FindPages(FreeTimes(worker.database, UTC_ZONE), worker.bookings, pages)
+        yield FindPages(FreeTimes(worker.database, UTC_ZONE, MOST_LOOKED_AT - 1), worker.bookings, pages)
 
 
 @pytest.fixture
@@ -253,7 +253,7 @@ async def test_the_parts_of_a_long_day_lead_to_their_first_times(find_pages: Fin
     assert re.findall(r"<time [^>]*>(\d\d:\d\d)</time>", after.decode())[:2] == ["12:00", "12:10"]
 
 
-async def test_a_day_that_is_too_long_to_count_is_a_link_without_a_number(
+async def test_a_day_that_is_too_long_to_count_is_a_link_without_a_number_and_to_look_on_from(
     find_pages: FindPages, connection: Any
 ) -> None:
     """Nearly all of its times have room for one: the page of the day itself looks at each."""
@@ -276,3 +276,6 @@ async def test_a_day_that_is_too_long_to_count_is_a_link_without_a_number(
     itself = (await find_pages.shared_page(Asked(Wanted(day=day, seats=2), unread=False))).body.decode()
     assert "1 free time for 2 people on " in itself
     assert ', 1 free time"' in itself
+    unasked = (await find_pages.shared_page(Asked(Wanted(seats=2), unread=False))).body.decode()
+    assert "No time with room for 2 people found yet" in unasked
+    assert re.search(rf'<a class="button primary" href="/\?day={day}&amp;seats=2">Look on from ', unasked)
