@@ -145,6 +145,7 @@ def _plan(mutant: Mutant, seed: int) -> Plan:
         racers=2,
         slots=6,
         minutes=0.5,
+        quiet_seconds=1.0,
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 
 import asyncpg
@@ -24,20 +25,25 @@ def test_64_clients_over_http_get_exactly_the_seats_there_are(clinic: Clinic) ->
         clinic.slot(seats=5, doctorId=doctor["id"], startTime=f"2031-01-01T{hour:02}:00:00Z")["id"]
         for hour in range(20)
     ]
-    for slot_id in slots:
-        answers = asyncio.run(_book_at_once(clinic.server.url, slot_id, clients=64))
+    for slot_id, answers in zip(slots, asyncio.run(_book_at_once(clinic.server.url, slots, clients=64)), strict=True):
         assert Counter(answer.status_code for answer in answers) == {201: 5, 409: 59}
         refusals = [answer.json() for answer in answers if answer.status_code == 409]
         assert {(refusal["code"], refusal["availableSeats"]) for refusal in refusals} == {("slot-full", 0)}
         assert clinic.free_seats(slot_id) == 0
 
 
-async def _book_at_once(url: str, slot_id: int, clients: int) -> list[httpx.Response]:
-    body = {"slotId": slot_id, "userName": "Ada", "userEmail": "ada@example.org"}
-    limits = httpx.Limits(max_connections=clients)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=20) as client:
+async def _book_at_once(url: str, slot_ids: Sequence[int], clients: int) -> list[list[httpx.Response]]:
+    """The answers of each slot, one slot after the other."""
+    somebody = {"userName": "Ada", "userEmail": "ada@example.org"}
+    limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=20, verify=False) as client:
         await asyncio.gather(*(client.get("/health") for _ in range(clients)))
-        return await asyncio.gather(*(client.post("/api/bookings", json=body) for _ in range(clients)))
+        return [
+            await asyncio.gather(
+                *(client.post("/api/bookings", json={"slotId": slot_id, **somebody}) for _ in range(clients))
+            )
+            for slot_id in slot_ids
+        ]
 
 
 async def test_two_workers_never_sell_a_seat_twice(database_url: str, connection: asyncpg.Connection) -> None:
