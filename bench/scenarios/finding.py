@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import cycle
 
 import httpx
 
@@ -39,7 +40,7 @@ def measure_finding(lab: Lab) -> Iterator[Finding]:
             settle(clinic)
             shown = require_times(clinic, server)
             cases[_named(size)] = partial(read_page, clinic, server, "/", lab.plan.seconds, clients=CLIENTS)
-            cases[_booked(size)] = partial(_read_while_booked, clinic, server, shown[0], lab.plan.seconds)
+            cases[_booked(size)] = partial(_read_while_booked, clinic, server, cycle(shown), lab.plan.seconds)
         measured = lab.measure(cases)
     yield from _findings(measured, sizes)
 
@@ -59,10 +60,11 @@ def require_times(clinic: Clinic, server: Server) -> list[int]:
     return found
 
 
-def _read_while_booked(clinic: Clinic, server: Server, slot_id: int, seconds: int) -> Reading:
+def _read_while_booked(clinic: Clinic, server: Server, slots: Iterator[int], seconds: int) -> Reading:
     """The page while one client without pause holds a seat of a slot on it and lets it go: it is never twice the same,
-    so it has to be rendered anew.
+    so it has to be rendered anew. Each time of another slot, because the last hold of a load may stay.
     """
+    slot_id = next(slots)
     load = wrk.Load("hold-and-cancel", {"first": str(slot_id), "last": str(slot_id)})
     with wrk.running(server.url, load, 1, seconds) as booker:
         reading = read_page(clinic, server, "/", seconds, clients=CLIENTS)
