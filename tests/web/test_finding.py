@@ -269,7 +269,9 @@ async def test_a_day_that_is_too_long_to_count_is_a_link_without_a_number_and_to
     )
     day = midnight.date()
     before = (await find_pages.shared_page(Asked(Wanted(day=day - timedelta(days=1), seats=2), unread=False))).body
-    link = re.search(rf'<a id="day-{day}" href="[^"]+"\s+aria-label="([^"]+)" >.*>([^<]+)</span></a>', before.decode())
+    link = re.search(
+        rf'<a id="day-{day}" href="[^"]+"\s+aria-label="([^"]+)" >.*?class="free">([^<]+)</span></a>', before.decode()
+    )
     assert link
     assert link[1].endswith(", free times not counted")
     assert link[2] == "?"
