@@ -48,17 +48,18 @@ with_free_seats AS (
                 FROM (
                     SELECT s.available_seats
                     FROM generate_series(8, seats_class(:min_seats::integer), -1) AS size (class)
-                    CROSS JOIN LATERAL (
-                        SELECT s.available_seats
-                        FROM open_slots AS s
-                        WHERE
-                            seats_class(s.total_seats) = size.class
-                            AND s.has_free_seat
-                            AND s.start_time >= greatest(d.starts, now() + interval '1 microsecond')
-                            AND s.start_time < d.ends
-                        ORDER BY s.start_time, s.id
-                        LIMIT :most_looked_at::integer
-                    ) AS s
+                    CROSS JOIN
+                        LATERAL (
+                            SELECT s.available_seats
+                            FROM open_slots AS s
+                            WHERE
+                                seats_class(s.total_seats) = size.class
+                                AND s.has_free_seat
+                                AND s.start_time >= greatest(d.starts, now() + interval '1 microsecond')
+                                AND s.start_time < d.ends
+                            ORDER BY s.start_time, s.id
+                            LIMIT :most_looked_at::integer
+                        ) AS s
                     LIMIT :most_looked_at::integer  -- noqa: AM09
                 ) AS s
             ) AS s
@@ -118,17 +119,18 @@ with_free_seats AS (
                 FROM (
                     SELECT s.available_seats
                     FROM theirs AS t
-                    CROSS JOIN LATERAL (
-                        SELECT s.available_seats
-                        FROM open_slots AS s
-                        WHERE
-                            s.doctor_id = t.id
-                            AND s.has_free_seat
-                            AND s.start_time >= greatest(d.starts, now() + interval '1 microsecond')
-                            AND s.start_time < d.ends
-                        ORDER BY s.start_time, s.id
-                        LIMIT :most_looked_at::integer
-                    ) AS s
+                    CROSS JOIN
+                        LATERAL (
+                            SELECT s.available_seats
+                            FROM open_slots AS s
+                            WHERE
+                                s.doctor_id = t.id
+                                AND s.has_free_seat
+                                AND s.start_time >= greatest(d.starts, now() + interval '1 microsecond')
+                                AND s.start_time < d.ends
+                            ORDER BY s.start_time, s.id
+                            LIMIT :most_looked_at::integer
+                        ) AS s
                     LIMIT :most_looked_at::integer  -- noqa: AM09
                 ) AS s
             ) AS s
