@@ -18,7 +18,8 @@ class Event(NamedTuple):
 class Events:
     """The events of a stream, in order. Whoever waits for one that does not come fails after the client's timeout."""
 
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, client: httpx.Client, answer: httpx.Response) -> None:
+        self._client = client
         self._lines = answer.iter_lines()
 
     def next(self) -> Event:
@@ -38,12 +39,18 @@ class Events:
         return event
 
     def until_free(self, slot_id: int, seats: int) -> dict[str, Any]:
-        """The next state of that slot in which so many seats are free. Each may be told twice, and none need be."""
+        """The next state of that slot in which so many seats are free. Each may be told twice, and none need be: a
+        worker that has not listened for a while tells its clients to look for themselves."""
         while True:
-            for told in self.until("seats").data:
+            event = self.next()
+            for told in [self._look(slot_id)] if event.name == "refresh" else event.data:
                 if (told["slotId"], told["availableSeats"]) == (slot_id, seats):
                     state: dict[str, Any] = told
                     return state
+
+    def _look(self, slot_id: int) -> dict[str, Any]:
+        slot = self._client.get(f"/api/slots/{slot_id}").json()
+        return {"slotId": slot_id} | {name: slot[name] for name in ("availableSeats", "totalSeats", "status")}
 
 
 @contextmanager
@@ -55,6 +62,6 @@ def watching(url: str, source: str = "127.0.0.1", timeout: float = 10) -> Iterat
         client.stream("GET", EVENTS) as answer,
     ):
         assert answer.status_code == 200, answer.read()
-        events = Events(answer)
+        events = Events(client, answer)
         assert events.next().name == "hello"
         yield events
