@@ -12,7 +12,7 @@ from slotwise.domain.errors import KeyReused, SlotFull, Unavailable
 from slotwise.services import booking_batches
 from slotwise.services.booking_batches import CancelRequest, Held, HoldRequest, HoldRow
 from slotwise.services.idempotency import IdempotencyKey
-from tests.workers import DESK, Worker, at_once, each, holding, new_slot, violations, wanted, workers
+from tests.workers import Worker, at_once, each, holder_of, holding, new_slot, violations, wanted, workers
 
 ROUNDS = 15
 
@@ -187,8 +187,8 @@ async def test_a_retry_after_the_booking_has_gone_on_gets_the_first_answer(
         retry = holding((wanted(await new_slot(connection, seats=1)), _key(1)))
         [first] = await each(pair, 1, retry)
         assert isinstance(first, Held)
-        await pair[0].bookings.confirm_booking(DESK, first.booking.id)
+        await pair[0].bookings.confirm_booking(holder_of(first), first.booking.id)
         assert await each(pair, 4, retry) == [first] * 4
-        await pair[1].bookings.cancel_booking(DESK, first.booking.id)
+        await pair[1].bookings.cancel_booking(holder_of(first), first.booking.id)
         assert await each(pair, 4, retry) == [first] * 4
         assert await connection.fetchval("SELECT count(*) FROM bookings") == 1

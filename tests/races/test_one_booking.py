@@ -12,10 +12,11 @@ import pytest
 from torture.patching import drop_rules, mutate
 
 from slotwise.domain.bookings import Booking, BookingStatus
-from slotwise.domain.errors import BookingCancelled, BookingFailed, HoldExpired, SlotFull, SlotStarted
+from slotwise.domain.errors import BookingCancelled, BookingFailed, HoldExpired, Overloaded, SlotFull, SlotStarted
+from slotwise.services import bookings
 from slotwise.services.booking_batches import CancelRequest, ConfirmRequest, Held, HoldRequest
 from slotwise.services.expiry import HOLDS_PER_TRANSACTION, expire_holds, sweep_holds
-from tests.workers import DESK, GUEST, Worker, at_once, each, new_slot, violations, wanted, workers
+from tests.workers import DESK, GUEST, Worker, at_once, each, holder_of, new_slot, violations, wanted, workers
 
 ROUNDS = 40
 
@@ -42,7 +43,7 @@ async def test_seats_come_back_once_whatever_happens_first(database_url: str, co
             slot_id = await new_slot(connection, seats=1)
             held = await pair[0].bookings.hold_seats(GUEST, wanted(slot_id))
             await _end_in(connection, held.booking.id, 0.02)
-            results = await at_once(_contenders(pair, held.booking.id, slot_id, chance))
+            results = await at_once(_contenders(pair, held, slot_id, chance))
             unexpected = [result for result in results if not isinstance(result, _EXPECTED)]
             assert not unexpected
             seen.add((await pair[0].bookings.get_booking(DESK, held.booking.id)).status)
@@ -54,13 +55,15 @@ _EXPECTED = (Booking, Held, int, HoldExpired, BookingCancelled, BookingFailed, S
 
 
 def _contenders(
-    pair: list[Worker], booking_id: int, slot_id: int, chance: random.Random
+    pair: list[Worker], held: Held, slot_id: int, chance: random.Random
 ) -> list[Callable[[], Awaitable[object]]]:
     first, second = pair
+    holder, booking_id = holder_of(held), held.booking.id
     attempts: list[Callable[[], Awaitable[object]]] = [
-        lambda: first.bookings.confirm_booking(DESK, booking_id),
-        lambda: second.bookings.cancel_booking(DESK, booking_id),
+        lambda: first.bookings.confirm_booking(holder, booking_id),
+        lambda: second.bookings.cancel_booking(holder, booking_id),
         lambda: second.bookings.confirm_booking(DESK, booking_id),
+        lambda: first.bookings.cancel_booking(DESK, booking_id),
         lambda: sweep_holds(first.database),
         lambda: sweep_holds(second.database),
         lambda: second.bookings.hold_seats(GUEST, wanted(slot_id)),
@@ -99,7 +102,7 @@ async def _confirm_after_waiting_past_the_deadline(url: str, connection: asyncpg
         slot_id = await new_slot(connection, seats=1)
         held = await worker.bookings.hold_seats(GUEST, wanted(slot_id))
         await _end_in(connection, held.booking.id, 0.3)
-        confirming = worker.bookings.confirm_booking(DESK, held.booking.id)
+        confirming = worker.bookings.confirm_booking(holder_of(held), held.booking.id)
         return await _while_the_lock_is_held(connection, slot_id, confirming, 0.4)
 
 
@@ -117,6 +120,25 @@ async def test_the_transactions_own_clock_would_confirm_it_too_late(
     late = await _confirm_after_waiting_past_the_deadline(database_url, connection)
     assert isinstance(late, Booking)
     assert late.status is BookingStatus.CONFIRMED
+
+
+async def test_the_desk_takes_turns_and_leaves_connections_to_others(
+    database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two of its bookings wait for the slot's lock, two for their turn, and a patient's hold elsewhere for nothing."""
+    monkeypatch.setattr(bookings, "DESK_PATIENCE_SECONDS", 0.1)
+    async with workers(database_url, count=1) as [worker]:
+        slot_id, other = [await new_slot(connection, seats=4) for _ in range(2)]
+        async with connection.transaction():
+            await connection.execute("SELECT 1 FROM appointment_slots WHERE id = $1 FOR UPDATE", slot_id)
+            asked = [asyncio.ensure_future(worker.bookings.hold_seats(DESK, wanted(slot_id))) for _ in range(4)]
+            async with asyncio.timeout(5):
+                held = await worker.bookings.hold_seats(GUEST, wanted(other))
+                await worker.bookings.confirm_booking(holder_of(held), held.booking.id)
+                while sum(one.done() for one in asked) < 2:
+                    await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED, timeout=0.05)
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+    assert [type(answer) for answer in answers] == [Held, Held, Overloaded, Overloaded]
 
 
 async def _hold_after_waiting_past_the_start(url: str, connection: asyncpg.Connection) -> object:
@@ -146,7 +168,7 @@ async def _cancel_after_waiting_past_the_start(url: str, connection: asyncpg.Con
         slot_id = await new_slot(connection, seats=1)
         held = await worker.bookings.hold_seats(GUEST, wanted(slot_id, confirm=True))
         await _start_in(connection, slot_id, 0.3)
-        cancelling = worker.bookings.cancel_booking(DESK, held.booking.id)
+        cancelling = worker.bookings.cancel_booking(holder_of(held), held.booking.id)
         return await _while_the_lock_is_held(connection, slot_id, cancelling, 0.4)
 
 
@@ -321,7 +343,7 @@ async def _sweep_a_slot_of_every_kind(url: str, connection: asyncpg.Connection) 
     async with workers(url, count=1) as [worker]:
         slot_id = await new_slot(connection, seats=3)
         overdue, live, confirmed = [await worker.bookings.hold_seats(GUEST, wanted(slot_id)) for _ in range(3)]
-        await worker.bookings.confirm_booking(DESK, confirmed.booking.id)
+        await worker.bookings.confirm_booking(holder_of(confirmed), confirmed.booking.id)
         await connection.execute(
             "UPDATE bookings SET expires_at = clock_timestamp() WHERE id = any($1::bigint[])",
             [overdue.booking.id, confirmed.booking.id],

@@ -18,7 +18,7 @@ from slotwise.services.booking_desk import BookingDesk
 from slotwise.services.booking_search import BookingFilter
 from slotwise.services.bookings import Caller
 from slotwise.services.expiry import SWEEP_HOLDS
-from tests.workers import DESK, GUEST, Worker, new_slot, wanted, workers
+from tests.workers import DESK, GUEST, Worker, holder_of, new_slot, wanted, workers
 
 Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -81,7 +81,8 @@ async def test_each_of_a_crowd_is_told_what_became_of_its_own_booking(
     requests = [wanted(slot_id, confirm=number % 3 == 0) for number in range(60)]
     made = await asyncio.gather(*(worker.bookings.hold_seats(GUEST, request) for request in requests))
     confirmed, cancelled, overdue = [[held.booking.id for held in made[start::3]] for start in range(3)]
-    await asyncio.gather(*(worker.bookings.cancel_booking(DESK, booking_id) for booking_id in cancelled))
+    cancelling = (worker.bookings.cancel_booking(holder_of(held), held.booking.id) for held in made[1::3])
+    await asyncio.gather(*cancelling)
     await connection.execute("UPDATE bookings SET expires_at = now() WHERE id = any($1::bigint[])", overdue)
     assert {await kinds(desk, booking_id) for booking_id in overdue} == {"HELD"}
     await SWEEP_HOLDS.all(connection, holds_looked_at=60, actor="sweeper")

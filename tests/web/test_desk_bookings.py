@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
+import msgspec
 import pytest
 
 from slotwise.domain.users import Role
@@ -199,6 +200,19 @@ def test_the_desk_books_for_a_patient_once_however_often_the_form_is_sent(clinic
     [booking] = clinic.http.get(f"/api/bookings/slot/{slot['id']}").json()["items"]
     details = f'{{"slot": {slot["id"]}, "seats": 2, "status": "CONFIRMED"}}'
     assert notes(clinic, "hold_seats", f"booking:{booking['id']}") == [{"actor": "user:1", "details": details}]
+
+
+def test_a_change_of_seats_by_the_desk_is_noted_with_what_it_replaces(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(seats=4)
+    held = clinic.hold(slot["id"])
+    desk.send(f"/bookings/{held['id']}/seats", token=held["manageToken"], seats=3)
+    [(booking_id,)] = rows(
+        clinic.server.database_url, "SELECT id FROM bookings WHERE slot_id = $1 AND status = 'PENDING'", slot["id"]
+    )
+    [noted] = notes(clinic, "hold_seats", f"booking:{booking_id}")
+    assert msgspec.json.decode(noted["details"]) == {
+        "slot": slot["id"], "seats": 3, "status": "PENDING", "instead_of_booking": held["id"],
+    }  # fmt: skip
 
 
 def test_the_patients_link_is_shown_once_and_is_in_no_address_and_no_log(clinic: Clinic, desk: Visitor) -> None:

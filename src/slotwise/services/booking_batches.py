@@ -17,6 +17,7 @@ from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, BookingStatus, Refusal, SeatRequest
 from slotwise.domain.errors import AnsweredMeanwhile, KeyReused, SlotClosed, SlotFull, SlotNotFound, SlotStarted
 from slotwise.services import metrics
+from slotwise.services.audit import request_id
 from slotwise.services.crash_points import UNARMED, CrashPoints
 from slotwise.services.idempotency import KEEP_SECONDS, IdempotencyKey
 from slotwise.services.manage_tokens import ManageToken, ManageTokens
@@ -216,12 +217,12 @@ class BookingBatches:
         found = {row.id: row for row in rows}
         return [found.get(request.booking_id) for request in requests]
 
-    async def replace_hold(self, booking_id: int, request: HoldRequest) -> HoldOutcome | None:
+    async def replace_hold(self, booking_id: int, request: HoldRequest, *, at_desk: bool = False) -> HoldOutcome | None:
         """No batch, for few ever want it: a hold in place of another of the slot. None where that was confirmed."""
         token = self._manage_tokens.new()
         while True:
             try:
-                row = await self._replace_hold(booking_id, request, token)
+                row = await self._replace_hold(booking_id, request, token, at_desk)
             except AnsweredMeanwhile:
                 continue
             if row is None:
@@ -230,7 +231,9 @@ class BookingBatches:
             _count([request], [row])
             return self._outcome(request, row, token)
 
-    async def _replace_hold(self, booking_id: int, request: HoldRequest, token: ManageToken) -> HoldRow | None:
+    async def _replace_hold(
+        self, booking_id: int, request: HoldRequest, token: ManageToken, at_desk: bool
+    ) -> HoldRow | None:
         wanted, key = request.wanted, request.key
         async with self._writers.effect() as connection:
             return await REPLACE_HOLD.first(
@@ -248,6 +251,8 @@ class BookingBatches:
                 manage_nonce=key and token.nonce,
                 hold_seconds=self._hold_seconds,
                 keep_seconds=KEEP_SECONDS,
+                at_desk=at_desk,
+                request_id=request_id(),
             )
 
     def _outcome(self, request: HoldRequest, row: HoldRow, token: ManageToken) -> HoldOutcome:

@@ -1,5 +1,8 @@
 """The use cases of bookings: hold, confirm, cancel and read."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import NoReturn, assert_never
 
 import msgspec
@@ -17,6 +20,7 @@ from slotwise.domain.errors import (
     KeyReused,
     NotAllowed,
     NotAuthenticated,
+    Overloaded,
     SlotClosed,
     SlotFull,
     SlotNotFound,
@@ -40,6 +44,10 @@ from slotwise.services.desk_changes import NOTED
 from slotwise.services.group_commit import GroupCommit
 from slotwise.services.idempotency import IdempotencyKey
 from slotwise.services.manage_tokens import proves
+
+# Changes by the desk that one worker makes at the same time, and how long the next waits for its turn.
+DESK_AT_ONCE = 2
+DESK_PATIENCE_SECONDS = 2.0
 
 
 class Claim(Struct, frozen=True):
@@ -80,6 +88,7 @@ class Bookings:
         self._database = database
         self._batches = batches
         self._at_desk = batches.through(database, NOTED)
+        self._desk_turns = asyncio.Semaphore(DESK_AT_ONCE)
         self._holds = GroupCommit[HoldRequest, HoldOutcome](
             "hold",
             batches.hold,
@@ -100,7 +109,8 @@ class Bookings:
         """
         request = HoldRequest(wanted, caller.actor, key)
         if caller.at_desk:
-            [outcome] = await self._at_desk.hold([request])
+            async with self._turn_of_desk():
+                [outcome] = await self._at_desk.hold([request])
             return _held_or_raise(outcome)
         return _held_or_raise(await self._holds.submit(request))
 
@@ -112,7 +122,12 @@ class Bookings:
         None where the other was confirmed meanwhile, and so stays too.
         """
         await self._authorize(caller, booking_id)
-        outcome = await self._batches.replace_hold(booking_id, HoldRequest(wanted, caller.actor, key))
+        request = HoldRequest(wanted, caller.actor, key)
+        if caller.at_desk:
+            async with self._turn_of_desk():
+                outcome = await self._batches.replace_hold(booking_id, request, at_desk=True)
+        else:
+            outcome = await self._batches.replace_hold(booking_id, request)
         return None if outcome is None else _held_or_raise(outcome)
 
     async def confirm_booking(
@@ -171,15 +186,30 @@ class Bookings:
         await self._authorize(caller, booking_id)
         return (await self._cancel(caller, CancelRequest(booking_id, None, caller.actor, only_hold=True))).status
 
+    @asynccontextmanager
+    async def _turn_of_desk(self) -> AsyncIterator[None]:
+        """Others wait for the same connections, and patients for each lock: so few at once. Raises `Overloaded`."""
+        try:
+            async with asyncio.timeout(DESK_PATIENCE_SECONDS):
+                await self._desk_turns.acquire()
+        except TimeoutError as error:
+            raise Overloaded from error
+        try:
+            yield
+        finally:
+            self._desk_turns.release()
+
     async def _confirm(self, caller: Caller, request: ConfirmRequest) -> Confirmed | None:
         if caller.at_desk:
-            [booking] = await self._at_desk.confirm([request])
+            async with self._turn_of_desk():
+                [booking] = await self._at_desk.confirm([request])
             return booking
         return await self._confirms.submit(request)
 
     async def _cancel(self, caller: Caller, request: CancelRequest) -> Cancelled:
         if caller.at_desk:
-            [booking] = await self._at_desk.cancel([request])
+            async with self._turn_of_desk():
+                [booking] = await self._at_desk.cancel([request])
         else:
             booking = await self._cancels.submit(request)
         if booking is None:

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, convert
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
@@ -291,21 +291,24 @@ class Slots:
         does nothing.
         """
         async with self._database.transaction() as connection:
-            # The doctor's lock first, as for a new slot. A slot never changes its doctor.
+            # The doctor's lock first, as for a new slot: a slot never changes its doctor, nor without it its time or
+            # status. So what it would be in the way of is looked for before those who book must wait for its own lock.
+            now = await _lock_doctor(connection, (await _get(connection, slot_id)).doctor_id)
             slot = await _get(connection, slot_id)
-            now = await _lock_doctor(connection, slot.doctor_id)
-            locked = await _lock(connection, slot_id)
+            clashes = await _find_clashes(
+                connection, slot.doctor_id, [_changed_period(slot, change, now)], now, slot_id
+            )
+            before = convert(slot, LockedSlot, from_attributes=True) if dry_run else await _lock(connection, slot_id)
             if seen is not None:
-                await _require_seen(connection, locked, seen)
-            wanted = _changed(locked, change, now)
-            if _comes_to_new_time(locked, wanted):
-                found = await _find_clashes(connection, slot.doctor_id, [wanted.period], now, slot_id)
-                _refuse_clashes(found)
+                await _require_seen(connection, before, seen)
+            wanted = _changed(before, change, now)
+            if _comes_to_new_time(before, wanted):
+                _refuse_clashes(clashes)
             if dry_run:
                 return slot
-            await _write(connection, admin, locked, wanted)
+            await _write(connection, admin, before, wanted)
             slot = await _get(connection, slot_id)
-            details = changes(locked, slot, "start_time", "duration_minutes", "total_seats", "status")
+            details = changes(before, slot, "start_time", "duration_minutes", "total_seats", "status")
             await record_action(connection, actor_of(admin), "update_slot", f"slot:{slot_id}", details)
         self._seats_changed([slot.id])
         return slot
@@ -441,21 +444,21 @@ async def _get(connection: Connection, slot_id: int) -> Slot:
 
 def _changed(slot: LockedSlot, change: SlotChange, now: datetime) -> LockedSlot:
     """As it is to be. Raises `InvalidInput` and `SeatsTaken`."""
-    start, end = _changed_period(slot, change, now)
+    period = _changed_period(slot, change, now)
     total_seats = slot.total_seats if change.total_seats is UNSET else change.total_seats
     if total_seats < slot.taken:
         raise SeatsTaken(slot.taken)
     status = slot.status if change.status is UNSET else change.status
-    return LockedSlot(slot.id, start, end, total_seats, total_seats - slot.taken, status)
+    return LockedSlot(slot.id, period.start_time, period.end_time, total_seats, total_seats - slot.taken, status)
 
 
-def _changed_period(slot: LockedSlot, change: SlotChange, now: datetime) -> tuple[datetime, datetime]:
+def _changed_period(slot: LockedSlot | Slot, change: SlotChange, now: datetime) -> Period:
     start = slot.start_time if change.start_time is UNSET else change.start_time
     minutes = slot.duration_minutes if change.duration_minutes is UNSET else change.duration_minutes
     start, end = clean_period("start_time", start, minutes)
     if start != slot.start_time:
         _refuse_past(start, now)
-    return start, end
+    return Period(start, end)
 
 
 def _comes_to_new_time(before: LockedSlot, after: LockedSlot) -> bool:

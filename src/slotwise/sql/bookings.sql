@@ -54,36 +54,73 @@ FROM cancel_bookings(
 
 -- name: replace_hold
 -- Holds seats in place of a hold of the same slot, in one transaction of its own; no row where that was confirmed.
+-- Where the desk does it, that is noted in the same statement, as in desk_changes.sql.
+WITH made AS (
+    SELECT
+        h.place,
+        h.outcome,
+        h.available_seats,
+        h.new_booking_id AS booking_id,
+        h.booked_at,
+        h.expires_at,
+        h.doctor_id,
+        h.doctor_name,
+        h.specialization,
+        h.start_time,
+        h.end_time,
+        h.expired_holds,
+        h.answer::text AS answer,
+        h.new_manage_nonce AS manage_nonce
+    FROM replace_hold(
+            booking_id => :booking_id::bigint,
+            slot_id => :slot_id::bigint,
+            seats => :seats::integer,
+            user_id => :user_id::bigint,
+            manage_token_hash => :manage_token_hash::bytea,
+            actor => :actor::text,
+            caller => :caller::text,
+            route => :route::text,
+            key_hash => :key_hash::bytea,
+            body_hash => :body_hash::bytea,
+            manage_nonce => :manage_nonce::bytea,
+            hold_seconds => :hold_seconds::integer,
+            keep_seconds => :keep_seconds::integer
+        ) AS h
+),
+
+noted AS (
+    INSERT INTO audit_log (actor, action, subject, details, request_id)
+    SELECT
+        :actor::text,
+        'hold_seats',
+        'booking:' || m.booking_id,
+        jsonb_build_object(
+            'slot', :slot_id::bigint,
+            'seats', :seats::integer,
+            'status', 'PENDING',
+            'instead_of_booking', :booking_id::bigint
+        ),
+        :request_id::text
+    FROM made AS m
+    WHERE :at_desk::boolean AND m.outcome = 'held'
+)
+
 SELECT
-    h.place,
-    h.outcome,
-    h.available_seats,
-    h.new_booking_id AS booking_id,
-    h.booked_at,
-    h.expires_at,
-    h.doctor_id,
-    h.doctor_name,
-    h.specialization,
-    h.start_time,
-    h.end_time,
-    h.expired_holds,
-    h.answer::text AS answer,
-    h.new_manage_nonce AS manage_nonce
-FROM replace_hold(
-        booking_id => :booking_id::bigint,
-        slot_id => :slot_id::bigint,
-        seats => :seats::integer,
-        user_id => :user_id::bigint,
-        manage_token_hash => :manage_token_hash::bytea,
-        actor => :actor::text,
-        caller => :caller::text,
-        route => :route::text,
-        key_hash => :key_hash::bytea,
-        body_hash => :body_hash::bytea,
-        manage_nonce => :manage_nonce::bytea,
-        hold_seconds => :hold_seconds::integer,
-        keep_seconds => :keep_seconds::integer
-    ) AS h;
+    m.place,
+    m.outcome,
+    m.available_seats,
+    m.booking_id,
+    m.booked_at,
+    m.expires_at,
+    m.doctor_id,
+    m.doctor_name,
+    m.specialization,
+    m.start_time,
+    m.end_time,
+    m.expired_holds,
+    m.answer,
+    m.manage_nonce
+FROM made AS m;
 
 -- name: sweep_holds
 -- Fails overdue holds of the slots that nobody has locked, and gives their seats back.

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
 from slotwise.services.audit import AuditEntry
 from slotwise.web.times import ClinicTime
 
@@ -52,6 +53,8 @@ _NAMES = {
     "starts_from": "from",
     "text": "searched for a text:",
 }
+# What somebody has written stays as it is.
+_OWN_SPELLING = {"name", "specialization"}
 _VALUES = {"PENDING": "on hold"}
 _PLAIN = {None: "none", True: "yes", False: "no"}
 # What has two states, by what it is of and what it is now.
@@ -106,6 +109,8 @@ def _moved(changed: Mapping[str, object], time: ClinicTime) -> Iterator[str]:
 def _change_words(kind: str, name: str, was: object, now: object, time: ClinicTime) -> str:
     if isinstance(now, str | bool) and (kind, name, now) in _TURNS:
         return _TURNS[kind, name, now]
+    if name in _OWN_SPELLING:
+        return f"{_NAMES.get(name, name)} from {was or 'none'} to {now or 'none'}"
     told = f"from {_value_words(was, time)} to {_value_words(now, time)}"
     match name:
         case "start_time":
@@ -114,9 +119,6 @@ def _change_words(kind: str, name: str, was: object, now: object, time: ClinicTi
             return f"lasts {now} minutes instead of {was}"
         case "total_seats":
             return f"seats {told}"
-        case "name" | "specialization":
-            # Somebody's own spelling.
-            return f"{_NAMES.get(name, name)} from {was or 'none'} to {now or 'none'}"
         case _:
             return f"{_NAMES.get(name, name.replace('_', ' '))} {told}"
 
@@ -127,9 +129,20 @@ def _value_words(value: object, time: ClinicTime) -> str:
             return _PLAIN[value]
         case [*values]:
             return " ".join(map(str, values))
-        case str() if _TIME.fullmatch(value):
-            return time.short_moment(datetime.fromisoformat(value))
+        case str() if (moment := _moment(value)) is not None:
+            return time.short_moment(moment)
         case str() if value in _VALUES:
             return _VALUES[value]
         case _:
             return str(value).lower()
+
+
+def _moment(text: str) -> datetime | None:
+    """A time that every zone's calendar has: nothing that was once noted may keep the log from being read."""
+    if _TIME.fullmatch(text) is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if FIRST_TIME <= moment < LAST_READABLE_TIME else None
