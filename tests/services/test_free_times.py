@@ -1,6 +1,8 @@
 """What a person finds is what they can have: days, times and counts, and what else there is where nothing is free."""
 
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -8,7 +10,7 @@ import asyncpg
 import pytest
 from msgspec.structs import replace
 
-from slotwise.db.pool import Database
+from slotwise.db.pool import Connection, Database
 from slotwise.domain.errors import SlotwiseError
 from slotwise.services.free_times import (
     LAST_DAY,
@@ -270,6 +272,44 @@ async def test_who_has_nothing_at_all_is_fully_booked_or_has_published_nothing(c
     assert for_two.why == Why.ALL_TAKEN
     assert for_two.for_one is not None
     assert for_two.for_one.start_time == at(TOMORROW, 10)
+
+
+class BusyDatabase(Database):
+    """Somebody with a connection of their own is quicker than one of the reads, counted from 1."""
+
+    others: "asyncpg.Connection[asyncpg.Record]"
+    quicker_than: int
+    command: str
+
+    @asynccontextmanager
+    async def connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
+        self.quicker_than -= 1
+        if self.quicker_than == 0:
+            await self.others.execute(self.command)
+        async with super().connection(seconds) as connection:
+            yield connection
+
+
+async def test_a_time_that_is_taken_while_its_day_is_read_leaves_the_next_one_to_be_told(
+    clinic: Planted, connection: "asyncpg.Connection[asyncpg.Record]", database_url: str
+) -> None:
+    doctor = await clinic.doctor()
+    first, second = [await clinic.slot(doctor, at(TODAY + timedelta(days=number)), seats=2) for number in (1, 2)]
+    database = await BusyDatabase.connect(database_url, 1)
+    assert isinstance(database, BusyDatabase)
+    # After the choices and the look that finds it, just before its day is listed.
+    database.others, database.quicker_than = connection, 3
+    database.command = f"UPDATE appointment_slots SET available_seats = 1 WHERE id = {first}"
+    try:
+        found = await FreeTimes(database, ZONE).find_times(Wanted(doctor_id=doctor, seats=2))
+    finally:
+        await database.close()
+    assert found is not None
+    assert (found.day, found.times) == (TODAY, [])
+    assert found.nothing is not None
+    assert found.nothing.why == Why.DAY_UNPUBLISHED
+    assert found.nothing.nearest is not None
+    assert found.nothing.nearest.id == second
 
 
 async def test_what_is_not_to_be_had_is_left_out_of_the_wish_and_named(clinic: Planted) -> None:

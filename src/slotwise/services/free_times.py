@@ -337,9 +337,9 @@ class FreeTimes:
         return Nothing(await self._look_why(wanted, day, look), look.first, looked_to, for_one, others)
 
     async def _find_nearest(self, wanted: Wanted, day: date) -> _Look:
-        """Where no day was asked for, all that can be found has been looked for already, from now on."""
+        """Where no day was asked for, from now on: what was found before may have been taken since, and this not."""
         if wanted.day is None:
-            return _Look(None, await self._find_reach(wanted, FIRST_TIME))
+            return await self._look(wanted, FIRST_TIME)
         look = await self._look(wanted, self._start_of(day + timedelta(days=1)))
         return look if look.first or look.ended else await self._look(wanted, FIRST_TIME)
 
