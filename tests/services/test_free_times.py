@@ -224,6 +224,25 @@ async def test_a_look_for_several_seats_ends_somewhere_and_is_taken_up_from_ther
     assert await clinic.ids(seats=2) == [last]
 
 
+async def test_who_looks_on_does_not_come_round_in_a_circle(clinic: Planted) -> None:
+    """Where nothing is after the day, the look from now on may end before it. Only what was looked at is all taken."""
+    doctor = await clinic.doctor(kind="Cardiology")
+    days = [TODAY + timedelta(days=number) for number in (1, 3, 5)]
+    clinic.look_no_farther_than(50)
+
+    async def told(wish: dict[str, object]) -> list[tuple[Why, date | None]]:
+        found = [(await clinic.find(**wish, seats=2, day=day)).nothing for day in days]
+        return [(nothing.why, nothing.looked_to) for nothing in found if nothing is not None]
+
+    wishes: list[dict[str, object]] = [{}, {"specialization": "Cardiology"}]
+    await clinic.slots(doctor, at(days[0], 8), 70, seats=3, free=1)
+    of_one_day = [(Why.ALL_TAKEN, None), (Why.DAY_UNPUBLISHED, days[0]), (Why.DAY_UNPUBLISHED, days[0])]
+    assert [await told(wish) for wish in wishes] == [of_one_day] * 2
+    await clinic.slots(doctor, at(days[1], 8), 70, seats=3, free=1)
+    of_two_days = [(Why.DAY_TAKEN, days[1]), (Why.DAY_TAKEN, days[0]), (Why.DAY_UNPUBLISHED, days[0])]
+    assert [await told(wish) for wish in wishes] == [of_two_days] * 2
+
+
 async def test_the_strip_goes_to_earlier_and_later_days_and_not_into_the_past(clinic: Planted) -> None:
     doctor = await clinic.doctor()
     await clinic.slot(doctor, at(TODAY + timedelta(days=40)))

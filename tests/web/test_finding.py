@@ -281,3 +281,6 @@ async def test_a_day_that_is_too_long_to_count_is_a_link_without_a_number_and_to
     unasked = (await find_pages.shared_page(Asked(Wanted(seats=2), unread=False))).body.decode()
     assert "No time with room for 2 people found yet" in unasked
     assert re.search(rf'<a class="button primary" href="/\?day={day}&amp;seats=2">Look on from ', unasked)
+    after = (await find_pages.shared_page(Asked(Wanted(day=day + timedelta(days=1), seats=2), unread=False))).body
+    assert b"No later day has room for 2 people." in after
+    assert b"Look on from" not in after

@@ -85,8 +85,9 @@ class Nothing(Struct, frozen=True):
     """Why there is nothing, and what there is instead.
 
     `nearest` is the next free time after the day, else the first of all; `looked_to` the day on which the look for it
-    ended before there was one, or the last; `for_one` the first free time where seats for several were asked for and
-    none was found.
+    ended before there was one, or the last. One before the day itself is where the look from now on ended, and nothing
+    is after the day: to look on from there would lead back to it. `for_one` is the first free time where seats for
+    several were asked for and none was found.
     """
 
     why: Why
@@ -340,8 +341,13 @@ class FreeTimes:
         """Where no day was asked for, from now on: what was found before may have been taken since, and this not."""
         if wanted.day is None:
             return await self._look(wanted, FIRST_TIME)
-        look = await self._look(wanted, self._start_of(day + timedelta(days=1)))
-        return look if look.first or look.ended else await self._look(wanted, FIRST_TIME)
+        later = await self._look(wanted, self._start_of(day + timedelta(days=1)))
+        if later.first or later.ended:
+            return later
+        first = await self._look(wanted, FIRST_TIME)
+        # From the day on, everything has been looked at by now: a look that came as far has left nothing out.
+        whole = first.ended is None or first.ended >= self._start_of(day)
+        return _Look(first.first) if whole else first
 
     async def _look(self, wanted: Wanted, starts_from: datetime) -> _Look:
         reach = await self._find_reach(wanted, starts_from)
