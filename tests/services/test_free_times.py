@@ -21,6 +21,7 @@ from slotwise.services.free_times import (
     FreeDay,
     FreeTimes,
     Ignored,
+    NextTimes,
     Wanted,
     Why,
 )
@@ -78,6 +79,11 @@ class Planted:
 
     async def find(self, **wish: object) -> FreeDay:
         found = await self.free_times.find_times(replace(Wanted(), **wish))
+        assert found is not None
+        return found
+
+    async def next_times(self, wish: Wanted) -> NextTimes:
+        found = await self.free_times.list_next_times(wish)
         assert found is not None
         return found
 
@@ -222,6 +228,26 @@ async def test_a_look_for_several_seats_ends_somewhere_and_is_taken_up_from_ther
         assert [slot.id for slot in looks[-1].times] == [last]
     clinic.look_no_farther_than(150)
     assert await clinic.ids(seats=2) == [last]
+
+
+async def test_the_desk_looks_for_several_seats_so_far_at_a_time_and_misses_none(clinic: Planted) -> None:
+    doctor = await clinic.doctor(kind="Cardiology")
+    days = [TODAY + timedelta(days=number) for number in (1, 3, 5)]
+    for day in days[:2]:
+        await clinic.slots(doctor, at(day, 8), 70, seats=3, free=1)
+    await clinic.slots(doctor, at(days[2], 8), 70, seats=3, free=2)
+    clinic.look_no_farther_than(50)
+    for wish in (Wanted(seats=2), Wanted(specialization="Cardiology", seats=2)):
+        pages = [await clinic.next_times(wish)]
+        while pages[-1].rest:
+            pages.append(await clinic.next_times(replace(wish, after=pages[-1].rest)))
+        assert [page.looked_to for page in pages[:2]] == days[:2]
+        assert (pages[-1].looked_to, max(len(page.times) for page in pages)) == (None, MOST_TIMES)
+        starts = [slot.start_time for page in pages for slot in page.times]
+        assert starts == [at(days[2], 8) + timedelta(minutes=number) for number in range(70)]
+        assert [page.times for page in pages[:2]] == [[], []]
+        assert (await clinic.next_times(replace(wish, day=days[1]))).looked_to == days[1]
+        assert (await clinic.next_times(replace(wish, seats=1))).looked_to is None
 
 
 async def test_who_looks_on_does_not_come_round_in_a_circle(clinic: Planted) -> None:

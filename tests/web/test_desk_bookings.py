@@ -9,14 +9,23 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from html import unescape
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
 
+import asyncpg
 import httpx
 import msgspec
 import pytest
 
+from slotwise.db.pool import Database
 from slotwise.domain.users import Role
+from slotwise.services.free_times import FreeTimes
 from slotwise.web.bookings_csv import written
+from slotwise.web.desk_new_booking import TIMES_TEMPLATE, context_of
+from slotwise.web.find_query import asked_in
+from slotwise.web.pages import Pages
+from slotwise.web.times import ClinicTime
+from slotwise.web.visitors import Visitor as Somebody
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, in_hours, rows, unique_email
 from tests.web.visiting import Visitor
 
@@ -277,6 +286,30 @@ def test_more_free_times_than_a_page_has_are_a_link_away(clinic: Clinic, desk: V
         assert bool(later) is more
         desk.open(unescape((later or [f"{LIST}/new"])[0]))
     assert len(shown) == len(set(shown)) == 39
+
+
+async def test_where_nearly_every_time_has_a_seat_too_few_the_desk_looks_on_by_a_link(
+    database: Database, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    doctor = await connection.fetchval("INSERT INTO doctors (name) VALUES ('Dr. Who') RETURNING id")
+    await connection.execute(
+        "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats)"
+        " SELECT $1, start, start + interval '1 hour', 2, CASE n WHEN 7 THEN 2 ELSE 1 END"
+        " FROM generate_series(1, 7) AS n CROSS JOIN LATERAL (VALUES (now() + n * interval '1 day')) AS s (start)",
+        doctor,
+    )
+    pages, free_times = Pages("Test Clinic", ClinicTime(ZoneInfo("UTC"))), FreeTimes(database, ZoneInfo("UTC"), 5)
+
+    async def page_of(address: str) -> str:
+        asked = asked_in(dict(parse_qsl(urlsplit(address).query)))
+        context = context_of(pages, asked, await free_times.list_next_times(asked.wanted))
+        return pages.render(TIMES_TEMPLATE, visitor=Somebody(), path=f"{LIST}/new", **context)
+
+    nothing = await page_of(f"{LIST}/new?seats=2")
+    assert "No time with 2 free seats found yet" in nothing
+    [later] = re.findall(r'<a class="button primary" href="([^"]+)">Look on from there</a>', nothing)
+    assert 'rel="next"' not in nothing
+    assert len(re.findall(r'href="/admin/bookings/new\?slot=\d+&amp;seats=2"', await page_of(unescape(later)))) == 1
 
 
 def test_what_cannot_be_booked_is_said_at_its_place_and_can_be_sent_again(clinic: Clinic, desk: Visitor) -> None:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
-from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.slots import Slot
 from slotwise.services.doctors import list_specializations
 from slotwise.services.slots import Position, SlotFilter, Slots
@@ -136,13 +136,17 @@ class FreeDay(Struct, frozen=True):
 
 
 class NextTimes(Struct, frozen=True):
-    """Free times from a day on, on as many days as they are. `wanted` is the wish as it was understood."""
+    """Free times from a day on, on as many days as they are. `wanted` is the wish as it was understood.
+
+    `rest` is where to go on: after the last time of the page, or after the last that was looked at, on `looked_to`.
+    """
 
     wanted: Wanted
     ignored: frozenset[Ignored]
     choices: Choices
     times: list[Slot]
-    more: bool
+    rest: Position | None
+    looked_to: date | None
 
 
 class _Understood(Struct, frozen=True):
@@ -223,14 +227,18 @@ class FreeTimes:
             return None
         understood, choices = read
         starts_from = self._start_of(understood.wanted.day) if understood.wanted.day else FIRST_TIME
-        sought = _filter(understood.wanted, starts_from, LAST_READABLE_TIME)
-        times = await self._slots.list_slots(sought, MOST_TIMES + 1, wanted.after or (FIRST_TIME, 0))
+        after = max(wanted.after or (FIRST_TIME, 0), (starts_from, 0))
+        reach = await self._find_reach(understood.wanted, after[0])
+        sought = _filter(understood.wanted, starts_from, _just_after(reach))
+        times = await self._slots.list_slots(sought, MOST_TIMES + 1, after)
+        ended = reach if len(times) <= MOST_TIMES else None
         return NextTimes(
             wanted=replace(understood.wanted, after=wanted.after),
             ignored=understood.ignored,
             choices=_of_specialization(choices, understood.wanted),
             times=times[:MOST_TIMES],
-            more=len(times) > MOST_TIMES,
+            rest=_end_of_page(times) if ended is None else (ended, MAX_ID),
+            looked_to=None if ended is None else self._date_of(ended),
         )
 
     async def _read_wish(self, wanted: Wanted) -> tuple[_Understood, Choices] | None:
@@ -351,9 +359,7 @@ class FreeTimes:
 
     async def _look(self, wanted: Wanted, starts_from: datetime) -> _Look:
         reach = await self._find_reach(wanted, starts_from)
-        # With those that start together with the first one out of reach, so that every look gets on.
-        starts_before = LAST_READABLE_TIME if reach is None else reach + timedelta(microseconds=1)
-        found = await self._slots.list_slots(_filter(wanted, starts_from, starts_before), 1)
+        found = await self._slots.list_slots(_filter(wanted, starts_from, _just_after(reach)), 1)
         return _Look(found[0]) if found else _Look(None, reach)
 
     async def _find_reach(self, wanted: Wanted, starts_from: datetime) -> datetime | None:
@@ -414,6 +420,17 @@ class FreeTimes:
 
 def _filter(wanted: Wanted, starts_from: datetime, starts_before: datetime) -> SlotFilter:
     return SlotFilter(wanted.doctor_id, wanted.specialization, starts_from, starts_before, wanted.seats)
+
+
+def _just_after(reach: datetime | None) -> datetime:
+    """With those that start together with the first one out of reach, so that every look gets on."""
+    return LAST_READABLE_TIME if reach is None else reach + timedelta(microseconds=1)
+
+
+def _end_of_page(times: Sequence[Slot]) -> Position | None:
+    """None where there are no more than are on it."""
+    last = times[MOST_TIMES - 1] if len(times) > MOST_TIMES else None
+    return (last.start_time, last.id) if last else None
 
 
 def _as_listed(counted: Day, wanted: Wanted, times: Sequence[Slot]) -> Day:

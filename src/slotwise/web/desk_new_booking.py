@@ -27,6 +27,7 @@ from slotwise.web.visitors import HeldTime, Visitor, clear_cookie, new_attempt, 
 
 NEW = f"{LIST}/new"
 ROUTE = f"POST {NEW}"
+TIMES_TEMPLATE = "desk_bookings/find_time.html"
 SHOWN_ONCE = "The link for the patient was shown once, after booking, and cannot be shown again."
 
 
@@ -107,19 +108,24 @@ def _key_of(visitor: Visitor, form: Form, wanted: SeatRequest) -> IdempotencyKey
 
 
 def _show_times(request: PageRequest, pages: Pages, asked: Asked, found: NextTimes | None) -> Response[Any]:
+    return pages.answer(request, TIMES_TEMPLATE, **context_of(pages, asked, found))
+
+
+def context_of(pages: Pages, asked: Asked, found: NextTimes | None) -> dict[str, Any]:
+    """What the template shows."""
     times = found.times if found else []
-    later = replace(found.wanted, after=(times[-1].start_time, times[-1].id)) if found and found.more else None
-    return pages.answer(
-        request,
-        "desk_bookings/find_time.html",
-        found=found,
-        unread=asked.unread,
-        days=[(day, list(of_day)) for day, of_day in groupby(times, lambda slot: pages.time.day_of(slot.start_time))],
-        first=address_of(replace(found.wanted, after=None), NEW) if found and found.wanted.after else None,
-        later=later and address_of(later, NEW),
-        most_doctors=MOST_DOCTORS,
-        most_seats=MOST_SEATS,
-    )
+    later = replace(found.wanted, after=found.rest) if found and found.rest else None
+    return {
+        "found": found,
+        "unread": asked.unread,
+        "days": [
+            (day, list(of_day)) for day, of_day in groupby(times, lambda slot: pages.time.day_of(slot.start_time))
+        ],
+        "first": address_of(replace(found.wanted, after=None), NEW) if found and found.wanted.after else None,
+        "later": later and address_of(later, NEW),
+        "most_doctors": MOST_DOCTORS,
+        "most_seats": MOST_SEATS,
+    }
 
 
 async def _show(request: PageRequest, pages: Pages, slots: Slots, form: Form, status: int = 200) -> Response[Any]:
