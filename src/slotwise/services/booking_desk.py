@@ -43,7 +43,9 @@ class StoryEvent(Struct, frozen=True):
 
 
 class Story(Struct, frozen=True):
-    """`cut_short` where more happened to the slot meanwhile than is told."""
+    """`cut_short` where part of what happened is not told: more of the slot than fits, or of the booking itself what
+    its ledger does not have where the booking's times say, as after a clock was set back.
+    """
 
     booking: Booking
     cancel_reason: str | None
