@@ -245,6 +245,7 @@ def test_the_patients_link_is_shown_once_and_is_in_no_address_and_no_log(clinic:
     assert desk.open(f"{LIST}/{other}/slip").url.path == f"{LIST}/{other}"
     slip = desk.open(answer.headers["location"])
     assert (slip.url.path.endswith("/slip"), slip.headers["cache-control"]) == (True, "no-store")
+    assert "works only where the address of this page does" in slip.text, "it is made of what the desk's browser sent"
     [link] = re.findall(rf'id="link"[^>]*>{re.escape(clinic.server.url)}(/bookings/\d+\?token=[\w-]+)<', slip.text)
     with Visitor(clinic.server) as patient:
         patient.open(link)

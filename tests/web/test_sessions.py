@@ -104,6 +104,14 @@ def test_where_the_address_of_the_pages_is_set_no_other_is_ours_and_links_are_ma
         page = visitor.http.get(f"/bookings/{query}")
         assert f'value="https://clinic.example/bookings/{query}"' in page.text
         assert host not in page.text
+        session = f"__Host-slotwise-session={cookie_of(answers[2], '__Host-slotwise-session')['value']}"
+        typed = {"slot": clinic.slot()["id"], "seats": 1, "user_name": "Grace", "user_email": "g@example.org"}
+        sent = {"Origin": "https://clinic.example", "Cookie": session}
+        booked = visitor.http.post("/admin/bookings/new", data=typed, headers=sent)
+        handed = f"__Host-slotwise-slip={cookie_of(booked, '__Host-slotwise-slip')['value']}"
+        slip = visitor.http.get(booked.headers["location"], headers={"Cookie": f"{session}; {handed}"})
+        assert re.search(r'id="link"[^>]*>https://clinic\.example/bookings/', slip.text), slip.text
+        assert "works only where" not in slip.text
 
 
 OWN_ORIGINS = [

@@ -53,8 +53,8 @@ def _is_from_us(connection: Connection) -> bool:
 def own_origin(connection: Connection) -> str | None:
     """Where visitors find us, as browsers write it (RFC 6454, 6.2): as it is set, else by this visitor's own word.
 
-    That is for their eyes only: nothing that others are shown or that is kept may have it in it. None where it is no
-    host's name.
+    That word may be an address that opens nowhere but there: what is handed to somebody else must say so, and nothing
+    that is kept may have it in it. None where it is no host's name.
     """
     named: str | None = connection.app.state.pages.origin
     if named is not None:

@@ -82,8 +82,14 @@ class NewBookingController(Controller):
             return see_other(request, f"{LIST}/{booking_id}", notice=SHOWN_ONCE)
         booking = await bookings.get_managed_booking(visitor_in(request).as_caller(), booking_id)
         link = f"{own_origin(request) or ''}{address_of_booking(booking_id, slip.token)}"
-        cookies = [clear_cookie(request, "slip")]
-        return pages.answer(request, "desk_bookings/slip.html", cookies=cookies, booking=booking, link=link)
+        return pages.answer(
+            request,
+            "desk_bookings/slip.html",
+            cookies=[clear_cookie(request, "slip")],
+            booking=booking,
+            link=link,
+            opens_everywhere=pages.origin is not None,
+        )
 
 
 def wanted_in(form: Form) -> SeatRequest:
