@@ -241,7 +241,7 @@ def test_the_patients_link_is_shown_once_and_is_in_no_address_and_no_log(clinic:
     same_origin = {"Sec-Fetch-Site": "same-origin"}
     answer = desk.http.post(f"{LIST}/new", data=typed, headers=same_origin, follow_redirects=False)
     [cookie] = [line for line in answer.headers.get_list("set-cookie") if line.startswith("slotwise-slip=")]
-    assert all(part in cookie for part in ("HttpOnly", "SameSite=lax", "Max-Age=60"))
+    assert all(part in cookie for part in ("HttpOnly", "SameSite=lax", "Max-Age=600"))
     assert desk.open(f"{LIST}/{other}/slip").url.path == f"{LIST}/{other}"
     slip = desk.open(answer.headers["location"])
     assert (slip.url.path.endswith("/slip"), slip.headers["cache-control"]) == (True, "no-store")
@@ -256,6 +256,9 @@ def test_the_patients_link_is_shown_once_and_is_in_no_address_and_no_log(clinic:
     again = desk.open(slip.url.path)
     assert (again.url.path, token in again.text) == (slip.url.path.removesuffix("/slip"), False)
     assert "was shown once" in again.text
+    looks = "SELECT action FROM audit_log WHERE subject = $1 AND action IN ('get_slip', 'get_managed_booking')"
+    booked = f"booking:{slip.url.path.split('/')[-2]}"
+    assert [row["action"] for row in rows(clinic.server.database_url, looks, booked)] == ["get_slip"]
 
 
 def test_the_desk_finds_a_time_for_somebody_over_all_days_and_doctors(clinic: Clinic, desk: Visitor) -> None:

@@ -134,6 +134,16 @@ class BookingDesk:
         told = sorted(own + of_slot[:MOST_CHANGES], key=lambda event: event.sequence)
         return Story(found, ending.cancel_reason, told, len(own) < ending.events or len(of_slot) > MOST_CHANGES)
 
+    async def get_slip(self, reader: User, booking_id: int) -> Booking:
+        """A booking as the slip tells it that its patient is handed. Raises `BookingNotFound`."""
+        async with self._database.connection() as connection:
+            booking = await READ_BOOKINGS.first(connection, booking_ids=[booking_id])
+            if booking is None:
+                raise BookingNotFound
+            if shows_others(reader, [booking]):
+                await record_action(connection, actor_of(reader), "get_slip", f"booking:{booking_id}")
+        return booking
+
     async def list_sheets_of_day(self, reader: User, starts_from: datetime, starts_before: datetime) -> DayOfAll:
         """One after the other, each with its note of who was shown whom."""
         async with self._database.connection() as connection:

@@ -24,6 +24,7 @@ ACTIONS = {
     "export_personal_data": "Downloaded a person's data",
     "get_booking": "Looked at a booking",
     "get_managed_booking": "Looked at a booking by its link",
+    "get_slip": "Looked at the slip for a patient",
     "get_user": "Looked at an account",
     "hold_seats": "Booked or held seats",
     "list_audit": "Read this log",

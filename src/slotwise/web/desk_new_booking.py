@@ -12,11 +12,12 @@ from slotwise.domain.bookings import SeatRequest
 from slotwise.domain.errors import OutcomeUnknown, SlotwiseError
 from slotwise.domain.fields import clean_email, clean_name
 from slotwise.domain.slots import MAX_SEATS
+from slotwise.services.booking_desk import BookingDesk
 from slotwise.services.bookings import Bookings
 from slotwise.services.free_times import MOST_DOCTORS, FreeTimes, NextTimes
 from slotwise.services.idempotency import IdempotencyKey
 from slotwise.services.slots import Slots
-from slotwise.web.access import DESK, PageRequest, own_origin, page, visitor_in
+from slotwise.web.access import DESK, PageRequest, account_in, own_origin, page, visitor_in
 from slotwise.web.booking import address_of_booking
 from slotwise.web.desk_bookings import LIST, refuse
 from slotwise.web.find_query import MOST_SEATS, Asked, address_of, asked_in
@@ -74,13 +75,17 @@ class NewBookingController(Controller):
 
     @get("/{booking_id:int}/slip", **page(DESK))
     async def show_slip(
-        self, request: PageRequest, booking_id: Id, pages: NamedDependency[Pages], bookings: NamedDependency[Bookings]
+        self,
+        request: PageRequest,
+        booking_id: Id,
+        pages: NamedDependency[Pages],
+        booking_desk: NamedDependency[BookingDesk],
     ) -> Response[Any]:
         """The patient's link, this once: no table holds its token, so nobody can look it up again."""
         slip = read_slip(request, booking_id)
         if slip is None:
             return see_other(request, f"{LIST}/{booking_id}", notice=SHOWN_ONCE)
-        booking = await bookings.get_managed_booking(visitor_in(request).as_caller(), booking_id)
+        booking = await booking_desk.get_slip(account_in(request), booking_id)
         link = f"{own_origin(request) or ''}{address_of_booking(booking_id, slip.token)}"
         return pages.answer(
             request,

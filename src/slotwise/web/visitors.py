@@ -29,7 +29,7 @@ NOTICE_SECONDS = 60
 HOLD_COOKIE_SECONDS = 24 * 3600
 ATTEMPT_SECONDS = 30 * 24 * 3600
 DRAFT_SECONDS = 15 * 60
-SLIP_SECONDS = 60
+SLIP_SECONDS = 10 * 60
 
 
 class HeldTime(Struct, frozen=True):
@@ -172,7 +172,10 @@ def attempt_cookie(connection: Connection) -> Cookie:
 
 
 def slip_cookie(connection: Connection, booked: HeldTime) -> Cookie:
-    """On the way to the page that shows it: an address with the token in it would be in the browser's history."""
+    """On the way to the page that shows it: an address with the token in it would be in the browser's history.
+
+    Showing it clears the cookie; the minutes are for a page that fails to come and is asked for again.
+    """
     return set_cookie(connection, "slip", _encoded(booked), SLIP_SECONDS)
 
 
