@@ -1,5 +1,6 @@
 """Settings: read once, checked at once, and every complaint names its variable."""
 
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -122,6 +123,7 @@ def test_the_rate_of_bookings_can_be_set_or_off(rate: str) -> None:
         ("HTTPS://Clinic.Example:443", "https://clinic.example"),
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
         ("http://[::1]:80", "http://[::1]"),
+        ("https://clinic.example:65535", "https://clinic.example:65535"),
     ],
 )
 def test_the_address_of_the_pages_is_kept_as_browsers_write_it(url: str, origin: str) -> None:
@@ -132,11 +134,21 @@ def test_the_address_of_the_pages_is_kept_as_browsers_write_it(url: str, origin:
 @pytest.mark.parametrize(
     "url",
     ["clinic.example", "https://", "https://clinic.example/", "https://clinic.example/book", "ftp://clinic.example",
-     "https://clinic.example?x", "https://user@clinic.example", "https://clinic.example:port", "https://a b"],
+     "https://clinic.example?x", "https://user@clinic.example", "https://clinic.example:port", "https://a b",
+     "https://clinic.example:65536", "https://clinic.example:0443", "https://clinic.example:0"],
 )  # fmt: skip
 def test_an_address_of_the_pages_that_is_more_or_less_than_an_origin_is_refused(url: str) -> None:
     with pytest.raises(InvalidSettings, match="PUBLIC_URL"):
         load(PUBLIC_URL=url)
+
+
+@pytest.mark.parametrize("name", ["PUBLIC_URL", "CORS_ORIGINS"])
+@pytest.mark.parametrize("address", ["https://ada:hidden@clinic.example/", "ada:hid@den@clinic.example"])
+def test_what_is_said_of_a_refused_address_has_no_password_in_it(name: str, address: str) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        load(**{name: address})
+    assert "clinic.example" in str(refused.value)
+    assert not re.search("ada|hid|den", str(refused.value))
 
 
 def test_in_development_a_secret_is_made_once_and_kept_to_oneself(tmp_path: Path) -> None:

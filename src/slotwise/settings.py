@@ -36,10 +36,12 @@ MIN_DISTINCT = 10
 _GUESSABLE = re.compile(r"change.?me|your.?(jwt|256|super|secret)|placeholder|^<|openssl rand")
 
 _ORIGIN = re.compile(
-    r"https?://([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE
+    r"https?://([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:(?P<port>[1-9][0-9]{0,4}))?",
+    re.ASCII | re.IGNORECASE,
 )
 
-Port = Annotated[int, Meta(ge=1, le=65535)]
+HIGHEST_PORT = 65535
+Port = Annotated[int, Meta(ge=1, le=HIGHEST_PORT)]
 
 
 class InvalidSettings(Exception):
@@ -206,14 +208,25 @@ def _check_proxies(proxies: str) -> None:
 def _check_origins(origins: str) -> None:
     for origin in filter(None, (item.strip() for item in origins.split(","))):
         if not re.fullmatch(r"https?://[^/\s]+", origin):
-            raise InvalidSettings(f"CORS_ORIGINS: {origin!r} is not an origin such as https://clinic.example")
+            raise InvalidSettings(f"CORS_ORIGINS: {_shown(origin)} is not an origin such as https://clinic.example")
 
 
 def _check_public_url(url: str | None) -> None:
-    if url is not None and not _ORIGIN.fullmatch(url):
+    """No browser writes a port otherwise, and one that nobody's `Origin` equals would refuse every form."""
+    if url is None:
+        return
+    origin = _ORIGIN.fullmatch(url)
+    if origin is None or int(origin["port"] or 1) > HIGHEST_PORT:
         raise InvalidSettings(
-            f"PUBLIC_URL: {url!r} is not a scheme and a host without a path, such as https://clinic.example"
+            f"PUBLIC_URL: {_shown(url)} is not a scheme and a host, and a port if need be, without a name or a path,"
+            " such as https://clinic.example"
         )
+
+
+def _shown(address: str) -> str:
+    """As it was set, but for a name and a password before its host: what a start is refused with is in logs."""
+    _, at, rest = address.rpartition("@")
+    return repr(f"***@{rest}" if at else rest)
 
 
 def _check_time_zone(name: str) -> None:
