@@ -342,6 +342,47 @@ def test_what_cannot_be_booked_is_said_at_its_place_and_can_be_sent_again(clinic
     assert desk.open(f"{LIST}/new?slot={10**17}").status_code == 404
 
 
+def test_what_was_typed_while_somebody_took_the_time_is_there_for_the_next(clinic: Clinic, desk: Visitor) -> None:
+    taken = clinic.slot(seats=2)
+    other = clinic.slot(seats=2, doctorId=taken["doctorId"], startTime=in_hours(100))
+    desk.open(f"{LIST}/new?slot={taken['id']}")
+    clinic.hold(taken["id"], seatsBooked=2)
+    typed = {"user_name": "Grace", "user_email": "g@example.org"}
+    assert desk.submit(f"{LIST}/new", seats=2, **typed).status_code == 409
+    assert "are kept for the next time" in desk.page.text
+    [others] = re.findall(r'href="([^"]+)">Find another time<', desk.page.text)
+    [following] = re.findall(r'href="(/admin/bookings/new\?slot=\d+[^"]*)"', desk.open(unescape(others)).text)
+    assert f"slot={other['id']}&" in unescape(following)
+
+    def has_typed(page: httpx.Response) -> bool:
+        assert 'name="user_email"' in page.text
+        return any(f'value="{value}"' in page.text for value in typed.values())
+
+    with Visitor(clinic.server) as colleague:
+        colleague.http.cookies.set("slotwise-draft", desk.http.cookies["slotwise-draft"], domain="127.0.0.1")
+        colleague.hold(other["id"])
+        assert not has_typed(colleague.page), "of a patient in the same browser"
+        address = unique_email()
+        desk.send("/admin/users/new", name="Sam", email=address, role="staff", password="a password of Sam's")
+        colleague.send("/log-in", email=address, password="a password of Sam's")
+        assert not has_typed(colleague.open(unescape(following))), "of another account"
+    following = following.replace("seats=2", "seats=1")
+    assert has_typed(desk.open(unescape(following)))
+    desk.submit(f"{LIST}/new")
+    assert desk.heading == "Booked and confirmed"
+    assert "slotwise-draft" not in desk.http.cookies
+
+
+def test_the_desk_forgets_what_was_typed_for_somebody_else(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(seats=2)
+    desk.send(f"{LIST}/new", slot=slot["id"], seats=3, user_name="Grace", user_email="g@example.org")
+    assert 'value="Grace"' in desk.open(f"{LIST}/new?slot={slot['id']}").text
+    [somebody_else] = re.findall(r'href="([^"]+)">Book for somebody else<', desk.page.text)
+    for page in (unescape(somebody_else), f"{LIST}/new?slot={slot['id']}"):
+        assert 'value="Grace"' not in desk.open(page).text
+        assert "typed before" not in desk.page.text
+
+
 def test_a_day_sheet_has_the_day_of_the_doctor(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=2)
     clinic.hold(slot["id"], userName="Grace Hopper", confirm=True)

@@ -146,7 +146,7 @@ async def show_theirs(
 def _empty_form(request: PageRequest, booking: Booking) -> Form:
     """With what is known: what was typed for a hold before, else the account's."""
     visitor = visitor_in(request)
-    user, draft = visitor.user, visitor.draft
+    user, draft = visitor.user, visitor.draft_by()
     own = user is not None and not user.at_desk
     return Form(
         {

@@ -1,10 +1,12 @@
 """Booking for a patient who rings or stands at the desk."""
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
 import msgspec
 from litestar import Controller, Response, get, post
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from msgspec.structs import replace
 
@@ -14,7 +16,7 @@ from slotwise.domain.fields import clean_email, clean_name
 from slotwise.domain.slots import MAX_SEATS
 from slotwise.services.booking_desk import BookingDesk
 from slotwise.services.bookings import Bookings
-from slotwise.services.free_times import MOST_DOCTORS, FreeTimes, NextTimes
+from slotwise.services.free_times import MOST_DOCTORS, FreeTimes, NextTimes, Wanted
 from slotwise.services.idempotency import IdempotencyKey
 from slotwise.services.slots import Slots
 from slotwise.web.access import DESK, PageRequest, account_in, own_origin, page, visitor_in
@@ -24,7 +26,17 @@ from slotwise.web.find_query import MOST_SEATS, Asked, address_of, asked_in
 from slotwise.web.forms import Form, read_all
 from slotwise.web.pages import Pages, see_other
 from slotwise.web.queries import Id, id_in, query_of
-from slotwise.web.visitors import HeldTime, Visitor, clear_cookie, new_attempt, read_slip, slip_cookie
+from slotwise.web.visitors import (
+    Draft,
+    HeldTime,
+    Visitor,
+    clear_cookie,
+    draft_cookie,
+    draft_of,
+    new_attempt,
+    read_slip,
+    slip_cookie,
+)
 
 NEW = f"{LIST}/new"
 ROUTE = f"POST {NEW}"
@@ -47,8 +59,12 @@ class NewBookingController(Controller):
         slot_id, asked = id_in(query_of(request, "slot"), "slot"), asked_in(request.query_params)
         if slot_id is None:
             return _show_times(request, pages, asked, await free_times.list_next_times(asked.wanted))
-        typed = {"user_name": "", "user_email": "", "seats": str(asked.wanted.seats)}
-        return await _show(request, pages, slots, Form({"slot": str(slot_id), "key": new_attempt(), **typed}))
+        forgets = "forget" in request.query_params
+        draft = Draft() if forgets else visitor_in(request).draft_by(account_in(request).id)
+        typed = {"user_name": draft.user_name, "user_email": draft.user_email, "seats": str(asked.wanted.seats)}
+        form = Form({"slot": str(slot_id), "key": new_attempt(), **typed})
+        cookies = [clear_cookie(request, "draft")] if forgets else []
+        return await _show(request, pages, slots, form, cookies=cookies, recalled=draft != Draft())
 
     @post("/new", **page(DESK))
     async def hold_seats(
@@ -69,9 +85,10 @@ class NewBookingController(Controller):
                 form.problem = "The answer was lost on the way. Press the button again: nobody is booked twice."
             else:
                 form.values["key"] = new_attempt()  # what was refused stays refused under its key
-            return await _show(request, pages, slots, form, status)
+            return await _show(request, pages, slots, form, status, cookies=_kept(request, form))
         slip = HeldTime(held.booking.id, held.manage.token)
-        return see_other(request, f"{LIST}/{slip.booking_id}/slip", cookies=[slip_cookie(request, slip)])
+        cookies = [slip_cookie(request, slip), clear_cookie(request, "draft")]
+        return see_other(request, f"{LIST}/{slip.booking_id}/slip", cookies=cookies)
 
     @get("/{booking_id:int}/slip", **page(DESK))
     async def show_slip(
@@ -118,6 +135,12 @@ def _key_of(visitor: Visitor, form: Form, wanted: SeatRequest) -> IdempotencyKey
     return IdempotencyKey.of(visitor.actor, ROUTE, form.text("key") or new_attempt(), msgspec.json.encode(wanted))
 
 
+def _kept(request: PageRequest, form: Form) -> list[Cookie]:
+    """The patient is still on the telephone when the last seat has gone: the next time is for the same one."""
+    draft = draft_of(form.text("user_name"), form.text("user_email"), account_in(request).id)
+    return [draft_cookie(request, draft)] if draft else []
+
+
 def _show_times(request: PageRequest, pages: Pages, asked: Asked, found: NextTimes | None) -> Response[Any]:
     return pages.answer(request, TIMES_TEMPLATE, **context_of(pages, asked, found))
 
@@ -139,7 +162,28 @@ def context_of(pages: Pages, asked: Asked, found: NextTimes | None) -> dict[str,
     }
 
 
-async def _show(request: PageRequest, pages: Pages, slots: Slots, form: Form, status: int = 200) -> Response[Any]:
+async def _show(
+    request: PageRequest,
+    pages: Pages,
+    slots: Slots,
+    form: Form,
+    status: int = 200,
+    *,
+    cookies: Sequence[Cookie] = (),
+    recalled: bool = False,
+) -> Response[Any]:
+    """`recalled` where name and address are of a try before."""
     slot = await slots.get_slot(id_in(form, "slot") or 0)
-    started = slot.start_time <= pages.time.now()
-    return pages.answer(request, "desk_bookings/new.html", status, slot=slot, started=started, form=form)
+    seats = asked_in({"seats": form.text("seats")}).wanted.seats
+    return pages.answer(
+        request,
+        "desk_bookings/new.html",
+        status,
+        cookies=cookies,
+        slot=slot,
+        started=slot.start_time <= pages.time.now(),
+        form=form,
+        recalled=recalled,
+        seats=seats,
+        others=address_of(Wanted(doctor_id=slot.doctor_id, day=pages.time.day_of(slot.start_time), seats=seats), NEW),
+    )

@@ -21,7 +21,8 @@ from slotwise.services.bookings import Caller
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 # session: an access token. hold: the time that is being held. attempt: what makes two clicks one booking. draft: what
-# was typed for a hold that ran out. notice: a sentence for the next page. slip: what the desk hands to a patient, once.
+# was typed for a hold that ran out, or at the desk for a time that was refused. notice: a sentence for the next page.
+# slip: what the desk hands to a patient, once.
 CookieName = Literal["session", "hold", "attempt", "draft", "notice", "slip"]
 
 MAX_COOKIE_CHARACTERS = 2048
@@ -40,8 +41,11 @@ class HeldTime(Struct, frozen=True):
 
 
 class Draft(Struct, frozen=True):
+    """`typed_by` is the account at the desk that typed it for a patient; None for a hold of the visitor's own."""
+
     user_name: str = ""
     user_email: str = ""
+    typed_by: int | None = None
 
 
 class Visitor(Struct, frozen=True):
@@ -70,6 +74,10 @@ class Visitor(Struct, frozen=True):
     def is_anybody(self) -> bool:
         """Whether a page looks to them as it looks to everybody."""
         return self.user is None and self.hold is None and self.notice is None and not self.session_ended
+
+    def draft_by(self, account_id: int | None = None) -> Draft:
+        """Nobody else's: another account may have followed in this browser without a log-out in between."""
+        return self.draft if self.draft.typed_by == account_id else Draft()
 
     def as_caller(self, booking_id: int | None = None, token: str | None = None) -> Caller:
         """By account, and by the token that was given or that of the time they hold."""
@@ -188,10 +196,10 @@ def draft_cookie(connection: Connection, draft: Draft) -> Cookie:
     return set_cookie(connection, "draft", _encoded(draft), DRAFT_SECONDS)
 
 
-def draft_of(user_name: str, user_email: str) -> Draft | None:
+def draft_of(user_name: str, user_email: str, typed_by: int | None = None) -> Draft | None:
     """What was typed, as far as it fits; None where nothing was."""
-    draft = Draft(user_name[:200], user_email[:254])
-    return draft if draft != Draft() else None
+    draft = Draft(user_name[:200], user_email[:254], typed_by)
+    return draft if user_name or user_email else None
 
 
 def notice_cookie(connection: Connection, sentence: str) -> Cookie:
