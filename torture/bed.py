@@ -26,6 +26,9 @@ START_SECONDS = 30.0
 RETURN_SECONDS = 20.0
 LOOK_SECONDS = 15.0
 WORKERS = 2
+# What keeps a look at the tables from coming about while the database is broken, in the driver's words. The last is for
+# an answer that it does not expect, as of a server that is killed in the middle of one.
+NO_LOOK = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 SETTINGS = {
     "HOST": "127.0.0.1",
     "LOG_LEVEL": "warning",
@@ -205,7 +208,7 @@ class Bed:
         while True:
             try:
                 return await asyncpg.connect(self.database_url, timeout=5)
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            except NO_LOOK:
                 if loop.time() > deadline:
                     raise
             await asyncio.sleep(0.05)

@@ -9,12 +9,11 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 import aiohttp
-import asyncpg
 import msgspec
 from msgspec import Struct, field
 
 from torture import tables
-from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD, HOLD_SECONDS, Bed
+from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD, HOLD_SECONDS, NO_LOOK, Bed
 from torture.client import GUEST, PATIENCE_SECONDS, Caller, Client
 from torture.faults.fault import Fault, Missed
 from torture.history import Attempt, History
@@ -351,7 +350,7 @@ class Run:
     async def _sample(self, slots: Sequence[int]) -> None:
         random = Random(f"{self._plan.seed}/samples")
         while True:
-            with suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with suppress(*NO_LOOK):
                 async with self.bed.look() as connection:
                     while True:
                         chosen = random.sample(slots, min(SLOTS_PER_SAMPLE, len(slots)))
@@ -374,11 +373,11 @@ class Run:
             last_seats = await _open_slots(session, admin, racing)
             [probe] = await _open_slots(session, admin, [PROBE_SEATS])
             patients = [await _register(session, number) for number in range(ACCOUNTS)]
-        return Clinic(slots, last_seats, probe, patients)
+        return Clinic(slots, last_seats, probe, [*patients, Caller("desk", admin)])
 
 
 class Clinic(Struct, frozen=True):
-    """Slots by their ids, and patients who have accounts."""
+    """Slots by their ids, and those with accounts: patients, and the desk, whose bookings go a road of their own."""
 
     slots: list[int]
     last_seats: list[int]
