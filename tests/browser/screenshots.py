@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import rich
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Page, sync_playwright
 from scripts.chromium import WITHOUT, installed
 
 from slotwise.db.embedded import EmbeddedServer
@@ -63,8 +63,8 @@ class Studio(NamedTuple):
     def _save(self, page: Page, name: str, width: int) -> None:
         page.set_viewport_size({"width": width, "height": HEIGHT})
         tall = min(TALLEST, page.evaluate("document.documentElement.scrollHeight"))
-        clip = {"x": 0, "y": 0, "width": width, "height": max(tall, 300)}
-        page.screenshot(path=self.folder / f"{name}-{width}.png", full_page=True, clip=clip)  # type: ignore[arg-type]  # a dict is what it is
+        clip: FloatRect = {"x": 0, "y": 0, "width": width, "height": max(tall, 300)}
+        page.screenshot(path=self.folder / f"{name}-{width}.png", full_page=True, clip=clip)
         rich.print(f"{name}-{width}.png")
 
 

@@ -2,10 +2,9 @@
 
 from playwright.sync_api import Page, expect
 
-from slotwise.app import build
-from slotwise.settings import load_settings
 from tests.browser.conftest import AssertAccessible
 from tests.clinic import Clinic
+from tests.web.visiting import routes
 
 # Pieces of pages, files, and addresses that lead on to a page.
 NO_PAGES = {
@@ -23,12 +22,7 @@ FOR_STRANGERS = {"/log-in", "/register"}
 
 def pages() -> set[str]:
     """The paths of all pages, with places for what they are about."""
-    return {
-        path.replace(":int", "").replace(":str", "")
-        for path, methods in build(load_settings({})).route_handler_method_map.items()
-        for method, handler in methods.items()
-        if method == "GET" and getattr(handler, "fn", handler).__module__.startswith("slotwise.web.")
-    } - NO_PAGES
+    return {path for method, path in map(str.split, routes()) if method == "GET"} - NO_PAGES
 
 
 def test_every_page_of_a_visitor(clinic: Clinic, window: Page, assert_accessible: AssertAccessible) -> None:

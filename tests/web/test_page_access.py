@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 import httpx
 import pytest
 
-from slotwise.app import build
-from slotwise.settings import load_settings
 from tests.clinic import Clinic, RunningServer, in_hours, object_of, rows, unique_email
 from tests.security.people import PASSWORD, Headers, People, new_people
+from tests.web.visiting import routes
 
 # `owner` is the patient whose booking and account it is; `holder` has that booking's manage token, `stray` another's;
 # `stale` has the session of an admin that is good no longer. `in`: is asked to log in. A plus: the answer has the
@@ -191,17 +190,6 @@ def table() -> list[Row]:
         missing = cells[0] == "missing"
         found.append(Row(method, path, missing, dict(zip(CALLERS, cells[missing:], strict=True))))
     return found
-
-
-def routes() -> set[str]:
-    """Every method and path that a module of `slotwise.web` answers."""
-    handlers = build(load_settings({})).route_handler_method_map
-    return {
-        f"{method} {path.replace(':int', '').replace(':str', '')}"
-        for path, methods in handlers.items()
-        for method, handler in methods.items()
-        if getattr(handler, "fn", handler).__module__.startswith("slotwise.web.")
-    }
 
 
 def test_every_route_of_the_pages_is_in_the_table() -> None:

@@ -6,7 +6,20 @@ from typing import Any, Self
 
 import httpx
 
+from slotwise.app import build
+from slotwise.settings import load_settings
 from tests.clinic import RunningServer
+
+
+def routes() -> set[str]:
+    """Every method and path that a module of `slotwise.web` answers."""
+    handlers = build(load_settings({})).route_handler_method_map
+    return {
+        f"{method} {path.replace(':int', '').replace(':str', '')}"
+        for path, methods in handlers.items()
+        for method, handler in methods.items()
+        if getattr(handler, "fn", handler).__module__.startswith("slotwise.web.")
+    }
 
 
 class _Fields(HTMLParser):
