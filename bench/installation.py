@@ -23,6 +23,7 @@ SETTINGS = {
     "HOST": "127.0.0.1",
     "LOG_LEVEL": "warning",
     "SEED_DEMO": "off",
+    "DRAIN_SECONDS": "0",
     "HOLD_SECONDS": "3600",
     "ADMIN_EMAIL": ADMIN_EMAIL,
     "ADMIN_PASSWORD": ADMIN_PASSWORD,

@@ -144,6 +144,7 @@ def running_server(database_url: str, settings: dict[str, str]) -> Iterator[Runn
         "ADMIN_EMAIL": ADMIN_EMAIL,
         "ADMIN_PASSWORD": ADMIN_PASSWORD,
         "SEED_DEMO": "off",
+        "DRAIN_SECONDS": "0",
         **settings,
     }
     log = folder / "log"

@@ -33,6 +33,7 @@ SETTINGS = {
     "HOST": "127.0.0.1",
     "LOG_LEVEL": "warning",
     "SEED_DEMO": "off",
+    "DRAIN_SECONDS": "0",
     "WORKERS": str(WORKERS),
     "HOLD_SECONDS": str(HOLD_SECONDS),
     "ADMIN_EMAIL": ADMIN_EMAIL,

@@ -56,7 +56,6 @@ from slotwise.web.times import ClinicTime
 from slotwise.worker.gauges import gauges
 from slotwise.worker.housekeeping import housekeeping
 from slotwise.worker.seat_relay import seat_relay
-from slotwise.worker.supervision import end_with_parent
 
 MAX_BODY_BYTES = 64 * 1024
 # One connection for each queue of the booking path: a batch of confirms does not wait for a batch of holds.
@@ -140,7 +139,6 @@ async def _lifespan(app: Litestar, settings: Settings, services: dict[str, objec
         )
         await stack.enter_async_context(seat_relay(url, state.seat_events))
         await stack.enter_async_context(gauges({"requests": database, "batches": writers}, settings.metrics_dir))
-        await stack.enter_async_context(end_with_parent())
         # What was made so far lives as long as the process: the collector need not look at it with every request. And
         # it need not look so often: with thousands of requests waiting it would go through all they have, again and
         # again, for a quarter of the time.
@@ -207,16 +205,19 @@ def _cors(settings: Settings) -> CORSConfig | None:
     )
 
 
-def embedded_server(settings: Settings) -> EmbeddedServer:
-    """The PostgreSQL that Slotwise brings along, running for as long as somebody is inside its context."""
-    return EmbeddedServer(settings.data_dir, settings.postgres_bin)
+def embedded_server(settings: Settings, report: Callable[[str], None] | None = None) -> EmbeddedServer:
+    """The PostgreSQL that Slotwise brings along, running for as long as somebody is inside its context.
+
+    `report` is told what is waited for; the log is, where it is not given.
+    """
+    return EmbeddedServer(settings.data_dir, settings.postgres_bin, report)
 
 
 @asynccontextmanager
 async def operator_database(settings: Settings, report: Callable[[str], None]) -> AsyncIterator[Database]:
     """A checked and migrated database for a command; `report` is told while it waits for the server."""
     async with AsyncExitStack() as stack:
-        url = settings.database_url or stack.enter_context(embedded_server(settings)).url
+        url = settings.database_url or stack.enter_context(embedded_server(settings, report)).url
         await wait_for_server(url, settings.database_wait_seconds, report)
         for name in await migrate(url):
             report(f"Applied migration {name}")

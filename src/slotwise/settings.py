@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import limits
 import msgspec
 from dotenv import dotenv_values
 from msgspec import Meta
@@ -85,6 +84,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     cors_origins: str = ""
     db_pool_size: Annotated[int, Meta(ge=1, le=1000)] = 10
     prometheus_multiproc_dir: str | None = None
+    drain_seconds: Annotated[float, Meta(ge=0, le=60)] = 2.0
     database_wait_seconds: Annotated[int, Meta(ge=0, le=3600)] = 30
     clinic_name: Annotated[str, Meta(max_length=60)] = "Slotwise"
     clinic_time_zone: str = msgspec.field(default_factory=_local_zone_name)
@@ -187,8 +187,13 @@ def _check(settings: Settings) -> None:
 
 
 def _check_rate(rate: str | None) -> None:
+    """Its library is imported only where there is a rate: each worker reads the settings when it starts."""
+    if rate is None:
+        return
+    import limits  # noqa: PLC0415 - see above
+
     try:
-        amount = limits.parse(rate).amount if rate is not None else 1
+        amount = limits.parse(rate).amount
     except ValueError:
         amount = 0
     if amount < 1:

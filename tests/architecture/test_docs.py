@@ -20,7 +20,7 @@ from slotwise.http.api_docs import openapi_document
 from slotwise.http.problems import status_of
 from slotwise.services import metrics
 from slotwise.settings import Settings, load_settings
-from tests.clinic import RunningServer
+from tests.clinic import RunningServer, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -258,7 +258,10 @@ def run_blocks(start_server: StartServer, tmp_path: Path) -> RunBlocks:
     if shutil.which("curl") is None or shutil.which("bash") is None:
         pytest.skip("the README's examples need bash and curl")
     server = start_server(ADMIN_EMAIL="", ADMIN_PASSWORD="", SEED_DEMO="on")
-    printed = re.search(r"^Admin +admin@slotwise\.example +password +(\S+)$", server.log.read_text(), re.MULTILINE)
+    line = re.compile(r"^Admin +admin@slotwise\.example +password +(\S+)$", re.MULTILINE)
+    # The greeting follows the first answer of a worker, on a busy machine by some time.
+    eventually(lambda: line.search(server.log.read_text()) is not None, seconds=60)
+    printed = line.search(server.log.read_text())
     assert printed, "the first start printed no admin"
     password = printed[1]
 

@@ -14,32 +14,35 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
+from functools import partial
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
 import structlog
 import uvicorn
-from uvicorn.config import STARTUP_FAILURE
-from uvicorn.supervisors import Multiprocess
 
 from slotwise.app import embedded_server, operator_database, operator_users
 from slotwise.cli.running import CommandFailed, progress_bar, screen
-from slotwise.db.embedded import EmbeddedServer, EmbeddedServerError, claim_data_dir
+from slotwise.db.embedded import EmbeddedServer, EmbeddedServerError, StartGivenUp, claim_data_dir, was_killed
 from slotwise.db.pool import Database
+from slotwise.db.postmaster import Waiting
 from slotwise.domain.errors import EmailTaken, SlotwiseError
 from slotwise.domain.users import Role
 from slotwise.http.connections import BoundedConnection
 from slotwise.logs import configure_logs
+from slotwise.server.supervisor import GRACE_SECONDS, Supervisor, WorkersFailed
 from slotwise.services.demo import DemoPlan, is_empty, seed_demo
 from slotwise.settings import Settings, load_settings
 
-DRAIN_SECONDS = 6
-STOP_SECONDS = 8.5
 DATABASE_WATCH_SECONDS = 1.0
+PORT_SECONDS = 0.5
+# A worker whose supervisor was killed gives its port free within a second; one that hangs ends after eight.
+KILLED_SECONDS = 10.0
 # As many as the kernel lets: what does not fit is not refused but lost, and tried again after a second or more.
 BACKLOG = 65_535
 MAX_FILES = 65_536
+IN_USE = "Stop what uses the port, or choose another: PORT=3001"
 DEMO_ADMIN = "admin@slotwise.example"
 
 
@@ -52,24 +55,49 @@ class FirstAdmin(NamedTuple):
 
 
 def serve_forever(host: str | None, port: int | None, workers: int | None) -> None:
-    """Serve until SIGTERM or SIGINT. Arguments that are given go before the environment."""
+    """Serve until SIGTERM, SIGINT or SIGHUP. Arguments that are given go before the environment."""
     settings = _settings(host, port, workers)
     configure_logs(settings.log_level, json_lines=settings.production)
-    # Until the workers' supervisor takes over: end as if interrupted, so that what was opened is closed.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _end_on_signals()
     _allow_many_connections()
     with ExitStack() as stack:
-        listener = stack.enter_context(_listen(settings))
+        _listen(settings).close()  # a port that is taken is known before a database is made
         if settings.embedded:
-            stack.enter_context(claim_data_dir(settings.data_dir))
+            claim = stack.enter_context(claim_data_dir(settings.data_dir))
+            stack.callback(claim.truncate, 0)
         metrics_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="slotwise-metrics-"))
         # prometheus-client finds the other workers' counters by this variable only.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir
         if settings.embedded:
-            stack.enter_context(_kept_running(embedded_server(settings)))
+            stack.enter_context(_kept_running(embedded_server(settings, report=screen.print)))
         first_admin = asyncio.run(_prepare(settings))
-        _greet(settings, first_admin)
-        _supervise(_uvicorn_config(settings), listener)
+        # Only now: what connects before there are workers to answer would wait without a word.
+        listener = stack.enter_context(_listen(settings))
+        greet = partial(_greet, settings, first_admin)
+        _supervise(Supervisor(_uvicorn_config(settings), listener, settings.drain_seconds, greet, screen.print))
+
+
+def _end_on_signals() -> None:
+    """Until the workers' supervisor takes over: end as if interrupted, so that what was opened is closed.
+
+    Once: a second signal must not cut the closing short, and leave a database behind.
+    """
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+    def end(number: int, _: object) -> None:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        sys.exit(128 + number)
+
+    for number in numbers:
+        signal.signal(number, end)
+
+
+def _supervise(supervisor: Supervisor) -> None:
+    try:
+        supervisor.run()
+    except WorkersFailed as error:
+        raise CommandFailed(str(error)) from error
 
 
 def _settings(host: str | None, port: int | None, workers: int | None) -> Settings:
@@ -89,19 +117,34 @@ def _allow_many_connections() -> None:
 
 
 def _listen(settings: Settings) -> socket.socket:
-    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    """The listening socket. A port that is taken is tried again for a while: workers of a killed server end soon."""
+    where = f"{settings.host}:{settings.port}"
+    killed = was_killed(settings.data_dir)
+    waiting = Waiting(screen.print)
+    while True:
+        try:
+            return _listener(settings)
+        except OSError as error:
+            in_use = error.errno == errno.EADDRINUSE
+            if not in_use or waiting.seconds > (KILLED_SECONDS if killed else PORT_SECONDS):
+                reason = os.strerror(error.errno or 0).lower()
+                advice = IN_USE if in_use else "Choose another HOST or PORT"
+                raise CommandFailed(f"cannot listen on {where}: {reason}. {advice}") from error
+        if killed:
+            waiting.say(f"Waiting for the workers of a killed server to give {where} free")
+        time.sleep(0.1)
+
+
+def _listener(settings: Settings) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((settings.host, settings.port))
         # Listening now, and not when the workers do: a second server must fail here and not share the port.
         listener.listen(BACKLOG)
-    except OSError as error:
+    except BaseException:
         listener.close()
-        reason = os.strerror(error.errno or 0).lower()
-        in_use = error.errno == errno.EADDRINUSE
-        advice = "Stop what uses the port, or choose another: PORT=3001" if in_use else "Choose another HOST or PORT"
-        raise CommandFailed(f"cannot listen on {settings.host}:{settings.port}: {reason}. {advice}") from error
+        raise
     return listener
 
 
@@ -114,7 +157,9 @@ def _kept_running(server: EmbeddedServer) -> Iterator[None]:
         said = ""
         while not over.wait(DATABASE_WATCH_SECONDS):
             try:
-                server.acquire()
+                server.acquire(over)
+            except StartGivenUp:
+                return
             except EmbeddedServerError as error:
                 if str(error) != said:
                     log.error("embedded_postgres_does_not_start", reason=(said := str(error)))  # noqa: TRY400
@@ -126,7 +171,7 @@ def _kept_running(server: EmbeddedServer) -> Iterator[None]:
             yield
         finally:
             over.set()
-            watcher.join(timeout=2)
+            watcher.join()
 
 
 async def _prepare(settings: Settings) -> FirstAdmin | None:
@@ -184,30 +229,6 @@ def _greet(settings: Settings, first_admin: FirstAdmin | None) -> None:
         )
 
 
-class _Supervisor(Multiprocess):
-    """Ends when its terminal is closed. The usual meaning of SIGHUP, new settings, needs a new start here."""
-
-    def join_all(self) -> None:
-        """Wait for the workers to end; those that hang are killed, so that a stop takes ten seconds at most."""
-        deadline = time.monotonic() + STOP_SECONDS
-        for worker in self.processes:
-            worker.process.join(max(0.0, deadline - time.monotonic()))
-            if worker.process.exitcode is None:
-                log.error("worker_killed", pid=worker.pid, after_seconds=STOP_SECONDS)
-                worker.process.kill()
-        super().join_all()
-
-    def handle_hup(self) -> None:
-        self.handle_term()
-
-
-def _supervise(config: uvicorn.Config, listener: socket.socket) -> None:
-    supervisor = _Supervisor(config, sockets=[listener])
-    supervisor.run()
-    if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
-        raise CommandFailed("a worker process could not start; the lines above say why")
-
-
 def _uvicorn_config(settings: Settings) -> uvicorn.Config:
     return uvicorn.Config(
         "slotwise.app:create_app",
@@ -224,5 +245,5 @@ def _uvicorn_config(settings: Settings) -> uvicorn.Config:
         forwarded_allow_ips=settings.trusted_proxies,
         backlog=BACKLOG,
         timeout_keep_alive=75,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
     )

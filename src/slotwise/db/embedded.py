@@ -57,7 +57,15 @@ from slotwise.db.postmaster import (
     log_tail,
 )
 
-__all__ = ["NO_SUCH_PID", "DataDirInUse", "EmbeddedServer", "EmbeddedServerError", "StartGivenUp", "claim_data_dir"]
+__all__ = [
+    "NO_SUCH_PID",
+    "DataDirInUse",
+    "EmbeddedServer",
+    "EmbeddedServerError",
+    "StartGivenUp",
+    "claim_data_dir",
+    "was_killed",
+]
 
 # Recovery replays at most `max_wal_size` of log, and the server says how far it is.
 START_SECONDS = 300.0
@@ -111,7 +119,10 @@ class DataDirInUse(Exception):
 
 
 def claim_data_dir(data_dir: Path) -> IO[str]:
-    """Claim `data_dir` for one `slotwise serve` until the returned file is closed; raise `DataDirInUse` when taken."""
+    """Claim `data_dir` for one `slotwise serve` until the returned file is closed; raise `DataDirInUse` when taken.
+
+    The file holds this process's number. One that ends in order empties it: see `was_killed`.
+    """
     with filesystem_errors():
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         claim = os.fdopen(_open_lock(data_dir / "serve.lock"), "r+")
@@ -127,6 +138,16 @@ def claim_data_dir(data_dir: Path) -> IO[str]:
     return claim
 
 
+def was_killed(data_dir: Path) -> bool:
+    """Whether the last `slotwise serve` on this data directory was killed, so that its workers may just be ending."""
+    try:
+        with (data_dir / "serve.lock").open() as claim:
+            fcntl.flock(claim, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return bool(claim.read())
+    except OSError:  # there was none, or it is running
+        return False
+
+
 def _log_it(words: str) -> None:
     log.info("embedded_postgres", said=words)
 
@@ -139,12 +160,12 @@ class EmbeddedServer:
     acquired and releases may only `acquire` again.
     """
 
-    def __init__(self, data_dir: Path, bin_dir: Path | None = None, report: Report = _log_it) -> None:
+    def __init__(self, data_dir: Path, bin_dir: Path | None = None, report: Report | None = None) -> None:
         self._data_dir = data_dir.resolve()
         self._cluster = self._data_dir / "postgres"
         self._log = self._data_dir / "postgres.log"
         self._given_bin_dir = bin_dir
-        self._report = report
+        self._report = report or _log_it
         self._use: int | None = None
         self._pid_of_use = 0
         self._launched: subprocess.Popen[bytes] | None = None

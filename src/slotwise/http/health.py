@@ -1,6 +1,8 @@
 """Liveness, readiness and metrics."""
 
-from litestar import Controller, Response, get
+from typing import Any
+
+from litestar import Controller, Request, Response, get
 from litestar.di import NamedDependency
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
@@ -10,6 +12,7 @@ from slotwise.db.readiness import READ_SERVER_FACTS, problems_of
 from slotwise.domain.errors import SlotwiseError
 from slotwise.http.access import OPEN
 from slotwise.http.operations import operation
+from slotwise.server.worker import is_draining
 
 # A load balancer that asks gives up soon, and would take a server that hangs for one that is gone.
 READINESS_SECONDS = 2.0
@@ -39,14 +42,18 @@ class HealthController(Controller):
         "/health/ready",
         **operation("get_readiness", OPEN, "Whether bookings can be taken: database and durability settings"),
     )
-    async def get_readiness(self, database: NamedDependency[Database]) -> Response[ReadinessView]:
+    async def get_readiness(
+        self, request: Request[Any, Any, Any], database: NamedDependency[Database]
+    ) -> Response[ReadinessView]:
+        if is_draining(request.scope):
+            return _not_ready(ReadinessView("draining", ["the server is about to end"], {}))
         try:
             view = await _readiness(database)
         except SlotwiseError as error:
             view = ReadinessView("unavailable", [error.detail], {})
         if view.status == "ready":
             return Response(view)
-        return Response(view, status_code=503, headers={"Retry-After": "1"})
+        return _not_ready(view)
 
     @get(
         "/metrics",
@@ -55,6 +62,10 @@ class HealthController(Controller):
     )
     async def get_metrics(self) -> Response[bytes]:
         return Response(_metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _not_ready(view: ReadinessView) -> Response[ReadinessView]:
+    return Response(view, status_code=503, headers={"Retry-After": "1"})
 
 
 async def _readiness(database: Database) -> ReadinessView:

@@ -4,11 +4,11 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
-from zxcvbn.frequency_lists import FREQUENCY_LISTS
 
 from slotwise.domain.errors import InvalidInput, Overloaded
 from slotwise.domain.fields import clean_password
@@ -65,7 +65,7 @@ class Passwords:
 def new_password(field: str, text: str) -> str:
     """A password somebody may choose: long enough, and not among the 30,000 that attackers try first."""
     password = clean_password(field, text)
-    if password.lower() in _COMMON:
+    if password.lower() in _common_passwords():
         raise InvalidInput.of(field, "is among the most common passwords; choose another")
     return password
 
@@ -75,4 +75,9 @@ def random_password() -> str:
     return secrets.token_urlsafe(12)
 
 
-_COMMON = frozenset(FREQUENCY_LISTS["passwords"])
+@cache
+def _common_passwords() -> frozenset[str]:
+    """Read when the first password is chosen: importing them takes a tenth of a worker's start."""
+    from zxcvbn.frequency_lists import FREQUENCY_LISTS  # noqa: PLC0415 - see above
+
+    return frozenset(FREQUENCY_LISTS["passwords"])

@@ -1,7 +1,9 @@
 """One appointment: looked at, cancelled, put in a calendar. With an account or by its link."""
 
+import asyncio
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
@@ -15,16 +17,16 @@ from slotwise.domain.errors import (
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.slots import Slot
 from slotwise.services.bookings import Bookings, Caller
-from slotwise.services.calendars import Calendars
+from slotwise.services.calendars import CalendarEntry, Calendars
 from slotwise.services.slots import Slots
 from slotwise.web.access import ANYBODY, PageRequest, own_origin, page, visitor_in
-from slotwise.web.calendars import MEDIA_TYPE, calendar_of
 from slotwise.web.forms import Form
 from slotwise.web.pages import HEADERS, Pages, see_other
 from slotwise.web.visitors import attempt_cookie, clear_cookie
 
 Token = Annotated[str | None, QueryParameter(name="token", max_length=200)]
 MAX_TOKEN_CHARACTERS = 200
+CALENDAR_TYPE = "text/calendar; method=PUBLISH"
 
 
 class Theirs(NamedTuple):
@@ -98,9 +100,10 @@ class BookingPages(Controller):
     ) -> Response[bytes]:
         theirs = await theirs_of(request, bookings, booking_id, token)
         entry = await calendars.get_calendar_entry(theirs.caller, booking_id)
-        file = calendar_of(entry, pages.time.zone, pages.clinic_name, _link(request, theirs) if theirs.token else None)
+        link = _link(request, theirs) if theirs.token else None
+        file = await asyncio.to_thread(_calendar_file, entry, pages.time.zone, pages.clinic_name, link)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="appointment.ics"'}
-        return Response(file, media_type=MEDIA_TYPE, headers=headers)
+        return Response(file, media_type=CALENDAR_TYPE, headers=headers)
 
 
 async def theirs_of(request: PageRequest, bookings: Bookings, booking_id: int, token: str | None) -> Theirs:
@@ -170,3 +173,10 @@ def _is_on_offer(slot: Slot, seats: int, pages: Pages) -> bool:
 def _is_held_by(request: PageRequest, booking: Booking) -> bool:
     hold = visitor_in(request).hold
     return hold is not None and hold.booking_id == booking.id
+
+
+def _calendar_file(entry: CalendarEntry, zone: ZoneInfo, clinic: str, link: str | None) -> bytes:
+    """Takes a tenth of a second the first time, in a thread: its library is left out of a worker's start."""
+    from slotwise.web.calendars import calendar_of  # noqa: PLC0415 - see above
+
+    return calendar_of(entry, zone, clinic, link)

@@ -8,7 +8,6 @@ from icalendar import CLASS, STATUS, TRANSP, Calendar, Event, Timezone, Timezone
 from slotwise.domain.bookings import BookingStatus
 from slotwise.services.calendars import CalendarEntry
 
-MEDIA_TYPE = "text/calendar; method=PUBLISH"
 _PRODUCT = "-//Slotwise//Appointments//EN"
 _STATUS = {
     BookingStatus.PENDING: STATUS.TENTATIVE,

@@ -1,0 +1,190 @@
+"""The process that starts the workers, replaces those that end or hang, and ends them all."""
+
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing import connection
+from socket import socket
+
+import structlog
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors import Multiprocess
+
+from slotwise.server.worker import DRAIN, Worker
+
+# A worker's own thread answers within milliseconds, on a busy machine within seconds.
+HUNG_SECONDS = 60.0
+# However slow the machine, one that does not come to serve in this time is tried anew.
+START_SECONDS = 600.0
+# Between an order to end and SIGKILL; a worker gives its requests GRACE_SECONDS of them.
+STOP_SECONDS = 7.5
+GRACE_SECONDS = 5
+LOOK_SECONDS = 0.1
+SAY_SECONDS = 5.0
+# Before a place is filled again whose last workers ended before they served: doubled from time to time.
+FIRST_PAUSE_SECONDS = 0.5
+LONGEST_PAUSE_SECONDS = 30.0
+# What a look may add to a worker's silence: a supervisor that was itself stopped has heard nobody in that time.
+LONGEST_LOOK_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class WorkersFailed(Exception):
+    """A worker ended before any had served a request; what it said is above in the log."""
+
+
+class Place:
+    """One of the `WORKERS` places, with the worker that has it, and the pause before the next."""
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.failures = 0
+        self.empty_until = 0.0
+
+
+class Supervisor(Multiprocess):
+    """Keeps as many workers as `config` says. SIGTERM drains for `drain_seconds`; SIGINT and SIGHUP end at once."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        listener: socket,
+        drain_seconds: float,
+        on_serving: Callable[[], None],
+        report: Callable[[str], None],
+    ) -> None:
+        super().__init__(config, [listener])
+        self._drain_seconds = drain_seconds
+        self._on_serving = on_serving
+        self._report = report
+        self._places: list[Place] = []
+        self._ends_at: float | None = None
+        self._has_served = False
+        self._failed = False
+
+    def run(self) -> None:
+        """Serve until told to end. Raises `WorkersFailed` when the first workers cannot start."""
+        self._places = [Place(self._started()) for _ in range(self.processes_num)]
+        began = looked = time.monotonic()
+        said = 0.0
+        while not self._is_over():
+            self._wait()
+            self.handle_signals()
+            now = time.monotonic()
+            self._look(min(now - looked, LONGEST_LOOK_SECONDS))
+            looked = now
+            if not self._has_served and now - began >= said + SAY_SECONDS:
+                said = now - began
+                self._report(f"Waiting for a worker to start ({said:.0f} s so far)")
+        self._end_all()
+        if self._failed:
+            raise WorkersFailed("a worker process could not start; the lines above say why")
+
+    def _wait(self) -> None:
+        """Until the next look. The first worker that serves is heard at once: the greeting precedes its answers."""
+        if self._has_served:
+            self.should_exit.wait(LOOK_SECONDS)
+        else:
+            pipes = [place.worker.parent_conn for place in self._places]
+            connection.wait([pipe for pipe in pipes if not pipe.closed], LOOK_SECONDS)
+
+    def _is_over(self) -> bool:
+        return self.should_exit.is_set() or (self._ends_at is not None and time.monotonic() >= self._ends_at)
+
+    def _started(self) -> Worker:
+        worker = Worker(self.config, self.sockets)
+        worker.start()
+        return worker
+
+    def _look(self, elapsed: float) -> None:
+        for place in self._places:
+            if place.worker.exitcode is None:
+                place.worker.look(elapsed)
+        if not self._has_served and any(place.worker.serving for place in self._places):
+            self._has_served = True
+            self._on_serving()
+        if self._ends_at is None and not self.should_exit.is_set():
+            for place in self._places:
+                self._fill(place)
+
+    def _fill(self, place: Place) -> None:
+        """Put another worker in the place of one that has ended or hangs."""
+        if place.empty_until:
+            if time.monotonic() >= place.empty_until:
+                place.worker, place.empty_until = self._started(), 0.0
+        elif (reason := self._end_of(place.worker)) is not None:
+            self._empty(place, reason)
+
+    def _end_of(self, worker: Worker) -> str | None:
+        """Why the worker must be replaced; None while it is well. One that hangs is killed."""
+        if worker.exitcode is not None:
+            return _exit_reason(worker.exitcode)
+        reason = _hang_of(worker)
+        if reason is not None:
+            worker.kill()
+            worker.join()
+        return reason
+
+    def _empty(self, place: Place, reason: str) -> None:
+        ended = place.worker
+        place.failures = 0 if ended.has_served else place.failures + 1
+        if not self._has_served and ended.exitcode is not None and ended.exitcode > 0:
+            # The application itself failed, before anybody was served: it would do so each time.
+            self._failed = True
+            self.should_exit.set()
+            log.error("worker_failed", pid=ended.pid, reason=reason)
+            return
+        pause = min(FIRST_PAUSE_SECONDS * 2**place.failures, LONGEST_PAUSE_SECONDS) if place.failures else 0.0
+        place.empty_until = time.monotonic() + pause
+        log.warning("worker_replaced", pid=ended.pid, reason=reason, after_seconds=pause)
+
+    def handle_term(self) -> None:
+        """Readiness says 503 first, so that balancers send nothing new. A second SIGTERM ends at once."""
+        if self._ends_at is not None or not self._has_served or not self._drain_seconds:
+            self.should_exit.set()
+            return
+        self._ends_at = time.monotonic() + self._drain_seconds
+        log.info("draining", seconds=self._drain_seconds)
+        for place in self._places:
+            place.worker.tell(DRAIN)
+
+    def handle_int(self) -> None:
+        self.should_exit.set()
+
+    def handle_hup(self) -> None:
+        """The terminal was closed. The usual meaning, new settings, needs a new start here."""
+        self.should_exit.set()
+
+    def _end_all(self) -> None:
+        """Those that hang are killed, so that a stop takes ten seconds at most, the draining included."""
+        workers = [place.worker for place in self._places if place.worker.exitcode is None]
+        for worker in workers:
+            worker.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in workers:
+            worker.process.join(max(0.0, deadline - time.monotonic()))
+            if worker.process.exitcode is None:
+                log.error("worker_killed", pid=worker.pid, reason=f"did not end in {STOP_SECONDS:g} s")
+                worker.process.kill()
+                worker.process.join()
+
+
+def _exit_reason(exitcode: int) -> str:
+    if exitcode < 0:
+        return f"killed by {signal.Signals(-exitcode).name}"
+    if exitcode == STARTUP_FAILURE:
+        return "could not start"
+    return f"ended with status {exitcode}"
+
+
+def _hang_of(worker: Worker) -> str | None:
+    """Busy is not hung: a thread of the worker's own answers, and its event loop need only turn once a minute."""
+    if worker.pulse is None:
+        return f"not started after {START_SECONDS:g} s" if worker.age_seconds > START_SECONDS else None
+    if worker.silent_seconds > HUNG_SECONDS:
+        return f"silent for {HUNG_SECONDS:g} s"
+    if worker.pulse.still_seconds > HUNG_SECONDS:
+        return f"its event loop stood still for {HUNG_SECONDS:g} s"
+    return None

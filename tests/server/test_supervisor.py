@@ -1,0 +1,160 @@
+"""Workers under the real supervisor: started however slowly, replaced when they end or hang, never for being busy."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from tests.clinic import eventually
+from tests.conftest import free_port
+
+PROJECT = Path(__file__).parents[2]
+
+
+class Served:
+    """A supervisor with one worker, and what it has printed."""
+
+    def __init__(self, folder: Path, *start: str) -> None:
+        self.port = free_port()
+        self.log = folder / "log"
+        with self.log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tests.server.small", str(self.port), *start],
+                cwd=PROJECT, stdout=output, stderr=output,
+            )  # fmt: skip
+
+    def get(self, path: str = "/", timeout: float = 30) -> str:
+        return httpx.get(f"http://127.0.0.1:{self.port}{path}", timeout=timeout, verify=False).text
+
+    def send(self, path: str) -> None:
+        """Start a request that will not be answered in time."""
+        with suppress(httpx.HTTPError):
+            self.get(path, timeout=0.5)
+
+    def has_said(self, words: str) -> bool:
+        return words in self.log.read_text()
+
+    def await_words(self, words: str) -> None:
+        eventually(lambda: self.has_said(words), seconds=60)
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            workers = psutil.Process(self.process.pid).children()
+            self.process.kill()
+            self.process.wait()
+            for worker in workers:
+                with suppress(psutil.NoSuchProcess):
+                    worker.kill()
+
+
+Start = Callable[..., Served]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Start]:
+    started: list[Served] = []
+
+    def begin(*what: str) -> Served:
+        started.append(Served(tmp_path, *what))
+        return started[-1]
+
+    yield begin
+    for served in started:
+        served.end()
+
+
+@pytest.fixture
+def served(start: Start) -> Served:
+    served = start("serve")
+    served.await_words("serving")
+    return served
+
+
+def test_a_worker_that_hears_nothing_is_replaced_and_the_log_says_why(served: Served) -> None:
+    hung = int(served.get())
+    os.kill(hung, signal.SIGSTOP)
+    assert int(served.get()) != hung
+    assert served.has_said("silent for 4 s")
+
+
+def test_a_worker_whose_event_loop_stands_still_is_replaced(served: Served) -> None:
+    still = int(served.get())
+    served.send("/still")
+    assert int(served.get()) != still
+    assert served.has_said("its event loop stood still for 4 s")
+
+
+def test_a_busy_worker_is_left_alone(served: Served) -> None:
+    """It computes for six seconds, one and a half at a time, which is longer than a hung one is given."""
+    busy = served.get()
+    for _ in range(4):
+        assert served.get("/busy") == busy
+    assert not served.has_said("worker_replaced")
+
+
+def test_a_killed_worker_is_replaced_and_the_log_says_by_what(served: Served) -> None:
+    killed = int(served.get())
+    os.kill(killed, signal.SIGKILL)
+    served.await_words("killed by SIGKILL")
+    assert int(served.get()) != killed
+
+
+def test_a_supervisor_that_was_stopped_blames_no_worker_for_it(served: Served) -> None:
+    """As after Ctrl-Z: in that time it heard from none of them."""
+    worker = served.get()
+    os.kill(served.process.pid, signal.SIGSTOP)
+    time.sleep(6)
+    os.kill(served.process.pid, signal.SIGCONT)
+    time.sleep(0.5)
+    assert served.get() == worker
+    assert not served.has_said("worker_replaced")
+
+
+def test_workers_killed_while_they_start_are_tried_again(start: Start, tmp_path: Path) -> None:
+    """By the kernel for want of memory, say. The greeting waits for the first that serves."""
+    tried = tmp_path / "tried"
+    tried.mkdir()
+    served = start("die", str(tried))
+    served.await_words("serving")
+    assert served.get().isdigit()
+    assert len(list(tried.iterdir())) == 2
+
+
+def test_an_application_that_cannot_start_ends_the_server(start: Start) -> None:
+    served = start("fail")
+    assert served.process.wait(60) != 0
+    assert served.has_said("this application cannot start")
+    assert not served.has_said("serving\n")
+
+
+def test_a_server_told_to_end_says_so_to_requests_before_it_ends(served: Served) -> None:
+    served.process.send_signal(signal.SIGTERM)
+    eventually(lambda: served.get() == "draining")
+    assert served.process.wait(20) == 0
+
+
+def test_a_second_sigterm_ends_the_draining(served: Served) -> None:
+    served.process.send_signal(signal.SIGTERM)
+    eventually(lambda: served.get() == "draining")
+    served.process.send_signal(signal.SIGTERM)
+    began = time.monotonic()
+    assert served.process.wait(20) == 0
+    assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("occupied", ["/slow", "/still"])
+def test_workers_of_a_killed_supervisor_end_whatever_they_do(served: Served, occupied: str) -> None:
+    [worker] = psutil.Process(served.process.pid).children()[-1:]
+    served.send(occupied)
+    served.process.kill()
+    served.process.wait()
+    _, alive = psutil.wait_procs([worker], timeout=20)
+    assert alive == []
