@@ -78,12 +78,20 @@ def bench(
     plan = quick_plan(cores) if quick else Plan(workers=cores)
     plan = msgspec.structs.replace(plan, **{name: value for name, value in given.items() if value})
     _allow_connections()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _end_politely()
     run = _run(_chosen(only), plan, directory)
     print_report(_console(), run.machine, run.results)
     _write(run, json, svg)
     if any(result.failure for result in run.results):
         raise typer.Exit(1)
+
+
+def _end_politely() -> None:
+    """Stop what was started on Ctrl-C, SIGTERM and the end of the terminal. A shell that starts a program in the
+    background has it ignore SIGINT: whoever sends one means it all the same."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def _allow_connections() -> None:

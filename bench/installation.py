@@ -2,13 +2,12 @@
 
 import itertools
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+from harness.watchdog import temporary_folder
 
 from bench.database import execute, named, row
 from bench.processes import output_of
@@ -63,16 +62,17 @@ def installed(parent: Path, workers: int) -> Iterator[Installation]:
     """An installation in a new folder under `parent`. Its `slotwise serve` stays idle: it keeps the database up."""
     parent.mkdir(parents=True, exist_ok=True)
     _require_disk(parent)
-    folder = Path(tempfile.mkdtemp(prefix="data-", dir=parent)).resolve()
     binaries = os.environ.get("SLOTWISE_POSTGRES_BIN")
-    settings = SETTINGS | {"SLOTWISE_DATA_DIR": str(folder / "data"), "WORKERS": str(workers)}
-    settings |= {"SLOTWISE_POSTGRES_BIN": binaries} if binaries else {}
-    try:
+    with temporary_folder("data-", parent) as folder:
+        settings = SETTINGS | {
+            "SLOTWISE_DATA_DIR": str(folder / "data"),
+            "WORKERS": str(workers),
+            "TMPDIR": str(folder),
+        }
+        settings |= {"SLOTWISE_POSTGRES_BIN": binaries} if binaries else {}
         with slotwise_server(settings | {"WORKERS": "1"}, folder):
             url = output_of([SLOTWISE, "db", "url"], {"PATH": os.environ["PATH"], **settings}, folder).strip()
             yield Installation(url, folder, settings)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _require_disk(folder: Path) -> None:

@@ -1,13 +1,13 @@
-"""Child processes: out of the terminal's reach, and ended by their own pids, whatever happens to us."""
+"""Child processes: out of the terminal's reach, and ended by their own pids, `kill -9` of this program included."""
 
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-TERM_SECONDS = 20
+from harness.watchdog import Command, watch
 
-Command = Sequence[str | Path]
+TERM_SECONDS = 20
 
 
 class ToolFailed(Exception):
@@ -50,6 +50,7 @@ def started(
         start_new_session=True,
     )
     try:
+        watch(process.pid)
         yield Started(process, Path(command[0]).name)
     finally:
         end(process)
@@ -80,6 +81,7 @@ def serving(
             start_new_session=True,
         )
     try:
+        watch(process.pid)
         yield process
     finally:
         end(process)

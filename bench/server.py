@@ -13,8 +13,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 import psutil
+from harness.watchdog import Command
 
-from bench.processes import Command, ToolFailed, serving
+from bench.processes import ToolFailed, serving
 
 START_SECONDS = 60
 SLOTWISE = Path(sys.executable).with_name("slotwise")

@@ -5,6 +5,7 @@ import itertools
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,9 +16,13 @@ from typing import Any, NamedTuple
 
 import asyncpg
 import httpx
+from harness.watchdog import run
 
 ADMIN_EMAIL = "admin@slotwise.example"
 ADMIN_PASSWORD = "a fine admin password"
+
+# How long tests wait for what must come. Only a machine that is very busy takes more than a few seconds of it.
+PATIENCE_SECONDS = 300
 
 _numbers = itertools.count(1)
 
@@ -35,7 +40,7 @@ class Clinic:
     def __init__(self, server: RunningServer) -> None:
         self.server = server
         # No certificates: servers here speak plain HTTP, and loading them takes longer than most tests.
-        self.http = httpx.Client(base_url=server.url, timeout=20, verify=False)
+        self.http = httpx.Client(base_url=server.url, timeout=PATIENCE_SECONDS, verify=False)
 
     def __enter__(self) -> "Clinic":
         return self
@@ -130,15 +135,12 @@ def slotwise(
     database_url: str, *arguments: str, cwd: Path | None = None, **settings: str
 ) -> "subprocess.CompletedProcess[str]":
     """Runs the command as an operator does; keyword arguments are environment variables."""
-    return subprocess.run(
+    environment = {"PATH": os.environ["PATH"], "TMPDIR": tempfile.gettempdir(), "COLUMNS": "200"}
+    return run(
         [Path(sys.executable).with_name("slotwise"), *arguments],
-        env={"PATH": os.environ["PATH"], "DATABASE_URL": database_url, "COLUMNS": "200", **settings},
-        cwd=cwd or "/",
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+        PATIENCE_SECONDS,
+        environment | {"DATABASE_URL": database_url} | settings,
+        cwd or Path("/"),
     )
 
 
@@ -161,7 +163,7 @@ def past(moment: str) -> None:
     time.sleep(max(0, left) + 0.02)
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it never came true"

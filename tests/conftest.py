@@ -5,9 +5,9 @@ such as `repeatable read`, what its sessions default to.
 """
 
 import asyncio
+import http.client
 import itertools
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,18 +17,19 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
-import httpx
 import hypothesis
+import psutil
 import pytest
 import pytest_asyncio
+from harness.watchdog import temporary_folder, watch
 
 from slotwise.db.embedded import EmbeddedServer
-from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
-from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, PATIENCE_SECONDS, Clinic, RunningServer
+from tests.clusters import BIN_DIR, RUN_FOLDER, TEMPLATE, execute, named, new_cluster
 
 # How long one example takes says more about what else the machine does than about the code.
 hypothesis.settings.register_profile("slotwise", deadline=None)
@@ -52,15 +53,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item._nodeid = f"{item.nodeid}[{seen[item.nodeid]}]"  # type: ignore[attr-defined]  # there is no other way
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """All temporary files go to one folder, which is gone afterwards, `kill -9` included. A process that runs tests for
+    another one has a part of that one's folder, whose first part it shares with the rest of the run."""
+    stack = ExitStack()
+    config.add_cleanup(stack.close)
+    folder = stack.enter_context(temporary_folder("slotwise-" if RUN_FOLDER not in os.environ else "p-"))
+    os.environ.setdefault(RUN_FOLDER, str(folder))
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    if config.option.basetemp is None:
+        config.option.basetemp = str(folder / "t")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodeready() -> None:
+    """The processes that run tests end when the one that deals them out is killed."""
+    for child in psutil.Process().children():
+        watch(child.pid)
+
+
 @pytest.fixture(scope="session")
 def postgres_url() -> Iterator[str]:
-    """A server of its own for this run; gone afterwards."""
-    binaries = os.environ.get("SLOTWISE_TEST_POSTGRES_BIN")
-    folder = Path(tempfile.mkdtemp(prefix="slotwise-tests-"))
-    with EmbeddedServer(folder, Path(binaries) if binaries else None) as server:
-        asyncio.run(_default_to(server.url, os.environ.get("SLOTWISE_TEST_ISOLATION")))
-        yield server.url
-    shutil.rmtree(folder, ignore_errors=True)
+    """A server of its own for this process; gone afterwards."""
+    with temporary_folder("db-") as folder:
+        new_cluster(folder)
+        with EmbeddedServer(folder, BIN_DIR) as server:
+            asyncio.run(_default_to(server.url, os.environ.get("SLOTWISE_TEST_ISOLATION")))
+            yield server.url
 
 
 @pytest.fixture(scope="session")
@@ -72,9 +92,7 @@ def postgres_log(postgres_url: str) -> Path:
 @pytest.fixture(scope="session")
 def migrated_template(postgres_url: str) -> str:
     """The name of a database with this version's schema and no rows, for the others to be copied from."""
-    asyncio.run(_execute(postgres_url, "CREATE DATABASE template_slotwise"))
-    asyncio.run(migrate(_with_name(postgres_url, "template_slotwise")))
-    return "template_slotwise"
+    return TEMPLATE
 
 
 @pytest.fixture
@@ -125,42 +143,55 @@ def clinic(server: RunningServer) -> Iterator[Clinic]:
 @contextmanager
 def fresh_database(postgres_url: str, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
-    yield _with_name(postgres_url, name)
-    asyncio.run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+    asyncio.run(execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    yield named(postgres_url, name)
+    asyncio.run(execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @contextmanager
 def running_server(database_url: str, settings: dict[str, str]) -> Iterator[RunningServer]:
     """`slotwise serve` as a process of its own, from its first answer to its end by SIGTERM."""
     port = free_port()
-    folder = Path(tempfile.mkdtemp(prefix="slotwise-server-"))
-    environment = {
-        "PATH": os.environ["PATH"],
-        "DATABASE_URL": database_url,
-        "SLOTWISE_DATA_DIR": str(folder / "data"),
-        "PORT": str(port),
-        "WORKERS": "1",
-        "ADMIN_EMAIL": ADMIN_EMAIL,
-        "ADMIN_PASSWORD": ADMIN_PASSWORD,
-        "SEED_DEMO": "off",
-        "DRAIN_SECONDS": "0",
-        **settings,
-    }
-    log = folder / "log"
+    with temporary_folder("server-") as folder:
+        environment = {
+            "PATH": os.environ["PATH"],
+            "TMPDIR": str(folder),
+            "DATABASE_URL": database_url,
+            "SLOTWISE_DATA_DIR": str(folder / "data"),
+            "PORT": str(port),
+            "WORKERS": "1",
+            "ADMIN_EMAIL": ADMIN_EMAIL,
+            "ADMIN_PASSWORD": ADMIN_PASSWORD,
+            "SEED_DEMO": "off",
+            "DRAIN_SECONDS": "0",
+            **settings,
+        }
+        log = folder / "log"
+        with serving(log, environment) as process:
+            running = RunningServer(f"http://127.0.0.1:{port}", process, log, database_url)
+            _await_first_answer(running)
+            yield running
+
+
+@contextmanager
+def serving(log: Path, environment: dict[str, str]) -> "Iterator[subprocess.Popen[bytes]]":
+    """The process, not yet ready; what it says goes to `log`."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [Path(sys.executable).with_name("slotwise"), "serve"], env=environment, cwd=folder, stderr=output
+            [Path(sys.executable).with_name("slotwise"), "serve"],
+            env=environment,
+            cwd=log.parent,
+            stdin=subprocess.DEVNULL,
+            stderr=output,
+            start_new_session=True,
         )
     try:
-        running = RunningServer(f"http://127.0.0.1:{port}", process, log, database_url)
-        _await_first_answer(running)
-        yield running
+        watch(process.pid)
+        yield process
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(15)
-        shutil.rmtree(folder, ignore_errors=True)
+        process.wait(PATIENCE_SECONDS)
 
 
 def free_port() -> int:
@@ -171,34 +202,24 @@ def free_port() -> int:
 
 
 def _await_first_answer(server: RunningServer) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            break
+    """Raises as soon as it has ended; one that is slow is waited for."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while server.process.poll() is None and time.monotonic() < deadline:
+        connection = http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=5)
         try:
-            # Without certificates, which take longer to load than the server does to answer.
-            httpx.get(f"{server.url}/health", verify=False)
-        except httpx.TransportError:
+            connection.request("GET", "/health")
+            connection.getresponse().read()
+        except (OSError, http.client.HTTPException):
             time.sleep(0.05)
         else:
             return
+        finally:
+            connection.close()
     raise RuntimeError(f"the server did not start:\n{server.log.read_text()}")
 
 
 async def _default_to(url: str, isolation: str | None) -> None:
     """What every session gets that does not ask for another level, as an operator may have set it."""
     if isolation:
-        await _execute(url, f"ALTER SYSTEM SET default_transaction_isolation = '{isolation}'")
-        await _execute(url, "SELECT pg_reload_conf()")
-
-
-async def _execute(url: str, command: str) -> None:
-    connection = await asyncpg.connect(url)
-    try:
-        await connection.execute(command)
-    finally:
-        await connection.close()
-
-
-def _with_name(url: str, name: str) -> str:
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
+        set_level = f"ALTER SYSTEM SET default_transaction_isolation = '{isolation}'"
+        await execute(url, set_level, "SELECT pg_reload_conf()")

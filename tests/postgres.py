@@ -1,10 +1,8 @@
 """PostgreSQL servers of a test's own, to be killed, paused and promoted. No other process is ever signalled."""
 
 import os
-import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,12 +10,11 @@ from typing import NamedTuple
 from urllib.parse import parse_qs, quote, urlsplit
 
 import psutil
+from harness.watchdog import temporary_folder
 
 from slotwise.db.embedded import NO_SUCH_PID, EmbeddedServer
-from tests.clinic import eventually, rows
-
-_given = os.environ.get("SLOTWISE_TEST_POSTGRES_BIN")
-BIN_DIR = Path(_given) if _given else None
+from tests.clinic import PATIENCE_SECONDS, eventually, rows
+from tests.clusters import BIN_DIR, new_cluster
 
 
 class OwnPostgres:
@@ -43,6 +40,8 @@ class OwnPostgres:
         return int(words[0]) if words else NO_SUCH_PID
 
     def start(self) -> str:
+        if not self.cluster.exists():
+            new_cluster(self.folder)
         return self._server.acquire()
 
     def stop(self) -> None:
@@ -51,7 +50,7 @@ class OwnPostgres:
     def kill(self) -> None:
         """`kill -9`, of the postmaster and all it has started."""
         victims = self._signal(signal.SIGKILL)
-        psutil.wait_procs(victims, timeout=5)
+        psutil.wait_procs(victims, timeout=PATIENCE_SECONDS)
 
     def pause(self) -> None:
         """SIGSTOP: connections stay open, new ones are taken by the kernel, and nobody answers."""
@@ -72,7 +71,7 @@ class OwnPostgres:
 
     def promote(self) -> None:
         """Make a standby the primary. Returns when it takes writes."""
-        assert rows(self.url, "SELECT pg_promote(wait_seconds => 10)")[0][0]
+        assert rows(self.url, f"SELECT pg_promote(wait_seconds => {PATIENCE_SECONDS})")[0][0]
 
     def copy(self, folder: Path) -> "OwnPostgres":
         """A standby of this running server, not yet started."""
@@ -94,7 +93,7 @@ class OwnPostgres:
             group=owner.st_gid if as_root else None,
             extra_groups=[] if as_root else None,
             check=True,
-            timeout=60,
+            timeout=PATIENCE_SECONDS,
         )
         return OwnPostgres(folder)
 
@@ -114,12 +113,9 @@ class Pair(NamedTuple):
 
 @contextmanager
 def open_folder() -> Iterator[Path]:
-    """Not pytest's: another run, when it starts, shuts the folder above it to the server's user."""
-    folder = Path(tempfile.mkdtemp(prefix="slotwise-own-"))
-    try:
+    """With a short name: a socket's address has room for some 100 characters."""
+    with temporary_folder("own-") as folder:
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import asyncpg
 import psutil
+from harness.watchdog import watch
 
 from slotwise.db.embedded import NO_SUCH_PID, EmbeddedServer
 from torture.proxy import Proxy, to_port, to_socket
@@ -98,6 +99,7 @@ class Bed:
             "PATH": os.environ["PATH"],
             "DATABASE_URL": proxied,
             "SLOTWISE_DATA_DIR": str(self.folder / "server"),
+            "TMPDIR": str(self.folder),
             "PORT": str(self.port),
             "CRASH_POINTS": str(self.crash_points),
             **SETTINGS,
@@ -158,6 +160,7 @@ class Bed:
                 stderr=log,
                 start_new_session=True,
             )
+        watch(self.server.pid)
         await self.until(self.serves, START_SECONDS)
 
     async def serves(self) -> bool:
@@ -216,7 +219,7 @@ class Bed:
 
     async def command(self, *arguments: str) -> asyncio.subprocess.Process:
         """Start `slotwise` as an operator does, past the proxy."""
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             SLOTWISE,
             *arguments,
             env=self.environment | {"DATABASE_URL": self.database_url},
@@ -225,6 +228,8 @@ class Bed:
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
         )
+        watch(process.pid)
+        return process
 
     async def until(self, true: Callable[[], Awaitable[bool]], seconds: float) -> None:
         """Poll until it is true; raise `NotServing` after so many seconds."""

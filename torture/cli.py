@@ -18,6 +18,7 @@ import msgspec
 import structlog
 import typer
 import uvloop
+from harness.watchdog import watched_folder
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
@@ -168,6 +169,8 @@ def _prepare() -> None:
     """Quiet logs, a collector that does not go through the whole history again and again, and as many open files as
     the machine lets: often it is 1,024 or less."""
     gc.set_threshold(100_000, 50, 1_000)
+    # A shell that starts a program in the background has it ignore SIGINT: whoever sends one means it all the same.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
@@ -180,7 +183,8 @@ def _folder(directory: Path, name: str, keep: bool) -> Iterator[Path]:
     directory.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=directory)).resolve()
     try:
-        yield folder
+        with watched_folder(folder):
+            yield folder
     except typer.Exit:
         raise
     except BaseException as error:

@@ -10,13 +10,14 @@ late, as some are when thousands are made at once. So it takes longer when the s
 in which all the requests would be sent.
 """
 
-import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import quantiles
 from typing import NamedTuple
+
+from harness.watchdog import temporary_folder
 
 from bench.processes import Started, started
 from bench.readings import CheckFailed
@@ -71,8 +72,8 @@ class Flooding:
 @contextmanager
 def flooding(url: str, body: str, clients: int, rate: float, seconds: int) -> Iterator[Flooding]:
     """Post `body` at `rate` requests per second altogether, as many as that makes in so many seconds."""
-    with tempfile.TemporaryDirectory(prefix="h2load-") as name:
-        log, data = Path(name) / "log", Path(name) / "body"
+    with temporary_folder("h2load-") as folder:
+        log, data = folder / "log", folder / "body"
         data.write_text(body)
         numbers = [f"-c{clients}", f"-n{max(clients, round(rate * seconds))}", f"--rps={rate / clients:.3f}"]
         options = ["--h1", "-t1", f"--data={data}", "-H", "Content-Type: application/json", f"--log-file={log}"]

@@ -1,9 +1,10 @@
 """pgbench: the usual one-booking transaction, with no web server in front of it."""
 
 import re
-import tempfile
 from pathlib import Path
 from statistics import quantiles
+
+from harness.watchdog import temporary_folder
 
 from bench.database import SQL
 from bench.processes import output_of
@@ -15,13 +16,13 @@ THREADS = 2
 
 def run(url: str, slots: int, clients: int, seconds: int) -> tuple[Reading, int]:
     """The reading, and the number of transactions that committed."""
-    with tempfile.TemporaryDirectory(prefix="pgbench-") as folder:
+    with temporary_folder("pgbench-") as folder:
         threads = min(clients, THREADS)
         numbers = ["-c", f"{clients}", "-j", f"{threads}", "-T", f"{seconds}", "-D", f"slots={slots}"]
         options = ["-n", "-M", "prepared", "--log", f"--log-prefix={folder}/log"]
         printed = output_of([path_of(PGBENCH), *options, *numbers, "-f", SQL / "book_one.pgbench", url])
         transactions, rate = parse(printed)
-        p50, p99 = percentiles(latencies(Path(folder)))
+        p50, p99 = percentiles(latencies(folder))
     return Reading(rate, p50, p99), transactions
 
 

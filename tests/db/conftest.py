@@ -7,13 +7,13 @@ import asyncio
 import itertools
 import os
 from collections.abc import AsyncIterator, Iterator
-from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
 from slotwise.db.pool import SESSION
+from tests.clusters import execute, named
 from tests.db.filling import FILL
 
 _numbers = itertools.count(1)
@@ -22,18 +22,11 @@ _numbers = itertools.count(1)
 @pytest.fixture(scope="module")
 def filled_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
     name = f"filled_{os.getpid()}_{next(_numbers)}"
-    url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{name}"))
-    asyncio.run(_execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
-    asyncio.run(_execute(url, FILL, "VACUUM ANALYZE"))
+    url = named(postgres_url, name)
+    asyncio.run(execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
+    asyncio.run(execute(url, FILL, "VACUUM ANALYZE"))
     yield url
-    asyncio.run(_execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
-
-
-async def _execute(url: str, *commands: str) -> None:
-    connection = await asyncpg.connect(url)
-    for command in commands:
-        await connection.execute(command)
-    await connection.close()
+    asyncio.run(execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 @pytest_asyncio.fixture

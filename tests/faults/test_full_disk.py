@@ -11,8 +11,9 @@ import pytest
 
 from slotwise.db.embedded import EmbeddedServer
 from tests.clinic import Clinic, eventually, rows
+from tests.clusters import BIN_DIR
 from tests.conftest import running_server
-from tests.postgres import BIN_DIR, open_folder
+from tests.postgres import open_folder
 
 MEGABYTE = b"\0" * 1_048_576
 

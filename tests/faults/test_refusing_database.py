@@ -4,11 +4,12 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.clinic import Clinic, RunningServer, eventually, problem, rows, slotwise
+from tests.clusters import named
 from tests.conftest import running_server
 
 
@@ -24,7 +25,7 @@ def mere_user(database_url: str, postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def empty_database(postgres_url: str) -> Iterator[str]:
     rows(postgres_url, "CREATE DATABASE empty_at_first")
-    yield urlunsplit(urlsplit(postgres_url)._replace(path="/empty_at_first"))
+    yield named(postgres_url, "empty_at_first")
     rows(postgres_url, "DROP DATABASE empty_at_first WITH (FORCE)")
 
 

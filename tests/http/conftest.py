@@ -1,11 +1,11 @@
 """Servers and accounts that the tests of the API share."""
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from tests.clinic import Clinic, RunningServer, rows, slotwise, unique_email
+from tests.clusters import named
 from tests.conftest import running_server
 
 STAFF_PASSWORD = "receptionist's secret"
@@ -30,7 +30,7 @@ def staff(clinic: Clinic, staff_account: str) -> dict[str, str]:
 def unswept_server(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
     """Holds last a second here, and no sweeper runs: what is free again is free without it."""
     rows(postgres_url, f"CREATE DATABASE unswept TEMPLATE {migrated_template}")
-    address = urlunsplit(urlsplit(postgres_url)._replace(path="/unswept"))
+    address = named(postgres_url, "unswept")
     with running_server(address, {"HOLD_SECONDS": "1", "SWEEP_SECONDS": "3600"}) as server:
         yield server
     rows(postgres_url, "DROP DATABASE unswept WITH (FORCE)")

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable
-from urllib.parse import urlsplit, urlunsplit
 
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.clinic import Clinic, RunningServer, eventually, holder, rows
+from tests.clusters import named
 
 FAMILIES = {
     "slotwise_http_requests",
@@ -104,7 +104,7 @@ def test_without_its_database_the_server_lives_and_is_not_ready(
     postgres_url: str, migrated_template: str, start_server: Callable[..., RunningServer]
 ) -> None:
     rows(postgres_url, f"CREATE DATABASE doomed TEMPLATE {migrated_template}")
-    doomed = urlunsplit(urlsplit(postgres_url)._replace(path="/doomed"))
+    doomed = named(postgres_url, "doomed")
     with Clinic(start_server(DATABASE_URL=doomed)) as clinic:
         assert clinic.http.get("/health/ready").status_code == 200
         rows(postgres_url, "DROP DATABASE doomed WITH (FORCE)")

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, eventually, holder, refuse_a_row, rows
+from tests.clusters import named
 from tests.conftest import running_server
 
 CANARY_NAME = "Wilhelmina Canarybird"
@@ -51,7 +51,7 @@ def whole_session(clinic: Clinic) -> set[str]:
 @pytest.fixture(scope="module")
 def production(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
     rows(postgres_url, f"CREATE DATABASE production TEMPLATE {migrated_template}")
-    url = urlunsplit(urlsplit(postgres_url)._replace(path="/production"))
+    url = named(postgres_url, "production")
     settings = {"APP_ENV": "production", "JWT_SECRET": SECRET, "LOG_LEVEL": "debug"}
     with running_server(url, settings) as server:
         yield server

@@ -3,13 +3,13 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import pytest
 
 from slotwise.services.rate_limits import client_of
 from tests.clinic import Clinic, RunningServer, problem, rows, unique_email
+from tests.clusters import named
 from tests.conftest import running_server
 
 PASSWORD = "patient's secret"
@@ -63,7 +63,7 @@ def behind_a_proxy(postgres_url: str, migrated_template: str) -> Iterator[Runnin
 @contextmanager
 def _database(postgres_url: str, template: str) -> Iterator[str]:
     rows(postgres_url, f"CREATE DATABASE behind_a_proxy TEMPLATE {template}")
-    yield urlunsplit(urlsplit(postgres_url)._replace(path="/behind_a_proxy"))
+    yield named(postgres_url, "behind_a_proxy")
     rows(postgres_url, "DROP DATABASE behind_a_proxy WITH (FORCE)")
 
 
