@@ -5,9 +5,10 @@ import stat
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from slotwise.settings import PLACEHOLDER_SECRETS, InvalidSettings, load_settings, signing_secret
+from slotwise.settings import PLACEHOLDER_SECRETS, InvalidSettings, Settings, load_settings, signing_secret
 
 NO_FILE = Path("/nonexistent/.env")
 SECRET = "0123456789abcdef0123456789abcdef"
@@ -35,7 +36,8 @@ def test_without_any_variable_there_are_sensible_defaults() -> None:
         ("SWEEP_SECONDS", ["0", "-1", "often", "3601", "nan", "inf"]),
         ("APP_ENV", ["staging", "prod"]),
         ("LOG_LEVEL", ["loud", "trace"]),
-        ("SEED_DEMO", ["yes", "1"]),
+        ("SEED_DEMO", ["maybe", "2", "onn", "-1", "ja"]),
+        ("DRAIN_SECONDS", ["-1", "60.5", "nan", "soon"]),
         ("TOKEN_SECONDS", ["1", "never"]),
         ("DB_POOL_SIZE", ["0", "x"]),
         ("DATABASE_WAIT_SECONDS", ["-1", "x"]),
@@ -49,6 +51,45 @@ def test_a_bad_value_is_refused_in_the_name_of_its_variable(name: str, values: l
     for value in values:
         with pytest.raises(InvalidSettings, match=name):
             load(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "accepted"),
+    [
+        ("PORT", "http", "a whole number from 1 to 65535"),
+        ("SWEEP_SECONDS", "often", "a number more than 0 and up to 3600"),
+        ("APP_ENV", "staging", "development or production"),
+        ("LOG_LEVEL", "loud", "debug, info, warning or error"),
+        ("SEED_DEMO", "2", "on or off (also true or false, yes or no, 1 or 0)"),
+        ("CLINIC_NAME", "x" * 61, "at most 60 characters"),
+        ("RATE_LIMIT_BOOKINGS", "lots", "60/minute"),
+        ("TRUSTED_PROXIES", "everywhere", "10.0.0.0/8"),
+        ("CORS_ORIGINS", "everywhere", "https://clinic.example"),
+        ("PUBLIC_URL", "everywhere", "https://clinic.example"),
+        ("CLINIC_TIME_ZONE", "Mars/Olympus", "Europe/Berlin"),
+    ],
+)
+def test_a_refusal_says_what_is_accepted(name: str, value: str, accepted: str) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        load(**{name: value})
+    assert str(refused.value).startswith(f"{name}: ")
+    assert accepted in str(refused.value)
+
+
+@pytest.mark.parametrize("field", msgspec.structs.fields(Settings), ids=lambda field: field.encode_name)
+def test_every_variable_that_can_be_refused_by_its_type_says_what_is_accepted(field: msgspec.structs.FieldInfo) -> None:
+    if field.type in {str, str | None}:
+        return  # any text is one: its rule, where there is one, is checked by name
+    with pytest.raises(InvalidSettings, match=rf"^{field.encode_name}: .* is not accepted; it takes \w+"):
+        load(**{field.encode_name: "☃" * 100})
+
+
+@pytest.mark.parametrize("on", ["on", "true", "yes", "1", "ON", "True", " yes "])
+@pytest.mark.parametrize("off", ["off", "false", "no", "0", "OFF", "False", " no "])
+def test_switches_take_the_words_that_people_use(on: str, off: str) -> None:
+    assert load_settings({"SEED_DEMO": on}, NO_FILE).seeds_demo is True
+    assert load_settings({"SEED_DEMO": off}, NO_FILE).seeds_demo is False
+    assert load_settings({"RATE_LIMIT_BOOKINGS": off}, NO_FILE).booking_rate is None
 
 
 @pytest.mark.parametrize("name", ["PORT", "WORKERS", "HOLD_SECONDS", "APP_ENV", "DATABASE_URL", "RATE_LIMIT_BOOKINGS"])

@@ -8,7 +8,7 @@ import secrets
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
@@ -38,6 +38,9 @@ _ORIGIN = re.compile(
     r"https?://([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:(?P<port>[1-9][0-9]{0,4}))?",
     re.ASCII | re.IGNORECASE,
 )
+
+# What a switch may be set to, in any case.
+SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 
 HIGHEST_PORT = 65535
 Port = Annotated[int, Meta(ge=1, le=HIGHEST_PORT)]
@@ -77,7 +80,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     hold_seconds: Annotated[int, Meta(ge=1, le=86400)] = 120
     sweep_seconds: Annotated[float, Meta(gt=0, le=3600)] = 1.0
     rate_limit_bookings: str | None = None
-    seed_demo: Literal["on", "off"] | None = None
+    seed_demo: bool | None = None
     batch_limit: Annotated[int, Meta(ge=1, le=1024)] = 256
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     trusted_proxies: str = ""
@@ -137,28 +140,49 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
         """The rate limit of bookings for one client address and worker, or None when it is off."""
         default = "60/minute" if self.production else "off"
         rate = self.rate_limit_bookings or default
-        return None if rate == "off" else rate
+        return None if SWITCH.get(rate.lower()) is False else rate
 
     @property
     def seeds_demo(self) -> bool:
-        default = "off" if self.production else "on"
-        return (self.seed_demo or default) == "on"
+        return not self.production if self.seed_demo is None else self.seed_demo
 
 
 def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Path(".env")) -> Settings:
     """Read the environment over `env_file`; raise `InvalidSettings` naming the first variable that is wrong."""
     given = {**_given(dotenv_values(env_file)), **_given(os.environ if environ is None else environ)}
-    for name in ("APP_ENV", "LOG_LEVEL", "SEED_DEMO"):
-        if name in given:
-            given[name] = given[name].lower()
-    known = {name: value for name, value in given.items() if name in _VARIABLES}
-    try:
-        settings = msgspec.convert(known, Settings, strict=False)
-    except msgspec.ValidationError as error:
-        message, _, path = str(error).partition(" - at `$.")
-        raise InvalidSettings(f"{path.rstrip('`') or 'environment'}: {message}") from error
+    settings = Settings(**{name.lower(): _read(name, given[name]) for name in _VARIABLES if name in given})
     _check(settings)
     return settings
+
+
+def _read(name: str, text: str) -> Any:
+    """The value of one variable, words in any case. Raises `InvalidSettings` that says what is accepted."""
+    kind = _VARIABLES[name].type
+    try:
+        if bool in get_args(kind):
+            return SWITCH[text.lower()]
+        return msgspec.convert(text.lower() if _words_of(kind) else text, kind, strict=False)
+    except (KeyError, msgspec.ValidationError) as error:
+        raise InvalidSettings(f"{name}: {text!r} is not accepted; it takes {_accepted(kind)}") from error
+
+
+def _words_of(kind: Any) -> tuple[str, ...]:
+    return get_args(kind) if get_origin(kind) is Literal else ()
+
+
+def _accepted(kind: Any) -> str:
+    """What a variable of this type takes, for people."""
+    if bool in get_args(kind):
+        return "on or off (also true or false, yes or no, 1 or 0)"
+    if words := _words_of(kind):
+        return f"{', '.join(words[:-1])} or {words[-1]}"
+    base, *limits = get_args(kind)
+    limit: Meta = limits[0]
+    if base is str:
+        return f"at most {limit.max_length} characters"
+    number = "a whole number" if base is int else "a number"
+    low = f"from {limit.ge}" if limit.ge is not None else f"more than {limit.gt}"
+    return f"{number} {low} {'to' if limit.ge is not None else 'and up to'} {limit.le}"
 
 
 def _given(source: Mapping[str, str | None]) -> dict[str, str]:
@@ -169,7 +193,7 @@ def _given(source: Mapping[str, str | None]) -> dict[str, str]:
     return given
 
 
-_VARIABLES = frozenset(field.encode_name for field in msgspec.structs.fields(Settings))
+_VARIABLES = {field.encode_name: field for field in msgspec.structs.fields(Settings)}
 
 
 def _check(settings: Settings) -> None:
@@ -198,7 +222,7 @@ def _check_rate(rate: str | None) -> None:
         amount = 0
     if amount < 1:
         raise InvalidSettings(
-            f"RATE_LIMIT_BOOKINGS: {rate!r} is not a rate such as 60/minute or 10/second, nor the word off"
+            f"RATE_LIMIT_BOOKINGS: {rate!r} is not a rate such as 60/minute or 10/second, nor off (also false, no or 0)"
         )
 
 
@@ -207,7 +231,9 @@ def _check_proxies(proxies: str) -> None:
         try:
             ipaddress.ip_network(proxy)
         except ValueError as error:
-            raise InvalidSettings(f"TRUSTED_PROXIES: {proxy!r} is not an address or network") from error
+            raise InvalidSettings(
+                f"TRUSTED_PROXIES: {proxy!r} is not an address or network such as 10.0.0.1 or 10.0.0.0/8; part several by commas"
+            ) from error
 
 
 def _check_origins(origins: str) -> None:
