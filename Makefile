@@ -20,12 +20,17 @@ run: setup ## Start Slotwise on http://localhost:3000, with a database of its ow
 
 # Processes that run tests at the same time: most tests wait for a server or a database.
 JOBS ?= 3
+# on runs the tests marked `slow` too, and all examples of the others, as .ci/run does.
+SLOW ?= off
 
 test: export SLOTWISE_TEST_POSTGRES_BIN := $(POSTGRES)
 test: export SLOTWISE_TEST_ISOLATION := $(ISOLATION)
-test: setup-dev ## Run the test suite; POSTGRES=<bin dir> runs it on that PostgreSQL
+test: export SLOTWISE_TEST_SLOW := $(SLOW)
+# Modules are compiled once and not by each of the processes, as many images for containers would have it.
+test: export PYTHONDONTWRITEBYTECODE :=
+test: setup-dev ## Run the test suite in four minutes; SLOW=on all of it, POSTGRES=<bin dir> on that PostgreSQL
 	@$(BIN)/python scripts/chromium.py
-	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(filter on,$(SLOW)),,-m "not slow") $(ARGS)
 
 bench: setup-dev ## Run the benchmarks; ARGS=--quick in a few minutes, ARGS=--help for more
 	@exec $(BIN)/python -m bench $(ARGS)

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -16,6 +17,7 @@ from typing import Any, NamedTuple
 
 import asyncpg
 import httpx
+import psutil
 from harness.watchdog import run
 
 ADMIN_EMAIL = "admin@slotwise.example"
@@ -121,7 +123,9 @@ def rows(database_url: str, query: str, *arguments: Any) -> "list[asyncpg.Record
         finally:
             await connection.close()
 
-    return asyncio.run(fetch())
+    # A thread of its own, because a browser's tests have an event loop at work in theirs.
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, fetch()).result()
 
 
 def refuse_a_row(database_url: str, email: str) -> None:
@@ -157,10 +161,17 @@ def problem(answer: httpx.Response, status: int, code: str | None = None, field:
     return body
 
 
-def past(moment: str) -> None:
-    """Returns once a time of an answer, such as `expiresAt`, is past."""
-    left = (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
-    time.sleep(max(0, left) + 0.02)
+def run_out(server: RunningServer, *bookings: dict[str, Any]) -> None:
+    """Let the deadline of holds pass, which is all that time does to them."""
+    for booking in bookings:
+        rows(server.database_url, "UPDATE bookings SET expires_at = clock_timestamp() WHERE id = $1", booking["id"])
+
+
+def at_most(seconds: float) -> float:
+    """What takes no longer than so many seconds on a quiet machine takes no longer than this here and now: with so many
+    processes that want a core, each waits for its turn."""
+    waiting = psutil.getloadavg()[0] / (os.cpu_count() or 1)
+    return seconds * (1 + waiting)
 
 
 def eventually(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import asyncpg
@@ -30,22 +31,35 @@ from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.pool import Database
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, PATIENCE_SECONDS, Clinic, RunningServer
 from tests.clusters import BIN_DIR, RUN_FOLDER, TEMPLATE, execute, named, new_cluster
+from tests.depth import many
 
 # How long one example takes says more about what else the machine does than about the code.
-hypothesis.settings.register_profile("slotwise", deadline=None)
+hypothesis.settings.register_profile("slotwise", deadline=None, max_examples=many(50, 100))
 hypothesis.settings.load_profile("slotwise")
 
-LONGEST = {"torture", "faults", "races", "browser"}
+# These begin first, the longest of them at the head: a process should not be left with a long one in the end.
+LONGEST = ("torture", "faults", "browser", "http", "security", "cli", "db")
+# Files of a group share servers or databases, which are made once when one process has them all.
+GROUPS = {
+    "tests/browser": ("tests/browser/",),
+    "a filled database": ("tests/db/test_plans.py", "tests/db/test_booking_costs.py"),
+    "a server without a sweeper": (
+        "tests/http/test_bookings.py",
+        "tests/http/test_slots.py",
+        "tests/web/test_booking_pages.py",
+    ),
+    "a server as in production": ("tests/security/test_headers.py", "tests/security/test_canaries.py"),
+}
+# Each test of these brings its own installation, so that they can be spread over the processes.
+APART = ("tests/torture/test_mutants.py", "tests/harness/test_killed_runs.py")
 
 _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The long files first, lest a process be left with one in the end.
-
-    Tests are dealt out to processes by their names: of two with one name, only one would run.
-    """
-    items.sort(key=lambda item: item.path.parent.name not in LONGEST)
+    """Put the long files first, and give each test a name of its own: of two with one name, only one would run."""
+    folders = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: folders.get(item.path.parent.name, len(LONGEST)))
     seen: Counter[str] = Counter()
     for item in items:
         seen[item.nodeid] += 1
@@ -71,6 +85,26 @@ def pytest_testnodeready() -> None:
     """The processes that run tests end when the one that deals them out is killed."""
     for child in psutil.Process().children():
         watch(child.pid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Deal out whole files, or what `GROUPS` and `APART` say."""
+    from xdist.scheduler import LoadScopeScheduling  # noqa: PLC0415 - tests run without it too
+
+    class ByWhatTheyShare(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+        def _split_scope(self, nodeid: str) -> str:
+            return scope_of(nodeid)
+
+    return ByWhatTheyShare(config, log)
+
+
+def scope_of(nodeid: str) -> str:
+    """Tests of one scope run in one process."""
+    file = nodeid.partition("::")[0]
+    if file in APART:
+        return nodeid
+    return next((name for name, paths in GROUPS.items() if file.startswith(paths)), file)
 
 
 @pytest.fixture(scope="session")
@@ -134,6 +168,14 @@ def server(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]
         yield server
 
 
+@pytest.fixture(scope="session")
+def unswept_server(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
+    """No sweeper runs here: what is free again is free without it."""
+    settings = {"HOLD_SECONDS": "60", "SWEEP_SECONDS": "3600"}
+    with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
+        yield server
+
+
 @pytest.fixture
 def clinic(server: RunningServer) -> Iterator[Clinic]:
     with Clinic(server) as clinic:
@@ -143,7 +185,7 @@ def clinic(server: RunningServer) -> Iterator[Clinic]:
 @contextmanager
 def fresh_database(postgres_url: str, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    asyncio.run(execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template}"))
+    asyncio.run(execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
     yield named(postgres_url, name)
     asyncio.run(execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
 

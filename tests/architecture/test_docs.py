@@ -28,7 +28,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 # `slotwise serve` sets it for the processes it starts, whatever an operator says.
 NOT_FOR_OPERATORS = {"PROMETHEUS_MULTIPROC_DIR"}
 DEFAULTS_OF_THE_MACHINE = {"WORKERS": "the number of cores", "CLINIC_TIME_ZONE": "the machine's"}
-OTHER_NAMES = {"POSTGRESQL_URI", "HTTPS_PROXY"}
+OTHER_NAMES = {"POSTGRESQL_URI", "HTTPS_PROXY", "SLOTWISE_CI_POSTGRES"}
 EDGE_ERRORS = {
     ("404", "not-found"),
     ("405", "method-not-allowed"),

@@ -71,6 +71,7 @@ def test_without_a_load_generator_the_command_ends_before_it_starts_anything(tmp
 
 
 @needs_wrk
+@pytest.mark.slow  # ten CPU seconds for an installation under load
 def test_a_scenario_runs_from_start_to_table_and_leaves_nothing_behind(tmp_path: Path) -> None:
     files: list[str | Path] = ["--json", tmp_path / "figures.json", "--svg", tmp_path / "chart.svg"]
     done = bench("--quick", "--only", "sold-out", "--workers", "1", "--directory", tmp_path / "run", *files)
@@ -83,6 +84,7 @@ def test_a_scenario_runs_from_start_to_table_and_leaves_nothing_behind(tmp_path:
 
 
 @needs_wrk
+@pytest.mark.slow  # ten CPU seconds for an installation under load
 def test_an_interrupted_run_stops_all_that_it_started(tmp_path: Path) -> None:
     command: list[str | Path] = [
         sys.executable,

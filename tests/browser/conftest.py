@@ -4,15 +4,18 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
+import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from harness.watchdog import watch
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from scripts.chromium import installed
 
-from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, PATIENCE_SECONDS, Clinic, RunningServer
 from tests.conftest import fresh_database, running_server
 
 ZONE = "Europe/Berlin"
+HOLD_SECONDS = 60
 # In the dark what it may spoil; all else is the same by day.
 RULES = {
     "light": {"resultTypes": ["violations"]},
@@ -35,27 +38,24 @@ AssertAccessible = Callable[[Page], None]
 @pytest.fixture(scope="session")
 def site(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
     """A server with a clinic in another zone than most visitors' machines."""
-    settings = {"CLINIC_TIME_ZONE": ZONE, "WORKERS": "2", "HOLD_SECONDS": "60"}
+    settings = {"CLINIC_TIME_ZONE": ZONE, "WORKERS": "2", "HOLD_SECONDS": str(HOLD_SECONDS)}
     with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
         yield server
 
 
-@pytest.fixture(scope="session")
-def hasty_site(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
-    """Holds here last three seconds."""
-    settings = {"CLINIC_TIME_ZONE": ZONE, "HOLD_SECONDS": "3"}
-    with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
-        yield server
-
-
-@pytest.fixture(scope="module")
-def browser(site: RunningServer, hasty_site: RunningServer) -> Iterator[Browser]:
-    """Of one module, and begun after the servers: while it lives, no other event loop can run in this thread."""
+@pytest.fixture(scope="package")
+def browser(site: RunningServer) -> Iterator[Browser]:
+    """One for all its tests, and begun after the server: while it lives, no other event loop can run in this thread."""
     path = installed()
     if path is None:
         pytest.skip("NOT TESTED: the pages in a browser. It takes Chromium: sudo apt install chromium")
+    expect.set_options(timeout=PATIENCE_SECONDS * 1000)
+    before = set(psutil.Process().children())
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox"], timeout=PATIENCE_SECONDS * 1000
+        )
+        _watch_all(set(psutil.Process().children()) - before)
         yield browser
         browser.close()
 
@@ -77,7 +77,7 @@ def open_window(browser: Browser, site: RunningServer) -> Iterator[OpenWindow]:
         # Without motion: axe would see colours on their way from light to dark.
         options = {**options_of_ours, "reduced_motion": "reduce", **options}
         context = browser.new_context(base_url=server.url, **options)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(PATIENCE_SECONDS * 1000)
         contexts.append(context)
         context.add_init_script(TELL_VIOLATIONS)
         page = context.new_page()
@@ -95,6 +95,13 @@ def open_window(browser: Browser, site: RunningServer) -> Iterator[OpenWindow]:
 def _require_own(url: str, own: str, faults: list[str]) -> None:
     if not url.startswith((own, "data:", "blob:")):
         faults.append(f"a request left the machine: {url}")
+
+
+def _watch_all(drivers: set[psutil.Process]) -> None:
+    """Playwright's driver and the browser, which leads a session of its own."""
+    for driver in drivers:
+        for process in (driver, *driver.children()):
+            watch(process.pid)
 
 
 @pytest.fixture

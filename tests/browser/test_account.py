@@ -1,5 +1,6 @@
 """A patient's account at a screen: made, used, and deleted, with axe on each page and on what goes wrong."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import AssertAccessible
@@ -12,6 +13,7 @@ def heading(page: Page, text: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text(text)
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_a_patient_makes_an_account_and_finds_what_they_booked(
     clinic: Clinic, window: Page, assert_accessible: AssertAccessible
 ) -> None:
@@ -44,6 +46,7 @@ def test_a_patient_makes_an_account_and_finds_what_they_booked(
     heading(window, "You are booked")
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_a_patient_changes_the_password_takes_their_data_and_leaves(
     window: Page, clinic: Clinic, assert_accessible: AssertAccessible
 ) -> None:

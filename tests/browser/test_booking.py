@@ -4,10 +4,11 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.browser.conftest import AssertAccessible, OpenWindow, choose
-from tests.clinic import Clinic, RunningServer, eventually
+from tests.browser.conftest import HOLD_SECONDS, AssertAccessible, OpenWindow, choose
+from tests.clinic import Clinic, eventually, run_out
 
 BOOKED = re.compile("You are booked")
 CONFIRM = "Confirm appointment"
@@ -20,6 +21,11 @@ def fill(page: Page, name: str = "Ada Lovelace") -> None:
 
 def bookings_of(clinic: Clinic, slot_id: int) -> list[str]:
     return [booking["status"] for booking in clinic.http.get(f"/api/bookings/slot/{slot_id}").json()["items"]]
+
+
+def held_in(clinic: Clinic, slot_id: int) -> list[dict[str, Any]]:
+    bookings: list[dict[str, Any]] = clinic.http.get(f"/api/bookings/slot/{slot_id}").json()["items"]
+    return [booking for booking in bookings if booking["status"] == "PENDING"]
 
 
 def a_slot(clinic: Clinic, **fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -52,6 +58,7 @@ def test_a_patient_books_looks_and_cancels(clinic: Clinic, window: Page, assert_
     assert bookings_of(clinic, slot["id"]) == ["CANCELLED"]
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_a_reload_and_the_way_back_keep_the_held_time(clinic: Clinic, window: Page) -> None:
     doctor, slot = a_slot(clinic)
     choose(window, doctor)
@@ -78,6 +85,7 @@ def test_a_double_click_books_once(clinic: Clinic, window: Page) -> None:
     assert bookings_of(clinic, slot["id"]) == ["CONFIRMED"]
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_of_two_browsers_after_the_last_seat_one_gets_it(clinic: Clinic, open_window: OpenWindow) -> None:
     doctor, slot = a_slot(clinic)
     windows = [open_window(), open_window()]
@@ -95,6 +103,7 @@ def test_of_two_browsers_after_the_last_seat_one_gets_it(clinic: Clinic, open_wi
     assert bookings_of(clinic, slot["id"]) == ["PENDING"]
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_who_is_too_late_is_told_and_shown_other_times(
     clinic: Clinic, window: Page, assert_accessible: AssertAccessible
 ) -> None:
@@ -110,43 +119,48 @@ def test_who_is_too_late_is_told_and_shown_other_times(
     expect(window.get_by_role("heading", level=1)).to_be_visible()
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_what_was_typed_survives_the_end_of_the_hold(
-    hasty_site: RunningServer, open_window: OpenWindow, assert_accessible: AssertAccessible
+    clinic: Clinic, window: Page, assert_accessible: AssertAccessible
 ) -> None:
-    with Clinic(hasty_site) as clinic:
-        doctor, slot = a_slot(clinic)
-        page = open_window(hasty_site)
-        choose(page, doctor)
-        page.get_by_label("Your name").fill("Ada Lovelace")
-        expect(page.get_by_role("button", name="Hold this time again")).to_be_visible()
-        expect(page.get_by_role("button", name=CONFIRM)).to_be_hidden()
-        assert_accessible(page)
-        page.get_by_role("button", name="Hold this time again").click()
-        expect(page.get_by_role("button", name=CONFIRM)).to_be_visible()
-        expect(page.get_by_label("Your name")).to_have_value("Ada Lovelace")
-        fill(page)
-        page.get_by_role("button", name=CONFIRM).click()
-        expect(page.get_by_role("heading", level=1)).to_have_text(BOOKED)
-        assert bookings_of(clinic, slot["id"]) == ["FAILED", "CONFIRMED"]
+    doctor, slot = a_slot(clinic)
+    page = window
+    page.clock.install()
+    choose(page, doctor)
+    page.get_by_label("Your name").fill("Ada Lovelace")
+    run_out(clinic.server, *held_in(clinic, slot["id"]))
+    page.clock.fast_forward(HOLD_SECONDS * 1000)
+    expect(page.get_by_role("button", name="Hold this time again")).to_be_visible()
+    expect(page.get_by_role("button", name=CONFIRM)).to_be_hidden()
+    assert_accessible(page)
+    page.get_by_role("button", name="Hold this time again").click()
+    expect(page.get_by_role("button", name=CONFIRM)).to_be_visible()
+    expect(page.get_by_label("Your name")).to_have_value("Ada Lovelace")
+    fill(page)
+    page.get_by_role("button", name=CONFIRM).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(BOOKED)
+    assert bookings_of(clinic, slot["id"]) == ["FAILED", "CONFIRMED"]
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_without_scripts_one_finds_books_and_is_told_of_the_end_of_the_hold(
-    hasty_site: RunningServer, open_window: OpenWindow
+    clinic: Clinic, open_window: OpenWindow
 ) -> None:
-    with Clinic(hasty_site) as clinic:
-        doctor, slot = a_slot(clinic)
-        page = open_window(hasty_site, java_script_enabled=False)
-        choose(page, doctor)
-        fill(page)
-        eventually(lambda: bookings_of(clinic, slot["id"]) == ["FAILED"])
-        page.get_by_role("button", name=CONFIRM).click()
-        expect(page.get_by_role("heading", level=1)).to_have_text("The time ran out")
-        page.get_by_role("button", name="Hold it again").click()
-        expect(page.get_by_label("Your name")).to_have_value("Ada Lovelace")
-        page.get_by_role("button", name=CONFIRM).click()
-        expect(page.get_by_role("heading", level=1)).to_have_text(BOOKED)
+    doctor, slot = a_slot(clinic)
+    page = open_window(java_script_enabled=False)
+    choose(page, doctor)
+    fill(page)
+    run_out(clinic.server, *held_in(clinic, slot["id"]))
+    eventually(lambda: bookings_of(clinic, slot["id"]) == ["FAILED"])
+    page.get_by_role("button", name=CONFIRM).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("The time ran out")
+    page.get_by_role("button", name="Hold it again").click()
+    expect(page.get_by_label("Your name")).to_have_value("Ada Lovelace")
+    page.get_by_role("button", name=CONFIRM).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(BOOKED)
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_a_network_that_is_cut_loses_nothing(clinic: Clinic, window: Page) -> None:
     doctor, slot = a_slot(clinic)
     choose(window, doctor)
@@ -161,6 +175,7 @@ def test_a_network_that_is_cut_loses_nothing(clinic: Clinic, window: Page) -> No
     assert bookings_of(clinic, slot["id"]) == ["CONFIRMED"]
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_an_answer_that_is_lost_on_the_way_does_not_book_twice(clinic: Clinic, window: Page) -> None:
     doctor, slot = a_slot(clinic)
     choose(window, doctor)
@@ -179,6 +194,7 @@ def test_an_answer_that_is_lost_on_the_way_does_not_book_twice(clinic: Clinic, w
     assert bookings_of(clinic, slot["id"]) == ["CONFIRMED"]
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_the_keyboard_is_enough_to_book(clinic: Clinic, window: Page) -> None:
     doctor, slot = a_slot(clinic)
     window.goto(f"/?doctor={doctor['id']}")
@@ -211,6 +227,7 @@ def tab_to(page: Page, name: "re.Pattern[str]", tag: str) -> None:
     raise AssertionError(f"Tab never comes to {name.pattern}")
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_a_visitor_in_another_zone_is_told_by_how_much_their_clock_differs(
     clinic: Clinic, open_window: OpenWindow
 ) -> None:
@@ -228,6 +245,7 @@ def test_a_visitor_in_another_zone_is_told_by_how_much_their_clock_differs(
     expect(here.get_by_text("Your clock is")).to_have_count(0)
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_a_time_that_is_taken_while_one_looks_is_shown_as_taken(clinic: Clinic, window: Page) -> None:
     doctor, slot = a_slot(clinic)
     window.goto(f"/?doctor={doctor['id']}")

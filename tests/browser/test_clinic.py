@@ -3,12 +3,14 @@
 import re
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import AssertAccessible
 from tests.clinic import Clinic
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_an_admin_publishes_a_week_and_closes_a_booked_time(
     clinic: Clinic, desk: Page, assert_accessible: AssertAccessible
 ) -> None:
@@ -48,6 +50,7 @@ def test_an_admin_publishes_a_week_and_closes_a_booked_time(
     assert clinic.http.get(f"/api/slots/{slot_id}").json()["status"] == "CLOSED"
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_the_day_renews_itself_until_it_is_told_to_stop(
     clinic: Clinic, desk: Page, assert_accessible: AssertAccessible
 ) -> None:
@@ -64,6 +67,7 @@ def test_the_day_renews_itself_until_it_is_told_to_stop(
     expect(desk.locator("[hx-get]")).to_have_count(0)
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_a_page_that_renews_itself_asks_who_has_been_logged_out_to_log_in(desk: Page) -> None:
     desk.goto("/admin")
     desk.context.clear_cookies()

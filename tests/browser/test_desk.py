@@ -1,11 +1,13 @@
 """A receptionist's work at a screen: book for somebody who rings, cancel it, print the day, look up who did what."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import AssertAccessible
 from tests.clinic import Clinic, unique_email
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_the_desk_books_by_a_double_click_finds_and_cancels(
     clinic: Clinic, desk: Page, assert_accessible: AssertAccessible
 ) -> None:
@@ -50,6 +52,7 @@ def test_the_desk_books_by_a_double_click_finds_and_cancels(
     expect(desk.get_by_role("navigation", name="Clinic")).to_be_hidden()
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_an_admin_adds_an_account_and_looks_up_what_became_of_it(
     desk: Page, assert_accessible: AssertAccessible
 ) -> None:

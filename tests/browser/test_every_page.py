@@ -1,5 +1,6 @@
 """Every address that answers with a page, as it is without any ado; what becomes of it by use is in the other files."""
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import AssertAccessible
@@ -25,6 +26,7 @@ def pages() -> set[str]:
     return {path for method, path in map(str.split, routes()) if method == "GET"} - NO_PAGES
 
 
+@pytest.mark.slow  # every page by axe: a minute
 def test_every_page_of_a_visitor(clinic: Clinic, window: Page, assert_accessible: AssertAccessible) -> None:
     held = clinic.hold(clinic.slot(seats=3)["id"])
     booking = f"/bookings/{held['id']}?token={held['manageToken']}"
@@ -34,6 +36,7 @@ def test_every_page_of_a_visitor(clinic: Clinic, window: Page, assert_accessible
         assert_accessible(window)
 
 
+@pytest.mark.slow  # every page by axe: a minute
 def test_every_page_of_the_clinic(clinic: Clinic, desk: Page, assert_accessible: AssertAccessible) -> None:
     slot = clinic.slot(seats=3)
     booking = clinic.hold(slot["id"], userName="Ada Lovelace", confirm=True)

@@ -36,6 +36,7 @@ def times(page: Page) -> Any:
     return page.locator("#results li button")
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_filters_and_days_change_the_page_in_place_and_the_way_back_leads_back(
     window: Page, new_times: NewTimes, kind: str, assert_accessible: AssertAccessible
 ) -> None:
@@ -65,6 +66,7 @@ def test_filters_and_days_change_the_page_in_place_and_the_way_back_leads_back(
     assert window.evaluate("window.stays") is True
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_a_day_is_found_and_a_time_taken_by_keyboard_alone(window: Page, new_times: NewTimes, kind: str) -> None:
     new_times("Dr. Early", 50, 100)
     window.goto(f"/?speciality={quote(kind)}")
@@ -83,6 +85,7 @@ def test_a_day_is_found_and_a_time_taken_by_keyboard_alone(window: Page, new_tim
     expect(window.get_by_role("heading", level=1)).to_have_text("Confirm your appointment")
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_without_scripts_everything_is_found_all_the_same(
     open_window: OpenWindow, new_times: NewTimes, kind: str
 ) -> None:
@@ -101,6 +104,7 @@ def test_without_scripts_everything_is_found_all_the_same(
     expect(window.get_by_text("We are holding")).to_be_visible()
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_who_is_lost_after_a_swap_stands_at_the_day_and_an_empty_day_is_accessible(
     window: Page, clinic: Clinic, new_times: NewTimes, assert_accessible: AssertAccessible
 ) -> None:
@@ -115,6 +119,7 @@ def test_who_is_lost_after_a_swap_stands_at_the_day_and_an_empty_day_is_accessib
     expect(window.locator("#day-heading")).to_be_focused()
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_times_that_change_elsewhere_change_here(window: Page, clinic: Clinic, new_times: NewTimes, kind: str) -> None:
     """What a lost connection or the desk has changed: the page reads its times again, and nobody's focus moves."""
     [slot, other] = new_times("Dr. Early", 50, 50.6, seats=2)
@@ -129,6 +134,7 @@ def test_times_that_change_elsewhere_change_here(window: Page, clinic: Clinic, n
     assert window.url.endswith(f"/?speciality={quote(kind)}")
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_a_time_that_becomes_free_appears_where_nothing_was(
     window: Page, clinic: Clinic, new_times: NewTimes, kind: str
 ) -> None:
@@ -143,6 +149,7 @@ def test_a_time_that_becomes_free_appears_where_nothing_was(
     expect(window.get_by_label("Doctor")).to_be_focused()
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_an_error_is_a_page_of_its_own_and_leaves_the_times_where_nobody_asked(
     window: Page, new_times: NewTimes, kind: str
 ) -> None:
@@ -157,6 +164,7 @@ def test_an_error_is_a_page_of_its_own_and_leaves_the_times_where_nobody_asked(
     assert "&day=" in window.url
 
 
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_the_first_time_is_on_the_first_screen_and_nothing_shifts_while_the_page_loads(
     window: Page, new_times: NewTimes, kind: str
 ) -> None:

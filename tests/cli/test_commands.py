@@ -7,7 +7,6 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from openapi_spec_validator import OpenAPIV31SpecValidator
 from typer.testing import CliRunner, Result
 
 from slotwise.cli.main import app
@@ -61,6 +60,7 @@ def seeded(database_url: str) -> list[tuple[object, ...]]:
     return [tuple(row) for row in rows(database_url, query)]
 
 
+@pytest.mark.slow  # three CPU seconds for several processes and a large clinic
 def test_the_same_seed_makes_the_same_clinic(database_url: str, postgres_url: str, migrated_template: str) -> None:
     plan = ["seed", "--doctors", "7", "--days", "10", "--from", "2031-03-01"]
     done = slotwise(database_url, *plan, "--seed", "42")
@@ -75,6 +75,7 @@ def test_the_same_seed_makes_the_same_clinic(database_url: str, postgres_url: st
     assert slotwise(database_url, "check-invariants").returncode == 0
 
 
+@pytest.mark.slow  # three CPU seconds for several processes and a large clinic
 def test_another_seed_makes_another_clinic_and_large_ones_are_whole(database_url: str) -> None:
     plan = ["seed", "--doctors", "50", "--days", "30", "--from", "2031-03-03"]
     assert slotwise(database_url, *plan, "--seed", "1").returncode == 0
@@ -220,6 +221,8 @@ def test_check_invariants_ends_with_1_and_names_the_slot(database_url: str) -> N
 def test_openapi_prints_a_valid_document(tmp_path: Path) -> None:
     done = slotwise("", "openapi", cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-500:]
+    from openapi_spec_validator import OpenAPIV31SpecValidator  # noqa: PLC0415 - two seconds for every process
+
     OpenAPIV31SpecValidator(json.loads(done.stdout)).validate()
     assert list(tmp_path.iterdir()) == [], "printing a document has made something"
 

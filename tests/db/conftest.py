@@ -1,32 +1,46 @@
-"""A filled database for each module that tests what statements read.
+"""A filled database for each module that tests what statements read, copied from one that is filled once.
 
-Its tests roll back what they write; what that leaves for VACUUM would count as read in another module's tests.
+Its tests roll back what they write; what that leaves for VACUUM would count as read in another module's tests. No
+autovacuum comes near: what a statement reads would depend on the moment, as would the statistics.
 """
 
 import asyncio
-import itertools
-import os
 from collections.abc import AsyncIterator, Iterator
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 import pytest_asyncio
 
 from slotwise.db.pool import SESSION
-from tests.clusters import execute, named
+from tests.clusters import execute
+from tests.conftest import fresh_database
 from tests.db.filling import FILL
 
-_numbers = itertools.count(1)
+LEAVE_TO_US = """
+DO $$
+DECLARE
+    named regclass;
+BEGIN
+    FOR named IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP
+        EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', named);
+    END LOOP;
+END
+$$
+"""
+
+
+@pytest.fixture(scope="session")
+def filled_template(postgres_url: str, migrated_template: str) -> Iterator[str]:
+    with fresh_database(postgres_url, migrated_template) as url:
+        asyncio.run(execute(url, LEAVE_TO_US, FILL, "VACUUM ANALYZE"))
+        yield urlsplit(url).path[1:]
 
 
 @pytest.fixture(scope="module")
-def filled_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
-    name = f"filled_{os.getpid()}_{next(_numbers)}"
-    url = named(postgres_url, name)
-    asyncio.run(execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}"))
-    asyncio.run(execute(url, FILL, "VACUUM ANALYZE"))
-    yield url
-    asyncio.run(execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
+def filled_url(postgres_url: str, filled_template: str) -> Iterator[str]:
+    with fresh_database(postgres_url, filled_template) as url:
+        yield url
 
 
 @pytest_asyncio.fixture

@@ -14,7 +14,7 @@ from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
 from slotwise.db.readiness import UnsuitableDatabase, wait_for_server
 from slotwise.domain.errors import DatabaseUnavailable
-from tests.clinic import eventually, rows
+from tests.clinic import PATIENCE_SECONDS, at_most, eventually, rows
 
 
 @pytest.fixture
@@ -70,37 +70,37 @@ def test_an_address_is_taken_apart_into_one_for_each_host(url: str, each: list[s
 
 async def test_hosts_and_ports_that_do_not_match_are_told_so_without_waiting() -> None:
     with pytest.raises(UnsuitableDatabase, match="3 hosts and 2 ports"):
-        await asyncio.wait_for(wait_for_server("postgresql:///db?host=a,b,c&port=1,2", 30, lambda _: None), 5)
+        await wait_for_server("postgresql:///db?host=a,b,c&port=1,2", PATIENCE_SECONDS, pytest.fail)
 
 
 async def test_a_role_that_is_none_is_told_so_without_waiting() -> None:
     url = "postgresql://127.0.0.1/db?target_session_attrs=writable"
     with pytest.raises(UnsuitableDatabase, match="'writable' is not a valid"):
-        await asyncio.wait_for(wait_for_server(url, 30, lambda _: None), 5)
+        await wait_for_server(url, PATIENCE_SECONDS, pytest.fail)
 
 
 async def test_a_first_host_that_is_silent_costs_no_more_than_a_moment(silent_port: int, database_url: str) -> None:
     """The driver alone would wait for it until its time is up, and then give up."""
     database = await Database.connect(behind(silent_port, database_url), 1)
     began = time.monotonic()
-    async with database.connection(2) as connection:
+    async with database.connection(at_most(2)) as connection:
         assert await connection.fetchval("SELECT 1") == 1
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < at_most(1)
     await database.close()
 
 
 async def test_the_host_that_served_last_is_asked_first(silent_port: int, database_url: str) -> None:
     hosts = Hosts(behind(silent_port, database_url))
-    (await hosts.connect(timeout=2)).terminate()
+    (await hosts.connect(timeout=at_most(2))).terminate()
     began = time.monotonic()
-    (await hosts.connect(timeout=2)).terminate()
-    assert time.monotonic() - began < 0.3
+    (await hosts.connect(timeout=at_most(2))).terminate()
+    assert time.monotonic() - began < at_most(0.15)
 
 
 async def test_a_host_that_refuses_is_passed_over_at_once(refusing_port: int, database_url: str) -> None:
     began = time.monotonic()
-    (await Hosts(behind(refusing_port, database_url)).connect(timeout=2)).terminate()
-    assert time.monotonic() - began < 0.3
+    (await Hosts(behind(refusing_port, database_url)).connect(timeout=at_most(2))).terminate()
+    assert time.monotonic() - began < at_most(0.15)
 
 
 async def test_migrations_go_to_the_server_that_takes_them(refusing_port: int, database_url: str) -> None:
@@ -137,7 +137,7 @@ async def test_a_connection_that_loses_the_race_is_closed_and_not_left_to_be_col
     monkeypatch.setattr(slotwise.db.hosts, "HEAD_START_SECONDS", 0)
     path = parse_qs(urlsplit(database_url).query)["host"][0]
     hosts = Hosts(f"postgresql://slotwise@{urlsplit(database_url).path}?host={path},{path}")
-    kept = [await hosts.connect(timeout=2) for _ in range(10)]
+    kept = [await hosts.connect(timeout=at_most(2)) for _ in range(10)]
     looking = 1
     await asyncio.to_thread(eventually, lambda: sessions(database_url) == len(kept) + looking)
     for connection in kept:

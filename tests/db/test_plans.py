@@ -455,7 +455,7 @@ LOOK_UPS = [
     look_up(users.GET_PASSWORD_HASH, "users_pkey", 5, 11, user_id=filling.REGULAR),
     look_up(users.COUNT_FAILED_LOGINS, "login_attempts_of_account", 9, 11, account_hash=SOME_HASH, window_seconds=900),
     look_up(users.FORGET_LOGIN_ATTEMPTS, "login_attempts_of_account", 9, 25, account_hash=SOME_HASH),
-    look_up(users.PRUNE_LOGIN_ATTEMPTS, "login_attempts_by_age", 156, 168, window_seconds=19_900),
+    look_up(users.PRUNE_LOGIN_ATTEMPTS, "login_attempts_by_age", 156, 168, window_seconds=12 * 3600),
 ]
 
 # Of a slot that was held and let go again and again: what became of one booking, and who comes.
@@ -511,6 +511,7 @@ async def test_a_hot_statement_reads_by_its_index_and_no_more_than_it_answers(
     [guard for guard in GUARDS if without(guard.indexes) and guard.case not in READABLE_OTHERWISE],
     ids=lambda guard: guard.case,
 )
+@pytest.mark.slow  # a tenth of a second for each of a hundred bounds, which the tests above hold to
 async def test_without_its_index_it_reads_more(filled: Connection, guard: Guard) -> None:
     """The negative control: a bound that no plan breaks would guard nothing."""
     found = faults(guard, await plan_of(filled, guard, "force_generic_plan", before=without(guard.indexes)))

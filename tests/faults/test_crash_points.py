@@ -20,12 +20,12 @@ import psutil
 import pytest
 from torture.patching import mutate
 
-from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.pool import Database
 from slotwise.settings import InvalidSettings, load_settings
 from tests.architecture.sources import sources
-from tests.clinic import Clinic, RunningServer, eventually, holder, rows
+from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, eventually, holder, rows
 from tests.conftest import running_server
+from tests.postgres import own_postgres
 from tests.workers import violations
 
 WORKERS = 3
@@ -79,6 +79,12 @@ IN_THE_DATABASE = {"after_lock", "before_commit"}
 CELLS = [(made, place) for place in PLACES for made in OPERATIONS if (made, place.point) != (SWEEP, "before_answer")]
 
 
+def cost_of(number: int, made: Operation, place: Place) -> list[pytest.MarkDecorator]:
+    """A cell takes one to five CPU seconds: `make test` goes along the diagonal, where each place and each operation is
+    met."""
+    return [] if OPERATIONS.index(made) == number // len(OPERATIONS) % len(OPERATIONS) else [pytest.mark.slow]
+
+
 class House(NamedTuple):
     """A server whose crash points are in `folder`, on a PostgreSQL of its own that may be killed."""
 
@@ -96,17 +102,19 @@ class House(NamedTuple):
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    binaries = os.environ.get("SLOTWISE_TEST_POSTGRES_BIN")
     folder = tmp_path_factory.mktemp("crash_points")
     settings = {"WORKERS": str(WORKERS), "SWEEP_SECONDS": "0.1", "CRASH_POINTS": str(folder), "HOLD_SECONDS": "600"}
     with (
-        EmbeddedServer(tmp_path_factory.mktemp("postgres"), Path(binaries) if binaries else None) as postgres,
+        own_postgres() as postgres,
         running_server(postgres.url, settings) as server,
         Clinic(server) as clinic,
     ):
         # A connection of its own for each request: one that is kept alive may be to a worker that is dead by now.
         clinic.http = httpx.Client(
-            base_url=server.url, timeout=20, verify=False, limits=httpx.Limits(max_keepalive_connections=0)
+            base_url=server.url,
+            timeout=PATIENCE_SECONDS,
+            verify=False,
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
         assert clinic.admin
         asyncio.run(_make_it_stand(server.database_url))
@@ -168,13 +176,17 @@ class Attempt:
 
 
 @pytest.mark.parametrize(
-    ("made", "place"), CELLS, ids=[f"{made.name}-{place.point}-{place.victim}" for made, place in CELLS]
+    ("made", "place"),
+    [
+        pytest.param(*cell, id=f"{cell[0].name}-{cell[1].point}-{cell[1].victim}", marks=cost_of(number, *cell))
+        for number, cell in enumerate(CELLS)
+    ],
 )
 def test_a_death_leaves_an_operation_done_or_not_done_and_nothing_between(
     house: House, made: Operation, place: Place
 ) -> None:
     # One that may die and one that serves at once; the rest may still be starting after the death before.
-    eventually(lambda: len(house.workers()) >= 2, 20)
+    eventually(lambda: len(house.workers()) >= 2)
     attempt = Attempt(house, made)
     with ThreadPoolExecutor() as threads:
         if place.point in IN_THE_DATABASE:
@@ -232,7 +244,7 @@ async def _who_stands(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple
         "SELECT w.pid, t.transactionid::text AS id FROM pg_locks AS w JOIN pg_locks AS t ON w.pid = t.pid"
         " WHERE w.locktype = 'advisory' AND NOT w.granted AND t.locktype = 'transactionid' AND t.granted"
     )
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (found := await connection.fetch(query)):  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.01)
     return found[0]["pid"], found[0]["id"]
@@ -255,7 +267,7 @@ def _serves_somebody(worker: psutil.Process, port: int) -> bool:
 async def _until_committed(url: str, transaction: str) -> None:
     connection = await asyncpg.connect(url)
     status = "in progress"
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while status == "in progress":
             status = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", transaction)
     assert status == "committed"
@@ -264,7 +276,7 @@ async def _until_committed(url: str, transaction: str) -> None:
 
 async def _until_restarted(url: str, backend: int) -> None:
     """Once the postmaster has seen the death it lets nobody in until it has recovered."""
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             await asyncio.sleep(0.02)
             try:

@@ -14,7 +14,7 @@ from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
 from slotwise.db.readiness import wait_for_server
 from slotwise.domain.errors import OutcomeUnknown
-from tests.clinic import Clinic, RunningServer, eventually, rows
+from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, eventually, rows
 from tests.conftest import running_server
 from tests.postgres import Pair, replicated_postgres
 
@@ -37,6 +37,7 @@ def migrated(pair: Pair) -> Pair:
     return pair
 
 
+@pytest.mark.slow  # a primary and a standby: twenty seconds
 async def test_the_primary_is_found_behind_a_standby(migrated: Pair) -> None:
     database = await Database.connect(migrated.url, 2)
     async with database.connection() as connection:
@@ -72,6 +73,7 @@ def doctors(pair: Pair) -> int:
     return int(rows(pair.primary.url, "SELECT count(*) FROM doctors")[0][0])
 
 
+@pytest.mark.slow  # a primary and a standby: twenty seconds
 def test_bookings_go_on_with_the_standby_and_none_that_was_acknowledged_is_lost(migrated: Pair) -> None:
     """The last one here: the primary is dead afterwards."""
     with running_server(migrated.url, {"WORKERS": "2"}) as server, Clinic(server) as clinic:
@@ -99,7 +101,7 @@ class Load:
         self.back = asyncio.Event()
 
     async def client(self, server: RunningServer, slot_id: int) -> None:
-        async with httpx.AsyncClient(base_url=server.url, timeout=20, verify=False) as http:
+        async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE_SECONDS, verify=False) as http:
             while not self.over:
                 key = {"Idempotency-Key": uuid4().hex}
                 acknowledged = False

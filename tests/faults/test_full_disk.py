@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from slotwise.db.embedded import EmbeddedServer
-from tests.clinic import Clinic, eventually, rows
+from tests.clinic import Clinic, at_most, eventually, rows
 from tests.clusters import BIN_DIR
 from tests.conftest import running_server
 from tests.postgres import open_folder
@@ -45,6 +45,7 @@ def full(disk: Path) -> Iterator[None]:
         filler.unlink()
 
 
+@pytest.mark.slow  # an installation on a small disk of its own: fifteen seconds
 def test_a_full_disk_stops_bookings_and_loses_none(disk: Path) -> None:
     settings = {"DATABASE_URL": "", "SLOTWISE_DATA_DIR": str(disk / "data")}
     settings |= {"SLOTWISE_POSTGRES_BIN": str(BIN_DIR)} if BIN_DIR else {}
@@ -57,14 +58,14 @@ def test_a_full_disk_stops_bookings_and_loses_none(disk: Path) -> None:
             assert refused.json()["code"] == "database-unavailable", "the server said no and lives: nothing was done"
             for path in ("/api/slots", f"/api/slots/{slot_id}", f"/api/bookings/{min(booked)}", "/health/ready"):
                 assert clinic.http.get(path).status_code == 200
-        eventually(lambda: books_again(clinic, slot_id, booked), 5)
+        eventually(lambda: books_again(clinic, slot_id, booked), at_most(5))
 
         with full(disk):
             panic(database_url)
             refused = book_until_refused(clinic, slot_id, booked)
             assert refused.json()["code"] in {"database-unavailable", "outcome-unknown"}
             assert clinic.http.get("/health").status_code == 200
-        eventually(lambda: books_again(clinic, slot_id, booked), 5)
+        eventually(lambda: books_again(clinic, slot_id, booked), at_most(5))
         assert booked <= {row["id"] for row in rows(database_url, "SELECT id FROM bookings WHERE status = 'CONFIRMED'")}
 
 

@@ -9,7 +9,16 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, eventually, holder
+from tests.clinic import (
+    ADMIN_EMAIL,
+    ADMIN_PASSWORD,
+    PATIENCE_SECONDS,
+    Clinic,
+    RunningServer,
+    at_most,
+    eventually,
+    holder,
+)
 from tests.conftest import running_server
 from tests.http.test_health import samples
 from tests.postgres import OwnPostgres, own_postgres
@@ -36,6 +45,7 @@ def postgres() -> Iterator[OwnPostgres]:
         yield postgres
 
 
+@pytest.mark.slow  # waits out ten seconds
 def test_every_request_is_answered_in_ten_seconds_and_service_is_back_in_five(postgres: OwnPostgres) -> None:
     with running_server(postgres.url, {"HOLD_SECONDS": "600"}) as server, Clinic(server) as clinic:
         slot_id = clinic.slot(seats=1000)["id"]
@@ -44,8 +54,10 @@ def test_every_request_is_answered_in_ten_seconds_and_service_is_back_in_five(po
         asked = asyncio.run(ask_all_at_once(server, requests))
         postgres.resume()
         healed = time.monotonic()
-        eventually(lambda: clinic.book(slot_id).status_code == 201, 5)
-        eventually(lambda: clinic.http.get("/health/ready").status_code == 200, 5 - (time.monotonic() - healed))
+        eventually(lambda: clinic.book(slot_id).status_code == 201, at_most(5))
+        eventually(
+            lambda: clinic.http.get("/health/ready").status_code == 200, at_most(5) - (time.monotonic() - healed)
+        )
         for one in asked:
             check_while_it_hung(one)
         eventually(lambda: idle_pools(clinic))
@@ -77,7 +89,7 @@ def everything(clinic: Clinic, slot_id: int) -> list[httpx.Request]:
 
 async def ask_all_at_once(server: RunningServer, requests: Sequence[httpx.Request]) -> list[Asked]:
     limits = httpx.Limits(max_connections=None)
-    async with httpx.AsyncClient(timeout=30, verify=False, limits=limits) as http:
+    async with httpx.AsyncClient(timeout=PATIENCE_SECONDS, verify=False, limits=limits) as http:
 
         async def ask(request: httpx.Request) -> Asked:
             began = time.monotonic()
@@ -89,17 +101,17 @@ async def ask_all_at_once(server: RunningServer, requests: Sequence[httpx.Reques
 
 def check_while_it_hung(asked: Asked) -> None:
     if asked.path in {"/health", "/metrics"}:
-        assert (asked.answer.status_code, asked.seconds < 2) == (200, True), asked
+        assert (asked.answer.status_code, asked.seconds < at_most(1)) == (200, True), asked
         return
     assert asked.answer.status_code == 503, asked
     assert int(asked.answer.headers["Retry-After"]) > 0, asked
     if asked.path == "/health/ready":
         assert asked.answer.json()["status"] == "unavailable"
         assert asked.answer.json()["problems"]
-        assert asked.seconds < 5, asked  # about 2 where nothing else uses the machine
+        assert asked.seconds < at_most(2.5), asked  # about 2 where nothing else uses the machine
     else:
         assert asked.answer.json()["code"] in TEMPORARY, asked.answer.text
-        assert asked.seconds < 10, asked
+        assert asked.seconds < 10 + at_most(0.5), asked
 
 
 def idle_pools(clinic: Clinic) -> bool:

@@ -14,7 +14,7 @@ import httpx
 import jwt
 import pytest
 
-from tests.clinic import Clinic, RunningServer, problem, slotwise, unique_email
+from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, problem, slotwise, unique_email
 
 PASSWORD = "patient's secret"
 
@@ -173,7 +173,10 @@ def test_an_unknown_address_gets_the_answer_of_a_wrong_password(clinic: Clinic) 
 
 
 def test_an_unknown_address_is_not_found_out_by_the_clock(clinic: Clinic) -> None:
-    """Least times of several, in turn: hashing is most of an answer, and no noise makes it shorter."""
+    """Least times of several, in turn: hashing is most of an answer, and no noise makes it shorter.
+
+    On a busy machine it may take more of them.
+    """
     email = new_account(clinic)
 
     def seconds(address: str) -> float:
@@ -181,9 +184,12 @@ def test_an_unknown_address_is_not_found_out_by_the_clock(clinic: Clinic) -> Non
         problem(log_in(clinic, address, "not my secret"), 401)
         return time.perf_counter() - started
 
-    pairs = [(seconds(email), seconds(unique_email())) for _ in range(8)]
-    known, unknown = map(min, zip(*pairs, strict=True))
-    assert known / 2 < unknown < known * 2
+    pairs: list[tuple[float, float]] = []
+    known, unknown = 0.0, 1.0
+    while not known / 2 < unknown < known * 2:
+        assert len(pairs) < 80, (known, unknown)
+        pairs += [(seconds(email), seconds(unique_email())) for _ in range(8)]
+        known, unknown = map(min, zip(*pairs, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -237,13 +243,14 @@ def test_right_passwords_at_the_same_instant_are_no_failures(clinic: Clinic) -> 
     assert at_the_same_instant(clinic, new_account(clinic), PASSWORD, 24) == [200] * 24
 
 
+@pytest.mark.slow  # two servers of its own: six CPU seconds
 def test_the_limit_outlives_a_restart(start_server: Callable[..., RunningServer]) -> None:
     first = start_server(WORKERS="2")
     with Clinic(first) as clinic:
         email = new_account(clinic)
         assert [log_in(clinic, email, "a wrong guess").status_code for _ in range(10)] == [401] * 10
     first.process.terminate()
-    first.process.wait(15)
+    first.process.wait(PATIENCE_SECONDS)
     with Clinic(start_server()) as clinic:
         problem(log_in(clinic, email), 429, "too-many-logins")
 

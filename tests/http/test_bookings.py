@@ -7,7 +7,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.clinic import Clinic, holder, in_hours, object_of, past, problem, rows
+from tests.clinic import Clinic, holder, in_hours, object_of, problem, rows, run_out
 
 FIELDS = {
     "id", "slotId", "userName", "userEmail", "seatsBooked", "status", "expiresAt", "confirmedAt", "cancelledAt",
@@ -246,7 +246,7 @@ def test_a_hold_that_ran_out_has_failed_and_its_seats_are_free_without_a_sweeper
     slot = unswept.slot(seats=2)
     booking = unswept.hold(slot["id"], seatsBooked=2)
     problem(unswept.book(slot["id"]), 409, "slot-full")
-    past(booking["expiresAt"])
+    run_out(unswept.server, booking)
     assert read(unswept, booking)["status"] == "FAILED"
     assert unswept.free_seats(slot["id"]) == 2
     assert unswept.book(slot["id"], seatsBooked=2).status_code == 201
@@ -255,7 +255,7 @@ def test_a_hold_that_ran_out_has_failed_and_its_seats_are_free_without_a_sweeper
 
 def test_a_hold_that_ran_out_is_neither_confirmed_nor_cancelled(unswept: Clinic) -> None:
     booking = unswept.hold(unswept.slot()["id"])
-    past(booking["expiresAt"])
+    run_out(unswept.server, booking)
     for _ in range(2):
         problem(confirm(unswept, booking), 410, "hold-expired")
         problem(cancel(unswept, booking), 409, "booking-failed")
@@ -265,7 +265,7 @@ def test_a_confirmed_booking_outlives_its_deadline(unswept: Clinic) -> None:
     slot = unswept.slot()
     booking = unswept.hold(slot["id"])
     assert confirm(unswept, booking).status_code == 200
-    past(booking["expiresAt"])
+    run_out(unswept.server, booking)
     assert read(unswept, booking)["status"] == "CONFIRMED"
     problem(unswept.book(slot["id"]), 409, "slot-full")
     assert confirm(unswept, booking).status_code == 200
@@ -276,7 +276,7 @@ def test_every_list_says_that_a_hold_ran_out(unswept: Clinic) -> None:
     slot = unswept.slot()
     account = unswept.patient()
     booking = unswept.book(slot["id"], account).json()
-    past(booking["expiresAt"])
+    run_out(unswept.server, booking)
     lists = {
         f"/api/bookings/slot/{slot['id']}": {},
         "/api/bookings/my-bookings": account,

@@ -11,7 +11,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.clinic import Clinic, RunningServer, holder, in_hours, problem, rows
+from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, holder, in_hours, problem, rows
 
 
 def attempt(
@@ -256,6 +256,7 @@ def test_a_refusal_is_repeated_when_the_slot_has_been_closed_since(clinic: Clini
     problem(attempt(clinic, slot["id"], other, seatsBooked=2), 409, "slot-closed")
 
 
+@pytest.mark.slow  # two servers of its own: five CPU seconds
 def test_answers_outlive_a_restart_with_their_manage_token(start_server: Callable[..., RunningServer]) -> None:
     secret = {"JWT_SECRET": "a secret that stays while servers come and go"}
     first_server = start_server(**secret)
@@ -265,7 +266,7 @@ def test_answers_outlive_a_restart_with_their_manage_token(start_server: Callabl
         held = attempt(clinic, slot["id"], key)
         refused = attempt(clinic, slot["id"], refused_key)
     first_server.process.terminate()
-    first_server.process.wait(15)
+    first_server.process.wait(PATIENCE_SECONDS)
     with Clinic(start_server(**secret)) as clinic:
         assert same(held, attempt(clinic, slot["id"], key))
         assert same(refused, attempt(clinic, slot["id"], refused_key))

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from slotwise.services.rate_limits import client_of
-from tests.clinic import Clinic, RunningServer, problem, rows, unique_email
+from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, problem, rows, unique_email
 from tests.clusters import named
 from tests.conftest import running_server
 
@@ -123,7 +123,9 @@ async def test_bookings_are_answered_while_log_ins_wait_for_their_hashes(clinic:
     slot_id = clinic.slot(seats=500)["id"]
     booking = {"slotId": slot_id, "userName": "Ada Lovelace", "userEmail": "ada@example.org"}
 
-    async with httpx.AsyncClient(base_url=clinic.server.url, timeout=30, limits=httpx.Limits(), verify=False) as http:
+    async with httpx.AsyncClient(
+        base_url=clinic.server.url, timeout=PATIENCE_SECONDS, limits=httpx.Limits(), verify=False
+    ) as http:
 
         async def guess() -> int:
             body = {"email": unique_email(), "password": "a wrong guess"}

@@ -8,7 +8,7 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.clinic import Clinic, holder, in_hours, past, problem, rows
+from tests.clinic import Clinic, holder, in_hours, problem, rows, run_out
 from tests.http.test_doctors import BAD_CURSORS
 
 MIDNIGHT = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=30)
@@ -190,7 +190,7 @@ def test_a_slot_never_has_fewer_seats_than_are_taken(clinic: Clinic) -> None:
 
 def test_seats_of_a_hold_that_ran_out_do_not_count_as_taken(unswept: Clinic) -> None:
     slot = unswept.slot(seats=3)
-    past(unswept.hold(slot["id"], seatsBooked=3)["expiresAt"])
+    run_out(unswept.server, unswept.hold(slot["id"], seatsBooked=3))
     assert unswept.free_seats(slot["id"]) == 3
     resized = change(unswept, slot["id"], totalSeats=1)
     assert resized.status_code == 200, resized.text
@@ -256,9 +256,9 @@ def test_seats_of_a_hold_that_ran_out_are_offered_and_booked_without_a_sweeper(u
     doctor_id = unswept.doctor()["id"]
     full = unswept.slot(seats=2, doctorId=doctor_id)["id"]
     half = unswept.slot(seats=4, doctorId=doctor_id, startTime=in_hours(48))["id"]
-    last = [unswept.hold(slot_id, seatsBooked=2) for slot_id in (full, half)][-1]
+    held = [unswept.hold(slot_id, seatsBooked=2) for slot_id in (full, half)]
     assert find(unswept, doctorId=doctor_id, minSeats=2) == [half]
-    past(last["expiresAt"])
+    run_out(unswept.server, *held)
     assert find(unswept, doctorId=doctor_id) == [full, half]
     assert find(unswept, doctorId=doctor_id, minSeats=4) == [half]
     offered = unswept.http.get("/api/slots", params={"doctorId": doctor_id}).json()["items"]

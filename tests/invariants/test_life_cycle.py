@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from tests.clinic import Clinic, RunningServer, holder, in_hours
+from tests.depth import many
 
 SEATS = st.integers(1, 4)
 
@@ -33,7 +34,10 @@ def test_every_history_agrees_with_the_model(server: RunningServer, runner: asyn
             # Called without arguments for each history; its annotation asks for the class itself.
             partial(LifeCycle, clinic, runner, connection),  # type: ignore[arg-type]
             settings=settings(
-                max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+                max_examples=many(6, 25),
+                stateful_step_count=30,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
             ),
         )
     runner.run(connection.close())

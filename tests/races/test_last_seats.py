@@ -12,18 +12,19 @@ from torture.patching import drop_rules, mutate
 
 from slotwise.domain.errors import SlotFull
 from slotwise.services.booking_batches import Held, HoldRequest
-from tests.clinic import Clinic
+from tests.clinic import PATIENCE_SECONDS, Clinic
+from tests.depth import many
 from tests.workers import Worker, at_once, each, holding, new_slot, violations, wanted, workers
 
 ROUNDS_OF_A_MUTANT = 100
 
 
 def test_64_clients_over_http_get_exactly_the_seats_there_are(clinic: Clinic) -> None:
-    """Twenty rounds against two worker processes: five seats, sixty-four who want one."""
+    """Rounds against two worker processes: five seats, sixty-four who want one."""
     doctor = clinic.doctor()
     slots = [
         clinic.slot(seats=5, doctorId=doctor["id"], startTime=f"2031-01-01T{hour:02}:00:00Z")["id"]
-        for hour in range(20)
+        for hour in range(many(5, 20))
     ]
     for slot_id, answers in zip(slots, asyncio.run(_book_at_once(clinic.server.url, slots, clients=64)), strict=True):
         assert Counter(answer.status_code for answer in answers) == {201: 5, 409: 59}
@@ -36,7 +37,7 @@ async def _book_at_once(url: str, slot_ids: Sequence[int], clients: int) -> list
     """The answers of each slot, one slot after the other."""
     somebody = {"userName": "Ada", "userEmail": "ada@example.org"}
     limits = httpx.Limits(max_connections=clients, max_keepalive_connections=clients)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=20, verify=False) as client:
+    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=PATIENCE_SECONDS, verify=False) as client:
         await asyncio.gather(*(client.get("/health") for _ in range(clients)))
         return [
             await asyncio.gather(

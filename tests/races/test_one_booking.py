@@ -16,6 +16,7 @@ from slotwise.domain.errors import BookingCancelled, BookingFailed, HoldExpired,
 from slotwise.services import bookings
 from slotwise.services.booking_batches import CancelRequest, ConfirmRequest, Held, HoldRequest
 from slotwise.services.expiry import HOLDS_PER_TRANSACTION, expire_holds, sweep_holds
+from tests.clinic import PATIENCE_SECONDS, at_most
 from tests.workers import DESK, GUEST, Worker, at_once, each, holder_of, new_slot, violations, wanted, workers
 
 ROUNDS = 40
@@ -92,18 +93,23 @@ async def _while_the_lock_is_held(
 
 
 async def _until_somebody_waits_for_a_lock(connection: asyncpg.Connection) -> None:
-    async with asyncio.timeout(5):
-        while not await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):  # noqa: ASYNC110 - no event tells of it
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while not await _somebody_waits_for_a_lock(connection):  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.005)
+
+
+async def _somebody_waits_for_a_lock(connection: asyncpg.Connection) -> bool:
+    return bool(await connection.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"))
 
 
 async def _confirm_after_waiting_past_the_deadline(url: str, connection: asyncpg.Connection) -> object:
     async with workers(url, count=1) as [worker]:
         slot_id = await new_slot(connection, seats=1)
         held = await worker.bookings.hold_seats(GUEST, wanted(slot_id))
-        await _end_in(connection, held.booking.id, 0.3)
+        soon = at_most(0.2)
+        await _end_in(connection, held.booking.id, soon)
         confirming = worker.bookings.confirm_booking(holder_of(held), held.booking.id)
-        return await _while_the_lock_is_held(connection, slot_id, confirming, 0.4)
+        return await _while_the_lock_is_held(connection, slot_id, confirming, soon)
 
 
 async def test_a_hold_is_not_confirmed_after_its_deadline_however_long_the_lock_took(
@@ -132,7 +138,7 @@ async def test_the_desk_takes_turns_and_leaves_connections_to_others(
         async with connection.transaction():
             await connection.execute("SELECT 1 FROM appointment_slots WHERE id = $1 FOR UPDATE", slot_id)
             asked = [asyncio.ensure_future(worker.bookings.hold_seats(DESK, wanted(slot_id))) for _ in range(4)]
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(PATIENCE_SECONDS):
                 held = await worker.bookings.hold_seats(GUEST, wanted(other))
                 await worker.bookings.confirm_booking(holder_of(held), held.booking.id)
                 while sum(one.done() for one in asked) < 2:
@@ -144,9 +150,10 @@ async def test_the_desk_takes_turns_and_leaves_connections_to_others(
 async def _hold_after_waiting_past_the_start(url: str, connection: asyncpg.Connection) -> object:
     async with workers(url, count=1) as [worker]:
         slot_id = await new_slot(connection, seats=1)
-        await _start_in(connection, slot_id, 0.3)
+        soon = at_most(0.2)
+        await _start_in(connection, slot_id, soon)
         holding = worker.bookings.hold_seats(GUEST, wanted(slot_id))
-        return await _while_the_lock_is_held(connection, slot_id, holding, 0.4)
+        return await _while_the_lock_is_held(connection, slot_id, holding, soon)
 
 
 async def test_no_seat_is_held_after_the_start_however_long_the_lock_took(
@@ -167,9 +174,10 @@ async def _cancel_after_waiting_past_the_start(url: str, connection: asyncpg.Con
     async with workers(url, count=1) as [worker]:
         slot_id = await new_slot(connection, seats=1)
         held = await worker.bookings.hold_seats(GUEST, wanted(slot_id, confirm=True))
-        await _start_in(connection, slot_id, 0.3)
+        soon = at_most(0.2)
+        await _start_in(connection, slot_id, soon)
         cancelling = worker.bookings.cancel_booking(holder_of(held), held.booking.id)
-        return await _while_the_lock_is_held(connection, slot_id, cancelling, 0.4)
+        return await _while_the_lock_is_held(connection, slot_id, cancelling, soon)
 
 
 async def test_nothing_is_cancelled_after_the_start_however_long_the_lock_took(
@@ -305,7 +313,10 @@ async def test_many_sweepers_expire_each_hold_once(database_url: str, connection
 async def _sweep_beside_a_locked_slot(
     url: str, connection: asyncpg.Connection, holds_of_locked: int = 1
 ) -> int | BaseException:
-    """What a sweep comes to, given half a second, of two slots with overdue holds, that with the older ones locked."""
+    """What a sweep comes to of two slots with overdue holds, that with the older ones locked.
+
+    A `TimeoutError` if it waits for the lock.
+    """
     async with workers(url, count=1) as [worker]:
         slot_ids = [await new_slot(connection, seats) for seats in (holds_of_locked, 1)]
         await worker.batches.hold([HoldRequest(wanted(slot_ids[0]), "guest")] * holds_of_locked)
@@ -313,8 +324,13 @@ async def _sweep_beside_a_locked_slot(
         await connection.execute("UPDATE bookings SET expires_at = now() - interval '1 hour' + id * interval '1 ms'")
         async with connection.transaction():
             await connection.execute("SELECT 1 FROM appointment_slots WHERE id = $1 FOR UPDATE", slot_ids[0])
-            sweeping = asyncio.wait_for(sweep_holds(worker.database), 0.5)
-            return (await asyncio.gather(sweeping, return_exceptions=True))[0]
+            sweeping = asyncio.ensure_future(sweep_holds(worker.database))
+            while not sweeping.done():
+                if await _somebody_waits_for_a_lock(connection):
+                    sweeping.cancel()
+                    return TimeoutError()
+                await asyncio.sleep(0.005)
+            return await sweeping
 
 
 async def test_a_sweep_waits_for_nobody_and_leaves_nobody_else_waiting(

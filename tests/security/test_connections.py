@@ -15,7 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from slotwise.http.connections import MAX_HEAD_BYTES, MAX_HEADERS, MAX_WAITING, BoundedConnection
-from tests.clinic import Clinic, holder, problem
+from tests.clinic import PATIENCE_SECONDS, Clinic, at_most, holder, problem
 from tests.security.serving import serving
 
 # L3: every request is answered or reset within that time, whatever is broken.
@@ -74,7 +74,7 @@ class Line:
     async def hear(self) -> Answer:
         """Everything until the end of the connection, which comes in time or fails the test."""
         text = b""
-        async with asyncio.timeout(self._opened + LIMIT_SECONDS + 2 - time.monotonic()):
+        async with asyncio.timeout(self._opened + LIMIT_SECONDS + at_most(2) - time.monotonic()):
             try:
                 while piece := await self._reader.read(65536):
                     text += piece
@@ -126,7 +126,7 @@ async def until_cut_off(clinic: Clinic) -> float:
     line = await Line.open(clinic, limit=1024)
     await line.say(b"GET /api-docs/static/swagger-ui/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n" * 40)
     started = time.monotonic()
-    while time.monotonic() < started + LIMIT_SECONDS:
+    while time.monotonic() < started + LIMIT_SECONDS + at_most(1):
         await asyncio.sleep(0.2)
         try:
             await line.say(b"\r\n")
@@ -157,10 +157,10 @@ async def test_whoever_keeps_the_server_waiting_is_answered_or_reset_in_time(cli
     """All of them at once, and a quick client beside them that notices nothing."""
     everybody = asyncio.gather(*(met(clinic, client) for client, _ in SLOW.values()))
     cut_off, longest = await asyncio.gather(until_cut_off(clinic), longest_wait(clinic, 5))
-    assert cut_off < LIMIT_SECONDS
-    assert longest < 2
+    assert cut_off < LIMIT_SECONDS + at_most(0.5)
+    assert longest < at_most(1)
     for (name, (_, status)), answer in zip(SLOW.items(), await everybody, strict=True):
-        assert answer.seconds < LIMIT_SECONDS, name
+        assert answer.seconds < LIMIT_SECONDS + at_most(0.5), name
         assert statuses(answer)[-1] == status, (name, answer)
         if answer.status == 408:
             assert answer.headers["content-type"] == "application/problem+json", name
@@ -198,7 +198,7 @@ async def test_what_is_no_request_is_refused_with_a_problem_and_the_headers_of_e
 ) -> None:
     text, status, code = REFUSED[name]
     answer = await met(clinic, saying(text))
-    assert (answer.status, answer.seconds < 5) == (status, True), answer
+    assert (answer.status, answer.seconds < at_most(2.5)) == (status, True), answer
     assert answer.problem["code"] == code
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["connection"] == "close"
@@ -239,7 +239,7 @@ def test_a_large_upload_hears_that_it_is_too_large(clinic: Clinic, connection: s
     parts = urlsplit(clinic.server.url)
     headers = {"Content-Type": "application/json", "Connection": connection}
     for megabytes in (5, 20):
-        client = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=10)
+        client = http.client.HTTPConnection(str(parts.hostname), parts.port, timeout=PATIENCE_SECONDS)
         client.request("POST", "/api/bookings", b" " * (megabytes << 20), headers)
         assert client.getresponse().status == 413
         client.close()
@@ -247,7 +247,7 @@ def test_a_large_upload_hears_that_it_is_too_large(clinic: Clinic, connection: s
 
 def test_a_large_head_hears_that_it_is_too_large(clinic: Clinic) -> None:
     parts = urlsplit(clinic.server.url)
-    with socket.create_connection((str(parts.hostname), parts.port), timeout=10) as client:
+    with socket.create_connection((str(parts.hostname), parts.port), timeout=PATIENCE_SECONDS) as client:
         client.sendall(HEAD + b"A: " + LONG * 200)
         assert client.makefile("rb").readline() == b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
 
@@ -289,9 +289,9 @@ async def test_an_idle_connection_is_closed_and_one_that_waits_for_its_answer_is
     server.should_exit = True
     await serving
     for idle in (silent, blank):
-        assert (idle.text, 1 < idle.seconds < 4) == (b"", True)
+        assert (idle.text, 1 < idle.seconds < at_most(3)) == (b"", True)
     assert busy.status == 200
-    assert 4 < busy.seconds < 8, "idle for its time after the answer, and then closed"
+    assert 4 < busy.seconds < 4 + at_most(3), "idle for its time after the answer, and then closed"
 
 
 async def test_trailers_are_no_headers(clinic: Clinic) -> None:
@@ -361,7 +361,8 @@ async def test_a_running_request_hears_that_its_client_hung_up_though_others_wai
         with socket.create_connection(address) as client:
             client.sendall((HEAD + b"\r\n") * 3)
             await asyncio.sleep(0.3)
-        await asyncio.sleep(0.3)
+        while not heard:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.01)
         assert heard == ["http.disconnect"]
 
 

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
+import pytest
+
 from slotwise.http.connections import BoundedConnection
 from tests.security.serving import serving
 
@@ -58,6 +60,7 @@ def read_after(address: tuple[str, int], path: bytes, seconds: float) -> int:
         return sum(map(len, iter(lambda: client.recv(2**20), b"")))
 
 
+@pytest.mark.slow  # readers of so many bytes a second take their time
 def test_whoever_reads_steadily_gets_the_whole_answer_and_whoever_reads_nothing_is_cut_off() -> None:
     whole = len(PIECE) * PIECES
     with serving(_talkative_application, Impatient) as address, ThreadPoolExecutor(4) as clients:

@@ -19,6 +19,7 @@ from slotwise.domain.bookings import BookingStatus, SeatRequest
 from slotwise.domain.errors import SlotClosed, SlotFull, SlotNotFound, SlotStarted
 from slotwise.services.booking_batches import Held, HoldOutcome, HoldRequest
 from slotwise.services.idempotency import IdempotencyKey
+from tests.depth import many
 from tests.model import Attempt, Model, OfferedSlot, Verdict, admit
 from tests.workers import NOW, Worker, new_slot, violations, wanted, workers
 
@@ -178,7 +179,7 @@ def test_the_database_admits_whom_the_model_admits_and_counts_the_same_seats(dat
         opened = clinic_on(database_url)
         clinic = runner.run(opened.__aenter__())
 
-        @settings(max_examples=200, deadline=None)
+        @settings(max_examples=many(40, 200), deadline=None)
         @given(st.lists(planted, max_size=4), st.lists(batches, max_size=3))
         def agree(slots: list[Planted], batches: list[list[Attempt]]) -> None:
             runner.run(clinic.decide(slots, *batches))

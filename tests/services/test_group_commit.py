@@ -7,6 +7,7 @@ import pytest
 
 from slotwise.domain.errors import DatabaseUnavailable, OutcomeUnknown, Overloaded
 from slotwise.services.group_commit import GroupCommit
+from tests.clinic import at_most
 
 
 class Recorder:
@@ -121,10 +122,11 @@ async def test_a_full_queue_refuses_slowly() -> None:
 async def test_a_slow_queue_is_full_before_its_bound_and_takes_requests_again_once_it_is_fast() -> None:
     """The last batch took longer than the patience, so a request behind another whole batch would wait too long."""
     recorder = Recorder()
-    queue = GroupCommit("test", recorder.commit, batch_limit=1, patience_seconds=0.02, refusal_seconds=0)
+    patience = at_most(0.05)
+    queue = GroupCommit("test", recorder.commit, batch_limit=1, patience_seconds=patience, refusal_seconds=0)
     recorder.gate.clear()
     slow = await _submitted(queue, [1, 2])
-    await asyncio.sleep(0.05)
+    await asyncio.sleep(patience + 0.05)
     recorder.gate.set()
     await slow[0]
     recorder.gate.clear()

@@ -23,6 +23,7 @@ from slotwise.services.expiry import sweep_holds
 from slotwise.services.invariants import FIRST_SLOT, LAST_SLOT, RULES, Finding, find_violations, tell_story
 from slotwise.services.manage_tokens import ManageTokens
 from slotwise.services.slots import SlotChange, Slots
+from tests.clinic import PATIENCE_SECONDS
 from tests.conftest import fresh_database
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -145,7 +146,7 @@ async def test_no_rule_is_broken_by_a_lively_history(practice: Practice, connect
 async def test_no_use_case_needs_two_connections_at_once(database_url: str) -> None:
     """On a pool of one, whoever asks for a second while holding the first would wait for itself."""
     async with practice_on(database_url, 1) as practice:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             await live_a_day(practice)
         assert await find_violations(practice.database) == []
 
@@ -539,7 +540,7 @@ async def test_the_checker_waits_for_no_lock_and_holds_up_no_booking(
     slot_id = await practice.slot(5)
     async with connection.transaction():
         await connection.execute("SELECT 1 FROM appointment_slots FOR UPDATE")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert await find_violations(practice.database) == []
     async with connection.transaction():
         assert await findings_of(connection) == []

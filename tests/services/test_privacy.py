@@ -28,6 +28,7 @@ from slotwise.services.bookings import Caller
 from slotwise.services.idempotency import IdempotencyKey
 from slotwise.services.privacy import ERASE_PERSONAL_DATA, PAGE, Erased, Person, PersonalData, Privacy
 from slotwise.services.users import CHANGE_RIGHTS, CREATE_USER, password_attempts_of
+from tests.clinic import PATIENCE_SECONDS
 from tests.traces import places_of
 from tests.workers import GUEST, Worker, at_once, new_slot, violations, wanted, workers
 
@@ -272,7 +273,7 @@ async def _after_somebody_waits(
     await transaction.start()
     await first()
     waiting = asyncio.ensure_future(attempt)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not waiting.done() and not await connection.fetchval(  # noqa: ASYNC110 - no event tells of it
             "SELECT count(*) FROM pg_locks WHERE NOT granted"
         ):
@@ -350,7 +351,7 @@ async def test_an_erasure_that_waits_for_the_account_does_not_keep_others_from_i
         await connection.execute("SELECT 1 FROM users WHERE id = $1 FOR UPDATE", canary.id)
         erasure = asyncio.ensure_future(privacy.erase_personal_data(Person(canary.id), "test"))
         await asyncio.sleep(0.05)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             assert isinstance(await worker.bookings.hold_seats(GUEST, wanted(slot_id)), Held)
             with pytest.raises(DatabaseBusy):
                 await erasure
@@ -359,7 +360,7 @@ async def test_an_erasure_that_waits_for_the_account_does_not_keep_others_from_i
 
 async def test_an_erasure_that_always_finds_more_gives_up(privacy: Privacy, connection: Rows, canary: User) -> None:
     await mutate(connection, "erase_personal_data", "ELSE 'erased'", "ELSE 'again'")
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(DatabaseBusy):
             await privacy.erase_personal_data(Person(canary.id), "test")
 

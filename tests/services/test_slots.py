@@ -9,6 +9,7 @@ import pytest
 
 from slotwise.domain.errors import SeatsTaken
 from slotwise.services.slots import SlotChange, Slots
+from tests.clinic import PATIENCE_SECONDS
 from tests.workers import DESK, GUEST, Worker, new_slot, wanted, workers
 
 assert DESK.user is not None
@@ -30,7 +31,7 @@ async def test_a_dry_run_leaves_overdue_holds_and_does_not_wait_for_those_who_bo
     await worker.bookings.hold_seats(GUEST, wanted(slot_id))
     await connection.execute("UPDATE bookings SET expires_at = now() WHERE id = $1", overdue.booking.id)
     slots = Slots(worker.database)
-    async with connection.transaction(), asyncio.timeout(3):
+    async with connection.transaction(), asyncio.timeout(PATIENCE_SECONDS):
         await connection.execute("SELECT FROM appointment_slots WHERE id = $1 FOR UPDATE", slot_id)
         assert (await slots.update_slot(ADMIN, slot_id, SlotChange(total_seats=1), dry_run=True)).available_seats == 1
         with pytest.raises(SeatsTaken):

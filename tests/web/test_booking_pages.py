@@ -1,7 +1,7 @@
 """From a time to a confirmed appointment and back, as forms and redirects; tests/browser looks at the screen."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import parse_qs, urlsplit
 
@@ -9,7 +9,7 @@ import httpx
 import pytest
 from icalendar import Calendar
 
-from tests.clinic import Clinic, RunningServer, past, rows, unique_email
+from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, rows, run_out, unique_email
 from tests.web.visiting import Visitor
 
 
@@ -42,7 +42,7 @@ def test_two_clicks_and_a_lost_answer_hold_once(clinic: Clinic, visitor: Visitor
 
     def click(_: int) -> str:
         headers = {"Sec-Fetch-Site": "same-origin"}
-        with httpx.Client(base_url=clinic.server.url, cookies=cookies, verify=False, timeout=20) as http:
+        with httpx.Client(base_url=clinic.server.url, cookies=cookies, verify=False, timeout=PATIENCE_SECONDS) as http:
             return http.post("/hold", data={"slot": slot["id"], "seats": "1"}, headers=headers).headers["location"]
 
     with ThreadPoolExecutor(4) as clicks:
@@ -331,16 +331,15 @@ def test_the_token_is_in_no_log_and_no_referrer(server: RunningServer, clinic: C
 
 
 def test_a_hold_that_ran_out_says_so_keeps_what_was_typed_and_offers_the_time_again(
-    start_server: Callable[..., RunningServer],
+    unswept_server: RunningServer,
 ) -> None:
-    server = start_server(HOLD_SECONDS="1", SWEEP_SECONDS="3600")
-    with Clinic(server) as clinic, Visitor(server) as visitor:
+    with Clinic(unswept_server) as clinic, Visitor(unswept_server) as visitor:
         slot = clinic.slot()
         visitor.open("/")
         before = dict(visitor.http.cookies)
         address = visitor.hold(slot["id"])
         [held] = clinic.http.get(f"/api/bookings/slot/{slot['id']}").json()["items"]
-        past(held["expiresAt"])
+        run_out(clinic.server, held)
         again(visitor, before, "/hold", slot=slot["id"], seats=1)  # a click whose answer was lost, made once more
         assert visitor.heading == "Confirm your appointment"
         visitor.submit("/bookings/[0-9]+/release")
@@ -349,7 +348,7 @@ def test_a_hold_that_ran_out_says_so_keeps_what_was_typed_and_offers_the_time_ag
         visitor.submit("/hold")
         form = visitor.page
         [*_, held] = clinic.http.get(f"/api/bookings/slot/{slot['id']}").json()["items"]
-        past(held["expiresAt"])
+        run_out(clinic.server, held)
         visitor.page = form
         late = visitor.confirm()
         assert (late.status_code, visitor.heading) == (410, "The time ran out")

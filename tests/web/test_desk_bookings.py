@@ -26,7 +26,16 @@ from slotwise.web.find_query import asked_in
 from slotwise.web.pages import Pages
 from slotwise.web.times import ClinicTime
 from slotwise.web.visitors import Visitor as Somebody
-from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, in_hours, rows, unique_email
+from tests.clinic import (
+    ADMIN_EMAIL,
+    ADMIN_PASSWORD,
+    PATIENCE_SECONDS,
+    Clinic,
+    RunningServer,
+    in_hours,
+    rows,
+    unique_email,
+)
 from tests.web.visiting import Visitor
 
 LIST = "/admin/bookings"
@@ -208,7 +217,7 @@ def test_the_desk_books_for_a_patient_once_however_often_the_form_is_sent(clinic
     cookies = dict(desk.http.cookies)
 
     def click(_: int) -> str:
-        with httpx.Client(base_url=clinic.server.url, cookies=cookies, verify=False, timeout=20) as http:
+        with httpx.Client(base_url=clinic.server.url, cookies=cookies, verify=False, timeout=PATIENCE_SECONDS) as http:
             return http.post(f"{LIST}/new", data=typed, headers={"Sec-Fetch-Site": "same-origin"}).headers["location"]
 
     with ThreadPoolExecutor(4) as clicks:

@@ -8,7 +8,7 @@ import httpx
 
 from slotwise.app import build
 from slotwise.settings import load_settings
-from tests.clinic import RunningServer
+from tests.clinic import PATIENCE_SECONDS, RunningServer
 
 
 def routes() -> set[str]:
@@ -43,7 +43,9 @@ class Visitor:
     """`page` is the answer that was seen last."""
 
     def __init__(self, server: RunningServer, **options: Any) -> None:
-        self.http = httpx.Client(base_url=server.url, timeout=20, verify=False, follow_redirects=True, **options)
+        self.http = httpx.Client(
+            base_url=server.url, timeout=PATIENCE_SECONDS, verify=False, follow_redirects=True, **options
+        )
         self.page: httpx.Response
 
     def __enter__(self) -> Self:
