@@ -72,7 +72,7 @@ class Bed:
         self.log = folder / "server.log"
         binaries = os.environ.get("SLOTWISE_TEST_POSTGRES_BIN")
         self.postgres = EmbeddedServer(folder / "database", Path(binaries) if binaries else None)
-        self.port = _free_port()
+        self.port = free_port()
         self.to_database = Proxy(to_socket(_socket_of(self.postgres.url)))
         self.to_server = Proxy(to_port(lambda: self.port))
         self.server: subprocess.Popen[bytes] | None = None
@@ -251,7 +251,7 @@ def _is_worker(child: psutil.Process) -> bool:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

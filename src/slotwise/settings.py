@@ -232,7 +232,7 @@ def _check_proxies(proxies: str) -> None:
             ipaddress.ip_network(proxy)
         except ValueError as error:
             raise InvalidSettings(
-                f"TRUSTED_PROXIES: {proxy!r} is not an address or network such as 10.0.0.1 or 10.0.0.0/8; part several by commas"
+                f"TRUSTED_PROXIES: {proxy!r} is not an address or network such as 10.0.0.1 or 10.0.0.0/8"
             ) from error
 
 
