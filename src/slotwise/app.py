@@ -16,6 +16,7 @@ from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
 from slotwise.db.readiness import wait_for_server
+from slotwise.db.schema import SchemaCheck
 from slotwise.http.api_docs import OPENAPI, ApiDocsController
 from slotwise.http.auth import AuthController
 from slotwise.http.bookings import BookingController
@@ -78,6 +79,7 @@ SERVICES = (
     "my_bookings",
     "pages",
     "privacy",
+    "schema_check",
     "seat_events",
     "slot_pages",
     "slots",
@@ -173,6 +175,7 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
         "calendars": Calendars(database),
         "my_bookings": MyBookings(database),
         "privacy": Privacy(database, seat_events.seats_changed),
+        "schema_check": SchemaCheck(),
         "seat_events": seat_events,
         "slot_pages": SlotPages(slots),
         "slots": slots,
@@ -219,7 +222,7 @@ async def operator_database(settings: Settings, report: Callable[[str], None]) -
     async with AsyncExitStack() as stack:
         url = settings.database_url or stack.enter_context(embedded_server(settings, report)).url
         await wait_for_server(url, settings.database_wait_seconds, report)
-        for name in await migrate(url):
+        for name in await migrate(url, report):
             report(f"Applied migration {name}")
         database = await Database.connect(url, OPERATOR_CONNECTIONS, statement_seconds=OPERATOR_STATEMENT_SECONDS)
         stack.push_async_callback(database.close)

@@ -307,6 +307,7 @@ VIOLATIONS = [
     ("slot_total_in_range", slot("1, '2040-01-02Z', '2040-01-03Z', 0, 0, 'OPEN'")),
     ("slot_total_in_range", slot("1, '2040-01-02Z', '2040-01-03Z', 1000001, 1, 'OPEN'")),
     ("slot_ends_after_start", slot("1, '2040-01-02Z', '2040-01-02Z', 1, 1, 'CLOSED'")),
+    ("history_release_is_numbers", "INSERT INTO schema_history VALUES ('a.sql', '', '0.1rc1')"),
     ("slot_time_readable", slot("1, '1999-12-31Z', '2040-01-03Z', 1, 1, 'CLOSED'")),
     ("slot_time_readable", slot("1, '2040-01-02Z', '9999-01-01Z', 1, 1, 'CLOSED'")),
     ("slot_time_readable", slot("1, '2040-01-02Z', 'infinity', 1, 1, 'CLOSED'")),

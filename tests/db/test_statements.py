@@ -37,6 +37,7 @@ POSTGRES_TYPES: dict[object, set[str]] = {
     bool: {"bool"},
     bytes: {"bytea"},
     datetime: {"timestamptz"},
+    list[str]: {"text[]"},
 }
 
 LOCKS_IN_FULL = {

@@ -1,19 +1,49 @@
-"""Brings a database to this version's schema. The tool is dbmate: plain SQL files, numbered, forward only."""
+"""Brings a database to this version's schema. The tool is dbmate: plain SQL files, numbered, forward only.
+
+What was applied is recorded with its checksum, and compared before anything else is done: see `db/schema.py`.
+"""
 
 import asyncio
 import os
 import shutil
 import sys
 import sysconfig
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from importlib.resources import as_file, files
 from pathlib import Path
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsplit
 
+import asyncpg
+import msgspec
+
 from slotwise.db.errors import connecting
 from slotwise.db.hosts import Hosts
+from slotwise.db.pool import Connection
+from slotwise.db.readiness import UnsuitableDatabase
+from slotwise.db.schema import (
+    REMEDY,
+    Record,
+    Source,
+    catalogue_problems,
+    changed_by_hand,
+    expected_catalogue,
+    later_release,
+    read_applied,
+    read_catalogue,
+    read_records,
+    record_sources,
+    sentence,
+    sources,
+    text_problems,
+)
+from slotwise.db.statements import NoRow, Statement
 
 CONNECT_SECONDS = 5.0
+# Before it is said what is waited for. Most waits are shorter: for a server that starts at the same moment.
+SILENT_SECONDS = 1.0
+# Nothing of a rehearsal is kept, so it must not keep those who book waiting.
+REHEARSAL_LOCK_SECONDS = 2.0
 _URL_VARIABLE = "SLOTWISE_MIGRATION_URL"
 
 
@@ -21,24 +51,136 @@ class MigrationFailed(Exception):
     """dbmate's own words say which file and statement."""
 
 
-async def migrate(url: str) -> list[str]:
+class Turn(msgspec.Struct, frozen=True):
+    """`session` is the backend's pid. A pooler between would tell the driver another."""
+
+    taken: bool
+    session: str
+
+
+class Waiting(msgspec.Struct, frozen=True):
+    """Which backends hold what a migration waits for, and what they say of themselves."""
+
+    lock: str
+    holders: str
+
+
+TRY_TURN = Statement("schema.try_turn", Turn)
+AWAIT_TURN = Statement("schema.await_turn", NoRow)
+SET_PATIENCE = Statement("schema.set_patience", NoRow)
+FIND_HOLDERS = Statement("schema.find_holders", Waiting)
+
+
+def tell_nobody(_: str) -> None:
+    """For whom a wait need not be reported to."""
+
+
+async def migrate(url: str, report: Callable[[str], None] = tell_nobody) -> list[str]:
     """Apply the migrations that are missing, in order; return their names.
 
-    dbmate holds an advisory lock meanwhile, so that two servers starting at once do not apply one twice.
+    Raises `UnsuitableDatabase` for a database whose schema was made otherwise, with nothing done. One lock is held
+    meanwhile, so that of two servers starting at once one looks after the other is done.
     """
     with connecting():
         address = await Hosts(url).writable_url(CONNECT_SECONDS)
+    async with _locked(address, report) as connection:
+        records, applied = await read_records(connection), await read_applied(connection)
+        later = later_release(records)
+        if later is None and applied:
+            await _require_own_texts(connection, records, applied)
+        elif later is not None:
+            _require_all_applied(records, later, report)
+            return []
+        names = await _apply(address, report)
+        await _record(connection)
+    return names
+
+
+@asynccontextmanager
+async def _locked(url: str, report: Callable[[str], None]) -> AsyncIterator[Connection]:
+    """A transaction that holds the lock of migrations. It ends with its connection, whatever becomes of this process.
+
+    The lock is the transaction's and not the session's: behind a pooler a session outlives its client.
+    """
+    with connecting():
+        connection = await Hosts(url).connect(timeout=CONNECT_SECONDS)
+    try:
+        async with connection.transaction(isolation="read_committed"):
+            await SET_PATIENCE.run(connection, lock_timeout="0")
+            tried = await TRY_TURN.one(connection)
+            if not tried.taken:
+                async with _reporting(url, tried.session, report):
+                    await AWAIT_TURN.run(connection)
+            yield connection
+    finally:
+        connection.terminate()
+
+
+async def _require_own_texts(connection: Connection, records: list[Record], applied: set[str]) -> None:
+    """Raise `UnsuitableDatabase` unless all that was applied is what this version has, by record or by comparison."""
+    recorded = [source for source in sources() if source.name in {record.name for record in records}]
+    known = {source.number for source in sources()}
+    problems = text_problems(records, recorded)
+    problems += [f"migration {number} was applied and is no part of this version" for number in applied - known]
+    if not problems and len(recorded) < len(applied):
+        problems = await _rehearse(connection, [source for source in sources() if source.number not in applied])
+    if problems:
+        raise UnsuitableDatabase(f"it was made by another state of Slotwise: {sentence(problems)}. {REMEDY}")
+
+
+async def _rehearse(connection: Connection, pending: list[Source]) -> list[str]:
+    """How the schema would differ from ours with the pending migrations. Nothing of it is kept.
+
+    For databases whose migrations were applied before records were kept.
+    """
+    rehearsal = connection.transaction()
+    await rehearsal.start()
+    try:
+        await SET_PATIENCE.run(connection, lock_timeout=f"{REHEARSAL_LOCK_SECONDS}s")
+        for source in pending:
+            try:
+                await connection.execute(source.text.partition("-- migrate:down")[0])
+            except asyncpg.LockNotAvailableError as error:
+                raise MigrationFailed(f"{source.name}: a table is in use; stop what uses it and try again") from error
+            except asyncpg.PostgresError as error:
+                return [f"{source.name} cannot be applied to it ({error})"]
+        return catalogue_problems(await read_catalogue(connection), expected_catalogue(), with_indexes=True)
+    finally:
+        await rehearsal.rollback()
+
+
+def _require_all_applied(records: list[Record], later: str, report: Callable[[str], None]) -> None:
+    problems = text_problems(records)
+    if problems:
+        raise UnsuitableDatabase(f"it was made by another state of Slotwise: {sentence(problems)}. {REMEDY}")
+    report(f"The database has the schema of a later release, {later}: nothing is applied")
+
+
+async def _record(connection: Connection) -> None:
+    """Compare the schema as it is, and record what was applied. A later release may have come in between."""
+    if later_release(await read_records(connection)) is not None:
+        return
+    problems = catalogue_problems(await read_catalogue(connection), expected_catalogue(), with_indexes=False)
+    if problems:
+        raise UnsuitableDatabase(changed_by_hand(problems))
+    await record_sources(connection)
+
+
+async def _apply(url: str, report: Callable[[str], None]) -> list[str]:
+    """Run dbmate. Raises `MigrationFailed`."""
+    name = f"slotwise migration {os.getpid()} {id(report):x}"
     with as_file(files("slotwise.sql") / "migrations") as folder:
         process = await asyncio.create_subprocess_exec(
             _dbmate(), "--env", _URL_VARIABLE, "--migrations-dir", str(folder), "--no-dump-schema",
             "--migration-lock", "migrate",
             # In the environment and not among the arguments, where every user of the machine could read the password.
-            env={**_without_dbmate(os.environ), _URL_VARIABLE: libpq_url(address)},
+            env={**_without_dbmate(os.environ), _URL_VARIABLE: libpq_url(url, name)},
             cwd="/",  # dbmate would read a .env file where it runs
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         try:
-            output, _ = await process.communicate()
+            async with _reporting(url, name, report):
+                output, _ = await process.communicate()
         except asyncio.CancelledError:
             process.terminate()
             raise
@@ -46,6 +188,33 @@ async def migrate(url: str) -> list[str]:
     if process.returncode != 0:
         raise MigrationFailed(text.strip())
     return [line.split()[1] for line in text.splitlines() if line.startswith("Applied:")]
+
+
+@asynccontextmanager
+async def _reporting(url: str, session: str, report: Callable[[str], None]) -> AsyncIterator[None]:
+    """Say what a session waits for while the block runs, whenever that changes. The session by pid or name."""
+    watch = asyncio.create_task(_report_waits(url, session, report))
+    try:
+        yield
+    finally:
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+
+
+async def _report_waits(url: str, session: str, report: Callable[[str], None]) -> None:
+    """Ends with the first connection that fails: what is said here helps, and must stop nothing."""
+    said = None
+    await asyncio.sleep(SILENT_SECONDS)
+    connection = await Hosts(url).connect(timeout=CONNECT_SECONDS)
+    try:
+        while True:
+            found = await FIND_HOLDERS.first(connection, session=session)
+            if found is not None and found != said:
+                said = found
+                report(f"Waiting for {found.lock}, held by {found.holders}")
+            await asyncio.sleep(SILENT_SECONDS)
+    finally:
+        connection.terminate()
 
 
 def _without_dbmate(environment: Mapping[str, str]) -> dict[str, str]:
@@ -60,8 +229,11 @@ def _dbmate() -> str:
     return found
 
 
-def libpq_url(url: str) -> str:
-    """The same address for a libpq-like client: TLS only where the server has it, unless the address says more."""
+def libpq_url(url: str, session: str | None = None) -> str:
+    """The same address for a libpq-like client: TLS only where the server has it, unless the address says more.
+
+    `session` is what the client calls itself.
+    """
     parts = urlsplit(url)
     user, at, place = parts.netloc.rpartition("@")
     # As asyncpg reads it: what is not percent-encoded yet is taken to the letter.
@@ -69,4 +241,6 @@ def libpq_url(url: str) -> str:
     query = dict(parse_qsl(parts.query))
     on_socket = query.get("host", "").startswith("/")
     query.setdefault("sslmode", "disable" if on_socket else "prefer")
-    return urlunsplit(parts._replace(scheme="postgres", query=urlencode(query)))
+    if session is not None:
+        query["application_name"] = session
+    return urlunsplit(parts._replace(scheme="postgres", query=urlencode(query, quote_via=quote)))

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, 
 
 from slotwise.db.pool import Database
 from slotwise.db.readiness import READ_SERVER_FACTS, problems_of
+from slotwise.db.schema import SchemaCheck
 from slotwise.domain.errors import SlotwiseError
 from slotwise.http.access import OPEN
 from slotwise.http.operations import operation
@@ -40,15 +41,18 @@ class HealthController(Controller):
 
     @get(
         "/health/ready",
-        **operation("get_readiness", OPEN, "Whether bookings can be taken: database and durability settings"),
+        **operation("get_readiness", OPEN, "Whether bookings can be taken: database, durability settings and schema"),
     )
     async def get_readiness(
-        self, request: Request[Any, Any, Any], database: NamedDependency[Database]
+        self,
+        request: Request[Any, Any, Any],
+        database: NamedDependency[Database],
+        schema_check: NamedDependency[SchemaCheck],
     ) -> Response[ReadinessView]:
         if is_draining(request.scope):
             return _not_ready(ReadinessView("draining", ["the server is about to end"], {}))
         try:
-            view = await _readiness(database)
+            view = await _readiness(database, schema_check)
         except SlotwiseError as error:
             view = ReadinessView("unavailable", [error.detail], {})
         if view.status == "ready":
@@ -68,10 +72,10 @@ def _not_ready(view: ReadinessView) -> Response[ReadinessView]:
     return Response(view, status_code=503, headers={"Retry-After": "1"})
 
 
-async def _readiness(database: Database) -> ReadinessView:
+async def _readiness(database: Database, schema_check: SchemaCheck) -> ReadinessView:
     async with database.connection(READINESS_SECONDS) as connection:
         facts = await READ_SERVER_FACTS.one(connection)
-    problems = problems_of(facts)
+        problems = problems_of(facts) + await schema_check.problems(connection)
     settings = {
         "version": facts.version_name,
         "fsync": facts.fsync,

@@ -1,0 +1,274 @@
+"""Whether a database has the schema that this version was written for: by the texts that were applied, and as it is.
+
+A server beside a later one finds texts that it does not know. Those are no fault: a later release leaves the earlier
+one able to run. Then nothing is written, and the objects are not compared.
+"""
+
+import hashlib
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from contextlib import asynccontextmanager
+from functools import cache
+from importlib.resources import files
+
+import asyncpg
+import msgspec
+import structlog
+
+from slotwise import __version__
+from slotwise.db.pool import Connection
+from slotwise.db.statements import NoRow, Statement
+
+# What an operator reads first; a database of quite another schema would fill pages.
+MOST_SAID = 3
+REMEDY = (
+    "Run the Slotwise that made this database, or give this one an empty database: another DATABASE_URL or"
+    " SLOTWISE_DATA_DIR. docs/operating.md, 'A database of another Slotwise', says how to take the data along"
+)
+
+log = structlog.get_logger()
+
+
+class Source(msgspec.Struct, frozen=True):
+    """A file whose text makes a part of the schema. `name` is its path below `sql/`."""
+
+    name: str
+    text: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @property
+    def number(self) -> str:
+        """By which dbmate knows it."""
+        return self.name.rpartition("/")[2].partition("_")[0]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A source that was applied: the text's checksum, and the release that applied it."""
+
+    name: str
+    checksum: str
+    release: str
+
+
+class History(msgspec.Struct, frozen=True):
+    """The records, as columns; `state` differs whenever an object of the schema was changed."""
+
+    names: list[str]
+    checksums: list[str]
+    releases: list[str]
+    state: str
+
+    @property
+    def records(self) -> list[Record]:
+        return [Record(*row) for row in zip(self.names, self.checksums, self.releases, strict=True)]
+
+
+class Applied(msgspec.Struct, frozen=True):
+    version: str
+
+
+class SchemaObject(msgspec.Struct, frozen=True):
+    """`object` is its kind and name, such as `column users.was_desk`."""
+
+    object: str
+    definition: str
+
+
+READ_HISTORY = Statement("schema.read_history", History)
+LIST_APPLIED = Statement("schema.list_applied", Applied)
+RECORD_SOURCE = Statement("schema.record_source", NoRow)
+READ_CATALOGUE = Statement("schema.read_catalogue", SchemaObject)
+
+Catalogue = Mapping[str, str]
+
+
+@cache
+def sources() -> tuple[Source, ...]:
+    folder = files("slotwise.sql") / "migrations"
+    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return tuple(Source(f"migrations/{name}", (folder / name).read_text(encoding="utf-8")) for name in names)
+
+
+@cache
+def expected_catalogue() -> Catalogue:
+    """What the migrations make, which a test holds the file to."""
+    lines = (files("slotwise.sql") / "catalogue.txt").read_text(encoding="utf-8").splitlines()
+    return dict(line.split(" | ", 1) for line in lines)
+
+
+async def read_catalogue(connection: Connection) -> Catalogue:
+    rows = await READ_CATALOGUE.all(connection)
+    return dict(sorted((row.object, row.definition) for row in rows))
+
+
+async def read_records(connection: Connection) -> list[Record]:
+    """Those of the sources that were applied; none where no version has written any."""
+    try:
+        async with _looking(connection):
+            return (await READ_HISTORY.one(connection)).records
+    except asyncpg.UndefinedTableError:
+        return []
+
+
+async def read_applied(connection: Connection) -> set[str]:
+    """The numbers of the migrations that were applied, whether or not there are records of them."""
+    try:
+        async with _looking(connection):
+            return {row.version for row in await LIST_APPLIED.all(connection)}
+    except asyncpg.UndefinedTableError:
+        return set()
+
+
+@asynccontextmanager
+async def _looking(connection: Connection) -> AsyncIterator[None]:
+    """Inside a transaction that goes on: a table that is missing does not end it, and no lock of one stays.
+
+    dbmate's session, which could never have it, would wait for the transaction that waits for dbmate.
+    """
+    savepoint = connection.transaction()
+    await savepoint.start()
+    try:
+        yield
+    finally:
+        await savepoint.rollback()
+
+
+async def record_sources(connection: Connection) -> None:
+    for source in sources():
+        await RECORD_SOURCE.run(connection, name=source.name, checksum=source.checksum, release=__version__)
+
+
+def release_order(release: str) -> tuple[int, ...]:
+    """To compare by: 0.10 comes after 0.9, and 1.0 is 1."""
+    numbers = [int(part) for part in release.split(".")]
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def later_release(records: Iterable[Record], release: str = __version__) -> str | None:
+    """The latest release that has applied anything, where it is later than this one."""
+    latest = max((record.release for record in records), key=release_order, default=release)
+    return latest if release_order(latest) > release_order(release) else None
+
+
+def text_problems(
+    records: Collection[Record], ours: Collection[Source] | None = None, release: str = __version__
+) -> list[str]:
+    """What was applied by this release or an earlier one with another text than ours, and what was not applied."""
+    ours = sources() if ours is None else ours
+    known = {source.name: source for source in ours}
+    applied = {record.name for record in records}
+    missing = [f"{source.name} was not applied" for source in ours if source.name not in applied]
+    different = [
+        f"{record.name} was applied by release {record.release} "
+        + ("with another text" if record.name in known else f"and is no part of this {release}")
+        for record in records
+        if release_order(record.release) <= release_order(release)
+        and (record.name not in known or known[record.name].checksum != record.checksum)
+    ]
+    return missing + different
+
+
+def catalogue_problems(found: Catalogue, expected: Catalogue, *, with_indexes: bool) -> list[str]:
+    """In which objects a database differs from what the migrations make.
+
+    What is more than that does not matter, unless it could refuse a write or be called in the place of ours. Indexes
+    that hold no rule are for speed: an operator may replace them.
+    """
+    lost = {name for name in expected if name.startswith(("table ", "view ")) and name not in found}
+    looked_at = [
+        name
+        for name in expected
+        if f"table {_table_of(name)}" not in lost and (with_indexes or not name.startswith("index "))
+    ]
+    return [
+        *(f"{_short(name)} is missing" for name in looked_at if name not in found),
+        *(
+            f"{_short(name)} is not as Slotwise makes it"
+            for name in looked_at
+            if found.get(name, expected[name]) != expected[name]
+        ),
+        *(f"{_short(name)} is no part of Slotwise" for name in found if _in_the_way(name, found, expected)),
+    ]
+
+
+def _short(name: str) -> str:
+    """Without a function's parameters."""
+    return name.partition("(")[0]
+
+
+def _table_of(name: str) -> str:
+    """Of a column, constraint, index or trigger; nothing for what has none."""
+    return name.rpartition(" ")[2].rpartition(".")[0]
+
+
+def _in_the_way(name: str, found: Catalogue, expected: Catalogue) -> bool:
+    if name in expected:
+        return False
+    kind, _, rest = name.partition(" ")
+    if kind == "function":
+        return any(ours.startswith(f"function {rest.partition('(')[0]}(") for ours in expected)
+    if f"table {_table_of(name)}" not in expected:
+        return False
+    if kind == "column":
+        definition = found[name]
+        return "NOTNULL" in definition and definition.removesuffix("NOTSAMPLED").endswith("DEFAULT")
+    # An index that is being made is not valid yet and refuses nothing, and REINDEX CONCURRENTLY makes one.
+    return kind in {"constraint", "trigger", "unique"} and not found[name].endswith("INVALID")
+
+
+def sentence(problems: list[str]) -> str:
+    """For a person: the first few."""
+    more = len(problems) - MOST_SAID
+    return ", ".join(problems[:MOST_SAID]) + (f" and {more} more" if more > 0 else "")
+
+
+class SchemaCheck:
+    """Asked with every question about readiness: compares texts each time, and objects whenever one was changed."""
+
+    def __init__(self) -> None:
+        self._compared: tuple[str, list[str]] | None = None
+        self._said_later: str | None = None
+
+    async def problems(self, connection: Connection) -> list[str]:
+        """Each as a sentence that says what to do; none where this version can work with this schema."""
+        try:
+            history = await READ_HISTORY.one(connection)
+        except asyncpg.UndefinedTableError:
+            return [f"the database has no record of its schema: run `slotwise migrate`. {REMEDY}"]
+        later = later_release(history.records)
+        self._say(later)
+        problems = text_problems(history.records)
+        if problems:
+            return [f"the schema is not this version's: {sentence(problems)}. {_text_remedy(problems)}"]
+        if later:
+            return []
+        return await self._object_problems(connection, history.state)
+
+    async def _object_problems(self, connection: Connection, state: str) -> list[str]:
+        if self._compared is None or self._compared[0] != state:
+            found = await read_catalogue(connection)
+            self._compared = (state, catalogue_problems(found, expected_catalogue(), with_indexes=False))
+        problems = self._compared[1]
+        return [changed_by_hand(problems)] if problems else []
+
+    def _say(self, later: str | None) -> None:
+        if later not in {None, self._said_later}:
+            log.warning("schema_of_a_later_release", release=later, own_release=__version__)
+        self._said_later = later
+
+
+def _text_remedy(problems: list[str]) -> str:
+    if all(problem.endswith("was not applied") for problem in problems):
+        return "Run `slotwise migrate` of this version"
+    return REMEDY
+
+
+def changed_by_hand(problems: list[str]) -> str:
+    return (
+        f"the schema was changed by other means than Slotwise's migrations: {sentence(problems)}."
+        " Undo that change; slotwise/sql/migrations says how it was"
+    )

@@ -1,0 +1,365 @@
+"""Whether a database has the schema that this version was written for, and what is said where it has not."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+import pytest
+from structlog.testing import capture_logs
+
+from slotwise import __version__
+from slotwise.db.migrator import migrate
+from slotwise.db.readiness import UnsuitableDatabase
+from slotwise.db.schema import (
+    Record,
+    SchemaCheck,
+    Source,
+    catalogue_problems,
+    expected_catalogue,
+    later_release,
+    release_order,
+    sources,
+    text_problems,
+)
+from tests.clinic import Clinic, RunningServer, rows
+from tests.db.test_migrations import MIGRATIONS, NAMES, Connection, applied, dbmate, empty_url, set_aside
+from tests.db.write_catalogue import PATH, catalogue_of, lines_of
+
+__all__ = ["empty_url"]
+
+FIRST = "migrations/0001_schema.sql"
+OF_LATER = f"UPDATE schema_history SET checksum = '', release = '9.0' WHERE name = '{FIRST}'"
+
+
+# The records.
+
+
+def test_the_release_is_numbers_that_can_be_compared() -> None:
+    assert release_order(__version__)
+    assert release_order("0.10.0") > release_order("0.9.9")
+    assert release_order("1.0") == release_order("1")
+
+
+def test_what_is_expected_is_what_the_migrations_make(postgres_url: str, migrated_template: str) -> None:
+    """After a change: `python -m tests.db.write_catalogue`."""
+    url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{migrated_template}"))
+    assert lines_of(asyncio.run(catalogue_of(url))) == PATH.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("record", "problem"),
+    [
+        (Record("a.sql", Source("a.sql", "one").checksum, "1.0"), None),
+        (Record("a.sql", "other", "1.0"), "a.sql was applied by release 1.0 with another text"),
+        (Record("a.sql", "other", "0.9"), "a.sql was applied by release 0.9 with another text"),
+        (Record("a.sql", "other", "1.0.1"), None),
+        (Record("b.sql", "other", "1.0"), "b.sql was applied by release 1.0 and is no part of this 1.0"),
+        (Record("b.sql", "other", "1.10"), None),
+    ],
+)
+def test_a_text_of_an_own_or_earlier_release_must_be_ours(record: Record, problem: str | None) -> None:
+    ours = [Source("a.sql", "one")]
+    records = [record] if record.name == "a.sql" else [record, Record("a.sql", ours[0].checksum, "1.0")]
+    assert text_problems(records, ours, "1.0") == ([] if problem is None else [problem])
+
+
+def test_a_migration_that_was_not_applied_is_missed_beside_a_later_release_too() -> None:
+    records = [Record("b.sql", "other", "2.0")]
+    assert text_problems(records, [Source("a.sql", "one")], "1.0") == ["a.sql was not applied"]
+    assert later_release(records, "1.0") == "2.0"
+    assert later_release(records, "2.0") is None
+
+
+# The catalogue.
+
+
+@pytest.mark.parametrize(
+    ("change", "problems"),
+    [
+        ({"table users": None}, ["table users is missing"]),
+        ({"column users.was_desk": None}, ["column users.was_desk is missing"]),
+        ({"column users.email": "integer"}, ["column users.email is not as Slotwise makes it"]),
+        ({"column users.more": "textDEFAULT"}, []),
+        ({"column users.more": "textNOTNULLDEFAULT''::text"}, []),
+        ({"column users.more": "textNOTNULLDEFAULT"}, ["column users.more is no part of Slotwise"]),
+        ({"constraint users.more": "CHECKFALSE"}, ["constraint users.more is no part of Slotwise"]),
+        ({"trigger users.more": "CREATETRIGGER"}, ["trigger users.more is no part of Slotwise"]),
+        ({"unique index users.more": "CREATEUNIQUEINDEX"}, ["unique index users.more is no part of Slotwise"]),
+        ({"unique index users.more_ccnew": "CREATEUNIQUEINDEXINVALID"}, []),
+        ({"index users.more": "CREATEINDEX"}, []),
+        ({"index users.users_of_role": None}, []),
+        ({"table others": "r", "constraint others.one": "CHECK", "column others.a": "textNOTNULLDEFAULT"}, []),
+        ({"function others()": "0"}, []),
+        ({"function refuse_change(text)": "0"}, ["function refuse_change is no part of Slotwise"]),
+        ({"view slots_now": "0"}, ["view slots_now is not as Slotwise makes it"]),
+    ],
+)
+def test_what_differs_and_matters_is_named(change: dict[str, str | None], problems: list[str]) -> None:
+    found = {name: text for name, text in {**expected_catalogue(), **change}.items() if text is not None}
+    assert catalogue_problems(found, expected_catalogue(), with_indexes=False) == problems
+
+
+def test_at_the_first_comparison_an_index_counts_too() -> None:
+    found = {name: text for name, text in expected_catalogue().items() if name != "index users.users_of_role"}
+    problems = catalogue_problems(found, expected_catalogue(), with_indexes=True)
+    assert problems == ["index users.users_of_role is missing"]
+
+
+# A server that is asked whether it is ready.
+
+DAMAGES = {
+    "edited migration": (
+        f"UPDATE schema_history SET checksum = 'of another text' WHERE name = '{FIRST}'",
+        f"UPDATE schema_history SET checksum = '{sources()[0].checksum}' WHERE name = '{FIRST}'",
+        rf"{FIRST} was applied by release 0\.1\.0 with another text\. Run the Slotwise that made this database, or",
+    ),
+    "missing record": (
+        f"DELETE FROM schema_history WHERE name = '{FIRST}'",
+        f"INSERT INTO schema_history VALUES ('{FIRST}', '{sources()[0].checksum}', '0.1.0')",
+        rf"{FIRST} was not applied\. Run `slotwise migrate`",
+    ),
+    "missing records": (
+        "ALTER TABLE schema_history RENAME TO gone",
+        "ALTER TABLE gone RENAME TO schema_history",
+        "no record of its schema: run `slotwise migrate`",
+    ),
+    "renamed table": (
+        "ALTER TABLE login_attempts RENAME TO gone",
+        "ALTER TABLE gone RENAME TO login_attempts",
+        r"table login_attempts is missing\. Undo that change",
+    ),
+    "renamed column": (
+        "ALTER TABLE users RENAME was_desk TO gone",
+        "ALTER TABLE users RENAME gone TO was_desk",
+        "column users.was_desk is missing",
+    ),
+    "other type": (
+        "ALTER TABLE audit_log ALTER request_id TYPE varchar",
+        "ALTER TABLE audit_log ALTER request_id TYPE text",
+        "column audit_log.request_id is not as Slotwise makes it",
+    ),
+    "other default": (
+        "ALTER TABLE users ALTER token_version SET DEFAULT 2",
+        "ALTER TABLE users ALTER token_version SET DEFAULT 1",
+        "column users.token_version is not as",
+    ),
+    "edited function": (
+        "CREATE OR REPLACE FUNCTION seats_class(seats integer) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE"
+        " AS ' SELECT 1 '",
+        "CREATE OR REPLACE FUNCTION seats_class(seats integer) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE"
+        " AS $$\n    SELECT width_bucket(seats, ARRAY[2, 3, 5, 10, 20, 50, 100, 1000])\n$$",
+        "function seats_class is not as",
+    ),
+    "other setting of a function": (
+        "ALTER FUNCTION sweep_holds RESET enable_seqscan",
+        "ALTER FUNCTION sweep_holds SET enable_seqscan = off",
+        "function sweep_holds is not as",
+    ),
+    "dropped rule": (
+        "ALTER TABLE doctors DROP CONSTRAINT doctors_pkey CASCADE",
+        "ALTER TABLE doctors ADD CONSTRAINT doctors_pkey PRIMARY KEY (id);"
+        " ALTER TABLE appointment_slots ADD CONSTRAINT slot_doctor_exists"
+        " FOREIGN KEY (doctor_id) REFERENCES doctors (id)",
+        "constraint appointment_slots.slot_doctor_exists is missing, constraint doctors.doctors_pkey is missing",
+    ),
+    "switched off trigger": (
+        "ALTER TABLE audit_log DISABLE TRIGGER audit_log_append_only",
+        "ALTER TABLE audit_log ENABLE TRIGGER audit_log_append_only",
+        "trigger audit_log.audit_log_append_only is not as",
+    ),
+    "table that a crash empties": (
+        "ALTER TABLE login_attempts SET UNLOGGED",
+        "ALTER TABLE login_attempts SET LOGGED",
+        "table login_attempts is not as",
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+async def test_a_damage_is_named_and_once_mended_forgotten(connection: Connection, damage: str) -> None:
+    done, undone, said = DAMAGES[damage]
+    check = SchemaCheck()
+    assert await check.problems(connection) == []
+    await connection.execute(done)
+    [problem] = await check.problems(connection)
+    assert re.search(said, problem)
+    assert [problem] == await check.problems(connection)
+    await connection.execute(undone)
+    assert await check.problems(connection) == []
+
+
+async def test_nothing_is_read_again_while_nothing_was_changed(connection: Connection) -> None:
+    asked: list[str] = []
+    connection.add_query_logger(lambda query: asked.append(query.query))
+    check = SchemaCheck()
+    for _ in range(3):
+        assert await check.problems(connection) == []
+    await connection.execute("ANALYZE users")
+    assert await check.problems(connection) == []
+    assert sum("pg_get_viewdef" in query for query in asked) == 1
+
+
+async def test_a_later_release_is_said_once_and_nothing_is_compared(connection: Connection) -> None:
+    check = SchemaCheck()
+    await connection.execute(OF_LATER)
+    await connection.execute("ALTER TABLE users RENAME was_desk TO of_a_later_release")
+    with capture_logs() as logs:
+        assert [await check.problems(connection) for _ in range(3)] == [[]] * 3
+    assert [(log["event"], log["release"]) for log in logs] == [("schema_of_a_later_release", "9.0")]
+
+
+def test_a_running_server_says_what_is_wrong_and_is_ready_again_without_a_restart(
+    start_server: Callable[..., RunningServer], database_url: str
+) -> None:
+    done, undone, said = DAMAGES["renamed column"]
+    with Clinic(start_server()) as clinic:
+        assert clinic.http.get("/health/ready").status_code == 200
+        rows(database_url, done)
+        unready = clinic.http.get("/health/ready")
+        assert (unready.status_code, unready.json()["status"]) == (503, "unsafe")
+        assert re.search(said, unready.json()["problems"][0])
+        rows(database_url, undone)
+        assert clinic.http.get("/health/ready").json()["problems"] == []
+
+
+# A server that starts.
+
+
+async def refusal(url: str) -> str:
+    with pytest.raises(UnsuitableDatabase) as refused:
+        await migrate(url)
+    return str(refused.value)
+
+
+async def test_every_source_is_recorded_with_its_release(connection: Connection) -> None:
+    found = await connection.fetch("SELECT name, checksum, release FROM schema_history ORDER BY name")
+    assert [tuple(row) for row in found] == [(source.name, source.checksum, __version__) for source in sources()]
+
+
+@pytest.mark.parametrize("damage", sorted(DAMAGES.keys() - {"missing record", "missing records"}))
+async def test_a_damaged_database_is_refused(database_url: str, connection: Connection, damage: str) -> None:
+    done, undone, said = DAMAGES[damage]
+    await connection.execute(done)
+    assert re.search(said, await refusal(database_url))
+    await connection.execute(undone)
+    assert await migrate(database_url) == []
+
+
+@pytest.mark.parametrize("lost", ["DELETE FROM schema_history", f"DELETE FROM schema_history WHERE name = '{FIRST}'"])
+async def test_lost_records_are_written_again_where_the_schema_is_ours(
+    database_url: str, connection: Connection, lost: str
+) -> None:
+    await connection.execute(lost)
+    assert await migrate(database_url) == []
+    assert await SchemaCheck().problems(connection) == []
+
+
+async def test_lost_records_are_not_written_where_the_schema_is_not_ours(
+    database_url: str, connection: Connection
+) -> None:
+    await connection.execute("DELETE FROM schema_history")
+    await connection.execute("ALTER TABLE users DROP was_desk")
+    assert "column users.was_desk is missing. Run the Slotwise that made" in await refusal(database_url)
+    assert await connection.fetchval("SELECT count(*) FROM schema_history") == 0
+
+
+def made_before_records(url: str, folder: Path, *, upto: str, old: str = "", new: str = "") -> None:
+    """The migrations before `upto` as an earlier state had them: with `new` in the place of `old`, unrecorded."""
+    aside = folder / "aside"
+    aside.mkdir()
+    migrations = Path(shutil.copytree(MIGRATIONS, folder / "migrations"))
+    set_aside(migrations, upto, aside)
+    for path in migrations.iterdir():
+        path.write_text(path.read_text().replace(old, new))
+    assert dbmate(url, migrations).returncode == 0
+
+
+@pytest.mark.parametrize("upto", ["0003", "0008"])
+async def test_what_was_made_before_records_were_kept_is_adopted(empty_url: str, tmp_path: Path, upto: str) -> None:
+    made_before_records(empty_url, tmp_path, upto=upto)
+    assert await migrate(empty_url) == [name for name in NAMES if name >= upto]
+    connection = await asyncpg.connect(empty_url)
+    assert await SchemaCheck().problems(connection) == []
+    await connection.close()
+
+
+@pytest.mark.parametrize(
+    ("upto", "old", "new", "said"),
+    [
+        (
+            "0008",
+            "SELECT width_bucket(seats",
+            "SELECT width_bucket(1 + seats",
+            "function seats_class is not as Slotwise",
+        ),
+        ("0005", "u.was_desk", "TRUE", "function bookings_of_account is not as Slotwise makes it"),
+        ("0008", "CREATE INDEX changes_of_slot", "CREATE INDEX others", "index booking_events.changes_of_slot is miss"),
+        ("0005", "CREATE FUNCTION cancel_bookings", "CREATE FUNCTION cancel", r"0005_release.sql cannot be applied to"),
+    ],
+    ids=["function", "pending", "index", "not applicable"],
+)
+async def test_what_an_edited_migration_made_is_refused_and_left_as_it_is(
+    empty_url: str, tmp_path: Path, upto: str, old: str, new: str, said: str
+) -> None:
+    made_before_records(empty_url, tmp_path, upto=upto, old=old, new=new)
+    before = await catalogue_of(empty_url)
+    assert re.search(said, await refusal(empty_url))
+    assert await catalogue_of(empty_url) == before
+    assert await applied(empty_url) == [name[:4] for name in NAMES if name < upto]
+
+
+async def test_a_migration_that_this_version_does_not_have_is_refused(
+    database_url: str, connection: Connection
+) -> None:
+    await connection.execute("INSERT INTO schema_migrations VALUES ('0999')")
+    assert "migration 0999 was applied and is no part of this version" in await refusal(database_url)
+
+
+async def test_beside_a_later_release_nothing_is_written(database_url: str, connection: Connection) -> None:
+    await connection.execute(OF_LATER)
+    await connection.execute("INSERT INTO schema_migrations VALUES ('0999')")
+    await connection.execute("ALTER TABLE users RENAME was_desk TO of_a_later_release")
+    before = await connection.fetch("SELECT * FROM schema_history ORDER BY name")
+    told: list[str] = []
+    assert await migrate(database_url, told.append) == []
+    assert told == ["The database has the schema of a later release, 9.0: nothing is applied"]
+    assert await connection.fetch("SELECT * FROM schema_history ORDER BY name") == before
+
+
+async def test_beside_a_later_release_an_own_migration_must_not_be_missing(
+    database_url: str, connection: Connection
+) -> None:
+    await connection.execute(
+        "UPDATE schema_history SET name = 'functions/later.sql', release = '9' WHERE name = $1", FIRST
+    )
+    assert f"{FIRST} was not applied" in await refusal(database_url)
+
+
+async def test_what_a_start_waits_for_is_said(database_url: str, connection: Connection) -> None:
+    holder = await asyncpg.connect(database_url, server_settings={"application_name": "who holds it"})
+    pid = await holder.fetchval("SELECT pg_backend_pid()")
+    told: asyncio.Queue[str] = asyncio.Queue()
+    async with holder.transaction():
+        await holder.execute("SELECT pg_advisory_xact_lock(hashtextextended('slotwise migrations', 0))")
+        starting = asyncio.create_task(migrate(database_url, told.put_nowait))
+        said = await asyncio.wait_for(told.get(), 20)
+    assert f"Waiting for another server's migration (an advisory lock), held by backend pid {pid} (who holds it" in said
+    assert await starting == []
+    await holder.close()
+
+
+async def test_what_the_migrations_themselves_wait_for_is_said(empty_url: str) -> None:
+    holder = await asyncpg.connect(empty_url)
+    await holder.execute("CREATE TABLE schema_migrations (version varchar(255) PRIMARY KEY)")
+    told: asyncio.Queue[str] = asyncio.Queue()
+    async with holder.transaction():
+        await holder.execute("LOCK TABLE schema_migrations IN SHARE MODE")
+        starting = asyncio.create_task(migrate(empty_url, told.put_nowait))
+        said = await asyncio.wait_for(told.get(), 20)
+    assert said.startswith("Waiting for a lock of kind relation, held by backend pid ")
+    assert await starting == NAMES
+    await holder.close()
