@@ -1,13 +1,16 @@
 """How a client talks to the server: each request is an attempt in the history, whatever becomes of it."""
 
 import itertools
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
 from msgspec import Struct
 
-from torture.history import UNREADABLE, Answer, Attempt, History, Name, Outcome, Purpose
+from torture import roads
+from torture.history import UNREADABLE, Answer, Attempt, Change, History, Name, Outcome, Purpose
+from torture.roads import Road
 
 # Longer than the server may take (L3), so that a slow answer is seen and not cut off.
 PATIENCE_SECONDS = 20
@@ -16,10 +19,12 @@ _decode = msgspec.json.Decoder(Answer).decode
 
 
 class Caller(NamedTuple):
-    """Somebody with keys of their own. Guests have no account and share one room for keys."""
+    """Somebody with keys of their own. Guests have no account and share one room for keys. `cookies` are those of a
+    browser that has logged in."""
 
     name: str
     headers: dict[str, str]
+    cookies: Mapping[str, str] = {}
 
 
 GUEST = Caller("guest", {})
@@ -33,16 +38,30 @@ class Held(Struct, frozen=True, rename="camel"):
     manage_token: str = ""
 
 
-class Client:
+class Reply(NamedTuple):
+    """What came back: `location` where a redirect leads, `cookies` those that it sets."""
+
+    status: int
+    content: bytes
+    location: str
+    cookies: Mapping[str, str]
+
+
+# Makes of a reply what the history keeps of it, and says how it ended.
+Reading = Callable[[Attempt, Reply], Outcome]
+
+
+class Connections:
     """One connection pool. `url` is the server's, or that of the proxy in front of it."""
 
     def __init__(self, history: History, url: str, numbers: "itertools.count[int]") -> None:
-        self._history = history
+        self.history = history
         self._numbers = numbers
         self._session = aiohttp.ClientSession(
             url,
             connector=aiohttp.TCPConnector(limit=0),
             timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS),
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
         # Else the library sends GET and DELETE again by itself, and the history would not be what was sent.
         self._session._retry_connection = False
@@ -54,21 +73,79 @@ class Client:
         """A name for a request that is to be sent more than once."""
         return f"patient{next(self._numbers)}"
 
+    def attempt(
+        self, process: int, name: Name, slot_id: int, caller: Caller, purpose: Purpose = "flow", **given: Any
+    ) -> Attempt:
+        number = next(self._numbers)
+        return Attempt(
+            number, process, name, slot_id, caller.name, given.pop("marker", f"patient{number}"), purpose=purpose,
+            **given,
+        )  # fmt: skip
+
+    async def send(
+        self, attempt: Attempt, road: Road, reading: Reading, headers: Mapping[str, str], *, path: str = "",
+        **body: Any,
+    ) -> Attempt:  # fmt: skip
+        """`body` is what the library takes: `json`, `data` or `params`. No redirect is followed."""
+        attempt.road = road.name
+        self.history.invoke(attempt)
+        outcome: Outcome = "info"
+        try:
+            async with self._session.request(
+                road.method, path or road.path, headers=headers, allow_redirects=False, **body
+            ) as answer:
+                content = await answer.read()
+                attempt.http_status = answer.status
+                cookies = {name: morsel.value for name, morsel in answer.cookies.items()}
+                outcome = reading(attempt, Reply(answer.status, content, answer.headers.get("Location", ""), cookies))
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            attempt.error = type(error).__name__
+        except (msgspec.MsgspecError, ValueError):
+            attempt.error = UNREADABLE
+        self.history.complete(attempt, outcome)
+        return attempt
+
+
+def outcome_of(http_status: int) -> Outcome:
+    if http_status < 300:
+        return "ok"
+    return "fail" if http_status < 500 else "info"
+
+
+def read_json(attempt: Attempt, reply: Reply) -> Outcome:
+    attempt.answer = _decode(reply.content)
+    return outcome_of(reply.status)
+
+
+def read_hold(attempt: Attempt, reply: Reply) -> Outcome:
+    attempt.body = reply.content.decode()
+    return read_json(attempt, reply)
+
+
+class Client:
+    """What is asked through the API."""
+
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
+        self._attempt = connections.attempt
+        self._send = connections.send
+
+    def new_marker(self) -> str:
+        return self.connections.new_marker()
+
     async def hold(
         self, process: int, caller: Caller, slot_id: int, *, seats: int = 1, at_once: bool = False,
         key: str | None = None, purpose: Purpose = "flow", marker: str | None = None,
     ) -> Attempt:  # fmt: skip
-        attempt = self._attempt(process, "hold", slot_id, caller, purpose)
+        attempt = self._attempt(process, "hold", slot_id, caller, purpose, seats=seats, at_once=at_once, key=key)
         attempt.marker = marker or attempt.marker
-        attempt.seats, attempt.at_once, attempt.key = seats, at_once, key
         return await self._send_hold(attempt, caller)
 
     async def repeat(self, first: Attempt, caller: Caller, purpose: Purpose = "retry") -> Attempt:
         """The same request again, with its key: or, as the purpose says, with another body or by another caller."""
-        attempt = self._attempt(first.process, first.name, first.slot_id, caller, purpose)
+        attempt = self._attempt(first.process, first.name, first.slot_id, caller, purpose, marker=first.marker)
         attempt.seats, attempt.at_once, attempt.key = first.seats, first.at_once, first.key
         attempt.booking_id = first.booking_id
-        attempt.marker = first.marker
         if purpose == "other_body":
             attempt.seats = first.seats + 1
         return await self._send_hold(attempt, caller)
@@ -82,53 +159,44 @@ class Client:
             "seatsBooked": attempt.seats,
             "confirm": attempt.at_once,
         }
-        return await self._send(attempt, "POST", "/api/bookings", headers, body)
+        return await self._send(attempt, roads.HOLD_SEATS, read_hold, headers, json=body)
 
-    async def confirm(self, hold: Attempt, booking: Held) -> Attempt:
-        attempt = self._of_booking("confirm", hold, booking)
-        return await self._send(attempt, "POST", f"/api/bookings/{booking.id}/confirm", _token(booking))
+    async def confirm(self, hold: Attempt, booking: Held, by: Caller | None = None) -> Attempt:
+        """By the booking's token, or by an account at the desk. A hold without a name gets that of its request."""
+        attempt = self._of_booking("confirm", hold, booking, by)
+        name = {"userName": hold.marker, "userEmail": f"{hold.marker}@torture.example"}
+        return await self._send_for(attempt, roads.CONFIRM_BOOKING, booking, by, json=name if hold.nameless else None)
 
-    async def cancel(self, hold: Attempt, booking: Held) -> Attempt:
-        attempt = self._of_booking("cancel", hold, booking)
-        return await self._send(attempt, "DELETE", f"/api/bookings/{booking.id}", _token(booking))
+    async def cancel(self, hold: Attempt, booking: Held, by: Caller | None = None) -> Attempt:
+        return await self._send_for(self._of_booking("cancel", hold, booking, by), roads.CANCEL_BOOKING, booking, by)
 
-    async def read_booking(self, hold: Attempt, booking: Held) -> Attempt:
-        attempt = self._of_booking("read_booking", hold, booking)
-        return await self._send(attempt, "GET", f"/api/bookings/{booking.id}", _token(booking))
+    async def read_booking(self, hold: Attempt, booking: Held, by: Caller | None = None) -> Attempt:
+        return await self._send_for(self._of_booking("read_booking", hold, booking, by), roads.GET_BOOKING, booking, by)
 
-    def _of_booking(self, name: Name, hold: Attempt, booking: Held) -> Attempt:
-        attempt = self._attempt(hold.process, name, hold.slot_id, Caller(hold.caller, {}), "flow")
-        attempt.booking_id, attempt.seats = booking.id, hold.seats
+    async def change_slot(self, process: int, admin: Caller, slot_id: int, change: Change, start: str) -> Attempt:
+        """`start` is the change's, as the API takes it."""
+        attempt = self._attempt(process, "change_slot", slot_id, admin, change=change)
+        wanted = {"totalSeats": change.total, "status": change.status, "startTime": start or None}
+        body = {name: value for name, value in wanted.items() if value is not None}
+        path = roads.UPDATE_SLOT.path.format(slot_id=slot_id)
+        return await self._send(attempt, roads.UPDATE_SLOT, read_json, admin.headers, path=path, json=body)
+
+    async def publish(self, process: int, admin: Caller, road: Road, body: dict[str, Any], **ids: int) -> Attempt:
+        """A doctor, or slots; a slot that was made is the attempt's from then on, so that it is looked for."""
+        attempt = self._attempt(process, "publish", 0, admin)
+        await self._send(attempt, road, read_json, admin.headers, path=road.path.format(**ids), json=body)
+        if road == roads.CREATE_SLOT and attempt.outcome == "ok" and attempt.answer:
+            attempt.slot_id = attempt.answer.id or 0
         return attempt
 
-    def _attempt(self, process: int, name: Name, slot_id: int, caller: Caller, purpose: Purpose) -> Attempt:
-        number = next(self._numbers)
-        return Attempt(number, process, name, slot_id, caller.name, f"patient{number}", purpose=purpose)
+    def _of_booking(self, name: Name, hold: Attempt, booking: Held, by: Caller | None) -> Attempt:
+        caller = by or Caller(hold.caller, {})
+        return self._attempt(hold.process, name, hold.slot_id, caller, booking_id=booking.id, seats=hold.seats)
 
-    async def _send(
-        self, attempt: Attempt, method: str, path: str, headers: dict[str, str], body: Any = None
-    ) -> Attempt:
-        self._history.invoke(attempt)
-        outcome: Outcome = "info"
-        try:
-            async with self._session.request(method, path, headers=headers, json=body) as answer:
-                content = await answer.read()
-                attempt.http_status = answer.status
-                attempt.answer = _decode(content)
-                attempt.body = content.decode() if attempt.name == "hold" else None
-                outcome = outcome_of(answer.status)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            attempt.error = type(error).__name__
-        except msgspec.MsgspecError:
-            attempt.error = UNREADABLE
-        self._history.complete(attempt, outcome)
-        return attempt
-
-
-def outcome_of(http_status: int) -> Outcome:
-    if http_status < 300:
-        return "ok"
-    return "fail" if http_status < 500 else "info"
+    async def _send_for(self, attempt: Attempt, road: Road, booking: Held, by: Caller | None, **body: Any) -> Attempt:
+        path = road.path.format(booking_id=booking.id)
+        headers = by.headers if by else {"Booking-Token": booking.manage_token}
+        return await self._send(attempt, road, read_json, headers, path=path, **body)
 
 
 def held(attempt: Attempt) -> Held | None:
@@ -136,7 +204,3 @@ def held(attempt: Attempt) -> Held | None:
     if attempt.outcome != "ok" or attempt.body is None:
         return None
     return msgspec.json.decode(attempt.body, type=Held)
-
-
-def _token(booking: Held) -> dict[str, str]:
-    return {"Booking-Token": booking.manage_token}

@@ -4,17 +4,11 @@ Each is a patch of the installation under test and of nothing else: of a functio
 its own PostgreSQL, or of a method, by a module that its interpreters load first.
 """
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
+from datetime import date
 from typing import NamedTuple, TypeAlias
 
-from torture.bed import PATCHES, Bed
-from torture.faults import FAULTS
-from torture.faults.fault import Fault
 from torture.patching import Connection, drop_rules, mutate
-from torture.plan import Plan
-from torture.run import Run
 
 Patch: TypeAlias = Callable[[Connection], Awaitable[None]]
 
@@ -35,13 +29,39 @@ async def confirm_by_the_transactions_clock(connection: Connection) -> None:
     await mutate(connection, "confirm_bookings", "(SELECT clock_timestamp() AS now)", "(SELECT now() AS now)")
 
 
+async def confirm_a_second_late(connection: Connection) -> None:
+    """And the row says that it was in time."""
+    await mutate(
+        connection, "confirm_bookings", "b.expires_at <= clock.now",
+        "b.expires_at + interval '1 second' <= clock.now",
+    )  # fmt: skip
+    await mutate(
+        connection, "confirm_bookings", "confirmed_at = w.now,",
+        "confirmed_at = w.now, expires_at = greatest(b.expires_at, w.now + interval '1 second'),",
+    )  # fmt: skip
+
+
 async def cancel_whatever_the_status(connection: Connection) -> None:
     await mutate(connection, "cancel_bookings", "WHEN b.status = 'CANCELLED' THEN 'already_cancelled'", "")
     await drop_rules(connection, "slot_seats_in_range", "event_seats_in_range")
 
 
+async def keep_seats_that_the_desk_cancels(connection: Connection) -> None:
+    desk = await connection.fetchval("SELECT concat('user:', min(id)) FROM users WHERE role = 'admin'")
+    await mutate(
+        connection, "cancel_bookings", "sum(w.seats_booked)::integer AS seats",
+        f"sum(CASE WHEN w.actor = '{desk}' THEN 0 ELSE w.seats_booked END)::integer AS seats",
+    )  # fmt: skip
+
+
 async def sweep_without_a_second_look(connection: Connection) -> None:
     await mutate(connection, "expire_holds", "AND b.expires_at <= (SELECT clock_timestamp())", "")
+
+
+async def search_without_overdue_holds(connection: Connection) -> None:
+    text = await connection.fetchval("SELECT pg_get_viewdef('overdue_slots'::regclass)")
+    nothing = f"SELECT v.* FROM ({text.rstrip().rstrip(';')}) AS v WHERE FALSE"
+    await connection.execute(f"CREATE OR REPLACE VIEW overdue_slots AS {nothing}")
 
 
 async def keep_keys_apart(connection: Connection) -> None:
@@ -62,6 +82,11 @@ async def commit_without_waiting(connection: Connection) -> None:
     await connection.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'slotwise'"
     )
+
+
+async def log_no_bookings(connection: Connection) -> None:
+    """After a crash the table is empty."""
+    await connection.execute("ALTER TABLE bookings SET UNLOGGED")
 
 
 async def change_nothing(_: Connection) -> None:
@@ -89,9 +114,21 @@ MUTANTS = (
         "late-confirm", "confirm goes by the transaction's clock", confirm_by_the_transactions_clock,
         frozenset({"S8", "W3"}),
     ),
+    Mutant(
+        "second-late", "a hold is confirmed up to a second late, and its deadline moved", confirm_a_second_late,
+        frozenset({"S8", "S19"}),
+    ),
     Mutant("cancel-twice", "cancel does not look at the status", cancel_whatever_the_status, frozenset({"S7", "S10"})),
+    Mutant(
+        "desk-keeps-seats", "a cancel by the desk keeps the seats", keep_seats_that_the_desk_cancels,
+        frozenset({"S1", "S12 model"}),
+    ),
+    Mutant("two-step-seats", "the seats of a hold are changed in two transactions", change_nothing,
+           frozenset({"S4", "S12 whole"}), program="two_step_seats"),
     Mutant("blind-sweep", "the sweep does not look again under the lock", sweep_without_a_second_look,
            frozenset({"S9"})),
+    Mutant("blind-search", "a search does not count the seats of overdue holds", search_without_overdue_holds,
+           frozenset({"S20"})),
     Mutant(
         "late-keys", "idempotency keys are written after the commit", keep_keys_apart, frozenset({"S4", "S5"}),
         # While messages take their time, a key is long on its way.
@@ -101,53 +138,20 @@ MUTANTS = (
         "no-flush", "commits do not wait for the log, under kills", commit_without_waiting, frozenset({"S3"}),
         ("kill-postmaster",) * 3,
     ),
+    Mutant("unlogged", "the table of bookings is lost in a crash", log_no_bookings, frozenset({"S3"}),
+           ("kill-postmaster",)),
     Mutant(
         "blind-retry", "a commit with unknown outcome is tried again without a key", change_nothing,
         frozenset({"S4"}), ("cut-commit-reply",) * 8, "blind_retry",
     ),
+    Mutant("repeatable-read", "sessions read as of their transaction's begin", change_nothing, frozenset({"L5"}),
+           program="repeatable_read"),
 )  # fmt: skip
-MOST_SECONDS = 60
-ACKNOWLEDGED = 1_500
+
+A_DAY = 2
 
 
-class Caught(NamedTuple):
-    """`rules` are those that the run found broken."""
-
-    mutant: Mutant
-    seconds: float
-    rules: list[str]
-
-    @property
-    def caught(self) -> bool:
-        return bool(self.mutant.rules & set(self.rules)) and self.seconds <= MOST_SECONDS
-
-
-async def try_mutant(mutant: Mutant, folder: Path, seed: int) -> Caught:
-    began = time.monotonic()
-    bed = Bed(folder, {"PYTHONPATH": str(PATCHES / mutant.program)} if mutant.program else {})
-    try:
-        await bed.start()
-        async with bed.look() as connection:
-            await mutant.patch(connection)
-        result = await Run(bed, _plan(mutant, seed), _faults(mutant), lambda _: None)()
-    finally:
-        await bed.stop()
-    return Caught(mutant, time.monotonic() - began, sorted({found.rule for found in result.violations}))
-
-
-def _plan(mutant: Mutant, seed: int) -> Plan:
-    return Plan(
-        seed,
-        acknowledged=ACKNOWLEDGED,
-        faults=len(mutant.faults),
-        races=20,
-        patients=24,
-        racers=2,
-        slots=6,
-        minutes=0.5,
-        quiet_seconds=1.0,
-    )
-
-
-def _faults(mutant: Mutant) -> list[Fault]:
-    return [fault for name in mutant.faults for fault in FAULTS if fault.kind == name]
+def of_the_day(day: date) -> tuple[Mutant, ...]:
+    """Those whose turn it is: every mutant has its turn within a week."""
+    first = day.toordinal() * A_DAY
+    return tuple(MUTANTS[(first + place) % len(MUTANTS)] for place in range(A_DAY))

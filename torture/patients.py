@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import secrets
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from random import Random
@@ -12,37 +13,54 @@ import msgspec
 
 from torture.client import GUEST, Caller, Client, Held, held
 from torture.history import Attempt
+from torture.page_client import Browser, held_by_page
 
 CONTENDERS = 16
 TRIES = 6
 PAUSE_SECONDS = 0.3
 
 Flow: TypeAlias = Callable[["Patient"], Awaitable[None]]
+Act: TypeAlias = Callable[[Attempt, Held], Awaitable[Attempt]]
 
 
 class Stop:
-    """Says when to go home: when enough was done, or time is up."""
+    """Says when to go home, when enough was done or time is up; and who has to wait until others have caught up."""
 
     def __init__(self) -> None:
         self.now = False
+        self.patients_wait = asyncio.Event()
+        self.racers_wait = asyncio.Event()
+
+    async def turn(self, waits: asyncio.Event) -> None:
+        """Return at once, or a moment later where those who call are ahead of the others."""
+        if waits.is_set() and not self.now:
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+# Holds that others may act on: the desk confirms and cancels them beside their owners.
+Recent: TypeAlias = "deque[tuple[Attempt, Held]]"
 
 
 class Patient:
     """One client process, in Jepsen's sense: does one thing after the other."""
 
     def __init__(
-        self, process: int, seed: int, client: Client, caller: Caller, others: Sequence[Caller], slots: Sequence[int]
-    ) -> None:
+        self, process: int, seed: int, client: Client, caller: Caller, others: Sequence[Caller], slots: Sequence[int],
+        recent: Recent,
+    ) -> None:  # fmt: skip
         self.random = Random(f"{seed}/{process}")
         self._process = process
         self._client = client
+        self._browser = Browser(client.connections)
         self._caller = caller
         self._others = [other for other in others if other.name != caller.name]
         self._slots = slots
+        self._recent = recent
 
     async def live(self, stop: Stop) -> None:
         flows, weights = zip(*FLOWS, strict=True)
         while not stop.now:
+            await stop.turn(stop.patients_wait)
             await self.random.choices(flows, weights)[0](self)
 
     async def book_and_cancel(self) -> None:
@@ -58,7 +76,10 @@ class Patient:
 
     async def give_up(self) -> None:
         """The hold runs out. A lost answer is not asked for either: the tables will tell."""
-        await self._client.hold(self._process, self._caller, self._slot(), seats=self._seats())
+        attempt = await self._client.hold(self._process, self._caller, self._slot(), seats=self._seats())
+        booking = held(attempt)
+        if booking is not None:
+            self._recent.append((attempt, booking))
 
     async def come_too_late(self) -> None:
         attempt, booking = await self._hold()
@@ -115,6 +136,64 @@ class Patient:
             await self._settled(change, attempt, booking)
             await self._client.read_booking(attempt, booking)
 
+    async def fill_in_the_form(self) -> None:
+        """On the pages: hold a time, type a name and confirm, and cancel by the link."""
+        hold, booking = await self._hold_on_page()
+        if booking is not None:
+            await self._client.read_booking(hold, booking)
+            await self._settled(self._browser.confirm, hold, booking)
+            await self._settled(self._browser.cancel, hold, booking)
+
+    async def change_the_seats(self) -> None:
+        """Of a hold that the page made or the API; once or twice. Some let the new one go, and some confirm it."""
+        by_page = self.random.random() < 0.7
+        hold, booking = await (self._hold_on_page() if by_page else self._hold())
+        for _ in range(self.random.choice((1, 1, 2))):
+            if booking is None:
+                return
+            await self._client.read_booking(hold, booking)
+            hold, booking = await self._with_other_seats(hold, booking)
+        if booking is not None:
+            await self._client.read_booking(hold, booking)
+            await self.random.choice((self._browser.confirm, self._browser.release, self._client.confirm))(
+                hold, booking
+            )
+            await self._settled(self._client.cancel, hold, booking)
+
+    async def confirm_the_form_too_late(self) -> None:
+        hold, booking = await self._hold_on_page()
+        told = await self._client.read_booking(hold, booking) if booking else None
+        if booking is not None and told is not None and told.answer is not None and told.answer.expires_at is not None:
+            await asyncio.sleep(max(0.0, told.answer.expires_at.timestamp() - told.ended_at) + 0.01)
+            await self._browser.confirm(hold, booking)
+
+    async def leave_the_page(self) -> None:
+        """The hold stays behind: it runs out, or somebody at the desk does something about it."""
+        hold, booking = await self._hold_on_page()
+        if booking is not None:
+            self._recent.append((hold, booking))
+
+    async def _hold_on_page(self) -> tuple[Attempt, Held | None]:
+        """Clicked again, while nobody knows what became of it."""
+        click, marker = new_click(), self._client.new_marker()
+        slot_id, seats = self._slot(), self._seats()
+
+        async def hold() -> Attempt:
+            return await self._browser.hold(self._process, self._caller, slot_id, seats, click, marker)
+
+        attempt = await until_told(await hold(), hold, self.random)
+        return attempt, held_by_page(attempt)
+
+    async def _with_other_seats(self, hold: Attempt, booking: Held) -> tuple[Attempt, Held | None]:
+        """The hold in its place; none where nobody knows. Where it is refused, the old one stays."""
+        click, seats = new_click(), self.random.choice([seats for seats in (1, 2, 3) if seats != hold.seats])
+
+        async def change() -> Attempt:
+            return await self._browser.change_seats(hold, booking, seats, click)
+
+        attempt = await until_told(await change(), change, self.random)
+        return (hold, booking) if attempt.outcome == "fail" else (attempt, held_by_page(attempt))
+
     async def _hold(self, *, at_once: bool = False, key: str | None = None) -> tuple[Attempt, Held | None]:
         """A hold, asked for again while its outcome is unknown and it has a key; and the booking it made."""
         attempt = await self._client.hold(
@@ -124,9 +203,7 @@ class Patient:
             attempt = await until_told(attempt, lambda: self._client.repeat(attempt, self._caller), self.random)
         return attempt, held(attempt)
 
-    async def _settled(
-        self, act: Callable[[Attempt, Held], Awaitable[Attempt]], hold: Attempt, booking: Held
-    ) -> Attempt:
+    async def _settled(self, act: Act, hold: Attempt, booking: Held) -> Attempt:
         """Confirm and cancel may be asked for again: twice is once."""
         return await until_told(await act(hold, booking), lambda: act(hold, booking), self.random)
 
@@ -150,6 +227,10 @@ FLOWS: Sequence[tuple[Flow, int]] = (
     (Patient.ask_again, 5),
     (Patient.ask_twice_at_once, 8),
     (Patient.look_at_what_was_done, 5),
+    (Patient.fill_in_the_form, 4),
+    (Patient.change_the_seats, 5),
+    (Patient.confirm_the_form_too_late, 1),
+    (Patient.leave_the_page, 2),
 )
 
 
@@ -165,6 +246,7 @@ class LastSeats:
 
     async def live(self, stop: Stop, enough: int) -> None:
         while not stop.now and self.races < enough:
+            await stop.turn(stop.racers_wait)
             await self.race(next(self._slots), stop)
 
     async def race(self, slot_id: int, stop: Stop) -> None:
@@ -205,6 +287,11 @@ async def until_told(
 
 def new_key() -> str:
     return secrets.token_urlsafe(16)
+
+
+def new_click() -> str:
+    """As long as those that the pages give out: another is none."""
+    return secrets.token_urlsafe(18)
 
 
 def _timestamp(text: str) -> float:

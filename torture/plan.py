@@ -5,6 +5,7 @@ from random import Random
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from torture.faults.fault import Fault
 
@@ -18,6 +19,8 @@ class Plan(Struct, frozen=True):
     races: int = 20_000
     patients: int = 96
     racers: int = 8
+    receptionists: int = 3
+    readers: int = 3
     slots: int = 120
     minutes: float = 45.0
     quiet_seconds: float = 3.0
@@ -26,15 +29,22 @@ class Plan(Struct, frozen=True):
 BRIEF_SECONDS = 1.0
 
 
-def brief(faults: Sequence[Fault]) -> tuple[Fault, ...]:
-    """Those that last a second at most, for the short form."""
+def brief_faults(faults: Sequence[Fault]) -> tuple[Fault, ...]:
+    """Those that last a second at most, for the short forms."""
     return tuple(fault for fault in faults if fault.seconds[1] <= BRIEF_SECONDS)
 
 
 def short_plan(seed: int) -> Plan:
+    """What runs in `.ci/run`; two minutes on a quiet machine. A busy one may take its time."""
     return Plan(
-        seed, acknowledged=20_000, faults=20, races=500, patients=24, racers=2, slots=20, minutes=4.0, quiet_seconds=1.0
-    )
+        seed, acknowledged=20_000, faults=20, races=500, patients=24, racers=2, receptionists=2, readers=2, slots=20,
+        minutes=30.0, quiet_seconds=1.0,
+    )  # fmt: skip
+
+
+def brief_plan(seed: int) -> Plan:
+    """What runs in `make test`: half a minute on a quiet machine. Most of it are the races."""
+    return replace(short_plan(seed), acknowledged=3_000, faults=6, racers=4, slots=12)
 
 
 class Planned(NamedTuple):

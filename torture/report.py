@@ -8,22 +8,23 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from torture.mutants import Caught
+from torture.rules.service import percentile
 from torture.run import Result, Struck
-from torture.verdict import percentile
+from torture.trials import Trial
 
-SHOWN_VIOLATIONS = 20
+# Of each rule.
+SHOWN_VIOLATIONS = 3
 COLOURS = {"valid": "bold green", "INVALID": "bold red", "UNKNOWN": "bold yellow"}
 
 
 def print_result(console: Console, result: Result) -> None:
     console.print(figures(result))
     console.print(faults_by_kind(result.struck))
-    for violation in result.violations[:SHOWN_VIOLATIONS]:
+    for rule in result.findings.rules:
+        console.print(f"{rule}: {result.findings.count(rule):,} violations", style="bold red", markup=False)
+    for violation in result.findings.some(SHOWN_VIOLATIONS):
         where = f" slot {violation.slot_id}" if violation.slot_id else ""
         console.print(f"{violation.rule}{where}: {violation.sentence}", style="red", markup=False)
-    if (hidden := len(result.violations) - SHOWN_VIOLATIONS) > 0:
-        console.print(f"and {hidden:,} more", style="red")
     for question in result.open_questions:
         console.print(f"open: {question}", style="yellow", markup=False)
     console.print(f"Verdict: {result.verdict}   (seed {result.plan.seed})", style=COLOURS[result.verdict])
@@ -53,10 +54,12 @@ def _figures(result: Result) -> Iterator[tuple[str, str, str]]:
     yield "  of them by an answer to the same key", f"{unknowns.by_key:,}", ""
     yield "  that had been done; that had not", f"{unknowns.done:,}; {unknowns.undone:,}", ""
     yield "looks at the tables during the load", f"{result.samples:,}", ""
+    yield "slots and lists that were read during the load (S20)", f"{result.sightings:,}", ""
     yield "recovery after a heal, median; p99 (L2)", _median_and_p99(recoveries), "p99 <= 5 s"
     yield "holds failed after their deadline, median; p99 (L1)", _median_and_p99(result.sweeps), "p99 <= 1 s"
     yield "slowest answer (L3)", f"{result.slowest:.2f} s", "<= 10 s"
-    yield "violations", f"{len(result.violations):,}", "0"
+    yield "violations", f"{result.findings.total:,}", "0"
+    yield "as busy as a quiet machine, times", f"{result.slowness:.1f}", ""
     yield "duration", f"{result.seconds / 60:.1f} min", f"{plan.minutes:g} min"
 
 
@@ -78,11 +81,16 @@ def faults_by_kind(struck: Iterable[Struck]) -> Table:
     return table
 
 
-def mutants_table(caught: Iterable[Caught]) -> Table:
+def mutants_table(trials: Iterable[Trial]) -> Table:
     table = Table(box=SIMPLE_HEAD, title="Mutants", title_justify="left")
-    for heading in ("mutant", "what is wrong with it", "seconds", "verdict", "by rules"):
+    for heading in ("mutant", "what is wrong with it", "seconds", "verdict", "how sure", "other rules"):
         table.add_column(heading, overflow="fold")
-    for one in caught:
-        verdict = "[green]caught[/]" if one.caught else "[red]SURVIVED[/]"
-        table.add_row(one.mutant.name, one.mutant.sentence, f"{one.seconds:.0f}", verdict, ", ".join(one.rules))
+    for trial in trials:
+        colour = {"caught": "green", "not tried": "yellow"}.get(trial.verdict, "red")
+        first = (trial.catches or trial.tries)[0]
+        others = sorted({rule for one in trial.tries for rule in one.others})
+        table.add_row(
+            trial.mutant.name, trial.mutant.sentence, f"{first.seconds:.0f}", f"[{colour}]{trial.verdict}[/]",
+            trial.told, ", ".join(others),
+        )  # fmt: skip
     return table

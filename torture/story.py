@@ -4,17 +4,19 @@ from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
+from typing import Protocol, TypeVar
 
 from msgspec import Struct
 
-from torture.history import Attempt
+from torture.history import MAKING, Attempt, Sighting
 
 TAKING = frozenset({"HELD", "BOOKED"})
 RELEASING = frozenset({"EXPIRED", "CANCELLED"})
 
 
 class Event(Struct, frozen=True):
-    """A ledger row. `at` is in seconds of the database's clock, read under the slot's lock."""
+    """A ledger row. `at` is in seconds of the database's clock, read under the slot's lock. `transaction` is the one
+    that wrote it; 0 where that is not known."""
 
     sequence: int
     kind: str
@@ -23,10 +25,12 @@ class Event(Struct, frozen=True):
     available_after: int
     total_after: int
     at: float
+    transaction: int = 0
 
 
 class Row(Struct, frozen=True):
-    """A booking as it is in the end. `marker` is the name it was made under, by which its attempt is known."""
+    """A booking as it is in the end. `marker` is the name it was made under, by which its attempt is known; empty for
+    a hold that nobody has typed a name for."""
 
     id: int
     seats: int
@@ -40,13 +44,32 @@ class Story(Struct, frozen=True):
     events: Sequence[Event]
     rows: Sequence[Row]
     attempts: Sequence[Attempt]
+    sightings: Sequence[Sighting] = ()
 
 
 class Span(Struct):
-    """When an effect can have happened, by its clients' clocks: after `began` and, if acknowledged, before `ended`."""
+    """When an effect can have happened, by its clients' clocks: after `began` and, if acknowledged, before `ended`,
+    which was at `ended_at` on the wall. `names` are those of the attempts that can have had it."""
 
     began: float
     ended: float
+    ended_at: float
+    names: set[str]
+
+
+def told_deadlines(story: Story) -> dict[int, float]:
+    """For each hold, until when it is held, as its client was told first."""
+    told: dict[int, float] = {}
+    for attempt in story.attempts:
+        answer = attempt.answer
+        if attempt.outcome == "ok" and answer and answer.id is not None and answer.expires_at is not None:
+            told.setdefault(answer.id, answer.expires_at.timestamp())
+    return told
+
+
+def deadlines_of(story: Story) -> dict[int, float | None]:
+    """As clients were told; by the tables where nobody was."""
+    return {row.id: row.expires_at for row in story.rows} | told_deadlines(story)
 
 
 class FreeSeats:
@@ -64,7 +87,7 @@ class FreeSeats:
 
 
 def _changes(story: Story) -> Iterator[tuple[float, int]]:
-    deadlines = {row.id: row.expires_at for row in story.rows}
+    deadlines = deadlines_of(story)
     released = {event.booking_id: event for event in story.events if event.kind in RELEASING}
     kept = {event.booking_id for event in story.events if event.kind == "CONFIRMED"}
     total = 0
@@ -89,10 +112,12 @@ def spans(story: Story) -> dict[tuple[str, int], Span]:
     found: dict[tuple[str, int], Span] = {}
     for attempt in story.attempts:
         for effect in _effects(attempt, made):
-            span = found.setdefault(effect, Span(attempt.began, float("inf")))
+            span = found.setdefault(effect, Span(attempt.began, float("inf"), float("inf"), set()))
             span.began = min(span.began, attempt.began)
+            span.names.add(attempt.name)
             if attempt.outcome == "ok":
                 span.ended = min(span.ended, attempt.ended)
+                span.ended_at = min(span.ended_at, attempt.ended_at)
     return found
 
 
@@ -100,34 +125,53 @@ class _Made:
     """Which bookings an attempt to hold may have made."""
 
     def __init__(self, story: Story) -> None:
-        self._told = {(attempt.caller, attempt.key): attempt.booked for attempt in story.attempts if attempt.booked}
+        self._told = {attempt.asks_again: attempt.booked for attempt in story.attempts if attempt.booked}
+        known = {attempt.booked for attempt in story.attempts if attempt.booked}
+        self._unnamed = [row.id for row in story.rows if not row.marker and row.id not in known]
         self._of_marker: dict[str, list[int]] = defaultdict(list)
         for row in story.rows:
             self._of_marker[row.marker].append(row.id)
 
     def by(self, attempt: Attempt) -> list[int]:
         """What it was told, or another attempt with its key; else every booking of its name, for a name is used by
-        several callers where one tries another's key."""
-        told = attempt.booked
-        if told is None and attempt.key is not None:
-            told = self._told.get((attempt.caller, attempt.key))
+        several callers where one tries another's key. A booking without a name is anybody's who was not told: also
+        where the same click was told of another, for a click that comes when its hold is over is a new wish."""
+        if attempt.booked:
+            return [attempt.booked]
+        told = self._told.get(attempt.asks_again)
+        if attempt.nameless:
+            return [*([told] if told else self._of_marker.get(attempt.marker, ())), *self._unnamed]
         return [told] if told else self._of_marker.get(attempt.marker, [])
 
 
 def _effects(attempt: Attempt, made: _Made) -> Iterator[tuple[str, int]]:
     if attempt.outcome == "fail":
         return
-    if attempt.name == "hold":
+    if attempt.name in MAKING:
         yield from (("made", booking_id) for booking_id in made.by(attempt))
-    elif attempt.name in {"confirm", "cancel"} and attempt.booking_id is not None:
-        yield attempt.name, attempt.booking_id
+    if attempt.booking_id is None:
+        return
+    if attempt.name == "confirm":
+        yield "confirm", attempt.booking_id
+    elif attempt.name in CANCELLING:
+        yield "cancel", attempt.booking_id
 
 
+# What gives a booking's seats back when its client asks for it.
+CANCELLING = frozenset({"cancel", "release", "change_seats"})
 EFFECT_OF_KIND = {"HELD": "made", "BOOKED": "made", "CONFIRMED": "confirm", "CANCELLED": "cancel"}
 
 
-def by_slot(attempts: Iterable[Attempt]) -> dict[int, list[Attempt]]:
-    grouped: dict[int, list[Attempt]] = {}
-    for attempt in attempts:
-        grouped.setdefault(attempt.slot_id, []).append(attempt)
+class OfASlot(Protocol):
+    @property
+    def slot_id(self) -> int: ...
+
+
+Item = TypeVar("Item", bound=OfASlot)
+
+
+def by_slot(items: Iterable[Item]) -> dict[int, list[Item]]:
+    grouped: dict[int, list[Item]] = {}
+    for item in items:
+        grouped.setdefault(item.slot_id, []).append(item)
     return grouped

@@ -1,6 +1,6 @@
 """What the run left in the tables, slot by slot, so that no more than one slot's is in memory."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import asyncpg
@@ -8,19 +8,22 @@ import asyncpg
 from slotwise.db.pool import Database
 from slotwise.services.invariants import Violation as TableViolation
 from slotwise.services.invariants import find_violations as check_invariants
-from torture.history import Attempt
-from torture.story import Event, Row, Story, by_slot
-from torture.verdict import Violation
+from torture.story import Event, Row
+from torture.violation import Violation
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 SLOTS = "SELECT id FROM appointment_slots ORDER BY id"
 EVENTS = """
-    SELECT sequence, kind, booking_id, seats, available_after, total_after, extract(EPOCH FROM created_at)::float8 AS at
+    SELECT
+        sequence, kind, booking_id, seats, available_after, total_after, extract(EPOCH FROM created_at)::float8 AS at,
+        xmin::text::bigint AS transaction
     FROM booking_events WHERE slot_id = $1 ORDER BY sequence
 """
 ROWS = """
-    SELECT id, seats_booked, status, user_name, extract(EPOCH FROM expires_at)::float8 AS expires_at
+    SELECT
+        id, seats_booked, status, coalesce(user_name, '') AS user_name,
+        extract(EPOCH FROM expires_at)::float8 AS expires_at
     FROM bookings WHERE slot_id = $1 ORDER BY id
 """
 NEWEST = """
@@ -47,12 +50,12 @@ UNBALANCED = """
 """
 
 
-async def read_stories(connection: Connection, attempts: Sequence[Attempt]) -> AsyncIterator[Story]:
-    grouped = by_slot(attempts)
-    for slot in await connection.fetch(SLOTS):
-        events = await read_events(connection, slot["id"])
-        rows = [Row(*row) for row in await connection.fetch(ROWS, slot["id"])]
-        yield Story(slot["id"], events, rows, grouped.get(slot["id"], []))
+async def read_slots(connection: Connection) -> list[int]:
+    return [slot["id"] for slot in await connection.fetch(SLOTS)]
+
+
+async def read_rows(connection: Connection, slot_id: int) -> list[Row]:
+    return [Row(*row) for row in await connection.fetch(ROWS, slot_id)]
 
 
 async def read_events(connection: Connection, slot_id: int) -> list[Event]:

@@ -3,7 +3,7 @@
 from collections import Counter
 
 from torture.faults import FAULTS
-from torture.plan import Plan, brief, schedule, short_plan
+from torture.plan import Plan, brief_faults, brief_plan, schedule, short_plan
 
 
 def test_the_same_seed_gives_the_same_plan_and_another_one_another() -> None:
@@ -20,10 +20,12 @@ def test_kinds_take_turns() -> None:
 
 
 def test_the_figures_are_those_that_were_promised() -> None:
-    """RELIABILITY: a million writes, 400 faults of 16 kinds and 20,000 races; a short form with 20,000, 20, 500."""
-    whole, short = Plan(1), short_plan(1)
+    """A million writes, 400 faults of 31 kinds or more and 20,000 races; a short form with 20,000, 20 and 500, and a
+    brief one with 3,000, 6 and 500."""
+    whole, short, brief = Plan(1), short_plan(1), brief_plan(1)
     assert (whole.acknowledged, whole.faults, whole.races) == (1_000_000, 400, 20_000)
     assert (short.acknowledged, short.faults, short.races) == (20_000, 20, 500)
-    assert len({fault.kind for fault in FAULTS}) == len(FAULTS) >= 16
-    assert len(brief(FAULTS)) >= 6
+    assert (brief.acknowledged, brief.faults, brief.races) == (3_000, 6, 500)
+    assert len({fault.kind for fault in FAULTS}) == len(FAULTS) >= 31
+    assert len(brief_faults(FAULTS)) >= 6
     assert whole.minutes <= 45

@@ -10,33 +10,49 @@ from pathlib import Path
 import psutil
 import pytest
 from torture.faults import FAULTS
-from torture.history import read_history
-from torture.verdict import find_untold
+from torture.history import WRITES, Attempt, effect_of, read_history
+from torture.patients import CONTENDERS
+from torture.plan import Plan, brief_plan, short_plan
+from torture.roads import DRIVEN
+from torture.rules.unknowns import find_untold
 
 from tests.torture.command import PROJECT, torture
 
+MOST_SECONDS = 40 * 60
 
-@pytest.mark.timeout(300)
+
+@pytest.mark.timeout(MOST_SECONDS)
+def test_a_brief_run_is_valid_and_reaches_its_figures(tmp_path: Path) -> None:
+    """3,000 acknowledged writes, 6 faults, 500 races; every unknown outcome resolved."""
+    _must_be_valid("--brief", brief_plan(0), tmp_path)
+
+
+@pytest.mark.slow(reason="two minutes on a quiet machine")
+@pytest.mark.timeout(MOST_SECONDS)
 def test_a_short_run_is_valid_and_reaches_its_figures(tmp_path: Path) -> None:
-    """20,000 acknowledged writes, 20 faults of at least 6 kinds, 500 races; every unknown outcome resolved."""
+    """20,000 acknowledged writes, 20 faults of at least 6 kinds, 500 races; every way in is used, and serves."""
+    ran, attempts = _must_be_valid("--short", short_plan(0), tmp_path)
+    assert len(re.findall(rf"^ *({'|'.join(fault.kind for fault in FAULTS)}) ", ran, re.MULTILINE)) >= 6
+    served = {attempt.road for attempt in attempts if attempt.outcome == "ok"}
+    assert not {road.name for road in DRIVEN} - served, "on the list of what is driven, and never done"
+
+
+def _must_be_valid(form: str, plan: Plan, folder: Path) -> tuple[str, list[Attempt]]:
     seed = str(secrets.randbelow(2**31))
-    ran = torture("run", "--short", "--keep", "--seed", seed, "--directory", str(tmp_path))
+    ran = torture("run", form, "--keep", "--seed", seed, "--directory", str(folder), seconds=MOST_SECONDS)
     assert ran.returncode == 0, f"seed {seed}\n{ran.stdout}\n{ran.stderr}"
     assert "Verdict: valid" in ran.stdout
-    [history] = tmp_path.glob("run-*/history.jsonl")
+    [history] = folder.glob("run-*/history.jsonl")
     attempts = list(read_history(history))
-    acknowledged = {
-        (one.name, one.booked or one.booking_id)
-        for one in attempts
-        if one.outcome == "ok" and one.name != "read_booking"
-    }
-    assert len(acknowledged) >= 20_000
-    assert sum(one.purpose == "race" for one in attempts) >= 500 * 16
+    acknowledged = {effect_of(one) for one in attempts if one.outcome == "ok" and one.name in WRITES}
+    assert len(acknowledged) >= plan.acknowledged
+    assert sum(one.purpose == "race" for one in attempts) >= plan.races * CONTENDERS
     assert find_untold(attempts) == []
-    assert set(range(21)) <= {one.epoch for one in attempts}
-    assert len(re.findall(rf"^ *({'|'.join(fault.kind for fault in FAULTS)}) ", ran.stdout, re.MULTILINE)) >= 6
+    assert set(range(plan.faults + 1)) <= {one.epoch for one in attempts}
+    return ran.stdout, attempts
 
 
+@pytest.mark.slow(reason="it waits for a fault that has stopped a database")
 def test_a_run_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path) -> None:
     """In the middle of a fault that has stopped the whole database."""
     harness = subprocess.Popen(
@@ -66,6 +82,7 @@ def _family_once_stopped(harness: psutil.Process, folder: Path) -> list[psutil.P
     raise AssertionError("the database was never stopped")
 
 
+@pytest.mark.slow(reason="a run until its time is up, and another to look at it")
 def test_a_failing_run_says_how_to_look_at_it(tmp_path: Path) -> None:
     """Here one that does not come to its figures in time, so that its verdict is unknown."""
     ran = torture(

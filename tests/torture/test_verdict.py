@@ -2,26 +2,25 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 import pytest
-from torture.history import UNREADABLE, Answer, Attempt
-from torture.story import Event, FreeSeats, Row, Story
-from torture.verdict import (
-    CHECKS,
-    Listed,
-    Unknowns,
-    find_broken_keys,
+from torture.history import UNREADABLE, Answer, Attempt, Change, SeenBookings, SeenSlot, Sighting
+from torture.rules.keys import find_broken_keys
+from torture.rules.order import find_disorder
+from torture.rules.service import (
+    Period,
     find_defects,
-    find_differences,
-    find_disorder,
     find_slow_answers,
     find_slow_recovery,
-    find_untold,
-    find_violations,
-    resolve_unknowns,
+    find_unanswered,
 )
+from torture.rules.unknowns import Unknowns, find_untold, resolve_unknowns
+from torture.slot_states import SlotStates
+from torture.story import Event, FreeSeats, Row, Story
+from torture.verdict import CHECKS, Listed, find_differences, find_violations
 
 SLOT = 7
 
@@ -34,10 +33,11 @@ class Day:
     events: list[Event] = field(default_factory=lambda: [Event(1, "CREATED", None, 2, 2, 2, 99.0)])
     rows: list[Row] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
+    sightings: list[Sighting] = field(default_factory=list)
 
     @property
     def story(self) -> Story:
-        return Story(SLOT, self.events, self.rows, self.attempts)
+        return Story(SLOT, self.events, self.rows, self.attempts, self.sightings)
 
     def ask(self, name: Any, outcome: Any = "ok", seconds: float = 0.5, **given: Any) -> Attempt:
         number = len(self.attempts) + 1
@@ -49,13 +49,20 @@ class Day:
         self.clock += 1
         return attempt
 
-    def write(self, kind: str, booking_id: int, seats: int, free: int, at: float | None = None) -> None:
+    def write(
+        self, kind: str, booking_id: int | None, seats: int, free: int, at: float | None = None,
+        transaction: int | None = None, total: int = 2,
+    ) -> None:  # fmt: skip
+        """In a transaction of its own, unless another is given."""
         at = self.clock - 0.75 if at is None else at
-        self.events.append(Event(len(self.events) + 1, kind, booking_id, seats, free, 2, at))
+        number = len(self.events) + 1
+        transaction = number if transaction is None else transaction
+        self.events.append(Event(number, kind, booking_id, seats, free, total, at, transaction))
 
     def book(self, booking_id: int = 1, seats: int = 1, free: int = 1, **given: Any) -> Attempt:
-        """A hold that is acknowledged, written and there."""
-        attempt = self.ask("hold", seats=seats, answer=Answer(id=booking_id), **given)
+        """A hold that is acknowledged, written and there; its client is told the deadline."""
+        told = Answer(id=booking_id, expires_at=datetime.fromtimestamp(self.clock + 100, UTC))
+        attempt = self.ask("hold", seats=seats, answer=told, **given)
         self.write("HELD", booking_id, seats, free)
         self.rows.append(Row(booking_id, seats, "PENDING", attempt.marker, attempt.began + 100))
         return attempt
@@ -68,6 +75,38 @@ class Day:
         self.rows.append(Row(row.id, row.seats, status, row.marker, row.expires_at))
         return attempt
 
+    def change_seats(self, seats: int, free: int, **given: Any) -> Attempt:
+        """The newest hold becomes another, written in one transaction."""
+        old, number = self.rows.pop(), len(self.events) + 1
+        new = old.id + 1
+        attempt = self.ask(
+            "change_seats", seats=seats, booking_id=old.id, marker=old.marker, road="POST /bookings/{booking_id}/seats",
+            answer=Answer(id=new), **given,
+        )  # fmt: skip
+        self.write("CANCELLED", old.id, old.seats, self.events[-1].available_after + old.seats, transaction=number)
+        self.write("HELD", new, seats, free, transaction=number)
+        self.rows.append(Row(old.id, old.seats, "CANCELLED", old.marker, old.expires_at))
+        self.rows.append(Row(new, seats, "PENDING", "", attempt.began + 100))
+        return attempt
+
+    def change_slot(self, kind: str, change: Change, free: int, total: int = 2, **given: Any) -> Attempt:
+        """By an admin, acknowledged and written."""
+        attempt = self.ask("change_slot", change=change, **given)
+        self.write(kind, None, total, free, total=total)
+        return attempt
+
+    def see(self, free: int | None, least: int = 0, **given: Any) -> None:
+        """The slot, in a read that takes half a second."""
+        number = len(self.attempts) + 1
+        self.ask("read_slots", http_status=200)
+        read = self.attempts[-1]
+        self.sightings.append(SeenSlot(SLOT, number, read.began_at, read.ended_at, free, least, **given))
+
+    def see_bookings(self, statuses: dict[int, str], first: int = 1, last: int = 0) -> None:
+        number = len(self.attempts) + 1
+        read = self.ask("read_bookings", http_status=200)
+        self.sightings.append(SeenBookings(SLOT, number, read.began_at, read.ended_at, statuses, first, last))
+
     def refuse(self, told: int, seats: int = 1, **given: Any) -> Attempt:
         answer = Answer(code="slot-full", available_seats=told)
         return self.ask("hold", "fail", seats=seats, http_status=409, answer=answer, **given)
@@ -76,6 +115,9 @@ class Day:
 def a_good_day() -> Day:
     day = Day()
     day.book()
+    day.see(1, 1, total=2, status="OPEN")
+    day.see(None, 2)
+    day.see_bookings({1: "PENDING"}, 0, 9)
     day.change("confirm", "CONFIRMED", "CONFIRMED", free=1)
     day.ask("read_booking", booking_id=1, http_status=200, answer=Answer(id=1, status="CONFIRMED"))
     day.refuse(told=1, seats=2)
@@ -209,9 +251,144 @@ def read_nothing(day: Day) -> None:
     day.ask("read_booking", "fail", booking_id=1, http_status=404, answer=Answer(code="booking-not-found"))
 
 
+def lose_a_resize(day: Day) -> None:
+    day.change_slot("RESIZED", Change(total=5), free=5, total=5)
+    day.events.pop()
+
+
+def close_unasked(day: Day) -> None:
+    day.write("CLOSED", None, 0, 2)
+
+
+def confirm_after_what_was_told(day: Day, at: float = 0.5) -> None:
+    """And the row says that there was more time."""
+    day.book(booking_id=2)
+    told = day.rows[-1].expires_at
+    assert told is not None
+    day.clock = told + at
+    day.change("confirm", "CONFIRMED", "CONFIRMED", free=1)
+    row = day.rows.pop()
+    day.rows.append(Row(row.id, row.seats, row.status, row.marker, told + 1000))
+
+
+def confirm_after_it_and_write_an_earlier_time(day: Day) -> None:
+    confirm_after_what_was_told(day)
+    late = day.events.pop()
+    day.write("CONFIRMED", late.booking_id, late.seats, late.available_after, at=late.at - 50)
+
+
+def run_out_before_it(day: Day) -> None:
+    day.book(booking_id=2)
+    row = day.rows.pop()
+    day.write("EXPIRED", 2, 1, 2, at=day.clock + 10)
+    day.rows.append(Row(2, row.seats, "FAILED", row.marker, day.clock + 5))
+
+
+def change_seats_in_two_steps(day: Day) -> None:
+    day.book(booking_id=2)
+    day.change_seats(2, free=0)
+    held = day.events.pop()
+    day.write("HELD", held.booking_id, held.seats, held.available_after)
+
+
+def let_somebody_in_between(day: Day) -> None:
+    day.book(booking_id=2)
+    day.change_seats(1, free=0)
+    held = day.events.pop()
+    day.events.append(Event(held.sequence, "HELD", 9, 1, 1, 2, held.at, 1000))
+    day.write("HELD", held.booking_id, 1, 0, transaction=held.transaction)
+    day.ask("hold", marker="in between", answer=Answer(id=9))
+    day.rows.append(Row(9, 1, "PENDING", "in between", None))
+
+
+def give_up_and_take_nothing(day: Day) -> None:
+    """The client does not know; the old hold is gone, and there is no new one."""
+    day.book(booking_id=2)
+    day.change_seats(1, free=1, outcome="info")
+    day.events.pop()
+    day.rows.pop()
+
+
+def refuse_an_admin(day: Day) -> None:
+    answer = Answer(code="seats-taken", seats_taken=1)
+    day.ask("change_slot", "fail", change=Change(total=1), http_status=409, answer=answer)
+
+
+def refuse_a_change_of_seats(day: Day) -> None:
+    day.book(booking_id=2)
+    answer = Answer(code="slot-full", available_seats=0)
+    day.ask("change_seats", "fail", booking_id=2, seats=2, http_status=409, answer=answer)
+
+
+def call_an_open_slot_closed(day: Day) -> None:
+    day.ask("hold", "fail", http_status=409, answer=Answer(code="slot-closed"))
+
+
+def show_a_seat_that_is_taken(day: Day) -> None:
+    day.book(booking_id=2)
+    day.see(2)
+
+
+def hide_a_free_slot(day: Day) -> None:
+    day.see(None, 2)
+
+
+def hide_seats_of_an_overdue_hold(day: Day) -> None:
+    """Swept a second after the deadline, and missing in a search between."""
+    day.book(booking_id=2, seats=2, free=0)
+    told = day.rows[-1].expires_at
+    assert told is not None
+    day.clock = told + 0.1
+    day.see(None, 1)
+    day.write("EXPIRED", 2, 2, 2, at=told + 1)
+
+
+def offer_a_closed_slot(day: Day) -> None:
+    day.change_slot("CLOSED", Change(status="CLOSED"), free=2)
+    day.see(2, 1)
+
+
+def show_another_time(day: Day) -> None:
+    day.change_slot("MOVED", Change(start=1000.0), free=2)
+    day.see(2, start=2000.0)
+
+
+def show_a_hold_that_is_cancelled(day: Day) -> None:
+    day.see_bookings({1: "CONFIRMED"})
+
+
+def leave_a_booking_out(day: Day) -> None:
+    day.see_bookings({}, 0, 9)
+
+
+def show_an_overdue_hold_as_pending(day: Day) -> None:
+    day.book(booking_id=2)
+    day.clock += 1000
+    day.see_bookings({2: "PENDING"})
+
+
 @pytest.mark.parametrize(
     ("rule", "spoil"),
     [
+        ("S3 slot", lose_a_resize),
+        ("S4", close_unasked),
+        ("S8", confirm_after_what_was_told),
+        ("S9", run_out_before_it),
+        ("S12 whole", change_seats_in_two_steps),
+        ("S12 whole", let_somebody_in_between),
+        ("S12 whole", give_up_and_take_nothing),
+        ("S13", refuse_a_change_of_seats),
+        ("S13", call_an_open_slot_closed),
+        ("S13 slot", refuse_an_admin),
+        ("S19", confirm_after_it_and_write_an_earlier_time),
+        ("S20", show_a_seat_that_is_taken),
+        ("S20", hide_a_free_slot),
+        ("S20", hide_seats_of_an_overdue_hold),
+        ("S20", offer_a_closed_slot),
+        ("S20", show_another_time),
+        ("S20", show_a_hold_that_is_cancelled),
+        ("S20", leave_a_booking_out),
+        ("S20", show_an_overdue_hold_as_pending),
         ("S3", lose_a_booking),
         ("S3", undo_a_cancel),
         ("S3", forget_a_confirm),
@@ -262,6 +439,49 @@ def test_a_booking_began_with_the_first_request_for_it_whoever_else_used_its_key
     assert list(find_disorder(day.story)) == []
 
 
+def test_all_that_the_desk_and_the_pages_do_has_no_violation() -> None:
+    day = a_good_day()
+    day.change_slot("RESIZED", Change(total=4), free=4, total=4)
+    day.change_slot("CLOSED", Change(status="CLOSED"), free=4, total=4)
+    day.ask("hold", "fail", http_status=409, answer=Answer(code="slot-closed"))
+    day.see(None, 1)
+    day.change_slot("REOPENED", Change(status="OPEN"), free=4, total=4)
+    day.change_slot("MOVED", Change(start=1000.0), free=4, total=4)
+    day.see(4, 1, total=4, status="OPEN", start=1000.0)
+    answer = Answer(code="seats-taken", seats_taken=0)
+    assert list(find_violations(day.story)) == []
+    day.ask("change_slot", "fail", change=Change(total=-1), http_status=409, answer=answer)
+    assert list(find_violations(day.story)) == []
+
+
+def test_changed_seats_have_no_violation_whether_or_not_their_client_was_told() -> None:
+    for outcome in ("ok", "info"):
+        day = Day()
+        day.book(booking_id=1, road="POST /hold")
+        day.change_seats(2, free=0, outcome=outcome)
+        assert list(find_violations(day.story)) == []
+
+
+def test_what_is_not_committed_yet_may_be_missing_and_may_be_seen() -> None:
+    """Written under the lock, and not yet told; after the answer, all see it."""
+    day = Day()
+    day.book()
+    written, told = day.events[-1].at, day.attempts[-1].ended_at
+    states = SlotStates(day.story)
+    assert [state.available for state in states.within(written - 0.1, written - 0.05)] == [2]
+    assert [state.available for state in states.within(written + 0.01, told - 0.01)] == [2, 1]
+    assert [state.available for state in states.within(told + 0.01, told + 1)] == [1]
+
+
+def test_a_confirm_that_was_asked_for_in_time_may_be_answered_later_and_again() -> None:
+    day = Day()
+    day.book()
+    day.change("confirm", "CONFIRMED", "CONFIRMED", free=1, outcome="info")
+    day.clock += 1000
+    day.ask("confirm", booking_id=1)
+    assert list(find_violations(day.story)) == []
+
+
 def test_who_comes_too_late_is_told_so() -> None:
     """After the deadline; and after a cancellation."""
     day = a_good_day()
@@ -288,6 +508,7 @@ def test_the_api_tells_what_the_tables_have() -> None:
     story = a_good_day().story
     told = Listed(1, SLOT, "CANCELLED", 1, "patient1")
     assert list(find_differences(story, 2, {1: told})) == []
+    assert [violation.rule for violation in find_differences(Story(SLOT, [], [], []), 2, {})] == ["S1"]
     for free, listed in ((1, {1: told}), (2, {}), (2, {1: msgspec.structs.replace(told, status="CONFIRMED")})):
         assert [violation.rule for violation in find_differences(story, free, listed)] == ["S1"]
 
@@ -336,6 +557,29 @@ def test_an_answer_that_nobody_can_read_is_a_defect() -> None:
     day = Day()
     day.ask("hold", "info", http_status=201, error=UNREADABLE)
     assert [violation.rule for violation in find_defects(day.attempts)] == ["P9"]
+
+
+def at_rest(count: int, outcome: Any = "ok") -> list[Attempt]:
+    day = Day()
+    for _ in range(count):
+        day.ask("hold", outcome, http_status=503 if outcome == "info" else 201)
+    return day.attempts
+
+
+def test_of_a_thousand_attempts_at_rest_one_may_have_no_answer() -> None:
+    assert list(find_unanswered(at_rest(999) + at_rest(1, "info"), [])) == []
+    [found] = find_unanswered(at_rest(998) + at_rest(2, "info"), [])
+    assert found.rule == "L5"
+    assert "hold: 503 (2)" in found.sentence
+
+
+def test_what_overlaps_a_fault_is_not_counted() -> None:
+    """Attempts of half a second, one each second from 100 on; something is broken from 105.2 to 108."""
+    attempts = at_rest(20, "info")
+    broken = [Period(105.2, 108.1)]
+    [found] = find_unanswered(attempts, broken)
+    assert found.sentence.startswith("16 of 16 attempts")
+    assert list(find_unanswered(attempts, [Period(99.0, 130.0)])) == []
 
 
 def test_service_is_back_in_time_when_it_mostly_is() -> None:

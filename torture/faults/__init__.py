@@ -1,9 +1,9 @@
 """Everything that is broken on purpose."""
 
-from torture.faults import crowds, database, network, processes
+from torture.faults import crowds, database, machine, network, processes
 from torture.faults.fault import Fault
 
-FAULTS: tuple[Fault, ...] = (*processes.FAULTS, *database.FAULTS, *network.FAULTS, *crowds.FAULTS)
+FAULTS: tuple[Fault, ...] = (*processes.FAULTS, *database.FAULTS, *network.FAULTS, *crowds.FAULTS, *machine.FAULTS)
 
 
 def possible_faults() -> tuple[Fault, ...]:

@@ -1,0 +1,40 @@
+"""Every way in is in the load, or in a list that says why not."""
+
+from torture.roads import DRIVEN, LEFT_OUT
+
+from slotwise.app import build
+from slotwise.settings import load_settings
+from tests.web.visiting import routes
+
+
+def ways_in() -> set[str]:
+    """Each operation of the OpenAPI document by its id, and each form of the pages by its method and path."""
+    document = build(load_settings({})).openapi_schema.to_schema()
+    operations = {way["operationId"] for ways in document["paths"].values() for way in ways.values()}
+    return operations | {route.rstrip("/") for route in routes() if route.startswith("POST ")}
+
+
+def test_every_way_in_is_driven_or_left_out_for_a_reason() -> None:
+    driven = {road.name for road in DRIVEN}
+    assert not driven & set(LEFT_OUT), "driven, and left out"
+    missing = ways_in() - driven - set(LEFT_OUT)
+    assert not missing, "drive these in torture/, or list them in torture/roads.py with the reason"
+
+
+def test_what_is_driven_or_left_out_exists() -> None:
+    gone = ({road.name for road in DRIVEN} | set(LEFT_OUT)) - ways_in()
+    assert not gone, "take these out of torture/roads.py"
+
+
+def test_a_driven_road_has_the_path_that_the_program_answers() -> None:
+    document = build(load_settings({})).openapi_schema.to_schema()
+    paths = {
+        way["operationId"]: (method.upper(), path)
+        for path, ways in document["paths"].items()
+        for method, way in ways.items()
+    }
+    assert {road.name: (road.method, road.path) for road in DRIVEN if road.name in paths}.items() <= paths.items()
+
+
+def test_every_reason_says_something() -> None:
+    assert all(len(reason.split()) >= 5 for reason in LEFT_OUT.values())

@@ -1,0 +1,78 @@
+"""The clinic that a run plays in: opened through the API, as an admin does."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+from msgspec import Struct
+
+from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD
+from torture.client import Caller
+from torture.plan import Plan
+
+ACCOUNTS = 6
+SEATS = (6, 12, 24)
+LAST_SEATS = (1, 2, 3)
+PROBE_SEATS = 100_000
+SLOTS_OF_A_RACER = 12
+QUIET_SLOTS = 12
+QUIET_SEATS = 2
+
+
+class Clinic(Struct, frozen=True):
+    """`slots` have their starts, in seconds since 1970, and `seats` their seats; all are one doctor's. `last_seats` are
+    for races, and `probe` is the slot by which it is known that bookings succeed."""
+
+    doctor: int
+    slots: dict[int, float]
+    seats: dict[int, int]
+    quiet_doctor: int
+    quiet_slots: dict[int, float]
+    last_seats: list[int]
+    probe: int
+    patients: list[Caller]
+    desk: Caller
+
+
+async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
+    desk = await log_in(session, "desk", ADMIN_EMAIL, ADMIN_PASSWORD)
+    seats = [SEATS[number % len(SEATS)] for number in range(plan.slots)]
+    doctor, slots = await _open_slots(session, desk, seats)
+    racing = [LAST_SEATS[number % len(LAST_SEATS)] for number in range(SLOTS_OF_A_RACER * plan.racers)]
+    _, last_seats = await _open_slots(session, desk, racing)
+    _, probe = await _open_slots(session, desk, [PROBE_SEATS])
+    quiet_doctor, quiet_slots = await _open_slots(session, desk, [QUIET_SEATS] * QUIET_SLOTS)
+    patients = [await _register(session, number) for number in range(ACCOUNTS)]
+    seats_of = dict(zip(slots, seats, strict=True))
+    return Clinic(
+        doctor, slots, seats_of, quiet_doctor, quiet_slots, list(last_seats), next(iter(probe)), patients, desk
+    )
+
+
+async def _open_slots(
+    session: aiohttp.ClientSession, admin: Caller, seats: Sequence[int]
+) -> tuple[int, dict[int, float]]:
+    """A doctor with so many slots, each at the beginning of an hour and half of it long."""
+    made = await session.post("/api/doctors", json={"name": "Dr. Torture"}, headers=admin.headers)
+    doctor = (await made.json())["id"]
+    first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=30)
+    slots = {}
+    for number, total in enumerate(seats):
+        start = first + timedelta(hours=number)
+        body = {"doctorId": doctor, "startTime": start.isoformat().replace("+00:00", "Z"), "totalSeats": total}
+        answer = await session.post("/api/slots", json=body, headers=admin.headers)
+        slots[(await answer.json())["id"]] = start.timestamp()
+    return doctor, slots
+
+
+async def _register(session: aiohttp.ClientSession, number: int) -> Caller:
+    email, password = f"account{number}@torture.example", "a fine patient password"
+    await session.post("/api/auth/register", json={"name": f"Account {number}", "email": email, "password": password})
+    return await log_in(session, f"account{number}", email, password)
+
+
+async def log_in(session: aiohttp.ClientSession, name: str, email: str, password: str) -> Caller:
+    """With the headers for the API, and the cookie for the pages."""
+    answer = await session.post("/api/auth/login", json={"email": email, "password": password})
+    token = (await answer.json())["accessToken"]
+    return Caller(name, {"Authorization": f"Bearer {token}"}, {"slotwise-session": token})

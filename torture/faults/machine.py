@@ -1,0 +1,41 @@
+"""A machine that has other things to do, and one that is slow to load a program."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from random import Random
+
+from torture.bed import Bed
+from torture.faults.fault import Fault, blow
+
+BUSY_LOOPS = 20
+IMPORT_SECONDS = 7.0
+# It ends by itself when whoever started it is gone.
+BUSY_LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
+
+
+async def busy_machine(bed: Bed, random: Random) -> AsyncIterator[None]:
+    """So many programs beside it that want nothing but to run."""
+    loops = [await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", BUSY_LOOP) for _ in range(BUSY_LOOPS)]
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.kill()
+        await asyncio.gather(*(loop.wait() for loop in loops))
+
+
+async def slow_imports(bed: Bed, random: Random) -> AsyncIterator[None]:
+    """A worker dies, and the one that takes its place is long on its way."""
+    bed.slow_imports.write_text(f"{IMPORT_SECONDS}")
+    random.choice(bed.workers()).kill()
+    try:
+        yield
+    finally:
+        bed.slow_imports.unlink(missing_ok=True)
+
+
+FAULTS = (
+    Fault("busy-machine", "twenty programs beside it that take all the machine has", blow(busy_machine), (2.0, 4.0)),
+    Fault("slow-imports", "a worker dies, and the next takes 7 s to import", blow(slow_imports), (1.0, 2.0)),
+)

@@ -1,0 +1,245 @@
+"""The end of a run: everything is read by API and from the tables, and judged by the rules.
+
+Nothing that the program has done may keep it from a verdict. What cannot be read though all is healed is a violation
+like any other: a table that is gone, a list that the API does not give any more.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
+
+import aiohttp
+import asyncpg
+import msgspec
+from msgspec import Struct
+
+from torture import tables
+from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD, HOLD_SECONDS, NO_LOOK, Bed
+from torture.clinic import log_in
+from torture.history import Attempt, History, Sighting
+from torture.keeping import keep_ledger
+from torture.rules.keys import find_broken_keys
+from torture.rules.service import find_defects
+from torture.rules.unknowns import Unknowns, resolve_unknowns
+from torture.story import Story, by_slot
+from torture.verdict import Listed, find_differences, find_violations
+from torture.violation import Violation
+
+# Every hold has run out by then, and was swept, though a sweep comes only every second.
+SETTLE_SECONDS = HOLD_SECONDS + 2.5
+STILL_SECONDS = HOLD_SECONDS + 0.5
+# How long the sweep may take longer where the machine is busy.
+SWEPT_TRIES = 30
+LEDGERS = 20
+# Of one rule and one slot: thousands say no more than these.
+SHOWN = 20
+TRIES = 5
+PAUSE_SECONDS = 1.0
+
+Result = TypeVar("Result")
+
+
+class Findings:
+    """The violations of a run, of each rule and slot no more than a reader wants, but all of them counted."""
+
+    def __init__(self) -> None:
+        self.kept: list[Violation] = []
+        self._count: dict[tuple[str, int], int] = defaultdict(int)
+
+    @property
+    def total(self) -> int:
+        return sum(self._count.values())
+
+    def count(self, rule: str) -> int:
+        return sum(count for (found, _), count in self._count.items() if found == rule)
+
+    @property
+    def rules(self) -> list[str]:
+        return sorted({rule for rule, _ in self._count})
+
+    def some(self, most: int) -> Iterator[Violation]:
+        """Of each rule so many, in the rules' order."""
+        for rule in self.rules:
+            yield from [violation for violation in self.kept if violation.rule == rule][:most]
+
+    def add(self, found: Iterable[Violation]) -> None:
+        for violation in found:
+            self._count[violation.rule, violation.slot_id] += 1
+            if self._count[violation.rule, violation.slot_id] <= SHOWN:
+                self.kept.append(violation)
+
+
+class ListedPage(Struct, frozen=True, rename="camel"):
+    items: list[Listed]
+    next_cursor: str | None
+
+
+class Judge:
+    """`settle` is how long all may take to come to rest, and `pause` how long it is waited before a read is tried
+    again; in seconds."""
+
+    def __init__(
+        self, bed: Bed, history: History, findings: Findings, *,
+        settle: float = SETTLE_SECONDS, pause: float = PAUSE_SECONDS,
+    ) -> None:  # fmt: skip
+        self._settle = settle
+        self._pause = pause
+        self.unknowns = Unknowns()
+        self.sweeps: list[tuple[float, float]] = []
+        self._bed = bed
+        self._history = history
+        self._findings = findings
+
+    async def __call__(self, *, thorough: bool = True) -> None:
+        """Without `thorough`, it is not waited whether all stays still: a mutant shows itself before."""
+        await self._until_swept()
+        before = await self._effects()
+        listed = await self._told("every booking by the API", "S1", self._list_bookings) or {}
+        await self._judge_slots(listed)
+        if thorough:
+            await self._judge_stillness(before)
+        self.sweeps = await self._told("the ledger's expiries", "S3", self._read_sweeps) or []
+        broken = await self._told("the invariants", "S3", lambda: tables.find_table_violations(self._bed.database_url))
+        self._findings.add(broken or ())
+        self._findings.add(find_broken_keys(self._history.attempts))
+        self._findings.add(find_defects(self._history.attempts))
+        await self._keep_ledgers()
+
+    async def _told(self, what: str, rule: str, read: Callable[[], Awaitable[Result]]) -> Result | None:
+        """What was read, tried again while the database or the server does not answer; None, and a violation of the
+        rule, where it cannot be read at all."""
+        for _ in range(TRIES):
+            try:
+                return await read()
+            except (*NO_LOOK, aiohttp.ClientError, msgspec.MsgspecError) as error:
+                refused = f"{type(error).__name__}: {error}"
+                if isinstance(error, asyncpg.SyntaxOrAccessError):
+                    break
+            await asyncio.sleep(self._pause)
+        self._findings.add([Violation(rule, 0, f"with all healed, {what} cannot be read: {refused}")])
+        return None
+
+    async def _until_swept(self) -> None:
+        """Every hold runs out, and is swept: at once on a quiet machine."""
+        await asyncio.sleep(self._settle)
+        for _ in range(SWEPT_TRIES):
+            if not (await self._effects()).get("pending", 0):
+                break
+            await asyncio.sleep(self._pause)
+
+    async def _effects(self) -> dict[str, int]:
+        return await self._told("how many rows there are", "S3", self._count_effects) or {}
+
+    async def _count_effects(self) -> dict[str, int]:
+        async with self._bed.look() as connection:
+            return await tables.count_effects(connection)
+
+    async def _read_sweeps(self) -> list[tuple[float, float]]:
+        async with self._bed.look() as connection:
+            return await tables.read_sweeps(connection)
+
+    async def _judge_stillness(self, before: dict[str, int]) -> None:
+        await asyncio.sleep(STILL_SECONDS)
+        if await self._effects() != before:
+            self._findings.add([Violation("quiesce", 0, "something was done after everything was still")])
+        if before.get("pending"):
+            self._findings.add([Violation("L1", 0, f"{before['pending']} holds still stand")])
+        if stuck := await self._told("the sessions of the database", "L4", self._stuck_sessions):
+            self._findings.add([Violation("L4", 0, f"sessions {stuck} are at work, and nobody asks")])
+
+    async def _stuck_sessions(self) -> set[str]:
+        """Sessions that are in the same transaction at every look. A sweep may be at work at one."""
+        stuck: set[str] | None = None
+        async with self._bed.look() as connection:
+            for _ in range(TRIES):
+                busy = await tables.read_busy_sessions(connection)
+                stuck = busy if stuck is None else stuck & busy
+                if not stuck:
+                    break
+                await asyncio.sleep(STILL_SECONDS)
+        return stuck or set()
+
+    async def _list_bookings(self) -> dict[int, Listed]:
+        """Every booking, as the desk's list has it."""
+        found: dict[int, Listed] = {}
+        cursor: str | None = ""
+        async with aiohttp.ClientSession(self._bed.url, raise_for_status=True) as session:
+            desk = await log_in(session, "desk", ADMIN_EMAIL, ADMIN_PASSWORD)
+            while cursor is not None:
+                asked = {"limit": "500"} | ({"cursor": cursor} if cursor else {})
+                page = await self._page_of(session, desk.headers, asked)
+                found |= {booking.id: booking for booking in page.items}
+                cursor = page.next_cursor
+        return found
+
+    async def _page_of(
+        self, session: aiohttp.ClientSession, headers: dict[str, str], asked: dict[str, str]
+    ) -> ListedPage:
+        """One answer that is late, of the thousands of a long run, is asked for again."""
+        for _ in range(TRIES - 1):
+            try:
+                return await _read_page(session, headers, asked)
+            except (aiohttp.ClientError, TimeoutError):
+                await asyncio.sleep(self._pause)
+        return await _read_page(session, headers, asked)
+
+    async def _judge_slots(self, listed: dict[int, Listed]) -> None:
+        attempts = by_slot(self._history.attempts)
+        sightings = by_slot(self._history.sightings)
+        attempts.pop(0, None)
+        there = await self._told("the slots", "S3", self._read_slots) or []
+        gone = set(attempts) - set(there)
+        self._findings.add(Violation("S3", slot_id, "the slot is not there") for slot_id in sorted(gone))
+        async with aiohttp.ClientSession(self._bed.url, raise_for_status=True) as session:
+            for slot_id in sorted({*there, *gone}):
+                story = await self._story(slot_id, attempts.get(slot_id, ()), sightings.get(slot_id, ()))
+                free = await self._told(f"slot {slot_id} by the API", "S1", _free_seats(session, slot_id))
+                self._findings.add(find_violations(story))
+                self._findings.add(find_differences(story, free, listed))
+                resolve_unknowns(story, self.unknowns)
+                # Nobody else asks the loop for a while, and a long history takes minutes.
+                await asyncio.sleep(0)
+
+    async def _read_slots(self) -> list[int]:
+        async with self._bed.look() as connection:
+            return await tables.read_slots(connection)
+
+    async def _story(self, slot_id: int, attempts: Sequence[Attempt], sightings: Sequence[Sighting]) -> Story:
+        async def events() -> Sequence[object]:
+            async with self._bed.look() as connection:
+                return await tables.read_events(connection, slot_id)
+
+        async def rows() -> Sequence[object]:
+            async with self._bed.look() as connection:
+                return await tables.read_rows(connection, slot_id)
+
+        ledger = await self._told("the ledger", "S3", events) or ()
+        bookings = await self._told("the bookings", "S3", rows) or ()
+        return Story(slot_id, ledger, bookings, attempts, sightings)  # type: ignore[arg-type]
+
+    async def _keep_ledgers(self) -> None:
+        """Of the slots that have a violation, for whoever looks at them."""
+        slots = sorted({violation.slot_id for violation in self._findings.kept} - {0})
+        for slot_id in slots[:LEDGERS]:
+            story = await self._story(slot_id, (), ())
+            keep_ledger(self._bed.folder, slot_id, story.events)
+
+
+async def _read_page(session: aiohttp.ClientSession, headers: dict[str, str], asked: dict[str, str]) -> ListedPage:
+    async with session.get("/api/bookings", params=asked, headers=headers) as answer:
+        return msgspec.json.decode(await answer.read(), type=ListedPage)
+
+
+def _free_seats(session: aiohttp.ClientSession, slot_id: int) -> Callable[[], Awaitable[int]]:
+    async def read() -> int:
+        async with session.get(f"/api/slots/{slot_id}") as answer:
+            free: int = (await answer.json())["availableSeats"]
+        return free
+
+    return read
+
+
+def between(events: Iterable[tuple[float, float]], broken: Sequence[tuple[float, float]]) -> Iterator[float]:
+    """How late each was, of those that were due while nothing was broken."""
+    return (at - due for at, due in events if not any(begin <= due <= end for begin, end in broken))

@@ -1,0 +1,110 @@
+"""Everybody who is at work during a run, and how fast: races and other writes come to their ends together."""
+
+import asyncio
+import itertools
+from collections import deque
+from collections.abc import Iterator
+from typing import Protocol
+
+from torture.client import GUEST, Caller, Client, Connections
+from torture.clinic import QUIET_SEATS, Clinic
+from torture.desk import Administrator, Publisher, Receptionist
+from torture.history import History
+from torture.patients import LastSeats, Patient, Recent, Stop
+from torture.plan import Plan
+from torture.readers import Reader, Waiter
+
+RECENT = 64
+WAITERS = 6
+PACE_SECONDS = 0.25
+# By how much of the whole either may be ahead of the other.
+AHEAD = 0.02
+
+
+class Member(Protocol):
+    async def live(self, stop: Stop) -> None: ...
+
+
+class Load:
+    """`near` goes to the server, `far` through the proxy: only what goes through it can be cut."""
+
+    def __init__(self, plan: Plan, history: History, clinic: Clinic, near: Client, far: Client) -> None:
+        self.stop = Stop()
+        self._plan = plan
+        self._history = history
+        recent: Recent = deque(maxlen=RECENT)
+        callers = callers_of(clinic)
+        self._patients = [
+            Patient(
+                number, plan.seed, far if number % 3 == 0 else near, callers[number % len(callers)], callers,
+                list(clinic.slots), recent,
+            )
+            for number in range(1, plan.patients + 1)
+        ]  # fmt: skip
+        self._racers = [
+            LastSeats(1000 * place, plan.seed, near, clinic.last_seats[place - 1 :: plan.racers])
+            for place in range(1, plan.racers + 1)
+        ]
+        self._others: list[Member] = [
+            *(
+                Receptionist(200 + place, plan.seed, near, clinic.desk, list(clinic.slots), recent)
+                for place in range(plan.receptionists)
+            ),
+            Administrator(300, plan.seed, near, clinic.desk, clinic.slots, clinic.seats),
+            Publisher(310, plan.seed, near, clinic.desk),
+            *(
+                Reader(
+                    400 + place, plan.seed, near.connections, callers, clinic.desk, clinic.doctor, clinic.slots, recent
+                )
+                for place in range(plan.readers)
+            ),
+            *self._waiters(clinic, near, recent),
+        ]
+
+    def _waiters(self, clinic: Clinic, near: Client, recent: Recent) -> Iterator[Member]:
+        """Each with slots of its own."""
+        slots = list(clinic.quiet_slots)
+        for place in range(WAITERS):
+            own = {slot_id: clinic.quiet_slots[slot_id] for slot_id in slots[place::WAITERS]}
+            reader = Reader(
+                500 + place, self._plan.seed, near.connections, [clinic.desk], clinic.desk, clinic.quiet_doctor, own,
+                recent,
+            )  # fmt: skip
+            yield Waiter(500 + place, self._plan.seed, near, reader, dict.fromkeys(own, QUIET_SEATS))
+
+    @property
+    def races(self) -> int:
+        return sum(racer.races for racer in self._racers)
+
+    def start(self, group: asyncio.TaskGroup) -> None:
+        for member in (*self._patients, *self._others):
+            group.create_task(member.live(self.stop))
+        for racer in self._racers:
+            group.create_task(racer.live(self.stop, -(-self._plan.races // self._plan.racers)))
+        group.create_task(self._pace())
+
+    async def _pace(self) -> None:
+        """Whoever is ahead waits: a race costs twenty times what another write does, and both want the same machine."""
+        while not self.stop.now:
+            written = self._history.acknowledged / self._plan.acknowledged
+            raced = self.races / self._plan.races if self._plan.races else 1.0
+            _switch(self.stop.patients_wait, written > raced + AHEAD)
+            _switch(self.stop.racers_wait, raced > written + AHEAD)
+            await asyncio.sleep(PACE_SECONDS)
+
+
+def _switch(event: asyncio.Event, on: bool) -> None:
+    if on:
+        event.set()
+    else:
+        event.clear()
+
+
+def clients_of(history: History, *urls: str) -> list[Client]:
+    numbers = itertools.count(1)
+    return [Client(Connections(history, url, numbers)) for url in urls]
+
+
+def callers_of(clinic: Clinic) -> list[Caller]:
+    """The desk is among them: its own bookings go a road of their own."""
+    return [GUEST, *clinic.patients, clinic.desk]

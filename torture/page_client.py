@@ -1,0 +1,215 @@
+"""How a browser talks to the server: forms and pages. Each request is an attempt in the history too."""
+
+import base64
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+from msgspec import Struct
+
+from torture import roads
+from torture.client import Caller, Connections, Held, Reply
+from torture.history import Answer, Attempt, Change, Name, Outcome
+from torture.roads import Road
+
+# What a page says when it refuses, as a problem document would say it. The first that is found counts.
+_REFUSALS = (
+    (re.compile(r"Only (?P<free>\d+) seats? (?:is|are) free now"), "slot-full"),
+    (re.compile(r"you can have (?P<free>\d+) at most"), "slot-full"),
+    (re.compile(r"Somebody was quicker\. Nothing was booked"), "slot-full"),
+    (re.compile(r"Only (?P<free>\d+) seats? (?:is|are) free"), "slot-full"),
+    (re.compile(r"The slot is sold out"), "slot-full"),
+    (re.compile(r"(?P<taken>\d+) seats are held or booked"), "seats-taken"),
+    (re.compile(r"The clinic has closed it|The slot is closed for booking"), "slot-closed"),
+    (re.compile(r"number of seats can no longer be changed"), "slot-closed"),
+    (re.compile(r"The hold was not confirmed before|The time ran out"), "hold-expired"),
+    (re.compile(r"The hold ran out before it was confirmed"), "booking-failed"),
+    (re.compile(r"The booking was cancelled|This appointment is cancelled"), "booking-cancelled"),
+    (re.compile(r"in the meantime. Nothing was changed|with \d+\+? bookings?\?"), "asked-first"),
+)
+_LISTED = re.compile(r'name="listed" value="(\d+)"')
+_OFFER = re.compile(r'data-slot="(\d+)".*?data-seats-left>(\d+) seats? left', re.DOTALL)
+STAYS = "confirmed already"
+
+
+class _Slip(Struct, frozen=True):
+    booking_id: int
+    token: str
+
+
+class Browser:
+    """What is asked through the pages. It keeps no cookies by itself: each request says which it has."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def hold(self, process: int, caller: Caller, slot_id: int, seats: int, click: str, marker: str) -> Attempt:
+        """The same `click` again is the same hold."""
+        attempt = self._connections.attempt(process, "hold", slot_id, caller, seats=seats, marker=marker)
+        form = {"slot": slot_id, "seats": seats}
+        return await self._send(attempt, roads.HOLD_FORM, caller, form, _read_made, click=click)
+
+    async def change_seats(self, hold: Attempt, booking: Held, seats: int, click: str) -> Attempt:
+        """Another hold of so many seats in place of this one."""
+        attempt = self._of_booking("change_seats", hold, booking, seats=seats, marker=hold.marker)
+        form = {"seats": seats, "token": booking.manage_token}
+        return await self._send(attempt, roads.SEATS_FORM, None, form, _read_made, click=click)
+
+    async def confirm(self, hold: Attempt, booking: Held, by: Caller | None = None) -> Attempt:
+        attempt = self._of_booking("confirm", hold, booking, by)
+        person = {"user_name": hold.marker, "user_email": f"{hold.marker}@torture.example"}
+        if by:
+            return await self._send(attempt, roads.DESK_CONFIRM_FORM, by, person, _read_done)
+        form = person | {"token": booking.manage_token, "seats": hold.seats}
+        return await self._send(attempt, roads.CONFIRM_FORM, None, form, _read_done)
+
+    async def cancel(self, hold: Attempt, booking: Held, by: Caller | None = None) -> Attempt:
+        attempt = self._of_booking("cancel", hold, booking, by)
+        if by:
+            return await self._send(attempt, roads.DESK_CANCEL_FORM, by, {"reason": "torture"}, _read_done)
+        return await self._send(attempt, roads.CANCEL_FORM, None, {"token": booking.manage_token}, _read_cancelled)
+
+    async def release(self, hold: Attempt, booking: Held) -> Attempt:
+        attempt = self._of_booking("release", hold, booking)
+        return await self._send(attempt, roads.RELEASE_FORM, None, {"token": booking.manage_token}, _read_released)
+
+    async def book_at_desk(self, process: int, desk: Caller, slot_id: int, seats: int, key: str) -> Attempt:
+        attempt = self._connections.attempt(process, "hold", slot_id, desk, seats=seats, at_once=True)
+        form = {
+            "slot": slot_id, "seats": seats, "key": key,
+            "user_name": attempt.marker, "user_email": f"{attempt.marker}@torture.example",
+        }  # fmt: skip
+        return await self._send(attempt, roads.DESK_BOOKING_FORM, desk, form, _read_slip)
+
+    async def change_slot(
+        self, process: int, admin: Caller, slot_id: int, change: Change, listed: int = 0
+    ) -> tuple[Attempt, int]:
+        """And, where the page asks first, the newest booking that it has listed: send that along to be sure."""
+        attempt = self._connections.attempt(process, "change_slot", slot_id, admin, change=change)
+        asked = 0
+
+        def read(attempt: Attempt, reply: Reply) -> Outcome:
+            nonlocal asked
+            found = _LISTED.search(reply.content.decode()) if reply.status == 200 else None
+            asked = int(found[1]) if found else 0
+            return _read_done(attempt, reply)
+
+        await self._send(attempt, roads.SLOT_FORM, admin, _slot_form(change, listed), read)
+        return attempt, asked
+
+    async def publish(self, process: int, admin: Caller, road: Road, form: dict[str, Any], **ids: int) -> Attempt:
+        attempt = self._connections.attempt(process, "publish", 0, admin)
+        return await self._send(attempt, road, admin, form, _read_done, ids=ids)
+
+    def _of_booking(self, name: Name, hold: Attempt, booking: Held, by: Caller | None = None, **given: Any) -> Attempt:
+        given = {"seats": hold.seats, **given}
+        caller = by or Caller(hold.caller, {})
+        return self._connections.attempt(hold.process, name, hold.slot_id, caller, booking_id=booking.id, **given)
+
+    async def _send(
+        self, attempt: Attempt, road: Road, caller: Caller | None, form: Mapping[str, Any], reading: Any, *,
+        click: str = "", ids: Mapping[str, int] | None = None,
+    ) -> Attempt:  # fmt: skip
+        cookies = dict(caller.cookies if caller else {})
+        if click:
+            cookies["slotwise-attempt"] = attempt.click = click
+        path = road.path.format(**{"booking_id": attempt.booking_id, "slot_id": attempt.slot_id, **(ids or {})})
+        return await self._connections.send(
+            attempt, road, reading, headers_of(cookies), path=path, data={name: str(form[name]) for name in form}
+        )
+
+
+def headers_of(cookies: Mapping[str, str]) -> dict[str, str]:
+    """As a browser sends them with a form of ours."""
+    sent = {"Sec-Fetch-Site": "same-origin"}
+    if cookies:
+        sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
+    return sent
+
+
+def offers_in(page: str) -> dict[int, int]:
+    """The slots on a page of free times, each with its free seats."""
+    return {int(slot): int(seats) for slot, seats in _OFFER.findall(page)}
+
+
+def held_by_page(attempt: Attempt) -> Held | None:
+    """The booking that a form has made, as the browser knows it."""
+    if attempt.booked is None or attempt.body is None:
+        return None
+    return Held(attempt.booked, None, attempt.body)
+
+
+def _slot_form(change: Change, listed: int) -> dict[str, Any]:
+    if change.total is not None:
+        return {"total_seats": change.total}
+    sure = {"listed": listed} if listed else {}
+    if change.status is not None:
+        return {"status": change.status, **sure}
+    start = datetime.fromtimestamp(change.start or 0, UTC)
+    return {"day": f"{start:%Y-%m-%d}", "time": f"{start:%H:%M}", "duration_minutes": 30, **sure}
+
+
+def _read_made(attempt: Attempt, reply: Reply) -> Outcome:
+    """A redirect leads to the hold. To the one that was to be changed: it was confirmed meanwhile, and stays."""
+    if reply.status != 303:
+        return _read_done(attempt, reply)
+    address = urlsplit(reply.location)
+    booking_id = int(address.path.rpartition("/")[2])
+    if booking_id == attempt.booking_id:
+        attempt.answer = Answer(code=STAYS)
+        return "fail"
+    attempt.answer = Answer(id=booking_id)
+    attempt.body = parse_qs(address.query)["token"][0]
+    return "ok"
+
+
+def _read_slip(attempt: Attempt, reply: Reply) -> Outcome:
+    if reply.status != 303:
+        return _read_done(attempt, reply)
+    slip = msgspec.json.decode(_decoded(reply.cookies["slotwise-slip"]), type=_Slip)
+    attempt.answer, attempt.body = Answer(id=slip.booking_id), slip.token
+    return "ok"
+
+
+def _read_cancelled(attempt: Attempt, reply: Reply) -> Outcome:
+    """A hold that has run out cannot be cancelled: the redirect then says nothing."""
+    if reply.status == 303 and "slotwise-notice" not in reply.cookies:
+        attempt.answer = Answer(code="booking-failed")
+        return "fail"
+    return _read_done(attempt, reply)
+
+
+def _read_released(attempt: Attempt, reply: Reply) -> Outcome:
+    if reply.status == 303 and b"stays" in _decoded(reply.cookies["slotwise-notice"]):
+        attempt.answer = Answer(code=STAYS)
+        return "fail"
+    return _read_done(attempt, reply)
+
+
+def _read_done(attempt: Attempt, reply: Reply) -> Outcome:
+    """A form that was done redirects; any page in answer to it says what is amiss, and nothing was done."""
+    if reply.status == 303:
+        return "ok"
+    if reply.status >= 500:
+        return "info"
+    attempt.answer = refusal_in(reply.content.decode())
+    return "fail"
+
+
+def refusal_in(page: str) -> Answer:
+    """What a page says that it refuses, with the number of free or taken seats where it tells one."""
+    for words, code in _REFUSALS:
+        found = words.search(page)
+        if found is not None:
+            told = found.groupdict()
+            free = int(told.get("free") or 0) if code == "slot-full" else None
+            taken = int(told["taken"]) if told.get("taken") else None
+            return Answer(code=code, available_seats=free, seats_taken=taken)
+    return Answer()
+
+
+def _decoded(cookie: str) -> bytes:
+    return base64.urlsafe_b64decode(cookie + "=" * (-len(cookie) % 4))

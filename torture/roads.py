@@ -1,0 +1,83 @@
+"""Every way into Slotwise: each operation of the OpenAPI document and each form of the pages is driven by the load, or
+stands here with the reason why it is not. tests/torture/test_roads.py compares both lists with the program."""
+
+from typing import NamedTuple
+
+
+class Road(NamedTuple):
+    """`name` is the operation's id, or the method and path of a form."""
+
+    name: str
+    method: str
+    path: str
+
+
+def _form(path: str) -> Road:
+    return Road(f"POST {path}", "POST", path)
+
+
+HOLD_SEATS = Road("hold_seats", "POST", "/api/bookings")
+CONFIRM_BOOKING = Road("confirm_booking", "POST", "/api/bookings/{booking_id}/confirm")
+CANCEL_BOOKING = Road("cancel_booking", "DELETE", "/api/bookings/{booking_id}")
+GET_BOOKING = Road("get_booking", "GET", "/api/bookings/{booking_id}")
+LIST_BOOKINGS = Road("list_bookings", "GET", "/api/bookings")
+LIST_BOOKINGS_OF_SLOT = Road("list_bookings_of_slot", "GET", "/api/bookings/slot/{slot_id}")
+LIST_BOOKINGS_OF_USER = Road("list_bookings_of_user", "GET", "/api/bookings/my-bookings")
+LIST_SLOTS = Road("list_slots", "GET", "/api/slots")
+GET_SLOT = Road("get_slot", "GET", "/api/slots/{slot_id}")
+UPDATE_SLOT = Road("update_slot", "PATCH", "/api/slots/{slot_id}")
+CREATE_SLOT = Road("create_slot", "POST", "/api/slots")
+CREATE_SLOTS = Road("create_slots", "POST", "/api/slots/batch")
+CREATE_DOCTOR = Road("create_doctor", "POST", "/api/doctors")
+UPDATE_DOCTOR = Road("update_doctor", "PATCH", "/api/doctors/{doctor_id}")
+LIST_DOCTORS = Road("list_doctors", "GET", "/api/doctors")
+GET_DOCTOR = Road("get_doctor", "GET", "/api/doctors/{doctor_id}")
+GET_ACCOUNT = Road("get_account", "GET", "/api/auth/me")
+GET_HEALTH = Road("get_health", "GET", "/health")
+GET_READINESS = Road("get_readiness", "GET", "/health/ready")
+GET_METRICS = Road("get_metrics", "GET", "/metrics")
+
+HOLD_FORM = _form("/hold")
+CONFIRM_FORM = _form("/bookings/{booking_id}/confirm")
+SEATS_FORM = _form("/bookings/{booking_id}/seats")
+RELEASE_FORM = _form("/bookings/{booking_id}/release")
+CANCEL_FORM = _form("/bookings/{booking_id}/cancel")
+DESK_BOOKING_FORM = _form("/admin/bookings/new")
+DESK_CONFIRM_FORM = _form("/admin/bookings/{booking_id}/confirm")
+DESK_CANCEL_FORM = _form("/admin/bookings/{booking_id}/cancel")
+SLOT_FORM = _form("/admin/slots/{slot_id}")
+NEW_SLOT_FORM = _form("/admin/doctors/{doctor_id}/slots/one")
+NEW_SLOTS_FORM = _form("/admin/doctors/{doctor_id}/slots/new")
+NEW_DOCTOR_FORM = _form("/admin/doctors")
+DOCTOR_FORM = _form("/admin/doctors/{doctor_id}/edit")
+ACTIVE_DOCTOR_FORM = _form("/admin/doctors/{doctor_id}/active")
+# A page that is read and not sent: what patients see of free times.
+FIND_PAGE = Road("GET /", "GET", "/")
+
+DRIVEN = (
+    HOLD_SEATS, CONFIRM_BOOKING, CANCEL_BOOKING, GET_BOOKING, LIST_BOOKINGS, LIST_BOOKINGS_OF_SLOT,
+    LIST_BOOKINGS_OF_USER, LIST_SLOTS, GET_SLOT, UPDATE_SLOT, CREATE_SLOT, CREATE_SLOTS, CREATE_DOCTOR, UPDATE_DOCTOR,
+    LIST_DOCTORS, GET_DOCTOR, GET_ACCOUNT, GET_HEALTH, GET_READINESS, GET_METRICS,
+    HOLD_FORM, CONFIRM_FORM, SEATS_FORM, RELEASE_FORM, CANCEL_FORM, DESK_BOOKING_FORM, DESK_CONFIRM_FORM,
+    DESK_CANCEL_FORM, SLOT_FORM, NEW_SLOT_FORM, NEW_SLOTS_FORM, NEW_DOCTOR_FORM, DOCTOR_FORM, ACTIVE_DOCTOR_FORM,
+)  # fmt: skip
+
+_BEFORE_THE_LOAD = "every run uses it once for each account, before its load begins"
+_NO_SEAT = "it changes no slot and no booking"
+LEFT_OUT = {
+    "register": _BEFORE_THE_LOAD,
+    "log_in": _BEFORE_THE_LOAD,
+    "log_out": "it would end the sessions that the load needs; no seat depends on it",
+    "change_password": "it would end the sessions that the load needs; no seat depends on it",
+    "erase_personal_data": "it erases the names by which the verdict knows bookings; tests/services has it",
+    "export_personal_data": "it answers with a whole account, and what it reads is read by list_bookings_of_user",
+    "watch_seats": "it is a stream without an end; tests/http has it",
+    "POST /log-in": "the operation log_in does the same; it changes no slot and no booking",
+    "POST /register": "the operation register does the same; it changes no slot and no booking",
+    "POST /log-out": "the operation log_out does the same, and is left out too",
+    "POST /account/password": "the operation change_password does the same, and is left out too",
+    "POST /account/delete": "the operation erase_personal_data does the same, and is left out too",
+    "POST /admin/users/new": _NO_SEAT,
+    "POST /admin/users/{user_id}/rights": _NO_SEAT,
+    "POST /admin/users/{user_id}/password": _NO_SEAT,
+}

@@ -1,0 +1,47 @@
+"""A hold lives until the deadline that its client was told, whatever the row says now (S8, S9, S19).
+
+Nothing extends a hold yet. What will extend one tells its client a new deadline, which will count from then on.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from torture.history import Attempt
+from torture.story import Story, told_deadlines
+from torture.violation import CLOCK_SECONDS
+
+
+def find_late_confirms(story: Story) -> Iterator[str]:
+    """S8: the ledger has no confirm after the deadline that was told."""
+    told = told_deadlines(story)
+    for event in story.events:
+        over = told.get(event.booking_id or 0)
+        if event.kind == "CONFIRMED" and over is not None and event.at > over + CLOCK_SECONDS:
+            late = f"{event.at - over:.3f} s after the deadline that was told"
+            yield f"event {event.sequence} confirms booking {event.booking_id} {late}"
+
+
+def find_early_ends(story: Story) -> Iterator[str]:
+    """S9: the ledger has no hold that ran out before the deadline that was told."""
+    told = told_deadlines(story)
+    for event in story.events:
+        over = told.get(event.booking_id or 0)
+        if event.kind == "EXPIRED" and over is not None and event.at < over - CLOCK_SECONDS:
+            early = f"{over - event.at:.3f} s before the deadline that was told"
+            yield f"event {event.sequence} ends the hold of booking {event.booking_id} {early}"
+
+
+def find_late_acknowledgements(story: Story) -> Iterator[str]:
+    """S19: no confirm is acknowledged that nobody asked for before the deadline that was told. An answer may come
+    later, and confirming again gives the same answer: so the first request counts that can have done it."""
+    told = told_deadlines(story)
+    confirms: dict[int, list[Attempt]] = defaultdict(list)
+    for attempt in story.attempts:
+        if attempt.name == "confirm" and attempt.outcome != "fail" and attempt.booking_id in told:
+            confirms[attempt.booking_id].append(attempt)
+    for booking_id, attempts in confirms.items():
+        first = min(attempt.began_at for attempt in attempts)
+        acknowledged = [attempt.number for attempt in attempts if attempt.outcome == "ok"]
+        if acknowledged and first > told[booking_id] + CLOCK_SECONDS:
+            late = f"{first - told[booking_id]:.3f} s after the deadline that was told"
+            yield f"attempt {acknowledged[0]} to confirm booking {booking_id} was acknowledged, and first made {late}"

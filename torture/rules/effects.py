@@ -1,0 +1,133 @@
+"""What was acknowledged is there (S3), and nothing is there that was not asked for (S4), each change whole (S12)."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+
+from torture.history import MAKING, WRITES, Attempt
+from torture.slot_states import CHANGES, SlotState, SlotStates, asked_for
+from torture.story import EFFECT_OF_KIND, Event, Row, Story, spans
+from torture.violation import CLOCK_SECONDS
+
+AFTER = {
+    "hold": frozenset({"PENDING", "CONFIRMED", "FAILED", "CANCELLED"}),
+    "confirm": frozenset({"CONFIRMED", "CANCELLED"}),
+    "cancel": frozenset({"CANCELLED"}),
+    "release": frozenset({"CANCELLED", "FAILED"}),
+    "change_seats": frozenset({"CANCELLED", "FAILED"}),
+}
+
+
+def find_lost(story: Story) -> Iterator[str]:
+    """S3: what was acknowledged is there, in a state that can be reached from the acknowledged one."""
+    rows = {row.id: row for row in story.rows}
+    confirmed = {event.booking_id for event in story.events if event.kind in {"CONFIRMED", "BOOKED"}}
+    for attempt in story.attempts:
+        if attempt.outcome != "ok" or attempt.name not in WRITES or attempt.name == "change_slot":
+            continue
+        if attempt.name in MAKING:
+            yield from _lost_booking(attempt, rows, confirmed)
+        if attempt.name != "hold":
+            yield from _lost_change(attempt, rows, confirmed)
+
+
+def _lost_booking(attempt: Attempt, rows: dict[int, Row], confirmed: set[int | None]) -> Iterator[str]:
+    row = rows.get(attempt.booked or 0)
+    if row is None:
+        yield f"booking {attempt.booked}, acknowledged to attempt {attempt.number}, is not there"
+    elif attempt.at_once and row.status not in AFTER["confirm"]:
+        yield f"attempt {attempt.number} to book was acknowledged, and booking {row.id} is {row.status}"
+    elif attempt.at_once and row.id not in confirmed:
+        yield f"booking {row.id} was never confirmed, though attempt {attempt.number} was told so"
+    elif row.seats != attempt.seats or (row.marker != attempt.marker and not (attempt.nameless and not row.marker)):
+        yield f"attempt {attempt.number} was told booking {row.id}, which is another's"
+
+
+def _lost_change(attempt: Attempt, rows: dict[int, Row], confirmed: set[int | None]) -> Iterator[str]:
+    row = rows.get(attempt.booking_id or 0)
+    if row is None:
+        yield f"booking {attempt.booking_id}, which attempt {attempt.number} was told of, is not there"
+    elif row.status not in AFTER[attempt.name]:
+        yield f"attempt {attempt.number} to {attempt.name} was acknowledged, and booking {row.id} is {row.status}"
+    elif attempt.name == "confirm" and row.id not in confirmed:
+        yield f"booking {row.id} was never confirmed, though attempt {attempt.number} was told so"
+
+
+def find_lost_changes(story: Story) -> Iterator[str]:
+    """S3: a change of the slot that was acknowledged is in its ledger."""
+    states = SlotStates(story)
+    for attempt in story.attempts:
+        if attempt.name != "change_slot" or attempt.outcome != "ok":
+            continue
+        met = states.within(attempt.began_at - CLOCK_SECONDS, attempt.ended_at + CLOCK_SECONDS)
+        if not any(_is_as_wanted(state, attempt) for state in met):
+            yield f"attempt {attempt.number} was told of {attempt.change}, which the ledger does not have"
+
+
+def _is_as_wanted(state: SlotState, attempt: Attempt) -> bool:
+    change = attempt.change
+    return (
+        change is not None
+        and change.total in {None, state.total}
+        and change.status in {None, state.status}
+        and (change.start is None or state.starts is None or change.start in state.starts)
+    )
+
+
+def find_unasked(story: Story) -> Iterator[str]:
+    """S4: nothing exists that nobody asked for, and nothing that its client was refused."""
+    made: dict[str, list[Row]] = defaultdict(list)
+    for row in story.rows:
+        made[row.marker].append(row)
+    yield from _unasked_names(story, made.pop("", []))
+    asked = _asked(story.attempts)
+    for marker, rows in made.items():
+        if len(rows) > asked.get(marker, 0):
+            yield f"{len(rows)} bookings of {marker}, who asked for {asked.get(marker, 0)}: {[row.id for row in rows]}"
+    known = spans(story)
+    changes = asked_for(story)
+    for event in story.events:
+        effect = EFFECT_OF_KIND.get(event.kind)
+        if effect in {"confirm", "cancel"} and (effect, event.booking_id) not in known:
+            yield f"event {event.sequence}, {event.kind} of booking {event.booking_id}, was asked for by nobody"
+        if event.kind in CHANGES and not changes[event.sequence]:
+            yield f"event {event.sequence}, {event.kind}, was asked for by nobody"
+
+
+def _unasked_names(story: Story, unnamed: Sequence[Row]) -> Iterator[str]:
+    """A hold of the pages has no name until it is confirmed: each that no client was told of has a request whose
+    outcome is unknown."""
+    told = {attempt.booked for attempt in story.attempts if attempt.booked}
+    unknown = sum(attempt.nameless and attempt.outcome not in {"ok", "fail"} for attempt in story.attempts)
+    untold = [row.id for row in unnamed if row.id not in told]
+    if len(untold) > unknown:
+        yield f"{len(untold)} bookings without a name, of which {unknown} can have been asked for: {untold}"
+
+
+def _asked(attempts: Sequence[Attempt]) -> dict[str, int]:
+    """How many bookings each name may have: one for each request, and one for all with one key, unless it was refused.
+
+    A refusal is kept for its key, so one answer that says so speaks for all requests with it.
+    """
+    refused = {attempt.request for attempt in attempts if attempt.outcome == "fail" and attempt.tells}
+    requests: dict[str, set[object]] = defaultdict(set)
+    for attempt in attempts:
+        if attempt.name in MAKING and attempt.outcome != "fail" and attempt.request not in refused:
+            requests[attempt.marker].add(attempt.request)
+    return {marker: len(made) for marker, made in requests.items()}
+
+
+def find_halves(story: Story) -> Iterator[str]:
+    """S12: a change of seats is one step. The old hold goes and the new one comes in one transaction, and nothing but
+    overdue holds that give way stands between them."""
+    known = spans(story)
+    for place, event in enumerate(story.events):
+        span = known.get(("cancel", event.booking_id or 0))
+        if event.kind != "CANCELLED" or span is None or span.names != {"change_seats"}:
+            continue
+        following = next((later for later in story.events[place + 1 :] if later.kind != "EXPIRED"), None)
+        if following is None or not _is_other_half(event, following):
+            yield f"event {event.sequence} gave up booking {event.booking_id} for other seats, and took none with it"
+
+
+def _is_other_half(given_up: Event, following: Event) -> bool:
+    return following.kind == "HELD" and following.transaction == given_up.transaction

@@ -1,0 +1,33 @@
+"""The ledger is a legal order of what clients did (S12). Real-time order is Jepsen's: what had ended before something
+else began comes before it in the ledger."""
+
+from collections.abc import Iterator
+
+from torture.story import EFFECT_OF_KIND, RELEASING, TAKING, Story, spans
+
+
+def find_disorder(story: Story) -> Iterator[str]:
+    """S12: the ledger is a legal order of what clients did, and agrees with the order they saw."""
+    known = spans(story)
+    latest, by = float("-inf"), 0
+    for event in story.events:
+        span = known.get((EFFECT_OF_KIND.get(event.kind, ""), event.booking_id or 0))
+        if span is None:
+            continue
+        if span.ended < latest:
+            yield f"event {event.sequence} had ended before event {by} began, which stands before it"
+        if span.began > latest:
+            latest, by = span.began, event.sequence
+
+
+def find_illegal_steps(story: Story) -> Iterator[str]:
+    """S12: a single-threaded clerk with the same requests in the ledger's order would have had as many seats free."""
+    live: dict[int | None, int] = {}
+    for event in story.events:
+        if event.kind in TAKING:
+            live[event.booking_id] = event.seats
+        elif event.kind in RELEASING:
+            live.pop(event.booking_id, None)
+        free = event.total_after - sum(live.values())
+        if free < 0 or free != event.available_after:
+            yield f"event {event.sequence} leaves {event.available_after} seats free, where {free} are"

@@ -1,0 +1,98 @@
+"""Every refusal was true at some instant between request and answer (S13)."""
+
+from collections.abc import Iterable, Iterator
+
+from torture.history import Attempt
+from torture.page_client import STAYS
+from torture.slot_states import SlotStates
+from torture.story import FreeSeats, Story, deadlines_of
+from torture.violation import CLOCK_SECONDS
+
+# What a hold may be refused with beside "sold out" and "closed".
+REUSED = ("idempotency-key-reused", "other_body")
+# What a confirm and a cancel of a hold that has run out are refused with.
+RAN_OUT = {("confirm", "hold-expired"), ("cancel", "booking-failed")}
+# The page of a slot lists who is concerned, and asks: nothing was refused.
+ASKED_FIRST = "asked-first"
+
+
+def find_untrue_refusals(story: Story) -> Iterator[str]:
+    """S13: "sold out" tells how many seats are free: there were so many then, and too few. Who changes the seats of a
+    hold has the seats of that hold beside them."""
+    free = FreeSeats(story)
+    states = SlotStates(story)
+    first_asked = _first_asked(story.attempts)
+    for attempt in story.attempts:
+        if not _is_refused_hold(attempt):
+            continue
+        begin = first_asked.get(attempt.asks_again, attempt.began_at) - CLOCK_SECONDS
+        end = attempt.ended_at + CLOCK_SECONDS
+        told = attempt.answer.available_seats if attempt.answer and attempt.code == "slot-full" else None
+        had = free.within(begin, end)
+        if attempt.name == "change_seats":
+            had |= {seats + _own_seats(story, attempt) for seats in had}
+        if attempt.code == "slot-closed" and any(state.status == "CLOSED" for state in states.within(begin, end)):
+            continue
+        if told is None:
+            yield f"attempt {attempt.number} to {attempt.name} got {attempt.http_status} {attempt.code}, for no reason"
+        elif told not in had or told >= attempt.seats:
+            yield f"attempt {attempt.number} for {attempt.seats} was told {told} are free, where {sorted(had)} were"
+
+
+def _is_refused_hold(attempt: Attempt) -> bool:
+    if attempt.outcome != "fail" or attempt.name not in {"hold", "change_seats"} or attempt.code == STAYS:
+        return False
+    return (attempt.code, attempt.purpose) != REUSED
+
+
+def _own_seats(story: Story, attempt: Attempt) -> int:
+    return next((row.seats for row in story.rows if row.id == attempt.booking_id), 0)
+
+
+def find_untrue_ends(story: Story) -> Iterator[str]:
+    """S13: a client that is told that it is too late to confirm or to cancel came too late, by the deadline that it was
+    told; and one that is told that its booking was confirmed meanwhile is told so after that."""
+    deadlines = deadlines_of(story)
+    cancelled = {event.booking_id: event.at for event in story.events if event.kind == "CANCELLED"}
+    confirmed = {event.booking_id: event.at for event in story.events if event.kind in {"CONFIRMED", "BOOKED"}}
+    for attempt in story.attempts:
+        if attempt.outcome != "fail" or not _is_of_booking(attempt):
+            continue
+        over: float | None = None
+        if (attempt.name, attempt.code) in RAN_OUT and attempt.booking_id not in confirmed:
+            over = deadlines.get(attempt.booking_id or 0)
+        elif (attempt.name, attempt.code) == ("confirm", "booking-cancelled"):
+            over = cancelled.get(attempt.booking_id)
+        elif attempt.code == STAYS:
+            over = confirmed.get(attempt.booking_id)
+        if over is None or over > attempt.ended_at + CLOCK_SECONDS:
+            told = f"{attempt.http_status} {attempt.code}"
+            yield f"attempt {attempt.number} to {attempt.name} {attempt.booking_id} got {told}, which was not so"
+
+
+def _is_of_booking(attempt: Attempt) -> bool:
+    """Other refusals of a change of seats are about the slot."""
+    return attempt.name in {"confirm", "cancel", "release"} or attempt.code == STAYS
+
+
+def find_untrue_limits(story: Story) -> Iterator[str]:
+    """S13: an admin whose change of a slot is refused wanted fewer seats than were taken, and is told how many."""
+    states = SlotStates(story)
+    for attempt in story.attempts:
+        if attempt.name != "change_slot" or attempt.outcome != "fail" or attempt.code == ASKED_FIRST:
+            continue
+        begin, end = attempt.began_at - CLOCK_SECONDS, attempt.ended_at + CLOCK_SECONDS
+        taken = {state.total - free for state in states.within(begin, end) for free in state.free(begin, end)}
+        told = attempt.answer.seats_taken if attempt.answer and attempt.code == "seats-taken" else None
+        wanted = attempt.change.total if attempt.change else None
+        if told is None or wanted is None or told <= wanted or told not in taken:
+            yield f"attempt {attempt.number} for {attempt.change} got {attempt.http_status} {attempt.code} {told or ''}"
+
+
+def _first_asked(attempts: Iterable[Attempt]) -> dict[object, float]:
+    """A refusal is kept for its key: it was true when it was first given."""
+    first: dict[object, float] = {}
+    for attempt in attempts:
+        if attempt.key is not None or attempt.click is not None:
+            first.setdefault(attempt.asks_again, attempt.began_at)
+    return first

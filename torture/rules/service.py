@@ -1,0 +1,73 @@
+"""How the server serves, whatever is broken: in time (L2, L3), at all (L5), and in words that can be read (P9)."""
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from torture.history import UNREADABLE, Attempt
+from torture.violation import Violation
+
+MOST_SECONDS = 10.0
+RECOVERY_SECONDS = 5.0
+MOST_UNANSWERED = 0.001
+# Of fewer attempts a thousandth is none, and one that is lost with its worker would break the rule.
+LEAST_ATTEMPTS = 1_000
+
+
+class Period(NamedTuple):
+    """On the wall clock."""
+
+    begin: float
+    end: float
+
+
+def find_slow_answers(attempts: Iterable[Attempt], most: float = MOST_SECONDS) -> Iterator[Violation]:
+    """L3: every request is answered or reset within ten seconds, whatever is broken."""
+    for attempt in attempts:
+        if attempt.seconds > most:
+            sentence = (
+                f"attempt {attempt.number} to {attempt.name} took {attempt.seconds:.1f} s (fault {attempt.epoch})"
+            )
+            yield Violation("L3", attempt.slot_id, sentence)
+
+
+def find_defects(attempts: Iterable[Attempt]) -> Iterator[Violation]:
+    """P9: a server that does not know what to say (500), or says what nobody can read, has a defect."""
+    for attempt in attempts:
+        status = attempt.http_status
+        if status is not None and ((status >= 500 and status != 503) or attempt.error == UNREADABLE):
+            said = f"attempt {attempt.number} to {attempt.name} by {attempt.road} got {status} {attempt.error or ''}"
+            yield Violation("P9", attempt.slot_id, said.rstrip())
+
+
+def find_slow_recovery(recoveries: Sequence[float]) -> Iterator[Violation]:
+    """L2: of a hundred heals, ninety-nine are followed by a booking within five seconds."""
+    if recoveries and percentile(recoveries, 99) > RECOVERY_SECONDS:
+        yield Violation("L2", 0, f"p99 of the time until a booking succeeds is {percentile(recoveries, 99):.1f} s")
+
+
+def find_unanswered(attempts: Iterable[Attempt], broken: Sequence[Period]) -> Iterator[Violation]:
+    """L5: while nothing is broken, at most 0.1 % of attempts end without a definite answer."""
+    quiet = list(outside(attempts, broken))
+    unanswered = [attempt for attempt in quiet if attempt.outcome == "info"]
+    if len(unanswered) > MOST_UNANSWERED * max(len(quiet), LEAST_ATTEMPTS):
+        told = Counter(f"{attempt.name}: {attempt.http_status or attempt.error}" for attempt in unanswered)
+        words = ", ".join(f"{kind} ({count})" for kind, count in told.most_common(3))
+        sentence = f"{len(unanswered)} of {len(quiet)} attempts outside faults had no definite answer; most: {words}"
+        yield Violation("L5", 0, sentence)
+
+
+def outside(attempts: Iterable[Attempt], broken: Sequence[Period]) -> Iterator[Attempt]:
+    """Those that were made and ended while nothing was broken. The periods are in order and do not overlap."""
+    begins = [period.begin for period in broken]
+    for attempt in attempts:
+        place = bisect_right(begins, attempt.ended_at)
+        if attempt.outcome is not None and (place == 0 or broken[place - 1].end < attempt.began_at):
+            yield attempt
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """By the nearest rank: the least value that so many percent do not exceed."""
+    ranked = sorted(values)
+    return ranked[max(0, -(-len(ranked) * percent // 100) - 1)]

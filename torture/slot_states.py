@@ -1,0 +1,129 @@
+"""How a slot looked when, to those who read it: after each row of its ledger, and as deadlines passed.
+
+A row is stamped under the slot's lock and seen from its commit on, which is somewhat later: at the latest when a client
+is told of it, or when another transaction writes the slot's next row, for that has waited for the lock. A read may show
+any state that can have been the newest one at some instant between its request and its answer.
+"""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from torture.history import Attempt
+from torture.story import EFFECT_OF_KIND, RELEASING, TAKING, Event, Story, deadlines_of, spans
+from torture.violation import CLOCK_SECONDS
+
+NEVER = float("inf")
+CHANGES = {"RESIZED": "total", "MOVED": "start", "CLOSED": "status", "REOPENED": "status"}
+STATUS_OF_KIND = {"CLOSED": "CLOSED", "REOPENED": "OPEN"}
+
+
+class SlotState(NamedTuple):
+    """After one row of the ledger. `holds` has the deadline and the seats of each hold that stands; `starts` what the
+    slot's start can be, None where nobody has moved it yet."""
+
+    total: int
+    available: int
+    status: str
+    starts: frozenset[float] | None
+    holds: tuple[tuple[float, int], ...]
+
+    def free(self, begin: float, end: float) -> set[int]:
+        """Every number of free seats that it can have shown by a clock in that interval."""
+        free = self.available + sum(seats for deadline, seats in self.holds if deadline <= begin)
+        found = {free}
+        for _, seats in sorted(hold for hold in self.holds if begin < hold[0] <= end):
+            free += seats
+            found.add(free)
+        return found
+
+
+class SlotStates:
+    def __init__(self, story: Story) -> None:
+        self.seen_by = seen_by(story)
+        self._from = _rising([event.at for event in story.events])
+        # A state may be read until the next one must be seen.
+        self._until = [*self.seen_by[1:], NEVER] if story.events else []
+        self.states = list(_states(story))
+
+    def within(self, begin: float, end: float) -> Sequence[SlotState]:
+        """Those that a read in that interval can have met."""
+        return self.states[bisect_left(self._until, begin) : bisect_right(self._from, end)]
+
+
+def seen_by(story: Story) -> list[float]:
+    """For each row of the ledger, when everybody who reads must see it at the latest."""
+    known = spans(story)
+    asked = asked_for(story)
+    latest: list[float] = []
+    following = NEVER
+    for place in reversed(range(len(story.events))):
+        event = story.events[place]
+        if place + 1 < len(story.events) and not _together(event, story.events[place + 1]):
+            following = story.events[place + 1].at
+        span = known.get((EFFECT_OF_KIND.get(event.kind, ""), event.booking_id or 0))
+        told = span.ended_at if span else _told_by(asked.get(event.sequence, ()))
+        latest.append(min(told, following, latest[-1] if latest else NEVER))
+    return latest[::-1]
+
+
+def _told_by(asked: Sequence[Attempt]) -> float:
+    """When the last of them was told that it was done; never, as long as one does not know."""
+    return max((attempt.ended_at if attempt.outcome == "ok" else NEVER for attempt in asked), default=NEVER)
+
+
+def _together(one: Event, other: Event) -> bool:
+    """Whether one transaction wrote both, as far as that is known."""
+    return one.transaction == other.transaction
+
+
+def _rising(times: Sequence[float]) -> list[float]:
+    risen: list[float] = []
+    for at in times:
+        risen.append(max(at, risen[-1]) if risen else at)
+    return risen
+
+
+def _states(story: Story) -> Iterator[SlotState]:
+    deadlines = deadlines_of(story)
+    moves = asked_for(story)
+    status, starts = "OPEN", None
+    holds: dict[int, tuple[float, int]] = {}
+    for event in story.events:
+        booking_id = event.booking_id or 0
+        if event.kind in TAKING:
+            deadline = deadlines.get(booking_id) if event.kind == "HELD" else None
+            if deadline is not None:
+                holds[booking_id] = (deadline, event.seats)
+        elif event.kind in RELEASING or event.kind == "CONFIRMED":
+            holds.pop(booking_id, None)
+        status = STATUS_OF_KIND.get(event.kind, status)
+        if event.kind == "MOVED":
+            starts = frozenset(_start_of(attempt) for attempt in moves[event.sequence])
+        yield SlotState(event.total_after, event.available_after, status, starts, tuple(holds.values()))
+
+
+def asked_for(story: Story) -> dict[int, list[Attempt]]:
+    """For each row about the slot itself, the requests of an admin that it can be of."""
+    changes = [attempt for attempt in story.attempts if attempt.name == "change_slot" and attempt.outcome != "fail"]
+    return {
+        event.sequence: [attempt for attempt in changes if _can_be(event, attempt)]
+        for event in story.events
+        if event.kind in CHANGES
+    }
+
+
+def _start_of(attempt: Attempt) -> float:
+    return attempt.change.start or 0.0 if attempt.change else 0.0
+
+
+def _can_be(event: Event, attempt: Attempt) -> bool:
+    wanted = attempt.change
+    begin, end = attempt.began_at - CLOCK_SECONDS, attempt.ended_at + CLOCK_SECONDS
+    if wanted is None or event.at < begin or (attempt.outcome == "ok" and event.at > end):
+        return False
+    if event.kind == "RESIZED":
+        return wanted.total == event.total_after
+    if event.kind == "MOVED":
+        return wanted.start is not None
+    return wanted.status == STATUS_OF_KIND[event.kind]

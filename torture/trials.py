@@ -1,0 +1,159 @@
+"""How a mutant is tried, and how sure it is that it was caught.
+
+A try goes on until its amount of load was there, however long a busy machine takes. What one try finds only once or
+twice may have been luck: it is tried again, for longer. What could not be tried at all is no survivor.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple, TypeAlias
+
+import aiohttp
+
+from slotwise.db.embedded import EmbeddedServerError
+from torture.bed import PATCHES, Bed, NotServing
+from torture.faults import FAULTS
+from torture.faults.fault import Fault
+from torture.mutants import Mutant
+from torture.plan import Plan
+from torture.run import Result, Run
+
+Verdict: TypeAlias = Literal["caught", "caught late", "survived", "not tried"]
+
+# Within these a mutant is caught on a quiet machine.
+MOST_SECONDS = 60
+ACKNOWLEDGED = 1_000
+# A try that takes longer is given up: the machine is too busy to tell anything.
+MOST_MINUTES = 5.0
+TRIES = 3
+SURE_FINDINGS = 3
+
+
+class CannotPlant(Exception):
+    """The code has changed, and the patch does not fit it any more."""
+
+
+class Try(NamedTuple):
+    """`findings` counts those of the rules that are about the mutant, `others` are rules that broke beside them.
+    `not_tried` says why the try shows nothing."""
+
+    seconds: float
+    findings: dict[str, int]
+    others: list[str]
+    slowness: float = 1.0
+    not_tried: str = ""
+
+    @property
+    def found(self) -> int:
+        return sum(self.findings.values())
+
+
+class Trial(NamedTuple):
+    mutant: Mutant
+    tries: Sequence[Try]
+
+    @property
+    def catches(self) -> list[Try]:
+        return [one for one in self.tries if one.findings]
+
+    @property
+    def is_sure(self) -> bool:
+        """Several findings of one try, or two tries that each found something."""
+        return len(self.catches) > 1 or any(one.found >= SURE_FINDINGS for one in self.catches)
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.catches:
+            first = self.catches[0]
+            return "caught late" if first.seconds > MOST_SECONDS * first.slowness else "caught"
+        return "not tried" if all(one.not_tried for one in self.tries) else "survived"
+
+    @property
+    def told(self) -> str:
+        """How sure the verdict is, and by what."""
+        if not self.catches:
+            return "; ".join(dict.fromkeys(one.not_tried or "no rule was broken" for one in self.tries))
+        counts: dict[str, int] = {}
+        for one in self.catches:
+            counts = {rule: counts.get(rule, 0) + one.findings.get(rule, 0) for rule in {*counts, *one.findings}}
+        by = ", ".join(f"{rule} x {count}" for rule, count in sorted(counts.items()))
+        sure = "sure" if self.is_sure else "NOT SURE"
+        return f"{sure}: {by}, in {len(self.catches)} of {_times(len(self.tries))}"
+
+
+def _times(count: int) -> str:
+    return "1 try" if count == 1 else f"{count} tries"
+
+
+async def try_mutant(mutant: Mutant, folder: Path, seed: int) -> Trial:
+    """Raises `CannotPlant`."""
+    tries: list[Try] = []
+    for number in range(TRIES):
+        tries.append(await _try(mutant, folder / f"try-{number + 1}", seed + number, longer=number + 1))
+        if Trial(mutant, tries).is_sure:
+            break
+    return Trial(mutant, tries)
+
+
+async def _try(mutant: Mutant, folder: Path, seed: int, longer: int) -> Try:
+    began = time.monotonic()
+    missing = sorted({kind for kind in mutant.faults if not _faults(kind)})
+    if missing:
+        return Try(0.0, {}, [], not_tried=f"not possible on this machine: {', '.join(missing)}")
+    await asyncio.to_thread(folder.mkdir)
+    bed = Bed(folder, {"PYTHONPATH": str(PATCHES / mutant.program)} if mutant.program else {})
+    try:
+        await bed.start()
+        await _plant(mutant, bed)
+        faults = [fault for kind in mutant.faults for fault in _faults(kind)]
+        result = await Run(bed, _plan(mutant, seed, longer), faults, lambda _: None, thorough=False)()
+    except (NotServing, EmbeddedServerError, OSError, TimeoutError, aiohttp.ClientError) as error:
+        return Try(time.monotonic() - began, {}, [], not_tried=f"the server did not serve: {error}")
+    finally:
+        await bed.stop()
+    return _read(mutant, result, time.monotonic() - began)
+
+
+def _faults(kind: str) -> list[Fault]:
+    return [fault for fault in FAULTS if fault.kind == kind and fault.possible()]
+
+
+async def _plant(mutant: Mutant, bed: Bed) -> None:
+    async with bed.look() as connection:
+        try:
+            await mutant.patch(connection)
+        except AssertionError as error:
+            raise CannotPlant(f"{mutant.name} does not fit the code any more: {error}") from error
+
+
+def _read(mutant: Mutant, result: Result, seconds: float) -> Try:
+    found = {rule: result.findings.count(rule) for rule in result.findings.rules}
+    own = {rule: count for rule, count in found.items() if rule in mutant.rules}
+    return Try(seconds, own, sorted(set(found) - set(own)), result.slowness, "" if own else _why_not(mutant, result))
+
+
+def _why_not(mutant: Mutant, result: Result) -> str:
+    """Why a try that has found nothing shows nothing; empty where it shows that nothing was found."""
+    if len(result.struck) < len(mutant.faults):
+        return f"only {len(result.struck)} of {len(mutant.faults)} faults hit anything"
+    if result.acknowledged < result.plan.acknowledged:
+        return f"the machine was too busy: {result.acknowledged} writes in {result.plan.minutes:g} minutes"
+    return ""
+
+
+def _plan(mutant: Mutant, seed: int, longer: int) -> Plan:
+    return Plan(
+        seed,
+        acknowledged=ACKNOWLEDGED * longer,
+        faults=len(mutant.faults),
+        races=20,
+        patients=24,
+        racers=2,
+        receptionists=2,
+        readers=2,
+        slots=6,
+        minutes=MOST_MINUTES,
+        quiet_seconds=1.0,
+    )
