@@ -30,12 +30,15 @@ from torture.faults.fault import Fault
 from torture.keeping import tell
 from torture.mutants import MUTANTS, Mutant, of_the_day
 from torture.plan import Plan, brief_faults, brief_plan, short_plan
-from torture.report import mutants_table, print_result
+from torture.report import mutants_table, print_restarts, print_result
+from torture.restarts import walk
 from torture.run import Result, Run
 from torture.trials import Trial, try_mutant
 
 OPEN_FILES = 65_536
 NOT_TRIED = 3
+# Of the restarts at the end of a full run: four of each kind.
+FULL_STEPS = 36
 RESULTS = Path(__file__).parent / "results"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
@@ -87,6 +90,23 @@ def run(
         if result.verdict != "valid":
             _say_how_to_look(folder, result)
             raise typer.Exit(1)
+        if not short and not only:
+            _walk(chosen, FULL_STEPS, folder)
+
+
+@app.command()
+def restarts(
+    seed: Seed = None,
+    steps: Annotated[int, typer.Option(min=1, help="How many times something is started, killed or stopped.")] = 18,
+    directory: Directory = RESULTS,
+) -> None:
+    """Start, kill and stop a server with its own embedded database: it must come back, end, and lose nothing.
+
+    A full `run` ends with this. Ends with status 1 when something was lost, took too long or was left behind.
+    """
+    _prepare()
+    with _folder(directory, "restarts", keep=False) as folder:
+        _walk(seed if seed is not None else secrets.randbelow(2**31), steps, folder)
 
 
 @app.command()
@@ -126,6 +146,16 @@ def look(
     """Show what clients asked and heard of a slot, and what its ledger has, in one order of time."""
     for line in tell(folder, slot):
         typer.echo(line)
+
+
+def _walk(seed: int, steps: int, folder: Path) -> None:
+    screen.print(f"restarts, seed {seed}: repeat them with: restarts --seed {seed} --steps {steps}")
+    with screen.status("starting") as status:
+        walked = walk(seed, steps, folder, status.update)
+    print_restarts(Console(highlight=False), walked)
+    if walked.violations:
+        screen.print(f"Everything is kept in {_shown(folder)}: server.log, data.", markup=False)
+        raise typer.Exit(1)
 
 
 def _run(plan: Plan, kinds: tuple[Fault, ...], folder: Path) -> Result:

@@ -1,13 +1,14 @@
 """What a run came to, for a person at a terminal."""
 
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from torture.restarts import RETURN_SECONDS, STOP_SECONDS, Restarted
 from torture.rules.service import percentile
 from torture.run import Result, Struck
 from torture.trials import Trial
@@ -28,6 +29,23 @@ def print_result(console: Console, result: Result) -> None:
     for question in result.open_questions:
         console.print(f"open: {question}", style="yellow", markup=False)
     console.print(f"Verdict: {result.verdict}   (seed {result.plan.seed})", style=COLOURS[result.verdict])
+
+
+def print_restarts(console: Console, walked: Restarted) -> None:
+    table = Table(box=SIMPLE_HEAD, title="Restarts with its own database", title_justify="left")
+    table.add_column("figure")
+    table.add_column("", justify="right")
+    table.add_column("wanted", justify="right")
+    for kind, times in sorted(Counter(walked.steps).items()):
+        table.add_row(kind, f"{times}", "")
+    table.add_row("acknowledged bookings, all there", f"{walked.acknowledged:,}", "all")
+    table.add_row("slowest return to service", f"{walked.slowest_return:.1f} s", f"<= {RETURN_SECONDS:g} s")
+    table.add_row("slowest end", f"{walked.slowest_stop:.1f} s", f"<= {STOP_SECONDS:g} s")
+    console.print(table)
+    for violation in walked.violations:
+        console.print(violation, style="red", markup=False)
+    verdict = "INVALID" if walked.violations else "valid"
+    console.print(f"Restarts: {verdict}   (seed {walked.seed})", style=COLOURS[verdict])
 
 
 def figures(result: Result) -> Table:

@@ -14,9 +14,11 @@ The kernel drops a lock when its holder dies, however it dies, so no count of us
 import fcntl
 import hashlib
 import os
+import signal
 import subprocess
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -299,7 +301,8 @@ class EmbeddedServer:
     def _starts(self, owner: Owner | None, bin_dir: Path, settings: dict[str, str], given_up: threading.Event) -> bool:
         """Whether a server that is launched now comes to take connections."""
         disown_pid(self._socket_dir() / ".s.PGSQL.5432.lock")
-        self._launched = launch(bin_dir, self._cluster, settings, owner, self._log)
+        with _signals_held():
+            self._launched = launch(bin_dir, self._cluster, settings, owner, self._log)
         waiting = Waiting(self._report)
         while self._launched.poll() is None:
             running = find_postmaster(self._cluster)
@@ -317,6 +320,7 @@ class EmbeddedServer:
             self._launched.poll()  # one that has ended stays a zombie until then
 
     def _stop(self) -> None:
+        self._end_unready()
         running = find_postmaster(self._cluster)
         if running is None:
             return
@@ -327,6 +331,12 @@ class EmbeddedServer:
             with suppress(OSError):
                 running.socket_dir.rmdir()
         log.info("embedded_postgres_stopped", data_dir=str(self._data_dir))
+
+    def _end_unready(self) -> None:
+        """A server that was launched a moment ago has written no postmaster.pid yet by which to find and end it."""
+        launched = self._launched
+        while launched is not None and launched.poll() is None and find_postmaster(self._cluster) is None:
+            time.sleep(LOOK_SECONDS)
 
     def _last_words(self) -> str:
         return f"the last lines of {self._log}:\n{log_tail(self._log)}"
@@ -404,6 +414,17 @@ def _quoted(socket_dir: Path) -> str:
 def _pause(given_up: threading.Event, seconds: float = LOOK_SECONDS) -> None:
     if given_up.wait(seconds):
         raise StartGivenUp
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """A signal that ends this process must not do so between a launch and the note of what was launched."""
+    held = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _locked(descriptor: int) -> bool:

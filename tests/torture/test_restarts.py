@@ -1,0 +1,65 @@
+"""`slotwise serve` with its own embedded database, started, killed and stopped in an order that a seed draws."""
+
+import re
+import secrets
+from pathlib import Path
+
+import psutil
+import pytest
+from harness.watchdog import temporary_folder
+from torture.restarts import BLOWS, Installation, walk
+
+from tests.torture.command import torture
+
+
+def _walk(steps: int) -> None:
+    seed = secrets.randbelow(2**31)
+    with temporary_folder("restarts-") as folder:
+        walked = walk(seed, steps, folder, lambda _: None)
+        said = (folder / "server.log").read_text()[-5000:]
+    assert walked.violations == [], f"seed {seed}, {walked.steps}\n{said}"
+    assert walked.acknowledged > steps
+
+
+def test_the_server_comes_back_or_ends_after_any_blow_and_loses_nothing() -> None:
+    """Three of the nine kinds, drawn anew each time."""
+    _walk(3)
+
+
+@pytest.mark.slow  # three of each kind of blow: two minutes
+@pytest.mark.timeout(1200)
+def test_the_server_comes_back_or_ends_after_many_blows_and_loses_nothing() -> None:
+    _walk(3 * len(BLOWS))
+
+
+@pytest.mark.slow  # it starts a server of its own, to see what the one above would say of a worse one
+def test_a_postmaster_that_is_left_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the stalled one of PostgreSQL 18 was."""
+    monkeypatch.setattr("torture.restarts.ORPHAN_SECONDS", 0.0)
+    with temporary_folder("restarts-") as folder:
+        installation = Installation(folder)
+        installation.start()
+        assert installation.process is not None
+        try:
+            while not installation.serves():
+                assert installation.process.poll() is None
+            family = [psutil.Process(installation.process.pid), *installation.workers()]
+            for process in family:
+                process.kill()
+            psutil.wait_procs(family, timeout=60)
+            assert installation.left_behind() != []
+        finally:
+            installation.start()
+            while not installation.serves():
+                pass
+            installation.end()
+        assert installation.left_behind() == []
+
+
+@pytest.mark.slow  # a server's start and a step, to see the command's report
+def test_the_command_says_what_it_did_and_how_to_repeat_it(tmp_path: Path) -> None:
+    ran = torture("restarts", "--steps", "1", "--seed", "7", "--directory", str(tmp_path), seconds=600)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Restarts: valid   (seed 7)" in ran.stdout
+    assert re.search(r"restarts --seed 7 --steps 1", ran.stderr)
+    assert list(tmp_path.iterdir()) == []
