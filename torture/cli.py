@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from torture import run as running
+from torture.acts import ACTS
 from torture.bed import Bed
 from torture.faults import FAULTS, possible_faults
 from torture.faults.fault import Fault
@@ -85,7 +86,7 @@ def run(
     kinds = _chosen(only) if only or not (short or brief) else brief_faults(possible_faults())
     _prepare()
     with _folder(directory, "run", keep) as folder:
-        result = _run(plan, kinds, folder)
+        result = _run(plan, kinds, folder, short or brief)
         print_result(Console(highlight=False), result)
         if result.verdict != "valid":
             _say_how_to_look(folder, result)
@@ -158,23 +159,29 @@ def _walk(seed: int, steps: int, folder: Path) -> None:
         raise typer.Exit(1)
 
 
-def _run(plan: Plan, kinds: tuple[Fault, ...], folder: Path) -> Result:
+def _run(plan: Plan, kinds: tuple[Fault, ...], folder: Path, is_short: bool) -> Result:
     screen.print(f"seed {plan.seed}: repeat this plan with --seed {plan.seed}")
     for fault in FAULTS:
         if not fault.possible():
             screen.print(f"not possible on this machine, left out: {fault.kind}", style="yellow")
     with _display(plan) as report:
-        return uvloop.run(_on_bed(plan, kinds, folder, report))
+        return uvloop.run(_on_bed(plan, kinds, folder, report, is_short))
 
 
-async def _on_bed(plan: Plan, kinds: tuple[Fault, ...], folder: Path, report: running.Report) -> Result:
+async def _on_bed(plan: Plan, kinds: tuple[Fault, ...], folder: Path, report: running.Report, is_short: bool) -> Result:
     _end_politely()
     bed = Bed(folder, {})
     try:
         await bed.start()
-        return await Run(bed, plan, kinds, report)()
+        result = await Run(bed, plan, kinds, report)()
     finally:
         await bed.stop()
+    for act in ACTS:
+        if act.brief or not is_short:
+            played = await act.play(folder / act.name, plan.seed)
+            result.findings.add(played.violations)
+            result.figures += played.figures
+    return result
 
 
 def _end_politely() -> None:

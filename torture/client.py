@@ -100,7 +100,7 @@ class Connections:
                 outcome = reading(attempt, Reply(answer.status, content, answer.headers.get("Location", ""), cookies))
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             attempt.error = type(error).__name__
-        except (msgspec.MsgspecError, ValueError):
+        except (msgspec.MsgspecError, ValueError, LookupError):
             attempt.error = UNREADABLE
         self.history.complete(attempt, outcome)
         return attempt

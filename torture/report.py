@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from torture.restarts import RETURN_SECONDS, STOP_SECONDS, Restarted
-from torture.rules.service import percentile
+from torture.rules.service import MOST_UNANSWERED, percentile
 from torture.run import Result, Struck
 from torture.trials import Trial
 
@@ -76,8 +76,11 @@ def _figures(result: Result) -> Iterator[tuple[str, str, str]]:
     yield "recovery after a heal, median; p99 (L2)", _median_and_p99(recoveries), "p99 <= 5 s"
     yield "holds failed after their deadline, median; p99 (L1)", _median_and_p99(result.sweeps), "p99 <= 1 s"
     yield "slowest answer (L3)", f"{result.slowest:.2f} s", "<= 10 s"
+    unanswered = f"{result.unanswered:,} of {result.at_rest:,}"
+    yield "outside faults, without a definite answer (L5)", unanswered, f"<= {MOST_UNANSWERED:.1%}"
+    yield from result.figures
     yield "violations", f"{result.findings.total:,}", "0"
-    yield "as busy as a quiet machine, times", f"{result.slowness:.1f}", ""
+    yield "how busy the machine was with other things, times", f"{result.slowness:.1f}", ""
     yield "duration", f"{result.seconds / 60:.1f} min", f"{plan.minutes:g} min"
 
 

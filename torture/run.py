@@ -28,6 +28,7 @@ from torture.rules.service import (
     find_slow_answers,
     find_slow_recovery,
     find_unanswered,
+    outside,
 )
 from torture.rules.unknowns import Unknowns, find_untold
 from torture.violation import Violation
@@ -81,6 +82,9 @@ class Result(Struct):
     missed: list[str] = field(default_factory=list)
     slowest: float = 0.0
     slowness: float = 1.0
+    at_rest: int = 0
+    unanswered: int = 0
+    figures: list[tuple[str, str, str]] = field(default_factory=list)
 
     @property
     def violations(self) -> list[Violation]:
@@ -273,6 +277,9 @@ class Run:
         self.result.findings.add(find_slow_answers(attempts, MOST_SECONDS * slowness))
         self.result.findings.add(find_slow_recovery(recoveries))
         self.result.findings.add(find_unanswered(attempts, self._broken))
+        for attempt in outside(attempts, self._broken):
+            self.result.at_rest += 1
+            self.result.unanswered += attempt.outcome == "info"
 
     def _conclude(self) -> None:
         self._count()
