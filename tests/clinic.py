@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import asyncpg
 import httpx
 import psutil
+from argon2 import PasswordHasher
 from harness.watchdog import run
 
 ADMIN_EMAIL = "admin@slotwise.example"
@@ -27,6 +28,7 @@ ADMIN_PASSWORD = "a fine admin password"
 PATIENCE_SECONDS = 300
 
 _numbers = itertools.count(1)
+_tokens: dict[tuple[str, str], dict[str, str]] = {}
 
 
 class RunningServer(NamedTuple):
@@ -52,7 +54,14 @@ class Clinic:
 
     @cached_property
     def admin(self) -> dict[str, str]:
-        return self.log_in(ADMIN_EMAIL, ADMIN_PASSWORD)
+        return self.logged_in(ADMIN_EMAIL, ADMIN_PASSWORD)
+
+    def logged_in(self, email: str, password: str) -> dict[str, str]:
+        """With the token that an earlier test has got, if it is still good: a log-in takes longer than most tests."""
+        known = _tokens.get((self.server.url, email))
+        if known is None or self.http.get("/api/auth/me", headers=known).status_code != 200:
+            known = _tokens[self.server.url, email] = self.log_in(email, password)
+        return known
 
     def log_in(self, email: str, password: str) -> dict[str, str]:
         answer = self.http.post("/api/auth/login", json={"email": email, "password": password})
@@ -126,6 +135,11 @@ def rows(database_url: str, query: str, *arguments: Any) -> "list[asyncpg.Record
     # A thread of its own, because a browser's tests have an event loop at work in theirs.
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(asyncio.run, fetch()).result()
+
+
+def plant_account(database_url: str, email: str, name: str, role: str, password: str) -> None:
+    insert = "INSERT INTO users (email, name, role, password_hash) VALUES ($1, $2, $3, $4)"
+    rows(database_url, insert, email, name, role, PasswordHasher(2, 19456, 1).hash(password))
 
 
 def refuse_a_row(database_url: str, email: str) -> None:

@@ -19,6 +19,7 @@ from slotwise.app import build
 from slotwise.http.api_docs import openapi_document
 from slotwise.settings import load_settings
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD
+from tests.depth import many
 from tests.test_openapi import PROMISED, WITHOUT_END
 
 SERVER = os.environ["SLOTWISE_TEST_SERVER"]
@@ -58,6 +59,6 @@ def admin() -> dict[str, str]:
 
 
 @schema.parametrize()
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=many(8, 40), deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_server_does_what_the_document_says(case: Any, admin: dict[str, str]) -> None:
     case.call_and_validate(base_url=SERVER, headers=admin)

@@ -20,7 +20,8 @@ from slotwise.http.api_docs import openapi_document
 from slotwise.http.problems import status_of
 from slotwise.services import metrics
 from slotwise.settings import Settings, load_settings
-from tests.clinic import RunningServer, eventually
+from tests.clinic import PATIENCE_SECONDS, RunningServer, eventually
+from tests.conftest import fresh_database, running_server
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
@@ -244,33 +245,43 @@ def test_every_path_of_the_repository_that_a_page_names_exists(page: Path) -> No
 # The README's shell blocks
 
 
-StartServer = Callable[..., RunningServer]
 Told = Mapping[str, list[str]]
 RunBlocks = Callable[..., Told]
 
 
+@pytest.fixture(scope="module")
+def started_first(postgres_url: str, migrated_template: str) -> Iterator[tuple[RunningServer, str]]:
+    """A server at its first start, and the password of the admin that it made."""
+    settings = {"ADMIN_EMAIL": "", "ADMIN_PASSWORD": "", "SEED_DEMO": "on"}
+    with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
+        yield server, password_printed_by(server)
+
+
+def password_printed_by(server: RunningServer) -> str:
+    line = re.compile(r"^Admin +admin@slotwise\.example +password +(\S+)$", re.MULTILINE)
+    # The greeting follows the first answer of a worker, on a busy machine by some time.
+    eventually(lambda: line.search(server.log.read_text()) is not None)
+    printed = line.search(server.log.read_text())
+    assert printed, "the first start printed no admin"
+    return printed[1]
+
+
 @pytest.fixture
-def run_blocks(start_server: StartServer, tmp_path: Path) -> RunBlocks:
-    """Runs blocks of the README in one bash, as a newcomer pastes them, on a server that has just been started first.
+def run_blocks(started_first: tuple[RunningServer, str], tmp_path: Path) -> RunBlocks:
+    """Runs blocks of the README in one bash, as a newcomer pastes them.
 
     Only the address differs from what is printed. Gives the lines that each block told.
     """
     if shutil.which("curl") is None or shutil.which("bash") is None:
         pytest.skip("the README's examples need bash and curl")
-    server = start_server(ADMIN_EMAIL="", ADMIN_PASSWORD="", SEED_DEMO="on")
-    line = re.compile(r"^Admin +admin@slotwise\.example +password +(\S+)$", re.MULTILINE)
-    # The greeting follows the first answer of a worker, on a busy machine by some time.
-    eventually(lambda: line.search(server.log.read_text()) is not None, seconds=60)
-    printed = line.search(server.log.read_text())
-    assert printed, "the first start printed no admin"
-    password = printed[1]
+    server, password = started_first
 
     def run(*names: str) -> Told:
         script = "\n".join(f"echo '=== {name}'\n{marked_block(name)}" for name in ("prepare", "ask", "log-in", *names))
         assert script.count("BASE=http://localhost:3000\n") == 1
         done = subprocess.run(
             ["bash", "-c", script.replace("BASE=http://localhost:3000\n", f"BASE={server.url}\n")],
-            input=f"{password}\n", capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False,
+            input=f"{password}\n", capture_output=True, text=True, cwd=tmp_path, timeout=PATIENCE_SECONDS, check=False,
         )  # fmt: skip
         assert done.stderr == ""
         _, *parts = re.split(r"=== (.+)\n", done.stdout.replace("Admin password: ", ""))

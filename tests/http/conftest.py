@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.clinic import Clinic, RunningServer, slotwise, unique_email
+from tests.clinic import Clinic, RunningServer, plant_account, unique_email
 
 STAFF_PASSWORD = "receptionist's secret"
 
@@ -13,15 +13,13 @@ STAFF_PASSWORD = "receptionist's secret"
 def staff_account(server: RunningServer) -> str:
     """The e-mail address of a receptionist."""
     email = unique_email()
-    arguments = ["--email", email, "--name", "Rita Reception", "--role", "staff", "--password", STAFF_PASSWORD]
-    made = slotwise(server.database_url, "user", "create", *arguments)
-    assert made.returncode == 0, made.stderr
+    plant_account(server.database_url, email, "Rita Reception", "staff", STAFF_PASSWORD)
     return email
 
 
 @pytest.fixture
 def staff(clinic: Clinic, staff_account: str) -> dict[str, str]:
-    return clinic.log_in(staff_account, STAFF_PASSWORD)
+    return clinic.logged_in(staff_account, STAFF_PASSWORD)
 
 
 @pytest.fixture

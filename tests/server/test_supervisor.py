@@ -43,7 +43,7 @@ class Served:
         return words in self.log.read_text()
 
     def await_words(self, words: str) -> None:
-        eventually(lambda: self.has_said(words), seconds=60)
+        eventually(lambda: self.has_said(words))
 
     def end(self) -> None:
         if self.process.poll() is None:
