@@ -1,14 +1,20 @@
-"""What a run plays beside its load: acts that need an installation of their own, such as one whose database belongs to
+"""What a run plays after its load: acts that need an installation of their own, such as one whose database belongs to
 `slotwise serve`. An act gets a folder and the run's seed, and returns what it found; it stops all that it has started.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 from msgspec import Struct, field
 
+from torture.restarts import RETURN_SECONDS, STOP_SECONDS, walk
 from torture.violation import Violation
+
+# Four of each kind.
+RESTARTS = 36
 
 
 class Played(Struct):
@@ -26,4 +32,22 @@ class Act(NamedTuple):
     brief: bool = True
 
 
-ACTS: Sequence[Act] = ()
+async def restart_often(folder: Path, seed: int) -> Played:
+    """See restarts.py."""
+    given_up = Event()
+    try:
+        walked = await asyncio.to_thread(walk, seed, RESTARTS, folder, lambda _: None, given_up)
+    finally:
+        given_up.set()
+    return Played(
+        [Violation("restarts", 0, sentence) for sentence in walked.violations],
+        [
+            ("restarts: blows to a server with its own database", f"{len(walked.steps)}", f"{RESTARTS}"),
+            ("  slowest return to service", f"{walked.slowest_return:.1f} s", f"<= {RETURN_SECONDS:g} s"),
+            ("  slowest end", f"{walked.slowest_stop:.1f} s", f"<= {STOP_SECONDS:g} s"),
+            ("  acknowledged bookings, all there", f"{walked.acknowledged:,}", "all"),
+        ],
+    )
+
+
+ACTS: Sequence[Act] = (Act("restarts", restart_often, brief=False),)

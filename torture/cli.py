@@ -38,8 +38,6 @@ from torture.trials import Trial, try_mutant
 
 OPEN_FILES = 65_536
 NOT_TRIED = 3
-# Of the restarts at the end of a full run: four of each kind.
-FULL_STEPS = 36
 RESULTS = Path(__file__).parent / "results"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
@@ -91,8 +89,6 @@ def run(
         if result.verdict != "valid":
             _say_how_to_look(folder, result)
             raise typer.Exit(1)
-        if not short and not only:
-            _walk(chosen, FULL_STEPS, folder)
 
 
 @app.command()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import NamedTuple
 
 import httpx
@@ -235,8 +236,14 @@ BLOWS = (
 )
 
 
-def walk(seed: int, steps: int, folder: Path, report: Callable[[str], None]) -> Restarted:
-    """Deal `steps` blows, each kind once before any comes twice; the same seed deals the same."""
+def walk(
+    seed: int, steps: int, folder: Path, report: Callable[[str], None], given_up: Event | None = None
+) -> Restarted:
+    """Deal `steps` blows, each kind once before any comes twice; the same seed deals the same.
+
+    No more are dealt once `given_up` is set.
+    """
+    folder.mkdir(exist_ok=True)
     chance = random.Random(seed)
     installation = Installation(folder)
     found = Restarted(seed, [])
@@ -244,6 +251,8 @@ def walk(seed: int, steps: int, folder: Path, report: Callable[[str], None]) -> 
         installation.start()
         _await_service(installation, found, "the first start")
         for blow in _drawn(chance, steps):
+            if given_up is not None and given_up.is_set():
+                break
             found.steps.append(blow.name)
             report(blow.name)
             blow.deliver(installation, chance)
