@@ -84,7 +84,7 @@ def run(
     kinds = _chosen(only) if only or not (short or brief) else brief_faults(possible_faults())
     _prepare()
     with _folder(directory, "run", keep) as folder:
-        result = _run(plan, kinds, folder, short or brief)
+        result = _run(plan, kinds, folder, is_short=short or brief or bool(only))
         print_result(Console(highlight=False), result)
         if result.verdict != "valid":
             _say_how_to_look(folder, result)

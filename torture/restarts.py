@@ -27,6 +27,7 @@ from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD, SLOTWISE, free_port
 # On a machine with a core to spare; see `patience`.
 RETURN_SECONDS = 15.0
 STOP_SECONDS = 15.0
+GREETING = b"Slotwise    http"
 SEATS = 100_000
 BOOKINGS_A_STEP = 5
 
@@ -57,6 +58,7 @@ class Installation:
         self.process: subprocess.Popen[bytes] | None = None
         self._http = httpx.Client(base_url=f"http://127.0.0.1:{free_port()}", timeout=10, verify=False)
         self._slot_id = 0
+        self._started_at = 0
         self.acknowledged: list[int] = []
 
     def start(self) -> None:
@@ -75,6 +77,7 @@ class Installation:
         if binaries := os.environ.get("SLOTWISE_TEST_POSTGRES_BIN"):
             environment["SLOTWISE_POSTGRES_BIN"] = binaries
         with self.log.open("ab") as log:
+            self._started_at = log.tell()
             self.process = subprocess.Popen(
                 [SLOTWISE, "serve"], env=environment, cwd=self.log.parent,
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
@@ -82,7 +85,9 @@ class Installation:
         watch(self.process.pid)
 
     def serves(self) -> bool:
-        """Whether a booking is acknowledged now."""
+        """Whether a booking is acknowledged now, by the server that was started last."""
+        if GREETING not in self.log.read_bytes()[self._started_at :]:
+            return False  # who answers now are workers of one that was killed
         with suppress(httpx.HTTPError):
             if not self._slot_id:
                 self._slot_id = self._make_slot()
