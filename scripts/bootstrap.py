@@ -28,6 +28,14 @@ NETWORK = re.compile(
     r"|certificate|proxy|could not fetch|failed to fetch|no matching distribution",
     re.IGNORECASE,
 )
+CERTIFICATE = re.compile(r"certificate|UnknownIssuer|self.signed", re.IGNORECASE)
+# Where systems keep all certificates that they trust in one file, a company's own among them.
+STORES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
 
 
 class BootstrapError(Exception):
@@ -142,6 +150,7 @@ def sync(dev: bool) -> None:
 def run(command: "list[str]", failure: str, extra_environment: "dict[str, str] | None" = None) -> None:
     """Run `command`, showing uv's progress lines; raise `BootstrapError` with all it said when it fails."""
     environment = dict(os.environ, **(extra_environment or {}))
+    trust_system(environment)
     for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"):
         environment.pop(name, None)
     child = subprocess.Popen(
@@ -157,9 +166,24 @@ def run(command: "list[str]", failure: str, extra_environment: "dict[str, str] |
         raise BootstrapError(explain(failure, "\n".join(said)))
 
 
+def trust_system(environment: "dict[str, str]") -> None:
+    """Let pip and uv trust what the system trusts, unless they are told otherwise: each brings a list of its own."""
+    environment.setdefault("UV_SYSTEM_CERTS", "true")
+    told = [environment.get(name) for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")]
+    store = environment.get("SSL_CERT_FILE") or next(filter(os.path.exists, STORES), None)
+    if store and not any(told):
+        environment["PIP_CERT"] = store
+
+
 def explain(failure: str, output: str) -> str:
     lines = [failure + ":", output]
-    if NETWORK.search(output):
+    if CERTIFICATE.search(output):
+        lines.append(
+            "The package index has a certificate that this machine does not trust. Where a company's authority\n"
+            "signed it, add that authority to the system's certificates, or name a file with it:\n"
+            "  SSL_CERT_FILE=/path/to/authority.pem make run"
+        )
+    elif NETWORK.search(output):
         lines.append("The package index cannot be reached: check the network (and HTTPS_PROXY), then run make again.")
     return "\n".join(lines)
 

@@ -57,6 +57,27 @@ def test_a_failed_download_is_put_down_to_the_network(bootstrap: ModuleType) -> 
     )
 
 
+def test_a_certificate_of_a_company_is_looked_for_in_the_system_and_named_when_it_is_missing(
+    bootstrap: ModuleType,
+) -> None:
+    for said in (
+        "SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed')",
+        "error sending request for url: invalid peer certificate: UnknownIssuer",
+    ):
+        assert "SSL_CERT_FILE=" in bootstrap.explain("could not install uv", said)
+    assert "SSL_CERT_FILE=" not in bootstrap.explain("could not install uv", "Temporary failure in name resolution")
+
+
+def test_pip_and_uv_trust_what_the_system_trusts_unless_they_are_told_otherwise(bootstrap: ModuleType) -> None:
+    environment: dict[str, str] = {"SSL_CERT_FILE": "/company.pem"}
+    bootstrap.trust_system(environment)
+    assert environment == {"SSL_CERT_FILE": "/company.pem", "UV_SYSTEM_CERTS": "true", "PIP_CERT": "/company.pem"}
+    told = {"UV_SYSTEM_CERTS": "false", "PIP_CERT": "/other.pem", "SSL_CERT_FILE": "/company.pem"}
+    environment = dict(told)
+    bootstrap.trust_system(environment)
+    assert environment == told
+
+
 def test_an_environment_with_the_development_tools_also_serves_without_them(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

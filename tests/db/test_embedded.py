@@ -381,6 +381,23 @@ def test_the_way_to_the_data_is_opened_for_search_alone(tmp_path: Path, data_dir
     assert stat.S_IMODE((barred / "data").stat().st_mode) == 0o751
 
 
+SMALL_SHARED_MEMORY = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$@"'
+
+
+@as_root
+def test_a_container_without_shared_memory_is_told_so(tmp_path: Path) -> None:
+    """Docker gives 64 MiB unless told otherwise; some give next to nothing."""
+    if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("this machine lets nothing be mounted apart")
+    user = [sys.executable, "-c", USER_OF_THE_SERVER, str(tmp_path / "data"), str(BIN_DIR or "")]
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", SMALL_SHARED_MEMORY, "sh", *user],
+        check=False, capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert "/dev/shm is too small: it has" in done.stderr
+    assert "docker run --shm-size=64m" in done.stderr
+
+
 MAKE_THE_USER = """
 import sys
 import slotwise.db.cluster as cluster
