@@ -22,6 +22,7 @@ from slotwise.http.auth import AuthController
 from slotwise.http.bookings import BookingController
 from slotwise.http.doctors import DoctorController
 from slotwise.http.health import HealthController
+from slotwise.http.metrics import MetricsReport
 from slotwise.http.observability import Observability
 from slotwise.http.privacy import PrivacyController
 from slotwise.http.problems import EXCEPTION_HANDLERS as PROBLEMS
@@ -76,6 +77,7 @@ SERVICES = (
     "find_pages",
     "free_times",
     "held_times",
+    "metrics_report",
     "my_bookings",
     "pages",
     "privacy",
@@ -169,6 +171,7 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
         "crash_points": crash_points,
         "doctors": Doctors(database, seat_events.seats_changed),
         "held_times": HeldTimes(bookings),
+        "metrics_report": MetricsReport(settings.metrics_dir),
         "find_pages": FindPages(free_times, bookings, pages),
         "free_times": free_times,
         "pages": pages,

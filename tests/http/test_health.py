@@ -3,8 +3,11 @@
 import re
 from collections.abc import Callable
 
+import psutil
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from slotwise import __version__
 from tests.clinic import Clinic, RunningServer, eventually, holder, rows
 from tests.clusters import named
 
@@ -118,3 +121,15 @@ def test_without_its_database_the_server_lives_and_is_not_ready(
             assert (refused.status_code, refused.json()["code"]) == (503, "database-unavailable")
             assert int(refused.headers["retry-after"]) > 0
             assert clinic.book(1).status_code == 503
+
+
+def test_metrics_tell_the_release_and_what_the_processes_use(clinic: Clinic) -> None:
+    text = clinic.http.get("/metrics").text
+    assert f'slotwise_build_info{{version="{__version__}"}} 1.0' in text
+    told = dict(re.findall(r"^(process_\w+) (\S+)$", text, re.MULTILINE))
+    server = psutil.Process(clinic.server.process.pid)
+    resident = sum(process.memory_info().rss for process in [server, *server.children()])
+    assert float(told["process_resident_memory_bytes"]) == pytest.approx(resident, rel=0.3)
+    assert abs(float(told["process_start_time_seconds"]) - server.create_time()) < 5
+    assert float(told["process_cpu_seconds_total"]) > 0
+    assert 0 < float(told["process_open_fds"]) < float(told["process_max_fds"]) * 4

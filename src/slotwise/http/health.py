@@ -5,13 +5,14 @@ from typing import Any
 from litestar import Controller, Request, Response, get
 from litestar.di import NamedDependency
 from msgspec import Struct
-from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from slotwise.db.pool import Database
 from slotwise.db.readiness import READ_SERVER_FACTS, problems_of
 from slotwise.db.schema import SchemaCheck
 from slotwise.domain.errors import SlotwiseError
 from slotwise.http.access import OPEN
+from slotwise.http.metrics import MetricsReport
 from slotwise.http.operations import operation
 from slotwise.server.worker import is_draining
 
@@ -64,8 +65,8 @@ class HealthController(Controller):
         media_type="text/plain",
         **operation("get_metrics", OPEN, "Counters of all workers, in Prometheus' text format"),
     )
-    async def get_metrics(self) -> Response[bytes]:
-        return Response(_metrics(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def get_metrics(self, metrics_report: NamedDependency[MetricsReport]) -> Response[bytes]:
+        return Response(metrics_report.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
 def _not_ready(view: ReadinessView) -> Response[ReadinessView]:
@@ -83,13 +84,3 @@ async def _readiness(database: Database, schema_check: SchemaCheck) -> Readiness
         "synchronousCommit": facts.synchronous_commit,
     }
     return ReadinessView("unsafe" if problems else "ready", problems, settings)
-
-
-def _metrics() -> bytes:
-    """Of all workers, through the files they share; of this process where it serves alone and shares none."""
-    registry = CollectorRegistry()
-    try:
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # its types stop here
-    except ValueError:
-        registry = REGISTRY
-    return generate_latest(registry)

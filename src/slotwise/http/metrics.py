@@ -1,0 +1,79 @@
+"""What `GET /metrics` answers: the counters of all workers of this server, its release, and what its processes use."""
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from functools import partial
+from multiprocessing import parent_process
+from pathlib import Path
+
+from prometheus_client import REGISTRY, CollectorRegistry, Metric, ProcessCollector, generate_latest, multiprocess
+from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from slotwise import __version__
+
+# Of several processes these are not added up: the first start, and the tightest limit.
+LEAST_OF = frozenset({"process_start_time_seconds", "process_max_fds"})
+
+
+class MetricsReport:
+    """In Prometheus' text format. `shared` is the directory in which the workers' metrics meet; None where this process
+    serves alone."""
+
+    def __init__(self, shared: Path | None) -> None:
+        self._registry = CollectorRegistry()
+        if shared is None:
+            self._registry.register(_Own())
+        else:
+            multiprocess.MultiProcessCollector(self._registry, str(shared))  # type: ignore[no-untyped-call]
+            self._registry.register(_Processes(shared))
+        self._registry.register(_Release())
+
+    def text(self) -> bytes:
+        return generate_latest(self._registry)
+
+
+class _Own(Collector):
+    """The metrics of this process, with those that the library itself has of it."""
+
+    def collect(self) -> Iterable[Metric]:
+        return REGISTRY.collect()
+
+
+class _Release(Collector):
+    """Prometheus' usual way to tell a version: a gauge that is always 1."""
+
+    def collect(self) -> Iterable[Metric]:
+        release = GaugeMetricFamily("slotwise_build_info", "The release that answers; always 1", labels=["version"])
+        release.add_metric([__version__], 1)
+        yield release
+
+
+class _Processes(Collector):
+    """The standard `process_*` metrics, of the supervisor and all workers together. Only Linux tells them."""
+
+    def __init__(self, shared: Path) -> None:
+        self._shared = shared
+
+    def collect(self) -> Iterable[Metric]:
+        by_name: dict[str, list[Metric]] = defaultdict(list)
+        for pid in self._pids():
+            for metric in ProcessCollector(pid=partial(int, pid), registry=None).collect():
+                by_name[metric.name].append(metric)
+        yield from map(_added_up, by_name.values())
+
+    def _pids(self) -> set[int]:
+        workers = {int(path.stem.rpartition("_")[2]) for path in self._shared.glob("gauge_livesum_*.db")}
+        supervisor = parent_process()
+        return workers | {os.getpid()} | ({supervisor.pid} if supervisor and supervisor.pid else set())
+
+
+def _added_up(same: Sequence[Metric]) -> Metric:
+    """One metric of several processes as one of them all."""
+    first = same[0]
+    values = [sample.value for metric in same for sample in metric.samples]
+    name = first.samples[0].name
+    together = Metric(first.name, first.documentation, first.type)
+    together.add_sample(name, {}, min(values) if name in LEAST_OF else sum(values))
+    return together
