@@ -14,7 +14,8 @@ import pytest
 
 from slotwise.db.statements import Statement
 from slotwise.services.booking_batches import CANCEL_BOOKINGS, CONFIRM_BOOKINGS, HOLD_SEATS
-from slotwise.services.expiry import EXPIRE_HOLDS, HOLDS_PER_TRANSACTION, SWEEP_HOLDS
+from slotwise.services.expiry import HOLDS_PER_TRANSACTION, SWEEP_HOLDS
+from slotwise.services.slots import UPDATE_SLOT
 from tests.db import filling
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -124,9 +125,25 @@ async def cost_of_cancelling(connection: Connection, slot_id: int) -> Cost:
     )
 
 
-async def cost_of_expiring(connection: Connection, slot_id: int) -> Cost:
+async def cost_of_updating(connection: Connection, slot_id: int) -> Cost:
+    """A change by the desk, by which the overdue holds fail too."""
     await made_overdue(connection, slot_id)
-    return await cost_of(connection, EXPIRE_HOLDS, slot_ids=[slot_id], actor="sweeper")
+    slot = await connection.fetchrow("SELECT * FROM appointment_slots WHERE id = $1", slot_id)
+    assert slot is not None
+    read = {name: slot[name] for name in ("start_time", "end_time", "total_seats", "status")}
+    return await cost_of(
+        connection,
+        UPDATE_SLOT,
+        slot_id=slot_id,
+        **{f"old_{name}": value for name, value in read.items()},
+        **read,
+        kinds=["RESIZED"],
+        newest_booking=0,
+        dry_run=False,
+        actor="user:1",
+        details="{}",
+        request_id=None,
+    )
 
 
 async def cost_of_sweeping(connection: Connection, slot_id: int) -> Cost:
@@ -144,7 +161,7 @@ async def cost_of_sweeping(connection: Connection, slot_id: int) -> Cost:
         (cost_of_holding_over_overdue_holds, 8),
         (cost_of_confirming, 8),
         (cost_of_cancelling, 9),
-        (cost_of_expiring, 4),
+        (cost_of_updating, 5),
         (cost_of_sweeping, 5),
     ],
 )

@@ -14,7 +14,8 @@ import pytest
 
 from slotwise.services.booking_batches import Cancelled, Confirmed, HoldRow
 from slotwise.services.privacy import ErasureRow
-from tests.architecture.sources import Source, functions, sources
+from slotwise.services.slots import SlotUpdate
+from tests.architecture.sources import Source, sources
 from tests.db.test_statements import names_in_files, sql_with_comments
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -103,27 +104,8 @@ def _decides_later(one: Function) -> bool:
     return decides is not None and re.search(rf"\b{decides}\(", "".join(rest)) is not None
 
 
-def unlocked_callers(found: Iterable[Source]) -> list[str]:
-    """Python functions that expire holds without having run a statement that locks, earlier in the same function."""
-    return [
-        f"{source.path}: {function.name}"
-        for source in found
-        for function in functions(source.tree)
-        for call in _calls(function, "expire_holds")
-        if not any(lock.lineno <= call.lineno for lock in _locks(function))
-    ]
-
-
 def _calls(function: ast.AST, name: str) -> list[ast.Call]:
     return [node for node in ast.walk(function) if isinstance(node, ast.Call) and ast.unparse(node.func) == name]
-
-
-def _locks(function: ast.AST) -> list[ast.Call]:
-    return [
-        node
-        for node in ast.walk(function)
-        if isinstance(node, ast.Call) and re.match(r"LOCK_[A-Z_]+\.(all|first|one|run)$", ast.unparse(node.func))
-    ]
 
 
 async def test_every_function_is_called_by_a_statement_or_another_function(connection: Connection) -> None:
@@ -191,15 +173,26 @@ def test_a_function_without_its_settings_is_noticed() -> None:
     assert faults(bare) == ["planted plans anew, or by reading whole tables"]
 
 
-def test_who_expires_holds_has_locked_their_slots_before() -> None:
-    """`expire_holds` takes no lock by itself, so a caller without one would give a seat back twice."""
-    found = [source for source in sources() if _calls(source.tree, "expire_holds")]
-    assert {source.path for source in found} == {"services/slots.py"}
-    assert not unlocked_callers(found)
-    planted = (
-        "async def tidy(connection): await expire_holds(connection, [1], 'tidy'); await LOCK_SLOT.first(connection)"
-    )
-    assert unlocked_callers([Source.of("planted.py", planted.replace("; ", "\n    ").replace(": ", ":\n    ", 1))])
+def test_holds_expire_under_a_lock_that_no_message_holds() -> None:
+    """`expire_holds` takes no lock by itself: only the functions that do may call it."""
+    assert not [source.path for source in sources() if _calls(source.tree, "expire_holds")]
+    assert not [name for name in names_in_files() if "FROM expire_holds(" in sql_with_comments(name)]
+    assert _calls(Source.of("planted.py", "async def tidy(): await expire_holds([1], 'tidy')").tree, "expire_holds")
+
+
+def test_no_statement_locks_a_slot() -> None:
+    """A lock of a slot is held as long as a function runs, and never while a message travels."""
+    assert not locking_slots({name: sql_with_comments(name) for name in names_in_files()})
+    locking = "SELECT s.id FROM appointment_slots AS s WHERE s.id = 1 FOR NO KEY UPDATE"
+    assert locking_slots({"a": locking, "b": "UPDATE appointment_slots AS s SET status = 'CLOSED'"}) == ["a", "b"]
+
+
+def locking_slots(statements: dict[str, str]) -> list[str]:
+    return [
+        name
+        for name, sql in statements.items()
+        if re.search(r"appointment_slots\b.*\bFOR (NO KEY )?(UPDATE|SHARE)|UPDATE appointment_slots\b", sql, re.DOTALL)
+    ]
 
 
 OUTCOMES = [
@@ -207,6 +200,7 @@ OUTCOMES = [
     ("confirm_bookings", Confirmed, {"not_found"}),
     ("cancel_bookings", Cancelled, {"not_found"}),
     ("erase_personal_data", ErasureRow, set()),
+    ("update_slot", SlotUpdate, set()),
 ]
 
 

@@ -139,7 +139,7 @@ def test_a_place_in_the_log_that_somebody_made_up_breaks_nothing(desk: Visitor, 
 
 
 def test_every_action_has_words_and_no_words_are_left_over() -> None:
-    """What SQL notes by itself, besides what Python does, are erasures and what the desk books."""
+    """What SQL notes by itself, besides what Python does, are erasures, what the desk books, and changes of slots."""
     calls = [
         ast.literal_eval(call.args[2])
         for source in sources()
@@ -147,4 +147,4 @@ def test_every_action_has_words_and_no_words_are_left_over() -> None:
         for call in ast.walk(function)
         if isinstance(call, ast.Call) and ast.unparse(call.func) == "record_action"
     ]
-    assert set(ACTIONS) == {*calls, "erase_personal_data", "hold_seats"}
+    assert set(ACTIONS) == {*calls, "erase_personal_data", "hold_seats", "update_slot"}

@@ -126,9 +126,14 @@ async def record_action(
         actor=actor,
         action=action,
         subject=subject,
-        details=msgspec.json.encode(details or {}).decode(),
+        details=encoded(details or {}),
         request_id=request_id(),
     )
+
+
+def encoded(details: Mapping[str, object]) -> str:
+    """As JSON."""
+    return msgspec.json.encode(details).decode()
 
 
 def changes(before: object, after: object, *fields: str) -> dict[str, object]:

@@ -1,10 +1,8 @@
 """What becomes of holds nobody confirmed. Nothing waits for this to run: an overdue hold never blocks a seat."""
 
-from collections.abc import Sequence
-
 from msgspec import Struct
 
-from slotwise.db.pool import Connection, Database
+from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
 from slotwise.services import metrics
 from slotwise.services.crash_points import UNARMED, CrashPoints
@@ -19,12 +17,6 @@ class ExpiredRow(Struct, frozen=True):
 
 
 SWEEP_HOLDS = Statement("bookings.sweep_holds", ExpiredRow)
-EXPIRE_HOLDS = Statement("bookings.expire_holds", ExpiredRow)
-
-
-async def expire_holds(connection: Connection, slot_ids: Sequence[int], by: str) -> int:
-    """Fail the overdue holds of slots whose locks are held, and give their seats back. Returns how many."""
-    return _counted(await EXPIRE_HOLDS.all(connection, slot_ids=slot_ids, actor=by), by)
 
 
 async def sweep_holds(
@@ -44,14 +36,13 @@ async def sweep_holds(
         async with database.effect() as connection:
             rows = await SWEEP_HOLDS.all(connection, holds_looked_at=HOLDS_PER_TRANSACTION, actor=by)
         seats_changed({row.slot_id for row in rows})
-        expired = _counted(rows, by)
+        expired = sum(row.holds for row in rows)
+        count_expired(expired, by)
         total += expired
         if expired == 0:
             return total
         crash_points.reach("sweep_holds", "after_commit")
 
 
-def _counted(rows: Sequence[ExpiredRow], by: str) -> int:
-    expired = sum(row.holds for row in rows)
-    metrics.EXPIRIES.labels(by).inc(expired)
-    return expired
+def count_expired(holds: int, by: str) -> None:
+    metrics.EXPIRIES.labels(by).inc(holds)

@@ -1,11 +1,12 @@
 """The use cases of slots."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import TypeAlias
+from datetime import datetime
+from typing import Literal, TypeAlias, assert_never
 from zoneinfo import ZoneInfo
 
-from msgspec import UNSET, Struct, UnsetType, convert
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
@@ -16,8 +17,8 @@ from slotwise.domain.slots import Slot, SlotStatus
 from slotwise.domain.time_zones import UTC_ZONE
 from slotwise.domain.timetables import Period, SkippedTime, Timetable, lay_out
 from slotwise.domain.users import User, actor_of
-from slotwise.services.audit import changes, record_action, rows_shown, shows_others
-from slotwise.services.expiry import expire_holds
+from slotwise.services.audit import changes, encoded, record_action, request_id, rows_shown, shows_others
+from slotwise.services.expiry import count_expired
 from slotwise.services.seat_events import SeatsChanged, tell_nobody
 
 
@@ -32,35 +33,15 @@ class LockedDoctor(Struct, frozen=True):
     now: datetime
 
 
-class LockedSlot(Struct, frozen=True):
-    id: int
-    start_time: datetime
-    end_time: datetime
-    total_seats: int
-    available_seats: int
-    status: SlotStatus
+class SlotUpdate(Struct, frozen=True):
+    """What became of a change. The slot that is in its way, where one is, and how many seats are held or booked."""
 
-    @property
-    def duration(self) -> timedelta:
-        return self.end_time - self.start_time
-
-    @property
-    def duration_minutes(self) -> int:
-        return round(self.duration.total_seconds() / 60)
-
-    @property
-    def period(self) -> Period:
-        return Period(self.start_time, self.end_time)
-
-    @property
-    def taken(self) -> int:
-        """Seats that are held or booked."""
-        return self.total_seats - self.available_seats
-
-    @property
-    def takes_time(self) -> bool:
-        """Whether the doctor can have no other slot then."""
-        return self.status is SlotStatus.OPEN or self.taken > 0
+    outcome: Literal["updated", "again", "past", "booked", "seats_taken", "overlaps"]
+    taken: int
+    overlapped_start: datetime | None
+    overlapped_end: datetime | None
+    overlapped_closed: bool | None
+    expired_holds: int
 
 
 class SlotChange(Struct, frozen=True):
@@ -165,8 +146,7 @@ LIST_CLASHES = Statement("slots.list_clashes", OverlappedSlot)
 LIST_WEEK = Statement("slots.list_week", WeekSlot)
 LIST_BOOKINGS_HIT = Statement("slots.list_bookings_hit", Booking)
 GET_NEWEST_BOOKING = Statement("slots.get_newest_booking", NewestBooking)
-LOCK_SLOT = Statement("slots.lock_slot", LockedSlot)
-UPDATE_SLOT = Statement("slots.update_slot", SlotId)
+UPDATE_SLOT = Statement("slots.update_slot", SlotUpdate)
 
 
 # More than fit on a page that anybody reads.
@@ -290,28 +270,24 @@ class Slots:
         With `seen`, raises `SlotChangedMeanwhile` where the slot is not so any more. A dry run raises the same and
         does nothing.
         """
-        async with self._database.transaction() as connection:
-            # The doctor's lock first, as for a new slot: a slot never changes its doctor, nor without it its time or
-            # status. So what it would be in the way of is looked for before those who book must wait for its own lock.
-            now = await _lock_doctor(connection, (await _get(connection, slot_id)).doctor_id)
-            slot = await _get(connection, slot_id)
-            clashes = await _find_clashes(
-                connection, slot.doctor_id, [_changed_period(slot, change, now)], now, slot_id
-            )
-            before = convert(slot, LockedSlot, from_attributes=True) if dry_run else await _lock(connection, slot_id)
-            if seen is not None:
-                await _require_seen(connection, before, seen)
-            wanted = _changed(before, change, now)
-            if _comes_to_new_time(before, wanted):
-                _refuse_clashes(clashes)
-            if dry_run:
-                return slot
-            await _write(connection, admin, before, wanted)
-            slot = await _get(connection, slot_id)
-            details = changes(before, slot, "start_time", "duration_minutes", "total_seats", "status")
-            await record_action(connection, actor_of(admin), "update_slot", f"slot:{slot_id}", details)
-        self._seats_changed([slot.id])
-        return slot
+        while True:
+            async with self._database.connection() as connection:
+                slot = await _get(connection, slot_id)
+            wanted = _changed(slot, change)
+            if seen is not None and (seen.start_time, seen.end_time) != (slot.start_time, slot.end_time):
+                raise SlotChangedMeanwhile
+            newest = None if seen is None else seen.newest_booking
+            async with self._database.effect() as connection:
+                done = await _write(connection, admin, slot, wanted, newest, dry_run=dry_run)
+            count_expired(done.expired_holds, "update")
+            # Only another change of the slot's can have come between.
+            if done.outcome != "again":
+                break
+        _refuse_update(done)
+        if dry_run:
+            return slot
+        self._seats_changed([slot_id])
+        return await self.get_slot(slot_id)
 
 
 # One statement for each way to walk, and none with filters that may be null: a plan is made once for all values.
@@ -362,15 +338,19 @@ async def _list_of_specialization(
 
 
 async def _find_clashes(
-    connection: Connection, doctor_id: int, periods: Sequence[Period], now: datetime, moved_slot_id: int = 0
+    connection: Connection, doctor_id: int, periods: Sequence[Period], now: datetime
 ) -> list[Clash]:
-    """Under the doctor's lock, so that none comes up before the slots are written; none with the slot that is moved."""
+    """Under the doctor's lock, so that none comes up before the slots are written.
+
+    A slot that overlaps must not get as far as being inserted, where the rule `slot_overlaps` would refuse it too:
+      admin: inserts it, waits for the overlapping slot, which is being booked
+      booking: takes the last seat, which changes that slot's index entries, waits for the inserted slot
+    """
     overlapped = await LIST_CLASHES.all(
         connection,
         doctor_id=doctor_id,
         start_times=[period.start_time for period in periods],
         end_times=[period.end_time for period in periods],
-        moved_slot_id=moved_slot_id,
     )
     by_period = {periods[slot.position - 1]: slot for slot in overlapped}
     return [
@@ -418,23 +398,6 @@ async def _lock_doctor(connection: Connection, doctor_id: int) -> datetime:
     return doctor.now
 
 
-async def _lock(connection: Connection, slot_id: int) -> LockedSlot:
-    """The slot under its lock, after overdue holds have given their seats back: they are not taken."""
-    slot = await LOCK_SLOT.first(connection, slot_id=slot_id)
-    if slot is not None and await expire_holds(connection, [slot_id], by="update"):
-        slot = await LOCK_SLOT.first(connection, slot_id=slot_id)
-    if slot is None:
-        raise SlotNotFound
-    return slot
-
-
-async def _require_seen(connection: Connection, slot: LockedSlot, seen: SlotSeen) -> None:
-    """In a statement after the lock: whoever books takes it first, so none comes after this reading."""
-    newest = await GET_NEWEST_BOOKING.one(connection, slot_id=slot.id)
-    if seen != SlotSeen(slot.start_time, slot.end_time, newest.id):
-        raise SlotChangedMeanwhile
-
-
 async def _get(connection: Connection, slot_id: int) -> Slot:
     slot = await GET_SLOT.first(connection, slot_id=slot_id)
     if slot is None:
@@ -442,50 +405,68 @@ async def _get(connection: Connection, slot_id: int) -> Slot:
     return slot
 
 
-def _changed(slot: LockedSlot, change: SlotChange, now: datetime) -> LockedSlot:
-    """As it is to be. Raises `InvalidInput` and `SeatsTaken`."""
-    period = _changed_period(slot, change, now)
-    total_seats = slot.total_seats if change.total_seats is UNSET else change.total_seats
-    if total_seats < slot.taken:
-        raise SeatsTaken(slot.taken)
-    status = slot.status if change.status is UNSET else change.status
-    return LockedSlot(slot.id, period.start_time, period.end_time, total_seats, total_seats - slot.taken, status)
-
-
-def _changed_period(slot: LockedSlot | Slot, change: SlotChange, now: datetime) -> Period:
+def _changed(slot: Slot, change: SlotChange) -> Slot:
+    """As it is to be, but for its free seats. Raises `InvalidInput`."""
     start = slot.start_time if change.start_time is UNSET else change.start_time
     minutes = slot.duration_minutes if change.duration_minutes is UNSET else change.duration_minutes
     start, end = clean_period("start_time", start, minutes)
-    if start != slot.start_time:
-        _refuse_past(start, now)
-    return Period(start, end)
+    return replace(
+        slot,
+        start_time=start,
+        end_time=end,
+        total_seats=slot.total_seats if change.total_seats is UNSET else change.total_seats,
+        status=slot.status if change.status is UNSET else change.status,
+    )
 
 
-def _comes_to_new_time(before: LockedSlot, after: LockedSlot) -> bool:
-    """Whether it takes a time of the doctor's that it did not take: moved there, or opened again."""
-    return after.takes_time and (after.period != before.period or not before.takes_time)
-
-
-async def _write(connection: Connection, admin: User, before: LockedSlot, after: LockedSlot) -> None:
-    await UPDATE_SLOT.run(
+async def _write(
+    connection: Connection, admin: User, before: Slot, after: Slot, newest_booking: int | None, *, dry_run: bool
+) -> SlotUpdate:
+    return await UPDATE_SLOT.one(
         connection,
-        slot_id=after.id,
+        slot_id=before.id,
+        old_start_time=before.start_time,
+        old_end_time=before.end_time,
+        old_total_seats=before.total_seats,
+        old_status=before.status,
         start_time=after.start_time,
         end_time=after.end_time,
         total_seats=after.total_seats,
         status=after.status,
         kinds=_events(before, after),
+        newest_booking=newest_booking,
+        dry_run=dry_run,
         actor=actor_of(admin),
+        details=encoded(changes(before, after, "start_time", "duration_minutes", "total_seats", "status")),
+        request_id=request_id(),
     )
 
 
-def _events(before: LockedSlot, after: LockedSlot) -> list[str]:
+def _refuse_update(done: SlotUpdate) -> None:
+    match done.outcome:
+        case "updated" | "again":
+            return
+        case "past":
+            raise InvalidInput.of("start_time", "must lie in the future")
+        case "booked":
+            raise SlotChangedMeanwhile
+        case "seats_taken":
+            raise SeatsTaken(done.taken)
+        case "overlaps":
+            assert done.overlapped_start is not None
+            assert done.overlapped_end is not None
+            raise SlotOverlaps(period=(done.overlapped_start, done.overlapped_end), closed=bool(done.overlapped_closed))
+        case _:
+            assert_never(done.outcome)
+
+
+def _events(before: Slot, after: Slot) -> list[str]:
     """The ledger's words for what changes."""
     events = []
     # First, because every row of the change carries the new total.
     if after.total_seats != before.total_seats:
         events.append("RESIZED")
-    if after.period != before.period:
+    if (after.start_time, after.end_time) != (before.start_time, before.end_time):
         events.append("MOVED")
     if after.status is not before.status:
         events.append("CLOSED" if after.status is SlotStatus.CLOSED else "REOPENED")

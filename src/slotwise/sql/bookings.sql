@@ -127,11 +127,6 @@ FROM made AS m;
 SELECT e.slot_id, e.holds
 FROM sweep_holds(:holds_looked_at::integer, :actor::text) AS e;
 
--- name: expire_holds
--- Fails the overdue holds of slots whose locks are held, and gives their seats back.
-SELECT e.slot_id, e.holds
-FROM expire_holds(:slot_ids::bigint[], :actor::text) AS e;
-
 -- name: read_bookings
 -- Reads some bookings by id.
 SELECT

@@ -36,52 +36,13 @@ FROM wanted AS w
 ORDER BY w.position;
 
 -- name: list_clashes
--- Tells which of a doctor's wanted periods overlap a slot that takes the doctor's time, and the first that each does:
--- an open one, or else a closed one that still has bookings. The slot that is to be moved does not count.
--- One by one through the index of `slot_overlaps`; the limit forbids reading all slots for a join. Closed ones are not
--- in it: of theirs, those are looked at that begin within the day before, for none is longer.
-WITH overlapped AS (
-    SELECT w.position::integer AS position, s.id, s.start_time, s.end_time, s.closed
-    FROM unnest(:start_times::timestamptz[], :end_times::timestamptz[])
-        WITH ORDINALITY AS w (start_time, end_time, position)
-    CROSS JOIN LATERAL (
-        SELECT t.id, t.start_time, t.end_time, t.closed
-        FROM (
-            (
-                SELECT s.id, s.start_time, s.end_time, FALSE AS closed
-                FROM appointment_slots AS s
-                WHERE
-                    s.doctor_id = :doctor_id::bigint
-                    AND s.status = 'OPEN'
-                    AND tstzrange(s.start_time, s.end_time) && tstzrange(w.start_time, w.end_time)
-                    AND s.id <> :moved_slot_id::bigint
-                ORDER BY s.start_time
-                LIMIT 1
-            )
-            UNION ALL
-            (
-                SELECT s.id, s.start_time, s.end_time, TRUE AS closed
-                FROM slots_now AS s
-                WHERE
-                    s.doctor_id = :doctor_id::bigint
-                    AND s.start_time > w.start_time - interval '1 day'
-                    AND s.start_time < w.end_time
-                    AND s.end_time > w.start_time
-                    AND s.status = 'CLOSED'
-                    AND s.available_seats < s.total_seats
-                    AND s.id <> :moved_slot_id::bigint
-                ORDER BY s.start_time
-                LIMIT 1
-            )
-        ) AS t
-        ORDER BY t.closed
-        LIMIT 1
-    ) AS s
-)
-
-SELECT o.position, o.id, o.start_time, o.end_time, o.closed
-FROM overlapped AS o
-ORDER BY o.position;
+-- Tells which of a doctor's wanted periods overlap a slot that takes the doctor's time, and the first that each does.
+-- One by one through the index of `slot_overlaps`; the limit forbids reading all slots for a join.
+SELECT w.position::integer AS position, s.id, s.start_time, s.end_time, s.closed
+FROM unnest(:start_times::timestamptz[], :end_times::timestamptz[])
+    WITH ORDINALITY AS w (start_time, end_time, position)
+CROSS JOIN LATERAL find_overlapped(:doctor_id::bigint, w.start_time, w.end_time, 0) AS s
+ORDER BY w.position;
 
 -- name: get_slot
 -- Reads a slot.
@@ -436,53 +397,23 @@ SELECT
         0
     ) AS id;
 
--- name: lock_slot
--- Takes a slot's lock and reads it as it is under the lock.
-SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status
-FROM appointment_slots AS s
-WHERE s.id = :slot_id::bigint
-FOR NO KEY UPDATE;
-
 -- name: update_slot
--- Writes a slot's new period, seats and status with its ledger rows; the lock is held.
-WITH before AS (
-    SELECT s.id, s.last_event, s.total_seats - s.available_seats AS taken
-    FROM appointment_slots AS s
-    WHERE s.id = :slot_id::bigint
-),
-
-events AS (
-    SELECT e.kind, e.position
-    FROM unnest(:kinds::text[]) WITH ORDINALITY AS e (kind, position)
-),
-
-ledger AS (
-    INSERT INTO booking_events (
-        slot_id, sequence, kind, booking_id, seats, available_after, total_after, actor, created_at
-    )
-    SELECT
-        b.id,
-        b.last_event + e.position,
-        e.kind,
-        NULL,
-        :total_seats::integer,
-        :total_seats::integer - b.taken,
-        :total_seats::integer,
-        :actor::text,
-        clock_timestamp()
-    FROM before AS b
-    CROSS JOIN events AS e
-)
-
-UPDATE appointment_slots AS s
-SET
-    start_time = :start_time::timestamptz,
-    end_time = :end_time::timestamptz,
-    total_seats = :total_seats::integer,
-    available_seats = :total_seats::integer - b.taken,
-    status = :status::text,
-    last_event = s.last_event + cardinality(:kinds::text[]),
-    updated_at = clock_timestamp()
-FROM before AS b
-WHERE s.id = b.id
-RETURNING s.id;
+-- Changes a slot that is still as it was read, or says why not.
+SELECT u.outcome, u.taken, u.overlapped_start, u.overlapped_end, u.overlapped_closed, u.expired_holds
+FROM update_slot(
+        slot_id => :slot_id::bigint,
+        old_start_time => :old_start_time::timestamptz,
+        old_end_time => :old_end_time::timestamptz,
+        old_total_seats => :old_total_seats::integer,
+        old_status => :old_status::text,
+        start_time => :start_time::timestamptz,
+        end_time => :end_time::timestamptz,
+        total_seats => :total_seats::integer,
+        status => :status::text,
+        kinds => :kinds::text[],
+        newest_booking => :newest_booking::bigint,
+        dry_run => :dry_run::boolean,
+        actor => :actor::text,
+        details => :details::text,
+        request_id => :request_id::text
+    ) AS u;

@@ -1,0 +1,156 @@
+"""The desk's changes of slots beside bookings: none waits for the other for longer than the database works."""
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import partial
+
+import asyncpg
+import psutil
+import pytest
+from torture.patching import drop_rules, mutate
+
+from slotwise.domain.errors import SlotOverlaps, Unavailable
+from slotwise.domain.slots import SlotStatus
+from slotwise.domain.users import Role, User
+from slotwise.services.booking_batches import Held
+from slotwise.services.slots import SlotChange, Slots
+from tests.clinic import Clinic, RunningServer, eventually
+from tests.workers import GUEST, NOW, Worker, at_once, new_slot, violations, wanted, workers
+
+ADMIN = User(0, "admin@example.org", "Admin", Role.ADMIN, True, 1, NOW, NOW)
+ROUNDS = 5
+
+
+async def _let_both_meet(connection: asyncpg.Connection) -> None:
+    """Between a slot's row and its entry in the index of `slot_overlaps` lie some milliseconds now."""
+    await drop_rules(connection, "slot_overlaps")
+    await connection.execute(
+        "CREATE FUNCTION slow_range(timestamptz, timestamptz) RETURNS tstzrange LANGUAGE plpgsql IMMUTABLE AS"
+        " 'BEGIN PERFORM pg_sleep(0.05); RETURN tstzrange($1, $2); END';"
+        " ALTER TABLE appointment_slots ADD CONSTRAINT slot_overlaps EXCLUDE USING gist"
+        " (doctor_id WITH =, slow_range(start_time, end_time) WITH &&) WHERE (status = 'OPEN')"
+    )
+
+
+async def _add(slots: Slots, slot_id: int, other_id: int) -> object:
+    """A slot in the middle of the first."""
+    doctor_id = (await slots.get_slot(slot_id)).doctor_id
+    return await slots.create_slot(ADMIN, doctor_id, NOW + timedelta(days=30, minutes=10), 1, 30)
+
+
+async def _move(slots: Slots, slot_id: int, other_id: int) -> object:
+    return await slots.update_slot(ADMIN, other_id, SlotChange(start_time=NOW + timedelta(days=30, minutes=10)))
+
+
+async def _reopen(slots: Slots, slot_id: int, other_id: int) -> object:
+    return await slots.update_slot(ADMIN, other_id, SlotChange(status=SlotStatus.OPEN))
+
+
+WAYS = {"adding": _add, "moving": _move, "reopening": _reopen}
+
+
+async def _meet(pair: list[Worker], connection: asyncpg.Connection, way: str) -> list[object]:
+    """The last seat of a slot is booked while the same doctor gets another slot at that time."""
+    slot_id = await new_slot(connection, seats=1)
+    start, status = (timedelta(minutes=10), "CLOSED") if way == "reopening" else (timedelta(days=1), "OPEN")
+    other_id = await connection.fetchval(
+        "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats, status)"
+        " SELECT doctor_id, start_time + $2, end_time + $2, 1, 1, $3 FROM appointment_slots WHERE id = $1 RETURNING id",
+        slot_id,
+        start,
+        status,
+    )
+    await connection.execute(
+        "INSERT INTO booking_events (slot_id, sequence, kind, seats, available_after, total_after, actor, created_at)"
+        " VALUES ($1, 1, 'CREATED', 1, 1, 1, 'test', now())",
+        other_id,
+    )
+    book: Callable[[], Awaitable[object]] = partial(pair[0].bookings.hold_seats, GUEST, wanted(slot_id), None)
+    change: Callable[[], Awaitable[object]] = partial(WAYS[way], Slots(pair[1].database), slot_id, other_id)
+    return [*await at_once([book, change])]
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_last_seat_is_booked_while_an_overlapping_slot_is_refused(
+    database_url: str, connection: asyncpg.Connection, way: str
+) -> None:
+    await _let_both_meet(connection)
+    async with workers(database_url) as pair:
+        for _ in range(ROUNDS):
+            booked, refused = await _meet(pair, connection, way)
+            assert isinstance(booked, Held)
+            assert isinstance(refused, SlotOverlaps)
+        assert await violations(pair[0].database) == []
+
+
+@pytest.mark.parametrize("way", WAYS)
+async def test_an_overlapping_slot_that_is_not_looked_for_deadlocks(
+    database_url: str, connection: asyncpg.Connection, way: str
+) -> None:
+    """The negative control: only the rule itself is left, and each of the two waits for the other's row."""
+    await _let_both_meet(connection)
+    await mutate(connection, "find_overlapped", "s.status = 'OPEN'", "s.status = 'NEVER'")
+    async with workers(database_url) as pair:
+        for _ in range(ROUNDS * 4):
+            if any(isinstance(result, Unavailable) for result in await _meet(pair, connection, way)):
+                return
+    pytest.fail("no deadlock without a look: the test above proves nothing")
+
+
+async def _stand(connection: asyncpg.Connection) -> None:
+    """A change of a slot waits at its end for as long as the advisory lock 7 is held."""
+    await connection.execute(
+        "CREATE FUNCTION stand() RETURNS trigger LANGUAGE plpgsql AS"
+        " 'BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN new; END';"
+        " CREATE TRIGGER stand BEFORE INSERT ON audit_log FOR EACH ROW WHEN (new.action = 'update_slot')"
+        " EXECUTE FUNCTION stand()"
+    )
+
+
+async def _stop_in_the_middle(clinic: Clinic, url: str, stopped: psutil.Process, slot_id: int) -> float:
+    """SIGSTOP for the worker once its change stands; then how long a booking of the slot takes, in seconds."""
+    loop = asyncio.get_running_loop()
+    holder, looker = await asyncpg.connect(url), await asyncpg.connect(url)
+    await holder.execute("SELECT pg_advisory_lock(7)")
+    with ThreadPoolExecutor() as threads:
+        change = {"json": {"totalSeats": 5}, "headers": clinic.admin}
+        answer = threads.submit(lambda: clinic.http.patch(f"/api/slots/{slot_id}", **change))  # type: ignore[arg-type]
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"
+        async with asyncio.timeout(20):
+            while not await looker.fetchval(waiting):  # noqa: ASYNC110 - another process is waited for
+                await asyncio.sleep(0.01)
+        os.kill(stopped.pid, signal.SIGSTOP)
+        try:
+            await holder.close()
+            async with workers(url, 1) as [other]:
+                began = loop.time()
+                await other.bookings.hold_seats(GUEST, wanted(slot_id), None)
+                seconds = loop.time() - began
+        finally:
+            os.kill(stopped.pid, signal.SIGCONT)
+        assert (await asyncio.wrap_future(answer)).status_code == 200
+    await looker.close()
+    return seconds
+
+
+async def test_a_worker_that_is_stopped_in_the_middle_of_a_change_keeps_no_slot(
+    start_server: Callable[..., RunningServer], database_url: str, connection: asyncpg.Connection
+) -> None:
+    server = start_server(WORKERS="1")
+    await _stand(connection)
+    # What is added after the start is no part of the schema, which only readiness minds.
+    with Clinic(server) as clinic:
+        slot = clinic.slot(seats=2)
+        eventually(lambda: len(_workers(server)) == 1, 10)
+        [worker] = _workers(server)
+        assert await _stop_in_the_middle(clinic, database_url, worker, slot["id"]) < 3
+
+
+def _workers(server: RunningServer) -> list[psutil.Process]:
+    return [
+        child for child in psutil.Process(server.process.pid).children() if "spawn_main" in " ".join(child.cmdline())
+    ]
