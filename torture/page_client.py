@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from torture import roads
-from torture.client import Caller, Connections, Held, Reply
+from torture.client import Caller, Connections, Held, Reply, outcome_of
 from torture.history import Answer, Attempt, Change, Name, Outcome
 from torture.roads import Road
 
@@ -28,6 +28,8 @@ _REFUSALS = (
     (re.compile(r"The hold was not confirmed before|The time ran out"), "hold-expired"),
     (re.compile(r"The hold ran out before it was confirmed"), "booking-failed"),
     (re.compile(r"The booking was cancelled|This appointment is cancelled"), "booking-cancelled"),
+    (re.compile(r"We do not know whether that worked"), "outcome-unknown"),
+    (re.compile(r"We are very busy just now"), "unavailable"),
     (re.compile(r"in the meantime. Nothing was changed|with \d+\+? bookings?\?"), "asked-first"),
 )
 _LISTED = re.compile(r'name="listed" value="(\d+)"')
@@ -193,10 +195,8 @@ def _read_done(attempt: Attempt, reply: Reply) -> Outcome:
     """A form that was done redirects; any page in answer to it says what is amiss, and nothing was done."""
     if reply.status == 303:
         return "ok"
-    if reply.status >= 500:
-        return "info"
     attempt.answer = refusal_in(reply.content.decode())
-    return "fail"
+    return outcome_of(max(reply.status, 400))
 
 
 def refusal_in(page: str) -> Answer:

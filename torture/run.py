@@ -170,8 +170,14 @@ class Run:
                 return
             finally:
                 await self.bed.workers_back()
-                self._broken.append(Period(began_at, time.time()))
+                self._note(Period(began_at, time.time()), planned.fault.kind)
         self.result.missed.append(planned.fault.kind)
+
+    def _note(self, broken: Period, kind: str) -> None:
+        """For the rules, and beside the history for people."""
+        self._broken.append(broken)
+        with (self.bed.folder / "faults.txt").open("a") as file:
+            file.write(f"{broken.begin:.3f} {broken.end:.3f} {kind}\n")
 
     async def _strike(self, number: int, planned: Planned, random: Random, client: Client, probe: int) -> None:
         self.history.epoch = number

@@ -9,6 +9,7 @@ from typing import Protocol, TypeVar
 from msgspec import Struct
 
 from torture.history import MAKING, Attempt, Sighting
+from torture.violation import CLOCK_SECONDS
 
 TAKING = frozenset({"HELD", "BOOKED"})
 RELEASING = frozenset({"EXPIRED", "CANCELLED"})
@@ -126,22 +127,40 @@ class _Made:
 
     def __init__(self, story: Story) -> None:
         self._told = {attempt.asks_again: attempt.booked for attempt in story.attempts if attempt.booked}
-        known = {attempt.booked for attempt in story.attempts if attempt.booked}
-        self._unnamed = [row.id for row in story.rows if not row.marker and row.id not in known]
         self._of_marker: dict[str, list[int]] = defaultdict(list)
         for row in story.rows:
             self._of_marker[row.marker].append(row.id)
+        self._unnamed = list(unnamed_and_untold(story))
 
     def by(self, attempt: Attempt) -> list[int]:
         """What it was told, or another attempt with its key; else every booking of its name, for a name is used by
-        several callers where one tries another's key. A booking without a name is anybody's who was not told: also
-        where the same click was told of another, for a click that comes when its hold is over is a new wish."""
-        if attempt.booked:
-            return [attempt.booked]
-        told = self._told.get(attempt.asks_again)
-        if attempt.nameless:
-            return [*([told] if told else self._of_marker.get(attempt.marker, ())), *self._unnamed]
-        return [told] if told else self._of_marker.get(attempt.marker, [])
+        several callers where one tries another's key. And bookings without a name that no client was told of."""
+        told = attempt.booked or self._told.get(attempt.asks_again)
+        known = [told] if told else self._of_marker.get(attempt.marker, ())
+        return [*known, *(unnamed.id for unnamed in self._unnamed if unnamed.can_be_of(attempt))]
+
+
+class Unnamed(Struct, frozen=True):
+    """A hold of the pages that nobody has typed a name for, and that no client was told of: its answer was lost, or
+    it ran out before an answer came, and the page held the time anew."""
+
+    id: int
+    seats: int
+    held_at: float
+    expires_at: float
+
+    def can_be_of(self, attempt: Attempt) -> bool:
+        if not attempt.nameless or attempt.seats != self.seats or attempt.began_at - CLOCK_SECONDS > self.held_at:
+            return False
+        return attempt.outcome in {"info", None} or attempt.ended_at + CLOCK_SECONDS > self.expires_at
+
+
+def unnamed_and_untold(story: Story) -> Iterator[Unnamed]:
+    known = {attempt.booked for attempt in story.attempts}
+    held_at = {event.booking_id: event.at for event in story.events if event.kind == "HELD"}
+    for row in story.rows:
+        if not row.marker and row.id not in known:
+            yield Unnamed(row.id, row.seats, held_at.get(row.id, 0.0), row.expires_at or 0.0)
 
 
 def _effects(attempt: Attempt, made: _Made) -> Iterator[tuple[str, int]]:

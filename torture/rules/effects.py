@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from torture.history import MAKING, WRITES, Attempt
 from torture.slot_states import CHANGES, SlotState, SlotStates, asked_for
-from torture.story import EFFECT_OF_KIND, Event, Row, Story, spans
+from torture.story import EFFECT_OF_KIND, Event, Row, Story, spans, unnamed_and_untold
 from torture.violation import CLOCK_SECONDS
 
 AFTER = {
@@ -78,7 +78,8 @@ def find_unasked(story: Story) -> Iterator[str]:
     made: dict[str, list[Row]] = defaultdict(list)
     for row in story.rows:
         made[row.marker].append(row)
-    yield from _unasked_names(story, made.pop("", []))
+    made.pop("", None)
+    yield from _unasked_names(story)
     asked = _asked(story.attempts)
     for marker, rows in made.items():
         if len(rows) > asked.get(marker, 0):
@@ -93,14 +94,11 @@ def find_unasked(story: Story) -> Iterator[str]:
             yield f"event {event.sequence}, {event.kind}, was asked for by nobody"
 
 
-def _unasked_names(story: Story, unnamed: Sequence[Row]) -> Iterator[str]:
-    """A hold of the pages has no name until it is confirmed: each that no client was told of has a request whose
-    outcome is unknown."""
-    told = {attempt.booked for attempt in story.attempts if attempt.booked}
-    unknown = sum(attempt.nameless and attempt.outcome not in {"ok", "fail"} for attempt in story.attempts)
-    untold = [row.id for row in unnamed if row.id not in told]
-    if len(untold) > unknown:
-        yield f"{len(untold)} bookings without a name, of which {unknown} can have been asked for: {untold}"
+def _unasked_names(story: Story) -> Iterator[str]:
+    """A hold of the pages has no name until it is confirmed."""
+    for unnamed in unnamed_and_untold(story):
+        if not any(unnamed.can_be_of(attempt) for attempt in story.attempts):
+            yield f"booking {unnamed.id}, which has no name, was asked for by nobody"
 
 
 def _asked(attempts: Sequence[Attempt]) -> dict[str, int]:

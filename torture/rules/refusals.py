@@ -11,7 +11,8 @@ from torture.violation import CLOCK_SECONDS
 # What a hold may be refused with beside "sold out" and "closed".
 REUSED = ("idempotency-key-reused", "other_body")
 # What a confirm and a cancel of a hold that has run out are refused with.
-RAN_OUT = {("confirm", "hold-expired"), ("cancel", "booking-failed")}
+RAN_OUT = {("confirm", "hold-expired"), ("cancel", "booking-failed"), ("change_seats", "hold-expired")}
+ENDED = {"hold-expired", "booking-cancelled"}
 # The page of a slot lists who is concerned, and asks: nothing was refused.
 ASKED_FIRST = "asked-first"
 
@@ -40,7 +41,7 @@ def find_untrue_refusals(story: Story) -> Iterator[str]:
 
 
 def _is_refused_hold(attempt: Attempt) -> bool:
-    if attempt.outcome != "fail" or attempt.name not in {"hold", "change_seats"} or attempt.code == STAYS:
+    if attempt.outcome != "fail" or attempt.name not in {"hold", "change_seats"} or _is_of_booking(attempt):
         return False
     return (attempt.code, attempt.purpose) != REUSED
 
@@ -61,7 +62,7 @@ def find_untrue_ends(story: Story) -> Iterator[str]:
         over: float | None = None
         if (attempt.name, attempt.code) in RAN_OUT and attempt.booking_id not in confirmed:
             over = deadlines.get(attempt.booking_id or 0)
-        elif (attempt.name, attempt.code) == ("confirm", "booking-cancelled"):
+        elif attempt.code == "booking-cancelled" and attempt.name in {"confirm", "change_seats"}:
             over = cancelled.get(attempt.booking_id)
         elif attempt.code == STAYS:
             over = confirmed.get(attempt.booking_id)
@@ -71,8 +72,8 @@ def find_untrue_ends(story: Story) -> Iterator[str]:
 
 
 def _is_of_booking(attempt: Attempt) -> bool:
-    """Other refusals of a change of seats are about the slot."""
-    return attempt.name in {"confirm", "cancel", "release"} or attempt.code == STAYS
+    """Other refusals of a change of seats are about the slot; but where its hold has ended, the page says only that."""
+    return attempt.name in {"confirm", "cancel", "release"} or attempt.code in {STAYS, *ENDED}
 
 
 def find_untrue_limits(story: Story) -> Iterator[str]:
