@@ -6,15 +6,17 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
 from bench.scenarios import SCENARIOS
 from bench.tools import H2LOAD, PGBENCH, WRK, MissingTools, find, require
+from harness.watchdog import run, watch
 
+from harness import reaper
 from tests.architecture.sources import ROOT as PACKAGE
+from tests.clinic import PATIENCE_SECONDS, eventually
 
 PROJECT = PACKAGE.parents[1]
 
@@ -28,10 +30,7 @@ def environment() -> dict[str, str]:
 
 
 def bench(*arguments: str | Path, **settings: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "bench", *arguments],
-        cwd=PROJECT, env=environment() | settings, capture_output=True, text=True, timeout=90, check=False,
-    )  # fmt: skip
+    return run([sys.executable, "-m", "bench", *arguments], PATIENCE_SECONDS, environment() | settings, PROJECT)
 
 
 def test_the_scenarios_are_listed_with_what_each_needs() -> None:
@@ -85,36 +84,39 @@ def test_a_scenario_runs_from_start_to_table_and_leaves_nothing_behind(tmp_path:
 
 @needs_wrk
 @pytest.mark.slow  # ten CPU seconds for an installation under load
-def test_an_interrupted_run_stops_all_that_it_started(tmp_path: Path) -> None:
-    command: list[str | Path] = [
-        sys.executable,
-        "-m",
-        "bench",
-        "--only",
-        "sold-out",
-        "--seconds",
-        "30",
-        "--directory",
-        tmp_path,
-    ]
-    process = subprocess.Popen(
-        command, cwd=PROJECT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    started = _until_load_runs(process.pid, tmp_path)
-    process.send_signal(signal.SIGINT)
-    process.wait(30)
-    _, alive = psutil.wait_procs(started, timeout=5)
-    assert alive == []
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_run_stops_all_that_it_started(tmp_path: Path, number: signal.Signals) -> None:
+    """Also where a shell has started it in the background, which has programs ignore SIGINT."""
+    command = [sys.executable, "-m", "bench", "--only", "sold-out", "--seconds", "60", "--directory", str(tmp_path)]
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = subprocess.Popen(
+            command, cwd=PROJECT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    watch(process.pid)
+    started = _until_load_runs(process, tmp_path)
+    process.send_signal(number)
+    assert process.wait(PATIENCE_SECONDS) != 0
+    eventually(lambda: not any(reaper.is_alive(member) for member in started))
     assert list(tmp_path.iterdir()) == []
 
 
-def _until_load_runs(pid: int, directory: Path) -> list[psutil.Process]:
+def _until_load_runs(process: "subprocess.Popen[bytes]", directory: Path) -> set[psutil.Process]:
     """All processes of a run, PostgreSQL included, once wrk is among them."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        children = psutil.Process(pid).children(recursive=True)
-        if any(child.name() == "wrk" for child in children):
-            [said] = directory.glob("data-*/data/postgres/postmaster.pid")
-            return [*children, psutil.Process(int(said.read_text().split()[0]))]
-        time.sleep(0.1)
-    raise AssertionError("the load never started")
+
+    def loads() -> bool:
+        assert process.poll() is None, "it has ended by itself"
+        return any(_is_wrk(member) for member in psutil.Process(process.pid).children(recursive=True))
+
+    eventually(loads)
+    family = reaper.family({process.pid: psutil.Process(process.pid).create_time()}, [])
+    return family | reaper.databases([directory])
+
+
+def _is_wrk(process: psutil.Process) -> bool:
+    try:
+        return process.name() == "wrk"
+    except psutil.NoSuchProcess:
+        return False

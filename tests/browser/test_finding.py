@@ -144,7 +144,7 @@ def test_a_time_that_becomes_free_appears_where_nothing_was(
     expect(window.get_by_role("heading", name=f"{kind} is fully booked")).to_be_visible()
     window.get_by_label("Doctor").focus()
     assert clinic.http.delete(f"/api/bookings/{held['id']}", headers=holder(held)).status_code == 200
-    expect(times(window)).to_have_count(1, timeout=10_000)
+    expect(times(window)).to_have_count(1)
     expect(window.get_by_role("status")).to_contain_text("1 free time in")
     expect(window.get_by_label("Doctor")).to_be_focused()
 

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from slotwise.web.bookings_csv import written
-from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, rows
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, PATIENCE_SECONDS, Clinic, RunningServer, rows
 from tests.conftest import fresh_database, running_server
 from tests.security.conftest import SECRET
 
@@ -64,7 +64,7 @@ def window(behind_tls: RunningServer) -> Iterator[Window]:
     address = {"X-Forwarded-For": f"203.0.113.{next(_clients)}", "X-Forwarded-Proto": "https"}
     with (
         Clinic(behind_tls) as clinic,
-        httpx.Client(base_url=behind_tls.url, headers=OURS | address, timeout=20, verify=False) as http,
+        httpx.Client(base_url=behind_tls.url, headers=OURS | address, timeout=PATIENCE_SECONDS, verify=False) as http,
     ):
         clinic.http.headers.update(address)
         yield Window(http, clinic)
