@@ -2,9 +2,11 @@
 
 import asyncio
 import errno
+import fcntl
 import os
 import resource
 import secrets
+import shutil
 import signal
 import socket
 import sys
@@ -12,9 +14,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -43,6 +46,7 @@ KILLED_SECONDS = 10.0
 BACKLOG = 65_535
 MAX_FILES = 65_536
 IN_USE = "Stop what uses the port, or choose another: PORT=3001"
+METRICS = "slotwise-metrics-"
 DEMO_ADMIN = "admin@slotwise.example"
 
 
@@ -65,9 +69,8 @@ def serve_forever(host: str | None, port: int | None, workers: int | None) -> No
         if settings.embedded:
             claim = stack.enter_context(claim_data_dir(settings.data_dir))
             stack.callback(claim.truncate, 0)
-        metrics_dir = stack.enter_context(tempfile.TemporaryDirectory(prefix="slotwise-metrics-"))
         # prometheus-client finds the other workers' counters by this variable only.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = metrics_dir
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(_metrics_dir())
         if settings.embedded:
             stack.enter_context(_kept_running(embedded_server(settings, report=screen.print)))
         first_admin = asyncio.run(_prepare(settings))
@@ -146,6 +149,27 @@ def _listener(settings: Settings) -> socket.socket:
         listener.close()
         raise
     return listener
+
+
+@contextmanager
+def _metrics_dir() -> Iterator[str]:
+    """A directory for this server's metrics, locked while it lives; those of servers that were killed are removed."""
+    for left in Path(tempfile.gettempdir()).glob(f"{METRICS}*"):
+        with suppress(OSError), _locked_directory(left):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=METRICS) as directory, _locked_directory(Path(directory)):
+        yield directory
+
+
+@contextmanager
+def _locked_directory(directory: Path) -> Iterator[None]:
+    """Raises `BlockingIOError` when another process has it."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
