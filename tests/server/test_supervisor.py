@@ -128,6 +128,8 @@ def test_workers_killed_while_they_start_are_tried_again(start: Start, tmp_path:
     served.await_words("serving")
     assert served.get().isdigit()
     assert len(list(tried.iterdir())) == 2
+    said = served.log.read_text()
+    assert said.rindex("killed by SIGKILL") < said.index("serving\n")
 
 
 def test_an_application_that_cannot_start_ends_the_server(start: Start) -> None:
