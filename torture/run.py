@@ -28,6 +28,7 @@ from torture.rules.service import (
     find_slow_answers,
     find_slow_recovery,
     find_unanswered,
+    is_unanswered,
     outside,
 )
 from torture.rules.unknowns import Unknowns, find_untold
@@ -282,10 +283,11 @@ class Run:
         recoveries = [struck.recovery / slowness for struck in self.result.struck]
         self.result.findings.add(find_slow_answers(attempts, MOST_SECONDS * slowness))
         self.result.findings.add(find_slow_recovery(recoveries))
-        self.result.findings.add(find_unanswered(attempts, self._broken))
+        busy = not self._machine.is_quiet
+        self.result.findings.add(find_unanswered(attempts, self._broken, busy=busy))
         for attempt in outside(attempts, self._broken):
             self.result.at_rest += 1
-            self.result.unanswered += attempt.outcome == "info"
+            self.result.unanswered += is_unanswered(attempt, busy=busy)
 
     def _conclude(self) -> None:
         self._count()

@@ -570,7 +570,16 @@ def test_of_a_thousand_attempts_at_rest_one_may_have_no_answer() -> None:
     assert list(find_unanswered(at_rest(999) + at_rest(1, "info"), [])) == []
     [found] = find_unanswered(at_rest(998) + at_rest(2, "info"), [])
     assert found.rule == "L5"
-    assert "hold: 503 (2)" in found.sentence
+    assert found.sentence == "2 of 1000 attempts outside faults had no definite answer: hold: 503"
+
+
+def test_on_a_busy_machine_who_waited_in_vain_and_was_told_so_does_not_count() -> None:
+    waited, refused = at_rest(10, "info"), at_rest(10, "info")
+    for attempt in waited:
+        attempt.ended = attempt.began + 2
+    assert list(find_unanswered(waited, [], busy=True)) == []
+    assert [found.rule for found in find_unanswered(waited, [])] == ["L5"]
+    assert [found.rule for found in find_unanswered(refused, [], busy=True)] == ["L5"]
 
 
 def test_what_overlaps_a_fault_is_not_counted() -> None:
