@@ -218,15 +218,15 @@ class Patient:
 
 
 FLOWS: Sequence[tuple[Flow, int]] = (
-    (Patient.book_and_cancel, 36),
+    (Patient.book_and_cancel, 50),
     (Patient.hold_confirm_and_cancel, 30),
     (Patient.give_up, 6),
     (Patient.come_too_late, 2),
     (Patient.confirm_and_cancel_at_once, 6),
-    (Patient.cancel_often, 4),
+    (Patient.cancel_often, 3),
     (Patient.ask_again, 5),
-    (Patient.ask_twice_at_once, 8),
-    (Patient.look_at_what_was_done, 5),
+    (Patient.ask_twice_at_once, 6),
+    (Patient.look_at_what_was_done, 4),
     (Patient.fill_in_the_form, 4),
     (Patient.change_the_seats, 5),
     (Patient.confirm_the_form_too_late, 1),

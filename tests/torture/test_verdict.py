@@ -260,6 +260,22 @@ def close_unasked(day: Day) -> None:
     day.write("CLOSED", None, 0, 2)
 
 
+def hold_without_a_name_unasked(day: Day) -> None:
+    day.rows.append(Row(2, 1, "FAILED", "", 1.0))
+
+
+def hold_twice_for_one_click(day: Day) -> None:
+    """The first was there when the answer told the second."""
+    day.book(booking_id=2, road="POST /hold")
+    day.write("HELD", 3, 1, 0, at=day.clock - 0.7)
+    day.rows.append(Row(3, 1, "PENDING", "", day.clock + 100))
+
+
+def refuse_seats_for_a_hold_that_stands(day: Day) -> None:
+    day.book(booking_id=2)
+    day.ask("change_seats", "fail", booking_id=2, http_status=409, answer=Answer(code="hold-expired"))
+
+
 def confirm_after_what_was_told(day: Day, at: float = 0.5) -> None:
     """And the row says that there was more time."""
     day.book(booking_id=2)
@@ -372,6 +388,9 @@ def show_an_overdue_hold_as_pending(day: Day) -> None:
     [
         ("S3 slot", lose_a_resize),
         ("S4", close_unasked),
+        ("S4", hold_without_a_name_unasked),
+        ("S4", hold_twice_for_one_click),
+        ("S13 ends", refuse_seats_for_a_hold_that_stands),
         ("S8", confirm_after_what_was_told),
         ("S9", run_out_before_it),
         ("S12 whole", change_seats_in_two_steps),
@@ -460,6 +479,18 @@ def test_changed_seats_have_no_violation_whether_or_not_their_client_was_told() 
         day.book(booking_id=1, road="POST /hold")
         day.change_seats(2, free=0, outcome=outcome)
         assert list(find_violations(day.story)) == []
+
+
+def test_a_click_that_takes_longer_than_a_hold_lives_may_hold_twice() -> None:
+    """The first hold ran out before the page was there; its client is told the second."""
+    day = Day()
+    day.ask("hold", seconds=10, road="POST /hold", answer=Answer(id=2))
+    began = day.attempts[-1].began_at
+    day.write("HELD", 1, 1, 1, at=began + 1)
+    day.write("EXPIRED", 1, 1, 2, at=began + 4)
+    day.write("HELD", 2, 1, 1, at=began + 5)
+    day.rows += [Row(1, 1, "FAILED", "", began + 3), Row(2, 1, "PENDING", "", began + 100)]
+    assert list(find_violations(day.story)) == []
 
 
 def test_what_is_not_committed_yet_may_be_missing_and_may_be_seen() -> None:
