@@ -1,5 +1,6 @@
 """The clinic that a run plays in: opened through the API, as an admin does."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -15,6 +16,8 @@ SEATS = (6, 12, 24)
 LAST_SEATS = (1, 2, 3)
 PROBE_SEATS = 100_000
 SLOTS_OF_A_RACER = 12
+# The doctor's slots are made one after the other; the next are on their way meanwhile.
+AT_ONCE = 4
 QUIET_SLOTS = 12
 QUIET_SEATS = 2
 
@@ -37,32 +40,33 @@ class Clinic(Struct, frozen=True):
 async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
     desk = await log_in(session, "desk", ADMIN_EMAIL, ADMIN_PASSWORD)
     seats = [SEATS[number % len(SEATS)] for number in range(plan.slots)]
-    doctor, slots = await _open_slots(session, desk, seats)
     racing = [LAST_SEATS[number % len(LAST_SEATS)] for number in range(SLOTS_OF_A_RACER * plan.racers)]
-    _, last_seats = await _open_slots(session, desk, racing)
-    _, probe = await _open_slots(session, desk, [PROBE_SEATS])
-    quiet_doctor, quiet_slots = await _open_slots(session, desk, [QUIET_SEATS] * QUIET_SLOTS)
-    patients = [await _register(session, number) for number in range(ACCOUNTS)]
+    quiet = [QUIET_SEATS] * QUIET_SLOTS
+    practices = [await _open_practice(session, desk, total) for total in (seats, racing, [PROBE_SEATS], quiet)]
+    (doctor, slots), (_, last_seats), (_, probe), (quiet_doctor, quiet_slots) = practices
+    patients = await asyncio.gather(*(_register(session, number) for number in range(ACCOUNTS)))
     seats_of = dict(zip(slots, seats, strict=True))
     return Clinic(
         doctor, slots, seats_of, quiet_doctor, quiet_slots, list(last_seats), next(iter(probe)), patients, desk
     )
 
 
-async def _open_slots(
+async def _open_practice(
     session: aiohttp.ClientSession, admin: Caller, seats: Sequence[int]
 ) -> tuple[int, dict[int, float]]:
     """A doctor with so many slots, each at the beginning of an hour and half of it long."""
     made = await session.post("/api/doctors", json={"name": "Dr. Torture"}, headers=admin.headers)
-    doctor = (await made.json())["id"]
+    doctor: int = (await made.json())["id"]
     first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=30)
-    slots = {}
-    for number, total in enumerate(seats):
+    few = asyncio.Semaphore(AT_ONCE)
+
+    async def publish(number: int, total: int) -> tuple[int, float]:
         start = first + timedelta(hours=number)
         body = {"doctorId": doctor, "startTime": start.isoformat().replace("+00:00", "Z"), "totalSeats": total}
-        answer = await session.post("/api/slots", json=body, headers=admin.headers)
-        slots[(await answer.json())["id"]] = start.timestamp()
-    return doctor, slots
+        async with few, session.post("/api/slots", json=body, headers=admin.headers) as answer:
+            return (await answer.json())["id"], start.timestamp()
+
+    return doctor, dict(await asyncio.gather(*(publish(number, total) for number, total in enumerate(seats))))
 
 
 async def _register(session: aiohttp.ClientSession, number: int) -> Caller:

@@ -104,12 +104,23 @@ class Mutant(NamedTuple):
     program: str | None = None
 
 
-MUTANTS = (
+OF_SEATS = (
     Mutant("no-lock", "seats are held without the slot's lock", take_no_lock, frozenset({"P9"})),
     Mutant(
         "read-then-write", "no lock, and no rule in the database either", read_then_write,
         frozenset({"S1", "S2", "S12 model"}),
     ),
+    Mutant("cancel-twice", "cancel does not look at the status", cancel_whatever_the_status, frozenset({"S7", "S10"})),
+    Mutant(
+        "desk-keeps-seats", "a cancel by the desk keeps the seats", keep_seats_that_the_desk_cancels,
+        frozenset({"S1", "S12 model"}),
+    ),
+    Mutant(
+        "two-step-seats", "the seats of a hold are changed in two transactions", change_nothing,
+        frozenset({"S4", "S12 whole"}), program="two_step_seats",
+    ),
+)  # fmt: skip
+OF_TIME = (
     Mutant(
         "late-confirm", "confirm goes by the transaction's clock", confirm_by_the_transactions_clock,
         frozenset({"S8", "W3"}),
@@ -118,17 +129,15 @@ MUTANTS = (
         "second-late", "a hold is confirmed up to a second late, and its deadline moved", confirm_a_second_late,
         frozenset({"S8", "S19"}),
     ),
-    Mutant("cancel-twice", "cancel does not look at the status", cancel_whatever_the_status, frozenset({"S7", "S10"})),
     Mutant(
-        "desk-keeps-seats", "a cancel by the desk keeps the seats", keep_seats_that_the_desk_cancels,
-        frozenset({"S1", "S12 model"}),
+        "blind-sweep", "the sweep does not look again under the lock", sweep_without_a_second_look, frozenset({"S9"})
     ),
-    Mutant("two-step-seats", "the seats of a hold are changed in two transactions", change_nothing,
-           frozenset({"S4", "S12 whole"}), program="two_step_seats"),
-    Mutant("blind-sweep", "the sweep does not look again under the lock", sweep_without_a_second_look,
-           frozenset({"S9"})),
-    Mutant("blind-search", "a search does not count the seats of overdue holds", search_without_overdue_holds,
-           frozenset({"S20"})),
+    Mutant(
+        "blind-search", "a search does not count the seats of overdue holds", search_without_overdue_holds,
+        frozenset({"S20"}),
+    ),
+)  # fmt: skip
+OF_COMMITS = (
     Mutant(
         "late-keys", "idempotency keys are written after the commit", keep_keys_apart, frozenset({"S4", "S5"}),
         # While messages take their time, a key is long on its way.
@@ -138,15 +147,20 @@ MUTANTS = (
         "no-flush", "commits do not wait for the log, under kills", commit_without_waiting, frozenset({"S3"}),
         ("kill-postmaster",) * 3,
     ),
-    Mutant("unlogged", "the table of bookings is lost in a crash", log_no_bookings, frozenset({"S3"}),
-           ("kill-postmaster",)),
+    Mutant(
+        "unlogged", "the table of bookings is lost in a crash", log_no_bookings, frozenset({"S3"}),
+        ("kill-postmaster",),
+    ),
     Mutant(
         "blind-retry", "a commit with unknown outcome is tried again without a key", change_nothing,
         frozenset({"S4"}), ("cut-commit-reply",) * 8, "blind_retry",
     ),
-    Mutant("repeatable-read", "sessions read as of their transaction's begin", change_nothing, frozenset({"L5"}),
-           program="repeatable_read"),
+    Mutant(
+        "repeatable-read", "sessions read as of their transaction's begin", change_nothing, frozenset({"L5"}),
+        program="repeatable_read",
+    ),
 )  # fmt: skip
+MUTANTS = OF_SEATS + OF_TIME + OF_COMMITS
 
 A_DAY = 2
 

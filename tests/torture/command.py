@@ -4,6 +4,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from torture.cli import NOT_TRIED
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -12,3 +15,17 @@ def torture(*arguments: str, seconds: float = 240) -> "subprocess.CompletedProce
         [sys.executable, "-m", "torture", *arguments],
         cwd=PROJECT, capture_output=True, text=True, timeout=seconds, check=False,
     )  # fmt: skip
+
+
+# A try gives up after five minutes, and there are three.
+MOST_SECONDS_OF_A_TRIAL = 20 * 60
+
+
+def must_be_caught(mutant: str, folder: Path) -> None:
+    """One that could not be tried is skipped, with the reason."""
+    ran = torture("mutants", "--only", mutant, "--directory", str(folder), seconds=MOST_SECONDS_OF_A_TRIAL)
+    print(ran.stdout)  # noqa: T201 - which mutant it was, and how sure the catch
+    if ran.returncode == NOT_TRIED:
+        pytest.skip(ran.stdout.splitlines()[-1])
+    assert ran.returncode == 0, f"{mutant}\n{ran.stdout}\n{ran.stderr}"
+    assert f"{mutant}: caught; " in ran.stdout
