@@ -22,15 +22,16 @@ run: setup ## Start Slotwise on http://localhost:3000, with a database of its ow
 JOBS ?= 3
 # on runs the tests marked `slow` too, and all examples of the others, as .ci/run does.
 SLOW ?= off
+ALL = $(filter on yes true 1,$(SLOW))
 
 test: export SLOTWISE_TEST_POSTGRES_BIN := $(POSTGRES)
 test: export SLOTWISE_TEST_ISOLATION := $(ISOLATION)
-test: export SLOTWISE_TEST_SLOW := $(SLOW)
+test: export SLOTWISE_TEST_SLOW := $(if $(ALL),on,off)
 # Modules are compiled once and not by each of the processes, as many images for containers would have it.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: setup-dev ## Run the test suite in four minutes; SLOW=on all of it, POSTGRES=<bin dir> on that PostgreSQL
 	@$(BIN)/python scripts/chromium.py
-	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(filter on,$(SLOW)),,-m "not slow") $(ARGS)
+	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(ALL),,-m "not slow") $(ARGS)
 
 bench: setup-dev ## Run the benchmarks; ARGS=--quick in a few minutes, ARGS=--help for more
 	@exec $(BIN)/python -m bench $(ARGS)

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -26,7 +27,7 @@ needs_wrk = pytest.mark.skipif(shutil.which("wrk") is None, reason="NOT TESTED: 
 def environment() -> dict[str, str]:
     binaries = os.environ.get("SLOTWISE_TEST_POSTGRES_BIN")
     chosen = {"SLOTWISE_POSTGRES_BIN": binaries} if binaries else {}
-    return {"PATH": os.environ["PATH"], "COLUMNS": "200", **chosen}
+    return {"PATH": os.environ["PATH"], "TMPDIR": tempfile.gettempdir(), "COLUMNS": "200", **chosen}
 
 
 def bench(*arguments: str | Path, **settings: str) -> "subprocess.CompletedProcess[str]":

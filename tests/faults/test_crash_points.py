@@ -80,8 +80,8 @@ CELLS = [(made, place) for place in PLACES for made in OPERATIONS if (made, plac
 
 
 def cost_of(number: int, made: Operation, place: Place) -> list[pytest.MarkDecorator]:
-    """A cell takes one to five CPU seconds: `make test` goes along the diagonal, where each place and each operation is
-    met."""
+    """`make test` goes along the diagonal, where each place and each operation is met."""
+    # A cell takes one to five CPU seconds, and there are 41 of them.
     return [] if OPERATIONS.index(made) == number // len(OPERATIONS) % len(OPERATIONS) else [pytest.mark.slow]
 
 
