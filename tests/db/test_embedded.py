@@ -354,7 +354,7 @@ def test_a_server_that_cannot_start_shows_the_end_of_its_log(data_dir: Path) -> 
 
 
 def test_missing_programs_are_named(tmp_path: Path) -> None:
-    with pytest.raises(EmbeddedServerError, match="lacks the PostgreSQL server programs initdb, pg_con"):
+    with pytest.raises(EmbeddedServerError, match="lacks the PostgreSQL server programs initdb, postgres"):
         EmbeddedServer(tmp_path / "data", tmp_path).acquire()
 
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 NAME = "slotwise"
 SERVER_USER = "embedded_postgres"
-PROGRAMS = ("initdb", "pg_controldata", "postgres")
+PROGRAMS = ("initdb", "postgres")
 FIRST_WITH_BUILTIN_LOCALE = 17
 
 

@@ -272,7 +272,7 @@ class EmbeddedServer:
         while (running := find_postmaster(self._cluster)) and not running.ready:
             if running.status is Status.STOPPING:
                 self._report(f"PostgreSQL (process {running.pid}) is still stopping; Slotwise will start it again")
-                end_server(self._cluster, find_programs(self._given_bin_dir), self._report)
+                end_server(self._cluster, self._report)
                 continue
             if waiting.seconds > START_SECONDS:
                 raise EmbeddedServerError(
@@ -324,7 +324,7 @@ class EmbeddedServer:
         running = find_postmaster(self._cluster)
         if running is None:
             return
-        end_server(self._cluster, find_programs(self._given_bin_dir), self._report)
+        end_server(self._cluster, self._report)
         if self._launched is not None:
             self._launched.poll()
         if running.socket_dir and running.socket_dir.parent != self._data_dir:

@@ -6,8 +6,8 @@ after the last two the next start replays that log.
 """
 
 import os
-import re
 import signal
+import struct
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,6 +31,12 @@ LOOK_SECONDS = 0.05
 QUIET_SECONDS = 0.5
 STATE_SECONDS = 0.25
 LOG_TAIL_LINES = 15
+# Of ControlFileData and its DBState, in PostgreSQL's pg_control.h; the same from 15 to 18.
+STATE_OFFSET = 16
+STATES = (
+    "starting up", "shut down", "shut down in recovery", "shutting down",
+    "in crash recovery", "in archive recovery", "in production",
+)  # fmt: skip
 
 Report: TypeAlias = Callable[[str], None]
 
@@ -104,26 +110,26 @@ def launch(
         )
 
 
-def end_server(cluster: Path, bin_dir: Path, report: Report) -> None:
+def end_server(cluster: Path, report: Report) -> None:
     """End the cluster's server by the mildest means that works; does nothing when none runs.
 
     Raises `EmbeddedServerError` when even SIGKILL does not end it, as while its disk does not answer.
     """
     running = find_postmaster(cluster)
-    if running is None or _end_fast(running, cluster, bin_dir, report):
+    if running is None or _end_fast(running, cluster, report):
         return
     if not (_end_immediately(running, cluster, report) or _kill(running, cluster)):
         raise EmbeddedServerError(f"PostgreSQL (process {running.pid}) does not end, not even by SIGKILL: see its disk")
 
 
-def _end_fast(running: Postmaster, cluster: Path, bin_dir: Path, report: Report) -> bool:
+def _end_fast(running: Postmaster, cluster: Path, report: Report) -> bool:
     """Whether it has ended. A fast shutdown asked for during recovery stalls for ever in PostgreSQL 18."""
     _signal(running.pid, signal.SIGINT)
     if _gone(running, cluster, QUIET_SECONDS):
         return True
     waiting = Waiting(report)
     while not _gone(running, cluster, STATE_SECONDS):
-        state = _cluster_state(cluster, bin_dir)
+        state = _cluster_state(cluster)
         limit = CHECKPOINT_SECONDS if state == "shutting down" else FAST_SECONDS
         if state == "in crash recovery" or waiting.seconds > limit:
             report(f"PostgreSQL (process {running.pid}, {state}) does not stop by itself; Slotwise stops it at once")
@@ -181,11 +187,15 @@ def _signal(pid: int, number: signal.Signals) -> None:
         os.kill(pid, number)
 
 
-def _cluster_state(cluster: Path, bin_dir: Path) -> str:
-    """Such as `in production`, `in crash recovery`, `shutting down`: what the cluster's control file says."""
-    said = run_program([str(bin_dir / "pg_controldata"), "-D", str(cluster)]).stdout
-    match = re.search(r"^Database cluster state: +(.+)$", said, re.MULTILINE)
-    return match[1] if match else "unknown"
+def _cluster_state(cluster: Path) -> str:
+    """Such as `in production`, `in crash recovery`, `shutting down`: what the cluster's control file says.
+
+    Read here and not by `pg_controldata`, which packages of the server alone come without.
+    """
+    with suppress(OSError, struct.error):
+        state = struct.unpack_from("=I", (cluster / "global" / "pg_control").read_bytes(), STATE_OFFSET)[0]
+        return STATES[state] if state < len(STATES) else "unknown"
+    return "unknown"
 
 
 def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
