@@ -143,7 +143,7 @@ class Publisher:
         doctor = made.answer.id
         for publish in (self._publish_by_api, self._publish_by_form, self._change):
             await publish(doctor)
-            for _ in range(10):
+            for _ in range(30):
                 if not stop.now:
                     await asyncio.sleep(2 * PAUSE_SECONDS)
 

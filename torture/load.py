@@ -30,6 +30,7 @@ class Load:
 
     def __init__(self, plan: Plan, history: History, clinic: Clinic, near: Client, far: Client) -> None:
         self.stop = Stop()
+        self.failures: list[str] = []
         self._plan = plan
         self._history = history
         recent: Recent = deque(maxlen=RECENT)
@@ -78,10 +79,19 @@ class Load:
 
     def start(self, group: asyncio.TaskGroup) -> None:
         for member in (*self._patients, *self._others):
-            group.create_task(member.live(self.stop))
+            group.create_task(self._live(member))
         for racer in self._racers:
             group.create_task(racer.live(self.stop, -(-self._plan.races // self._plan.racers)))
         group.create_task(self._pace())
+
+    async def _live(self, member: Member) -> None:
+        """A member that fails is a fault of the harness: it goes on, and the run ends with an open question."""
+        while not self.stop.now:
+            try:
+                await member.live(self.stop)
+            except Exception as error:
+                self.failures.append(f"{type(member).__name__} failed with {error!r}")
+                await asyncio.sleep(PACE_SECONDS)
 
     async def _pace(self) -> None:
         """Whoever is ahead waits: a race costs twenty times what another write does, and both want the same machine."""

@@ -1,6 +1,7 @@
 """A run: quiet, load with faults, heal, quiesce, final reads, verdict."""
 
 import asyncio
+import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -39,7 +40,7 @@ SLOTS_PER_SAMPLE = 8
 RECOVERY_SECONDS = 30.0
 STRIKES = 4
 # What a broken installation answers to those who break and heal it.
-BROKEN = (NotServing, EmbeddedServerError, psutil.Error, OSError)
+BROKEN = (NotServing, EmbeddedServerError, psutil.Error, subprocess.SubprocessError, OSError)
 
 Report = Callable[["Progress"], None]
 
@@ -165,7 +166,8 @@ class Run:
             began_at = time.time()
             try:
                 await self._strike(number, planned, random, client, probe)
-            except (Missed, *NO_LOOK):
+            except (Missed, LookupError, psutil.Error, *NO_LOOK):
+                # Whom it was meant for was gone already; whether the server is still there, is asked next.
                 pass
             else:
                 return
@@ -296,6 +298,9 @@ class Run:
         result.races, result.slowness = self.progress.races, self._machine.slowness
         result.sightings = len(self.history.sightings)
         result.slowest = max((attempt.seconds for attempt in attempts), default=0.0)
+        if self._load.failures:
+            failures = f"{len(self._load.failures)} failures of the harness, the first: {self._load.failures[0]}"
+            result.open_questions.append(failures)
         if not result.samples:
             result.open_questions.append("the tables were never looked at during the load")
         if any(attempt.outcome is None for attempt in attempts):
