@@ -21,6 +21,7 @@ SERVICES = {service.__name__: service for service in (Bookings, Doctors, Privacy
 
 NAMED_OTHERWISE = {
     "http/auth.py": "users",  # its routes are /api/auth; what they act on are users
+    "sql/sessions.sql": "db/sessions.py",  # what each connection begins with
     "sql/schema.sql": "db/schema.py",  # the schema itself, which every service needs
     "sql/health.sql": "db/readiness.py",  # asked of the server before any service may trust it
 }

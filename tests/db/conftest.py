@@ -12,7 +12,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from slotwise.db.pool import SESSION
+from slotwise.db.sessions import SESSION
 from tests.clusters import execute
 from tests.conftest import fresh_database
 from tests.db.filling import FILL

@@ -5,7 +5,8 @@ from contextlib import asynccontextmanager
 
 from slotwise.db.errors import connecting, translated
 from slotwise.db.hosts import Hosts
-from slotwise.db.pool import ACQUIRE_SECONDS, STATEMENT_SECONDS, Connection, session_of
+from slotwise.db.pool import ACQUIRE_SECONDS, STATEMENT_SECONDS, Connection
+from slotwise.db.sessions import open_session
 
 # After it the server counts as gone: nothing that is done here takes a hundredth of it.
 SILENCE_SECONDS = 5.0
@@ -20,10 +21,8 @@ async def listening(
     It serves for statements that each stand alone. Raises the `Unavailable` errors for whatever ends it.
     """
     with connecting():
-        connection = await hosts.connect(
-            server_settings=session_of(hosts) | {"statement_timeout": f"{STATEMENT_SECONDS}s"},
-            timeout=ACQUIRE_SECONDS,
-            command_timeout=SILENCE_SECONDS,
+        connection = await open_session(
+            hosts, STATEMENT_SECONDS, timeout=ACQUIRE_SECONDS, command_timeout=SILENCE_SECONDS
         )
     try:
         with translated():

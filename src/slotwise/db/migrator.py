@@ -37,6 +37,7 @@ from slotwise.db.schema import (
     sources,
     text_problems,
 )
+from slotwise.db.sessions import open_session
 from slotwise.db.statements import NoRow, Statement
 
 CONNECT_SECONDS = 5.0
@@ -103,7 +104,7 @@ async def _locked(url: str, report: Callable[[str], None]) -> AsyncIterator[Conn
     The lock is the transaction's and not the session's: behind a pooler a session outlives its client.
     """
     with connecting():
-        connection = await Hosts(url).connect(timeout=CONNECT_SECONDS)
+        connection = await open_session(Hosts(url), CONNECT_SECONDS, timeout=CONNECT_SECONDS)
     try:
         async with connection.transaction(isolation="read_committed"):
             await SET_PATIENCE.run(connection, lock_timeout="0")

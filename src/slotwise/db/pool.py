@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import TypeAlias
+from functools import partial
+from typing import Any
 
 import asyncpg
-from asyncpg.pool import PoolConnectionProxy
 
+from slotwise.db.connection import Connection
 from slotwise.db.errors import connecting, outcome_told, translated
 from slotwise.db.hosts import Hosts
+from slotwise.db.sessions import open_session
 
-Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
+__all__ = ["Connection", "Database"]
 
 # For a request that uses one connection: answered within ten seconds, whatever becomes of the database.
 ACQUIRE_SECONDS = 3.0
@@ -22,28 +24,12 @@ GRACE_SECONDS = 2.0
 ANSWER_SECONDS = 0.5
 RELEASE_SECONDS = 1.0
 
-READ_ONLY = "default_transaction_read_only"
-SESSION = {
-    "application_name": "slotwise",
-    # Every booking statement locks first and acts in the next statement; that reads what the lock's last holder
-    # wrote only under READ COMMITTED. Set for the session, so that a database default cannot undo it.
-    "default_transaction_isolation": "read committed",
-    READ_ONLY: "off",
-    "timezone": "UTC",
-    "lock_timeout": "5s",
-    "idle_in_transaction_session_timeout": "10s",
-    "jit": "off",
-    # A statement is planned once for a connection, for all values to come. Each is written so that one plan fits
-    # them all, which tests/db/test_plans.py sees to; planning anew costs more than running.
-    "plan_cache_mode": "force_generic_plan",
-    # The rows of today's appointments are in memory: reading one by an index costs no more than the next in a scan.
-    "random_page_cost": "1.1",
-}
 
-
-def session_of(hosts: Hosts) -> dict[str, str]:
-    """Where a server is chosen by whether it takes writes, it is not overruled: an old primary is fenced that way."""
-    return {name: value for name, value in SESSION.items() if name != READ_ONLY or not hosts.must_write}
+async def _open(
+    hosts: Hosts, statement_seconds: float, _dsn: str | None = None, **options: Any
+) -> "asyncpg.Connection[asyncpg.Record]":
+    """As the pool asks for a connection; it has no address of its own."""
+    return await open_session(hosts, statement_seconds, **options)
 
 
 async def _keep_session(_: Connection) -> None:
@@ -63,11 +49,10 @@ class Database:
         with translated():
             hosts = Hosts(url)
             pool = await asyncpg.create_pool(
-                connect=hosts.connect,
+                connect=partial(_open, hosts, statement_seconds),
                 # None at first: a worker that starts while the database restarts must not fail.
                 min_size=0,
                 max_size=size,
-                server_settings=session_of(hosts) | {"statement_timeout": f"{statement_seconds}s"},
                 # Never reached, for `connection` hangs up before. The driver would ask the server to cancel, which
                 # ends a COMMIT's wait for its standby: it is seen by all then, and lost with the primary.
                 command_timeout=seconds + 1,

@@ -8,11 +8,14 @@ from urllib.parse import parse_qsl, urlsplit
 import asyncpg
 import msgspec
 
+from slotwise.db.connection import Connection
 from slotwise.db.hosts import Hosts
-from slotwise.db.pool import Connection
+from slotwise.db.pooling import SharedSessions, require_own_sessions
+from slotwise.db.sessions import open_session
 from slotwise.db.statements import Statement
 
 OLDEST_VERSION = 150000
+CHECK_SECONDS = 5.0
 
 _NOT_YET = (
     OSError,
@@ -21,6 +24,26 @@ _NOT_YET = (
     asyncpg.TooManyConnectionsError,
     # Of several servers none is the primary, as while one of them is being promoted.
     asyncpg.TargetServerAttributeNotMatched,
+)
+
+
+# Something answers, if only a pooler before the database.
+_ANSWERED = (asyncpg.ProtocolViolationError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
+
+# What pgbouncer says that may pass. All that it says has one SQLSTATE.
+_PASSING = (
+    "no more connections allowed",
+    "query_wait_timeout",
+    "client_login_timeout",
+    "server down",
+    "server login has been failing",
+    "server_login_retry",
+    "cannot connect to server",
+    "server connection crashed",
+    "server conn crashed",
+    "shutting down",
+    "pause",
+    "disabled",
 )
 
 
@@ -73,11 +96,17 @@ async def wait_for_server(url: str, seconds: float, report: Callable[[str], None
     while True:
         try:
             return await _check_once(url)
+        except SharedSessions as error:
+            raise UnsuitableDatabase(f"{where}: {error}") from error
         except _NOT_YET as error:
+            _refuse_for_good(error)
             reason = str(error) or type(error).__name__
+            answers = isinstance(error, _ANSWERED)
             if time.monotonic() >= deadline:
-                raise UnsuitableDatabase(f"{where} cannot be reached: {reason}") from error
-            words = f"The database at {where} is not reachable yet ({reason}); trying for {seconds:g} seconds"
+                fault = "gives no connection" if answers else "cannot be reached"
+                raise UnsuitableDatabase(f"{where} {fault}: {reason}") from error
+            fault = "gives no connection" if answers else "is not reachable"
+            words = f"The database at {where} {fault} yet ({reason}); trying for {seconds:g} seconds"
             if words != said:
                 report(said := words)
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
@@ -86,6 +115,20 @@ async def wait_for_server(url: str, seconds: float, report: Callable[[str], None
             advice = "percent-encode special characters in user and password"
             raise UnsuitableDatabase(f"DATABASE_URL cannot be read ({error}): {advice}") from error
         await asyncio.sleep(0.5)
+
+
+def _refuse_for_good(error: Exception) -> None:
+    """Raise `UnsuitableDatabase` for what a pooler says when trying again cannot help."""
+    words = str(error)
+    if not isinstance(error, asyncpg.ProtocolViolationError) or any(said in words for said in _PASSING):
+        return
+    unknown = words.partition("unsupported startup parameter: ")[2]
+    if unknown:
+        raise UnsuitableDatabase(
+            f"DATABASE_URL sets {unknown}, which the pooler before the database refuses: leave it out of the address,"
+            " or add it to the pooler's ignore_startup_parameters"
+        ) from error
+    raise UnsuitableDatabase(f"DATABASE_URL: {words}") from error
 
 
 def _place(url: str) -> str:
@@ -99,7 +142,9 @@ def _place(url: str) -> str:
 
 
 async def _check_once(url: str) -> None:
-    connection = await Hosts(url).connect(timeout=5)
+    hosts = Hosts(url)
+    await require_own_sessions(hosts, CHECK_SECONDS)
+    connection = await open_session(hosts, CHECK_SECONDS, timeout=CHECK_SECONDS)
     try:
         await check_server(connection)
     finally:

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import asyncpg
 import msgspec
 
-from slotwise.db.pool import Connection
+from slotwise.db.connection import Connection
 
 Row = TypeVar("Row", bound=msgspec.Struct)
 

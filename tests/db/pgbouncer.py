@@ -1,0 +1,60 @@
+"""A real pgbouncer before the test's PostgreSQL, in its default configuration but for what a test says."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+@contextmanager
+def pgbouncer(url: str, **settings: object) -> Iterator[str]:
+    """The address of `url`'s database behind it. It runs as the user who may open the server's socket."""
+    assert PGBOUNCER is not None
+    parts = urlsplit(url)
+    sockets = Path(parse_qs(parts.query)["host"][0])
+    folder = Path(tempfile.mkdtemp(prefix="slotwise-pgbouncer-"))
+    port = _free_port()
+    lines = {"listen_addr": "127.0.0.1", "listen_port": port, "unix_socket_dir": "", "auth_type": "any", **settings}
+    config = folder / "pgbouncer.ini"
+    config.write_text(
+        f"[databases]\n* = host={sockets} user={parts.username}\n[pgbouncer]\n"
+        + "".join(f"{name} = {value}\n" for name, value in lines.items())
+    )
+    owner = sockets.stat()
+    as_owner = {} if os.getuid() else {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
+    folder.chmod(0o755)
+    process = subprocess.Popen(
+        [PGBOUNCER, str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_owner
+    )  # type: ignore[call-overload]
+    try:
+        _await_port(port, process)
+        yield f"postgresql://{parts.username}@127.0.0.1:{port}{parts.path}"
+    finally:
+        process.kill()
+        process.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+def _await_port(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.02)
+    raise RuntimeError(f"pgbouncer did not start: {process.poll()}")
