@@ -1,5 +1,5 @@
 """A mutant, loaded by every interpreter that has this folder in PYTHONPATH: sessions are REPEATABLE READ."""
 
-from slotwise.db import pool
+from slotwise.db import sessions
 
-pool.SESSION["default_transaction_isolation"] = "repeatable read"
+sessions.SESSION["default_transaction_isolation"] = "repeatable read"
