@@ -18,7 +18,7 @@ from slotwise.domain.slots import SlotStatus
 from slotwise.domain.users import Role, User
 from slotwise.services.booking_batches import Held
 from slotwise.services.slots import SlotChange, Slots
-from tests.clinic import Clinic, RunningServer, eventually
+from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, at_most, eventually
 from tests.workers import GUEST, NOW, Worker, at_once, new_slot, violations, wanted, workers
 
 ADMIN = User(0, "admin@example.org", "Admin", Role.ADMIN, True, 1, NOW, NOW)
@@ -120,7 +120,7 @@ async def _stop_in_the_middle(clinic: Clinic, url: str, stopped: psutil.Process,
         change = {"json": {"totalSeats": 5}, "headers": clinic.admin}
         answer = threads.submit(lambda: clinic.http.patch(f"/api/slots/{slot_id}", **change))  # type: ignore[arg-type]
         waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not await looker.fetchval(waiting):  # noqa: ASYNC110 - another process is waited for
                 await asyncio.sleep(0.01)
         os.kill(stopped.pid, signal.SIGSTOP)
@@ -145,9 +145,9 @@ async def test_a_worker_that_is_stopped_in_the_middle_of_a_change_keeps_no_slot(
     # What is added after the start is no part of the schema, which only readiness minds.
     with Clinic(server) as clinic:
         slot = clinic.slot(seats=2)
-        eventually(lambda: len(_workers(server)) == 1, 10)
+        eventually(lambda: len(_workers(server)) == 1)
         [worker] = _workers(server)
-        assert await _stop_in_the_middle(clinic, database_url, worker, slot["id"]) < 3
+        assert await _stop_in_the_middle(clinic, database_url, worker, slot["id"]) < at_most(3)
 
 
 def _workers(server: RunningServer) -> list[psutil.Process]:
