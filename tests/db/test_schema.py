@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from slotwise import __version__
-from slotwise.db.migrator import migrate
+from slotwise.db.migrator import MigrationFailed, migrate
 from slotwise.db.readiness import UnsuitableDatabase
 from slotwise.db.schema import (
     Record,
@@ -127,6 +127,11 @@ DAMAGES = {
         "ALTER TABLE gone RENAME TO schema_history",
         "no record of its schema: run `slotwise migrate`",
     ),
+    "unreadable records": (
+        "ALTER TABLE schema_history RENAME release TO gone",
+        "ALTER TABLE schema_history RENAME gone TO release",
+        "schema_history, cannot be read: column h.release does not exist",
+    ),
     "renamed table": (
         "ALTER TABLE login_attempts RENAME TO gone",
         "ALTER TABLE gone RENAME TO login_attempts",
@@ -240,7 +245,7 @@ async def test_every_source_is_recorded_with_its_release(connection: Connection)
     assert [tuple(row) for row in found] == [(source.name, source.checksum, __version__) for source in sources()]
 
 
-@pytest.mark.parametrize("damage", sorted(DAMAGES.keys() - {"missing record", "missing records"}))
+@pytest.mark.parametrize("damage", sorted(DAMAGES.keys() - {"missing record", "missing records", "unreadable records"}))
 async def test_a_damaged_database_is_refused(database_url: str, connection: Connection, damage: str) -> None:
     done, undone, said = DAMAGES[damage]
     await connection.execute(done)
@@ -310,6 +315,12 @@ async def test_what_an_edited_migration_made_is_refused_and_left_as_it_is(
     assert re.search(said, await refusal(empty_url))
     assert await catalogue_of(empty_url) == before
     assert await applied(empty_url) == [name[:4] for name in NAMES if name < upto]
+
+
+async def test_records_that_cannot_be_read_end_a_start_in_words(database_url: str, connection: Connection) -> None:
+    await connection.execute(DAMAGES["unreadable records"][0])
+    with pytest.raises(MigrationFailed, match=r"column h\.release does not exist"):
+        await migrate(database_url)
 
 
 async def test_a_migration_that_this_version_does_not_have_is_refused(

@@ -49,7 +49,7 @@ _URL_VARIABLE = "SLOTWISE_MIGRATION_URL"
 
 
 class MigrationFailed(Exception):
-    """dbmate's own words say which file and statement."""
+    """The words are dbmate's own, which say which file and statement, or the database's."""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -84,16 +84,23 @@ async def migrate(url: str, report: Callable[[str], None] = tell_nobody) -> list
     """
     with connecting():
         address = await Hosts(url).writable_url(CONNECT_SECONDS)
-    async with _locked(address, report) as connection:
-        records, applied = await read_records(connection), await read_applied(connection)
-        later = later_release(records)
-        if later is None and applied:
-            await _require_own_texts(connection, records, applied)
-        elif later is not None:
-            _require_all_applied(records, later, report)
-            return []
-        names = await _apply(address, report)
-        await _record(connection)
+    try:
+        async with _locked(address, report) as connection:
+            return await _migrate(connection, address, report)
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        raise MigrationFailed(str(error) or type(error).__name__) from error
+
+
+async def _migrate(connection: Connection, url: str, report: Callable[[str], None]) -> list[str]:
+    records, applied = await read_records(connection), await read_applied(connection)
+    later = later_release(records)
+    if later is not None:
+        _require_all_applied(records, later, report)
+        return []
+    if applied:
+        await _require_own_texts(connection, records, applied)
+    names = await _apply(url, report)
+    await _record(connection)
     return names
 
 

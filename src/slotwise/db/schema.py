@@ -238,7 +238,9 @@ class SchemaCheck:
         try:
             history = await READ_HISTORY.one(connection)
         except asyncpg.UndefinedTableError:
-            return [f"the database has no record of its schema: run `slotwise migrate`. {REMEDY}"]
+            return ["the database has no record of its schema: run `slotwise migrate`, which says what to do"]
+        except asyncpg.SyntaxOrAccessError as error:
+            return [f"the records of the schema, in the table schema_history, cannot be read: {error}"]
         later = later_release(history.records)
         self._say(later)
         problems = text_problems(history.records)
