@@ -341,6 +341,26 @@ async def test_beside_a_later_release_nothing_is_written(database_url: str, conn
     assert await connection.fetch("SELECT * FROM schema_history ORDER BY name") == before
 
 
+async def test_a_release_says_that_it_begins_before_it_changes_anything(
+    database_url: str, connection: Connection
+) -> None:
+    """Else a server of the release before would take half of the changes for those of a stranger."""
+    newest = sources()[-1]
+    await connection.execute("DELETE FROM schema_migrations WHERE version = $1", newest.number)
+    await connection.execute("DELETE FROM schema_history WHERE name = $1", newest.name)
+    with pytest.raises(MigrationFailed):  # what it makes is there already, so that it stops halfway
+        await migrate(database_url)
+    announced = await connection.fetchval("SELECT release FROM schema_history WHERE name LIKE 'release %'")
+    assert announced == __version__
+    await connection.execute("UPDATE schema_history SET release = '9.0' WHERE name LIKE 'release %'")
+    await connection.execute(
+        "INSERT INTO schema_history (name, checksum, release) VALUES ($1, $2, $3)",
+        newest.name, newest.checksum, __version__,
+    )  # fmt: skip
+    await connection.execute("ALTER TABLE users RENAME was_desk TO of_a_later_release")
+    assert await SchemaCheck().problems(connection) == []
+
+
 async def test_beside_a_later_release_an_own_migration_must_not_be_missing(
     database_url: str, connection: Connection
 ) -> None:

@@ -5,6 +5,7 @@ What was applied is recorded with its checksum, and compared before anything els
 
 import asyncio
 import os
+import re
 import shutil
 import sys
 import sysconfig
@@ -25,6 +26,7 @@ from slotwise.db.schema import (
     REMEDY,
     Record,
     Source,
+    announce_release,
     catalogue_problems,
     changed_by_hand,
     expected_catalogue,
@@ -46,6 +48,8 @@ SILENT_SECONDS = 1.0
 # Nothing of a rehearsal is kept, so it must not keep those who book waiting.
 REHEARSAL_LOCK_SECONDS = 2.0
 _URL_VARIABLE = "SLOTWISE_MIGRATION_URL"
+# A migration's own patience, which a rehearsal does not have.
+_OWN_PATIENCE = re.compile(r"^SET LOCAL lock_timeout = [^;]*;$", re.MULTILINE)
 
 
 class MigrationFailed(Exception):
@@ -59,7 +63,7 @@ class Turn(msgspec.Struct, frozen=True):
     session: str
 
 
-class Waiting(msgspec.Struct, frozen=True):
+class Holders(msgspec.Struct, frozen=True):
     """Which backends hold what a migration waits for, and what they say of themselves."""
 
     lock: str
@@ -69,7 +73,7 @@ class Waiting(msgspec.Struct, frozen=True):
 TRY_TURN = Statement("schema.try_turn", Turn)
 AWAIT_TURN = Statement("schema.await_turn", NoRow)
 SET_PATIENCE = Statement("schema.set_patience", NoRow)
-FIND_HOLDERS = Statement("schema.find_holders", Waiting)
+FIND_HOLDERS = Statement("schema.find_holders", Holders)
 
 
 def tell_nobody(_: str) -> None:
@@ -99,6 +103,8 @@ async def _migrate(connection: Connection, url: str, report: Callable[[str], Non
         return []
     if applied:
         await _require_own_texts(connection, records, applied)
+    if records and any(source.number not in applied for source in sources()):
+        await _announce(url)
     names = await _apply(url, report)
     await _record(connection)
     return names
@@ -147,7 +153,8 @@ async def _rehearse(connection: Connection, pending: list[Source]) -> list[str]:
         await SET_PATIENCE.run(connection, lock_timeout=f"{REHEARSAL_LOCK_SECONDS}s")
         for source in pending:
             try:
-                await connection.execute(source.text.partition("-- migrate:down")[0])
+                up = source.text.partition("-- migrate:down")[0]
+                await connection.execute(_OWN_PATIENCE.sub("", up))
             except asyncpg.LockNotAvailableError as error:
                 raise MigrationFailed(f"{source.name}: a table is in use; stop what uses it and try again") from error
             except asyncpg.PostgresError as error:
@@ -155,6 +162,15 @@ async def _rehearse(connection: Connection, pending: list[Source]) -> list[str]:
         return catalogue_problems(await read_catalogue(connection), expected_catalogue(), with_indexes=True)
     finally:
         await rehearsal.rollback()
+
+
+async def _announce(url: str) -> None:
+    """On a connection of its own, for servers that run now must see it before the first change."""
+    connection = await open_session(Hosts(url), CONNECT_SECONDS, timeout=CONNECT_SECONDS)
+    try:
+        await announce_release(connection)
+    finally:
+        await connection.close(timeout=CONNECT_SECONDS)
 
 
 def _require_all_applied(records: list[Record], later: str, report: Callable[[str], None]) -> None:

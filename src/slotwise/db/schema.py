@@ -1,7 +1,7 @@
 """Whether a database has the schema that this version was written for: by the texts that were applied, and as it is.
 
-A server beside a later one finds texts that it does not know. Those are no fault: a later release leaves the earlier
-one able to run. Then nothing is written, and the objects are not compared.
+A server beside a later one finds texts that it does not know. Those are no fault: a later release's schema must still
+work for the earlier one. Then nothing is written, and the objects are not compared.
 """
 
 import hashlib
@@ -20,6 +20,8 @@ from slotwise.db.statements import NoRow, Statement
 
 # What an operator reads first; a database of quite another schema would fill pages.
 MOST_SAID = 3
+# The name of the record with which a release begins its changes.
+ANNOUNCED = "release "
 REMEDY = (
     "Run the Slotwise that made this database, or give this one an empty database: another DATABASE_URL or"
     " SLOTWISE_DATA_DIR. docs/operating.md, 'A database of another Slotwise', says how to take the data along"
@@ -135,6 +137,14 @@ async def _looking(connection: Connection) -> AsyncIterator[None]:
         await savepoint.rollback()
 
 
+async def announce_release(connection: Connection) -> None:
+    """Say that this release is about to change the schema: servers of an earlier one then know whose changes they are.
+
+    Each migration commits by itself, and the records come once all have.
+    """
+    await RECORD_SOURCE.run(connection, name=f"{ANNOUNCED}{__version__}", checksum="", release=__version__)
+
+
 async def record_sources(connection: Connection) -> None:
     for source in sources():
         await RECORD_SOURCE.run(connection, name=source.name, checksum=source.checksum, release=__version__)
@@ -166,7 +176,8 @@ def text_problems(
         f"{record.name} was applied by release {record.release} "
         + ("with another text" if record.name in known else f"and is no part of this {release}")
         for record in records
-        if release_order(record.release) <= release_order(release)
+        if not record.name.startswith(ANNOUNCED)
+        and release_order(record.release) <= release_order(release)
         and (record.name not in known or known[record.name].checksum != record.checksum)
     ]
     return missing + different
@@ -215,7 +226,8 @@ def _in_the_way(name: str, found: Catalogue, expected: Catalogue) -> bool:
         return False
     if kind == "column":
         definition = found[name]
-        return "NOTNULL" in definition and definition.removesuffix("NOTSAMPLED").endswith("DEFAULT")
+        filled = "IDENTITY" in definition or "GENERATED" in definition
+        return "NOTNULL" in definition and not filled and definition.removesuffix("NOTSAMPLED").endswith("DEFAULT")
     # An index that is being made is not valid yet and refuses nothing, and REINDEX CONCURRENTLY makes one.
     return kind in {"constraint", "trigger", "unique"} and not found[name].endswith("INVALID")
 
