@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking
-from slotwise.domain.errors import DoctorNotFound, InvalidInput, SeatsTaken, SlotNotFound, SlotOverlaps
+from slotwise.domain.errors import DatabaseBusy, DoctorNotFound, InvalidInput, SeatsTaken, SlotNotFound, SlotOverlaps
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, clean_period
 from slotwise.domain.slots import Slot, SlotStatus
 from slotwise.domain.time_zones import UTC_ZONE
@@ -42,6 +42,7 @@ class SlotUpdate(Struct, frozen=True):
     overlapped_end: datetime | None
     overlapped_closed: bool | None
     expired_holds: int
+    updated_at: datetime | None
 
 
 class SlotChange(Struct, frozen=True):
@@ -149,6 +150,8 @@ GET_NEWEST_BOOKING = Statement("slots.get_newest_booking", NewestBooking)
 UPDATE_SLOT = Statement("slots.update_slot", SlotUpdate)
 
 
+# Each is lost only to another change of the same slot.
+UPDATE_TRIES = 3
 # More than fit on a page that anybody reads.
 MOST_OF_A_WEEK = 2_000
 
@@ -270,7 +273,7 @@ class Slots:
         With `seen`, raises `SlotChangedMeanwhile` where the slot is not so any more. A dry run raises the same and
         does nothing.
         """
-        while True:
+        for _ in range(UPDATE_TRIES):
             async with self._database.connection() as connection:
                 slot = await _get(connection, slot_id)
             wanted = _changed(slot, change)
@@ -283,11 +286,14 @@ class Slots:
             # Only another change of the slot's can have come between.
             if done.outcome != "again":
                 break
+        else:
+            raise DatabaseBusy
         _refuse_update(done)
-        if dry_run:
+        if dry_run or done.updated_at is None:
             return slot
         self._seats_changed([slot_id])
-        return await self.get_slot(slot_id)
+        # Not read again: a reading that fails must not deny what was done.
+        return replace(wanted, available_seats=wanted.total_seats - done.taken, updated_at=done.updated_at)
 
 
 # One statement for each way to walk, and none with filters that may be null: a plan is made once for all values.

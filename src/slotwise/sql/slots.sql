@@ -399,7 +399,9 @@ SELECT
 
 -- name: update_slot
 -- Changes a slot that is still as it was read, or says why not.
-SELECT u.outcome, u.taken, u.overlapped_start, u.overlapped_end, u.overlapped_closed, u.expired_holds
+SELECT
+    u.outcome, u.taken, u.overlapped_start, u.overlapped_end, u.overlapped_closed, u.expired_holds,
+    u.updated_at
 FROM update_slot(
         slot_id => :slot_id::bigint,
         old_start_time => :old_start_time::timestamptz,

@@ -49,8 +49,8 @@ $$;
 --   desk: locks the slot, its worker stands still     booking: waits for the slot, for up to ten seconds
 -- The change was made up from the slot as it was read without a lock: where it is not so any more, the outcome is
 -- 'again' and nothing was done.
--- Locks the doctor first, as whoever adds a slot does: a slot never changes its doctor, nor without that lock its time
--- or status. So what it would be in the way of is looked for before those who book must wait for the slot.
+-- Locks the doctor first, as adding a slot does: times and status change only under that lock. So overlaps are looked for
+-- before the slot is locked, and bookings wait less.
 CREATE FUNCTION update_slot(
     slot_id bigint,
     -- As it was read.
@@ -79,7 +79,9 @@ CREATE FUNCTION update_slot(
     overlapped_start timestamptz,
     overlapped_end timestamptz,
     overlapped_closed boolean,
-    expired_holds integer
+    expired_holds integer,
+    -- Of the slot; null unless it was changed.
+    updated_at timestamptz
 ) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
@@ -160,7 +162,8 @@ BEGIN
             status = update_slot.status,
             last_event = slot.last_event + cardinality(kinds),
             updated_at = clock_timestamp()
-        WHERE s.id = slot_id;
+        WHERE s.id = slot_id
+        RETURNING s.updated_at INTO update_slot.updated_at;
 
         INSERT INTO audit_log (actor, action, subject, details, request_id)
         VALUES (actor, 'update_slot', 'slot:' || slot_id, details::jsonb, request_id);
