@@ -167,12 +167,16 @@ def run(command: "list[str]", failure: str, extra_environment: "dict[str, str] |
 
 
 def trust_system(environment: "dict[str, str]") -> None:
-    """Let pip and uv trust what the system trusts, unless they are told otherwise: each brings a list of its own."""
-    environment.setdefault("UV_SYSTEM_CERTS", "true")
+    """Let pip and uv trust what the system trusts, unless they are told otherwise: each brings a list of its own.
+
+    A system without such a list, as a bare container, leaves them theirs.
+    """
     told = [environment.get(name) for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")]
     store = environment.get("SSL_CERT_FILE") or next(filter(os.path.exists, STORES), None)
     if store and not any(told):
         environment["PIP_CERT"] = store
+    if store or sys.platform == "darwin":
+        environment.setdefault("UV_SYSTEM_CERTS", "true")
 
 
 def explain(failure: str, output: str) -> str:

@@ -78,6 +78,16 @@ def test_pip_and_uv_trust_what_the_system_trusts_unless_they_are_told_otherwise(
     assert environment == told
 
 
+def test_a_system_without_certificates_leaves_pip_and_uv_the_ones_they_bring(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bootstrap, "STORES", ())
+    monkeypatch.setattr(sys, "platform", "linux")
+    environment: dict[str, str] = {}
+    bootstrap.trust_system(environment)
+    assert environment == {}
+
+
 def test_an_environment_with_the_development_tools_also_serves_without_them(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 """Structured logs on standard error: JSON lines in production, readable lines in development."""
 
 import logging
+import os
 import sys
 
 import structlog
@@ -21,7 +22,7 @@ def configure_logs(level: str, json_lines: bool) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(_StandardError()),  # type: ignore[arg-type]  # as much of a file as it uses
         cache_logger_on_first_use=True,
     )
     libraries = logging.StreamHandler(sys.stderr)
@@ -32,6 +33,29 @@ def configure_logs(level: str, json_lines: bool) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[libraries], force=True)
+
+
+def forget_reader() -> None:
+    """Let standard error lead nowhere from now on, when its reader has gone, as in `slotwise serve 2>&1 | head`."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stderr.fileno())
+    os.close(nowhere)
+
+
+class _StandardError:
+    """Nothing ends for want of a reader: a line that cannot be written is lost, and the request is answered."""
+
+    def write(self, line: str) -> None:
+        try:
+            sys.stderr.write(line)
+        except OSError:
+            forget_reader()
+
+    def flush(self) -> None:
+        try:
+            sys.stderr.flush()
+        except OSError:
+            forget_reader()
 
 
 def _name_error(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

@@ -3,13 +3,17 @@
 import fcntl
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+from harness.watchdog import watch
 
-from tests.clinic import RunningServer, eventually
-from tests.conftest import running_server
+from tests.clinic import PATIENCE_SECONDS, RunningServer, eventually
+from tests.conftest import free_port, running_server
 
 Start = Callable[..., RunningServer]
 
@@ -47,7 +51,7 @@ def _readiness(server: RunningServer) -> httpx.Response:
 
 
 def test_a_start_removes_the_metrics_of_killed_servers_and_of_no_others(database_url: str, tmp_path: Path) -> None:
-    killed, living = tmp_path / "slotwise-metrics-killed", tmp_path / "slotwise-metrics-living"
+    killed, living = tmp_path / "slotwise-counters-killed", tmp_path / "slotwise-counters-living"
     killed.mkdir()
     living.mkdir()
     lock = os.open(living, os.O_RDONLY)
@@ -55,7 +59,35 @@ def test_a_start_removes_the_metrics_of_killed_servers_and_of_no_others(database
     try:
         with running_server(database_url, {"TMPDIR": str(tmp_path)}):
             assert not killed.exists()
-            assert len(list(tmp_path.glob("slotwise-metrics-*"))) == 2
+            assert len(list(tmp_path.glob("slotwise-counters-*"))) == 2
     finally:
         os.close(lock)
     assert list(tmp_path.iterdir()) == [living]
+
+
+def test_a_server_whose_reader_has_gone_goes_on_and_ends_when_told(database_url: str, tmp_path: Path) -> None:
+    """As after `slotwise serve 2>&1 | grep -m1 Slotwise`: what it says then has no place to go to."""
+    port = free_port()
+    environment = {
+        "PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "DATABASE_URL": database_url, "PORT": str(port),
+        "SLOTWISE_DATA_DIR": str(tmp_path), "WORKERS": "1", "SEED_DEMO": "off", "DRAIN_SECONDS": "0",
+    }  # fmt: skip
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("slotwise"), "serve"], env=environment, cwd=tmp_path, stderr=subprocess.PIPE
+    )
+    watch(process.pid)
+    try:
+        assert process.stderr is not None
+        process.stderr.close()
+        server = RunningServer(f"http://127.0.0.1:{port}", process, tmp_path / "log", database_url)
+        eventually(lambda: _answers(server))
+    finally:
+        process.terminate()
+    assert process.wait(PATIENCE_SECONDS) == 0
+
+
+def _answers(server: RunningServer) -> bool:
+    assert server.process.poll() is None
+    with suppress(httpx.TransportError):
+        return httpx.get(f"{server.url}/health", verify=False).status_code == 200
+    return False

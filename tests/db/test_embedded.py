@@ -17,6 +17,7 @@ import asyncpg
 import pytest
 
 import slotwise.db.postmaster
+from slotwise.db.cluster import advice_on
 from slotwise.db.embedded import DataDirInUse, EmbeddedServer, EmbeddedServerError, StartGivenUp, claim_data_dir
 from tests.clinic import PATIENCE_SECONDS, at_most
 
@@ -382,6 +383,24 @@ def test_the_way_to_the_data_is_opened_for_search_alone(tmp_path: Path, data_dir
         pass
     assert stat.S_IMODE(barred.stat().st_mode) == 0o701
     assert stat.S_IMODE((barred / "data").stat().st_mode) == 0o751
+
+
+@pytest.mark.parametrize(
+    ("said", "advice"),
+    [
+        (
+            'could not resize shared memory segment "/PostgreSQL.7" to 1048576 bytes: No space left on device',
+            "/dev/shm",
+        ),
+        ("could not create shared memory segment: No space left on device", "ipcrm"),
+        ("could not create semaphores: No space left on device", "ipcrm"),
+        ('could not write to file "pg_wal/xlogtemp.7": No space left on device', "The disk is full"),
+        ("database system is ready to accept connections", ""),
+    ],
+)
+def test_what_postgresql_lacks_is_told_from_a_full_disk(said: str, advice: str) -> None:
+    assert advice in advice_on(said)
+    assert bool(advice_on(said)) == bool(advice)
 
 
 SMALL_SHARED_MEMORY = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$@"'

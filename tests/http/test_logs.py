@@ -95,7 +95,7 @@ def test_every_request_is_a_line_of_json_with_its_id(production: RunningServer) 
 
 def test_a_production_server_greets_in_plain_words_and_then_logs_json_only(production: RunningServer) -> None:
     others = [line for line in production.log.read_text().splitlines() if line and not line.startswith("{")]
-    assert all(line.startswith(("Slotwise ", "Clinic ", "API docs ")) for line in others), others
+    assert all(line.startswith(("Waiting for ", "Slotwise ", "Clinic ", "API docs ")) for line in others), others
 
 
 def test_a_production_server_says_that_it_wants_https(production: RunningServer, clinic: Clinic) -> None:

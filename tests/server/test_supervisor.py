@@ -14,6 +14,7 @@ import psutil
 import pytest
 from harness.watchdog import watch
 
+from slotwise.server.supervisor import Place
 from tests.clinic import PATIENCE_SECONDS, at_most, eventually
 from tests.conftest import free_port
 
@@ -130,6 +131,26 @@ def test_workers_killed_while_they_start_are_tried_again(start: Start, tmp_path:
     assert len(list(tried.iterdir())) == 2
     said = served.log.read_text()
     assert said.rindex("killed by SIGKILL") < said.index("serving\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGWINCH])
+def test_signals_of_a_terminal_change_nothing(served: Served, number: signal.Signals) -> None:
+    """To uvicorn's own supervisor two of them mean one worker more or less."""
+    worker = served.get()
+    served.process.send_signal(number)
+    time.sleep(0.5)
+    assert served.get() == worker
+    served.process.send_signal(signal.SIGINT)
+    assert served.process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_a_worker_that_cannot_start_for_a_night_is_still_tried_again() -> None:
+    """The pause is doubled each time, but not for ever: it would become too large a number."""
+    place = Place.__new__(Place)
+    place.failures = 5000
+    began = time.monotonic()
+    place.pause()
+    assert began + 1 < place.empty_until < began + 60
 
 
 def test_an_application_that_cannot_start_ends_the_server(start: Start) -> None:

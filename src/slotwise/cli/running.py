@@ -15,12 +15,20 @@ from slotwise.db.migrator import MigrationFailed
 from slotwise.db.pool import Database
 from slotwise.db.readiness import UnsuitableDatabase
 from slotwise.domain.errors import SlotwiseError
-from slotwise.logs import configure_logs
+from slotwise.logs import configure_logs, forget_reader
 from slotwise.settings import InvalidSettings, Settings, load_settings
 
 Result = TypeVar("Result")
 
-screen = Console(stderr=True, highlight=False, soft_wrap=True)
+
+class Screen(Console):
+    """Standard error, for a person. A server goes on when the person's terminal or pipe has gone."""
+
+    def on_broken_pipe(self) -> None:
+        forget_reader()
+
+
+screen = Screen(stderr=True, highlight=False, soft_wrap=True)
 
 
 class CommandFailed(Exception):

@@ -29,7 +29,6 @@ from slotwise.app import embedded_server, operator_database, operator_users
 from slotwise.cli.running import CommandFailed, progress_bar, screen
 from slotwise.db.embedded import EmbeddedServer, EmbeddedServerError, StartGivenUp, claim_data_dir, was_killed
 from slotwise.db.pool import Database
-from slotwise.db.postmaster import Waiting
 from slotwise.domain.errors import EmailTaken, SlotwiseError
 from slotwise.domain.users import Role
 from slotwise.http.connections import BoundedConnection
@@ -37,16 +36,20 @@ from slotwise.logs import configure_logs
 from slotwise.server.supervisor import GRACE_SECONDS, Supervisor, WorkersFailed
 from slotwise.services.demo import DemoPlan, is_empty, seed_demo
 from slotwise.settings import Settings, load_settings
+from slotwise.waiting import Waiting
 
 DATABASE_WATCH_SECONDS = 1.0
-PORT_SECONDS = 0.5
-# A worker whose supervisor was killed gives its port free within a second; one that hangs ends after eight.
-KILLED_SECONDS = 10.0
+ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+# A worker whose supervisor was killed gives its port free within a second or so.
+PORT_SECONDS = 3.0
+# One that hangs does so after eight; one that is still importing, when it has done that.
+KILLED_SECONDS = 120.0
 # As many as the kernel lets: what does not fit is not refused but lost, and tried again after a second or more.
 BACKLOG = 65_535
 MAX_FILES = 65_536
 IN_USE = "Stop what uses the port, or choose another: PORT=3001"
-METRICS = "slotwise-metrics-"
+# Not what releases before this one used: they do not lock theirs.
+METRICS = "slotwise-counters-"
 DEMO_ADMIN = "admin@slotwise.example"
 
 
@@ -85,15 +88,18 @@ def _end_on_signals() -> None:
 
     Once: a second signal must not cut the closing short, and leave a database behind.
     """
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
     def end(number: int, _: object) -> None:
-        for each in numbers:
-            signal.signal(each, signal.SIG_IGN)
+        _pass_over_signals()
         sys.exit(128 + number)
 
-    for number in numbers:
+    for number in ENDING:
         signal.signal(number, end)
+
+
+def _pass_over_signals() -> None:
+    for number in ENDING:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _supervise(supervisor: Supervisor) -> None:
@@ -155,21 +161,37 @@ def _listener(settings: Settings) -> socket.socket:
 def _metrics_dir() -> Iterator[str]:
     """A directory for this server's metrics, locked while it lives; those of servers that were killed are removed."""
     for left in Path(tempfile.gettempdir()).glob(f"{METRICS}*"):
-        with suppress(OSError), _locked_directory(left):
+        with suppress(OSError):
+            os.close(_lock_directory(left))
             shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=METRICS) as directory, _locked_directory(Path(directory)):
-        yield directory
+    directory, lock = _new_locked_directory()
+    try:
+        yield str(directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+        os.close(lock)
 
 
-@contextmanager
-def _locked_directory(directory: Path) -> Iterator[None]:
-    """Raises `BlockingIOError` when another process has it."""
+def _new_locked_directory() -> tuple[Path, int]:
+    """Another start may take it for one that was left, before it is locked: then there is another."""
+    while True:
+        directory = Path(tempfile.mkdtemp(prefix=METRICS))
+        with suppress(OSError):
+            lock = _lock_directory(directory)
+            if directory.exists():
+                return directory, lock
+            os.close(lock)
+
+
+def _lock_directory(directory: Path) -> int:
+    """Hold it until the returned descriptor is closed. Raises `OSError` when it is gone or another process has it."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
+    except OSError:
         os.close(descriptor)
+        raise
+    return descriptor
 
 
 @contextmanager
@@ -190,12 +212,14 @@ def _kept_running(server: EmbeddedServer) -> Iterator[None]:
 
     with server:
         watcher = threading.Thread(target=watch, name="embedded postgres watch")
-        watcher.start()
         try:
+            watcher.start()
             yield
         finally:
+            _pass_over_signals()  # the database must not be left behind
             over.set()
-            watcher.join()
+            if watcher.ident is not None:
+                watcher.join()
 
 
 async def _prepare(settings: Settings) -> FirstAdmin | None:

@@ -149,21 +149,34 @@ def _create_database(directory: Path, owner: Owner | None, bin_dir: Path) -> Non
         )
 
 
-_SHARED_MEMORY = re.compile(r"shared memory segment .*No space left on device|could not resize shared memory")
+_SHARED_MEMORY = re.compile(r'shared memory segment "/.*No space left on device|could not resize shared memory')
+# System V's limits, which PostgreSQL reports with the words for a full disk (its documentation, 18.4.1).
+_SYSTEM_V = re.compile(r"could not create (shared memory segment|semaphores): No space left on device")
 _FULL_DISK = re.compile(r"No space left on device")
 
 
 def advice_on(said: str) -> str:
     """What to do about what PostgreSQL said, on a line of its own; empty where its own words are enough."""
     if _SHARED_MEMORY.search(said):
-        free = shutil.disk_usage("/dev/shm").free // 1024  # noqa: S108 - where PostgreSQL puts its shared memory
         return (
-            f"\n/dev/shm is too small: it has {free} KiB free, and PostgreSQL needs 1 MiB or more there."
+            f"\n/dev/shm is too small: {_free_in_shm()}PostgreSQL needs 1 MiB or more there."
             " In a container: docker run --shm-size=64m; elsewhere: mount -o remount,size=64m /dev/shm"
+        )
+    if _SYSTEM_V.search(said):
+        return (
+            "\nThis machine has no System V shared memory or semaphores left: ipcs -a shows what is in use, and ipcrm"
+            " removes what a killed PostgreSQL left"
         )
     if _FULL_DISK.search(said):
         return "\nThe disk is full: free some space, then start again. Nothing that was committed is lost."
     return ""
+
+
+def _free_in_shm() -> str:
+    try:
+        return f"it has {shutil.disk_usage('/dev/shm').free // 1024} KiB free, and "  # noqa: S108 - PostgreSQL's choice
+    except OSError:
+        return ""
 
 
 def server_user() -> Owner:

@@ -48,9 +48,7 @@ from slotwise.db.cluster import (
 from slotwise.db.postmaster import (
     LOOK_SECONDS,
     NO_SUCH_PID,
-    Report,
     Status,
-    Waiting,
     disown_pid,
     end_server,
     find_postmaster,
@@ -58,6 +56,7 @@ from slotwise.db.postmaster import (
     launch,
     log_tail,
 )
+from slotwise.waiting import Report, Waiting
 
 __all__ = [
     "NO_SUCH_PID",
@@ -171,6 +170,7 @@ class EmbeddedServer:
         self._use: int | None = None
         self._pid_of_use = 0
         self._launched: subprocess.Popen[bytes] | None = None
+        self._launched_at = 0
 
     @property
     def url(self) -> str:
@@ -180,7 +180,11 @@ class EmbeddedServer:
         return f"postgresql://{NAME}@/{NAME}?host={quote(str(socket_dir))}"
 
     def __enter__(self) -> Self:
-        self.acquire()
+        try:
+            self.acquire()
+        except BaseException:  # a signal may come when all is done but the return
+            self.release()
+            raise
         return self
 
     def __exit__(
@@ -202,11 +206,12 @@ class EmbeddedServer:
                 self._enter_use()
                 try:
                     self._ensure_running(given_up)
+                    url = self.url
                 except BaseException:
                     if not used_before:
                         self._leave_use()
                     raise
-                return self.url
+                return url
 
     def release(self) -> None:
         """Give the server up, and stop it when no other process uses it. Does nothing when not acquired."""
@@ -289,7 +294,7 @@ class EmbeddedServer:
         # their shared memory, must never be deleted.
         waiting = Waiting(self._report)
         while not self._starts(owner, bin_dir, settings, given_up):
-            said = log_tail(self._log)
+            said = log_tail(self._log, since=self._launched_at)
             if "shared memory block" not in said or waiting.seconds > ORPHAN_SECONDS:
                 raise EmbeddedServerError(f"PostgreSQL did not start; {self._last_words()}{advice_on(said)}")
             if waiting.seconds > ORPHAN_PATIENCE_SECONDS:
@@ -301,6 +306,7 @@ class EmbeddedServer:
     def _starts(self, owner: Owner | None, bin_dir: Path, settings: dict[str, str], given_up: threading.Event) -> bool:
         """Whether a server that is launched now comes to take connections."""
         disown_pid(self._socket_dir() / ".s.PGSQL.5432.lock")
+        self._launched_at = self._log.stat().st_size
         with _signals_held():
             self._launched = launch(bin_dir, self._cluster, settings, owner, self._log)
         waiting = Waiting(self._report)

@@ -10,13 +10,14 @@ import signal
 import struct
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import NamedTuple
 
 from slotwise.db.cluster import EmbeddedServerError, Owner, program_environment, run_program
+from slotwise.waiting import Report, Waiting
 
 NO_SUCH_PID = 2**31 - 1
 # A fast shutdown disconnects its sessions within this time, or something is in its way.
@@ -37,8 +38,6 @@ STATES = (
     "starting up", "shut down", "shut down in recovery", "shutting down",
     "in crash recovery", "in archive recovery", "in production",
 )  # fmt: skip
-
-Report: TypeAlias = Callable[[str], None]
 
 
 class Status(StrEnum):
@@ -61,25 +60,6 @@ class Postmaster(NamedTuple):
     def ready(self) -> bool:
         """Whether it takes connections. During the recovery after a crashed session it says so, and refuses them."""
         return self.status is Status.READY
-
-
-class Waiting:
-    """Says what is waited for, with the seconds so far, now and then while it lasts."""
-
-    def __init__(self, report: Report, every: float = 5.0, first: float = 1.0) -> None:
-        self._report = report
-        self._every = every
-        self._began = time.monotonic()
-        self._next = first
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._began
-
-    def say(self, words: str) -> None:
-        if self.seconds >= self._next:
-            self._report(f"{words} ({self.seconds:.0f} s so far)")
-            self._next = self.seconds + self._every
 
 
 def find_postmaster(cluster: Path) -> Postmaster | None:
@@ -198,10 +178,10 @@ def _cluster_state(cluster: Path) -> str:
     return "unknown"
 
 
-def log_tail(log: Path, lines: int = LOG_TAIL_LINES) -> str:
-    """The last lines of the server's log."""
+def log_tail(log: Path, lines: int = LOG_TAIL_LINES, since: int = 0) -> str:
+    """The last lines of the server's log, of those after its first `since` bytes."""
     with log.open("rb") as output:
-        output.seek(max(0, log.stat().st_size - 8192))
+        output.seek(max(since, log.stat().st_size - 8192))
         return "\n".join(output.read().decode(errors="replace").splitlines()[-lines:])
 
 

@@ -1,8 +1,10 @@
 """The process that starts the workers, replaces those that end or hang, and ends them all."""
 
+import os
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing import connection
 from socket import socket
 
@@ -12,21 +14,23 @@ from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
 from slotwise.server.worker import DRAIN, Worker
+from slotwise.waiting import Report, Waiting
 
 # A worker's own thread answers within milliseconds, on a busy machine within seconds.
 HUNG_SECONDS = 60.0
-# However slow the machine, one that does not come to serve in this time is tried anew.
+# However slow the machine, a worker that does not serve by then is replaced.
 START_SECONDS = 600.0
 # Between an order to end and SIGKILL; a worker gives its requests GRACE_SECONDS of them.
 STOP_SECONDS = 7.5
 GRACE_SECONDS = 5
 LOOK_SECONDS = 0.1
 SAY_SECONDS = 5.0
-# Before a place is filled again whose last workers ended before they served: doubled from time to time.
+# The pause before a place is filled again whose last worker ended without having served: doubled each time, up to 32 s.
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
-# What a look may add to a worker's silence: a supervisor that was itself stopped has heard nobody in that time.
+MOST_DOUBLINGS = 6
+# At most this is added to a worker's silence with each look: a supervisor that was stopped itself heard no worker.
 LONGEST_LOOK_SECONDS = 1.0
+KILL_SECONDS = 1.0
 
 log = structlog.get_logger()
 
@@ -43,6 +47,12 @@ class Place:
         self.failures = 0
         self.empty_until = 0.0
 
+    def pause(self) -> None:
+        """Stay empty for a while, longer each time."""
+        seconds = FIRST_PAUSE_SECONDS * 2 ** min(self.failures, MOST_DOUBLINGS)
+        self.failures += 1
+        self.empty_until = time.monotonic() + seconds
+
 
 class Supervisor(Multiprocess):
     """Keeps as many workers as `config` says. SIGTERM drains for `drain_seconds`; SIGINT and SIGHUP end at once."""
@@ -53,7 +63,7 @@ class Supervisor(Multiprocess):
         listener: socket,
         drain_seconds: float,
         on_serving: Callable[[], None],
-        report: Callable[[str], None],
+        report: Report,
     ) -> None:
         super().__init__(config, [listener])
         self._drain_seconds = drain_seconds
@@ -66,28 +76,33 @@ class Supervisor(Multiprocess):
 
     def run(self) -> None:
         """Serve until told to end. Raises `WorkersFailed` when the first workers cannot start."""
-        self._places = [Place(self._started()) for _ in range(self.processes_num)]
-        began = looked = time.monotonic()
-        said = 0.0
+        try:
+            for _ in range(self.processes_num):
+                self._places.append(Place(self._started()))
+            self._watch()
+        finally:
+            self._end_all()
+        if self._failed:
+            raise WorkersFailed("a worker process could not start; the lines above say why")
+
+    def _watch(self) -> None:
+        looked = time.monotonic()
+        waiting = Waiting(self._report, first=SAY_SECONDS)
         while not self._is_over():
             self._wait()
             self.handle_signals()
             now = time.monotonic()
             self._look(min(now - looked, LONGEST_LOOK_SECONDS))
             looked = now
-            if not self._has_served and now - began >= said + SAY_SECONDS:
-                said = now - began
-                self._report(f"Waiting for a worker to start ({said:.0f} s so far)")
-        self._end_all()
-        if self._failed:
-            raise WorkersFailed("a worker process could not start; the lines above say why")
+            if not self._has_served:
+                waiting.say("Waiting for a worker to start")
 
     def _wait(self) -> None:
         """Until the next look. The first worker that serves is heard at once: the greeting precedes its answers."""
         if self._has_served:
             self.should_exit.wait(LOOK_SECONDS)
         else:
-            pipes = [place.worker.parent_conn for place in self._places]
+            pipes = [place.worker.parent_conn for place in self._places if not place.empty_until]
             connection.wait([pipe for pipe in pipes if not pipe.closed], LOOK_SECONDS)
 
     def _is_over(self) -> bool:
@@ -104,7 +119,8 @@ class Supervisor(Multiprocess):
                 place.worker.look(elapsed)
         if not self._has_served and any(place.worker.serving for place in self._places):
             self._has_served = True
-            self._on_serving()
+            with suppress(OSError):  # a terminal that is gone; those who want to book are not
+                self._on_serving()
         if self._ends_at is None and not self.should_exit.is_set():
             for place in self._places:
                 self._fill(place)
@@ -113,9 +129,16 @@ class Supervisor(Multiprocess):
         """Put another worker in the place of one that has ended or hangs."""
         if place.empty_until:
             if time.monotonic() >= place.empty_until:
-                place.worker, place.empty_until = self._started(), 0.0
+                self._start_in(place)
         elif (reason := self._end_of(place.worker)) is not None:
             self._empty(place, reason)
+
+    def _start_in(self, place: Place) -> None:
+        try:
+            place.worker, place.empty_until = self._started(), 0.0
+        except OSError as error:  # no process or memory to be had now
+            place.pause()
+            log.warning("worker_not_started", reason=os.strerror(error.errno or 0))
 
     def _end_of(self, worker: Worker) -> str | None:
         """Why the worker must be replaced; None while it is well. One that hangs is killed."""
@@ -124,21 +147,22 @@ class Supervisor(Multiprocess):
         reason = _hang_of(worker)
         if reason is not None:
             worker.kill()
-            worker.join()
+            worker.process.join(KILL_SECONDS)
         return reason
 
     def _empty(self, place: Place, reason: str) -> None:
         ended = place.worker
-        place.failures = 0 if ended.has_served else place.failures + 1
         if not self._has_served and ended.exitcode is not None and ended.exitcode > 0:
-            # The application itself failed, before anybody was served: it would do so each time.
+            # The application itself failed, before any request was answered: it would do so each time.
             self._failed = True
             self.should_exit.set()
             log.error("worker_failed", pid=ended.pid, reason=reason)
             return
-        pause = min(FIRST_PAUSE_SECONDS * 2**place.failures, LONGEST_PAUSE_SECONDS) if place.failures else 0.0
-        place.empty_until = time.monotonic() + pause
-        log.warning("worker_replaced", pid=ended.pid, reason=reason, after_seconds=pause)
+        if ended.has_served:
+            place.failures, place.empty_until = 0, time.monotonic()
+        else:
+            place.pause()
+        log.warning("worker_replaced", pid=ended.pid, reason=reason)
 
     def handle_term(self) -> None:
         """Readiness says 503 first, so that balancers send nothing new. A second SIGTERM ends at once."""
@@ -152,6 +176,12 @@ class Supervisor(Multiprocess):
 
     def handle_int(self) -> None:
         self.should_exit.set()
+
+    def handle_ttin(self) -> None:
+        """Not a wish for one more worker, as uvicorn has it: a terminal sends it to a job in the background."""
+
+    def handle_ttou(self) -> None:
+        """Likewise, not for one less."""
 
     def handle_hup(self) -> None:
         """The terminal was closed. The usual meaning, new settings, needs a new start here."""
@@ -181,10 +211,10 @@ def _exit_reason(exitcode: int) -> str:
 
 def _hang_of(worker: Worker) -> str | None:
     """Busy is not hung: a thread of the worker's own answers, and its event loop need only turn once a minute."""
-    if worker.pulse is None:
-        return f"not started after {START_SECONDS:g} s" if worker.age_seconds > START_SECONDS else None
-    if worker.silent_seconds > HUNG_SECONDS:
+    if not worker.has_served and worker.age_seconds > START_SECONDS:
+        return f"not serving after {START_SECONDS:g} s"
+    if worker.pulse is not None and worker.silent_seconds > HUNG_SECONDS:
         return f"silent for {HUNG_SECONDS:g} s"
-    if worker.pulse.still_seconds > HUNG_SECONDS:
+    if worker.still_seconds > HUNG_SECONDS:
         return f"its event loop stood still for {HUNG_SECONDS:g} s"
     return None

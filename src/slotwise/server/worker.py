@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping
-from multiprocessing import connection, parent_process
+from multiprocessing import connection, parent_process, resource_tracker
 from socket import socket
 from typing import Any, NamedTuple
 
@@ -30,37 +30,42 @@ def is_draining(scope: Mapping[str, Any]) -> bool:
 
 
 class Pulse(NamedTuple):
-    """What a worker says of itself. `still_seconds`: since its event loop last turned; 0 while it is not serving."""
+    """What a worker says of itself. `turned_at`: when its event loop last turned, by the clock of `time.monotonic`."""
 
     serving: bool
-    still_seconds: float
+    turned_at: float
 
 
 class WatchedServer(uvicorn.Server):
     """Knows when its event loop last turned, and tells at once when it serves."""
 
-    turned_at = 0.0
-
     def __init__(self, config: uvicorn.Config, on_serving: Callable[[], None]) -> None:
         super().__init__(config)
         self._on_serving = on_serving
+        self._turned_at = 0.0
+        self._draining = False
 
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            self._show_draining()
             self._on_serving()
 
     async def on_tick(self, counter: int) -> bool:
-        self.turned_at = time.monotonic()
+        self._turned_at = time.monotonic()
         return await super().on_tick(counter)
 
     def pulse(self) -> Pulse:
-        serving = self.started and not self.should_exit
-        return Pulse(serving, time.monotonic() - self.turned_at if serving and self.turned_at else 0.0)
+        return Pulse(self.started and not self.should_exit, self._turned_at)
 
     def drain(self) -> None:
         """Let readiness say that this server is about to end, while it still takes requests."""
+        self._draining = True
         if self.started:
+            self._show_draining()
+
+    def _show_draining(self) -> None:
+        if self._draining:
             self.lifespan.state[DRAINING] = True
 
 
@@ -71,23 +76,31 @@ class Worker(Process):
         super().__init__(config, sockets)
         self.pulse: Pulse | None = None
         self.has_served = False
-        self.silent_seconds = 0.0
         self.age_seconds = 0.0
+        self.silent_seconds = 0.0
+        # Since its event loop last turned; 0 until it has served.
+        self.still_seconds = 0.0
         self._asked = False
 
     def look(self, elapsed: float) -> None:
         """Take in what the worker said, and ask again. `elapsed` are the seconds since the last look."""
         self.age_seconds += elapsed
         self.silent_seconds += elapsed
+        self.still_seconds += elapsed if self.has_served else 0.0
         try:
             while self.parent_conn.poll():
-                self.pulse, self.silent_seconds, self._asked = self.parent_conn.recv(), 0.0, False
+                self._hear(self.parent_conn.recv())
             if not self._asked and self.silent_seconds >= PING_SECONDS:
                 self.tell(PING)
                 self._asked = True
         except (OSError, EOFError):
             return  # it is ending, which its exit code will say
-        self.has_served |= self.serving
+
+    def _hear(self, pulse: Pulse) -> None:
+        if self.pulse is None or pulse.turned_at != self.pulse.turned_at:
+            self.still_seconds = 0.0
+        self.pulse, self.silent_seconds, self._asked = pulse, 0.0, False
+        self.has_served |= pulse.serving
 
     @property
     def serving(self) -> bool:
@@ -102,6 +115,7 @@ class Worker(Process):
 
     def start(self) -> None:
         """The terminal's Ctrl-C and its end reach the supervisor alone, which ends its workers in order."""
+        resource_tracker.ensure_running()  # with the first worker it would unblock SIGINT before the worker starts
         signal.pthread_sigmask(signal.SIG_BLOCK, FROM_THE_TERMINAL)
         try:
             super().start()
