@@ -23,6 +23,7 @@ import psutil
 
 TERM_SECONDS = 5
 QUIT_SECONDS = 8  # a postmaster kills sessions that do not end within five
+REMOVE_SECONDS = 60
 ROUNDS = 20
 CLOCK_SECONDS = 0.01  # by which two readings of a create time may differ
 SOCKET_LINE = 4  # of postmaster.pid, from 0
@@ -165,11 +166,10 @@ def socket_folders(folders: list[Path]) -> list[Path]:
 
 
 def remove(folder: Path) -> None:
-    """Again and again for a while: a process that was killed may have been writing."""
-    for _ in range(10):
+    """Again and again for a while: something small, such as `cp`, may still be writing."""
+    deadline = time.monotonic() + REMOVE_SECONDS
+    while folder.exists() and time.monotonic() < deadline:
         shutil.rmtree(folder, ignore_errors=True)
-        if not folder.exists():
-            return
         time.sleep(0.1)
 
 

@@ -48,6 +48,7 @@ def test_bookings_before_the_measurement_and_of_other_slots_do_not_count(clinic:
     clinic.require_bookings(others, since=newest, acknowledged=10, unheard=0)
 
 
+@pytest.mark.slow  # three CPU seconds for commands or a server of its own
 def test_history_is_what_the_server_could_have_written(clinic: Clinic) -> None:
     """Every fate in two parts, of which the second continues the ledger; a missing seat is noticed all the same."""
     fates: tuple[Fate, ...] = ("CONFIRMED", "CANCELLED", "FAILED")
@@ -80,6 +81,7 @@ def test_pgbench_that_counts_other_than_the_rows_is_refused(database_url: str, m
         baseline.book(slots=1, clients=1, seconds=1)
 
 
+@pytest.mark.slow  # three CPU seconds for commands or a server of its own
 def test_pgbench_books_as_many_rows_as_it_says(database_url: str) -> None:
     baseline = new_baseline(database_url)
     reading = baseline.book(slots=1000, clients=2, seconds=1)
@@ -88,6 +90,7 @@ def test_pgbench_books_as_many_rows_as_it_says(database_url: str) -> None:
     assert reading.p50 <= reading.p99
 
 
+@pytest.mark.slow  # three CPU seconds for commands or a server of its own
 def test_a_page_with_other_times_than_the_first_is_refused(clinic: Clinic) -> None:
     slots = clinic.open_slots(100)
     with clinic.serve(CLINIC_TIME_ZONE="UTC") as server:

@@ -13,11 +13,12 @@ import psutil
 
 from slotwise.worker.gauges import SECONDS
 from tests.clinic import Clinic, RunningServer, eventually
+from tests.depth import many
 from tests.faults.test_hanging_database import idle_pools
 from tests.http.test_health import samples
 
 # Promise L4 asks for 10,000, which take ten seconds: SLOTWISE_TEST_HANG_UPS=10000.
-CLIENTS = int(os.environ.get("SLOTWISE_TEST_HANG_UPS", "2000"))
+CLIENTS = int(os.environ.get("SLOTWISE_TEST_HANG_UPS", many(500, 2000)))
 AT_ONCE = 50
 ABORT = struct.pack("ii", 1, 0)  # linger for no time: the connection is reset, not closed
 

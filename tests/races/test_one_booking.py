@@ -17,9 +17,11 @@ from slotwise.services import bookings
 from slotwise.services.booking_batches import CancelRequest, ConfirmRequest, Held, HoldRequest
 from slotwise.services.expiry import HOLDS_PER_TRANSACTION, sweep_holds
 from tests.clinic import PATIENCE_SECONDS, at_most
+from tests.depth import many
 from tests.workers import DESK, GUEST, Worker, at_once, each, holder_of, new_slot, violations, wanted, workers
 
-ROUNDS = 40
+ROUNDS = many(15, 40)
+ROUNDS_OF_A_MUTANT = 200
 
 Answer = TypeVar("Answer")
 
@@ -278,7 +280,7 @@ async def test_without_the_lock_two_cancels_both_find_the_booking_live(
     await mutate(connection, "cancel_bookings", "FOR NO KEY UPDATE", "")
     await drop_rules(connection, "booking_events_pkey")
     async with workers(database_url) as pair:
-        for _ in range(ROUNDS * 5):
+        for _ in range(ROUNDS_OF_A_MUTANT):
             if await _cancel_at_once(pair, connection) > 6:
                 return
     pytest.fail("no seat came back twice without the lock: the test above proves nothing")
