@@ -18,7 +18,7 @@ from schemathesis.core.result import Ok
 from slotwise.app import build
 from slotwise.http.api_docs import openapi_document
 from slotwise.settings import load_settings
-from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, PATIENCE_SECONDS
 from tests.depth import many
 from tests.test_openapi import PROMISED, WITHOUT_END
 
@@ -54,7 +54,7 @@ def test_every_check_of_schemathesis_is_on_for_every_operation() -> None:
 def admin() -> dict[str, str]:
     """Logged in anew for each operation: among them are a log-out and a change of password."""
     account = {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
-    answer = httpx.post(f"{SERVER}/api/auth/login", json=account, timeout=60, verify=False)
+    answer = httpx.post(f"{SERVER}/api/auth/login", json=account, timeout=PATIENCE_SECONDS, verify=False)
     return {"Authorization": f"Bearer {answer.json()['accessToken']}"}
 
 

@@ -43,7 +43,7 @@ def test_a_server_told_to_end_is_not_ready_while_it_still_takes_requests(start_s
     assert _readiness(server).status_code == 503
     assert httpx.get(f"{server.url}/health", verify=False).status_code == 200
     server.process.send_signal(signal.SIGTERM)
-    assert server.process.wait(60) == 0
+    assert server.process.wait(PATIENCE_SECONDS) == 0
 
 
 def _readiness(server: RunningServer) -> httpx.Response:

@@ -4,12 +4,15 @@ import os
 import shutil
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
+
+from harness.watchdog import temporary_folder, watch
+
+from tests.clinic import PATIENCE_SECONDS
 
 PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
@@ -20,27 +23,27 @@ def pgbouncer(url: str, **settings: object) -> Iterator[str]:
     assert PGBOUNCER is not None
     parts = urlsplit(url)
     sockets = Path(parse_qs(parts.query)["host"][0])
-    folder = Path(tempfile.mkdtemp(prefix="slotwise-pgbouncer-"))
     port = _free_port()
     lines = {"listen_addr": "127.0.0.1", "listen_port": port, "unix_socket_dir": "", "auth_type": "any", **settings}
-    config = folder / "pgbouncer.ini"
-    config.write_text(
-        f"[databases]\n* = host={sockets} user={parts.username}\n[pgbouncer]\n"
-        + "".join(f"{name} = {value}\n" for name, value in lines.items())
-    )
     owner = sockets.stat()
     as_owner = {} if os.getuid() else {"user": owner.st_uid, "group": owner.st_gid, "extra_groups": []}
-    folder.chmod(0o755)
-    process = subprocess.Popen(
-        [PGBOUNCER, str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_owner
-    )  # type: ignore[call-overload]
-    try:
-        _await_port(port, process)
-        yield f"postgresql://{parts.username}@127.0.0.1:{port}{parts.path}"
-    finally:
-        process.kill()
-        process.wait(10)
-        shutil.rmtree(folder, ignore_errors=True)
+    with temporary_folder("pgbouncer-") as folder:
+        config = folder / "pgbouncer.ini"
+        config.write_text(
+            f"[databases]\n* = host={sockets} user={parts.username}\n[pgbouncer]\n"
+            + "".join(f"{name} = {value}\n" for name, value in lines.items())
+        )
+        folder.chmod(0o755)
+        process = subprocess.Popen(
+            [PGBOUNCER, str(config)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **as_owner
+        )  # type: ignore[call-overload]
+        watch(process.pid)
+        try:
+            _await_port(port, process)
+            yield f"postgresql://{parts.username}@127.0.0.1:{port}{parts.path}"
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _free_port() -> int:
@@ -51,7 +54,7 @@ def _free_port() -> int:
 
 
 def _await_port(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

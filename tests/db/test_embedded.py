@@ -414,7 +414,7 @@ def test_a_container_without_shared_memory_is_told_so(tmp_path: Path) -> None:
     user = [sys.executable, "-c", USER_OF_THE_SERVER, str(tmp_path / "data"), str(BIN_DIR or "")]
     done = subprocess.run(
         ["unshare", "--mount", "sh", "-c", SMALL_SHARED_MEMORY, "sh", *user],
-        check=False, capture_output=True, text=True, timeout=120,
+        check=False, capture_output=True, text=True, timeout=PATIENCE_SECONDS,
     )  # fmt: skip
     assert "/dev/shm is too small: it has" in done.stderr
     assert "docker run --shm-size=64m" in done.stderr

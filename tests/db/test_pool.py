@@ -258,7 +258,7 @@ async def proxy(database_url: str, loss: Loss | None, at: bytes = b"COMMIT;") ->
             to_server.write(data)
             assert at.split(b" ")[0].rstrip(b";") in await server.read(65536)
         if how == "late":
-            await asyncio.sleep(3)
+            await asyncio.sleep(at_most(3))
 
     async def pass_on(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         while data := await source.read(65536):

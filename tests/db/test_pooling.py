@@ -18,7 +18,7 @@ from slotwise.db.pool import Database
 from slotwise.db.pooling import NO_SECOND, REFUSAL, SharedSessions, require_own_sessions
 from slotwise.db.readiness import UnsuitableDatabase, wait_for_server
 from slotwise.db.sessions import SESSION, open_session
-from tests.clinic import Clinic, RunningServer, at_most
+from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, at_most
 from tests.db.pgbouncer import PGBOUNCER, pgbouncer
 from tests.db.test_migrations import NAMES, empty_url
 from tests.db.test_readiness import serve
@@ -74,8 +74,8 @@ async def test_a_session_that_cannot_be_set_is_closed(database_url: str, connect
     name = urlsplit(database_url).path[1:]
     before = await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE datname = $1", name)
     with pytest.raises(asyncpg.PostgresError):
-        await open_session(Hosts(database_url), 1e9, timeout=5)
-    async with asyncio.timeout(5):
+        await open_session(Hosts(database_url), 1e9, timeout=PATIENCE_SECONDS)
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while await connection.fetchval("SELECT count(*) FROM pg_stat_activity WHERE datname = $1", name) > before:  # noqa: ASYNC110 - another process is waited for
             await asyncio.sleep(0.02)
 

@@ -30,7 +30,7 @@ async def _let_both_meet(connection: asyncpg.Connection) -> None:
     await drop_rules(connection, "slot_overlaps")
     await connection.execute(
         "CREATE FUNCTION slow_range(timestamptz, timestamptz) RETURNS tstzrange LANGUAGE plpgsql IMMUTABLE AS"
-        " 'BEGIN PERFORM pg_sleep(0.05); RETURN tstzrange($1, $2); END';"
+        f" 'BEGIN PERFORM pg_sleep({at_most(0.03):.3f}); RETURN tstzrange($1, $2); END';"
         " ALTER TABLE appointment_slots ADD CONSTRAINT slot_overlaps EXCLUDE USING gist"
         " (doctor_id WITH =, slow_range(start_time, end_time) WITH &&) WHERE (status = 'OPEN')"
     )

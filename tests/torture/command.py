@@ -5,16 +5,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness.watchdog import run
 from torture.cli import NOT_TRIED
 
 PROJECT = Path(__file__).parents[2]
 
 
-def torture(*arguments: str, seconds: float = 240) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "torture", *arguments],
-        cwd=PROJECT, capture_output=True, text=True, timeout=seconds, check=False,
-    )  # fmt: skip
+def torture(*arguments: str, seconds: float = 1200) -> "subprocess.CompletedProcess[str]":
+    return run([sys.executable, "-m", "torture", *arguments], seconds, directory=PROJECT)
 
 
 # A try gives up after five minutes, and there are three.

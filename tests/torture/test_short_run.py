@@ -9,6 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from harness.watchdog import watch
 from torture.faults import FAULTS
 from torture.history import WRITES, Attempt, effect_of, read_history
 from torture.patients import CONTENDERS
@@ -16,6 +17,7 @@ from torture.plan import Plan, brief_plan, short_plan
 from torture.roads import DRIVEN
 from torture.rules.unknowns import find_untold
 
+from tests.clinic import PATIENCE_SECONDS
 from tests.torture.command import PROJECT, torture
 
 MOST_SECONDS = 40 * 60
@@ -59,10 +61,11 @@ def test_a_run_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path) -> None
         [sys.executable, "-m", "torture", "run", "--only", "stop-database", "--directory", str(tmp_path)],
         cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
+    watch(harness.pid)
     started = _family_once_stopped(psutil.Process(harness.pid), tmp_path)
     harness.terminate()
-    said, _ = harness.communicate(timeout=60)
-    _, alive = psutil.wait_procs(started, timeout=10)
+    said, _ = harness.communicate(timeout=PATIENCE_SECONDS)
+    _, alive = psutil.wait_procs(started, timeout=PATIENCE_SECONDS)
     assert alive == []
     assert harness.returncode == 1
     assert "There is no verdict. Everything is kept in" in said
@@ -70,7 +73,7 @@ def test_a_run_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path) -> None
 
 def _family_once_stopped(harness: psutil.Process, folder: Path) -> list[psutil.Process]:
     """The processes that a run has started, as soon as its database is stopped."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_SECONDS
     while time.monotonic() < deadline:
         for file in folder.glob("run-*/database/postgres/postmaster.pid"):
             words = file.read_text().split()
