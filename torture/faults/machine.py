@@ -5,6 +5,8 @@ import sys
 from collections.abc import AsyncIterator
 from random import Random
 
+from harness.watchdog import watch
+
 from torture.bed import Bed
 from torture.faults.fault import Fault, blow
 
@@ -18,6 +20,8 @@ async def busy_machine(bed: Bed, random: Random) -> AsyncIterator[None]:
     """So many programs beside it that want nothing but to run."""
     loops = [await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", BUSY_LOOP) for _ in range(BUSY_LOOPS)]
     try:
+        for loop in loops:
+            watch(loop.pid)
         yield
     finally:
         for loop in loops:
