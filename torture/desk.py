@@ -33,7 +33,7 @@ class Receptionist:
 
     async def live(self, stop: Stop) -> None:
         while not stop.now:
-            await stop.turn(stop.patients_wait)
+            await stop.patients_go.wait()
             if self._recent and self._random.random() < 0.7:
                 await self._see_to(*self._recent.pop())
             else:

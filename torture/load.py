@@ -98,8 +98,8 @@ class Load:
         while not self.stop.now:
             written = self._history.acknowledged / self._plan.acknowledged
             raced = self.races / self._plan.races if self._plan.races else 1.0
-            _switch(self.stop.patients_wait, written > raced + AHEAD)
-            _switch(self.stop.racers_wait, raced > written + AHEAD)
+            _switch(self.stop.patients_go, written <= raced + AHEAD)
+            _switch(self.stop.racers_go, raced <= written + AHEAD)
             await asyncio.sleep(PACE_SECONDS)
 
 

@@ -24,17 +24,17 @@ Act: TypeAlias = Callable[[Attempt, Held], Awaitable[Attempt]]
 
 
 class Stop:
-    """Says when to go home, when enough was done or time is up; and who has to wait until others have caught up."""
+    """Says when to go home, when enough was done or time is up; and who may go on, or waits for others to catch up."""
 
     def __init__(self) -> None:
         self.now = False
-        self.patients_wait = asyncio.Event()
-        self.racers_wait = asyncio.Event()
+        self.patients_go = asyncio.Event()
+        self.racers_go = asyncio.Event()
 
-    async def turn(self, waits: asyncio.Event) -> None:
-        """Return at once, or a moment later where those who call are ahead of the others."""
-        if waits.is_set() and not self.now:
-            await asyncio.sleep(PAUSE_SECONDS)
+    def end(self) -> None:
+        self.now = True
+        self.patients_go.set()
+        self.racers_go.set()
 
 
 # Holds that others may act on: the desk confirms and cancels them beside their owners.
@@ -60,7 +60,7 @@ class Patient:
     async def live(self, stop: Stop) -> None:
         flows, weights = zip(*FLOWS, strict=True)
         while not stop.now:
-            await stop.turn(stop.patients_wait)
+            await stop.patients_go.wait()
             await self.random.choices(flows, weights)[0](self)
 
     async def book_and_cancel(self) -> None:
@@ -246,7 +246,7 @@ class LastSeats:
 
     async def live(self, stop: Stop, enough: int) -> None:
         while not stop.now and self.races < enough:
-            await stop.turn(stop.racers_wait)
+            await stop.racers_go.wait()
             await self.race(next(self._slots), stop)
 
     async def race(self, slot_id: int, stop: Stop) -> None:

@@ -144,7 +144,7 @@ class Run:
                 await self._strike_all(near, clinic.probe)
                 await self._until_enough()
             finally:
-                self._load.stop.now = True
+                self._load.stop.end()
 
     async def _strike_all(self, client: Client, probe: int) -> None:
         self._phase("faults")

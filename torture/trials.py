@@ -24,7 +24,7 @@ Verdict: TypeAlias = Literal["caught", "caught late", "survived", "not tried"]
 
 # Within these a mutant is caught on a quiet machine.
 MOST_SECONDS = 60
-ACKNOWLEDGED = 1_000
+ACKNOWLEDGED = 700
 # A try that takes longer is given up: the machine is too busy to tell anything.
 MOST_MINUTES = 5.0
 TRIES = 3
@@ -148,7 +148,7 @@ def _plan(mutant: Mutant, seed: int, longer: int) -> Plan:
         seed,
         acknowledged=ACKNOWLEDGED * longer,
         faults=len(mutant.faults),
-        races=20,
+        races=8,
         patients=24,
         racers=2,
         receptionists=2,
