@@ -31,6 +31,7 @@ test: export SLOTWISE_TEST_SLOW := $(if $(ALL),on,off)
 test: export PYTHONDONTWRITEBYTECODE :=
 test: setup-dev ## Run the test suite in four minutes; SLOW=on all of it, POSTGRES=<bin dir> on that PostgreSQL
 	@$(BIN)/python scripts/chromium.py
+	@$(BIN)/python scripts/pgbouncer.py
 	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(ALL),,-m "not slow") $(ARGS)
 
 bench: setup-dev ## Run the benchmarks; ARGS=--quick in a few minutes, ARGS=--help for more
