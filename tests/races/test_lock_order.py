@@ -8,9 +8,10 @@ from torture.patching import mutate
 
 from slotwise.domain.errors import Unavailable
 from slotwise.services.booking_batches import CancelRequest, ConfirmRequest, Held, HoldRequest
+from tests.depth import many
 from tests.workers import Worker, each, new_slot, violations, wanted, workers
 
-ROUNDS = 30
+ROUNDS = many(12, 30)
 
 
 async def _hold(pair: list[Worker], slot_ids: list[int]) -> list[object]:
