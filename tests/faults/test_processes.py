@@ -98,6 +98,7 @@ def test_workers_end_and_free_the_port_when_their_supervisor_is_killed(
         httpx.get(f"{server.url}/health", verify=False)
 
 
+@pytest.mark.slow  # two starts with a database; the restarts of the torture have the same blow
 def test_bookings_survive_kill_9_of_the_whole_installation(tmp_path: Path) -> None:
     """App and embedded PostgreSQL are killed together; a second start finds every acknowledged booking."""
     settings = {"DATABASE_URL": "", "SLOTWISE_DATA_DIR": str(tmp_path / "data"), "SEED_DEMO": "on"}
