@@ -19,7 +19,7 @@ run: setup ## Start Slotwise on http://localhost:3000, with a database of its ow
 	@exec $(BIN)/slotwise serve
 
 # Processes that run tests at the same time: most tests wait for a server or a database.
-JOBS ?= 5
+JOBS ?= 4
 # on runs the tests marked `slow` too, and all examples of the others, as .ci/run does.
 SLOW ?= off
 ALL = $(filter on yes true 1,$(SLOW))

@@ -185,7 +185,7 @@ def clinic(server: RunningServer) -> Iterator[Clinic]:
 @contextmanager
 def fresh_database(postgres_url: str, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
-    asyncio.run(execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy"))
+    asyncio.run(execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY wal_log"))
     yield named(postgres_url, name)
     asyncio.run(execute(postgres_url, f"DROP DATABASE {name} WITH (FORCE)"))
 
