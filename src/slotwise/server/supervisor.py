@@ -90,10 +90,11 @@ class Supervisor(Multiprocess):
         waiting = Waiting(self._report, first=SAY_SECONDS)
         while not self._is_over():
             self._wait()
-            self.handle_signals()
             now = time.monotonic()
             self._look(min(now - looked, LONGEST_LOOK_SECONDS))
             looked = now
+            # After the look: a worker says that it serves before its first answer, and one that serves is drained.
+            self.handle_signals()
             if not self._has_served:
                 waiting.say("Waiting for a worker to start")
 
