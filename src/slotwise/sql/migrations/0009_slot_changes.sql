@@ -49,8 +49,8 @@ $$;
 --   desk: locks the slot, its worker stands still     booking: waits for the slot, for up to ten seconds
 -- The change was made up from the slot as it was read without a lock: where it is not so any more, the outcome is
 -- 'again' and nothing was done.
--- Locks the doctor first, as adding a slot does: times and status change only under that lock. So overlaps are looked for
--- before the slot is locked, and bookings wait less.
+-- Locks the doctor first, as adding a slot does: times and status change only under that lock. So overlaps are looked
+-- for before the slot is locked, and bookings wait less.
 CREATE FUNCTION update_slot(
     slot_id bigint,
     -- As it was read.
