@@ -176,7 +176,7 @@ def _new_locked_directory() -> tuple[Path, int]:
     """Another start may take it for one that was left, before it is locked: then there is another."""
     while True:
         directory = Path(tempfile.mkdtemp(prefix=METRICS))
-        with suppress(OSError):
+        with suppress(BlockingIOError, FileNotFoundError):
             lock = _lock_directory(directory)
             if directory.exists():
                 return directory, lock
