@@ -14,9 +14,10 @@ from msgspec import Struct
 from slotwise.app import GARBAGE_THRESHOLDS
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import SeatRequest
-from slotwise.services.booking_batches import BookingBatches
-from slotwise.services.bookings import Bookings, Caller
-from slotwise.services.manage_tokens import ManageTokens
+from slotwise.services.booking.batches import BookingBatches
+from slotwise.services.booking.bookings import Bookings
+from slotwise.services.core.callers import Caller
+from slotwise.services.core.manage_tokens import ManageTokens
 from slotwise.settings import Settings, load_settings, signing_secret
 
 WRITER_CONNECTIONS = 3

@@ -44,9 +44,9 @@ GROUPS = {
     "tests/browser": ("tests/browser/",),
     "a filled database": ("tests/db/test_plans.py", "tests/db/test_booking_costs.py"),
     "a server without a sweeper": (
-        "tests/http/test_bookings.py",
-        "tests/http/test_slots.py",
-        "tests/web/test_booking_pages.py",
+        "tests/http/booking/test_bookings.py",
+        "tests/http/schedule/test_slots.py",
+        "tests/web/booking/test_booking_pages.py",
     ),
     "a server as in production": ("tests/security/test_headers.py", "tests/security/test_canaries.py"),
 }

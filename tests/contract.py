@@ -35,7 +35,7 @@ CONFIG = SchemathesisConfig.from_dict({
 })  # fmt: skip
 schema = schemathesis.openapi.from_dict(
     msgspec.json.decode(msgspec.json.encode(openapi_document(build(load_settings({}))))), config=CONFIG
-).exclude(operation_id="watch_seats")  # its answer does not end: tests/http/test_seat_events.py
+).exclude(operation_id="watch_seats")  # its answer does not end: tests/http/schedule/test_seat_events.py
 
 
 def test_every_check_of_schemathesis_is_on_for_every_operation() -> None:

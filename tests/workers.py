@@ -13,11 +13,12 @@ from slotwise.cli.checking import place_of
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import SeatRequest
 from slotwise.domain.users import Role, User
-from slotwise.services.booking_batches import BookingBatches, Held
-from slotwise.services.bookings import Bookings, Caller
-from slotwise.services.idempotency import IdempotencyKey
-from slotwise.services.invariants import find_violations
-from slotwise.services.manage_tokens import ManageTokens
+from slotwise.services.booking.batches import BookingBatches, Held
+from slotwise.services.booking.bookings import Bookings
+from slotwise.services.core.callers import Caller
+from slotwise.services.core.idempotency import IdempotencyKey
+from slotwise.services.core.invariants import find_violations
+from slotwise.services.core.manage_tokens import ManageTokens
 
 Result = TypeVar("Result")
 

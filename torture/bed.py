@@ -49,7 +49,7 @@ SETTINGS = {
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
-# The places of services/crash_points.py that a worker passes under load.
+# The places of observability/crash_points.py that a worker passes under load.
 CRASH_POINTS = (
     *(
         f"{operation}.{point}"

@@ -6,8 +6,8 @@ from typing import TypeAlias
 import asyncpg
 
 from slotwise.db.pool import Database
-from slotwise.services.invariants import Violation as TableViolation
-from slotwise.services.invariants import find_violations as check_invariants
+from slotwise.services.core.invariants import Violation as TableViolation
+from slotwise.services.core.invariants import find_violations as check_invariants
 from torture.story import Event, Row
 from torture.violation import Violation
 

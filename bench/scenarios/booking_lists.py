@@ -17,7 +17,7 @@ from bench.readings import Measured
 from bench.scenarios.booking_throughput import FLAT
 from bench.scenarios.scenario import Scenario
 from bench.server import Server
-from slotwise.http.paging import DEFAULT_LIMIT, IdPosition, encode_cursor
+from slotwise.http.kit.paging import DEFAULT_LIMIT, IdPosition, encode_cursor
 
 FEW = 10_000
 BOOKINGS_PER_SLOT = DEFAULT_LIMIT

@@ -19,7 +19,7 @@ from bench.readings import CheckFailed, Measured, Reading
 from bench.scenarios.booking_throughput import FLAT
 from bench.scenarios.scenario import Scenario
 from bench.server import Server
-from slotwise.services.free_times import MOST_TIMES
+from slotwise.services.schedule.free_times import MOST_TIMES
 
 CLIENTS = 64
 CREATED = 201

@@ -16,7 +16,7 @@ from bench.readings import Measured
 from bench.scenarios.booking_throughput import FLAT
 from bench.scenarios.scenario import Scenario
 from bench.server import Server
-from slotwise.http.paging import DEFAULT_LIMIT, StartPosition, encode_cursor
+from slotwise.http.kit.paging import DEFAULT_LIMIT, StartPosition, encode_cursor
 
 
 class Page(NamedTuple):

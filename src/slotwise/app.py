@@ -17,44 +17,47 @@ from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
 from slotwise.db.readiness import wait_for_server
 from slotwise.db.schema import SchemaCheck
+from slotwise.http.accounts.auth import AuthController
 from slotwise.http.api_docs import OPENAPI, ApiDocsController
-from slotwise.http.auth import AuthController
-from slotwise.http.bookings import BookingController
-from slotwise.http.doctors import DoctorController
+from slotwise.http.booking.bookings import BookingController
 from slotwise.http.health import HealthController
-from slotwise.http.metrics import MetricsReport
-from slotwise.http.observability import Observability
-from slotwise.http.privacy import PrivacyController
-from slotwise.http.problems import EXCEPTION_HANDLERS as PROBLEMS
-from slotwise.http.seat_events import SeatEventController
-from slotwise.http.slots import SlotController, SlotPages
-from slotwise.logs import configure_logs
-from slotwise.services.audit import AuditLog
-from slotwise.services.booking_batches import BookingBatches
-from slotwise.services.booking_desk import BookingDesk
-from slotwise.services.bookings import Bookings
-from slotwise.services.calendars import Calendars
-from slotwise.services.crash_points import CrashPoints
-from slotwise.services.doctors import Doctors
-from slotwise.services.free_times import FreeTimes
-from slotwise.services.held_times import HeldTimes
-from slotwise.services.manage_tokens import ManageTokens
-from slotwise.services.my_bookings import MyBookings
-from slotwise.services.passwords import Passwords
-from slotwise.services.privacy import Privacy
-from slotwise.services.rate_limits import BookingRate
-from slotwise.services.seat_events import SeatEvents
-from slotwise.services.slots import Slots
-from slotwise.services.today import Today
-from slotwise.services.tokens import AccessTokens
-from slotwise.services.users import Users
+from slotwise.http.kit.problems import EXCEPTION_HANDLERS as PROBLEMS
+from slotwise.http.kit.problems import write_refusal
+from slotwise.http.privacy.personal_data import PrivacyController
+from slotwise.http.schedule.doctors import DoctorController
+from slotwise.http.schedule.seat_events import SeatEventController
+from slotwise.http.schedule.slots import SlotController, SlotPages
+from slotwise.observability.crash_points import CrashPoints
+from slotwise.observability.logs import configure_logs
+from slotwise.observability.metrics_report import MetricsReport
+from slotwise.server.requests import Requests
+from slotwise.services.accounts.passwords import Passwords
+from slotwise.services.accounts.tokens import AccessTokens
+from slotwise.services.accounts.users import Users
+from slotwise.services.booking.batches import BookingBatches
+from slotwise.services.booking.bookings import Bookings
+from slotwise.services.booking.calendars import Calendars
+from slotwise.services.booking.my_bookings import MyBookings
+from slotwise.services.booking.page_holds import HeldTimes
+from slotwise.services.core.audit import AuditLog
+from slotwise.services.core.manage_tokens import ManageTokens
+from slotwise.services.core.rate_limits import BookingRate
+from slotwise.services.core.seat_events import SeatEvents
+from slotwise.services.desk.dashboard import Today
+from slotwise.services.desk.day_sheets import DaySheets
+from slotwise.services.desk.export import BookingExport
+from slotwise.services.desk.history import BookingHistory
+from slotwise.services.privacy.personal_data import Privacy
+from slotwise.services.schedule.doctors import Doctors
+from slotwise.services.schedule.free_times import FreeTimes
+from slotwise.services.schedule.slots import Slots
 from slotwise.settings import Settings, load_settings, signing_secret
-from slotwise.web.errors import EXCEPTION_HANDLERS as ERROR_PAGES
-from slotwise.web.errors import recognize_visitor, show_framework_error
-from slotwise.web.find import FindPages
-from slotwise.web.pages import Pages
+from slotwise.web.kit.errors import EXCEPTION_HANDLERS as ERROR_PAGES
+from slotwise.web.kit.errors import recognize_visitor, show_framework_error
+from slotwise.web.kit.pages import Pages
+from slotwise.web.kit.times import ClinicTime
 from slotwise.web.routes import PAGES
-from slotwise.web.times import ClinicTime
+from slotwise.web.schedule.find import FindPages
 from slotwise.worker.gauges import gauges
 from slotwise.worker.housekeeping import housekeeping
 from slotwise.worker.seat_relay import seat_relay
@@ -68,7 +71,9 @@ GARBAGE_THRESHOLDS = (50_000, 20, 50)
 OPERATOR_STATEMENT_SECONDS = 3600.0
 SERVICES = (
     "audit_log",
-    "booking_desk",
+    "booking_export",
+    "booking_history",
+    "day_sheets",
     "booking_rate",
     "bookings",
     "calendars",
@@ -94,7 +99,7 @@ def create_app() -> ASGIApp:
     """What a worker process serves. Reads the environment."""
     settings = load_settings()
     configure_logs(settings.log_level, json_lines=settings.production)
-    return Observability(build(settings), hsts=settings.production)
+    return Requests(build(settings), write_refusal, hsts=settings.production)
 
 
 def build(settings: Settings) -> Litestar:
@@ -165,7 +170,9 @@ def _services(settings: Settings, database: Database, writers: Database, passwor
     return {
         "database": database,
         "audit_log": AuditLog(database),
-        "booking_desk": BookingDesk(database),
+        "booking_export": BookingExport(database),
+        "booking_history": BookingHistory(database),
+        "day_sheets": DaySheets(database),
         "booking_rate": BookingRate(settings.booking_rate),
         "bookings": bookings,
         "crash_points": crash_points,

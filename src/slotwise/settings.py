@@ -127,7 +127,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
 
     @property
     def crash_points_dir(self) -> Path | None:
-        """Where tests arm places at which a process dies; see services/crash_points.py."""
+        """Where tests arm places at which a process dies; see observability/crash_points.py."""
         return Path(self.crash_points) if self.crash_points else None
 
     @property

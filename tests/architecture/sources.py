@@ -39,6 +39,13 @@ def sources() -> tuple[Source, ...]:
     )
 
 
+def statement_features() -> list[str]:
+    """The files of named statements, such as `booking/bookings`."""
+    files = sorted((ROOT / "sql").glob("*/*.sql"))
+    names = [path.relative_to(ROOT / "sql").with_suffix("").as_posix() for path in files]
+    return [name for name in names if not name.startswith(("functions/", "migrations/"))]
+
+
 @cache
 def bench_sources() -> tuple[Source, ...]:
     """The benchmarks, which are no part of the package and held to the same shape."""

@@ -94,7 +94,7 @@ def test_only_the_settings_read_the_environment() -> None:
 
 @pytest.mark.parametrize("text", ["import os\nport = os.environ['PORT']", "from os import getenv"])
 def test_a_second_reader_of_the_environment_is_noticed(text: str) -> None:
-    assert readers_of_the_environment([Source.of("http/slots.py", text)]) == {"http/slots.py"}
+    assert readers_of_the_environment([Source.of("http/schedule/slots.py", text)]) == {"http/schedule/slots.py"}
 
 
 def test_sql_is_written_in_sql_files_only() -> None:
@@ -112,11 +112,13 @@ def test_sql_is_written_in_sql_files_only() -> None:
     ],
 )
 def test_sql_in_python_is_noticed(text: str) -> None:
-    assert holders_of_sql([Source.of("services/slots.py", text)]) == {"services/slots.py"}
+    assert holders_of_sql([Source.of("services/schedule/slots.py", text)]) == {"services/schedule/slots.py"}
 
 
 def test_a_docstring_may_talk_about_sql() -> None:
-    assert not holders_of_sql([Source.of("services/slots.py", '"""Why SELECT ... FROM slots FOR UPDATE waits."""')])
+    assert not holders_of_sql(
+        [Source.of("services/schedule/slots.py", '"""Why SELECT ... FROM slots FOR UPDATE waits."""')]
+    )
 
 
 def test_the_domain_knows_no_clock() -> None:
@@ -136,7 +138,9 @@ async def get_slot(self):
         async with self._database.effect() as other:
             pass
 """
-    assert nested_acquisitions([Source.of("services/slots.py", planted)]) == ["services/slots.py: get_slot"]
+    assert nested_acquisitions([Source.of("services/schedule/slots.py", planted)]) == [
+        "services/schedule/slots.py: get_slot"
+    ]
 
 
 def test_an_effect_is_one_statement() -> None:
@@ -149,11 +153,11 @@ async def cancel(self):
         await CANCEL_BOOKINGS.all(connection)
         await RECORD_ACTION.run(connection)
 """
-    assert longer_effects([Source.of("services/slots.py", planted)]) == ["services/slots.py:3"]
+    assert longer_effects([Source.of("services/schedule/slots.py", planted)]) == ["services/schedule/slots.py:3"]
     looped = """
 async def cancel(self):
     async with self._writers.effect() as connection:
         for booking_id in booking_ids:
             await CANCEL_BOOKINGS.all(connection)
 """
-    assert longer_effects([Source.of("services/slots.py", looped)]) == ["services/slots.py:3"]
+    assert longer_effects([Source.of("services/schedule/slots.py", looped)]) == ["services/schedule/slots.py:3"]

@@ -17,8 +17,8 @@ from slotwise.cli.main import app
 from slotwise.domain.errors import SlotwiseError
 from slotwise.domain.users import Role
 from slotwise.http.api_docs import openapi_document
-from slotwise.http.problems import status_of
-from slotwise.services import metrics
+from slotwise.http.kit.problems import status_of
+from slotwise.observability import metrics
 from slotwise.settings import Settings, load_settings
 from tests.clinic import PATIENCE_SECONDS, RunningServer, eventually
 from tests.conftest import fresh_database, running_server

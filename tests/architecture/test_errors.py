@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import slotwise.domain.errors
 from slotwise.domain.errors import SlotwiseError
-from slotwise.http.problems import STATUS, status_of
+from slotwise.http.kit.problems import STATUS, status_of
 from tests.architecture.sources import sources
 
 VARIANTS = {

@@ -8,22 +8,22 @@ import pytest
 
 from slotwise.app import build
 from slotwise.db.statements import sql_of
-from slotwise.services.bookings import Bookings
-from slotwise.services.doctors import Doctors
-from slotwise.services.privacy import Privacy
-from slotwise.services.slots import Slots
-from slotwise.services.users import Users
+from slotwise.services.accounts.users import Users
+from slotwise.services.booking.bookings import Bookings
+from slotwise.services.privacy.personal_data import Privacy
+from slotwise.services.schedule.doctors import Doctors
+from slotwise.services.schedule.slots import Slots
 from slotwise.settings import Settings
-from slotwise.web.access import ACCOUNT, ADMIN, ANYBODY, DESK
-from tests.architecture.sources import ROOT, Function, Source, functions, sources
+from slotwise.web.kit.access import ACCOUNT, ADMIN, ANYBODY, DESK
+from tests.architecture.sources import ROOT, Function, Source, functions, sources, statement_features
 
 SERVICES = {service.__name__: service for service in (Bookings, Doctors, Privacy, Slots, Users)}
 
 NAMED_OTHERWISE = {
-    "http/auth.py": "users",  # its routes are /api/auth; what they act on are users
-    "sql/sessions.sql": "db/sessions.py",  # what each connection begins with
-    "sql/schema.sql": "db/schema.py",  # the schema itself, which every service needs
-    "sql/health.sql": "db/readiness.py",  # asked of the server before any service may trust it
+    "http/accounts/auth.py": "accounts/users",  # its routes are /api/auth; what they act on are users
+    "sql/database/sessions.sql": "db/sessions.py",  # what each connection begins with
+    "sql/database/schema.sql": "db/schema.py",  # the schema itself, which every service needs
+    "sql/database/health.sql": "db/readiness.py",  # asked of the server before any service may trust it
 }
 WITHOUT_DATA = {
     "http/health.py",  # shows what db/readiness.py reads
@@ -31,8 +31,14 @@ WITHOUT_DATA = {
 }
 BARE_ROUTES = {
     "slotwise.http.api_docs",  # files for browsers, which are no part of the API
-    "slotwise.web.assets",  # likewise
+    "slotwise.web.kit.assets",  # likewise
 }
+ROOMS_WITH_STATEMENTS = (
+    ("booking", "bookings"),
+    ("schedule", "doctors"),
+    ("schedule", "slots"),
+    ("privacy", "personal_data"),
+)
 OTHER_VERBS = {
     "register": "create_user",  # operators make accounts too, and do not register
     "export_personal_data": "read_kept_bookings",  # which it reads page by page, among other things
@@ -107,15 +113,15 @@ def test_every_controller_has_a_service_and_statements_of_the_same_name() -> Non
 
 
 def test_every_file_of_statements_has_a_service_of_the_same_name() -> None:
-    for path in sorted((ROOT / "sql").glob("*.sql")):
-        user = NAMED_OTHERWISE.get(f"sql/{path.name}", f"services/{path.stem}.py")
-        assert (ROOT / user).exists(), path.name
+    for feature in statement_features():
+        user = NAMED_OTHERWISE.get(f"sql/{feature}.sql", f"services/{feature}.py")
+        assert (ROOT / user).exists(), feature
 
 
 def test_the_exceptions_are_still_needed() -> None:
-    assert {source.path for source in controllers()} >= {*WITHOUT_DATA, "http/auth.py"}
+    assert {source.path for source in controllers()} >= {*WITHOUT_DATA, "http/accounts/auth.py"}
     assert {*OTHER_VERBS} <= {operation.id for operation in operations(sources())}
-    assert not (ROOT / "services/auth.py").exists()
+    assert not (ROOT / "services/accounts/auth.py").exists()
     assert not (ROOT / "services/health.py").exists()
 
 
@@ -130,7 +136,7 @@ def test_an_operation_that_calls_its_service_by_another_name_is_noticed() -> Non
 async def create_slot(self, data: NewSlot, slots: Slots) -> SlotView:
     return SlotView.of(await slots.add_slot(data))
 """
-    assert misnamed_operations([Source.of("http/slots.py", planted)]) == [
+    assert misnamed_operations([Source.of("http/schedule/slots.py", planted)]) == [
         "create_slot: create_slot, ('Slots.add_slot',)"
     ]
 
@@ -160,14 +166,18 @@ def handlers_of_all_routes() -> list[Any]:
     return [handler for handler in handlers if handler.fn.__module__.startswith("slotwise.")]
 
 
-def test_the_operations_of_a_feature_are_called_the_same_in_sql() -> None:
+def test_the_operations_of_a_room_are_called_the_same_in_sql() -> None:
     """A statement that works on sets has the plural: `confirm_bookings` does `confirm_booking` for a batch."""
-    for feature in ("bookings", "doctors", "privacy", "slots"):
-        statements = sql_of(feature)
-        [controller] = [source for source in controllers() if source.path == f"http/{feature}.py"]
-        for operation in operations([controller]):
+    for room, controller in ROOMS_WITH_STATEMENTS:
+        statements = statements_of(room)
+        [source] = [source for source in controllers() if source.path == f"http/{room}/{controller}.py"]
+        for operation in operations([source]):
             known = OTHER_VERBS.get(operation.id, operation.id)
             assert known in statements or f"{known}s" in statements, operation.id
+
+
+def statements_of(room: str) -> set[str]:
+    return {name for feature in statement_features() if feature.startswith(f"{room}/") for name in sql_of(feature)}
 
 
 def test_what_the_audit_log_says_was_done_is_the_operation_that_did_it() -> None:

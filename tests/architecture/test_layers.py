@@ -13,15 +13,36 @@ from tests.architecture.sources import ROOT
 PROJECT = ROOT.parent.parent
 
 VIOLATIONS = {
+    "Between rooms of the use cases, arrows lead one way": (
+        "services/core/audit.py",
+        "import slotwise.services.booking.calendars",
+    ),
+    "Between rooms of the API, arrows lead one way": ("http/kit/paging.py", "import slotwise.http.booking.views"),
+    "Between rooms of the pages, arrows lead one way": ("web/kit/times.py", "import slotwise.web.schedule.find"),
+    "The desk's use cases need those of bookings only": (
+        "services/desk/export.py",
+        "import slotwise.services.schedule.doctors",
+    ),
+    "Privacy's use cases need those of accounts only": (
+        "services/privacy/personal_data.py",
+        "import slotwise.services.booking.search",
+    ),
+    "Batching, observability and server know no use case and no edge": (
+        "batching/group_commit.py",
+        "import slotwise.services.core.audit",
+    ),
     "Edges use services, services use the database, everything may use the domain": (
         "db/pool.py",
-        "import slotwise.services.slots",
+        "import slotwise.services.schedule.slots",
     ),
     "The domain does no I/O and knows no framework": ("domain/fields.py", "import socket"),
-    "The driver is imported only inside db/": ("services/slots.py", "import asyncpg"),
-    "The web framework stays at the web's edge": ("services/slots.py", "import litestar"),
-    "Settings are handed down, never fetched": ("services/slots.py", "import slotwise.settings"),
-    "The server knows nothing of its benchmarks and of what tortures it": ("services/slots.py", "import bench"),
+    "The driver is imported only inside db/": ("services/schedule/slots.py", "import asyncpg"),
+    "The web framework stays at the web's edge": ("services/schedule/slots.py", "import litestar"),
+    "Settings are handed down, never fetched": ("services/schedule/slots.py", "import slotwise.settings"),
+    "The server knows nothing of its benchmarks and of what tortures it": (
+        "services/schedule/slots.py",
+        "import bench",
+    ),
 }
 
 

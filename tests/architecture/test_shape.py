@@ -73,7 +73,7 @@ def test_the_measure_counts_neither_blank_lines_nor_the_docstring() -> None:
 
 def test_no_module_and_no_class_is_named_for_being_useful() -> None:
     assert not nameless_modules([*sources(), *bench_sources()])
-    planted = [Source.of("db/utils.py", ""), Source.of("services/slots.py", "class SlotManager: pass")]
+    planted = [Source.of("db/utils.py", ""), Source.of("services/schedule/slots.py", "class SlotManager: pass")]
     assert nameless_modules(planted) == ["utils", "SlotManager"]
 
 

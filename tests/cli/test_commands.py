@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from slotwise.cli.main import app
-from slotwise.services.seat_events import CHANNEL, EVERY_SLOT
+from slotwise.services.core.seat_events import CHANNEL, EVERY_SLOT
 from tests.clinic import rows, slotwise
 
 COMMANDS = [

@@ -8,7 +8,7 @@ import pytest
 
 from slotwise.cli.privacy import opened
 from slotwise.cli.running import CommandFailed
-from slotwise.services.privacy import PersonalData
+from slotwise.services.privacy.personal_data import PersonalData
 from tests.clinic import Clinic, RunningServer, rows, slotwise
 from tests.streams import watching
 from tests.traces import places_of

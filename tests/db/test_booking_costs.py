@@ -13,9 +13,9 @@ import asyncpg
 import pytest
 
 from slotwise.db.statements import Statement
-from slotwise.services.booking_batches import CANCEL_BOOKINGS, CONFIRM_BOOKINGS, HOLD_SEATS
-from slotwise.services.expiry import HOLDS_PER_TRANSACTION, SWEEP_HOLDS
-from slotwise.services.slots import UPDATE_SLOT
+from slotwise.services.booking.batches import CANCEL_BOOKINGS, CONFIRM_BOOKINGS, HOLD_SEATS
+from slotwise.services.core.expiry import HOLDS_PER_TRANSACTION, SWEEP_HOLDS
+from slotwise.services.schedule.slots import UPDATE_SLOT
 from tests.db import filling
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

@@ -12,9 +12,9 @@ import asyncpg
 import msgspec
 import pytest
 
-from slotwise.services.booking_batches import Cancelled, Confirmed, HoldRow
-from slotwise.services.privacy import ErasureRow
-from slotwise.services.slots import SlotUpdate
+from slotwise.services.booking.batches import Cancelled, Confirmed, HoldRow
+from slotwise.services.privacy.personal_data import ErasureRow
+from slotwise.services.schedule.slots import SlotUpdate
 from tests.architecture.sources import Source, sources
 from tests.db.test_statements import names_in_files, sql_with_comments
 

@@ -16,22 +16,14 @@ import pytest
 
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
-from slotwise.http.paging import MAX_LIMIT
-from slotwise.services import (
-    audit,
-    booking_desk,
-    booking_search,
-    bookings,
-    calendars,
-    free_times,
-    idempotency,
-    my_bookings,
-    privacy,
-    seat_events,
-    slots,
-    today,
-    users,
-)
+from slotwise.http.kit.paging import MAX_LIMIT
+from slotwise.services.accounts import users
+from slotwise.services.booking import bookings, calendars, my_bookings
+from slotwise.services.booking import search as booking_search
+from slotwise.services.core import audit, callers, idempotency, seat_events
+from slotwise.services.desk import dashboard, day_sheets, export, history
+from slotwise.services.privacy import personal_data
+from slotwise.services.schedule import free_times, slots
 from tests.db import filling
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -396,19 +388,19 @@ LOOKED_AT = 2000
 DAY = {"starts_from": NOW, "starts_before": NOW + timedelta(hours=6)}
 
 LOOK_UPS = [
-    look_up(today.LIST_UTILISATION, "slots_of_doctor", 1570, 5100, **DAY),
-    look_up(today.COUNT_DAY, "slots_of_doctor", 9900, 9100, **DAY),
-    look_up(today.LIST_NEARLY_FULL, "slots_on_offer_by_size", 620, 700, starts_before=NOW + timedelta(days=7)),
-    look_up(today.LIST_EXPIRING_HOLDS, "holds_by_deadline", 30, 90),
-    look_up(today.LIST_LATEST_BOOKINGS, "bookings_pkey", 80, 250),
+    look_up(dashboard.LIST_UTILISATION, "slots_of_doctor", 1570, 5100, **DAY),
+    look_up(dashboard.COUNT_DAY, "slots_of_doctor", 9900, 9100, **DAY),
+    look_up(dashboard.LIST_NEARLY_FULL, "slots_on_offer_by_size", 620, 700, starts_before=NOW + timedelta(days=7)),
+    look_up(dashboard.LIST_EXPIRING_HOLDS, "holds_by_deadline", 30, 90),
+    look_up(dashboard.LIST_LATEST_BOOKINGS, "bookings_pkey", 80, 250),
     look_up(slots.LIST_WEEK, "slots_of_doctor", 80, 300, **WEEK),
     look_up(slots.LIST_CLASHES, "slot_overlaps", 900, 1500, doctor_id=filling.DOCTOR, **WANTED),
     look_up(slots.GET_NEWEST_BOOKING, "bookings_of_slot", 5, 12, slot_id=filling.FRESH_SLOT),
     look_up(slots.LIST_BOOKINGS_HIT, "bookings_of_slot", 20, 60, slot_id=1, limit=PAGE),
     look_up(bookings.READ_BOOKINGS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
-    look_up(booking_desk.LIST_CANCEL_REASONS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
+    look_up(export.LIST_CANCEL_REASONS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
     look_up(
-        booking_desk.LIST_DOCTORS_OF_DAY,
+        day_sheets.LIST_DOCTORS_OF_DAY,
         "slots_of_doctor",
         410,
         1700,
@@ -416,11 +408,11 @@ LOOK_UPS = [
         starts_before=NOW + timedelta(days=1),
         limit=51,
     ),
-    look_up(bookings.READ_CLAIM, "bookings_pkey", 5, 13, booking_id=1),
+    look_up(callers.READ_CLAIM, "bookings_pkey", 5, 13, booking_id=1),
     look_up(calendars.GET_CALENDAR_ENTRY, "changes_of_slot", 20, 40, booking_id=filling.BOOKINGS + 1),
-    look_up(booking_desk.GET_ENDING, "bookings_pkey", 5, 11, booking_id=1),
+    look_up(history.GET_ENDING, "bookings_pkey", 5, 11, booking_id=1),
     look_up(
-        booking_desk.LIST_SLOTS_OF_DAY,
+        day_sheets.LIST_SLOTS_OF_DAY,
         "slots_of_doctor",
         20,
         60,
@@ -430,7 +422,7 @@ LOOK_UPS = [
         limit=500,
     ),
     look_up(
-        booking_desk.LIST_BOOKINGS_OF_DAY,
+        day_sheets.LIST_BOOKINGS_OF_DAY,
         "bookings_of_slot",
         230,
         850,
@@ -439,12 +431,12 @@ LOOK_UPS = [
         limit=2000,
     ),
     look_up(idempotency.PRUNE_ANSWERS, "idempotency_keys_by_age", 254, 640, keep_seconds=24 * 3600, limit=100),
-    look_up(privacy.FIND_ACCOUNT, "user_email_unique", 5, 11, email="PERSON7@example.org"),
-    look_up(privacy.GET_ACCOUNT, "users_pkey", 5, 11, user_id=filling.REGULAR),
-    look_up(privacy.LIST_BOOKINGS_OF_ACCOUNT, "bookings_of_user", 1300, 1500, user_id=filling.REGULAR),
-    look_up(privacy.READ_KEPT_BOOKINGS, "bookings_pkey", 210, 920, booking_ids=SOME_BOOKINGS),
-    look_up(privacy.LIST_EVENTS, "booking_events_pkey", 160, 560, booking_ids=SOME_BOOKINGS),
-    look_up(privacy.LIST_AUDIT_OF, "audit_log_of_subject", 80, 150, subjects=[f"booking:{k}" for k in range(64)]),
+    look_up(personal_data.FIND_ACCOUNT, "user_email_unique", 5, 11, email="PERSON7@example.org"),
+    look_up(personal_data.GET_ACCOUNT, "users_pkey", 5, 11, user_id=filling.REGULAR),
+    look_up(personal_data.LIST_BOOKINGS_OF_ACCOUNT, "bookings_of_user", 1300, 1500, user_id=filling.REGULAR),
+    look_up(personal_data.READ_KEPT_BOOKINGS, "bookings_pkey", 210, 920, booking_ids=SOME_BOOKINGS),
+    look_up(personal_data.LIST_EVENTS, "booking_events_pkey", 160, 560, booking_ids=SOME_BOOKINGS),
+    look_up(personal_data.LIST_AUDIT_OF, "audit_log_of_subject", 80, 150, subjects=[f"booking:{k}" for k in range(64)]),
     look_up(seat_events.READ_SEATS, "appointment_slots_pkey", 500, 1500, slot_ids=SOME_SLOTS),
     look_up(slots.GET_SLOT, "appointment_slots_pkey", 5, 16, slot_id=filling.OLD_SLOT),
     look_up(users.FIND_USER, "user_email_unique", 5, 11, email="PERSON7@example.org"),
@@ -460,8 +452,8 @@ LOOK_UPS = [
 # Of a slot that was held and let go again and again: what became of one booking, and who comes.
 HISTORIES = [
     Guard(
-        "story in a slot with a history",
-        booking_desk.LIST_STORY,
+        "history in a slot with a history",
+        history.GET_HISTORY,
         {"booking_id": filling.BOOKINGS + filling.OLD_SLOT_HISTORY // 2, "most_of_slot": 200},
         {"booking_events_pkey", "changes_of_slot"},
         55,
@@ -469,7 +461,7 @@ HISTORIES = [
     ),
     Guard(
         "day of a slot with a history",
-        booking_desk.LIST_BOOKINGS_OF_DAY,
+        day_sheets.LIST_BOOKINGS_OF_DAY,
         {"slot_ids": [filling.OLD_SLOT], "looked_at": LOOKED_AT, "limit": 2000},
         {"bookings_of_slot", "holds_of_slot"},
         LOOKED_AT + 10,
@@ -532,12 +524,12 @@ async def test_the_largest_page_of_free_slots_and_the_row_after_it_fit_into_the_
 
 
 ONE_BY_ONE = (
-    today.COUNT_DAY,
-    today.LIST_UTILISATION,
+    dashboard.COUNT_DAY,
+    dashboard.LIST_UTILISATION,
     slots.GET_NEWEST_BOOKING,
     slots.LIST_BOOKINGS_HIT,
     slots.LIST_WEEK,
-    booking_desk.LIST_BOOKINGS_OF_DAY,
+    day_sheets.LIST_BOOKINGS_OF_DAY,
 )
 
 

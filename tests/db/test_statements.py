@@ -24,7 +24,7 @@ import slotwise
 import slotwise.db.statements
 from slotwise.db.statements import NoRow, Statement, sql_of
 from slotwise.domain.bookings import Booking, BookingStatus
-from tests.architecture.sources import ROOT, Source, functions, sources
+from tests.architecture.sources import ROOT, Source, functions, sources, statement_features
 
 AnyStatement: TypeAlias = Statement[Any]
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -41,7 +41,7 @@ POSTGRES_TYPES: dict[object, set[str]] = {
 }
 
 LOCKS_IN_FULL = {
-    "idempotency.prune_answers",  # deletes what it locks, and DELETE takes the full lock by itself
+    "core/idempotency.prune_answers",  # deletes what it locks, and DELETE takes the full lock by itself
 }
 
 
@@ -49,8 +49,7 @@ LOCKS_IN_FULL = {
 
 
 def names_in_files() -> list[str]:
-    features = sorted(path.stem for path in (ROOT / "sql").glob("*.sql"))
-    return [f"{feature}.{name}" for feature in features for name in sql_of(feature)]
+    return [f"{feature}.{name}" for feature in statement_features() for name in sql_of(feature)]
 
 
 def sql_with_comments(name: str) -> str:
@@ -289,15 +288,16 @@ def test_a_statement_that_is_not_declared_or_declared_twice_is_noticed(plant: Pl
 
 
 def test_a_name_is_used_once_in_a_file_of_statements() -> None:
-    for path in (ROOT / "sql").glob("*.sql"):
-        headers = re.findall(r"^--\s*name:.*$", path.read_text(), re.MULTILINE)
-        assert len(headers) == len(set(headers)) == len(sql_of(path.stem)), path.name
+    for feature in statement_features():
+        text = (ROOT / "sql" / f"{feature}.sql").read_text()
+        headers = re.findall(r"^--\s*name:.*$", text, re.MULTILINE)
+        assert len(headers) == len(set(headers)) == len(sql_of(feature)), feature
 
 
 def test_no_statement_is_declared_where_this_test_cannot_see_it() -> None:
     assert not hidden_declarations(sources(), declared())
-    planted = Source.of("services/slots.py", 'async def find(): return Statement("slots.find", Slot)')
-    assert hidden_declarations([planted], declared()) == {"slots.find"}
+    planted = Source.of("services/schedule/slots.py", 'async def find(): return Statement("schedule/slots.find", Slot)')
+    assert hidden_declarations([planted], declared()) == {"schedule/slots.find"}
 
 
 def test_every_caller_gives_the_parameters_that_the_sql_names() -> None:

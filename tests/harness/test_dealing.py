@@ -15,9 +15,9 @@ def test_the_files_that_share_something_or_are_spread_exist() -> None:
 
 
 def test_a_file_goes_to_one_process_with_what_it_shares_and_mutants_go_to_all() -> None:
-    one, other = "tests/http/test_slots.py::test_one", "tests/http/test_bookings.py::test_other"
+    one, other = "tests/http/schedule/test_slots.py::test_one", "tests/http/booking/test_bookings.py::test_other"
     assert scope_of(one) == scope_of(other) == "a server without a sweeper"
-    assert scope_of("tests/http/test_auth.py::test_one[a::b]") == "tests/http/test_auth.py"
+    assert scope_of("tests/http/accounts/test_auth.py::test_one[a::b]") == "tests/http/accounts/test_auth.py"
     assert scope_of(f"{APART[0]}::test_one[a]") != scope_of(f"{APART[0]}::test_one[b]")
 
 

@@ -6,8 +6,8 @@ import asyncpg
 
 from slotwise.domain.bookings import BookingStatus, SeatRequest
 from slotwise.domain.errors import SlotFull
-from slotwise.services.booking_batches import Held
-from slotwise.services.bookings import Caller
+from slotwise.services.booking.batches import Held
+from slotwise.services.core.callers import Caller
 from tests.workers import GUEST, Worker, at_once, new_slot, violations, wanted, workers
 
 ROUNDS = 15

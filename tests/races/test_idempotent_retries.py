@@ -9,9 +9,9 @@ from torture.patching import mutate
 from slotwise.db.pool import Connection
 from slotwise.db.statements import Statement
 from slotwise.domain.errors import KeyReused, SlotFull, Unavailable
-from slotwise.services import booking_batches
-from slotwise.services.booking_batches import CancelRequest, Held, HoldRequest, HoldRow
-from slotwise.services.idempotency import IdempotencyKey
+from slotwise.services.booking import batches as booking_batches
+from slotwise.services.booking.batches import CancelRequest, Held, HoldRequest, HoldRow
+from slotwise.services.core.idempotency import IdempotencyKey
 from tests.workers import Worker, at_once, each, holder_of, holding, new_slot, violations, wanted, workers
 
 ROUNDS = 15

@@ -11,7 +11,7 @@ import pytest
 from torture.patching import drop_rules, mutate
 
 from slotwise.domain.errors import SlotFull
-from slotwise.services.booking_batches import Held, HoldRequest
+from slotwise.services.booking.batches import Held, HoldRequest
 from tests.clinic import PATIENCE_SECONDS, Clinic
 from tests.depth import many
 from tests.workers import Worker, at_once, each, holding, new_slot, violations, wanted, workers

@@ -7,7 +7,7 @@ import pytest
 from torture.patching import mutate
 
 from slotwise.domain.errors import Unavailable
-from slotwise.services.booking_batches import CancelRequest, ConfirmRequest, Held, HoldRequest
+from slotwise.services.booking.batches import CancelRequest, ConfirmRequest, Held, HoldRequest
 from tests.depth import many
 from tests.workers import Worker, each, new_slot, violations, wanted, workers
 

@@ -13,9 +13,9 @@ from torture.patching import drop_rules, mutate
 
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingCancelled, BookingFailed, HoldExpired, Overloaded, SlotFull, SlotStarted
-from slotwise.services import bookings
-from slotwise.services.booking_batches import CancelRequest, ConfirmRequest, Held, HoldRequest
-from slotwise.services.expiry import HOLDS_PER_TRANSACTION, sweep_holds
+from slotwise.services.booking import bookings
+from slotwise.services.booking.batches import CancelRequest, ConfirmRequest, Held, HoldRequest
+from slotwise.services.core.expiry import HOLDS_PER_TRANSACTION, sweep_holds
 from tests.clinic import PATIENCE_SECONDS, at_most
 from tests.depth import many
 from tests.workers import DESK, GUEST, Worker, at_once, each, holder_of, new_slot, violations, wanted, workers

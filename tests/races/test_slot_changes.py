@@ -14,10 +14,10 @@ import pytest
 from torture.patching import drop_rules, mutate
 
 from slotwise.domain.errors import SlotOverlaps, Unavailable
-from slotwise.domain.slots import SlotStatus
+from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.users import Role, User
-from slotwise.services.booking_batches import Held
-from slotwise.services.slots import SlotChange, Slots
+from slotwise.services.booking.batches import Held
+from slotwise.services.schedule.slots import Slots
 from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, at_most, eventually
 from tests.workers import GUEST, NOW, Worker, at_once, new_slot, violations, wanted, workers
 

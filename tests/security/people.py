@@ -7,7 +7,7 @@ from typing import NamedTuple
 from argon2 import PasswordHasher
 
 from slotwise.domain.users import Role, User
-from slotwise.services.tokens import AccessTokens
+from slotwise.services.accounts.tokens import AccessTokens
 from tests.clinic import RunningServer, rows, unique_email
 
 PASSWORD = "everybody's good secret"

@@ -8,7 +8,7 @@ from typing import Any
 
 import uvicorn
 
-from slotwise.http.connections import BoundedConnection
+from slotwise.server.connections import BoundedConnection
 
 
 @contextmanager

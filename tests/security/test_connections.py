@@ -14,7 +14,7 @@ import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from slotwise.http.connections import MAX_HEAD_BYTES, MAX_HEADERS, MAX_WAITING, BoundedConnection
+from slotwise.server.connections import MAX_HEAD_BYTES, MAX_HEADERS, MAX_WAITING, BoundedConnection
 from tests.clinic import PATIENCE_SECONDS, Clinic, at_most, holder, problem
 from tests.security.serving import serving
 

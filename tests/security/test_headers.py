@@ -43,7 +43,7 @@ ANSWERS: dict[str, tuple[int, Ask]] = {
     "a stranger": (401, lambda clinic: clinic.http.get("/api/auth/me")),
     "not allowed": (403, lambda clinic: clinic.http.get("/api/bookings", headers=clinic.patient())),
     "missing": (404, lambda clinic: clinic.http.get("/api/slots/9223372036854775807")),
-    "missing, on the short cut": (404, lambda clinic: clinic.book(2**62)),
+    "missing, on the fast path": (404, lambda clinic: clinic.book(2**62)),
     "unmatched": (404, lambda clinic: clinic.http.get("/nowhere")),
     "another method": (405, lambda clinic: clinic.http.put("/api/doctors")),
     "traced": (405, lambda clinic: clinic.http.request("TRACE", "/api/doctors")),

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 import pytest
 
-from slotwise.web.bookings_csv import written
+from slotwise.web.desk.export import written
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, PATIENCE_SECONDS, Clinic, RunningServer, rows
 from tests.conftest import fresh_database, running_server
 from tests.security.conftest import SECRET

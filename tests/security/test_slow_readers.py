@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from slotwise.http.connections import BoundedConnection
+from slotwise.server.connections import BoundedConnection
 from tests.security.serving import serving
 
 PIECE = b"x" * 30_000

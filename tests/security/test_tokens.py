@@ -1,4 +1,4 @@
-"""Attacks on access tokens and manage tokens beyond those of `tests/http/test_auth.py`: none gets in."""
+"""Attacks on access tokens and manage tokens beyond those of `tests/http/accounts/test_auth.py`: none gets in."""
 
 import ast
 import base64
@@ -13,10 +13,10 @@ from typing import Any
 import jwt
 import pytest
 
-from slotwise.services.manage_tokens import ManageTokens, proves
+from slotwise.services.core.manage_tokens import ManageTokens, proves
 from tests.architecture.sources import Source, functions, sources
 from tests.clinic import Clinic, RunningServer, holder, problem, rows
-from tests.http.test_auth import HEADER, NOW, encoded, forged, secret_of
+from tests.http.accounts.test_auth import HEADER, NOW, encoded, forged, secret_of
 
 Claims = dict[str, Any]
 Forgery = Callable[[Claims, str], str]

@@ -10,16 +10,24 @@ from msgspec import Struct
 
 from slotwise.cli.running import CommandFailed, progress_bar, run
 from slotwise.db.pool import Database
-from slotwise.services.invariants import RULES, Finding, LedgerRow, Story, Violation, find_violations, tell_story
+from slotwise.services.core.invariants import (
+    RULES,
+    Finding,
+    History,
+    LedgerRow,
+    Violation,
+    find_violations,
+    get_slot_history,
+)
 
 BROKEN, UNFINISHED = 1, 2
 
 
 class Report(Struct, frozen=True, rename="camel"):
-    """`story` is there when one slot was asked for."""
+    """`history` is there when one slot was asked for."""
 
     violations: list[Violation]
-    story: Story | None
+    history: History | None
 
 
 class RuleReport(Struct, frozen=True, rename="camel"):
@@ -63,10 +71,10 @@ async def _look(database: Database, slot_id: int | None) -> Report:
         violations = await find_violations(database, slot_id, progress)
     if slot_id is None:
         return Report(violations, None)
-    story = await tell_story(database, slot_id, violations)
-    if story is None and not violations:
+    history = await get_slot_history(database, slot_id, violations)
+    if history is None and not violations:
         raise CommandFailed(f"there is no slot {slot_id}")
-    return Report(violations, story)
+    return Report(violations, history)
 
 
 def _json_report(violations: Sequence[Violation]) -> JsonReport:
@@ -79,8 +87,8 @@ def _lines(report: Report) -> Iterator[str]:
         broken = [violation for violation in report.violations if violation.rule == rule.id]
         yield f"{'FAIL' if broken else 'ok  '}  {rule.id:<3}  {rule.sentence}"
         yield from (f"           {place_of(violation)}: {_difference(violation)}" for violation in broken)
-    if report.story is not None:
-        yield from _story_lines(report.story, report.violations)
+    if report.history is not None:
+        yield from _history_lines(report.history, report.violations)
 
 
 def place_of(violation: Finding) -> str:
@@ -94,14 +102,14 @@ def _difference(violation: Finding) -> str:
     return f"{violation.found}; expected {violation.expected}"
 
 
-def _story_lines(story: Story, violations: Sequence[Violation]) -> Iterator[str]:
-    slot, before = story.slot, 0
+def _history_lines(history: History, violations: Sequence[Violation]) -> Iterator[str]:
+    slot, before = history.slot, 0
     yield ""
     yield (
         f"Slot {slot.id}, {slot.start_time:%Y-%m-%d %H:%M} UTC, {slot.status}: "
         f"{slot.available_seats} of {slot.total_seats} seats free, newest row {slot.last_event}"
     )
-    for row in story.rows:
+    for row in history.rows:
         if before and row.sequence != before + 1:
             yield "      ..."
         before = row.sequence

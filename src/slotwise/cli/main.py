@@ -16,9 +16,9 @@ from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.pool import Database
 from slotwise.domain.users import Role, User
 from slotwise.http.api_docs import openapi_document
-from slotwise.services.demo import DemoPlan, seed_demo
-from slotwise.services.expiry import sweep_holds
-from slotwise.services.seat_events import EVERY_SLOT, telling_all
+from slotwise.services.core.expiry import sweep_holds
+from slotwise.services.core.seat_events import EVERY_SLOT, telling_all
+from slotwise.services.schedule.demo import DemoPlan, seed_demo
 
 app = typer.Typer(
     help="Doctor-appointment booking server. Settings come from the environment and .env; see .env.example.",

@@ -10,8 +10,8 @@ import typer
 
 from slotwise.cli.running import CommandFailed, run, screen
 from slotwise.db.pool import Database
-from slotwise.services.privacy import Erased, Person, Privacy
-from slotwise.services.seat_events import telling_all
+from slotwise.services.core.seat_events import telling_all
+from slotwise.services.privacy.personal_data import Erased, Person, Privacy
 
 privacy = typer.Typer(help="Personal data.", no_args_is_help=True)
 

@@ -1,23 +1,16 @@
 """The command `serve`: everything that must be so before the first request, then the worker processes."""
 
 import asyncio
-import errno
-import fcntl
 import os
-import resource
 import secrets
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -31,25 +24,16 @@ from slotwise.db.embedded import EmbeddedServer, EmbeddedServerError, StartGiven
 from slotwise.db.pool import Database
 from slotwise.domain.errors import EmailTaken, SlotwiseError
 from slotwise.domain.users import Role
-from slotwise.http.connections import BoundedConnection
-from slotwise.logs import configure_logs
+from slotwise.observability.logs import configure_logs
+from slotwise.observability.metrics_directory import metrics_directory
+from slotwise.server.connections import BoundedConnection
+from slotwise.server.listener import BACKLOG, ListenFailed, allow_many_connections, listen
 from slotwise.server.supervisor import GRACE_SECONDS, Supervisor, WorkersFailed
-from slotwise.services.demo import DemoPlan, is_empty, seed_demo
+from slotwise.services.schedule.demo import DemoPlan, is_empty, seed_demo
 from slotwise.settings import Settings, load_settings
-from slotwise.waiting import Waiting
 
 DATABASE_WATCH_SECONDS = 1.0
 ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-# A worker whose supervisor was killed gives its port free within a second or so.
-PORT_SECONDS = 3.0
-# One that hangs does so after eight; one that is still importing, when it has done that.
-KILLED_SECONDS = 120.0
-# As many as the kernel lets: what does not fit is not refused but lost, and tried again after a second or more.
-BACKLOG = 65_535
-MAX_FILES = 65_536
-IN_USE = "Stop what uses the port, or choose another: PORT=3001"
-# Not what releases before this one used: they do not lock theirs.
-METRICS = "slotwise-counters-"
 DEMO_ADMIN = "admin@slotwise.example"
 
 
@@ -66,19 +50,19 @@ def serve_forever(host: str | None, port: int | None, workers: int | None) -> No
     settings = _settings(host, port, workers)
     configure_logs(settings.log_level, json_lines=settings.production)
     _end_on_signals()
-    _allow_many_connections()
+    allow_many_connections()
     with ExitStack() as stack:
-        _listen(settings).close()  # a port that is taken is known before a database is made
+        _listener(settings).close()  # a port that is taken is known before a database is made
         if settings.embedded:
             claim = stack.enter_context(claim_data_dir(settings.data_dir))
             stack.callback(claim.truncate, 0)
         # prometheus-client finds the other workers' counters by this variable only.
-        os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(_metrics_dir())
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(metrics_directory())
         if settings.embedded:
             stack.enter_context(_kept_running(embedded_server(settings, report=screen.print)))
         first_admin = asyncio.run(_prepare(settings))
         # Only now: what connects before there are workers to answer would wait without a word.
-        listener = stack.enter_context(_listen(settings))
+        listener = stack.enter_context(_listener(settings))
         greet = partial(_greet, settings, first_admin)
         _supervise(Supervisor(_uvicorn_config(settings), listener, settings.drain_seconds, greet, screen.print))
 
@@ -114,84 +98,11 @@ def _settings(host: str | None, port: int | None, workers: int | None) -> Settin
     return msgspec.structs.replace(load_settings(), **{name: value for name, value in given.items() if value})
 
 
-def _allow_many_connections() -> None:
-    """Each is a file to the kernel, and the usual limit of 1,024 is less than those who may watch seats at a worker.
-
-    It is a default for programs with select(), and any program may raise it up to the hard limit. Workers inherit it.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
-def _listen(settings: Settings) -> socket.socket:
-    """The listening socket. A port that is taken is tried again for a while: workers of a killed server end soon."""
-    where = f"{settings.host}:{settings.port}"
-    killed = was_killed(settings.data_dir)
-    waiting = Waiting(screen.print)
-    while True:
-        try:
-            return _listener(settings)
-        except OSError as error:
-            in_use = error.errno == errno.EADDRINUSE
-            if not in_use or waiting.seconds > (KILLED_SECONDS if killed else PORT_SECONDS):
-                reason = os.strerror(error.errno or 0).lower()
-                advice = IN_USE if in_use else "Choose another HOST or PORT"
-                raise CommandFailed(f"cannot listen on {where}: {reason}. {advice}") from error
-        if killed:
-            waiting.say(f"Waiting for the workers of a killed server to give {where} free")
-        time.sleep(0.1)
-
-
 def _listener(settings: Settings) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in settings.host else socket.AF_INET)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((settings.host, settings.port))
-        # Listening now, and not when the workers do: a second server must fail here and not share the port.
-        listener.listen(BACKLOG)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-@contextmanager
-def _metrics_dir() -> Iterator[str]:
-    """A directory for this server's metrics, locked while it lives; those of servers that were killed are removed."""
-    for left in Path(tempfile.gettempdir()).glob(f"{METRICS}*"):
-        with suppress(OSError):
-            os.close(_lock_directory(left))
-            shutil.rmtree(left, ignore_errors=True)
-    directory, lock = _new_locked_directory()
-    try:
-        yield str(directory)
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)
-        os.close(lock)
-
-
-def _new_locked_directory() -> tuple[Path, int]:
-    """Another start may take it for one that was left, before it is locked: then there is another."""
-    while True:
-        directory = Path(tempfile.mkdtemp(prefix=METRICS))
-        with suppress(BlockingIOError, FileNotFoundError):
-            lock = _lock_directory(directory)
-            if directory.exists():
-                return directory, lock
-            os.close(lock)
-
-
-def _lock_directory(directory: Path) -> int:
-    """Hold it until the returned descriptor is closed. Raises `OSError` when it is gone or another process has it."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(descriptor)
-        raise
-    return descriptor
+        return listen(settings.host, settings.port, screen.print, after_kill=was_killed(settings.data_dir))
+    except ListenFailed as error:
+        raise CommandFailed(str(error)) from error
 
 
 @contextmanager

@@ -56,7 +56,7 @@ from slotwise.db.postmaster import (
     launch,
     log_tail,
 )
-from slotwise.waiting import Report, Waiting
+from slotwise.observability.waiting import Report, Waiting
 
 __all__ = [
     "NO_SUCH_PID",

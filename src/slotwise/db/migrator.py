@@ -70,10 +70,10 @@ class Holders(msgspec.Struct, frozen=True):
     holders: str
 
 
-TRY_TURN = Statement("schema.try_turn", Turn)
-AWAIT_TURN = Statement("schema.await_turn", NoRow)
-SET_PATIENCE = Statement("schema.set_patience", NoRow)
-FIND_HOLDERS = Statement("schema.find_holders", Holders)
+TRY_TURN = Statement("database/schema.try_turn", Turn)
+AWAIT_TURN = Statement("database/schema.await_turn", NoRow)
+SET_PATIENCE = Statement("database/schema.set_patience", NoRow)
+FIND_HOLDERS = Statement("database/schema.find_holders", Holders)
 
 
 def tell_nobody(_: str) -> None:

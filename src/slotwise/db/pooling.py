@@ -37,8 +37,8 @@ class Mark(msgspec.Struct, frozen=True):
     pid: int
 
 
-MARK_SESSION = Statement("sessions.mark_session", Mark)
-READ_MARK = Statement("sessions.read_mark", Mark)
+MARK_SESSION = Statement("database/sessions.mark_session", Mark)
+READ_MARK = Statement("database/sessions.read_mark", Mark)
 
 # The statement that was prepared a moment ago is in another session, or one of that name is there already.
 _LENT = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)

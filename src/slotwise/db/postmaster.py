@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from slotwise.db.cluster import EmbeddedServerError, Owner, program_environment, run_program
-from slotwise.waiting import Report, Waiting
+from slotwise.observability.waiting import Report, Waiting
 
 NO_SUCH_PID = 2**31 - 1
 # A fast shutdown disconnects its sessions within this time, or something is in its way.

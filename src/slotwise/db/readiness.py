@@ -61,7 +61,7 @@ class ServerFacts(msgspec.Struct, frozen=True):
     has_btree_gist: bool
 
 
-READ_SERVER_FACTS = Statement("health.read_server_facts", ServerFacts)
+READ_SERVER_FACTS = Statement("database/health.read_server_facts", ServerFacts)
 
 
 async def check_server(connection: Connection) -> None:

@@ -78,10 +78,10 @@ class SchemaObject(msgspec.Struct, frozen=True):
     definition: str
 
 
-READ_HISTORY = Statement("schema.read_history", History)
-LIST_APPLIED = Statement("schema.list_applied", Applied)
-RECORD_SOURCE = Statement("schema.record_source", NoRow)
-READ_CATALOGUE = Statement("schema.read_catalogue", SchemaObject)
+READ_HISTORY = Statement("database/schema.read_history", History)
+LIST_APPLIED = Statement("database/schema.list_applied", Applied)
+RECORD_SOURCE = Statement("database/schema.record_source", NoRow)
+READ_CATALOGUE = Statement("database/schema.read_catalogue", SchemaObject)
 
 Catalogue = Mapping[str, str]
 

@@ -41,7 +41,7 @@ class Setting(msgspec.Struct, frozen=True):
     value: str
 
 
-SET_SESSION = Statement("sessions.set_session", Setting)
+SET_SESSION = Statement("database/sessions.set_session", Setting)
 
 
 class SessionNotSet(asyncpg.InterfaceError):

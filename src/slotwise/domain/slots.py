@@ -3,7 +3,10 @@
 from datetime import datetime
 from enum import StrEnum
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
+
+from slotwise.domain.fields import clean_period
 
 MAX_SEATS = 1_000_000
 MAX_DURATION_MINUTES = 24 * 60
@@ -32,3 +35,38 @@ class Slot(Struct, frozen=True):
     @property
     def duration_minutes(self) -> int:
         return round((self.end_time - self.start_time).total_seconds() / 60)
+
+
+class SlotChange(Struct, frozen=True):
+    """What to change; UNSET leaves a value as it is."""
+
+    total_seats: int | UnsetType = UNSET
+    status: SlotStatus | UnsetType = UNSET
+    start_time: datetime | UnsetType = UNSET
+    duration_minutes: int | UnsetType = UNSET
+
+    def applied_to(self, slot: Slot) -> Slot:
+        """The slot as it is to be, except its free seats. Raises `InvalidInput`."""
+        start = slot.start_time if self.start_time is UNSET else self.start_time
+        minutes = slot.duration_minutes if self.duration_minutes is UNSET else self.duration_minutes
+        start, end = clean_period("start_time", start, minutes)
+        return replace(
+            slot,
+            start_time=start,
+            end_time=end,
+            total_seats=slot.total_seats if self.total_seats is UNSET else self.total_seats,
+            status=slot.status if self.status is UNSET else self.status,
+        )
+
+
+def ledger_kinds(before: Slot, after: Slot) -> list[str]:
+    """The kinds of ledger rows that a change writes, in their order."""
+    events = []
+    # First, because every row of the change carries the new total.
+    if after.total_seats != before.total_seats:
+        events.append("RESIZED")
+    if (after.start_time, after.end_time) != (before.start_time, before.end_time):
+        events.append("MOVED")
+    if after.status is not before.status:
+        events.append("CLOSED" if after.status is SlotStatus.CLOSED else "REOPENED")
+    return events

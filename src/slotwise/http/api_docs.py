@@ -14,7 +14,8 @@ from litestar.params import FromPath
 
 from slotwise import __version__
 from slotwise.domain.fields import MAX_ID
-from slotwise.http.problems import MEDIA_TYPE, RequestTooSlow, UnsupportedMediaType, problem_type
+from slotwise.http.kit.problems import MEDIA_TYPE, UnsupportedMediaType, problem_type
+from slotwise.server.refusals import RequestTooSlow
 
 _STATIC = files("slotwise.http") / "static"
 _TYPES = {"html": "text/html", "js": "text/javascript", "css": "text/css", "png": "image/png"}

@@ -11,9 +11,9 @@ from slotwise.db.pool import Database
 from slotwise.db.readiness import READ_SERVER_FACTS, problems_of
 from slotwise.db.schema import SchemaCheck
 from slotwise.domain.errors import SlotwiseError
-from slotwise.http.access import OPEN
-from slotwise.http.metrics import MetricsReport
-from slotwise.http.operations import operation
+from slotwise.http.kit.access import OPEN
+from slotwise.http.kit.operations import operation
+from slotwise.observability.metrics_report import MetricsReport
 from slotwise.server.worker import is_draining
 
 # A load balancer that asks gives up soon, and would take a server that hangs for one that is gone.

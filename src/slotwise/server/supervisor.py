@@ -13,8 +13,8 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess
 
+from slotwise.observability.waiting import Report, Waiting
 from slotwise.server.worker import DRAIN, Worker
-from slotwise.waiting import Report, Waiting
 
 # A worker's own thread answers within milliseconds, on a busy machine within seconds.
 HUNG_SECONDS = 60.0

@@ -2,23 +2,27 @@
 
 from litestar.types import ControllerRouterHandler
 
-from slotwise.web.account import AccountController
-from slotwise.web.assets import AssetController
-from slotwise.web.audit import AuditController
-from slotwise.web.booking import BookingPages
-from slotwise.web.day_sheet import DaySheetController
-from slotwise.web.desk_bookings import DeskBookingController
-from slotwise.web.desk_new_booking import NewBookingController
-from slotwise.web.doctors import DoctorPagesController
-from slotwise.web.find import FindController
-from slotwise.web.holding import HoldController
-from slotwise.web.sessions import SessionController
-from slotwise.web.slots import SlotPagesController
-from slotwise.web.today import TodayController
-from slotwise.web.users import UserController
+from slotwise.web.accounts.account import AccountController
+from slotwise.web.accounts.sessions import SessionController
+from slotwise.web.accounts.users import UserController
+from slotwise.web.booking.appointment import BookingPages
+from slotwise.web.booking.holding import HoldController
+from slotwise.web.booking.my_bookings import MyBookingController
+from slotwise.web.desk.audit import AuditController
+from slotwise.web.desk.bookings import DeskBookingController
+from slotwise.web.desk.dashboard import TodayController
+from slotwise.web.desk.day_sheet import DaySheetController
+from slotwise.web.desk.phone_booking import NewBookingController
+from slotwise.web.kit.assets import AssetController
+from slotwise.web.privacy.personal_data import PersonalDataController
+from slotwise.web.schedule.doctors import DoctorPagesController
+from slotwise.web.schedule.find import FindController
+from slotwise.web.schedule.slots import SlotPagesController
 
 PAGES: list[ControllerRouterHandler] = [
     AccountController,
+    MyBookingController,
+    PersonalDataController,
     AssetController,
     AuditController,
     BookingPages,

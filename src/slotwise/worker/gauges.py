@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client import multiprocess
 
 from slotwise.db.pool import Database
-from slotwise.services.metrics import POOL_CONNECTIONS
+from slotwise.observability.metrics import POOL_CONNECTIONS
 from slotwise.worker.housekeeping import every
 
 SECONDS = 1.0

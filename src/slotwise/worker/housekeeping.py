@@ -8,11 +8,11 @@ import structlog
 
 from slotwise.db.pool import Database
 from slotwise.domain.errors import Unavailable
-from slotwise.services.crash_points import CrashPoints
-from slotwise.services.expiry import sweep_holds
-from slotwise.services.idempotency import prune_answers
-from slotwise.services.seat_events import SeatsChanged
-from slotwise.services.users import prune_login_attempts
+from slotwise.observability.crash_points import CrashPoints
+from slotwise.services.accounts.users import prune_login_attempts
+from slotwise.services.core.expiry import sweep_holds
+from slotwise.services.core.idempotency import prune_answers
+from slotwise.services.core.seat_events import SeatsChanged
 
 PRUNE_SECONDS = 60.0
 

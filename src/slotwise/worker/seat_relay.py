@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 from slotwise.db.channels import listening
 from slotwise.db.hosts import Hosts
-from slotwise.services.seat_events import CHANNEL, SeatEvents
+from slotwise.services.core.seat_events import CHANNEL, SeatEvents
 from slotwise.worker.housekeeping import every
 
 # Before a lost connection is made anew.

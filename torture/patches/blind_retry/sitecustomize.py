@@ -4,7 +4,7 @@ sent again, without a key."""
 from collections.abc import Sequence
 
 from slotwise.domain.errors import DatabaseUnavailable, OutcomeUnknown
-from slotwise.services.booking_batches import BookingBatches, HoldOutcome, HoldRequest
+from slotwise.services.booking.batches import BookingBatches, HoldOutcome, HoldRequest
 
 TRIES = 5
 

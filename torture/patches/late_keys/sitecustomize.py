@@ -5,7 +5,7 @@ The function in the database has been made to put them into another table; they 
 
 from collections.abc import Sequence
 
-from slotwise.services.booking_batches import BookingBatches, HoldOutcome, HoldRequest
+from slotwise.services.booking.batches import BookingBatches, HoldOutcome, HoldRequest
 
 MOVE_KEYS = """
     WITH late AS (DELETE FROM late_keys RETURNING *)

@@ -1,7 +1,7 @@
 """A mutant, loaded by every interpreter that has this folder in PYTHONPATH: who wants other seats of a hold gives it up
 first, and then holds what is left."""
 
-from slotwise.services.booking_batches import BookingBatches, CancelRequest, HoldOutcome, HoldRequest
+from slotwise.services.booking.batches import BookingBatches, CancelRequest, HoldOutcome, HoldRequest
 
 
 async def _replace_hold(

@@ -1,0 +1,1 @@
+"""Group commit and shared reads: mechanisms that know nothing of bookings."""

@@ -1,0 +1,191 @@
+"""Group commit: requests that arrive while a transaction is in flight share the next one.
+
+One transaction per booking holds a popular slot's lock through several round trips and a flush of the log; a batch
+pays for them once. See docs/adr/0004-group-commit.md.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Sequence
+from typing import Generic, TypeVar
+
+import structlog
+
+from slotwise.domain.errors import OutcomeUnknown, Overloaded, Unavailable
+from slotwise.observability import metrics
+
+Request = TypeVar("Request")
+Outcome = TypeVar("Outcome")
+
+DRAIN_SECONDS = 2.0
+# One in which answers go out and sockets are read, one in which the requests' tasks begin, one in which they submit.
+TURNS_TO_TAKE_IN = 3
+
+log = structlog.get_logger()
+
+
+async def take_in_what_has_arrived(enough: Callable[[], bool] = lambda: False) -> None:
+    """Let the requests that wait in the sockets submit, before the next batch is made up.
+
+    No time passes in which nothing is done. Without it a batch begins while the requests that would fit into it wait in
+    the sockets, and batches are half as large.
+    """
+    for _ in range(TURNS_TO_TAKE_IN):
+        if enough():
+            return
+        await asyncio.sleep(0)
+
+
+class _Waiting(Generic[Request, Outcome]):
+    """A request in the queue. It leaves it either into a batch or, past its deadline, unserved."""
+
+    __slots__ = ("answer", "arrived", "request")
+
+    def __init__(self, request: Request, loop: asyncio.AbstractEventLoop) -> None:
+        self.request = request
+        self.answer: asyncio.Future[Outcome] = loop.create_future()
+        self.arrived = loop.time()
+
+
+class GroupCommit(Generic[Request, Outcome]):
+    """Hands requests to `commit` in order of arrival, one batch in flight at a time.
+
+    `commit` takes a batch and returns one outcome per request, in the same order, after its transaction has
+    committed. Two requests with the same `exclusive` key (None: no key) never share a batch. A lone request is
+    committed at once: nothing ever waits for company.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        commit: Callable[[Sequence[Request]], Awaitable[Sequence[Outcome]]],
+        *,
+        exclusive: Callable[[Request], Hashable | None] = lambda _: None,
+        batch_limit: int = 256,
+        queue_limit: int = 2048,
+        deadline_seconds: float = 8.0,
+        patience_seconds: float = 0.25,
+        refusal_seconds: float = 2.0,
+    ) -> None:
+        self._commit = commit
+        self._exclusive = exclusive
+        self._batch_limit = batch_limit
+        self._queue_limit = queue_limit
+        self._deadline_seconds = deadline_seconds
+        self._patience_seconds = patience_seconds
+        self._refusal_seconds = refusal_seconds
+        self._queue: deque[_Waiting[Request, Outcome]] = deque()
+        self._batch_seconds = 0.0
+        self._in_flight: Sequence[_Waiting[Request, Outcome]] = ()
+        self._pump: asyncio.Task[None] | None = None
+        self._name = name
+        self._depth = metrics.QUEUE_DEPTH.labels(name)
+        self._batch_size = metrics.BATCH_SIZE.labels(name)
+
+    async def submit(self, request: Request) -> Outcome:
+        """The request's own outcome.
+
+        Raises `Overloaded` when the queue is full or the request was not reached before its deadline (nothing was
+        done), and `OutcomeUnknown` when its batch was still in flight then.
+        """
+        await self.require_room()
+        loop = asyncio.get_running_loop()
+        waiting: _Waiting[Request, Outcome] = _Waiting(request, loop)
+        self._queue.append(waiting)
+        if self._pump is None:
+            self._pump = loop.create_task(self._drain(loop), name=f"group commit of {self._name}")
+        return await waiting.answer
+
+    async def require_room(self) -> None:
+        """Raise `Overloaded` when the queue is full, for an edge that can spare itself work by asking early.
+
+        A full queue refuses slowly: clients that ask again at once would take the time that those in it need.
+        """
+        if self._is_full():
+            await asyncio.sleep(self._refusal_seconds)
+            raise Overloaded
+
+    def _is_full(self) -> bool:
+        """At its bound, or earlier: what a batch took last tells how long one more request would wait."""
+        waiting = len(self._queue)
+        batches_ahead = waiting // self._batch_limit
+        return waiting >= self._queue_limit or batches_ahead * self._batch_seconds > self._patience_seconds
+
+    async def drained(self) -> None:
+        """Wait until everything accepted so far is answered, for two seconds at most."""
+        if self._pump is not None:
+            await asyncio.wait([self._pump], timeout=DRAIN_SECONDS)
+
+    async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        watch = loop.create_task(self._give_up_overdue(loop))
+        try:
+            while self._queue:
+                if batch := self._next_batch():
+                    self._in_flight = batch
+                    started = loop.time()
+                    await self._serve(batch)
+                    await take_in_what_has_arrived(self._fills_a_batch)
+                    self._batch_seconds = loop.time() - started
+        finally:
+            self._in_flight = ()
+            watch.cancel()
+            self._pump = None
+
+    def _fills_a_batch(self) -> bool:
+        return len(self._queue) >= self._batch_limit
+
+    async def _give_up_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer those that have waited too long. One timer for all: one for each costs as much as its SQL."""
+        while True:
+            await asyncio.sleep(self._deadline_seconds / 16)
+            latest = loop.time() - self._deadline_seconds
+            self._fail([waiting for waiting in self._in_flight if waiting.arrived <= latest], OutcomeUnknown())
+            while self._queue and self._queue[0].arrived <= latest:
+                self._fail([self._queue.popleft()], Overloaded())
+
+    def _next_batch(self) -> list[_Waiting[Request, Outcome]]:
+        batch: list[_Waiting[Request, Outcome]] = []
+        put_back: list[_Waiting[Request, Outcome]] = []
+        keys: set[Hashable] = set()
+        while self._queue and len(batch) < self._batch_limit:
+            waiting = self._queue.popleft()
+            key = self._exclusive(waiting.request)
+            if waiting.answer.done():
+                continue
+            if key is not None and key in keys:
+                put_back.append(waiting)
+                continue
+            keys.add(key)
+            batch.append(waiting)
+        self._queue.extendleft(reversed(put_back))
+        self._depth.set(len(self._queue))
+        return batch
+
+    async def _serve(self, batch: Sequence[_Waiting[Request, Outcome]]) -> None:
+        self._batch_size.observe(len(batch))
+        try:
+            outcomes = await self._commit([waiting.request for waiting in batch])
+        except Unavailable as error:
+            self._fail(batch, error)
+        except Exception as error:
+            await self._serve_apart(batch, error)
+        else:
+            for waiting, outcome in zip(batch, outcomes, strict=True):
+                if not waiting.answer.done():
+                    waiting.answer.set_result(outcome)
+
+    async def _serve_apart(self, batch: Sequence[_Waiting[Request, Outcome]], error: Exception) -> None:
+        """A batch that was rolled back is tried request by request, so that a poisoned one fails alone."""
+        if len(batch) == 1:
+            self._fail(batch, error)
+            return
+        log.warning("batch_split", queue=self._name, size=len(batch), reason=type(error).__name__)
+        metrics.BATCHES_SPLIT.labels(self._name).inc()
+        for waiting in batch:
+            if not waiting.answer.done():
+                await self._serve([waiting])
+
+    def _fail(self, batch: Sequence[_Waiting[Request, Outcome]], error: Exception) -> None:
+        for waiting in batch:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)

@@ -1,0 +1,121 @@
+"""Accounts: register, log in, log out, change the password."""
+
+from datetime import datetime
+from typing import Annotated
+
+from litestar import Controller, Response, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from msgspec import Meta, Struct
+
+from slotwise.domain.errors import EmailTaken, InvalidCredentials, OutcomeUnknown, Overloaded, TooManyLogins
+from slotwise.domain.users import Role, User
+from slotwise.http.kit.access import ACCOUNT, OPEN, ApiRequest, account_of
+from slotwise.http.kit.operations import operation
+from slotwise.services.accounts.users import Session, Users
+from slotwise.services.core.rate_limits import client_of
+
+Name = Annotated[str, Meta(description="1 to 200 characters after trimming", examples=["Ada Lovelace"])]
+Email = Annotated[str, Meta(examples=["ada@example.org"])]
+Password = Annotated[str, Meta(description="8 to 128 characters", examples=["correct horse battery"])]
+
+
+class Registration(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    name: Name
+    email: Email
+    password: Password
+
+
+class LogIn(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    email: Email
+    password: Password
+
+
+class PasswordChange(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    current_password: Password
+    new_password: Password
+
+
+class UserView(Struct, frozen=True, rename="camel"):
+    id: int
+    email: str
+    name: str
+    role: Role
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, user: User) -> "UserView":
+        return cls(user.id, user.email, user.name, user.role, user.created_at, user.updated_at)
+
+
+class SessionView(Struct, frozen=True, rename="camel"):
+    """`expiresIn` is in seconds."""
+
+    access_token: str
+    token_type: str
+    expires_in: int
+    user: UserView
+
+    @classmethod
+    def of(cls, session: Session) -> "SessionView":
+        return cls(session.access_token, "Bearer", session.expires_in, UserView.of(session.user))
+
+
+class AuthController(Controller):
+    path = "/api/auth"
+    tags = ("Accounts",)
+
+    @post(
+        "/register", **operation("register", OPEN, "Make a patient's account", OutcomeUnknown, EmailTaken, Overloaded)
+    )
+    async def register(self, data: JSONBody[Registration], users: NamedDependency[Users]) -> Response[UserView]:
+        user = await users.register(data.name, data.email, data.password)
+        return Response(UserView.of(user), headers={"Location": "/api/auth/me"})
+
+    @post(
+        "/login",
+        status_code=200,
+        **operation(
+            "log_in",
+            OPEN,
+            "Get an access token",
+            OutcomeUnknown,
+            InvalidCredentials,
+            TooManyLogins,
+            Overloaded,
+            description="Ten failures in 15 minutes for an account from one address close that pair for a while.",
+        ),
+    )
+    async def log_in(self, request: ApiRequest, data: JSONBody[LogIn], users: NamedDependency[Users]) -> SessionView:
+        address = client_of(request.client.host) if request.client else ""
+        return SessionView.of(await users.log_in(data.email, data.password, address))
+
+    @post(
+        "/logout",
+        status_code=204,
+        **operation(
+            "log_out", ACCOUNT, "Revoke your access tokens", OutcomeUnknown, description="All of them, on every device."
+        ),
+    )
+    async def log_out(self, request: ApiRequest, users: NamedDependency[Users]) -> None:
+        await users.log_out(account_of(request))
+
+    @post(
+        "/password",
+        status_code=204,
+        **operation(
+            "change_password",
+            ACCOUNT,
+            "Change your password",
+            OutcomeUnknown,
+            InvalidCredentials,
+            TooManyLogins,
+            Overloaded,
+            description="Revokes every access token, the one used for this call included; log in again.",
+        ),
+    )
+    async def change_password(
+        self, request: ApiRequest, data: JSONBody[PasswordChange], users: NamedDependency[Users]
+    ) -> None:
+        await users.change_password(account_of(request), data.current_password, data.new_password)

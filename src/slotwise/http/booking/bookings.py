@@ -1,0 +1,216 @@
+"""Bookings over HTTP."""
+
+from typing import Annotated
+
+from litestar import Controller, Response, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, QueryParameter
+
+from slotwise.domain.bookings import Booking, BookingStatus
+from slotwise.domain.errors import (
+    BookingCancelled,
+    BookingFailed,
+    BookingNotFound,
+    HoldExpired,
+    KeyReused,
+    OutcomeUnknown,
+    Overloaded,
+    SlotClosed,
+    SlotFull,
+    SlotNotFound,
+    SlotStarted,
+    TooManyRequests,
+)
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
+from slotwise.http.booking.fast_path import FastPath, hold
+from slotwise.http.booking.idempotency import IdempotencyHeader
+from slotwise.http.booking.views import BookingView, Confirmation, NewBooking, clean_person
+from slotwise.http.kit.access import (
+    ACCOUNT,
+    ANYONE,
+    DESK,
+    HOLDER,
+    REDACTED,
+    ApiRequest,
+    account_of,
+    caller_of,
+    client_ip_of,
+)
+from slotwise.http.kit.operations import BodyOptional, operation
+from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
+from slotwise.http.kit.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_time
+from slotwise.services.booking.bookings import Bookings
+from slotwise.services.booking.search import BookingFilter
+from slotwise.services.schedule.slots import Slots
+
+StatusFilter = Annotated[BookingStatus | None, QueryParameter(name="status")]
+
+NEWEST = IdPosition(MAX_ID)
+
+
+class BookingController(Controller):
+    path = "/api/bookings"
+    tags = ("Bookings",)
+
+    @post(
+        "/",
+        middleware=[FastPath()],
+        **operation(
+            "hold_seats",
+            ANYONE,
+            "Hold seats, or book them at once",
+            SlotNotFound,
+            SlotFull,
+            SlotClosed,
+            SlotStarted,
+            KeyReused,
+            TooManyRequests,
+            Overloaded,
+            OutcomeUnknown,
+            description="A hold is PENDING until `expiresAt`; confirm it before then. `confirm: true` books directly.",
+        ),
+    )
+    async def hold_seats(
+        self,
+        request: ApiRequest,
+        data: JSONBody[NewBooking],
+        idempotency: IdempotencyHeader = None,
+    ) -> Response[BookingView]:
+        held = await hold(request.app.state, request.user, client_ip_of(request.scope), idempotency, data)
+        return Response(
+            BookingView.of(held.booking, held.manage.token), headers={"Location": f"/api/bookings/{held.booking.id}"}
+        )
+
+    @get("/my-bookings", **operation("list_bookings_of_user", ACCOUNT, "List your own bookings, newest first"))
+    async def list_bookings_of_user(
+        self,
+        request: ApiRequest,
+        bookings: NamedDependency[Bookings],
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Page[BookingView]:
+        before = decode_cursor(cursor, NEWEST)
+        found = await bookings.list_bookings_of_user(account_of(request), before.id, limit + 1)
+        return page_of(found, limit, BookingView.of, _position)
+
+    @get(
+        "/slot/{slot_id:int}",
+        **operation(
+            "list_bookings_of_slot",
+            ANYONE,
+            "List the bookings of a slot, oldest first",
+            SlotNotFound,
+            description="Without names and e-mail addresses, except for staff and admins.",
+        ),
+    )
+    async def list_bookings_of_slot(
+        self,
+        request: ApiRequest,
+        slot_id: Id,
+        bookings: NamedDependency[Bookings],
+        slots: NamedDependency[Slots],
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Page[BookingView]:
+        after = decode_cursor(cursor, IdPosition(0))
+        await slots.get_slot(slot_id)
+        found = await bookings.list_bookings_of_slot(caller_of(request), slot_id, after.id, limit + 1)
+        return page_of(found, limit, BookingView.of, _position)
+
+    @get(
+        "/",
+        **operation(
+            "list_bookings",
+            DESK,
+            "Find bookings, newest first",
+            description="`from` and `to` bound the appointment's start; `q` looks inside name and e-mail address. "
+            "A page ends after 100,000 bookings looked at, so it may have few items or none: follow `nextCursor` "
+            "until it is null.",
+        ),
+    )
+    async def list_bookings(
+        self,
+        request: ApiRequest,
+        bookings: NamedDependency[Bookings],
+        status: StatusFilter = None,
+        doctor_id: DoctorId = None,
+        slot_id: SlotId = None,
+        from_time: FromTime = None,
+        to_time: ToTime = None,
+        q: Text = None,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Page[BookingView]:
+        sought = BookingFilter(
+            status,
+            doctor_id,
+            slot_id,
+            parse_time("from", from_time, FIRST_TIME),
+            parse_time("to", to_time, LAST_READABLE_TIME),
+            clean_text("q", q),
+        )
+        before = decode_cursor(cursor, NEWEST)
+        found = await bookings.list_bookings(account_of(request), sought, before.id, limit + 1)
+        walked_to = None if found.walked_to is None else IdPosition(found.walked_to)
+        return page_of(found.bookings, limit, BookingView.of, _position, walked_to)
+
+    @get("/{booking_id:int}", **operation("get_booking", REDACTED, "Read a booking", BookingNotFound))
+    async def get_booking(
+        self, request: ApiRequest, booking_id: Id, bookings: NamedDependency[Bookings]
+    ) -> BookingView:
+        return BookingView.of(await bookings.get_booking(caller_of(request), booking_id))
+
+    @post(
+        "/{booking_id:int}/confirm",
+        status_code=200,
+        operation_class=BodyOptional,
+        **operation(
+            "confirm_booking",
+            HOLDER,
+            "Confirm a hold",
+            BookingNotFound,
+            BookingCancelled,
+            HoldExpired,
+            Overloaded,
+            OutcomeUnknown,
+            description="Confirming again changes nothing and gives the same answer.",
+        ),
+    )
+    async def confirm_booking(
+        self,
+        request: ApiRequest,
+        booking_id: Id,
+        bookings: NamedDependency[Bookings],
+        data: JSONBody[Confirmation | None] = None,
+    ) -> BookingView:
+        person = data or Confirmation()
+        user_name, user_email = clean_person(person.user_name, person.user_email)
+        booking = await bookings.confirm_booking(caller_of(request), booking_id, user_name, user_email)
+        request.app.state.crash_points.reach("confirm_booking", "before_answer")
+        return BookingView.of(booking)
+
+    @delete(
+        "/{booking_id:int}",
+        status_code=200,
+        **operation(
+            "cancel_booking",
+            HOLDER,
+            "Cancel a booking or let a hold go",
+            BookingNotFound,
+            BookingFailed,
+            SlotStarted,
+            Overloaded,
+            OutcomeUnknown,
+            description="Its seats are free at once. Cancelling again changes nothing and gives the same answer.",
+        ),
+    )
+    async def cancel_booking(
+        self, request: ApiRequest, booking_id: Id, bookings: NamedDependency[Bookings]
+    ) -> BookingView:
+        booking = await bookings.cancel_booking(caller_of(request), booking_id)
+        request.app.state.crash_points.reach("cancel_booking", "before_answer")
+        return BookingView.of(booking)
+
+
+def _position(booking: Booking) -> IdPosition:
+    return IdPosition(booking.id)

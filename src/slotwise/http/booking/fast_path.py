@@ -1,0 +1,116 @@
+"""The fast path of `POST /api/bookings`: a plain request is answered without the framework's handling of it.
+
+That handling (a request object, guards, parameters, a response object) costs several times what the booking does.
+The framework still brings the request here and documents the operation, and the problem documents are the same.
+Whatever is not plain, a faulty body above all, takes the ordinary road to `BookingController.hold_seats`, which can
+say what is wrong. Both roads meet in `hold`, and tests hold them to the same answers.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import msgspec
+from litestar.datastructures import State
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
+
+from slotwise.domain.errors import SlotwiseError
+from slotwise.domain.users import User
+from slotwise.http.booking.idempotency import idempotency_key
+from slotwise.http.booking.views import BookingView, NewBooking, seat_request
+from slotwise.http.kit.access import client_ip_of, identify
+from slotwise.http.kit.problems import MEDIA_TYPE, headers_of, problem_of
+from slotwise.observability.metrics import REFUSALS
+from slotwise.services.booking.batches import Held
+from slotwise.services.booking.bookings import Bookings
+from slotwise.services.core.callers import Caller
+
+MAX_PLAIN_BYTES = 4096
+_JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
+
+_decode = msgspec.json.Decoder(NewBooking).decode
+_encode = msgspec.json.Encoder().encode
+
+
+async def hold(state: State, user: User | None, client_ip: str, idempotency: str | None, wanted: NewBooking) -> Held:
+    """Hold seats for a request that has been read; `idempotency` is the header's value."""
+    state.booking_rate.admit(client_ip)
+    key = idempotency_key(idempotency, user, "POST /api/bookings", wanted)
+    bookings: Bookings = state.bookings
+    held = await bookings.hold_seats(Caller(user), seat_request(wanted, user), key)
+    state.crash_points.reach("hold_seats", "before_answer")
+    return held
+
+
+class FastPath(ASGIMiddleware):
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        try:
+            await scope["litestar_app"].state.bookings.require_room()
+            message = await receive()
+            headers = dict(scope["headers"])
+            wanted = _plain_body(message) if _is_plain(scope, headers) else None
+            if wanted is None:
+                await next_app(scope, _again(message, receive), send)
+            else:
+                await _answer(send, await _hold(scope, headers, wanted))
+        except SlotwiseError as error:
+            await _refuse(send, error)
+
+
+async def _hold(scope: Scope, headers: Mapping[bytes, bytes], wanted: NewBooking) -> Held:
+    state = scope["litestar_app"].state
+    user = await identify(state.users, _text(headers.get(b"authorization")) or "")
+    return await hold(state, user, client_ip_of(scope), _text(headers.get(b"idempotency-key")), wanted)
+
+
+def _is_plain(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
+    """JSON by its type, and no header twice: which one counts is for the framework to say."""
+    return headers.get(b"content-type") in _JSON and len(headers) == len(list(scope["headers"]))
+
+
+def _plain_body(message: ReceiveMessage) -> NewBooking | None:
+    """The body, if it came in one piece and is as it should be."""
+    if message["type"] != "http.request" or message["more_body"] or len(message["body"]) > MAX_PLAIN_BYTES:
+        return None
+    try:
+        return _decode(message["body"])
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
+
+
+def _again(message: ReceiveMessage, receive: Receive) -> Receive:
+    """Receives what was received already, and then what comes after it."""
+    received = [message]
+
+    async def receive_again() -> ReceiveMessage:
+        return received.pop() if received else await receive()
+
+    return receive_again
+
+
+def _text(header: bytes | None) -> str | None:
+    return None if header is None else header.decode("latin-1")
+
+
+async def _answer(send: Send, held: Held) -> None:
+    body = _encode(BookingView.of(held.booking, held.manage.token))
+    await _send(send, HTTPStatus.CREATED, "application/json", {"Location": f"/api/bookings/{held.booking.id}"}, body)
+
+
+async def _refuse(send: Send, error: SlotwiseError) -> None:
+    REFUSALS.labels(error.code).inc()
+    problem = problem_of(error)
+    await _send(send, problem.status, MEDIA_TYPE, headers_of(error), _encode(problem))
+
+
+async def _send(send: Send, status: int, media_type: str, headers: Mapping[str, str], body: bytes) -> None:
+    raw = [
+        (b"content-type", media_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in headers.items()),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body, "more_body": False})

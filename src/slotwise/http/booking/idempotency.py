@@ -1,0 +1,52 @@
+"""The header `Idempotency-Key`: a string of RFC 8941, or the same bare."""
+
+import re
+from typing import Annotated
+
+import msgspec
+from litestar.params import HeaderParameter
+
+from slotwise.domain.errors import InvalidInput
+from slotwise.domain.users import User, actor_of
+from slotwise.services.core.idempotency import IdempotencyKey
+
+MAX_CHARACTERS = 255
+MIN_GUEST_CHARACTERS = 16
+
+IdempotencyHeader = Annotated[
+    str | None,
+    HeaderParameter(
+        name="Idempotency-Key",
+        description="Names this attempt: sent again with the same body, it gives the same answer and no second "
+        f"booking, for 24 hours. At most {MAX_CHARACTERS} characters; without a token at least "
+        f"{MIN_GUEST_CHARACTERS}, hard to guess, since the answer holds the manage token.",
+        examples=[],
+    ),
+]
+
+_FIELD = "Idempotency-Key"
+_QUOTED = re.compile(r'"((?:[\x20-\x21\x23-\x5b\x5d-\x7e]|\\["\\])*)"')
+_BARE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
+
+
+def parse_key(header: str) -> str:
+    """The key itself. Quoted as RFC 8941, 3.3.3 has it, or bare: visible ASCII but quotes, commas and semicolons."""
+    if quoted := _QUOTED.fullmatch(header.strip()):
+        key = re.sub(r"\\(.)", r"\1", quoted[1])
+    elif _BARE.fullmatch(header.strip()):
+        key = header.strip()
+    else:
+        raise InvalidInput.of(_FIELD, "must be a quoted string (RFC 8941) or visible ASCII characters")
+    if not 1 <= len(key) <= MAX_CHARACTERS:
+        raise InvalidInput.of(_FIELD, f"must have 1 to {MAX_CHARACTERS} characters")
+    return key
+
+
+def idempotency_key(header: str | None, user: User | None, route: str, body: msgspec.Struct) -> IdempotencyKey | None:
+    """The attempt a request names, or None. Two bodies that mean the same are the same body."""
+    if header is None:
+        return None
+    key = parse_key(header)
+    if user is None and len(key) < MIN_GUEST_CHARACTERS:
+        raise InvalidInput.of(_FIELD, f"must have at least {MIN_GUEST_CHARACTERS} characters when no token is sent")
+    return IdempotencyKey.of(actor_of(user), route, key, msgspec.json.encode(body))

@@ -1,0 +1,66 @@
+"""What every operation declares once: who may call it, what it is called, and how it can fail."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example, Operation, RequestBody
+
+from slotwise.domain.errors import DatabaseBusy, DatabaseUnavailable, InvalidInput, SlotwiseError
+from slotwise.http.kit.access import Access
+from slotwise.http.kit.bodies import StrictJson
+from slotwise.http.kit.problems import MEDIA_TYPE, Problem, problem_type, status_of
+
+
+def operation(
+    operation_id: str,
+    access: Access,
+    summary: str,
+    *raises: type[SlotwiseError],
+    description: str = "",
+) -> dict[str, Any]:
+    """Keyword arguments of a route handler. `raises` are the errors beyond those that any operation can have."""
+    return {
+        "name": operation_id,
+        "operation_id": operation_id,
+        "guards": [access.guard],
+        "security": access.security,
+        "summary": summary,
+        "description": f"{description}\n\n**Who:** {access.who}.".strip(),
+        "dto": StrictJson,
+        "return_dto": None,
+        "responses": _documented([InvalidInput, *access.refuses, *raises, DatabaseUnavailable, DatabaseBusy]),
+    }
+
+
+def _documented(raises: Sequence[type[SlotwiseError]]) -> dict[int, ResponseSpec]:
+    by_status: dict[int, list[type[SlotwiseError]]] = {}
+    for kind in dict.fromkeys(raises):
+        by_status.setdefault(status_of(kind), []).append(kind)
+    return {status: _response(kinds) for status, kinds in sorted(by_status.items())}
+
+
+def _response(kinds: Sequence[type[SlotwiseError]]) -> ResponseSpec:
+    return ResponseSpec(
+        data_container=Problem,
+        description="; or ".join(f"{kind.title} (`{kind.code}`)" for kind in kinds),
+        media_type=MEDIA_TYPE,
+        examples=[Example(summary=kind.code, value=_example(kind)) for kind in kinds],
+    )
+
+
+def _example(kind: type[SlotwiseError]) -> dict[str, Any]:
+    problem = Problem(problem_type(kind.code), kind.title, status_of(kind), kind.title, kind.code)
+    example: dict[str, Any] = msgspec.to_builtins(problem)
+    return example
+
+
+@dataclass
+class BodyOptional(Operation):
+    """An operation that can be called without a body, which the framework's document cannot say by itself."""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.request_body, RequestBody):
+            self.request_body.required = False

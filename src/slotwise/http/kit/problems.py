@@ -1,0 +1,181 @@
+"""From facts to answers: the one table of error -> status, as problem details (RFC 9457)."""
+
+import traceback
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+from litestar import Request, Response
+from litestar.exceptions import HTTPException, InternalServerException, SerializationException, ValidationException
+
+from slotwise.domain import errors
+from slotwise.domain.errors import FieldError, InvalidInput, SlotwiseError
+from slotwise.observability.metrics import REFUSALS
+from slotwise.server.refusals import HeadTooLarge, RequestTooSlow, UnreadableRequest, Written
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class UnsupportedMediaType(SlotwiseError):
+    code = "unsupported-media-type"
+    title = "Send JSON, with Content-Type: application/json"
+
+
+class InvalidRequest(InvalidInput):
+    """Invalid input whose fields are named as the client spelled them."""
+
+
+STATUS: dict[type[SlotwiseError], int] = {
+    errors.InvalidInput: 400,
+    errors.NotAuthenticated: 401,
+    errors.InvalidCredentials: 401,
+    errors.NotAllowed: 403,
+    errors.NotFound: 404,
+    RequestTooSlow: 408,
+    errors.Conflict: 409,
+    errors.HoldExpired: 410,
+    UnsupportedMediaType: 415,
+    errors.KeyReused: 422,
+    errors.TooManyRequests: 429,
+    HeadTooLarge: 431,
+    errors.Unavailable: 503,
+}
+
+_FRAMEWORK_CODES = {
+    400: "invalid-input",
+    404: "not-found",
+    405: "method-not-allowed",
+    413: "body-too-large",
+}
+
+log = structlog.get_logger()
+
+
+class FieldProblem(msgspec.Struct, frozen=True):
+    field: str
+    message: str
+
+
+class Problem(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """RFC 9457 problem details. `code` is stable; `errors` names the fields of invalid input."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    errors: list[FieldProblem] | None = None
+    available_seats: int | None = None
+    seats_taken: int | None = None
+
+
+def _detail(error: SlotwiseError) -> str:
+    if isinstance(error, InvalidInput):
+        return "; ".join(f"{fault.field} {fault.message}" for fault in _fields(error))
+    return error.detail
+
+
+def status_of(kind: type[SlotwiseError]) -> int:
+    return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
+
+
+def problem_of(error: SlotwiseError) -> Problem:
+    return Problem(
+        type=problem_type(error.code),
+        title=error.title,
+        status=status_of(type(error)),
+        detail=_detail(error),
+        code=error.code,
+        errors=_fields(error) if isinstance(error, InvalidInput) else None,
+        available_seats=getattr(error, "available_seats", None),
+        seats_taken=getattr(error, "seats_taken", None),
+    )
+
+
+def problem_type(code: str) -> str:
+    return f"urn:slotwise:problem:{code}"
+
+
+def camel(name: str) -> str:
+    """`start_time` as it stands in JSON: `startTime`."""
+    head, *rest = name.split("_")
+    return head + "".join(word.capitalize() for word in rest)
+
+
+def answer(problem: Problem, headers: dict[str, str] | None = None) -> Response[bytes]:
+    return Response(encoded(problem), status_code=problem.status, media_type=MEDIA_TYPE, headers=headers or {})
+
+
+def encoded(problem: Problem) -> bytes:
+    return msgspec.json.encode(problem)
+
+
+def write_refusal(error: SlotwiseError) -> Written:
+    """For the server, which refuses some requests before the application hears of them."""
+    problem = problem_of(error)
+    return Written(problem.status, MEDIA_TYPE, encoded(problem))
+
+
+def answer_domain_error(_: Request[Any, Any, Any], error: SlotwiseError) -> Response[bytes]:
+    REFUSALS.labels(error.code).inc()
+    return answer(problem_of(error), headers_of(error))
+
+
+def headers_of(error: SlotwiseError) -> dict[str, str]:
+    """The headers that an error's answer has beside those of every answer."""
+    headers = {}
+    if (seconds := getattr(error, "retry_after", None)) is not None:
+        headers["Retry-After"] = str(seconds)
+    if status_of(type(error)) == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return headers
+
+
+def answer_framework_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
+    """What the framework refuses before a handler runs: unknown routes, malformed bodies and parameters."""
+    if isinstance(error, ValidationException) or error.status_code == HTTPStatus.BAD_REQUEST:
+        return answer(problem_of(InvalidRequest(*_framework_fields(error))))
+    if isinstance(error, InternalServerException):
+        # Raised for one thing only: the client hung up while its body was read. Nobody hears this answer.
+        return answer(problem_of(InvalidRequest.of("body", "was cut off")))
+    code = _FRAMEWORK_CODES.get(error.status_code, "http-error")
+    title = str(error.detail)
+    return answer(Problem(problem_type(code), title, error.status_code, title, code), dict(error.headers or {}))
+
+
+def answer_defect(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    """A defect of ours. Logged by type and place only: a message may quote somebody's data."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    log.error("defect", error=type(error).__name__, frames=frames[-8:])
+    title = "The server has a defect; the request id helps to find it"
+    return answer(Problem(problem_type("internal-error"), title, 500, title, "internal-error"))
+
+
+EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[Any]]] = {
+    SlotwiseError: answer_domain_error,
+    HTTPException: answer_framework_error,
+    Exception: answer_defect,
+}
+
+
+def _fields(error: InvalidInput) -> list[FieldProblem]:
+    spell = str if isinstance(error, InvalidRequest | UnreadableRequest) else camel
+    return [FieldProblem(spell(fault.field), fault.message) for fault in error.errors]
+
+
+def _framework_fields(error: HTTPException) -> list[FieldError]:
+    if isinstance(error.extra, list) and error.extra:
+        return [_framework_field(item) for item in error.extra]
+    cause = error.__cause__
+    if isinstance(cause, SerializationException):
+        return [FieldError("body", "must be valid JSON")]
+    return [FieldError("body", str(error.detail))]
+
+
+def _framework_field(item: Any) -> FieldError:
+    message = str(item.get("message", item))
+    if item.get("key") == "data":
+        return FieldError("body", "is required")
+    return FieldError(camel(item.get("key") or "parameter"), message[:1].lower() + message[1:])

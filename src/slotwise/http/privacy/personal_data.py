@@ -1,0 +1,86 @@
+"""A person's own account: read it, get all that is kept with it, erase it."""
+
+from collections.abc import AsyncIterator
+from typing import cast
+
+from litestar import Controller, MediaType, Response, delete, get
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from litestar.response import Stream
+from msgspec import Struct
+
+from slotwise.domain.errors import InvalidCredentials, LastAdmin, OutcomeUnknown, Overloaded, TooManyLogins
+from slotwise.domain.users import actor_of
+from slotwise.http.accounts.auth import Password, UserView
+from slotwise.http.kit.access import ACCOUNT, ApiRequest, account_of
+from slotwise.http.kit.operations import operation
+from slotwise.services.accounts.users import Users
+from slotwise.services.privacy.personal_data import Person, PersonalData, Privacy
+
+
+class Erasure(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    password: Password
+
+
+class PrivacyController(Controller):
+    path = "/api/auth/me"
+    tags = ("Accounts",)
+
+    @get("/", **operation("get_account", ACCOUNT, "Read your own account"))
+    async def get_account(self, request: ApiRequest) -> UserView:
+        return UserView.of(account_of(request))
+
+    @get(
+        "/data",
+        **operation(
+            "export_personal_data",
+            ACCOUNT,
+            "Get all that is kept about you",
+            description="Your account and its bookings, with what happened to them and which staff has read them one "
+            "by one; not who saw them in lists, nor what you did to others' as staff. "
+            "By account only: bookings that others made with your e-mail address are not in it, because "
+            "nobody has shown that the address is yours.",
+        ),
+    )
+    async def export_personal_data(
+        self, request: ApiRequest, privacy: NamedDependency[Privacy]
+    ) -> Response[PersonalData]:
+        account = account_of(request)
+        pieces = privacy.export_personal_data(Person(account.id), actor_of(account))
+        # What can go wrong mostly does so here, while the answer can still be an error.
+        first = await anext(pieces)
+        document = Stream(_joined(first, pieces), media_type=MediaType.JSON)
+        return cast("Response[PersonalData]", document)
+
+    @delete(
+        "/",
+        status_code=204,
+        **operation(
+            "erase_personal_data",
+            ACCOUNT,
+            "Erase your account",
+            InvalidCredentials,
+            TooManyLogins,
+            LastAdmin,
+            Overloaded,
+            OutcomeUnknown,
+            description="Cancels your upcoming bookings, removes your name and e-mail address from the account and "
+            "all its bookings, and revokes every access token. It cannot be undone. The address may register anew.",
+        ),
+    )
+    async def erase_personal_data(
+        self,
+        request: ApiRequest,
+        data: JSONBody[Erasure],
+        users: NamedDependency[Users],
+        privacy: NamedDependency[Privacy],
+    ) -> None:
+        account = account_of(request)
+        password_hash = await users.require_password(account, data.password)
+        await privacy.erase_personal_data(Person(account.id), actor_of(account), password_hash)
+
+
+async def _joined(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in others:
+        yield piece

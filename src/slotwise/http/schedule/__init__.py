@@ -1,0 +1,1 @@
+"""Doctors, slots and seat events over the API."""

@@ -1,0 +1,104 @@
+"""Doctors over HTTP."""
+
+from datetime import datetime
+from typing import Annotated
+
+from litestar import Controller, Response, get, patch, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+from slotwise.domain.doctors import Doctor
+from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown
+from slotwise.http.kit.access import ADMIN, ANYONE, ApiRequest, account_of
+from slotwise.http.kit.operations import operation
+from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
+from slotwise.http.kit.parameters import Id, Text, clean_text
+from slotwise.services.schedule.doctors import Doctors
+
+Name = Annotated[str, Meta(description="1 to 200 characters after trimming", examples=["Dr. Grace Hopper"])]
+Specialization = Annotated[str, Meta(examples=["Cardiology"])]
+
+
+class NewDoctor(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    name: Name
+    specialization: Specialization | None = None
+
+
+class DoctorPatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What is absent stays as it is; `specialization: null` clears it."""
+
+    name: Name | UnsetType = UNSET
+    specialization: Specialization | UnsetType | None = UNSET
+    active: bool | UnsetType = UNSET
+
+
+class DoctorView(Struct, frozen=True, rename="camel"):
+    id: int
+    name: str
+    specialization: str | None
+    active: bool
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, doctor: Doctor) -> "DoctorView":
+        return cls(doctor.id, doctor.name, doctor.specialization, doctor.active, doctor.created_at, doctor.updated_at)
+
+
+class DoctorController(Controller):
+    path = "/api/doctors"
+    tags = ("Doctors",)
+
+    @post("/", **operation("create_doctor", ADMIN, "Add a doctor", OutcomeUnknown))
+    async def create_doctor(
+        self, request: ApiRequest, data: JSONBody[NewDoctor], doctors: NamedDependency[Doctors]
+    ) -> Response[DoctorView]:
+        doctor = await doctors.create_doctor(account_of(request), data.name, data.specialization)
+        return Response(DoctorView.of(doctor), headers={"Location": f"/api/doctors/{doctor.id}"})
+
+    @get(
+        "/",
+        **operation(
+            "list_doctors",
+            ANYONE,
+            "List doctors",
+            description="Those who take appointments; staff and admins also see the others. `q` looks inside name "
+            "and specialization.",
+        ),
+    )
+    async def list_doctors(
+        self,
+        request: ApiRequest,
+        doctors: NamedDependency[Doctors],
+        specialization: Text = None,
+        q: Text = None,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Page[DoctorView]:
+        found = await doctors.list_doctors(
+            decode_cursor(cursor, IdPosition(0)).id,
+            limit + 1,
+            clean_text("specialization", specialization),
+            clean_text("q", q),
+            with_inactive=request.user is not None and request.user.at_desk,
+        )
+        return page_of(found, limit, DoctorView.of, lambda doctor: IdPosition(doctor.id))
+
+    @get("/{doctor_id:int}", **operation("get_doctor", ANYONE, "Read a doctor", DoctorNotFound))
+    async def get_doctor(self, doctor_id: Id, doctors: NamedDependency[Doctors]) -> DoctorView:
+        return DoctorView.of(await doctors.get_doctor(doctor_id))
+
+    @patch("/{doctor_id:int}", **operation("update_doctor", ADMIN, "Change a doctor", OutcomeUnknown, DoctorNotFound))
+    async def update_doctor(
+        self, request: ApiRequest, doctor_id: Id, data: JSONBody[DoctorPatch], doctors: NamedDependency[Doctors]
+    ) -> DoctorView:
+        doctor = await doctors.update_doctor(
+            account_of(request),
+            doctor_id,
+            name=None if data.name is UNSET else data.name,
+            specialization=None if data.specialization is UNSET else data.specialization,
+            clear_specialization=data.specialization is None,
+            active=None if data.active is UNSET else data.active,
+        )
+        return DoctorView.of(doctor)

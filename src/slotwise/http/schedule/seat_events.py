@@ -1,0 +1,115 @@
+"""Seat events over HTTP: a stream of server-sent events (WHATWG HTML, 9.2) that does not end by itself."""
+
+import asyncio
+from contextlib import AbstractContextManager
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+from litestar import Controller, get
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.response.base import ASGIResponse
+from litestar.types import Receive, Scope, Send
+from msgspec import Struct
+
+from slotwise.domain.errors import Overloaded, TooManyRequests
+from slotwise.domain.slots import SlotStatus
+from slotwise.http.kit.access import ANYONE, ApiRequest, client_ip_of
+from slotwise.http.kit.operations import operation
+from slotwise.server.connections import end_at_shutdown
+from slotwise.services.core.seat_events import Listener, News, SeatEvents
+
+MEDIA_TYPE = "text/event-stream"
+# Browsers come back after so many milliseconds when a stream breaks.
+_HELLO = b"retry: 2000\nevent: hello\ndata: {}\n\n"
+_REFRESH = b"event: refresh\ndata: {}\n\n"
+# Keeps what stands between from taking the stream for dead (section 9.2.7).
+_HEARTBEAT = b":\n\n"
+HEARTBEAT_SECONDS = 15.0
+_EVENTS = (
+    "Server-sent events. `hello` comes first. `seats` lists the slots that have changed, each as it is now: `slotId, "
+    "availableSeats, totalSeats, status`. `refresh` says that changes were missed, so read again what you show; a "
+    "second `hello`, after a broken connection, says the same. At most 1,000 clients watch at one worker process, 20 "
+    "of them from one address."
+)
+
+
+class SeatsView(Struct, frozen=True, rename="camel"):
+    slot_id: int
+    available_seats: int
+    total_seats: int
+    status: SlotStatus
+
+
+class EventStream(ASGIResponse):
+    """What a listener is told, until the client hangs up or the server ends.
+
+    The framework's own stream would make each event anew for everybody, in a thread.
+    """
+
+    _should_set_content_length = False
+
+    def __init__(self, watching: AbstractContextManager[Listener]) -> None:
+        headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+        super().__init__(media_type=MEDIA_TYPE, headers=headers)
+        self._watching = watching
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._watching as listener:
+            end_at_shutdown(scope, listener.end)
+            hang_up = asyncio.create_task(_await_hang_up(receive, listener))
+            try:
+                await self.start_response(send)
+                await _tell(listener, send)
+            finally:
+                hang_up.cancel()
+
+
+def _streaming(made: dict[str, Any]) -> dict[str, Any]:
+    """An operation's arguments, with its stream for the API docs."""
+    stream = ResponseSpec(
+        str, generate_examples=False, description="Events, for as long as both sides like", media_type=MEDIA_TYPE
+    )
+    return made | {"responses": {200: stream, **made["responses"]}}
+
+
+class SeatEventController(Controller):
+    path = "/api/slots/events"
+    tags = ("Slots",)
+
+    @get(
+        "/",
+        **_streaming(
+            operation("watch_seats", ANYONE, "Watch free seats", Overloaded, TooManyRequests, description=_EVENTS)
+        ),
+    )
+    async def watch_seats(self, request: ApiRequest, seat_events: NamedDependency[SeatEvents]) -> EventStream:
+        return EventStream(seat_events.watch_seats(client_ip_of(request.scope)))
+
+
+async def _tell(listener: Listener, send: Send) -> None:
+    await _send(send, _HELLO)
+    while not listener.over:
+        news = await listener.news(HEARTBEAT_SECONDS)
+        await _send(send, _HEARTBEAT if news is None else _encoded(news))
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _send(send: Send, piece: bytes) -> None:
+    await send({"type": "http.response.body", "body": piece, "more_body": True})
+
+
+async def _await_hang_up(receive: Receive, listener: Listener) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    listener.end()
+
+
+@lru_cache(maxsize=64)
+def _encoded(news: News) -> bytes:
+    """Once for all who are told the same."""
+    if news.look_again:
+        return _REFRESH
+    views = [SeatsView(*msgspec.structs.astuple(seats)) for seats in news.seats.values()]
+    return b"event: seats\ndata: %b\n\n" % msgspec.json.encode(views)

@@ -1,0 +1,330 @@
+"""Slots over HTTP."""
+
+import hashlib
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import msgspec
+from litestar import Controller, Response, get, patch, post
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import JSONBody
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from slotwise.batching.shared_reads import SharedReads
+from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown, SeatsTaken, SlotNotFound, SlotOverlaps
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
+from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS, Slot, SlotChange, SlotStatus
+from slotwise.domain.time_zones import time_zone
+from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
+from slotwise.http.kit.access import ADMIN, ANYONE, ApiRequest, account_of
+from slotwise.http.kit.operations import operation
+from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, StartPosition, decode_cursor, page_of
+from slotwise.http.kit.parameters import DoctorId, FromTime, Id, MinSeats, Text, ToTime, clean_text, parse_time
+from slotwise.services.schedule.slots import Clash, CreatedSlots, PlannedSlot, SlotFilter, Slots
+
+StartTime = Annotated[
+    datetime, Meta(tz=True, description="RFC 3339, with an offset", examples=["2030-01-31T09:00:00Z"])
+]
+Seats = Annotated[int, Meta(ge=1, le=MAX_SEATS)]
+Minutes = Annotated[int, Meta(ge=1, le=MAX_DURATION_MINUTES)]
+
+
+class NewSlot(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    doctor_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
+    start_time: StartTime
+    total_seats: Seats = 1
+    duration_minutes: Minutes = 30
+
+
+ClockTime = Annotated[
+    str,
+    Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", description="By the clock on the wall", examples=["09:00"]),
+]
+Day = Annotated[date, Meta(examples=["2030-01-07"])]
+Weekday = Annotated[int, Meta(ge=1, le=7)]
+
+
+class PartOfDay(Struct, frozen=True, forbid_unknown_fields=True):
+    """Half-open; 24:00 ends the day."""
+
+    opens: ClockTime = field(name="from")
+    closes: ClockTime = field(name="to")
+
+
+class NewSlots(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Days, weekdays (1 is Monday) and parts of the day, each filled with slots of one length from its beginning."""
+
+    doctor_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
+    first_day: Day
+    last_day: Day
+    periods: Annotated[list[PartOfDay], Meta(min_length=1, max_length=24)]
+    weekdays: Annotated[list[Weekday], Meta(min_length=1, max_length=7)] = field(
+        default_factory=lambda: sorted(EVERY_DAY)
+    )
+    duration_minutes: Minutes = 30
+    break_minutes: Annotated[int, Meta(ge=0, le=MAX_DURATION_MINUTES)] = 0
+    total_seats: Seats = 1
+    time_zone: Annotated[str | None, Meta(description="The clinic's if not given", examples=["Europe/Berlin"])] = None
+    dry_run: bool = False
+    skip_clashes: bool = False
+
+    def timetable(self) -> Timetable:
+        hours = tuple(Hours(_minutes_of(part.opens), _minutes_of(part.closes)) for part in self.periods)
+        weekdays = frozenset(self.weekdays)
+        return Timetable(self.first_day, self.last_day, weekdays, hours, self.duration_minutes, self.break_minutes)
+
+
+class PlannedView(Struct, frozen=True, rename="camel"):
+    """`id` is null after a dry run."""
+
+    id: int | None
+    start_time: datetime
+    end_time: datetime
+
+    @classmethod
+    def of(cls, slot: PlannedSlot) -> "PlannedView":
+        return cls(slot.id, slot.period.start_time, slot.period.end_time)
+
+
+class ClashView(Struct, frozen=True, rename="camel"):
+    """A wanted period, and the slot that it overlaps; without one it has begun already."""
+
+    start_time: datetime
+    end_time: datetime
+    overlaps: PlannedView | None
+
+    @classmethod
+    def of(cls, clash: Clash) -> "ClashView":
+        slot = clash.slot
+        overlaps = None if slot is None else PlannedView(slot.id, slot.start_time, slot.end_time)
+        return cls(clash.period.start_time, clash.period.end_time, overlaps)
+
+
+class SkippedView(Struct, frozen=True):
+    day: date
+    time: ClockTime
+
+
+class CreatedView(Struct, frozen=True, rename="camel"):
+    """`skipped` has the local times that a change of the clocks leaves out."""
+
+    created: list[PlannedView]
+    clashes: list[ClashView]
+    skipped: list[SkippedView]
+
+    @classmethod
+    def of(cls, made: CreatedSlots) -> "CreatedView":
+        return cls(
+            [PlannedView.of(slot) for slot in made.created],
+            [ClashView.of(clash) for clash in made.clashes],
+            [SkippedView(skipped.day, f"{skipped.time:%H:%M}") for skipped in made.skipped],
+        )
+
+
+class SlotPatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """What is absent stays as it is."""
+
+    total_seats: Seats | UnsetType = UNSET
+    status: SlotStatus | UnsetType = UNSET
+    start_time: StartTime | UnsetType = UNSET
+    duration_minutes: Minutes | UnsetType = UNSET
+
+
+class SlotView(Struct, frozen=True, rename="camel"):
+    """`availableSeats` counts the seats of holds that have run out."""
+
+    id: int
+    doctor_id: int
+    doctor_name: str
+    specialization: str | None
+    start_time: datetime
+    end_time: datetime
+    duration_minutes: int
+    total_seats: int
+    available_seats: int
+    status: SlotStatus
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, slot: Slot) -> "SlotView":
+        return cls(
+            slot.id,
+            slot.doctor_id,
+            slot.doctor_name,
+            slot.specialization,
+            slot.start_time,
+            slot.end_time,
+            slot.duration_minutes,
+            slot.total_seats,
+            slot.available_seats,
+            slot.status,
+            slot.created_at,
+            slot.updated_at,
+        )
+
+
+class WantedPage(Struct, frozen=True):
+    sought: SlotFilter
+    limit: int
+    after: StartPosition
+
+
+class EncodedPage(Struct, frozen=True):
+    """`etag` is RFC 9110's, 8.8.3: quoted, and strong, because it is made of the bytes."""
+
+    body: bytes
+    etag: str
+
+
+class SlotPages:
+    """Pages of free slots, read and encoded once for all who want the same one at the same time."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._reads = SharedReads(self._read)
+
+    async def list_slots(self, wanted: WantedPage) -> EncodedPage:
+        return await self._reads.read(wanted)
+
+    async def _read(self, wanted: WantedPage) -> EncodedPage:
+        after = wanted.after
+        found = await self._slots.list_slots(wanted.sought, wanted.limit + 1, (after.start_time, after.id))
+        page = page_of(found, wanted.limit, SlotView.of, lambda slot: StartPosition(slot.start_time, slot.id))
+        body = msgspec.json.encode(page)
+        return EncodedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
+def _making_nothing(made: dict[str, Any]) -> dict[str, Any]:
+    """An operation's arguments, with its answer for the API docs where nothing is made."""
+    nothing = ResponseSpec(
+        CreatedView, generate_examples=False, description="Nothing was made: a dry run, or all was left out"
+    )
+    return made | {"responses": {200: nothing, **made["responses"]}}
+
+
+class SlotController(Controller):
+    path = "/api/slots"
+    tags = ("Slots",)
+
+    @post(
+        "/",
+        **operation(
+            "create_slot",
+            ADMIN,
+            "Publish a slot",
+            OutcomeUnknown,
+            DoctorNotFound,
+            SlotOverlaps,
+            description="One doctor's open slots may touch and must not overlap, nor closed ones that still have "
+            "bookings.",
+        ),
+    )
+    async def create_slot(
+        self, request: ApiRequest, data: JSONBody[NewSlot], slots: NamedDependency[Slots]
+    ) -> Response[SlotView]:
+        slot = await slots.create_slot(
+            account_of(request), data.doctor_id, data.start_time, data.total_seats, data.duration_minutes
+        )
+        return Response(SlotView.of(slot), headers={"Location": f"/api/slots/{slot.id}"})
+
+    @post(
+        "/batch",
+        **_making_nothing(
+            operation(
+                "create_slots",
+                ADMIN,
+                "Publish many slots",
+                OutcomeUnknown,
+                DoctorNotFound,
+                SlotOverlaps,
+                description=f"All or none, at most {MAX_SLOTS_AT_ONCE} over at most {MAX_DAYS_AT_ONCE} days. `dryRun` "
+                "tells what would be made and what clashes. `skipClashes` leaves out what clashes.",
+            )
+        ),
+    )
+    async def create_slots(
+        self, request: ApiRequest, data: JSONBody[NewSlots], slots: NamedDependency[Slots]
+    ) -> Response[CreatedView]:
+        made = await slots.create_slots(
+            account_of(request),
+            data.doctor_id,
+            data.timetable(),
+            data.total_seats,
+            None if data.time_zone is None else time_zone("time_zone", data.time_zone),
+            dry_run=data.dry_run,
+            skip_clashes=data.skip_clashes,
+        )
+        nothing = data.dry_run or not made.created
+        return Response(CreatedView.of(made), status_code=200 if nothing else 201)
+
+    @get(
+        "/",
+        **operation(
+            "list_slots",
+            ANYONE,
+            "Find free slots",
+            description="Future, open, of a doctor who takes appointments, with a free seat; by start. Answers carry "
+            "an `ETag`; send it as `If-None-Match` to get 304 while nothing has changed.",
+        ),
+    )
+    async def list_slots(
+        self,
+        request: ApiRequest,
+        slot_pages: NamedDependency[SlotPages],
+        doctor_id: DoctorId = None,
+        specialization: Text = None,
+        from_time: FromTime = None,
+        to_time: ToTime = None,
+        min_seats: MinSeats = 1,
+        limit: Limit = DEFAULT_LIMIT,
+        cursor: Cursor = None,
+    ) -> Response[Any]:
+        sought = SlotFilter(
+            doctor_id,
+            clean_text("specialization", specialization),
+            parse_time("from", from_time, FIRST_TIME),
+            parse_time("to", to_time, LAST_READABLE_TIME),
+            min_seats,
+        )
+        after = decode_cursor(cursor, StartPosition(FIRST_TIME, 0))
+        return _unless_known(request, await slot_pages.list_slots(WantedPage(sought, limit, after)))
+
+    @get("/{slot_id:int}", **operation("get_slot", ANYONE, "Read a slot", SlotNotFound))
+    async def get_slot(self, slot_id: Id, slots: NamedDependency[Slots]) -> SlotView:
+        return SlotView.of(await slots.get_slot(slot_id))
+
+    @patch(
+        "/{slot_id:int}",
+        **operation(
+            "update_slot",
+            ADMIN,
+            "Change a slot",
+            OutcomeUnknown,
+            SlotNotFound,
+            SeatsTaken,
+            SlotOverlaps,
+            description="Bookings stay: a moved slot takes them along, a closed one takes no new ones.",
+        ),
+    )
+    async def update_slot(
+        self, request: ApiRequest, slot_id: Id, data: JSONBody[SlotPatch], slots: NamedDependency[Slots]
+    ) -> SlotView:
+        change = SlotChange(data.total_seats, data.status, data.start_time, data.duration_minutes)
+        return SlotView.of(await slots.update_slot(account_of(request), slot_id, change))
+
+
+def _minutes_of(clock: str) -> int:
+    """Since midnight."""
+    hours, _, minutes = clock.partition(":")
+    return int(hours) * 60 + int(minutes)
+
+
+def _unless_known(request: ApiRequest, page: EncodedPage) -> Response[Any]:
+    """RFC 9110, 13.1.2. `no-cache`: keep it, and ask every time whether it still holds."""
+    headers = {"ETag": page.etag, "Cache-Control": "no-cache"}
+    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
+    if page.etag in known or "*" in known:
+        return Response(None, status_code=304, headers=headers)
+    return Response(page.body, media_type="application/json", headers=headers)

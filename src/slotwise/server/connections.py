@@ -1,0 +1,313 @@
+"""Connections: how long a client may take over a request or an answer, and how much it may say before its body.
+
+The server by itself waits for ever for the rest of a request and for an answer to be read, and keeps whatever comes
+as headers. Nothing here happens once per request but a comparison or two: every connection is looked at once a second.
+"""
+
+import math
+import socket
+from asyncio import Event, Transport
+from collections.abc import Callable
+from itertools import chain
+from typing import Any, cast
+
+from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Scope, Send
+from uvicorn._types import ASGI3Application, ASGIReceiveEvent, HTTPScope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from slotwise.domain.errors import SlotwiseError
+from slotwise.observability.metrics import REFUSALS
+from slotwise.server.refusals import HeadTooLarge, RequestTooSlow, UnreadableRequest, WriteRefusal
+
+MAX_HEAD_BYTES = 32 * 1024
+MAX_HEADERS = 100
+# Head, body and all that chunks add to it. A body that is too large gets its 413 long before, and may be sent to its
+# end; what goes on beyond this is cut off.
+MAX_REQUEST_BYTES = 2 * 1024 * 1024
+# From a request's first byte to its last, and without any progress in reading an answer.
+PATIENCE_SECONDS = 6.0
+LOOK_SECONDS = 1.0
+# Requests that wait for the answers to those before them: one piece of data has room for thousands.
+MAX_WAITING = 64
+# What the kernel keeps of an answer. It asks for more when a third of it is free: of the megabytes that it takes by
+# itself, a client may be reading a third for longer than our patience, and look as if it read nothing.
+SEND_BUFFER_BYTES = 128 * 1024
+_REFUSAL = "slotwise.refusal"
+_ENDING = "slotwise.ending"
+_UNPARSED = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET"}
+
+
+class BoundedConnection(HttpToolsProtocol):
+    """One client's connection. What is refused before the application is told of it is answered by `refusal_in`."""
+
+    # Between requests, and before the first.
+    idle_seconds = 75.0
+    # The same for an answer that nobody reads.
+    reading_seconds = PATIENCE_SECONDS
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in the class above
+        super().connection_made(transport)
+        self.client = _as_ipv4(self.client)
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        self._in_head = self._arriving = False
+        self._deaf = False  # what comes is thrown away: the connection ends with the answers that are due
+        self._hung_up = math.inf
+        self._running: RequestResponseCycle | None = None
+        self._piece = self._first_piece = self._bytes = self._unsent = 0
+        self._began = self._busy = self._read = self.loop.time()
+        self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        if self._running is not None and (end := _ending_in(self._running.scope)) is not None:
+            end()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._watch.cancel()
+        # The class above tells the newest request only, which may be waiting for the one that runs.
+        for cycle in chain([self._running] if self._running else [], (waiting for waiting, _ in self.pipeline)):
+            cycle.disconnected = not cycle.response_complete
+            cycle.message_event.set()
+        super().connection_lost(exc)
+
+    def resume_writing(self) -> None:
+        """Much has been read since we last had to wait, though by the next look as much may have been written."""
+        self._read = self.loop.time()
+        super().resume_writing()
+
+    def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
+        self._piece = len(data)
+        self._bytes += self._piece
+        super().data_received(data)
+        if self._deaf:
+            return
+        if self._in_head and self._bytes - self._first_piece > MAX_HEAD_BYTES:
+            self._refuse(HeadTooLarge())
+        elif self._bytes > MAX_REQUEST_BYTES and self._arriving:
+            self.transport.abort()
+        elif self._arriving and not self._in_head:
+            self._receive_in_time()  # only for a body that comes in pieces
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._deaf:
+            return
+        self._in_head = self._arriving = True
+        # What came with this piece of data before the head counts too: an upper bound, looked into when it is passed.
+        self._bytes = self._first_piece = self._piece
+        self._began = self.loop.time()
+
+    def on_headers_complete(self) -> None:
+        if not self._deaf:
+            self._take(self._fault_of_head())
+        # Trailers come by the same way as headers, and must not become some (RFC 9110, 6.5.1): they come after what a
+        # proxy has set.
+        self.headers = []
+        self._in_head = False  # and not before: a head that cannot be read to its end is refused as a head
+
+    def _take(self, fault: SlotwiseError | None) -> None:
+        if len(self.pipeline) >= MAX_WAITING:
+            self._end_after(self.cycle)
+        elif fault is not None:
+            self._refuse(fault)
+        else:
+            super().on_headers_complete()
+            if self.parser.should_upgrade() or not self.cycle.keep_alive:
+                # It stays HTTP/1.1, and the parser takes no further request after a wish for another protocol.
+                self._let_end(self.cycle)
+
+    def _fault_of_head(self) -> SlotwiseError | None:
+        if len(self.headers) > MAX_HEADERS or (self._bytes > MAX_HEAD_BYTES < self._size_of_head()):
+            return HeadTooLarge()
+        if self.parser.should_upgrade() and any(_promises_body(name, value) for name, value in self.headers):
+            # The parser takes the body for the other protocol, and the request would be done without it.
+            return UnreadableRequest.of("Upgrade", "cannot be sent with a body")
+        return None
+
+    def on_body(self, body: bytes) -> None:
+        if self._deaf:
+            return
+        if self.cycle.response_complete:
+            # Read to its end and thrown away: who is still sending would not read the answer of a broken connection.
+            self._bytes -= len(body)
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._arriving = False
+        if not self._deaf:
+            super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server's words are no problem document
+        error = UnreadableRequest.of("request", "could not be read as an HTTP/1.1 request")
+        if self._arriving and not self._in_head:
+            self._give_up(error)
+        elif not self._deaf:
+            self._refuse(error)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _end_after(self, cycle: RequestResponseCycle) -> None:
+        """Answer this and what came before it, and hear no more."""
+        self._deaf, self._arriving = True, False
+        self._let_end(cycle)
+
+    def _let_end(self, cycle: RequestResponseCycle) -> None:
+        cycle.keep_alive = False
+        cycle.transport = cast("Transport", _LastAnswer(self.transport, self.hang_up))
+
+    def hang_up(self) -> None:
+        """Close; but while the client may be sending, throw away what it sends, lest a reset cost it the answer."""
+        if not (self._deaf or self._arriving):
+            self.transport.close()
+            return
+        self._deaf, self._arriving, self._hung_up = True, False, self.loop.time()
+        self.pipeline.clear()
+        if not self.transport.is_closing():
+            self.transport.write_eof()
+            self.flow.resume_reading()
+
+    def _size_of_head(self) -> int:
+        """As it was sent: each header with its colon, space and line end."""
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _refuse(self, error: SlotwiseError) -> None:
+        """Answer in the application's place, after the requests that came before, and hang up."""
+        extensions = {"extensions": {_REFUSAL: error}}
+        place = {"path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "headers": [], "state": {}}
+        origin = {"server": self.server, "client": self.client, "scheme": self.scheme}
+        earlier, scope = self.cycle, cast("HTTPScope", _UNPARSED | place | origin | extensions)
+        self.cycle = self._cycle_of(scope)
+        self._end_after(self.cycle)
+        if earlier is None or earlier.response_complete:
+            self._start_asgi_task(self.cycle, self.app)
+        else:
+            self.pipeline.appendleft((self.cycle, self.app))
+
+    def _cycle_of(self, scope: HTTPScope) -> RequestResponseCycle:
+        return RequestResponseCycle(
+            scope=scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=self.server_state.default_headers,
+            message_event=Event(),
+            expect_100_continue=False,
+            keep_alive=False,
+            on_response=self.on_response_complete,
+        )
+
+    def _look(self) -> None:
+        now = self.loop.time()
+        if self._is_unread(now):
+            self.transport.abort()
+            return
+        if self._arriving and self.flow.read_paused:
+            self._began = now  # it is we who do not listen
+        elif self._arriving and now - self._began > PATIENCE_SECONDS:
+            self._end_waiting()
+        elif self._is_forgotten(now) or now - self._hung_up > PATIENCE_SECONDS:
+            self.transport.close()
+        self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def _is_unread(self, now: float) -> bool:
+        """Whether the client has read nothing of an answer for too long, though we may have closed already."""
+        unsent = self.transport.get_write_buffer_size()
+        if not unsent or unsent < self._unsent:
+            self._read = now
+        self._unsent = unsent
+        return now - self._read > self.reading_seconds
+
+    def _end_waiting(self) -> None:
+        if self._in_head:
+            self._refuse(RequestTooSlow())
+        else:
+            self._give_up(RequestTooSlow())
+
+    def _receive_in_time(self) -> "_InTime":
+        if not isinstance(self.cycle.receive, _InTime):
+            self.cycle.receive = _InTime(self.cycle)  # type: ignore[method-assign]
+        return self.cycle.receive
+
+    def _give_up(self, error: SlotwiseError) -> None:
+        """Wait no longer for the rest of a body; whoever wants it gets the error instead."""
+        self._end_after(self.cycle)
+        self._receive_in_time().fault = error
+        self.cycle.message_event.set()
+        if self.cycle.response_complete:
+            self.hang_up()
+
+    def _is_forgotten(self, now: float) -> bool:
+        """The server's own timer stops at the first byte, and is not set before the first answer."""
+        if self._arriving or not (self.cycle is None or self.cycle.response_complete):
+            self._busy = now
+        return now - max(self._busy, self._began) > self.idle_seconds
+
+
+class _LastAnswer:
+    """What an answer is written to, of a connection that ends after it."""
+
+    def __init__(self, transport: Transport, hang_up: Callable[[], None]) -> None:
+        self.write, self.is_closing, self.close = transport.write, transport.is_closing, hang_up
+
+
+def _as_ipv4(client: tuple[str, int] | None) -> tuple[str, int] | None:
+    """The client as its proxy is named in the settings, also where one socket serves both versions of IP."""
+    return (client[0].removeprefix("::ffff:"), client[1]) if client else None
+
+
+def _promises_body(name: bytes, value: bytes) -> bool:
+    return name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 ") != b"")
+
+
+class _InTime:
+    """Receives the body of a request until its time is over or it turns out to be none."""
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self.fault: SlotwiseError | None = None
+
+    async def __call__(self) -> ASGIReceiveEvent:
+        message = await RequestResponseCycle.receive(self._cycle)
+        if self.fault is not None:
+            raise self.fault
+        return message
+
+
+def refusal_in(scope: Scope) -> SlotwiseError | None:
+    """Why the request of this scope was refused before it was one."""
+    extensions = cast("dict[str, Any]", scope.get("extensions") or {})
+    return cast("SlotwiseError | None", extensions.get(_REFUSAL))
+
+
+def end_at_shutdown(scope: Scope, end: Callable[[], None]) -> None:
+    """For an answer that goes on for ever: `end` is called when the server wants to end."""
+    cast("dict[str, Any]", scope)[_ENDING] = end
+
+
+def is_endless(scope: Scope) -> bool:
+    """Whether the answer to the request of this scope went on until somebody ended it."""
+    return _ENDING in scope
+
+
+def _ending_in(scope: Any) -> Callable[[], None] | None:
+    return cast("Callable[[], None] | None", scope.get(_ENDING))
+
+
+async def refuse(error: SlotwiseError, write: WriteRefusal, send: Send) -> None:
+    REFUSALS.labels(error.code).inc()
+    status, media_type, body = write(error)
+    headers = [
+        (b"content-type", media_type.encode()),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    start: HTTPResponseStartEvent = {"type": "http.response.start", "status": status, "headers": headers}
+    end: HTTPResponseBodyEvent = {"type": "http.response.body", "body": body, "more_body": False}
+    await send(start)
+    await send(end)

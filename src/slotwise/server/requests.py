@@ -1,0 +1,118 @@
+"""Around every request: its id, its log line, its metrics and the headers that every answer has."""
+
+import re
+import secrets
+import time
+from functools import cache
+from http import HTTPStatus
+
+import structlog
+from litestar.enums import HttpMethod, ScopeType
+from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
+from prometheus_client import Counter, Histogram
+
+from slotwise.observability import metrics
+from slotwise.server.connections import is_endless, refusal_in, refuse
+from slotwise.server.refusals import WriteRefusal
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_HEADERS = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"content-security-policy": b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    b"cache-control": b"no-store",
+}
+_HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+log = structlog.get_logger("slotwise.http")
+
+
+class Requests:
+    """The outermost ASGI layer. It logs a route's template and never its path, which may hold a token."""
+
+    def __init__(self, app: ASGIApp, write_refusal: WriteRefusal, *, hsts: bool) -> None:
+        self._app = app
+        self._write_refusal = write_refusal
+        self._hsts = hsts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != ScopeType.HTTP:
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] == "HEAD":
+            # RFC 9110, 9.3.2: a GET without its content, which the server itself leaves out.
+            scope = {**scope, "method": HttpMethod.GET}
+            send = _head_only(send)
+        request_id = _request_id(scope)
+        started = time.perf_counter()
+        status = 499
+
+        async def send_observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = list(message["headers"])
+                if scope["method"] == HttpMethod.OPTIONS and status == HTTPStatus.NO_CONTENT:
+                    headers = _with_all_methods(scope, headers)
+                message["headers"] = self._headers(headers, request_id)
+            await send(message)
+
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            if (refusal := refusal_in(scope)) is not None:
+                await refuse(refusal, self._write_refusal, send_observed)
+            else:
+                await self._app(scope, receive, send_observed)
+        finally:
+            _record(scope, status, time.perf_counter() - started)
+
+    def _headers(self, headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+        present = {name.lower() for name, _ in headers}
+        headers.append((b"x-request-id", request_id.encode()))
+        headers.extend((name, value) for name, value in _HEADERS.items() if name not in present)
+        if self._hsts:
+            headers.append(_HSTS)
+        return headers
+
+
+def _head_only(send: Send) -> Send:
+    """Ends an answer after its head: the content might go on for ever."""
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    return send_head
+
+
+def _with_all_methods(scope: HTTPScope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The framework's own answer to OPTIONS forgets the methods of handlers registered after the first."""
+    if (path := scope.get("path_template")) is None:
+        return headers
+    methods = sorted(scope["litestar_app"].route_handler_method_map[path])
+    allow = (b"allow", ", ".join(methods).encode())
+    return [allow, *((name, value) for name, value in headers if name != b"allow")]
+
+
+def _request_id(scope: HTTPScope) -> str:
+    """The client's own id where it sends a harmless one, so that its logs and ours can be joined."""
+    sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+    return sent.decode() if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
+
+
+@cache
+def _meters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Looked up once for each of a closed set of labels: the library takes a lock and copies strings to find them."""
+    return metrics.REQUESTS.labels(method, route, status), metrics.LATENCY.labels(route)
+
+
+def _record(scope: HTTPScope, status: int, seconds: float) -> None:
+    route = scope.get("path_template") or "unmatched"
+    requests, latency = _meters(scope["method"], route, status)
+    requests.inc()
+    if not is_endless(scope):
+        latency.observe(seconds)
+    log.info("request", method=scope["method"], route=route, status=int(status), milliseconds=round(seconds * 1000, 2))

@@ -1,0 +1,1 @@
+"""Accounts, passwords and the tokens that log-ins give out."""

@@ -1,0 +1,315 @@
+"""The use cases of accounts: who somebody is and what they may do."""
+
+import asyncio
+import hashlib
+from weakref import WeakValueDictionary
+
+import msgspec
+from msgspec import Struct
+
+from slotwise.db.like_patterns import contains
+from slotwise.db.pool import Connection, Database
+from slotwise.db.statements import NoRow, Statement
+from slotwise.domain.errors import (
+    EmailTaken,
+    InvalidCredentials,
+    InvalidInput,
+    LastAdmin,
+    NotAuthenticated,
+    TooManyLogins,
+)
+from slotwise.domain.fields import clean_email, clean_name
+from slotwise.domain.users import Role, User, actor_of
+from slotwise.services.accounts.passwords import Passwords, new_password
+from slotwise.services.accounts.tokens import AccessTokens
+from slotwise.services.core.audit import changes, record_action
+
+MAX_FAILED_LOGINS = 10
+LOGIN_WINDOW_SECONDS = 15 * 60
+# Accounts that a text is looked for in at a time: about a tenth of a second.
+STEP = 100_000
+
+
+class Credentials(Struct, frozen=True):
+    id: int
+    password_hash: str
+    active: bool
+    token_version: int
+
+
+class PasswordHash(Struct, frozen=True):
+    password_hash: str
+
+
+class UserId(Struct, frozen=True):
+    id: int
+
+
+class Found(Struct, frozen=True):
+    found: bool
+
+
+class FailedLogins(Struct, frozen=True):
+    failures: int
+    retry_after: int
+
+
+class Session(Struct, frozen=True):
+    """A log-in. `expires_in` is in seconds."""
+
+    access_token: str
+    expires_in: int
+    user: User
+
+
+class UserFilter(Struct, frozen=True):
+    """Whom an admin looks for. `text` is looked up inside names and addresses."""
+
+    role: Role | None = None
+    text: str | None = None
+
+    def outline(self) -> dict[str, object]:
+        """The filters that are set, for the audit log: of a text, which may be a name, only that there was one."""
+        return ({"role": self.role} if self.role else {}) | ({"text": True} if self.text else {})
+
+
+class FoundUsers(Struct, frozen=True):
+    """Newest first. Where there are fewer than asked for, `walked_to` is the id below which more may be, or None."""
+
+    users: list[User]
+    walked_to: int | None = None
+
+
+CREATE_USER = Statement("accounts/users.create_user", User)
+GET_USER = Statement("accounts/users.get_user", User)
+GET_CREDENTIALS = Statement("accounts/users.get_credentials", Credentials)
+GET_PASSWORD_HASH = Statement("accounts/users.get_password_hash", PasswordHash)
+CHANGE_PASSWORD = Statement("accounts/users.change_password", UserId)
+RESET_PASSWORD = Statement("accounts/users.reset_password", UserId)
+REHASH_PASSWORD = Statement("accounts/users.rehash_password", UserId)
+REVOKE_TOKENS = Statement("accounts/users.revoke_tokens", UserId)
+CHANGE_RIGHTS = Statement("accounts/users.change_rights", User)
+FIND_USER = Statement("accounts/users.find_user", User)
+FIND_NEWEST_USER = Statement("accounts/users.find_newest_user", UserId)
+LIST_USERS = Statement("accounts/users.list_users", User)
+QUEUE_RIGHTS = Statement("accounts/users.queue_rights", NoRow)
+HAS_ADMIN = Statement("accounts/users.has_admin", Found)
+QUEUE_LOGIN = Statement("accounts/users.queue_login", NoRow)
+COUNT_FAILED_LOGINS = Statement("accounts/users.count_failed_logins", FailedLogins)
+RECORD_LOGIN_ATTEMPT = Statement("accounts/users.record_login_attempt", NoRow)
+FORGET_LOGIN_ATTEMPTS = Statement("accounts/users.forget_login_attempts", NoRow)
+PRUNE_LOGIN_ATTEMPTS = Statement("accounts/users.prune_login_attempts", NoRow)
+
+
+class Users:
+    def __init__(self, database: Database, passwords: Passwords, tokens: AccessTokens) -> None:
+        self._database = database
+        self._passwords = passwords
+        self._tokens = tokens
+        self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
+
+    async def register(
+        self, name: str, email: str, password: str, role: Role = Role.PATIENT, actor: str | None = None
+    ) -> User:
+        """A new account, made by `actor` or, as a patient does, by its owner. Raises `EmailTaken`, `InvalidInput`."""
+        name, email = clean_name("name", name), clean_email("email", email)
+        password_hash = await self._passwords.hash(new_password("password", password))
+        async with self._database.transaction() as connection:
+            user = await CREATE_USER.first(connection, name=name, email=email, role=role, password_hash=password_hash)
+            if user is None:
+                raise EmailTaken
+            await record_action(connection, actor or actor_of(user), "create_user", actor_of(user), {"role": role})
+        return user
+
+    async def log_in(self, email: str, password: str, address: str) -> Session:
+        """Raises `InvalidCredentials`, alike in words and time whoever exists, `TooManyLogins` and `InvalidInput`."""
+        email = _typed_address(email)
+        credentials = await self._find_credentials(email)
+        # By the account where there is one: an address can be spelled in more ways than we would think of.
+        account = _login_key(f"user:{credentials.id}" if credentials else f"email:{email.lower()}", address)
+        async with self._turn_of(account):
+            self._passwords.require_room()
+            await self._count_attempt(account)
+            known = credentials.password_hash if credentials else None
+            right = await self._passwords.verify(known, password)
+            if credentials is None or not right or not credentials.active:
+                raise InvalidCredentials
+            return await self._open_session(account, credentials, password)
+
+    async def authenticate(self, token: str) -> User:
+        """The account of an access token; raises `NotAuthenticated` unless both are still valid."""
+        claims = self._tokens.read(token)
+        async with self._database.connection() as connection:
+            user = await GET_USER.first(connection, user_id=claims.user_id)
+        if user is None or not user.active or user.token_version != claims.version:
+            raise NotAuthenticated
+        return user
+
+    async def log_out(self, user: User) -> None:
+        """Revokes every token of the account, on all its devices."""
+        async with self._database.transaction() as connection:
+            await REVOKE_TOKENS.run(connection, user_id=user.id)
+
+    async def change_password(self, user: User, current: str, new: str) -> None:
+        """Revokes every token. Raises `InvalidCredentials` when `current` is wrong."""
+        chosen = new_password("new_password", new)
+        old_password_hash = await self.require_password(user, current)
+        password_hash = await self._passwords.hash(chosen)
+        async with self._database.transaction() as connection:
+            changed = await CHANGE_PASSWORD.first(
+                connection, user_id=user.id, password_hash=password_hash, old_password_hash=old_password_hash
+            )
+            if changed is None:  # somebody else changed it since it was checked
+                raise InvalidCredentials
+
+    async def require_password(self, user: User, password: str) -> str:
+        """The hash that the account's password was checked against, for whoever acts on it only while it stays.
+
+        Counts as a failed attempt until it was found right, whatever becomes of what it was given for. Raises
+        `InvalidCredentials`, `TooManyLogins` and `Overloaded`.
+        """
+        attempts = password_attempts_of(user.id)
+        self._passwords.require_room()
+        await self._count_attempt(attempts)
+        async with self._database.connection() as connection:
+            stored = await GET_PASSWORD_HASH.one(connection, user_id=user.id)
+        if not await self._passwords.verify(stored.password_hash, password):
+            raise InvalidCredentials
+        async with self._database.connection() as connection:
+            await FORGET_LOGIN_ATTEMPTS.run(connection, account_hash=attempts)
+        return stored.password_hash
+
+    async def find_user(self, email: str) -> User | None:
+        async with self._database.connection() as connection:
+            return await FIND_USER.first(connection, email=clean_email("email", email))
+
+    async def get_user(self, reader: User, user_id: int) -> User | None:
+        """An account as an admin is shown it; None if there is none."""
+        async with self._database.connection() as connection:
+            user = await GET_USER.first(connection, user_id=user_id)
+            if user is not None and user.id != reader.id:
+                await record_action(connection, actor_of(reader), "get_user", actor_of(user))
+        return user
+
+    async def list_users(self, reader: User, sought: UserFilter, before_id: int, limit: int) -> FoundUsers:
+        """Newest first. A text is looked for in so many accounts of patients; `walked_to` says where to go on."""
+        async with self._database.connection() as connection:
+            floor = await _floor_of(connection, sought, before_id)
+            found = await LIST_USERS.all(
+                connection,
+                role=sought.role,
+                pattern=contains(sought.text),
+                floor_id=floor,
+                before_id=before_id,
+                limit=limit,
+            )
+            details = sought.outline() | {"users": min(len(found), limit - 1)}
+            await record_action(connection, actor_of(reader), "list_users", "users", details)
+        return FoundUsers(found, floor if len(found) < limit and floor > 0 else None)
+
+    async def change_rights(
+        self, actor: str, user_id: int, role: Role | None = None, active: bool | None = None
+    ) -> User | None:
+        """Sets role and activity of an account and revokes its tokens; None if there is none. Raises `LastAdmin`."""
+        async with self._database.transaction() as connection:
+            await QUEUE_RIGHTS.run(connection)
+            before = await GET_USER.first(connection, user_id=user_id)
+            user = await CHANGE_RIGHTS.first(connection, user_id=user_id, role=role, active=active)
+            if user is not None:
+                details = changes(before, user, "role", "active")
+                await record_action(connection, actor, "change_rights", actor_of(user), details)
+            elif before is not None:
+                raise LastAdmin
+        return user
+
+    async def reset_password(self, actor: str, user_id: int, password: str, token_version: int | None = None) -> bool:
+        """For somebody who forgot theirs. Revokes every token, and so counts up the version of the account's tokens.
+
+        False if there is no account, or none of that version where one is given: so a request that is sent again
+        does nothing.
+        """
+        password_hash = await self._passwords.hash(new_password("password", password))
+        async with self._database.transaction() as connection:
+            changed = await RESET_PASSWORD.first(
+                connection, user_id=user_id, password_hash=password_hash, token_version=token_version
+            )
+            if changed is not None:
+                await record_action(connection, actor, "reset_password", f"user:{user_id}")
+        return changed is not None
+
+    async def has_admin(self) -> bool:
+        async with self._database.connection() as connection:
+            return (await HAS_ADMIN.one(connection)).found
+
+    def _turn_of(self, account: bytes) -> asyncio.Lock:
+        """One attempt at a time on an account from an address: a right password must not count as ten failures
+        because ten others are still being checked."""
+        return self._turns.setdefault(account, asyncio.Lock())
+
+    async def _count_attempt(self, account: bytes) -> None:
+        async with self._database.transaction() as connection:
+            await QUEUE_LOGIN.run(connection, account_hash=account)
+            failed = await COUNT_FAILED_LOGINS.one(
+                connection, account_hash=account, window_seconds=LOGIN_WINDOW_SECONDS
+            )
+            if failed.failures >= MAX_FAILED_LOGINS:
+                raise TooManyLogins(max(1, failed.retry_after))
+            await RECORD_LOGIN_ATTEMPT.run(connection, account_hash=account)
+
+    async def _find_credentials(self, email: str) -> Credentials | None:
+        async with self._database.connection() as connection:
+            return await GET_CREDENTIALS.first(connection, email=email)
+
+    async def _open_session(self, account: bytes, credentials: Credentials, password: str) -> Session:
+        renewed = await self._passwords.hash(password) if self._passwords.is_dated(credentials.password_hash) else None
+        async with self._database.transaction() as connection:
+            await FORGET_LOGIN_ATTEMPTS.run(connection, account_hash=account)
+            if renewed is not None:
+                await _store_rehash(connection, credentials, renewed)
+            user = await GET_USER.one(connection, user_id=credentials.id)
+        # Under the version that was read with the hash: a password changed meanwhile has revoked this token already.
+        user = msgspec.structs.replace(user, token_version=credentials.token_version)
+        return Session(self._tokens.issue(user), self._tokens.seconds, user)
+
+
+def _typed_address(text: str) -> str:
+    """In the form in which addresses are kept; what is no address is nobody's, and refused like a wrong password."""
+    try:
+        return clean_email("email", text)
+    except InvalidInput:
+        if "\x00" in text:
+            raise
+        return text
+
+
+async def _floor_of(connection: Connection, sought: UserFilter, before_id: int) -> int:
+    """Down to which id to look: all the way where nothing is looked for inside the rows, or only inside those few that
+    are not patients'."""
+    if not sought.text or sought.role not in {None, Role.PATIENT}:
+        return 0
+    newest = await FIND_NEWEST_USER.one(connection, before_id=before_id)
+    return max(0, newest.id + 1 - STEP)
+
+
+async def _store_rehash(connection: Connection, credentials: Credentials, password_hash: str) -> None:
+    await REHASH_PASSWORD.run(
+        connection,
+        user_id=credentials.id,
+        password_hash=password_hash,
+        old_password_hash=credentials.password_hash,
+    )
+
+
+async def prune_login_attempts(database: Database) -> None:
+    """Forget failures that count no longer."""
+    async with database.connection() as connection:
+        await PRUNE_LOGIN_ATTEMPTS.run(connection, window_seconds=LOGIN_WINDOW_SECONDS)
+
+
+def password_attempts_of(user_id: int) -> bytes:
+    """Under which key attempts count that give the password beside an access token, from wherever they come."""
+    return _login_key(f"user:{user_id}", "change-password")
+
+
+def _login_key(account: str, address: str) -> bytes:
+    return hashlib.sha256(f"{account}\n{address}".encode()).digest()

@@ -1,0 +1,1 @@
+"""Hold, confirm, cancel and read bookings."""

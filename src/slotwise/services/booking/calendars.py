@@ -1,0 +1,53 @@
+"""What a calendar is told of a booking, and how it recognises the booking when it is told again."""
+
+import uuid
+from datetime import datetime
+
+from msgspec import Struct
+
+from slotwise.db.pool import Database
+from slotwise.db.statements import Statement
+from slotwise.domain.bookings import BookingStatus
+from slotwise.domain.errors import BookingNotFound
+from slotwise.services.core.callers import READ_CLAIM, Caller, refuse
+
+_NAMESPACE = uuid.UUID("6f0d2a4e-7d4b-4c1f-9a55-3b8f8c2f5e1d")
+
+
+class CalendarEntry(Struct, frozen=True):
+    """A booking without its person. `sequence` grows with each change that moves or ends the appointment."""
+
+    manage_token_hash: bytes
+    status: BookingStatus
+    seats_booked: int
+    doctor_name: str
+    specialization: str | None
+    start_time: datetime
+    end_time: datetime
+    created_at: datetime
+    changed_at: datetime
+    read_at: datetime
+    sequence: int
+
+    @property
+    def uid(self) -> str:
+        """The same for ever, and no other installation's: ids start at 1 everywhere, and addresses change."""
+        return str(uuid.uuid5(_NAMESPACE, self.manage_token_hash.hex()))
+
+
+GET_CALENDAR_ENTRY = Statement("booking/calendars.get_calendar_entry", CalendarEntry)
+
+
+class Calendars:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get_calendar_entry(self, caller: Caller, booking_id: int) -> CalendarEntry:
+        """For whoever may manage the booking. It shows nobody's name, so the desk's reads need no record."""
+        async with self._database.connection() as connection:
+            claim = await READ_CLAIM.first(connection, booking_id=booking_id)
+            if claim is None:
+                raise BookingNotFound
+            if not caller.may_manage(claim):
+                refuse(caller)
+            return await GET_CALENDAR_ENTRY.one(connection, booking_id=booking_id)

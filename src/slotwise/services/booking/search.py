@@ -1,0 +1,183 @@
+"""How the desk finds bookings among millions: by their slots where the filters name some, else by a walk that ends."""
+
+from datetime import datetime
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from slotwise.db.like_patterns import contains
+from slotwise.db.pool import Connection
+from slotwise.db.statements import Statement
+from slotwise.domain.bookings import Booking, BookingStatus
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
+
+# About a tenth of a second, at most: so many slots looked at, or so many bookings. Among those of one status, which
+# has an index, the same time goes further.
+MOST_SLOTS = 30_000
+STEPS = (10_000, 90_000)
+STEPS_OF_STATUS = (10_000, 90_000, 900_000)
+
+
+class BookingFilter(Struct, frozen=True):
+    """What the desk looks for. `text` is looked up inside names and addresses; the period of starts is half-open.
+
+    The booking that has the `number` comes before those with the text in them, if it fits the other filters.
+    """
+
+    status: BookingStatus | None = None
+    doctor_id: int | None = None
+    slot_id: int | None = None
+    starts_from: datetime = FIRST_TIME
+    starts_before: datetime = LAST_READABLE_TIME
+    text: str | None = None
+    number: int | None = None
+
+    @property
+    def of_period(self) -> bool:
+        return (self.starts_from, self.starts_before) != (FIRST_TIME, LAST_READABLE_TIME)
+
+    def outline(self) -> dict[str, object]:
+        """The filters that are set, for the audit log: of a text, which may be a name, only that there was one."""
+        filters = {
+            "status": self.status,
+            "doctor_id": self.doctor_id,
+            "slot_id": self.slot_id,
+            "starts_from": None if self.starts_from == FIRST_TIME else self.starts_from,
+            "starts_before": None if self.starts_before == LAST_READABLE_TIME else self.starts_before,
+            "text": True if self.text else None,
+        }
+        return {name: value for name, value in filters.items() if value is not None}
+
+
+class FoundBookings(Struct, frozen=True):
+    """Newest first. Where there are fewer than asked for, `walked_to` is the id below which more may be, or None.
+
+    `numbered` is the booking with the number that was looked for, on the first page, whether or not the list has it.
+    """
+
+    bookings: list[Booking]
+    walked_to: int | None = None
+    number: int | None = None
+    numbered: Booking | None = None
+
+    def first(self, count: int) -> list[Booking]:
+        """So many of the list, after the one with the number, which comes once."""
+        others = [booking for booking in self.bookings[:count] if booking.id != self.number]
+        return others if self.numbered is None else [self.numbered, *others]
+
+
+class Counted(Struct, frozen=True):
+    slots: int
+
+
+class Span(Struct, frozen=True):
+    """Ids; zero where there is no such booking."""
+
+    newest: int
+    oldest: int
+
+
+LIST_BOOKINGS = Statement("booking/search.list_bookings", Booking)
+LIST_BOOKINGS_OF_STATUS = Statement("booking/search.list_bookings_of_status", Booking)
+LIST_BOOKINGS_OF_SLOTS = Statement("booking/search.list_bookings_of_slots", Booking)
+COUNT_SLOTS_OF_PERIOD = Statement("booking/search.count_slots_of_period", Counted)
+FIND_SPAN = Statement("booking/search.find_span", Span)
+
+
+async def find_bookings(connection: Connection, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
+    found = await _find_by_text(connection, sought, before_id, limit)
+    if sought.number is None:
+        return found
+    is_first_page = before_id >= MAX_ID
+    numbered = await _find_numbered(connection, sought, sought.number) if is_first_page else None
+    return replace(found, number=sought.number, numbered=numbered)
+
+
+async def _find_by_text(connection: Connection, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
+    if await _has_few_slots(connection, sought):
+        return FoundBookings(await _list_of_slots(connection, sought, before_id, limit))
+    return await _walk(connection, sought, before_id, limit)
+
+
+async def _find_numbered(connection: Connection, sought: BookingFilter, number: int) -> Booking | None:
+    """A walk of one step, which knows no doctors and no slots."""
+    for booking in await _list_all(connection, replace(sought, text=None), number, number + 1, 1):
+        if sought.doctor_id in {None, booking.doctor_id} and sought.slot_id in {None, booking.slot_id}:
+            return booking
+    return None
+
+
+async def _has_few_slots(connection: Connection, sought: BookingFilter) -> bool:
+    if sought.slot_id is not None or sought.doctor_id is not None:
+        return True
+    if not sought.of_period:
+        return False
+    counted = await COUNT_SLOTS_OF_PERIOD.one(
+        connection, starts_from=sought.starts_from, starts_before=sought.starts_before, limit=MOST_SLOTS + 1
+    )
+    return counted.slots <= MOST_SLOTS
+
+
+async def _walk(connection: Connection, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
+    """Back from an id in steps, until there are enough, or no more, or it has taken long enough."""
+    list_between, steps = (_list_of_status, STEPS_OF_STATUS) if _has_index(sought) else (_list_all, STEPS)
+    span = await FIND_SPAN.one(connection, before_id=before_id)
+    found: list[Booking] = []
+    before = span.newest + 1
+    for step in steps:
+        if len(found) >= limit or before <= span.oldest:
+            break
+        floor = max(before - step, span.oldest)
+        found += await list_between(connection, sought, floor, before, limit - len(found))
+        before = floor
+    return FoundBookings(found, before if len(found) < limit and before > span.oldest else None)
+
+
+def _has_index(sought: BookingFilter) -> bool:
+    return sought.status not in {None, BookingStatus.CONFIRMED}
+
+
+async def _list_all(
+    connection: Connection, sought: BookingFilter, floor: int, before: int, limit: int
+) -> list[Booking]:
+    return await LIST_BOOKINGS.all(
+        connection,
+        status=sought.status,
+        pattern=contains(sought.text),
+        any_start=not sought.of_period,
+        starts_from=sought.starts_from,
+        starts_before=sought.starts_before,
+        floor_id=floor,
+        before_id=before,
+        limit=limit,
+    )
+
+
+async def _list_of_status(
+    connection: Connection, sought: BookingFilter, floor: int, before: int, limit: int
+) -> list[Booking]:
+    return await LIST_BOOKINGS_OF_STATUS.all(
+        connection,
+        status=sought.status,
+        pattern=contains(sought.text),
+        any_start=not sought.of_period,
+        starts_from=sought.starts_from,
+        starts_before=sought.starts_before,
+        floor_id=floor,
+        before_id=before,
+        limit=limit,
+    )
+
+
+async def _list_of_slots(connection: Connection, sought: BookingFilter, before_id: int, limit: int) -> list[Booking]:
+    return await LIST_BOOKINGS_OF_SLOTS.all(
+        connection,
+        slot_id=sought.slot_id,
+        doctor_id=sought.doctor_id,
+        starts_from=sought.starts_from,
+        starts_before=sought.starts_before,
+        status=sought.status,
+        pattern=contains(sought.text),
+        before_id=before_id,
+        limit=limit,
+    )

@@ -1,0 +1,47 @@
+"""Who calls a use case, and by what they prove that a booking is theirs."""
+
+from typing import NoReturn
+
+from msgspec import Struct
+
+from slotwise.db.statements import Statement
+from slotwise.domain.errors import NotAllowed, NotAuthenticated
+from slotwise.domain.users import User, actor_of
+from slotwise.services.core.manage_tokens import proves
+
+
+class Claim(Struct, frozen=True):
+    """By what a caller can prove that a booking is theirs."""
+
+    user_id: int | None
+    user_email: str | None
+    manage_token_hash: bytes
+
+
+READ_CLAIM = Statement("core/callers.read_claim", Claim)
+
+
+class Caller(Struct, frozen=True):
+    """Who asks: an account, the holder of a manage token, both, or nobody in particular."""
+
+    user: User | None = None
+    manage_token: str | None = None
+
+    @property
+    def actor(self) -> str:
+        return actor_of(self.user)
+
+    @property
+    def at_desk(self) -> bool:
+        return self.user is not None and self.user.at_desk
+
+    def may_manage(self, claim: Claim) -> bool:
+        owns = self.user is not None and self.user.owns(claim.user_id, claim.user_email)
+        return owns or self.at_desk or proves(self.manage_token, claim.manage_token_hash)
+
+
+def refuse(caller: Caller) -> NoReturn:
+    """A stranger is told to say who they are; somebody known, that this is not theirs."""
+    if caller.user is None and caller.manage_token is None:
+        raise NotAuthenticated
+    raise NotAllowed

@@ -1,0 +1,243 @@
+"""Seat events: who changes seats says so here, and who watches them is told, whichever worker either one is at.
+
+A change is published after its commit, together with all others of the last moment, on a connection that does nothing
+else. The booking path adds to a set and waits for nothing. What is published is an id; each worker reads the slot once
+for all who watch there. So an event that is lost costs freshness until the slot's next one, and never a seat.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from slotwise.db.pool import Connection, Database
+from slotwise.db.statements import Statement
+from slotwise.domain.errors import DatabaseUnavailable, Overloaded, TooManyRequests, Unavailable
+from slotwise.domain.slots import SlotStatus
+from slotwise.observability.metrics import SEAT_LISTENERS
+
+CHANNEL = "slotwise_seats"
+# With ids of 19 digits and a comma each, less than the 8,000 bytes that a message may have.
+IDS_IN_MESSAGE = 350
+# When more than that change before anybody could be told, it is simpler for all to look at everything again.
+MOST_SLOTS = 1000
+# In place of ids: no slot has it.
+EVERY_SLOT = 0
+
+MOST_LISTENERS = 1000
+MOST_OF_ONE_CLIENT = 20
+TOLD_AT_ONCE = 50
+# Places get free when somebody closes a page.
+RETRY_SECONDS = 30
+
+SeatsChanged: TypeAlias = Callable[[Collection[int]], None]
+
+
+class Publishing(Struct, frozen=True):
+    """Whether the server takes no writes, and how many messages it took."""
+
+    read_only: bool
+    messages: int
+
+
+class Seats(Struct, frozen=True):
+    """`available_seats` counts the seats of overdue holds as free."""
+
+    slot_id: int
+    available_seats: int
+    total_seats: int
+    status: SlotStatus
+
+
+PUBLISH_SEATS = Statement("core/seat_events.publish_seats", Publishing)
+READ_SEATS = Statement("core/seat_events.read_seats", Seats)
+
+
+def tell_nobody(_: Collection[int]) -> None:
+    """For what runs apart from a server: it has nobody to tell."""
+
+
+@asynccontextmanager
+async def telling_all(database: Database) -> AsyncIterator[SeatsChanged]:
+    """For a command, which has no relay: when the block ends, and seats have changed, all workers are to look again.
+
+    Also where it ends by an error, for some may have been changed before. That nobody could be told is none.
+    """
+    changed: set[int] = set()
+    try:
+        yield changed.update
+    finally:
+        if changed:
+            with suppress(Unavailable):
+                async with database.connection() as connection:
+                    await PUBLISH_SEATS.run(connection, channel=CHANNEL, messages=[str(EVERY_SLOT)])
+
+
+class News:
+    """What a listener is to be told: the newest seats of some slots, or to look at everything again.
+
+    Never changed, so that all listeners share it, and what an edge makes of it.
+    """
+
+    def __init__(self, seats: Mapping[int, Seats], look_again: bool = False) -> None:
+        self.seats = seats
+        self.look_again = look_again
+
+    def then(self, later: "News") -> "News":
+        """Both in one, for a listener who has not been told the first yet."""
+        if self.look_again or later.look_again:
+            return LOOK_AGAIN
+        seats = {**self.seats, **later.seats}
+        return News(seats) if len(seats) <= MOST_SLOTS else LOOK_AGAIN
+
+
+LOOK_AGAIN = News({}, look_again=True)
+
+
+class Listener:
+    """Somebody who watches seats. However slow they are, only the newest state of a slot waits for them."""
+
+    __slots__ = ("_news", "_woken", "over")
+
+    def __init__(self) -> None:
+        self._news: News | None = None
+        self._woken = asyncio.Event()
+        self.over = False
+
+    def tell(self, news: News) -> None:
+        self._news = self._news.then(news) if self._news else news
+        self._woken.set()
+
+    def end(self) -> None:
+        """Let whoever waits for news wait no longer."""
+        self.over = True
+        self._woken.set()
+
+    async def news(self, seconds: float) -> News | None:
+        """What has come since the last call, at the latest after that time; None for nothing."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+        if not self.over:
+            self._woken.clear()
+        news, self._news = self._news, None
+        return news
+
+
+class SeatEvents:
+    """The seat events of one worker: what was changed here, what was heard, and who watches here."""
+
+    def __init__(self, most: int = MOST_LISTENERS, most_of_one_client: int = MOST_OF_ONE_CLIENT) -> None:
+        self._most = most
+        self._most_of_one_client = most_of_one_client
+        self._changed: set[int] = set()
+        self._heard: set[int] = set()
+        self._work = asyncio.Event()
+        self._listeners: set[Listener] = set()
+        self._clients: Counter[str] = Counter()
+
+    def seats_changed(self, slot_ids: Collection[int]) -> None:
+        """Publish soon that the seats of these slots have changed. Call it after the commit."""
+        if slot_ids:
+            _add(self._changed, slot_ids)
+            self._work.set()
+
+    def hear(self, message: str) -> None:
+        """Take what some worker has published."""
+        # From a later version, which publishes something else, perhaps.
+        readable = all(word.isdecimal() for word in message.split(","))
+        _add(self._heard, [int(word) for word in message.split(",")] if readable else [EVERY_SLOT])
+        self._work.set()
+
+    def wake(self) -> None:
+        """Let the relay look whether its connection lives."""
+        self._work.set()
+
+    async def work(self, seconds: float) -> None:
+        """Wait until there is something to relay, at the longest that time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._work.wait()
+        self._work.clear()
+
+    async def relay(self, connection: Connection) -> None:
+        """Publish what was changed here, and tell who watches here what was heard."""
+        await self._publish(connection)
+        # What has just been published comes back before the answer does.
+        await self._pass_on(connection)
+
+    async def look_again(self) -> None:
+        """Tell all listeners that changes may have been missed."""
+        await self._tell(LOOK_AGAIN)
+
+    @contextmanager
+    def watch_seats(self, client: str) -> Iterator[Listener]:
+        """A listener for as long as the block runs. Raises `Overloaded` and, for one of many, `TooManyRequests`."""
+        if len(self._listeners) >= self._most:
+            raise Overloaded
+        if self._clients[client] >= self._most_of_one_client:
+            raise TooManyRequests(RETRY_SECONDS)
+        listener = Listener()
+        self._come(listener, client)
+        try:
+            yield listener
+        finally:
+            self._go(listener, client)
+
+    def _come(self, listener: Listener, client: str) -> None:
+        self._listeners.add(listener)
+        self._clients[client] += 1
+        SEAT_LISTENERS.set(len(self._listeners))
+
+    def _go(self, listener: Listener, client: str) -> None:
+        self._listeners.discard(listener)
+        self._clients[client] -= 1
+        if not self._clients[client]:
+            del self._clients[client]
+        SEAT_LISTENERS.set(len(self._listeners))
+
+    async def _publish(self, connection: Connection) -> None:
+        changed, self._changed = self._changed, set()
+        taken = False
+        try:
+            done = await PUBLISH_SEATS.one(connection, channel=CHANNEL, messages=_messages(sorted(changed)))
+            # A server that is no longer the primary takes no bookings either: they and their messages go elsewhere.
+            taken = not done.read_only
+        finally:
+            if not taken:
+                _add(self._changed, changed)
+        if not taken:
+            raise DatabaseUnavailable
+
+    async def _pass_on(self, connection: Connection) -> None:
+        heard, self._heard = self._heard, set()
+        if not (heard and self._listeners):
+            return
+        if EVERY_SLOT in heard:
+            await self._tell(LOOK_AGAIN)
+        elif found := await READ_SEATS.all(connection, slot_ids=sorted(heard)):
+            await self._tell(News({seats.slot_id: seats for seats in found}))
+
+    async def _tell(self, news: News) -> None:
+        """A few at a time, and bookings between them: to write to a thousand takes longer than a booking may wait."""
+        for place, listener in enumerate(list(self._listeners), 1):
+            listener.tell(news)
+            if place % TOLD_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+
+def _add(slots: set[int], slot_ids: Collection[int]) -> None:
+    slots.update(slot_ids)
+    if len(slots) > MOST_SLOTS:
+        slots.clear()
+        slots.add(EVERY_SLOT)
+
+
+def _messages(slot_ids: Sequence[int]) -> list[str]:
+    return [
+        ",".join(map(str, slot_ids[first : first + IDS_IN_MESSAGE]))
+        for first in range(0, len(slot_ids), IDS_IN_MESSAGE)
+    ]

@@ -1,0 +1,1 @@
+"""What the desk does: the day, a booking's history, sheets and exports."""

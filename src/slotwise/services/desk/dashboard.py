@@ -1,0 +1,152 @@
+"""The clinic's day at a glance: what is booked, what is nearly full, which holds run out, what came in last."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from msgspec import Struct
+
+from slotwise.batching.shared_reads import SharedReads
+from slotwise.db.pool import Connection, Database
+from slotwise.db.statements import Statement
+from slotwise.domain.bookings import Booking
+from slotwise.domain.slots import Slot
+from slotwise.domain.users import User, actor_of
+from slotwise.services.core.audit import record_action, shows_others
+
+LOOK_AHEAD = timedelta(days=7)
+MOST_COUNTED = 10_000
+
+
+class Utilisation(Struct, frozen=True):
+    """A doctor's seats in a period. A seat that is neither confirmed, held nor free can no longer be booked."""
+
+    doctor_id: int
+    doctor_name: str
+    specialization: str | None
+    slots: int
+    offered_seats: int
+    confirmed_seats: int
+    held_seats: int
+    free_seats: int
+
+    @property
+    def taken_seats(self) -> int:
+        return self.confirmed_seats + self.held_seats
+
+    @property
+    def percent(self) -> int:
+        return round(100 * self.taken_seats / self.offered_seats) if self.offered_seats else 0
+
+
+class DayCount(Struct, frozen=True):
+    """Bookings of the day's slots, of the first 10,000; holds of any slot, 10,000 for that many and more."""
+
+    looked_at: int
+    confirmed: int
+    cancelled: int
+    running_holds: int
+
+    @property
+    def complete(self) -> bool:
+        return self.looked_at < MOST_COUNTED
+
+    @property
+    def all_holds(self) -> bool:
+        return self.running_holds < MOST_COUNTED
+
+
+class ExpiringHold(Struct, frozen=True):
+    """`seconds_left` by the database's clock."""
+
+    id: int
+    slot_id: int
+    seats_booked: int
+    expires_at: datetime
+    seconds_left: int
+    doctor_name: str
+    start_time: datetime
+
+
+class Day(Struct, frozen=True):
+    """`utilisation` has the doctors who have slots that day, fullest first."""
+
+    count: DayCount
+    utilisation: list[Utilisation]
+    nearly_full: list[Slot]
+    expiring_holds: list[ExpiringHold]
+
+    @property
+    def total(self) -> Utilisation:
+        """Of all doctors together."""
+        each = self.utilisation
+        return Utilisation(
+            0,
+            "",
+            None,
+            sum(one.slots for one in each),
+            sum(one.offered_seats for one in each),
+            sum(one.confirmed_seats for one in each),
+            sum(one.held_seats for one in each),
+            sum(one.free_seats for one in each),
+        )
+
+
+class LatestBookings(Struct, frozen=True):
+    """`mark` tells these from others, and from the same in another state."""
+
+    bookings: list[Booking]
+    mark: str
+
+
+class WantedDay(Struct, frozen=True):
+    starts_from: datetime
+    starts_before: datetime
+
+
+LIST_UTILISATION = Statement("desk/dashboard.list_utilisation", Utilisation)
+COUNT_DAY = Statement("desk/dashboard.count_day", DayCount)
+LIST_NEARLY_FULL = Statement("desk/dashboard.list_nearly_full", Slot)
+LIST_EXPIRING_HOLDS = Statement("desk/dashboard.list_expiring_holds", ExpiringHold)
+LIST_LATEST_BOOKINGS = Statement("desk/dashboard.list_latest_bookings", Booking)
+
+
+class Today:
+    """Names nobody but in `list_latest_bookings`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._reads = SharedReads(self._read_day)
+
+    async def get_day(self, starts_from: datetime, starts_before: datetime) -> Day:
+        """Read once for all who look at the same time: a page of it is renewed whenever a seat is taken."""
+        return await self._reads.read(WantedDay(starts_from, starts_before))
+
+    async def list_latest_bookings(self, reader: User, known_mark: str = "") -> LatestBookings | None:
+        """The newest 20 with their names; None, and nothing is shown, while they are those of the known mark."""
+        async with self._database.connection() as connection:
+            latest = _marked(await LIST_LATEST_BOOKINGS.all(connection))
+            if latest.mark == known_mark:
+                return None
+            if shows_others(reader, latest.bookings):
+                details = {"bookings": len(latest.bookings)}
+                await record_action(connection, actor_of(reader), "list_latest_bookings", "bookings", details)
+        return latest
+
+    async def _read_day(self, wanted: WantedDay) -> Day:
+        async with self._database.connection() as connection:
+            return Day(
+                await COUNT_DAY.one(connection, starts_from=wanted.starts_from, starts_before=wanted.starts_before),
+                await _utilisation(connection, wanted),
+                await LIST_NEARLY_FULL.all(connection, starts_before=wanted.starts_from + LOOK_AHEAD),
+                await LIST_EXPIRING_HOLDS.all(connection),
+            )
+
+
+async def _utilisation(connection: Connection, wanted: WantedDay) -> list[Utilisation]:
+    return await LIST_UTILISATION.all(connection, starts_from=wanted.starts_from, starts_before=wanted.starts_before)
+
+
+def _marked(bookings: Sequence[Booking]) -> LatestBookings:
+    states = " ".join(f"{booking.id}{booking.status}" for booking in bookings)
+    return LatestBookings(list(bookings), hashlib.sha256(states.encode()).hexdigest()[:16])

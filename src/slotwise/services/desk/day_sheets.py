@@ -1,0 +1,124 @@
+"""The day on paper: a doctor's slots with those who come."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from slotwise.db.pool import Connection, Database
+from slotwise.db.statements import Statement
+from slotwise.domain.bookings import Booking
+from slotwise.domain.users import User, actor_of
+from slotwise.services.core.audit import record_action, shows_others
+
+# Slots of a day, and those who come: more fit on no sheet that anybody prints. They are looked for among so many.
+LONGEST_DAY = 500
+MOST_PATIENTS = 2000
+MOST_LOOKED_AT = 100_000
+# Of all doctors together: no more begin when so many have been read.
+MOST_SHEETS = 50
+
+
+class DaySlot(Struct, frozen=True):
+    id: int
+    start_time: datetime
+    end_time: datetime
+    total_seats: int
+    available_seats: int
+    status: str
+
+    def has_more_than(self, bookings: Sequence[Booking]) -> bool:
+        """Whether more seats are taken than those of some bookings."""
+        return self.total_seats - self.available_seats > sum(booking.seats_booked for booking in bookings)
+
+
+class DoctorOfDay(Struct, frozen=True):
+    id: int
+    name: str
+
+
+class DaySheet(Struct, frozen=True):
+    """A doctor's slots by start, with the bookings that have seats in them. `cut_short` where there are more."""
+
+    slots: list[tuple[DaySlot, list[Booking]]]
+    cut_short: bool
+
+
+class DoctorsDay(Struct, frozen=True):
+    doctor: DoctorOfDay
+    sheet: DaySheet
+
+
+class DayOfAll(Struct, frozen=True):
+    """The sheets of those who have slots that day, by name. `cut_short` where there are more of them."""
+
+    days: list[DoctorsDay]
+    cut_short: bool
+
+
+LIST_DOCTORS_OF_DAY = Statement("desk/day_sheets.list_doctors_of_day", DoctorOfDay)
+LIST_SLOTS_OF_DAY = Statement("desk/day_sheets.list_slots_of_day", DaySlot)
+LIST_BOOKINGS_OF_DAY = Statement("desk/day_sheets.list_bookings_of_day", Booking)
+
+
+class DaySheets:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list_sheets_of_day(self, reader: User, starts_from: datetime, starts_before: datetime) -> DayOfAll:
+        """One after the other, each with its note of who was shown whom."""
+        async with self._database.connection() as connection:
+            doctors = await LIST_DOCTORS_OF_DAY.all(
+                connection, starts_from=starts_from, starts_before=starts_before, limit=MOST_SHEETS + 1
+            )
+        days: list[DoctorsDay] = []
+        patients = 0
+        for doctor in doctors[:MOST_SHEETS]:
+            if patients >= MOST_PATIENTS:
+                break
+            sheet = await self.list_bookings_of_day(reader, doctor.id, starts_from, starts_before)
+            patients += sum(len(found) for _, found in sheet.slots)
+            days.append(DoctorsDay(doctor, sheet))
+        return DayOfAll(days, len(days) < len(doctors))
+
+    async def list_bookings_of_day(
+        self, reader: User, doctor_id: int, starts_from: datetime, starts_before: datetime
+    ) -> DaySheet:
+        async with self._database.connection() as connection:
+            slots = await _slots_of_day(connection, doctor_id, starts_from, starts_before)
+            found = await LIST_BOOKINGS_OF_DAY.all(
+                connection,
+                slot_ids=[slot.id for slot in slots[:LONGEST_DAY]],
+                looked_at=MOST_LOOKED_AT,
+                limit=MOST_PATIENTS,
+            )
+            # Again, as they are after the bookings were read: a seat given back meanwhile is nobody who is missing.
+            slots = await _slots_of_day(connection, doctor_id, starts_from, starts_before)
+            if shows_others(reader, found):
+                details = {"starts_from": starts_from, "bookings": len(found)}
+                await record_action(
+                    connection, actor_of(reader), "list_bookings_of_day", f"doctor:{doctor_id}", details
+                )
+        shown = _with_bookings(slots[:LONGEST_DAY], found)
+        return DaySheet(shown, len(slots) > LONGEST_DAY or any(slot.has_more_than(theirs) for slot, theirs in shown))
+
+
+async def _slots_of_day(
+    connection: Connection, doctor_id: int, starts_from: datetime, starts_before: datetime
+) -> list[DaySlot]:
+    """One more than are shown, where there are."""
+    return await LIST_SLOTS_OF_DAY.all(
+        connection,
+        doctor_id=doctor_id,
+        starts_from=starts_from,
+        starts_before=starts_before,
+        limit=LONGEST_DAY + 1,
+    )
+
+
+def _with_bookings(slots: list[DaySlot], found: list[Booking]) -> list[tuple[DaySlot, list[Booking]]]:
+    bookings = defaultdict(list)
+    for booking in found:
+        bookings[booking.slot_id].append(booking)
+    return [(slot, bookings[slot.id]) for slot in slots]

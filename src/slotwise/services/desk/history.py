@@ -1,0 +1,82 @@
+"""A booking's history, and the slip that its patient is handed."""
+
+from datetime import datetime
+
+from msgspec import Struct
+
+from slotwise.db.pool import Database
+from slotwise.db.statements import Statement
+from slotwise.domain.bookings import Booking
+from slotwise.domain.errors import BookingNotFound
+from slotwise.domain.users import User, actor_of
+from slotwise.services.booking.bookings import READ_BOOKINGS
+from slotwise.services.core.audit import record_action, shows_others
+
+# Of what happened to a booking's slot meanwhile.
+MOST_CHANGES = 200
+
+
+class HistoryEvent(Struct, frozen=True):
+    """A row of the ledger. `seats` are those that it moved, or of a slot's new total."""
+
+    sequence: int
+    kind: str
+    of_slot: bool
+    seats: int
+    available_after: int
+    total_after: int
+    actor: str
+    actor_name: str | None
+    created_at: datetime
+
+
+class History(Struct, frozen=True):
+    """`cut_short` where part of what happened is not told: more of the slot than fits, or of the booking itself what
+    its ledger does not have where the booking's times say, as after a clock was set back.
+    """
+
+    booking: Booking
+    cancel_reason: str | None
+    events: list[HistoryEvent]
+    cut_short: bool
+
+
+class Ending(Struct, frozen=True):
+    """`events` is how many the ledger has of the booking."""
+
+    cancel_reason: str | None
+    events: int
+
+
+GET_ENDING = Statement("desk/history.get_ending", Ending)
+GET_HISTORY = Statement("desk/history.get_history", HistoryEvent)
+
+
+class BookingHistory:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def get_history(self, reader: User, booking_id: int) -> History:
+        """A booking with what happened to it. Raises `BookingNotFound`."""
+        async with self._database.connection() as connection:
+            found = await READ_BOOKINGS.first(connection, booking_ids=[booking_id])
+            if found is None:
+                raise BookingNotFound
+            ending = await GET_ENDING.one(connection, booking_id=booking_id)
+            events = await GET_HISTORY.all(connection, booking_id=booking_id, most_of_slot=MOST_CHANGES + 1)
+            # Recorded even where the booking is the reader's own: the history tells the names of colleagues.
+            await record_action(connection, actor_of(reader), "get_history", f"booking:{booking_id}")
+        own = [event for event in events if not event.of_slot]
+        of_slot = [event for event in events if event.of_slot]
+        told = sorted(own + of_slot[:MOST_CHANGES], key=lambda event: event.sequence)
+        return History(found, ending.cancel_reason, told, len(own) < ending.events or len(of_slot) > MOST_CHANGES)
+
+    async def get_slip(self, reader: User, booking_id: int) -> Booking:
+        """A booking as the slip tells it that its patient is handed. Raises `BookingNotFound`."""
+        async with self._database.connection() as connection:
+            booking = await READ_BOOKINGS.first(connection, booking_ids=[booking_id])
+            if booking is None:
+                raise BookingNotFound
+            if shows_others(reader, [booking]):
+                await record_action(connection, actor_of(reader), "get_slip", f"booking:{booking_id}")
+        return booking

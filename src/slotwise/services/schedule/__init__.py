@@ -1,0 +1,1 @@
+"""Doctors, their slots, and the times that are free."""

@@ -1,0 +1,118 @@
+"""The use cases of doctors."""
+
+from msgspec import Struct
+
+from slotwise.db.like_patterns import contains
+from slotwise.db.pool import Connection, Database
+from slotwise.db.statements import Statement
+from slotwise.domain.doctors import Doctor
+from slotwise.domain.errors import DoctorNotFound
+from slotwise.domain.fields import clean_name
+from slotwise.domain.users import User, actor_of
+from slotwise.services.core.audit import changes, record_action
+from slotwise.services.core.seat_events import EVERY_SLOT, SeatsChanged, tell_nobody
+
+
+class KnownSpecialization(Struct, frozen=True):
+    specialization: str
+
+
+MOST_SPECIALIZATIONS = 200
+
+CREATE_DOCTOR = Statement("schedule/doctors.create_doctor", Doctor)
+GET_DOCTOR = Statement("schedule/doctors.get_doctor", Doctor)
+LIST_DOCTORS = Statement("schedule/doctors.list_doctors", Doctor)
+LIST_SPECIALIZATIONS = Statement("schedule/doctors.list_specializations", KnownSpecialization)
+LOCK_DOCTOR = Statement("schedule/doctors.lock_doctor", Doctor)
+UPDATE_DOCTOR = Statement("schedule/doctors.update_doctor", Doctor)
+
+
+class Doctors:
+    def __init__(self, database: Database, seats_changed: SeatsChanged = tell_nobody) -> None:
+        self._database = database
+        self._seats_changed = seats_changed
+
+    async def create_doctor(self, admin: User, name: str, specialization: str | None) -> Doctor:
+        name = clean_name("name", name)
+        specialization = None if specialization is None else clean_name("specialization", specialization)
+        async with self._database.transaction() as connection:
+            doctor = await CREATE_DOCTOR.one(connection, name=name, specialization=specialization)
+            await record_action(connection, actor_of(admin), "create_doctor", f"doctor:{doctor.id}")
+        return doctor
+
+    async def get_doctor(self, doctor_id: int) -> Doctor:
+        async with self._database.connection() as connection:
+            doctor = await GET_DOCTOR.first(connection, doctor_id=doctor_id)
+        if doctor is None:
+            raise DoctorNotFound
+        return doctor
+
+    async def list_doctors(
+        self,
+        after_id: int,
+        limit: int,
+        specialization: str | None = None,
+        text: str | None = None,
+        with_inactive: bool = False,
+    ) -> list[Doctor]:
+        """By id. Without those who no longer take appointments, unless asked for."""
+        async with self._database.connection() as connection:
+            return await LIST_DOCTORS.all(
+                connection,
+                after_id=after_id,
+                limit=limit,
+                specialization=specialization,
+                pattern=contains(text),
+                with_inactive=with_inactive,
+            )
+
+    async def list_doctors_with(self, chosen_id: int | None, limit: int) -> list[Doctor]:
+        """To choose from: the first so many by id, whether or not they take appointments, and the chosen one."""
+        async with self._database.connection() as connection:
+            listed = await LIST_DOCTORS.all(
+                connection, after_id=0, limit=limit, specialization=None, pattern=None, with_inactive=True
+            )
+            if chosen_id is None or any(doctor.id == chosen_id for doctor in listed):
+                return listed
+            chosen = await GET_DOCTOR.first(connection, doctor_id=chosen_id)
+        return listed if chosen is None else [chosen, *listed]
+
+    async def list_specializations(self) -> list[str]:
+        """Each in one spelling, whatever the case; by name. Also of those who no longer take appointments."""
+        async with self._database.connection() as connection:
+            return await list_specializations(connection, MOST_SPECIALIZATIONS, with_inactive=True)
+
+    async def update_doctor(
+        self,
+        admin: User,
+        doctor_id: int,
+        name: str | None = None,
+        specialization: str | None = None,
+        clear_specialization: bool = False,
+        active: bool | None = None,
+    ) -> Doctor:
+        """Changes what is not None. A doctor who is no longer active keeps bookings and takes no new ones."""
+        name = None if name is None else clean_name("name", name)
+        specialization = None if specialization is None else clean_name("specialization", specialization)
+        async with self._database.transaction() as connection:
+            before = await LOCK_DOCTOR.first(connection, doctor_id=doctor_id)
+            if before is None:
+                raise DoctorNotFound
+            doctor = await UPDATE_DOCTOR.one(
+                connection,
+                doctor_id=doctor_id,
+                name=name,
+                specialization=specialization,
+                clear_specialization=clear_specialization,
+                active=active,
+            )
+            details = changes(before, doctor, "name", "specialization", "active")
+            await record_action(connection, actor_of(admin), "update_doctor", f"doctor:{doctor_id}", details)
+        # What their slots say and whether they are offered may have changed, and there may be thousands.
+        self._seats_changed([EVERY_SLOT])
+        return doctor
+
+
+async def list_specializations(connection: Connection, limit: int, *, with_inactive: bool = False) -> list[str]:
+    found = await LIST_SPECIALIZATIONS.all(connection, with_inactive=with_inactive, limit=limit)
+    return [known.specialization for known in found]

@@ -1,0 +1,483 @@
+"""How a person finds a time: the free times of one day, the days around it, and what else there is if there are none.
+
+What is free is what `hold_seats` would let in. Days are days of the clinic's zone; twice a year one has 23 or 25 hours.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from slotwise.db.pool import Database
+from slotwise.db.statements import Statement
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
+from slotwise.domain.slots import Slot
+from slotwise.services.schedule.doctors import list_specializations
+from slotwise.services.schedule.slots import Position, SlotFilter, Slots
+
+MOST_TIMES = 36
+DAYS_OF_STRIP = 14
+# Counted no further: a day says that it has this many or more. Nor are more of its slots looked at, where most have
+# too few seats for those who ask.
+MOST_COUNTED = 100
+MOST_LOOKED_AT = 500
+# A look for the next day with enough seats ends after so many, a fraction of a second, and can be taken up from there.
+FARTHEST_LOOK = 20_000
+MOST_SPECIALIZATIONS = 100
+MOST_DOCTORS = 100
+MOST_OTHERS = 5
+# Midnight after it, and after the strip it is in, are still readable in every zone.
+LAST_DAY = (LAST_READABLE_TIME - timedelta(days=2 * DAYS_OF_STRIP)).date()
+
+
+class Wanted(Struct, frozen=True):
+    """What a person asks for; `after` is the last time already seen of that day."""
+
+    specialization: str | None = None
+    doctor_id: int | None = None
+    day: date | None = None
+    seats: int = 1
+    after: Position | None = None
+
+
+class Ignored(StrEnum):
+    """What of a wish was not to be had as such, and so was left out."""
+
+    SPECIALIZATION = "specialization"
+    DOCTOR = "doctor"
+    DAY = "day"
+    AFTER = "after"
+
+
+class Why(StrEnum):
+    """Why a day has no free time: all are taken, that day or for good, or none was published."""
+
+    DAY_TAKEN = "day_taken"
+    DAY_UNPUBLISHED = "day_unpublished"
+    ALL_TAKEN = "all_taken"
+    UNPUBLISHED = "unpublished"
+
+
+class ChoosableDoctor(Struct, frozen=True):
+    id: int
+    name: str
+    specialization: str | None
+
+
+class OtherDoctor(Struct, frozen=True):
+    id: int
+    name: str
+    start_time: datetime
+
+
+class Day(Struct, frozen=True):
+    """Where the count is not whole, there may be more; and where it is 0 then, nobody knows."""
+
+    date: date
+    times: int
+    whole: bool = True
+
+
+class Nothing(Struct, frozen=True):
+    """Why there is nothing, and what there is instead.
+
+    `nearest` is the next free time after the day, else the first of all; `looked_to` the day on which the look for it
+    ended before there was one, or the last. One before the day itself is where the look from now on ended, and nothing
+    is after the day: to look on from there would lead back to it. `for_one` is the first free time where seats for
+    several were asked for and none was found.
+    """
+
+    why: Why
+    nearest: Slot | None
+    looked_to: date | None
+    for_one: Slot | None
+    others: list[OtherDoctor]
+
+
+class Choices(Struct, frozen=True):
+    """What can be asked for on a day. Of very many doctors, only the first by name; `more_doctors` says so."""
+
+    specializations: list[str]
+    doctors: list[ChoosableDoctor]
+    more_doctors: bool
+    today: date
+
+
+class FreeDay(Struct, frozen=True):
+    """`wanted` is the wish as it was understood. `nothing` is None where there are times."""
+
+    wanted: Wanted
+    ignored: frozenset[Ignored]
+    choices: Choices
+    doctor: ChoosableDoctor | None
+    day: date
+    times: list[Slot]
+    more: bool
+    strip: list[Day]
+    nothing: Nothing | None
+
+    @property
+    def today(self) -> date:
+        return self.choices.today
+
+    @property
+    def earlier(self) -> date | None:
+        """The first day of the strip before, unless that is past."""
+        before = self.strip[0].date - timedelta(days=DAYS_OF_STRIP)
+        return before if before >= self.today else None
+
+    @property
+    def later(self) -> date | None:
+        after = self.strip[-1].date + timedelta(days=1)
+        return after if after <= LAST_DAY else None
+
+
+class NextTimes(Struct, frozen=True):
+    """Free times from a day on, on as many days as they are. `wanted` is the wish as it was understood.
+
+    `rest` is where to go on: after the last time of the page, or after the last that was looked at, on `looked_to`.
+    """
+
+    wanted: Wanted
+    ignored: frozenset[Ignored]
+    choices: Choices
+    times: list[Slot]
+    rest: Position | None
+    looked_to: date | None
+
+
+class _Understood(Struct, frozen=True):
+    """A wish without what is not to be had, and the day it begins with, if any."""
+
+    wanted: Wanted
+    ignored: frozenset[Ignored]
+    doctor: ChoosableDoctor | None
+
+
+class _DoctorNow(Struct, frozen=True):
+    """`now` is the database's clock."""
+
+    id: int
+    name: str
+    specialization: str | None
+    now: datetime
+
+
+class _Counted(Struct, frozen=True):
+    place: int
+    times: int
+    whole: bool
+
+
+class _Reach(Struct, frozen=True):
+    start_time: datetime | None
+
+
+class _Look(Struct, frozen=True):
+    """The first free time, and where there is none, the moment at which the look ended if not at the last slot."""
+
+    first: Slot | None
+    ended: datetime | None = None
+
+
+class _Published(Struct, frozen=True):
+    on_day: bool
+    ahead: bool
+
+
+LIST_CHOOSABLE_DOCTORS = Statement("schedule/free_times.list_choosable_doctors", _DoctorNow)
+COUNT_FREE_TIMES = Statement("schedule/free_times.count_free_times", _Counted)
+COUNT_FREE_TIMES_OF_DOCTORS = Statement("schedule/free_times.count_free_times_of_doctors", _Counted)
+FIND_REACH = Statement("schedule/free_times.find_reach", _Reach)
+FIND_REACH_OF_SPECIALIZATION = Statement("schedule/free_times.find_reach_of_specialization", _Reach)
+LIST_OTHER_DOCTORS = Statement("schedule/free_times.list_other_doctors", OtherDoctor)
+LOOK_FOR_PUBLISHED = Statement("schedule/free_times.look_for_published", _Published)
+
+
+class FreeTimes:
+    def __init__(self, database: Database, time_zone: ZoneInfo, farthest_look: int = FARTHEST_LOOK) -> None:
+        self._database = database
+        self._time_zone = time_zone
+        self._farthest_look = farthest_look
+        self._slots = Slots(database)
+
+    async def find_times(self, wanted: Wanted) -> FreeDay | None:
+        """The day asked for, or the first with something free. None where no doctor takes appointments.
+
+        What cannot be had, such as a day that is past, is left out of the wish.
+        """
+        read = await self._read_wish(wanted)
+        if read is None:
+            return None
+        understood, choices = read
+        times = await self._list_times(understood.wanted)
+        if not times and understood.wanted.after:
+            # Those that were left are taken by now.
+            understood = _without_after(understood)
+            times = await self._list_times(understood.wanted)
+        return await self._describe(understood, choices, times)
+
+    async def list_next_times(self, wanted: Wanted) -> NextTimes | None:
+        """A page of the free times from the wanted day on, or from now on. None where no doctor takes appointments."""
+        read = await self._read_wish(replace(wanted, after=None))
+        if read is None:
+            return None
+        understood, choices = read
+        starts_from = self._start_of(understood.wanted.day) if understood.wanted.day else FIRST_TIME
+        after = max(wanted.after or (FIRST_TIME, 0), (starts_from, 0))
+        reach = await self._find_reach(understood.wanted, after[0])
+        sought = _filter(understood.wanted, starts_from, _just_after(reach))
+        times = await self._slots.list_slots(sought, MOST_TIMES + 1, after)
+        ended = reach if len(times) <= MOST_TIMES else None
+        return NextTimes(
+            wanted=replace(understood.wanted, after=wanted.after),
+            ignored=understood.ignored,
+            choices=_of_specialization(choices, understood.wanted),
+            times=times[:MOST_TIMES],
+            rest=_end_of_page(times) if ended is None else (ended, MAX_ID),
+            looked_to=None if ended is None else self._date_of(ended),
+        )
+
+    async def _read_wish(self, wanted: Wanted) -> tuple[_Understood, Choices] | None:
+        """Without what is not to be had. None where there is no doctor to choose."""
+        choices = await self._list_choices(wanted)
+        asked = wanted
+        if choices is None or not _is_chosen_from(choices, wanted.specialization):
+            wanted = replace(wanted, specialization=None)
+            choices = await self._list_choices(wanted)
+        return None if choices is None else (self._understand(asked, wanted, choices), choices)
+
+    async def _list_choices(self, wanted: Wanted) -> Choices | None:
+        """None where there is no doctor to choose."""
+        async with self._database.connection() as connection:
+            specializations = await list_specializations(connection, MOST_SPECIALIZATIONS)
+            doctors = await LIST_CHOOSABLE_DOCTORS.all(
+                connection, doctor_id=wanted.doctor_id, specialization=wanted.specialization, limit=MOST_DOCTORS + 1
+            )
+        if not doctors:
+            return None
+        return Choices(
+            specializations,
+            [ChoosableDoctor(row.id, row.name, row.specialization) for row in doctors[:MOST_DOCTORS]],
+            len(doctors) > MOST_DOCTORS,
+            self._date_of(doctors[0].now),
+        )
+
+    def _understand(self, asked: Wanted, wanted: Wanted, choices: Choices) -> _Understood:
+        first = choices.doctors[0]
+        chosen = first.id == wanted.doctor_id and _is_of(first, wanted.specialization)
+        day = wanted.day if wanted.day is not None and choices.today <= wanted.day <= LAST_DAY else None
+        after = wanted.after if wanted.after is not None and self._date_of(wanted.after[0]) == day else None
+        understood = Wanted(
+            _as_spelled(choices, wanted.specialization), first.id if chosen else None, day, wanted.seats, after
+        )
+        return _Understood(understood, _left_out(asked, understood), first if chosen else None)
+
+    async def _list_times(self, wanted: Wanted) -> list[Slot]:
+        """A page and one more, of one day or of any."""
+        day, starts_from, starts_before = wanted.day, FIRST_TIME, LAST_READABLE_TIME
+        if day is None and wanted.seats > 1:
+            first = (await self._look(wanted, FIRST_TIME)).first
+            if first is None:
+                return []
+            day = self._date_of(first.start_time)
+        if day is not None:
+            starts_from, starts_before = self._start_of(day), self._start_of(day + timedelta(days=1))
+        sought = _filter(wanted, starts_from, starts_before)
+        return await self._slots.list_slots(sought, MOST_TIMES + 1, wanted.after or (FIRST_TIME, 0))
+
+    async def _describe(self, understood: _Understood, choices: Choices, found: list[Slot]) -> FreeDay:
+        wanted, today = understood.wanted, choices.today
+        day = wanted.day or (self._date_of(found[0].start_time) if found else today)
+        times = [slot for slot in found if self._date_of(slot.start_time) == day]
+        strip_from = today + (day - today) // timedelta(DAYS_OF_STRIP) * timedelta(DAYS_OF_STRIP)
+        return FreeDay(
+            wanted=wanted,
+            ignored=understood.ignored,
+            choices=_of_specialization(choices, wanted),
+            doctor=understood.doctor,
+            day=day,
+            times=times[:MOST_TIMES],
+            more=len(times) > MOST_TIMES,
+            strip=[
+                _as_listed(each, wanted, times) if each.date == day else each
+                for each in await self._count_times(wanted, strip_from)
+            ],
+            nothing=None if times else await self._explain(understood, day),
+        )
+
+    async def _count_times(self, wanted: Wanted, first: date) -> list[Day]:
+        days = [first + timedelta(days=number) for number in range(DAYS_OF_STRIP + 1)]
+        starts = [self._start_of(day) for day in days]
+        async with self._database.connection() as connection:
+            if wanted.doctor_id is None and wanted.specialization is None:
+                counted = await COUNT_FREE_TIMES.all(
+                    connection,
+                    days_from=starts[:-1],
+                    days_to=starts[1:],
+                    min_seats=wanted.seats,
+                    most_looked_at=MOST_LOOKED_AT,
+                    limit=MOST_COUNTED,
+                )
+            else:
+                counted = await COUNT_FREE_TIMES_OF_DOCTORS.all(
+                    connection,
+                    days_from=starts[:-1],
+                    days_to=starts[1:],
+                    doctor_id=wanted.doctor_id,
+                    specialization=wanted.specialization,
+                    min_seats=wanted.seats,
+                    most_looked_at=MOST_LOOKED_AT,
+                    limit=MOST_COUNTED,
+                )
+        return [Day(days[row.place - 1], row.times, row.whole) for row in counted]
+
+    async def _explain(self, understood: _Understood, day: date) -> Nothing:
+        wanted = understood.wanted
+        look = await self._find_nearest(wanted, day)
+        for_one = None
+        if look.first is None and wanted.seats > 1:
+            for_one = (await self._look(replace(wanted, seats=1), FIRST_TIME)).first
+        others = await self._list_others(understood, day) if understood.doctor else []
+        looked_to = None if look.ended is None else self._date_of(look.ended)
+        return Nothing(await self._look_why(wanted, day, look), look.first, looked_to, for_one, others)
+
+    async def _find_nearest(self, wanted: Wanted, day: date) -> _Look:
+        """Where no day was asked for, from now on: what was found before may have been taken since, and this not."""
+        if wanted.day is None:
+            return await self._look(wanted, FIRST_TIME)
+        later = await self._look(wanted, self._start_of(day + timedelta(days=1)))
+        if later.first or later.ended:
+            return later
+        first = await self._look(wanted, FIRST_TIME)
+        # From the day on, everything has been looked at by now: a look that came as far has left nothing out.
+        whole = first.ended is None or first.ended >= self._start_of(day)
+        return _Look(first.first) if whole else first
+
+    async def _look(self, wanted: Wanted, starts_from: datetime) -> _Look:
+        reach = await self._find_reach(wanted, starts_from)
+        found = await self._slots.list_slots(_filter(wanted, starts_from, _just_after(reach)), 1)
+        return _Look(found[0]) if found else _Look(None, reach)
+
+    async def _find_reach(self, wanted: Wanted, starts_from: datetime) -> datetime | None:
+        """Only slots with too few free seats can be many: one doctor's are few, and one seat is in any of them."""
+        if wanted.seats == 1 or wanted.doctor_id is not None:
+            return None
+        async with self._database.connection() as connection:
+            if wanted.specialization is None:
+                reach = await FIND_REACH.one(
+                    connection,
+                    min_seats=wanted.seats,
+                    starts_from=starts_from,
+                    most_looked_at=self._farthest_look,
+                )
+            else:
+                reach = await FIND_REACH_OF_SPECIALIZATION.one(
+                    connection,
+                    specialization=wanted.specialization,
+                    starts_from=starts_from,
+                    most_looked_at=self._farthest_look,
+                )
+        return reach.start_time
+
+    async def _list_others(self, understood: _Understood, day: date) -> list[OtherDoctor]:
+        doctor = understood.doctor
+        if doctor is None or doctor.specialization is None:
+            return []
+        async with self._database.connection() as connection:
+            return await LIST_OTHER_DOCTORS.all(
+                connection,
+                doctor_id=doctor.id,
+                specialization=doctor.specialization,
+                min_seats=understood.wanted.seats,
+                starts_from=self._start_of(day),
+                limit=MOST_OTHERS,
+            )
+
+    async def _look_why(self, wanted: Wanted, day: date, look: _Look) -> Why:
+        async with self._database.connection() as connection:
+            published = await LOOK_FOR_PUBLISHED.one(
+                connection,
+                doctor_id=wanted.doctor_id,
+                specialization=wanted.specialization,
+                day_from=self._start_of(day),
+                day_to=self._start_of(day + timedelta(days=1)),
+            )
+        if look.first is None and look.ended is None:
+            return Why.ALL_TAKEN if published.ahead else Why.UNPUBLISHED
+        return Why.DAY_TAKEN if published.on_day else Why.DAY_UNPUBLISHED
+
+    def _start_of(self, day: date) -> datetime:
+        """Midnight of the clinic in UTC; where the clock leaps over it, the moment of the leap."""
+        return datetime.combine(day, time(), self._time_zone).astimezone(UTC)
+
+    def _date_of(self, moment: datetime) -> date:
+        return moment.astimezone(self._time_zone).date()
+
+
+def _filter(wanted: Wanted, starts_from: datetime, starts_before: datetime) -> SlotFilter:
+    return SlotFilter(wanted.doctor_id, wanted.specialization, starts_from, starts_before, wanted.seats)
+
+
+def _just_after(reach: datetime | None) -> datetime:
+    """With those that start together with the first one out of reach, so that every look gets on."""
+    return LAST_READABLE_TIME if reach is None else reach + timedelta(microseconds=1)
+
+
+def _end_of_page(times: Sequence[Slot]) -> Position | None:
+    """None where there are no more than are on it."""
+    last = times[MOST_TIMES - 1] if len(times) > MOST_TIMES else None
+    return (last.start_time, last.id) if last else None
+
+
+def _as_listed(counted: Day, wanted: Wanted, times: Sequence[Slot]) -> Day:
+    """The day whose list is shown, which is read at another moment than the count, and looks at every slot of it.
+
+    Not where no day was found to be listed: then the count is all there is.
+    """
+    if wanted.day is None and not times:
+        return counted
+    if wanted.after is None and len(times) <= MOST_TIMES:
+        return Day(counted.date, len(times))
+    return Day(counted.date, max(counted.times, len(times)), counted.whole and len(times) <= counted.times)
+
+
+def _is_of(doctor: ChoosableDoctor, specialization: str | None) -> bool:
+    if specialization is None:
+        return True
+    return doctor.specialization is not None and doctor.specialization.lower() == specialization.lower()
+
+
+def _is_chosen_from(choices: Choices, specialization: str | None) -> bool:
+    """A doctor who was asked for by id is among the choices whatever the specialization."""
+    return specialization is None or any(_is_of(doctor, specialization) for doctor in choices.doctors)
+
+
+def _of_specialization(choices: Choices, wanted: Wanted) -> Choices:
+    return replace(choices, doctors=[each for each in choices.doctors if _is_of(each, wanted.specialization)])
+
+
+def _as_spelled(choices: Choices, specialization: str | None) -> str | None:
+    if specialization is None:
+        return None
+    spelled = (known for known in choices.specializations if known.lower() == specialization.lower())
+    return next(spelled, specialization)
+
+
+def _left_out(asked: Wanted, understood: Wanted) -> frozenset[Ignored]:
+    """`after` is left out without a word: that only means to begin with the day again."""
+    left_out = {
+        Ignored.SPECIALIZATION: asked.specialization is not None and understood.specialization is None,
+        Ignored.DOCTOR: asked.doctor_id != understood.doctor_id,
+        Ignored.DAY: asked.day != understood.day,
+    }
+    return frozenset(what for what, so in left_out.items() if so)
+
+
+def _without_after(understood: _Understood) -> _Understood:
+    return replace(
+        understood, wanted=replace(understood.wanted, after=None), ignored=understood.ignored | {Ignored.AFTER}
+    )

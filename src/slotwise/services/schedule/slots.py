@@ -1,0 +1,448 @@
+"""The use cases of slots."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, TypeAlias, assert_never
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from slotwise.db.pool import Connection, Database
+from slotwise.db.statements import Statement
+from slotwise.domain.bookings import Booking
+from slotwise.domain.errors import DatabaseBusy, DoctorNotFound, InvalidInput, SeatsTaken, SlotNotFound, SlotOverlaps
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, clean_period
+from slotwise.domain.slots import Slot, SlotChange, SlotStatus, ledger_kinds
+from slotwise.domain.time_zones import UTC_ZONE
+from slotwise.domain.timetables import Period, SkippedTime, Timetable, lay_out
+from slotwise.domain.users import User, actor_of
+from slotwise.services.core.audit import changes, encoded, record_action, request_id, rows_shown, shows_others
+from slotwise.services.core.expiry import count_expired
+from slotwise.services.core.seat_events import SeatsChanged, tell_nobody
+
+
+class SlotId(Struct, frozen=True):
+    id: int
+
+
+class LockedDoctor(Struct, frozen=True):
+    """`now` is the database's clock."""
+
+    id: int
+    now: datetime
+
+
+class SlotUpdate(Struct, frozen=True):
+    """What became of a change. The slot that is in its way, where one is, and how many seats are held or booked."""
+
+    outcome: Literal["updated", "again", "past", "booked", "seats_taken", "overlaps"]
+    taken: int
+    overlapped_start: datetime | None
+    overlapped_end: datetime | None
+    overlapped_closed: bool | None
+    expired_holds: int
+    updated_at: datetime | None
+
+
+class SlotSeen(Struct, frozen=True):
+    """A slot as it was when somebody decided on its change: its period, and the newest booking they knew of."""
+
+    start_time: datetime
+    end_time: datetime
+    newest_booking: int
+
+
+class SlotChangedMeanwhile(Exception):
+    """The slot was moved or booked since it was seen. Nothing was done: look again."""
+
+
+class NewestBooking(Struct, frozen=True):
+    id: int
+
+
+class OverlappedSlot(Struct, frozen=True):
+    """A slot that takes the doctor's time, and which of the wanted periods overlaps it, counted from 1.
+
+    It is open or, where `closed`, still has bookings.
+    """
+
+    position: int
+    id: int
+    start_time: datetime
+    end_time: datetime
+    closed: bool
+
+
+class Clash(Struct, frozen=True):
+    """A wanted period that cannot be: because of that slot, or where there is none because it has begun."""
+
+    period: Period
+    slot: OverlappedSlot | None
+
+
+class PlannedSlot(Struct, frozen=True):
+    """Without an id while it is only planned."""
+
+    id: int | None
+    period: Period
+
+
+class CreatedSlots(Struct, frozen=True):
+    created: list[PlannedSlot]
+    clashes: list[Clash]
+    skipped: list[SkippedTime]
+
+
+class WeekSlot(Struct, frozen=True):
+    """A slot as the desk sees it: `total_seats` is the sum of the three others."""
+
+    id: int
+    start_time: datetime
+    end_time: datetime
+    total_seats: int
+    available_seats: int
+    held_seats: int
+    confirmed_seats: int
+    status: SlotStatus
+
+
+class DoctorWeek(Struct, frozen=True):
+    """By start. `cut_short` where there are more."""
+
+    slots: list[WeekSlot]
+    cut_short: bool
+
+
+class SlotFilter(Struct, frozen=True):
+    """Which slots on offer a person looks for. The period of starts is half-open, in UTC."""
+
+    doctor_id: int | None = None
+    specialization: str | None = None
+    starts_from: datetime = FIRST_TIME
+    starts_before: datetime = LAST_READABLE_TIME
+    min_seats: int = 1
+
+
+# Of a slot in its list: start and id.
+Position: TypeAlias = tuple[datetime, int]
+
+LOCK_DOCTORS = Statement("schedule/slots.lock_doctors", LockedDoctor)
+CREATE_SLOTS = Statement("schedule/slots.create_slots", SlotId)
+GET_SLOT = Statement("schedule/slots.get_slot", Slot)
+LIST_SLOTS = Statement("schedule/slots.list_slots", Slot)
+LIST_SLOTS_OF_SIZE = Statement("schedule/slots.list_slots_of_size", Slot)
+LIST_SLOTS_OF_DOCTOR = Statement("schedule/slots.list_slots_of_doctor", Slot)
+LIST_SLOTS_OF_SPECIALIZATION = Statement("schedule/slots.list_slots_of_specialization", Slot)
+LIST_CLASHES = Statement("schedule/slots.list_clashes", OverlappedSlot)
+LIST_WEEK = Statement("schedule/slots.list_week", WeekSlot)
+LIST_BOOKINGS_HIT = Statement("schedule/slots.list_bookings_hit", Booking)
+GET_NEWEST_BOOKING = Statement("schedule/slots.get_newest_booking", NewestBooking)
+UPDATE_SLOT = Statement("schedule/slots.update_slot", SlotUpdate)
+
+
+# Each is lost only to another change of the same slot.
+UPDATE_TRIES = 3
+# More than fit on a page that anybody reads.
+MOST_OF_A_WEEK = 2_000
+
+
+class Slots:
+    def __init__(
+        self, database: Database, clinic_zone: ZoneInfo = UTC_ZONE, seats_changed: SeatsChanged = tell_nobody
+    ) -> None:
+        self._database = database
+        self._clinic_zone = clinic_zone
+        self._seats_changed = seats_changed
+
+    async def create_slot(
+        self, admin: User, doctor_id: int, start_time: datetime, total_seats: int, duration_minutes: int
+    ) -> Slot:
+        """Raises `SlotOverlaps`, `DoctorNotFound`, and `InvalidInput` for a start that is not in the future."""
+        start, end = clean_period("start_time", start_time, duration_minutes)
+        async with self._database.transaction() as connection:
+            now = await _lock_doctor(connection, doctor_id)
+            _refuse_past(start, now)
+            _refuse_clashes(await _find_clashes(connection, doctor_id, [Period(start, end)], now))
+            created = await CREATE_SLOTS.one(
+                connection,
+                doctor_ids=[doctor_id],
+                start_times=[start],
+                end_times=[end],
+                total_seats=[total_seats],
+                actor=actor_of(admin),
+            )
+            await record_action(connection, actor_of(admin), "create_slot", f"slot:{created.id}")
+            slot = await GET_SLOT.one(connection, slot_id=created.id)
+        self._seats_changed([slot.id])
+        return slot
+
+    async def create_slots(
+        self,
+        admin: User,
+        doctor_id: int,
+        timetable: Timetable,
+        total_seats: int,
+        zone: ZoneInfo | None = None,
+        *,
+        dry_run: bool = False,
+        skip_clashes: bool = False,
+        planned: int | None = None,
+    ) -> CreatedSlots:
+        """All slots of a timetable, which is in the clinic's zone unless another is given, or none.
+
+        A dry run tells what would be made and what clashes, and does nothing. Otherwise a clash raises `SlotOverlaps`,
+        or `InvalidInput` for a past start, unless those that clash are to be left out. `planned` is how many a dry run
+        told: where there would be more or fewer now, that raises `SlotOverlaps` too.
+        """
+        laid = lay_out(timetable, zone or self._clinic_zone)
+        async with self._database.transaction() as connection:
+            now = await _lock_doctor(connection, doctor_id)
+            clashes = await _find_clashes(connection, doctor_id, laid.periods, now)
+            clashing = {clash.period for clash in clashes}
+            free = [period for period in laid.periods if period not in clashing]
+            if dry_run:
+                return CreatedSlots([PlannedSlot(None, period) for period in free], clashes, laid.skipped)
+            if not skip_clashes:
+                _refuse_any(clashes)
+            if planned not in {None, len(free)}:
+                raise SlotOverlaps
+            created = await _create(connection, admin, doctor_id, free, total_seats)
+            if created:
+                details = {"slots": len(created), "first": created[0].id, "last": created[-1].id}
+                await record_action(connection, actor_of(admin), "create_slots", f"doctor:{doctor_id}", details)
+        self._seats_changed([slot.id for slot in created if slot.id is not None])
+        return CreatedSlots(created, clashes, laid.skipped)
+
+    async def list_week(self, doctor_id: int, starts_from: datetime, starts_before: datetime) -> DoctorWeek:
+        """Slots that start in a period, open and closed; the first 2,000."""
+        async with self._database.connection() as connection:
+            found = await LIST_WEEK.all(
+                connection,
+                doctor_id=doctor_id,
+                starts_from=starts_from,
+                starts_before=starts_before,
+                limit=MOST_OF_A_WEEK + 1,
+            )
+        return DoctorWeek(found[:MOST_OF_A_WEEK], cut_short=len(found) > MOST_OF_A_WEEK)
+
+    async def list_bookings_hit(self, reader: User, slot_id: int, limit: int) -> list[Booking]:
+        """The live bookings that a change of the slot would concern, with names, for the desk; at most 501."""
+        async with self._database.connection() as connection:
+            found = await LIST_BOOKINGS_HIT.all(connection, slot_id=slot_id, limit=limit)
+            if shows_others(reader, found):
+                details = {"bookings": rows_shown(found, limit)}
+                await record_action(connection, actor_of(reader), "list_bookings_hit", f"slot:{slot_id}", details)
+        return found
+
+    async def get_newest_booking(self, slot_id: int) -> int:
+        """Its id, for `SlotSeen`: to be asked for before the bookings are listed, so that none is missed."""
+        async with self._database.connection() as connection:
+            return (await GET_NEWEST_BOOKING.one(connection, slot_id=slot_id)).id
+
+    async def get_slot(self, slot_id: int) -> Slot:
+        async with self._database.connection() as connection:
+            return await _get(connection, slot_id)
+
+    async def list_slots(self, sought: SlotFilter, limit: int, after: Position = (FIRST_TIME, 0)) -> list[Slot]:
+        """Future open slots with enough free seats, by start and id, after that position; at most 501."""
+        after = max(after, (sought.starts_from, 0))
+        async with self._database.connection() as connection:
+            if sought.doctor_id is not None:
+                return await _list_of_doctor(connection, sought, limit, after)
+            if sought.specialization is not None:
+                return await _list_of_specialization(connection, sought, limit, after)
+            if sought.min_seats > 1:
+                return await _list_of_size(connection, sought, limit, after)
+            return await _list_all(connection, sought, limit, after)
+
+    async def update_slot(
+        self, admin: User, slot_id: int, change: SlotChange, seen: SlotSeen | None = None, *, dry_run: bool = False
+    ) -> Slot:
+        """Raises `SeatsTaken` for a total below the seats held or booked, `InvalidInput`, and `SlotOverlaps`.
+
+        With `seen`, raises `SlotChangedMeanwhile` where the slot is not so any more. A dry run raises the same and
+        does nothing.
+        """
+        for _ in range(UPDATE_TRIES):
+            async with self._database.connection() as connection:
+                slot = await _get(connection, slot_id)
+            wanted = change.applied_to(slot)
+            if seen is not None and (seen.start_time, seen.end_time) != (slot.start_time, slot.end_time):
+                raise SlotChangedMeanwhile
+            newest = None if seen is None else seen.newest_booking
+            async with self._database.effect() as connection:
+                done = await _write(connection, admin, slot, wanted, newest, dry_run=dry_run)
+            count_expired(done.expired_holds, "update")
+            # Only another change of the slot's can have come between.
+            if done.outcome != "again":
+                break
+        else:
+            raise DatabaseBusy
+        _refuse_update(done)
+        if dry_run or done.updated_at is None:
+            return slot
+        self._seats_changed([slot_id])
+        # Not read again: a reading that fails must not deny what was done.
+        return replace(wanted, available_seats=wanted.total_seats - done.taken, updated_at=done.updated_at)
+
+
+# One statement for each way to walk, and none with filters that may be null: a plan is made once for all values.
+
+
+async def _list_all(connection: Connection, sought: SlotFilter, limit: int, after: Position) -> list[Slot]:
+    return await LIST_SLOTS.all(
+        connection, after_time=after[0], after_id=after[1], starts_before=sought.starts_before, limit=limit
+    )
+
+
+async def _list_of_size(connection: Connection, sought: SlotFilter, limit: int, after: Position) -> list[Slot]:
+    return await LIST_SLOTS_OF_SIZE.all(
+        connection,
+        min_seats=sought.min_seats,
+        after_time=after[0],
+        after_id=after[1],
+        starts_before=sought.starts_before,
+        limit=limit,
+    )
+
+
+async def _list_of_doctor(connection: Connection, sought: SlotFilter, limit: int, after: Position) -> list[Slot]:
+    return await LIST_SLOTS_OF_DOCTOR.all(
+        connection,
+        doctor_id=sought.doctor_id,
+        specialization=sought.specialization,
+        after_time=after[0],
+        after_id=after[1],
+        starts_before=sought.starts_before,
+        min_seats=sought.min_seats,
+        limit=limit,
+    )
+
+
+async def _list_of_specialization(
+    connection: Connection, sought: SlotFilter, limit: int, after: Position
+) -> list[Slot]:
+    return await LIST_SLOTS_OF_SPECIALIZATION.all(
+        connection,
+        specialization=sought.specialization,
+        after_time=after[0],
+        after_id=after[1],
+        starts_before=sought.starts_before,
+        min_seats=sought.min_seats,
+        limit=limit,
+    )
+
+
+async def _find_clashes(
+    connection: Connection, doctor_id: int, periods: Sequence[Period], now: datetime
+) -> list[Clash]:
+    """Under the doctor's lock, so that none comes up before the slots are written.
+
+    A slot that overlaps must not get as far as being inserted, where the rule `slot_overlaps` would refuse it too:
+      admin: inserts it, waits for the overlapping slot, which is being booked
+      booking: takes the last seat, which changes that slot's index entries, waits for the inserted slot
+    """
+    overlapped = await LIST_CLASHES.all(
+        connection,
+        doctor_id=doctor_id,
+        start_times=[period.start_time for period in periods],
+        end_times=[period.end_time for period in periods],
+    )
+    by_period = {periods[slot.position - 1]: slot for slot in overlapped}
+    return [
+        Clash(period, by_period.get(period) if period.start_time > now else None)
+        for period in periods
+        if period in by_period or period.start_time <= now
+    ]
+
+
+def _refuse_clashes(clashes: Sequence[Clash]) -> None:
+    """Of one period, whose start is known to be possible."""
+    for slot in (clash.slot for clash in clashes):
+        if slot is not None:
+            raise SlotOverlaps(period=(slot.start_time, slot.end_time), closed=slot.closed)
+
+
+def _refuse_any(clashes: Sequence[Clash]) -> None:
+    """Of many periods."""
+    overlaps = sum(1 for clash in clashes if clash.slot is not None)
+    if overlaps > 0:
+        raise SlotOverlaps(overlaps)
+    if clashes:
+        raise InvalidInput.of("first_day", f"has {len(clashes)} times that are past")
+
+
+async def _create(
+    connection: Connection, admin: User, doctor_id: int, periods: Sequence[Period], total_seats: int
+) -> list[PlannedSlot]:
+    ids = await CREATE_SLOTS.all(
+        connection,
+        doctor_ids=[doctor_id] * len(periods),
+        start_times=[period.start_time for period in periods],
+        end_times=[period.end_time for period in periods],
+        total_seats=[total_seats] * len(periods),
+        actor=actor_of(admin),
+    )
+    return [PlannedSlot(row.id, period) for row, period in zip(ids, periods, strict=True)]
+
+
+async def _lock_doctor(connection: Connection, doctor_id: int) -> datetime:
+    """The time by the database's clock, under the doctor's lock."""
+    doctor = await LOCK_DOCTORS.first(connection, doctor_ids=[doctor_id])
+    if doctor is None:
+        raise DoctorNotFound
+    return doctor.now
+
+
+async def _get(connection: Connection, slot_id: int) -> Slot:
+    slot = await GET_SLOT.first(connection, slot_id=slot_id)
+    if slot is None:
+        raise SlotNotFound
+    return slot
+
+
+async def _write(
+    connection: Connection, admin: User, before: Slot, after: Slot, newest_booking: int | None, *, dry_run: bool
+) -> SlotUpdate:
+    return await UPDATE_SLOT.one(
+        connection,
+        slot_id=before.id,
+        old_start_time=before.start_time,
+        old_end_time=before.end_time,
+        old_total_seats=before.total_seats,
+        old_status=before.status,
+        start_time=after.start_time,
+        end_time=after.end_time,
+        total_seats=after.total_seats,
+        status=after.status,
+        kinds=ledger_kinds(before, after),
+        newest_booking=newest_booking,
+        dry_run=dry_run,
+        actor=actor_of(admin),
+        details=encoded(changes(before, after, "start_time", "duration_minutes", "total_seats", "status")),
+        request_id=request_id(),
+    )
+
+
+def _refuse_update(done: SlotUpdate) -> None:
+    match done.outcome:
+        case "updated" | "again":
+            return
+        case "past":
+            raise InvalidInput.of("start_time", "must lie in the future")
+        case "booked":
+            raise SlotChangedMeanwhile
+        case "seats_taken":
+            raise SeatsTaken(done.taken)
+        case "overlaps":
+            assert done.overlapped_start is not None
+            assert done.overlapped_end is not None
+            raise SlotOverlaps(period=(done.overlapped_start, done.overlapped_end), closed=bool(done.overlapped_closed))
+        case _:
+            assert_never(done.outcome)
+
+
+def _refuse_past(start: datetime, now: datetime) -> None:
+    if start <= now:
+        raise InvalidInput.of("start_time", "must lie in the future")

@@ -1,0 +1,86 @@
+-- name: list_doctors_of_day
+-- Lists the doctors who have a slot in a period, open or closed, by name.
+-- One by one through the index: joined, the planner would sooner read all slots.
+SELECT d.id, d.name
+FROM doctors AS d
+CROSS JOIN
+    LATERAL (
+        SELECT s.id
+        FROM appointment_slots AS s
+        WHERE
+            s.doctor_id = d.id
+            AND s.start_time >= :starts_from::timestamptz
+            AND s.start_time < :starts_before::timestamptz
+        ORDER BY s.start_time, s.id
+        LIMIT 1
+    ) AS s
+ORDER BY lower(d.name), d.id
+LIMIT :limit::integer;
+
+-- name: list_slots_of_day
+-- Lists a doctor's slots of a period, by start.
+SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status
+FROM slots_now AS s
+WHERE
+    s.doctor_id = :doctor_id::bigint
+    AND s.start_time >= :starts_from::timestamptz
+    AND s.start_time < :starts_before::timestamptz
+ORDER BY s.start_time, s.id
+LIMIT :limit::integer;
+
+-- name: list_bookings_of_day
+-- Lists who has seats in some slots, by their start, oldest first within each.
+-- Holds by their own index. Who is confirmed is looked for among all bookings of a slot, and most of those may have run
+-- out: until as many are found as seats are taken, and no further than a slot's part of `looked_at`.
+-- A row is compared where `=` would do, for the reason given with `list_bookings_of_slots`.
+WITH taken AS MATERIALIZED (
+    SELECT s.id, s.start_time, s.total_seats - s.available_seats AS seats
+    FROM appointment_slots AS s
+    WHERE s.id = any(:slot_ids::bigint[]) AND s.available_seats < s.total_seats
+),
+
+quota AS (
+    SELECT :looked_at::integer / greatest(count(*), 1) AS bookings FROM taken
+),
+
+live AS (
+    SELECT t.start_time, c.slot_id, c.id
+    FROM taken AS t
+    CROSS JOIN
+        LATERAL (
+            SELECT l.slot_id, l.id
+            FROM (
+                SELECT b.slot_id, b.id, b.status
+                FROM bookings AS b
+                WHERE b.slot_id <= t.id AND (b.slot_id, b.id) > (t.id, 0)
+                ORDER BY b.slot_id, b.id
+                LIMIT (SELECT q.bookings FROM quota AS q)
+            ) AS l
+            WHERE l.status = 'CONFIRMED'
+            ORDER BY l.slot_id, l.id
+            LIMIT least(t.seats, :limit::integer)
+        ) AS c
+    UNION ALL
+    SELECT t.start_time, t.id, h.id
+    FROM taken AS t
+    CROSS JOIN LATERAL (
+        SELECT b.id
+        FROM bookings AS b
+        WHERE b.slot_id = t.id AND b.status = 'PENDING' AND b.expires_at > now()
+        ORDER BY b.expires_at
+        LIMIT least((SELECT q.bookings FROM quota AS q), :limit::integer)
+    ) AS h
+),
+
+page AS (
+    SELECT l.id FROM live AS l
+    ORDER BY l.start_time, l.slot_id, l.id
+    LIMIT :limit::integer
+)
+
+SELECT
+    b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
+    b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
+FROM bookings_now AS b
+WHERE b.id IN (SELECT p.id FROM page AS p)
+ORDER BY b.start_time, b.slot_id, b.id;

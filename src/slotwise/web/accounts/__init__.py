@@ -1,0 +1,1 @@
+"""Log-in, a person's account, and the clinic's users."""

@@ -1,0 +1,37 @@
+"""A person's own password."""
+
+from typing import Any
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+
+from slotwise.domain.errors import InvalidCredentials, InvalidInput, TooManyLogins
+from slotwise.services.accounts.users import Users
+from slotwise.web.accounts.sessions import enter_with, show_again
+from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page
+from slotwise.web.kit.forms import Form
+from slotwise.web.kit.pages import Pages
+
+CHANGED = "Your password is changed. Other devices that were logged in no longer are."
+
+
+class AccountController(Controller):
+    path = "/account"
+
+    @get("/password", **page(ACCOUNT))
+    async def ask_for_new_password(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
+        return pages.answer(request, "accounts/password.html", form=Form(), user=account_in(request))
+
+    @post("/password", **page(ACCOUNT))
+    async def change_password(
+        self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        user, form = account_in(request), await Form.of(request)
+        new = form.exactly("new_password")
+        try:
+            await users.change_password(user, form.exactly("current_password"), new)
+        except (InvalidInput, InvalidCredentials, TooManyLogins) as error:
+            return show_again(
+                request, pages, "accounts/password.html", form, error, proof="current_password", user=user
+            )
+        return await enter_with(request, users, user, new, CHANGED, "/account")

@@ -1,0 +1,150 @@
+"""Logging in and out, and making an account. A session is an access token in a cookie, a new one with each log-in."""
+
+import re
+from typing import Any
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+
+from slotwise.domain.errors import (
+    EmailTaken,
+    InvalidCredentials,
+    InvalidInput,
+    SlotwiseError,
+    TooManyLogins,
+    TooManyRequests,
+    Unavailable,
+)
+from slotwise.domain.fields import clean_email, clean_name
+from slotwise.domain.users import User
+from slotwise.services.accounts.passwords import new_password
+from slotwise.services.accounts.users import Session, Users
+from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page, visitor_in
+from slotwise.web.kit.errors import words_of
+from slotwise.web.kit.forms import Form, read_all
+from slotwise.web.kit.pages import Pages, see_other
+from slotwise.web.kit.times import minutes_words
+from slotwise.web.kit.visitors import CookieName, clear_cookie, session_cookie
+
+# A path of ours in printable ASCII. Browsers read a backslash as a slash, and two slashes as another host.
+_OUR_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]{0,2000}")
+_OF_A_VISITOR: tuple[CookieName, ...] = ("session", "hold", "attempt", "draft", "slip")
+
+
+class SessionController(Controller):
+    path = "/"
+
+    @get("/log-in", **page(ANYBODY))
+    async def ask_to_log_in(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
+        wanted = our_path(request.query_params.get("next", ""))
+        user = visitor_in(request).user
+        if user is not None:
+            return see_other(request, wanted or home_of(user))
+        return pages.answer(request, "accounts/log_in.html", form=Form(), wanted=wanted)
+
+    @post("/log-in", **page(ANYBODY))
+    async def log_in(
+        self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        wanted = our_path(form.text("next"))
+        try:
+            session = await users.log_in(form.text("email"), form.exactly("password"), client_ip_of(request))
+        except (InvalidInput, InvalidCredentials, TooManyLogins) as error:
+            return show_again(request, pages, "accounts/log_in.html", form, error, wanted=wanted)
+        return enter(request, session, wanted)
+
+    @get("/register", **page(ANYBODY))
+    async def ask_to_register(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
+        wanted = our_path(request.query_params.get("next", ""))
+        user = visitor_in(request).user
+        if user is not None:
+            return see_other(request, wanted or home_of(user))
+        return pages.answer(request, "accounts/register.html", form=Form(), wanted=wanted)
+
+    @post("/register", **page(ANYBODY))
+    async def register(
+        self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        wanted = our_path(form.text("next"))
+        try:
+            _check_registration(form)
+            user = await users.register(form.text("name"), form.text("email"), form.exactly("password"))
+        except (InvalidInput, EmailTaken) as error:
+            return show_again(request, pages, "accounts/register.html", form, error, wanted=wanted)
+        return await enter_with(request, users, user, form.exactly("password"), "Your account is ready.", wanted)
+
+    @post("/log-out", **page(ANYBODY))
+    async def log_out(self, request: PageRequest, users: NamedDependency[Users]) -> Response[Any]:
+        """And forget the visitor: others may use this browser."""
+        user = visitor_in(request).user
+        if user is not None:
+            await users.log_out(user)
+        return leave(request, "You are logged out, here and on all your other devices.")
+
+
+def _check_registration(form: Form) -> None:
+    """Raise `InvalidInput` with all that is wrong: the use case stops at the first."""
+    read_all(
+        {
+            "name": lambda: clean_name("name", form.text("name")),
+            "email": lambda: clean_email("email", form.text("email")),
+            "password": lambda: new_password("password", form.exactly("password")),
+        }
+    )
+
+
+def our_path(text: str) -> str | None:
+    """Where a visitor wanted to go, if that is on this site; an address from elsewhere must not lead elsewhere."""
+    return text if _OUR_PATH.fullmatch(text) else None
+
+
+def home_of(user: User) -> str:
+    return "/admin" if user.at_desk else "/account"
+
+
+def enter(request: PageRequest, session: Session, wanted: str | None, notice: str | None = None) -> Response[Any]:
+    cookie = session_cookie(request, session.access_token, session.expires_in)
+    return see_other(request, wanted or home_of(session.user), notice=notice, cookies=[cookie])
+
+
+async def enter_with(
+    request: PageRequest, users: Users, user: User, password: str, notice: str, wanted: str | None = None
+) -> Response[Any]:
+    """Log in with a password that was set just now. Where that is not possible at once, the page for it says so."""
+    try:
+        session = await users.log_in(user.email, password, client_ip_of(request))
+    except (Unavailable, TooManyRequests):
+        return see_other(request, "/log-in", notice=f"{notice} Please log in.")
+    return enter(request, session, wanted, notice)
+
+
+def leave(request: PageRequest, notice: str) -> Response[Any]:
+    return see_other(request, "/", notice=notice, cookies=[clear_cookie(request, name) for name in _OF_A_VISITOR])
+
+
+def show_again(
+    request: PageRequest,
+    pages: Pages,
+    template: str,
+    form: Form,
+    error: SlotwiseError,
+    proof: str = "",
+    **context: Any,
+) -> Response[Any]:
+    """The form as it was sent, but for passwords, with what is wrong. `proof` is the field of the one in use."""
+    headers = {}
+    match error:
+        case InvalidInput():
+            form.refuse(error)
+        case EmailTaken():
+            form.errors["email"] = "There is an account with this address already. Log in, or give another address."
+        case TooManyLogins():
+            headers["Retry-After"] = str(error.retry_after)
+            form.problem = f"Too many wrong passwords. Try again in {minutes_words(error.retry_after)}."
+        case InvalidCredentials() if proof:
+            form.errors[proof] = "That is not your password."
+        case _:
+            form.problem = f"{error.detail}."
+    return pages.answer(request, template, words_of(error).status, headers=headers, form=form, **context)

@@ -1,0 +1,172 @@
+"""Accounts, for admins: find, create, change rights, shut out, set a password."""
+
+from typing import Any
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+
+from slotwise.domain.errors import InvalidInput, LastAdmin, SlotwiseError
+from slotwise.domain.users import Role, User, actor_of
+from slotwise.services.accounts.passwords import random_password
+from slotwise.services.accounts.users import UserFilter, Users
+from slotwise.web.kit.access import ADMIN, PageRequest, account_in, page
+from slotwise.web.kit.errors import refuse
+from slotwise.web.kit.forms import Form
+from slotwise.web.kit.pages import Pages, see_other
+from slotwise.web.kit.queries import Id, before_in, choice_in, link, query_of, text_in
+
+LIST = "/admin/users"
+# Where a new password takes the present one.
+OWN_ACCOUNT = "/account/password"
+PAGE = 50
+MAX_VERSION = 2**31 - 1
+CHANGED_SINCE = (
+    "Nothing was changed just now: the account has had a new password since this form was opened, or other rights, or "
+    "was logged out. A password that was shown here stays good. Send the form again to set another."
+)
+
+
+class UserController(Controller):
+    path = LIST
+
+    @get("/", **page(ADMIN))
+    async def list_users(
+        self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        form = query_of(request, "who", "role")
+        try:
+            sought = UserFilter(choice_in(form, "role", Role), text_in(form, "who"))
+        except InvalidInput as error:
+            form.refuse(error)
+            return pages.answer(request, "accounts/users/list.html", 400, form=form, found=None)
+        found = await users.list_users(account_in(request), sought, before_in(request), PAGE + 1)
+        shown = found.users[:PAGE]
+        next_id = shown[-1].id if len(found.users) > PAGE else found.walked_to
+        return pages.answer(
+            request,
+            "accounts/users/list.html",
+            form=form,
+            found=shown,
+            newest="before" in request.query_params and link(LIST, form),
+            older=next_id and link(LIST, form, [("before", next_id)]),
+            looked_in_part=found.walked_to is not None,
+        )
+
+    @get("/new", **page(ADMIN))
+    async def ask_for_user(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
+        form = Form({"name": "", "email": "", "role": Role.STAFF, "password": ""})
+        return pages.answer(request, "accounts/users/new.html", form=form)
+
+    @post("/new", **page(ADMIN))
+    async def register(
+        self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        typed = form.exactly("password")
+        password = typed or random_password()
+        admin = account_in(request)
+        try:
+            role = choice_in(form, "role", Role) or Role.PATIENT
+            made = await users.register(form.text("name"), form.text("email"), password, role, actor_of(admin))
+        except SlotwiseError as error:
+            status = refuse(form, error)
+            return pages.answer(request, "accounts/users/new.html", status, form=form)
+        if typed:
+            return see_other(
+                request, f"{LIST}/{made.id}", notice="The account is there. Its password is the one you typed."
+            )
+        return pages.answer(request, "accounts/users/password.html", user=made, password=password, is_new=True)
+
+    @get("/{user_id:int}", **page(ADMIN))
+    async def get_user(
+        self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        return _show(request, pages, await _found(request, users, user_id))
+
+    @post("/{user_id:int}/rights", **page(ADMIN))
+    async def change_rights(
+        self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        admin = account_in(request)
+        user = await _found(request, users, user_id)
+        try:
+            role, active = choice_in(form, "role", Role), _activity_in(form)
+            if user.id == admin.id and form.text("sure") != "yes":
+                return pages.answer(request, "accounts/users/own_rights.html", user=user, form=form)
+            await users.change_rights(actor_of(admin), user_id, role, active)
+        except (InvalidInput, LastAdmin) as error:
+            return _show(request, pages, user, form, refuse(form, error))
+        if user.id == admin.id:
+            return see_other(request, "/", notice="Your account is changed. You have been logged out.")
+        return see_other(request, f"{LIST}/{user_id}", notice=_done_words(role, active))
+
+    @get("/{user_id:int}/password", **page(ADMIN))
+    async def ask_for_password(
+        self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        if _is_own(request, user_id):
+            return see_other(request, OWN_ACCOUNT)
+        user = await _found(request, users, user_id)
+        form = Form({"password": "", "version": str(user.token_version)})
+        return pages.answer(request, "accounts/users/reset_password.html", user=user, form=form)
+
+    @post("/{user_id:int}/password", **page(ADMIN))
+    async def reset_password(
+        self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
+    ) -> Response[Any]:
+        """Not one's own: whoever finds an admin's browser open must not keep the admin out of it.
+
+        Once for each form: the page that shows a password may be reloaded, which sends the form again.
+        """
+        form = await Form.of(request)
+        if _is_own(request, user_id):
+            return see_other(request, OWN_ACCOUNT)
+        typed = form.exactly("password")
+        password = typed or random_password()
+        user = await _found(request, users, user_id)
+        try:
+            version = form.number("version", 0, MAX_VERSION)
+            if not await users.reset_password(actor_of(account_in(request)), user_id, password, version):
+                form.problem = CHANGED_SINCE
+                form.values["version"] = str(user.token_version)
+                return pages.answer(request, "accounts/users/reset_password.html", 409, user=user, form=form)
+        except SlotwiseError as error:
+            status = refuse(form, error)
+            return pages.answer(request, "accounts/users/reset_password.html", status, user=user, form=form)
+        if typed:
+            return see_other(request, f"{LIST}/{user_id}", notice="The password is set. Old log-ins have ended.")
+        return pages.answer(request, "accounts/users/password.html", user=user, password=password, is_new=False)
+
+
+def _is_own(request: PageRequest, user_id: int) -> bool:
+    return user_id == account_in(request).id
+
+
+def _activity_in(form: Form) -> bool | None:
+    return {"yes": True, "no": False}.get(form.text("active"))
+
+
+def _done_words(role: Role | None, active: bool | None) -> str:
+    match role, active:
+        case _, False:
+            return "The account can no longer log in. Its bookings stay."
+        case _, True:
+            return "The account can log in again."
+        case _:
+            return "The account has another role now. It has to log in again."
+
+
+async def _found(request: PageRequest, users: Users, user_id: int) -> User:
+    user = await users.get_user(account_in(request), user_id)
+    if user is None:
+        raise NotFoundException
+    return user
+
+
+def _show(request: PageRequest, pages: Pages, user: User, form: Form | None = None, status: int = 200) -> Response[Any]:
+    form = form or Form({"role": user.role})
+    return pages.answer(
+        request, "accounts/users/user.html", status, user=user, own=user.id == account_in(request).id, form=form
+    )

@@ -1,0 +1,1 @@
+"""A patient's holds and appointments."""

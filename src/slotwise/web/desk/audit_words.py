@@ -1,0 +1,149 @@
+"""What an entry of the audit log says, in words for people: what was done, and what was changed from what to what."""
+
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+import msgspec
+
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
+from slotwise.services.core.audit import AuditEntry
+from slotwise.web.kit.times import ClinicTime
+
+# What each action of the log is called where people read it.
+ACTIONS = {
+    "cancel_booking": "Cancelled a booking",
+    "change_rights": "Changed what an account may do",
+    "confirm_booking": "Confirmed a booking",
+    "create_doctor": "Added a doctor",
+    "create_slot": "Added a slot",
+    "create_slots": "Added many slots",
+    "create_user": "Added an account",
+    "erase_personal_data": "Erased personal data",
+    "export_bookings": "Downloaded bookings",
+    "export_personal_data": "Downloaded a person's data",
+    "get_booking": "Looked at a booking",
+    "get_managed_booking": "Looked at a booking by its link",
+    "get_slip": "Looked at the slip for a patient",
+    "get_user": "Looked at an account",
+    "hold_seats": "Booked or held seats",
+    "list_audit": "Read this log",
+    "list_bookings": "Looked through bookings",
+    "list_bookings_hit": "Looked at who a change would concern",
+    "list_bookings_of_day": "Looked at a day sheet",
+    "list_bookings_of_slot": "Looked at the bookings of a slot",
+    "list_bookings_of_user": "Looked at the bookings of an account",
+    "list_latest_bookings": "Looked at the latest bookings",
+    "get_history": "Looked at a booking and its history",
+    "list_users": "Looked through accounts",
+    "reset_password": "Set a new password",
+    "update_doctor": "Changed a doctor",
+    "update_slot": "Changed a slot",
+}
+# Those whose details are pairs: what something was, and what it is.
+_CHANGES = {"cancel_booking", "change_rights", "confirm_booking", "update_doctor", "update_slot"}
+# Without details nothing was changed, and somebody was shown it as it was already.
+_LOOKS = {
+    "cancel_booking": "Looked at a cancelled booking",
+    "confirm_booking": "Looked at a confirmed booking",
+}
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)")
+_NAMES = {
+    "specialization": "speciality",
+    "starts_before": "before",
+    "starts_from": "from",
+    "text": "searched for a text:",
+}
+# What somebody has written stays as it is.
+_OWN_SPELLING = {"name", "specialization"}
+_VALUES = {"PENDING": "on hold"}
+_PLAIN = {None: "none", True: "yes", False: "no"}
+# What has two states, by what it is of and what it is now.
+_TURNS = {
+    ("slot", "status", "OPEN"): "opened for booking again",
+    ("slot", "status", "CLOSED"): "closed for booking",
+    ("doctor", "active", True): "takes appointments again",
+    ("doctor", "active", False): "takes no new appointments",
+    ("user", "active", True): "let in again",
+    ("user", "active", False): "shut out",
+}
+
+
+def action_words(entry: AuditEntry) -> str:
+    if entry.action in _LOOKS and entry.details == "{}":
+        return _LOOKS[entry.action]
+    return ACTIONS.get(entry.action) or entry.action.replace("_", " ").capitalize()
+
+
+def details_words(entry: AuditEntry, time: ClinicTime) -> str:
+    """`seats from 4 to 6, closed for booking`; `bookings 12`."""
+    details: dict[str, object] = msgspec.json.decode(entry.details)
+    return ", ".join(_detail_words(entry, name, value, time) for name, value in details.items())
+
+
+def _detail_words(entry: AuditEntry, name: str, value: object, time: ClinicTime) -> str:
+    match value:
+        case [was, now] if entry.action in _CHANGES:
+            return _change_words(entry.subject.partition(":")[0], name, was, now, time)
+        case True if name == "reason":
+            return "with a reason"
+        case _:
+            return f"{_NAMES.get(name, name.replace('_', ' '))} {_value_words(value, time)}".strip()
+
+
+def move_words(details: str, time: ClinicTime) -> str | None:
+    """What a booking's history says of a move that was noted with these details; None where they do not tell."""
+    changed: Mapping[str, object] = msgspec.json.decode(details)
+    told = list(_moved(changed, time))
+    return f"The slot {' and '.join(told)}" if told else None
+
+
+def _moved(changed: Mapping[str, object], time: ClinicTime) -> Iterator[str]:
+    match changed.get("start_time"):
+        case [was, now]:
+            yield f"was {_change_words('slot', 'start_time', was, now, time)}"
+    match changed.get("duration_minutes"):
+        case [was, now]:
+            yield _change_words("slot", "duration_minutes", was, now, time)
+
+
+def _change_words(kind: str, name: str, was: object, now: object, time: ClinicTime) -> str:
+    if isinstance(now, str | bool) and (kind, name, now) in _TURNS:
+        return _TURNS[kind, name, now]
+    if name in _OWN_SPELLING:
+        return f"{_NAMES.get(name, name)} from {was or 'none'} to {now or 'none'}"
+    told = f"from {_value_words(was, time)} to {_value_words(now, time)}"
+    match name:
+        case "start_time":
+            return f"moved {told}"
+        case "duration_minutes":
+            return f"lasts {now} minutes instead of {was}"
+        case "total_seats":
+            return f"seats {told}"
+        case _:
+            return f"{_NAMES.get(name, name.replace('_', ' '))} {told}"
+
+
+def _value_words(value: object, time: ClinicTime) -> str:
+    match value:
+        case None | True | False:
+            return _PLAIN[value]
+        case [*values]:
+            return " ".join(map(str, values))
+        case str() if (moment := _moment(value)) is not None:
+            return time.short_moment(moment)
+        case str() if value in _VALUES:
+            return _VALUES[value]
+        case _:
+            return str(value).lower()
+
+
+def _moment(text: str) -> datetime | None:
+    """A time that every zone's calendar has: nothing that was once noted may keep the log from being read."""
+    if _TIME.fullmatch(text) is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if FIRST_TIME <= moment < LAST_READABLE_TIME else None

@@ -1,0 +1,203 @@
+"""Bookings as the desk sees them: find, export, read, confirm and cancel."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.response import Stream
+
+from slotwise.domain.bookings import BookingStatus
+from slotwise.domain.errors import InvalidInput, SlotwiseError
+from slotwise.domain.fields import clean_email, clean_name
+from slotwise.services.booking.bookings import Bookings
+from slotwise.services.booking.search import BookingFilter
+from slotwise.services.core.audit import AuditLog
+from slotwise.services.desk.export import BookingExport
+from slotwise.services.desk.history import BookingHistory, History
+from slotwise.services.schedule.doctors import Doctors
+from slotwise.web.desk.audit_words import move_words
+from slotwise.web.desk.export import rows_of
+from slotwise.web.kit.access import DESK, PageRequest, account_in, page, visitor_in
+from slotwise.web.kit.downloads import download
+from slotwise.web.kit.errors import refuse
+from slotwise.web.kit.forms import Form
+from slotwise.web.kit.pages import Pages, see_other
+from slotwise.web.kit.queries import Id, before_in, choice_in, id_in, link, period_in, query_of, text_in
+from slotwise.web.kit.status_words import status_words
+from slotwise.web.kit.times import ClinicTime
+
+PAGE = 50
+MOST_DOCTORS = 500
+FILTERS = ("who", "status", "doctor", "from", "to", "slot")
+STATUSES = [(status.value, status_words(status)) for status in BookingStatus]
+LIST = "/admin/bookings"
+_NUMBER = re.compile(r"#?([0-9]{1,18})", re.ASCII)
+
+
+class DeskBookingController(Controller):
+    path = "/admin"
+
+    @get("/bookings", **page(DESK))
+    async def list_bookings(
+        self,
+        request: PageRequest,
+        pages: NamedDependency[Pages],
+        bookings: NamedDependency[Bookings],
+        doctors: NamedDependency[Doctors],
+    ) -> Response[Any]:
+        form = query_of(request, *FILTERS)
+        context = {"form": form, "statuses": STATUSES, **await doctors_to_choose(doctors, form)}
+        try:
+            sought = filter_in(form, pages.time)
+        except InvalidInput as error:
+            form.refuse(error)
+            return pages.answer(request, "desk/bookings/list.html", 400, found=None, **context)
+        before = before_in(request)
+        found = await bookings.list_bookings(account_in(request), sought, before, PAGE + 1)
+        next_id = found.bookings[PAGE - 1].id if len(found.bookings) > PAGE else found.walked_to
+        return pages.answer(
+            request,
+            "desk/bookings/list.html",
+            found=found.first(PAGE),
+            numbered=found.numbered,
+            filtered=sought != BookingFilter(),
+            newest="before" in request.query_params and link(LIST, form),
+            older=next_id and link(LIST, form, [("before", next_id)]),
+            looked_in_part=found.walked_to is not None,
+            export=link(f"{LIST}.csv", form),
+            **context,
+        )
+
+    @get("/bookings.csv", **page(DESK))
+    async def export_bookings(
+        self, request: PageRequest, pages: NamedDependency[Pages], booking_export: NamedDependency[BookingExport]
+    ) -> Stream:
+        sought = filter_in(query_of(request, *FILTERS), pages.time)
+        pieces = rows_of(booking_export.export_bookings(account_in(request), sought), pages.time)
+        # The heading, and the first page of bookings.
+        return await download(f"bookings-{pages.time.today()}.csv", "text/csv", pieces, awaited=2)
+
+    @get("/bookings/{booking_id:int}", **page(DESK))
+    async def get_history(
+        self,
+        request: PageRequest,
+        booking_id: Id,
+        pages: NamedDependency[Pages],
+        booking_history: NamedDependency[BookingHistory],
+        audit_log: NamedDependency[AuditLog],
+    ) -> Response[Any]:
+        return await show_booking(request, pages, booking_history, audit_log, booking_id)
+
+    @post("/bookings/{booking_id:int}/confirm", **page(DESK))
+    async def confirm_booking(
+        self,
+        request: PageRequest,
+        booking_id: Id,
+        pages: NamedDependency[Pages],
+        bookings: NamedDependency[Bookings],
+        booking_history: NamedDependency[BookingHistory],
+        audit_log: NamedDependency[AuditLog],
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        try:
+            name, email = person_in(form)
+            await bookings.confirm_booking(visitor_in(request).as_caller(), booking_id, name, email)
+        except SlotwiseError as error:
+            status = refuse(form, error)
+            return await show_booking(request, pages, booking_history, audit_log, booking_id, form, status)
+        return see_other(request, f"{LIST}/{booking_id}", notice="The booking is confirmed.")
+
+    @get("/bookings/{booking_id:int}/cancel", **page(DESK))
+    async def ask_before_cancelling(
+        self,
+        request: PageRequest,
+        booking_id: Id,
+        pages: NamedDependency[Pages],
+        bookings: NamedDependency[Bookings],
+    ) -> Response[Any]:
+        booking = await bookings.get_booking(visitor_in(request).as_caller(), booking_id)
+        return pages.answer(request, "desk/bookings/cancel.html", booking=booking, form=Form({"reason": ""}))
+
+    @post("/bookings/{booking_id:int}/cancel", **page(DESK))
+    async def cancel_booking(
+        self,
+        request: PageRequest,
+        booking_id: Id,
+        pages: NamedDependency[Pages],
+        bookings: NamedDependency[Bookings],
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        caller = visitor_in(request).as_caller()
+        try:
+            reason = clean_name("reason", form.text("reason")) if form.text("reason") else None
+            await bookings.cancel_booking(caller, booking_id, reason)
+        except SlotwiseError as error:
+            status = refuse(form, error)
+            booking = await bookings.get_booking(caller, booking_id)
+            return pages.answer(request, "desk/bookings/cancel.html", status, booking=booking, form=form)
+        return see_other(request, f"{LIST}/{booking_id}", notice="The booking is cancelled. Its seats are free again.")
+
+
+async def doctors_to_choose(doctors: Doctors, form: Form) -> dict[str, Any]:
+    try:
+        chosen = id_in(form, "doctor")
+    except InvalidInput:
+        chosen = None
+    listed = await doctors.list_doctors_with(chosen, MOST_DOCTORS)
+    return {"doctors": listed, "cut_short": len(listed) >= MOST_DOCTORS}
+
+
+def filter_in(form: Form, time: ClinicTime) -> BookingFilter:
+    """Raises `InvalidInput`."""
+    starts_from, starts_before = period_in(form, time)
+    number = _NUMBER.fullmatch(form.text("who"))
+    return BookingFilter(
+        choice_in(form, "status", BookingStatus),
+        id_in(form, "doctor"),
+        id_in(form, "slot"),
+        starts_from,
+        starts_before,
+        text_in(form, "who"),
+        int(number[1]) if number else None,
+    )
+
+
+def person_in(form: Form) -> tuple[str | None, str | None]:
+    """Name and address where the form asks for them: of a hold that has none yet."""
+    if "user_name" not in form:
+        return None, None
+    return clean_name("user_name", form.text("user_name")), clean_email("user_email", form.text("user_email"))
+
+
+async def show_booking(
+    request: PageRequest,
+    pages: Pages,
+    booking_history: BookingHistory,
+    audit_log: AuditLog,
+    booking_id: int,
+    form: Form | None = None,
+    status: int = 200,
+) -> Response[Any]:
+    history = await booking_history.get_history(account_in(request), booking_id)
+    started = history.booking.start_time <= pages.time.now()
+    form = form or Form({"user_name": "", "user_email": ""})
+    return pages.answer(
+        request,
+        "desk/bookings/booking.html",
+        status,
+        history=history,
+        booking=history.booking,
+        moves=await _moves_of(history, audit_log, pages.time),
+        started=started,
+        form=form,
+    )
+
+
+async def _moves_of(history: History, audit_log: AuditLog, time: ClinicTime) -> dict[datetime, str]:
+    """In words, by when they were made. Those of which nobody knows from when to when are not among them."""
+    moved_at = [event.created_at for event in history.events if event.kind == "MOVED"]
+    moves = await audit_log.list_moves(history.booking.slot_id, moved_at)
+    told = {move.moved_at: move_words(move.details, time) for move in moves}
+    return {moved_at: words for moved_at, words in told.items() if words}

@@ -1,0 +1,59 @@
+"""A day on paper, of one doctor or of all: who comes when."""
+
+from datetime import date, timedelta
+from typing import Any
+
+from litestar import Controller, Response, get
+from litestar.di import NamedDependency
+
+from slotwise.domain.errors import InvalidInput
+from slotwise.services.desk.day_sheets import DayOfAll, DaySheets, DoctorOfDay, DoctorsDay
+from slotwise.services.schedule.doctors import Doctors
+from slotwise.web.desk.bookings import doctors_to_choose
+from slotwise.web.kit.access import DESK, PageRequest, account_in, page
+from slotwise.web.kit.forms import Form
+from slotwise.web.kit.pages import Pages
+from slotwise.web.kit.queries import day_in, id_in, link, query_of
+
+SHEET = "/admin/day-sheet"
+TEMPLATE = "desk/day_sheet.html"
+ONE_DAY = timedelta(days=1)
+
+
+class DaySheetController(Controller):
+    path = SHEET
+
+    @get("/", **page(DESK))
+    async def list_bookings_of_day(
+        self,
+        request: PageRequest,
+        pages: NamedDependency[Pages],
+        doctors: NamedDependency[Doctors],
+        day_sheets: NamedDependency[DaySheets],
+    ) -> Response[Any]:
+        form = query_of(request, "doctor", "day")
+        is_asked = any(form.values.values())
+        context = {"form": form, **await doctors_to_choose(doctors, form)}
+        try:
+            doctor_id, day = id_in(form, "doctor"), day_in(form, "day") or pages.time.today()
+        except InvalidInput as error:
+            form.refuse(error)
+            return pages.answer(request, TEMPLATE, 400, asked=False, **context)
+        form.values["day"] = day.isoformat()
+        if not is_asked:
+            return pages.answer(request, TEMPLATE, asked=False, **context)
+        period = pages.time.bounds(day)
+        if doctor_id is None:
+            found = await day_sheets.list_sheets_of_day(account_in(request), *period)
+        else:
+            doctor = await doctors.get_doctor(doctor_id)
+            sheet = await day_sheets.list_bookings_of_day(account_in(request), doctor_id, *period)
+            found = DayOfAll([DoctorsDay(DoctorOfDay(doctor.id, doctor.name), sheet)], cut_short=False)
+        context |= {"before": _link(form, day - ONE_DAY), "after": _link(form, day + ONE_DAY)}
+        return pages.answer(
+            request, TEMPLATE, asked=True, of_one=doctor_id is not None, found=found, day=day, **context
+        )
+
+
+def _link(form: Form, day: date) -> str:
+    return link(SHEET, Form({**form.values, "day": day.isoformat()}))

@@ -1,0 +1,79 @@
+"""Bookings as a spreadsheet reads them: RFC 4180 in UTF-8, with nothing in a cell that a spreadsheet would run."""
+
+import csv
+import io
+import re
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+
+from slotwise.services.desk.export import ExportedBooking
+from slotwise.web.kit.status_words import status_words
+from slotwise.web.kit.times import ClinicTime
+
+# Without it Excel takes the file for one of the 8-bit encodings of old.
+BYTE_ORDER_MARK = "\ufeff"
+# What makes a cell a formula (OWASP, CSV Injection), and the full-width forms that some spreadsheets take for the same;
+# also after a semicolon, where a cell begins, with or without quotes, for a spreadsheet of a country that writes its
+# decimals with a comma.
+_START_OF_FORMULA = re.compile('(^|;)([ "]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])')
+
+
+async def rows_of(pages: AsyncIterator[list[ExportedBooking]], time: ClinicTime) -> AsyncIterator[str]:
+    """The file in pieces, one for each page of bookings."""
+    yield BYTE_ORDER_MARK + written([_heading(time)])
+    async for bookings in pages:
+        yield written([_row_of(booking, time) for booking in bookings])
+
+
+def written(rows: Sequence[Sequence[object]]) -> str:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([[safe(cell) for cell in row] for row in rows])
+    return text.getvalue()
+
+
+def safe(cell: object) -> object:
+    """A text that a spreadsheet shows and never computes: an apostrophe in front says so."""
+    return _START_OF_FORMULA.sub(r"\1'\2", cell) if isinstance(cell, str) else cell
+
+
+def _heading(time: ClinicTime) -> list[object]:
+    zone = time.zone.key
+    return [
+        "Booking",
+        "Status",
+        f"Starts ({zone})",
+        f"Ends ({zone})",
+        "Doctor",
+        "Speciality",
+        "Seats",
+        "Name",
+        "E-mail",
+        f"Made ({zone})",
+        f"Confirmed ({zone})",
+        f"Cancelled ({zone})",
+        "Reason for cancelling",
+    ]
+
+
+def _row_of(exported: ExportedBooking, time: ClinicTime) -> list[object]:
+    booking = exported.booking
+    return [
+        booking.id,
+        status_words(booking.status),
+        _local(booking.start_time, time),
+        _local(booking.end_time, time),
+        booking.doctor_name,
+        booking.specialization,
+        booking.seats_booked,
+        booking.user_name,
+        booking.user_email,
+        _local(booking.created_at, time),
+        _local(booking.confirmed_at, time),
+        _local(booking.cancelled_at, time),
+        exported.cancel_reason,
+    ]
+
+
+def _local(moment: datetime | None, time: ClinicTime) -> str | None:
+    """In the form that spreadsheets in every country read as a time."""
+    return None if moment is None else time.local(moment).strftime("%Y-%m-%d %H:%M:%S")

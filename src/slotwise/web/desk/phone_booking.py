@@ -1,0 +1,190 @@
+"""Booking for a patient who rings or stands at the desk."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import Any
+
+import msgspec
+from litestar import Controller, Response, get, post
+from litestar.datastructures import Cookie
+from litestar.di import NamedDependency
+from msgspec.structs import replace
+
+from slotwise.domain.bookings import SeatRequest
+from slotwise.domain.errors import OutcomeUnknown, SlotwiseError
+from slotwise.domain.fields import clean_email, clean_name
+from slotwise.domain.slots import MAX_SEATS
+from slotwise.services.booking.bookings import Bookings
+from slotwise.services.core.idempotency import IdempotencyKey
+from slotwise.services.desk.history import BookingHistory
+from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeTimes, NextTimes, Wanted
+from slotwise.services.schedule.slots import Slots
+from slotwise.web.booking.appointment import url_of_booking
+from slotwise.web.desk.bookings import LIST
+from slotwise.web.kit.access import DESK, PageRequest, account_in, own_origin, page, visitor_in
+from slotwise.web.kit.errors import refuse
+from slotwise.web.kit.forms import Form, read_all
+from slotwise.web.kit.pages import Pages, see_other
+from slotwise.web.kit.queries import Id, id_in, query_of
+from slotwise.web.kit.visitors import (
+    Draft,
+    HeldTime,
+    Visitor,
+    clear_cookie,
+    draft_cookie,
+    draft_of,
+    new_attempt,
+    read_slip,
+    slip_cookie,
+)
+from slotwise.web.schedule.find_query import MOST_SEATS, Asked, asked_in, url_of
+
+NEW = f"{LIST}/new"
+ROUTE = f"POST {NEW}"
+TIMES_TEMPLATE = "desk/phone_booking/find_time.html"
+SHOWN_ONCE = "The link for the patient was shown once, after booking, and cannot be shown again."
+
+
+class NewBookingController(Controller):
+    path = LIST
+
+    @get("/new", **page(DESK))
+    async def ask_for_patient(
+        self,
+        request: PageRequest,
+        pages: NamedDependency[Pages],
+        slots: NamedDependency[Slots],
+        free_times: NamedDependency[FreeTimes],
+    ) -> Response[Any]:
+        """For whom, once there is a time in the address; before that, the next free times to choose one from."""
+        slot_id, asked = id_in(query_of(request, "slot"), "slot"), asked_in(request.query_params)
+        if slot_id is None:
+            return _show_times(request, pages, asked, await free_times.list_next_times(asked.wanted))
+        forgets = "forget" in request.query_params
+        draft = Draft() if forgets else visitor_in(request).draft_by(account_in(request).id)
+        typed = {"user_name": draft.user_name, "user_email": draft.user_email, "seats": str(asked.wanted.seats)}
+        form = Form({"slot": str(slot_id), "key": new_attempt(), **typed})
+        cookies = [clear_cookie(request, "draft")] if forgets else []
+        return await _show(request, pages, slots, form, cookies=cookies, recalled=draft != Draft())
+
+    @post("/new", **page(DESK))
+    async def hold_seats(
+        self,
+        request: PageRequest,
+        pages: NamedDependency[Pages],
+        bookings: NamedDependency[Bookings],
+        slots: NamedDependency[Slots],
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        visitor = visitor_in(request)
+        try:
+            wanted = wanted_in(form)
+            held = await bookings.hold_seats(visitor.as_caller(), wanted, _key_of(visitor, form, wanted))
+        except SlotwiseError as error:
+            status = refuse(form, error)
+            if isinstance(error, OutcomeUnknown):
+                form.problem = "The answer was lost on the way. Press the button again: nobody is booked twice."
+            else:
+                form.values["key"] = new_attempt()  # what was refused stays refused under its key
+            return await _show(request, pages, slots, form, status, cookies=_kept(request, form))
+        slip = HeldTime(held.booking.id, held.manage.token)
+        cookies = [slip_cookie(request, slip), clear_cookie(request, "draft")]
+        return see_other(request, f"{LIST}/{slip.booking_id}/slip", cookies=cookies)
+
+    @get("/{booking_id:int}/slip", **page(DESK))
+    async def show_slip(
+        self,
+        request: PageRequest,
+        booking_id: Id,
+        pages: NamedDependency[Pages],
+        booking_history: NamedDependency[BookingHistory],
+    ) -> Response[Any]:
+        """The patient's link, this once: no table holds its token, so nobody can look it up again."""
+        slip = read_slip(request, booking_id)
+        if slip is None:
+            return see_other(request, f"{LIST}/{booking_id}", notice=SHOWN_ONCE)
+        booking = await booking_history.get_slip(account_in(request), booking_id)
+        link = f"{own_origin(request) or ''}{url_of_booking(booking_id, slip.token)}"
+        return pages.answer(
+            request,
+            "desk/bookings/slip.html",
+            cookies=[clear_cookie(request, "slip")],
+            booking=booking,
+            link=link,
+            opens_everywhere=pages.origin is not None,
+        )
+
+
+def wanted_in(form: Form) -> SeatRequest:
+    """Raises `InvalidInput` with every fault there is.
+
+    The booking is of no account: not of the receptionist's, and whose the address is nobody has shown.
+    """
+    values = read_all(
+        {
+            "user_name": lambda: clean_name("user_name", form.text("user_name")),
+            "user_email": lambda: clean_email("user_email", form.text("user_email")),
+            "seats": lambda: form.number("seats", 1, MAX_SEATS),
+            "slot": lambda: form.number("slot", 1, 10**18 - 1),
+        }
+    )
+    return SeatRequest(values["slot"], values["seats"], None, values["user_name"], values["user_email"], confirm=True)
+
+
+def _key_of(visitor: Visitor, form: Form, wanted: SeatRequest) -> IdempotencyKey:
+    """A form that is sent twice books once."""
+    return IdempotencyKey.of(visitor.actor, ROUTE, form.text("key") or new_attempt(), msgspec.json.encode(wanted))
+
+
+def _kept(request: PageRequest, form: Form) -> list[Cookie]:
+    """The patient is still on the telephone when the last seat has gone: the next time is for the same one."""
+    draft = draft_of(form.text("user_name"), form.text("user_email"), account_in(request).id)
+    return [draft_cookie(request, draft)] if draft else []
+
+
+def _show_times(request: PageRequest, pages: Pages, asked: Asked, found: NextTimes | None) -> Response[Any]:
+    return pages.answer(request, TIMES_TEMPLATE, **context_of(pages, asked, found))
+
+
+def context_of(pages: Pages, asked: Asked, found: NextTimes | None) -> dict[str, Any]:
+    """What the template shows."""
+    times = found.times if found else []
+    later = replace(found.wanted, after=found.rest) if found and found.rest else None
+    return {
+        "found": found,
+        "unread": asked.unread,
+        "days": [
+            (day, list(of_day)) for day, of_day in groupby(times, lambda slot: pages.time.day_of(slot.start_time))
+        ],
+        "first": url_of(replace(found.wanted, after=None), NEW) if found and found.wanted.after else None,
+        "later": later and url_of(later, NEW),
+        "most_doctors": MOST_DOCTORS,
+        "most_seats": MOST_SEATS,
+    }
+
+
+async def _show(
+    request: PageRequest,
+    pages: Pages,
+    slots: Slots,
+    form: Form,
+    status: int = 200,
+    *,
+    cookies: Sequence[Cookie] = (),
+    recalled: bool = False,
+) -> Response[Any]:
+    """`recalled` where name and address are of a try before."""
+    slot = await slots.get_slot(id_in(form, "slot") or 0)
+    seats = asked_in({"seats": form.text("seats")}).wanted.seats
+    return pages.answer(
+        request,
+        "desk/phone_booking/new.html",
+        status,
+        cookies=cookies,
+        slot=slot,
+        started=slot.start_time <= pages.time.now(),
+        form=form,
+        recalled=recalled,
+        seats=seats,
+        others=url_of(Wanted(doctor_id=slot.doctor_id, day=pages.time.day_of(slot.start_time), seats=seats), NEW),
+    )

@@ -1,0 +1,1 @@
+"""What the rooms of the pages share: access, forms, times, words and assets."""

@@ -1,0 +1,63 @@
+"""The files that pages are made with: all from this server, named by their content, so that a browser keeps them."""
+
+import gzip
+import hashlib
+from functools import cache
+from importlib.resources import files
+
+from litestar import Controller, Response, get
+from litestar.exceptions import NotFoundException
+from litestar.params import FromPath
+
+from slotwise.web.kit.access import PageRequest
+
+_STATIC = files("slotwise.web") / "static"
+_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+_FOR_EVER = "public, max-age=31536000, immutable"
+
+
+@cache
+def content_of(name: str) -> bytes:
+    return (_STATIC / name).read_bytes()
+
+
+@cache
+def _compressed(name: str) -> bytes:
+    return gzip.compress(content_of(name), mtime=0)
+
+
+@cache
+def _version(name: str) -> str:
+    return hashlib.sha256(content_of(name)).hexdigest()[:12]
+
+
+@cache
+def _names() -> frozenset[str]:
+    return frozenset(file.name for file in _STATIC.iterdir() if file.name.rpartition(".")[2] in _TYPES)
+
+
+def asset(name: str) -> str:
+    """The address of a file in `static/`."""
+    return f"/static/{_version(name)}/{name}"
+
+
+def accepts_gzip(request: PageRequest) -> bool:
+    offers = (offer.strip().partition(";") for offer in request.headers.get("accept-encoding", "").split(","))
+    return any(coding == "gzip" and quality.replace(" ", "") != "q=0" for coding, _, quality in offers)
+
+
+class AssetController(Controller):
+    path = "/static"
+    include_in_schema = False
+
+    @get("/{version:str}/{name:str}")
+    async def show_asset(self, request: PageRequest, version: FromPath[str], name: FromPath[str]) -> Response[bytes]:
+        if name not in _names():
+            raise NotFoundException
+        headers = {"Vary": "Accept-Encoding"}
+        # A page of another version of the server may ask for its own; it gets ours, and does not keep it.
+        headers["Cache-Control"] = _FOR_EVER if version == _version(name) else "no-cache"
+        body = content_of(name)
+        if accepts_gzip(request):
+            headers["Content-Encoding"], body = "gzip", _compressed(name)
+        return Response(body, headers=headers, media_type=_TYPES[name.rpartition(".")[2]])

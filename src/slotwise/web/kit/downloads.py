@@ -1,0 +1,29 @@
+"""Files that are made while they are sent."""
+
+from collections.abc import AsyncIterator
+from typing import TypeVar
+
+from litestar.response import Stream
+
+from slotwise.web.kit.pages import HEADERS
+
+Piece = TypeVar("Piece", str, bytes)
+
+
+async def download(name: str, media_type: str, pieces: AsyncIterator[Piece], awaited: int = 1) -> Stream:
+    """The first pieces are there before the answer begins: what can go wrong mostly does so in them, while the answer
+    can still be a page that says so.
+
+    After that, where a piece cannot be made, the connection is cut before the answer's end: no browser takes what it
+    has got for the whole file.
+    """
+    first = [await anext(pieces) for _ in range(awaited)]
+    headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
+    return Stream(_joined(first, pieces), media_type=media_type, headers=headers)
+
+
+async def _joined(first: list[Piece], others: AsyncIterator[Piece]) -> AsyncIterator[Piece]:
+    for piece in first:
+        yield piece
+    async for piece in others:
+        yield piece

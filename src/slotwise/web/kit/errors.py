@@ -1,0 +1,167 @@
+"""From facts to pages: the one table of error -> status, heading and a way on."""
+
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from http import HTTPStatus
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import structlog
+from litestar import Response
+from litestar.connection import ASGIConnection
+from litestar.exceptions import HTTPException
+from litestar.types import Scope
+
+from slotwise.domain import errors
+from slotwise.domain.errors import InvalidInput, SlotwiseError
+from slotwise.observability.metrics import REFUSALS
+from slotwise.web.kit.access import PageRequest, visitor_in
+from slotwise.web.kit.forms import Form
+from slotwise.web.kit.pages import Pages, see_other
+from slotwise.web.kit.visitors import Connection, draft_cookie, draft_of, read_cookie, visitor_of
+
+log = structlog.get_logger()
+
+
+class Words(NamedTuple):
+    """`advice` is a sentence on what to do now; where it is empty, the error's own detail says it."""
+
+    status: int
+    heading: str
+    advice: str = ""
+
+
+WORDS: dict[type[SlotwiseError], Words] = {
+    errors.InvalidInput: Words(400, "We cannot read that"),
+    errors.NotAuthenticated: Words(401, "Please log in", "This page needs an account."),
+    errors.InvalidCredentials: Words(401, "That password is not right", "Go back and try again."),
+    errors.NotAllowed: Words(
+        403, "This is not open to you", "You may be logged in with another account than the one this belongs to."
+    ),
+    errors.BookingNotFound: Words(
+        404, "We cannot find that appointment", "Open the link that you kept again, in full."
+    ),
+    errors.SlotNotFound: Words(404, "There is no such time", "It may have been removed. Choose another."),
+    errors.NotFound: Words(404, "There is nothing here", "Check the address, or start again."),
+    errors.SlotFull: Words(409, "This time has just been taken", "Somebody was quicker. Choose another time."),
+    errors.SlotClosed: Words(409, "This time is no longer offered", "The clinic has closed it. Choose another time."),
+    errors.SlotStarted: Words(409, "This appointment has started", "It can no longer be changed here."),
+    errors.Conflict: Words(409, "That is not possible now"),
+    errors.HoldExpired: Words(410, "The time ran out", "Your hold was not confirmed in time. Choose a time again."),
+    errors.KeyReused: Words(422, "That was sent before, with something else", "Start again."),
+    errors.TooManyRequests: Words(429, "Too many tries"),
+    errors.OutcomeUnknown: Words(
+        503,
+        "We do not know whether that worked",
+        "The answer was lost on the way. Reload this page: what is done is not done twice.",
+    ),
+    errors.Unavailable: Words(
+        503, "We are very busy just now", "Nothing was changed. Wait a few seconds and try again."
+    ),
+}
+_FOR_ADMINS = Words(
+    403,
+    "This is for administrators",
+    "Ask an administrator to do it, or to give your account that right.",
+)
+_FOR_THE_DESK = Words(
+    403, "This is for the people at the desk", "You may be logged in with another account than the one you use there."
+)
+_FRAMEWORK = {
+    400: Words(400, "We cannot read that", "Go back and try again."),
+    403: Words(403, "Nothing was changed"),
+    404: Words(404, "There is nothing here", "Check the address, or start again."),
+    405: Words(405, "This cannot be opened like that", "Use the buttons on our pages."),
+    413: Words(413, "That is too much at once", "Send less."),
+}
+
+
+def words_of(error: SlotwiseError) -> Words:
+    return next(WORDS[base] for base in type(error).__mro__ if base in WORDS)
+
+
+async def recognize_visitor(error: Exception, scope: Scope) -> None:
+    """Before the page of an error is made: that page too says who is logged in, also where no guard has looked.
+
+    The database is not asked about whoever has no session, nor again where it has just failed.
+    """
+    connection: Connection = ASGIConnection(scope)
+    if scope["path"].startswith("/api/") or isinstance(error, errors.Unavailable) or connection.state.get("visitor"):
+        return
+    if read_cookie(connection, "session") is not None:
+        with suppress(SlotwiseError):
+            connection.state.visitor = await visitor_of(connection)
+
+
+def show_error(request: PageRequest, error: SlotwiseError) -> Response[Any]:
+    REFUSALS.labels(error.code).inc()
+    if isinstance(error, errors.NotAuthenticated):
+        return ask_to_log_in(request)
+    words = _words_of_refusal(request) if isinstance(error, errors.NotAllowed) else words_of(error)
+    seconds = getattr(error, "retry_after", None)
+    headers = {"Retry-After": str(seconds)} if seconds is not None else {}
+    return _show(request, words, words.advice or f"{error.detail.rstrip('.')}.", headers)
+
+
+def _words_of_refusal(request: PageRequest) -> Words:
+    """Who may, and whom to ask."""
+    if not request.scope["path"].startswith("/admin"):
+        return WORDS[errors.NotAllowed]
+    return _FOR_ADMINS if visitor_in(request).at_desk else _FOR_THE_DESK
+
+
+def ask_to_log_in(request: PageRequest) -> Response[Any]:
+    """And come back here, unless what was asked for was a change."""
+    if request.method != "GET":
+        return see_other(request, "/log-in", notice="Please log in first. Nothing was changed.")
+    query = request.scope["query_string"].decode("latin-1")
+    wanted = f"{request.scope['path']}?{query}" if query else request.scope["path"]
+    return see_other(request, f"/log-in?{urlencode({'next': wanted})}")
+
+
+def show_framework_error(request: PageRequest, error: HTTPException) -> Response[Any]:
+    words = _FRAMEWORK.get(error.status_code, Words(error.status_code, "That did not work"))
+    return _show(request, words, words.advice or str(error.detail), dict(error.headers or {}))
+
+
+def show_defect(request: PageRequest, error: Exception) -> Response[Any]:
+    """A defect of ours. Logged by type and place only: a message may quote somebody's data."""
+    frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    log.error("defect", error=type(error).__name__, frames=frames[-8:])
+    words = Words(500, "Something is broken here", "This is our fault. Try again, or call the clinic.")
+    return _show(request, words, words.advice, {})
+
+
+def _show(request: PageRequest, words: Words, advice: str, headers: dict[str, str]) -> Response[Any]:
+    pages: Pages = request.app.state.pages
+    typed = request.state.get("typed")
+    draft = draft_of(typed.text("user_name"), typed.text("user_email")) if typed else None
+    server_fault = words.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+    return pages.answer(
+        request,
+        "kit/error.html",
+        words.status,
+        headers=headers,
+        # What was typed is there again on the page that they go back to.
+        cookies=[draft_cookie(request, draft)] if draft else [],
+        heading=words.heading,
+        advice=advice,
+        server_fault=server_fault,
+    )
+
+
+EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[PageRequest, Any], Response[Any]]] = {
+    SlotwiseError: show_error,
+    HTTPException: show_framework_error,
+    Exception: show_defect,
+}
+
+
+def refuse(form: Form, error: SlotwiseError) -> int:
+    """Say on the form why it was refused; the status of the answer."""
+    if isinstance(error, InvalidInput):
+        form.refuse(error)
+    else:
+        form.problem = f"{error.detail.rstrip('.')}."
+    return words_of(error).status

@@ -1,0 +1,111 @@
+"""From a template and values to an answer: one environment, one layout, one set of headers for all pages."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from litestar import Response
+from litestar.datastructures import Cookie
+
+from slotwise.web.kit.access import PageRequest, visitor_in
+from slotwise.web.kit.assets import asset
+from slotwise.web.kit.status_words import status_words
+from slotwise.web.kit.times import ClinicTime, iso, minutes_words
+from slotwise.web.kit.visitors import attempt_cookie, clear_cookie, notice_cookie
+
+HTML = "text/html"
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    # The host and no more of an address, which may hold a manage token: to our own pages too. Without any, browsers
+    # would not say that a form is ours; see `refuse_other_sites`.
+    "Referrer-Policy": "strict-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+
+
+class Pages:
+    """Renders templates. `clinic_name` is whose pages they are; `origin` is where they are, if that is set."""
+
+    def __init__(self, clinic_name: str, time: ClinicTime, origin: str | None = None) -> None:
+        self.clinic_name = clinic_name
+        self.time = time
+        self.origin = origin
+        self._environment = _environment(clinic_name, time)
+
+    def render(self, template: str, **context: Any) -> str:
+        return self._environment.get_template(template).render(context)
+
+    def answer(
+        self,
+        request: PageRequest,
+        template: str,
+        status: int = 200,
+        *,
+        cookies: Sequence[Cookie] = (),
+        headers: Mapping[str, str] | None = None,
+        **context: Any,
+    ) -> Response[str]:
+        """A page for this visitor, with their notice if they have one; nobody else may keep it."""
+        visitor = visitor_in(request)
+        html = self.render(template, visitor=visitor, path=request.scope["path"], **context)
+        return Response(
+            html,
+            status_code=status,
+            media_type=HTML,
+            headers={**HEADERS, **(headers or {})},
+            cookies=[*cookies, *_without(cookies, cookies_due(request))],
+        )
+
+
+def cookies_due(request: PageRequest) -> list[Cookie]:
+    """Those that have done their duty with this answer go; by the attempt, two clicks on a time are known to be one."""
+    if request.state.get("visitor") is None:  # no guard has read what they have
+        return []
+    visitor = visitor_in(request)
+    due = [clear_cookie(request, "notice")] if visitor.notice else []
+    if visitor.session_ended:
+        due.append(clear_cookie(request, "session"))
+    return due if visitor.attempt else [*due, attempt_cookie(request)]
+
+
+def _without(given: Sequence[Cookie], due: Sequence[Cookie]) -> list[Cookie]:
+    """What an answer sets itself comes before what is due anyway."""
+    keys = {cookie.key for cookie in given}
+    return [cookie for cookie in due if cookie.key not in keys]
+
+
+def see_other(
+    request: PageRequest, path: str, *, notice: str | None = None, cookies: Sequence[Cookie] = ()
+) -> Response[str]:
+    """After a change: look there now (RFC 9110, 15.4.4). `notice` is a sentence for the page there."""
+    noted = [notice_cookie(request, notice)] if notice else []
+    return Response(
+        "", status_code=303, headers={**HEADERS, "Location": path}, media_type=HTML, cookies=[*cookies, *noted]
+    )
+
+
+def _environment(clinic_name: str, time: ClinicTime) -> Environment:
+    environment = Environment(
+        loader=PackageLoader("slotwise.web"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        auto_reload=False,
+        cache_size=-1,
+    )
+    environment.globals |= {"clinic_name": clinic_name, "clinic_time": time, "asset": asset}
+    environment.filters |= {
+        "clock": time.clock,
+        "day": time.day,
+        "short_day": time.short_day,
+        "moment": time.moment,
+        "short_moment": time.short_moment,
+        "to_the_second": time.to_the_second,
+        "iso": iso,
+        "minutes_words": minutes_words,
+        "status_words": status_words,
+    }
+    return environment

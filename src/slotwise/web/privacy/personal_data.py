@@ -1,0 +1,53 @@
+"""What is kept about a person: shown, downloaded and erased by themselves."""
+
+from typing import Any
+
+from litestar import Controller, MediaType, Response, get, post
+from litestar.di import NamedDependency
+from litestar.response import Stream
+
+from slotwise.domain.errors import InvalidCredentials, LastAdmin, TooManyLogins
+from slotwise.domain.users import actor_of
+from slotwise.services.accounts.users import Users
+from slotwise.services.privacy.personal_data import Person, Privacy
+from slotwise.web.accounts.sessions import leave, show_again
+from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page
+from slotwise.web.kit.downloads import download
+from slotwise.web.kit.forms import Form
+from slotwise.web.kit.pages import Pages
+
+ERASED = "Your account is deleted, and your coming appointments are cancelled. Nothing here has your name any more."
+
+
+class PersonalDataController(Controller):
+    path = "/account"
+
+    @get("/data", **page(ACCOUNT))
+    async def show_what_is_kept(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
+        return pages.answer(request, "privacy/data.html", user=account_in(request))
+
+    @get("/data.json", **page(ACCOUNT))
+    async def export_personal_data(self, request: PageRequest, privacy: NamedDependency[Privacy]) -> Stream:
+        user = account_in(request)
+        pieces = privacy.export_personal_data(Person(user.id), actor_of(user))
+        return await download("my-data.json", MediaType.JSON, pieces)
+
+    @get("/delete", **page(ACCOUNT))
+    async def ask_before_erasing(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
+        return pages.answer(request, "privacy/delete.html", form=Form(), user=account_in(request))
+
+    @post("/delete", **page(ACCOUNT))
+    async def erase_personal_data(
+        self,
+        request: PageRequest,
+        pages: NamedDependency[Pages],
+        users: NamedDependency[Users],
+        privacy: NamedDependency[Privacy],
+    ) -> Response[Any]:
+        user, form = account_in(request), await Form.of(request)
+        try:
+            password_hash = await users.require_password(user, form.exactly("password"))
+            await privacy.erase_personal_data(Person(user.id), actor_of(user), password_hash)
+        except (InvalidCredentials, TooManyLogins, LastAdmin) as error:
+            return show_again(request, pages, "privacy/delete.html", form, error, proof="password", user=user)
+        return leave(request, ERASED)

@@ -1,0 +1,1 @@
+"""Finding a time, and the clinic's doctors and slots."""

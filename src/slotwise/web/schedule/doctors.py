@@ -1,0 +1,143 @@
+"""The clinic's doctors: who they are, and their weeks."""
+
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, NamedTuple
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+
+from slotwise.domain.doctors import Doctor
+from slotwise.domain.errors import InvalidInput
+from slotwise.domain.fields import MAX_ID
+from slotwise.services.schedule.doctors import Doctors
+from slotwise.services.schedule.slots import Slots, WeekSlot
+from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page, visitor_in
+from slotwise.web.kit.calendar_days import Week
+from slotwise.web.kit.forms import Form
+from slotwise.web.kit.pages import Pages, see_other
+from slotwise.web.kit.queries import Id, day_in, query_of, text_in
+from slotwise.web.kit.times import ClinicTime
+
+DOCTORS_OF_A_PAGE = 50
+
+
+class DayOfWeek(NamedTuple):
+    day: date
+    slots: Sequence[WeekSlot]
+
+
+class DoctorPagesController(Controller):
+    path = "/admin/doctors"
+
+    @get("/", **page(DESK))
+    async def show_doctors(
+        self, request: PageRequest, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+    ) -> Response[Any]:
+        return await _show_list(request, pages, doctors, Form({"name": "", "specialization": ""}))
+
+    @post("/", **page(ADMIN))
+    async def create_doctor(
+        self, request: PageRequest, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        try:
+            doctor = await doctors.create_doctor(
+                account_in(request), form.text("name"), form.text("specialization") or None
+            )
+        except InvalidInput as error:
+            form.refuse(error)
+            return await _show_list(request, pages, doctors, form, 400)
+        return see_other(request, f"/admin/doctors/{doctor.id}", notice=f"{doctor.name} was added. Now add times.")
+
+    @get("/{doctor_id:int}", **page(DESK))
+    async def show_week(
+        self,
+        request: PageRequest,
+        doctor_id: Id,
+        pages: NamedDependency[Pages],
+        doctors: NamedDependency[Doctors],
+        slots: NamedDependency[Slots],
+    ) -> Response[Any]:
+        doctor = await doctors.get_doctor(doctor_id)
+        week = Week.of(day_in(query_of(request, "week"), "week") or pages.time.today())
+        found = await slots.list_week(doctor_id, *pages.time.bounds(week.monday, week.sunday))
+        days = _by_day(week, found.slots, pages.time)
+        now = pages.time.now()
+        return pages.answer(
+            request, "schedule/doctors/week.html", doctor=doctor, week=week, days=days, found=found, now=now
+        )
+
+    @get("/{doctor_id:int}/edit", **page(ADMIN))
+    async def show_doctor(
+        self, request: PageRequest, doctor_id: Id, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+    ) -> Response[Any]:
+        doctor = await doctors.get_doctor(doctor_id)
+        form = Form({"name": doctor.name, "specialization": doctor.specialization or ""})
+        return await _show_doctor(request, pages, doctors, doctor, form)
+
+    @post("/{doctor_id:int}/edit", **page(ADMIN))
+    async def update_doctor(
+        self, request: PageRequest, doctor_id: Id, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        specialization = form.text("specialization")
+        try:
+            doctor = await doctors.update_doctor(
+                account_in(request),
+                doctor_id,
+                name=form.text("name"),
+                specialization=specialization or None,
+                clear_specialization=not specialization,
+            )
+        except InvalidInput as error:
+            form.refuse(error)
+            return await _show_doctor(request, pages, doctors, await doctors.get_doctor(doctor_id), form, 400)
+        return see_other(request, f"/admin/doctors/{doctor_id}", notice=f"{doctor.name} was saved.")
+
+    @post("/{doctor_id:int}/active", **page(ADMIN))
+    async def switch_doctor(
+        self, request: PageRequest, doctor_id: Id, doctors: NamedDependency[Doctors]
+    ) -> Response[Any]:
+        active = (await Form.of(request)).text("active") == "yes"
+        doctor = await doctors.update_doctor(account_in(request), doctor_id, active=active)
+        told = "takes appointments again" if active else "takes no new appointments. Those already booked stay"
+        return see_other(request, f"/admin/doctors/{doctor_id}", notice=f"{doctor.name} {told}.")
+
+
+async def _show_list(
+    request: PageRequest, pages: Pages, doctors: Doctors, form: Form, status: int = 200
+) -> Response[Any]:
+    sought = text_in(query_of(request, "q"), "q")
+    after = _id_in(request.query_params.get("after", ""))
+    found = await doctors.list_doctors(after, DOCTORS_OF_A_PAGE + 1, text=sought, with_inactive=True)
+    specializations = await doctors.list_specializations() if visitor_in(request).is_admin else []
+    return pages.answer(
+        request,
+        "schedule/doctors/list.html",
+        status,
+        found=found[:DOCTORS_OF_A_PAGE],
+        more=len(found) > DOCTORS_OF_A_PAGE,
+        sought=sought or "",
+        later=after > 0,
+        specializations=specializations,
+        form=form,
+    )
+
+
+async def _show_doctor(
+    request: PageRequest, pages: Pages, doctors: Doctors, doctor: Doctor, form: Form, status: int = 200
+) -> Response[Any]:
+    specializations = await doctors.list_specializations()
+    return pages.answer(
+        request, "schedule/doctors/edit.html", status, doctor=doctor, form=form, specializations=specializations
+    )
+
+
+def _by_day(week: Week, found: Sequence[WeekSlot], time: ClinicTime) -> list[DayOfWeek]:
+    return [DayOfWeek(day, [slot for slot in found if time.day_of(slot.start_time) == day]) for day in week.days]
+
+
+def _id_in(text: str) -> int:
+    """Zero for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < len(str(MAX_ID)) else 0

@@ -1,0 +1,116 @@
+"""What an address of the page for finding a time asks for, and the one address for each wish."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from slotwise.domain.errors import InvalidInput
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID, clean_name
+from slotwise.services.schedule.free_times import Wanted
+from slotwise.services.schedule.slots import Position
+
+MOST_SEATS = 20
+_ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+_SEATS = re.compile(r"[1-9][0-9]?", re.ASCII)
+_AFTER = re.compile(r"([0-9]{8}T[0-9]{6}(?:\.[0-9]{6})?Z)-([0-9]{1,19})", re.ASCII)
+
+
+class Asked(Struct, frozen=True):
+    """A wish as its address tells it, and whether some of that could not be read."""
+
+    wanted: Wanted
+    unread: bool
+
+
+NOTHING_ASKED = Asked(Wanted(), unread=False)
+
+
+def asked_in(query: Mapping[str, str]) -> Asked:
+    """Nothing fails here: whoever follows an old or a mangled link still finds times."""
+    given = {name: value for name, value in query.items() if value.strip()}
+    read = Wanted(
+        specialization=_read_name(given.get("speciality", "")),
+        doctor_id=_read_id(given.get("doctor", "")),
+        day=_read_day(given.get("day", "")),
+        seats=_read_seats(given.get("seats", "")) or 1,
+        after=_read_position(given.get("after", "")),
+    )
+    unread = (
+        ("speciality" in given and read.specialization is None)
+        or ("doctor" in given and read.doctor_id is None)
+        or ("day" in given and read.day is None)
+        or ("seats" in given and _read_seats(given["seats"]) is None)
+    )
+    return Asked(read, unread)
+
+
+def url_of(wanted: Wanted, path: str = "/") -> str:
+    """The address that is shared and bookmarked: the same for the same wish, and no longer than it must be."""
+    parameters = {
+        "speciality": wanted.specialization,
+        "doctor": wanted.doctor_id,
+        "day": wanted.day,
+        "seats": wanted.seats if wanted.seats > 1 else None,
+        "after": None if wanted.after is None else _position_words(wanted.after),
+    }
+    given = {name: str(value) for name, value in parameters.items() if value is not None}
+    return f"{path}?{urlencode(given, quote_via=quote)}" if given else path
+
+
+def is_url_of(wanted: Wanted, query: str) -> bool:
+    """Whatever the spelling of its characters."""
+    return parse_qsl(query, keep_blank_values=True) == parse_qsl(urlsplit(url_of(wanted)).query)
+
+
+def on(wanted: Wanted, day: date) -> Wanted:
+    return replace(wanted, day=day, after=None)
+
+
+def _read_name(text: str) -> str | None:
+    try:
+        return clean_name("speciality", text)
+    except InvalidInput:
+        return None
+
+
+def _read_id(text: str) -> int | None:
+    number = int(text) if _ID.fullmatch(text) else None
+    return number if number is not None and number <= MAX_ID else None
+
+
+def _read_seats(text: str) -> int | None:
+    seats = int(text) if _SEATS.fullmatch(text) else None
+    return seats if seats is not None and seats <= MOST_SEATS else None
+
+
+def _read_day(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if _DAY.fullmatch(text) else None
+    except ValueError:
+        return None
+
+
+def _read_position(text: str) -> Position | None:
+    parts = _AFTER.fullmatch(text)
+    try:
+        position = (datetime.fromisoformat(parts[1]), int(parts[2])) if parts else None
+    except ValueError:
+        return None
+    return position if position is not None and _can_be(position) else None
+
+
+def _can_be(position: Position) -> bool:
+    """No slot starts outside of these times, and near the ends of the calendar no other zone can tell the time."""
+    start, slot_id = position
+    return FIRST_TIME <= start < LAST_READABLE_TIME and slot_id <= MAX_ID
+
+
+def _position_words(position: Position) -> str:
+    start = position[0].astimezone(UTC)
+    fraction = ".%f" if start.microsecond else ""
+    return f"{start.strftime(f'%Y%m%dT%H%M%S{fraction}Z')}-{position[1]}"

@@ -1,0 +1,171 @@
+"""What the forms of slots mean: one time, a timetable, a change."""
+
+from collections.abc import Iterable
+from datetime import date, datetime, time, timedelta
+from typing import NamedTuple
+from urllib.parse import urlencode
+
+from msgspec import UNSET
+
+from slotwise.domain.errors import FieldError, InvalidInput
+from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS, Slot, SlotChange, SlotStatus
+from slotwise.domain.timetables import MINUTES_OF_A_DAY, Hours, Timetable
+from slotwise.services.schedule.slots import SlotChangedMeanwhile
+from slotwise.web.kit.calendar_days import parse_clock, parse_day
+from slotwise.web.kit.forms import Form, read_all
+from slotwise.web.kit.times import ClinicTime, iso
+
+# Parts of a day that the form has room for.
+PARTS = (1, 2, 3)
+TIMETABLE_FIELDS = (
+    "first_day",
+    "last_day",
+    *(f"{edge}_{part}" for part in PARTS for edge in ("from", "to")),
+    "duration_minutes",
+    "break_minutes",
+    "total_seats",
+)
+WORK_DAYS = frozenset({1, 2, 3, 4, 5})
+USUAL_MINUTES = 30
+
+
+class NewSlot(NamedTuple):
+    start_time: datetime
+    duration_minutes: int
+    total_seats: int
+
+
+class NewSlots(NamedTuple):
+    timetable: Timetable
+    total_seats: int
+
+
+def blank_slot(day: date) -> Form:
+    return Form({"day": day.isoformat(), "time": "09:00", "duration_minutes": str(USUAL_MINUTES), "total_seats": "1"})
+
+
+def blank_timetable(day: date) -> Form:
+    """Four weeks of mornings from that day on."""
+    parts = {f"{edge}_{part}": "" for part in PARTS for edge in ("from", "to")}
+    return Form(
+        {
+            "first_day": day.isoformat(),
+            "last_day": (day + timedelta(days=27)).isoformat(),
+            "weekdays": "",
+            **parts,
+            "from_1": "09:00",
+            "to_1": "12:00",
+            "duration_minutes": str(USUAL_MINUTES),
+            "break_minutes": "0",
+            "total_seats": "1",
+        }
+    )
+
+
+def slot_in(form: Form, clinic: ClinicTime) -> NewSlot:
+    """Raises `InvalidInput` with every fault there is, as do the others."""
+    values = read_all(
+        {
+            "day": lambda: parse_day("day", form.text("day")),
+            "time": lambda: parse_clock("time", form.text("time")),
+            "duration_minutes": lambda: form.number("duration_minutes", 1, MAX_DURATION_MINUTES),
+            "total_seats": lambda: form.number("total_seats", 1, MAX_SEATS),
+        }
+    )
+    start = _at(clinic, values["day"], values["time"])
+    return NewSlot(start, values["duration_minutes"], values["total_seats"])
+
+
+def timetable_in(form: Form) -> NewSlots:
+    values = read_all(
+        {
+            "first_day": lambda: parse_day("first_day", form.text("first_day")),
+            "last_day": lambda: parse_day("last_day", form.text("last_day")),
+            "hours": lambda: tuple(_parts_in(form)),
+            "duration_minutes": lambda: form.number("duration_minutes", 1, MAX_DURATION_MINUTES),
+            "break_minutes": lambda: form.number("break_minutes", 0, MAX_DURATION_MINUTES),
+            "total_seats": lambda: form.number("total_seats", 1, MAX_SEATS),
+        }
+    )
+    total_seats = values.pop("total_seats")
+    return NewSlots(Timetable(weekdays=weekdays_in(form), **values), total_seats)
+
+
+def weekdays_in(form: Form) -> frozenset[int]:
+    return frozenset(int(day) for day in form.all("weekdays") if day in {"1", "2", "3", "4", "5", "6", "7"})
+
+
+def timetable_typed(form: Form) -> str:
+    """All that was typed, in one text: what a preview was of, to be compared with what is sent after it."""
+    typed = {name: form.text(name) for name in TIMETABLE_FIELDS}
+    return urlencode({**typed, "weekdays": "".join(map(str, sorted(weekdays_in(form))))})
+
+
+def form_of(slot: Slot, clinic: ClinicTime) -> Form:
+    """A slot as it is, to be changed."""
+    return Form(
+        {
+            "total_seats": str(slot.total_seats),
+            "shown_period": _period_of(slot),
+            "day": clinic.day_of(slot.start_time).isoformat(),
+            "time": clinic.clock(slot.start_time),
+            "duration_minutes": str(slot.duration_minutes),
+        }
+    )
+
+
+def change_in(form: Form, slot: Slot, clinic: ClinicTime) -> SlotChange:
+    """What differs from the slot as it is. Raises `SlotChangedMeanwhile` if that is not what the form showed."""
+    if form.text("status"):
+        return SlotChange(status=SlotStatus.OPEN if form.text("status") == SlotStatus.OPEN else SlotStatus.CLOSED)
+    if "day" in form:
+        if form.text("shown_period") not in {"", _period_of(slot)}:
+            raise SlotChangedMeanwhile
+        wanted = slot_in(Form({**form.values, "total_seats": "1"}), clinic)
+        return SlotChange(
+            start_time=UNSET if _shows_start(form, slot, clinic) else wanted.start_time,
+            duration_minutes=UNSET if wanted.duration_minutes == slot.duration_minutes else wanted.duration_minutes,
+        )
+    return SlotChange(total_seats=form.number("total_seats", 1, MAX_SEATS))
+
+
+def _period_of(slot: Slot) -> str:
+    """Both ends of it (ISO 8601, 4.4)."""
+    return f"{iso(slot.start_time)}/{iso(slot.end_time)}"
+
+
+def _shows_start(form: Form, slot: Slot, clinic: ClinicTime) -> bool:
+    """By what can be typed: it tells neither seconds, nor which of the hours that come twice when clocks go back."""
+    shown = form_of(slot, clinic)
+    return all(form.text(name) == shown.text(name) for name in ("day", "time"))
+
+
+def at_fields_of_the_form(error: InvalidInput) -> InvalidInput:
+    """With the names of the fields where the form asks in another way than the service."""
+    others = {"start_time": "time", "periods": "from_1"}
+    return InvalidInput(*(FieldError(others.get(fault.field, fault.field), fault.message) for fault in error.errors))
+
+
+def _parts_in(form: Form) -> Iterable[Hours]:
+    for part in PARTS:
+        opens, closes = form.text(f"from_{part}"), form.text(f"to_{part}")
+        if opens or closes:
+            yield Hours(_minutes(parse_clock(f"from_{part}", opens)), _closing(f"to_{part}", closes))
+
+
+def _closing(field: str, text: str) -> int:
+    """Midnight ends a day that it closes."""
+    return _minutes(parse_clock(field, text)) or MINUTES_OF_A_DAY
+
+
+def _minutes(clock: time) -> int:
+    return clock.hour * 60 + clock.minute
+
+
+def _at(clinic: ClinicTime, day: date, clock: time) -> datetime:
+    start = datetime.combine(day, clock, clinic.zone)
+    midnight, _ = clinic.bounds(day)
+    # By way of UTC: a time that the clock leaves out comes back as another.
+    if clinic.local(midnight + (start - midnight)).replace(tzinfo=None) != start.replace(tzinfo=None):
+        raise InvalidInput.of("time", "does not exist on that day, because the clocks change")
+    return start

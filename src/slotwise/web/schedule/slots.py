@@ -1,0 +1,284 @@
+"""A doctor's times: adding one or many, looking at one, changing it."""
+
+from datetime import date, datetime, timedelta
+from itertools import groupby
+from typing import Any, Literal
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from msgspec import UNSET
+
+from slotwise.domain.bookings import Booking
+from slotwise.domain.doctors import Doctor
+from slotwise.domain.errors import Conflict, InvalidInput, SlotNotFound, SlotOverlaps
+from slotwise.domain.fields import MAX_ID
+from slotwise.domain.slots import Slot, SlotChange, SlotStatus
+from slotwise.services.schedule.doctors import Doctors
+from slotwise.services.schedule.slots import CreatedSlots, SlotChangedMeanwhile, Slots, SlotSeen, WeekSlot
+from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page
+from slotwise.web.kit.calendar_days import Week
+from slotwise.web.kit.forms import Form
+from slotwise.web.kit.pages import Pages, see_other
+from slotwise.web.kit.queries import Id, day_in, query_of
+from slotwise.web.kit.times import ONE_DAY, ClinicTime
+from slotwise.web.schedule.slot_forms import (
+    WORK_DAYS,
+    at_fields_of_the_form,
+    blank_slot,
+    blank_timetable,
+    change_in,
+    form_of,
+    slot_in,
+    timetable_in,
+    timetable_typed,
+    weekdays_in,
+)
+
+# Of those whom a change would concern: more are counted, not listed.
+MOST_LISTED = 50
+SHORTEST = timedelta(microseconds=1)
+# The buttons under a preview: all of it, or those that do not clash.
+CREATE, CREATE_OTHERS = "create", "create-others"
+CREATING = {CREATE, CREATE_OTHERS}
+
+
+class SlotPagesController(Controller):
+    path = "/admin"
+
+    @get("/doctors/{doctor_id:int}/slots/new", **page(ADMIN))
+    async def ask_for_slots(
+        self, request: PageRequest, doctor_id: Id, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+    ) -> Response[Any]:
+        doctor = await doctors.get_doctor(doctor_id)
+        day = _first_day(request, pages.time)
+        if request.query_params.get("kind") == "one":
+            return pages.answer(request, "schedule/slots/new_one.html", doctor=doctor, form=blank_slot(day))
+        return _ask_for_many(request, pages, doctor, blank_timetable(day), chosen=WORK_DAYS)
+
+    @post("/doctors/{doctor_id:int}/slots/one", **page(ADMIN))
+    async def create_slot(
+        self,
+        request: PageRequest,
+        doctor_id: Id,
+        pages: NamedDependency[Pages],
+        doctors: NamedDependency[Doctors],
+        slots: NamedDependency[Slots],
+    ) -> Response[Any]:
+        form = await Form.of(request)
+        try:
+            wanted = slot_in(form, pages.time)
+            slot = await slots.create_slot(
+                account_in(request), doctor_id, wanted.start_time, wanted.total_seats, wanted.duration_minutes
+            )
+        except (InvalidInput, Conflict) as error:
+            status = _refuse(form, error, pages.time)
+            doctor = await doctors.get_doctor(doctor_id)
+            return pages.answer(request, "schedule/slots/new_one.html", status, doctor=doctor, form=form)
+        return see_other(request, _week_of(slot, pages.time), notice=f"Added: {pages.time.moment(slot.start_time)}.")
+
+    @post("/doctors/{doctor_id:int}/slots/new", **page(ADMIN))
+    async def create_slots(
+        self,
+        request: PageRequest,
+        doctor_id: Id,
+        pages: NamedDependency[Pages],
+        doctors: NamedDependency[Doctors],
+        slots: NamedDependency[Slots],
+    ) -> Response[Any]:
+        """Shows what would be made, and makes it when just that is sent again with the word."""
+        form = await Form.of(request)
+        edited = form.text("previewed") not in {"", timetable_typed(form)}
+        sure = form.text("step") in CREATING and not edited
+        doctor = await doctors.get_doctor(doctor_id)
+        try:
+            made = await _create(request, slots, doctor, form, sure=sure)
+        except InvalidInput as error:
+            form.refuse(at_fields_of_the_form(error))
+            return _ask_for_many(request, pages, doctor, form, 400)
+        except Conflict:
+            # Somebody else published meanwhile.
+            made = await _create(request, slots, doctor, form, sure=False)
+            return _ask_for_many(request, pages, doctor, form, 409, preview=made, since="changed")
+        if form.text("step") in CREATING and edited:
+            return _ask_for_many(request, pages, doctor, form, 409, preview=made, since="edited")
+        if not sure or not made.created:
+            return _ask_for_many(request, pages, doctor, form, preview=made)
+        week = Week.of(pages.time.day_of(made.created[0].period.start_time))
+        notice = "1 time was added." if len(made.created) == 1 else f"{len(made.created)} times were added."
+        return see_other(request, f"/admin/doctors/{doctor_id}?week={week.monday}", notice=notice)
+
+    @get("/slots/{slot_id:int}", **page(DESK))
+    async def show_slot(
+        self, request: PageRequest, slot_id: Id, pages: NamedDependency[Pages], slots: NamedDependency[Slots]
+    ) -> Response[Any]:
+        slot = await slots.get_slot(slot_id)
+        return await _show_slot(request, pages, slots, slot, form_of(slot, pages.time))
+
+    @post("/slots/{slot_id:int}", **page(ADMIN))
+    async def update_slot(
+        self, request: PageRequest, slot_id: Id, pages: NamedDependency[Pages], slots: NamedDependency[Slots]
+    ) -> Response[Any]:
+        """Asks first where a change would concern somebody who has a seat."""
+        form = await Form.of(request)
+        slot = await slots.get_slot(slot_id)
+        try:
+            change = change_in(form, slot, pages.time)
+            seen = SlotSeen(slot.start_time, slot.end_time, await slots.get_newest_booking(slot_id))
+            if _concerns_bookings(change) and _listed_in(form) < seen.newest_booking:
+                # Nobody is asked about what cannot be.
+                await slots.update_slot(account_in(request), slot_id, change, dry_run=True)
+                hit = await slots.list_bookings_hit(account_in(request), slot_id, MOST_LISTED + 1)
+                if hit:
+                    return _ask_whether_sure(request, pages, slot, form, change, hit, seen.newest_booking)
+            changed = await slots.update_slot(
+                account_in(request), slot_id, change, seen if _concerns_bookings(change) else None
+            )
+        except SlotChangedMeanwhile:
+            return await _show_slot_again(request, pages, slots, slot_id)
+        except (InvalidInput, Conflict) as error:
+            status = _refuse(form, error, pages.time)
+            form.values = form_of(slot, pages.time).values | form.values
+            return await _show_slot(request, pages, slots, slot, form, status)
+        return see_other(request, f"/admin/slots/{slot_id}", notice=_told(slot, changed, pages.time))
+
+
+async def _create(request: PageRequest, slots: Slots, doctor: Doctor, form: Form, *, sure: bool) -> CreatedSlots:
+    wanted = timetable_in(form)
+    return await slots.create_slots(
+        account_in(request),
+        doctor.id,
+        wanted.timetable,
+        wanted.total_seats,
+        dry_run=not sure,
+        skip_clashes=form.text("step") == CREATE_OTHERS,
+        planned=form.number("planned", 0, MAX_ID) if sure and form.text("planned") else None,
+    )
+
+
+def _ask_for_many(
+    request: PageRequest,
+    pages: Pages,
+    doctor: Doctor,
+    form: Form,
+    status: int = 200,
+    *,
+    chosen: frozenset[int] | None = None,
+    preview: CreatedSlots | None = None,
+    since: Literal["changed", "edited"] | None = None,
+) -> Response[Any]:
+    """`since` a preview was shown, the doctor's times have changed, or the form under it was edited."""
+    return pages.answer(
+        request,
+        "schedule/slots/new_many.html",
+        status,
+        doctor=doctor,
+        form=form,
+        chosen=weekdays_in(form) if chosen is None else chosen,
+        preview=preview,
+        planned=_by_day(preview, pages.time) if preview else [],
+        previewed=timetable_typed(form) if preview else None,
+        since=since,
+    )
+
+
+def _by_day(preview: CreatedSlots, time: ClinicTime) -> list[tuple[date, list[datetime]]]:
+    starts = (slot.period.start_time for slot in preview.created)
+    return [(day, list(of_day)) for day, of_day in groupby(starts, time.day_of)]
+
+
+async def _show_slot(
+    request: PageRequest, pages: Pages, slots: Slots, slot: Slot, form: Form, status: int = 200
+) -> Response[Any]:
+    seats = await _seats_of(slots, slot)
+    return pages.answer(
+        request,
+        "schedule/slots/slot.html",
+        status,
+        slot=slot,
+        seats=seats,
+        form=form,
+        past=slot.start_time <= pages.time.now(),
+    )
+
+
+async def _show_slot_again(request: PageRequest, pages: Pages, slots: Slots, slot_id: int) -> Response[Any]:
+    """As it has become: what was typed was meant for what it was."""
+    slot = await slots.get_slot(slot_id)
+    form = form_of(slot, pages.time)
+    form.problem = "Somebody has moved or booked this time in the meantime. Nothing was changed: this is how it is now."
+    return await _show_slot(request, pages, slots, slot, form, 409)
+
+
+async def _seats_of(slots: Slots, slot: Slot) -> WeekSlot:
+    found = await slots.list_week(slot.doctor_id, slot.start_time, slot.start_time + SHORTEST)
+    seats = next((one for one in found.slots if one.id == slot.id), None)
+    if seats is None:
+        # It was moved between the two readings.
+        raise SlotNotFound
+    return seats
+
+
+def _ask_whether_sure(
+    request: PageRequest, pages: Pages, slot: Slot, form: Form, change: SlotChange, hit: list[Booking], newest: int
+) -> Response[Any]:
+    """Until `newest` they are listed; whoever books later is listed before the change is made."""
+    closing = change.status is SlotStatus.CLOSED
+    return pages.answer(
+        request,
+        "schedule/slots/sure.html",
+        slot=slot,
+        form=form,
+        closing=closing,
+        new_start=None if change.start_time is UNSET else change.start_time,
+        hit=hit[:MOST_LISTED],
+        more=len(hit) > MOST_LISTED,
+        listed=newest,
+    )
+
+
+def _concerns_bookings(change: SlotChange) -> bool:
+    moves = change.start_time is not UNSET or change.duration_minutes is not UNSET
+    return moves or change.status is SlotStatus.CLOSED
+
+
+def _listed_in(form: Form) -> int:
+    """The newest booking that was known when those concerned were listed; 0 before."""
+    return form.number("listed", 0, MAX_ID) if form.text("listed") else 0
+
+
+def _refuse(form: Form, error: InvalidInput | Conflict, time: ClinicTime) -> int:
+    """Say what is wrong where it can be mended; returns the status of the page."""
+    match error:
+        case InvalidInput():
+            form.refuse(at_fields_of_the_form(error))
+            return 400
+        case SlotOverlaps(period=(start, end), closed=closed):
+            form.problem = _overlap_words(f"{time.moment(start)} to {time.clock(end)}", closed=closed)
+        case _:
+            form.problem = f"{error.detail.rstrip('.')}."
+    return 409
+
+
+def _overlap_words(period: str, *, closed: bool) -> str:
+    if closed:
+        told = f"The doctor has a closed time then that still has bookings: {period}."
+        return f"{told} Move it or cancel them first, or choose another time."
+    return f"The doctor already has an open time then: {period}. Move or close that one first, or choose another time."
+
+
+def _first_day(request: PageRequest, time: ClinicTime) -> date:
+    return day_in(query_of(request, "day"), "day") or time.today() + ONE_DAY
+
+
+def _week_of(slot: Slot, time: ClinicTime) -> str:
+    return f"/admin/doctors/{slot.doctor_id}?week={Week.of(time.day_of(slot.start_time)).monday}"
+
+
+def _told(before: Slot, after: Slot, time: ClinicTime) -> str:
+    if after.status is not before.status:
+        return "Closed: it takes no new bookings." if after.status is SlotStatus.CLOSED else "Open for booking again."
+    if (after.start_time, after.end_time) != (before.start_time, before.end_time):
+        if after.start_time == before.start_time:
+            return f"It now lasts {after.duration_minutes} minutes."
+        return f"Moved to {time.moment(after.start_time)}."
+    return f"It now has {after.total_seats} seats." if after.total_seats != 1 else "It now has 1 seat."

@@ -1,0 +1,142 @@
+"""How often one client may book or fail to log in, and what does not help it to be taken for another."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+
+from slotwise.services.core.rate_limits import client_of
+from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, problem, rows, unique_email
+from tests.clusters import named
+from tests.conftest import running_server
+
+PASSWORD = "patient's secret"
+SECRET = "of more than thirty-two bytes: 0123456789"
+
+
+def test_a_client_that_books_too_often_is_told_when_to_come_back(start_server: Callable[..., RunningServer]) -> None:
+    with Clinic(start_server(RATE_LIMIT_BOOKINGS="3/minute")) as clinic:
+        slot = clinic.slot(seats=9)
+        assert [clinic.book(slot["id"]).status_code for _ in range(3)] == [201] * 3
+        refused = clinic.book(slot["id"])
+        problem(refused, 429, "too-many-requests")
+        assert 0 < int(refused.headers["retry-after"]) <= 60
+        for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "True-Client-IP"):
+            problem(clinic.book(slot["id"], {name: "203.0.113.7"}), 429)
+        problem(clinic.book(slot["id"], clinic.patient()), 429)
+        assert clinic.free_seats(slot["id"]) == 6
+        assert clinic.http.get("/api/slots").status_code == 200, "reading is not booking"
+
+
+def test_in_development_bookings_are_not_limited(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=100)
+    assert {clinic.book(slot["id"]).status_code for _ in range(70)} == {201}
+
+
+@pytest.mark.parametrize(
+    ("host", "client"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:0db8:0001:0002::", "2001:db8:1:2::/64"),
+        ("2001:db8:1:3::", "2001:db8:1:3::/64"),
+        ("not:an:address", "not:an:address"),
+        ("", ""),
+    ],
+)
+def test_a_client_is_an_address_or_the_network_of_one_customer(host: str, client: str) -> None:
+    assert client_of(host) == client
+
+
+@pytest.fixture(scope="module")
+def behind_a_proxy(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
+    """In production, with this machine as the trusted proxy: a test says in a header whom it forwards."""
+    with _database(postgres_url, migrated_template) as url:
+        settings = {"APP_ENV": "production", "JWT_SECRET": SECRET, "TRUSTED_PROXIES": "127.0.0.1, 198.51.100.0/24"}
+        with running_server(url, settings | {"RATE_LIMIT_BOOKINGS": "3/hour", "LOG_LEVEL": "warning"}) as server:
+            yield server
+
+
+@contextmanager
+def _database(postgres_url: str, template: str) -> Iterator[str]:
+    rows(postgres_url, f"CREATE DATABASE behind_a_proxy TEMPLATE {template}")
+    yield named(postgres_url, "behind_a_proxy")
+    rows(postgres_url, "DROP DATABASE behind_a_proxy WITH (FORCE)")
+
+
+# What clients send before the trusted proxies add the address that they see.
+FORGED = ["", "192.0.2.1, ", "127.0.0.1, ", "198.51.100.9, ", "unknown, ", "a,b,,c, ", "[::1]:80, ", "\xff\xfe, ", ", "]
+
+
+def forwarded(client: str, forged: str = "") -> list[tuple[bytes, bytes]]:
+    return [(b"X-Forwarded-For", f"{forged}{client}".encode("latin-1"))]
+
+
+def book(clinic: Clinic, slot_id: int, headers: list[tuple[bytes, bytes]]) -> httpx.Response:
+    body = {"slotId": slot_id, "userName": "Ada Lovelace", "userEmail": "ada@example.org"}
+    return clinic.http.post("/api/bookings", json=body, headers=headers)
+
+
+@pytest.mark.parametrize(
+    ("client", "same", "other"),
+    [
+        ("203.0.113.7", ["203.0.113.7:4711", "203.0.113.7, 198.51.100.7"], "203.0.113.8"),
+        ("2001:db8:1:2::1", ["2001:db8:1:2:ffff::1", "[2001:db8:1:2::9]:80", "2001:DB8:1:2::3"], "2001:db8:1:3::1"),
+    ],
+)
+def test_behind_a_trusted_proxy_each_client_has_its_own_limit_and_forges_no_other(
+    behind_a_proxy: RunningServer, client: str, same: list[str], other: str
+) -> None:
+    with Clinic(behind_a_proxy) as clinic:
+        slot_id = clinic.slot(seats=50)["id"]
+        assert [book(clinic, slot_id, forwarded(client)).status_code for _ in range(3)] == [201] * 3
+        for forged in FORGED:
+            for spelled in [client, *same]:
+                assert book(clinic, slot_id, forwarded(spelled, forged)).status_code == 429, (forged, spelled)
+            twice = [*forwarded(forged.rstrip(", ") or "192.0.2.1"), *forwarded(client)]
+            assert book(clinic, slot_id, twice).status_code == 429, forged
+        problem(book(clinic, slot_id, [*forwarded(client), (b"X-Real-IP", b"192.0.2.1")]), 429, "too-many-requests")
+        assert book(clinic, slot_id, forwarded(other)).status_code == 201
+
+
+def log_in(clinic: Clinic, email: str, password: str, client: str, forged: str = "") -> int:
+    body = {"email": email, "password": password}
+    return clinic.http.post("/api/auth/login", json=body, headers=forwarded(client, forged)).status_code
+
+
+def test_an_attacker_neither_dodges_the_log_in_limit_nor_locks_the_victim_out(behind_a_proxy: RunningServer) -> None:
+    with Clinic(behind_a_proxy) as clinic:
+        victim = {"name": "Vic Victim", "email": unique_email(), "password": PASSWORD}
+        assert clinic.http.post("/api/auth/register", json=victim).status_code == 201
+        network = "2001:db8:bad:bad"
+        guesses = [log_in(clinic, victim["email"], "a wrong guess", f"{network}::{n}") for n in range(1, 12)]
+        assert guesses == [401] * 10 + [429]
+        assert {log_in(clinic, victim["email"], PASSWORD, f"{network}::1", forged) for forged in FORGED} == {429}
+        assert log_in(clinic, victim["email"], PASSWORD, "203.0.113.99") == 200
+        assert log_in(clinic, victim["email"], PASSWORD, f"{network}::1") == 429
+
+
+async def test_bookings_are_answered_while_log_ins_wait_for_their_hashes(clinic: Clinic) -> None:
+    slot_id = clinic.slot(seats=500)["id"]
+    booking = {"slotId": slot_id, "userName": "Ada Lovelace", "userEmail": "ada@example.org"}
+
+    async with httpx.AsyncClient(
+        base_url=clinic.server.url, timeout=PATIENCE_SECONDS, limits=httpx.Limits(), verify=False
+    ) as http:
+
+        async def guess() -> int:
+            body = {"email": unique_email(), "password": "a wrong guess"}
+            return (await http.post("/api/auth/login", json=body)).status_code
+
+        flood = [asyncio.ensure_future(guess()) for _ in range(64)]
+        await asyncio.wait(flood, return_when=asyncio.FIRST_COMPLETED)
+        booked = 0
+        while not all(attempt.done() for attempt in flood):
+            assert (await http.post("/api/bookings", json=booking)).status_code == 201
+            booked += 1
+        assert {attempt.result() for attempt in flood} <= {401, 503}
+    # One after another. Where hashes hold up the worker, or too many run at once, it is a dozen.
+    assert booked > 32

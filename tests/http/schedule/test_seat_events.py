@@ -1,0 +1,123 @@
+"""Server-sent events of free seats, as a client reads them."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import httpx
+import pytest
+
+from slotwise.services.core.seat_events import MOST_OF_ONE_CLIENT
+from tests.clinic import Clinic, eventually, holder, problem, rows
+from tests.streams import EVENTS, Events, watching
+
+WORKERS = 2
+COUNTED = f'slotwise_http_requests_total{{method="GET",route="{EVENTS}",status="200"}}'
+TIMED = f'slotwise_http_request_seconds_count{{route="{EVENTS}"}}'
+
+
+@pytest.fixture
+def slot(clinic: Clinic) -> dict[str, Any]:
+    return clinic.slot(seats=5)
+
+
+@pytest.fixture
+def watchers(clinic: Clinic) -> Iterator[list[Events]]:
+    """So many that some are at each worker."""
+    with ExitStack() as stack:
+        yield [stack.enter_context(watching(clinic.server.url)) for _ in range(8)]
+
+
+def all_told(watchers: list[Events], slot_id: int, seats: int) -> dict[str, Any]:
+    """What each of them is told of a slot with so many free seats, which is the same."""
+    [state] = {str(told): told for told in (events.until_free(slot_id, seats) for events in watchers)}.values()
+    return state
+
+
+def test_whoever_watches_at_any_worker_is_told_of_a_hold_its_cancellation_its_end_and_of_a_changed_slot(
+    clinic: Clinic, slot: dict[str, Any], watchers: list[Events]
+) -> None:
+    booking = clinic.hold(slot["id"], seatsBooked=2)
+    all_told(watchers, slot["id"], 3)
+    clinic.http.delete(f"/api/bookings/{booking['id']}", headers=holder(booking))
+    all_told(watchers, slot["id"], 5)
+    overdue = clinic.hold(slot["id"])
+    all_told(watchers, slot["id"], 4)
+    rows(clinic.server.database_url, "UPDATE bookings SET expires_at = clock_timestamp() WHERE id = $1", overdue["id"])
+    all_told(watchers, slot["id"], 5)
+    change = {"totalSeats": 9, "status": "CLOSED"}
+    clinic.http.patch(f"/api/slots/{slot['id']}", json=change, headers=clinic.admin)
+    expected = {"slotId": slot["id"], "availableSeats": 9, "totalSeats": 9, "status": "CLOSED"}
+    assert all_told(watchers, slot["id"], 9) == expected
+
+
+def test_a_new_slot_is_told_too(clinic: Clinic) -> None:
+    with watching(clinic.server.url) as events:
+        made = clinic.slot(seats=3)
+        assert events.until_free(made["id"], 3)["totalSeats"] == 3
+
+
+def test_what_changes_many_slots_at_once_tells_everybody_to_look_again(clinic: Clinic, slot: dict[str, Any]) -> None:
+    patient = clinic.patient()
+    clinic.http.post("/api/bookings", json={"slotId": slot["id"]}, headers=patient)
+    with watching(clinic.server.url) as events:
+        clinic.http.request("DELETE", "/api/auth/me", json={"password": "patient's secret"}, headers=patient)
+        events.until("refresh")
+        clinic.http.patch(f"/api/doctors/{slot['doctorId']}", json={"active": False}, headers=clinic.admin)
+        events.until("refresh")
+
+
+def test_the_stream_is_neither_kept_nor_held_up_on_its_way(clinic: Clinic) -> None:
+    with clinic.http.stream("GET", EVENTS, headers={"If-None-Match": "*", "Accept-Encoding": "gzip"}) as answer:
+        assert answer.status_code == 200
+        assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Accel-Buffering"] == "no"
+        assert "Content-Encoding" not in answer.headers
+        assert next(answer.iter_raw()).startswith(b"retry: 2000\nevent: hello\n")
+
+
+def test_its_head_alone_has_an_end(clinic: Clinic) -> None:
+    for _ in range(MOST_OF_ONE_CLIENT * WORKERS + 1):
+        answer = clinic.http.head(EVENTS)
+        assert (answer.status_code, answer.content) == (200, b"")
+        assert answer.headers["Content-Type"].startswith("text/event-stream")
+
+
+def test_one_client_cannot_take_the_places_of_all_and_gives_them_back_by_leaving(clinic: Clinic) -> None:
+    with ExitStack() as stack:
+        refused = _watch_until_refused(clinic.server.url, stack)
+        problem(refused, 429, "too-many-requests")
+        assert int(refused.headers["Retry-After"]) > 0
+        stack.enter_context(watching(clinic.server.url, source="127.0.0.2"))
+    eventually(lambda: _listeners(clinic) == 0)
+    with watching(clinic.server.url):
+        pass
+
+
+def test_a_stream_says_nothing_about_how_long_requests_take(clinic: Clinic) -> None:
+    streams, timed = _metric(clinic, COUNTED), _metric(clinic, TIMED)
+    with watching(clinic.server.url):
+        pass
+    eventually(lambda: _metric(clinic, COUNTED) == streams + 1)
+    assert _metric(clinic, TIMED) == timed
+
+
+def _watch_until_refused(url: str, stack: ExitStack) -> httpx.Response:
+    client = stack.enter_context(httpx.Client(base_url=url, verify=False, limits=httpx.Limits(max_connections=None)))
+    for _ in range(MOST_OF_ONE_CLIENT * WORKERS + 1):
+        answer = stack.enter_context(client.stream("GET", EVENTS))
+        if answer.status_code != 200:
+            answer.read()
+            return answer
+    raise AssertionError("nobody was refused")
+
+
+def _listeners(clinic: Clinic) -> float:
+    return _metric(clinic, "slotwise_seat_listeners")
+
+
+def _metric(clinic: Clinic, name: str) -> float:
+    """The value of a metric with its labels; 0 while it has none."""
+    lines = clinic.http.get("/metrics").text.splitlines()
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(f"{name} ")), 0)

@@ -1,0 +1,147 @@
+"""The desk's walk: it ends after its steps, says where it stands, and goes on from there without gap or repeat."""
+
+from datetime import timedelta
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+from msgspec.structs import replace
+
+from slotwise.domain.bookings import BookingStatus
+from slotwise.domain.fields import MAX_ID
+from slotwise.services.booking import search as booking_search
+from slotwise.services.booking.search import BookingFilter, find_bookings
+from tests.workers import NOW, new_slot
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+LAST = 2**62
+
+
+@pytest.fixture(autouse=True)
+def short_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(booking_search, "STEPS", (2, 3))
+    monkeypatch.setattr(booking_search, "STEPS_OF_STATUS", (2, 3))
+
+
+async def plant(connection: Connection, booking_id: int, name: str = "Somebody", status: str = "CONFIRMED") -> None:
+    slot_id = await connection.fetchval("SELECT max(id) FROM appointment_slots") or await new_slot(connection, 1000)
+    await connection.execute(
+        "INSERT INTO bookings (id, slot_id, user_name, user_email, seats_booked, status, expires_at, confirmed_at,"
+        " cancelled_at, manage_token_hash) VALUES ($1, $2, $3, 'x@example.org', 1, $4::text, now() + interval '1 hour',"
+        " CASE WHEN $4::text = 'CONFIRMED' THEN now() END, CASE WHEN $4::text = 'CANCELLED' THEN now() END, '')",
+        booking_id,
+        slot_id,
+        name,
+        status,
+    )
+
+
+async def pages(connection: Connection, sought: BookingFilter) -> list[list[int]]:
+    """The ids of every page, following where each walk stopped."""
+    found, before = [], LAST
+    while True:
+        page = await find_bookings(connection, sought, before, 100)
+        found.append([booking.id for booking in page.bookings])
+        if page.walked_to is None:
+            return found
+        assert page.walked_to < before
+        before = page.walked_to
+
+
+async def everything(connection: Connection, sought: BookingFilter) -> list[int]:
+    return [booking_id for page in await pages(connection, sought) for booking_id in page]
+
+
+async def test_a_text_that_is_rare_is_found_a_few_steps_a_page(connection: Connection) -> None:
+    for booking_id in range(101, 113):
+        await plant(connection, booking_id, "Rare Name" if booking_id in {102, 111} else "Somebody")
+    assert await pages(connection, BookingFilter(text="rare")) == [[111], [], [102]]
+
+
+async def test_the_booking_with_the_number_comes_first_and_once_if_it_fits_the_other_filters(
+    connection: Connection,
+) -> None:
+    """However far the walk would have to go to it; and those with the number in their names come too."""
+    for booking_id in range(101, 121):
+        await plant(connection, booking_id, "Room 102" if booking_id in {102, 103, 120} else "Somebody")
+    sought = BookingFilter(text="102", number=102)
+    page = await find_bookings(connection, sought, MAX_ID, 100)
+    assert [booking.id for booking in page.first(100)] == [102, 120]
+    rest = await find_bookings(connection, sought, 106, 100)
+    assert [booking.id for booking in rest.first(100)] == [103]
+    slot_id = await connection.fetchval("SELECT max(id) FROM appointment_slots")
+    for fits in (BookingFilter(slot_id=slot_id), BookingFilter(status=BookingStatus.CONFIRMED)):
+        found = await find_bookings(connection, replace(fits, text="#102", number=102), MAX_ID, 100)
+        assert [booking.id for booking in found.first(100)] == [102]
+    for fails in (
+        BookingFilter(slot_id=slot_id + 1),
+        BookingFilter(doctor_id=10**9),
+        BookingFilter(status=BookingStatus.CANCELLED),
+        BookingFilter(starts_from=NOW + timedelta(days=60)),
+    ):
+        found = await find_bookings(connection, replace(fails, text="#102", number=102), MAX_ID, 100)
+        assert found.first(100) == []
+
+
+async def test_a_page_that_is_full_is_not_walked_on(connection: Connection) -> None:
+    for booking_id in range(1, 9):
+        await plant(connection, booking_id)
+    page = await find_bookings(connection, BookingFilter(), LAST, 2)
+    assert [booking.id for booking in page.bookings] == [8, 7]
+    assert page.walked_to is None
+
+
+async def test_the_walk_ends_with_the_oldest_booking_whatever_its_id(connection: Connection) -> None:
+    for booking_id in (1_000_001, 1_000_002):
+        await plant(connection, booking_id)
+    assert await pages(connection, BookingFilter(text="nobody")) == [[]]
+    assert await pages(connection, BookingFilter()) == [[1_000_002, 1_000_001]]
+
+
+async def test_where_there_are_no_bookings_there_is_one_empty_page(connection: Connection) -> None:
+    assert await pages(connection, BookingFilter()) == [[]]
+    assert await pages(connection, BookingFilter(status=BookingStatus.FAILED)) == [[]]
+
+
+@pytest.mark.parametrize("status", list(BookingStatus))
+async def test_every_status_is_found_and_an_overdue_hold_is_failed(
+    connection: Connection, status: BookingStatus
+) -> None:
+    kinds = ["PENDING", "CONFIRMED", "FAILED", "CANCELLED", "PENDING"]
+    for booking_id, kind in enumerate(kinds, 1):
+        await plant(connection, booking_id, status=kind)
+    await connection.execute("UPDATE bookings SET expires_at = now() WHERE id = 5")
+    expected = {"PENDING": [1], "CONFIRMED": [2], "FAILED": [5, 3], "CANCELLED": [4]}[status]
+    assert await everything(connection, BookingFilter(status=status)) == expected
+    slot_id = await connection.fetchval("SELECT max(id) FROM appointment_slots")
+    assert await pages(connection, BookingFilter(status=status, slot_id=slot_id)) == [expected]
+
+
+async def test_a_period_of_too_many_slots_is_walked_and_finds_the_same(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for booking_id in range(1, 9):
+        await plant(connection, booking_id)
+    around = BookingFilter(starts_from=NOW, starts_before=NOW + timedelta(days=60))
+    after = BookingFilter(starts_from=NOW + timedelta(days=60))
+    for most in (1, 0):
+        monkeypatch.setattr(booking_search, "MOST_SLOTS", most)
+        assert await everything(connection, around) == [8, 7, 6, 5, 4, 3, 2, 1]
+        assert not await everything(connection, after)
+
+
+async def test_bookings_of_several_slots_are_merged_newest_first(connection: Connection) -> None:
+    slots = [await new_slot(connection, 1000) for _ in range(3)]
+    for booking_id in range(1, 31):
+        await plant(connection, booking_id)
+        await connection.execute(
+            "UPDATE bookings SET slot_id = $2 WHERE id = $1",
+            booking_id,
+            slots[0 if booking_id < 20 else booking_id % 3],
+        )
+    sought = BookingFilter(starts_from=NOW)
+    made = list(range(30, 0, -1))
+    for limit in (1, 2, 5, 29, 30, 31, 100):
+        assert [b.id for b in (await find_bookings(connection, sought, LAST, limit)).bookings] == made[:limit]
+    assert [b.id for b in (await find_bookings(connection, sought, 20, 5)).bookings] == [19, 18, 17, 16, 15]

@@ -1,0 +1,91 @@
+"""A doctor's day on paper: every slot, with those who come."""
+
+from datetime import timedelta
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+
+from slotwise.db.pool import Database
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
+from slotwise.services.booking.search import BookingFilter
+from slotwise.services.desk import day_sheets
+from slotwise.services.desk.day_sheets import DaySheets
+from tests.workers import DESK, GUEST, Worker, new_slot, wanted
+
+Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+assert DESK.user is not None
+READER = DESK.user
+EVERYTHING = BookingFilter()
+
+
+@pytest.fixture
+def desk(database: Database) -> DaySheets:
+    return DaySheets(database)
+
+
+async def test_a_day_has_every_slot_by_start_and_those_who_come(
+    worker: Worker, desk: DaySheets, connection: Rows
+) -> None:
+    slot_id = await new_slot(connection, 5)
+    doctor_id, start = (await connection.fetch("SELECT doctor_id, start_time FROM appointment_slots"))[0]
+    free = await connection.fetchval(
+        "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats)"
+        " SELECT doctor_id, start_time - interval '1 hour', start_time, 1, 1 FROM appointment_slots RETURNING id"
+    )
+    made = [(await worker.bookings.hold_seats(GUEST, wanted(slot_id, confirm=n < 2))).booking.id for n in range(4)]
+    await worker.bookings.cancel_booking(DESK, made[0])
+    await connection.execute("UPDATE bookings SET expires_at = now() WHERE id = $1", made[3])
+    sheet = await desk.list_bookings_of_day(READER, doctor_id, start - timedelta(hours=1), start + timedelta(seconds=1))
+    assert [(slot.id, [booking.id for booking in found]) for slot, found in sheet.slots] == [
+        (free, []),
+        (slot_id, [made[1], made[2]]),
+    ]
+    assert not sheet.cut_short
+    note = await connection.fetchrow("SELECT subject, details ->> 'bookings' FROM audit_log WHERE action LIKE '%day'")
+    assert note is not None
+    assert tuple(note) == (f"doctor:{doctor_id}", "2")
+    later = await desk.list_bookings_of_day(READER, doctor_id, start + timedelta(seconds=1), start + timedelta(days=1))
+    assert later.slots == []
+
+
+async def test_a_day_sheet_looks_for_those_who_come_only_so_far_and_says_so(
+    worker: Worker, desk: DaySheets, connection: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slot_id = await new_slot(connection, 5)
+    doctor_id, start = (await connection.fetch("SELECT doctor_id, start_time FROM appointment_slots"))[0]
+    made = [(await worker.bookings.hold_seats(GUEST, wanted(slot_id, confirm=n == 3))).booking.id for n in range(5)]
+    for booking_id in made[:3]:
+        await worker.bookings.cancel_booking(DESK, booking_id)
+
+    async def listed(looked_at: int, most: int = 2000) -> tuple[list[int], bool]:
+        monkeypatch.setattr(day_sheets, "MOST_LOOKED_AT", looked_at)
+        monkeypatch.setattr(day_sheets, "MOST_PATIENTS", most)
+        sheet = await desk.list_bookings_of_day(READER, doctor_id, start, start + timedelta(seconds=1))
+        return [booking.id for _, found in sheet.slots for booking in found], sheet.cut_short
+
+    assert await listed(looked_at=4) == (made[3:], False)
+    assert await listed(looked_at=3) == (made[4:], True)
+    assert await listed(looked_at=4, most=1) == ([made[3]], True)
+
+
+@pytest.mark.parametrize(("most", "shown", "cut_short"), [(3, 3, False), (2, 2, True)])
+async def test_the_sheets_of_a_day_end_with_the_most_there_may_be_and_say_so(
+    worker: Worker,
+    desk: DaySheets,
+    connection: Rows,
+    monkeypatch: pytest.MonkeyPatch,
+    most: int,
+    shown: int,
+    cut_short: bool,
+) -> None:
+    for _ in range(3):
+        await worker.bookings.hold_seats(GUEST, wanted(await new_slot(connection, 1), confirm=True))
+    period = FIRST_TIME, LAST_READABLE_TIME
+    monkeypatch.setattr(day_sheets, "MOST_SHEETS", most)
+    found = await desk.list_sheets_of_day(READER, *period)
+    assert (len(found.days), found.cut_short) == (shown, cut_short)
+    monkeypatch.setattr(day_sheets, "MOST_PATIENTS", 1)
+    found = await desk.list_sheets_of_day(READER, *period)
+    assert (len(found.days), found.cut_short) == (1, True)
