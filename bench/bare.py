@@ -16,11 +16,12 @@ from slotwise.db.pool import Database
 from slotwise.domain.bookings import SeatRequest
 from slotwise.services.booking.batches import BookingBatches
 from slotwise.services.booking.bookings import Bookings
+from slotwise.services.booking.queues import BookingQueues
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.manage_tokens import ManageTokens
 from slotwise.settings import Settings, load_settings, signing_secret
 
-WRITER_CONNECTIONS = 3
+PATIENTS_CONNECTIONS = 3
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -60,9 +61,10 @@ class BareApp:
         await receive()
         url = str(self._settings.database_url)
         database = await Database.connect(url, self._settings.db_pool_size)
-        writers = await Database.connect(url, WRITER_CONNECTIONS)
+        writers = await Database.connect(url, PATIENTS_CONNECTIONS)
         tokens = ManageTokens(signing_secret(self._settings))
-        self._bookings = Bookings(database, BookingBatches(writers, tokens, self._settings.hold_seconds))
+        batches = BookingBatches(writers, tokens, self._settings.hold_seconds)
+        self._bookings = Bookings(database, BookingQueues(batches), BookingQueues(batches))
         # As the server does: its framework would otherwise be looked through with every collection.
         gc.collect()
         gc.freeze()

@@ -15,6 +15,7 @@ from slotwise.domain.bookings import SeatRequest
 from slotwise.domain.users import Role, User
 from slotwise.services.booking.batches import BookingBatches, Held
 from slotwise.services.booking.bookings import Bookings
+from slotwise.services.booking.queues import BookingQueues
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.idempotency import IdempotencyKey
 from slotwise.services.core.invariants import find_violations
@@ -38,6 +39,14 @@ class Worker(NamedTuple):
     bookings: Bookings
 
 
+def booking_path(database: Database, hold_seconds: int) -> tuple[BookingBatches, Bookings]:
+    """The batches of patients, and the use cases over them and the desk's."""
+    tokens = ManageTokens("a secret of at least 32 bytes, for tests")
+    batches = BookingBatches(database, tokens, hold_seconds)
+    at_desk = BookingBatches(database, tokens, hold_seconds, noted=True)
+    return batches, Bookings(database, BookingQueues(batches), BookingQueues(at_desk))
+
+
 @asynccontextmanager
 async def workers(url: str, count: int = 2, hold_seconds: int = 60) -> AsyncIterator[list[Worker]]:
     async with AsyncExitStack() as stack:
@@ -45,8 +54,8 @@ async def workers(url: str, count: int = 2, hold_seconds: int = 60) -> AsyncIter
         for _ in range(count):
             database = await Database.connect(url, 6)
             stack.push_async_callback(database.close)
-            batches = BookingBatches(database, ManageTokens("a secret of at least 32 bytes, for tests"), hold_seconds)
-            started.append(Worker(database, batches, Bookings(database, batches)))
+            batches, bookings = booking_path(database, hold_seconds)
+            started.append(Worker(database, batches, bookings))
         yield started
 
 

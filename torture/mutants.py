@@ -47,10 +47,9 @@ async def cancel_whatever_the_status(connection: Connection) -> None:
 
 
 async def keep_seats_that_the_desk_cancels(connection: Connection) -> None:
-    desk = await connection.fetchval("SELECT concat('user:', min(id)) FROM users WHERE role = 'admin'")
     await mutate(
         connection, "cancel_bookings", "sum(w.seats_booked)::integer AS seats",
-        f"sum(CASE WHEN w.actor = '{desk}' THEN 0 ELSE w.seats_booked END)::integer AS seats",
+        "(CASE WHEN request_ids IS NULL THEN sum(w.seats_booked) ELSE 0 END)::integer AS seats",
     )  # fmt: skip
 
 

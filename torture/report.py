@@ -76,6 +76,7 @@ def _figures(result: Result) -> Iterator[tuple[str, str, str]]:
     yield "recovery after a heal, median; p99 (L2)", _median_and_p99(recoveries), "p99 <= 5 s"
     yield "holds failed after their deadline, median; p99 (L1)", _median_and_p99(result.sweeps), "p99 <= 1 s"
     yield "slowest answer (L3)", f"{result.slowest:.2f} s", "<= 10 s"
+    yield "  without what the harness itself was late, at most", f"{result.lag:.2f} s", ""
     unanswered = f"{result.unanswered:,} of {result.at_rest:,}"
     yield "outside faults, without a definite answer (L5)", unanswered, f"<= {MOST_UNANSWERED:.1%}"
     yield from result.figures

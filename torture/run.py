@@ -19,6 +19,7 @@ from torture.clinic import Clinic, open_clinic
 from torture.faults.fault import Fault, Missed
 from torture.history import History
 from torture.judging import Findings, Judge, between
+from torture.lag import Lag
 from torture.load import Load, callers_of, clients_of
 from torture.machine import Machine
 from torture.patients import PAUSE_SECONDS, TRIES
@@ -31,6 +32,7 @@ from torture.rules.service import (
     find_unanswered,
     is_unanswered,
     outside,
+    seconds_of,
 )
 from torture.rules.unknowns import Unknowns, find_untold
 from torture.violation import Violation
@@ -83,6 +85,7 @@ class Result(Struct):
     sweeps: list[float] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
     slowest: float = 0.0
+    lag: float = 0.0
     slowness: float = 1.0
     at_rest: int = 0
     unanswered: int = 0
@@ -111,6 +114,7 @@ class Run:
         self._thorough = thorough
         self._broken: list[Period] = []
         self._machine = Machine()
+        self._lag = Lag()
         self._began = time.monotonic()
         self._load: Load
 
@@ -118,7 +122,7 @@ class Run:
         near, far = clients_of(self.history, self.bed.url, self.bed.proxied_url)
         try:
             clinic = await self._open_clinic()
-            async with self._machine.watched():
+            async with self._machine.watched(), self._lag.measured():
                 await self._play(clinic, near, far)
                 await self._settle(clinic, near)
                 await self._judge()
@@ -283,7 +287,7 @@ class Run:
         """Limits of time are those of a quiet machine, and are stretched where this one is not."""
         slowness, attempts = self._machine.slowness, self.history.attempts
         recoveries = [struck.recovery / slowness for struck in self.result.struck]
-        self.result.findings.add(find_slow_answers(attempts, MOST_SECONDS * slowness))
+        self.result.findings.add(find_slow_answers(attempts, MOST_SECONDS * slowness, self._lag.of))
         self.result.findings.add(find_slow_recovery(recoveries))
         busy = not self._machine.is_quiet
         self.result.findings.add(find_unanswered(attempts, self._broken, busy=busy))
@@ -297,7 +301,8 @@ class Run:
         result.acknowledged, result.attempts = self.history.acknowledged, len(attempts)
         result.races, result.slowness = self.progress.races, self._machine.slowness
         result.sightings = len(self.history.sightings)
-        result.slowest = max((attempt.seconds for attempt in attempts), default=0.0)
+        result.slowest = max((seconds_of(attempt, self._lag.of) for attempt in attempts), default=0.0)
+        result.lag = self._lag.most
         if self._load.failures:
             failures = f"{len(self._load.failures)} failures of the harness, the first: {self._load.failures[0]}"
             result.open_questions.append(failures)

@@ -2,13 +2,12 @@
 
 import gc
 import secrets
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from litestar import Litestar, Request, Response, Router
 from litestar.config.cors import CORSConfig
-from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
@@ -17,20 +16,18 @@ from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
 from slotwise.db.readiness import wait_for_server
 from slotwise.db.schema import SchemaCheck
-from slotwise.http.accounts.auth import AuthController
-from slotwise.http.api_docs import OPENAPI, ApiDocsController
-from slotwise.http.booking.bookings import BookingController
-from slotwise.http.health import HealthController
+from slotwise.http.api_docs import OPENAPI
 from slotwise.http.kit.problems import EXCEPTION_HANDLERS as PROBLEMS
 from slotwise.http.kit.problems import write_refusal
-from slotwise.http.privacy.personal_data import PrivacyController
-from slotwise.http.schedule.doctors import DoctorController
-from slotwise.http.schedule.seat_events import SeatEventController
-from slotwise.http.schedule.slots import SlotController, SlotPages
+from slotwise.http.parts import ApiRooms
+from slotwise.http.parts import dependencies as api_dependencies
+from slotwise.http.routes import API
+from slotwise.http.schedule.slots import SlotPages
 from slotwise.observability.crash_points import CrashPoints
 from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_report import MetricsReport
 from slotwise.server.requests import Requests
+from slotwise.services import Services
 from slotwise.services.accounts.passwords import Passwords
 from slotwise.services.accounts.tokens import AccessTokens
 from slotwise.services.accounts.users import Users
@@ -38,12 +35,13 @@ from slotwise.services.booking.batches import BookingBatches
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.calendars import Calendars
 from slotwise.services.booking.my_bookings import MyBookings
-from slotwise.services.booking.page_holds import HeldTimes
+from slotwise.services.booking.page_holds import PageHolds
+from slotwise.services.booking.queues import BookingQueues
 from slotwise.services.core.audit import AuditLog
 from slotwise.services.core.manage_tokens import ManageTokens
 from slotwise.services.core.rate_limits import BookingRate
-from slotwise.services.core.seat_events import SeatEvents
-from slotwise.services.desk.dashboard import Today
+from slotwise.services.core.seat_events import SeatEvents, SeatsChanged
+from slotwise.services.desk.dashboard import Dashboard
 from slotwise.services.desk.day_sheets import DaySheets
 from slotwise.services.desk.export import BookingExport
 from slotwise.services.desk.history import BookingHistory
@@ -56,6 +54,8 @@ from slotwise.web.kit.errors import EXCEPTION_HANDLERS as ERROR_PAGES
 from slotwise.web.kit.errors import recognize_visitor, show_framework_error
 from slotwise.web.kit.pages import Pages
 from slotwise.web.kit.times import ClinicTime
+from slotwise.web.parts import PageRooms
+from slotwise.web.parts import dependencies as page_dependencies
 from slotwise.web.routes import PAGES
 from slotwise.web.schedule.find import FindPages
 from slotwise.worker.gauges import gauges
@@ -63,36 +63,21 @@ from slotwise.worker.housekeeping import housekeeping
 from slotwise.worker.seat_relay import seat_relay
 
 MAX_BODY_BYTES = 64 * 1024
-# One connection for each queue of the booking path: a batch of confirms does not wait for a batch of holds.
-WRITER_CONNECTIONS = 3
+# One for each queue of the booking path: a batch of confirms does not wait for a batch of holds.
+PATIENTS_CONNECTIONS = 3
+# The desk's three queues share two: a worker rarely has more than one change of the desk at a time.
+DESK_CONNECTIONS = 2
 OPERATOR_CONNECTIONS = 2
 # New objects before the youngest generation is collected, and collections of one before the next older is.
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 OPERATOR_STATEMENT_SECONDS = 3600.0
-SERVICES = (
-    "audit_log",
-    "booking_export",
-    "booking_history",
-    "day_sheets",
-    "booking_rate",
-    "bookings",
-    "calendars",
-    "database",
-    "doctors",
-    "find_pages",
-    "free_times",
-    "held_times",
-    "metrics_report",
-    "my_bookings",
-    "pages",
-    "privacy",
-    "schema_check",
-    "seat_events",
-    "slot_pages",
-    "slots",
-    "today",
-    "users",
-)
+
+
+class Application(Litestar):
+    """`api` and `web` are there once it has started."""
+
+    api: ApiRooms
+    web: PageRooms
 
 
 def create_app() -> ASGIApp:
@@ -102,23 +87,19 @@ def create_app() -> ASGIApp:
     return Requests(build(settings), write_refusal, hsts=settings.production)
 
 
-def build(settings: Settings) -> Litestar:
-    """The API over the database that `settings` names, connected when it starts."""
-    services: dict[str, object] = {}
-    return Litestar(
+def build(settings: Settings) -> Application:
+    """The API and the pages over the database that `settings` names, connected when the application starts."""
+    application = Application(
         route_handlers=[
-            AuthController,
-            PrivacyController,
-            DoctorController,
-            SlotController,
-            SeatEventController,
-            BookingController,
-            HealthController,
-            ApiDocsController,
-            Router("/", route_handlers=PAGES, exception_handlers=ERROR_PAGES),
+            Router("/", route_handlers=API, dependencies=api_dependencies(lambda: application.api)),
+            Router(
+                "/",
+                route_handlers=PAGES,
+                dependencies=page_dependencies(lambda: application.web),
+                exception_handlers=ERROR_PAGES,
+            ),
         ],
-        lifespan=[lambda app: _lifespan(app, settings, services)],
-        dependencies={name: Provide(_one_of(services, name), sync_to_thread=False) for name in SERVICES},
+        lifespan=[lambda _: _lifespan(application, settings)],
         exception_handlers={**PROBLEMS, HTTPException: _answer_unmatched},
         after_exception=[recognize_visitor],
         openapi_config=OPENAPI,
@@ -127,84 +108,117 @@ def build(settings: Settings) -> Litestar:
         logging_config=None,
         pdb_on_exception=False,
     )
+    return application
 
 
 @asynccontextmanager
-async def _lifespan(app: Litestar, settings: Settings, services: dict[str, object]) -> AsyncIterator[None]:
+async def _lifespan(application: Application, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
         url = settings.database_url or stack.enter_context(embedded_server(settings)).url
-        database = await Database.connect(url, settings.db_pool_size)
-        stack.push_async_callback(database.close)
-        writers = await Database.connect(url, WRITER_CONNECTIONS)
-        stack.push_async_callback(writers.close)
+        pools = await _connect(stack, url, settings.db_pool_size)
         passwords = Passwords()
         stack.callback(passwords.close)
-        services |= _services(settings, database, writers, passwords)
-        app.state.update(services)
-        stack.push_async_callback(app.state.bookings.drained)
-        state = app.state
-        await stack.enter_async_context(
-            housekeeping(database, settings.sweep_seconds, state.crash_points, state.seat_events.seats_changed)
+        crash_points = CrashPoints(settings.crash_points_dir)
+        services = _services(settings, pools, passwords, crash_points)
+        booking_rate = BookingRate(settings.booking_rate)
+        pages = Pages(settings.clinic_name, ClinicTime(settings.time_zone), settings.public_origin)
+        application.api = ApiRooms(
+            services=services,
+            database=pools.requests,
+            schema_check=SchemaCheck(),
+            metrics_report=MetricsReport(settings.metrics_dir),
+            booking_rate=booking_rate,
+            crash_points=crash_points,
+            slot_pages=SlotPages(services.slots),
         )
-        await stack.enter_async_context(seat_relay(url, state.seat_events))
-        await stack.enter_async_context(gauges({"requests": database, "batches": writers}, settings.metrics_dir))
-        # What was made so far lives as long as the process: the collector need not look at it with every request. And
-        # it need not look so often: with thousands of requests waiting it would go through all they have, again and
-        # again, for a quarter of the time.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GARBAGE_THRESHOLDS)
+        application.web = PageRooms(
+            services=services,
+            booking_rate=booking_rate,
+            origin=settings.public_origin,
+            pages=pages,
+            find_pages=FindPages(services.free_times, services.bookings, pages),
+        )
+        stack.push_async_callback(services.bookings.drained)
+        seats_changed = services.seat_events.seats_changed
+        await stack.enter_async_context(
+            housekeeping(pools.requests, settings.sweep_seconds, crash_points, seats_changed)
+        )
+        await stack.enter_async_context(seat_relay(url, services.seat_events))
+        await stack.enter_async_context(gauges(pools._asdict(), settings.metrics_dir))
+        _freeze_what_stays()
         yield
 
 
-def _services(settings: Settings, database: Database, writers: Database, passwords: Passwords) -> dict[str, object]:
+class _Pools(NamedTuple):
+    """The connections of one worker. Those for batches serve nothing else."""
+
+    requests: Database
+    batches: Database
+    desk: Database
+
+
+async def _connect(stack: AsyncExitStack, url: str, size: int) -> _Pools:
+    pools = []
+    for connections in (size, PATIENTS_CONNECTIONS, DESK_CONNECTIONS):
+        pool = await Database.connect(url, connections)
+        stack.push_async_callback(pool.close)
+        pools.append(pool)
+    return _Pools(*pools)
+
+
+def _freeze_what_stays() -> None:
+    """Take what was made so far from the garbage collector: it lives as long as the process.
+
+    And let the collector look less often. With thousands of requests waiting it went through all their objects again
+    and again, for a quarter of the time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
+
+
+def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_points: CrashPoints) -> Services:
+    database = pools.requests
     secret = signing_secret(settings)
-    manage_tokens = ManageTokens(secret)
     seat_events = SeatEvents()
-    slots = Slots(database, settings.time_zone, seat_events.seats_changed)
-    pages = Pages(settings.clinic_name, ClinicTime(settings.time_zone), settings.public_origin)
-    crash_points = CrashPoints(settings.crash_points_dir)
-    batches = BookingBatches(writers, manage_tokens, settings.hold_seconds, crash_points, seat_events.seats_changed)
-    bookings = Bookings(database, batches, settings.batch_limit)
-    free_times = FreeTimes(database, settings.time_zone)
-    return {
-        "database": database,
-        "audit_log": AuditLog(database),
-        "booking_export": BookingExport(database),
-        "booking_history": BookingHistory(database),
-        "day_sheets": DaySheets(database),
-        "booking_rate": BookingRate(settings.booking_rate),
-        "bookings": bookings,
-        "crash_points": crash_points,
-        "doctors": Doctors(database, seat_events.seats_changed),
-        "held_times": HeldTimes(bookings),
-        "metrics_report": MetricsReport(settings.metrics_dir),
-        "find_pages": FindPages(free_times, bookings, pages),
-        "free_times": free_times,
-        "pages": pages,
-        "calendars": Calendars(database),
-        "my_bookings": MyBookings(database),
-        "privacy": Privacy(database, seat_events.seats_changed),
-        "schema_check": SchemaCheck(),
-        "seat_events": seat_events,
-        "slot_pages": SlotPages(slots),
-        "slots": slots,
-        "today": Today(database),
-        "users": Users(database, passwords, AccessTokens(secret, settings.token_seconds)),
-    }
+    bookings = _bookings(settings, pools, ManageTokens(secret), crash_points, seat_events.seats_changed)
+    return Services(
+        audit_log=AuditLog(database),
+        booking_export=BookingExport(database),
+        booking_history=BookingHistory(database),
+        bookings=bookings,
+        calendars=Calendars(database),
+        dashboard=Dashboard(database),
+        day_sheets=DaySheets(database),
+        doctors=Doctors(database, seat_events.seats_changed),
+        free_times=FreeTimes(database, settings.time_zone),
+        my_bookings=MyBookings(database),
+        page_holds=PageHolds(bookings),
+        privacy=Privacy(database, seat_events.seats_changed),
+        seat_events=seat_events,
+        slots=Slots(database, settings.time_zone, seat_events.seats_changed),
+        users=Users(database, passwords, AccessTokens(secret, settings.token_seconds)),
+    )
+
+
+def _bookings(
+    settings: Settings,
+    pools: _Pools,
+    manage_tokens: ManageTokens,
+    crash_points: CrashPoints,
+    seats_changed: SeatsChanged,
+) -> Bookings:
+    """Of the patients, and of the desk, whose changes are noted."""
+    shared = (manage_tokens, settings.hold_seconds, crash_points, seats_changed)
+    patients = BookingQueues(BookingBatches(pools.batches, *shared), settings.batch_limit)
+    desk = BookingQueues(BookingBatches(pools.desk, *shared, noted=True), settings.batch_limit, "desk_")
+    return Bookings(pools.requests, patients, desk)
 
 
 def _answer_unmatched(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
     """What no route takes: a page for whoever looks with a browser, problem details for all others."""
     reads_pages = "text/html" in request.headers.get("accept", "") and not request.scope["path"].startswith("/api/")
     return show_framework_error(request, error) if reads_pages else PROBLEMS[HTTPException](request, error)
-
-
-def _one_of(services: Mapping[str, object], name: str) -> Callable[[], object]:
-    def provide() -> object:
-        return services[name]
-
-    return provide
 
 
 def _cors(settings: Settings) -> CORSConfig | None:

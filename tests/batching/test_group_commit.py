@@ -66,13 +66,28 @@ async def test_two_requests_with_one_exclusive_key_never_share_a_batch_and_keep_
     assert recorder.batches == [[1, 2, 3], [11], [21]]
 
 
+def refused(error: Exception) -> bool:
+    """What the server reported, in these tests."""
+    return isinstance(error, ValueError)
+
+
 async def test_a_poisoned_request_fails_alone() -> None:
     recorder = Recorder()
     recorder.poison = 3
-    queue = GroupCommit("test", recorder.commit)
+    queue = GroupCommit("test", recorder.commit, rolled_back=refused)
     results = await asyncio.gather(*(queue.submit(n) for n in range(1, 6)), return_exceptions=True)
     assert [result for result in results if not isinstance(result, ValueError)] == [10, 20, 40, 50]
     assert isinstance(results[2], ValueError)
+
+
+async def test_an_error_that_the_server_did_not_report_leaves_the_outcome_unknown() -> None:
+    """It may have come after the commit, from reading the rows: the batch must not be executed twice."""
+    recorder = Recorder()
+    recorder.poison, recorder.error = 2, TypeError("unreadable")
+    queue = GroupCommit("test", recorder.commit, rolled_back=refused)
+    results = await asyncio.gather(*(queue.submit(n) for n in (1, 2, 3)), return_exceptions=True)
+    assert [type(result) for result in results] == [OutcomeUnknown] * 3
+    assert recorder.batches == [[1, 2, 3]]
 
 
 @pytest.mark.parametrize("error", [DatabaseUnavailable(), OutcomeUnknown()])
@@ -88,7 +103,7 @@ async def test_a_batch_whose_outcome_is_unknown_is_never_tried_again(error: Exce
 async def test_the_queue_goes_on_after_a_failed_batch() -> None:
     recorder = Recorder()
     recorder.poison = 1
-    queue = GroupCommit("test", recorder.commit)
+    queue = GroupCommit("test", recorder.commit, rolled_back=refused)
     with pytest.raises(ValueError, match="poisoned"):
         await queue.submit(1)
     assert await queue.submit(2) == 20

@@ -71,6 +71,7 @@ def requests(slot_ids: Sequence[int], keyed: bool = False) -> dict[str, object]:
         "key_hashes": hashes,
         "body_hashes": hashes,
         "manage_nonces": hashes,
+        "request_ids": None,
         "hold_seconds": 60,
         "keep_seconds": 86400,
     }
@@ -79,7 +80,7 @@ def requests(slot_ids: Sequence[int], keyed: bool = False) -> dict[str, object]:
 async def held(connection: Connection, slot_id: int) -> list[int]:
     """The ids of a batch of holds."""
     rows = await HOLD_SEATS.all(connection, **requests([slot_id] * BATCH))
-    return [row.booking_id for row in rows if row.booking_id is not None]
+    return [row.booking.id for row in rows if row.booking is not None]
 
 
 async def made_overdue(connection: Connection, slot_id: int) -> None:
@@ -111,6 +112,7 @@ async def cost_of_confirming(connection: Connection, slot_id: int) -> Cost:
         user_names=nothing,
         user_emails=nothing,
         actors=["guest"] * BATCH,
+        request_ids=None,
     )
 
 
@@ -122,6 +124,7 @@ async def cost_of_cancelling(connection: Connection, slot_id: int) -> Cost:
         reasons=[None] * BATCH,
         actors=["guest"] * BATCH,
         only_holds=[False] * BATCH,
+        request_ids=None,
     )
 
 

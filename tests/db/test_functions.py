@@ -31,7 +31,7 @@ _LOCK = re.compile(rf"{_TAKES}[^;]*\bFROM appointment_slots\b[^;]*\bFOR NO KEY U
 _ORDERED_LOCK = re.compile(
     rf"{_TAKES}[^;]*\bORDER BY s\.id\s+(?:LIMIT \w+\s+)?FOR NO KEY UPDATE(?: SKIP LOCKED\s*\))?;"
 )
-_WRITE = re.compile(r"\bINSERT INTO\b|\bUPDATE (?!SET\b|SKIP\b)\w+|\bDELETE FROM\b|\bexpire_holds\(")
+_WRITE = re.compile(r"\bINSERT INTO (?!audit_log\b)|\bUPDATE (?!SET\b|SKIP\b)\w+|\bDELETE FROM\b|\bexpire_holds\(")
 _CLOCK = re.compile(r"\bclock_timestamp\(\)")
 
 

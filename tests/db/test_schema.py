@@ -2,16 +2,16 @@
 
 import asyncio
 import re
-import shutil
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 from structlog.testing import capture_logs
+from torture.patching import mutate
 
 from slotwise import __version__
+from slotwise.db import migrator
 from slotwise.db.migrator import MigrationFailed, migrate
 from slotwise.db.readiness import UnsuitableDatabase
 from slotwise.db.schema import (
@@ -21,17 +21,18 @@ from slotwise.db.schema import (
     catalogue_problems,
     expected_catalogue,
     later_release,
+    migrations,
     release_order,
     sources,
     text_problems,
 )
 from tests.clinic import Clinic, RunningServer, rows
-from tests.db.test_migrations import MIGRATIONS, NAMES, Connection, applied, dbmate, empty_url, set_aside
+from tests.db.test_migrations import NAMES, Connection, empty_url
 from tests.db.write_catalogue import PATH, catalogue_of, lines_of
 
 __all__ = ["empty_url"]
 
-FIRST = "migrations/0001_schema.sql"
+FIRST = "migrations/0001_tables.sql"
 OF_LATER = f"UPDATE schema_history SET checksum = '', release = '9.0' WHERE name = '{FIRST}'"
 
 
@@ -241,8 +242,8 @@ async def refusal(url: str) -> str:
 
 
 async def test_every_source_is_recorded_with_its_release(connection: Connection) -> None:
-    found = await connection.fetch("SELECT name, checksum, release FROM schema_history ORDER BY name")
-    assert [tuple(row) for row in found] == [(source.name, source.checksum, __version__) for source in sources()]
+    found = await connection.fetch("SELECT name, checksum, release FROM schema_history")
+    assert {tuple(row) for row in found} == {(source.name, source.checksum, __version__) for source in sources()}
 
 
 @pytest.mark.parametrize("damage", sorted(DAMAGES.keys() - {"missing record", "missing records", "unreadable records"}))
@@ -267,54 +268,10 @@ async def test_lost_records_are_not_written_where_the_schema_is_not_ours(
     database_url: str, connection: Connection
 ) -> None:
     await connection.execute("DELETE FROM schema_history")
-    await connection.execute("ALTER TABLE users DROP was_desk")
-    assert "column users.was_desk is missing. Run the Slotwise that made" in await refusal(database_url)
+    await connection.execute("ALTER TABLE appointment_slots ALTER COLUMN total_seats DROP NOT NULL")
+    said = await refusal(database_url)
+    assert "column appointment_slots.total_seats is not as Slotwise makes it. Run the Slotwise that made" in said
     assert await connection.fetchval("SELECT count(*) FROM schema_history") == 0
-
-
-def made_before_records(url: str, folder: Path, *, upto: str, old: str = "", new: str = "") -> None:
-    """The migrations before `upto` as an earlier state had them: with `new` in the place of `old`, unrecorded."""
-    aside = folder / "aside"
-    aside.mkdir()
-    migrations = Path(shutil.copytree(MIGRATIONS, folder / "migrations"))
-    set_aside(migrations, upto, aside)
-    for path in migrations.iterdir():
-        path.write_text(path.read_text().replace(old, new))
-    assert dbmate(url, migrations).returncode == 0
-
-
-@pytest.mark.parametrize("upto", ["0003", "0008"])
-async def test_what_was_made_before_records_were_kept_is_adopted(empty_url: str, tmp_path: Path, upto: str) -> None:
-    made_before_records(empty_url, tmp_path, upto=upto)
-    assert await migrate(empty_url) == [name for name in NAMES if name >= upto]
-    connection = await asyncpg.connect(empty_url)
-    assert await SchemaCheck().problems(connection) == []
-    await connection.close()
-
-
-@pytest.mark.parametrize(
-    ("upto", "old", "new", "said"),
-    [
-        (
-            "0008",
-            "SELECT width_bucket(seats",
-            "SELECT width_bucket(1 + seats",
-            "function seats_class is not as Slotwise",
-        ),
-        ("0005", "u.was_desk", "TRUE", "function bookings_of_account is not as Slotwise makes it"),
-        ("0008", "CREATE INDEX changes_of_slot", "CREATE INDEX others", "index booking_events.changes_of_slot is miss"),
-        ("0005", "CREATE FUNCTION cancel_bookings", "CREATE FUNCTION cancel", r"0005_release.sql cannot be applied to"),
-    ],
-    ids=["function", "pending", "index", "not applicable"],
-)
-async def test_what_an_edited_migration_made_is_refused_and_left_as_it_is(
-    empty_url: str, tmp_path: Path, upto: str, old: str, new: str, said: str
-) -> None:
-    made_before_records(empty_url, tmp_path, upto=upto, old=old, new=new)
-    before = await catalogue_of(empty_url)
-    assert re.search(said, await refusal(empty_url))
-    assert await catalogue_of(empty_url) == before
-    assert await applied(empty_url) == [name[:4] for name in NAMES if name < upto]
 
 
 async def test_records_that_cannot_be_read_end_a_start_in_words(database_url: str, connection: Connection) -> None:
@@ -345,7 +302,7 @@ async def test_a_release_says_that_it_begins_before_it_changes_anything(
     database_url: str, connection: Connection
 ) -> None:
     """Else a server of the release before would take half of the changes for those of a stranger."""
-    newest = sources()[-1]
+    newest = migrations()[-1]
     await connection.execute("DELETE FROM schema_migrations WHERE version = $1", newest.number)
     await connection.execute("DELETE FROM schema_history WHERE name = $1", newest.name)
     with pytest.raises(MigrationFailed):  # what it makes is there already, so that it stops halfway
@@ -359,6 +316,86 @@ async def test_a_release_says_that_it_begins_before_it_changes_anything(
     )  # fmt: skip
     await connection.execute("ALTER TABLE users RENAME was_desk TO of_a_later_release")
     assert await SchemaCheck().problems(connection) == []
+
+
+# Views, functions and triggers.
+
+CHANGED = [source.name for source in sources() if not source.is_migration]
+
+
+@pytest.mark.parametrize("name", CHANGED)
+async def test_a_source_whose_text_changed_is_applied_again(
+    database_url: str, connection: Connection, name: str
+) -> None:
+    """As if an earlier release had applied another text."""
+    await connection.execute("UPDATE schema_history SET checksum = '', release = '0.0.1' WHERE name = $1", name)
+    assert f"{name} was applied by release 0.0.1 with another text" in (await SchemaCheck().problems(connection))[0]
+    assert await migrate(database_url) == []
+    assert await SchemaCheck().problems(connection) == []
+    record = await connection.fetchrow("SELECT checksum, release FROM schema_history WHERE name = $1", name)
+    assert record is not None
+    assert tuple(record) == (next(one.checksum for one in sources() if one.name == name), __version__)
+
+
+async def test_a_function_of_an_earlier_release_is_replaced(database_url: str, connection: Connection) -> None:
+    await mutate(connection, "sweep_holds", "FOR NO KEY UPDATE SKIP LOCKED", "FOR NO KEY UPDATE")
+    await connection.execute("DELETE FROM schema_history WHERE name = 'mutant'")
+    assert "function sweep_holds is not as Slotwise makes it" in await refusal(database_url)
+    await connection.execute(
+        "UPDATE schema_history SET checksum = '', release = '0.0.1' WHERE name = 'functions/sweep_holds.sql'"
+    )
+    assert await migrate(database_url) == []
+    text = await connection.fetchval("SELECT pg_get_functiondef('sweep_holds'::regproc)")
+    assert "SKIP LOCKED" in text
+
+
+async def test_what_replaces_a_view_waits_for_its_users_only_so_long_and_leaves_all_as_it_was(
+    database_url: str, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(migrator, "REPLACE_LOCK_SECONDS", 0.1)
+    await connection.execute("UPDATE schema_history SET checksum = '' WHERE name <> $1", FIRST)
+    async with connection.transaction():
+        await connection.execute("LOCK TABLE bookings_now IN ACCESS SHARE MODE")
+        with pytest.raises(MigrationFailed, match=r"views\.sql: a table is in use"):
+            await migrate(database_url)
+    assert await connection.fetchval("SELECT count(*) FROM schema_history WHERE checksum = ''") == len(CHANGED)
+    assert await migrate(database_url) == []
+
+
+async def test_servers_that_start_at_once_replace_functions_one_after_the_other(
+    database_url: str, connection: Connection
+) -> None:
+    """Without the lock one of them fails: tuple concurrently updated."""
+    await connection.execute("UPDATE schema_history SET checksum = '' WHERE name <> $1", FIRST)
+    assert await asyncio.gather(*(migrate(database_url) for _ in range(4))) == [[]] * 4
+    assert await SchemaCheck().problems(connection) == []
+
+
+async def test_the_record_of_a_source_that_is_gone_goes_too(database_url: str, connection: Connection) -> None:
+    await connection.execute("INSERT INTO schema_history VALUES ('functions/old.sql', '', '0.0.1')")
+    assert await migrate(database_url) == []
+    assert not await connection.fetch("SELECT 1 FROM schema_history WHERE name = 'functions/old.sql'")
+
+
+def migration_faults(text: str) -> list[str]:
+    """What the rules for migrations say against one that is applied to a database in use."""
+    made = set(re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", text))
+    indexed = re.findall(r"CREATE (?:UNIQUE )?INDEX (CONCURRENTLY )?(?:IF NOT EXISTS )?\w+\s+ON (\w+)", text)
+    faults = [f"builds an index on {table} that locks it" for now, table in indexed if not now and table not in made]
+    patient = re.search(r"^SET (LOCAL )?lock_timeout = ", text, re.MULTILINE)
+    return faults if patient else [*faults, "waits for locks without a limit"]
+
+
+def test_every_migration_waits_for_locks_only_so_long_and_locks_no_table_to_index_it() -> None:
+    assert not {source.name: faults for source in migrations() if (faults := migration_faults(source.text))}
+
+
+def test_a_migration_that_would_stop_bookings_is_noticed() -> None:
+    patient = "SET lock_timeout = '5s';\n"
+    assert migration_faults("ALTER TABLE users ADD COLUMN pet text;") == ["waits for locks without a limit"]
+    assert migration_faults(patient + "CREATE INDEX pets ON users (pet);") == ["builds an index on users that locks it"]
+    assert not migration_faults(patient + "CREATE INDEX CONCURRENTLY pets ON users (pet);")
+    assert not migration_faults(patient + "CREATE TABLE pets (id bigint);\nCREATE INDEX pet_ids ON pets (id);")
 
 
 async def test_beside_a_later_release_an_own_migration_must_not_be_missing(

@@ -22,7 +22,7 @@ import pytest
 
 import slotwise
 import slotwise.db.statements
-from slotwise.db.statements import NoRow, Statement, sql_of
+from slotwise.db.statements import NoRow, Statement, columns_of, sql_of
 from slotwise.domain.bookings import Booking, BookingStatus
 from tests.architecture.sources import ROOT, Source, functions, sources, statement_features
 
@@ -100,9 +100,33 @@ def calls_in(source: Source, namespace: Mapping[str, object]) -> Iterator[Call]:
                 called = unnamed
             case _:
                 called = []
-        arguments = frozenset(keyword.arg or "**" for keyword in node.keywords)
+        arguments = frozenset(
+            name
+            for keyword in node.keywords
+            for name in ([keyword.arg] if keyword.arg else spread(source, keyword.value))
+        )
         for statement in called:
             yield Call(statement, f"{source.path}:{node.lineno}", node.func.attr, arguments)
+
+
+def spread(source: Source, value: ast.expr) -> list[str]:
+    """The names in `**arguments`, where `arguments` comes from a method of the same module that returns a literal."""
+    assigned = [
+        node.value.func.attr
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Assign)
+        and ast.unparse(node.targets[0]) == ast.unparse(value)
+        and isinstance(node.value, ast.Call)
+        and isinstance(node.value.func, ast.Attribute)
+    ]
+    returned = [
+        node.value
+        for function in functions(source.tree)
+        if function.name in assigned
+        for node in ast.walk(function)
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict)
+    ]
+    return [str(ast.literal_eval(key)) for literal in returned for key in literal.keys if key is not None] or ["**"]
 
 
 @cache
@@ -155,7 +179,7 @@ async def row_faults(connection: Connection, statement: AnyStatement) -> list[st
     if statement.row is NoRow:
         return []
     columns = [(column.name, column.type.name) for column in prepared.get_attributes()]
-    fields = msgspec.structs.fields(statement.row)
+    fields = columns_of(statement.row)
     if [name for name, _ in columns] != [field.name for field in fields]:
         return [f"{statement.name} returns {[name for name, _ in columns]}, not {[field.name for field in fields]}"]
     hidden = [

@@ -1,4 +1,4 @@
-"""Writes `src/slotwise/sql/catalogue.txt` anew, what the migrations make: `python -m tests.db.write_catalogue`."""
+"""Writes `src/slotwise/sql/catalogue.txt` anew, what the sources make: `python -m tests.db.write_catalogue`."""
 
 import asyncio
 import tempfile
@@ -7,8 +7,8 @@ from pathlib import Path
 import asyncpg
 
 from slotwise.db.embedded import EmbeddedServer
-from slotwise.db.migrator import _apply, tell_nobody
-from slotwise.db.schema import Catalogue, read_catalogue
+from slotwise.db.migrator import _apply, _replace, tell_nobody
+from slotwise.db.schema import Catalogue, changed_sources, read_catalogue
 from tests.architecture.sources import ROOT
 
 PATH = ROOT / "sql" / "catalogue.txt"
@@ -28,6 +28,9 @@ async def catalogue_of(url: str) -> Catalogue:
 
 async def _write(url: str) -> None:
     await _apply(url, tell_nobody)
+    connection = await asyncpg.connect(url)
+    await _replace(connection, changed_sources([]))
+    await connection.close()
     PATH.write_text(lines_of(await catalogue_of(url)), encoding="utf-8")
 
 

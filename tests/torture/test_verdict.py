@@ -1,5 +1,7 @@
 """Each rule of the verdict, on a history that keeps it and on one that breaks it."""
 
+import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -8,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 from torture.history import UNREADABLE, Answer, Attempt, Change, SeenBookings, SeenSlot, Sighting
+from torture.lag import Lag, Tick
 from torture.rules.keys import find_broken_keys
 from torture.rules.order import find_disorder
 from torture.rules.service import (
@@ -575,6 +578,27 @@ def test_an_answer_after_ten_seconds_is_too_late() -> None:
     assert list(find_slow_answers(day.attempts)) == []
     day.ask("hold", "info", seconds=10.1)
     assert [violation.rule for violation in find_slow_answers(day.attempts)] == ["L3"]
+
+
+def test_what_the_harness_was_late_is_not_the_servers_time() -> None:
+    day = Day()
+    late = day.ask("hold", "info", seconds=12)
+    lag = Lag()
+    lag.ticks = [Tick(late.began - 1, 9.0), Tick(late.began + 0.01, 0.5), Tick(late.ended + 0.02, 1.4)]
+    assert lag.of(late.began, late.ended) == pytest.approx(1.9)
+    assert [violation.rule for violation in find_slow_answers(day.attempts, lag=lag.of)] == ["L3"]
+    lag.ticks.append(Tick(late.ended + 0.03, 0.0))
+    lag.ticks[2] = Tick(late.ended + 0.02, 1.6)
+    assert not list(find_slow_answers(day.attempts, lag=lag.of))
+
+
+async def test_a_harness_that_does_not_run_knows_how_late_it_is() -> None:
+    lag = Lag()
+    async with lag.measured():
+        await asyncio.sleep(0.1)
+        time.sleep(0.3)  # noqa: ASYNC251 - this is what is measured
+        await asyncio.sleep(0.1)
+    assert lag.most >= 0.25
 
 
 @pytest.mark.parametrize(("status", "rules"), [(503, []), (500, ["P9"]), (502, ["P9"]), (409, []), (None, [])])

@@ -61,6 +61,7 @@ class GroupCommit(Generic[Request, Outcome]):
         commit: Callable[[Sequence[Request]], Awaitable[Sequence[Outcome]]],
         *,
         exclusive: Callable[[Request], Hashable | None] = lambda _: None,
+        rolled_back: Callable[[Exception], bool] = lambda _: False,
         batch_limit: int = 256,
         queue_limit: int = 2048,
         deadline_seconds: float = 8.0,
@@ -69,6 +70,7 @@ class GroupCommit(Generic[Request, Outcome]):
     ) -> None:
         self._commit = commit
         self._exclusive = exclusive
+        self._rolled_back = rolled_back
         self._batch_limit = batch_limit
         self._queue_limit = queue_limit
         self._deadline_seconds = deadline_seconds
@@ -168,7 +170,11 @@ class GroupCommit(Generic[Request, Outcome]):
         except Unavailable as error:
             self._fail(batch, error)
         except Exception as error:
-            await self._serve_apart(batch, error)
+            if self._rolled_back(error):
+                await self._serve_apart(batch, error)
+            else:
+                log.exception("batch_unreadable", queue=self._name, size=len(batch))
+                self._fail(batch, OutcomeUnknown())
         else:
             for waiting, outcome in zip(batch, outcomes, strict=True):
                 if not waiting.answer.done():

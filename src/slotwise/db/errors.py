@@ -17,7 +17,7 @@ from slotwise.domain.errors import (
     SlotOverlaps,
 )
 
-__all__ = ["connecting", "outcome_told", "translated"]
+__all__ = ["connecting", "outcome_told", "rolled_back", "translated"]
 
 _BY_CONSTRAINT: dict[str, Callable[[], Exception]] = {
     "idempotency_keys_pkey": AnsweredMeanwhile,
@@ -90,6 +90,11 @@ def translated() -> Iterator[None]:
         raise DatabaseBusy from error
     except (*_LOST, *_REFUSED) as error:
         raise DatabaseUnavailable from error
+
+
+def rolled_back(error: Exception) -> bool:
+    """Whether the server reported the error, or the error that a domain error stands for: then nothing was done."""
+    return isinstance(error, asyncpg.PostgresError) or isinstance(error.__cause__, asyncpg.PostgresError)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
-"""Brings a database to this version's schema. The tool is dbmate: plain SQL files, numbered, forward only.
+"""Brings a database to this version's schema: migrations by dbmate, then views, functions and triggers.
 
-What was applied is recorded with its checksum, and compared before anything else is done: see `db/schema.py`.
+A migration is a numbered file that is applied once. Views, functions and triggers have one current file each, which is
+applied whenever its text changed. What was applied is recorded with its checksum: see `db/schema.py`.
 """
 
 import asyncio
@@ -29,17 +30,19 @@ from slotwise.db.schema import (
     announce_release,
     catalogue_problems,
     changed_by_hand,
+    changed_sources,
     expected_catalogue,
     later_release,
+    migrations,
     read_applied,
     read_catalogue,
     read_records,
     record_sources,
     sentence,
-    sources,
     text_problems,
 )
 from slotwise.db.sessions import open_session
+from slotwise.db.squash import adopt, is_of_nine
 from slotwise.db.statements import NoRow, Statement
 
 CONNECT_SECONDS = 5.0
@@ -47,6 +50,8 @@ CONNECT_SECONDS = 5.0
 SILENT_SECONDS = 1.0
 # Nothing of a rehearsal is kept, so it must not keep those who book waiting.
 REHEARSAL_LOCK_SECONDS = 2.0
+# How long a new view, function or trigger waits for the statements that use the old one. Bookings wait behind it.
+REPLACE_LOCK_SECONDS = 5.0
 _URL_VARIABLE = "SLOTWISE_MIGRATION_URL"
 # A migration's own patience, which a rehearsal does not have.
 _OWN_PATIENCE = re.compile(r"^SET LOCAL lock_timeout = [^;]*;$", re.MULTILINE)
@@ -90,6 +95,12 @@ async def migrate(url: str, report: Callable[[str], None] = tell_nobody) -> list
         address = await Hosts(url).writable_url(CONNECT_SECONDS)
     try:
         async with _locked(address, report) as connection:
+            if not await is_of_nine(connection):
+                return await _migrate(connection, address, report)
+            await adopt(connection)
+            await _require_rehearsal(connection, [source for source in migrations() if source.number > "0001"])
+        report("The database has one migration now in place of nine")
+        async with _locked(address, report) as connection:
             return await _migrate(connection, address, report)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise MigrationFailed(str(error) or type(error).__name__) from error
@@ -103,11 +114,26 @@ async def _migrate(connection: Connection, url: str, report: Callable[[str], Non
         return []
     if applied:
         await _require_own_texts(connection, records, applied)
-    if records and any(source.number not in applied for source in sources()):
+    changed = changed_sources(records)
+    if records and (changed or any(source.number not in applied for source in migrations())):
         await _announce(url)
     names = await _apply(url, report)
+    await _replace(connection, changed)
     await _record(connection)
     return names
+
+
+async def _replace(connection: Connection, changed: list[Source]) -> None:
+    """Apply views, functions and triggers, all or none. Raises `MigrationFailed`."""
+    if changed:
+        await SET_PATIENCE.run(connection, lock_timeout=f"{REPLACE_LOCK_SECONDS}s")
+    for source in changed:
+        try:
+            await connection.execute(source.text)
+        except asyncpg.LockNotAvailableError as error:
+            raise MigrationFailed(f"{source.name}: a table is in use; stop what uses it and try again") from error
+        except asyncpg.PostgresError as error:
+            raise MigrationFailed(f"{source.name}: {error}") from error
 
 
 @asynccontextmanager
@@ -132,26 +158,34 @@ async def _locked(url: str, report: Callable[[str], None]) -> AsyncIterator[Conn
 
 async def _require_own_texts(connection: Connection, records: list[Record], applied: set[str]) -> None:
     """Raise `UnsuitableDatabase` unless all that was applied is what this version has, by record or by comparison."""
-    recorded = [source for source in sources() if source.name in {record.name for record in records}]
-    known = {source.number for source in sources()}
+    records = [record for record in records if record.name.startswith("migrations/")]
+    recorded = [source for source in migrations() if source.name in {record.name for record in records}]
+    known = {source.number for source in migrations()}
     problems = text_problems(records, recorded)
     problems += [f"migration {number} was applied and is no part of this version" for number in applied - known]
     if not problems and len(recorded) < len(applied):
-        problems = await _rehearse(connection, [source for source in sources() if source.number not in applied])
+        await _require_rehearsal(connection, [source for source in migrations() if source.number not in applied])
+    if problems:
+        raise UnsuitableDatabase(f"it was made by another state of Slotwise: {sentence(problems)}. {REMEDY}")
+
+
+async def _require_rehearsal(connection: Connection, pending: list[Source]) -> None:
+    """Raise `UnsuitableDatabase` unless the schema comes out as ours."""
+    problems = await _rehearse(connection, pending)
     if problems:
         raise UnsuitableDatabase(f"it was made by another state of Slotwise: {sentence(problems)}. {REMEDY}")
 
 
 async def _rehearse(connection: Connection, pending: list[Source]) -> list[str]:
-    """How the schema would differ from ours with the pending migrations. Nothing of it is kept.
+    """How the schema would differ from ours with the pending migrations, views, functions and triggers.
 
-    For databases whose migrations were applied before records were kept.
+    Nothing of it is kept. For databases without records of what was applied.
     """
     rehearsal = connection.transaction()
     await rehearsal.start()
     try:
         await SET_PATIENCE.run(connection, lock_timeout=f"{REHEARSAL_LOCK_SECONDS}s")
-        for source in pending:
+        for source in [*pending, *changed_sources([])]:
             try:
                 up = source.text.partition("-- migrate:down")[0]
                 await connection.execute(_OWN_PATIENCE.sub("", up))

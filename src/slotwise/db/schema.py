@@ -41,8 +41,13 @@ class Source(msgspec.Struct, frozen=True):
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     @property
+    def is_migration(self) -> bool:
+        """Applied once. Any other source is applied whenever its text changed."""
+        return self.name.startswith("migrations/")
+
+    @property
     def number(self) -> str:
-        """By which dbmate knows it."""
+        """By which dbmate knows a migration."""
         return self.name.rpartition("/")[2].partition("_")[0]
 
 
@@ -81,6 +86,7 @@ class SchemaObject(msgspec.Struct, frozen=True):
 READ_HISTORY = Statement("database/schema.read_history", History)
 LIST_APPLIED = Statement("database/schema.list_applied", Applied)
 RECORD_SOURCE = Statement("database/schema.record_source", NoRow)
+FORGET_SOURCES = Statement("database/schema.forget_sources", NoRow)
 READ_CATALOGUE = Statement("database/schema.read_catalogue", SchemaObject)
 
 Catalogue = Mapping[str, str]
@@ -88,15 +94,28 @@ Catalogue = Mapping[str, str]
 
 @cache
 def sources() -> tuple[Source, ...]:
-    folder = files("slotwise.sql") / "migrations"
-    names = sorted(entry.name for entry in folder.iterdir() if entry.name.endswith(".sql"))
-    return tuple(Source(f"migrations/{name}", (folder / name).read_text(encoding="utf-8")) for name in names)
+    """All that makes the schema, in the order in which it is applied: each may need what stands before it."""
+    names = [*_names_in("migrations"), "views.sql", *_names_in("functions"), "triggers.sql"]
+    return tuple(Source(name, source_text(name)) for name in names)
+
+
+def migrations() -> list[Source]:
+    return [source for source in sources() if source.is_migration]
+
+
+def source_text(name: str) -> str:
+    return (files("slotwise.sql") / name).read_text(encoding="utf-8")
+
+
+def _names_in(folder: str) -> list[str]:
+    names = (entry.name for entry in (files("slotwise.sql") / folder).iterdir())
+    return sorted(f"{folder}/{name}" for name in names if name.endswith(".sql"))
 
 
 @cache
 def expected_catalogue() -> Catalogue:
-    """What the migrations make, which a test holds the file to."""
-    lines = (files("slotwise.sql") / "catalogue.txt").read_text(encoding="utf-8").splitlines()
+    """What the sources make. A test holds the file to them."""
+    lines = source_text("catalogue.txt").splitlines()
     return dict(line.split(" | ", 1) for line in lines)
 
 
@@ -146,8 +165,16 @@ async def announce_release(connection: Connection) -> None:
 
 
 async def record_sources(connection: Connection) -> None:
+    """All that is applied now. A source that this release does not have any more was dropped by a migration."""
     for source in sources():
         await RECORD_SOURCE.run(connection, name=source.name, checksum=source.checksum, release=__version__)
+    await FORGET_SOURCES.run(connection, kept=[source.name for source in sources()], announced=f"{ANNOUNCED}%")
+
+
+def changed_sources(records: Iterable[Record]) -> list[Source]:
+    """The sources other than migrations whose text is not the one that was applied last, in their order."""
+    applied = {record.name: record.checksum for record in records}
+    return [source for source in sources() if not source.is_migration and applied.get(source.name) != source.checksum]
 
 
 def release_order(release: str) -> tuple[int, ...]:
@@ -184,7 +211,7 @@ def text_problems(
 
 
 def catalogue_problems(found: Catalogue, expected: Catalogue, *, with_indexes: bool) -> list[str]:
-    """In which objects a database differs from what the migrations make.
+    """In which objects a database differs from what the sources make.
 
     What is more than that does not matter, unless it could refuse a write or be called in the place of ours. Indexes
     that hold no rule are for speed: an operator may replace them.
@@ -283,6 +310,6 @@ def _text_remedy(problems: list[str]) -> str:
 
 def changed_by_hand(problems: list[str]) -> str:
     return (
-        f"the schema was changed by other means than Slotwise's migrations: {sentence(problems)}."
-        " Undo that change; slotwise/sql/migrations says how it was"
+        f"the schema was changed by other means than `slotwise migrate`: {sentence(problems)}."
+        " Undo that change; slotwise/sql says how it was"
     )

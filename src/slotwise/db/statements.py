@@ -1,11 +1,14 @@
-"""The named SQL statements of `slotwise/sql`, typed by the row they return."""
+"""The named SQL statements of `slotwise/sql`, typed by the row they return.
+
+A row of several statements has its columns listed once, in `sql/columns.sql`: `b.booking_columns` stands for them.
+"""
 
 import re
 from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar, get_args
 
 import asyncpg
 import msgspec
@@ -17,6 +20,17 @@ Row = TypeVar("Row", bound=msgspec.Struct)
 _HEADER = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]+)")
+# Of a table, as in `b.booking_columns`, or of a composite value, as in `(h.booking).booking_columns`.
+_COLUMNS = re.compile(r"(\w+|\(\w+\.\w+\))\.(\w+_columns)\b")
+_LISTED = re.compile(r"\bSELECT\b(.*)\bFROM\b", re.DOTALL)
+
+
+class _Nested(NamedTuple):
+    """A field that is a row itself: its columns stand side by side, all null where there is none."""
+
+    place: int
+    width: int
+    row: type[msgspec.Struct]
 
 
 class Statement(Generic[Row]):
@@ -28,10 +42,9 @@ class Statement(Generic[Row]):
         self.row = row
         self.text, self.parameters = _numbered(sql_of(feature)[statement])
         self._enumerations = [
-            (place, kind)
-            for place, field in enumerate(msgspec.structs.fields(row))
-            if (kind := _enumeration(field.type))
+            (place, kind) for place, field in enumerate(columns_of(row)) if (kind := _enumeration(field.type))
         ]
+        self._nested = _nested_rows(row)
 
     async def all(self, connection: Connection, **arguments: object) -> list[Row]:
         records = await connection.fetch(self.text, *self._in_order(arguments))
@@ -53,11 +66,15 @@ class Statement(Generic[Row]):
 
     def _row_of(self, record: "asyncpg.Record") -> Row:
         """Columns stand in the order of the fields and fit their types: tests see to that for every statement."""
-        if not self._enumerations:
+        if not (self._enumerations or self._nested):
             return self.row(*record)
         values = list(record)
         for place, kind in self._enumerations:
-            values[place] = kind(values[place])
+            if values[place] is not None:
+                values[place] = kind(values[place])
+        for place, width, row in self._nested:
+            parts = values[place : place + width]
+            values[place : place + width] = [None if parts[0] is None else row(*parts)]
         return self.row(*values)
 
     def _in_order(self, arguments: Mapping[str, object]) -> list[object]:
@@ -78,6 +95,26 @@ def sql_of(feature: str) -> Mapping[str, str]:
     return dict(zip(parts[::2], parts[1::2], strict=True))
 
 
+def columns_of(row: type[msgspec.Struct]) -> list[msgspec.structs.FieldInfo]:
+    """The fields that are columns, in their order; those of a nested row in its place."""
+    found: list[msgspec.structs.FieldInfo] = []
+    for field in msgspec.structs.fields(row):
+        nested = _row_in(field.type)
+        found += [field] if nested is None else columns_of(nested)
+    return found
+
+
+def _nested_rows(row: type[msgspec.Struct]) -> list[_Nested]:
+    """By their places once those before them are made: each becomes one value."""
+    rows = [_row_in(field.type) for field in msgspec.structs.fields(row)]
+    return [_Nested(place, len(columns_of(kind)), kind) for place, kind in enumerate(rows) if kind is not None]
+
+
+def _row_in(annotation: Any) -> type[msgspec.Struct] | None:
+    kinds = [annotation, *get_args(annotation)]
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)), None)
+
+
 def _enumeration(annotation: object) -> type[StrEnum] | None:
     """A field's enumeration, the one kind of type for which the driver gives something else: its text."""
     return annotation if isinstance(annotation, type) and issubclass(annotation, StrEnum) else None
@@ -85,7 +122,20 @@ def _enumeration(annotation: object) -> type[StrEnum] | None:
 
 def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
     """PostgreSQL's `$1` in place of `:name`, and the names in the order of their numbers."""
-    bare = _COMMENT.sub("", sql).strip().rstrip(";")
+    bare = _with_columns(_COMMENT.sub("", sql)).strip().rstrip(";")
     names = tuple(dict.fromkeys(_PARAMETER.findall(bare)))
     numbers: dict[str, Any] = {name: f"${number}" for number, name in enumerate(names, 1)}
     return _PARAMETER.sub(lambda match: numbers[match[1]], bare), names
+
+
+def _with_columns(sql: str) -> str:
+    return _COLUMNS.sub(lambda match: ", ".join(f"{match[1]}.{name}" for name in listed_columns(match[2])), sql)
+
+
+@cache
+def listed_columns(name: str) -> list[str]:
+    """The columns that a name such as `booking_columns` stands for."""
+    listed = _LISTED.search(_COMMENT.sub("", sql_of("columns")[name]))
+    if listed is None:
+        raise ValueError(f"{name} in sql/columns.sql is no SELECT")
+    return [column.strip().rpartition(".")[2] for column in listed[1].split(",")]

@@ -1,1 +1,39 @@
 """The use cases. They take domain values, own the transactions and know neither HTTP nor HTML."""
+
+from msgspec import Struct
+
+from slotwise.services.accounts.users import Users
+from slotwise.services.booking.bookings import Bookings
+from slotwise.services.booking.calendars import Calendars
+from slotwise.services.booking.my_bookings import MyBookings
+from slotwise.services.booking.page_holds import PageHolds
+from slotwise.services.core.audit import AuditLog
+from slotwise.services.core.seat_events import SeatEvents
+from slotwise.services.desk.dashboard import Dashboard
+from slotwise.services.desk.day_sheets import DaySheets
+from slotwise.services.desk.export import BookingExport
+from slotwise.services.desk.history import BookingHistory
+from slotwise.services.privacy.personal_data import Privacy
+from slotwise.services.schedule.doctors import Doctors
+from slotwise.services.schedule.free_times import FreeTimes
+from slotwise.services.schedule.slots import Slots
+
+
+class Services(Struct, frozen=True):
+    """All use cases of one worker, for its edges."""
+
+    audit_log: AuditLog
+    booking_export: BookingExport
+    booking_history: BookingHistory
+    bookings: Bookings
+    calendars: Calendars
+    dashboard: Dashboard
+    day_sheets: DaySheets
+    doctors: Doctors
+    free_times: FreeTimes
+    my_bookings: MyBookings
+    page_holds: PageHolds
+    privacy: Privacy
+    seat_events: SeatEvents
+    slots: Slots
+    users: Users

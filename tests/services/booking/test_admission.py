@@ -197,7 +197,7 @@ def test_the_database_admits_whom_the_model_admits_and_counts_the_same_seats(dat
         ("w.slot_id, w.place\n    LOOP", "w.slot_id, w.place DESC\n    LOOP"),
         ("OR NOT d.active", ""),
         ("s.start_time <= clock", "FALSE"),
-        ("k.body_hash = w.body_hash", "k.body_hash IS NOT NULL"),
+        ("WHEN k.body_hash = w.body_hash", "WHEN k.body_hash IS NOT NULL"),
         ("FROM expire_holds(slot_ids, 'booking')", "FROM expire_holds(slot_ids[1:1], 'booking')"),
     ],
 )

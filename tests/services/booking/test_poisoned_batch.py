@@ -1,12 +1,14 @@
-"""A value that the database refuses, in a batch with good ones."""
+"""A batch with a value that the database refuses, and one whose rows cannot be read after the commit."""
 
 import asyncio
+from typing import NoReturn
 
 import asyncpg
 import msgspec
+import pytest
 
-from slotwise.domain.errors import InvalidInput
-from slotwise.services.booking.batches import Held
+from slotwise.domain.errors import InvalidInput, OutcomeUnknown
+from slotwise.services.booking.batches import HOLD_SEATS, Held
 from tests.workers import GUEST, new_slot, violations, wanted, workers
 
 
@@ -22,5 +24,21 @@ async def test_one_request_the_database_refuses_does_not_fail_its_neighbours(
             *(worker.bookings.hold_seats(GUEST, request) for request in requests), return_exceptions=True
         )
         assert [type(result) for result in results] == [Held, InvalidInput, Held, Held]
+        assert await connection.fetchval("SELECT count(*) FROM bookings") == 3
+        assert await violations(worker.database) == []
+
+
+async def test_a_committed_batch_whose_rows_cannot_be_read_is_not_executed_twice(
+    database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(record: object) -> NoReturn:
+        raise TypeError(f"{record!r} has a column more")
+
+    async with workers(database_url, count=1) as [worker]:
+        slot_id = await new_slot(connection, seats=100)
+        monkeypatch.setattr(HOLD_SEATS, "_row_of", unreadable)
+        requests = [worker.bookings.hold_seats(GUEST, wanted(slot_id)) for _ in range(3)]
+        results = await asyncio.gather(*requests, return_exceptions=True)
+        assert [type(result) for result in results] == [OutcomeUnknown] * 3
         assert await connection.fetchval("SELECT count(*) FROM bookings") == 3
         assert await violations(worker.database) == []

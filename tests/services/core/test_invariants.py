@@ -15,17 +15,16 @@ from slotwise.domain.bookings import SeatRequest
 from slotwise.domain.errors import SlotwiseError
 from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.users import Role, User
-from slotwise.services.booking.batches import BookingBatches
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.core import invariants
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.expiry import sweep_holds
 from slotwise.services.core.invariants import FIRST_SLOT, LAST_SLOT, RULES, Finding, find_violations, get_slot_history
-from slotwise.services.core.manage_tokens import ManageTokens
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.slots import Slots
 from tests.clinic import PATIENCE_SECONDS
 from tests.conftest import fresh_database
+from tests.workers import booking_path
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -46,7 +45,7 @@ class Practice:
         self.bookings = self.bookings_held_for(60)
 
     def bookings_held_for(self, seconds: int) -> Bookings:
-        return Bookings(self.database, BookingBatches(self.database, ManageTokens("a secret for tests"), seconds))
+        return booking_path(self.database, seconds)[1]
 
     async def slot(self, seats: int) -> int:
         doctor = await self.doctors.create_doctor(ADMIN, "Dr. Who", None)

@@ -8,7 +8,7 @@ import asyncpg
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import BookingStatus
 from slotwise.domain.users import Role, User
-from slotwise.services.desk.dashboard import Day, Today
+from slotwise.services.desk.dashboard import Dashboard, Day
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -50,7 +50,7 @@ async def book(
 
 
 async def day_of(database: Database) -> Day:
-    return await Today(database).get_day(*DAY)
+    return await Dashboard(database).get_day(*DAY)
 
 
 async def test_each_doctor_has_the_seats_of_the_day_and_what_became_of_them(
@@ -121,17 +121,17 @@ async def test_the_holds_that_run_out_first_come_first(database: Database, conne
 async def test_the_latest_bookings_are_on_record_once_and_only_while_they_are_news(
     database: Database, connection: Connection
 ) -> None:
-    today = Today(database)
+    dashboard = Dashboard(database)
     slot = await add_slot(connection, await add_doctor(connection, "Dr. Who"), 1, 100)
     for _ in range(21):
         await book(connection, slot, 1, "CONFIRMED")
-    latest = await today.list_latest_bookings(RECEPTIONIST)
+    latest = await dashboard.list_latest_bookings(RECEPTIONIST)
     assert latest is not None
     assert [booking.id for booking in latest.bookings] == list(range(21, 1, -1))
     assert {booking.status for booking in latest.bookings} == {BookingStatus.CONFIRMED}
-    assert await today.list_latest_bookings(RECEPTIONIST, latest.mark) is None
+    assert await dashboard.list_latest_bookings(RECEPTIONIST, latest.mark) is None
     await connection.execute("UPDATE bookings SET status = 'CANCELLED', cancelled_at = now() WHERE id = 21")
-    again = await today.list_latest_bookings(RECEPTIONIST, latest.mark)
+    again = await dashboard.list_latest_bookings(RECEPTIONIST, latest.mark)
     assert again is not None
     noted = await connection.fetch("SELECT actor, action, subject, details::text AS details FROM audit_log")
     assert [tuple(row) for row in noted] == [

@@ -4,9 +4,7 @@ first, and then holds what is left."""
 from slotwise.services.booking.batches import BookingBatches, CancelRequest, HoldOutcome, HoldRequest
 
 
-async def _replace_hold(
-    self: BookingBatches, booking_id: int, request: HoldRequest, *, at_desk: bool = False
-) -> HoldOutcome | None:
+async def _replace_hold(self: BookingBatches, booking_id: int, request: HoldRequest) -> HoldOutcome | None:
     [given_up] = await self.cancel([CancelRequest(booking_id, None, request.actor, only_hold=True)])
     if given_up is not None and given_up.outcome == "confirmed":
         return None

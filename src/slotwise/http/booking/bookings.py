@@ -39,6 +39,7 @@ from slotwise.http.kit.access import (
 from slotwise.http.kit.operations import BodyOptional, operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
 from slotwise.http.kit.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_time
+from slotwise.http.kit.parts import api_parts
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.search import BookingFilter
 from slotwise.services.schedule.slots import Slots
@@ -76,7 +77,7 @@ class BookingController(Controller):
         data: JSONBody[NewBooking],
         idempotency: IdempotencyHeader = None,
     ) -> Response[BookingView]:
-        held = await hold(request.app.state, request.user, client_ip_of(request.scope), idempotency, data)
+        held = await hold(api_parts(request.scope), request.user, client_ip_of(request.scope), idempotency, data)
         return Response(
             BookingView.of(held.booking, held.manage.token), headers={"Location": f"/api/bookings/{held.booking.id}"}
         )
@@ -186,7 +187,7 @@ class BookingController(Controller):
         person = data or Confirmation()
         user_name, user_email = clean_person(person.user_name, person.user_email)
         booking = await bookings.confirm_booking(caller_of(request), booking_id, user_name, user_email)
-        request.app.state.crash_points.reach("confirm_booking", "before_answer")
+        api_parts(request.scope).crash_points.reach("confirm_booking", "before_answer")
         return BookingView.of(booking)
 
     @delete(
@@ -208,7 +209,7 @@ class BookingController(Controller):
         self, request: ApiRequest, booking_id: Id, bookings: NamedDependency[Bookings]
     ) -> BookingView:
         booking = await bookings.cancel_booking(caller_of(request), booking_id)
-        request.app.state.crash_points.reach("cancel_booking", "before_answer")
+        api_parts(request.scope).crash_points.reach("cancel_booking", "before_answer")
         return BookingView.of(booking)
 
 

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import msgspec
-from litestar.datastructures import State
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, ReceiveMessage, Scope, Send
@@ -20,10 +19,10 @@ from slotwise.domain.users import User
 from slotwise.http.booking.idempotency import idempotency_key
 from slotwise.http.booking.views import BookingView, NewBooking, seat_request
 from slotwise.http.kit.access import client_ip_of, identify
+from slotwise.http.kit.parts import ApiParts, api_parts
 from slotwise.http.kit.problems import MEDIA_TYPE, headers_of, problem_of
 from slotwise.observability.metrics import REFUSALS
 from slotwise.services.booking.batches import Held
-from slotwise.services.booking.bookings import Bookings
 from slotwise.services.core.callers import Caller
 
 MAX_PLAIN_BYTES = 4096
@@ -33,13 +32,12 @@ _decode = msgspec.json.Decoder(NewBooking).decode
 _encode = msgspec.json.Encoder().encode
 
 
-async def hold(state: State, user: User | None, client_ip: str, idempotency: str | None, wanted: NewBooking) -> Held:
+async def hold(api: ApiParts, user: User | None, client_ip: str, idempotency: str | None, wanted: NewBooking) -> Held:
     """Hold seats for a request that has been read; `idempotency` is the header's value."""
-    state.booking_rate.admit(client_ip)
+    api.booking_rate.admit(client_ip)
     key = idempotency_key(idempotency, user, "POST /api/bookings", wanted)
-    bookings: Bookings = state.bookings
-    held = await bookings.hold_seats(Caller(user), seat_request(wanted, user), key)
-    state.crash_points.reach("hold_seats", "before_answer")
+    held = await api.services.bookings.hold_seats(Caller(user), seat_request(wanted, user), key)
+    api.crash_points.reach("hold_seats", "before_answer")
     return held
 
 
@@ -48,7 +46,7 @@ class FastPath(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         try:
-            await scope["litestar_app"].state.bookings.require_room()
+            await api_parts(scope).services.bookings.require_room()
             message = await receive()
             headers = dict(scope["headers"])
             wanted = _plain_body(message) if _is_plain(scope, headers) else None
@@ -61,9 +59,9 @@ class FastPath(ASGIMiddleware):
 
 
 async def _hold(scope: Scope, headers: Mapping[bytes, bytes], wanted: NewBooking) -> Held:
-    state = scope["litestar_app"].state
-    user = await identify(state.users, _text(headers.get(b"authorization")) or "")
-    return await hold(state, user, client_ip_of(scope), _text(headers.get(b"idempotency-key")), wanted)
+    api = api_parts(scope)
+    user = await identify(api.services.users, _text(headers.get(b"authorization")) or "")
+    return await hold(api, user, client_ip_of(scope), _text(headers.get(b"idempotency-key")), wanted)
 
 
 def _is_plain(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:

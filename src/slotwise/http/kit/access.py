@@ -11,6 +11,7 @@ from litestar.types import Scope
 from slotwise.domain import users
 from slotwise.domain.errors import NotAllowed, NotAuthenticated, SlotwiseError
 from slotwise.domain.users import Role, User
+from slotwise.http.kit.parts import api_parts
 from slotwise.services.accounts.users import Users
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.rate_limits import client_of
@@ -51,7 +52,7 @@ async def _identify(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
     if len(sent) > 1:
         # A proxy before us may have looked at the other one.
         raise NotAuthenticated
-    connection.scope["user"] = await identify(connection.app.state.users, sent[0])
+    connection.scope["user"] = await identify(api_parts(connection.scope).services.users, sent[0])
 
 
 async def _require_account(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:

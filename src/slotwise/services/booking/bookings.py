@@ -1,13 +1,10 @@
 """The use cases of bookings: hold, confirm, cancel and read."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import assert_never
 
 import msgspec
+from msgspec import Struct
 
-from slotwise.batching.group_commit import GroupCommit
 from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
@@ -18,7 +15,6 @@ from slotwise.domain.errors import (
     HoldExpired,
     InvalidInput,
     KeyReused,
-    Overloaded,
     SlotClosed,
     SlotFull,
     SlotNotFound,
@@ -27,97 +23,84 @@ from slotwise.domain.errors import (
 from slotwise.domain.users import User, actor_of
 from slotwise.observability import metrics
 from slotwise.services.booking.batches import (
-    BookingBatches,
     Cancelled,
     CancelRequest,
-    Confirmed,
     ConfirmRequest,
     Held,
     HoldOutcome,
     HoldRequest,
 )
-from slotwise.services.booking.desk_changes import NOTED
+from slotwise.services.booking.queues import BookingQueues
 from slotwise.services.booking.search import BookingFilter, FoundBookings, find_bookings
-from slotwise.services.core.audit import record_action, rows_shown, shows_others
-from slotwise.services.core.callers import READ_CLAIM, Caller, refuse
+from slotwise.services.core.audit import record_action, request_id, rows_shown, shows_others
+from slotwise.services.core.callers import READ_CLAIM, Caller, Claim, refuse
 from slotwise.services.core.idempotency import IdempotencyKey
 from slotwise.services.core.manage_tokens import proves
-
-# Changes by the desk that one worker makes at the same time, and how long the next waits for its turn.
-DESK_AT_ONCE = 2
-DESK_PATIENCE_SECONDS = 2.0
-
 
 READ_BOOKINGS = Statement("booking/bookings.read_bookings", Booking)
 LIST_BOOKINGS_OF_SLOT = Statement("booking/bookings.list_bookings_of_slot", Booking)
 LIST_BOOKINGS_OF_USER = Statement("booking/bookings.list_bookings_of_user", Booking)
 
 
+class ClaimedBooking(Struct, frozen=True):
+    """A booking, with what proves that it is a caller's."""
+
+    booking: Booking
+    manage_token_hash: bytes
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.booking.user_id, self.booking.user_email, self.manage_token_hash)
+
+
+READ_CLAIMED_BOOKING = Statement("booking/bookings.read_claimed_booking", ClaimedBooking)
+
+
 class Bookings:
-    def __init__(self, database: Database, batches: BookingBatches, batch_limit: int = 256) -> None:
+    """Patients and the desk have queues and connections of their own: neither waits for the other's crowd."""
+
+    def __init__(self, database: Database, patients: BookingQueues, desk: BookingQueues) -> None:
         self._database = database
-        self._batches = batches
-        self._at_desk = batches.through(database, NOTED)
-        self._desk_turns = asyncio.Semaphore(DESK_AT_ONCE)
-        self._holds = GroupCommit[HoldRequest, HoldOutcome](
-            "hold",
-            batches.hold,
-            exclusive=lambda request: request.key and request.key.identity,
-            batch_limit=batch_limit,
-        )
-        self._confirms = GroupCommit[ConfirmRequest, Confirmed | None](
-            "confirm", batches.confirm, exclusive=lambda request: request.booking_id, batch_limit=batch_limit
-        )
-        self._cancels = GroupCommit[CancelRequest, Cancelled | None](
-            "cancel", batches.cancel, exclusive=lambda request: request.booking_id, batch_limit=batch_limit
-        )
+        self._patients = patients
+        self._desk = desk
 
     async def hold_seats(self, caller: Caller, wanted: SeatRequest, key: IdempotencyKey | None = None) -> Held:
         """A hold until its deadline, or a confirmed booking where `wanted.confirm` says so.
 
         Raises a `Refusal`, `KeyReused`, and the `Unavailable` errors of `GroupCommit.submit`.
         """
-        request = HoldRequest(wanted, caller.actor, key)
-        if caller.at_desk:
-            async with self._turn_of_desk():
-                [outcome] = await self._at_desk.hold([request])
-            return _held_or_raise(outcome)
-        return _held_or_raise(await self._holds.submit(request))
+        request = HoldRequest(wanted, caller.actor, key, _request_id(caller))
+        return _held_or_raise(await self._queues_of(caller).holds.submit(request))
 
     async def replace_hold(
         self, caller: Caller, booking_id: int, wanted: SeatRequest, key: IdempotencyKey | None = None
     ) -> Held | None:
-        """A hold in place of another of the same slot, which stays where this one is refused, as `hold_seats` refuses.
+        """Replace a hold on the same slot.
 
-        None where the other was confirmed meanwhile, and so stays too.
+        If the new hold is refused (same errors as `hold_seats`), the old one is kept. None where the old one was
+        confirmed meanwhile: it is kept too.
         """
         await self._authorize(caller, booking_id)
-        request = HoldRequest(wanted, caller.actor, key)
-        if caller.at_desk:
-            async with self._turn_of_desk():
-                outcome = await self._batches.replace_hold(booking_id, request, at_desk=True)
-        else:
-            outcome = await self._batches.replace_hold(booking_id, request)
+        request = HoldRequest(wanted, caller.actor, key, _request_id(caller))
+        outcome = await self._queues_of(caller).replace_hold(booking_id, request)
         return None if outcome is None else _held_or_raise(outcome)
 
     async def confirm_booking(
         self, caller: Caller, booking_id: int, user_name: str | None = None, user_email: str | None = None
     ) -> Booking:
-        """The confirmed booking; confirming again changes nothing. Name and address fill a nameless hold only."""
+        """The confirmed booking; confirming again changes nothing. Name and e-mail fill a nameless hold only."""
         await self._authorize(caller, booking_id)
-        booking = await self._confirm(caller, ConfirmRequest(booking_id, user_name, user_email, caller.actor))
-        if booking is None:
+        request = ConfirmRequest(booking_id, user_name, user_email, caller.actor, _request_id(caller))
+        done = await self._queues_of(caller).confirms.submit(request)
+        if done is None:
             raise BookingNotFound
-        metrics.CONFIRMATIONS.labels(booking.outcome).inc()
-        match booking.outcome:
+        metrics.CONFIRMATIONS.labels(done.outcome).inc()
+        match done.outcome:
             case "confirmed":
-                return booking
+                return done.booking
             case "already_confirmed":
-                # Nothing was changed, and so nothing noted; it is a read all the same.
-                if shows_others(caller.user, [booking]):
-                    async with self._database.connection() as connection:
-                        await record_action(connection, caller.actor, "confirm_booking", f"booking:{booking_id}")
-                return booking
+                await self._note_reading(caller, done.booking, "confirm_booking")
+                return done.booking
             case "expired":
                 raise HoldExpired
             case "cancelled":
@@ -127,87 +110,70 @@ class Bookings:
             case "email_missing":
                 raise InvalidInput.of("user_email", "is required to confirm a hold made without an address")
             case _:
-                assert_never(booking.outcome)
+                assert_never(done.outcome)
 
     async def cancel_booking(self, caller: Caller, booking_id: int, reason: str | None = None) -> Booking:
         """The cancelled booking; cancelling again changes nothing."""
         await self._authorize(caller, booking_id)
-        booking = await self._cancel(caller, CancelRequest(booking_id, reason, caller.actor))
-        match booking.outcome:
+        done = await self._cancel(
+            caller, CancelRequest(booking_id, reason, caller.actor, request_id=_request_id(caller))
+        )
+        match done.outcome:
             case "cancelled":
-                return booking
+                return done.booking
             case "already_cancelled":
-                # Nothing was changed, and so nothing noted; it is a read all the same.
-                if shows_others(caller.user, [booking]):
-                    async with self._database.connection() as connection:
-                        await record_action(connection, caller.actor, "cancel_booking", f"booking:{booking_id}")
-                return booking
+                await self._note_reading(caller, done.booking, "cancel_booking")
+                return done.booking
             case "failed":
                 raise BookingFailed
             case "started":
                 raise SlotStarted
             case "confirmed":
-                raise AssertionError("told of holds only")
+                raise AssertionError("only where a hold alone was to be cancelled")
             case _:
-                assert_never(booking.outcome)
+                assert_never(done.outcome)
 
     async def release_hold(self, caller: Caller, booking_id: int) -> BookingStatus:
-        """Give a hold's seats back; what is no hold any more stays as it is. Tells what the booking is now."""
+        """Give a hold's seats back; a booking that is no hold any more stays as it is. Returns what it is now."""
         await self._authorize(caller, booking_id)
-        return (await self._cancel(caller, CancelRequest(booking_id, None, caller.actor, only_hold=True))).status
+        request = CancelRequest(booking_id, None, caller.actor, only_hold=True, request_id=_request_id(caller))
+        return (await self._cancel(caller, request)).booking.status
 
-    @asynccontextmanager
-    async def _turn_of_desk(self) -> AsyncIterator[None]:
-        """Others wait for the same connections, and patients for each lock: so few at once. Raises `Overloaded`."""
-        try:
-            async with asyncio.timeout(DESK_PATIENCE_SECONDS):
-                await self._desk_turns.acquire()
-        except TimeoutError as error:
-            raise Overloaded from error
-        try:
-            yield
-        finally:
-            self._desk_turns.release()
-
-    async def _confirm(self, caller: Caller, request: ConfirmRequest) -> Confirmed | None:
-        if caller.at_desk:
-            async with self._turn_of_desk():
-                [booking] = await self._at_desk.confirm([request])
-            return booking
-        return await self._confirms.submit(request)
+    def _queues_of(self, caller: Caller) -> BookingQueues:
+        return self._desk if caller.at_desk else self._patients
 
     async def _cancel(self, caller: Caller, request: CancelRequest) -> Cancelled:
-        if caller.at_desk:
-            async with self._turn_of_desk():
-                [booking] = await self._at_desk.cancel([request])
-        else:
-            booking = await self._cancels.submit(request)
-        if booking is None:
+        done = await self._queues_of(caller).cancels.submit(request)
+        if done is None:
             raise BookingNotFound
-        metrics.CANCELLATIONS.labels(booking.outcome).inc()
-        return booking
+        metrics.CANCELLATIONS.labels(done.outcome).inc()
+        return done
+
+    async def _note_reading(self, caller: Caller, booking: Booking, action: str) -> None:
+        """Nothing was changed, and so nothing noted; it is a read all the same."""
+        if shows_others(caller.user, [booking]):
+            async with self._database.connection() as connection:
+                await record_action(connection, caller.actor, action, f"booking:{booking.id}")
 
     async def get_booking(self, caller: Caller, booking_id: int) -> Booking:
-        """In full for whoever may manage it; without name and address for everybody else."""
+        """In full for a caller who may manage it; for others without name and e-mail."""
         async with self._database.connection() as connection:
-            claim = await READ_CLAIM.first(connection, booking_id=booking_id)
-            if claim is None:
+            read = await READ_CLAIMED_BOOKING.first(connection, booking_id=booking_id)
+            if read is None:
                 raise BookingNotFound
-            booking = await READ_BOOKINGS.one(connection, booking_ids=[booking_id])
-            if shows_others(caller.user, [booking]):
+            if shows_others(caller.user, [read.booking]):
                 await record_action(connection, caller.actor, "get_booking", f"booking:{booking_id}")
-        return booking if caller.may_manage(claim) else redacted(booking)
+        return read.booking if caller.may_manage(read.claim) else redacted(read.booking)
 
     async def get_managed_booking(self, caller: Caller, booking_id: int) -> Booking:
-        """In full for whoever may manage it; for everybody else there is no such booking."""
+        """In full for a caller who may manage it; for others there is no such booking."""
         async with self._database.connection() as connection:
-            claim = await READ_CLAIM.first(connection, booking_id=booking_id)
-            if claim is None or not caller.may_manage(claim):
+            read = await READ_CLAIMED_BOOKING.first(connection, booking_id=booking_id)
+            if read is None or not caller.may_manage(read.claim):
                 raise BookingNotFound
-            booking = await READ_BOOKINGS.one(connection, booking_ids=[booking_id])
-            if shows_others(caller.user, [booking]):
+            if shows_others(caller.user, [read.booking]):
                 await record_action(connection, caller.actor, "get_managed_booking", f"booking:{booking_id}")
-        return booking
+        return read.booking
 
     async def opens(self, manage_token: str, booking_id: int) -> bool:
         """Whether this manage token is the booking's, whoever else may manage it."""
@@ -245,12 +211,12 @@ class Bookings:
 
     async def require_room(self) -> None:
         """Raise `Overloaded` when no more requests to hold seats can be taken, before one is even read."""
-        await self._holds.require_room()
+        await self._patients.holds.require_room()
 
     async def drained(self) -> None:
         """Wait until every accepted request is answered."""
-        for queue in (self._holds, self._confirms, self._cancels):
-            await queue.drained()
+        for queues in (self._patients, self._desk):
+            await queues.drained()
 
     async def _authorize(self, caller: Caller, booking_id: int) -> None:
         async with self._database.connection() as connection:
@@ -259,6 +225,11 @@ class Bookings:
             raise BookingNotFound
         if not caller.may_manage(claim):
             refuse(caller)
+
+
+def _request_id(caller: Caller) -> str | None:
+    """For the note of what the desk does. To look it up costs as much as a part of the booking itself."""
+    return request_id() if caller.at_desk else None
 
 
 def _held_or_raise(outcome: HoldOutcome) -> Held:

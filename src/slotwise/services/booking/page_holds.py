@@ -23,7 +23,7 @@ class Wish(Struct, frozen=True):
     attempt: str | None = None
 
 
-class HeldTimes:
+class PageHolds:
     def __init__(self, bookings: Bookings) -> None:
         self._bookings = bookings
 
@@ -59,7 +59,7 @@ class HeldTimes:
         wanted = SeatRequest(wish.slot_id, wish.seats, caller.user.id if caller.user else None)
         while True:
             held = await self._bookings.hold_seats(Caller(caller.user), wanted, _key(caller, wish))
-            if wish.attempt is None or await self._stands(held):
+            if not held.replayed or await self._stands(held):
                 return held
             wish = msgspec.structs.replace(wish, attempt=f"{wish.attempt}+")
 

@@ -111,7 +111,7 @@ LIST_EXPIRING_HOLDS = Statement("desk/dashboard.list_expiring_holds", ExpiringHo
 LIST_LATEST_BOOKINGS = Statement("desk/dashboard.list_latest_bookings", Booking)
 
 
-class Today:
+class Dashboard:
     """Names nobody but in `list_latest_bookings`."""
 
     def __init__(self, database: Database) -> None:

@@ -1,14 +1,14 @@
 -- name: create_user
 -- Adds an account; no row where the address is taken.
 -- That is no error of the database, because its log would have the address.
-INSERT INTO users (email, name, role, password_hash)
+INSERT INTO users AS u (email, name, role, password_hash)
 VALUES (:email::text, :name::text, :role::text, :password_hash::text)
 ON CONFLICT ((lower(email))) DO NOTHING
-RETURNING id, email, name, role, active, token_version, created_at, updated_at, was_desk;
+RETURNING u.user_columns;
 
 -- name: get_user
 -- Reads an account.
-SELECT u.id, u.email, u.name, u.role, u.active, u.token_version, u.created_at, u.updated_at, u.was_desk
+SELECT u.user_columns
 FROM users AS u
 WHERE u.id = :user_id::bigint;
 
@@ -77,11 +77,11 @@ WHERE
         OR (coalesce(:role::text, 'admin') = 'admin' AND coalesce(:active::boolean, TRUE))
         OR EXISTS (SELECT 1 FROM users AS o WHERE o.role = 'admin' AND o.active AND o.id <> :user_id::bigint)
     )
-RETURNING u.id, u.email, u.name, u.role, u.active, u.token_version, u.created_at, u.updated_at, u.was_desk;
+RETURNING u.user_columns;
 
 -- name: find_user
 -- Reads the account with an address.
-SELECT u.id, u.email, u.name, u.role, u.active, u.token_version, u.created_at, u.updated_at, u.was_desk
+SELECT u.user_columns
 FROM users AS u
 WHERE lower(u.email) = lower(:email::text);
 
@@ -128,7 +128,7 @@ page AS (
     LIMIT :limit::integer
 )
 
-SELECT u.id, u.email, u.name, u.role, u.active, u.token_version, u.created_at, u.updated_at, u.was_desk
+SELECT u.user_columns
 FROM users AS u
 WHERE u.id IN (SELECT p.id FROM page AS p)
 ORDER BY u.id DESC;

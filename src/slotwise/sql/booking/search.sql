@@ -37,9 +37,7 @@ WITH page AS (
     LIMIT :limit::integer
 )
 
-SELECT
-    b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
-    b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
+SELECT b.booking_columns
 FROM bookings_now AS b
 WHERE b.id IN (SELECT p.id FROM page AS p)
 ORDER BY b.id DESC;
@@ -102,9 +100,7 @@ page AS (
     LIMIT :limit::integer
 )
 
-SELECT
-    b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
-    b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
+SELECT b.booking_columns
 FROM bookings_now AS b
 WHERE b.id IN (SELECT p.id FROM page AS p)
 ORDER BY b.id DESC;
@@ -213,9 +209,7 @@ page AS (
     LIMIT :limit::integer
 )
 
-SELECT
-    b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
-    b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
+SELECT b.booking_columns
 FROM bookings_now AS b
 WHERE b.id IN (SELECT p.id FROM page AS p)
 ORDER BY b.id DESC;

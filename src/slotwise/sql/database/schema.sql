@@ -34,6 +34,10 @@ SELECT
     ) AS state
 FROM schema_history AS h;
 
+-- name: find_records
+-- Tells whether the database has a table of what was applied.
+SELECT to_regclass('schema_history') IS NOT NULL AS found;
+
 -- name: list_applied
 -- Lists the numbers of the migrations that were applied, from dbmate's own table.
 SELECT m.version::text AS version
@@ -41,10 +45,17 @@ FROM schema_migrations AS m
 ORDER BY m.version;
 
 -- name: record_source
--- Records a source as applied. A record that is there stays: another server may have been first.
-INSERT INTO schema_history (name, checksum, release)
+-- Records the text of a source that was applied. The release stays that of the first which applied this text.
+INSERT INTO schema_history AS h (name, checksum, release)
 VALUES (:name::text, :checksum::text, :release::text)
-ON CONFLICT (name) DO NOTHING;
+ON CONFLICT (name) DO UPDATE
+    SET checksum = excluded.checksum, release = excluded.release, updated_at = now()
+    WHERE h.checksum <> excluded.checksum;
+
+-- name: forget_sources
+-- Forgets the records of sources that this release does not have, except what releases announced.
+DELETE FROM schema_history
+WHERE name <> all(:kept::text[]) AND name NOT LIKE :announced::text;
 
 -- name: read_catalogue
 -- Reads how the schema's objects are defined, in words that are the same in PostgreSQL 15 to 18: without blanks,

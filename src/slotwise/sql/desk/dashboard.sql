@@ -151,9 +151,7 @@ WITH candidates AS (
     ) AS s
 )
 
-SELECT
-    s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
-    s.status, s.created_at, s.updated_at
+SELECT s.slot_columns
 FROM slots_now AS s
 WHERE
     s.id IN (SELECT c.id FROM candidates AS c)
@@ -185,9 +183,7 @@ ORDER BY h.expires_at, h.id;
 
 -- name: list_latest_bookings
 -- Lists the newest bookings of all, 20 at most.
-SELECT
-    b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
-    b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
+SELECT b.booking_columns
 FROM bookings_now AS b
 WHERE b.id IN (SELECT n.id FROM bookings AS n ORDER BY n.id DESC LIMIT 20)
 ORDER BY b.id DESC;

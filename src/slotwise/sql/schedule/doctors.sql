@@ -1,18 +1,18 @@
 -- name: create_doctor
 -- Adds a doctor.
-INSERT INTO doctors (name, specialization)
+INSERT INTO doctors AS d (name, specialization)
 VALUES (:name::text, :specialization::text)
-RETURNING id, name, specialization, active, created_at, updated_at;
+RETURNING d.doctor_columns;
 
 -- name: get_doctor
 -- Reads a doctor.
-SELECT d.id, d.name, d.specialization, d.active, d.created_at, d.updated_at
+SELECT d.doctor_columns
 FROM doctors AS d
 WHERE d.id = :doctor_id::bigint;
 
 -- name: list_doctors
 -- A page of doctors by id; `pattern` is an ILIKE pattern on name and specialization.
-SELECT d.id, d.name, d.specialization, d.active, d.created_at, d.updated_at
+SELECT d.doctor_columns
 FROM doctors AS d
 WHERE
     d.id > :after_id::bigint
@@ -37,19 +37,19 @@ LIMIT :limit::integer;
 
 -- name: lock_doctor
 -- Takes a doctor's lock and reads the doctor as they are under it.
-SELECT d.id, d.name, d.specialization, d.active, d.created_at, d.updated_at
+SELECT d.doctor_columns
 FROM doctors AS d
 WHERE d.id = :doctor_id::bigint
 FOR NO KEY UPDATE;
 
 -- name: update_doctor
 -- Changes what is not null; a specialization is cleared by its own flag.
-UPDATE doctors
+UPDATE doctors AS d
 SET
-    name = coalesce(:name::text, name),
+    name = coalesce(:name::text, d.name),
     specialization
-    = CASE WHEN :clear_specialization::boolean THEN NULL ELSE coalesce(:specialization::text, specialization) END,
-    active = coalesce(:active::boolean, active),
+    = CASE WHEN :clear_specialization::boolean THEN NULL ELSE coalesce(:specialization::text, d.specialization) END,
+    active = coalesce(:active::boolean, d.active),
     updated_at = now()
-WHERE id = :doctor_id::bigint
-RETURNING id, name, specialization, active, created_at, updated_at;
+WHERE d.id = :doctor_id::bigint
+RETURNING d.doctor_columns;

@@ -46,9 +46,7 @@ ORDER BY w.position;
 
 -- name: get_slot
 -- Reads a slot.
-SELECT
-    s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
-    s.status, s.created_at, s.updated_at
+SELECT s.slot_columns
 FROM slots_now AS s
 WHERE s.id = :slot_id::bigint;
 
@@ -93,9 +91,7 @@ page AS (
     LIMIT :limit::integer
 )
 
-SELECT
-    s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
-    s.status, s.created_at, s.updated_at
+SELECT s.slot_columns
 FROM slots_now AS s
 WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
@@ -145,9 +141,7 @@ page AS (
     LIMIT :limit::integer
 )
 
-SELECT
-    s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
-    s.status, s.created_at, s.updated_at
+SELECT s.slot_columns
 FROM slots_now AS s
 WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
@@ -194,9 +188,7 @@ page AS (
     LIMIT :limit::integer
 )
 
-SELECT
-    s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
-    s.status, s.created_at, s.updated_at
+SELECT s.slot_columns
 FROM slots_now AS s
 WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
@@ -282,9 +274,7 @@ page AS (
     LIMIT :limit::integer
 )
 
-SELECT
-    s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
-    s.status, s.created_at, s.updated_at
+SELECT s.slot_columns
 FROM slots_now AS s
 WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
@@ -374,9 +364,7 @@ page AS (
     LIMIT :limit::integer
 )
 
-SELECT
-    b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
-    b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
+SELECT b.booking_columns
 FROM bookings_now AS b
 WHERE b.id IN (SELECT p.id FROM page AS p)
 ORDER BY b.id;

@@ -22,7 +22,7 @@ from slotwise.domain.fields import MAX_ID, clean_email, clean_name
 from slotwise.domain.slots import MAX_SEATS, Slot
 from slotwise.services.booking.batches import Held
 from slotwise.services.booking.bookings import Bookings
-from slotwise.services.booking.page_holds import HeldTimes, Wish
+from slotwise.services.booking.page_holds import PageHolds, Wish
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.rate_limits import BookingRate
 from slotwise.services.schedule.slots import Slots
@@ -42,7 +42,7 @@ class HoldController(Controller):
         self,
         request: PageRequest,
         pages: NamedDependency[Pages],
-        held_times: NamedDependency[HeldTimes],
+        page_holds: NamedDependency[PageHolds],
         booking_rate: NamedDependency[BookingRate],
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
@@ -51,7 +51,7 @@ class HoldController(Controller):
         booking_rate.admit(client_ip_of(request))
         slot_id, seats = form.number("slot", 1, MAX_ID), form.number("seats", 1, MAX_SEATS)
         try:
-            held = await _hold(request, held_times, slot_id, seats)
+            held = await _hold(request, page_holds, slot_id, seats)
         except (SlotFull, SlotClosed, SlotStarted) as refusal:
             return await _show_refusal(request, pages, refusal, await slots.get_slot(slot_id))
         return see_other(request, _address(held), cookies=_cookies_of(request, held, form))
@@ -64,7 +64,7 @@ class HoldController(Controller):
         pages: NamedDependency[Pages],
         bookings: NamedDependency[Bookings],
         booking_rate: NamedDependency[BookingRate],
-        held_times: NamedDependency[HeldTimes],
+        page_holds: NamedDependency[PageHolds],
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
         form = await Form.of(request)
@@ -73,7 +73,7 @@ class HoldController(Controller):
         try:
             name, email = _person(form)
             if _wants_other_seats(form, theirs.booking):
-                theirs = await _with_other_seats(request, booking_rate, held_times, theirs, form)
+                theirs = await _with_other_seats(request, booking_rate, page_holds, theirs, form)
             await bookings.confirm_booking(theirs.caller, theirs.booking.id, name, email)
         except (InvalidInput, SlotFull, SlotClosed, SlotStarted, HoldExpired, BookingCancelled) as error:
             _explain(form, error, theirs.booking)
@@ -90,7 +90,7 @@ class HoldController(Controller):
         pages: NamedDependency[Pages],
         bookings: NamedDependency[Bookings],
         booking_rate: NamedDependency[BookingRate],
-        held_times: NamedDependency[HeldTimes],
+        page_holds: NamedDependency[PageHolds],
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
         form = await Form.of(request)
@@ -99,7 +99,7 @@ class HoldController(Controller):
         if theirs.booking.status is BookingStatus.CONFIRMED:
             return see_other(request, theirs.address)
         try:
-            changed = await _with_other_seats(request, booking_rate, held_times, theirs, form)
+            changed = await _with_other_seats(request, booking_rate, page_holds, theirs, form)
         except (InvalidInput, SlotFull, SlotClosed, SlotStarted) as error:
             _explain(form, error, theirs.booking)
             theirs = await theirs_of(request, bookings, booking_id, form.text("token"))
@@ -133,27 +133,27 @@ class HoldController(Controller):
         return see_other(request, f"/bookings/{booking_id}")
 
 
-async def _hold(request: PageRequest, held_times: HeldTimes, slot_id: int, seats: int) -> Held | HeldTime:
+async def _hold(request: PageRequest, page_holds: PageHolds, slot_id: int, seats: int) -> Held | HeldTime:
     """Whoever chooses the time that they hold already goes on with it, with other seats if they want others."""
     visitor = visitor_in(request)
-    own = await held_times.find_hold(visitor.hold.booking_id, visitor.hold.token) if visitor.hold else None
+    own = await page_holds.find_hold(visitor.hold.booking_id, visitor.hold.token) if visitor.hold else None
     if own is None or visitor.hold is None or own.slot_id != slot_id:
         old = visitor.hold.booking_id if visitor.hold else None
-        return await held_times.hold_time(visitor.as_caller(old), Wish(slot_id, seats, visitor.attempt), old)
+        return await page_holds.hold_time(visitor.as_caller(old), Wish(slot_id, seats, visitor.attempt), old)
     if own.seats_booked == seats:
         return visitor.hold
-    changed = await held_times.change_seats(visitor.as_caller(own.id), own, Wish(slot_id, seats, visitor.attempt))
+    changed = await page_holds.change_seats(visitor.as_caller(own.id), own, Wish(slot_id, seats, visitor.attempt))
     return changed or visitor.hold
 
 
 async def _with_other_seats(
-    request: PageRequest, booking_rate: BookingRate, held_times: HeldTimes, theirs: Theirs, form: Form
+    request: PageRequest, booking_rate: BookingRate, page_holds: PageHolds, theirs: Theirs, form: Form
 ) -> Theirs:
     """It counts as booking: who changes seats without end keeps them for ever."""
     seats = form.number("seats", 1, MAX_SEATS)
     booking_rate.admit(client_ip_of(request))
     wish = Wish(theirs.booking.slot_id, seats, visitor_in(request).attempt)
-    held = await held_times.change_seats(theirs.caller, theirs.booking, wish)
+    held = await page_holds.change_seats(theirs.caller, theirs.booking, wish)
     if held is None:
         return theirs
     token = held.manage.token

@@ -12,6 +12,7 @@ from slotwise.domain import users
 from slotwise.domain.errors import NotAllowed, NotAuthenticated
 from slotwise.domain.users import Role, User
 from slotwise.services.core.rate_limits import client_of
+from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.visitors import Connection, Visitor, visitor_of
 
 PageRequest = Request[Any, Any, Any]
@@ -56,7 +57,7 @@ def own_origin(connection: Connection) -> str | None:
     That word may be an address that opens nowhere but there: what is handed to somebody else must say so, and nothing
     that is kept may have it in it. None where it is no host's name.
     """
-    named: str | None = connection.app.state.pages.origin
+    named: str | None = page_parts(connection).origin
     if named is not None:
         return named
     host = connection.headers.get("host", "")

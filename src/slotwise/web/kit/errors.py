@@ -18,7 +18,7 @@ from slotwise.domain.errors import InvalidInput, SlotwiseError
 from slotwise.observability.metrics import REFUSALS
 from slotwise.web.kit.access import PageRequest, visitor_in
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.pages import Pages, see_other
+from slotwise.web.kit.pages import Pages, pages_of, see_other
 from slotwise.web.kit.visitors import Connection, draft_cookie, draft_of, read_cookie, visitor_of
 
 log = structlog.get_logger()
@@ -134,7 +134,7 @@ def show_defect(request: PageRequest, error: Exception) -> Response[Any]:
 
 
 def _show(request: PageRequest, words: Words, advice: str, headers: dict[str, str]) -> Response[Any]:
-    pages: Pages = request.app.state.pages
+    pages: Pages = pages_of(request)
     typed = request.state.get("typed")
     draft = draft_of(typed.text("user_name"), typed.text("user_email")) if typed else None
     server_fault = words.status >= HTTPStatus.INTERNAL_SERVER_ERROR

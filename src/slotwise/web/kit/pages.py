@@ -1,7 +1,7 @@
 """From a template and values to an answer: one environment, one layout, one set of headers for all pages."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Response
@@ -9,6 +9,7 @@ from litestar.datastructures import Cookie
 
 from slotwise.web.kit.access import PageRequest, visitor_in
 from slotwise.web.kit.assets import asset
+from slotwise.web.kit.parts import PageParts
 from slotwise.web.kit.status_words import status_words
 from slotwise.web.kit.times import ClinicTime, iso, minutes_words
 from slotwise.web.kit.visitors import attempt_cookie, clear_cookie, notice_cookie
@@ -57,6 +58,20 @@ class Pages:
             headers={**HEADERS, **(headers or {})},
             cookies=[*cookies, *_without(cookies, cookies_due(request))],
         )
+
+
+class RenderingParts(PageParts, frozen=True):
+    pages: Pages
+
+
+class Application(Protocol):
+    @property
+    def web(self) -> RenderingParts: ...
+
+
+def pages_of(request: PageRequest) -> Pages:
+    """For handlers of errors, which get nothing by name."""
+    return cast("Application", request.app).web.pages
 
 
 def cookies_due(request: PageRequest) -> list[Cookie]:

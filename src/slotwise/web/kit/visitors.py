@@ -18,6 +18,7 @@ from slotwise.domain.errors import NotAuthenticated
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.users import Role, User, actor_of
 from slotwise.services.core.callers import Caller
+from slotwise.web.kit.parts import page_parts
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 # session: an access token. hold: the time that is being held. attempt: what makes two clicks one booking. draft: what
@@ -104,7 +105,7 @@ async def _user_of(connection: Connection) -> tuple[User | None, bool]:
     if token is None:
         return None, False
     try:
-        return await connection.app.state.users.authenticate(token), False
+        return await page_parts(connection).services.users.authenticate(token), False
     except NotAuthenticated:
         return None, True
 

@@ -1,0 +1,127 @@
+-- Changes a slot's period, seats and status, with its ledger rows and the note of who did it: in one call, as the
+-- booking path does, so that the slot's lock is never held while a message travels. As several messages:
+--   desk: locks the slot, its worker stands still     booking: waits for the slot, for up to ten seconds
+-- The change was made up from the slot as it was read without a lock: where it is not so any more, the outcome is
+-- 'again' and nothing was done.
+-- Locks the doctor first, as adding a slot does: times and status change only under that lock. So overlaps are looked
+-- for before the slot is locked, and bookings wait less.
+CREATE OR REPLACE FUNCTION update_slot(
+    slot_id bigint,
+    -- As it was read.
+    old_start_time timestamptz,
+    old_end_time timestamptz,
+    old_total_seats integer,
+    old_status text,
+    -- As it is to be.
+    start_time timestamptz,
+    end_time timestamptz,
+    total_seats integer,
+    status text,
+    -- The ledger's words for the change.
+    kinds text[],
+    -- Of the newest booking that the desk knew of, 0 for none; null where that does not matter.
+    newest_booking bigint,
+    -- Whether to find out only: then nothing is locked and nothing changed.
+    dry_run boolean,
+    actor text,
+    details text,
+    request_id text
+) RETURNS TABLE (
+    -- 'updated', or why nothing was changed: 'again', 'past', 'booked', 'seats_taken', 'overlaps'.
+    outcome text,
+    taken integer,
+    overlapped_start timestamptz,
+    overlapped_end timestamptz,
+    overlapped_closed boolean,
+    expired_holds integer,
+    -- Of the slot; null unless it was changed.
+    updated_at timestamptz
+) LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+    owner bigint := (SELECT s.doctor_id FROM appointment_slots AS s WHERE s.id = slot_id);
+    slot appointment_slots;
+    comes_to_new_time boolean;
+BEGIN
+    IF NOT dry_run THEN
+        PERFORM 1 FROM doctors AS d WHERE d.id = owner FOR NO KEY UPDATE;
+    END IF;
+
+    SELECT o.start_time, o.end_time, o.closed INTO overlapped_start, overlapped_end, overlapped_closed
+    FROM find_overlapped(owner, start_time, end_time, slot_id) AS o;
+
+    expired_holds := 0;
+    IF NOT dry_run THEN
+        PERFORM 1 FROM appointment_slots AS s WHERE s.id = slot_id ORDER BY s.id FOR NO KEY UPDATE;
+        -- They have no seats any more, and fail whatever becomes of the change.
+        SELECT coalesce(sum(e.holds), 0) INTO expired_holds FROM expire_holds(ARRAY[slot_id], 'update') AS e;
+    END IF;
+
+    SELECT s.* INTO slot FROM appointment_slots AS s WHERE s.id = slot_id;
+    SELECT s.total_seats - s.available_seats INTO taken FROM slots_now AS s WHERE s.id = slot_id;
+    comes_to_new_time := (status = 'OPEN' OR taken > 0) AND (
+        (start_time, end_time) <> (slot.start_time, slot.end_time) OR (slot.status <> 'OPEN' AND taken = 0)
+    );
+
+    outcome := CASE
+        WHEN
+            (slot.start_time, slot.end_time, slot.total_seats, slot.status)
+            <> (old_start_time, old_end_time, old_total_seats, old_status)
+            THEN 'again'
+        WHEN start_time <> slot.start_time AND start_time <= clock_timestamp() THEN 'past'
+        -- Under the lock, which whoever books must have: none comes after this reading. Of one slot, though the
+        -- comparison is with a row: an equality would let the planner walk all bookings by id.
+        WHEN
+            newest_booking <> coalesce(
+                (
+                    SELECT b.id
+                    FROM bookings AS b
+                    WHERE b.slot_id >= slot.id AND (b.slot_id, b.id) <= (slot.id, 9223372036854775807)
+                    ORDER BY b.slot_id DESC, b.id DESC
+                    LIMIT 1
+                ),
+                0
+            )
+            THEN 'booked'
+        WHEN total_seats < taken THEN 'seats_taken'
+        WHEN comes_to_new_time AND overlapped_start IS NOT NULL THEN 'overlaps'
+        ELSE 'updated'
+    END;
+
+    IF outcome = 'updated' AND NOT dry_run THEN
+        INSERT INTO booking_events (
+            slot_id, sequence, kind, booking_id, seats, available_after, total_after, actor, created_at
+        )
+        SELECT
+            slot.id,
+            slot.last_event + e.position,
+            e.kind,
+            NULL,
+            total_seats,
+            total_seats - taken,
+            total_seats,
+            actor,
+            clock_timestamp()
+        FROM unnest(kinds) WITH ORDINALITY AS e (kind, position);
+
+        UPDATE appointment_slots AS s
+        SET
+            start_time = update_slot.start_time,
+            end_time = update_slot.end_time,
+            total_seats = update_slot.total_seats,
+            available_seats = update_slot.total_seats - taken,
+            status = update_slot.status,
+            last_event = slot.last_event + cardinality(kinds),
+            updated_at = clock_timestamp()
+        WHERE s.id = slot_id
+        RETURNING s.updated_at INTO update_slot.updated_at;
+
+        INSERT INTO audit_log (actor, action, subject, details, request_id)
+        VALUES (actor, 'update_slot', 'slot:' || slot_id, details::jsonb, request_id);
+    END IF;
+    RETURN NEXT;
+END
+$$;

@@ -1,0 +1,59 @@
+-- Once, for a database of the nine migrations (or the first seven of them) that stand in one now: takes away what is
+-- made anew by functions/, views.sql and triggers.sql. The tables stay as they are; what comes out is compared with
+-- what a new database gets.
+DROP TRIGGER IF EXISTS booking_events_append_only ON booking_events;
+DROP TRIGGER IF EXISTS audit_log_append_only ON audit_log;
+DROP TRIGGER IF EXISTS user_was_desk ON users;
+DROP TRIGGER IF EXISTS booking_user_active ON bookings;
+DROP FUNCTION IF EXISTS update_slot;
+DROP FUNCTION IF EXISTS find_overlapped;
+DROP FUNCTION IF EXISTS replace_hold;
+DROP FUNCTION IF EXISTS erase_personal_data;
+DROP FUNCTION IF EXISTS bookings_of_account;
+DROP FUNCTION IF EXISTS sweep_holds;
+DROP FUNCTION IF EXISTS cancel_bookings;
+DROP FUNCTION IF EXISTS confirm_bookings;
+DROP FUNCTION IF EXISTS hold_seats;
+DROP FUNCTION IF EXISTS expire_holds;
+DROP FUNCTION IF EXISTS require_active_account;
+DROP FUNCTION IF EXISTS remember_desk;
+DROP FUNCTION IF EXISTS refuse_change;
+DROP VIEW IF EXISTS overdue_slots;
+DROP VIEW IF EXISTS open_slots;
+DROP VIEW IF EXISTS slots_now;
+DROP VIEW IF EXISTS bookings_now;
+DELETE FROM schema_migrations WHERE version > '0001';
+
+-- The eighth made this.
+CREATE TABLE IF NOT EXISTS schema_history (
+    name text NOT NULL,
+    checksum text NOT NULL,
+    release text NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    CONSTRAINT schema_history_pkey PRIMARY KEY (name),
+    CONSTRAINT history_release_is_numbers CHECK (release ~ '^[0-9]+([.][0-9]+)*$')
+);
+DELETE FROM schema_history;
+
+-- The answers of the last day, in the form that the functions keep and read now.
+UPDATE idempotency_keys AS k
+SET
+    answer = jsonb_build_object(
+        'outcome', k.answer -> 'outcome',
+        'available_seats', k.answer -> 'available_seats',
+        'booking', CASE
+            WHEN k.answer ->> 'outcome' = 'held' THEN jsonb_build_object(
+                'id', k.answer -> 'booking_id',
+                'expires_at', k.answer -> 'expires_at',
+                'confirmed_at', CASE WHEN k.answer ->> 'expires_at' IS NULL THEN k.answer -> 'booked_at' END,
+                'created_at', k.answer -> 'booked_at',
+                'updated_at', k.answer -> 'booked_at',
+                'doctor_id', k.answer -> 'doctor_id',
+                'doctor_name', k.answer -> 'doctor_name',
+                'specialization', k.answer -> 'specialization',
+                'start_time', k.answer -> 'start_time',
+                'end_time', k.answer -> 'end_time'
+            )
+        END
+    );

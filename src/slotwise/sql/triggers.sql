@@ -1,0 +1,14 @@
+-- Applied after migrations, views and functions, whenever this text changed.
+
+-- The ledger and the audit log are append-only.
+CREATE OR REPLACE TRIGGER booking_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON booking_events
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE OR REPLACE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_log
+FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+
+CREATE OR REPLACE TRIGGER user_was_desk BEFORE INSERT OR UPDATE ON users
+FOR EACH ROW EXECUTE FUNCTION remember_desk();
+
+CREATE OR REPLACE TRIGGER booking_user_active BEFORE INSERT ON bookings
+FOR EACH ROW WHEN (new.user_id IS NOT NULL) EXECUTE FUNCTION require_active_account();

@@ -1,0 +1,84 @@
+-- A slot as anybody sees it: the seats of overdue holds count as free, whether or not a sweeper has run.
+CREATE OR REPLACE VIEW slots_now AS
+SELECT
+    s.id,
+    s.doctor_id,
+    d.name AS doctor_name,
+    d.specialization,
+    s.start_time,
+    s.end_time,
+    s.total_seats,
+    s.available_seats + coalesce(overdue.seats, 0)::integer AS available_seats,
+    s.status,
+    s.created_at,
+    s.updated_at,
+    d.active AS doctor_active
+FROM appointment_slots AS s
+INNER JOIN doctors AS d ON s.doctor_id = d.id
+LEFT JOIN LATERAL (
+    -- In the order of `holds_of_slot`: where one slot has nearly all holds, others would read them all for each slot.
+    SELECT sum(b.seats_booked) AS seats
+    FROM (
+        SELECT b.seats_booked
+        FROM bookings AS b
+        WHERE b.slot_id = s.id AND b.status = 'PENDING' AND b.expires_at <= now()
+        ORDER BY b.expires_at
+        LIMIT 2147483647
+    ) AS b
+) AS overdue ON TRUE;
+
+-- The slots that may be booked until they start while they have enough free seats: the rest of what `hold_seats` asks.
+CREATE OR REPLACE VIEW open_slots AS
+SELECT s.id, s.doctor_id, d.specialization, s.start_time, s.total_seats, s.available_seats, s.has_free_seat
+FROM appointment_slots AS s
+INNER JOIN doctors AS d ON s.doctor_id = d.id
+WHERE s.status = 'OPEN' AND d.active;
+
+-- Those of them that have not started and have overdue holds, whose seats `available_seats` does not count yet.
+-- The planner takes nearly every hold for overdue, because nearly every booking's deadline is past. So the holds are
+-- read in the order of `holds_by_deadline`, lest it read the live ones too, and the slots one by one, lest it read all.
+-- The two limits only forbid it other ways.
+CREATE OR REPLACE VIEW overdue_slots AS
+SELECT s.id, s.doctor_id, s.specialization, s.start_time, s.available_seats, overdue.seats AS overdue_seats
+FROM (
+    SELECT b.slot_id, sum(b.seats_booked) AS seats
+    FROM (
+        SELECT b.slot_id, b.seats_booked
+        FROM bookings AS b
+        WHERE coalesce(b.status, '') = 'PENDING' AND b.expires_at <= now()
+        ORDER BY b.expires_at
+        LIMIT 2147483647
+    ) AS b
+    GROUP BY b.slot_id
+) AS overdue
+CROSS JOIN LATERAL (
+    SELECT s.id, s.doctor_id, s.specialization, s.start_time, s.available_seats
+    FROM open_slots AS s
+    WHERE s.id = overdue.slot_id AND s.start_time > now()
+    ORDER BY s.id
+    LIMIT 1
+) AS s;
+
+-- A booking as anybody sees it: an overdue hold has failed, whether or not a sweeper has run.
+CREATE OR REPLACE VIEW bookings_now AS
+SELECT
+    b.id,
+    b.slot_id,
+    b.user_id,
+    b.user_name,
+    b.user_email,
+    b.seats_booked,
+    CASE WHEN b.status = 'PENDING' AND b.expires_at <= now() THEN 'FAILED' ELSE b.status END AS status,
+    b.expires_at,
+    b.confirmed_at,
+    b.cancelled_at,
+    b.created_at,
+    b.updated_at,
+    s.doctor_id,
+    d.name AS doctor_name,
+    d.specialization,
+    s.start_time,
+    s.end_time
+FROM bookings AS b
+INNER JOIN appointment_slots AS s ON b.slot_id = s.id
+INNER JOIN doctors AS d ON s.doctor_id = d.id;
