@@ -3,7 +3,7 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,8 +24,14 @@ from tests.clinic import PATIENCE_SECONDS, RunningServer, eventually
 from tests.conftest import fresh_database, running_server
 
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "slotwise"
 README = ROOT / "README.md"
+API_GUIDE = ROOT / "docs" / "api.md"
+REFERENCE = ROOT / "docs" / "reference"
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+# Their shell blocks run in the tests below.
+RUN_PAGES = (README, API_GUIDE)
+LONGEST_README = 200
 # `slotwise serve` sets it for the processes it starts, whatever an operator says.
 NOT_FOR_OPERATORS = {"PROMETHEUS_MULTIPROC_DIR"}
 DEFAULTS_OF_THE_MACHINE = {"WORKERS": "the number of cores", "CLINIC_TIME_ZONE": "the machine's"}
@@ -55,7 +61,7 @@ def code_of(page: Path) -> list[str]:
 
 def table(page: Path, heading: str) -> list[list[str]]:
     """The cells of the first table under a heading, without its head."""
-    _, _, rest = page.read_text(encoding="utf-8").partition(f"\n{heading}\n")
+    _, _, rest = f"\n{page.read_text(encoding='utf-8')}".partition(f"\n{heading}\n")
     assert rest, f"{page.name} has no heading {heading}"
     rows = re.search(r"(?:^\|.*\n)+", rest, re.MULTILINE)
     assert rows, f"{page.name} has no table under {heading}"
@@ -99,16 +105,24 @@ def commands(group: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
             yield " ".join(("slotwise", *path, name))
 
 
-def test_the_readme_lists_every_slotwise_command() -> None:
-    listed = {row[0].strip("`") for row in table(README, "## Commands")}
+def test_the_reference_lists_every_slotwise_command() -> None:
+    listed = {row[0].strip("`") for row in table(REFERENCE / "commands.md", "## slotwise")}
     assert listed == set(commands(typer.main.get_command(app)))
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z][a-z-]*):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_the_reference_lists_every_make_target() -> None:
+    listed = {row[0].strip("`") for row in table(REFERENCE / "commands.md", "## make")}
+    assert listed == {f"make {target}" for target in make_targets()}
 
 
 @each_page
 def test_every_make_target_that_a_page_names_exists(page: Path) -> None:
-    targets = set(re.findall(r"^([a-z][a-z-]*):(?!=)", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = {target for code in code_of(page) for target in re.findall(r"(?<![\w-])make ([a-z][a-z-]*)", code)}
-    assert named <= targets
+    assert named <= make_targets()
 
 
 # Settings
@@ -126,7 +140,7 @@ def defaults() -> dict[str, str]:
 
 
 def in_words(name: str, default: str) -> str:
-    """How the README's table says a default. Two depend on APP_ENV."""
+    """A default as the table of the reference has it. Two depend on APP_ENV."""
     production = Settings(app_env="production")
     derived = {
         "RATE_LIMIT_BOOKINGS": (Settings().booking_rate or "off", production.booking_rate or "off"),
@@ -140,8 +154,8 @@ def in_words(name: str, default: str) -> str:
     return f"`{default}`" if default else "unset"
 
 
-def test_the_readme_lists_every_setting_with_its_default() -> None:
-    listed = {row[0].strip("`"): row[1].partition(":")[0] for row in table(README, "## Settings")}
+def test_the_reference_lists_every_setting_with_its_default() -> None:
+    listed = {row[0].strip("`"): row[1].partition(":")[0] for row in table(REFERENCE / "settings.md", "# Settings")}
     assert listed == {name: in_words(name, default) for name, default in defaults().items()}
 
 
@@ -167,7 +181,7 @@ def test_every_environment_variable_that_a_page_names_is_a_setting(page: Path) -
 # The API
 
 
-def test_the_readme_lists_every_route_of_the_openapi_document_and_no_other() -> None:
+def test_the_reference_lists_every_route_of_the_openapi_document_and_no_other() -> None:
     """Who may call it too: `{}` in an operation's security says that anyone may."""
     documented = {}
     for path, item in openapi_document(build(Settings()))["paths"].items():
@@ -176,7 +190,7 @@ def test_the_readme_lists_every_route_of_the_openapi_document_and_no_other() -> 
             who = "anyone" if {} in ways else "holder" if {"bookingToken": []} in ways else "account"
             documented[f"{method.upper()} {nameless(path)}"] = who
     listed = {}
-    for route, who, _ in table(README, "## Routes"):
+    for route, who, _ in table(REFERENCE / "routes.md", "# Routes"):
         kind = "anyone" if who.startswith("anyone") else "holder" if "manage token" in who else "account"
         listed[nameless(route.strip("`"))] = kind
     assert listed == documented
@@ -186,10 +200,9 @@ def nameless(path: str) -> str:
     return re.sub(r"\{\w+\}", "{}", path)
 
 
-def test_the_readme_lists_every_error_code_with_its_status() -> None:
-    listed = {
-        (status, code) for status, codes, _ in table(README, "## Errors") for code in re.findall(r"`(.+?)`", codes)
-    }
+def test_the_reference_lists_every_error_code_with_its_status() -> None:
+    rows = table(REFERENCE / "errors.md", "# Errors")
+    listed = {(status, code) for status, codes, _ in rows for code in re.findall(r"`(.+?)`", codes)}
     assert listed == {(str(status_of(kind)), kind.code) for kind in kinds(SlotwiseError)} | EDGE_ERRORS
 
 
@@ -200,9 +213,9 @@ def kinds(base: type[SlotwiseError]) -> Iterator[type[SlotwiseError]]:
         yield from kinds(kind)
 
 
-def test_the_readme_lists_every_role() -> None:
-    listed = {row[0].strip("`") for row in table(README, "## Roles")}
-    assert listed == {"nobody in particular", *Role}
+def test_the_reference_lists_every_role() -> None:
+    listed = {row[0].strip("`") for row in table(REFERENCE / "roles.md", "# Roles")}
+    assert listed == {"no account", *Role}
 
 
 def test_the_guide_for_operators_lists_every_metric_with_its_labels() -> None:
@@ -242,8 +255,31 @@ def test_every_path_of_the_repository_that_a_page_names_exists(page: Path) -> No
             assert (ROOT / code).exists(), code
 
 
-# The README's shell blocks
+def missing_sources(code: Iterable[str]) -> list[str]:
+    """Files named by their path inside the package, such as `db/pool.py`, that are not there."""
+    layers = "|".join(sorted(path.name for path in PACKAGE.iterdir() if (path / "__init__.py").exists()))
+    named = re.compile(rf"(?:{layers})/[\w./-]+\.\w+")
+    return [path for path in code if named.fullmatch(path) and not (PACKAGE / path).exists()]
 
+
+@each_page
+def test_every_file_of_the_package_that_a_page_names_exists(page: Path) -> None:
+    assert not missing_sources(code_of(page))
+
+
+def test_a_file_that_is_not_in_the_package_is_noticed() -> None:
+    assert missing_sources(["db/pool.py", "db/lake.py", "docs/lake.md"]) == ["db/lake.py"]
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").splitlines()) <= LONGEST_README
+
+
+# The shell blocks of the README and of the guide to the API
+
+
+# Every run begins with these; tests add some of the others.
+FIRST_BLOCKS = ("prepare", "ask", "log-in")
 
 Told = Mapping[str, list[str]]
 RunBlocks = Callable[..., Told]
@@ -268,16 +304,16 @@ def password_printed_by(server: RunningServer) -> str:
 
 @pytest.fixture
 def run_blocks(started_first: tuple[RunningServer, str], tmp_path: Path) -> RunBlocks:
-    """Runs blocks of the README in one bash, as a newcomer pastes them.
+    """Runs blocks of the README and of the guide to the API in one bash, as a newcomer pastes them.
 
-    Only the address differs from what is printed. Gives the lines that each block told.
+    Only the URL differs from what is printed. Gives the lines that each block printed.
     """
     if shutil.which("curl") is None or shutil.which("bash") is None:
-        pytest.skip("the README's examples need bash and curl")
+        pytest.skip("the examples need bash and curl")
     server, password = started_first
 
     def run(*names: str) -> Told:
-        script = "\n".join(f"echo '=== {name}'\n{marked_block(name)}" for name in ("prepare", "ask", "log-in", *names))
+        script = "\n".join(f"echo '=== {name}'\n{marked_block(name)}" for name in (*FIRST_BLOCKS, *names))
         assert script.count("BASE=http://localhost:3000\n") == 1
         done = subprocess.run(
             ["bash", "-c", script.replace("BASE=http://localhost:3000\n", f"BASE={server.url}\n")],
@@ -291,16 +327,25 @@ def run_blocks(started_first: tuple[RunningServer, str], tmp_path: Path) -> RunB
 
 
 def marked_block(name: str) -> str:
-    found = re.findall(
-        rf"^<!-- run: {name} -->\n```bash\n(.*?)^```$", README.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
-    )
-    assert len(found) == 1, f"the README has {len(found)} blocks marked {name}"
+    text = "\n".join(page.read_text(encoding="utf-8") for page in RUN_PAGES)
+    found = re.findall(rf"^<!-- run: {name} -->\n```bash\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert len(found) == 1, f"{len(found)} blocks are marked {name}"
     return str(found[0])
 
 
-def test_every_shell_block_of_the_readme_is_marked_to_be_run() -> None:
-    text = README.read_text(encoding="utf-8")
-    assert len(blocks(text, "bash")) == len(re.findall(r"^<!-- run: [\w-]+ -->\n```bash$", text, re.MULTILINE))
+def marks(page: Path) -> list[str]:
+    return re.findall(r"^<!-- run: ([\w-]+) -->\n```bash$", page.read_text(encoding="utf-8"), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", RUN_PAGES, ids=lambda page: page.name)
+def test_every_shell_block_is_marked_to_be_run(page: Path) -> None:
+    assert len(blocks(page.read_text(encoding="utf-8"), "bash")) == len(marks(page))
+
+
+def test_every_marked_block_is_run_by_a_test() -> None:
+    calls = re.findall(r"= run_blocks\((.+)\)", Path(__file__).read_text(encoding="utf-8"))
+    run = {*FIRST_BLOCKS, *(name for call in calls for name in re.findall(r'"([\w-]+)"', call))}
+    assert run == {mark for page in RUN_PAGES for mark in marks(page)}
 
 
 def test_a_newcomer_follows_the_readme_from_log_in_to_a_confirmed_and_a_cancelled_booking(
@@ -329,6 +374,6 @@ def test_ten_people_book_five_seats_as_the_readme_says(run_blocks: RunBlocks) ->
     assert [line.split() for line in told] == [["5", "201"], ["5", "409", '"availableSeats":0']]
 
 
-def test_a_request_sent_twice_gives_one_booking_as_the_readme_says(run_blocks: RunBlocks) -> None:
+def test_a_request_sent_twice_gives_one_booking_as_the_guide_says(run_blocks: RunBlocks) -> None:
     told = run_blocks("idempotency")["idempotency"]
     assert told == ["one booking, the same answer twice", "idempotency-key-reused"]
