@@ -43,12 +43,13 @@ torture: setup-dev ## Break things around a server under load and judge it; ARGS
 mutants: setup-dev ## Show that make torture notices wrong code: it must catch every mutant
 	@exec $(BIN)/python -m torture mutants $(ARGS)
 
-check: setup-dev ## Check format, lint, types, import contracts and SQL
+check: setup-dev ## Check format, lint, types, import contracts, SQL and commit messages
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint --dialect postgres src/slotwise/sql bench/sql
+	$(BIN)/python scripts/commits.py
 
 format: setup-dev ## Format the code and mend what lint can mend
 	$(BIN)/ruff format
