@@ -17,8 +17,8 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
 LONGEST_SUBJECT = 72
-# A change of so few lines, added and removed, may be explained by its subject alone.
-TRIVIAL_LINES = 10
+# A change of so few lines, added and removed (so ten lines that differ), may be explained by its subject alone.
+TRIVIAL_LINES = 20
 
 _SUBJECT = re.compile(r"[a-z][a-z0-9_/-]*(?:, [a-z][a-z0-9_/-]*)*: (?P<verb>[A-Z][a-z]+)(?: .+)?")
 _NO_VERBS = {

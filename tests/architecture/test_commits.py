@@ -50,8 +50,8 @@ def commits() -> ModuleType:
         ("web: Fixed two clicks", WHY, 40, "not a verb"),
         ("web: Adding one hold", WHY, 40, "not a verb"),
         ("web: Keep one hold for two clicks.", WHY, 40, "full stop"),
-        ("web: Keep one hold for two clicks", "", 11, "no body"),
-        ("web: Keep one hold for two clicks", "Signed-off-by: Ada <ada@example.org>", 11, "no body"),
+        ("web: Keep one hold for two clicks", "", 21, "no body"),
+        ("web: Keep one hold for two clicks", "Signed-off-by: Ada <ada@example.org>", 21, "no body"),
     ],
 )
 def test_a_message_is_accepted_or_its_fault_is_named(
