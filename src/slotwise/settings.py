@@ -1,4 +1,4 @@
-"""Everything an operator can set, read once from the environment (and `.env`) into one frozen object."""
+"""All settings, read once from the environment and `.env` into one frozen object."""
 
 import contextlib
 import ipaddress
@@ -39,7 +39,7 @@ _ORIGIN = re.compile(
     re.ASCII | re.IGNORECASE,
 )
 
-# What a switch may be set to, in any case.
+# The values of a switch, in any case.
 SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 
 HIGHEST_PORT = 65535
@@ -47,15 +47,15 @@ Port = Annotated[int, Meta(ge=1, le=HIGHEST_PORT)]
 
 
 class InvalidSettings(Exception):
-    """A setting is missing or malformed. The message names the variable and says what to do."""
+    """A setting is missing or invalid. The message names the variable and says what to do."""
 
 
 def _local_zone_name() -> str:
-    """What this machine is set to; UTC where that is no name of a zone, as in a bare container."""
+    """The machine's time zone; UTC if it has no valid name, as in a bare container."""
     try:
         name = get_localzone_name() or "UTC"
     except (ZoneInfoNotFoundError, ValueError):
-        # Where its files tell different ones.
+        # The machine's configuration files name different zones.
         return "UTC"
     return "UTC" if find_zone(name) is None else name
 
@@ -104,17 +104,17 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
 
     @property
     def postgres_bin(self) -> Path | None:
-        """Another PostgreSQL's binaries for the embedded server; None for those that come with Slotwise."""
+        """The bin directory to run the embedded server from; None for the PostgreSQL that comes with Slotwise."""
         return Path(self.slotwise_postgres_bin) if self.slotwise_postgres_bin else None
 
     @property
     def time_zone(self) -> ZoneInfo:
-        """The clinic's, in which its days begin and its pages tell the time."""
+        """The clinic's time zone: its days begin in it, and its pages show times in it."""
         return ZoneInfo(self.clinic_time_zone)
 
     @property
     def public_origin(self) -> str | None:
-        """`PUBLIC_URL` as browsers write it (RFC 6454, 6.2): in small letters, without the scheme's usual port."""
+        """`PUBLIC_URL` as browsers write it (RFC 6454, 6.2): in lower case, without the scheme's default port."""
         if self.public_url is None:
             return None
         origin = self.public_url.lower()
@@ -122,22 +122,22 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
 
     @property
     def metrics_dir(self) -> Path | None:
-        """Where the workers' metrics meet; `slotwise serve` sets it for the processes it starts."""
+        """The directory that all workers write their metrics to; `slotwise serve` sets it for its workers."""
         return Path(self.prometheus_multiproc_dir) if self.prometheus_multiproc_dir else None
 
     @property
     def crash_points_dir(self) -> Path | None:
-        """Where tests arm places at which a process dies; see observability/crash_points.py."""
+        """The folder in which tests arm crash points; see observability/crash_points.py."""
         return Path(self.crash_points) if self.crash_points else None
 
     @property
     def embedded(self) -> bool:
-        """Whether Slotwise brings its own PostgreSQL: true while no `DATABASE_URL` is set."""
+        """Whether Slotwise runs its own PostgreSQL: true if `DATABASE_URL` is not set."""
         return self.database_url is None
 
     @property
     def booking_rate(self) -> str | None:
-        """The rate limit of bookings for one client address and worker, or None when it is off."""
+        """The rate limit of bookings per client IP and worker, or None if it is off."""
         default = "60/minute" if self.production else "off"
         rate = self.rate_limit_bookings or default
         return None if SWITCH.get(rate.lower()) is False else rate
@@ -148,7 +148,10 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
 
 
 def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Path(".env")) -> Settings:
-    """Read the environment over `env_file`; raise `InvalidSettings` naming the first variable that is wrong."""
+    """Read `env_file` and the environment, which overrides it.
+
+    Raises `InvalidSettings`, which names the first invalid variable.
+    """
     given = {**_given(dotenv_values(env_file)), **_given(os.environ if environ is None else environ)}
     settings = Settings(**{name.lower(): _read(name, given[name]) for name in _VARIABLES if name in given})
     _check(settings)
@@ -156,7 +159,7 @@ def load_settings(environ: Mapping[str, str] | None = None, env_file: Path = Pat
 
 
 def _read(name: str, text: str) -> Any:
-    """The value of one variable, words in any case. Raises `InvalidSettings` that says what is accepted."""
+    """The value of one variable; words may be in any case. Raises `InvalidSettings`, which says what is accepted."""
     kind = _VARIABLES[name].type
     try:
         if bool in get_args(kind):
@@ -171,7 +174,7 @@ def _words_of(kind: Any) -> tuple[str, ...]:
 
 
 def _accepted(kind: Any) -> str:
-    """What a variable of this type takes, for people."""
+    """Which values a variable of this type accepts, in words."""
     if bool in get_args(kind):
         return "on or off (also true or false, yes or no, 1 or 0)"
     if words := _words_of(kind):
@@ -186,7 +189,7 @@ def _accepted(kind: Any) -> str:
 
 
 def _given(source: Mapping[str, str | None]) -> dict[str, str]:
-    """What one source sets, with the database's other name under its first."""
+    """The variables that one source sets. `POSTGRESQL_URI` counts as `DATABASE_URL`."""
     given = {name: value.strip() for name, value in source.items() if value and value.strip()}
     if "POSTGRESQL_URI" in given:
         given.setdefault("DATABASE_URL", given["POSTGRESQL_URI"])
@@ -200,7 +203,7 @@ def _check(settings: Settings) -> None:
     if settings.production:
         _check_production_secret(settings.jwt_secret)
         if settings.crash_points is not None:
-            raise InvalidSettings("CRASH_POINTS: kills the server on purpose, for tests; unset it in production")
+            raise InvalidSettings("CRASH_POINTS: is only for tests and kills the server; unset it in production")
     _check_rate(settings.booking_rate)
     _check_proxies(settings.trusted_proxies)
     _check_origins(settings.cors_origins)
@@ -211,7 +214,7 @@ def _check(settings: Settings) -> None:
 
 
 def _check_rate(rate: str | None) -> None:
-    """Its library is imported only where there is a rate: each worker reads the settings when it starts."""
+    """Import the library only if a rate is set: every worker reads the settings at start, and the import is slow."""
     if rate is None:
         return
     import limits  # noqa: PLC0415 - see above
@@ -222,7 +225,7 @@ def _check_rate(rate: str | None) -> None:
         amount = 0
     if amount < 1:
         raise InvalidSettings(
-            f"RATE_LIMIT_BOOKINGS: {rate!r} is not a rate such as 60/minute or 10/second, nor off (also false, no or 0)"
+            f"RATE_LIMIT_BOOKINGS: {rate!r} must be a rate such as 60/minute or 10/second, or off (also false, no or 0)"
         )
 
 
@@ -232,38 +235,38 @@ def _check_proxies(proxies: str) -> None:
             ipaddress.ip_network(proxy)
         except ValueError as error:
             raise InvalidSettings(
-                f"TRUSTED_PROXIES: {proxy!r} is not an address or network such as 10.0.0.1 or 10.0.0.0/8"
+                f"TRUSTED_PROXIES: {proxy!r} must be an IP or a network such as 10.0.0.1 or 10.0.0.0/8"
             ) from error
 
 
 def _check_origins(origins: str) -> None:
     for origin in filter(None, (item.strip() for item in origins.split(","))):
         if not re.fullmatch(r"https?://[^/\s]+", origin):
-            raise InvalidSettings(f"CORS_ORIGINS: {_shown(origin)} is not an origin such as https://clinic.example")
+            raise InvalidSettings(f"CORS_ORIGINS: {_shown(origin)} must be an origin such as https://clinic.example")
 
 
 def _check_public_url(url: str | None) -> None:
-    """No browser writes a port otherwise, and one that nobody's `Origin` equals would refuse every form."""
+    """Accept only a port as browsers write it: if no `Origin` header equals the URL, every form would be refused."""
     if url is None:
         return
     origin = _ORIGIN.fullmatch(url)
     if origin is None or int(origin["port"] or 1) > HIGHEST_PORT:
         raise InvalidSettings(
-            f"PUBLIC_URL: {_shown(url)} is not a scheme and a host, and a port if need be, without a name or a path,"
-            " such as https://clinic.example"
+            f"PUBLIC_URL: {_shown(url)} must be a scheme and a host, with a port if needed, without a user name or a"
+            " path, such as https://clinic.example"
         )
 
 
-def _shown(address: str) -> str:
-    """As it was set, but for a name and a password before its host: what a start is refused with is in logs."""
-    _, at, rest = address.rpartition("@")
+def _shown(url: str) -> str:
+    """The URL as it was set, with user name and password hidden, because the error message is logged."""
+    _, at, rest = url.rpartition("@")
     return repr(f"***@{rest}" if at else rest)
 
 
 def _check_time_zone(name: str) -> None:
     if find_zone(name) is None:
         raise InvalidSettings(
-            f"CLINIC_TIME_ZONE: {name!r} is not a name of the time zone database, such as Europe/Berlin"
+            f"CLINIC_TIME_ZONE: {name!r} must be a name in the time zone database, such as Europe/Berlin"
         )
 
 
@@ -272,15 +275,13 @@ def _check_production_secret(secret: str | None) -> None:
     if secret is None:
         raise InvalidSettings(f"JWT_SECRET: required when APP_ENV=production; {remedy}")
     if secret.lower() in PLACEHOLDER_SECRETS or _GUESSABLE.search(secret.lower()) or len(set(secret)) < MIN_DISTINCT:
-        raise InvalidSettings(f"JWT_SECRET: this is a placeholder or easy to guess; {remedy}")
+        raise InvalidSettings(f"JWT_SECRET: is a placeholder or easy to guess; {remedy}")
     if len(secret.encode()) < MIN_SECRET_BYTES:
-        raise InvalidSettings(
-            f"JWT_SECRET: has {len(secret.encode())} bytes, {MIN_SECRET_BYTES} are required; {remedy}"
-        )
+        raise InvalidSettings(f"JWT_SECRET: has {len(secret.encode())} bytes but needs {MIN_SECRET_BYTES}; {remedy}")
 
 
 def signing_secret(settings: Settings) -> str:
-    """`JWT_SECRET`, or in development one that is made at the first start and kept in the data directory."""
+    """`JWT_SECRET`; in development, if unset, a secret made at the first start and kept in the data directory."""
     if settings.jwt_secret is not None:
         return settings.jwt_secret
     path = settings.data_dir / "jwt_secret"
@@ -288,12 +289,12 @@ def signing_secret(settings: Settings) -> str:
         _keep_new_secret(path)
     secret = path.read_text().strip()
     if len(secret) < MIN_SECRET_BYTES:
-        raise InvalidSettings(f"{path} is damaged: remove it to have a new secret made, which ends all log-ins")
+        raise InvalidSettings(f"{path} is damaged. Remove it to get a new secret, which logs everybody out")
     return secret
 
 
 def _keep_new_secret(path: Path) -> None:
-    """Written whole and then given its name, by the first of several processes that start at once."""
+    """Write the file completely, then give it its name. If several processes start at once, the first one wins."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor, unfinished = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(descriptor, "w") as file:

@@ -56,7 +56,7 @@ def test_a_guest_is_exported_and_erased_without_a_trace(guest: RunningServer, po
 
 def test_an_address_under_which_nothing_is_kept_is_said_to_have_nothing(server: RunningServer) -> None:
     said = slotwise(server.database_url, "privacy", "erase", "nobody.at.all@example.org", "--yes")
-    assert (said.returncode, said.stderr) == (1, "error: nothing is kept under that address\n")
+    assert (said.returncode, said.stderr) == (1, "error: no data is kept under that e-mail address\n")
 
 
 def test_a_file_of_personal_data_is_readable_by_its_owner_alone(tmp_path: Path) -> None:

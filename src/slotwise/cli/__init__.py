@@ -2,7 +2,7 @@
 
 
 def run_command() -> None:
-    """The console script. Worker processes import the script again and need no command, so none is imported above."""
+    """The console script. Worker processes import it again but run no command, so the commands are imported here."""
     from slotwise.cli.main import app  # noqa: PLC0415 - see above
 
     app()

@@ -1,4 +1,4 @@
-"""The command `check-invariants`: what it found, for people and for machines."""
+"""The command `check-invariants`: its report, as text and as JSON."""
 
 import traceback
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ BROKEN, UNFINISHED = 1, 2
 
 
 class Report(Struct, frozen=True, rename="camel"):
-    """`history` is there when one slot was asked for."""
+    """`history` is set if the check was for one slot."""
 
     violations: list[Violation]
     history: History | None
@@ -42,8 +42,8 @@ class JsonReport(Struct, frozen=True, rename="camel"):
 
 
 def check(slot_id: int | None, as_json: bool) -> None:
-    """Print the report. Ends the process with status 1 for a broken rule, 2 when it could not look at everything."""
-    with _unfinished_unless_done():
+    """Print the report. Ends the process with status 1 for a broken rule, 2 if the check could not be finished."""
+    with _failures_as_unfinished():
         report = run(lambda database: _look(database, slot_id))
     if as_json:
         typer.echo(msgspec.json.format(msgspec.json.encode(_json_report(report.violations))))
@@ -55,8 +55,8 @@ def check(slot_id: int | None, as_json: bool) -> None:
 
 
 @contextmanager
-def _unfinished_unless_done() -> Iterator[None]:
-    """No failure may look like a verdict: neither one that `run` has told of, nor a defect, nor Ctrl-C."""
+def _failures_as_unfinished() -> Iterator[None]:
+    """End with status 2 for an error that `run` has printed, a defect or Ctrl-C: status 1 would mean a broken rule."""
     try:
         yield
     except typer.Exit as ended:
@@ -92,7 +92,7 @@ def _lines(report: Report) -> Iterator[str]:
 
 
 def place_of(violation: Finding) -> str:
-    """Where to look, in words."""
+    """Slot, ledger row and booking of a violation, as text."""
     row = "" if violation.sequence is None else f", row {violation.sequence}"
     booking = "" if violation.booking_id is None else f", booking {violation.booking_id}"
     return f"slot {violation.slot_id}{row}{booking}"

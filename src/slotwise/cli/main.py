@@ -1,4 +1,4 @@
-"""The commands and their options. Each calls one service and says what it did."""
+"""The commands and their options. Each command calls one service and prints the result."""
 
 import json
 from datetime import datetime, timedelta
@@ -25,9 +25,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-admin = typer.Typer(help="Administrators.", no_args_is_help=True)
-user = typer.Typer(help="Accounts.", no_args_is_help=True)
-db = typer.Typer(help="The database.", no_args_is_help=True)
+admin = typer.Typer(help="Manage admins.", no_args_is_help=True)
+user = typer.Typer(help="Manage accounts.", no_args_is_help=True)
+db = typer.Typer(help="Look at the database.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 app.add_typer(user, name="user")
 app.add_typer(db, name="db")
@@ -36,7 +36,7 @@ app.add_typer(privacy, name="privacy")
 Email = Annotated[str, typer.Argument(help="The account's e-mail address.")]
 Password = Annotated[
     str,
-    typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="Asked for when not given."),
+    typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="Prompted for if not given."),
 ]
 
 
@@ -55,18 +55,18 @@ def options(
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on, instead of HOST.")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on, instead of PORT.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes, instead of WORKERS.")] = None,
+    host: Annotated[str | None, typer.Option(help="Host to listen on. Overrides HOST.")] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on. Overrides PORT.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Number of processes. Overrides WORKERS.")] = None,
 ) -> None:
-    """Start the server: database, migrations, first admin, demo data, then requests."""
+    """Start the server. Prepares the database first: migrations, first admin, demo data."""
     with plain_errors():
         serve_forever(host, port, workers)
 
 
 @app.command()
 def migrate() -> None:
-    """Bring the database to this version's schema. `serve` does so by itself."""
+    """Migrate the database to this version's schema. `serve` does this at every start."""
 
     async def work(_: Database) -> None:
         typer.echo("The database has this version's schema.")
@@ -79,7 +79,7 @@ def seed(
     doctors: Annotated[int, typer.Option(min=1, max=10_000, help="How many doctors.")] = 12,
     days: Annotated[int, typer.Option(min=1, max=730, help="How many days of slots.")] = 28,
     first_day: Annotated[
-        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day; tomorrow if not given.")
+        datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day. Default: tomorrow.")
     ] = None,
     random_seed: Annotated[int, typer.Option("--seed", help="The same seed and first day give the same data.")] = 1,
 ) -> None:
@@ -100,7 +100,7 @@ def seed(
 
 @app.command()
 def expire() -> None:
-    """Expire overdue holds now. The server does so by itself every SWEEP_SECONDS."""
+    """Expire overdue holds now. The server does this every SWEEP_SECONDS."""
 
     async def work(database: Database) -> int:
         async with telling_all(database) as seats_changed:
@@ -111,10 +111,10 @@ def expire() -> None:
 
 @app.command()
 def check_invariants(
-    slot: Annotated[int | None, typer.Option(help="Look at this slot only, and show its ledger.")] = None,
+    slot: Annotated[int | None, typer.Option(help="Check only this slot and show its ledger.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Check that nothing is oversold or lost. Ends with status 1 if something is, 2 if it could not finish."""
+    """Check that no slot is oversold and no booking is lost. Exit status 1: a rule is broken; 2: could not finish."""
     check(slot, as_json)
 
 
@@ -127,7 +127,7 @@ def openapi() -> None:
 
 @db.command("url")
 def db_url() -> None:
-    """Print the database's address, for psql and other tools."""
+    """Print the database's URL, for psql and other tools."""
     with plain_errors():
         settings = read_settings()
         typer.echo(settings.database_url or EmbeddedServer(settings.data_dir, settings.postgres_bin).url)
@@ -139,7 +139,7 @@ def create_admin(
     password: Password,
     name: Annotated[str, typer.Option(help="The admin's name.")] = "Administrator",
 ) -> None:
-    """Create an account that may do everything."""
+    """Create an admin account, which may do everything."""
     _create(name, email, password, Role.ADMIN)
 
 
@@ -150,32 +150,32 @@ def create_user(
     role: Annotated[Role, typer.Option(help="What the account may do.")],
     password: Password,
 ) -> None:
-    """Create an account of any role."""
+    """Create an account with any role."""
     _create(name, email, password, role)
 
 
 @user.command("set-role")
 def set_role(email: Email, role: Role) -> None:
-    """Change what an account may do; its tokens are revoked."""
+    """Change an account's role. Revokes its tokens."""
     changed = _change(email, role=role)
-    typer.echo(f"{changed.email} is {changed.role} now.")
+    typer.echo(f"{changed.email} now has the role {changed.role}.")
 
 
 @user.command()
 def deactivate(email: Email) -> None:
-    """Shut an account out; its tokens are revoked, its bookings stay."""
+    """Deactivate an account: it can no longer log in. Revokes its tokens; its bookings stay."""
     typer.echo(f"{_change(email, active=False).email} can no longer log in.")
 
 
 @user.command()
 def activate(email: Email) -> None:
-    """Let a deactivated account log in again."""
+    """Activate an account again: it can log in."""
     typer.echo(f"{_change(email, active=True).email} can log in.")
 
 
 @user.command("set-password")
 def set_password(email: Email, password: Password) -> None:
-    """Give an account a new password; its tokens are revoked."""
+    """Set an account's password. Revokes its tokens."""
 
     async def work(database: Database) -> bool:
         users = operator_users(database)
@@ -203,4 +203,4 @@ def _change(email: str, role: Role | None = None, active: bool | None = None) ->
 
 
 def _no_account(email: str) -> NoReturn:
-    fail(f"there is no account with the address {email}")
+    fail(f"there is no account with the e-mail address {email}")

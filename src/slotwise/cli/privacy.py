@@ -1,4 +1,4 @@
-"""`slotwise privacy`: what an operator does when somebody asks for their data, or to be forgotten."""
+"""`slotwise privacy`: export or erase a person's data when the person asks for it."""
 
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -13,7 +13,7 @@ from slotwise.db.pool import Database
 from slotwise.services.core.seat_events import telling_all
 from slotwise.services.privacy.personal_data import Erased, Person, Privacy
 
-privacy = typer.Typer(help="Personal data.", no_args_is_help=True)
+privacy = typer.Typer(help="Export or erase a person's data.", no_args_is_help=True)
 
 Email = Annotated[str, typer.Argument(help="The person's e-mail address.")]
 
@@ -23,10 +23,10 @@ def export_personal_data(
     email: Email,
     output: Annotated[
         Path | None,
-        typer.Option(dir_okay=False, help="File to write, readable by you alone; standard output if not given."),
+        typer.Option(dir_okay=False, help="File to write, readable only by you. Default: standard output."),
     ] = None,
 ) -> None:
-    """Print all that is kept about a person, as JSON: by account and by e-mail address."""
+    """Print all data about a person as JSON, found by account and by e-mail address."""
 
     async def work(database: Database) -> None:
         service = Privacy(database)
@@ -39,7 +39,7 @@ def export_personal_data(
 
 @privacy.command("erase")
 def erase_personal_data(email: Email, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Cancel a person's upcoming bookings, and remove name and address from account and bookings for good."""
+    """Cancel a person's upcoming bookings and erase name and e-mail address for good."""
 
     async def work(database: Database) -> Erased:
         async with telling_all(database) as seats_changed:
@@ -56,19 +56,19 @@ def erase_personal_data(email: Email, yes: Annotated[bool, typer.Option("--yes",
 async def _known(service: Privacy, email: str) -> Person:
     person = await service.find_person(email)
     if person is None:
-        raise CommandFailed("nothing is kept under that address")
+        raise CommandFailed("no data is kept under that e-mail address")
     return person
 
 
 def _confirm(person: Person, bookings: int) -> None:
     account = "no account" if person.user_id is None else f"account {person.user_id}"
-    screen.print(f"The address has {account} and {bookings} bookings. Those to come are cancelled.")
+    screen.print(f"This e-mail address has {account} and {bookings} bookings. Upcoming bookings will be cancelled.")
     typer.confirm("Erase the person for good?", abort=True, err=True)
 
 
 @contextmanager
 def opened(output: Path | None) -> Iterator[BinaryIO]:
-    """The file, which nobody else may read from its first byte on; standard output if there is none."""
+    """The file, readable only by its owner before the first byte is written; standard output if no file is given."""
     if output is None:
         yield sys.stdout.buffer
         return

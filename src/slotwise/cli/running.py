@@ -1,4 +1,4 @@
-"""How a command runs: its settings, its database, and errors as one plain line."""
+"""What every command shares: settings, the database, and errors printed as one line."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
@@ -22,7 +22,7 @@ Result = TypeVar("Result")
 
 
 class Screen(Console):
-    """Standard error, for a person. A server goes on when the person's terminal or pipe has gone."""
+    """Standard error, for a person. The server keeps running when the terminal or pipe is closed."""
 
     def on_broken_pipe(self) -> None:
         forget_reader()
@@ -32,12 +32,12 @@ screen = Screen(stderr=True, highlight=False, soft_wrap=True)
 
 
 class CommandFailed(Exception):
-    """The message is all that the person at the terminal needs."""
+    """The command ends with this message alone."""
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """End the process with status 1 and one line for every error that a person can do something about."""
+    """End the process with status 1 and one line for each error that the operator can fix."""
     try:
         yield
     except InvalidSettings as error:
@@ -59,7 +59,7 @@ def read_settings() -> Settings:
 
 
 def run(work: Callable[[Database], Coroutine[Any, Any, Result]]) -> Result:
-    """Do `work` on the installation's database, migrated, and return what it returns."""
+    """Run `work` on the installation's database, after migrating it, and return its result."""
     with plain_errors():
         return asyncio.run(_on_database(read_settings(), work))
 
@@ -71,7 +71,7 @@ async def _on_database(settings: Settings, work: Callable[[Database], Coroutine[
 
 @contextmanager
 def progress_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """Yields a function that is told how much is done, of how much."""
+    """Yield a function to call with how much is done and the total."""
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=screen, transient=True) as progress:
         task = progress.add_task(title, total=None)

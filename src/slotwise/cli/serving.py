@@ -1,4 +1,4 @@
-"""The command `serve`: everything that must be so before the first request, then the worker processes."""
+"""The command `serve`: prepare the database and the port, then run the worker processes."""
 
 import asyncio
 import os
@@ -46,42 +46,42 @@ class FirstAdmin(NamedTuple):
 
 
 def serve_forever(host: str | None, port: int | None, workers: int | None) -> None:
-    """Serve until SIGTERM, SIGINT or SIGHUP. Arguments that are given go before the environment."""
+    """Serve until SIGTERM, SIGINT or SIGHUP. Arguments override the environment."""
     settings = _settings(host, port, workers)
     configure_logs(settings.log_level, json_lines=settings.production)
     _end_on_signals()
     allow_many_connections()
     with ExitStack() as stack:
-        _listener(settings).close()  # a port that is taken is known before a database is made
+        _listener(settings).close()  # if the port is taken, fail before creating a database
         if settings.embedded:
             claim = stack.enter_context(claim_data_dir(settings.data_dir))
             stack.callback(claim.truncate, 0)
-        # prometheus-client finds the other workers' counters by this variable only.
+        # prometheus-client finds the other workers' counters only by this variable.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(metrics_directory())
         if settings.embedded:
             stack.enter_context(_kept_running(embedded_server(settings, report=screen.print)))
         first_admin = asyncio.run(_prepare(settings))
-        # Only now: what connects before there are workers to answer would wait without a word.
+        # Listen only now: clients that connected before there are workers would wait without an answer.
         listener = stack.enter_context(_listener(settings))
         greet = partial(_greet, settings, first_admin)
         _supervise(Supervisor(_uvicorn_config(settings), listener, settings.drain_seconds, greet, screen.print))
 
 
 def _end_on_signals() -> None:
-    """Until the workers' supervisor takes over: end as if interrupted, so that what was opened is closed.
+    """Until the supervisor takes over, end by SystemExit, so that everything that was opened is closed.
 
-    Once: a second signal must not cut the closing short, and leave a database behind.
+    Only the first signal counts: a second one must not interrupt the closing and leave a database running.
     """
 
     def end(number: int, _: object) -> None:
-        _pass_over_signals()
+        _ignore_signals()
         sys.exit(128 + number)
 
     for number in ENDING:
         signal.signal(number, end)
 
 
-def _pass_over_signals() -> None:
+def _ignore_signals() -> None:
     for number in ENDING:
         signal.signal(number, signal.SIG_IGN)
 
@@ -107,7 +107,7 @@ def _listener(settings: Settings) -> socket.socket:
 
 @contextmanager
 def _kept_running(server: EmbeddedServer) -> Iterator[None]:
-    """The embedded server, started again within a second or so whenever it dies."""
+    """Run the embedded server. If it dies, start it again within about a second."""
     over = threading.Event()
 
     def watch() -> None:
@@ -127,7 +127,7 @@ def _kept_running(server: EmbeddedServer) -> Iterator[None]:
             watcher.start()
             yield
         finally:
-            _pass_over_signals()  # the database must not be left behind
+            _ignore_signals()  # a signal here would leave the database running
             over.set()
             if watcher.ident is not None:
                 watcher.join()
@@ -142,7 +142,10 @@ async def _prepare(settings: Settings) -> FirstAdmin | None:
 
 
 async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | None:
-    """The admin from the settings; in development, one made up at the first start, whose password is returned."""
+    """Create the admin from the settings; in development without one, generate an admin and return its password.
+
+    Does nothing if there is an admin already.
+    """
     users = operator_users(database)
     if await users.has_admin():
         return None
@@ -150,7 +153,7 @@ async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | 
         try:
             await users.register("Administrator", settings.admin_email, settings.admin_password, Role.ADMIN, "operator")
         except SlotwiseError as error:
-            # Another server that starts now on the same database may have been first: then all is well.
+            # Another server that is starting on the same database may have created the admin first.
             if not await users.has_admin():
                 raise CommandFailed(f"ADMIN_EMAIL and ADMIN_PASSWORD: {error.detail}") from error
         return None
@@ -163,13 +166,13 @@ async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | 
     except EmailTaken:
         if await users.has_admin():
             return None
-        screen.print(f"No admin is active. Let one in again: slotwise user activate {DEMO_ADMIN}", style="yellow")
+        screen.print(f"No admin is active. Activate one: slotwise user activate {DEMO_ADMIN}", style="yellow")
         return None
     return generated
 
 
 async def _seed(database: Database, zone: ZoneInfo) -> None:
-    """From today on, so that the clinic's first page has a day to show."""
+    """Start today, so that the clinic's first page has a day to show."""
     today = datetime.now(zone).date()
     with progress_bar("Adding demo doctors and slots") as progress:
         await seed_demo(database, DemoPlan(doctors=12, days=28, first_day=today, zone=zone), progress)
@@ -177,15 +180,13 @@ async def _seed(database: Database, zone: ZoneInfo) -> None:
 
 def _greet(settings: Settings, first_admin: FirstAdmin | None) -> None:
     host = "localhost" if settings.host in {"127.0.0.1", "0.0.0.0", "::", "::1"} else settings.host  # noqa: S104
-    address = f"http://{host}:{settings.port}"
-    screen.print(f"Slotwise    {address}")
-    screen.print(f"Clinic      {address}/admin")
-    screen.print(f"API docs    {address}/api-docs")
+    url = f"http://{host}:{settings.port}"
+    screen.print(f"Slotwise    {url}")
+    screen.print(f"Clinic      {url}/admin")
+    screen.print(f"API docs    {url}/api-docs")
     if first_admin:
         screen.print(f"Admin       {first_admin.email}   password  {first_admin.password}", markup=False)
-        screen.print(
-            f"            Shown this once. Change it: {address}/account/password, or slotwise user set-password"
-        )
+        screen.print(f"            Shown this once. Change it: {url}/account/password, or slotwise user set-password")
 
 
 def _uvicorn_config(settings: Settings) -> uvicorn.Config:
