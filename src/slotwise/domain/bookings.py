@@ -1,4 +1,4 @@
-"""Bookings: their states, and how a request for seats can be refused."""
+"""Bookings: their states, and the reasons to refuse a request for seats."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -9,7 +9,7 @@ from slotwise.domain.errors import SlotClosed, SlotFull, SlotNotFound, SlotStart
 
 
 class BookingStatus(StrEnum):
-    """`PENDING -> CONFIRMED | FAILED | CANCELLED`, `CONFIRMED -> CANCELLED`; the other two are terminal."""
+    """`PENDING -> CONFIRMED | FAILED | CANCELLED`, `CONFIRMED -> CANCELLED`. FAILED and CANCELLED are final."""
 
     PENDING = "PENDING"
     CONFIRMED = "CONFIRMED"
@@ -18,7 +18,7 @@ class BookingStatus(StrEnum):
 
 
 class Booking(Struct, frozen=True):
-    """A booking with the appointment it is for. An overdue hold reads as FAILED whether or not it was swept."""
+    """A booking with its appointment. An overdue hold has the status FAILED, whether or not it was swept."""
 
     id: int
     slot_id: int
@@ -40,7 +40,7 @@ class Booking(Struct, frozen=True):
 
 
 class SeatRequest(Struct, frozen=True):
-    """Who wants how many seats of which slot. A hold made before the person typed a name has none."""
+    """A request for seats of a slot. A hold that is made before the person enters a name has no name and no e-mail."""
 
     slot_id: int
     seats: int

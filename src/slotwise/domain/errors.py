@@ -1,4 +1,4 @@
-"""What can go wrong, as facts. Each edge owns one table from these to its own answers; nothing here knows HTTP."""
+"""The errors of the domain, named as facts. Each edge has one table from these to its answers; no HTTP here."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,7 +18,7 @@ class SlotwiseError(Exception):
 
 @dataclass(frozen=True)
 class FieldError:
-    """`field` is the snake_case name of an input; edges spell it their own way."""
+    """`field` is the snake_case name of an input; each edge converts it to its own spelling."""
 
     field: str
     message: str
@@ -42,21 +42,21 @@ class InvalidInput(SlotwiseError):
 
 
 class NotFound(SlotwiseError):
-    """Base of the errors that say that a named thing does not exist."""
+    """Base of the errors for a thing that does not exist."""
 
 
 class Conflict(SlotwiseError):
-    """Base of the errors that say that the thing exists and its state forbids the operation."""
+    """Base of the errors for a thing that exists, but whose state forbids the operation."""
 
 
 class Unavailable(SlotwiseError):
-    """Base of the errors that pass by themselves. `retry_after` is in seconds."""
+    """Base of the temporary errors: try again later. `retry_after` is in seconds."""
 
     retry_after: int = 1
 
 
 class AnsweredMeanwhile(Exception):
-    """Another worker used an idempotency key of this batch since it was looked up. Nothing was done: look again."""
+    """Another worker used an idempotency key of this batch after it was looked up. Nothing was done: look up again."""
 
 
 class NotAuthenticated(SlotwiseError):
@@ -105,10 +105,10 @@ class LastAdmin(Conflict):
 
 @dataclass(eq=False)
 class SlotOverlaps(Conflict):
-    """`overlaps` counts the wanted slots that do, where several were wanted.
+    """If several slots were wanted, `overlaps` is the number of them that overlap other slots.
 
-    Where one was, `period` is that of the slot in its way, if it is known; `closed` where that has bookings and takes
-    no new ones.
+    If one was wanted, `period` is the period of the slot that it overlaps, if known. `closed` says that this slot is
+    closed and still has bookings.
     """
 
     code = "slot-overlaps"
@@ -224,7 +224,7 @@ class DatabaseBusy(Unavailable):
 
 
 class OutcomeUnknown(Unavailable):
-    """No answer to COMMIT came in time, and the transaction may have been committed all the same."""
+    """No answer to COMMIT came in time. The transaction may or may not have committed."""
 
     code = "outcome-unknown"
     title = "The answer of the database was lost; the request may or may not have taken effect"

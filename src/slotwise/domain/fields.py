@@ -1,4 +1,4 @@
-"""Rules of single values: what a name, an address, a password or a time may be. Each returns the clean value."""
+"""Rules for single values: name, e-mail, password, time. Each function returns the clean value."""
 
 import re
 import unicodedata
@@ -14,11 +14,11 @@ MAX_NAME_CHARACTERS = 200
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 128
 MAX_ID = 2**63 - 1
-# Normal form C takes time with the square of the length, and a body may have 64 KiB.
+# Time for Unicode normal form C grows with the square of the length, and a body may have 64 KiB.
 _LONGEST_WORTH_READING = 1000
-# A dot-atom of RFC 5322, 3.2.3, in ASCII; anything else is for the library to judge.
+# A dot-atom of RFC 5322, 3.2.3, in ASCII. The library checks everything else.
 _PLAIN_LOCAL_PART = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
-_MAX_PLAIN_ADDRESS = 64
+_MAX_PLAIN_EMAIL = 64
 FIRST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 LAST_READABLE_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -38,37 +38,37 @@ def clean_name(field: str, text: str) -> str:
 
 
 def clean_email(field: str, text: str) -> str:
-    """A syntactically valid address (RFC 5321 and 6531), in normal form; no DNS look-up is made."""
+    """A syntactically valid e-mail address (RFC 5321 and 6531) in normal form. Makes no DNS look-up."""
     if len(text) > _LONGEST_WORTH_READING:
         raise InvalidInput.of(field, "must be a valid e-mail address")
-    address = text.strip()
-    local, _, domain = address.rpartition("@")
+    email = text.strip()
+    local, _, domain = email.rpartition("@")
     try:
         if _is_plain(local, domain):
             return f"{local}@{_clean_domain(domain)}"
-        return _clean_address(address)
+        return _normalized(email)
     except EmailNotValidError as error:
         raise InvalidInput.of(field, "must be a valid e-mail address") from error
 
 
 def _is_plain(local: str, domain: str) -> bool:
-    """Whether the part before the @ is its own normal form, whatever is behind it."""
-    short = len(local) + len(domain) < _MAX_PLAIN_ADDRESS and domain.isascii()
-    return short and bool(_PLAIN_LOCAL_PART.fullmatch(local)) and local.lower() not in CASE_INSENSITIVE_MAILBOX_NAMES
+    """Whether the part before the @ is in normal form already, for any part after it."""
+    is_short = len(local) + len(domain) < _MAX_PLAIN_EMAIL and domain.isascii()
+    return is_short and bool(_PLAIN_LOCAL_PART.fullmatch(local)) and local.lower() not in CASE_INSENSITIVE_MAILBOX_NAMES
 
 
 @lru_cache(maxsize=4096)
 def _clean_domain(domain: str) -> str:
-    """The part behind the @ in normal form. Few domains have most addresses, and checking one takes 30 us."""
-    return _clean_address(f"x@{domain}").removeprefix("x@")
+    """The part after the @ in normal form. Cached: most e-mails have one of few domains, and a check takes 30 us."""
+    return _normalized(f"x@{domain}").removeprefix("x@")
 
 
-def _clean_address(address: str) -> str:
-    return validate_email(address, check_deliverability=False, test_environment=True).normalized
+def _normalized(email: str) -> str:
+    return validate_email(email, check_deliverability=False, test_environment=True).normalized
 
 
 def clean_password(field: str, text: str) -> str:
-    """8 to 128 characters, kept as typed."""
+    """8 to 128 characters, unchanged."""
     if not MIN_PASSWORD_CHARACTERS <= len(text) <= MAX_PASSWORD_CHARACTERS:
         raise InvalidInput.of(field, f"must have {MIN_PASSWORD_CHARACTERS} to {MAX_PASSWORD_CHARACTERS} characters")
     if not text.strip():
@@ -77,7 +77,7 @@ def clean_password(field: str, text: str) -> str:
 
 
 def clean_period(field: str, start: datetime, duration_minutes: int) -> tuple[datetime, datetime]:
-    """Start and end in UTC. Refuses what PostgreSQL stores and readers cannot show: years past 9998."""
+    """Start and end in UTC. Refuses years after 9998, which PostgreSQL stores but readers cannot show."""
     try:
         start = start.astimezone(UTC)
         end = start + timedelta(minutes=duration_minutes)
@@ -92,7 +92,7 @@ _INVISIBLE = frozenset({"Cf", "Zs", "Mn"})
 
 
 def _is_control(character: str) -> bool:
-    """Controls (Cc), surrogates (Cs), line and paragraph separators, and the bidi overrides that reorder a line."""
+    """A control (Cc), a surrogate (Cs), a line or paragraph separator, or a bidi override, which reorders a line."""
     return (
         unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"}
         or character in "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

@@ -1,4 +1,4 @@
-"""Appointment slots: a doctor's period with a number of seats."""
+"""Slots: a period of a doctor with a number of seats."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -46,7 +46,7 @@ class SlotChange(Struct, frozen=True):
     duration_minutes: int | UnsetType = UNSET
 
     def applied_to(self, slot: Slot) -> Slot:
-        """The slot as it is to be, except its free seats. Raises `InvalidInput`."""
+        """The changed slot; `available_seats` is not adjusted. Raises `InvalidInput`."""
         start = slot.start_time if self.start_time is UNSET else self.start_time
         minutes = slot.duration_minutes if self.duration_minutes is UNSET else self.duration_minutes
         start, end = clean_period("start_time", start, minutes)
@@ -60,9 +60,9 @@ class SlotChange(Struct, frozen=True):
 
 
 def ledger_kinds(before: Slot, after: Slot) -> list[str]:
-    """The kinds of ledger rows that a change writes, in their order."""
+    """The kinds of ledger rows that a change writes, in order."""
     events = []
-    # First, because every row of the change carries the new total.
+    # RESIZED comes first because every row of the change carries the new total.
     if after.total_seats != before.total_seats:
         events.append("RESIZED")
     if (after.start_time, after.end_time) != (before.start_time, before.end_time):

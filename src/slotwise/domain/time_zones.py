@@ -1,4 +1,4 @@
-"""Time zones by the names that the IANA gives them, such as Europe/Berlin."""
+"""Time zones by their IANA names, such as Europe/Berlin."""
 
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
@@ -6,14 +6,14 @@ from zoneinfo import ZoneInfo, available_timezones
 from slotwise.domain.errors import InvalidInput
 
 UTC_ZONE = ZoneInfo("UTC")
-# They stand in the list, and mean whatever the machine is set to, and that nobody has set it.
+# Names in the list that are no zones: "localtime" is the machine's setting, "Factory" means that it was never set.
 NO_PLACES = frozenset({"localtime", "Factory"})
 
 
 def find_zone(name: str) -> ZoneInfo | None:
-    """None where nobody has named a zone so.
+    """The zone with this name; None if there is none.
 
-    Looked up in the list first: a name is a path to the library, and not every file there is a zone.
+    Looks the name up in the list first: ZoneInfo takes a name as a file path, and not every file there is a zone.
     """
     return ZoneInfo(name) if name in _known_names() else None
 

@@ -1,4 +1,4 @@
-"""Timetables: the days, and the hours by the clinic's clock, at which a doctor's slots are to be."""
+"""Timetables: on which days and at which hours, in the clinic's local time, a doctor's slots are."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
@@ -16,14 +16,14 @@ EVERY_DAY = frozenset(range(1, 8))
 
 
 class Hours(Struct, frozen=True):
-    """A half-open part of a day in minutes since midnight, as the clock on the wall shows it; 1440 ends the day."""
+    """A half-open part of a day, in minutes since midnight in local time; 1440 is the end of the day."""
 
     opens: int
     closes: int
 
 
 class Timetable(Struct, frozen=True):
-    """Weekdays are those of ISO 8601: 1 is Monday. Both days belong to it."""
+    """Weekdays are those of ISO 8601: 1 is Monday. First and last day are included."""
 
     first_day: date
     last_day: date
@@ -41,8 +41,8 @@ class Period(Struct, frozen=True):
 
 
 class SkippedTime(Struct, frozen=True):
-    """A time that the clock on the wall does not show on that day, or shows while the slot before lasts, or whose slot
-    would last beyond its hours.
+    """A local time without a slot: a clock change skips it, or the slot before has not ended yet, or the slot would
+    end after its hours.
     """
 
     day: date
@@ -50,7 +50,7 @@ class SkippedTime(Struct, frozen=True):
 
 
 class LaidOut(Struct, frozen=True):
-    """Periods in order, none of which overlap."""
+    """Periods in order, without overlaps."""
 
     periods: list[Period]
     skipped: list[SkippedTime]
@@ -59,9 +59,9 @@ class LaidOut(Struct, frozen=True):
 def lay_out(timetable: Timetable, zone: tzinfo) -> LaidOut:
     """The periods of a timetable.
 
-    When clocks are put forward, the times in between are skipped, and a slot that would thereby end too late. When they
-    are put back, an hour comes twice, and its times are those of the first. Raises `InvalidInput`, also for a timetable
-    of no time or of too many.
+    When clocks go forward, the missing local times are skipped, and so is a slot that would then end too late. When
+    clocks go back, one hour comes twice; its slots are in the first one. Raises `InvalidInput`, also for a timetable
+    without slots or with too many.
     """
     _check(timetable)
     laid = LaidOut([], [])
@@ -76,23 +76,23 @@ def lay_out(timetable: Timetable, zone: tzinfo) -> LaidOut:
 
 
 def _fits(before: Sequence[Period], period: Period, closes: datetime, zone: tzinfo) -> bool:
-    """Whether it begins after those before it, and ends before the clock on the wall shows that its hours are over."""
+    """Whether it begins after the periods before it, and ends, in local time, before its hours are over."""
     follows = not before or before[-1].end_time <= period.start_time
-    return follows and _on_the_wall(period.end_time, zone) <= closes
+    return follows and _local_time(period.end_time, zone) <= closes
 
 
 def _moment(local: datetime, zone: tzinfo) -> datetime | None:
-    """When a clock in that zone first shows this; None if it never does."""
+    """The first moment with this local time in that zone; None if a clock change skips it."""
     moment = local.replace(tzinfo=zone).astimezone(UTC)
-    return moment if _on_the_wall(moment, zone) == local else None
+    return moment if _local_time(moment, zone) == local else None
 
 
-def _on_the_wall(moment: datetime, zone: tzinfo) -> datetime:
+def _local_time(moment: datetime, zone: tzinfo) -> datetime:
     return moment.astimezone(zone).replace(tzinfo=None)
 
 
 def _starts(timetable: Timetable) -> Iterator[tuple[datetime, datetime]]:
-    """Each with the end of its hours, both as the clock on the wall is to show them."""
+    """Each start with the end of its hours, both in local time."""
     for day in _days(timetable):
         midnight = datetime.combine(day, time())
         for hours in timetable.hours:
@@ -109,7 +109,7 @@ def _days(timetable: Timetable) -> Iterator[date]:
 
 
 def _minutes(timetable: Timetable, hours: Hours) -> range:
-    """Since midnight: the starts of all that end in time."""
+    """Starts of the slots that end within the hours, in minutes since midnight."""
     last = hours.closes - timetable.duration_minutes
     return range(hours.opens, last + 1, timetable.duration_minutes + timetable.break_minutes)
 

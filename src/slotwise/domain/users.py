@@ -1,4 +1,4 @@
-"""Who uses Slotwise, and who may do what."""
+"""Accounts and their roles."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -14,7 +14,7 @@ class Role(StrEnum):
 
 
 DESK = frozenset({Role.ADMIN, Role.STAFF})
-"""The roles that run a clinic's day: they see every patient and act on every booking."""
+"""The roles at the desk: they see all patients and may change all bookings."""
 
 
 class User(Struct, frozen=True):
@@ -26,7 +26,7 @@ class User(Struct, frozen=True):
     token_version: int
     created_at: datetime
     updated_at: datetime
-    # At any time, and so may have made bookings for others.
+    # Whether the account was ever at the desk. Then it may have made bookings for others.
     was_desk: bool = False
 
     @property
@@ -34,11 +34,14 @@ class User(Struct, frozen=True):
         return self.role in DESK
 
     def owns(self, user_id: int | None, user_email: str | None) -> bool:
-        """Whether a booking is this person's: of their account and, where that was at the desk, with their address."""
+        """Whether a booking is this person's own.
+
+        An account at the desk also books for others, so its bookings count only if they have its e-mail address.
+        """
         books_for_others = self.was_desk or self.at_desk
         return user_id == self.id and (not books_for_others or (user_email or "").lower() == self.email.lower())
 
 
 def actor_of(user: User | None) -> str:
-    """How ledger, audit log and idempotency keys name a caller: never by a personal name."""
+    """The name of a caller in ledger, audit log and idempotency keys. It is never a person's name."""
     return "guest" if user is None else f"user:{user.id}"
