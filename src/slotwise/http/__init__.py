@@ -1,1 +1,1 @@
-"""The JSON API. Each controller turns requests into calls of one service, and its values into answers."""
+"""The JSON API. Each controller turns requests into calls of one service, and results into answers."""

@@ -1,4 +1,4 @@
-"""The API docs: an OpenAPI document, and Swagger UI over it from this server alone."""
+"""The API docs: an OpenAPI document, and Swagger UI to show it. All files come from this server."""
 
 from functools import lru_cache
 from importlib.resources import files
@@ -26,23 +26,24 @@ _FILES = (
     "swagger-ui/favicon-32x32.png",
 )
 
-# Swagger UI sets styles from its script and draws its icons as data: images.
+# Swagger UI sets styles in its script and has icons as data: images.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
 _DESCRIPTION = """\
-Slotwise books doctors' appointments. A booking holds its seats until `expiresAt`; confirm it before then, or its seats
-are free again. However many people book at the same instant, no slot is oversold and no accepted booking is lost.
+Slotwise books doctors' appointments. A booking starts as a hold: it keeps its seats until `expiresAt`. Confirm it
+before then, or its seats become free again. However many people book at the same instant, no slot is oversold and no
+accepted booking is lost.
 
-**Try it:** find a slot with `GET /api/slots`, hold a seat with `POST /api/bookings`, confirm it with the `manageToken`
-of the answer in the header `Booking-Token`. To publish doctors and slots, log in as an admin at `POST /api/auth/login`
-and put the `accessToken` under *Authorize*.
+**Try it:** find a slot with `GET /api/slots`. Hold a seat with `POST /api/bookings`. To confirm, send the `manageToken`
+from the answer in the header `Booking-Token`. To publish doctors and slots, log in as an admin at
+`POST /api/auth/login` and enter the `accessToken` under *Authorize*.
 
-Times are RFC 3339 in UTC. Lists are pages: pass `nextCursor` as `cursor`. Errors are problem details (RFC 9457) with a
-stable `code`. Answers 429 and 503 carry `Retry-After`; after a 503 send the same request with the same
-`Idempotency-Key`.
+Times are RFC 3339 in UTC. Lists come in pages: send `nextCursor` as `cursor` to get the next page. Errors are problem
+details (RFC 9457) with a stable `code`. Answers with status 429 and 503 have a `Retry-After` header. After a 503, send
+the same request again with the same `Idempotency-Key`.
 """
 
 OPENAPI = OpenAPIConfig(
@@ -53,10 +54,10 @@ OPENAPI = OpenAPIConfig(
     path="/api-docs/document",
     render_plugins=(JsonRenderPlugin(),),
     tags=[
-        Tag("Bookings", "Hold, confirm, cancel, read"),
-        Tag("Slots", "Find and publish appointments"),
-        Tag("Doctors", "Who offers appointments"),
-        Tag("Accounts", "Log in and out"),
+        Tag("Bookings", "Hold, confirm, cancel and read bookings"),
+        Tag("Slots", "Find and publish slots"),
+        Tag("Doctors", "The doctors and their specializations"),
+        Tag("Accounts", "Register, log in and out, manage your data"),
         Tag("Operation", "Health and metrics"),
     ],
     components=Components(
@@ -77,7 +78,7 @@ OPENAPI = OpenAPIConfig(
 
 @lru_cache(maxsize=1)
 def openapi_document(app: Litestar) -> dict[str, Any]:
-    """The document as plain JSON values; the framework leaves its examples as objects."""
+    """The document as plain JSON values. The framework's own document has examples as Python objects."""
     document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema()))
     for operation in _operations_with_body(document):
         operation["responses"] |= _BODY_PROBLEMS
@@ -93,7 +94,7 @@ def _operations_with_body(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _schemas_of_body(operation: dict[str, Any]) -> set[str]:
-    """The names of a body's schemas, which refuse unknown fields; the framework does not say so by itself."""
+    """The names of a body's schemas. They refuse unknown fields, which the framework does not document."""
     body = operation["requestBody"]["content"]["application/json"]["schema"]
     return {choice["$ref"].rpartition("/")[2] for choice in (body, *body.get("oneOf", ())) if "$ref" in choice}
 
@@ -112,7 +113,7 @@ _BODY_PROBLEMS = {
 
 
 def _with_exact_numbers(value: Any) -> Any:
-    """The framework keeps bounds as floats, in which the largest id is not to be had."""
+    """Integers in place of floats. The framework has bounds as floats, which cannot represent the largest id."""
     match value:
         case dict():
             return {name: _with_exact_numbers(item) for name, item in value.items()}

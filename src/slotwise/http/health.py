@@ -16,7 +16,7 @@ from slotwise.http.kit.operations import operation
 from slotwise.observability.metrics_report import MetricsReport
 from slotwise.server.worker import is_draining
 
-# A load balancer that asks gives up soon, and would take a server that hangs for one that is gone.
+# A load balancer waits only a few seconds for an answer; without one it takes the server for dead.
 READINESS_SECONDS = 2.0
 
 
@@ -25,7 +25,7 @@ class HealthView(Struct, frozen=True):
 
 
 class ReadinessView(Struct, frozen=True):
-    """`problems` says why the server is not ready; the other fields are the database's own words."""
+    """`problems` says why the server is not ready. `database` has the database's version and settings."""
 
     status: str
     problems: list[str]
@@ -36,13 +36,13 @@ class HealthController(Controller):
     path = "/"
     tags = ("Operation",)
 
-    @get("/health", **operation("get_health", OPEN, "Whether the process answers; asks no database"))
+    @get("/health", **operation("get_health", OPEN, "Check that the process answers, without the database"))
     async def get_health(self) -> HealthView:
         return HealthView("ok")
 
     @get(
         "/health/ready",
-        **operation("get_readiness", OPEN, "Whether bookings can be taken: database, durability settings and schema"),
+        **operation("get_readiness", OPEN, "Check that bookings can be made: database, durability settings, schema"),
     )
     async def get_readiness(
         self,
@@ -51,7 +51,7 @@ class HealthController(Controller):
         schema_check: NamedDependency[SchemaCheck],
     ) -> Response[ReadinessView]:
         if is_draining(request.scope):
-            return _not_ready(ReadinessView("draining", ["the server is about to end"], {}))
+            return _not_ready(ReadinessView("draining", ["the server is shutting down"], {}))
         try:
             view = await _readiness(database, schema_check)
         except SlotwiseError as error:
@@ -63,7 +63,7 @@ class HealthController(Controller):
     @get(
         "/metrics",
         media_type="text/plain",
-        **operation("get_metrics", OPEN, "Counters of all workers, in Prometheus' text format"),
+        **operation("get_metrics", OPEN, "Read the metrics of all workers in Prometheus' text format"),
     )
     async def get_metrics(self, metrics_report: NamedDependency[MetricsReport]) -> Response[bytes]:
         return Response(metrics_report.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -1,1 +1,1 @@
-"""Log-in and registration over the API."""
+"""The API of accounts: registration and log-in."""

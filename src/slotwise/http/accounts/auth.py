@@ -67,7 +67,8 @@ class AuthController(Controller):
     tags = ("Accounts",)
 
     @post(
-        "/register", **operation("register", OPEN, "Make a patient's account", OutcomeUnknown, EmailTaken, Overloaded)
+        "/register",
+        **operation("register", OPEN, "Register a patient's account", OutcomeUnknown, EmailTaken, Overloaded),
     )
     async def register(self, data: JSONBody[Registration], users: NamedDependency[Users]) -> Response[UserView]:
         user = await users.register(data.name, data.email, data.password)
@@ -84,18 +85,23 @@ class AuthController(Controller):
             InvalidCredentials,
             TooManyLogins,
             Overloaded,
-            description="Ten failures in 15 minutes for an account from one address close that pair for a while.",
+            description="After ten failures in 15 minutes for one account from one client IP, further attempts from "
+            "this IP to this account are refused for a while.",
         ),
     )
     async def log_in(self, request: ApiRequest, data: JSONBody[LogIn], users: NamedDependency[Users]) -> SessionView:
-        address = client_of(request.client.host) if request.client else ""
-        return SessionView.of(await users.log_in(data.email, data.password, address))
+        client_ip = client_of(request.client.host) if request.client else ""
+        return SessionView.of(await users.log_in(data.email, data.password, client_ip))
 
     @post(
         "/logout",
         status_code=204,
         **operation(
-            "log_out", ACCOUNT, "Revoke your access tokens", OutcomeUnknown, description="All of them, on every device."
+            "log_out",
+            ACCOUNT,
+            "Log out",
+            OutcomeUnknown,
+            description="Revokes all your access tokens, on every device.",
         ),
     )
     async def log_out(self, request: ApiRequest, users: NamedDependency[Users]) -> None:
@@ -112,7 +118,7 @@ class AuthController(Controller):
             InvalidCredentials,
             TooManyLogins,
             Overloaded,
-            description="Revokes every access token, the one used for this call included; log in again.",
+            description="Revokes all your access tokens, also the one of this request. Log in again.",
         ),
     )
     async def change_password(

@@ -1,1 +1,1 @@
-"""Bookings over the API."""
+"""The API of bookings."""

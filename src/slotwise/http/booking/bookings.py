@@ -1,4 +1,4 @@
-"""Bookings over HTTP."""
+"""The operations on bookings: hold, confirm, cancel, read, list."""
 
 from typing import Annotated
 
@@ -68,7 +68,8 @@ class BookingController(Controller):
             TooManyRequests,
             Overloaded,
             OutcomeUnknown,
-            description="A hold is PENDING until `expiresAt`; confirm it before then. `confirm: true` books directly.",
+            description="A hold is PENDING until `expiresAt`; confirm it before then. `confirm: true` books without a "
+            "hold.",
         ),
     )
     async def hold_seats(
@@ -101,7 +102,7 @@ class BookingController(Controller):
             ANYONE,
             "List the bookings of a slot, oldest first",
             SlotNotFound,
-            description="Without names and e-mail addresses, except for staff and admins.",
+            description="Only staff and admins get names and e-mail addresses.",
         ),
     )
     async def list_bookings_of_slot(
@@ -124,8 +125,8 @@ class BookingController(Controller):
             "list_bookings",
             DESK,
             "Find bookings, newest first",
-            description="`from` and `to` bound the appointment's start; `q` looks inside name and e-mail address. "
-            "A page ends after 100,000 bookings looked at, so it may have few items or none: follow `nextCursor` "
+            description="`from` and `to` limit the appointment's start. `q` searches in name and e-mail address. "
+            "One request looks at up to 100,000 bookings, so a page may have few items or none: follow `nextCursor` "
             "until it is null.",
         ),
     )
@@ -174,7 +175,7 @@ class BookingController(Controller):
             HoldExpired,
             Overloaded,
             OutcomeUnknown,
-            description="Confirming again changes nothing and gives the same answer.",
+            description="Confirming a booking again changes nothing and gives the same answer.",
         ),
     )
     async def confirm_booking(
@@ -196,13 +197,14 @@ class BookingController(Controller):
         **operation(
             "cancel_booking",
             HOLDER,
-            "Cancel a booking or let a hold go",
+            "Cancel a booking or release a hold",
             BookingNotFound,
             BookingFailed,
             SlotStarted,
             Overloaded,
             OutcomeUnknown,
-            description="Its seats are free at once. Cancelling again changes nothing and gives the same answer.",
+            description="The seats become free at once. Cancelling a booking again changes nothing and gives the same "
+            "answer.",
         ),
     )
     async def cancel_booking(

@@ -1,9 +1,9 @@
-"""The fast path of `POST /api/bookings`: a plain request is answered without the framework's handling of it.
+"""The fast path of `POST /api/bookings`: answers a plain request without most of the framework.
 
-That handling (a request object, guards, parameters, a response object) costs several times what the booking does.
-The framework still brings the request here and documents the operation, and the problem documents are the same.
-Whatever is not plain, a faulty body above all, takes the ordinary road to `BookingController.hold_seats`, which can
-say what is wrong. Both roads meet in `hold`, and tests hold them to the same answers.
+The framework's handling (a request object, guards, parameters, a response object) costs several times as much as the
+booking. The framework still routes the request to this class and documents the operation, and errors are the same
+problem documents. Every other request, above all one with an invalid body, goes on to `BookingController.hold_seats`,
+which can say what is wrong. Both paths call `hold`, and tests check that they give the same answers.
 """
 
 from collections.abc import Mapping
@@ -51,7 +51,7 @@ class FastPath(ASGIMiddleware):
             headers = dict(scope["headers"])
             wanted = _plain_body(message) if _is_plain(scope, headers) else None
             if wanted is None:
-                await next_app(scope, _again(message, receive), send)
+                await next_app(scope, _with_first(message, receive), send)
             else:
                 await _answer(send, await _hold(scope, headers, wanted))
         except SlotwiseError as error:
@@ -65,12 +65,12 @@ async def _hold(scope: Scope, headers: Mapping[bytes, bytes], wanted: NewBooking
 
 
 def _is_plain(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
-    """JSON by its type, and no header twice: which one counts is for the framework to say."""
+    """Whether the content type is JSON and no header comes twice. If one does, the framework decides which counts."""
     return headers.get(b"content-type") in _JSON and len(headers) == len(list(scope["headers"]))
 
 
 def _plain_body(message: ReceiveMessage) -> NewBooking | None:
-    """The body, if it came in one piece and is as it should be."""
+    """The body if it is complete, small and valid; otherwise None."""
     if message["type"] != "http.request" or message["more_body"] or len(message["body"]) > MAX_PLAIN_BYTES:
         return None
     try:
@@ -79,14 +79,14 @@ def _plain_body(message: ReceiveMessage) -> NewBooking | None:
         return None
 
 
-def _again(message: ReceiveMessage, receive: Receive) -> Receive:
-    """Receives what was received already, and then what comes after it."""
-    received = [message]
+def _with_first(message: ReceiveMessage, receive: Receive) -> Receive:
+    """A `receive` that returns this message first, then the following ones."""
+    first = [message]
 
-    async def receive_again() -> ReceiveMessage:
-        return received.pop() if received else await receive()
+    async def receive_with_first() -> ReceiveMessage:
+        return first.pop() if first else await receive()
 
-    return receive_again
+    return receive_with_first
 
 
 def _text(header: bytes | None) -> str | None:

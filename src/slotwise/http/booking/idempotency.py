@@ -1,4 +1,4 @@
-"""The header `Idempotency-Key`: a string of RFC 8941, or the same bare."""
+"""The header `Idempotency-Key`: a string of RFC 8941, or the same without quotes."""
 
 import re
 from typing import Annotated
@@ -17,9 +17,9 @@ IdempotencyHeader = Annotated[
     str | None,
     HeaderParameter(
         name="Idempotency-Key",
-        description="Names this attempt: sent again with the same body, it gives the same answer and no second "
-        f"booking, for 24 hours. At most {MAX_CHARACTERS} characters; without a token at least "
-        f"{MIN_GUEST_CHARACTERS}, hard to guess, since the answer holds the manage token.",
+        description="A name for this attempt. For 24 hours, the same key with the same body gives the same answer and "
+        f"no second booking. At most {MAX_CHARACTERS} characters. Without an access token it needs at least "
+        f"{MIN_GUEST_CHARACTERS} and must be hard to guess, because the answer contains the manage token.",
         examples=[],
     ),
 ]
@@ -30,7 +30,7 @@ _BARE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
 
 
 def parse_key(header: str) -> str:
-    """The key itself. Quoted as RFC 8941, 3.3.3 has it, or bare: visible ASCII but quotes, commas and semicolons."""
+    """The key: quoted (RFC 8941, 3.3.3), or bare, as visible ASCII without quotes, commas, semicolons, backslashes."""
     if quoted := _QUOTED.fullmatch(header.strip()):
         key = re.sub(r"\\(.)", r"\1", quoted[1])
     elif _BARE.fullmatch(header.strip()):
@@ -43,7 +43,7 @@ def parse_key(header: str) -> str:
 
 
 def idempotency_key(header: str | None, user: User | None, route: str, body: msgspec.Struct) -> IdempotencyKey | None:
-    """The attempt a request names, or None. Two bodies that mean the same are the same body."""
+    """The idempotency key of a request, or None. Bodies that differ only in spelling count as the same body."""
     if header is None:
         return None
     key = parse_key(header)

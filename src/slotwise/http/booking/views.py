@@ -1,4 +1,4 @@
-"""Bookings in JSON: what a request may say, and what an answer looks like."""
+"""The JSON of bookings: bodies of requests and answers."""
 
 from datetime import datetime
 from typing import Annotated
@@ -16,7 +16,7 @@ UserEmail = Annotated[str, Meta(examples=["ada@example.org"])]
 
 
 class NewBooking(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """With an access token, name and address default to the account's. `confirm: true` books without a hold."""
+    """With an access token, name and e-mail default to the account's. `confirm: true` books without a hold."""
 
     slot_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
     user_name: UserName | None = None
@@ -26,7 +26,7 @@ class NewBooking(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
 
 
 class Confirmation(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """For a hold that was made without a name; a hold that has one keeps it."""
+    """Name and e-mail for a hold that has none. A hold that has them keeps its own."""
 
     user_name: UserName | None = None
     user_email: UserEmail | None = None
@@ -41,7 +41,10 @@ class BookedSlotView(Struct, frozen=True, rename="camel"):
 
 
 class BookingView(Struct, frozen=True, rename="camel"):
-    """Name and address are null for strangers. A PENDING booking is a hold until `expiresAt`."""
+    """Name and e-mail are null unless the caller is the booking's account, has its manage token, or is at the desk.
+
+    A PENDING booking is a hold until `expiresAt`.
+    """
 
     id: int
     slot_id: int
@@ -57,7 +60,7 @@ class BookingView(Struct, frozen=True, rename="camel"):
     slot: BookedSlotView
     manage_token: Annotated[
         str | UnsetType,
-        Meta(description="In the answer to a new booking only: whoever has it may read, confirm and cancel it"),
+        Meta(description="Only in the answer to a new booking. Gives the right to read, confirm and cancel it"),
     ] = UNSET
 
     @classmethod
@@ -86,7 +89,7 @@ class BookingView(Struct, frozen=True, rename="camel"):
 
 
 def seat_request(data: NewBooking, user: User | None) -> SeatRequest:
-    """Who wants what; with an account, its name and address stand in for those not given."""
+    """The request for seats. Name and e-mail default to those of the account."""
     name, email = data.user_name, data.user_email
     if user is not None:
         name = user.name if name is None else name

@@ -1,1 +1,1 @@
-"""What the rooms of the API share: access, bodies, parameters, pages of lists and problem details."""
+"""Shared by all rooms of the API: access, bodies, parameters, paging and problem details."""

@@ -1,4 +1,4 @@
-"""Who may call an operation: authentication and roles, checked before a request's body is read."""
+"""Authentication and roles: who may call an operation. Checked before a request's body is read."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
@@ -23,7 +23,7 @@ MAX_TOKEN_CHARACTERS = 2048
 
 
 class Access(NamedTuple):
-    """A rule, the words for it in the API docs, and what it means for OpenAPI."""
+    """Who may call an operation: the check, its words in the API docs, and its OpenAPI security."""
 
     guard: Guard
     who: str
@@ -31,13 +31,13 @@ class Access(NamedTuple):
     refuses: tuple[type[SlotwiseError], ...] = (NotAuthenticated, NotAllowed)
 
 
-async def _let_in(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Look at no token at all: whoever logs in may send a stale one, and liveness asks no database."""
+async def _allow_all(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Ignore any token: a log-in may come with an expired one, and liveness must not need the database."""
     connection.scope["user"] = None
 
 
 async def identify(accounts: Users, authorization: str) -> User | None:
-    """The account of the access token in that header; None if it is empty. A bad token is never ignored."""
+    """The account of the access token in the Authorization header; None without one. Refuses an invalid token."""
     scheme, _space, token = authorization.partition(" ")
     if not scheme:
         return None
@@ -50,7 +50,7 @@ async def _identify(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRoute
     connection.scope["user"] = None
     sent = connection.headers.getall("authorization", [""])
     if len(sent) > 1:
-        # A proxy before us may have looked at the other one.
+        # A proxy in front of the server may have checked the other one.
         raise NotAuthenticated
     connection.scope["user"] = await identify(api_parts(connection.scope).services.users, sent[0])
 
@@ -73,27 +73,26 @@ def _require_role(*roles: Role) -> Guard:
 _BEARER: dict[str, list[str]] = {"accessToken": []}
 _BOOKING_TOKEN: dict[str, list[str]] = {"bookingToken": []}
 
-OPEN = Access(_let_in, "anyone", [{}], refuses=())
+OPEN = Access(_allow_all, "anyone", [{}], refuses=())
 ANYONE = Access(_identify, "anyone", [{}, _BEARER], refuses=(NotAuthenticated,))
 ACCOUNT = Access(_require_account, "any account", [_BEARER], refuses=(NotAuthenticated,))
 DESK = Access(_require_role(*users.DESK), "staff and admins", [_BEARER])
 ADMIN = Access(_require_role(Role.ADMIN), "admins", [_BEARER])
 HOLDER = Access(
     _identify,
-    "the account that made the booking, whoever has its manage token, staff and admins",
+    "the booking's account, anyone with its manage token, staff and admins",
     [_BEARER, _BOOKING_TOKEN],
 )
 REDACTED = Access(
     _identify,
-    "anyone; without name and e-mail address except for the booking's account, whoever has its manage token, "
-    "staff and admins",
+    "anyone; only the booking's account, anyone with its manage token, staff and admins get name and e-mail address",
     [{}, _BEARER, _BOOKING_TOKEN],
     refuses=(NotAuthenticated,),
 )
 
 
 def account_of(request: ApiRequest) -> User:
-    """The account that the guard let in."""
+    """The account that the guard has identified."""
     if request.user is None:
         raise NotAuthenticated
     return request.user
@@ -105,5 +104,5 @@ def caller_of(request: ApiRequest) -> Caller:
 
 
 def client_ip_of(scope: Scope) -> str:
-    """Whom a rate limit counts: a client's IP, of IPv6 its network; empty where the server knows none."""
+    """The client IP that rate limits count by; for IPv6 its network. Empty if the server does not know it."""
     return client_of(scope["client"][0]) if scope["client"] else ""

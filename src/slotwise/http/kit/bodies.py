@@ -1,4 +1,4 @@
-"""Request bodies: JSON, decoded strictly, with errors that name the field."""
+"""Request bodies: JSON that is decoded strictly. Errors name the field."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 class StrictJson(AbstractDTO[Any]):
-    """Decodes a body into the struct that the handler's `data` is annotated with.
+    """Decodes a body into the type of the handler's parameter `data`.
 
-    The framework's own decoding converts loosely ("1" and true pass for 1) and names a field by its place only.
+    The framework's own decoding is lax (it takes "1" and true as 1), and its errors do not name the field in full.
     """
 
     _decoders: ClassVar[dict[str, msgspec.json.Decoder[Any]]] = {}
@@ -63,7 +63,7 @@ class StrictJson(AbstractDTO[Any]):
 
 
 def invalid_field(message: str) -> InvalidInput:
-    """From msgspec's "Expected `int`, got `str` - at `$.seatsBooked`" to the field and what is wrong with it."""
+    """An error with field and message, from msgspec's text "Expected `int`, got `str` - at `$.seatsBooked`"."""
     fault, _, path = message.partition(" - at `$")
     field = path.strip(".`")
     for prefix, words in _WORDS.items():
@@ -80,7 +80,7 @@ _WORDS = {
 
 
 def _require_json(headers: Headers) -> None:
-    """Refuse a body of another type, or of none: a page elsewhere may send such a one without asking for leave."""
+    """Refuse a body with another content type or none: a foreign web page may send such a body without a CORS check."""
     stated = headers.get("content-type", "").partition(";")[0].strip().lower()
     if stated != "application/json" and not stated.endswith("+json"):
         raise UnsupportedMediaType

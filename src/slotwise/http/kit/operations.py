@@ -1,4 +1,4 @@
-"""What every operation declares once: who may call it, what it is called, and how it can fail."""
+"""The declaration of an operation: its id, who may call it, and its errors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ def operation(
     *raises: type[SlotwiseError],
     description: str = "",
 ) -> dict[str, Any]:
-    """Keyword arguments of a route handler. `raises` are the errors beyond those that any operation can have."""
+    """Keyword arguments of a route handler. `raises` are its own errors, besides those of every operation."""
     return {
         "name": operation_id,
         "operation_id": operation_id,
@@ -59,7 +59,7 @@ def _example(kind: type[SlotwiseError]) -> dict[str, Any]:
 
 @dataclass
 class BodyOptional(Operation):
-    """An operation that can be called without a body, which the framework's document cannot say by itself."""
+    """An operation whose body is optional. The framework cannot document that by itself."""
 
     def __post_init__(self) -> None:
         if isinstance(self.request_body, RequestBody):

@@ -1,4 +1,4 @@
-"""Keyset cursors: opaque to clients, they say after which row the next page starts."""
+"""Paging by keyset. A cursor names the row after which the next page starts; it is opaque to clients."""
 
 import base64
 import binascii
@@ -19,9 +19,9 @@ Position = TypeVar("Position")
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
 
-Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Items a page, at most")]
+Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Most items of a page")]
 Cursor = Annotated[
-    str | None, QueryParameter(name="cursor", description="`nextCursor` of the page before", max_length=200)
+    str | None, QueryParameter(name="cursor", description="`nextCursor` of the previous page", max_length=200)
 ]
 
 
@@ -34,7 +34,7 @@ class StartPosition(msgspec.Struct, array_like=True, frozen=True):
     id: Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 
     def __post_init__(self) -> None:
-        # No slot starts outside, and the database cannot compare with what lies far outside.
+        # No slot starts outside these limits, and the database cannot compare with times far outside.
         if not FIRST_TIME <= self.start_time < LAST_READABLE_TIME:
             raise ValueError("out of range")
 
@@ -53,9 +53,9 @@ def page_of(
     position: Callable[[Item], msgspec.Struct],
     walked_to: msgspec.Struct | None = None,
 ) -> Page[View]:
-    """A page of at most `limit` items out of up to `limit + 1` found: the one too many shows that there are more.
+    """A page of at most `limit` items. `found` has up to `limit + 1`: the extra item shows that there are more.
 
-    `walked_to` is where to go on when there are not, and there may be.
+    If there is no extra item, the next page starts after `walked_to`; None if this is the last page.
     """
     shown = found[:limit]
     last = position(shown[-1]) if len(found) > limit else walked_to
@@ -67,7 +67,7 @@ def encode_cursor(position: msgspec.Struct) -> str:
 
 
 def decode_cursor(cursor: str | None, start: Position) -> Position:
-    """The position that a cursor names; `start` where there is none."""
+    """The position in the cursor; `start` without a cursor."""
     if cursor is None:
         return start
     try:

@@ -1,4 +1,4 @@
-"""Parameters that several operations share."""
+"""Parameters shared by several operations."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Any
@@ -13,7 +13,7 @@ from slotwise.domain.slots import MAX_SEATS
 Id = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
 DoctorId = Annotated[int | None, QueryParameter(name="doctorId", ge=1, le=MAX_ID)]
 SlotId = Annotated[int | None, QueryParameter(name="slotId", ge=1, le=MAX_ID)]
-MinSeats = Annotated[int, QueryParameter(name="minSeats", ge=1, le=MAX_SEATS, description="Free seats, at least")]
+MinSeats = Annotated[int, QueryParameter(name="minSeats", ge=1, le=MAX_SEATS, description="Fewest free seats")]
 Text = Annotated[str | None, QueryParameter(min_length=1, max_length=200)]
 
 MAX_TIME_CHARACTERS = 40
@@ -24,12 +24,12 @@ def _time(name: str, description: str) -> Any:
     return QueryParameter(name=name, description=description, schema_extra={"format": "date-time"})
 
 
-FromTime = Annotated[str | None, _time("from", "Earliest start, RFC 3339 with an offset")]
+FromTime = Annotated[str | None, _time("from", "Start at or after this time, RFC 3339 with an offset")]
 ToTime = Annotated[str | None, _time("to", "Start before this time, RFC 3339 with an offset")]
 
 
 def parse_time(field: str, text: str | None, default: datetime) -> datetime:
-    """A time in UTC. A space is read as the `+` that it was before somebody forgot to escape it."""
+    """A time in UTC. Reads a space as `+`, because an unescaped `+` in a URL becomes a space."""
     if text is None:
         return default
     if len(text) > MAX_TIME_CHARACTERS:

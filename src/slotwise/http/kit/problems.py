@@ -1,4 +1,4 @@
-"""From facts to answers: the one table of error -> status, as problem details (RFC 9457)."""
+"""Answers for errors, as problem details (RFC 9457). Has the one table from error to status."""
 
 import traceback
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class UnsupportedMediaType(SlotwiseError):
 
 
 class InvalidRequest(InvalidInput):
-    """Invalid input whose fields are named as the client spelled them."""
+    """Invalid input whose fields keep the client's spelling."""
 
 
 STATUS: dict[type[SlotwiseError], int] = {
@@ -99,7 +99,7 @@ def problem_type(code: str) -> str:
 
 
 def camel(name: str) -> str:
-    """`start_time` as it stands in JSON: `startTime`."""
+    """From `start_time` to JSON's `startTime`."""
     head, *rest = name.split("_")
     return head + "".join(word.capitalize() for word in rest)
 
@@ -113,7 +113,7 @@ def encoded(problem: Problem) -> bytes:
 
 
 def write_refusal(error: SlotwiseError) -> Written:
-    """For the server, which refuses some requests before the application hears of them."""
+    """For the server, which refuses some requests before they reach the application."""
     problem = problem_of(error)
     return Written(problem.status, MEDIA_TYPE, encoded(problem))
 
@@ -124,7 +124,7 @@ def answer_domain_error(_: Request[Any, Any, Any], error: SlotwiseError) -> Resp
 
 
 def headers_of(error: SlotwiseError) -> dict[str, str]:
-    """The headers that an error's answer has beside those of every answer."""
+    """The extra headers of an error's answer."""
     headers = {}
     if (seconds := getattr(error, "retry_after", None)) is not None:
         headers["Retry-After"] = str(seconds)
@@ -134,11 +134,11 @@ def headers_of(error: SlotwiseError) -> dict[str, str]:
 
 
 def answer_framework_error(_: Request[Any, Any, Any], error: HTTPException) -> Response[bytes]:
-    """What the framework refuses before a handler runs: unknown routes, malformed bodies and parameters."""
+    """For errors of the framework, before a handler runs: unknown routes, malformed bodies and parameters."""
     if isinstance(error, ValidationException) or error.status_code == HTTPStatus.BAD_REQUEST:
         return answer(problem_of(InvalidRequest(*_framework_fields(error))))
     if isinstance(error, InternalServerException):
-        # Raised for one thing only: the client hung up while its body was read. Nobody hears this answer.
+        # Raised only if the client hung up while its body was read, so this answer reaches no client.
         return answer(problem_of(InvalidRequest.of("body", "was cut off")))
     code = _FRAMEWORK_CODES.get(error.status_code, "http-error")
     title = str(error.detail)
@@ -146,7 +146,7 @@ def answer_framework_error(_: Request[Any, Any, Any], error: HTTPException) -> R
 
 
 def answer_defect(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """A defect of ours. Logged by type and place only: a message may quote somebody's data."""
+    """For a defect of the server. Logs only its type and place, because its message may contain personal data."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     log.error("defect", error=type(error).__name__, frames=frames[-8:])
     title = "The server has a defect; the request id helps to find it"

@@ -1,1 +1,1 @@
-"""A person's own data over the API."""
+"""The API of a person's own data."""

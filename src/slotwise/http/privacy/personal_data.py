@@ -1,4 +1,4 @@
-"""A person's own account: read it, get all that is kept with it, erase it."""
+"""A person's own account: read it, export its data, erase it."""
 
 from collections.abc import AsyncIterator
 from typing import cast
@@ -35,11 +35,11 @@ class PrivacyController(Controller):
         **operation(
             "export_personal_data",
             ACCOUNT,
-            "Get all that is kept about you",
-            description="Your account and its bookings, with what happened to them and which staff has read them one "
-            "by one; not who saw them in lists, nor what you did to others' as staff. "
-            "By account only: bookings that others made with your e-mail address are not in it, because "
-            "nobody has shown that the address is yours.",
+            "Export your data",
+            description="Your account and its bookings, with their history and which staff opened each of them. "
+            "Without: who saw them in lists, and what you did to other people's bookings as staff. "
+            "Bookings that others made with your e-mail address are not included, because it is not proven that the "
+            "e-mail address is yours.",
         ),
     )
     async def export_personal_data(
@@ -47,7 +47,7 @@ class PrivacyController(Controller):
     ) -> Response[PersonalData]:
         account = account_of(request)
         pieces = privacy.export_personal_data(Person(account.id), actor_of(account))
-        # What can go wrong mostly does so here, while the answer can still be an error.
+        # Most errors occur here, while the answer can still be an error.
         first = await anext(pieces)
         document = Stream(_joined(first, pieces), media_type=MediaType.JSON)
         return cast("Response[PersonalData]", document)
@@ -65,7 +65,8 @@ class PrivacyController(Controller):
             Overloaded,
             OutcomeUnknown,
             description="Cancels your upcoming bookings, removes your name and e-mail address from the account and "
-            "all its bookings, and revokes every access token. It cannot be undone. The address may register anew.",
+            "all its bookings, and revokes all your access tokens. This cannot be undone. You can register again with "
+            "the same e-mail address.",
         ),
     )
     async def erase_personal_data(

@@ -1,1 +1,1 @@
-"""Doctors, slots and seat events over the API."""
+"""The API of doctors, slots and seat events."""

@@ -1,4 +1,4 @@
-"""Doctors over HTTP."""
+"""The operations on doctors: add, change, read, list."""
 
 from datetime import datetime
 from typing import Annotated
@@ -26,7 +26,7 @@ class NewDoctor(Struct, frozen=True, forbid_unknown_fields=True, rename="camel")
 
 
 class DoctorPatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What is absent stays as it is; `specialization: null` clears it."""
+    """Absent fields stay unchanged; `specialization: null` clears it."""
 
     name: Name | UnsetType = UNSET
     specialization: Specialization | UnsetType | None = UNSET
@@ -63,8 +63,8 @@ class DoctorController(Controller):
             "list_doctors",
             ANYONE,
             "List doctors",
-            description="Those who take appointments; staff and admins also see the others. `q` looks inside name "
-            "and specialization.",
+            description="Active doctors; staff and admins also get inactive ones. `q` searches in name and "
+            "specialization.",
         ),
     )
     async def list_doctors(

@@ -1,4 +1,4 @@
-"""Seat events over HTTP: a stream of server-sent events (WHATWG HTML, 9.2) that does not end by itself."""
+"""Seat events: an endless stream of server-sent events (WHATWG HTML, 9.2)."""
 
 import asyncio
 from contextlib import AbstractContextManager
@@ -21,17 +21,17 @@ from slotwise.server.connections import end_at_shutdown
 from slotwise.services.core.seat_events import Listener, News, SeatEvents
 
 MEDIA_TYPE = "text/event-stream"
-# Browsers come back after so many milliseconds when a stream breaks.
+# `retry`: after how many milliseconds a browser reconnects when the stream breaks.
 _HELLO = b"retry: 2000\nevent: hello\ndata: {}\n\n"
 _REFRESH = b"event: refresh\ndata: {}\n\n"
-# Keeps what stands between from taking the stream for dead (section 9.2.7).
+# Keeps proxies from closing the stream as idle (section 9.2.7).
 _HEARTBEAT = b":\n\n"
 HEARTBEAT_SECONDS = 15.0
 _EVENTS = (
-    "Server-sent events. `hello` comes first. `seats` lists the slots that have changed, each as it is now: `slotId, "
-    "availableSeats, totalSeats, status`. `refresh` says that changes were missed, so read again what you show; a "
-    "second `hello`, after a broken connection, says the same. At most 1,000 clients watch at one worker process, 20 "
-    "of them from one address."
+    "Server-sent events. `hello` comes first. `seats` lists the slots that have changed, with their present state: "
+    "`slotId, availableSeats, totalSeats, status`. `refresh` says that changes were missed: read again what you show. "
+    "A second `hello`, after a broken connection, means the same. One worker process accepts at most 1,000 clients, "
+    "20 from one client IP."
 )
 
 
@@ -43,9 +43,9 @@ class SeatsView(Struct, frozen=True, rename="camel"):
 
 
 class EventStream(ASGIResponse):
-    """What a listener is told, until the client hangs up or the server ends.
+    """Sends a listener's events until the client hangs up or the server ends.
 
-    The framework's own stream would make each event anew for everybody, in a thread.
+    The framework's own stream would encode each event once per client, in a thread.
     """
 
     _should_set_content_length = False
@@ -58,20 +58,20 @@ class EventStream(ASGIResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._watching as listener:
             end_at_shutdown(scope, listener.end)
-            hang_up = asyncio.create_task(_await_hang_up(receive, listener))
+            hang_up = asyncio.create_task(_end_at_hang_up(receive, listener))
             try:
                 await self.start_response(send)
-                await _tell(listener, send)
+                await _send_events(listener, send)
             finally:
                 hang_up.cancel()
 
 
-def _streaming(made: dict[str, Any]) -> dict[str, Any]:
-    """An operation's arguments, with its stream for the API docs."""
+def _with_stream(arguments: dict[str, Any]) -> dict[str, Any]:
+    """An operation's arguments, with the stream documented as its answer."""
     stream = ResponseSpec(
-        str, generate_examples=False, description="Events, for as long as both sides like", media_type=MEDIA_TYPE
+        str, generate_examples=False, description="Events, until either side hangs up", media_type=MEDIA_TYPE
     )
-    return made | {"responses": {200: stream, **made["responses"]}}
+    return arguments | {"responses": {200: stream, **arguments["responses"]}}
 
 
 class SeatEventController(Controller):
@@ -80,7 +80,7 @@ class SeatEventController(Controller):
 
     @get(
         "/",
-        **_streaming(
+        **_with_stream(
             operation("watch_seats", ANYONE, "Watch free seats", Overloaded, TooManyRequests, description=_EVENTS)
         ),
     )
@@ -88,7 +88,7 @@ class SeatEventController(Controller):
         return EventStream(seat_events.watch_seats(client_ip_of(request.scope)))
 
 
-async def _tell(listener: Listener, send: Send) -> None:
+async def _send_events(listener: Listener, send: Send) -> None:
     await _send(send, _HELLO)
     while not listener.over:
         news = await listener.news(HEARTBEAT_SECONDS)
@@ -100,7 +100,7 @@ async def _send(send: Send, piece: bytes) -> None:
     await send({"type": "http.response.body", "body": piece, "more_body": True})
 
 
-async def _await_hang_up(receive: Receive, listener: Listener) -> None:
+async def _end_at_hang_up(receive: Receive, listener: Listener) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     listener.end()
@@ -108,7 +108,7 @@ async def _await_hang_up(receive: Receive, listener: Listener) -> None:
 
 @lru_cache(maxsize=64)
 def _encoded(news: News) -> bytes:
-    """Once for all who are told the same."""
+    """Encoded once for all clients that get the same event."""
     if news.look_again:
         return _REFRESH
     views = [SeatsView(*msgspec.structs.astuple(seats)) for seats in news.seats.values()]

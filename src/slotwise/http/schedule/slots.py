@@ -1,4 +1,4 @@
-"""Slots over HTTP."""
+"""The operations on slots: publish, change, read, find."""
 
 import hashlib
 from datetime import date, datetime
@@ -39,7 +39,7 @@ class NewSlot(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
 
 ClockTime = Annotated[
     str,
-    Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", description="By the clock on the wall", examples=["09:00"]),
+    Meta(pattern=r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", description="Local time", examples=["09:00"]),
 ]
 Day = Annotated[date, Meta(examples=["2030-01-07"])]
 Weekday = Annotated[int, Meta(ge=1, le=7)]
@@ -53,7 +53,7 @@ class PartOfDay(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class NewSlots(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Days, weekdays (1 is Monday) and parts of the day, each filled with slots of one length from its beginning."""
+    """Days, weekdays (1 is Monday) and parts of the day. Each part is filled from its start with equal slots."""
 
     doctor_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
     first_day: Day
@@ -65,7 +65,7 @@ class NewSlots(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     duration_minutes: Minutes = 30
     break_minutes: Annotated[int, Meta(ge=0, le=MAX_DURATION_MINUTES)] = 0
     total_seats: Seats = 1
-    time_zone: Annotated[str | None, Meta(description="The clinic's if not given", examples=["Europe/Berlin"])] = None
+    time_zone: Annotated[str | None, Meta(description="Default: the clinic's", examples=["Europe/Berlin"])] = None
     dry_run: bool = False
     skip_clashes: bool = False
 
@@ -88,7 +88,7 @@ class PlannedView(Struct, frozen=True, rename="camel"):
 
 
 class ClashView(Struct, frozen=True, rename="camel"):
-    """A wanted period, and the slot that it overlaps; without one it has begun already."""
+    """A wanted period and the slot that it overlaps; null if the period has begun already."""
 
     start_time: datetime
     end_time: datetime
@@ -107,7 +107,7 @@ class SkippedView(Struct, frozen=True):
 
 
 class CreatedView(Struct, frozen=True, rename="camel"):
-    """`skipped` has the local times that a change of the clocks leaves out."""
+    """`skipped` has the local times that were left out because of a clock change."""
 
     created: list[PlannedView]
     clashes: list[ClashView]
@@ -123,7 +123,7 @@ class CreatedView(Struct, frozen=True, rename="camel"):
 
 
 class SlotPatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """What is absent stays as it is."""
+    """Absent fields stay unchanged."""
 
     total_seats: Seats | UnsetType = UNSET
     status: SlotStatus | UnsetType = UNSET
@@ -132,7 +132,7 @@ class SlotPatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel")
 
 
 class SlotView(Struct, frozen=True, rename="camel"):
-    """`availableSeats` counts the seats of holds that have run out."""
+    """`availableSeats` counts the seats of expired holds as free."""
 
     id: int
     doctor_id: int
@@ -172,14 +172,14 @@ class WantedPage(Struct, frozen=True):
 
 
 class EncodedPage(Struct, frozen=True):
-    """`etag` is RFC 9110's, 8.8.3: quoted, and strong, because it is made of the bytes."""
+    """`etag` is quoted and strong (RFC 9110, 8.8.3): a hash of the body's bytes."""
 
     body: bytes
     etag: str
 
 
 class SlotPages:
-    """Pages of free slots, read and encoded once for all who want the same one at the same time."""
+    """Pages of free slots, read and encoded once for all requests that want the same page at the same time."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
@@ -196,12 +196,12 @@ class SlotPages:
         return EncodedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
-def _making_nothing(made: dict[str, Any]) -> dict[str, Any]:
-    """An operation's arguments, with its answer for the API docs where nothing is made."""
+def _with_nothing_created(arguments: dict[str, Any]) -> dict[str, Any]:
+    """An operation's arguments, with its answer documented for the case that no slot is created."""
     nothing = ResponseSpec(
-        CreatedView, generate_examples=False, description="Nothing was made: a dry run, or all was left out"
+        CreatedView, generate_examples=False, description="No slot was created: a dry run, or all slots were left out"
     )
-    return made | {"responses": {200: nothing, **made["responses"]}}
+    return arguments | {"responses": {200: nothing, **arguments["responses"]}}
 
 
 class SlotController(Controller):
@@ -217,8 +217,8 @@ class SlotController(Controller):
             OutcomeUnknown,
             DoctorNotFound,
             SlotOverlaps,
-            description="One doctor's open slots may touch and must not overlap, nor closed ones that still have "
-            "bookings.",
+            description="Slots of one doctor may touch but must not overlap. Closed slots count only while they still "
+            "have bookings.",
         ),
     )
     async def create_slot(
@@ -231,7 +231,7 @@ class SlotController(Controller):
 
     @post(
         "/batch",
-        **_making_nothing(
+        **_with_nothing_created(
             operation(
                 "create_slots",
                 ADMIN,
@@ -239,8 +239,9 @@ class SlotController(Controller):
                 OutcomeUnknown,
                 DoctorNotFound,
                 SlotOverlaps,
-                description=f"All or none, at most {MAX_SLOTS_AT_ONCE} over at most {MAX_DAYS_AT_ONCE} days. `dryRun` "
-                "tells what would be made and what clashes. `skipClashes` leaves out what clashes.",
+                description=f"Creates all slots or none: at most {MAX_SLOTS_AT_ONCE}, over at most {MAX_DAYS_AT_ONCE} "
+                "days. `dryRun` only shows which slots would be created and which clash. `skipClashes` leaves out "
+                "slots that clash.",
             )
         ),
     )
@@ -265,8 +266,8 @@ class SlotController(Controller):
             "list_slots",
             ANYONE,
             "Find free slots",
-            description="Future, open, of a doctor who takes appointments, with a free seat; by start. Answers carry "
-            "an `ETag`; send it as `If-None-Match` to get 304 while nothing has changed.",
+            description="Future, open slots of active doctors with at least one free seat, by start. Answers have an "
+            "`ETag`; send it as `If-None-Match` to get 304 while nothing has changed.",
         ),
     )
     async def list_slots(
@@ -305,7 +306,7 @@ class SlotController(Controller):
             SlotNotFound,
             SeatsTaken,
             SlotOverlaps,
-            description="Bookings stay: a moved slot takes them along, a closed one takes no new ones.",
+            description="Bookings stay: they move with a moved slot, and a closed slot only takes no new ones.",
         ),
     )
     async def update_slot(
@@ -316,13 +317,13 @@ class SlotController(Controller):
 
 
 def _minutes_of(clock: str) -> int:
-    """Since midnight."""
+    """Minutes since midnight."""
     hours, _, minutes = clock.partition(":")
     return int(hours) * 60 + int(minutes)
 
 
 def _unless_known(request: ApiRequest, page: EncodedPage) -> Response[Any]:
-    """RFC 9110, 13.1.2. `no-cache`: keep it, and ask every time whether it still holds."""
+    """304 if the client has this version (RFC 9110, 13.1.2). `no-cache`: clients may store it but must revalidate."""
     headers = {"ETag": page.etag, "Cache-Control": "no-cache"}
     known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
     if page.etag in known or "*" in known:
