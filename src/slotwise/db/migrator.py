@@ -46,30 +46,30 @@ from slotwise.db.squash import adopt, is_of_nine
 from slotwise.db.statements import NoRow, Statement
 
 CONNECT_SECONDS = 5.0
-# Before it is said what is waited for. Most waits are shorter: for a server that starts at the same moment.
+# A wait is reported only after this time. Most are shorter: for another server that starts at the same moment.
 SILENT_SECONDS = 1.0
-# Nothing of a rehearsal is kept, so it must not keep those who book waiting.
+# A rehearsal is rolled back, so it must not make bookings wait for its locks.
 REHEARSAL_LOCK_SECONDS = 2.0
 # How long a new view, function or trigger waits for the statements that use the old one. Bookings wait behind it.
 REPLACE_LOCK_SECONDS = 5.0
 _URL_VARIABLE = "SLOTWISE_MIGRATION_URL"
-# A migration's own patience, which a rehearsal does not have.
+# A migration's own lock timeout, which a rehearsal must not use.
 _OWN_PATIENCE = re.compile(r"^SET LOCAL lock_timeout = [^;]*;$", re.MULTILINE)
 
 
 class MigrationFailed(Exception):
-    """The words are dbmate's own, which say which file and statement, or the database's."""
+    """The message is dbmate's, which names the file and the statement, or the database's."""
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """`session` is the backend's pid. A pooler between would tell the driver another."""
+    """`session` is the backend's pid as the database knows it. A pooler gives the driver a different one."""
 
     taken: bool
     session: str
 
 
 class Holders(msgspec.Struct, frozen=True):
-    """Which backends hold what a migration waits for, and what they say of themselves."""
+    """The lock that a migration waits for, and the backends that hold it, described in words."""
 
     lock: str
     holders: str
@@ -81,27 +81,27 @@ SET_PATIENCE = Statement("database/schema.set_patience", NoRow)
 FIND_HOLDERS = Statement("database/schema.find_holders", Holders)
 
 
-def tell_nobody(_: str) -> None:
-    """For whom a wait need not be reported to."""
+def ignore_report(_: str) -> None:
+    """For callers that do not report waits."""
 
 
-async def migrate(url: str, report: Callable[[str], None] = tell_nobody) -> list[str]:
-    """Apply the migrations that are missing, in order; return their names.
+async def migrate(url: str, report: Callable[[str], None] = ignore_report) -> list[str]:
+    """Apply the missing migrations in order; return their names.
 
-    Raises `UnsuitableDatabase` for a database whose schema was made otherwise, with nothing done. One lock is held
-    meanwhile, so that of two servers starting at once one looks after the other is done.
+    Raises `UnsuitableDatabase` if the schema does not come from this version's files; then nothing was done. Holds one
+    lock throughout: if two servers start at once, the second looks only after the first is done.
     """
     with connecting():
-        address = await Hosts(url).writable_url(CONNECT_SECONDS)
+        server_url = await Hosts(url).writable_url(CONNECT_SECONDS)
     try:
-        async with _locked(address, report) as connection:
+        async with _locked(server_url, report) as connection:
             if not await is_of_nine(connection):
-                return await _migrate(connection, address, report)
+                return await _migrate(connection, server_url, report)
             await adopt(connection)
             await _require_rehearsal(connection, [source for source in migrations() if source.number > "0001"])
         report("The database has one migration now in place of nine")
-        async with _locked(address, report) as connection:
-            return await _migrate(connection, address, report)
+        async with _locked(server_url, report) as connection:
+            return await _migrate(connection, server_url, report)
     except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
         raise MigrationFailed(str(error) or type(error).__name__) from error
 
@@ -138,9 +138,9 @@ async def _replace(connection: Connection, changed: list[Source]) -> None:
 
 @asynccontextmanager
 async def _locked(url: str, report: Callable[[str], None]) -> AsyncIterator[Connection]:
-    """A transaction that holds the lock of migrations. It ends with its connection, whatever becomes of this process.
+    """A transaction that holds the migration lock. The lock ends with the connection, even if this process is killed.
 
-    The lock is the transaction's and not the session's: behind a pooler a session outlives its client.
+    It is a lock of the transaction, not of the session, because behind a pooler a session outlives its client.
     """
     with connecting():
         connection = await open_session(Hosts(url), CONNECT_SECONDS, timeout=CONNECT_SECONDS)
@@ -157,7 +157,7 @@ async def _locked(url: str, report: Callable[[str], None]) -> AsyncIterator[Conn
 
 
 async def _require_own_texts(connection: Connection, records: list[Record], applied: set[str]) -> None:
-    """Raise `UnsuitableDatabase` unless all that was applied is what this version has, by record or by comparison."""
+    """Raise `UnsuitableDatabase` unless everything applied is this version's: by its records, or by comparison."""
     records = [record for record in records if record.name.startswith("migrations/")]
     recorded = [source for source in migrations() if source.name in {record.name for record in records}]
     known = {source.number for source in migrations()}
@@ -199,7 +199,7 @@ async def _rehearse(connection: Connection, pending: list[Source]) -> list[str]:
 
 
 async def _announce(url: str) -> None:
-    """On a connection of its own, for servers that run now must see it before the first change."""
+    """Use a separate connection, because running servers must see the announcement before the first change."""
     connection = await open_session(Hosts(url), CONNECT_SECONDS, timeout=CONNECT_SECONDS)
     try:
         await announce_release(connection)
@@ -215,7 +215,7 @@ def _require_all_applied(records: list[Record], later: str, report: Callable[[st
 
 
 async def _record(connection: Connection) -> None:
-    """Compare the schema as it is, and record what was applied. A later release may have come in between."""
+    """Check the schema and record what was applied, unless a later release has migrated in between."""
     if later_release(await read_records(connection)) is not None:
         return
     problems = catalogue_problems(await read_catalogue(connection), expected_catalogue(), with_indexes=False)
@@ -231,9 +231,9 @@ async def _apply(url: str, report: Callable[[str], None]) -> list[str]:
         process = await asyncio.create_subprocess_exec(
             _dbmate(), "--env", _URL_VARIABLE, "--migrations-dir", str(folder), "--no-dump-schema",
             "--migration-lock", "migrate",
-            # In the environment and not among the arguments, where every user of the machine could read the password.
+            # In the environment, because every user of the machine could read the password in the arguments.
             env={**_without_dbmate(os.environ), _URL_VARIABLE: libpq_url(url, name)},
-            cwd="/",  # dbmate would read a .env file where it runs
+            cwd="/",  # dbmate reads a .env file in its working directory
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         )  # fmt: skip
         try:
@@ -250,7 +250,7 @@ async def _apply(url: str, report: Callable[[str], None]) -> list[str]:
 
 @asynccontextmanager
 async def _reporting(url: str, session: str, report: Callable[[str], None]) -> AsyncIterator[None]:
-    """Say what a session waits for while the block runs, whenever that changes. The session by pid or name."""
+    """While the block runs, report what a session waits for, whenever it changes. `session` is its pid or name."""
     watch = asyncio.create_task(_report_waits(url, session, report))
     try:
         yield
@@ -260,7 +260,7 @@ async def _reporting(url: str, session: str, report: Callable[[str], None]) -> A
 
 
 async def _report_waits(url: str, session: str, report: Callable[[str], None]) -> None:
-    """Ends with the first connection that fails: what is said here helps, and must stop nothing."""
+    """Ends if its connection fails: a report is only help, so its failure must not stop the migration."""
     said = None
     await asyncio.sleep(SILENT_SECONDS)
     connection = await Hosts(url).connect(timeout=CONNECT_SECONDS)
@@ -288,13 +288,13 @@ def _dbmate() -> str:
 
 
 def libpq_url(url: str, session: str | None = None) -> str:
-    """The same address for a libpq-like client: TLS only where the server has it, unless the address says more.
+    """The URL for a client like libpq: with TLS only if the server has it, unless the URL itself says otherwise.
 
-    `session` is what the client calls itself.
+    `session` becomes the client's application_name.
     """
     parts = urlsplit(url)
     user, at, place = parts.netloc.rpartition("@")
-    # As asyncpg reads it: what is not percent-encoded yet is taken to the letter.
+    # As asyncpg reads user and password: characters that are not percent-encoded yet are taken literally.
     parts = parts._replace(netloc=":".join(quote(unquote(part), safe="") for part in user.split(":", 1)) + at + place)
     query = dict(parse_qsl(parts.query))
     on_socket = query.get("host", "").startswith("/")

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL, and the one place where transactions open and close."""
+"""Connections to PostgreSQL. Transactions open and close only here."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,12 +15,12 @@ from slotwise.db.sessions import open_session
 
 __all__ = ["Connection", "Database"]
 
-# For a request that uses one connection: answered within ten seconds, whatever becomes of the database.
+# Together, a request that uses one connection is answered within ten seconds, whatever happens to the database.
 ACQUIRE_SECONDS = 3.0
 STATEMENT_SECONDS = 6.0
-# What a connection's user has beyond the server's own limit for a statement, the wait for the connection included.
+# Time for using a connection beyond the server's own statement limit, including the wait for the connection.
 GRACE_SECONDS = 2.0
-# However long the wait was: a server that lives says by then what became of the statement, and is not cut short.
+# The least time after the wait for a connection: by then, a live server has answered and is not cut off.
 ANSWER_SECONDS = 0.5
 RELEASE_SECONDS = 1.0
 
@@ -28,16 +28,16 @@ RELEASE_SECONDS = 1.0
 async def _open(
     hosts: Hosts, statement_seconds: float, _dsn: str | None = None, **options: Any
 ) -> "asyncpg.Connection[asyncpg.Record]":
-    """As the pool asks for a connection; it has no address of its own."""
+    """The pool's `connect`. Ignores the pool's DSN, because `hosts` has the URLs."""
     return await open_session(hosts, statement_seconds, **options)
 
 
 async def _keep_session(_: Connection) -> None:
-    """Nothing here changes a session, so returning its connection need not cost a round trip to reset it."""
+    """Do not reset a returned connection: nothing here changes a session, and a reset costs a round trip."""
 
 
 class Database:
-    """A pool of connections. A task that holds one must not ask for another: that is how pools deadlock."""
+    """A pool of connections. A task that holds one must not acquire another: that could deadlock the pool."""
 
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", statement_seconds: float) -> None:
         self._pool = pool
@@ -50,11 +50,11 @@ class Database:
             hosts = Hosts(url)
             pool = await asyncpg.create_pool(
                 connect=partial(_open, hosts, statement_seconds),
-                # None at first: a worker that starts while the database restarts must not fail.
+                # Open no connection yet: a worker that starts while the database restarts must not fail.
                 min_size=0,
                 max_size=size,
-                # Never reached, for `connection` hangs up before. The driver would ask the server to cancel, which
-                # ends a COMMIT's wait for its standby: it is seen by all then, and lost with the primary.
+                # Never reached, because `connection` hangs up before. Here the driver would send a cancel, which ends
+                # a COMMIT's wait for its standby: the commit is then visible to all, but lost with the primary.
                 command_timeout=seconds + 1,
                 timeout=ACQUIRE_SECONDS,
                 reset=_keep_session,
@@ -62,7 +62,7 @@ class Database:
         return cls(pool, statement_seconds)
 
     async def close(self) -> None:
-        """Close the connections, politely if that takes less than a second."""
+        """Close the connections; after one second, cut them."""
         try:
             async with asyncio.timeout(1):
                 await self._pool.close()
@@ -71,10 +71,11 @@ class Database:
 
     @asynccontextmanager
     async def connection(self, seconds: float | None = None) -> AsyncIterator[Connection]:
-        """A connection for statements that each stand alone, done within `seconds`, the wait for it included.
+        """A connection for statements outside transactions, for `seconds` including the wait for the connection.
 
-        After that time it is cut, and whatever waits for its answer raises `DatabaseUnavailable`. Who had to wait for
-        it has `ANSWER_SECONDS` all the same, and without `seconds` those after the server's own limit.
+        After that time the connection is cut, and a statement that is still running raises `DatabaseUnavailable`.
+        However long the wait was, a caller has at least `ANSWER_SECONDS`; without `seconds`, the server's statement
+        limit and `ANSWER_SECONDS`.
         """
         loop = asyncio.get_running_loop()
         least = ANSWER_SECONDS if seconds is not None else self._statement_seconds + ANSWER_SECONDS
@@ -88,23 +89,23 @@ class Database:
             try:
                 yield connection
             except BaseException as error:
-                # A short `seconds` that ran out says nothing of the server: it may just be busy.
+                # If a short `seconds` is over, that says nothing about the server: it may only be busy.
                 silent = loop.time() >= max(cut.when(), got + self._statement_seconds)
                 if silent or isinstance(error, asyncpg.ReadOnlySQLTransactionError):
-                    # Or no longer the primary: so it is at the end of the other connections.
+                    # The server is silent or no longer the primary, so the other connections are useless too.
                     await self._pool.expire_connections()
                 raise
             finally:
                 cut.cancel()
-                # When that fails the driver closes the connection, and what was done with it stays as it was.
+                # If the release fails, the driver closes the connection. That does not change the outcome of the block.
                 with suppress(Exception):
                     await self._pool.release(connection, timeout=RELEASE_SECONDS)
 
     @asynccontextmanager
     async def effect(self) -> AsyncIterator[Connection]:
-        """A connection for one statement that is a transaction of its own.
+        """A connection for one statement that is a whole transaction.
 
-        Raises `OutcomeUnknown` when the statement was sent and its answer was lost.
+        Raises `OutcomeUnknown` if the statement was sent and its answer is lost.
         """
         async with self.connection() as connection:
             with outcome_told():
@@ -114,7 +115,7 @@ class Database:
     async def transaction(self) -> AsyncIterator[Connection]:
         """One READ COMMITTED transaction: commits at the end of the block, rolls back on any exception.
 
-        Raises `DatabaseUnavailable` when nothing was done and `OutcomeUnknown` when the answer to COMMIT was lost.
+        Raises `DatabaseUnavailable` if nothing was done, and `OutcomeUnknown` if the answer to COMMIT is lost.
         """
         async with self.connection() as connection:
             transaction = connection.transaction(isolation="read_committed")
@@ -122,8 +123,8 @@ class Database:
             try:
                 yield connection
             except BaseException:
-                # A rollback fails when the connection is gone, and so is the transaction then. What ended the
-                # block must not be lost for it: a cancellation above all.
+                # The rollback fails if the connection is gone; then the transaction is gone too. Its error must not
+                # replace the one that ended the block, above all a cancellation.
                 with suppress(Exception):
                     await transaction.rollback()
                 raise

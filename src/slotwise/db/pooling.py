@@ -1,6 +1,6 @@
-"""Whether a session is ours alone. Behind a pooler that lends one for each transaction it is not.
+"""Checks that Slotwise has sessions of its own. A pooler in transaction mode lends a session for one transaction.
 
-Then settings are lost between two statements, and locks and notifications of a session are another client's.
+Then settings get lost between two statements, and a session's locks and notifications go to another client.
 """
 
 import asyncio
@@ -16,20 +16,20 @@ from slotwise.db.hosts import Hosts
 from slotwise.db.statements import Statement
 
 ROUNDS = 5
-# No pooler with a connection to give takes so long.
+# A pooler with a free connection never takes this long.
 PATIENCE_SECONDS = 10.0
 REFUSAL = (
-    "the pooler before it lends a connection for each transaction or statement, and Slotwise needs sessions of its own:"
-    " set pool_mode = session for this database, or let DATABASE_URL name PostgreSQL itself"
+    "the pooler in front of it lends a connection for each transaction or statement, but Slotwise needs sessions of its"
+    " own: set pool_mode = session for this database, or let DATABASE_URL name PostgreSQL itself"
 )
 NO_SECOND = (
-    f"the pooler before it gave no second connection within {PATIENCE_SECONDS:g} seconds: raise its pool size"
-    " (default_pool_size) to what all workers of all servers need, DB_POOL_SIZE + 4 each, and a few for commands"
+    f"the pooler in front of it gave no second connection within {PATIENCE_SECONDS:g} seconds: raise its pool size"
+    " (default_pool_size) to DB_POOL_SIZE + 4 for each worker of each server, and a few more for commands"
 )
 
 
 class SharedSessions(Exception):
-    """The message says what the pooler does and what to change."""
+    """The pooler shares sessions between clients. The message says what to change."""
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -40,13 +40,14 @@ class Mark(msgspec.Struct, frozen=True):
 MARK_SESSION = Statement("database/sessions.mark_session", Mark)
 READ_MARK = Statement("database/sessions.read_mark", Mark)
 
-# The statement that was prepared a moment ago is in another session, or one of that name is there already.
+# A statement that was just prepared is in another session, or another client's statement already has its name.
 _LENT = (asyncpg.InvalidSQLStatementNameError, asyncpg.DuplicatePreparedStatementError)
 
 
 async def require_own_sessions(hosts: Hosts, seconds: float) -> None:
-    """Raise `SharedSessions` for a pooler that lends connections by transaction or statement. Costs a direct
-    connection one statement: a pooler is told by its telling other pids than PostgreSQL's.
+    """Raise `SharedSessions` for a pooler that lends connections per transaction or statement.
+
+    Costs one statement on a direct connection. A pooler is recognised by its pids, which are not PostgreSQL's.
     """
     try:
         async with _connected(hosts, seconds) as first:
@@ -61,10 +62,11 @@ async def require_own_sessions(hosts: Hosts, seconds: float) -> None:
 
 
 async def _require_kept(first: Connection, second: Connection) -> None:
-    """A mark in the first session must be there after the second has begun a transaction, which takes a connection.
+    """Check that the first session keeps its mark while the second is in a transaction, which occupies a connection.
 
-    With one connection to lend, the second is given that of the first, or has to wait: then it is the first's own.
-    With more, the first is given another while the second has the one with the mark, or has to wait itself.
+    If the pooler has one connection, the second session is given the first one's, so it is shared; or it has to wait,
+    so the first session owns it. If the pooler has more, a shared first session is given a connection without the mark
+    while the second has the marked one, or it has to wait itself.
     """
     mark = secrets.token_hex(8)
     marked = await _mark(first, mark)
@@ -76,7 +78,8 @@ async def _require_kept(first: Connection, second: Connection) -> None:
     except TimeoutError as error:
         raise SharedSessions(NO_SECOND) from error
     except asyncpg.ConnectionDoesNotExistError as error:
-        # Who lends by statement hangs up on whoever begins a transaction. A server that went down hangs up on all.
+        # A pooler in statement mode hangs up when a client begins a transaction. A server that went down hangs up on
+        # all clients, so then this read fails too.
         await _read(first)
         raise SharedSessions(REFUSAL) from error
     if taken.pid == marked.pid:
@@ -101,7 +104,7 @@ async def _read(connection: Connection) -> Mark:
 
 @asynccontextmanager
 async def _connected(hosts: Hosts, seconds: float) -> AsyncIterator[Connection]:
-    """Without prepared statements that outlive one call: on a lent connection they would be in others' way."""
+    """Without cached prepared statements: on a lent connection they would collide with those of other clients."""
     connection = await hosts.connect(timeout=seconds, statement_cache_size=0)
     try:
         yield connection

@@ -1,8 +1,8 @@
-"""The running PostgreSQL server of one cluster: what its files say of it, how it is launched and how it is ended.
+"""The running PostgreSQL server of one cluster: find it by its files, launch it, end it.
 
-A server ends by the mildest means that works, as PostgreSQL's documentation names them (18.5, "Shutting Down the
-Server"): fast (SIGINT), immediate (SIGQUIT), at last SIGKILL. None of them loses a commit, which is in the log on disk;
-after the last two the next start replays that log.
+A server is ended in the mildest way that works (PostgreSQL's documentation, 18.5, "Shutting Down the Server"): fast
+(SIGINT), immediate (SIGQUIT), finally SIGKILL. None of them loses a commit, because commits are in the log on disk.
+After the last two, the next start replays that log.
 """
 
 import os
@@ -20,19 +20,19 @@ from slotwise.db.cluster import EmbeddedServerError, Owner, program_environment,
 from slotwise.observability.waiting import Report, Waiting
 
 NO_SUCH_PID = 2**31 - 1
-# A fast shutdown disconnects its sessions within this time, or something is in its way.
+# A fast shutdown disconnects all sessions within this time, unless something blocks it.
 FAST_SECONDS = 5.0
-# It then writes what is in memory to disk. That may take long, and is visible in the cluster's state.
+# Then it writes its memory to disk. That may take long, and the cluster's state shows it.
 CHECKPOINT_SECONDS = 60.0
 # The postmaster gives its children 5 s to end before it kills them.
 IMMEDIATE_SECONDS = 8.0
 KILL_SECONDS = 5.0
 LOOK_SECONDS = 0.05
-# Before somebody asks what keeps it, and between two such questions, each of which is a process of its own.
+# How long to wait before the cluster's state is first read, and between two readings.
 QUIET_SECONDS = 0.5
 STATE_SECONDS = 0.25
 LOG_TAIL_LINES = 15
-# Of ControlFileData and its DBState, in PostgreSQL's pg_control.h; the same from 15 to 18.
+# From ControlFileData and DBState in PostgreSQL's pg_control.h; the same in versions 15 to 18.
 STATE_OFFSET = 16
 STATES = (
     "starting up", "shut down", "shut down in recovery", "shutting down",
@@ -50,7 +50,7 @@ class Status(StrEnum):
 
 
 class Postmaster(NamedTuple):
-    """What a live server's postmaster.pid says of it."""
+    """A live server, as its postmaster.pid describes it."""
 
     pid: int
     socket_dir: Path | None
@@ -58,12 +58,12 @@ class Postmaster(NamedTuple):
 
     @property
     def ready(self) -> bool:
-        """Whether it takes connections. During the recovery after a crashed session it says so, and refuses them."""
+        """Whether it says that it accepts connections. In recovery after a session crash it says so, but refuses."""
         return self.status is Status.READY
 
 
 def find_postmaster(cluster: Path) -> Postmaster | None:
-    """The live postmaster of this cluster. A pid that now belongs to something else does not count."""
+    """The live postmaster of this cluster; None if the pid in the file now belongs to another process."""
     said = _read_pid_file(cluster / "postmaster.pid")
     return said if said and f" -D {cluster} " in _command_line(said.pid) else None
 
@@ -71,10 +71,10 @@ def find_postmaster(cluster: Path) -> Postmaster | None:
 def launch(
     bin_dir: Path, cluster: Path, settings: Mapping[str, str], owner: Owner | None, log: Path
 ) -> "subprocess.Popen[bytes]":
-    """Start a server as a process of a session of its own, out of the reach of the terminal's Ctrl-C."""
+    """Start a server in a session of its own, so that Ctrl-C in the terminal does not reach it."""
     disown_pid(cluster / "postmaster.pid")
     options = [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
-    # The server inherits the open log, so its user needs no way to write in the log's directory.
+    # The server inherits the open log file, so its user needs no write access to the directory.
     with log.open("ab") as output:
         return subprocess.Popen(  # noqa: S603 - PostgreSQL's own program, no shell
             [str(bin_dir / "postgres"), "-D", str(cluster), *options],
@@ -91,19 +91,19 @@ def launch(
 
 
 def end_server(cluster: Path, report: Report) -> None:
-    """End the cluster's server by the mildest means that works; does nothing when none runs.
+    """End the cluster's server in the mildest way that works. Does nothing if none runs.
 
-    Raises `EmbeddedServerError` when even SIGKILL does not end it, as while its disk does not answer.
+    Raises `EmbeddedServerError` if even SIGKILL does not end it, for example because its disk does not answer.
     """
     running = find_postmaster(cluster)
     if running is None or _end_fast(running, cluster, report):
         return
     if not (_end_immediately(running, cluster, report) or _kill(running, cluster)):
-        raise EmbeddedServerError(f"PostgreSQL (process {running.pid}) does not end, not even by SIGKILL: see its disk")
+        raise EmbeddedServerError(f"PostgreSQL (process {running.pid}) does not end, even by SIGKILL: check its disk")
 
 
 def _end_fast(running: Postmaster, cluster: Path, report: Report) -> bool:
-    """Whether it has ended. A fast shutdown asked for during recovery stalls for ever in PostgreSQL 18."""
+    """Returns whether it has ended. In PostgreSQL 18 a fast shutdown during recovery hangs for ever."""
     _signal(running.pid, signal.SIGINT)
     if _gone(running, cluster, QUIET_SECONDS):
         return True
@@ -112,7 +112,7 @@ def _end_fast(running: Postmaster, cluster: Path, report: Report) -> bool:
         state = _cluster_state(cluster)
         limit = CHECKPOINT_SECONDS if state == "shutting down" else FAST_SECONDS
         if state == "in crash recovery" or waiting.seconds > limit:
-            report(f"PostgreSQL (process {running.pid}, {state}) does not stop by itself; Slotwise stops it at once")
+            report(f"PostgreSQL (process {running.pid}, {state}) does not stop; Slotwise stops it immediately")
             return False
         waiting.say(f"Waiting for PostgreSQL (process {running.pid}, {state}) to stop")
     return True
@@ -127,23 +127,23 @@ def _end_immediately(running: Postmaster, cluster: Path, report: Report) -> bool
 
 
 def _kill(running: Postmaster, cluster: Path) -> bool:
-    """The postmaster first, so that it starts no more children."""
+    """Kill the postmaster first, so that it starts no more children."""
     _signal(running.pid, signal.SIGKILL)
     kill_orphans(cluster)
     return _gone(running, cluster, KILL_SECONDS)
 
 
 def kill_orphans(cluster: Path) -> None:
-    """Kill sessions that outlived their postmaster and keep the next from starting. Only Linux tells which they are."""
+    """Kill sessions that outlived their postmaster and prevent a new start. They can be found only on Linux."""
     for pid in _sessions(cluster):
         _signal(pid, signal.SIGKILL)
 
 
 def _sessions(cluster: Path) -> Iterator[int]:
-    """Processes of PostgreSQL that work in the cluster's directory, but for its postmaster."""
+    """PostgreSQL's processes that run in the cluster's directory, without the postmaster."""
     running = find_postmaster(cluster)
     for process in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):  # it has ended meanwhile, or belongs to somebody else
+        with suppress(OSError):  # it has ended, or belongs to another user
             at_work = (process / "cwd").readlink() == cluster and (process / "exe").readlink().name == "postgres"
             if at_work and (running is None or int(process.name) != running.pid):
                 yield int(process.name)
@@ -168,9 +168,9 @@ def _signal(pid: int, number: signal.Signals) -> None:
 
 
 def _cluster_state(cluster: Path) -> str:
-    """Such as `in production`, `in crash recovery`, `shutting down`: what the cluster's control file says.
+    """The state in the cluster's control file, such as `in production`, `in crash recovery`, `shutting down`.
 
-    Read here and not by `pg_controldata`, which packages of the server alone come without.
+    Does not use `pg_controldata`, because packages with only the server do not have it.
     """
     with suppress(OSError, struct.error):
         state = struct.unpack_from("=I", (cluster / "global" / "pg_control").read_bytes(), STATE_OFFSET)[0]
@@ -179,7 +179,7 @@ def _cluster_state(cluster: Path) -> str:
 
 
 def log_tail(log: Path, lines: int = LOG_TAIL_LINES, since: int = 0) -> str:
-    """The last lines of the server's log, of those after its first `since` bytes."""
+    """The last lines of the server's log, without its first `since` bytes."""
     with log.open("rb") as output:
         output.seek(max(since, log.stat().st_size - 8192))
         return "\n".join(output.read().decode(errors="replace").splitlines()[-lines:])
@@ -199,7 +199,7 @@ def _read_pid_file(path: Path) -> Postmaster | None:
 
 
 def _command_line(pid: int) -> str:
-    """The arguments of process `pid` with spaces around each; blank when there is no such process."""
+    """The arguments of process `pid` with spaces around each; blank if there is no such process."""
     if Path("/proc/self/cmdline").exists():
         try:
             return " " + os.fsdecode(Path(f"/proc/{pid}/cmdline").read_bytes()).replace("\0", " ")
@@ -211,8 +211,8 @@ def _command_line(pid: int) -> str:
 def disown_pid(pid_file: Path) -> None:
     """Replace the pid in a dead server's lock file by one that no process can have.
 
-    PostgreSQL takes any live process of its user for a server: one that got the old pid after a reboot, or the dead
-    server itself where the container's first process leaves it a zombie.
+    PostgreSQL takes any live process of its user with this pid for a server: a process that got the pid after a
+    reboot, or the dead server itself, if the container's first process leaves it a zombie.
     """
     try:
         descriptor = os.open(pid_file, os.O_RDWR | os.O_NOFOLLOW)
@@ -220,6 +220,6 @@ def disown_pid(pid_file: Path) -> None:
         return
     with os.fdopen(descriptor, "rb+") as file:
         _, newline, rest = file.read().partition(b"\n")
-        # Over the old text, which is never longer: a truncated file could not be written again on a full disk.
+        # Overwrite the old text, which is never longer. After truncating, the write could fail on a full disk.
         file.seek(0)
         file.write(b"%d%b%b" % (NO_SUCH_PID, newline, rest))

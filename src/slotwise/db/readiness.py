@@ -1,4 +1,4 @@
-"""Whether a server may be trusted with bookings: its version, its extension, its durability settings."""
+"""Checks that a server is safe for bookings: its version, its extension, its durability settings."""
 
 import asyncio
 import time
@@ -22,15 +22,15 @@ _NOT_YET = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.TooManyConnectionsError,
-    # Of several servers none is the primary, as while one of them is being promoted.
+    # None of several servers is the primary, for example while one is being promoted.
     asyncpg.TargetServerAttributeNotMatched,
 )
 
 
-# Something answers, if only a pooler before the database.
+# Something answers, even if only a pooler in front of the database.
 _ANSWERED = (asyncpg.ProtocolViolationError, asyncpg.CannotConnectNowError, asyncpg.TooManyConnectionsError)
 
-# What pgbouncer says that may pass. All that it says has one SQLSTATE.
+# Temporary errors of pgbouncer, recognised by their text because all its errors have the same SQLSTATE.
 _PASSING = (
     "no more connections allowed",
     "query_wait_timeout",
@@ -48,7 +48,7 @@ _PASSING = (
 
 
 class UnsuitableDatabase(Exception):
-    """The server answers and cannot be used as it is. The message says what to change."""
+    """The database cannot be used as it is. The message says what to change."""
 
 
 class ServerFacts(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ READ_SERVER_FACTS = Statement("database/health.read_server_facts", ServerFacts)
 
 
 async def check_server(connection: Connection) -> None:
-    """Raise `UnsuitableDatabase` with every reason this server has against it."""
+    """Raise `UnsuitableDatabase` with all problems of this server, if it has any."""
     problems = problems_of(await READ_SERVER_FACTS.one(connection))
     if problems:
         raise UnsuitableDatabase("; ".join(problems))
@@ -86,9 +86,9 @@ def problems_of(facts: ServerFacts) -> list[str]:
 
 
 async def wait_for_server(url: str, seconds: float, report: Callable[[str], None]) -> None:
-    """Connect and check the server, trying again for `seconds` while it is not reachable yet.
+    """Connect and check the server. While it is not reachable, try again for `seconds`.
 
-    Raises `UnsuitableDatabase`; for an address that stays unreachable too, with the driver's last words.
+    Raises `UnsuitableDatabase`, also if the server stays unreachable; then with the driver's last error.
     """
     where = _place(url)
     deadline = time.monotonic() + seconds
@@ -106,33 +106,33 @@ async def wait_for_server(url: str, seconds: float, report: Callable[[str], None
                 fault = "gives no connection" if answers else "cannot be reached"
                 raise UnsuitableDatabase(f"{where} {fault}: {reason}") from error
             fault = "gives no connection" if answers else "is not reachable"
-            words = f"The database at {where} {fault} yet ({reason}); trying for {seconds:g} seconds"
+            words = f"The database at {where} {fault} yet ({reason}); trying again for {seconds:g} seconds"
             if words != said:
                 report(said := words)
         except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             raise UnsuitableDatabase(f"DATABASE_URL: {error}") from error
         except ValueError as error:
             advice = "percent-encode special characters in user and password"
-            raise UnsuitableDatabase(f"DATABASE_URL cannot be read ({error}): {advice}") from error
+            raise UnsuitableDatabase(f"DATABASE_URL is invalid ({error}): {advice}") from error
         await asyncio.sleep(0.5)
 
 
 def _refuse_for_good(error: Exception) -> None:
-    """Raise `UnsuitableDatabase` for what a pooler says when trying again cannot help."""
+    """Raise `UnsuitableDatabase` for a pooler's error that trying again cannot help."""
     words = str(error)
     if not isinstance(error, asyncpg.ProtocolViolationError) or any(said in words for said in _PASSING):
         return
     unknown = words.partition("unsupported startup parameter: ")[2]
     if unknown:
         raise UnsuitableDatabase(
-            f"DATABASE_URL sets {unknown}, which the pooler before the database refuses: leave it out of the address,"
+            f"DATABASE_URL sets {unknown}, which the pooler in front of the database refuses: remove it from the URL,"
             " or add it to the pooler's ignore_startup_parameters"
         ) from error
     raise UnsuitableDatabase(f"DATABASE_URL: {words}") from error
 
 
 def _place(url: str) -> str:
-    """Where the database should be, without the password."""
+    """Host and database name, without the password."""
     try:
         parts = urlsplit(url)
     except ValueError:

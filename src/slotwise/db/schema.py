@@ -1,7 +1,7 @@
-"""Whether a database has the schema that this version was written for: by the texts that were applied, and as it is.
+"""Checks that a database has this version's schema: by the recorded texts that were applied, and by its objects.
 
-A server beside a later one finds texts that it does not know. Those are no fault: a later release's schema must still
-work for the earlier one. Then nothing is written, and the objects are not compared.
+A server that runs beside a later release finds texts that it does not know. That is no error, because a later
+release's schema must still work for the earlier one. Then nothing is written and the objects are not compared.
 """
 
 import hashlib
@@ -18,20 +18,20 @@ from slotwise import __version__
 from slotwise.db.pool import Connection
 from slotwise.db.statements import NoRow, Statement
 
-# What an operator reads first; a database of quite another schema would fill pages.
+# How many problems a message names; a database with a completely different schema has hundreds.
 MOST_SAID = 3
 # The name of the record with which a release begins its changes.
 ANNOUNCED = "release "
 REMEDY = (
     "Run the Slotwise that made this database, or give this one an empty database: another DATABASE_URL or"
-    " SLOTWISE_DATA_DIR. docs/operating.md, 'A database of another Slotwise', says how to take the data along"
+    " SLOTWISE_DATA_DIR. docs/operating.md, 'A database of another Slotwise', says how to move the data"
 )
 
 log = structlog.get_logger()
 
 
 class Source(msgspec.Struct, frozen=True):
-    """A file whose text makes a part of the schema. `name` is its path below `sql/`."""
+    """A file whose text creates a part of the schema. `name` is its path below `sql/`."""
 
     name: str
     text: str
@@ -52,7 +52,7 @@ class Source(msgspec.Struct, frozen=True):
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A source that was applied: the text's checksum, and the release that applied it."""
+    """A source that was applied: the checksum of its text, and the release that applied it."""
 
     name: str
     checksum: str
@@ -60,7 +60,7 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class History(msgspec.Struct, frozen=True):
-    """The records, as columns; `state` differs whenever an object of the schema was changed."""
+    """The records as columns. `state` is different after any change of an object of the schema."""
 
     names: list[str]
     checksums: list[str]
@@ -125,7 +125,7 @@ async def read_catalogue(connection: Connection) -> Catalogue:
 
 
 async def read_records(connection: Connection) -> list[Record]:
-    """Those of the sources that were applied; none where no version has written any."""
+    """The records of the applied sources; none if no version has written any yet."""
     try:
         async with _looking(connection):
             return (await READ_HISTORY.one(connection)).records
@@ -134,7 +134,7 @@ async def read_records(connection: Connection) -> list[Record]:
 
 
 async def read_applied(connection: Connection) -> set[str]:
-    """The numbers of the migrations that were applied, whether or not there are records of them."""
+    """The numbers of the applied migrations, whether or not they have records."""
     try:
         async with _looking(connection):
             return {row.version for row in await LIST_APPLIED.all(connection)}
@@ -144,9 +144,9 @@ async def read_applied(connection: Connection) -> set[str]:
 
 @asynccontextmanager
 async def _looking(connection: Connection) -> AsyncIterator[None]:
-    """Inside a transaction that goes on: a table that is missing does not end it, and no lock of one stays.
+    """A savepoint for reading: a missing table does not end the transaction, and no table lock stays.
 
-    dbmate's session, which could never have it, would wait for the transaction that waits for dbmate.
+    A lock that stayed would be a deadlock: dbmate's session waits for the lock, and this transaction for dbmate.
     """
     savepoint = connection.transaction()
     await savepoint.start()
@@ -157,9 +157,9 @@ async def _looking(connection: Connection) -> AsyncIterator[None]:
 
 
 async def announce_release(connection: Connection) -> None:
-    """Say that this release is about to change the schema: servers of an earlier one then know whose changes they are.
+    """Record that this release is about to change the schema, so that servers of an earlier release know the reason.
 
-    Each migration commits by itself, and the records come once all have.
+    Each migration commits separately, and the other records are written only after all migrations.
     """
     await RECORD_SOURCE.run(connection, name=f"{ANNOUNCED}{__version__}", checksum="", release=__version__)
 
@@ -178,7 +178,7 @@ def changed_sources(records: Iterable[Record]) -> list[Source]:
 
 
 def release_order(release: str) -> tuple[int, ...]:
-    """To compare by: 0.10 comes after 0.9, and 1.0 is 1."""
+    """A sort key: 0.10 comes after 0.9, and 1.0 equals 1."""
     numbers = [int(part) for part in release.split(".")]
     while numbers and numbers[-1] == 0:
         numbers.pop()
@@ -186,7 +186,7 @@ def release_order(release: str) -> tuple[int, ...]:
 
 
 def later_release(records: Iterable[Record], release: str = __version__) -> str | None:
-    """The latest release that has applied anything, where it is later than this one."""
+    """The latest release that has applied anything, if it is later than this one."""
     latest = max((record.release for record in records), key=release_order, default=release)
     return latest if release_order(latest) > release_order(release) else None
 
@@ -194,7 +194,7 @@ def later_release(records: Iterable[Record], release: str = __version__) -> str 
 def text_problems(
     records: Collection[Record], ours: Collection[Source] | None = None, release: str = __version__
 ) -> list[str]:
-    """What was applied by this release or an earlier one with another text than ours, and what was not applied."""
+    """Sources that were not applied, and sources that this release or an earlier one applied with another text."""
     ours = sources() if ours is None else ours
     known = {source.name: source for source in ours}
     applied = {record.name for record in records}
@@ -213,8 +213,8 @@ def text_problems(
 def catalogue_problems(found: Catalogue, expected: Catalogue, *, with_indexes: bool) -> list[str]:
     """In which objects a database differs from what the sources make.
 
-    What is more than that does not matter, unless it could refuse a write or be called in the place of ours. Indexes
-    that hold no rule are for speed: an operator may replace them.
+    Additional objects do not matter, unless they could refuse a write or be called in place of ours. Indexes that
+    enforce no rule are only for speed: an operator may replace them.
     """
     lost = {name for name in expected if name.startswith(("table ", "view ")) and name not in found}
     looked_at = [
@@ -234,12 +234,12 @@ def catalogue_problems(found: Catalogue, expected: Catalogue, *, with_indexes: b
 
 
 def _short(name: str) -> str:
-    """Without a function's parameters."""
+    """The name without a function's parameters."""
     return name.partition("(")[0]
 
 
 def _table_of(name: str) -> str:
-    """Of a column, constraint, index or trigger; nothing for what has none."""
+    """The table of a column, constraint, index or trigger; empty for other objects."""
     return name.rpartition(" ")[2].rpartition(".")[0]
 
 
@@ -255,25 +255,25 @@ def _in_the_way(name: str, found: Catalogue, expected: Catalogue) -> bool:
         definition = found[name]
         filled = "IDENTITY" in definition or "GENERATED" in definition
         return "NOTNULL" in definition and not filled and definition.removesuffix("NOTSAMPLED").endswith("DEFAULT")
-    # An index that is being made is not valid yet and refuses nothing, and REINDEX CONCURRENTLY makes one.
+    # An index that is still being built, as by REINDEX CONCURRENTLY, is INVALID and refuses nothing.
     return kind in {"constraint", "trigger", "unique"} and not found[name].endswith("INVALID")
 
 
 def sentence(problems: list[str]) -> str:
-    """For a person: the first few."""
+    """The first few problems as one text."""
     more = len(problems) - MOST_SAID
     return ", ".join(problems[:MOST_SAID]) + (f" and {more} more" if more > 0 else "")
 
 
 class SchemaCheck:
-    """Asked with every question about readiness: compares texts each time, and objects whenever one was changed."""
+    """The schema's part of the readiness check: compares texts every time, and objects only after one has changed."""
 
     def __init__(self) -> None:
         self._compared: tuple[str, list[str]] | None = None
         self._said_later: str | None = None
 
     async def problems(self, connection: Connection) -> list[str]:
-        """Each as a sentence that says what to do; none where this version can work with this schema."""
+        """The problems, as sentences that say what to do; none if this version can work with the schema."""
         try:
             history = await READ_HISTORY.one(connection)
         except asyncpg.UndefinedTableError:

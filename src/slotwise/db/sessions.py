@@ -1,6 +1,6 @@
-"""What Slotwise relies on in each session. It is set by a statement, once the connection is there.
+"""The settings that Slotwise relies on in each session. A statement sets them after the connection is open.
 
-As start-up parameters a pooler would refuse them, or leave them out without a word where it is told to.
+A pooler would refuse them as start-up parameters, or, if configured so, silently ignore them.
 """
 
 import asyncio
@@ -15,22 +15,22 @@ from slotwise.db.hosts import Hosts
 from slotwise.db.statements import Statement
 
 READ_ONLY = "default_transaction_read_only"
-# PostgreSQL's and pgbouncer's own: a pooler passes them on.
+# pgbouncer knows these parameters and passes them on.
 STARTUP = {"application_name": "slotwise", "timezone": "UTC"}
 SESSION = STARTUP | {
-    # Every booking statement locks first and acts in the next statement; that reads what the lock's last holder
-    # wrote only under READ COMMITTED. Set for the session, so that a database default cannot undo it.
+    # Every booking operation locks in one statement and acts in the next. Only under READ COMMITTED does the second
+    # statement see what the last holder of the lock wrote. Set per session, so that a database default cannot undo it.
     "default_transaction_isolation": "read committed",
     READ_ONLY: "off",
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "10s",
     "jit": "off",
-    # A statement is planned once for a connection, for all values to come. Each is written so that one plan fits
-    # them all, which tests/db/test_plans.py sees to; planning anew costs more than running.
+    # Each connection plans a statement once, for all values. Statements are written so that one plan fits all values;
+    # tests/db/test_plans.py checks that. Planning every time costs more than running.
     "plan_cache_mode": "force_generic_plan",
-    # The rows of today's appointments are in memory: reading one by an index costs no more than the next in a scan.
+    # The rows of today's appointments are in memory: reading one through an index costs as little as in a scan.
     "random_page_cost": "1.1",
-    # By them the schema's objects are told, which are compared as text.
+    # They shape the definitions of the schema's objects, which are compared as text.
     "datestyle": "ISO, MDY",
     "intervalstyle": "postgres",
 }
@@ -45,17 +45,20 @@ SET_SESSION = Statement("database/sessions.set_session", Setting)
 
 
 class SessionNotSet(asyncpg.InterfaceError):
-    """A setting that was made has another value: whatever stands between has undone it."""
+    """A setting has another value than the one that was set, for example because a pooler has changed it."""
 
 
 def session_of(hosts: Hosts, statement_seconds: float) -> dict[str, str]:
-    """Where a server is chosen by whether it takes writes, it is not overruled: an old primary is fenced that way."""
+    """The settings of a session. If read-only servers are skipped, `default_transaction_read_only` is not set.
+
+    An operator fences an old primary with this setting, and it must stay fenced.
+    """
     session = {name: value for name, value in SESSION.items() if name != READ_ONLY or not hosts.must_write}
     return session | {"statement_timeout": f"{round(statement_seconds * 1000)}ms"}
 
 
 async def open_session(hosts: Hosts, statement_seconds: float, **options: Any) -> "asyncpg.Connection[asyncpg.Record]":
-    """A new connection with all that Slotwise relies on; `options` are the driver's, of which `timeout` holds twice."""
+    """A new connection with all settings. `options` are the driver's; `timeout` limits connecting, then setting."""
     connection = await hosts.connect(server_settings=STARTUP, **options)
     try:
         async with asyncio.timeout(options.get("timeout")):
@@ -70,6 +73,6 @@ async def _set(connection: Connection, session: Mapping[str, str]) -> None:
     found = await SET_SESSION.all(connection, names=list(session), values=list(session.values()))
     kept = {setting.name: setting.value for setting in found}
     for name, value in session.items():
-        # PostgreSQL tells a time in the largest unit that fits.
+        # Timeouts cannot be compared: PostgreSQL shows them in the largest unit that fits.
         if kept.get(name) != value and not name.endswith("_timeout"):
             raise SessionNotSet(f"{name} is {kept.get(name)!r} though it was set to {value!r}")

@@ -34,7 +34,7 @@ class _Nested(NamedTuple):
 
 
 class Statement(Generic[Row]):
-    """One operation. Parameters go by the names they have in the SQL; a missing or unknown one is an error."""
+    """One SQL statement. Parameters are passed by their names in the SQL; a missing or unknown one is an error."""
 
     def __init__(self, name: str, row: type[Row]) -> None:
         feature, _, statement = name.partition(".")
@@ -55,7 +55,7 @@ class Statement(Generic[Row]):
         return rows[0] if rows else None
 
     async def one(self, connection: Connection, **arguments: object) -> Row:
-        """The row of a statement that always has one."""
+        """The row of a statement that always returns one."""
         row = await self.first(connection, **arguments)
         if row is None:
             raise LookupError(f"{self.name} returned no row")
@@ -65,7 +65,7 @@ class Statement(Generic[Row]):
         await connection.execute(self.text, *self._in_order(arguments))
 
     def _row_of(self, record: "asyncpg.Record") -> Row:
-        """Columns stand in the order of the fields and fit their types: tests see to that for every statement."""
+        """The columns have the order and types of the fields: tests check that for every statement."""
         if not (self._enumerations or self._nested):
             return self.row(*record)
         values = list(record)
@@ -84,7 +84,7 @@ class Statement(Generic[Row]):
 
 
 class NoRow(msgspec.Struct):
-    """The row of a statement that returns none, or none worth reading."""
+    """The row type of a statement whose rows, if any, are not read."""
 
 
 @cache
@@ -116,12 +116,12 @@ def _row_in(annotation: Any) -> type[msgspec.Struct] | None:
 
 
 def _enumeration(annotation: object) -> type[StrEnum] | None:
-    """A field's enumeration, the one kind of type for which the driver gives something else: its text."""
+    """The field's type if it is an enumeration. Only for these the driver returns another type: text."""
     return annotation if isinstance(annotation, type) and issubclass(annotation, StrEnum) else None
 
 
 def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:
-    """PostgreSQL's `$1` in place of `:name`, and the names in the order of their numbers."""
+    """The SQL with PostgreSQL's `$1` in place of `:name`, and the names in the order of their numbers."""
     bare = _with_columns(_COMMENT.sub("", sql)).strip().rstrip(";")
     names = tuple(dict.fromkeys(_PARAMETER.findall(bare)))
     numbers: dict[str, Any] = {name: f"${number}" for number, name in enumerate(names, 1)}
