@@ -1,1 +1,1 @@
-"""Group commit and shared reads: mechanisms that know nothing of bookings."""
+"""Group commit and shared reads: general mechanisms that do not depend on bookings."""

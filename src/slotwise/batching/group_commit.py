@@ -1,7 +1,7 @@
 """Group commit: requests that arrive while a transaction is in flight share the next one.
 
-One transaction per booking holds a popular slot's lock through several round trips and a flush of the log; a batch
-pays for them once. See docs/adr/0004-group-commit.md.
+A transaction per booking holds a popular slot's lock for several round trips and a log flush. A batch pays for these
+only once. See docs/adr/0004-group-commit.md.
 """
 
 import asyncio
@@ -18,17 +18,18 @@ Request = TypeVar("Request")
 Outcome = TypeVar("Outcome")
 
 DRAIN_SECONDS = 2.0
-# One in which answers go out and sockets are read, one in which the requests' tasks begin, one in which they submit.
+# Turns of the event loop. First: answers go out and sockets are read. Second: the new requests' tasks start. Third:
+# they submit.
 TURNS_TO_TAKE_IN = 3
 
 log = structlog.get_logger()
 
 
 async def take_in_what_has_arrived(enough: Callable[[], bool] = lambda: False) -> None:
-    """Let the requests that wait in the sockets submit, before the next batch is made up.
+    """Let the requests that are waiting in the sockets submit before the next batch starts.
 
-    No time passes in which nothing is done. Without it a batch begins while the requests that would fit into it wait in
-    the sockets, and batches are half as large.
+    This wastes no time: every turn does work. Without it, batches are half as large, because requests that could be in
+    the batch are still in the sockets when it starts.
     """
     for _ in range(TURNS_TO_TAKE_IN):
         if enough():
@@ -37,7 +38,7 @@ async def take_in_what_has_arrived(enough: Callable[[], bool] = lambda: False) -
 
 
 class _Waiting(Generic[Request, Outcome]):
-    """A request in the queue. It leaves it either into a batch or, past its deadline, unserved."""
+    """A request in the queue. It leaves the queue with a batch, or unserved after its deadline."""
 
     __slots__ = ("answer", "arrived", "request")
 
@@ -48,11 +49,11 @@ class _Waiting(Generic[Request, Outcome]):
 
 
 class GroupCommit(Generic[Request, Outcome]):
-    """Hands requests to `commit` in order of arrival, one batch in flight at a time.
+    """Passes requests to `commit` in order of arrival, one batch at a time.
 
     `commit` takes a batch and returns one outcome per request, in the same order, after its transaction has
     committed. Two requests with the same `exclusive` key (None: no key) never share a batch. A lone request is
-    committed at once: nothing ever waits for company.
+    committed at once: a request never waits for others to join it.
     """
 
     def __init__(
@@ -85,10 +86,10 @@ class GroupCommit(Generic[Request, Outcome]):
         self._batch_size = metrics.BATCH_SIZE.labels(name)
 
     async def submit(self, request: Request) -> Outcome:
-        """The request's own outcome.
+        """Put a request in the queue and return its outcome.
 
-        Raises `Overloaded` when the queue is full or the request was not reached before its deadline (nothing was
-        done), and `OutcomeUnknown` when its batch was still in flight then.
+        Raises `Overloaded` if the queue is full or the request was not in a batch before its deadline (nothing was
+        done), and `OutcomeUnknown` if its batch was still in flight at the deadline.
         """
         await self.require_room()
         loop = asyncio.get_running_loop()
@@ -99,22 +100,22 @@ class GroupCommit(Generic[Request, Outcome]):
         return await waiting.answer
 
     async def require_room(self) -> None:
-        """Raise `Overloaded` when the queue is full, for an edge that can spare itself work by asking early.
+        """Raise `Overloaded` if the queue is full. An edge can call this early to save work.
 
-        A full queue refuses slowly: clients that ask again at once would take the time that those in it need.
+        A full queue refuses slowly: clients that retry at once would take the time that the queued requests need.
         """
         if self._is_full():
             await asyncio.sleep(self._refusal_seconds)
             raise Overloaded
 
     def _is_full(self) -> bool:
-        """At its bound, or earlier: what a batch took last tells how long one more request would wait."""
+        """Full at its limit, or earlier if one more request would wait too long, judged by the last batch's time."""
         waiting = len(self._queue)
         batches_ahead = waiting // self._batch_limit
         return waiting >= self._queue_limit or batches_ahead * self._batch_seconds > self._patience_seconds
 
     async def drained(self) -> None:
-        """Wait until everything accepted so far is answered, for two seconds at most."""
+        """Wait until all accepted requests are answered, at most two seconds."""
         if self._pump is not None:
             await asyncio.wait([self._pump], timeout=DRAIN_SECONDS)
 
@@ -137,7 +138,7 @@ class GroupCommit(Generic[Request, Outcome]):
         return len(self._queue) >= self._batch_limit
 
     async def _give_up_overdue(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Answer those that have waited too long. One timer for all: one for each costs as much as its SQL."""
+        """Fail requests that have waited too long. One timer for all: a timer per request costs as much as its SQL."""
         while True:
             await asyncio.sleep(self._deadline_seconds / 16)
             latest = loop.time() - self._deadline_seconds
@@ -181,7 +182,7 @@ class GroupCommit(Generic[Request, Outcome]):
                     waiting.answer.set_result(outcome)
 
     async def _serve_apart(self, batch: Sequence[_Waiting[Request, Outcome]], error: Exception) -> None:
-        """A batch that was rolled back is tried request by request, so that a poisoned one fails alone."""
+        """Try the requests of a rolled-back batch one by one, so that only the faulty one fails."""
         if len(batch) == 1:
             self._fail(batch, error)
             return

@@ -1,7 +1,7 @@
-"""Shared reads: callers who want the same thing while it is being read share the next reading of it.
+"""Shared reads: callers that want the same thing while it is being read share the next read of it.
 
-To reads what the group commit is to writes. Nothing is kept: a caller never gets what was read before it asked, so
-everybody reads their own writes.
+The counterpart of group commit. Nothing is cached: a caller never gets the result of a read that started before its
+call, so all callers see their own writes.
 """
 
 import asyncio
@@ -16,23 +16,23 @@ Result = TypeVar("Result")
 
 
 class SharedReads(Generic[Wanted, Result]):
-    """At most one reading of each wanted thing is in flight, and one more waits for it to end.
+    """For each wanted thing, at most one read is in flight, and one more waits for it to end.
 
-    A lone caller's reading starts at once. Any other waits for the one in flight, which may have begun before the
-    caller's own write, and for its own. An error goes to all who share the reading.
+    A lone caller's read starts at once. Other callers wait for the read in flight, which may have begun before their
+    own write, and then for the next one. An error goes to all callers that share the read.
     """
 
     def __init__(self, read: Callable[[Wanted], Awaitable[Result]], *, limit: int = 2048) -> None:
-        """`limit` is for readings in flight and waiting, of all wanted things together."""
+        """`limit` counts all reads in flight and waiting, of all wanted things."""
         self._read = read
         self._limit = limit
         self._in_flight: dict[Wanted, asyncio.Task[Result]] = {}
         self._next: dict[Wanted, asyncio.Task[Result]] = {}
 
     async def read(self, wanted: Wanted) -> Result:
-        """What a reading that starts after this call finds. Raises `Overloaded` past the limit."""
+        """The result of a read that starts after this call. Raises `Overloaded` beyond the limit."""
         reading = self._next.get(wanted) or self._begin(wanted)
-        # A caller that goes away must not take the reading from those who share it.
+        # The cancellation of one caller must not cancel the read for the others.
         return await asyncio.shield(reading)
 
     def _begin(self, wanted: Wanted) -> asyncio.Task[Result]:
@@ -46,7 +46,7 @@ class SharedReads(Generic[Wanted, Result]):
         if before is not None:
             await asyncio.wait([before])
             await take_in_what_has_arrived()
-        # From here on it is too late to join.
+        # From here on, new callers cannot join this read.
         self._in_flight[wanted] = self._next.pop(wanted)
         try:
             return await self._read(wanted)

@@ -1,1 +1,1 @@
-"""Housekeeping beside the requests. Any number of processes may do it at once; none of it is needed to be right."""
+"""Housekeeping beside the requests. Several processes may do it at once. Correct answers never depend on it."""

@@ -1,4 +1,4 @@
-"""Shows an operator how many database connections are open, and how many of them are idle."""
+"""Gauges of the database connections: how many are open, and how many of them are idle."""
 
 import asyncio
 import os
@@ -17,9 +17,9 @@ SECONDS = 1.0
 
 @asynccontextmanager
 async def gauges(pools: Mapping[str, Database], shared: Path | None) -> AsyncIterator[None]:
-    """Keep the gauges of these pools fresh for as long as the block runs.
+    """Update the gauges of these pools while the block runs.
 
-    `shared` is the directory in which the workers' metrics meet; those of killed workers are removed from it.
+    `shared` is the directory with all workers' metrics; the metrics of killed workers are removed from it.
     """
 
     async def read() -> None:
@@ -39,7 +39,7 @@ async def gauges(pools: Mapping[str, Database], shared: Path | None) -> AsyncIte
 def _forget_dead_workers(shared: Path) -> None:
     for pid in {int(path.stem.rpartition("_")[2]) for path in shared.glob("gauge_live*_*.db")}:
         if not _is_alive(pid):
-            with suppress(FileNotFoundError):  # another worker that starts now was first
+            with suppress(FileNotFoundError):  # another worker that is starting has removed it first
                 multiprocess.mark_process_dead(pid, str(shared))  # type: ignore[no-untyped-call]  # its types stop here
 
 

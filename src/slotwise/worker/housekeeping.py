@@ -1,4 +1,4 @@
-"""The loops that tidy up: overdue holds, stale idempotency keys, forgotten log-in failures."""
+"""Loops that expire overdue holds and delete old idempotency keys and old log-in failures."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 async def housekeeping(
     database: Database, sweep_seconds: float, crash_points: CrashPoints, seats_changed: SeatsChanged
 ) -> AsyncIterator[None]:
-    """Keep the loops running for as long as the block runs."""
+    """Run the loops while the block runs."""
 
     async def sweep() -> None:
         await sweep_holds(database, crash_points=crash_points, seats_changed=seats_changed)
@@ -42,15 +42,15 @@ async def housekeeping(
 
 
 async def every(seconds: float, name: str, job: Callable[[], Awaitable[object]]) -> None:
-    """Run `job` again and again, `seconds` after its last end. A failure is logged and does not end the loop."""
-    # Asked each time: a job whose connection breaks while it is cancelled may end with the connection's error.
+    """Run `job` again and again, with a pause of `seconds`. A failure is logged and does not end the loop."""
+    # Check this every time: a job that is cancelled while its connection breaks may raise the connection's error.
     while not _cancelled():
         await asyncio.sleep(seconds)
         try:
             await job()
         except Unavailable as error:
             log.warning("housekeeping_postponed", job=name, reason=error.code)
-        except Exception as error:  # a defect in one round must not end all rounds to come
+        except Exception as error:  # a defect in one round must not end the loop
             log.error("housekeeping_failed", job=name, error=type(error).__name__)  # noqa: TRY400 - see problems.py
 
 

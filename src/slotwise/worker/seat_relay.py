@@ -1,4 +1,4 @@
-"""Carries seat events between this worker and all others, over a connection of its own."""
+"""Relays seat events between this worker and the others, over a separate connection."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,17 +9,17 @@ from slotwise.db.hosts import Hosts
 from slotwise.services.core.seat_events import CHANNEL, SeatEvents
 from slotwise.worker.housekeeping import every
 
-# Before a lost connection is made anew.
+# Pause before reconnecting.
 RECONNECT_SECONDS = 1.0
-# A lone change goes out at once, and those of the time after it together.
+# The first change goes out at once. Changes within this time after it go out together.
 TURN_SECONDS = 0.2
-# A server that went without a word is missed after this, when nothing is to be told.
+# If there is nothing to send, how often to check that the server still answers.
 CHECK_SECONDS = 5.0
 
 
 @asynccontextmanager
 async def seat_relay(url: str, seat_events: SeatEvents) -> AsyncIterator[None]:
-    """Keep the relay running for as long as the block runs."""
+    """Run the relay while the block runs."""
     hosts = Hosts(url)
     task = asyncio.create_task(every(RECONNECT_SECONDS, "relay_seats", lambda: relay_seats(hosts, seat_events)))
     try:
@@ -30,9 +30,9 @@ async def seat_relay(url: str, seat_events: SeatEvents) -> AsyncIterator[None]:
 
 
 async def relay_seats(hosts: Hosts, seat_events: SeatEvents) -> None:
-    """Relay until the connection ends, which raises one of the `Unavailable` errors."""
+    """Relay until the connection breaks, which raises one of the `Unavailable` errors."""
     async with listening(hosts, CHANNEL, seat_events.hear, seat_events.wake) as connection:
-        # What was published while nobody here listened is lost.
+        # Events that were published while this worker was not listening are lost.
         await seat_events.look_again()
         while True:
             await seat_events.relay(connection)
