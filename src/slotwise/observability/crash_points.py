@@ -1,17 +1,18 @@
-"""Named places at which a process dies when a test has armed them; see tests/faults/test_crash_points.py.
+"""Crash points: named places at which a process kills itself if a test has armed them.
 
-To arm a place, make an empty file `<operation>.<point>` in the folder that the setting CRASH_POINTS names, such as
-`hold_seats.after_commit`. The first process that comes to the place removes the file and dies by SIGKILL, so a server
-of several workers loses one; whoever sees that the file is gone knows that it has happened. Nothing needs a restart.
+To arm a crash point, create an empty file `<operation>.<point>`, such as `hold_seats.after_commit`, in the folder of
+the setting CRASH_POINTS. The first process that reaches the point removes the file and dies by SIGKILL, so a server
+with several workers loses one. When the file is gone, it has happened. No restart is needed.
+See tests/faults/test_crash_points.py.
 
 | point | where | afterwards |
 |---|---|---|
-| `before_batch` | a batch, or a sweep, is about to be sent to the database | nothing was done |
-| `after_commit` | the database has answered | it was done, and nobody was told; a sweep only if it expired something |
-| `before_answer` | the outcome is about to be sent to the client | likewise |
+| `before_batch` | before a batch, or a sweep, is sent to the database | nothing was done |
+| `after_commit` | after the database has answered; a sweep only if it expired a hold | done, but not answered |
+| `before_answer` | before the outcome is sent to the client | done, but not answered |
 
-The operations are `hold_seats`, `confirm_booking`, `cancel_booking` and `sweep_holds`, which answers nobody. What lies
-between the first two points happens in a function of the database, out of reach of the process.
+The operations are `hold_seats`, `confirm_booking`, `cancel_booking` and `sweep_holds`, which has no client to answer.
+Between the first two points a function of the database runs, where the process cannot crash at a chosen place.
 """
 
 import os
@@ -21,7 +22,7 @@ from pathlib import Path
 
 
 class CrashPoints:
-    """Without a folder, as it always is outside of tests, no point is armed and none costs anything."""
+    """Without a folder, which is always so outside of tests, no point is armed and they cost nothing."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
@@ -30,7 +31,7 @@ class CrashPoints:
         if self._folder is None:
             return
         with suppress(FileNotFoundError):
-            # Removing it is what only one of several processes can do.
+            # Only one of several processes can remove the file.
             (self._folder / f"{operation}.{point}").unlink()
             os.kill(os.getpid(), signal.SIGKILL)
 

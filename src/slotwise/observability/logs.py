@@ -9,7 +9,7 @@ from structlog.types import EventDict, Processor, WrappedLogger
 
 
 def configure_logs(level: str, json_lines: bool) -> None:
-    """Events of Slotwise from `level` on, and warnings of its libraries, in one format."""
+    """Log Slotwise's events from `level` on and its libraries' warnings, in one format."""
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -36,14 +36,14 @@ def configure_logs(level: str, json_lines: bool) -> None:
 
 
 def forget_reader() -> None:
-    """Let standard error lead nowhere from now on, when its reader has gone, as in `slotwise serve 2>&1 | head`."""
+    """Redirect standard error to /dev/null after its reader has gone, as in `slotwise serve 2>&1 | head`."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stderr.fileno())
     os.close(nowhere)
 
 
 class _StandardError:
-    """Nothing ends for want of a reader: a line that cannot be written is lost, and the request is answered."""
+    """A line that cannot be written is lost, so that the request is answered even if the log has no reader."""
 
     def write(self, line: str) -> None:
         try:
@@ -59,7 +59,7 @@ class _StandardError:
 
 
 def _name_error(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """An exception's type and no more of it: its message may quote somebody's data."""
+    """Log only an exception's type: its message may contain personal data."""
     error = event.pop("exc_info", None)
     if isinstance(error, tuple):
         error = error[1]

@@ -1,4 +1,4 @@
-"""What an operator watches, in Prometheus' terms. Label values come from closed sets: never a name or an address."""
+"""The metrics for Prometheus. Label values come from fixed sets and never contain a name or an e-mail."""
 
 from prometheus_client import Counter, Gauge, Histogram
 
@@ -11,15 +11,17 @@ LATENCY = Histogram(
 BATCH_SIZE = Histogram(
     "slotwise_batch_size", "Requests that shared one transaction", ["queue"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
-BATCHES_SPLIT = Counter("slotwise_batches_split_total", "Batches rolled back and tried request by request", ["queue"])
+BATCHES_SPLIT = Counter(
+    "slotwise_batches_split_total", "Batches that were rolled back and tried request by request", ["queue"]
+)
 QUEUE_DEPTH = Gauge(
     "slotwise_queue_depth", "Requests waiting for the next batch", ["queue"], multiprocess_mode="livesum"
 )
 HOLDS = Counter("slotwise_holds_total", "New bookings, by resulting status", ["status"])
 CONFIRMATIONS = Counter("slotwise_confirmations_total", "Confirm requests by outcome", ["outcome"])
 CANCELLATIONS = Counter("slotwise_cancellations_total", "Cancel requests by outcome", ["outcome"])
-EXPIRIES = Counter("slotwise_expired_holds_total", "Holds that ran out", ["by"])
-REPLAYS = Counter("slotwise_replayed_answers_total", "Answers given again for an Idempotency-Key")
+EXPIRIES = Counter("slotwise_expired_holds_total", "Expired holds", ["by"])
+REPLAYS = Counter("slotwise_replayed_answers_total", "Repeated answers for a repeated Idempotency-Key")
 REFUSALS = Counter("slotwise_refusals_total", "Refused requests by reason", ["reason"])
 SEAT_LISTENERS = Gauge("slotwise_seat_listeners", "Clients that watch seats", multiprocess_mode="livesum")
 POOL_CONNECTIONS = Gauge(

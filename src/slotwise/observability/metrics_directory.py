@@ -1,4 +1,4 @@
-"""The directory in which the workers of one server put their counters, so that each can answer for all of them."""
+"""The directory to which all workers of a server write their metrics, so that each worker can report all of them."""
 
 import fcntl
 import os
@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-# Not what releases before this one used: they do not lock theirs.
+# Another prefix than earlier releases used: they did not lock their directories.
 METRICS = "slotwise-counters-"
 
 
 @contextmanager
 def metrics_directory() -> Iterator[str]:
-    """A directory for this server's metrics, locked while it lives; those of servers that were killed are removed."""
+    """A directory for this server's metrics, locked while the server lives. Removes those of killed servers."""
     for left in Path(tempfile.gettempdir()).glob(f"{METRICS}*"):
         with suppress(OSError):
             os.close(_lock_directory(left))
@@ -28,7 +28,7 @@ def metrics_directory() -> Iterator[str]:
 
 
 def _new_locked_directory() -> tuple[Path, int]:
-    """Another start may take it for one that was left, before it is locked: then there is another."""
+    """Make and lock a directory. If another start removes it before it is locked, make the next one."""
     while True:
         directory = Path(tempfile.mkdtemp(prefix=METRICS))
         with suppress(BlockingIOError, FileNotFoundError):
@@ -39,7 +39,7 @@ def _new_locked_directory() -> tuple[Path, int]:
 
 
 def _lock_directory(directory: Path) -> int:
-    """Hold it until the returned descriptor is closed. Raises `OSError` when it is gone or another process has it."""
+    """Lock it until the returned descriptor is closed. Raises `OSError` if it is gone or locked by another process."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

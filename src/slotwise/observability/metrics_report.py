@@ -1,4 +1,4 @@
-"""What `GET /metrics` answers: the counters of all workers of this server, its release, and what its processes use."""
+"""The answer of `GET /metrics`: metrics of all workers of this server, its release, and its processes' resources."""
 
 import os
 from collections import defaultdict
@@ -13,13 +13,12 @@ from prometheus_client.registry import Collector
 
 from slotwise import __version__
 
-# Of several processes these are not added up: the first start, and the tightest limit.
+# For these, the report has the minimum of all processes instead of the sum: the first start, the lowest limit.
 LEAST_OF = frozenset({"process_start_time_seconds", "process_max_fds"})
 
 
 class MetricsReport:
-    """In Prometheus' text format. `shared` is the directory in which the workers' metrics meet; None where this process
-    serves alone."""
+    """Metrics in Prometheus' text format. `shared` is the directory with all workers' metrics; None for one process."""
 
     def __init__(self, shared: Path | None) -> None:
         self._registry = CollectorRegistry()
@@ -35,23 +34,23 @@ class MetricsReport:
 
 
 class _Own(Collector):
-    """The metrics of this process, with those that the library itself has of it."""
+    """The metrics of this process, including the library's own."""
 
     def collect(self) -> Iterable[Metric]:
         return REGISTRY.collect()
 
 
 class _Release(Collector):
-    """Prometheus' usual way to tell a version: a gauge that is always 1."""
+    """The version in Prometheus' usual form: a gauge that is always 1."""
 
     def collect(self) -> Iterable[Metric]:
-        release = GaugeMetricFamily("slotwise_build_info", "The release that answers; always 1", labels=["version"])
+        release = GaugeMetricFamily("slotwise_build_info", "The release of this server; always 1", labels=["version"])
         release.add_metric([__version__], 1)
         yield release
 
 
 class _Processes(Collector):
-    """The standard `process_*` metrics, of the supervisor and all workers together. Only Linux tells them."""
+    """The standard `process_*` metrics of the supervisor and all workers together. Only available on Linux."""
 
     def __init__(self, shared: Path) -> None:
         self._shared = shared
@@ -70,7 +69,7 @@ class _Processes(Collector):
 
 
 def _added_up(same: Sequence[Metric]) -> Metric:
-    """One metric of several processes as one of them all."""
+    """One metric for several processes, from the metric of each."""
     first = same[0]
     values = [sample.value for metric in same for sample in metric.samples]
     name = first.samples[0].name

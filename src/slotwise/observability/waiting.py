@@ -1,4 +1,4 @@
-"""Saying what is waited for, for people at a terminal and for logs."""
+"""Reports what the program is waiting for, at a terminal or in logs."""
 
 import time
 from collections.abc import Callable
@@ -9,9 +9,9 @@ Report: TypeAlias = Callable[[str], None]
 
 
 class Waiting:
-    """Says what is waited for, with the seconds so far, now and then while it lasts.
+    """Reports from time to time what the program is waiting for, with the seconds so far.
 
-    Nothing ends for want of a reader: a terminal or pipe that is gone is passed over.
+    Ignores a terminal or pipe that is closed: the wait goes on without a reader.
     """
 
     def __init__(self, report: Report, every: float = 5.0, first: float = 1.0) -> None:

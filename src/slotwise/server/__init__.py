@@ -1,1 +1,1 @@
-"""What stands before the edges: the worker processes and those that watch over them. It knows no use case."""
+"""The server in front of API and pages: worker processes, their supervisor, connections. It knows no use case."""

@@ -1,7 +1,7 @@
-"""Connections: how long a client may take over a request or an answer, and how much it may say before its body.
+"""Limits of connections: how long a client may take to send a request or to read an answer, and how large a head is.
 
-The server by itself waits for ever for the rest of a request and for an answer to be read, and keeps whatever comes
-as headers. Nothing here happens once per request but a comparison or two: every connection is looked at once a second.
+uvicorn itself waits without end for the rest of a request and for a client to read an answer, and accepts any amount of
+headers. Per request, this module costs only a few comparisons: it looks at each connection once a second.
 """
 
 import math
@@ -21,16 +21,16 @@ from slotwise.server.refusals import HeadTooLarge, RequestTooSlow, UnreadableReq
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
-# Head, body and all that chunks add to it. A body that is too large gets its 413 long before, and may be sent to its
-# end; what goes on beyond this is cut off.
+# Head, body and what chunked encoding adds. A body that is too large gets a 413 long before this limit, and the client
+# may send it to its end. Beyond this limit the connection is cut.
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
-# From a request's first byte to its last, and without any progress in reading an answer.
+# For a request, from its first byte to its last; for an answer, without any progress in reading it.
 PATIENCE_SECONDS = 6.0
 LOOK_SECONDS = 1.0
-# Requests that wait for the answers to those before them: one piece of data has room for thousands.
+# Pipelined requests that may wait for the answers to earlier ones: one piece of data could contain thousands.
 MAX_WAITING = 64
-# What the kernel keeps of an answer. It asks for more when a third of it is free: of the megabytes that it takes by
-# itself, a client may be reading a third for longer than our patience, and look as if it read nothing.
+# The kernel's send buffer. The kernel asks for more data only when a third of it is free. By default it has megabytes:
+# a slow client may need more than PATIENCE_SECONDS for a third of that, and would look as if it read nothing.
 SEND_BUFFER_BYTES = 128 * 1024
 _REFUSAL = "slotwise.refusal"
 _ENDING = "slotwise.ending"
@@ -38,11 +38,11 @@ _UNPARSED = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, 
 
 
 class BoundedConnection(HttpToolsProtocol):
-    """One client's connection. What is refused before the application is told of it is answered by `refusal_in`."""
+    """One client's connection. Its scope carries the reason if the request is refused here; see `refusal_in`."""
 
-    # Between requests, and before the first.
+    # Between requests, and before the first one.
     idle_seconds = 75.0
-    # The same for an answer that nobody reads.
+    # Without progress in reading an answer.
     reading_seconds = PATIENCE_SECONDS
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in the class above
@@ -50,7 +50,7 @@ class BoundedConnection(HttpToolsProtocol):
         self.client = _as_ipv4(self.client)
         transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         self._in_head = self._arriving = False
-        self._deaf = False  # what comes is thrown away: the connection ends with the answers that are due
+        self._deaf = False  # if true, further data is thrown away, and the connection ends after the pending answers
         self._hung_up = math.inf
         self._running: RequestResponseCycle | None = None
         self._piece = self._first_piece = self._bytes = self._unsent = 0
@@ -64,14 +64,14 @@ class BoundedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._watch.cancel()
-        # The class above tells the newest request only, which may be waiting for the one that runs.
+        # The base class notifies only the newest request, which may be waiting for the one that runs.
         for cycle in chain([self._running] if self._running else [], (waiting for waiting, _ in self.pipeline)):
             cycle.disconnected = not cycle.response_complete
             cycle.message_event.set()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
-        """Much has been read since we last had to wait, though by the next look as much may have been written."""
+        """Note the progress: the client has read much, but by the next look just as much may have been written."""
         self._read = self.loop.time()
         super().resume_writing()
 
@@ -88,24 +88,24 @@ class BoundedConnection(HttpToolsProtocol):
         elif self._bytes > MAX_REQUEST_BYTES and self._arriving:
             self.transport.abort()
         elif self._arriving and not self._in_head:
-            self._receive_in_time()  # only for a body that comes in pieces
+            self._receive_in_time()  # needed only for a body that comes in pieces
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         if self._deaf:
             return
         self._in_head = self._arriving = True
-        # What came with this piece of data before the head counts too: an upper bound, looked into when it is passed.
+        # Counts also the data before the head in this piece, so it is an upper bound; beyond the limit it is checked.
         self._bytes = self._first_piece = self._piece
         self._began = self.loop.time()
 
     def on_headers_complete(self) -> None:
         if not self._deaf:
             self._take(self._fault_of_head())
-        # Trailers come by the same way as headers, and must not become some (RFC 9110, 6.5.1): they come after what a
-        # proxy has set.
+        # The parser reports trailers like headers. They must not be added to the headers (RFC 9110, 6.5.1): they would
+        # come after those that a proxy has set.
         self.headers = []
-        self._in_head = False  # and not before: a head that cannot be read to its end is refused as a head
+        self._in_head = False  # only now: a head that cannot be read to its end must be refused as a head
 
     def _take(self, fault: SlotwiseError | None) -> None:
         if len(self.pipeline) >= MAX_WAITING:
@@ -115,14 +115,14 @@ class BoundedConnection(HttpToolsProtocol):
         else:
             super().on_headers_complete()
             if self.parser.should_upgrade() or not self.cycle.keep_alive:
-                # It stays HTTP/1.1, and the parser takes no further request after a wish for another protocol.
+                # The connection stays HTTP/1.1, but after an Upgrade header the parser accepts no further request.
                 self._let_end(self.cycle)
 
     def _fault_of_head(self) -> SlotwiseError | None:
         if len(self.headers) > MAX_HEADERS or (self._bytes > MAX_HEAD_BYTES < self._size_of_head()):
             return HeadTooLarge()
         if self.parser.should_upgrade() and any(_promises_body(name, value) for name, value in self.headers):
-            # The parser takes the body for the other protocol, and the request would be done without it.
+            # The parser takes the body as data of the other protocol, so the request would be handled without its body.
             return UnreadableRequest.of("Upgrade", "cannot be sent with a body")
         return None
 
@@ -130,7 +130,8 @@ class BoundedConnection(HttpToolsProtocol):
         if self._deaf:
             return
         if self.cycle.response_complete:
-            # Read to its end and thrown away: who is still sending would not read the answer of a broken connection.
+            # Read the body to its end and throw it away: a client that is still sending would lose the answer if the
+            # connection broke.
             self._bytes -= len(body)
         super().on_body(body)
 
@@ -139,7 +140,7 @@ class BoundedConnection(HttpToolsProtocol):
         if not self._deaf:
             super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server's words are no problem document
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server's text is no problem document
         error = UnreadableRequest.of("request", "could not be read as an HTTP/1.1 request")
         if self._arriving and not self._in_head:
             self._give_up(error)
@@ -151,7 +152,7 @@ class BoundedConnection(HttpToolsProtocol):
         super()._start_asgi_task(cycle, app)
 
     def _end_after(self, cycle: RequestResponseCycle) -> None:
-        """Answer this and what came before it, and hear no more."""
+        """Answer this request and those before it, and ignore all further data."""
         self._deaf, self._arriving = True, False
         self._let_end(cycle)
 
@@ -160,7 +161,7 @@ class BoundedConnection(HttpToolsProtocol):
         cycle.transport = cast("Transport", _LastAnswer(self.transport, self.hang_up))
 
     def hang_up(self) -> None:
-        """Close; but while the client may be sending, throw away what it sends, lest a reset cost it the answer."""
+        """Close. While the client may still send, read its data and throw it away: a reset could destroy the answer."""
         if not (self._deaf or self._arriving):
             self.transport.close()
             return
@@ -171,11 +172,11 @@ class BoundedConnection(HttpToolsProtocol):
             self.flow.resume_reading()
 
     def _size_of_head(self) -> int:
-        """As it was sent: each header with its colon, space and line end."""
+        """The size as sent: each header with colon, space and line end."""
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
     def _refuse(self, error: SlotwiseError) -> None:
-        """Answer in the application's place, after the requests that came before, and hang up."""
+        """Answer in place of the application, after the earlier requests, and hang up."""
         extensions = {"extensions": {_REFUSAL: error}}
         place = {"path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "headers": [], "state": {}}
         origin = {"server": self.server, "client": self.client, "scheme": self.scheme}
@@ -208,7 +209,7 @@ class BoundedConnection(HttpToolsProtocol):
             self.transport.abort()
             return
         if self._arriving and self.flow.read_paused:
-            self._began = now  # it is we who do not listen
+            self._began = now  # the client cannot send, because we do not read
         elif self._arriving and now - self._began > PATIENCE_SECONDS:
             self._end_waiting()
         elif self._is_forgotten(now) or now - self._hung_up > PATIENCE_SECONDS:
@@ -216,7 +217,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
 
     def _is_unread(self, now: float) -> bool:
-        """Whether the client has read nothing of an answer for too long, though we may have closed already."""
+        """Whether the client has read nothing of an answer for too long, also after we have closed."""
         unsent = self.transport.get_write_buffer_size()
         if not unsent or unsent < self._unsent:
             self._read = now
@@ -235,7 +236,7 @@ class BoundedConnection(HttpToolsProtocol):
         return self.cycle.receive
 
     def _give_up(self, error: SlotwiseError) -> None:
-        """Wait no longer for the rest of a body; whoever wants it gets the error instead."""
+        """Stop waiting for the rest of a body. Reading the body raises the error."""
         self._end_after(self.cycle)
         self._receive_in_time().fault = error
         self.cycle.message_event.set()
@@ -243,21 +244,24 @@ class BoundedConnection(HttpToolsProtocol):
             self.hang_up()
 
     def _is_forgotten(self, now: float) -> bool:
-        """The server's own timer stops at the first byte, and is not set before the first answer."""
+        """Whether the connection is idle for too long.
+
+        uvicorn's own timer stops at the first byte and is not set before the first answer.
+        """
         if self._arriving or not (self.cycle is None or self.cycle.response_complete):
             self._busy = now
         return now - max(self._busy, self._began) > self.idle_seconds
 
 
 class _LastAnswer:
-    """What an answer is written to, of a connection that ends after it."""
+    """The transport for the last answer of a connection: closing it hangs up in our way."""
 
     def __init__(self, transport: Transport, hang_up: Callable[[], None]) -> None:
         self.write, self.is_closing, self.close = transport.write, transport.is_closing, hang_up
 
 
 def _as_ipv4(client: tuple[str, int] | None) -> tuple[str, int] | None:
-    """The client as its proxy is named in the settings, also where one socket serves both versions of IP."""
+    """The client's IPv4 in its usual form, as in TRUSTED_PROXIES, also if one socket serves both IP versions."""
     return (client[0].removeprefix("::ffff:"), client[1]) if client else None
 
 
@@ -266,7 +270,7 @@ def _promises_body(name: bytes, value: bytes) -> bool:
 
 
 class _InTime:
-    """Receives the body of a request until its time is over or it turns out to be none."""
+    """A `receive` that raises the fault if the body was too slow or cannot be read."""
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         self._cycle = cycle
@@ -280,18 +284,18 @@ class _InTime:
 
 
 def refusal_in(scope: Scope) -> SlotwiseError | None:
-    """Why the request of this scope was refused before it was one."""
+    """Why the server refused the request of this scope; None if it did not."""
     extensions = cast("dict[str, Any]", scope.get("extensions") or {})
     return cast("SlotwiseError | None", extensions.get(_REFUSAL))
 
 
 def end_at_shutdown(scope: Scope, end: Callable[[], None]) -> None:
-    """For an answer that goes on for ever: `end` is called when the server wants to end."""
+    """For an endless answer: the server calls `end` when it wants to shut down."""
     cast("dict[str, Any]", scope)[_ENDING] = end
 
 
 def is_endless(scope: Scope) -> bool:
-    """Whether the answer to the request of this scope went on until somebody ended it."""
+    """Whether the answer to the request of this scope is endless."""
     return _ENDING in scope
 
 

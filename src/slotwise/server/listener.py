@@ -1,4 +1,4 @@
-"""The listening socket of a server, and room for as many connections as the system grants."""
+"""The listening socket of a server, and its limit of open connections."""
 
 import errno
 import os
@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from slotwise.observability.waiting import Waiting
 
-# A worker whose supervisor was killed frees its port within about a second.
+# A worker whose supervisor was killed releases the port within about a second.
 PORT_SECONDS = 3.0
-# A worker that hangs frees it after eight seconds; one that is still importing, when its imports are done.
+# A worker that hangs releases it after eight seconds; one that is still importing, after its imports.
 KILLED_SECONDS = 120.0
-# As many as the kernel allows. A connection that does not fit is lost; its client tries again a second later or more.
+# The kernel's maximum. Connections beyond it are dropped, and the clients retry after a second or later.
 BACKLOG = 65_535
 MAX_FILES = 65_536
 IN_USE = "Stop what uses the port, or choose another: PORT=3001"
@@ -24,7 +24,7 @@ class ListenFailed(Exception):
 
 
 def listen(host: str, port: int, report: Callable[[str], None], *, after_kill: bool = False) -> socket.socket:
-    """A socket that listens. A port in use is tried again for a while, longer where the last server was killed.
+    """A listening socket. If the port is in use, retries for a while, longer if the last server was killed.
 
     Raises `ListenFailed`.
     """
@@ -49,7 +49,7 @@ def _listening(host: str, port: int) -> socket.socket:
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
-        # Listen now, before there are workers: a second server must fail here and not share the port.
+        # Listen before there are workers: a second server must fail here instead of sharing the port.
         listener.listen(BACKLOG)
     except BaseException:
         listener.close()
@@ -58,10 +58,10 @@ def _listening(host: str, port: int) -> socket.socket:
 
 
 def allow_many_connections() -> None:
-    """Raise the limit of open files, which workers inherit.
+    """Raise the limit of open files. Workers inherit it.
 
-    The usual limit of 1,024 is lower than the number of clients that may watch seats at one worker. It is a default for
-    programs that use select(); any program may raise it up to the hard limit.
+    The usual limit of 1,024 is lower than the number of clients that may watch seats at one worker. It exists for
+    programs that use select(); others may raise it up to the hard limit.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)

@@ -1,6 +1,6 @@
-"""What the server refuses by itself, before the application hears of a request.
+"""Refusals by the server itself, before a request reaches the application.
 
-How a refusal is written is the application's affair: it hands in a `WriteRefusal`.
+The application decides how a refusal is written: it passes in a `WriteRefusal`.
 """
 
 from collections.abc import Callable
@@ -20,11 +20,11 @@ class HeadTooLarge(SlotwiseError):
 
 
 class UnreadableRequest(InvalidInput):
-    """Not a request of HTTP/1.1, or one that the server does not take. Fields are named as the client wrote them."""
+    """Not an HTTP/1.1 request, or one that the server does not accept. Fields keep the client's spelling."""
 
 
 class Written(NamedTuple):
-    """An answer to a refused request."""
+    """The answer to a refused request."""
 
     status: int
     media_type: str

@@ -1,4 +1,4 @@
-"""Around every request: its id, its log line, its metrics and the headers that every answer has."""
+"""For every request: its id, its log line, its metrics, and the headers of every answer."""
 
 import re
 import secrets
@@ -29,7 +29,7 @@ log = structlog.get_logger("slotwise.http")
 
 
 class Requests:
-    """The outermost ASGI layer. It logs a route's template and never its path, which may hold a token."""
+    """The outermost ASGI layer. It logs a route's template, never the path, which may contain a token."""
 
     def __init__(self, app: ASGIApp, write_refusal: WriteRefusal, *, hsts: bool) -> None:
         self._app = app
@@ -41,7 +41,7 @@ class Requests:
             await self._app(scope, receive, send)
             return
         if scope["method"] == "HEAD":
-            # RFC 9110, 9.3.2: a GET without its content, which the server itself leaves out.
+            # A HEAD is a GET without content (RFC 9110, 9.3.2). uvicorn leaves the content out.
             scope = {**scope, "method": HttpMethod.GET}
             send = _head_only(send)
         request_id = _request_id(scope)
@@ -78,7 +78,7 @@ class Requests:
 
 
 def _head_only(send: Send) -> Send:
-    """Ends an answer after its head: the content might go on for ever."""
+    """A `send` that ends the answer after its head, because the content may be endless."""
 
     async def send_head(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -89,7 +89,7 @@ def _head_only(send: Send) -> Send:
 
 
 def _with_all_methods(scope: HTTPScope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """The framework's own answer to OPTIONS forgets the methods of handlers registered after the first."""
+    """Complete the framework's answer to OPTIONS, which lists only the methods of the first registered handler."""
     if (path := scope.get("path_template")) is None:
         return headers
     methods = sorted(scope["litestar_app"].route_handler_method_map[path])
@@ -98,14 +98,14 @@ def _with_all_methods(scope: HTTPScope, headers: list[tuple[bytes, bytes]]) -> l
 
 
 def _request_id(scope: HTTPScope) -> str:
-    """The client's own id where it sends a harmless one, so that its logs and ours can be joined."""
+    """The client's own request id if it is harmless, so that its logs and ours can be joined; else a new one."""
     sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
     return sent.decode() if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
 
 
 @cache
 def _meters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    """Looked up once for each of a closed set of labels: the library takes a lock and copies strings to find them."""
+    """The metrics of a route, cached because the library takes a lock and copies strings to find them."""
     return metrics.REQUESTS.labels(method, route, status), metrics.LATENCY.labels(route)
 
 

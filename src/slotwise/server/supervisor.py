@@ -1,4 +1,4 @@
-"""The process that starts the workers, replaces those that end or hang, and ends them all."""
+"""The supervisor: starts the workers, replaces workers that end or hang, and ends them all."""
 
 import os
 import signal
@@ -16,19 +16,19 @@ from uvicorn.supervisors import Multiprocess
 from slotwise.observability.waiting import Report, Waiting
 from slotwise.server.worker import DRAIN, Worker
 
-# A worker's own thread answers within milliseconds, on a busy machine within seconds.
+# A worker's thread normally answers within milliseconds, on a busy machine within seconds.
 HUNG_SECONDS = 60.0
-# However slow the machine, a worker that does not serve by then is replaced.
+# Even on a slow machine, a worker that does not serve by then is replaced.
 START_SECONDS = 600.0
-# Between an order to end and SIGKILL; a worker gives its requests GRACE_SECONDS of them.
+# Time from the order to end until SIGKILL. A worker gives its requests GRACE_SECONDS of this time.
 STOP_SECONDS = 7.5
 GRACE_SECONDS = 5
 LOOK_SECONDS = 0.1
 SAY_SECONDS = 5.0
-# The pause before a place is filled again whose last worker ended without having served: doubled each time, up to 32 s.
+# After a worker ended without having served, its place stays empty for this time, doubled each time, up to 32 s.
 FIRST_PAUSE_SECONDS = 0.5
 MOST_DOUBLINGS = 6
-# At most this is added to a worker's silence with each look: a supervisor that was stopped itself heard no worker.
+# The most that one look adds to a worker's silence: while the supervisor itself was stopped, it could hear no worker.
 LONGEST_LOOK_SECONDS = 1.0
 KILL_SECONDS = 1.0
 
@@ -36,11 +36,11 @@ log = structlog.get_logger()
 
 
 class WorkersFailed(Exception):
-    """A worker ended before any had served a request; what it said is above in the log."""
+    """A worker ended before any worker had served. Its own messages are above in the log."""
 
 
 class Place:
-    """One of the `WORKERS` places, with the worker that has it, and the pause before the next."""
+    """One of the `WORKERS` places, with its worker, and the pause before the next worker starts."""
 
     def __init__(self, worker: Worker) -> None:
         self.worker = worker
@@ -48,14 +48,14 @@ class Place:
         self.empty_until = 0.0
 
     def pause(self) -> None:
-        """Stay empty for a while, longer each time."""
+        """Leave the place empty for a while, longer each time."""
         seconds = FIRST_PAUSE_SECONDS * 2 ** min(self.failures, MOST_DOUBLINGS)
         self.failures += 1
         self.empty_until = time.monotonic() + seconds
 
 
 class Supervisor(Multiprocess):
-    """Keeps as many workers as `config` says. SIGTERM drains for `drain_seconds`; SIGINT and SIGHUP end at once."""
+    """Keeps `config.workers` workers running. SIGTERM drains for `drain_seconds`; SIGINT and SIGHUP end at once."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Supervisor(Multiprocess):
         self._failed = False
 
     def run(self) -> None:
-        """Serve until told to end. Raises `WorkersFailed` when the first workers cannot start."""
+        """Serve until a signal. Raises `WorkersFailed` if the first workers cannot start."""
         try:
             for _ in range(self.processes_num):
                 self._places.append(Place(self._started()))
@@ -93,13 +93,14 @@ class Supervisor(Multiprocess):
             now = time.monotonic()
             self._look(min(now - looked, LONGEST_LOOK_SECONDS))
             looked = now
-            # After the look: a worker says that it serves before its first answer, and one that serves is drained.
+            # After the look, which notes that a worker serves: a worker reports that before its first answer, and from
+            # then on SIGTERM drains.
             self.handle_signals()
             if not self._has_served:
                 waiting.say("Waiting for a worker to start")
 
     def _wait(self) -> None:
-        """Until the next look. The first worker that serves is heard at once: the greeting precedes its answers."""
+        """Wait for the next look. The first worker that serves ends the wait: the greeting precedes its answers."""
         if self._has_served:
             self.should_exit.wait(LOOK_SECONDS)
         else:
@@ -120,7 +121,7 @@ class Supervisor(Multiprocess):
                 place.worker.look(elapsed)
         if not self._has_served and any(place.worker.serving for place in self._places):
             self._has_served = True
-            with suppress(OSError):  # a terminal that is gone; those who want to book are not
+            with suppress(OSError):  # the terminal may be gone; the server goes on
                 self._on_serving()
         if self._ends_at is None and not self.should_exit.is_set():
             for place in self._places:
@@ -137,12 +138,12 @@ class Supervisor(Multiprocess):
     def _start_in(self, place: Place) -> None:
         try:
             place.worker, place.empty_until = self._started(), 0.0
-        except OSError as error:  # no process or memory to be had now
+        except OSError as error:  # the system has no process or memory left
             place.pause()
             log.warning("worker_not_started", reason=os.strerror(error.errno or 0))
 
     def _end_of(self, worker: Worker) -> str | None:
-        """Why the worker must be replaced; None while it is well. One that hangs is killed."""
+        """Why the worker must be replaced; None if it is well. Kills a worker that hangs."""
         if worker.exitcode is not None:
             return _exit_reason(worker.exitcode)
         reason = _hang_of(worker)
@@ -154,7 +155,7 @@ class Supervisor(Multiprocess):
     def _empty(self, place: Place, reason: str) -> None:
         ended = place.worker
         if not self._has_served and ended.exitcode is not None and ended.exitcode > 0:
-            # The application itself failed, before any request was answered: it would do so each time.
+            # The application itself failed at the very start, so it would fail every time.
             self._failed = True
             self.should_exit.set()
             log.error("worker_failed", pid=ended.pid, reason=reason)
@@ -166,7 +167,7 @@ class Supervisor(Multiprocess):
         log.warning("worker_replaced", pid=ended.pid, reason=reason)
 
     def handle_term(self) -> None:
-        """Readiness says 503 first, so that balancers send nothing new. A second SIGTERM ends at once."""
+        """Drain: readiness says 503 first, so that load balancers send nothing new. A second SIGTERM ends at once."""
         if self._ends_at is not None or not self._has_served or not self._drain_seconds:
             self.should_exit.set()
             return
@@ -179,17 +180,17 @@ class Supervisor(Multiprocess):
         self.should_exit.set()
 
     def handle_ttin(self) -> None:
-        """Not a wish for one more worker, as uvicorn has it: a terminal sends it to a job in the background."""
+        """Ignore it. uvicorn would add a worker, but a terminal sends this signal to a background job."""
 
     def handle_ttou(self) -> None:
-        """Likewise, not for one less."""
+        """Ignore it, for the same reason: uvicorn would remove a worker."""
 
     def handle_hup(self) -> None:
-        """The terminal was closed. The usual meaning, new settings, needs a new start here."""
+        """End: the terminal was closed. New settings, which SIGHUP often means, need a new start here."""
         self.should_exit.set()
 
     def _end_all(self) -> None:
-        """Those that hang are killed, so that a stop takes ten seconds at most, the draining included."""
+        """End all workers and kill those that hang. A stop takes at most ten seconds, including the draining."""
         workers = [place.worker for place in self._places if place.worker.exitcode is None]
         for worker in workers:
             worker.terminate()
@@ -211,7 +212,9 @@ def _exit_reason(exitcode: int) -> str:
 
 
 def _hang_of(worker: Worker) -> str | None:
-    """Busy is not hung: a thread of the worker's own answers, and its event loop need only turn once a minute."""
+    """Why the worker counts as hung, or None. A busy worker does not: a separate thread of it answers, and its event
+    loop needs to turn only once a minute.
+    """
     if not worker.has_served and worker.age_seconds > START_SECONDS:
         return f"not serving after {START_SECONDS:g} s"
     if worker.pulse is not None and worker.silent_seconds > HUNG_SECONDS:

@@ -1,4 +1,4 @@
-"""One worker process, as seen from both sides of the pipe between it and its supervisor."""
+"""One worker process: both ends of the pipe between the worker and its supervisor."""
 
 import os
 import signal
@@ -14,30 +14,30 @@ from uvicorn.supervisors.multiprocess import Process
 
 PING = b"ping"
 DRAIN = b"drain"
-# Between what a worker said last and the next question.
+# Pause between a worker's last answer and the next question.
 PING_SECONDS = 1.0
-# The key of the lifespan's state (ASGI lifespan specification 2.0) that requests see once the server is to end.
+# The key in the lifespan's state (ASGI lifespan specification 2.0) that shows requests that the server is ending.
 DRAINING = "draining"
 FROM_THE_TERMINAL = {signal.SIGINT, signal.SIGHUP}
-# After its supervisor has died, a worker that does not end by itself by then is ended for good.
+# If a worker does not end by itself within this time after its supervisor's death, it is forced to exit.
 ORPHAN_SECONDS = 8.0
 
 
 def is_draining(scope: Mapping[str, Any]) -> bool:
-    """Whether the server that received this request is about to end."""
+    """Whether the server that received this request is draining."""
     state: Mapping[str, Any] = scope.get("state") or {}
     return DRAINING in state
 
 
 class Pulse(NamedTuple):
-    """What a worker says of itself. `turned_at`: when its event loop last turned, by the clock of `time.monotonic`."""
+    """A worker's answer. `turned_at` is when its event loop last turned, by `time.monotonic`."""
 
     serving: bool
     turned_at: float
 
 
 class WatchedServer(uvicorn.Server):
-    """Knows when its event loop last turned, and tells at once when it serves."""
+    """A server that knows when its event loop last turned, and reports at once when it serves."""
 
     def __init__(self, config: uvicorn.Config, on_serving: Callable[[], None]) -> None:
         super().__init__(config)
@@ -59,7 +59,7 @@ class WatchedServer(uvicorn.Server):
         return Pulse(self.started and not self.should_exit, self._turned_at)
 
     def drain(self) -> None:
-        """Let readiness say that this server is about to end, while it still takes requests."""
+        """Let readiness say that this server is draining. It still accepts requests."""
         self._draining = True
         if self.started:
             self._show_draining()
@@ -70,7 +70,7 @@ class WatchedServer(uvicorn.Server):
 
 
 class Worker(Process):
-    """A worker process. In the process itself a thread answers the supervisor, however busy the event loop is."""
+    """A worker process. In it, a separate thread answers the supervisor, even if the event loop is busy."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket]) -> None:
         super().__init__(config, sockets)
@@ -83,7 +83,7 @@ class Worker(Process):
         self._asked = False
 
     def look(self, elapsed: float) -> None:
-        """Take in what the worker said, and ask again. `elapsed` are the seconds since the last look."""
+        """Read the worker's answers and ask again. `elapsed` is the time since the last look, in seconds."""
         self.age_seconds += elapsed
         self.silent_seconds += elapsed
         self.still_seconds += elapsed if self.has_served else 0.0
@@ -94,7 +94,7 @@ class Worker(Process):
                 self.tell(PING)
                 self._asked = True
         except (OSError, EOFError):
-            return  # it is ending, which its exit code will say
+            return  # it is ending; its exit code will show that
 
     def _hear(self, pulse: Pulse) -> None:
         if self.pulse is None or pulse.turned_at != self.pulse.turned_at:
@@ -107,15 +107,15 @@ class Worker(Process):
         return self.pulse is not None and self.pulse.serving
 
     def tell(self, word: bytes) -> None:
-        """Send one of the words of this module; a worker that has ended hears nothing."""
+        """Send one of this module's words. Does nothing if the worker has ended."""
         try:
             self.parent_conn.send(word)
         except OSError:
             return
 
     def start(self) -> None:
-        """The terminal's Ctrl-C and its end reach the supervisor alone, which ends its workers in order."""
-        resource_tracker.ensure_running()  # with the first worker it would unblock SIGINT before the worker starts
+        """Start with the terminal's signals blocked: only the supervisor gets them and ends its workers in order."""
+        resource_tracker.ensure_running()  # now: started later, it would unblock SIGINT before the worker starts
         signal.pthread_sigmask(signal.SIG_BLOCK, FROM_THE_TERMINAL)
         try:
             super().start()
@@ -123,7 +123,7 @@ class Worker(Process):
             signal.pthread_sigmask(signal.SIG_UNBLOCK, FROM_THE_TERMINAL)
 
     def target(self, sockets: list[socket] | None = None) -> None:
-        """In the worker. The server is made first: the thread that answers and this one must see the same."""
+        """Runs in the worker. Makes the server before the answering thread starts, so that both use the same one."""
         self._sending = threading.Lock()
         self._server = WatchedServer(self.config, self._tell_pulse)
         super().target(sockets)
@@ -134,7 +134,7 @@ class Worker(Process):
         return self._server
 
     def always_pong(self) -> None:
-        """In the worker, on a thread of its own: answer until the supervisor dies, then see that this process ends."""
+        """Runs in the worker, in a separate thread: answer until the supervisor dies, then end this process."""
         supervisor = parent_process()
         assert supervisor is not None
         while supervisor.sentinel not in connection.wait([self.child_conn, supervisor.sentinel]):
