@@ -1,4 +1,4 @@
-"""Limits of connections: how long a client may take to send a request or to read an answer, and how large a head is.
+"""Limits of connections: the time to send a request or to read an answer, and the size of a head.
 
 uvicorn itself waits without end for the rest of a request and for a client to read an answer, and accepts any amount of
 headers. Per request, this module costs only a few comparisons: it looks at each connection once a second.
