@@ -1,1 +1,1 @@
-"""Shows, under load and under faults, that Slotwise keeps its promises: `make torture`, `make mutants`."""
+"""Shows that Slotwise keeps its promises under load and under faults: `make torture`, `make mutants`."""

@@ -1,5 +1,5 @@
-"""What a run plays after its load: acts that need an installation of their own, such as one whose database belongs to
-`slotwise serve`. An act gets a folder and the run's seed, and returns what it found; it stops all that it has started.
+"""The acts that a run performs after its load. Each needs its own installation, for example one whose database belongs
+to `slotwise serve`. An act gets a folder and the run's seed, stops all that it started, and returns what it found.
 """
 
 import asyncio
@@ -13,19 +13,19 @@ from msgspec import Struct, field
 from torture.restarts import RETURN_SECONDS, STOP_SECONDS, walk
 from torture.violation import Violation
 
-# Four of each kind.
+# Four of each of the nine kinds.
 RESTARTS = 36
 
 
 class Played(Struct):
-    """`figures` are what was done, wanted and reached, for the report: a name, a value and what is wanted."""
+    """`figures` are rows of the report: a name, the value, and the value that is wanted."""
 
     violations: list[Violation] = field(default_factory=list)
     figures: list[tuple[str, str, str]] = field(default_factory=list)
 
 
 class Act(NamedTuple):
-    """`name` begins the sentences of its violations; `brief` is true where the short forms of a run play it too."""
+    """`name` begins the sentences of its violations. If `brief`, the short forms of a run perform it too."""
 
     name: str
     play: Callable[[Path, int], Awaitable[Played]]

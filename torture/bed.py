@@ -1,4 +1,4 @@
-"""The installation under test: a PostgreSQL and a server of its own, with a proxy in front of each."""
+"""The installation under test: its own PostgreSQL and its own server, with a proxy in front of each."""
 
 import asyncio
 import os
@@ -23,13 +23,13 @@ PATCHES = Path(__file__).parent / "patches"
 ADMIN_EMAIL = "admin@slotwise.example"
 ADMIN_PASSWORD = "a fine admin password"
 HOLD_SECONDS = 2
-# On a busy machine all takes longer. What must be quick is judged by L2.
+# Generous, because a busy machine is slow. Rule L2 judges how quick the server is.
 START_SECONDS = 120.0
 RETURN_SECONDS = 60.0
 LOOK_SECONDS = 15.0
 WORKERS = 2
-# What keeps a look at the tables from coming about while the database is broken, in the driver's words. The last is for
-# an answer that it does not expect, as of a server that is killed in the middle of one.
+# The driver's errors when the tables cannot be read because the database is broken. The last one is for an unexpected
+# answer, for example from a server that is killed while it answers.
 NO_LOOK = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 SETTINGS = {
     "HOST": "127.0.0.1",
@@ -38,18 +38,18 @@ SETTINGS = {
     "DRAIN_SECONDS": "0",
     "WORKERS": str(WORKERS),
     "HOLD_SECONDS": str(HOLD_SECONDS),
-    # Forms and pages of times speak of days by the clinic's clock.
+    # Forms and pages use days in the clinic's time zone.
     "CLINIC_TIME_ZONE": "UTC",
     "ADMIN_EMAIL": ADMIN_EMAIL,
     "ADMIN_PASSWORD": ADMIN_PASSWORD,
 }
 
 
-# Debian's package `faketime`: where it is not installed, no clock jumps.
+# From Debian's package `faketime`. Without it, the fault "clock" is left out.
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
 
 
-# The places of observability/crash_points.py that a worker passes under load.
+# The crash points (observability/crash_points.py) that a worker reaches under load.
 CRASH_POINTS = (
     *(
         f"{operation}.{point}"
@@ -62,11 +62,11 @@ CRASH_POINTS = (
 
 
 class NotServing(Exception):
-    """The server did not start, or not again. The message has the end of its log."""
+    """The server did not start, or did not come back. The message has the end of its log."""
 
 
 class Bed:
-    """Only processes that this has started are ever signalled, by their pids."""
+    """The installation under test. It signals only processes that it has started, by their pids."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         self.folder = folder
@@ -92,7 +92,7 @@ class Bed:
 
     @property
     def database_url(self) -> str:
-        """Past the proxy, for looking on."""
+        """The database's URL without the proxy, for observing."""
         return self.postgres.url
 
     @property
@@ -114,7 +114,7 @@ class Bed:
         }
 
     def _faked_clock(self) -> dict[str, str]:
-        """The wall clock as the file says, looked at every second; the clock that timers go by is left alone."""
+        """Shift the wall clock by what the file says, read every second. The monotonic clock is not changed."""
         if FAKETIME is None:
             return {}
         return {
@@ -133,7 +133,7 @@ class Bed:
         await self.start_server()
 
     async def stop(self) -> None:
-        """Leave no process behind, however the run ended."""
+        """Stop all processes, however the run ended."""
         try:
             await self._stop_server()
         finally:
@@ -152,7 +152,7 @@ class Bed:
         self.server.wait()
 
     async def start_database(self) -> None:
-        """Also after it was killed; nothing to do while it runs."""
+        """Start the database, also after it was killed. Does nothing if it runs."""
         await asyncio.to_thread(self.postgres.acquire)
 
     async def start_server(self) -> None:
@@ -170,7 +170,7 @@ class Bed:
         await self.until(self.serves, START_SECONDS)
 
     async def serve_again(self) -> None:
-        """Return when all workers are back; where the server has ended by itself, start it once more."""
+        """Return when all workers are back. If the server has ended by itself, start it again first."""
         if self.server is None or self.server.poll() is not None:
             await self.start_server()
         await self.workers_back()
@@ -185,7 +185,7 @@ class Bed:
             return False
 
     def processes(self) -> list[psutil.Process]:
-        """The supervisor and its workers, those that are there now."""
+        """The supervisor and its present workers."""
         assert self.server is not None
         return [psutil.Process(self.server.pid), *self.workers()]
 
@@ -195,7 +195,7 @@ class Bed:
         return [child for child in children if _is_worker(child)]
 
     async def workers_back(self) -> None:
-        """Return when there are as many workers as there should be and one answers."""
+        """Return when all workers run and one of them answers."""
 
         async def back() -> bool:
             return await self.serves() and len(self.workers()) == WORKERS
@@ -203,19 +203,19 @@ class Bed:
         await self.until(back, RETURN_SECONDS)
 
     def postmaster(self) -> psutil.Process:
-        """Raises `psutil.NoSuchProcess` while there is none."""
+        """Raises `psutil.NoSuchProcess` if there is none."""
         file = self.folder / "database" / "postgres" / "postmaster.pid"
         words = file.read_text().split() if file.exists() else []
         return psutil.Process(int(words[0]) if words else NO_SUCH_PID)
 
     @asynccontextmanager
     async def look(self) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-        """A connection to the database past the proxy, as soon as there is one to have."""
+        """A connection to the database without the proxy, as soon as one can be made."""
         connection = await self._connection()
         try:
             yield connection
         finally:
-            # Without good manners: whoever is called away in the middle of a question cannot say good-bye.
+            # Terminate instead of close: a task that is cancelled during a query cannot close politely.
             connection.terminate()
 
     async def _connection(self) -> "asyncpg.Connection[asyncpg.Record]":
@@ -230,7 +230,7 @@ class Bed:
             await asyncio.sleep(0.05)
 
     async def command(self, *arguments: str) -> asyncio.subprocess.Process:
-        """Start `slotwise` as an operator does, past the proxy."""
+        """Start a `slotwise` command as an operator does, without the proxy."""
         process = await asyncio.create_subprocess_exec(
             SLOTWISE,
             *arguments,
@@ -244,7 +244,7 @@ class Bed:
         return process
 
     async def until(self, true: Callable[[], Awaitable[bool]], seconds: float) -> None:
-        """Poll until it is true; raise `NotServing` after so many seconds."""
+        """Poll until it is true. Raises `NotServing` after `seconds`."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + seconds
         while not await true():

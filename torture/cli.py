@@ -43,8 +43,8 @@ RESULTS = Path(__file__).parent / "results"
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, no_args_is_help=True, help=__doc__)
 screen = Console(stderr=True, highlight=False, soft_wrap=True)
 
-Seed = Annotated[int | None, typer.Option(help="Repeats the plan of the run that printed it; random if not given.")]
-Directory = Annotated[Path, typer.Option(help="Where the run's folder is made.", show_default="torture/results")]
+Seed = Annotated[int | None, typer.Option(help="Repeat the plan of the run with this seed. Default: random.")]
+Directory = Annotated[Path, typer.Option(help="Where to create the run's folder.", show_default="torture/results")]
 
 
 def _print_list(wanted: bool) -> None:
@@ -59,21 +59,21 @@ def _print_list(wanted: bool) -> None:
 def run(
     seed: Seed = None,
     short: Annotated[bool, typer.Option("--short", help="Two minutes instead of 45.")] = False,
-    brief: Annotated[bool, typer.Option("--brief", help="Half a minute: what runs in the test suite.")] = False,
-    acknowledged: Annotated[int | None, typer.Option(min=1, help="Writes to be acknowledged, at least.")] = None,
+    brief: Annotated[bool, typer.Option("--brief", help="Half a minute, as in the test suite.")] = False,
+    acknowledged: Annotated[int | None, typer.Option(min=1, help="Fewest acknowledged writes.")] = None,
     faults: Annotated[int | None, typer.Option(min=0, help="Faults to inject.")] = None,
     races: Annotated[int | None, typer.Option(min=0, help="Races for the last seats.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.1, help="Give up when it takes longer.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="Give up after this time.")] = None,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="KIND", help="Inject this kind only; may be given several times.")
+        list[str] | None, typer.Option(metavar="KIND", help="Inject only this kind. Can be repeated.")
     ] = None,
     _list: Annotated[
-        bool, typer.Option("--list", callback=_print_list, is_eager=True, help="List the kinds of faults and end.")
+        bool, typer.Option("--list", callback=_print_list, is_eager=True, help="List the kinds of faults and exit.")
     ] = False,
-    keep: Annotated[bool, typer.Option("--keep", help="Keep the history of a valid run too.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the run's folder even if the verdict is valid.")] = False,
     directory: Directory = RESULTS,
 ) -> None:
-    """Load a server of its own, break what can break around it, heal it, and judge what clients saw and tables have.
+    """Put load on a separate server, inject faults, heal them, and judge what clients saw and what the tables have.
 
     Ends with status 1 unless the verdict is valid. Takes about 45 minutes on two quiet cores.
     """
@@ -94,12 +94,12 @@ def run(
 @app.command()
 def restarts(
     seed: Seed = None,
-    steps: Annotated[int, typer.Option(min=1, help="How many times something is started, killed or stopped.")] = 18,
+    steps: Annotated[int, typer.Option(min=1, help="How many times to start, kill or stop something.")] = 18,
     directory: Directory = RESULTS,
 ) -> None:
-    """Start, kill and stop a server with its own embedded database: it must come back, end, and lose nothing.
+    """Start, kill and stop a server with its own embedded database. It must come back, stop, and lose nothing.
 
-    A full `run` ends with this. Ends with status 1 when something was lost, took too long or was left behind.
+    A full `run` ends with this. Ends with status 1 if a booking was lost, or a step took too long or left a process.
     """
     _prepare()
     with _folder(directory, "restarts", keep=False) as folder:
@@ -110,15 +110,15 @@ def restarts(
 def mutants(
     seed: Seed = None,
     only: Annotated[
-        list[str] | None, typer.Option(metavar="MUTANT", help="Try this one only; may be given several times.")
+        list[str] | None, typer.Option(metavar="MUTANT", help="Try only this mutant. Can be repeated.")
     ] = None,
-    today: Annotated[bool, typer.Option("--today", help="Try the two whose turn it is today (UTC).")] = False,
+    today: Annotated[bool, typer.Option("--today", help="Try today's two mutants (UTC).")] = False,
     directory: Directory = RESULTS,
 ) -> None:
-    """Try whether the harness notices wrong code: each mutant must be caught, on a quiet machine within a minute.
+    """Check that the harness notices wrong code: it must catch each mutant, on a quiet machine within a minute.
 
-    What is found once or twice only is tried again, for longer. Ends with status 1 when a mutant survives, and with
-    status 3 when none does, but one could not be tried: that shows nothing of the harness.
+    A mutant with only one or two findings is tried again, for longer. Ends with status 1 if a mutant survives. If none
+    survives but one could not be tried, ends with status 3: that says nothing about the harness.
     """
     turn = of_the_day(datetime.now(UTC).date()) if today else MUTANTS
     wanted = [mutant for mutant in turn if not only or mutant.name in only]
@@ -137,10 +137,10 @@ def mutants(
 
 @app.command()
 def look(
-    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The folder that a run has left.")],
+    folder: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="The folder of a failed or kept run.")],
     slot: Annotated[int, typer.Option(help="The slot to look at.")],
 ) -> None:
-    """Show what clients asked and heard of a slot, and what its ledger has, in one order of time."""
+    """Show a slot's requests with their answers, and its ledger, in order of time."""
     for line in tell(folder, slot):
         typer.echo(line)
 
@@ -179,7 +179,7 @@ async def _on_bed(plan: Plan, kinds: tuple[Fault, ...], folder: Path, report: ru
 
 
 async def _play(act: Act, folder: Path, result: Result) -> None:
-    """One that fails is a fault of the harness, and costs the load no verdict."""
+    """Perform one act. If it fails, that is a fault of the harness; the verdict on the load stays."""
     screen.print(f"the load is judged: {result.verdict} ({result.seconds / 60:.1f} min); next: {act.name}")
     try:
         played = await act.play(folder / act.name, result.plan.seed)
@@ -191,7 +191,7 @@ async def _play(act: Act, folder: Path, result: Result) -> None:
 
 
 def _end_politely() -> None:
-    """A harness that is told to end, or whose terminal is closed, heals and stops what it has started."""
+    """On SIGTERM or SIGHUP, heal and stop everything that the harness has started."""
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGHUP):
@@ -218,10 +218,10 @@ def _refuse_unknown(what: str, given: list[str], known: list[str]) -> None:
 
 
 def _prepare() -> None:
-    """Quiet logs, a collector that does not go through the whole history again and again, and as many open files as
-    the machine lets: often it is 1,024 or less."""
+    """Silence logs, keep the garbage collector from scanning the whole history again and again, and allow as many open
+    files as possible: the usual limit is 1,024 or less."""
     gc.set_threshold(100_000, 50, 1_000)
-    # A shell that starts a program in the background has it ignore SIGINT: whoever sends one means it all the same.
+    # A shell lets a background program ignore SIGINT; here SIGINT must always work.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(40))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -231,7 +231,7 @@ def _prepare() -> None:
 
 @contextmanager
 def _folder(directory: Path, name: str, keep: bool) -> Iterator[Path]:
-    """A folder for a run, which is gone afterwards unless the run ends badly or it shall be kept."""
+    """A folder for a run. It is removed afterwards, unless the run ends badly or `keep` is true."""
     directory.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=directory)).resolve()
     try:

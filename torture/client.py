@@ -1,4 +1,4 @@
-"""How a client talks to the server: each request is an attempt in the history, whatever becomes of it."""
+"""A client of the API. Each request is an attempt in the history, whatever its outcome."""
 
 import itertools
 from collections.abc import Callable, Mapping
@@ -19,8 +19,7 @@ _decode = msgspec.json.Decoder(Answer).decode
 
 
 class Caller(NamedTuple):
-    """Somebody with keys of their own. Guests have no account and share one room for keys. `cookies` are those of a
-    browser that has logged in."""
+    """A caller with its own idempotency keys; all guests share theirs. `cookies` are those of a logged-in browser."""
 
     name: str
     headers: dict[str, str]
@@ -31,7 +30,7 @@ GUEST = Caller("guest", {})
 
 
 class Held(Struct, frozen=True, rename="camel"):
-    """What a client keeps of a booking it made."""
+    """What a client remembers of a booking that it made."""
 
     id: int
     expires_at: str | None = None
@@ -39,7 +38,7 @@ class Held(Struct, frozen=True, rename="camel"):
 
 
 class Reply(NamedTuple):
-    """What came back: `location` where a redirect leads, `cookies` those that it sets."""
+    """An answer. `location` is the target of a redirect; `cookies` are those that the answer sets."""
 
     status: int
     content: bytes
@@ -47,12 +46,12 @@ class Reply(NamedTuple):
     cookies: Mapping[str, str]
 
 
-# Makes of a reply what the history keeps of it, and says how it ended.
+# Copies what the history needs from a reply into the attempt, and returns the outcome.
 Reading = Callable[[Attempt, Reply], Outcome]
 
 
 class Connections:
-    """One connection pool. `url` is the server's, or that of the proxy in front of it."""
+    """A connection pool to `url`, which is the server's or its proxy's."""
 
     def __init__(self, history: History, url: str, numbers: "itertools.count[int]") -> None:
         self.history = history
@@ -63,14 +62,14 @@ class Connections:
             timeout=aiohttp.ClientTimeout(total=PATIENCE_SECONDS),
             cookie_jar=aiohttp.DummyCookieJar(),
         )
-        # Else the library sends GET and DELETE again by itself, and the history would not be what was sent.
+        # Otherwise the library repeats GET and DELETE by itself, and the history would miss these requests.
         self._session._retry_connection = False
 
     async def close(self) -> None:
         await self._session.close()
 
     def new_marker(self) -> str:
-        """A name for a request that is to be sent more than once."""
+        """A name for a request that will be sent more than once."""
         return f"patient{next(self._numbers)}"
 
     def attempt(
@@ -86,7 +85,7 @@ class Connections:
         self, attempt: Attempt, road: Road, reading: Reading, headers: Mapping[str, str], *, path: str = "",
         **body: Any,
     ) -> Attempt:  # fmt: skip
-        """`body` is what the library takes: `json`, `data` or `params`. No redirect is followed."""
+        """`body` has the library's arguments: `json`, `data` or `params`. Redirects are not followed."""
         attempt.road = road.name
         self.history.invoke(attempt)
         outcome: Outcome = "info"
@@ -123,7 +122,7 @@ def read_hold(attempt: Attempt, reply: Reply) -> Outcome:
 
 
 class Client:
-    """What is asked through the API."""
+    """Requests through the API."""
 
     def __init__(self, connections: Connections) -> None:
         self.connections = connections
@@ -142,7 +141,7 @@ class Client:
         return await self._send_hold(attempt, caller)
 
     async def repeat(self, first: Attempt, caller: Caller, purpose: Purpose = "retry") -> Attempt:
-        """The same request again, with its key: or, as the purpose says, with another body or by another caller."""
+        """The same request again with its key; depending on `purpose`, with another body or by another caller."""
         attempt = self._attempt(first.process, first.name, first.slot_id, caller, purpose, marker=first.marker)
         attempt.seats, attempt.at_once, attempt.key = first.seats, first.at_once, first.key
         attempt.booking_id = first.booking_id
@@ -162,7 +161,7 @@ class Client:
         return await self._send(attempt, roads.HOLD_SEATS, read_hold, headers, json=body)
 
     async def confirm(self, hold: Attempt, booking: Held, by: Caller | None = None) -> Attempt:
-        """By the booking's token, or by an account at the desk. A hold without a name gets that of its request."""
+        """Confirm with the booking's token, or as an account at the desk. A hold without a name gets its marker."""
         attempt = self._of_booking("confirm", hold, booking, by)
         name = {"userName": hold.marker, "userEmail": f"{hold.marker}@torture.example"}
         return await self._send_for(attempt, roads.CONFIRM_BOOKING, booking, by, json=name if hold.nameless else None)
@@ -174,7 +173,7 @@ class Client:
         return await self._send_for(self._of_booking("read_booking", hold, booking, by), roads.GET_BOOKING, booking, by)
 
     async def change_slot(self, process: int, admin: Caller, slot_id: int, change: Change, start: str) -> Attempt:
-        """`start` is the change's, as the API takes it."""
+        """`start` is the start in `change`, as text for the API."""
         attempt = self._attempt(process, "change_slot", slot_id, admin, change=change)
         wanted = {"totalSeats": change.total, "status": change.status, "startTime": start or None}
         body = {name: value for name, value in wanted.items() if value is not None}
@@ -182,7 +181,7 @@ class Client:
         return await self._send(attempt, roads.UPDATE_SLOT, read_json, admin.headers, path=path, json=body)
 
     async def publish(self, process: int, admin: Caller, road: Road, body: dict[str, Any], **ids: int) -> Attempt:
-        """A doctor, or slots; a slot that was made is the attempt's from then on, so that it is looked for."""
+        """Create or change a doctor, or publish slots. The attempt then names a created slot, so that it is judged."""
         attempt = self._attempt(process, "publish", 0, admin)
         await self._send(attempt, road, read_json, admin.headers, path=road.path.format(**ids), json=body)
         if road == roads.CREATE_SLOT and attempt.outcome == "ok" and attempt.answer:
@@ -200,7 +199,7 @@ class Client:
 
 
 def held(attempt: Attempt) -> Held | None:
-    """The booking that an attempt made, as its client knows it."""
+    """The booking that an attempt made, as the client knows it."""
     if attempt.outcome != "ok" or attempt.body is None:
         return None
     return msgspec.json.decode(attempt.body, type=Held)

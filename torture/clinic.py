@@ -1,4 +1,4 @@
-"""The clinic that a run plays in: opened through the API, as an admin does."""
+"""The clinic of a run, created through the API as an admin would."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ SEATS = (6, 12, 24)
 LAST_SEATS = (1, 2, 3)
 PROBE_SEATS = 100_000
 SLOTS_OF_A_RACER = 12
-# The doctor's slots are made one after the other; the next are on their way meanwhile.
+# Publishing requests at a time. The server makes a doctor's slots one after the other.
 AT_ONCE = 4
 QUIET_SLOTS = 12
 QUIET_SEATS = 2
 
 
 class Clinic(Struct, frozen=True):
-    """`slots` have their starts, in seconds since 1970, and `seats` their seats; all are one doctor's. `last_seats` are
-    for races, and `probe` is the slot by which it is known that bookings succeed."""
+    """`slots` has the starts of one doctor's slots, in seconds since 1970, and `seats` their seats. `last_seats` are
+    slots for races. `probe` is the slot that is booked to see whether bookings succeed."""
 
     doctor: int
     slots: dict[int, float]
@@ -54,7 +54,7 @@ async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
 async def _open_practice(
     session: aiohttp.ClientSession, admin: Caller, seats: Sequence[int]
 ) -> tuple[int, dict[int, float]]:
-    """A doctor with so many slots, each at the beginning of an hour and half of it long."""
+    """A doctor with a slot for each number of seats. Each starts on the hour and lasts half an hour."""
     made = await session.post("/api/doctors", json={"name": "Dr. Torture"}, headers=admin.headers)
     doctor: int = (await made.json())["id"]
     first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=30)
@@ -76,7 +76,7 @@ async def _register(session: aiohttp.ClientSession, number: int) -> Caller:
 
 
 async def log_in(session: aiohttp.ClientSession, name: str, email: str, password: str) -> Caller:
-    """With the headers for the API, and the cookie for the pages."""
+    """A caller with the headers for the API and the cookie for the pages."""
     answer = await session.post("/api/auth/login", json={"email": email, "password": password})
     token = (await answer.json())["accessToken"]
     return Caller(name, {"Authorization": f"Bearer {token}"}, {"slotwise-session": token})

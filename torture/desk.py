@@ -1,4 +1,4 @@
-"""The load from the desk: receptionists who book, confirm and cancel, and an admin who changes what is offered."""
+"""The load from the desk: receptionists who book, confirm and cancel, and admins who change and publish slots."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from torture.page_client import Browser, held_by_page
 from torture.patients import Recent, Stop, new_key, until_told
 
 PAUSE_SECONDS = 0.05
-# A doctor's slots begin an hour apart and last half an hour, so that one may move by so many minutes.
+# Minutes by which a slot may move. A doctor's slots begin an hour apart and last half an hour.
 MOVES = (0, 5, 10, 15, 20, 25)
 SURE = 3
 
 
 class Receptionist:
-    """Acts on holds of others beside their owners, and books by telephone: through the API and on the desk's pages."""
+    """Confirms and cancels patients' holds at the same time as they do, and books by telephone: by API and on pages."""
 
     def __init__(
         self, process: int, seed: int, client: Client, desk: Caller, slots: Sequence[int], recent: Recent
@@ -50,7 +50,7 @@ class Receptionist:
         await (self._browser if by_form else self._client).confirm(hold, booking, self._desk)
 
     async def _cancel(self, hold: Attempt, booking: Held) -> None:
-        """Asked for again until it is told: seats that are kept are not to be had by others."""
+        """Cancel, and repeat until there is an answer: seats that stay booked are lost for the others."""
         by_form = self._random.random() < 0.5
 
         async def cancel() -> Attempt:
@@ -67,8 +67,8 @@ class Receptionist:
 
 
 class Administrator:
-    """Resizes, closes, reopens and moves slots, one change after the other: nobody else changes these. `slots` are
-    with the starts that they were made with, in seconds since 1970."""
+    """Resizes, closes, reopens and moves slots, one after the other. No other client changes these slots. `slots` has
+    their original starts, in seconds since 1970."""
 
     def __init__(
         self, process: int, seed: int, client: Client, admin: Caller, slots: dict[int, float], seats: dict[int, int]
@@ -103,7 +103,7 @@ class Administrator:
             return await self._by_api(slot_id, change)
         attempt, asked = await self._browser.change_slot(self._process, self._admin, slot_id, change)
         for _ in range(SURE):
-            # The page has listed who is concerned. Yes, we are sure.
+            # The page has listed the affected bookings and asks for confirmation: confirm.
             if not asked:
                 break
             attempt, asked = await self._browser.change_slot(self._process, self._admin, slot_id, change, asked)
@@ -121,7 +121,7 @@ class Administrator:
 
 
 class Publisher:
-    """Adds doctors and times beside the load, through the API and on the pages, and changes those doctors."""
+    """Adds doctors and slots during the load, by API and on pages, and changes these doctors."""
 
     def __init__(self, process: int, seed: int, client: Client, admin: Caller) -> None:
         self._random = Random(f"{seed}/publisher/{process}")
@@ -174,7 +174,7 @@ class Publisher:
         await self._by_form(roads.NEW_DOCTOR_FORM, {"name": "Dr. Typed", "specialization": ""})
 
     def _new_day(self) -> datetime:
-        """Nobody publishes twice for one time: what is refused here is refused for no reason."""
+        """A new day each time, so that no slots overlap: the server has no reason to refuse them."""
         self._day += timedelta(days=1)
         return self._day
 

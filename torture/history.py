@@ -1,4 +1,4 @@
-"""What clients did and heard: the history that a verdict is made from, kept as JSON lines while it happens."""
+"""The history: all requests of the clients and their answers. The verdict uses it, and a file has it as JSON lines."""
 
 import time
 from collections.abc import Iterator
@@ -9,28 +9,27 @@ from typing import Literal, TypeAlias
 import msgspec
 from msgspec import Struct
 
-# What is asked for, whichever road it takes: an operation of the API or a form of the pages.
+# What a request wants, whether by an operation of the API or by a form of the pages.
 Name: TypeAlias = Literal[
     "hold", "confirm", "cancel", "release", "change_seats", "change_slot", "publish", "read_booking", "read_slots",
     "read_bookings", "look_around",
 ]  # fmt: skip
-# ok: 2xx, or the redirect that follows a form. fail: a refusal that guarantees that nothing was done. info: nobody
-# knows yet (Jepsen's words).
+# Jepsen's words. ok: 2xx, or the redirect after a form. fail: a refusal, so nothing was done. info: not known yet.
 Outcome: TypeAlias = Literal["ok", "fail", "info"]
-# Why an attempt was made. All but the first two repeat a request, with its key, to learn what became of it or to try
-# what must not work.
+# Why an attempt was made. All except the first two repeat a request with its key, to learn its outcome or to try
+# something that must be refused.
 Purpose: TypeAlias = Literal["flow", "race", "retry", "resolve", "other_body", "other_caller"]
 
-# The error of an answer whose body is not what was promised.
+# The error of an answer whose body does not have the documented form.
 UNREADABLE = "Unreadable"
 REPEATS: frozenset[Purpose] = frozenset({"retry", "resolve"})
-# What changes a slot or a booking; `MAKING` makes a booking too.
+# Requests that change a slot or a booking. Those in `MAKING` also create a booking.
 WRITES: frozenset[Name] = frozenset({"hold", "confirm", "cancel", "release", "change_seats", "change_slot"})
 MAKING: frozenset[Name] = frozenset({"hold", "change_seats"})
 
 
 class Answer(Struct, frozen=True, rename="camel"):
-    """What the verdict needs of an answer's body: of a booking, of a slot, or of a problem document."""
+    """The fields that the verdict needs from an answer's body: a booking, a slot or a problem document."""
 
     id: int | None = None
     slot_id: int | None = None
@@ -42,7 +41,7 @@ class Answer(Struct, frozen=True, rename="camel"):
 
 
 class Change(Struct, frozen=True, omit_defaults=True):
-    """What an admin wants of a slot; `start` in seconds since 1970."""
+    """An admin's change of a slot; `start` in seconds since 1970."""
 
     total: int | None = None
     status: Literal["OPEN", "CLOSED"] | None = None
@@ -50,10 +49,11 @@ class Change(Struct, frozen=True, omit_defaults=True):
 
 
 class Attempt(Struct):
-    """One request and what came of it. `road` is the operation or the form that it took; forms that were sent again
-    have the same `click`. Times are seconds: `began`
-    and `ended` on the harness's monotonic clock, for order among clients; the other two on the machine's wall clock,
-    which the database stamps its ledger by."""
+    """One request and its outcome. `road` is its operation or form; forms that were sent again have the same `click`.
+
+    Times are in seconds. `began` and `ended` are from the harness's monotonic clock, for the order among clients. The
+    other two are from the machine's wall clock, from which the ledger's timestamps come.
+    """
 
     number: int
     process: int
@@ -86,37 +86,37 @@ class Attempt(Struct):
 
     @property
     def booked(self) -> int | None:
-        """The booking that it was told to have made."""
+        """The booking that it made, according to the answer."""
         return self.answer.id if self.name in MAKING and self.outcome == "ok" and self.answer else None
 
     @property
     def code(self) -> str | None:
-        """Of a problem document."""
+        """The code of a problem document."""
         return self.answer.code if self.answer else None
 
     @property
     def request(self) -> object:
-        """What makes attempts the same request: a caller's key; without one, nothing."""
+        """Attempts with the same value are the same request: they have the same caller and key."""
         return (self.caller, self.key) if self.key is not None else self.number
 
     @property
     def asks_again(self) -> object:
-        """What attempts have in common that were made until an answer came: the key, or the click."""
+        """Attempts with the same value repeat each other: they have the same key or the same click."""
         return self.request if self.click is None else (self.caller, self.click)
 
     @property
     def tells(self) -> bool:
-        """Whether it tells what became of the key's own request."""
+        """Whether its answer shows the outcome of the request that has this key."""
         return self.outcome in {"ok", "fail"} and self.purpose != "other_body"
 
     @property
     def nameless(self) -> bool:
-        """Whether what it makes has no name yet: pages ask for one when a hold is confirmed."""
+        """Whether its booking has no name yet: the pages ask for a name when a hold is confirmed."""
         return self.road in {"POST /hold", "POST /bookings/{booking_id}/seats"}
 
 
 class SeenSlot(Struct, frozen=True):
-    """A slot as a read showed it: `free` is None where a list of slots with `least` free seats did not have it."""
+    """A slot as a read showed it. `free` is None if a list of slots with `least` free seats did not contain it."""
 
     slot_id: int
     attempt: int
@@ -130,7 +130,7 @@ class SeenSlot(Struct, frozen=True):
 
 
 class SeenBookings(Struct, frozen=True):
-    """A slot's bookings as a read showed them, by id; all between the two ids, both included, were to be shown."""
+    """A slot's bookings by id as a read showed them. It should have shown all ids from `first` to `last`."""
 
     slot_id: int
     attempt: int
@@ -145,7 +145,7 @@ Sighting: TypeAlias = SeenSlot | SeenBookings
 
 
 class Line(Struct, omit_defaults=True):
-    """One event of the history: `invoke`, or the outcome of what was invoked under that number."""
+    """One event of the history: `invoke`, or the outcome of the attempt with the same number."""
 
     type: Literal["invoke", "ok", "fail", "info"]
     attempt: Attempt
@@ -165,7 +165,7 @@ class History:
 
     @property
     def acknowledged(self) -> int:
-        """Writes that were acknowledged, each once however often it was."""
+        """The number of acknowledged writes. A write that was acknowledged several times counts once."""
         return len(self._effects)
 
     def close(self) -> None:
@@ -189,14 +189,14 @@ class History:
 
 
 def effect_of(attempt: Attempt) -> tuple[Name, int | None]:
-    """By which two acknowledgements of one write are known to be one: each change of a slot is one of its own."""
+    """The same for all acknowledgements of one write. Each change of a slot is a write of its own."""
     if attempt.name == "change_slot":
         return attempt.name, attempt.number
     return attempt.name, attempt.booked or attempt.booking_id
 
 
 def read_history(path: Path) -> Iterator[Attempt]:
-    """The attempts of a kept history as they ended, or as they began where they never did."""
+    """The attempts of a kept history: as they ended, or as they began if they never ended."""
     decoder = msgspec.json.Decoder(Line)
     attempts: dict[int, Attempt] = {}
     with path.open("rb") as file:

@@ -1,7 +1,7 @@
-"""The end of a run: everything is read by API and from the tables, and judged by the rules.
+"""The end of a run: everything is read through the API and from the tables, and judged by the rules.
 
-Nothing that the program has done may keep it from a verdict. What cannot be read though all is healed is a violation
-like any other: a table that is gone, a list that the API does not give any more.
+There must be a verdict whatever the program has done. After healing, something that cannot be read is a violation like
+any other, such as a missing table or a list that the API no longer returns.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from torture.story import Story, by_slot
 from torture.verdict import Listed, find_differences, find_violations
 from torture.violation import Violation
 
-# Every hold has run out by then, and was swept, though a sweep comes only every second.
+# After this time every hold has expired and was swept: a sweep comes every second.
 SETTLE_SECONDS = HOLD_SECONDS + 2.5
 STILL_SECONDS = HOLD_SECONDS + 0.5
-# How long the sweep may take longer where the machine is busy.
+# How often to check again on a busy machine whether all holds were swept.
 SWEPT_TRIES = 30
 LEDGERS = 20
-# Of one rule and one slot: thousands say no more than these.
+# Most violations to keep for one rule and one slot: more would add nothing.
 SHOWN = 20
 TRIES = 5
 PAUSE_SECONDS = 1.0
@@ -41,7 +41,7 @@ Result = TypeVar("Result")
 
 
 class Findings:
-    """The violations of a run, of each rule and slot no more than a reader wants, but all of them counted."""
+    """The violations of a run: keeps a limited number for each rule and slot, but counts all."""
 
     def __init__(self) -> None:
         self.kept: list[Violation] = []
@@ -59,7 +59,7 @@ class Findings:
         return sorted({rule for rule, _ in self._count})
 
     def some(self, most: int) -> Iterator[Violation]:
-        """Of each rule so many, in the rules' order."""
+        """At most so many violations of each rule, in the order of the rules."""
         for rule in self.rules:
             yield from [violation for violation in self.kept if violation.rule == rule][:most]
 
@@ -76,8 +76,8 @@ class ListedPage(Struct, frozen=True, rename="camel"):
 
 
 class Judge:
-    """`settle` is how long all may take to come to rest, and `pause` how long it is waited before a read is tried
-    again; in seconds."""
+    """`settle` is the time until everything has settled; `pause` is the time between two tries of a read. Both are in
+    seconds."""
 
     def __init__(
         self, bed: Bed, history: History, findings: Findings, *,
@@ -92,7 +92,7 @@ class Judge:
         self._findings = findings
 
     async def __call__(self, *, thorough: bool = True) -> None:
-        """Without `thorough`, it is not waited whether all stays still: a mutant shows itself before."""
+        """If not `thorough`, skip the check that nothing changes any more: a mutant is noticed before."""
         await self._until_swept()
         before = await self._effects()
         listed = await self._told("every booking by the API", "S1", self._list_bookings) or {}
@@ -107,8 +107,8 @@ class Judge:
         await self._keep_ledgers()
 
     async def _told(self, what: str, rule: str, read: Callable[[], Awaitable[Result]]) -> Result | None:
-        """What was read, tried again while the database or the server does not answer; None, and a violation of the
-        rule, where it cannot be read at all."""
+        """The result of `read`, which is tried again if the database or the server does not answer. If it never does:
+        None, and a violation of the rule."""
         for _ in range(TRIES):
             try:
                 return await read()
@@ -121,7 +121,7 @@ class Judge:
         return None
 
     async def _until_swept(self) -> None:
-        """Every hold runs out, and is swept: at once on a quiet machine."""
+        """Wait until every hold has expired and was swept."""
         await asyncio.sleep(self._settle)
         for _ in range(SWEPT_TRIES):
             if not (await self._effects()).get("pending", 0):
@@ -146,10 +146,10 @@ class Judge:
         if before.get("pending"):
             self._findings.add([Violation("L1", 0, f"{before['pending']} holds still stand")])
         if stuck := await self._told("the sessions of the database", "L4", self._stuck_sessions):
-            self._findings.add([Violation("L4", 0, f"sessions {stuck} are at work, and nobody asks")])
+            self._findings.add([Violation("L4", 0, f"sessions {stuck} are still working without any request")])
 
     async def _stuck_sessions(self) -> set[str]:
-        """Sessions that are in the same transaction at every look. A sweep may be at work at one."""
+        """Sessions that are in the same transaction at every look. A sweep would be seen only once."""
         stuck: set[str] | None = None
         async with self._bed.look() as connection:
             for _ in range(TRIES):
@@ -161,7 +161,7 @@ class Judge:
         return stuck or set()
 
     async def _list_bookings(self) -> dict[int, Listed]:
-        """Every booking, as the desk's list has it."""
+        """Every booking in the desk's list."""
         found: dict[int, Listed] = {}
         cursor: str | None = ""
         async with aiohttp.ClientSession(self._bed.url, raise_for_status=True) as session:
@@ -176,7 +176,7 @@ class Judge:
     async def _page_of(
         self, session: aiohttp.ClientSession, headers: dict[str, str], asked: dict[str, str]
     ) -> ListedPage:
-        """One answer that is late, of the thousands of a long run, is asked for again."""
+        """Read a page, and try again if the answer is late: a long run reads thousands of pages."""
         for _ in range(TRIES - 1):
             try:
                 return await _read_page(session, headers, asked)
@@ -198,7 +198,7 @@ class Judge:
                 self._findings.add(find_violations(story))
                 self._findings.add(find_differences(story, free, listed))
                 resolve_unknowns(story, self.unknowns)
-                # Nobody else asks the loop for a while, and a long history takes minutes.
+                # Let the event loop run other tasks: judging a long history takes minutes.
                 await asyncio.sleep(0)
 
     async def _read_slots(self) -> list[int]:
@@ -219,7 +219,7 @@ class Judge:
         return Story(slot_id, ledger, bookings, attempts, sightings)  # type: ignore[arg-type]
 
     async def _keep_ledgers(self) -> None:
-        """Of the slots that have a violation, for whoever looks at them."""
+        """Keep the ledgers of slots with a violation, for later inspection."""
         slots = sorted({violation.slot_id for violation in self._findings.kept} - {0})
         for slot_id in slots[:LEDGERS]:
             story = await self._story(slot_id, (), ())
@@ -241,5 +241,5 @@ def _free_seats(session: aiohttp.ClientSession, slot_id: int) -> Callable[[], Aw
 
 
 def between(events: Iterable[tuple[float, float]], broken: Sequence[tuple[float, float]]) -> Iterator[float]:
-    """How late each was, of those that were due while nothing was broken."""
+    """The delays of the events that were due while nothing was broken."""
     return (at - due for at, due in events if not any(begin <= due <= end for begin, end in broken))

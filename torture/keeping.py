@@ -1,4 +1,4 @@
-"""What a failing run leaves behind, and how it is looked at."""
+"""The files that a failing run keeps, and how to show them."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -11,13 +11,13 @@ from torture.story import Event
 
 
 def keep_ledger(folder: Path, slot_id: int, events: Sequence[Event]) -> None:
-    """Beside the history."""
+    """Write a slot's ledger beside the history."""
     lines = [msgspec.json.encode(event).decode() for event in events]
     _ledger_of(folder, slot_id).write_text("\n".join(lines) + "\n")
 
 
 def tell(folder: Path, slot_id: int) -> Iterator[str]:
-    """What clients asked and heard of a slot, and what its ledger has, in one order of time."""
+    """A slot's requests with their answers, and its ledger, in order of time."""
     lines = [(attempt.began_at, _asked(attempt)) for attempt in read_history(folder / "history.jsonl")
              if attempt.slot_id == slot_id]  # fmt: skip
     ledger = _ledger_of(folder, slot_id)

@@ -1,4 +1,4 @@
-"""Everybody who is at work during a run, and how fast: races and other writes come to their ends together."""
+"""All clients of a run, and their pace: races and other writes reach their targets at the same time."""
 
 import asyncio
 import itertools
@@ -17,7 +17,7 @@ from torture.readers import Reader, Waiter
 RECENT = 64
 WAITERS = 6
 PACE_SECONDS = 0.25
-# By how much of the whole either may be ahead of the other.
+# The part of the target by which races may be ahead of the other writes, or behind.
 AHEAD = 0.02
 
 
@@ -26,7 +26,7 @@ class Member(Protocol):
 
 
 class Load:
-    """`near` goes to the server, `far` through the proxy: only what goes through it can be cut."""
+    """`near` connects to the server directly, `far` through the proxy, which can cut connections."""
 
     def __init__(self, plan: Plan, history: History, clinic: Clinic, near: Client, far: Client) -> None:
         self.stop = Stop()
@@ -63,7 +63,7 @@ class Load:
         ]
 
     def _waiters(self, clinic: Clinic, near: Client, recent: Recent) -> Iterator[Member]:
-        """Each with slots of its own."""
+        """The waiters, each with its own slots."""
         slots = list(clinic.quiet_slots)
         for place in range(WAITERS):
             own = {slot_id: clinic.quiet_slots[slot_id] for slot_id in slots[place::WAITERS]}
@@ -85,7 +85,7 @@ class Load:
         group.create_task(self._pace())
 
     async def _live(self, member: Member) -> None:
-        """A member that fails is a fault of the harness: it goes on, and the run ends with an open question."""
+        """Run a member. If it fails, which is a fault of the harness, it goes on, and the verdict stays open."""
         while not self.stop.now:
             try:
                 await member.live(self.stop)
@@ -94,7 +94,7 @@ class Load:
                 await asyncio.sleep(PACE_SECONDS)
 
     async def _pace(self) -> None:
-        """Whoever is ahead waits: a race costs twenty times what another write does, and both want the same machine."""
+        """Make races or writes wait when they are ahead: a race costs 20 times as much, and both share the machine."""
         while not self.stop.now:
             written = self._history.acknowledged / self._plan.acknowledged
             raced = self.races / self._plan.races if self._plan.races else 1.0
@@ -116,5 +116,5 @@ def clients_of(history: History, *urls: str) -> list[Client]:
 
 
 def callers_of(clinic: Clinic) -> list[Caller]:
-    """The desk is among them: its own bookings go a road of their own."""
+    """All callers, including the desk, whose bookings take a different path in the server."""
     return [GUEST, *clinic.patients, clinic.desk]

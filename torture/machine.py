@@ -1,5 +1,5 @@
-"""How busy the machine is with other things. Limits of time are those of a quiet machine; on a busy one a run judges
-what happened, and stretches them by as much as it was kept waiting."""
+"""How busy the machine is with other programs. Time limits are for a quiet machine. On a busy machine a run extends
+them by the factor by which it was slowed down."""
 
 import asyncio
 import os
@@ -9,13 +9,13 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 SAMPLE_SECONDS = 0.5
-# Of the run itself, at a time: the harness, the workers and some sessions of the database.
+# Processes of the run itself that want a core at a time: harness, workers and some database sessions.
 OWN = 6
 QUIET = 1.5
 
 
 class Machine:
-    """`slowness` is 1 on a quiet machine, and on a busy one how many want each of its processors."""
+    """`slowness` is 1 on a quiet machine; on a busy one, the number of processes that want each core."""
 
     def __init__(self) -> None:
         self._running: list[int] = []
@@ -32,7 +32,7 @@ class Machine:
         return self.slowness < QUIET
 
     def look(self) -> None:
-        """Linux tells how many want to run at this instant; elsewhere every machine passes for a quiet one."""
+        """Note how many processes want to run now. Only Linux tells; other machines count as quiet."""
         with suppress(OSError):
             self._running.append(int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]))
 

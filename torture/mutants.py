@@ -1,7 +1,7 @@
-"""Wrong code on purpose: a harness is believed once it has caught these (RELIABILITY: seeded mutants).
+"""Wrong code on purpose, to show that the harness catches it (docs/reliability.md).
 
-Each is a patch of the installation under test and of nothing else: of a function in its own database, of a setting of
-its own PostgreSQL, or of a method, by a module that its interpreters load first.
+Each mutant changes only the installation under test: a function in its database, a setting of its PostgreSQL, or a
+method, by a module that its interpreters load first.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,7 +12,7 @@ from torture.patching import Connection, drop_rules, mutate
 
 Patch: TypeAlias = Callable[[Connection], Awaitable[None]]
 
-# The counters' own rules and the ledger's key, a second line of defence: without it wrong code oversells in silence.
+# Constraints on the counters and the ledger's key: a second line of defence. Without it, wrong code oversells silently.
 SECOND_LINE = ("slot_seats_in_range", "event_seats_in_range", "booking_events_pkey")
 
 
@@ -30,7 +30,7 @@ async def confirm_by_the_transactions_clock(connection: Connection) -> None:
 
 
 async def confirm_a_second_late(connection: Connection) -> None:
-    """And the row says that it was in time."""
+    """Confirm up to a second late, and change the row as if it had been in time."""
     await mutate(
         connection, "confirm_bookings", "b.expires_at <= clock.now",
         "b.expires_at + interval '1 second' <= clock.now",
@@ -67,7 +67,7 @@ async def keep_keys_apart(connection: Connection) -> None:
     await connection.execute("CREATE TABLE late_keys (LIKE idempotency_keys INCLUDING DEFAULTS)")
     await connection.execute("CREATE UNIQUE INDEX ON late_keys (caller, route, key_hash, created_at)")
     await mutate(connection, "hold_seats", "INSERT INTO idempotency_keys AS k", "INSERT INTO late_keys AS k")
-    # A row of another transaction that is on its way to its place must not be found here.
+    # The row of another transaction that has not committed yet must not be found here.
     await mutate(
         connection, "hold_seats", "ON CONFLICT (caller, route, key_hash)",
         "ON CONFLICT (caller, route, key_hash, created_at)",
@@ -75,7 +75,7 @@ async def keep_keys_apart(connection: Connection) -> None:
 
 
 async def commit_without_waiting(connection: Connection) -> None:
-    """For the database: what stands on the server's command line goes before its configuration."""
+    """Set it for the database, because the server's command line overrides its configuration file."""
     name = await connection.fetchval("SELECT current_database()")
     await connection.execute(f"ALTER DATABASE {name} SET synchronous_commit = off")
     await connection.execute(
@@ -84,16 +84,16 @@ async def commit_without_waiting(connection: Connection) -> None:
 
 
 async def log_no_bookings(connection: Connection) -> None:
-    """After a crash the table is empty."""
+    """An unlogged table is empty after a crash."""
     await connection.execute("ALTER TABLE bookings SET UNLOGGED")
 
 
 async def change_nothing(_: Connection) -> None:
-    """The mutation is in a patch of the program."""
+    """For mutants that patch the program, not the database."""
 
 
 class Mutant(NamedTuple):
-    """It is caught when one of `rules` is found broken: others may break for reasons of their own."""
+    """It is caught if one of `rules` is broken. Other rules may break for other reasons."""
 
     name: str
     sentence: str
@@ -139,7 +139,7 @@ OF_TIME = (
 OF_COMMITS = (
     Mutant(
         "late-keys", "idempotency keys are written after the commit", keep_keys_apart, frozenset({"S4", "S5"}),
-        # While messages take their time, a key is long on its way.
+        # With slow messages, it takes long until a key is written.
         ("database-latency",) * 4, "late_keys",
     ),
     Mutant(
@@ -165,6 +165,6 @@ A_DAY = 2
 
 
 def of_the_day(day: date) -> tuple[Mutant, ...]:
-    """Those whose turn it is: every mutant has its turn within a week."""
+    """The mutants of this day; every mutant has its turn within a week."""
     first = day.toordinal() * A_DAY
     return tuple(MUTANTS[(first + place) % len(MUTANTS)] for place in range(A_DAY))

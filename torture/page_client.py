@@ -1,4 +1,4 @@
-"""How a browser talks to the server: forms and pages. Each request is an attempt in the history too."""
+"""A client of the pages, which sends forms as a browser does. Each request is an attempt in the history too."""
 
 import base64
 import re
@@ -15,7 +15,7 @@ from torture.client import Caller, Connections, Held, Reply, outcome_of
 from torture.history import Answer, Attempt, Change, Name, Outcome
 from torture.roads import Road
 
-# What a page says when it refuses, as a problem document would say it. The first that is found counts.
+# Texts of pages that refuse, with the code that a problem document would have. The first match counts.
 _REFUSALS = (
     (re.compile(r"Only (?P<free>\d+) seats? (?:is|are) free now"), "slot-full"),
     (re.compile(r"you can have (?P<free>\d+) at most"), "slot-full"),
@@ -43,19 +43,19 @@ class _Slip(Struct, frozen=True):
 
 
 class Browser:
-    """What is asked through the pages. It keeps no cookies by itself: each request says which it has."""
+    """Requests through the pages. It stores no cookies: each request says which ones it sends."""
 
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
     async def hold(self, process: int, caller: Caller, slot_id: int, seats: int, click: str, marker: str) -> Attempt:
-        """The same `click` again is the same hold."""
+        """Sending the same `click` again gives the same hold."""
         attempt = self._connections.attempt(process, "hold", slot_id, caller, seats=seats, marker=marker)
         form = {"slot": slot_id, "seats": seats}
         return await self._send(attempt, roads.HOLD_FORM, caller, form, _read_made, click=click)
 
     async def change_seats(self, hold: Attempt, booking: Held, seats: int, click: str) -> Attempt:
-        """Another hold of so many seats in place of this one."""
+        """Replace this hold by one with so many seats."""
         attempt = self._of_booking("change_seats", hold, booking, seats=seats, marker=hold.marker)
         form = {"seats": seats, "token": booking.manage_token}
         return await self._send(attempt, roads.SEATS_FORM, None, form, _read_made, click=click)
@@ -89,7 +89,8 @@ class Browser:
     async def change_slot(
         self, process: int, admin: Caller, slot_id: int, change: Change, listed: int = 0
     ) -> tuple[Attempt, int]:
-        """And, where the page asks first, the newest booking that it has listed: send that along to be sure."""
+        """Returns also the newest booking that the page lists if it asks for confirmation. Send it as `listed` to
+        confirm."""
         attempt = self._connections.attempt(process, "change_slot", slot_id, admin, change=change)
         asked = 0
 
@@ -125,7 +126,7 @@ class Browser:
 
 
 def headers_of(cookies: Mapping[str, str]) -> dict[str, str]:
-    """As a browser sends them with a form of ours."""
+    """The headers that a browser sends with a form of this site."""
     sent = {"Sec-Fetch-Site": "same-origin"}
     if cookies:
         sent["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
@@ -133,12 +134,12 @@ def headers_of(cookies: Mapping[str, str]) -> dict[str, str]:
 
 
 def offers_in(page: str) -> dict[int, int]:
-    """The slots on a page of free times, each with its free seats."""
+    """The slots on a page of free times, with their free seats."""
     return {int(slot): int(seats) for slot, seats in _OFFER.findall(page)}
 
 
 def held_by_page(attempt: Attempt) -> Held | None:
-    """The booking that a form has made, as the browser knows it."""
+    """The booking that a form made, as the browser knows it."""
     if attempt.booked is None or attempt.body is None:
         return None
     return Held(attempt.booked, None, attempt.body)
@@ -155,16 +156,16 @@ def _slot_form(change: Change, listed: int) -> dict[str, Any]:
 
 
 def _read_made(attempt: Attempt, reply: Reply) -> Outcome:
-    """A redirect leads to the hold. To the one that was to be changed: it was confirmed meanwhile, and stays."""
+    """A redirect leads to the new hold. If it leads to the old one, that was confirmed in between and stays."""
     if reply.status != 303:
         return _read_done(attempt, reply)
-    address = urlsplit(reply.location)
-    booking_id = int(address.path.rpartition("/")[2])
+    url = urlsplit(reply.location)
+    booking_id = int(url.path.rpartition("/")[2])
     if booking_id == attempt.booking_id:
         attempt.answer = Answer(code=STAYS)
         return "fail"
     attempt.answer = Answer(id=booking_id)
-    attempt.body = parse_qs(address.query)["token"][0]
+    attempt.body = parse_qs(url.query)["token"][0]
     return "ok"
 
 
@@ -177,7 +178,7 @@ def _read_slip(attempt: Attempt, reply: Reply) -> Outcome:
 
 
 def _read_cancelled(attempt: Attempt, reply: Reply) -> Outcome:
-    """A hold that has run out cannot be cancelled: the redirect then says nothing."""
+    """An expired hold cannot be cancelled: then the redirect has no notice."""
     if reply.status == 303 and "slotwise-notice" not in reply.cookies:
         attempt.answer = Answer(code="booking-failed")
         return "fail"
@@ -192,7 +193,7 @@ def _read_released(attempt: Attempt, reply: Reply) -> Outcome:
 
 
 def _read_done(attempt: Attempt, reply: Reply) -> Outcome:
-    """A form that was done redirects; any page in answer to it says what is amiss, and nothing was done."""
+    """A redirect means that the form was accepted. A page as answer says what is wrong, and nothing was done."""
     if reply.status == 303:
         return "ok"
     attempt.answer = refusal_in(reply.content.decode())
@@ -200,7 +201,7 @@ def _read_done(attempt: Attempt, reply: Reply) -> Outcome:
 
 
 def refusal_in(page: str) -> Answer:
-    """What a page says that it refuses, with the number of free or taken seats where it tells one."""
+    """The refusal on a page, with the number of free or taken seats if the page says it."""
     for words, code in _REFUSALS:
         found = words.search(page)
         if found is not None:

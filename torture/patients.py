@@ -1,4 +1,4 @@
-"""The load: patients who hold, confirm, cancel, retry, give up and come too late, and many who want the last seat."""
+"""The load of patients: they hold, confirm, cancel, retry, give up, come too late, and race for the last seats."""
 
 import asyncio
 import itertools
@@ -24,7 +24,7 @@ Act: TypeAlias = Callable[[Attempt, Held], Awaitable[Attempt]]
 
 
 class Stop:
-    """Says when to go home, when enough was done or time is up; and who may go on, or waits for others to catch up."""
+    """Tells clients to stop when enough was done or time is up, and which of them must wait for the others."""
 
     def __init__(self) -> None:
         self.now = False
@@ -37,12 +37,12 @@ class Stop:
         self.racers_go.set()
 
 
-# Holds that others may act on: the desk confirms and cancels them beside their owners.
+# Holds that the desk may confirm and cancel too.
 Recent: TypeAlias = "deque[tuple[Attempt, Held]]"
 
 
 class Patient:
-    """One client process, in Jepsen's sense: does one thing after the other."""
+    """One client process in Jepsen's sense: it does one thing after the other."""
 
     def __init__(
         self, process: int, seed: int, client: Client, caller: Caller, others: Sequence[Caller], slots: Sequence[int],
@@ -75,7 +75,7 @@ class Patient:
             await self._settled(self._client.cancel, attempt, booking)
 
     async def give_up(self) -> None:
-        """The hold runs out. A lost answer is not asked for either: the tables will tell."""
+        """Let the hold expire. A lost answer is not asked for again: the tables will show it."""
         attempt = await self._client.hold(self._process, self._caller, self._slot(), seats=self._seats())
         booking = held(attempt)
         if booking is not None:
@@ -100,7 +100,7 @@ class Patient:
             await self._settled(self._client.cancel, attempt, booking)
 
     async def ask_again(self) -> None:
-        """The same key again: with the same body, with another, and from somebody else."""
+        """The same key again: with the same body, with another body, and from another caller."""
         attempt, booking = await self._hold(key=new_key())
         if attempt.outcome == "info":
             return
@@ -145,7 +145,7 @@ class Patient:
             await self._settled(self._browser.cancel, hold, booking)
 
     async def change_the_seats(self) -> None:
-        """Of a hold that the page made or the API; once or twice. Some let the new one go, and some confirm it."""
+        """Change a hold's seats once or twice; it was made by page or API. Then release or confirm the new hold."""
         by_page = self.random.random() < 0.7
         hold, booking = await (self._hold_on_page() if by_page else self._hold())
         for _ in range(self.random.choice((1, 1, 2))):
@@ -168,13 +168,13 @@ class Patient:
             await self._browser.confirm(hold, booking)
 
     async def leave_the_page(self) -> None:
-        """The hold stays behind: it runs out, or somebody at the desk does something about it."""
+        """Leave the hold: it expires, or the desk confirms or cancels it."""
         hold, booking = await self._hold_on_page()
         if booking is not None:
             self._recent.append((hold, booking))
 
     async def _hold_on_page(self) -> tuple[Attempt, Held | None]:
-        """Clicked again, while nobody knows what became of it."""
+        """Hold on the page, and click again while the outcome is unknown."""
         click, marker = new_click(), self._client.new_marker()
         slot_id, seats = self._slot(), self._seats()
 
@@ -185,7 +185,7 @@ class Patient:
         return attempt, held_by_page(attempt)
 
     async def _with_other_seats(self, hold: Attempt, booking: Held) -> tuple[Attempt, Held | None]:
-        """The hold in its place; none where nobody knows. Where it is refused, the old one stays."""
+        """The new hold; None if its outcome is unknown. If the change is refused, the old hold."""
         click, seats = new_click(), self.random.choice([seats for seats in (1, 2, 3) if seats != hold.seats])
 
         async def change() -> Attempt:
@@ -195,7 +195,7 @@ class Patient:
         return (hold, booking) if attempt.outcome == "fail" else (attempt, held_by_page(attempt))
 
     async def _hold(self, *, at_once: bool = False, key: str | None = None) -> tuple[Attempt, Held | None]:
-        """A hold, asked for again while its outcome is unknown and it has a key; and the booking it made."""
+        """A hold and its booking. With a key, the request is repeated while its outcome is unknown."""
         attempt = await self._client.hold(
             self._process, self._caller, self._slot(), seats=self._seats(), at_once=at_once, key=key
         )
@@ -204,7 +204,7 @@ class Patient:
         return attempt, held(attempt)
 
     async def _settled(self, act: Act, hold: Attempt, booking: Held) -> Attempt:
-        """Confirm and cancel may be asked for again: twice is once."""
+        """Repeat the act while its outcome is unknown. Confirm and cancel are idempotent."""
         return await until_told(await act(hold, booking), lambda: act(hold, booking), self.random)
 
     def _slot(self) -> int:
@@ -235,7 +235,7 @@ FLOWS: Sequence[tuple[Flow, int]] = (
 
 
 class LastSeats:
-    """Sixteen who want one of the last one to three seats of a slot at the same instant, again and again."""
+    """Sixteen clients that want the last one to three seats of a slot at the same instant, again and again."""
 
     def __init__(self, process: int, seed: int, client: Client, slots: Sequence[int]) -> None:
         self.races = 0
@@ -260,8 +260,8 @@ class LastSeats:
         await asyncio.gather(*(self._leave(attempt, stop) for attempt in attempts))
 
     async def _leave(self, attempt: Attempt, stop: Stop) -> None:
-        """Give the seat back, if there is one, so that the slot can be raced for again: however long nobody answers,
-        for a seat that is kept is one that nobody ever races for."""
+        """Give the seat back, if there is one, so that the next race can use the slot. Repeat until there is an answer:
+        a seat that stays booked is lost for all later races."""
         tries = itertools.takewhile(lambda _: not stop.now, itertools.count())
         attempt = await until_told(attempt, lambda: self._client.repeat(attempt, GUEST), self._random, tries)
         booking = held(attempt)
@@ -276,7 +276,7 @@ class LastSeats:
 async def until_told(
     attempt: Attempt, again: Callable[[], Awaitable[Attempt]], random: Random, tries: Iterable[int] = range(TRIES)
 ) -> Attempt:
-    """Ask again, after a while, as long as nobody knows what became of it."""
+    """Repeat a request, with pauses, while its outcome is unknown."""
     for _ in tries:
         if attempt.outcome != "info":
             break
@@ -290,7 +290,7 @@ def new_key() -> str:
 
 
 def new_click() -> str:
-    """As long as those that the pages give out: another is none."""
+    """A random click of the same length as the pages make; others are not accepted."""
     return secrets.token_urlsafe(18)
 
 

@@ -1,4 +1,4 @@
-"""What a run will do. The same seed makes the same plan."""
+"""The plan of a run. The same seed gives the same plan."""
 
 from collections.abc import Sequence
 from random import Random
@@ -11,7 +11,7 @@ from torture.faults.fault import Fault
 
 
 class Plan(Struct, frozen=True):
-    """How much is done before the verdict, at least. `minutes` is when a run that is too slow is given up."""
+    """How much must be done before the verdict. A run that takes longer than `minutes` is given up."""
 
     seed: int
     acknowledged: int = 1_000_000
@@ -30,12 +30,12 @@ BRIEF_SECONDS = 1.0
 
 
 def brief_faults(faults: Sequence[Fault]) -> tuple[Fault, ...]:
-    """Those that last a second at most, for the short forms."""
+    """The faults that last at most a second, for the short forms of a run."""
     return tuple(fault for fault in faults if fault.seconds[1] <= BRIEF_SECONDS)
 
 
 def short_plan(seed: int) -> Plan:
-    """What runs in `.ci/run`; two minutes on a quiet machine. A busy one may take its time."""
+    """The plan of `.ci/run`: two minutes on a quiet machine, longer on a busy one."""
     return Plan(
         seed, acknowledged=20_000, faults=20, races=500, patients=24, racers=2, receptionists=2, readers=2, slots=20,
         minutes=30.0, quiet_seconds=1.0,
@@ -43,7 +43,7 @@ def short_plan(seed: int) -> Plan:
 
 
 def brief_plan(seed: int) -> Plan:
-    """What runs in `make test`: half a minute on a quiet machine. Most of it are the races."""
+    """The plan of `make test`: half a minute on a quiet machine. Races take most of it."""
     return replace(short_plan(seed), acknowledged=3_000, faults=6, racers=4, slots=12)
 
 
@@ -53,7 +53,7 @@ class Planned(NamedTuple):
 
 
 def schedule(plan: Plan, faults: Sequence[Fault]) -> list[Planned]:
-    """The faults in their order: in every round each kind once, as far as the round goes."""
+    """The faults in order: each round has each kind once; the last round may be incomplete."""
     random = Random(plan.seed)
     planned: list[Planned] = []
     while faults and len(planned) < plan.faults:

@@ -9,18 +9,18 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Literal, TypeAlias, cast
 
-# pass: all flows. black_hole: nothing flows either way, and nobody is told. cut_answers: requests arrive, answers are
-# swallowed. refuse: new connections are reset at once.
+# pass: everything flows. black_hole: nothing flows in either direction, without an error. cut_answers: requests arrive,
+# answers are dropped. refuse: new connections are reset at once.
 Toxic: TypeAlias = Literal["pass", "black_hole", "cut_answers", "refuse"]
 Upstream: TypeAlias = Callable[[asyncio.Protocol], Awaitable[tuple[asyncio.BaseTransport, asyncio.BaseProtocol]]]
 
-# Lingering for no time makes the kernel send a reset instead of a polite end.
+# With a linger time of 0 the kernel sends a reset instead of a normal close.
 _RESET = struct.pack("ii", 1, 0)
 
 
 class Proxy:
-    """Listens on a loopback port and connects on to `upstream` for each connection. `swallowed` counts the pieces of
-    answers that never came through."""
+    """Listens on a loopback port and opens a connection to `upstream` for each client connection. `swallowed` counts
+    the pieces of answers that were dropped."""
 
     def __init__(self, upstream: Upstream) -> None:
         self.toxic: Toxic = "pass"
@@ -47,7 +47,7 @@ class Proxy:
             link.reset()
 
     def heal(self) -> None:
-        """Let everything through again. What was swallowed meanwhile is lost, so its connections are too."""
+        """Let everything through again. Connections that lost data are reset."""
         if self.toxic != "pass":
             self.reset_all()
         self.toxic, self.latency = "pass", 0.0
@@ -64,7 +64,7 @@ class Proxy:
 
 
 def to_port(port: Callable[[], int]) -> Upstream:
-    """`port` is asked for each connection: a server that was started again may have another."""
+    """`port` is called for each connection, because a restarted server may have another port."""
     return lambda protocol: asyncio.get_running_loop().create_connection(lambda: protocol, "127.0.0.1", port())
 
 
@@ -73,7 +73,7 @@ def to_socket(path: str) -> Upstream:
 
 
 class _Link(asyncio.Protocol):
-    """One connection through the proxy: this is its client's side, `_Answers` the server's."""
+    """One connection through the proxy: this is the client's side, `_Answers` the server's."""
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
@@ -115,7 +115,7 @@ class _Link(asyncio.Protocol):
             self.forward(data, self._client)
 
     def forward(self, data: bytes, to: asyncio.Transport) -> None:
-        """In order, whatever becomes of the latency meanwhile: nothing is due before what was sent earlier."""
+        """Forward in order even if the latency changes: data is never due before data that was sent earlier."""
         loop = asyncio.get_running_loop()
         due = max(loop.time() + self.proxy.latency, self._due.get(to, 0.0))
         if due > loop.time():
@@ -128,7 +128,7 @@ class _Link(asyncio.Protocol):
         self.end()
 
     def end(self) -> None:
-        """One side is gone: so is the other."""
+        """One side has closed, so close the other too."""
         self.proxy.closed(self)
         for transport in (self._client, self._server):
             if transport is not None and not transport.is_closing():

@@ -1,4 +1,4 @@
-"""The load's readers: what they are shown while everything changes is kept, and judged when all is known."""
+"""The readers of the load. What they see while everything changes is kept, and judged at the end."""
 
 import asyncio
 from collections.abc import Sequence
@@ -46,8 +46,8 @@ class BookingsTold(Struct, frozen=True, rename="camel"):
 
 
 class Reader:
-    """Looks at slots and bookings as patients and desk do. `starts` are the slots of one doctor, each with the hour
-    that it begins in, in seconds since 1970: an admin moves them within the hour only."""
+    """Reads slots and bookings as patients and the desk do. `starts` has one doctor's slots with their original starts,
+    in seconds since 1970; an admin moves them only within the hour."""
 
     def __init__(
         self, process: int, seed: int, connections: Connections, callers: Sequence[Caller], desk: Caller,
@@ -84,11 +84,11 @@ class Reader:
             self._see_slot(attempt, slot)
 
     async def list_slots(self) -> None:
-        """Mostly those with as many seats as a slot may just have: a seat more or less changes what is on the list."""
+        """List free slots. Mostly near a slot's total seats, where one seat more or less changes the list."""
         await self.list_free(self._random.choice((1, 2, *(seats - free for seats in SEATS for free in range(4)))))
 
     async def list_free(self, least: int) -> None:
-        """Some hours of the doctor's: what is not on the list has not so many seats free."""
+        """List some hours of the doctor. A slot that is not on the list has fewer than `least` free seats."""
         hours = [start // 3600 * 3600 for start in self._starts.values()]
         begin = self._random.choice(hours)
         asked = {
@@ -110,7 +110,7 @@ class Reader:
             self._miss(attempt, {slot.id for slot in told}, begin, begin + 3600 * HOURS, least)
 
     async def find_times(self) -> None:
-        """The page that patients choose from: a day of the doctor's, all of it."""
+        """Read the page of free times: a whole day of the doctor."""
         day = datetime.fromtimestamp(self._random.choice(list(self._starts.values())), UTC).date()
         least = self._random.choice((1, 1, 2, 3))
         asked = {"doctor": str(self._doctor), "day": day.isoformat()} | ({"seats": str(least)} if least > 1 else {})
@@ -128,7 +128,7 @@ class Reader:
             for slot_id, free in offers.items():
                 if slot_id in self._starts:
                     self._see(attempt, slot_id, free, least)
-            # A page of another day was given where this one has nothing free.
+            # If the day has no free time, the page shows another day.
             if f'datetime="{day.isoformat()}T' in page:
                 begin = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
                 self._miss(attempt, set(offers), begin, begin + 24 * 3600, least)
@@ -154,7 +154,7 @@ class Reader:
             self._see_bookings(attempt, slot_id, statuses, first, FROM_HERE_ON)
 
     async def list_bookings_of_slot(self) -> None:
-        """Anybody's list, oldest first."""
+        """The public list of a slot's bookings, oldest first."""
         slot_id = self._random.choice(list(self._starts))
         path = roads.LIST_BOOKINGS_OF_SLOT.path.format(slot_id=slot_id)
         attempt, page = await self._list(slot_id, roads.LIST_BOOKINGS_OF_SLOT, GUEST, {"limit": LISTED}, path)
@@ -170,7 +170,7 @@ class Reader:
             self._see_bookings(attempt, booking.slot_id, {booking.id: booking.status})
 
     async def look_around(self) -> None:
-        """What shows no seat: it must be answered all the same."""
+        """Requests that show no seats. They must be answered too."""
         road, caller = self._random.choice(
             (
                 (roads.LIST_DOCTORS, GUEST), (roads.GET_DOCTOR, GUEST), (roads.GET_ACCOUNT, self._accounts[0]),
@@ -222,8 +222,8 @@ class Reader:
 
 
 class Waiter:
-    """Holds all seats of a slot that nobody else wants, lets the hold run out, and looks whether they are offered at
-    once, though nobody has swept (P4). `reader` has these slots only."""
+    """Holds all seats of a slot that no other client uses, lets the hold expire, and checks that its seats are free at
+    once, before any sweep (P4). `reader` has only these slots."""
 
     def __init__(self, process: int, seed: int, client: Client, reader: Reader, seats: dict[int, int]) -> None:
         self._random = Random(f"{seed}/waiter/{process}")

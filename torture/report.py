@@ -1,4 +1,4 @@
-"""What a run came to, for a person at a terminal."""
+"""The report of a run, for a person at a terminal."""
 
 import statistics
 from collections import Counter, defaultdict
@@ -13,7 +13,7 @@ from torture.rules.service import MOST_UNANSWERED, percentile
 from torture.run import Result, Struck
 from torture.trials import Trial
 
-# Of each rule.
+# For each rule.
 SHOWN_VIOLATIONS = 3
 COLOURS = {"valid": "bold green", "INVALID": "bold red", "UNKNOWN": "bold yellow"}
 
@@ -64,13 +64,13 @@ def _figures(result: Result) -> Iterator[tuple[str, str, str]]:
     yield "acknowledged writes", f"{result.acknowledged:,}", f"{plan.acknowledged:,}"
     yield "requests in all", f"{result.attempts:,}", ""
     yield "faults that hit", f"{len(result.struck):,}", f"{plan.faults:,}"
-    yield "faults that hit nobody, however often tried", f"{len(result.missed):,}", "0"
+    yield "faults that hit nothing, after several tries", f"{len(result.missed):,}", "0"
     yield "kinds of faults", f"{len({struck.kind for struck in result.struck})}", ""
     yield "races for the last seats, 16 contenders each", f"{result.races:,}", f"{plan.races:,}"
     yield "unknown outcomes", f"{unknowns.total:,}", ""
     yield "  resolved", f"{unknowns.total - result.untold:,}", "all"
     yield "  of them by an answer to the same key", f"{unknowns.by_key:,}", ""
-    yield "  that had been done; that had not", f"{unknowns.done:,}; {unknowns.undone:,}", ""
+    yield "  done; not done", f"{unknowns.done:,}; {unknowns.undone:,}", ""
     yield "looks at the tables during the load", f"{result.samples:,}", ""
     yield "slots and lists that were read during the load (S20)", f"{result.sightings:,}", ""
     yield "recovery after a heal, median; p99 (L2)", _median_and_p99(recoveries), "p99 <= 5 s"
@@ -81,7 +81,7 @@ def _figures(result: Result) -> Iterator[tuple[str, str, str]]:
     yield "outside faults, without a definite answer (L5)", unanswered, f"<= {MOST_UNANSWERED:.1%}"
     yield from result.figures
     yield "violations", f"{result.findings.total:,}", "0"
-    yield "how busy the machine was with other things, times", f"{result.slowness:.1f}", ""
+    yield "slowdown by other programs on the machine, factor", f"{result.slowness:.1f}", ""
     yield "duration", f"{result.seconds / 60:.1f} min", f"{plan.minutes:g} min"
 
 

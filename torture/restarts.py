@@ -1,8 +1,8 @@
-"""Starts, stops and kills of `slotwise serve` with its own embedded database, in an order that a seed draws.
+"""Starts, stops and kills `slotwise serve` with its own embedded database, in an order that the seed decides.
 
-The other database of this package belongs to the harness; here the server itself starts, stops and recovers it. After
-each blow that leaves a server it must serve again in time, after each order to end nothing of it may be left, and what
-was acknowledged must be there.
+In the rest of this package the database belongs to the harness; here the server itself starts, stops and recovers it.
+After each kill it must serve again in time; after each stop it must leave no process; and no acknowledged booking may
+be lost.
 """
 
 import os
@@ -24,7 +24,7 @@ from slotwise.db.postmaster import find_postmaster
 from slotwise.server.worker import ORPHAN_SECONDS
 from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD, SLOTWISE, free_port
 
-# On a machine with a core to spare; see `patience`.
+# On a machine with a free core; see `patience`.
 RETURN_SECONDS = 15.0
 STOP_SECONDS = 15.0
 GREETING = b"Slotwise    http"
@@ -33,7 +33,7 @@ BOOKINGS_A_STEP = 5
 
 
 class Restarted(Struct):
-    """What a walk came to. `slowest_return` and `slowest_stop` are in seconds."""
+    """The result of `walk`. `slowest_return` and `slowest_stop` are in seconds."""
 
     seed: int
     steps: list[str]
@@ -44,12 +44,12 @@ class Restarted(Struct):
 
 
 def patience(seconds: float) -> float:
-    """`seconds` on a quiet machine, and as many times more as there are programs that want each core."""
+    """`seconds` on a quiet machine; on a busy one, multiplied by the number of programs that want each core."""
     return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 class Installation:
-    """A `slotwise serve` on a data directory of its own. Only processes that it started are signalled."""
+    """A `slotwise serve` with its own data directory. Only processes that it started are signalled."""
 
     def __init__(self, folder: Path) -> None:
         self.data_dir = folder / "data"
@@ -62,7 +62,7 @@ class Installation:
         self.acknowledged: list[int] = []
 
     def start(self) -> None:
-        """Begin to start; nothing is waited for."""
+        """Start the server without waiting for it."""
         environment = {
             "PATH": os.environ["PATH"],
             "PORT": str(self._http.base_url.port),
@@ -85,9 +85,9 @@ class Installation:
         watch(self.process.pid)
 
     def serves(self) -> bool:
-        """Whether a booking is acknowledged now, by the server that was started last."""
+        """Try a booking. Returns whether the server that was started last acknowledges it."""
         if GREETING not in self.log.read_bytes()[self._started_at :]:
-            return False  # who answers now are workers of one that was killed
+            return False  # workers of a killed server may still answer
         with suppress(httpx.HTTPError):
             if not self._slot_id:
                 self._slot_id = self._make_slot()
@@ -99,7 +99,7 @@ class Installation:
         return False
 
     def lost(self) -> list[int]:
-        """Acknowledged bookings that the server does not have any more."""
+        """Acknowledged bookings that the server has lost."""
         headers = self._log_in()
         return [
             booking
@@ -125,7 +125,7 @@ class Installation:
         return None
 
     def sessions(self) -> list[psutil.Process]:
-        """The database's processes that work for a client."""
+        """The database's processes that serve a client."""
         postmaster = self.postmaster
         with suppress(psutil.NoSuchProcess):
             children = postmaster.children() if postmaster else []
@@ -140,14 +140,14 @@ class Installation:
         return []
 
     def left_behind(self) -> list[str]:
-        """What is there of a server that has ended. Workers of one that was killed before may stop the database."""
+        """Processes that a stopped server left. Waits first: workers of a killed server may still stop the database."""
         deadline = time.monotonic() + patience(ORPHAN_SECONDS)
         while (postmaster := self.postmaster) and time.monotonic() < deadline:
             time.sleep(0.05)
         return [f"a postmaster ({postmaster.pid})"] if postmaster else []
 
     def end(self) -> None:
-        """However it stands."""
+        """Stop the server, whatever its state."""
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
@@ -156,7 +156,7 @@ class Installation:
 
 
 class Blow(NamedTuple):
-    """Something that happens to an installation. `deliver` gets one that serves; `ends` says that it is told to end."""
+    """Something that is done to an installation. `deliver` gets one that serves; if `ends`, the server must stop."""
 
     name: str
     deliver: Callable[[Installation, random.Random], None]
@@ -186,7 +186,7 @@ def _kill_worker(installation: Installation, chance: random.Random) -> None:
 
 
 def _kill_supervisor(installation: Installation, _: random.Random) -> None:
-    """And start another at once, as a service manager does, while workers and database are as they were left."""
+    """Kill it and start another at once, as a service manager does, while workers and database still run."""
     assert installation.process is not None
     installation.process.kill()
     installation.process.wait()
@@ -194,7 +194,7 @@ def _kill_supervisor(installation: Installation, _: random.Random) -> None:
 
 
 def _kill_everything(installation: Installation, _: random.Random) -> None:
-    """As a machine that lost its power."""
+    """Like a power failure."""
     assert installation.process is not None
     postmaster = installation.postmaster
     children = postmaster.children() if postmaster else []
@@ -209,7 +209,7 @@ def _stop(installation: Installation, _: random.Random) -> None:
 
 
 def _stop_in_recovery(installation: Installation, chance: random.Random) -> None:
-    """A fast shutdown that is asked for during recovery stalls for ever in PostgreSQL 18."""
+    """Stop during recovery: in PostgreSQL 18 a fast shutdown then hangs for ever."""
     _kill_one_session(installation, chance)
     time.sleep(chance.uniform(0, 0.2))
     _stop(installation, chance)
@@ -222,7 +222,7 @@ def _stop_while_starting(installation: Installation, chance: random.Random) -> N
 
 
 def _kill_while_stopping(installation: Installation, chance: random.Random) -> None:
-    """What is left is a database that stops, or stalls while it stops."""
+    """Leaves a database that is stopping, or hangs while it stops."""
     _stop_in_recovery(installation, chance)
     time.sleep(chance.uniform(0, 0.5))
     _kill_supervisor(installation, chance)
@@ -244,9 +244,9 @@ BLOWS = (
 def walk(
     seed: int, steps: int, folder: Path, report: Callable[[str], None], given_up: Event | None = None
 ) -> Restarted:
-    """Deal `steps` blows, each kind once before any comes twice; the same seed deals the same.
+    """Deliver `steps` blows: each kind once before any comes twice. The same seed gives the same order.
 
-    No more are dealt once `given_up` is set.
+    Stops when `given_up` is set.
     """
     folder.mkdir(exist_ok=True)
     chance = random.Random(seed)
@@ -283,7 +283,7 @@ def _drawn(chance: random.Random, steps: int) -> Iterator[Blow]:
 
 
 def _await_service(installation: Installation, found: Restarted, after: str) -> None:
-    """L2 for a server with its own database. One that has ended says why in its log, and is started again."""
+    """L2 for a server with its own database. If the server has ended, start it again; its log says why."""
     began = time.monotonic()
     while not installation.serves():
         waited = time.monotonic() - began

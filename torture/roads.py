@@ -1,5 +1,5 @@
-"""Every way into Slotwise: each operation of the OpenAPI document and each form of the pages is driven by the load, or
-stands here with the reason why it is not. tests/torture/test_roads.py compares both lists with the program."""
+"""All roads into Slotwise: the operations of the OpenAPI document and the forms of the pages. The load uses each road,
+or `LEFT_OUT` says why not. tests/torture/test_roads.py compares both lists with the program."""
 
 from typing import NamedTuple
 
@@ -51,7 +51,7 @@ NEW_SLOTS_FORM = _form("/admin/doctors/{doctor_id}/slots/new")
 NEW_DOCTOR_FORM = _form("/admin/doctors")
 DOCTOR_FORM = _form("/admin/doctors/{doctor_id}/edit")
 ACTIVE_DOCTOR_FORM = _form("/admin/doctors/{doctor_id}/active")
-# A page that is read and not sent: what patients see of free times.
+# A page that is only read: the free times for patients.
 FIND_PAGE = Road("GET /", "GET", "/")
 
 DRIVEN = (

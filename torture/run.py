@@ -41,14 +41,14 @@ SAMPLE_SECONDS = 0.5
 SLOTS_PER_SAMPLE = 8
 RECOVERY_SECONDS = 30.0
 STRIKES = 4
-# What a broken installation answers to those who break and heal it.
+# Errors that a broken installation can raise while it is broken or healed.
 BROKEN = (NotServing, EmbeddedServerError, psutil.Error, subprocess.SubprocessError, OSError)
 
 Report = Callable[["Progress"], None]
 
 
 class Progress(Struct):
-    """How far a run is; the display reads it."""
+    """The progress of a run, for the display."""
 
     phase: str = "starting"
     fault: str = ""
@@ -58,7 +58,7 @@ class Progress(Struct):
 
 
 class Struck(Struct, frozen=True):
-    """One fault: its number, when it began, when it was healed and how long until a booking succeeded again."""
+    """One fault: number, begin, heal, and the seconds from the heal until a booking succeeded."""
 
     number: int
     kind: str
@@ -68,7 +68,7 @@ class Struck(Struct, frozen=True):
 
 
 class Result(Struct):
-    """What a run came to. It is valid when it found no violation and left nothing open."""
+    """The result of a run. It is valid if there is no violation and no open question."""
 
     plan: Plan
     acknowledged: int = 0
@@ -164,14 +164,14 @@ class Run:
                 return
 
     async def _strike_until_hit(self, number: int, planned: Planned, client: Client, probe: int) -> None:
-        """A fault that hit nobody is none, and is tried again. Its chances hang on the seed and its number only."""
+        """Try a fault again if it hit nothing. Its random choices depend only on the seed and its number."""
         random = Random(f"{self._plan.seed}/faults/{number}")
         for _ in range(STRIKES):
             began_at = time.time()
             try:
                 await self._strike(number, planned, random, client, probe)
             except (Missed, LookupError, psutil.Error, *NO_LOOK):
-                # Whom it was meant for was gone already; whether the server is still there, is asked next.
+                # Its target was gone already. Below it is checked whether the server is still there.
                 pass
             else:
                 return
@@ -181,7 +181,7 @@ class Run:
         self.result.missed.append(planned.fault.kind)
 
     def _note(self, broken: Period, kind: str) -> None:
-        """For the rules, and beside the history for people."""
+        """Note a broken period for the rules, and in a file beside the history."""
         self._broken.append(broken)
         with (self.bed.folder / "faults.txt").open("a") as file:
             file.write(f"{broken.begin:.3f} {broken.end:.3f} {kind}\n")
@@ -210,7 +210,7 @@ class Run:
         return RECOVERY_SECONDS
 
     async def _keep_pace(self, number: int) -> None:
-        """Faults are spread over the load, whatever it takes."""
+        """Wait, so that the faults are spread evenly over the load."""
         share = (number - 1) / max(1, len(self._schedule))
         while not self._out_of_time():
             self._count()
@@ -247,7 +247,7 @@ class Run:
         self._report(self.progress)
 
     async def _settle(self, clinic: Clinic, client: Client) -> None:
-        """Heal everything, and ask with their keys for what is unknown."""
+        """Heal everything, and repeat requests with unknown outcomes."""
         self._phase("settling")
         self.bed.to_database.heal()
         self.bed.to_server.heal()
@@ -255,12 +255,12 @@ class Run:
             await self.bed.start_database()
             await self.bed.serve_again()
         except BROKEN as error:
-            sentence = f"with all healed, the server does not serve: {type(error).__name__}: {error}"
+            sentence = f"after healing, the server does not serve: {type(error).__name__}: {error}"
             self.result.findings.add([Violation("L2", 0, sentence)])
         await self._ask_again(clinic, client)
 
     async def _ask_again(self, clinic: Clinic, client: Client) -> None:
-        """What each key without an answer has come to; whoever gets none now leaves the run open."""
+        """Repeat each key without an answer. If one still gets none, the verdict stays open."""
         callers = {caller.name: caller for caller in callers_of(clinic)}
         for attempt in find_untold(self.history.attempts):
             for _ in range(TRIES):
@@ -270,7 +270,7 @@ class Run:
             else:
                 self.result.untold += 1
         if self.result.untold:
-            self.result.open_questions.append(f"{self.result.untold} keys were never told what they came to")
+            self.result.open_questions.append(f"{self.result.untold} keys never got an answer")
 
     async def _judge(self) -> None:
         self._phase("final reads")
@@ -284,7 +284,7 @@ class Run:
         self._conclude()
 
     def _judge_service(self) -> None:
-        """Limits of time are those of a quiet machine, and are stretched where this one is not."""
+        """Judge the times. The limits are for a quiet machine and are extended on a busy one."""
         slowness, attempts = self._machine.slowness, self.history.attempts
         recoveries = [struck.recovery / slowness for struck in self.result.struck]
         self.result.findings.add(find_slow_answers(attempts, MOST_SECONDS * slowness, self._lag.of))
@@ -304,16 +304,16 @@ class Run:
         result.slowest = max((seconds_of(attempt, self._lag.of) for attempt in attempts), default=0.0)
         result.lag = self._lag.most
         if self._load.failures:
-            failures = f"{len(self._load.failures)} failures of the harness, the first: {self._load.failures[0]}"
+            failures = f"the harness failed {len(self._load.failures)} times, first with: {self._load.failures[0]}"
             result.open_questions.append(failures)
         if not result.samples:
             result.open_questions.append("the tables were never looked at during the load")
         if any(attempt.outcome is None for attempt in attempts):
-            result.open_questions.append("attempts were still under way at the end")
+            result.open_questions.append("some attempts had not ended at the end of the run")
 
     @asynccontextmanager
     async def _sampling(self, slots: Sequence[int]) -> AsyncIterator[None]:
-        """Looks at some slots again and again while the load runs (S1)."""
+        """Check some slots in the tables again and again while the load runs (S1)."""
         task = asyncio.create_task(self._sample(slots))
         try:
             yield

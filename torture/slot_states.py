@@ -1,8 +1,8 @@
-"""How a slot looked when, to those who read it: after each row of its ledger, and as deadlines passed.
+"""The states of a slot that a read can show: after each row of its ledger, and after each deadline.
 
-A row is stamped under the slot's lock and seen from its commit on, which is somewhat later: at the latest when a client
-is told of it, or when another transaction writes the slot's next row, for that has waited for the lock. A read may show
-any state that can have been the newest one at some instant between its request and its answer.
+A row gets its timestamp under the slot's lock. Readers see it from its commit on, which comes somewhat later: at the
+latest when a client gets the answer, or when another transaction writes the slot's next row, because that one has
+waited for the lock. A read may show any state that can have been the newest at some instant between request and answer.
 """
 
 from bisect import bisect_left, bisect_right
@@ -19,8 +19,8 @@ STATUS_OF_KIND = {"CLOSED": "CLOSED", "REOPENED": "OPEN"}
 
 
 class SlotState(NamedTuple):
-    """After one row of the ledger. `holds` has the deadline and the seats of each hold that stands; `starts` what the
-    slot's start can be, None where nobody has moved it yet."""
+    """The slot after one row of the ledger. `holds` has deadline and seats of each live hold. `starts` has the possible
+    starts of the slot; None if it was not moved yet."""
 
     total: int
     available: int
@@ -29,7 +29,7 @@ class SlotState(NamedTuple):
     holds: tuple[tuple[float, int], ...]
 
     def free(self, begin: float, end: float) -> set[int]:
-        """Every number of free seats that it can have shown by a clock in that interval."""
+        """All numbers of free seats that this state can show in that interval."""
         free = self.available + sum(seats for deadline, seats in self.holds if deadline <= begin)
         found = {free}
         for _, seats in sorted(hold for hold in self.holds if begin < hold[0] <= end):
@@ -42,17 +42,17 @@ class SlotStates:
     def __init__(self, story: Story) -> None:
         self.seen_by = seen_by(story)
         self._from = _rising([event.at for event in story.events])
-        # A state may be read until the next one must be seen.
+        # A state can be read until readers must see the next one.
         self._until = [*self.seen_by[1:], NEVER] if story.events else []
         self.states = list(_states(story))
 
     def within(self, begin: float, end: float) -> Sequence[SlotState]:
-        """Those that a read in that interval can have met."""
+        """The states that a read in that interval can have seen."""
         return self.states[bisect_left(self._until, begin) : bisect_right(self._from, end)]
 
 
 def seen_by(story: Story) -> list[float]:
-    """For each row of the ledger, when everybody who reads must see it at the latest."""
+    """For each row of the ledger, the time from which every reader must see it."""
     known = spans(story)
     asked = asked_for(story)
     latest: list[float] = []
@@ -68,12 +68,12 @@ def seen_by(story: Story) -> list[float]:
 
 
 def _told_by(asked: Sequence[Attempt]) -> float:
-    """When the last of them was told that it was done; never, as long as one does not know."""
+    """When the last of them got the answer that it was done; never, if one of them has no answer."""
     return max((attempt.ended_at if attempt.outcome == "ok" else NEVER for attempt in asked), default=NEVER)
 
 
 def _together(one: Event, other: Event) -> bool:
-    """Whether one transaction wrote both, as far as that is known."""
+    """Whether the same transaction wrote both rows, as far as known."""
     return one.transaction == other.transaction
 
 
@@ -104,7 +104,7 @@ def _states(story: Story) -> Iterator[SlotState]:
 
 
 def asked_for(story: Story) -> dict[int, list[Attempt]]:
-    """For each row about the slot itself, the requests of an admin that it can be of."""
+    """For each ledger row about the slot itself, the admin's requests that can have caused it."""
     changes = [attempt for attempt in story.attempts if attempt.name == "change_slot" and attempt.outcome != "fail"]
     return {
         event.sequence: [attempt for attempt in changes if _can_be(event, attempt)]

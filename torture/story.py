@@ -1,4 +1,4 @@
-"""One slot's story, as the ledger tells it and as its clients heard it."""
+"""One slot's history: its ledger, its bookings, and the requests and reads of its clients."""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -16,8 +16,8 @@ RELEASING = frozenset({"EXPIRED", "CANCELLED"})
 
 
 class Event(Struct, frozen=True):
-    """A ledger row. `at` is in seconds of the database's clock, read under the slot's lock. `transaction` is the one
-    that wrote it; 0 where that is not known."""
+    """A ledger row. `at` is the database's clock in seconds, read under the slot's lock. `transaction` is the id of the
+    transaction that wrote it; 0 if unknown."""
 
     sequence: int
     kind: str
@@ -30,8 +30,8 @@ class Event(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True):
-    """A booking as it is in the end. `marker` is the name it was made under, by which its attempt is known; empty for
-    a hold that nobody has typed a name for."""
+    """A booking at the end of the run. `marker` is its name, which identifies its attempt; empty for a hold that never
+    got a name."""
 
     id: int
     seats: int
@@ -49,8 +49,8 @@ class Story(Struct, frozen=True):
 
 
 class Span(Struct):
-    """When an effect can have happened, by its clients' clocks: after `began` and, if acknowledged, before `ended`,
-    which was at `ended_at` on the wall. `names` are those of the attempts that can have had it."""
+    """When an effect can have happened, by the clients' clocks: after `began` and, if acknowledged, before `ended`,
+    which is `ended_at` by the wall clock. `names` are the kinds of attempts that can have caused it."""
 
     began: float
     ended: float
@@ -59,7 +59,7 @@ class Span(Struct):
 
 
 def told_deadlines(story: Story) -> dict[int, float]:
-    """For each hold, until when it is held, as its client was told first."""
+    """For each hold, the first deadline that its client was told."""
     told: dict[int, float] = {}
     for attempt in story.attempts:
         answer = attempt.answer
@@ -69,12 +69,12 @@ def told_deadlines(story: Story) -> dict[int, float]:
 
 
 def deadlines_of(story: Story) -> dict[int, float | None]:
-    """As clients were told; by the tables where nobody was."""
+    """The deadlines that clients were told; for other holds, the deadlines in the tables."""
     return {row.id: row.expires_at for row in story.rows} | told_deadlines(story)
 
 
 class FreeSeats:
-    """How many seats were free when: a hold takes its seats until its deadline, though nobody sweeps."""
+    """The number of free seats over time. A hold takes its seats until its deadline, swept or not."""
 
     def __init__(self, story: Story) -> None:
         changes = sorted(_changes(story), key=lambda change: change[0])
@@ -82,7 +82,7 @@ class FreeSeats:
         self._free = list(accumulate(seats for _, seats in changes))
 
     def within(self, begin: float, end: float) -> set[int]:
-        """Every number of free seats there was at some instant of the interval."""
+        """All numbers of free seats during the interval."""
         first = max(0, bisect_left(self._times, begin) - 1)
         return set(self._free[first : bisect_right(self._times, end)])
 
@@ -108,7 +108,7 @@ def _changes(story: Story) -> Iterator[tuple[float, int]]:
 
 
 def spans(story: Story) -> dict[tuple[str, int], Span]:
-    """For every effect that somebody asked for, by its kind and booking, when it can have happened."""
+    """For every requested effect, by kind and booking, when it can have happened."""
     made = _Made(story)
     found: dict[tuple[str, int], Span] = {}
     for attempt in story.attempts:
@@ -123,7 +123,7 @@ def spans(story: Story) -> dict[tuple[str, int], Span]:
 
 
 class _Made:
-    """Which bookings an attempt to hold may have made."""
+    """The bookings that an attempt to hold may have made."""
 
     def __init__(self, story: Story) -> None:
         self._told = {attempt.asks_again: attempt.booked for attempt in story.attempts if attempt.booked}
@@ -133,16 +133,17 @@ class _Made:
         self._unnamed = list(unnamed_and_untold(story))
 
     def by(self, attempt: Attempt) -> list[int]:
-        """What it was told, or another attempt with its key; else every booking of its name, for a name is used by
-        several callers where one tries another's key. And bookings without a name that no client was told of."""
+        """The booking in its answer, or in the answer to another attempt with its key. Otherwise all bookings with its
+        name, because several callers use a name when one tries another's key; and bookings without a name that no
+        client knows."""
         told = attempt.booked or self._told.get(attempt.asks_again)
         known = [told] if told else self._of_marker.get(attempt.marker, ())
         return [*known, *(unnamed.id for unnamed in self._unnamed if unnamed.can_be_of(attempt))]
 
 
 class Unnamed(Struct, frozen=True):
-    """A hold of the pages that nobody has typed a name for, and that no client was told of: its answer was lost, or
-    it ran out before an answer came, and the page held the time anew."""
+    """A hold of the pages without a name that no client knows: its answer was lost, or it expired before an answer
+    came and the page held the time again."""
 
     id: int
     seats: int
@@ -176,7 +177,7 @@ def _effects(attempt: Attempt, made: _Made) -> Iterator[tuple[str, int]]:
         yield "cancel", attempt.booking_id
 
 
-# What gives a booking's seats back when its client asks for it.
+# Requests that release a booking's seats.
 CANCELLING = frozenset({"cancel", "release", "change_seats"})
 EFFECT_OF_KIND = {"HELD": "made", "BOOKED": "made", "CONFIRMED": "confirm", "CANCELLED": "cancel"}
 

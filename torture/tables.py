@@ -1,4 +1,4 @@
-"""What the run left in the tables, slot by slot, so that no more than one slot's is in memory."""
+"""Reads the tables, slot by slot, so that only one slot's rows are in memory at a time."""
 
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -38,7 +38,7 @@ SWEPT = """
     SELECT extract(EPOCH FROM e.created_at)::float8 AS at, extract(EPOCH FROM b.expires_at)::float8 AS deadline
     FROM booking_events AS e INNER JOIN bookings AS b ON e.booking_id = b.id WHERE e.kind = 'EXPIRED'
 """
-# P1, over the slots given, as they are this instant.
+# P1 for the given slots at this instant.
 UNBALANCED = """
     SELECT s.id FROM appointment_slots AS s
     WHERE s.id = any($1::bigint[]) AND (
@@ -67,7 +67,7 @@ async def count_effects(connection: Connection) -> dict[str, int]:
 
 
 async def read_busy_sessions(connection: Connection) -> set[str]:
-    """Of the server's own, those in a statement or a transaction, with when that began."""
+    """The server's sessions that are in a statement or a transaction, with the time when that began."""
     return {row["session"] for row in await connection.fetch(BUSY)}
 
 
@@ -76,12 +76,12 @@ async def find_unbalanced(connection: Connection, slot_ids: Sequence[int]) -> li
 
 
 async def read_sweeps(connection: Connection) -> list[tuple[float, float]]:
-    """For each hold that ran out: when it was failed, and its deadline, in seconds."""
+    """For each expired hold: when its status became FAILED, and its deadline, in seconds."""
     return [(row["at"], row["deadline"]) for row in await connection.fetch(SWEPT)]
 
 
 async def find_table_violations(url: str) -> list[Violation]:
-    """What `slotwise check-invariants` finds."""
+    """The violations that `slotwise check-invariants` finds."""
     database = await Database.connect(url, 2, statement_seconds=600)
     try:
         found = await check_invariants(database)

@@ -1,7 +1,7 @@
-"""How a mutant is tried, and how sure it is that it was caught.
+"""Trials of mutants, and how sure it is that a mutant was caught.
 
-A try goes on until its amount of load was there, however long a busy machine takes. What one try finds only once or
-twice may have been luck: it is tried again, for longer. What could not be tried at all is no survivor.
+A try lasts until its amount of load is done, however long that takes on a busy machine. One or two findings may be
+luck, so the mutant is tried again, for longer. A mutant that could not be tried has not survived.
 """
 
 import asyncio
@@ -22,22 +22,22 @@ from torture.run import Result, Run
 
 Verdict: TypeAlias = Literal["caught", "caught late", "survived", "not tried"]
 
-# Within these a mutant is caught on a quiet machine.
+# On a quiet machine a mutant must be caught within this time.
 MOST_SECONDS = 60
 ACKNOWLEDGED = 700
-# A try that takes longer is given up: the machine is too busy to tell anything.
+# A try that takes longer is given up: on such a busy machine it shows nothing.
 MOST_MINUTES = 5.0
 TRIES = 3
 SURE_FINDINGS = 3
 
 
 class CannotPlant(Exception):
-    """The code has changed, and the patch does not fit it any more."""
+    """The code has changed and the patch no longer fits."""
 
 
 class Try(NamedTuple):
-    """`findings` counts those of the rules that are about the mutant, `others` are rules that broke beside them.
-    `not_tried` says why the try shows nothing."""
+    """`findings` counts violations of the mutant's own rules; `others` are other broken rules. `not_tried` says why the
+    try shows nothing."""
 
     seconds: float
     findings: dict[str, int]
@@ -60,7 +60,7 @@ class Trial(NamedTuple):
 
     @property
     def is_sure(self) -> bool:
-        """Several findings of one try, or two tries that each found something."""
+        """Whether one try had several findings, or two tries had at least one."""
         return len(self.catches) > 1 or any(one.found >= SURE_FINDINGS for one in self.catches)
 
     @property
@@ -72,7 +72,7 @@ class Trial(NamedTuple):
 
     @property
     def told(self) -> str:
-        """How sure the verdict is, and by what."""
+        """How sure the verdict is, and why."""
         if not self.catches:
             return "; ".join(dict.fromkeys(one.not_tried or "no rule was broken" for one in self.tries))
         counts: dict[str, int] = {}
@@ -125,7 +125,7 @@ async def _plant(mutant: Mutant, bed: Bed) -> None:
         try:
             await mutant.patch(connection)
         except AssertionError as error:
-            raise CannotPlant(f"{mutant.name} does not fit the code any more: {error}") from error
+            raise CannotPlant(f"{mutant.name} no longer fits the code: {error}") from error
 
 
 def _read(mutant: Mutant, result: Result, seconds: float) -> Try:
@@ -135,7 +135,7 @@ def _read(mutant: Mutant, result: Result, seconds: float) -> Try:
 
 
 def _why_not(mutant: Mutant, result: Result) -> str:
-    """Why a try that has found nothing shows nothing; empty where it shows that nothing was found."""
+    """Why a try without findings shows nothing; empty if it shows that the mutant was not caught."""
     if len(result.struck) < len(mutant.faults):
         return f"only {len(result.struck)} of {len(mutant.faults)} faults hit anything"
     if result.acknowledged < result.plan.acknowledged:

@@ -1,5 +1,5 @@
-"""What must hold of a slot's story: the rules by their ids. Those of the tables alone are checked by
-`slotwise check-invariants`, and those of a whole run are in `torture/rules/service.py` and `keys.py`."""
+"""The rules for one slot's history, by their ids. `slotwise check-invariants` has the rules for the tables alone;
+`torture/rules/service.py` and `keys.py` have those for a whole run."""
 
 from collections.abc import Callable, Iterator, Mapping
 
@@ -38,7 +38,7 @@ def find_violations(story: Story) -> Iterator[Violation]:
 
 
 class Listed(Struct, frozen=True, rename="camel"):
-    """A booking as the API tells it in the end."""
+    """A booking as the API shows it at the end."""
 
     id: int
     slot_id: int
@@ -48,7 +48,7 @@ class Listed(Struct, frozen=True, rename="camel"):
 
 
 def find_differences(story: Story, free: int | None, listed: Mapping[int, Listed]) -> Iterator[Violation]:
-    """S1: in the end the API tells what the tables have. `free` is what it says of the slot's seats."""
+    """S1: at the end the API shows what the tables have. `free` is the API's number of free seats."""
     ledger = story.events[-1].available_after if story.events else None
     if ledger is None:
         yield Violation("S1", story.slot_id, f"the slot has no ledger; the API says {free} seats are free")

@@ -1,13 +1,13 @@
-"""What a rule of the verdict finds."""
+"""A violation of a rule of the verdict."""
 
 from msgspec import Struct
 
-# Clocks are read with a resolution, and rounded.
+# Tolerance for comparing clocks: they have a limited resolution, and values are rounded.
 CLOCK_SECONDS = 0.001
 
 
 class Violation(Struct, frozen=True):
-    """`rule` is its id in docs/reliability.md; `slot_id` 0 where it is about no slot."""
+    """`rule` is the rule's id in docs/reliability.md. `slot_id` is 0 if the violation is not about a slot."""
 
     rule: str
     slot_id: int

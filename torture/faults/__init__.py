@@ -1,4 +1,4 @@
-"""Everything that is broken on purpose."""
+"""The faults: everything that is broken on purpose."""
 
 from torture.faults import crowds, database, machine, network, processes
 from torture.faults.fault import Fault
@@ -7,5 +7,5 @@ FAULTS: tuple[Fault, ...] = (*processes.FAULTS, *database.FAULTS, *network.FAULT
 
 
 def possible_faults() -> tuple[Fault, ...]:
-    """Those that this machine has what it takes for."""
+    """The faults that are possible on this machine."""
     return tuple(fault for fault in FAULTS if fault.possible())

@@ -1,4 +1,4 @@
-"""Clients who hang up, dawdle or say too much."""
+"""Clients that hang up, are slow, or send too much."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,14 +16,14 @@ TOO_LARGE = 1_000_000
 
 
 async def hang_up(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """Clients close in the middle of a request, wherever that is. What they ask for is invalid, lest it be done."""
+    """Clients hang up at any point of a request. The request is invalid, so that it never makes a booking."""
     request = HEAD % len(BODY) + BODY
     await asyncio.gather(*(_say(bed, request[: random.randrange(1, len(request) + 1)], 0.0) for _ in range(HANG_UPS)))
     yield
 
 
 async def dawdle(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """Half a request, and then nothing for a while."""
+    """Send a part of a request, then nothing for a while."""
     said = [_say(bed, HEAD[: random.randrange(10, len(HEAD))], 3.0) for _ in range(DAWDLERS)]
     waiting = asyncio.gather(*said)
     yield
@@ -36,7 +36,7 @@ async def say_too_much(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def _say(bed: Bed, what: bytes, seconds: float) -> None:
-    """Connect, say it, wait so long, and be gone without a word."""
+    """Connect, send it, wait so many seconds, and abort the connection."""
     with suppress(OSError):
         _, writer = await asyncio.open_connection("127.0.0.1", bed.port)
         try:

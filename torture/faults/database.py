@@ -1,4 +1,4 @@
-"""A database that dies, stops, hangs, or has no room left."""
+"""A database that dies, stops, hangs, or has no connections left."""
 
 import asyncio
 import signal
@@ -24,7 +24,7 @@ MOST_CONNECTIONS = 600
 
 
 async def kill_backend(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """PostgreSQL ends all sessions then, and recovers."""
+    """Kill a session. PostgreSQL then ends all sessions and recovers."""
     for pid in await _some(bed, AT_WORK, random):
         signalled(pid, signal.SIGKILL)
     yield
@@ -41,7 +41,7 @@ async def kill_postmaster(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def restart_database(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """A fast shutdown, as an upgrade of the machine does."""
+    """A fast shutdown, as for an upgrade of the machine."""
     postmaster = bed.postmaster()
     postmaster.send_signal(signal.SIGINT)
     await asyncio.to_thread(psutil.wait_procs, [postmaster], 30)
@@ -50,7 +50,7 @@ async def restart_database(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def stop_lock_holder(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """SIGSTOP of a session that is caught holding a slot's lock."""
+    """SIGSTOP for a session while it holds a slot's lock."""
     pids = await _some(bed, HOLDING_A_SLOT, random)
     for pid in pids:
         signalled(pid, signal.SIGSTOP)
@@ -62,7 +62,7 @@ async def stop_lock_holder(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def stop_database(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """Everything of the database stops: nobody is refused, nobody is answered."""
+    """Stop all database processes: connections are neither refused nor answered."""
     postmaster = bed.postmaster()
     stopped = [postmaster.pid, *(child.pid for child in postmaster.children(recursive=True))]
     for pid in stopped:
@@ -75,7 +75,7 @@ async def stop_database(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def terminate_backends(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """pg_terminate_backend of sessions at work, several times."""
+    """pg_terminate_backend for working sessions, several times."""
     for _ in range(5):
         async with bed.look() as connection:
             await connection.execute(f"SELECT pg_terminate_backend(pid) FROM ({AT_WORK}) AS busy")
@@ -84,7 +84,7 @@ async def terminate_backends(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def exhaust_pools(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """A lock that all must wait for, until every connection of every pool waits."""
+    """Take a lock that every session must wait for, until all connections of all pools wait."""
     async with bed.look() as connection:
         await connection.execute("SET lock_timeout = '5s'")
         try:
@@ -96,7 +96,7 @@ async def exhaust_pools(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def eat_connections(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """All of max_connections are taken; the server's own sessions are ended, and their places taken too."""
+    """Take all of max_connections: also end the server's sessions and take their places."""
     eaten: list[asyncpg.Connection[asyncpg.Record]] = []
     async with bed.look() as connection:
         await _eat(bed, eaten)
@@ -109,14 +109,14 @@ async def eat_connections(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def _eat(bed: Bed, eaten: "list[asyncpg.Connection[asyncpg.Record]]") -> None:
-    """Connect until that is refused."""
+    """Connect until a connection is refused."""
     with suppress(asyncpg.PostgresError, OSError, TimeoutError):
         while len(eaten) < MOST_CONNECTIONS:
             eaten.append(await asyncpg.connect(bed.database_url, timeout=5))
 
 
 async def another_isolation(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """The database's default becomes one under which locks do not prevent overselling; new sessions get it."""
+    """Change the database's default isolation, for new sessions, to one where locks do not prevent overselling."""
     level = random.choice(("repeatable read", "serializable"))
     async with bed.look() as connection:
         name = await connection.fetchval("SELECT current_database()")
@@ -128,7 +128,7 @@ async def another_isolation(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def _some(bed: Bed, query: str, random: Random) -> list[int]:
-    """One of the sessions that the query finds, as soon as it finds one."""
+    """One of the sessions that the query finds. Repeats the query until it finds one."""
     async with bed.look() as connection:
         for _ in range(300):
             pids = [row["pid"] for row in await connection.fetch(query)]

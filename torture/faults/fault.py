@@ -1,4 +1,4 @@
-"""What a fault is: something that is broken for a while, and then healed."""
+"""A fault: something that is broken for a while and then healed."""
 
 import os
 import signal
@@ -13,18 +13,18 @@ Strike: TypeAlias = Callable[[Bed, Random], AbstractAsyncContextManager[None]]
 
 
 class Missed(Exception):
-    """Nothing was broken: there was nobody to hit, or nobody came by."""
+    """The fault hit nothing: it found no target, or nothing reached its place."""
 
 
 def signalled(pid: int, number: signal.Signals) -> None:
-    """Send it to a process that may be gone."""
+    """Send a signal to a process that may be gone."""
     with suppress(ProcessLookupError):
         os.kill(pid, number)
 
 
 class Fault(NamedTuple):
-    """`strike` breaks something as its context is entered and heals it as it is left, `seconds` later; where it is
-    `possible`."""
+    """`strike` breaks something when its context is entered and heals it when it is left, `seconds` later. `possible`
+    says whether this machine allows it."""
 
     kind: str
     sentence: str
@@ -34,5 +34,5 @@ class Fault(NamedTuple):
 
 
 def blow(strike: Callable[[Bed, Random], AsyncIterator[None]]) -> Strike:
-    """Of a generator that breaks, yields while it is broken, and heals."""
+    """A strike from a generator that breaks something, yields, and heals it."""
     return asynccontextmanager(strike)

@@ -1,4 +1,4 @@
-"""A machine that has other things to do, and one that is slow to load a program."""
+"""A machine that is busy with other programs, and a slow start of a worker."""
 
 import asyncio
 import sys
@@ -12,12 +12,12 @@ from torture.faults.fault import Fault, blow
 
 BUSY_LOOPS = 20
 IMPORT_SECONDS = 7.0
-# It ends by itself when whoever started it is gone.
+# It ends by itself when its parent process is gone.
 BUSY_LOOP = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: sum(range(100_000))"
 
 
 async def busy_machine(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """So many programs beside it that want nothing but to run."""
+    """Run many busy loops beside the server."""
     loops = [await asyncio.create_subprocess_exec(sys.executable, "-S", "-c", BUSY_LOOP) for _ in range(BUSY_LOOPS)]
     try:
         for loop in loops:
@@ -30,7 +30,7 @@ async def busy_machine(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def slow_imports(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """A worker dies, and the one that takes its place is long on its way."""
+    """Kill a worker, and let the next one take long to import."""
     bed.slow_imports.write_text(f"{IMPORT_SECONDS}")
     random.choice(bed.workers()).kill()
     try:

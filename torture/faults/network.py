@@ -9,7 +9,7 @@ from torture.faults.fault import Fault, Missed, blow
 
 
 async def cut_replies_to_commits(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """What the database is told arrives, and what it answers does not: the effect is there and nobody knows."""
+    """Requests reach the database, but its answers are dropped: the effect happens and its client does not know."""
     before = bed.to_database.swallowed
     bed.to_database.toxic = "cut_answers"
     await asyncio.sleep(random.uniform(0.05, 0.3))
@@ -33,7 +33,7 @@ async def reset_database(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def refuse_database(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """The database's address refuses connections, and the present ones are cut."""
+    """The database's port refuses connections, and the present ones are cut."""
     bed.to_database.toxic = "refuse"
     bed.to_database.reset_all()
     yield
@@ -47,7 +47,7 @@ async def swallow_database(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def drop_answers(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """Answers to clients are dropped after the server has sent them."""
+    """Drop answers to clients after the server has sent them."""
     bed.to_server.toxic = "cut_answers"
     yield
     bed.to_server.heal()

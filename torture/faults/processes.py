@@ -1,4 +1,4 @@
-"""Processes that die and processes that stop: of the server, by their pids."""
+"""Processes of the server that die or stop. They are signalled by their pids."""
 
 import asyncio
 import signal
@@ -10,12 +10,12 @@ import psutil
 from torture.bed import CRASH_POINTS, FAKETIME, HOLD_SECONDS, RETURN_SECONDS, Bed
 from torture.faults.fault import Fault, Missed, blow, signalled
 
-# Longer than a hold lives, shorter and longer than the supervisor waits for a worker that does not answer.
 SESSIONS_PAST_THE_PROXY = """
     SELECT count(*) FROM pg_stat_activity
     WHERE application_name = 'slotwise' AND datname = current_database() AND client_addr IS NULL
         AND pid <> pg_backend_pid() AND backend_start > now() - interval '2 seconds'
 """
+# Longer than a hold lives.
 STOPPED_SECONDS = (HOLD_SECONDS + 0.5, HOLD_SECONDS + 4.5)
 
 
@@ -35,7 +35,7 @@ async def kill_supervisor(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def kill_all_of_it(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """The server's and the database's processes at one instant: as near to a power cut as processes get."""
+    """Kill all processes of the server and the database at one instant: as close to a power failure as possible."""
     assert bed.server is not None
     postmaster = bed.postmaster()
     victims = [*bed.processes(), postmaster, *postmaster.children(recursive=True)]
@@ -58,7 +58,7 @@ async def stop_worker(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def stop_sweeper(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """A sweep by command that is stopped as soon as it is connected, and goes on when others have done its work."""
+    """Stop a sweep by command as soon as it has connected. It goes on after others have done its work."""
     sweeper = await bed.command("expire")
     if not await _connects(bed, sweeper):
         raise Missed
@@ -71,7 +71,7 @@ async def stop_sweeper(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def _connects(bed: Bed, command: asyncio.subprocess.Process) -> bool:
-    """Whether its session is seen before it ends. Commands go past the proxy, and servers through it."""
+    """Whether its session appears before it ends. Commands do not use the proxy; servers do."""
     async with bed.look() as connection:
         while command.returncode is None:
             if await connection.fetchval(SESSIONS_PAST_THE_PROXY):
@@ -81,7 +81,7 @@ async def _connects(bed: Bed, command: asyncio.subprocess.Process) -> bool:
 
 
 async def stop_everyone(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """All workers at once: nobody sweeps, nobody answers, and holds run out meanwhile."""
+    """Stop all workers at once: there are no sweeps and no answers, and holds expire."""
     workers = bed.workers()
     try:
         for worker in workers:
@@ -93,7 +93,7 @@ async def stop_everyone(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def rolling_restart(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """Every worker in turn is asked to end, and another takes its place."""
+    """End the workers one after the other; each is replaced before the next one ends."""
     for worker in bed.workers():
         worker.terminate()
         await asyncio.to_thread(psutil.wait_procs, [worker], RETURN_SECONDS)
@@ -110,7 +110,7 @@ async def restart(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def crash_point(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """The first process that reaches a named place dies there."""
+    """The first process that reaches a random crash point dies there."""
     point = bed.crash_points / random.choice(CRASH_POINTS)
     point.touch()
     yield
@@ -120,7 +120,7 @@ async def crash_point(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def sweep_by_hand(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """Two sweeps by command, beside the workers' own."""
+    """Two sweeps by command, beside the workers' sweeps."""
     sweeps = [await bed.command("expire") for _ in range(2)]
     if any([await sweep.wait() for sweep in sweeps]):
         raise Missed
@@ -128,7 +128,7 @@ async def sweep_by_hand(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def migrate(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """The command, and a column that comes and goes as a later version's migration would add it."""
+    """Run the command `migrate`, and add and drop a column, as a later version's migration would."""
     if await (await bed.command("migrate")).wait():
         raise Missed
     async with bed.look() as connection:
@@ -139,7 +139,7 @@ async def migrate(bed: Bed, random: Random) -> AsyncIterator[None]:
 
 
 async def jump_clock(bed: Bed, random: Random) -> AsyncIterator[None]:
-    """The app's clock, and not the database's, is minutes off."""
+    """Shift the app's clock by minutes, but not the database's."""
     bed.clock.write_text(random.choice(("-288", "+288")))
     yield
     bed.clock.write_text("+0")

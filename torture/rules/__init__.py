@@ -1,1 +1,1 @@
-"""The rules of the verdict, by their subject. Each takes what a run has kept and yields what was broken."""
+"""The rules of the verdict, by subject. Each takes the records of a run and yields its violations."""

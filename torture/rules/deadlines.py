@@ -1,6 +1,6 @@
 """A hold lives until the deadline that its client was told, whatever the row says now (S8, S9, S19).
 
-Nothing extends a hold yet. What will extend one tells its client a new deadline, which will count from then on.
+Nothing extends a hold yet. A future operation that does must tell the client a new deadline, which then counts.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from torture.violation import CLOCK_SECONDS
 
 
 def find_late_confirms(story: Story) -> Iterator[str]:
-    """S8: the ledger has no confirm after the deadline that was told."""
+    """S8: the ledger has no confirm after the deadline that the client was told."""
     told = told_deadlines(story)
     for event in story.events:
         over = told.get(event.booking_id or 0)
@@ -22,7 +22,7 @@ def find_late_confirms(story: Story) -> Iterator[str]:
 
 
 def find_early_ends(story: Story) -> Iterator[str]:
-    """S9: the ledger has no hold that ran out before the deadline that was told."""
+    """S9: the ledger has no hold that expired before the deadline that the client was told."""
     told = told_deadlines(story)
     for event in story.events:
         over = told.get(event.booking_id or 0)
@@ -32,8 +32,8 @@ def find_early_ends(story: Story) -> Iterator[str]:
 
 
 def find_late_acknowledgements(story: Story) -> Iterator[str]:
-    """S19: no confirm is acknowledged that nobody asked for before the deadline that was told. An answer may come
-    later, and confirming again gives the same answer: so the first request counts that can have done it."""
+    """S19: a confirm is acknowledged only if it was requested before the deadline that the client was told. The answer
+    may come later, and a repeated confirm gets the same answer, so the first request that can have done it counts."""
     told = told_deadlines(story)
     confirms: dict[int, list[Attempt]] = defaultdict(list)
     for attempt in story.attempts:

@@ -1,4 +1,4 @@
-"""What was acknowledged is there (S3), and nothing is there that was not asked for (S4), each change whole (S12)."""
+"""Acknowledged effects exist (S3), no effect exists without a request (S4), and changes of seats are whole (S12)."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ AFTER = {
 
 
 def find_lost(story: Story) -> Iterator[str]:
-    """S3: what was acknowledged is there, in a state that can be reached from the acknowledged one."""
+    """S3: every acknowledged booking exists, in a state that can be reached from the acknowledged one."""
     rows = {row.id: row for row in story.rows}
     confirmed = {event.booking_id for event in story.events if event.kind in {"CONFIRMED", "BOOKED"}}
     for attempt in story.attempts:
@@ -53,7 +53,7 @@ def _lost_change(attempt: Attempt, rows: dict[int, Row], confirmed: set[int | No
 
 
 def find_lost_changes(story: Story) -> Iterator[str]:
-    """S3: a change of the slot that was acknowledged is in its ledger."""
+    """S3: every acknowledged change of the slot is in its ledger."""
     states = SlotStates(story)
     for attempt in story.attempts:
         if attempt.name != "change_slot" or attempt.outcome != "ok":
@@ -74,7 +74,7 @@ def _is_as_wanted(state: SlotState, attempt: Attempt) -> bool:
 
 
 def find_unasked(story: Story) -> Iterator[str]:
-    """S4: nothing exists that nobody asked for, and nothing that its client was refused."""
+    """S4: no effect exists without a request, and none whose request was refused."""
     made: dict[str, list[Row]] = defaultdict(list)
     for row in story.rows:
         made[row.marker].append(row)
@@ -102,9 +102,9 @@ def _unasked_names(story: Story) -> Iterator[str]:
 
 
 def _asked(attempts: Sequence[Attempt]) -> dict[str, int]:
-    """How many bookings each name may have: one for each request, and one for all with one key, unless it was refused.
+    """How many bookings each name may have: one for each request that was not refused, and one for all with one key.
 
-    A refusal is kept for its key, so one answer that says so speaks for all requests with it.
+    A refusal is kept for its key, so one refusal counts for all requests with this key.
     """
     refused = {attempt.request for attempt in attempts if attempt.outcome == "fail" and attempt.tells}
     requests: dict[str, set[object]] = defaultdict(set)
@@ -115,8 +115,8 @@ def _asked(attempts: Sequence[Attempt]) -> dict[str, int]:
 
 
 def find_halves(story: Story) -> Iterator[str]:
-    """S12: a change of seats is one step. The old hold goes and the new one comes in one transaction, and nothing but
-    overdue holds that give way stands between them."""
+    """S12: a change of seats is one step. One transaction ends the old hold and makes the new one; between the two rows
+    there are only expiries of overdue holds."""
     known = spans(story)
     for place, event in enumerate(story.events):
         span = known.get(("cancel", event.booking_id or 0))

@@ -8,7 +8,7 @@ from torture.violation import Violation
 
 
 def find_broken_keys(attempts: Sequence[Attempt]) -> Iterator[Violation]:
-    """S5, S6: one key, one booking, the same answer; not for another body, not for another caller."""
+    """S5, S6: one key gives one booking and the same answer, but not to another body or another caller."""
     with_key: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
         if attempt.key is not None:
@@ -31,7 +31,7 @@ def _broken_key(group: Sequence[Attempt]) -> Iterator[tuple[str, str]]:
                 "S5",
                 f"attempt {attempt.number}, another body with the key of {first.number}, got {attempt.http_status}",
             )
-        # Two refusals may well be the same; a booking is somebody's.
+        # Two refusals may be equal, but a booking belongs to one caller.
         given = attempt.http_status == 422 or (attempt.outcome == "ok" and attempt.body in answers)
         if attempt.caller != first.caller and given:
             yield "S6", f"attempt {attempt.number} met the key of {first.number}, another caller's"

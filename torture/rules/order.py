@@ -1,5 +1,5 @@
-"""The ledger is a legal order of what clients did (S12). Real-time order is Jepsen's: what had ended before something
-else began comes before it in the ledger."""
+"""The ledger is a legal order of the clients' requests (S12). Real-time order as in Jepsen: if a request ended before
+another began, it comes first in the ledger."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from torture.story import EFFECT_OF_KIND, RELEASING, TAKING, Story, spans
 
 
 def find_disorder(story: Story) -> Iterator[str]:
-    """S12: the ledger is a legal order of what clients did, and agrees with the order they saw."""
+    """S12: the ledger's order agrees with the order that the clients saw."""
     known = spans(story)
     latest, by = float("-inf"), 0
     for event in story.events:
@@ -21,7 +21,7 @@ def find_disorder(story: Story) -> Iterator[str]:
 
 
 def find_illegal_steps(story: Story) -> Iterator[str]:
-    """S12: a single-threaded clerk with the same requests in the ledger's order would have had as many seats free."""
+    """S12: doing the same requests one by one in the ledger's order gives the same numbers of free seats."""
     live: dict[int | None, int] = {}
     for event in story.events:
         if event.kind in TAKING:

@@ -1,4 +1,4 @@
-"""What clients are shown is true (S18, S20)."""
+"""Reads show what was true (S18, S20)."""
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
@@ -18,7 +18,7 @@ EVERY = AFTER["hold"]
 
 
 def find_stale_reads(story: Story) -> Iterator[str]:
-    """S18: a caller reads its own writes: those that had ended when the read began."""
+    """S18: a caller reads its own writes, if they ended before the read began."""
     for done in _reads_and_writes(story.attempts).values():
         writes = [attempt for attempt in done if attempt.outcome == "ok" and attempt.name in WRITES]
         for read in done:
@@ -31,7 +31,7 @@ def find_stale_reads(story: Story) -> Iterator[str]:
 
 
 def _reads_and_writes(attempts: Iterable[Attempt]) -> dict[int, list[Attempt]]:
-    """What was done with each booking that is read."""
+    """For each booking that is read, all attempts on it."""
     read = {attempt.booking_id for attempt in attempts if attempt.name == "read_booking"}
     found: dict[int, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
@@ -41,8 +41,8 @@ def _reads_and_writes(attempts: Iterable[Attempt]) -> dict[int, list[Attempt]]:
 
 
 def find_untrue_sights(story: Story) -> Iterator[str]:
-    """S20: free seats, statuses and times that a read showed were so at some instant between request and answer, and
-    what it did not show was not to be shown then; overdue holds count as free."""
+    """S20: what a read showed (free seats, statuses, times) was true at some instant between request and answer, and
+    what it left out was rightly left out. Seats of overdue holds count as free."""
     states = SlotStates(story)
     bookings = _Bookings(story)
     for seen in story.sightings:
@@ -80,7 +80,7 @@ def _present(seen: SeenSlot, state: SlotState, free: set[int]) -> bool:
 
 
 class _Step(NamedTuple):
-    """A booking's status from `at` on. All who read see it from `seen_by` on at the latest."""
+    """A booking's status from `at` on. Every reader must see it from `seen_by` on."""
 
     at: float
     seen_by: float
@@ -100,7 +100,7 @@ class _Bookings:
         return self._ids[bisect_left(self._ids, first) : bisect_right(self._ids, last)]
 
     def statuses(self, booking_id: int, begin: float, end: float) -> set[str]:
-        """Those that a read in that interval can have met. A hold that has run out has failed, swept or not."""
+        """The statuses that a read in that interval can have seen. An expired hold is FAILED, swept or not."""
         steps = self.steps.get(booking_id, [])
         ends = [*(step.seen_by for step in steps[1:]), NEVER]
         found = {step.status for step, until in zip(steps, ends, strict=False) if step.at <= end and until >= begin}

@@ -8,18 +8,18 @@ from torture.slot_states import SlotStates
 from torture.story import FreeSeats, Story, deadlines_of
 from torture.violation import CLOCK_SECONDS
 
-# What a hold may be refused with beside "sold out" and "closed".
+# Another reason to refuse a hold, besides "sold out" and "closed".
 REUSED = ("idempotency-key-reused", "other_body")
-# What a confirm and a cancel of a hold that has run out are refused with.
+# The refusals of requests for an expired hold.
 RAN_OUT = {("confirm", "hold-expired"), ("cancel", "booking-failed"), ("change_seats", "hold-expired")}
 ENDED = {"hold-expired", "booking-cancelled"}
-# The page of a slot lists who is concerned, and asks: nothing was refused.
+# The slot's page lists the affected bookings and asks for confirmation, so nothing was refused.
 ASKED_FIRST = "asked-first"
 
 
 def find_untrue_refusals(story: Story) -> Iterator[str]:
-    """S13: "sold out" tells how many seats are free: there were so many then, and too few. Who changes the seats of a
-    hold has the seats of that hold beside them."""
+    """S13: "sold out" names the free seats: there were so many at some instant, and they were too few. For a change of
+    seats, the seats of the old hold count as free."""
     free = FreeSeats(story)
     states = SlotStates(story)
     first_asked = _first_asked(story.attempts)
@@ -51,8 +51,8 @@ def _own_seats(story: Story, attempt: Attempt) -> int:
 
 
 def find_untrue_ends(story: Story) -> Iterator[str]:
-    """S13: a client that is told that it is too late to confirm or to cancel came too late, by the deadline that it was
-    told; and one that is told that its booking was confirmed meanwhile is told so after that."""
+    """S13: a client that is refused because it is too late to confirm or cancel was too late, by the deadline that it
+    was told. A client that is refused because its booking was confirmed is refused only after that."""
     deadlines = deadlines_of(story)
     cancelled = {event.booking_id: event.at for event in story.events if event.kind == "CANCELLED"}
     confirmed = {event.booking_id: event.at for event in story.events if event.kind in {"CONFIRMED", "BOOKED"}}
@@ -72,12 +72,13 @@ def find_untrue_ends(story: Story) -> Iterator[str]:
 
 
 def _is_of_booking(attempt: Attempt) -> bool:
-    """Other refusals of a change of seats are about the slot; but where its hold has ended, the page says only that."""
+    """Whether the refusal is about the booking. Refusals of a change of seats are about the slot, unless its hold has
+    ended: then the page says only that."""
     return attempt.name in {"confirm", "cancel", "release"} or attempt.code in {STAYS, *ENDED}
 
 
 def find_untrue_limits(story: Story) -> Iterator[str]:
-    """S13: an admin whose change of a slot is refused wanted fewer seats than were taken, and is told how many."""
+    """S13: a change of a slot is refused only if it wants fewer seats than are taken, and the answer says how many."""
     states = SlotStates(story)
     for attempt in story.attempts:
         if attempt.name != "change_slot" or attempt.outcome != "fail" or attempt.code == ASKED_FIRST:
@@ -91,7 +92,7 @@ def find_untrue_limits(story: Story) -> Iterator[str]:
 
 
 def _first_asked(attempts: Iterable[Attempt]) -> dict[object, float]:
-    """A refusal is kept for its key: it was true when it was first given."""
+    """When each key or click was first sent. A refusal is kept for its key, so it was true at its first answer."""
     first: dict[object, float] = {}
     for attempt in attempts:
         if attempt.key is not None or attempt.click is not None:

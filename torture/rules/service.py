@@ -1,4 +1,4 @@
-"""How the server serves, whatever is broken: in time (L2, L3), at all (L5), and in words that can be read (P9)."""
+"""How the server answers during faults: in time (L2, L3), at all (L5), and in a readable form (P9)."""
 
 from bisect import bisect_right
 from collections import Counter
@@ -12,12 +12,12 @@ MOST_SECONDS = 10.0
 RECOVERY_SECONDS = 5.0
 MOST_UNANSWERED = 0.001
 WAITED_SECONDS = 1.0
-# Of fewer attempts a thousandth is none, and one that is lost with its worker would break the rule.
+# With fewer attempts, 0.1 % is less than one, and a single request lost with its worker would break the rule.
 LEAST_ATTEMPTS = 1_000
 
 
 class Period(NamedTuple):
-    """On the wall clock."""
+    """A period by the wall clock, in seconds since 1970."""
 
     begin: float
     end: float
@@ -46,7 +46,7 @@ def seconds_of(attempt: Attempt, lag: Callable[[float, float], float]) -> float:
 
 
 def find_defects(attempts: Iterable[Attempt]) -> Iterator[Violation]:
-    """P9: a server that does not know what to say (500), or says what nobody can read, has a defect."""
+    """P9: a status 500 or an unreadable answer is a defect."""
     for attempt in attempts:
         status = attempt.http_status
         if status is not None and ((status >= 500 and status != 503) or attempt.error == UNREADABLE):
@@ -55,7 +55,7 @@ def find_defects(attempts: Iterable[Attempt]) -> Iterator[Violation]:
 
 
 def find_slow_recovery(recoveries: Sequence[float]) -> Iterator[Violation]:
-    """L2: of a hundred heals, ninety-nine are followed by a booking within five seconds."""
+    """L2: after 99 of 100 heals, a booking succeeds within five seconds."""
     if recoveries and percentile(recoveries, 99) > RECOVERY_SECONDS:
         yield Violation("L2", 0, f"p99 of the time until a booking succeeds is {percentile(recoveries, 99):.1f} s")
 
@@ -63,8 +63,8 @@ def find_slow_recovery(recoveries: Sequence[float]) -> Iterator[Violation]:
 def find_unanswered(
     attempts: Iterable[Attempt], broken: Sequence[Period], *, busy: bool = False
 ) -> Iterator[Violation]:
-    """L5: while nothing is broken, at most 0.1 % of attempts end without a definite answer. On a `busy` machine those
-    do not count that waited for their turn in vain and were told so: no server can do what there is no time for."""
+    """L5: while nothing is broken, at most 0.1 % of attempts end without a definite answer. On a `busy` machine,
+    requests that waited in vain and got a 503 do not count: the machine was too slow, not the server."""
     quiet = list(outside(attempts, broken))
     unanswered = [attempt for attempt in quiet if is_unanswered(attempt, busy=busy)]
     if len(unanswered) > MOST_UNANSWERED * max(len(quiet), LEAST_ATTEMPTS):
@@ -80,7 +80,7 @@ def is_unanswered(attempt: Attempt, *, busy: bool) -> bool:
 
 
 def outside(attempts: Iterable[Attempt], broken: Sequence[Period]) -> Iterator[Attempt]:
-    """Those that were made and ended while nothing was broken. The periods are in order and do not overlap."""
+    """The attempts that began and ended while nothing was broken. The periods are in order and do not overlap."""
     begins = [period.begin for period in broken]
     for attempt in attempts:
         place = bisect_right(begins, attempt.ended_at)
@@ -89,6 +89,6 @@ def outside(attempts: Iterable[Attempt], broken: Sequence[Period]) -> Iterator[A
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """By the nearest rank: the least value that so many percent do not exceed."""
+    """The percentile by nearest rank: the smallest value that so many percent of the values do not exceed."""
     ranked = sorted(values)
     return ranked[max(0, -(-len(ranked) * percent // 100) - 1)]

@@ -1,4 +1,4 @@
-"""Outcomes that clients never learned, and what the evidence says became of them."""
+"""Outcomes that clients never learned, and what they were according to the evidence."""
 
 from collections.abc import Sequence
 
@@ -12,14 +12,14 @@ EFFECT_OF_NAME = {"confirm": "confirm", "cancel": "cancel", "release": "cancel",
 
 
 def find_untold(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """One attempt for each key of which nobody knows what it came to."""
+    """One attempt for each key whose outcome is unknown."""
     told = {attempt.request for attempt in attempts if attempt.tells}
     own = [attempt for attempt in attempts if attempt.key is not None and attempt.purpose != "other_body"]
     return list({attempt.request: attempt for attempt in own if attempt.request not in told}.values())
 
 
 class Unknowns(Struct):
-    """How many there were; `by_key` of them were told by an answer to the same key or click."""
+    """How many there were. `by_key` of them were resolved by an answer to the same key or click."""
 
     done: int = 0
     undone: int = 0
@@ -31,7 +31,8 @@ class Unknowns(Struct):
 
 
 def resolve_unknowns(story: Story, unknowns: Unknowns) -> None:
-    """By an answer to the same key where there is one, else by what the ledger has: it has everything, or nothing."""
+    """Resolve them by an answer to the same key, if there is one; otherwise by the ledger, which shows whether it was
+    done."""
     ledger = _Ledger(story)
     told = {attempt.asks_again for attempt in story.attempts if (attempt.key or attempt.click) and attempt.tells}
     for attempt in story.attempts:
@@ -52,7 +53,8 @@ class _Ledger:
         self._changes = {attempt.number for asked in asked_for(story).values() for attempt in asked}
 
     def has(self, attempt: Attempt) -> bool:
-        """Whether it was done. A hold without a name is one of those that nobody was told of, each once."""
+        """Whether it was done. A hold without a name is matched with one of the holds that no client knows, each
+        once."""
         if attempt.name == "change_slot":
             return attempt.number in self._changes
         if attempt.name not in MAKING or attempt.booking_id is not None:
