@@ -22,7 +22,7 @@ from torture.keeping import keep_ledger
 from torture.rules.keys import find_broken_keys
 from torture.rules.service import find_defects
 from torture.rules.unknowns import Unknowns, resolve_unknowns
-from torture.story import Story, by_slot
+from torture.slot_history import SlotHistory, by_slot
 from torture.verdict import Listed, find_differences, find_violations
 from torture.violation import Violation
 
@@ -193,11 +193,11 @@ class Judge:
         self._findings.add(Violation("S3", slot_id, "the slot is not there") for slot_id in sorted(gone))
         async with aiohttp.ClientSession(self._bed.url, raise_for_status=True) as session:
             for slot_id in sorted({*there, *gone}):
-                story = await self._story(slot_id, attempts.get(slot_id, ()), sightings.get(slot_id, ()))
+                history = await self._slot_history(slot_id, attempts.get(slot_id, ()), sightings.get(slot_id, ()))
                 free = await self._told(f"slot {slot_id} by the API", "S1", _free_seats(session, slot_id))
-                self._findings.add(find_violations(story))
-                self._findings.add(find_differences(story, free, listed))
-                resolve_unknowns(story, self.unknowns)
+                self._findings.add(find_violations(history))
+                self._findings.add(find_differences(history, free, listed))
+                resolve_unknowns(history, self.unknowns)
                 # Let the event loop run other tasks: judging a long history takes minutes.
                 await asyncio.sleep(0)
 
@@ -205,7 +205,9 @@ class Judge:
         async with self._bed.look() as connection:
             return await tables.read_slots(connection)
 
-    async def _story(self, slot_id: int, attempts: Sequence[Attempt], sightings: Sequence[Sighting]) -> Story:
+    async def _slot_history(
+        self, slot_id: int, attempts: Sequence[Attempt], sightings: Sequence[Sighting]
+    ) -> SlotHistory:
         async def events() -> Sequence[object]:
             async with self._bed.look() as connection:
                 return await tables.read_events(connection, slot_id)
@@ -216,14 +218,14 @@ class Judge:
 
         ledger = await self._told("the ledger", "S3", events) or ()
         bookings = await self._told("the bookings", "S3", rows) or ()
-        return Story(slot_id, ledger, bookings, attempts, sightings)  # type: ignore[arg-type]
+        return SlotHistory(slot_id, ledger, bookings, attempts, sightings)  # type: ignore[arg-type]
 
     async def _keep_ledgers(self) -> None:
         """Keep the ledgers of slots with a violation, for later inspection."""
         slots = sorted({violation.slot_id for violation in self._findings.kept} - {0})
         for slot_id in slots[:LEDGERS]:
-            story = await self._story(slot_id, (), ())
-            keep_ledger(self._bed.folder, slot_id, story.events)
+            history = await self._slot_history(slot_id, (), ())
+            keep_ledger(self._bed.folder, slot_id, history.events)
 
 
 async def _read_page(session: aiohttp.ClientSession, headers: dict[str, str], asked: dict[str, str]) -> ListedPage:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from torture.history import Attempt, read_history
-from torture.story import Event
+from torture.slot_history import Event
 
 
 def keep_ledger(folder: Path, slot_id: int, events: Sequence[Event]) -> None:

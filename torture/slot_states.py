@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from torture.history import Attempt
-from torture.story import EFFECT_OF_KIND, RELEASING, TAKING, Event, Story, deadlines_of, spans
+from torture.slot_history import EFFECT_OF_KIND, RELEASING, TAKING, Event, SlotHistory, deadlines_of, spans
 from torture.violation import CLOCK_SECONDS
 
 NEVER = float("inf")
@@ -39,28 +39,28 @@ class SlotState(NamedTuple):
 
 
 class SlotStates:
-    def __init__(self, story: Story) -> None:
-        self.seen_by = seen_by(story)
-        self._from = _rising([event.at for event in story.events])
+    def __init__(self, history: SlotHistory) -> None:
+        self.seen_by = seen_by(history)
+        self._from = _rising([event.at for event in history.events])
         # A state can be read until readers must see the next one.
-        self._until = [*self.seen_by[1:], NEVER] if story.events else []
-        self.states = list(_states(story))
+        self._until = [*self.seen_by[1:], NEVER] if history.events else []
+        self.states = list(_states(history))
 
     def within(self, begin: float, end: float) -> Sequence[SlotState]:
         """The states that a read in that interval can have seen."""
         return self.states[bisect_left(self._until, begin) : bisect_right(self._from, end)]
 
 
-def seen_by(story: Story) -> list[float]:
+def seen_by(history: SlotHistory) -> list[float]:
     """For each row of the ledger, the time from which every reader must see it."""
-    known = spans(story)
-    asked = asked_for(story)
+    known = spans(history)
+    asked = asked_for(history)
     latest: list[float] = []
     following = NEVER
-    for place in reversed(range(len(story.events))):
-        event = story.events[place]
-        if place + 1 < len(story.events) and not _together(event, story.events[place + 1]):
-            following = story.events[place + 1].at
+    for place in reversed(range(len(history.events))):
+        event = history.events[place]
+        if place + 1 < len(history.events) and not _together(event, history.events[place + 1]):
+            following = history.events[place + 1].at
         span = known.get((EFFECT_OF_KIND.get(event.kind, ""), event.booking_id or 0))
         told = span.ended_at if span else _told_by(asked.get(event.sequence, ()))
         latest.append(min(told, following, latest[-1] if latest else NEVER))
@@ -84,12 +84,12 @@ def _rising(times: Sequence[float]) -> list[float]:
     return risen
 
 
-def _states(story: Story) -> Iterator[SlotState]:
-    deadlines = deadlines_of(story)
-    moves = asked_for(story)
+def _states(history: SlotHistory) -> Iterator[SlotState]:
+    deadlines = deadlines_of(history)
+    moves = asked_for(history)
     status, starts = "OPEN", None
     holds: dict[int, tuple[float, int]] = {}
-    for event in story.events:
+    for event in history.events:
         booking_id = event.booking_id or 0
         if event.kind in TAKING:
             deadline = deadlines.get(booking_id) if event.kind == "HELD" else None
@@ -103,12 +103,12 @@ def _states(story: Story) -> Iterator[SlotState]:
         yield SlotState(event.total_after, event.available_after, status, starts, tuple(holds.values()))
 
 
-def asked_for(story: Story) -> dict[int, list[Attempt]]:
+def asked_for(history: SlotHistory) -> dict[int, list[Attempt]]:
     """For each ledger row about the slot itself, the admin's requests that can have caused it."""
-    changes = [attempt for attempt in story.attempts if attempt.name == "change_slot" and attempt.outcome != "fail"]
+    changes = [attempt for attempt in history.attempts if attempt.name == "change_slot" and attempt.outcome != "fail"]
     return {
         event.sequence: [attempt for attempt in changes if _can_be(event, attempt)]
-        for event in story.events
+        for event in history.events
         if event.kind in CHANGES
     }
 

@@ -8,7 +8,7 @@ import asyncpg
 from slotwise.db.pool import Database
 from slotwise.services.core.invariants import Violation as TableViolation
 from slotwise.services.core.invariants import find_violations as check_invariants
-from torture.story import Event, Row
+from torture.slot_history import Event, Row
 from torture.violation import Violation
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

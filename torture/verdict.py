@@ -10,10 +10,10 @@ from torture.rules.effects import find_halves, find_lost, find_lost_changes, fin
 from torture.rules.order import find_disorder, find_illegal_steps
 from torture.rules.reads import find_stale_reads, find_untrue_sights
 from torture.rules.refusals import find_untrue_ends, find_untrue_limits, find_untrue_refusals
-from torture.story import Story
+from torture.slot_history import SlotHistory
 from torture.violation import Violation
 
-CHECKS: dict[str, Callable[[Story], Iterator[str]]] = {
+CHECKS: dict[str, Callable[[SlotHistory], Iterator[str]]] = {
     "S3": find_lost,
     "S3 slot": find_lost_changes,
     "S4": find_unasked,
@@ -31,10 +31,10 @@ CHECKS: dict[str, Callable[[Story], Iterator[str]]] = {
 }
 
 
-def find_violations(story: Story) -> Iterator[Violation]:
+def find_violations(history: SlotHistory) -> Iterator[Violation]:
     for rule, check in CHECKS.items():
-        for sentence in check(story):
-            yield Violation(rule, story.slot_id, sentence)
+        for sentence in check(history):
+            yield Violation(rule, history.slot_id, sentence)
 
 
 class Listed(Struct, frozen=True, rename="camel"):
@@ -47,14 +47,14 @@ class Listed(Struct, frozen=True, rename="camel"):
     user_name: str | None
 
 
-def find_differences(story: Story, free: int | None, listed: Mapping[int, Listed]) -> Iterator[Violation]:
+def find_differences(history: SlotHistory, free: int | None, listed: Mapping[int, Listed]) -> Iterator[Violation]:
     """S1: at the end the API shows what the tables have. `free` is the API's number of free seats."""
-    ledger = story.events[-1].available_after if story.events else None
+    ledger = history.events[-1].available_after if history.events else None
     if ledger is None:
-        yield Violation("S1", story.slot_id, f"the slot has no ledger; the API says {free} seats are free")
+        yield Violation("S1", history.slot_id, f"the slot has no ledger; the API says {free} seats are free")
     elif free != ledger:
-        yield Violation("S1", story.slot_id, f"the API says {free} seats are free, the ledger {ledger}")
-    for row in story.rows:
-        told = Listed(row.id, story.slot_id, row.status, row.seats, row.marker or None)
+        yield Violation("S1", history.slot_id, f"the API says {free} seats are free, the ledger {ledger}")
+    for row in history.rows:
+        told = Listed(row.id, history.slot_id, row.status, row.seats, row.marker or None)
         if listed.get(row.id) != told:
-            yield Violation("S1", story.slot_id, f"the API says {listed.get(row.id)}, the tables {told}")
+            yield Violation("S1", history.slot_id, f"the API says {listed.get(row.id)}, the tables {told}")

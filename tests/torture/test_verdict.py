@@ -21,8 +21,8 @@ from torture.rules.service import (
     find_unanswered,
 )
 from torture.rules.unknowns import Unknowns, find_untold, resolve_unknowns
+from torture.slot_history import Event, FreeSeats, Row, SlotHistory
 from torture.slot_states import SlotStates
-from torture.story import Event, FreeSeats, Row, Story
 from torture.verdict import CHECKS, Listed, find_differences, find_violations
 
 SLOT = 7
@@ -39,8 +39,8 @@ class Day:
     sightings: list[Sighting] = field(default_factory=list)
 
     @property
-    def story(self) -> Story:
-        return Story(SLOT, self.events, self.rows, self.attempts, self.sightings)
+    def history(self) -> SlotHistory:
+        return SlotHistory(SLOT, self.events, self.rows, self.attempts, self.sightings)
 
     def ask(self, name: Any, outcome: Any = "ok", seconds: float = 0.5, **given: Any) -> Attempt:
         number = len(self.attempts) + 1
@@ -130,7 +130,7 @@ def a_good_day() -> Day:
 
 
 def test_a_good_day_has_no_violation() -> None:
-    assert list(find_violations(a_good_day().story)) == []
+    assert list(find_violations(a_good_day().history)) == []
 
 
 def lose_a_booking(day: Day) -> None:
@@ -440,7 +440,7 @@ def show_an_overdue_hold_as_pending(day: Day) -> None:
 def test_a_spoiled_day_breaks_the_rule(rule: str, spoil: Callable[[Day], None]) -> None:
     day = a_good_day()
     spoil(day)
-    assert rule in {violation.rule for violation in find_violations(day.story)}
+    assert rule in {violation.rule for violation in find_violations(day.history)}
 
 
 def test_every_rule_is_broken_by_a_test() -> None:
@@ -458,7 +458,7 @@ def test_a_booking_began_with_the_first_request_for_it_whoever_else_used_its_key
     day.ask("hold", marker="m", key="k", answer=Answer(id=1))
     day.events.append(Event(4, "CANCELLED", 2, 1, 1, 2, day.clock))
     day.book(booking_id=3, free=0, marker="m", key="k", purpose="other_caller").caller = "another"
-    assert list(find_disorder(day.story)) == []
+    assert list(find_disorder(day.history)) == []
 
 
 def test_all_that_the_desk_and_the_pages_do_has_no_violation() -> None:
@@ -471,9 +471,9 @@ def test_all_that_the_desk_and_the_pages_do_has_no_violation() -> None:
     day.change_slot("MOVED", Change(start=1000.0), free=4, total=4)
     day.see(4, 1, total=4, status="OPEN", start=1000.0)
     answer = Answer(code="seats-taken", seats_taken=0)
-    assert list(find_violations(day.story)) == []
+    assert list(find_violations(day.history)) == []
     day.ask("change_slot", "fail", change=Change(total=-1), http_status=409, answer=answer)
-    assert list(find_violations(day.story)) == []
+    assert list(find_violations(day.history)) == []
 
 
 def test_changed_seats_have_no_violation_whether_or_not_their_client_was_told() -> None:
@@ -481,7 +481,7 @@ def test_changed_seats_have_no_violation_whether_or_not_their_client_was_told() 
         day = Day()
         day.book(booking_id=1, road="POST /hold")
         day.change_seats(2, free=0, outcome=outcome)
-        assert list(find_violations(day.story)) == []
+        assert list(find_violations(day.history)) == []
 
 
 def test_a_click_that_takes_longer_than_a_hold_lives_may_hold_twice() -> None:
@@ -493,7 +493,7 @@ def test_a_click_that_takes_longer_than_a_hold_lives_may_hold_twice() -> None:
     day.write("EXPIRED", 1, 1, 2, at=began + 4)
     day.write("HELD", 2, 1, 1, at=began + 5)
     day.rows += [Row(1, 1, "FAILED", "", began + 3), Row(2, 1, "PENDING", "", began + 100)]
-    assert list(find_violations(day.story)) == []
+    assert list(find_violations(day.history)) == []
 
 
 def test_what_is_not_committed_yet_may_be_missing_and_may_be_seen() -> None:
@@ -501,7 +501,7 @@ def test_what_is_not_committed_yet_may_be_missing_and_may_be_seen() -> None:
     day = Day()
     day.book()
     written, told = day.events[-1].at, day.attempts[-1].ended_at
-    states = SlotStates(day.story)
+    states = SlotStates(day.history)
     assert [state.available for state in states.within(written - 0.1, written - 0.05)] == [2]
     assert [state.available for state in states.within(written + 0.01, told - 0.01)] == [2, 1]
     assert [state.available for state in states.within(told + 0.01, told + 1)] == [1]
@@ -513,7 +513,7 @@ def test_a_confirm_that_was_asked_for_in_time_may_be_answered_later_and_again() 
     day.change("confirm", "CONFIRMED", "CONFIRMED", free=1, outcome="info")
     day.clock += 1000
     day.ask("confirm", booking_id=1)
-    assert list(find_violations(day.story)) == []
+    assert list(find_violations(day.history)) == []
 
 
 def test_who_comes_too_late_is_told_so() -> None:
@@ -524,7 +524,7 @@ def test_who_comes_too_late_is_told_so() -> None:
     day.clock += 1000
     day.ask("confirm", "fail", booking_id=2, http_status=410, answer=Answer(code="hold-expired"))
     day.ask("cancel", "fail", booking_id=2, http_status=409, answer=Answer(code="booking-failed"))
-    assert list(find_violations(day.story)) == []
+    assert list(find_violations(day.history)) == []
 
 
 def test_seats_of_a_hold_are_free_from_its_deadline_on() -> None:
@@ -532,19 +532,19 @@ def test_seats_of_a_hold_are_free_from_its_deadline_on() -> None:
     day.book()
     deadline = day.rows[0].expires_at
     assert deadline is not None
-    free = FreeSeats(day.story)
+    free = FreeSeats(day.history)
     assert free.within(deadline - 2, deadline - 1) == {1}
     assert free.within(deadline + 1, deadline + 2) == {2}
     assert free.within(deadline - 1, deadline + 1) == {1, 2}
 
 
 def test_the_api_tells_what_the_tables_have() -> None:
-    story = a_good_day().story
+    history = a_good_day().history
     told = Listed(1, SLOT, "CANCELLED", 1, "patient1")
-    assert list(find_differences(story, 2, {1: told})) == []
-    assert [violation.rule for violation in find_differences(Story(SLOT, [], [], []), 2, {})] == ["S1"]
+    assert list(find_differences(history, 2, {1: told})) == []
+    assert [violation.rule for violation in find_differences(SlotHistory(SLOT, [], [], []), 2, {})] == ["S1"]
     for free, listed in ((1, {1: told}), (2, {}), (2, {1: msgspec.structs.replace(told, status="CONFIRMED")})):
-        assert [violation.rule for violation in find_differences(story, free, listed)] == ["S1"]
+        assert [violation.rule for violation in find_differences(history, free, listed)] == ["S1"]
 
 
 def keyed(outcome: Any = "ok", body: str = "{}", purpose: Any = "flow", **given: Any) -> Attempt:
@@ -667,7 +667,7 @@ def test_an_unknown_outcome_is_what_the_tables_have() -> None:
     day.change("cancel", "CANCELLED", "CANCELLED", free=2, outcome="info")
     day.ask("hold", "info")
     day.ask("confirm", "info", booking_id=1)
-    resolve_unknowns(day.story, unknowns := Unknowns())
+    resolve_unknowns(day.history, unknowns := Unknowns())
     assert (unknowns.done, unknowns.undone, unknowns.by_key) == (2, 2, 0)
 
 
@@ -675,5 +675,5 @@ def test_an_unknown_outcome_is_told_by_its_key() -> None:
     day = Day()
     day.ask("hold", "info", key="a key")
     day.book(marker="patient1", key="a key", purpose="retry")
-    resolve_unknowns(day.story, unknowns := Unknowns())
+    resolve_unknowns(day.history, unknowns := Unknowns())
     assert (unknowns.done, unknowns.undone, unknowns.by_key) == (1, 0, 1)

@@ -4,8 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from torture.history import MAKING, WRITES, Attempt
+from torture.slot_history import EFFECT_OF_KIND, Event, Row, SlotHistory, spans, unnamed_and_untold
 from torture.slot_states import CHANGES, SlotState, SlotStates, asked_for
-from torture.story import EFFECT_OF_KIND, Event, Row, Story, spans, unnamed_and_untold
 from torture.violation import CLOCK_SECONDS
 
 AFTER = {
@@ -17,11 +17,11 @@ AFTER = {
 }
 
 
-def find_lost(story: Story) -> Iterator[str]:
+def find_lost(history: SlotHistory) -> Iterator[str]:
     """S3: every acknowledged booking exists, in a state that can be reached from the acknowledged one."""
-    rows = {row.id: row for row in story.rows}
-    confirmed = {event.booking_id for event in story.events if event.kind in {"CONFIRMED", "BOOKED"}}
-    for attempt in story.attempts:
+    rows = {row.id: row for row in history.rows}
+    confirmed = {event.booking_id for event in history.events if event.kind in {"CONFIRMED", "BOOKED"}}
+    for attempt in history.attempts:
         if attempt.outcome != "ok" or attempt.name not in WRITES or attempt.name == "change_slot":
             continue
         if attempt.name in MAKING:
@@ -52,10 +52,10 @@ def _lost_change(attempt: Attempt, rows: dict[int, Row], confirmed: set[int | No
         yield f"booking {row.id} was never confirmed, though attempt {attempt.number} was told so"
 
 
-def find_lost_changes(story: Story) -> Iterator[str]:
+def find_lost_changes(history: SlotHistory) -> Iterator[str]:
     """S3: every acknowledged change of the slot is in its ledger."""
-    states = SlotStates(story)
-    for attempt in story.attempts:
+    states = SlotStates(history)
+    for attempt in history.attempts:
         if attempt.name != "change_slot" or attempt.outcome != "ok":
             continue
         met = states.within(attempt.began_at - CLOCK_SECONDS, attempt.ended_at + CLOCK_SECONDS)
@@ -73,20 +73,20 @@ def _is_as_wanted(state: SlotState, attempt: Attempt) -> bool:
     )
 
 
-def find_unasked(story: Story) -> Iterator[str]:
+def find_unasked(history: SlotHistory) -> Iterator[str]:
     """S4: no effect exists without a request, and none whose request was refused."""
     made: dict[str, list[Row]] = defaultdict(list)
-    for row in story.rows:
+    for row in history.rows:
         made[row.marker].append(row)
     made.pop("", None)
-    yield from _unasked_names(story)
-    asked = _asked(story.attempts)
+    yield from _unasked_names(history)
+    asked = _asked(history.attempts)
     for marker, rows in made.items():
         if len(rows) > asked.get(marker, 0):
             yield f"{len(rows)} bookings of {marker}, who asked for {asked.get(marker, 0)}: {[row.id for row in rows]}"
-    known = spans(story)
-    changes = asked_for(story)
-    for event in story.events:
+    known = spans(history)
+    changes = asked_for(history)
+    for event in history.events:
         effect = EFFECT_OF_KIND.get(event.kind)
         if effect in {"confirm", "cancel"} and (effect, event.booking_id) not in known:
             yield f"event {event.sequence}, {event.kind} of booking {event.booking_id}, was asked for by nobody"
@@ -94,10 +94,10 @@ def find_unasked(story: Story) -> Iterator[str]:
             yield f"event {event.sequence}, {event.kind}, was asked for by nobody"
 
 
-def _unasked_names(story: Story) -> Iterator[str]:
+def _unasked_names(history: SlotHistory) -> Iterator[str]:
     """A hold of the pages has no name until it is confirmed."""
-    for unnamed in unnamed_and_untold(story):
-        if not any(unnamed.can_be_of(attempt) for attempt in story.attempts):
+    for unnamed in unnamed_and_untold(history):
+        if not any(unnamed.can_be_of(attempt) for attempt in history.attempts):
             yield f"booking {unnamed.id}, which has no name, was asked for by nobody"
 
 
@@ -114,15 +114,15 @@ def _asked(attempts: Sequence[Attempt]) -> dict[str, int]:
     return {marker: len(made) for marker, made in requests.items()}
 
 
-def find_halves(story: Story) -> Iterator[str]:
+def find_halves(history: SlotHistory) -> Iterator[str]:
     """S12: a change of seats is one step. One transaction ends the old hold and makes the new one; between the two rows
     there are only expiries of overdue holds."""
-    known = spans(story)
-    for place, event in enumerate(story.events):
+    known = spans(history)
+    for place, event in enumerate(history.events):
         span = known.get(("cancel", event.booking_id or 0))
         if event.kind != "CANCELLED" or span is None or span.names != {"change_seats"}:
             continue
-        following = next((later for later in story.events[place + 1 :] if later.kind != "EXPIRED"), None)
+        following = next((later for later in history.events[place + 1 :] if later.kind != "EXPIRED"), None)
         if following is None or not _is_other_half(event, following):
             yield f"event {event.sequence} gave up booking {event.booking_id} for other seats, and took none with it"
 

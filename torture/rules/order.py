@@ -3,14 +3,14 @@ another began, it comes first in the ledger."""
 
 from collections.abc import Iterator
 
-from torture.story import EFFECT_OF_KIND, RELEASING, TAKING, Story, spans
+from torture.slot_history import EFFECT_OF_KIND, RELEASING, TAKING, SlotHistory, spans
 
 
-def find_disorder(story: Story) -> Iterator[str]:
+def find_disorder(history: SlotHistory) -> Iterator[str]:
     """S12: the ledger's order agrees with the order that the clients saw."""
-    known = spans(story)
+    known = spans(history)
     latest, by = float("-inf"), 0
-    for event in story.events:
+    for event in history.events:
         span = known.get((EFFECT_OF_KIND.get(event.kind, ""), event.booking_id or 0))
         if span is None:
             continue
@@ -20,10 +20,10 @@ def find_disorder(story: Story) -> Iterator[str]:
             latest, by = span.began, event.sequence
 
 
-def find_illegal_steps(story: Story) -> Iterator[str]:
+def find_illegal_steps(history: SlotHistory) -> Iterator[str]:
     """S12: doing the same requests one by one in the ledger's order gives the same numbers of free seats."""
     live: dict[int | None, int] = {}
-    for event in story.events:
+    for event in history.events:
         if event.kind in TAKING:
             live[event.booking_id] = event.seats
         elif event.kind in RELEASING:

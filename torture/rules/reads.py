@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from torture.history import WRITES, Attempt, SeenBookings, SeenSlot
 from torture.rules.effects import AFTER
+from torture.slot_history import SlotHistory, deadlines_of
 from torture.slot_states import NEVER, SlotState, SlotStates, seen_by
-from torture.story import Story, deadlines_of
 from torture.violation import CLOCK_SECONDS
 
 STATUS_AFTER = {
@@ -17,9 +17,9 @@ STATUS_AFTER = {
 EVERY = AFTER["hold"]
 
 
-def find_stale_reads(story: Story) -> Iterator[str]:
+def find_stale_reads(history: SlotHistory) -> Iterator[str]:
     """S18: a caller reads its own writes, if they ended before the read began."""
-    for done in _reads_and_writes(story.attempts).values():
+    for done in _reads_and_writes(history.attempts).values():
         writes = [attempt for attempt in done if attempt.outcome == "ok" and attempt.name in WRITES]
         for read in done:
             if read.name != "read_booking" or read.outcome == "info":
@@ -40,12 +40,12 @@ def _reads_and_writes(attempts: Iterable[Attempt]) -> dict[int, list[Attempt]]:
     return found
 
 
-def find_untrue_sights(story: Story) -> Iterator[str]:
+def find_untrue_sights(history: SlotHistory) -> Iterator[str]:
     """S20: what a read showed (free seats, statuses, times) was true at some instant between request and answer, and
     what it left out was rightly left out. Seats of overdue holds count as free."""
-    states = SlotStates(story)
-    bookings = _Bookings(story)
-    for seen in story.sightings:
+    states = SlotStates(history)
+    bookings = _Bookings(history)
+    for seen in history.sightings:
         if isinstance(seen, SeenSlot):
             yield from _untrue_slot(seen, states)
         else:
@@ -88,10 +88,10 @@ class _Step(NamedTuple):
 
 
 class _Bookings:
-    def __init__(self, story: Story) -> None:
-        self._deadlines = deadlines_of(story)
+    def __init__(self, history: SlotHistory) -> None:
+        self._deadlines = deadlines_of(history)
         self.steps: dict[int, list[_Step]] = defaultdict(list)
-        for event, latest in zip(story.events, seen_by(story), strict=True):
+        for event, latest in zip(history.events, seen_by(history), strict=True):
             if event.booking_id is not None and event.kind in STATUS_AFTER:
                 self.steps[event.booking_id].append(_Step(event.at, latest, STATUS_AFTER[event.kind]))
         self._ids = sorted(self.steps)

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 
 from torture.history import Attempt
 from torture.page_client import STAYS
+from torture.slot_history import FreeSeats, SlotHistory, deadlines_of
 from torture.slot_states import SlotStates
-from torture.story import FreeSeats, Story, deadlines_of
 from torture.violation import CLOCK_SECONDS
 
 # Another reason to refuse a hold, besides "sold out" and "closed".
@@ -17,13 +17,13 @@ ENDED = {"hold-expired", "booking-cancelled"}
 ASKED_FIRST = "asked-first"
 
 
-def find_untrue_refusals(story: Story) -> Iterator[str]:
+def find_untrue_refusals(history: SlotHistory) -> Iterator[str]:
     """S13: "sold out" names the free seats: there were so many at some instant, and they were too few. For a change of
     seats, the seats of the old hold count as free."""
-    free = FreeSeats(story)
-    states = SlotStates(story)
-    first_asked = _first_asked(story.attempts)
-    for attempt in story.attempts:
+    free = FreeSeats(history)
+    states = SlotStates(history)
+    first_asked = _first_asked(history.attempts)
+    for attempt in history.attempts:
         if not _is_refused_hold(attempt):
             continue
         begin = first_asked.get(attempt.asks_again, attempt.began_at) - CLOCK_SECONDS
@@ -31,7 +31,7 @@ def find_untrue_refusals(story: Story) -> Iterator[str]:
         told = attempt.answer.available_seats if attempt.answer and attempt.code == "slot-full" else None
         had = free.within(begin, end)
         if attempt.name == "change_seats":
-            had |= {seats + _own_seats(story, attempt) for seats in had}
+            had |= {seats + _own_seats(history, attempt) for seats in had}
         if attempt.code == "slot-closed" and any(state.status == "CLOSED" for state in states.within(begin, end)):
             continue
         if told is None:
@@ -46,17 +46,17 @@ def _is_refused_hold(attempt: Attempt) -> bool:
     return (attempt.code, attempt.purpose) != REUSED
 
 
-def _own_seats(story: Story, attempt: Attempt) -> int:
-    return next((row.seats for row in story.rows if row.id == attempt.booking_id), 0)
+def _own_seats(history: SlotHistory, attempt: Attempt) -> int:
+    return next((row.seats for row in history.rows if row.id == attempt.booking_id), 0)
 
 
-def find_untrue_ends(story: Story) -> Iterator[str]:
+def find_untrue_ends(history: SlotHistory) -> Iterator[str]:
     """S13: a client that is refused because it is too late to confirm or cancel was too late, by the deadline that it
     was told. A client that is refused because its booking was confirmed is refused only after that."""
-    deadlines = deadlines_of(story)
-    cancelled = {event.booking_id: event.at for event in story.events if event.kind == "CANCELLED"}
-    confirmed = {event.booking_id: event.at for event in story.events if event.kind in {"CONFIRMED", "BOOKED"}}
-    for attempt in story.attempts:
+    deadlines = deadlines_of(history)
+    cancelled = {event.booking_id: event.at for event in history.events if event.kind == "CANCELLED"}
+    confirmed = {event.booking_id: event.at for event in history.events if event.kind in {"CONFIRMED", "BOOKED"}}
+    for attempt in history.attempts:
         if attempt.outcome != "fail" or not _is_of_booking(attempt):
             continue
         over: float | None = None
@@ -77,10 +77,10 @@ def _is_of_booking(attempt: Attempt) -> bool:
     return attempt.name in {"confirm", "cancel", "release"} or attempt.code in {STAYS, *ENDED}
 
 
-def find_untrue_limits(story: Story) -> Iterator[str]:
+def find_untrue_limits(history: SlotHistory) -> Iterator[str]:
     """S13: a change of a slot is refused only if it wants fewer seats than are taken, and the answer says how many."""
-    states = SlotStates(story)
-    for attempt in story.attempts:
+    states = SlotStates(history)
+    for attempt in history.attempts:
         if attempt.name != "change_slot" or attempt.outcome != "fail" or attempt.code == ASKED_FIRST:
             continue
         begin, end = attempt.began_at - CLOCK_SECONDS, attempt.ended_at + CLOCK_SECONDS

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from msgspec import Struct
 
 from torture.history import MAKING, REPEATS, WRITES, Attempt
+from torture.slot_history import EFFECT_OF_KIND, SlotHistory
 from torture.slot_states import asked_for
-from torture.story import EFFECT_OF_KIND, Story
 
 EFFECT_OF_NAME = {"confirm": "confirm", "cancel": "cancel", "release": "cancel", "change_seats": "cancel"}
 
@@ -30,12 +30,12 @@ class Unknowns(Struct):
         return self.done + self.undone
 
 
-def resolve_unknowns(story: Story, unknowns: Unknowns) -> None:
+def resolve_unknowns(history: SlotHistory, unknowns: Unknowns) -> None:
     """Resolve them by an answer to the same key, if there is one; otherwise by the ledger, which shows whether it was
     done."""
-    ledger = _Ledger(story)
-    told = {attempt.asks_again for attempt in story.attempts if (attempt.key or attempt.click) and attempt.tells}
-    for attempt in story.attempts:
+    ledger = _Ledger(history)
+    told = {attempt.asks_again for attempt in history.attempts if (attempt.key or attempt.click) and attempt.tells}
+    for attempt in history.attempts:
         if attempt.outcome != "info" or attempt.name not in WRITES or attempt.purpose in REPEATS:
             continue
         unknowns.by_key += attempt.asks_again in told
@@ -45,12 +45,12 @@ def resolve_unknowns(story: Story, unknowns: Unknowns) -> None:
 
 
 class _Ledger:
-    def __init__(self, story: Story) -> None:
-        self._made = {row.marker for row in story.rows}
-        known = {attempt.booked for attempt in story.attempts}
-        self._unnamed = sum(not row.marker and row.id not in known for row in story.rows)
-        self._effects = {(EFFECT_OF_KIND.get(event.kind), event.booking_id) for event in story.events}
-        self._changes = {attempt.number for asked in asked_for(story).values() for attempt in asked}
+    def __init__(self, history: SlotHistory) -> None:
+        self._made = {row.marker for row in history.rows}
+        known = {attempt.booked for attempt in history.attempts}
+        self._unnamed = sum(not row.marker and row.id not in known for row in history.rows)
+        self._effects = {(EFFECT_OF_KIND.get(event.kind), event.booking_id) for event in history.events}
+        self._changes = {attempt.number for asked in asked_for(history).values() for attempt in asked}
 
     def has(self, attempt: Attempt) -> bool:
         """Whether it was done. A hold without a name is matched with one of the holds that no client knows, each

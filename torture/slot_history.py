@@ -40,7 +40,7 @@ class Row(Struct, frozen=True):
     expires_at: float | None
 
 
-class Story(Struct, frozen=True):
+class SlotHistory(Struct, frozen=True):
     slot_id: int
     events: Sequence[Event]
     rows: Sequence[Row]
@@ -58,26 +58,26 @@ class Span(Struct):
     names: set[str]
 
 
-def told_deadlines(story: Story) -> dict[int, float]:
+def told_deadlines(history: SlotHistory) -> dict[int, float]:
     """For each hold, the first deadline that its client was told."""
     told: dict[int, float] = {}
-    for attempt in story.attempts:
+    for attempt in history.attempts:
         answer = attempt.answer
         if attempt.outcome == "ok" and answer and answer.id is not None and answer.expires_at is not None:
             told.setdefault(answer.id, answer.expires_at.timestamp())
     return told
 
 
-def deadlines_of(story: Story) -> dict[int, float | None]:
+def deadlines_of(history: SlotHistory) -> dict[int, float | None]:
     """The deadlines that clients were told; for other holds, the deadlines in the tables."""
-    return {row.id: row.expires_at for row in story.rows} | told_deadlines(story)
+    return {row.id: row.expires_at for row in history.rows} | told_deadlines(history)
 
 
 class FreeSeats:
     """The number of free seats over time. A hold takes its seats until its deadline, swept or not."""
 
-    def __init__(self, story: Story) -> None:
-        changes = sorted(_changes(story), key=lambda change: change[0])
+    def __init__(self, history: SlotHistory) -> None:
+        changes = sorted(_changes(history), key=lambda change: change[0])
         self._times = [at for at, _ in changes]
         self._free = list(accumulate(seats for _, seats in changes))
 
@@ -87,12 +87,12 @@ class FreeSeats:
         return set(self._free[first : bisect_right(self._times, end)])
 
 
-def _changes(story: Story) -> Iterator[tuple[float, int]]:
-    deadlines = deadlines_of(story)
-    released = {event.booking_id: event for event in story.events if event.kind in RELEASING}
-    kept = {event.booking_id for event in story.events if event.kind == "CONFIRMED"}
+def _changes(history: SlotHistory) -> Iterator[tuple[float, int]]:
+    deadlines = deadlines_of(history)
+    released = {event.booking_id: event for event in history.events if event.kind in RELEASING}
+    kept = {event.booking_id for event in history.events if event.kind == "CONFIRMED"}
     total = 0
-    for event in story.events:
+    for event in history.events:
         if event.total_after != total:
             yield event.at, event.total_after - total
             total = event.total_after
@@ -107,11 +107,11 @@ def _changes(story: Story) -> Iterator[tuple[float, int]]:
             yield deadline, event.seats
 
 
-def spans(story: Story) -> dict[tuple[str, int], Span]:
+def spans(history: SlotHistory) -> dict[tuple[str, int], Span]:
     """For every requested effect, by kind and booking, when it can have happened."""
-    made = _Made(story)
+    made = _Made(history)
     found: dict[tuple[str, int], Span] = {}
-    for attempt in story.attempts:
+    for attempt in history.attempts:
         for effect in _effects(attempt, made):
             span = found.setdefault(effect, Span(attempt.began, float("inf"), float("inf"), set()))
             span.began = min(span.began, attempt.began)
@@ -125,12 +125,12 @@ def spans(story: Story) -> dict[tuple[str, int], Span]:
 class _Made:
     """The bookings that an attempt to hold may have made."""
 
-    def __init__(self, story: Story) -> None:
-        self._told = {attempt.asks_again: attempt.booked for attempt in story.attempts if attempt.booked}
+    def __init__(self, history: SlotHistory) -> None:
+        self._told = {attempt.asks_again: attempt.booked for attempt in history.attempts if attempt.booked}
         self._of_marker: dict[str, list[int]] = defaultdict(list)
-        for row in story.rows:
+        for row in history.rows:
             self._of_marker[row.marker].append(row.id)
-        self._unnamed = list(unnamed_and_untold(story))
+        self._unnamed = list(unnamed_and_untold(history))
 
     def by(self, attempt: Attempt) -> list[int]:
         """The booking in its answer, or in the answer to another attempt with its key. Otherwise all bookings with its
@@ -156,10 +156,10 @@ class Unnamed(Struct, frozen=True):
         return attempt.outcome in {"info", None} or attempt.ended_at + CLOCK_SECONDS > self.expires_at
 
 
-def unnamed_and_untold(story: Story) -> Iterator[Unnamed]:
-    known = {attempt.booked for attempt in story.attempts}
-    held_at = {event.booking_id: event.at for event in story.events if event.kind == "HELD"}
-    for row in story.rows:
+def unnamed_and_untold(history: SlotHistory) -> Iterator[Unnamed]:
+    known = {attempt.booked for attempt in history.attempts}
+    held_at = {event.booking_id: event.at for event in history.events if event.kind == "HELD"}
+    for row in history.rows:
         if not row.marker and row.id not in known:
             yield Unnamed(row.id, row.seats, held_at.get(row.id, 0.0), row.expires_at or 0.0)
 
