@@ -117,7 +117,7 @@ class Judge:
                 if isinstance(error, asyncpg.SyntaxOrAccessError):
                     break
             await asyncio.sleep(self._pause)
-        self._findings.add([Violation(rule, 0, f"with all healed, {what} cannot be read: {refused}")])
+        self._findings.add([Violation(rule, 0, f"after healing, {what} cannot be read: {refused}")])
         return None
 
     async def _until_swept(self) -> None:

@@ -43,15 +43,15 @@ def _left(table: str, rows: str, told: str) -> Loss:
 LOSSES = (
     _left("bookings", "FALSE", "is not there"),
     _left("bookings", "id <> (SELECT min(id) FROM lost)", "is not there"),
-    _gone("bookings", "with all healed, the bookings cannot be read"),
+    _gone("bookings", "after healing, the bookings cannot be read"),
     _left("booking_events", "FALSE", "the slot has no ledger"),
-    _gone("booking_events", "with all healed, the ledger cannot be read"),
+    _gone("booking_events", "after healing, the ledger cannot be read"),
     _left("appointment_slots", "id > 1", "the slot is not there"),
     _left("appointment_slots", "FALSE", "the slot is not there"),
-    _gone("appointment_slots", "with all healed, the slots cannot be read"),
-    _gone("bookings_now", "with all healed, every booking by the API cannot be read"),
+    _gone("appointment_slots", "after healing, the slots cannot be read"),
+    _gone("bookings_now", "after healing, every booking by the API cannot be read"),
     _gone("slots_now", "by the API cannot be read"),
-    _gone("users", "with all healed, every booking by the API cannot be read"),
+    _gone("users", "after healing, every booking by the API cannot be read"),
 )
 
 
