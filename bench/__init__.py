@@ -1,1 +1,1 @@
-"""Benchmarks that a user can run: `make bench`. Every figure stands beside a baseline measured in the same run."""
+"""Benchmarks that every user can run: `make bench`. Each figure has a baseline that is measured in the same run."""

@@ -1,7 +1,7 @@
-"""The least that can be put in front of the booking path: a baseline for what Slotwise's HTTP costs.
+"""The smallest possible app in front of the booking path: a baseline for the cost of Slotwise's HTTP layers.
 
 An ASGI app on the same group commit and the same batches. It decodes the body, holds the seats and sends the booking
-as JSON: no routing, no checks of names, no limits, no request ids, no metrics of requests, no log.
+as JSON. It has no routing, no checks of names, no limits, no request ids, no request metrics and no log.
 """
 
 import gc
@@ -36,7 +36,7 @@ class Wanted(Struct, frozen=True, rename="camel"):
 
 
 class BareApp:
-    """Books on every POST, and answers 200 to everything else, which is what a probe for life asks."""
+    """Books on every POST. Answers 200 to everything else, for the check whether it is up."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -78,7 +78,7 @@ class BareApp:
 
 
 def create_app() -> BareApp:
-    """What a worker process serves. Reads the environment."""
+    """The app of a worker process. Reads the environment."""
     return BareApp(load_settings())
 
 

@@ -1,4 +1,4 @@
-"""pgbench on plain tables: what a booking costs without a web server and without Slotwise."""
+"""pgbench on plain tables: the cost of a booking without a web server and without Slotwise."""
 
 from bench.database import execute, number, statement
 from bench.load import pgbench
@@ -12,7 +12,7 @@ class Baseline:
         self.url = url
 
     def book(self, slots: int, clients: int, seconds: int) -> Reading:
-        """The usual transaction on one of that many slots, checked: as many rows as commits."""
+        """Run the usual transaction on random slots. Checks that there are as many new rows as commits."""
         before = self.rows()
         reading, committed = pgbench.run(self.url, slots, clients, seconds)
         made = self.rows() - before

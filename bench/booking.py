@@ -1,4 +1,4 @@
-"""The load that most scenarios share: booking, and the proof that what was acknowledged is there."""
+"""The load of most scenarios: bookings, with a check that all acknowledged bookings exist."""
 
 import secrets
 
@@ -12,17 +12,17 @@ CONFLICT = 409
 
 
 def hold(slots: range, **values: str) -> wrk.Load:
-    """One seat of a random slot for each request."""
+    """Each request holds one seat of a random slot."""
     return wrk.Load("book", {"first": str(slots[0]), "last": str(slots[-1]), **values})
 
 
 def new_key() -> str:
-    """Begins the idempotency keys of one load, which no other load uses."""
+    """A prefix for the idempotency keys of one load, different from all others."""
     return secrets.token_hex(8)
 
 
 def book(clinic: Clinic, server: Server, slots: int, connections: int, seconds: int, keys: bool = False) -> Reading:
-    """Book seats of that many new slots. New ones, so that no case works on what another one has filled."""
+    """Book seats of that many new slots. They are new so that each case starts with empty slots."""
     opened = clinic.open_slots(slots)
     return book_on(clinic, server, opened, connections, seconds, keys)
 
@@ -30,7 +30,7 @@ def book(clinic: Clinic, server: Server, slots: int, connections: int, seconds: 
 def book_on(
     clinic: Clinic, server: Server, slots: range, connections: int, seconds: int, keys: bool = False
 ) -> Reading:
-    """Book seats of these slots, and require a row for every answer 201 and no other answer."""
+    """Book seats of these slots. Requires that all answers are 201 and that each has its row."""
     newest = clinic.newest_booking()
     load = hold(slots, key=new_key()) if keys else hold(slots)
     answers = wrk.run(server.url, load, connections, seconds)
@@ -40,6 +40,6 @@ def book_on(
 
 
 def warm_up(clinic: Clinic, *servers: Server) -> None:
-    """Let every worker make its connections and plans before anything is measured."""
+    """Let every worker open its connections and make its plans before the measurement."""
     for server in servers:
         book(clinic, server, slots=1, connections=64, seconds=1)

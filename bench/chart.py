@@ -1,4 +1,4 @@
-"""The chart: one bar for each target, as long as the figure is good."""
+"""The chart: one bar for each target; the longer the bar, the better the figure."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ GREEN, RED = "#2a9d5c", "#c8443c"
 
 
 def write_chart(path: Path, results: Sequence[Result]) -> bool:
-    """Write it, unless no figure has a target; tell which."""
+    """Write the chart, if any figure has a target. Returns whether it was written."""
     bars = [
         (score(finding), f"{result.scenario}: {label(finding)}")
         for result in results
@@ -31,7 +31,7 @@ def write_chart(path: Path, results: Sequence[Result]) -> bool:
 
 
 def score(finding: Finding) -> float:
-    """1.0 where the target is just met, more where it is exceeded, at most 4."""
+    """1.0 if the target is just met, more if it is exceeded, at most 4."""
     if finding.target is None:
         return 0.0
     value, wanted = finding.series.middle, finding.target.value

@@ -45,33 +45,33 @@ def _print_list(wanted: bool) -> None:
 @app.command()
 def bench(
     only: Annotated[
-        list[str] | None, typer.Option(metavar="NAME", help="Measure this scenario only; may be given several times.")
+        list[str] | None, typer.Option(metavar="NAME", help="Measure only this scenario. Can be repeated.")
     ] = None,
     _list: Annotated[
         bool,
-        typer.Option("--list", callback=_print_list, is_eager=True, help="List the scenarios and end."),
+        typer.Option("--list", callback=_print_list, is_eager=True, help="List the scenarios and exit."),
     ] = False,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One round of a second each, on little data: shows that all works.")
+        bool, typer.Option("--quick", help="One round of one second per case, on little data: a smoke test.")
     ] = False,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How often each case is measured; 5 if not given.")] = None,
-    seconds: Annotated[int | None, typer.Option(min=1, help="How long, each time; 4 if not given.")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often to measure each case. Default: 5.")] = None,
+    seconds: Annotated[int | None, typer.Option(min=1, help="Seconds of each measurement. Default: 4.")] = None,
     rows: Annotated[
-        int | None, typer.Option(min=10_000, help="Bookings in the largest table; 10,000,000 if not given.")
+        int | None, typer.Option(min=10_000, help="Bookings in the largest table. Default: 10,000,000.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes of the server; the cores if not given.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes. Default: the number of cores.")] = None,
     directory: Annotated[
-        Path, typer.Option(help="Where the database lies meanwhile: on a disk.", show_default="bench/results")
+        Path, typer.Option(help="Directory for the database; must be on a disk.", show_default="bench/results")
     ] = RESULTS,
-    json: Annotated[Path, typer.Option(help="Where the figures go.", show_default="bench/results/bench.json")] = RESULTS
+    json: Annotated[Path, typer.Option(help="File for the figures.", show_default="bench/results/bench.json")] = RESULTS
     / "bench.json",
-    svg: Annotated[Path, typer.Option(help="Where the chart goes.", show_default="bench/results/bench.svg")] = RESULTS
+    svg: Annotated[Path, typer.Option(help="File for the chart.", show_default="bench/results/bench.svg")] = RESULTS
     / "bench.svg",
 ) -> None:
-    """Measure Slotwise beside its baselines, on a database and servers that are made for it and stopped afterwards.
+    """Measure Slotwise and its baselines, on a new database and new servers, which are removed afterwards.
 
-    Ends with status 1 when a scenario's own check failed, so that its figures do not count; a missed target is no
-    failure. Everything takes about an hour; `--quick` a few minutes.
+    Ends with status 1 if a scenario's own check failed: then its figures do not count. A missed target is no failure.
+    All scenarios take about an hour; `--quick` takes a few minutes.
     """
     given = {"rounds": rounds, "seconds": seconds, "rows": rows}
     cores = workers or os.cpu_count() or 1
@@ -87,22 +87,22 @@ def bench(
 
 
 def _end_politely() -> None:
-    """Stop what was started on Ctrl-C, SIGTERM and the end of the terminal. A shell that starts a program in the
-    background has it ignore SIGINT: whoever sends one means it all the same."""
+    """Stop everything on SIGINT, SIGTERM and SIGHUP. A shell lets a background program ignore SIGINT; here SIGINT must
+    always work."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 def _allow_connections() -> None:
-    """Raise the limit of open files, which servers and load generators inherit: often it is 1,024 or less."""
+    """Raise the limit of open files, which is often 1,024 or less. Servers and load generators inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, most), hard))
 
 
 def _console() -> Console:
-    """As wide as the terminal; into a file, wide enough for the table."""
+    """As wide as the terminal; for a file, wide enough for the table."""
     return Console() if sys.stdout.isatty() else Console(width=FILE_WIDTH)
 
 

@@ -1,4 +1,4 @@
-"""A scenario's own clinic: an empty database, servers in front of it, and checks that nothing was lost or made up."""
+"""A scenario's own clinic: an empty database, its servers, and checks that no booking was lost or invented."""
 
 import os
 import time
@@ -16,7 +16,7 @@ from bench.server import SLOTWISE, Server, bare_server, slotwise_server
 MOST_SEATS = 1_000_000
 SLOTS_PER_STATEMENT = 100_000
 SLOTS_PER_DOCTOR = 1_000
-# So that of only a thousand slots, too, a doctor, a speciality and a day each have a whole page.
+# Even with only a thousand slots, each doctor, speciality and day then has a full page.
 FEWEST_DOCTORS = 10
 SETTLE_SECONDS = 5
 IDLE_SECONDS = 60
@@ -31,14 +31,14 @@ class Clinic:
         self._settings = {**installation.settings, "DATABASE_URL": database_url}
 
     def serve(self, **settings: str) -> AbstractContextManager[Server]:
-        """Another server; arguments are environment variables."""
+        """Another server; the arguments are environment variables."""
         return slotwise_server(self._settings | settings, self._installation.folder)
 
     def serve_bare(self) -> AbstractContextManager[Server]:
         return bare_server(self._settings, self._installation.folder)
 
     def open_slots(self, count: int = 1, seats: int = MOST_SEATS) -> range:
-        """Slots in the future, by the ids they have."""
+        """Open slots in the future; returns their ids."""
         ids = [self._open_some(min(SLOTS_PER_STATEMENT, count - done), seats) for done in _steps(count)]
         return range(ids[0].start, ids[-1].stop)
 
@@ -48,14 +48,14 @@ class Clinic:
         return range(made["first"], made["last"] + 1)
 
     def newest_booking(self) -> int:
-        """Its id; 0 when there is none."""
+        """The id of the newest booking; 0 if there is none."""
         return number(self.database_url, "SELECT coalesce(max(id), 0) FROM bookings")
 
     def require_bookings(self, slots: range, since: int, acknowledged: int, unheard: int) -> None:
         """Raise `CheckFailed` unless the slots have a row for each acknowledgement since that booking.
 
-        A load generator that stops leaves its last requests unheard, one for each connection: those may have been
-        booked, and nothing else may. Waits until the server is done with them.
+        A load generator that stops ignores the answers to its last requests, one per connection. Only these `unheard`
+        requests may have made further bookings. Waits until the server has finished them.
         """
         made = self._settled_bookings(slots, since)
         if not acknowledged <= made <= acknowledged + unheard:
@@ -74,7 +74,7 @@ class Clinic:
         return made
 
     def await_idle(self) -> None:
-        """Return when the database is at work for nobody. Raises `CheckFailed` when it never is."""
+        """Return when the database runs no statement. Raises `CheckFailed` if statements do not end."""
         query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'active'"
         deadline = time.monotonic() + IDLE_SECONDS
         while number(self.database_url, query) > 1:
@@ -83,7 +83,7 @@ class Clinic:
             time.sleep(0.05)
 
     def require_invariants(self) -> None:
-        """Raise `CheckFailed` with what `slotwise check-invariants` names."""
+        """Raise `CheckFailed` with the violations that `slotwise check-invariants` finds, if any."""
         environment = {"PATH": os.environ["PATH"], **self._settings}
         try:
             output_of([SLOTWISE, "check-invariants"], environment, self._installation.folder)
@@ -103,7 +103,7 @@ def _steps(count: int) -> range:
 
 @contextmanager
 def new_clinic(installation: Installation) -> Iterator[Clinic]:
-    """A clinic whose invariants are checked at the end of the block, unless that ended badly already."""
+    """A clinic. Its invariants are checked at the end of the block, unless the block failed."""
     with installation.new_database() as url:
         clinic = Clinic(installation, url)
         yield clinic

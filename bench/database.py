@@ -1,4 +1,4 @@
-"""Looking into the tables behind a server, one connection for each look."""
+"""Access to the database behind a server, with a new connection for each call."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ def statement(name: str) -> str:
 
 
 def execute(url: str, *commands: str) -> None:
-    """Run each on its own: some, such as VACUUM, refuse to share a transaction."""
+    """Run each command separately, because some, such as VACUUM, must not be in a transaction."""
 
     async def work() -> None:
         connection = await asyncpg.connect(url)
@@ -48,5 +48,5 @@ def number(url: str, query: str, *arguments: object) -> int:
 
 
 def named(url: str, name: str) -> str:
-    """The address of another database on the same server."""
+    """The URL of another database on the same server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))

@@ -1,4 +1,4 @@
-"""Figures as they are reported: what, how much, with what spread, and whether its target is met."""
+"""Figures of the report: name, unit, values, and whether the target is met."""
 
 from enum import StrEnum
 from typing import NamedTuple
@@ -32,7 +32,7 @@ def at_most(value: float) -> Target:
 
 
 class Finding(Struct, frozen=True):
-    """One row of the report. The median over the rounds is what a target is compared with."""
+    """One row of the report. Its target is compared with the median of the rounds."""
 
     what: str
     unit: str
@@ -41,7 +41,7 @@ class Finding(Struct, frozen=True):
 
     @property
     def met(self) -> bool | None:
-        """None where there is no target."""
+        """Whether the target is met; None if there is no target."""
         return None if self.target is None else self.target.met_by(self.series.middle)
 
     def written(self, value: float) -> str:
@@ -49,7 +49,7 @@ class Finding(Struct, frozen=True):
 
 
 class Result(Struct, frozen=True):
-    """What a scenario found, or why it does not count."""
+    """The findings of a scenario, or why they do not count."""
 
     scenario: str
     sentence: str

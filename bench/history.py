@@ -1,4 +1,4 @@
-"""Bookings that were there before: by the million, and as the server would have made them."""
+"""Millions of earlier bookings, as the server would have made them."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -14,14 +14,14 @@ Tell = Callable[[str, int, int], None]
 
 
 def fill(clinic: Clinic, slots: range, per_slot: int, fate: Fate, tell: Tell) -> None:
-    """So many bookings for each slot, with their ledger rows: the invariants hold afterwards."""
+    """Make so many bookings of each slot, with their ledger rows. The invariants hold afterwards."""
     fill_for(clinic, slots, per_slot, fate, tell, user_id=None, every=1)
 
 
 def fill_for(
     clinic: Clinic, slots: range, per_slot: int, fate: Fate, tell: Tell, user_id: int | None, every: int
 ) -> None:
-    """Likewise; the bookings whose ids `every` divides belong to the account."""
+    """The same; each booking whose id is divisible by `every` belongs to the account."""
     step = max(1, BOOKINGS_PER_STATEMENT // len(slots))
     for done in range(0, per_slot, step):
         tell("filling tables", done * len(slots), per_slot * len(slots))
@@ -31,7 +31,7 @@ def fill_for(
 
 
 def fill_slot(clinic: Clinic, bookings: int, tell: Tell) -> range:
-    """A slot with that many bookings. At most half of its seats are taken: of a longer history, the rest cancelled."""
+    """A slot with that many bookings. At most half of its seats are taken; further bookings are cancelled ones."""
     slot = clinic.open_slots()
     live = min(bookings, LIVE_AT_MOST)
     fill(clinic, slot, live, "CONFIRMED", tell)
@@ -41,5 +41,5 @@ def fill_slot(clinic: Clinic, bookings: int, tell: Tell) -> range:
 
 
 def settle(clinic: Clinic) -> None:
-    """Do now what PostgreSQL would do after so much writing, so that it does not fall into a measurement."""
+    """Do the work that PostgreSQL would do later after so much writing, so that it does not disturb a measurement."""
     execute(clinic.database_url, "VACUUM (ANALYZE)", "CHECKPOINT")

@@ -16,8 +16,8 @@ from bench.server import SLOTWISE, slotwise_server
 IN_MEMORY = {"tmpfs", "ramfs"}
 ADMIN_EMAIL = "admin@slotwise.example"
 ADMIN_PASSWORD = "a fine admin password"
-# Defaults, but for: no line logged for each request, no demo data, an admin to log in as, and holds that last. A hold
-# of an early round would else be expired in the middle of a late one; `churn` measures what expiry costs.
+# Defaults, except: no log line per request, no demo data, an admin to log in as, and long holds. Otherwise holds of an
+# early round would expire during a later one; `churn` measures the cost of expiry.
 SETTINGS = {
     "HOST": "127.0.0.1",
     "LOG_LEVEL": "warning",
@@ -30,11 +30,11 @@ SETTINGS = {
 
 
 class NoRealDisk(Exception):
-    """The database would lie in memory, where a commit costs nothing."""
+    """The database would be in memory, where a commit costs nothing."""
 
 
 class Installation:
-    """`url` is the database that came with the server; scenarios make their own beside it."""
+    """`url` is the server's first database; each scenario makes its own on the same server."""
 
     def __init__(self, url: str, folder: Path, settings: Mapping[str, str]) -> None:
         self.url = url
@@ -44,7 +44,7 @@ class Installation:
 
     @contextmanager
     def new_database(self) -> Iterator[str]:
-        """The address of an empty database, which is dropped afterwards."""
+        """The URL of an empty database, which is dropped afterwards."""
         name = f"bench_{next(self._numbers)}"
         execute(self.url, f"CREATE DATABASE {name}")
         try:
@@ -59,7 +59,7 @@ class Installation:
 
 @contextmanager
 def installed(parent: Path, workers: int) -> Iterator[Installation]:
-    """An installation in a new folder under `parent`. Its `slotwise serve` stays idle: it keeps the database up."""
+    """An installation in a new folder under `parent`. Its `slotwise serve` is idle and only keeps the database up."""
     parent.mkdir(parents=True, exist_ok=True)
     _require_disk(parent)
     binaries = os.environ.get("SLOTWISE_POSTGRES_BIN")

@@ -1,4 +1,4 @@
-"""What a scenario works with: clinics, baselines, and rounds in which its cases take turns."""
+"""The tools of a scenario: clinics, baselines, and rounds in which its cases take turns."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -15,7 +15,7 @@ Read = TypeVar("Read")
 
 
 class Lab:
-    """`tell` is told what is going on: a few words, how many steps are done, and of how many."""
+    """`tell` reports progress: a few words, how many steps are done, and the total."""
 
     def __init__(self, plan: Plan, installation: Installation, tell: Callable[[str, int, int], None]) -> None:
         self.plan = plan
@@ -35,7 +35,7 @@ class Lab:
         return Measured(self.alternate(cases))
 
     def alternate(self, cases: Mapping[str, Callable[[], Read]]) -> dict[str, list[Read]]:
-        """Each case once in every round. Every round begins with another one, so that none is always first."""
+        """Run each case once in every round. Each round begins with another case, so that none is always first."""
         names = list(cases)
         read: dict[str, list[Read]] = {name: [] for name in names}
         done = 0

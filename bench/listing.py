@@ -1,4 +1,4 @@
-"""The load that the lists share: reading one page again and again, and the proof that it is the right one."""
+"""The load of the list scenarios: reads one page again and again, and checks that it has the right items."""
 
 import httpx
 
@@ -14,7 +14,7 @@ OK = 200
 def read_page(
     clinic: Clinic, server: Server, path: str, seconds: int, token: str | None = None, clients: int = CLIENTS
 ) -> Reading:
-    """Leaves the server idle: a slow statement that outlives its load would slow the next case down."""
+    """Read the page, then wait until the server is idle: a slow statement would slow down the next case."""
     values = {"path": path, "token": token} if token else {"path": path}
     answers = wrk.run(server.url, wrk.Load("get", values), clients, seconds)
     answers.require(OK)
@@ -23,7 +23,7 @@ def read_page(
 
 
 def require_items(server: Server, path: str, token: str | None, expected: list[int]) -> None:
-    """Raise `CheckFailed` unless the page has just the items with these ids, in this order, and at least one."""
+    """Raise `CheckFailed` unless the page has exactly the items with these ids in this order, and at least one."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     answer = httpx.get(f"{server.url}{path}", headers=headers, timeout=30, verify=False)
     if answer.status_code != OK:

@@ -1,4 +1,4 @@
-"""What the figures depend on besides Slotwise: the machine, the versions, and who else was at work."""
+"""The conditions of a run: the machine, the versions, and the load by other programs."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ BUSY = 0.5
 
 
 class Machine(Struct, frozen=True):
-    """`load` is how many processes wanted a core, on average over the minute before the run."""
+    """`load` is the average number of processes that wanted a core in the minute before the run."""
 
     slotwise: str
     cores: int
@@ -29,13 +29,13 @@ class Machine(Struct, frozen=True):
     def lines(self) -> Iterator[str]:
         yield f"Slotwise {self.slotwise}, {self.workers} workers; Python {self.python}; PostgreSQL {self.postgres}"
         yield f"{self.cores} cores, {self.memory_gigabytes:.0f} GB, {self.system}"
-        yield "Defaults, but for " + ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        yield "Defaults, except " + ", ".join(f"{name}={value}" for name, value in self.settings.items())
         if self.load > BUSY:
-            yield f"[yellow]The machine was busy before the run (load {self.load:.1f}): figures will spread.[/]"
+            yield f"[yellow]The machine was busy before the run (load {self.load:.1f}): figures will vary.[/]"
 
 
 def describe(installation: Installation, workers: int, load: float) -> Machine:
-    told = ("LOG_LEVEL", "SEED_DEMO", "HOLD_SECONDS")
+    shown = ("LOG_LEVEL", "SEED_DEMO", "HOLD_SECONDS")
     return Machine(
         slotwise=__version__,
         cores=os.cpu_count() or 1,
@@ -45,5 +45,5 @@ def describe(installation: Installation, workers: int, load: float) -> Machine:
         postgres=installation.postgres_version,
         load=load,
         workers=workers,
-        settings={name: SETTINGS[name] for name in told},
+        settings={name: SETTINGS[name] for name in shown},
     )

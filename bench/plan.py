@@ -1,15 +1,15 @@
-"""How much a run measures: everything that `--quick` and the command line's options change, in one place."""
+"""How much a run measures: all values that `--quick` and other options change."""
 
 from msgspec import Struct
 
 
 class Plan(Struct, frozen=True, kw_only=True):
-    """Durations are whole seconds, since wrk takes no others. Sizes are rows that are there before the measurement."""
+    """Durations are whole seconds, because wrk accepts no others. Sizes are rows that exist before the measurement."""
 
     workers: int
     rounds: int = 5
     seconds: int = 4
-    # A lone client, then few, up to many.
+    # From one client to many.
     connections: tuple[int, ...] = (1, 16, 64, 256, 1024)
     listed_slots: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
     bookings_in_slot: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
@@ -20,12 +20,12 @@ class Plan(Struct, frozen=True, kw_only=True):
 
     @property
     def bookings_in_table(self) -> tuple[int, ...]:
-        """From 10,000 by tens up to `rows`, which is in it whatever it is."""
+        """10,000 and its multiples by ten below `rows`, then `rows`."""
         return (*(10**power for power in range(4, 12) if 10**power < self.rows), self.rows)
 
 
 def quick_plan(workers: int) -> Plan:
-    """A smoke test of the harness: a round of a second each. Its figures mean little."""
+    """A smoke test of the benchmarks: one round of one second per case. Its figures mean little."""
     return Plan(
         workers=workers,
         rounds=1,

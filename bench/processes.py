@@ -1,4 +1,4 @@
-"""Child processes: out of the terminal's reach, and ended by their own pids, `kill -9` of this program included."""
+"""Child processes in sessions of their own. They are ended by their pids, even if this program is killed by SIGKILL."""
 
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -11,11 +11,11 @@ TERM_SECONDS = 20
 
 
 class ToolFailed(Exception):
-    """A program that was run for a measurement did not end well; the message has what it said."""
+    """A program of a measurement failed. The message has its output."""
 
 
 class Started:
-    """A program at work whose output is wanted when it is done."""
+    """A running program whose output is needed when it ends."""
 
     def __init__(self, process: "subprocess.Popen[str]", name: str) -> None:
         self._process = process
@@ -26,7 +26,7 @@ class Started:
         return self._process.poll() is None
 
     def output(self) -> str:
-        """What it printed, once it has ended. Raises `ToolFailed` unless that was with status 0."""
+        """Wait for the end and return the output. Raises `ToolFailed` unless the status is 0."""
         printed, complaints = self._process.communicate()
         if self._process.returncode != 0:
             said = complaints.strip() or printed.strip()
@@ -38,7 +38,7 @@ class Started:
 def started(
     command: Command, environment: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> Iterator[Started]:
-    """A program that runs beside what is in the block; it does not outlive the block."""
+    """A program that runs beside the block and is ended with it."""
     process = subprocess.Popen(
         command,
         env=environment,
@@ -66,9 +66,9 @@ def output_of(command: Command, environment: Mapping[str, str] | None = None, di
 def serving(
     command: Command, environment: Mapping[str, str], directory: Path, log: Path
 ) -> "Iterator[subprocess.Popen[bytes]]":
-    """A server that runs as long as the block, and writes to `log`.
+    """A server that runs while the block runs and writes to `log`.
 
-    Ctrl-C must reach only us: a database may not go before what uses it.
+    It does not get the terminal's Ctrl-C: otherwise a database could end before the server that uses it.
     """
     with log.open("ab") as output:
         process = subprocess.Popen(
@@ -88,7 +88,7 @@ def serving(
 
 
 def end(process: "subprocess.Popen[bytes] | subprocess.Popen[str]") -> None:
-    """Ask it to end, and kill it when it does not within 20 seconds. Does nothing when it has ended."""
+    """Terminate the process, and kill it after 20 seconds. Does nothing if it has ended."""
     if process.poll() is not None:
         return
     process.terminate()

@@ -1,4 +1,4 @@
-"""What one measurement reads, and how the readings of several rounds are put together."""
+"""The readings of one measurement, and series of readings over several rounds."""
 
 from collections.abc import Callable, Sequence
 from statistics import median
@@ -8,11 +8,11 @@ from msgspec import Struct
 
 
 class CheckFailed(Exception):
-    """A scenario's result is not what its load was told; none of its figures count."""
+    """A scenario's check failed: the data does not agree with the answers. None of its figures count."""
 
 
 class Reading(NamedTuple):
-    """One load, measured once. `rate` counts per second what succeeded; times are milliseconds of a request."""
+    """One load, measured once. `rate` is successes per second; times are milliseconds per request."""
 
     rate: float
     p50: float
@@ -37,7 +37,7 @@ class Series(Struct, frozen=True):
         return max(self.values)
 
     def over(self, other: "Series") -> "Series":
-        """The ratio in each round: what slowed a whole round down, such as a busy machine, cancels out."""
+        """The ratio in each round. An influence on the whole round, such as a busy machine, cancels out."""
         if not all(other.values):
             raise CheckFailed("nothing can be compared with a case in which nothing succeeded")
         return Series(tuple(mine / its for mine, its in zip(self.values, other.values, strict=True)))

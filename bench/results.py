@@ -1,4 +1,4 @@
-"""The run as JSON, for whoever compares runs."""
+"""The run as JSON, to compare runs."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from bench.run import Run
 
 
 def write_results(path: Path, run: Run) -> None:
-    """The machine, the plan, and each figure with what every round read."""
+    """Write the machine, the plan, and each figure with the values of all rounds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(run), indent=2) + b"\n")
 

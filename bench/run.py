@@ -1,4 +1,4 @@
-"""One run: every chosen scenario on one installation, and what came of it."""
+"""One run: all chosen scenarios on one installation, and their results."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -24,7 +24,7 @@ class Run(Struct, frozen=True):
 
 
 def run_scenarios(scenarios: Sequence[Scenario], plan: Plan, directory: Path, load: float, progress: Progress) -> Run:
-    """Measure, with the machine's load before it. The installation is gone afterwards, however this ends."""
+    """Measure the scenarios. `load` is the machine's load before the run. The installation is always removed."""
     start = progress.add_task("starting PostgreSQL", total=None)
     with installed(directory, plan.workers) as installation:
         progress.remove_task(start)

@@ -1,4 +1,4 @@
-"""`slotwise serve` and other servers as processes of their own, on free loopback ports."""
+"""`slotwise serve` and other servers as separate processes on free loopback ports."""
 
 import http.client
 import os
@@ -23,7 +23,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 
 class Memory(NamedTuple):
-    """Of one worker, in megabytes. The proportional share counts a page that workers share once among them."""
+    """The memory of one worker in megabytes. The proportional size divides shared pages among the workers."""
 
     resident: float
     proportional: float
@@ -34,16 +34,16 @@ class Server(NamedTuple):
     process: "Popen[bytes]"
 
     def workers(self) -> list[psutil.Process]:
-        """The processes that answer: those of multiprocessing under the supervisor, or the only one there is."""
+        """The processes that answer: the supervisor's workers, or the only process."""
         own = psutil.Process(self.process.pid)
         return [child for child in own.children() if "spawn_main" in " ".join(child.cmdline())] or [own]
 
     def resident_megabytes(self) -> float:
-        """Of the largest worker."""
+        """The resident size of the largest worker."""
         return max(worker.memory_info().rss for worker in self.workers()) / 1e6
 
     def memory(self) -> Memory:
-        """Of the largest worker. Systems that tell no proportional share are given the resident size twice."""
+        """The memory of the largest worker. Without a proportional size, the resident size is used for it too."""
         sizes = [worker.memory_full_info() for worker in self.workers()]
         return Memory(
             max(size.rss for size in sizes) / 1e6, max(getattr(size, "pss", size.rss) for size in sizes) / 1e6
@@ -58,7 +58,7 @@ def slotwise_server(settings: Mapping[str, str], folder: Path) -> Iterator[Serve
 
 @contextmanager
 def bare_server(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
-    """`bench.bare` under the same uvicorn, with the options that `slotwise serve` gives it."""
+    """`bench.bare` under the same uvicorn, with the options of `slotwise serve`."""
     arguments = {
         "--host": settings["HOST"],
         "--workers": settings["WORKERS"],

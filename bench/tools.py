@@ -1,4 +1,4 @@
-"""The programs that make load, and what to say when one is missing."""
+"""The load generators, and how to install them."""
 
 import importlib.util
 import os
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Tool(NamedTuple):
-    """A program with the packages that bring it."""
+    """A program and the packages that contain it."""
 
     name: str
     debian: str
@@ -22,20 +22,20 @@ PGBENCH = Tool("pgbench", "postgresql-contrib", "postgresql")
 
 
 class MissingTools(Exception):
-    """Something that the chosen scenarios need is not installed; the message says how to get it."""
+    """A tool that the chosen scenarios need is not installed. The message says how to install it."""
 
     def __init__(self, missing: Iterable[Tool]) -> None:
         lines = [
-            f"{tool.name} is not here.\n"
+            f"{tool.name} is not installed.\n"
             f"  Debian, Ubuntu:  sudo apt install {tool.debian}\n"
             f"  macOS:           brew install {tool.homebrew}"
             for tool in missing
         ]
-        super().__init__("\n".join([*lines, "Or choose scenarios that do without: --list says what each needs."]))
+        super().__init__("\n".join([*lines, "Or choose scenarios without it: --list shows what each one needs."]))
 
 
 def require(tools: Iterable[Tool]) -> None:
-    """Raise `MissingTools` unless all are here."""
+    """Raise `MissingTools` unless all are installed."""
     missing = [tool for tool in dict.fromkeys(tools) if find(tool) is None]
     if missing:
         raise MissingTools(missing)
@@ -49,7 +49,7 @@ def path_of(tool: Tool) -> Path:
 
 
 def find(tool: Tool) -> Path | None:
-    """Where a tool is. pgbench comes with the embedded PostgreSQL; the system's will do where it does not."""
+    """The path of a tool. pgbench comes with the embedded PostgreSQL; otherwise the system's is used."""
     beside_server = [directory / tool.name for directory in _server_programs()] if tool == PGBENCH else []
     system = shutil.which(tool.name)
     found = (path for path in [*beside_server, *([Path(system)] if system else [])] if os.access(path, os.X_OK))

@@ -1,1 +1,1 @@
-"""What tests, benchmarks and the torture share: nothing that they start outlives them."""
+"""Shared by tests, benchmarks and torture: no process or folder of theirs stays when they end or are killed."""

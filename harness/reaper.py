@@ -1,12 +1,12 @@
-"""The watchdog's own program: waits for the end of the program that started it, then ends what that one left running.
+"""The watchdog's program: waits until the program that started it ends, then ends everything that it left running.
 
-Standard input brings one JSON line for each thing that was started or made:
-    {"process": [pid, create time]}    a process, with all it starts
+Standard input has one JSON line for each thing that was started or made:
+    {"process": [pid, create time]}    a process, with all processes that it starts
     {"folder": path}                   a folder with a random name, and the PostgreSQL servers inside it
-    {"forget": path}                   a folder that is gone, or that shall stay
-End-of-file means that the starter has ended, however it ended: the kernel closes a pipe of whatever it kills.
+    {"forget": path}                   a folder that is gone or must stay
+End-of-file means that the starter has ended, in whatever way: the kernel closes the pipe of a killed process too.
 
-It runs apart from the package, so that it starts quickly, and in a session of its own, which Ctrl-C does not reach.
+It does not import the package, so that it starts quickly, and it has its own session, so that Ctrl-C does not reach it.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ TERM_SECONDS = 5
 QUIT_SECONDS = 8  # a postmaster kills sessions that do not end within five
 REMOVE_SECONDS = 60
 ROUNDS = 20
-CLOCK_SECONDS = 0.01  # by which two readings of a create time may differ
-SOCKET_LINE = 4  # of postmaster.pid, from 0
+CLOCK_SECONDS = 0.01  # two readings of a create time may differ by this
+SOCKET_LINE = 4  # in postmaster.pid, counted from 0
 POSTGRES = {"postgres", "pg_ctl", "initdb", "pg_basebackup"}
 
 
@@ -35,7 +35,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     processes, folders = read(sys.stdin)
     sockets = socket_folders(folders)
-    for _ in range(ROUNDS):  # what is ended last may have started something meanwhile
+    for _ in range(ROUNDS):  # a process may start another one before it is ended
         if not (end_processes(family(processes, folders)) | end_databases(databases(folders))):
             break
     for folder in [*folders, *sockets]:
@@ -58,8 +58,8 @@ def read(lines: Iterable[str]) -> tuple[dict[int, float], list[Path]]:
 
 
 def family(processes: dict[int, float], folders: list[Path]) -> set[psutil.Process]:
-    """Those processes that still run, with their descendants, the rest of their sessions, and our own programs that run
-    in the folders: a process may be started and its starter killed before the watchdog hears of it."""
+    """The processes that still run, with their descendants, the rest of their sessions, and Python programs of ours in
+    the folders: the starter may be killed after it started a process and before it told the watchdog."""
     found: set[psutil.Process] = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -71,12 +71,12 @@ def family(processes: dict[int, float], folders: list[Path]) -> set[psutil.Proce
 
 
 def began_at(process: psutil.Process, began: float) -> bool:
-    """Whether it is that process, and not a later one with the same pid."""
+    """Whether it is that process, not a later one with the same pid."""
     return abs(process.create_time() - began) < CLOCK_SECONDS
 
 
 def in_session(process: psutil.Process, processes: dict[int, float]) -> bool:
-    """Whether one of them led the session of this process. A pid is not given away while it names a session."""
+    """Whether one of `processes` leads or led its session. The kernel does not reuse a pid that names a session."""
     leader = os.getsid(process.pid)
     if leader not in processes or process.create_time() < processes[leader]:
         return False
@@ -84,7 +84,7 @@ def in_session(process: psutil.Process, processes: dict[int, float]) -> bool:
 
 
 def databases(folders: list[Path]) -> set[psutil.Process]:
-    """PostgreSQL's processes in the folders. They are of no session of ours, and their postmaster is no child."""
+    """PostgreSQL's processes in the folders. They have their own sessions, and their postmaster is not our child."""
     found: set[psutil.Process] = set()
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
@@ -103,7 +103,7 @@ def names(process: psutil.Process, folders: list[Path]) -> bool:
 
 
 def end_processes(victims: set[psutil.Process]) -> bool:
-    """SIGTERM, then SIGKILL. Whether there was any."""
+    """Send SIGTERM, then SIGKILL. Returns whether there was a process."""
     send(victims, signal.SIGTERM)
     send(await_end(victims, TERM_SECONDS), signal.SIGKILL)
     await_end(victims, TERM_SECONDS)
@@ -111,7 +111,7 @@ def end_processes(victims: set[psutil.Process]) -> bool:
 
 
 def end_databases(victims: set[psutil.Process]) -> bool:
-    """An immediate shutdown, which leaves no shared memory behind, then SIGKILL. Whether there was any."""
+    """Send an immediate shutdown, which leaves no shared memory, then SIGKILL. Returns whether there was a process."""
     pids = {victim.pid for victim in victims}
     send(victims, signal.SIGCONT)
     send({victim for victim in victims if parent_of(victim) not in pids}, signal.SIGQUIT)
@@ -134,7 +134,7 @@ def send(victims: Iterable[psutil.Process], number: signal.Signals) -> None:
 
 
 def await_end(victims: Iterable[psutil.Process], seconds: float) -> set[psutil.Process]:
-    """Those that are still there after so many seconds."""
+    """The processes that still run after so many seconds."""
     deadline = time.monotonic() + seconds
     alive = {victim for victim in victims if is_alive(victim)}
     while alive and time.monotonic() < deadline:
@@ -151,7 +151,7 @@ def is_alive(process: psutil.Process) -> bool:
 
 
 def is_watchdog(process: psutil.Process) -> bool:
-    """Another program's watchdog has work to do when that program ends."""
+    """Whether it is another program's watchdog, which must not be ended: it still has work to do."""
     try:
         return __file__ in process.cmdline()
     except psutil.Error:
@@ -159,14 +159,14 @@ def is_watchdog(process: psutil.Process) -> bool:
 
 
 def socket_folders(folders: list[Path]) -> list[Path]:
-    """Where the databases in the folders have their sockets when those paths were too long to be inside."""
+    """The folders with the databases' sockets, if their paths were too long inside `folders`."""
     said = [file.read_text().splitlines() for folder in folders for file in folder.rglob("postmaster.pid")]
     places = [Path(lines[SOCKET_LINE]) for lines in said if len(lines) > SOCKET_LINE]
     return [place for place in places if place.name.startswith("slotwise-")]
 
 
 def remove(folder: Path) -> None:
-    """Again and again for a while: something small, such as `cp`, may still be writing."""
+    """Remove it, and retry for a while: a small program, such as `cp`, may still be writing."""
     deadline = time.monotonic() + REMOVE_SECONDS
     while folder.exists() and time.monotonic() < deadline:
         shutil.rmtree(folder, ignore_errors=True)

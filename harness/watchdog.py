@@ -1,6 +1,6 @@
-"""Nothing that this program starts outlives it, `kill -9` included: a watchdog of its own ends what is left.
+"""A watchdog that ends everything that this program started when the program ends, even by `kill -9`.
 
-The watchdog holds the reading end of a pipe whose writing end only this program has. See `reaper.py` for what it does.
+The watchdog has the reading end of a pipe; only this program has the writing end. `reaper.py` says what it does.
 """
 
 import atexit
@@ -27,7 +27,7 @@ Command = Sequence[str | Path]
 
 
 class Watchdog:
-    """One for each program, started with the first thing that it watches."""
+    """The program's watchdog. It is started with the first thing to watch."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -48,7 +48,7 @@ class Watchdog:
             self._process.stdin.flush()
 
     def _close(self) -> None:
-        """Return when it has ended, and with it everything."""
+        """Return when the watchdog has ended everything and itself."""
         assert self._process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.close()
@@ -56,16 +56,16 @@ class Watchdog:
 
 
 def watch(pid: int) -> None:
-    """End this process, with all it starts, when this program ends before it. Does nothing when it has ended."""
+    """If this program ends first, end this process and all that it starts. Does nothing if it has ended."""
     with contextlib.suppress(psutil.NoSuchProcess):
         _watchdog(os.getpid()).tell({"process": [pid, psutil.Process(pid).create_time()]})
 
 
 @contextmanager
 def watched_folder(folder: Path) -> Iterator[Path]:
-    """When this program is killed inside the block, the folder goes, and with it the PostgreSQL servers inside it.
+    """If this program is killed inside the block, remove the folder and end the PostgreSQL servers inside it.
 
-    Its name must be a random one, that is of this program alone.
+    The folder must have a random name, so that only this program uses it.
     """
     _watchdog(os.getpid()).tell({"folder": str(folder.resolve())})
     try:
@@ -76,7 +76,7 @@ def watched_folder(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
-    """A new folder, which is gone after the block and when this program is killed inside it."""
+    """A new folder. It is removed after the block, or if this program is killed inside the block."""
     name = f"{prefix}{secrets.token_hex(4)}"
     with watched_folder(Path(parent or tempfile.gettempdir()).resolve() / name) as folder:
         folder.mkdir(mode=0o700)
@@ -89,7 +89,7 @@ def temporary_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
 def run(
     command: Command, seconds: float, environment: Mapping[str, str] | None = None, directory: Path | None = None
 ) -> "subprocess.CompletedProcess[str]":
-    """`subprocess.run` of a watched process: what it printed, whatever its status."""
+    """`subprocess.run` for a watched process. Returns its output, whatever its status."""
     process = subprocess.Popen(
         command,
         env=environment,
@@ -113,5 +113,5 @@ def run(
 
 @functools.cache
 def _watchdog(_pid: int) -> Watchdog:
-    """Of the process with that pid: a fork has none yet, and starts its own."""
+    """The watchdog of the process with that pid. A forked process has none yet and starts its own."""
     return Watchdog()

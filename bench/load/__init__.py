@@ -1,1 +1,1 @@
-"""Load generators, each as one function that runs a real one and returns what it counted."""
+"""Load generators: each module runs a well-known tool and returns its counts."""

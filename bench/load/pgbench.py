@@ -1,4 +1,4 @@
-"""pgbench: the usual one-booking transaction, with no web server in front of it."""
+"""pgbench: the usual one-booking transaction without a web server."""
 
 import re
 from pathlib import Path
@@ -27,7 +27,7 @@ def run(url: str, slots: int, clients: int, seconds: int) -> tuple[Reading, int]
 
 
 def parse(printed: str) -> tuple[int, float]:
-    """Transactions, and transactions per second once connected. Raises `CheckFailed` when some failed."""
+    """Transactions, and transactions per second without connecting. Raises `CheckFailed` if one failed."""
     transactions = re.search(r"transactions actually processed: (\d+)", printed)
     rate = re.search(r"^tps = ([\d.]+)", printed, re.MULTILINE)
     failed = re.search(r"number of failed transactions: (\d+)", printed)
@@ -37,12 +37,12 @@ def parse(printed: str) -> tuple[int, float]:
 
 
 def latencies(folder: Path) -> list[float]:
-    """Milliseconds of each transaction: the third column of pgbench's logs, which has microseconds."""
+    """The time of each transaction in milliseconds, from the third column of pgbench's logs (microseconds)."""
     lines = (line for log in sorted(folder.glob("log.*")) for line in log.read_text().splitlines())
     return [int(line.split()[2]) / 1000 for line in lines]
 
 
 def percentiles(times: list[float]) -> tuple[float, float]:
-    """The 50th and the 99th."""
+    """The 50th and the 99th percentile."""
     cuts = quantiles(times, n=100, method="inclusive")
     return cuts[49], cuts[98]

@@ -1,9 +1,9 @@
--- One load for wrk, told by name=value arguments after `--`:
+-- One load for wrk, chosen by name=value arguments after `--`:
 --   kind    book, cycle, hold-and-cancel, log-in or get
---   first, last   ids of the slots to book, one of them at random for each request
---   key     begins every Idempotency-Key; none is sent without it
---   email, password, path, token   as their kinds need them
--- Prints one line of JSON at the end. Every status is counted: wrk itself tells only which were not 2xx or 3xx.
+--   first, last   range of slot ids; each request books a random one of them
+--   key     prefix of every Idempotency-Key; without it none is sent
+--   email, password, path, token   as the kinds need them
+-- Prints one line of JSON at the end. Counts every status: wrk itself only counts those that are not 2xx or 3xx.
 
 local threads = {}
 local options = {}
@@ -36,7 +36,7 @@ local function hold()
   return wrk.format("POST", "/api/bookings", headers(key), body)
 end
 
--- What comes next for a booking is queued when its answer comes, and done before another is begun.
+-- The next step of a booking is queued when its answer comes, and sent before another booking begins.
 local function step_of_cycle()
   local step = table.remove(following, 1)
   if not step then return hold() end

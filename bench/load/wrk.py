@@ -1,4 +1,4 @@
-"""wrk: as many requests as its connections can have in flight, one each (a closed loop)."""
+"""wrk: a closed loop. Each connection has one request in flight."""
 
 import os
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ LATE_SECONDS = 10
 
 
 class Answers(Struct, frozen=True, rename="camel"):
-    """What the Lua script counted. Times are microseconds; `retry_after` counts answers with that header."""
+    """The counts of the Lua script. Times are in microseconds; `retry_after` counts answers with that header."""
 
     microseconds: int
     statuses: dict[int, int]
@@ -44,7 +44,7 @@ class Answers(Struct, frozen=True, rename="camel"):
 
 
 def parse(printed: str) -> Answers:
-    """The script's line, which follows wrk's own report."""
+    """Parse the script's line, which comes after wrk's own report."""
     line = printed.strip().rpartition("\n")[2]
     try:
         return msgspec.json.decode(line, type=Answers)
@@ -53,7 +53,7 @@ def parse(printed: str) -> Answers:
 
 
 class Load(Struct, frozen=True):
-    """What each connection asks for, again and again: a kind that wrk.lua knows, with its values."""
+    """The requests of each connection: a kind of wrk.lua with its values."""
 
     kind: str
     values: dict[str, str]
@@ -66,7 +66,7 @@ def run(url: str, load: Load, connections: int, seconds: int) -> Answers:
 
 @contextmanager
 def running(url: str, load: Load, connections: int, seconds: int) -> Iterator[Started]:
-    """For a load beside another one; `parse` reads its output."""
+    """Run a load beside another one; `parse` reads its output."""
     threads = min(connections, 2, os.cpu_count() or 1)
     numbers = [f"-t{threads}", f"-c{connections}", f"-d{seconds}s", f"--timeout={LATE_SECONDS}s"]
     values = [f"{name}={value}" for name, value in {"kind": load.kind, **load.values}.items()]

@@ -1,4 +1,4 @@
-"""What is measured, in the order of the report."""
+"""The scenarios, in the order of the report."""
 
 from bench.scenarios.booking_answers import CYCLE, IDEMPOTENCY, SOLD_OUT
 from bench.scenarios.booking_baselines import BATCHES, HTTP_COST, LONE_CLIENT

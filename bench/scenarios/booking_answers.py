@@ -40,7 +40,7 @@ def _cycle(clinic: Clinic, server: Server, seconds: int) -> Reading:
 
 
 def _require_confirmed(clinic: Clinic, slots: range, reads: float) -> None:
-    """Each booking that was read was confirmed before. Half of the answers 200 are confirmations, but for the last."""
+    """Check that each booking that was read is confirmed. Half of the answers 200, except the last, confirm."""
     query = "SELECT count(*) FROM bookings WHERE slot_id = $1 AND status = 'CONFIRMED'"
     confirmed = number(clinic.database_url, query, slots[0])
     if not reads - CLIENTS <= confirmed <= reads + 2 * CLIENTS:
@@ -62,7 +62,7 @@ def measure_sold_out(lab: Lab) -> Iterator[Finding]:
 
 
 def _be_refused(clinic: Clinic, server: Server, seconds: int) -> Reading:
-    """Ask for seats of a slot whose only seat is taken by the first request."""
+    """Request seats of a slot with one seat, which the first request takes."""
     slots = clinic.open_slots(seats=1)
     newest = clinic.newest_booking()
     answers = wrk.run(server.url, hold(slots), CLIENTS, seconds)

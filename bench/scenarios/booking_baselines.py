@@ -1,4 +1,4 @@
-"""What a booking costs beside the same without something: without the HTTP layers, without batches, without company."""
+"""Bookings compared with a baseline: without the HTTP layers, without batches, or with a single client."""
 
 from collections.abc import Iterator
 from functools import partial

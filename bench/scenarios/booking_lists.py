@@ -1,4 +1,4 @@
-"""An account's own bookings and the desk's list, over few bookings and over very many."""
+"""An account's own bookings and the desk's list, with few and with very many bookings."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -26,7 +26,7 @@ PATIENT = {"name": "Pat Patient", "email": "pat@example.org", "password": "patie
 
 
 class Page(NamedTuple):
-    """What is asked, with whose token, and which bookings that means, in SQL."""
+    """A request with its access token, and the condition in SQL for the bookings that it must return."""
 
     name: str
     path: str
@@ -48,7 +48,7 @@ def measure_booking_lists(lab: Lab) -> Iterator[Finding]:
 
 
 def _fill(lab: Lab, clinic: Clinic, server: Server, size: int) -> None:
-    """However many bookings there are, a slot has a page of them, and a patient a thousand."""
+    """Fill the tables. For any size, a slot has one page of bookings and the patient has a thousand."""
     answer = httpx.post(f"{server.url}/api/auth/register", json=PATIENT, verify=False)
     user_id = answer.raise_for_status().json()["id"]
     slots = clinic.open_slots(size // BOOKINGS_PER_SLOT)
@@ -82,7 +82,7 @@ def _pages(clinic: Clinic, server: Server) -> Sequence[Page]:
 
 
 def _expected(clinic: Clinic, page: Page) -> list[int]:
-    """The bookings' ids, newest first, found without the server's own statement."""
+    """The expected ids, newest first, by a different statement than the server's."""
     query = f"SELECT array(SELECT id FROM bookings WHERE {page.condition} ORDER BY id DESC LIMIT {DEFAULT_LIMIT})"
     return list(row(clinic.database_url, query)[0])
 

@@ -1,4 +1,4 @@
-"""Bookings per second: on one slot that everybody wants, and spread over 1,000."""
+"""Bookings per second: on one slot that everybody wants, and spread over 1,000 slots."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -13,7 +13,7 @@ from bench.tools import PGBENCH, WRK
 
 CLIENTS = 64
 FLAT = 0.75
-"""A median this far below another counts as less; the spread of one case on a shared machine is up to a quarter."""
+"""A ratio of medians below this counts as slower. On a shared machine one case varies by up to a quarter."""
 
 
 def measure_hot_slot(lab: Lab) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""The page where people find a time, over a thousand slots and over a million, at rest and while somebody books."""
+"""The page of free times, with a thousand to a million slots, at rest and while a client books."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from slotwise.services.schedule.free_times import MOST_TIMES
 CLIENTS = 64
 CREATED = 201
 P99_MILLISECONDS = 50
-# Of so many slots the server's time is promised.
+# The number of slots for which a p99 is promised.
 PROMISED = 100_000
 
 
@@ -46,8 +46,8 @@ def measure_finding(lab: Lab) -> Iterator[Finding]:
 
 
 def require_times(clinic: Clinic, server: Server) -> list[int]:
-    """The slots of the page. Raises `CheckFailed` unless they are the first of all, found without the server's own
-    statement.
+    """The slots on the page. Raises `CheckFailed` unless they are the first of all, by a different statement than the
+    server's.
     """
     query = f"SELECT array(SELECT s.id FROM appointment_slots AS s ORDER BY s.start_time, s.id LIMIT {MOST_TIMES})"
     expected = list(row(clinic.database_url, query)[0])
@@ -61,8 +61,8 @@ def require_times(clinic: Clinic, server: Server) -> list[int]:
 
 
 def _read_while_booked(clinic: Clinic, server: Server, slots: Iterator[int], seconds: int) -> Reading:
-    """The page while one client without pause holds a seat of a slot on it and lets it go: it is never twice the same,
-    so it has to be rendered anew. Each time of another slot, because the last hold of a load may stay.
+    """Read the page while one client holds and cancels a seat of a slot on it without pause. So the page changes all
+    the time and must be rendered again. Each measurement uses another slot, because the last hold may stay.
     """
     slot_id = next(slots)
     load = wrk.Load("hold-and-cancel", {"first": str(slot_id), "last": str(slot_id)})
@@ -71,7 +71,7 @@ def _read_while_booked(clinic: Clinic, server: Server, slots: Iterator[int], sec
         answers = wrk.parse(booker.output())
     answers.require(CREATED, OK)
     if not answers.count(OK):
-        raise CheckFailed("nobody let a seat go")
+        raise CheckFailed("no hold was cancelled")
     return reading
 
 

@@ -1,4 +1,4 @@
-"""What it takes: memory of a worker, and bytes of log and disk for a booking."""
+"""The footprint: memory of a worker, and bytes of log and disk per booking."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -23,7 +23,7 @@ PLAIN_TABLES = ["booking", "slot"]
 
 
 class Bytes(NamedTuple):
-    """For one booking."""
+    """Bytes per booking."""
 
     written: float
     stored: float
@@ -61,7 +61,7 @@ def measure_bytes(lab: Lab) -> Iterator[Finding]:
 
 
 def _bytes(url: str, tables: list[str], count: Callable[[], int], load: Callable[[], object]) -> Bytes:
-    """From a checkpoint on, so that every case pays for the full pages that follow one."""
+    """Measure from a checkpoint on, so that every case includes the full-page writes after one."""
     execute(url, "CHECKPOINT")
     rows, written, stored = count(), number(url, WRITTEN), number(url, STORED, tables)
     load()

@@ -1,4 +1,4 @@
-"""Whether a booking costs more when there were many before it: in its slot, in the table, and after expired holds."""
+"""Whether a booking costs more after many earlier ones: in its slot, in the table, and after expired holds."""
 
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -25,7 +25,7 @@ EXPIRY_SECONDS = 60
 
 
 class Stage(NamedTuple):
-    """Where one case books: `slots` is None where each measurement opens a slot of its own."""
+    """Where a case books. If `slots` is None, each measurement opens a new slot."""
 
     clinic: Clinic
     server: Server
@@ -33,7 +33,7 @@ class Stage(NamedTuple):
 
 
 class Aged:
-    """A stage with a history of `size` bookings, made anew once the measurements have added a tenth to it."""
+    """A stage with a history of `size` bookings. It is made again after the measurements have added a tenth to it."""
 
     def __init__(self, stack: ExitStack, size: int, make: Callable[[], AbstractContextManager[Stage]]) -> None:
         self._current = stack.enter_context(ExitStack())
@@ -83,7 +83,7 @@ def measure_growth_in_table(lab: Lab) -> Iterator[Finding]:
 
 @contextmanager
 def _table_with(lab: Lab, size: int) -> Iterator[Stage]:
-    """A clinic with that many bookings in a thousand slots."""
+    """A clinic with so many bookings in a thousand slots."""
     with lab.clinic() as clinic, clinic.serve() as server:
         fill(clinic, clinic.open_slots(SLOTS), size // SLOTS, "CONFIRMED", lab.tell)
         warm_up(clinic, server)
@@ -120,7 +120,7 @@ def measure_churn(lab: Lab) -> Iterator[Finding]:
 
 
 def _churn(lab: Lab, clinic: Clinic, slots: range) -> None:
-    """Let real holds of one slot run out after a second, until there were so many."""
+    """Make the planned number of holds of one slot, which expire after a second."""
     made = 0
     with clinic.serve(HOLD_SECONDS="1") as hasty:
         while made < lab.plan.expired_holds:

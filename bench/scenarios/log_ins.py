@@ -1,4 +1,4 @@
-"""Log-ins beside bookings: hashing a password takes a core for tens of milliseconds."""
+"""Bookings beside log-ins: hashing a password occupies a core for tens of milliseconds."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -41,7 +41,7 @@ def _book_beside_log_ins(clinic: Clinic, server: Server, seconds: int) -> Readin
         answers = wrk.parse(log_ins.output())
     answers.require(OK)
     if not answers.count(OK):
-        raise CheckFailed("nobody logged in")
+        raise CheckFailed("no log-in succeeded")
     return reading
 
 

@@ -21,7 +21,7 @@ CLIENTS = 64
 WITNESSES = 16
 UNAVAILABLE = 503
 TIMES_PEAK = 3
-# Twice what one worker's group commit lets wait: with so many clients its queue overflows, however slow it is.
+# Twice the queue limit of one worker's group commit: so many clients fill the queue, however slow they are.
 CLIENTS_PER_WORKER = 4_096
 MOST_CLIENTS = 8_192
 SAMPLE_SECONDS = 0.5
@@ -32,7 +32,7 @@ BODY = '{{"slotId":{},"userName":"Ada Lovelace","userEmail":"ada@example.org"}}'
 
 
 class Outcome(NamedTuple):
-    """Counts of answers in the time of the overload, the milliseconds of the admitted, and sizes in megabytes."""
+    """Answers during the overload, p99 of the admitted in milliseconds, and the workers' sizes in megabytes."""
 
     booked: int
     refused: int
@@ -75,7 +75,7 @@ def _overload(clinic: Clinic, server: Server, rate: float, seconds: int) -> Outc
 
 
 def _sizes_during(flooded: Flooding, server: Server, limit_seconds: float) -> list[float]:
-    """Megabytes of the largest worker, every half second."""
+    """The size of the largest worker in megabytes, every half second."""
     sizes = [server.resident_megabytes()]
     deadline = time.monotonic() + limit_seconds
     while flooded.running:
@@ -87,7 +87,7 @@ def _sizes_during(flooded: Flooding, server: Server, limit_seconds: float) -> li
 
 
 def _require_honest_refusals(flood: Flood, seen: wrk.Answers) -> None:
-    """h2load does not look at headers: a few connections of wrk beside it see whether each refusal has Retry-After."""
+    """Check that each refusal has Retry-After. h2load does not read headers, so a few connections of wrk do."""
     flood.require(CREATED, UNAVAILABLE)
     seen.require(CREATED, UNAVAILABLE)
     if seen.retry_after != seen.count(UNAVAILABLE):
@@ -101,7 +101,7 @@ def _growth(sizes: list[float]) -> float:
 
 
 def _seconds_until_normal(clinic: Clinic, server: Server, p99: float) -> float:
-    """Until the end of the first second in which all bookings succeed and are as quick as that, or of the patience."""
+    """Seconds until the end of the first second in which all bookings succeed within `p99`, or of the patience."""
     slots = clinic.open_slots()
     over = time.monotonic()
     while (waited := time.monotonic() - over) < PATIENCE_SECONDS:

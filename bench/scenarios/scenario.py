@@ -1,4 +1,4 @@
-"""What a scenario is."""
+"""A scenario: its name, its sentence and its measurement."""
 
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from bench.tools import WRK, Tool
 
 
 class Scenario(NamedTuple):
-    """`measure` raises `CheckFailed` when what it measured did not do what it should."""
+    """`measure` raises `CheckFailed` if the server did not do what it should."""
 
     name: str
     sentence: str

@@ -1,4 +1,4 @@
-"""Pages of free slots, over a thousand slots and over a million."""
+"""Pages of free slots, with a thousand to a million slots."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ from slotwise.http.kit.paging import DEFAULT_LIMIT, StartPosition, encode_cursor
 
 
 class Page(NamedTuple):
-    """What is asked of `GET /api/slots`, and which slots that means, in SQL."""
+    """A query of `GET /api/slots`, and the condition in SQL for the slots that it must return."""
 
     name: str
     query: dict[str, str]
@@ -54,7 +54,7 @@ def _cases(clinic: Clinic, server: Server, size: int, seconds: int) -> dict[str,
 
 
 def _pages(clinic: Clinic, size: int) -> Sequence[Page]:
-    """Page by page what people ask for; the deep one begins in the middle of all slots."""
+    """The usual queries. The deep page begins in the middle of all slots."""
     middle = row(
         clinic.database_url,
         "SELECT id, doctor_id, start_time FROM appointment_slots ORDER BY start_time, id OFFSET $1 LIMIT 1",
@@ -77,7 +77,7 @@ def _pages(clinic: Clinic, size: int) -> Sequence[Page]:
 
 
 def _expected(clinic: Clinic, page: Page) -> list[int]:
-    """The slots' ids, found without the server's own statement."""
+    """The expected ids, by a different statement than the server's."""
     query = (
         "SELECT array(SELECT s.id FROM appointment_slots AS s INNER JOIN doctors AS d ON s.doctor_id = d.id"
         f" WHERE {page.condition} ORDER BY s.start_time, s.id LIMIT {DEFAULT_LIMIT})"

@@ -53,7 +53,7 @@ def test_a_missing_tool_is_named_with_how_to_get_it(monkeypatch: pytest.MonkeyPa
     with pytest.raises(MissingTools) as missing:
         require([WRK, H2LOAD, WRK])
     said = str(missing.value)
-    assert said.count("wrk is not here") == 1
+    assert said.count("wrk is not installed") == 1
     assert all(remedy in said for remedy in ("apt install wrk", "brew install wrk", "apt install nghttp2-client"))
 
 
