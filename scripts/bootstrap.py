@@ -1,8 +1,8 @@
-"""Make .venv from uv.lock: `python3 scripts/bootstrap.py [--dev]`. Does nothing when it is up to date.
+"""Create .venv from uv.lock: `python3 scripts/bootstrap.py [--dev]`. Does nothing if it is up to date.
 
-Kept to Python 3.5's grammar, so that an old Python says what to do instead of reporting a syntax error.
+Uses only Python 3.5's grammar, so that an old Python says what to do instead of reporting a syntax error.
 """
-# ruff: noqa: T201, S603, UP032 - it prints, runs fixed programs, and knows no f-strings
+# ruff: noqa: T201, S603, UP032 - it prints, runs fixed programs, and must not use f-strings
 
 import fcntl
 import hashlib
@@ -29,7 +29,7 @@ NETWORK = re.compile(
     re.IGNORECASE,
 )
 CERTIFICATE = re.compile(r"certificate|UnknownIssuer|self.signed", re.IGNORECASE)
-# Where systems keep all certificates that they trust in one file, a company's own among them.
+# Files with all certificates that a system trusts, including a company's own.
 STORES = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
@@ -39,35 +39,35 @@ STORES = (
 
 
 class BootstrapError(Exception):
-    """The environment cannot be made here; the message says what to do."""
+    """The environment cannot be created. The message says what to do."""
 
 
 def version_problem(version: "tuple[int, ...]") -> "str | None":
-    """What to do about a Python of this version, or None when it will do."""
+    """What to do about a Python of this version; None if it is new enough."""
     if version[:2] >= OLDEST:
         return None
     return (
         "Slotwise needs Python 3.11 or newer; this is Python {}.{}.\n"
-        "  Debian, Ubuntu:  sudo apt install python3.12 python3.12-venv   (or python3.11, as your release has it)\n"
+        "  Debian, Ubuntu:  sudo apt install python3.12 python3.12-venv   (or python3.11, depending on the release)\n"
         "  Fedora:          sudo dnf install python3.12\n"
         "  macOS:           brew install python@3.12\n"
-        "Then run make again. To name a Python yourself: make run PYTHON=/path/to/python3.12"
+        "Then run make again. To choose another Python: make run PYTHON=/path/to/python3.12"
     ).format(*version[:2])
 
 
 def venv_problem(version: "tuple[int, ...]", missing: "list[str]") -> "str | None":
-    """What to do about a Python without these modules of its standard library, or None when none is missing."""
+    """What to do about a Python without these modules of its standard library; None if none is missing."""
     if not missing:
         return None
     return (
         "This Python {0}.{1} lacks {2}, which virtual environments need.\n"
         "  Debian, Ubuntu:  sudo apt install python{0}.{1}-venv   (or python3-venv)\n"
-        "Then run make again. To use another Python: make run PYTHON=/path/to/python3.12"
+        "Then run make again. To choose another Python: make run PYTHON=/path/to/python3.12"
     ).format(version[0], version[1], " and ".join(missing))
 
 
 def missing_modules() -> "list[str]":
-    """Those of venv and ensurepip that this Python lacks; Debian packages them apart."""
+    """Which of venv and ensurepip this Python lacks; Debian has them in separate packages."""
     missing = []
     for name in ("venv", "ensurepip"):
         try:
@@ -78,7 +78,7 @@ def missing_modules() -> "list[str]":
 
 
 def wanted_stamp(dev: bool) -> "dict[str, object]":
-    """What .venv must have been made from. Its scripts name their own path, so a moved checkout needs a new one."""
+    """The stamp of a .venv that is up to date. Its scripts contain their path, so a moved checkout needs a new one."""
     digest = hashlib.sha256()
     for name in INPUTS:
         digest.update((ROOT / name).read_bytes())
@@ -94,7 +94,7 @@ def read_stamp() -> "dict[str, object]":
 
 
 def up_to_date(found: "dict[str, object]", wanted: "dict[str, object]") -> bool:
-    """Whether .venv serves. One with the development tools also serves without them."""
+    """Whether .venv can be used. One with the development tools is also good if they are not wanted."""
     same = all(found.get(key) == wanted[key] for key in ("root", "inputs"))
     return same and bool(found.get("dev")) >= bool(wanted["dev"]) and runs(PYTHON, "import slotwise")
 
@@ -107,7 +107,7 @@ def runs(python: Path, code: str) -> bool:
 
 
 def use_suitable_python() -> None:
-    """Return when this Python will do; else become one that will, or raise `BootstrapError`."""
+    """Return if this Python is suitable. Otherwise run this script with another one, or raise `BootstrapError`."""
     problem = version_problem(sys.version_info[:2]) or venv_problem(sys.version_info[:2], missing_modules())
     if problem is None:
         return
@@ -120,7 +120,7 @@ def use_suitable_python() -> None:
 
 
 def make_venv(found: "dict[str, object]") -> None:
-    """Have a .venv with a working pip; one that is broken, moved or of an old Python is made anew."""
+    """Make sure that .venv has a working pip. A .venv that is broken, moved or of an old Python is created again."""
     moved = found.get("root", str(ROOT)) != str(ROOT)
     if not moved and runs(PYTHON, PROBE) and (runs(PYTHON, "import pip._internal") or runs(PYTHON, ADD_PIP)):
         return
@@ -136,9 +136,9 @@ def install_uv() -> None:
 
 
 def sync(dev: bool) -> None:
-    """Install what uv.lock names; what is already there and no longer wanted stays."""
+    """Install the packages in uv.lock. Packages that are no longer needed stay."""
     say("installing the locked dependencies{}".format(" and the development tools" if dev else ""))
-    # Within .venv: a download that was cut short goes on from there, and files are linked, not copied.
+    # The cache is inside .venv, so that an interrupted download continues and files are linked instead of copied.
     cache = VENV / "uv-cache"
     environment = {"UV_PROJECT_ENVIRONMENT": str(VENV), "UV_PYTHON": str(PYTHON), "UV_PYTHON_DOWNLOADS": "never"}
     environment["UV_CACHE_DIR"] = str(cache)
@@ -148,7 +148,7 @@ def sync(dev: bool) -> None:
 
 
 def run(command: "list[str]", failure: str, extra_environment: "dict[str, str] | None" = None) -> None:
-    """Run `command`, showing uv's progress lines; raise `BootstrapError` with all it said when it fails."""
+    """Run `command` and show uv's progress lines. If it fails, raise `BootstrapError` with all its output."""
     environment = dict(os.environ, **(extra_environment or {}))
     trust_system(environment)
     for name in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PIP_TARGET", "PIP_PREFIX", "PIP_USER"):
@@ -167,9 +167,9 @@ def run(command: "list[str]", failure: str, extra_environment: "dict[str, str] |
 
 
 def trust_system(environment: "dict[str, str]") -> None:
-    """Let pip and uv trust what the system trusts, unless they are told otherwise: each brings a list of its own.
+    """Let pip and uv trust the system's certificates instead of their own lists, unless the user has set one.
 
-    A system without such a list, as a bare container, leaves them theirs.
+    On a system without certificates, such as a bare container, they keep their own lists.
     """
     told = [environment.get(name) for name in ("PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")]
     store = environment.get("SSL_CERT_FILE") or next(filter(os.path.exists, STORES), None)
@@ -183,8 +183,8 @@ def explain(failure: str, output: str) -> str:
     lines = [failure + ":", output]
     if CERTIFICATE.search(output):
         lines.append(
-            "The package index has a certificate that this machine does not trust. Where a company's authority\n"
-            "signed it, add that authority to the system's certificates, or name a file with it:\n"
+            "This machine does not trust the certificate of the package index. If your company's authority signed\n"
+            "it, add that authority to the system's certificates, or name a file with it:\n"
             "  SSL_CERT_FILE=/path/to/authority.pem make run"
         )
     elif NETWORK.search(output):
@@ -212,7 +212,7 @@ def bootstrap(dev: bool) -> None:
 
 
 def main() -> int:
-    # `make run` beside `make test`: the second waits for the first instead of installing into the same place.
+    # If `make run` and `make test` run at once, the second waits instead of installing into the same directory.
     with Path(__file__).resolve().open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:

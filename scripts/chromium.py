@@ -1,6 +1,6 @@
-"""Debian's Chromium for the browser tests: installed where apt is at hand and we may, else said loudly.
+"""Install Debian's Chromium for the browser tests, if apt is there and the user is root. Otherwise print a warning.
 
-The tests find it by its name on the PATH, and are skipped without it.
+The tests find it by its name in the PATH. Without it they are skipped.
 """
 # ruff: noqa: T201, S603, S607 - it prints, and runs fixed programs
 
@@ -13,16 +13,16 @@ import tempfile
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WITHOUT = "chromium: NOT INSTALLED, so no page is tested in a browser. On Debian or Ubuntu: sudo apt install chromium"
+WITHOUT = "chromium: NOT INSTALLED, so the browser tests are skipped. On Debian or Ubuntu: sudo apt install chromium"
 
 
 def installed() -> "str | None":
-    """Its path."""
+    """The path of the installed Chromium, or None."""
     return next((path for path in map(shutil.which, NAMES) if path), None)
 
 
 def install() -> bool:
-    """One process at a time: who had to wait may find it done. Quiet unless it fails."""
+    """Install it, one process at a time; a process that waited may find it installed. Prints output only on failure."""
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
         return False
     print("chromium: installing it with apt-get, for the browser tests", flush=True)

@@ -1,6 +1,6 @@
-"""Install pgbouncer, which the tests of connection pooling want, where this is a Debian and the user is root.
+"""Install pgbouncer for the tests of connection pooling, if this is Debian and the user is root.
 
-Elsewhere those tests are skipped, with the reason.
+Otherwise those tests are skipped, with the reason.
 """
 # ruff: noqa: T201, S607 - it prints, and runs a fixed program
 
@@ -11,7 +11,7 @@ import sys
 
 
 def main() -> int:
-    """Leaves what is installed as it is, and starts nothing."""
+    """Install it if it is missing. Does not start it."""
     if shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or not shutil.which("apt-get"):
         return 0
     if os.getuid() != 0:

