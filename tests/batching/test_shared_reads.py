@@ -48,7 +48,7 @@ async def asking(reads: SharedReads[str, int], name: str, callers: int = 1) -> l
     return tasks
 
 
-async def test_a_lone_caller_waits_for_nobody(reads: SharedReads[str, int], shelf: Shelf) -> None:
+async def test_a_lone_caller_does_not_wait(reads: SharedReads[str, int], shelf: Shelf) -> None:
     shelf.gate.set()
     assert await reads.read("a") == 0
     shelf.number = 1
@@ -56,7 +56,7 @@ async def test_a_lone_caller_waits_for_nobody(reads: SharedReads[str, int], shel
     assert shelf.readings == ["a", "a"]
 
 
-async def test_callers_who_come_during_a_reading_share_the_next(reads: SharedReads[str, int], shelf: Shelf) -> None:
+async def test_callers_during_a_read_share_the_next_read(reads: SharedReads[str, int], shelf: Shelf) -> None:
     first = await asking(reads, "a")
     others = await asking(reads, "a", 5) + await asking(reads, "a", 5)
     assert shelf.readings == ["a"], "the next waits for the one in flight"
@@ -65,7 +65,9 @@ async def test_callers_who_come_during_a_reading_share_the_next(reads: SharedRea
     assert shelf.readings == ["a", "a"]
 
 
-async def test_nobody_gets_what_was_read_before_they_asked(reads: SharedReads[str, int], shelf: Shelf) -> None:
+async def test_a_caller_never_gets_a_read_that_began_before_its_call(
+    reads: SharedReads[str, int], shelf: Shelf
+) -> None:
     before = await asking(reads, "a")
     shelf.number = 1
     after = await asking(reads, "a", 2)
@@ -73,9 +75,7 @@ async def test_nobody_gets_what_was_read_before_they_asked(reads: SharedReads[st
     assert await asyncio.gather(*before, *after) == [0, 1, 1]
 
 
-async def test_a_reading_that_waited_is_read_as_it_is_when_it_starts(
-    reads: SharedReads[str, int], shelf: Shelf
-) -> None:
+async def test_a_read_that_waited_returns_the_state_at_its_start(reads: SharedReads[str, int], shelf: Shelf) -> None:
     await asking(reads, "a")
     [second] = await asking(reads, "a")
     shelf.number = 1
@@ -90,7 +90,7 @@ async def test_different_things_are_read_side_by_side(reads: SharedReads[str, in
     await asyncio.gather(*tasks)
 
 
-async def test_an_error_goes_to_all_who_share_the_reading_and_to_nobody_after(
+async def test_an_error_goes_to_all_callers_of_the_read_and_to_no_later_caller(
     reads: SharedReads[str, int], shelf: Shelf
 ) -> None:
     error = shelf.error = DatabaseUnavailable()
@@ -100,7 +100,7 @@ async def test_an_error_goes_to_all_who_share_the_reading_and_to_nobody_after(
     assert await reads.read("a") == 0
 
 
-async def test_an_error_of_the_reading_in_flight_is_not_that_of_the_next(
+async def test_an_error_of_the_read_in_flight_does_not_affect_the_next(
     reads: SharedReads[str, int], shelf: Shelf
 ) -> None:
     shelf.error = DatabaseUnavailable()
@@ -112,7 +112,9 @@ async def test_an_error_of_the_reading_in_flight_is_not_that_of_the_next(
     assert await second == 0
 
 
-async def test_a_caller_who_goes_away_takes_the_reading_from_nobody(reads: SharedReads[str, int], shelf: Shelf) -> None:
+async def test_a_caller_that_goes_away_does_not_stop_the_read_for_others(
+    reads: SharedReads[str, int], shelf: Shelf
+) -> None:
     in_flight = await asking(reads, "a", 2)
     waiting = await asking(reads, "a", 2)
     in_flight[0].cancel()
@@ -121,7 +123,7 @@ async def test_a_caller_who_goes_away_takes_the_reading_from_nobody(reads: Share
     assert [await in_flight[1], await waiting[1]] == [0, 0]
 
 
-async def test_past_the_limit_a_reading_is_refused_and_sharing_one_is_not(shelf: Shelf) -> None:
+async def test_beyond_the_limit_a_new_read_is_refused_but_sharing_one_is_not(shelf: Shelf) -> None:
     reads = SharedReads(shelf.read, limit=2)
     tasks = await asking(reads, "a") + await asking(reads, "a")
     tasks += await asking(reads, "a", 9)
@@ -132,7 +134,7 @@ async def test_past_the_limit_a_reading_is_refused_and_sharing_one_is_not(shelf:
     assert await reads.read("b") == 0
 
 
-async def test_nothing_is_kept_afterwards(reads: SharedReads[str, int], shelf: Shelf) -> None:
+async def test_nothing_is_cached_afterwards(reads: SharedReads[str, int], shelf: Shelf) -> None:
     tasks = await asking(reads, "a", 2) + await asking(reads, "a", 2)
     shelf.gate.set()
     await asyncio.gather(*tasks)

@@ -41,7 +41,7 @@ def test_every_command_explains_itself(command: list[str], tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == [], "asking for help has made something"
 
 
-def test_the_version_is_told() -> None:
+def test_version_is_printed() -> None:
     assert slotwise("", "--version").stdout.startswith("slotwise 0.")
 
 
@@ -117,7 +117,7 @@ def test_an_admin_is_created_once(database_url: str) -> None:
         ("b@example.org", "password1", "common"),
     ],
 )
-def test_an_admin_needs_an_address_and_a_good_password(database_url: str, email: str, password: str, word: str) -> None:
+def test_an_admin_needs_an_email_and_a_good_password(database_url: str, email: str, password: str, word: str) -> None:
     done = slotwise(database_url, "admin", "create", "--email", email, "--password", password)
     assert done.returncode == 1
     assert word in plain_complaint(done.stderr)
@@ -133,13 +133,13 @@ def test_an_admin_needs_an_address_and_a_good_password(database_url: str, email:
     ],
     ids=lambda command: command[0],
 )
-def test_an_account_that_is_not_there_is_said_not_to_be(database_url: str, command: list[str]) -> None:
+def test_an_unknown_account_is_reported(database_url: str, command: list[str]) -> None:
     done = slotwise(database_url, "user", *command)
     assert done.returncode == 1
     assert "no account" in plain_complaint(done.stderr)
 
 
-def test_the_databases_address_is_told(database_url: str) -> None:
+def test_the_database_url_is_printed(database_url: str) -> None:
     assert slotwise(database_url, "db", "url").stdout == f"{database_url}\n"
 
 
@@ -185,7 +185,7 @@ async def said_and_told(database_url: str, *command: str) -> tuple[str, list[str
     return done.stdout, told
 
 
-def test_expire_frees_overdue_seats_tells_who_watches_and_the_invariants_hold(database_url: str) -> None:
+def test_expire_frees_overdue_seats_and_notifies_watchers(database_url: str) -> None:
     slot_id = plant_hold(database_url)
     assert asyncio.run(said_and_told(database_url, "expire")) == ("Expired 1 holds.\n", [str(EVERY_SLOT)])
     assert asyncio.run(said_and_told(database_url, "expire")) == ("Expired 0 holds.\n", [])

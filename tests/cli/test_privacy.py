@@ -54,7 +54,7 @@ def test_a_guest_is_exported_and_erased_without_a_trace(guest: RunningServer, po
     assert tuple(left) == ("CANCELLED", "erased", "CANCELLED", "operator")
 
 
-def test_an_address_under_which_nothing_is_kept_is_said_to_have_nothing(server: RunningServer) -> None:
+def test_an_email_without_data_is_reported(server: RunningServer) -> None:
     said = slotwise(server.database_url, "privacy", "erase", "nobody.at.all@example.org", "--yes")
     assert (said.returncode, said.stderr) == (1, "error: no data is kept under that e-mail address\n")
 

@@ -36,7 +36,7 @@ def test_workers_that_take_long_to_import_come_up_and_only_then_the_server_greet
     assert not [line for line in lines if "worker_replaced" in line]
 
 
-def test_a_server_told_to_end_is_not_ready_while_it_still_takes_requests(start_server: Start) -> None:
+def test_a_draining_server_is_not_ready_but_accepts_requests(start_server: Start) -> None:
     server = start_server(DRAIN_SECONDS="5")
     server.process.send_signal(signal.SIGTERM)
     eventually(lambda: _readiness(server).json()["status"] == "draining")
@@ -65,7 +65,7 @@ def test_a_start_removes_the_metrics_of_killed_servers_and_of_no_others(database
     assert list(tmp_path.iterdir()) == [living]
 
 
-def test_a_server_whose_reader_has_gone_goes_on_and_ends_when_told(database_url: str, tmp_path: Path) -> None:
+def test_a_server_survives_the_end_of_its_log_reader(database_url: str, tmp_path: Path) -> None:
     """As after `slotwise serve 2>&1 | grep -m1 Slotwise`: what it says then has no place to go to."""
     port = free_port()
     environment = {

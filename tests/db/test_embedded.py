@@ -398,7 +398,7 @@ def test_the_way_to_the_data_is_opened_for_search_alone(tmp_path: Path, data_dir
         ("database system is ready to accept connections", ""),
     ],
 )
-def test_what_postgresql_lacks_is_told_from_a_full_disk(said: str, advice: str) -> None:
+def test_missing_shared_memory_is_distinguished_from_a_full_disk(said: str, advice: str) -> None:
     assert advice in advice_on(said)
     assert bool(advice_on(said)) == bool(advice)
 
@@ -407,7 +407,7 @@ SMALL_SHARED_MEMORY = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$@"'
 
 
 @as_root
-def test_a_container_without_shared_memory_is_told_so(tmp_path: Path) -> None:
+def test_a_container_without_shared_memory_gets_advice(tmp_path: Path) -> None:
     """Docker gives 64 MiB unless told otherwise; some give next to nothing."""
     if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode != 0:
         pytest.skip("this machine lets nothing be mounted apart")

@@ -122,7 +122,7 @@ async def test_every_trigger_function_has_a_trigger(connection: Connection) -> N
     assert {one.name for one in await functions_of(connection) if one.is_trigger} == {row["name"] for row in used}
 
 
-def test_a_function_that_nobody_calls_is_noticed() -> None:
+def test_an_uncalled_function_is_noticed() -> None:
     assert uncalled([Function("forgotten", "PERFORM forgotten();")], ["-- forgotten()\nSELECT 1"]) == ["forgotten"]
     assert not uncalled([Function("used", "")], ["SELECT u.id FROM used(1) AS u"])
     assert not uncalled([Function("used", ""), Function("user", "PERFORM used (1);")], ["SELECT user(1)"])

@@ -64,16 +64,16 @@ def behind(port: int, database_url: str) -> str:
         ("postgresql:///db", ["postgresql:///db"]),
     ],
 )
-def test_an_address_is_taken_apart_into_one_for_each_host(url: str, each: list[str]) -> None:
+def test_a_url_is_split_into_one_per_host(url: str, each: list[str]) -> None:
     assert each_host(url) == each
 
 
-async def test_hosts_and_ports_that_do_not_match_are_told_so_without_waiting() -> None:
+async def test_hosts_and_ports_that_do_not_match_are_refused_at_once() -> None:
     with pytest.raises(UnsuitableDatabase, match="3 hosts and 2 ports"):
         await wait_for_server("postgresql:///db?host=a,b,c&port=1,2", PATIENCE_SECONDS, pytest.fail)
 
 
-async def test_a_role_that_is_none_is_told_so_without_waiting() -> None:
+async def test_an_unknown_role_is_refused_at_once() -> None:
     url = "postgresql://127.0.0.1/db?target_session_attrs=writable"
     with pytest.raises(UnsuitableDatabase, match="'writable' is not a valid"):
         await wait_for_server(url, PATIENCE_SECONDS, pytest.fail)
@@ -89,7 +89,7 @@ async def test_a_first_host_that_is_silent_costs_no_more_than_a_moment(silent_po
     await database.close()
 
 
-async def test_the_host_that_served_last_is_asked_first(silent_port: int, database_url: str) -> None:
+async def test_the_host_that_served_last_is_tried_first(silent_port: int, database_url: str) -> None:
     hosts = Hosts(behind(silent_port, database_url))
     (await hosts.connect(timeout=at_most(2))).terminate()
     began = time.monotonic()
@@ -97,13 +97,13 @@ async def test_the_host_that_served_last_is_asked_first(silent_port: int, databa
     assert time.monotonic() - began < at_most(0.15)
 
 
-async def test_a_host_that_refuses_is_passed_over_at_once(refusing_port: int, database_url: str) -> None:
+async def test_a_host_that_refuses_is_skipped_at_once(refusing_port: int, database_url: str) -> None:
     began = time.monotonic()
     (await Hosts(behind(refusing_port, database_url)).connect(timeout=at_most(2))).terminate()
     assert time.monotonic() - began < at_most(0.15)
 
 
-async def test_migrations_go_to_the_server_that_takes_them(refusing_port: int, database_url: str) -> None:
+async def test_migrations_go_to_the_host_that_accepts_writes(refusing_port: int, database_url: str) -> None:
     """The tool that applies them takes one host only."""
     assert await migrate(behind(refusing_port, database_url)) == []
 

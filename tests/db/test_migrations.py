@@ -143,9 +143,7 @@ async def test_a_migration_that_cannot_be_applied_says_why_and_leaves_nothing(em
     assert await migrate(empty_url) == NAMES
 
 
-async def test_a_later_migration_that_fails_half_way_is_undone_and_can_be_mended(
-    empty_url: str, tmp_path: Path
-) -> None:
+async def test_a_later_migration_that_fails_half_way_is_undone_and_can_be_fixed(empty_url: str, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(MIGRATIONS, tmp_path / "migrations"))
     later = folder / f"{len(NAMES) + 1:04}_later.sql"
     later.write_text("-- migrate:up\nCREATE TABLE later (id bigint);\nSELECT 1 / 0;\n-- migrate:down\n")
@@ -225,7 +223,9 @@ async def test_no_column_holds_a_time_without_its_zone(connection: Connection) -
 
 @pytest.mark.parametrize("table", sorted(APPEND_ONLY))
 @pytest.mark.parametrize("command", ["UPDATE {} SET actor = 'somebody else'", "DELETE FROM {}", "TRUNCATE {}"])
-async def test_what_was_noted_cannot_be_changed_or_removed(connection: Connection, table: str, command: str) -> None:
+async def test_rows_of_append_only_tables_cannot_be_changed_or_removed(
+    connection: Connection, table: str, command: str
+) -> None:
     await plant_a_slot(connection)
     await connection.execute(
         "INSERT INTO audit_log (actor, action, subject) VALUES ('user:1', 'create_slot', 'slot:1')"
@@ -439,5 +439,5 @@ async def test_of_overlapping_slots_made_at_once_one_is_kept(connection: Connect
         ("postgresql://a:%2F@db.example/x?sslmode=require", "postgres://a:%2F@db.example/x?sslmode=require"),
     ],
 )
-def test_the_tools_address_uses_tls_wherever_a_network_lies_between(url: str, expected: str) -> None:
+def test_the_url_for_dbmate_uses_tls_over_a_network(url: str, expected: str) -> None:
     assert libpq_url(url) == expected

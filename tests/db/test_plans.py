@@ -509,7 +509,7 @@ async def test_without_its_index_it_reads_more(filled: Connection, guard: Guard)
     assert [fault for fault in found if not fault.startswith("does not use")]
 
 
-async def test_whom_a_change_concerns_is_not_looked_for_in_a_history_where_no_seat_is_taken(filled: Connection) -> None:
+async def test_affected_bookings_are_not_searched_in_a_history_without_taken_seats(filled: Connection) -> None:
     freed = f"UPDATE appointment_slots SET available_seats = total_seats WHERE id = {filling.OLD_SLOT}"
     guard = look_up(slots.LIST_BOOKINGS_HIT, "bookings_of_slot", 3, 20, slot_id=filling.OLD_SLOT, limit=PAGE)
     assert not faults(guard, await plan_of(filled, guard, "force_generic_plan", before=freed))

@@ -148,9 +148,7 @@ async def test_a_backend_killed_during_a_statement_did_nothing(lone: Database, c
     assert await connection.fetchval(COUNT) == 0
 
 
-async def test_a_connection_whose_server_has_said_good_bye_is_no_defect(
-    database_url: str, connection: Observer
-) -> None:
+async def test_a_connection_whose_server_has_ended_it_is_no_defect(database_url: str, connection: Observer) -> None:
     """Between the server's last words and the end of the connection, the driver refuses to send anything."""
 
     async def be_dismissed(inside: Connection) -> None:
@@ -205,9 +203,7 @@ async def test_connections_killed_while_idle_are_replaced(database: Database, co
     await asyncio.gather(*(hold() for _ in range(5)))
 
 
-async def test_a_statement_past_its_time_did_nothing_and_is_told_apart_from_a_defect(
-    database_url: str, connection: Observer
-) -> None:
+async def test_a_statement_that_timed_out_did_nothing_and_is_no_defect(database_url: str, connection: Observer) -> None:
     database = await Database.connect(database_url, 1, statement_seconds=0.1)
     with pytest.raises(Unavailable):
         await add(database, lambda inside: inside.execute("SELECT pg_sleep(5)"))
@@ -291,7 +287,7 @@ async def test_a_lost_answer_to_commit_is_an_unknown_outcome(
         await database.close()
 
 
-async def test_the_proxy_loses_nothing_unless_told_to(database_url: str, connection: Observer) -> None:
+async def test_the_proxy_loses_nothing_by_default(database_url: str, connection: Observer) -> None:
     async with proxy(database_url, None) as url:
         database = await Database.connect(url, 1, statement_seconds=0.5)
         await add(database)
@@ -322,7 +318,7 @@ async def test_an_effect_is_there_once_its_block_has_ended(lone: Database, conne
     assert await unfinished(connection) == 0
 
 
-async def test_what_the_server_refuses_is_told_as_the_fact_it_is(lone: Database, connection: Observer) -> None:
+async def test_a_refusal_of_the_server_is_a_known_outcome(lone: Database, connection: Observer) -> None:
     """The server answered, so nothing was done: no cause to leave anybody in doubt."""
     with pytest.raises(DoctorNotFound):
         await effect(
@@ -513,7 +509,7 @@ async def test_a_wait_for_a_busy_pool_cuts_no_connection_that_lives(
     await database.close()
 
 
-async def test_a_probe_that_gives_up_soon_takes_no_other_connection_along(database_url: str) -> None:
+async def test_a_probe_with_a_short_timeout_cuts_no_other_connection(database_url: str) -> None:
     database = await Database.connect(database_url, 2)
     full = asyncio.Barrier(2)
     before = set(await asyncio.gather(*(pid_beside(database, full) for _ in range(2))))
@@ -550,9 +546,7 @@ async def pid_beside(database: Database, full: asyncio.Barrier) -> int:
         return await pid_of(inside)
 
 
-async def test_a_connection_to_what_is_no_longer_the_primary_is_not_used_again(
-    lone: Database, connection: Observer
-) -> None:
+async def test_a_connection_to_a_former_primary_is_not_used_again(lone: Database, connection: Observer) -> None:
     """Nothing was done, and the next request finds the new primary."""
     async with lone.connection() as inside:
         await inside.execute("SET default_transaction_read_only = on")

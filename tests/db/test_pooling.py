@@ -66,7 +66,7 @@ async def test_every_session_has_what_slotwise_relies_on(database_url: str, conn
         assert await kept(listener) == SESSION | {"statement_timeout": "6s"}
 
 
-async def test_a_direct_connection_is_ours_alone(database_url: str) -> None:
+async def test_a_direct_connection_has_its_own_session(database_url: str) -> None:
     await require_own_sessions(Hosts(database_url), 5)
 
 
@@ -117,7 +117,7 @@ def test_a_server_behind_session_pooling_books(start_server: Callable[..., Runni
 
 
 @needs_pgbouncer
-async def test_a_pool_of_one_session_is_refused_and_not_waited_for_for_good(database_url: str) -> None:
+async def test_a_pool_of_one_session_is_refused_after_a_limited_wait(database_url: str) -> None:
     with pgbouncer(database_url, default_pool_size=1) as pooled_url:
         began = time.monotonic()
         assert NO_SECOND in await refusal(pooled_url)

@@ -101,7 +101,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedServer:
 # What speaks against a server.
 
 
-def test_a_server_with_nothing_against_it_is_suitable() -> None:
+def test_a_server_without_problems_is_suitable() -> None:
     assert problems_of(GOOD) == []
 
 
@@ -117,7 +117,7 @@ def test_a_server_with_nothing_against_it_is_suitable() -> None:
     ],
     ids=["too old", "fsync", "full_page_writes", "synchronous_commit", "standby", "btree_gist"],
 )
-def test_each_fact_against_a_server_is_one_sentence_with_its_remedy(fact: dict[str, object], said: str) -> None:
+def test_each_problem_of_a_server_is_one_sentence_with_its_remedy(fact: dict[str, object], said: str) -> None:
     [problem] = problems_of(replace(GOOD, **fact))
     assert re.search(said, problem)
     assert "\n" not in problem
@@ -128,7 +128,7 @@ def test_every_setting_that_flushes_a_commit_here_is_safe(value: str) -> None:
     assert problems_of(replace(GOOD, synchronous_commit=value)) == []
 
 
-def test_all_that_speaks_against_a_server_is_said_at_once() -> None:
+def test_all_problems_of_a_server_are_reported_together() -> None:
     facts = replace(GOOD, fsync="off", read_only=True, has_btree_gist=False)
     assert len(problems_of(facts)) == 3
 
@@ -136,7 +136,7 @@ def test_all_that_speaks_against_a_server_is_said_at_once() -> None:
 # Real servers.
 
 
-async def test_this_server_is_suitable_and_says_who_it_is(connection: Connection) -> None:
+async def test_this_server_is_suitable_and_names_its_version(connection: Connection) -> None:
     await check_server(connection)
     facts = await READ_SERVER_FACTS.one(connection)
     assert facts.version // 10000 == connection.get_server_version().major
@@ -186,7 +186,7 @@ def is_plain(said: str) -> bool:
 # Servers that cannot be used.
 
 
-def test_a_server_that_nobody_can_reach_ends_serve_after_the_wait(closed_port: int, tmp_path: Path) -> None:
+def test_serve_ends_after_waiting_for_an_unreachable_server(closed_port: int, tmp_path: Path) -> None:
     ended = serve(f"postgresql://slotwise:open-sesame@127.0.0.1:{closed_port}/slotwise", tmp_path)
     assert ended.status == 1
     assert 1 <= ended.seconds < at_most(10)
@@ -195,7 +195,7 @@ def test_a_server_that_nobody_can_reach_ends_serve_after_the_wait(closed_port: i
     assert "open-sesame" not in ended.said
 
 
-async def test_whoever_waits_is_told_why(closed_port: int) -> None:
+async def test_a_wait_is_reported_with_its_reason(closed_port: int) -> None:
     said: list[str] = []
     with pytest.raises(UnsuitableDatabase, match="cannot be reached"):
         await wait_for_server(f"postgresql://x@127.0.0.1:{closed_port}/x", 1, said.append)
@@ -218,7 +218,7 @@ def test_serve_names_an_unknown_database(postgres_url: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("url", ["mysql://root@127.0.0.1/slotwise", "postgresql://x@[::1/slotwise", "localhost"])
-async def test_an_address_that_is_none_is_refused_without_waiting(url: str) -> None:
+async def test_an_invalid_url_is_refused_at_once(url: str) -> None:
     with pytest.raises(UnsuitableDatabase):
         await wait_for_server(url, PATIENCE_SECONDS, pytest.fail)
 

@@ -45,7 +45,7 @@ def test_the_release_is_numbers_that_can_be_compared() -> None:
     assert release_order("1.0") == release_order("1")
 
 
-def test_what_is_expected_is_what_the_migrations_make(postgres_url: str, migrated_template: str) -> None:
+def test_the_catalogue_is_what_the_migrations_make(postgres_url: str, migrated_template: str) -> None:
     """After a change: `python -m tests.db.write_catalogue`."""
     url = urlunsplit(urlsplit(postgres_url)._replace(path=f"/{migrated_template}"))
     assert lines_of(asyncio.run(catalogue_of(url))) == PATH.read_text(encoding="utf-8")
@@ -99,7 +99,7 @@ def test_a_migration_that_was_not_applied_is_missed_beside_a_later_release_too()
         ({"view slots_now": "0"}, ["view slots_now is not as Slotwise makes it"]),
     ],
 )
-def test_what_differs_and_matters_is_named(change: dict[str, str | None], problems: list[str]) -> None:
+def test_relevant_differences_are_named(change: dict[str, str | None], problems: list[str]) -> None:
     found = {name: text for name, text in {**expected_catalogue(), **change}.items() if text is not None}
     assert catalogue_problems(found, expected_catalogue(), with_indexes=False) == problems
 
@@ -186,7 +186,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-async def test_a_damage_is_named_and_once_mended_forgotten(connection: Connection, damage: str) -> None:
+async def test_a_damage_is_named_until_it_is_repaired(connection: Connection, damage: str) -> None:
     done, undone, said = DAMAGES[damage]
     check = SchemaCheck()
     assert await check.problems(connection) == []
@@ -209,7 +209,7 @@ async def test_nothing_is_read_again_while_nothing_was_changed(connection: Conne
     assert sum("pg_get_viewdef" in query for query in asked) == 1
 
 
-async def test_a_later_release_is_said_once_and_nothing_is_compared(connection: Connection) -> None:
+async def test_a_later_release_is_logged_once_and_nothing_is_compared(connection: Connection) -> None:
     check = SchemaCheck()
     await connection.execute(OF_LATER)
     await connection.execute("ALTER TABLE users RENAME was_desk TO of_a_later_release")
@@ -407,7 +407,7 @@ async def test_beside_a_later_release_an_own_migration_must_not_be_missing(
     assert f"{FIRST} was not applied" in await refusal(database_url)
 
 
-async def test_what_a_start_waits_for_is_said(database_url: str, connection: Connection) -> None:
+async def test_a_start_reports_what_it_waits_for(database_url: str, connection: Connection) -> None:
     holder = await asyncpg.connect(database_url, server_settings={"application_name": "who holds it"})
     pid = await holder.fetchval("SELECT pg_backend_pid()")
     told: asyncio.Queue[str] = asyncio.Queue()
@@ -420,7 +420,7 @@ async def test_what_a_start_waits_for_is_said(database_url: str, connection: Con
     await holder.close()
 
 
-async def test_what_the_migrations_themselves_wait_for_is_said(empty_url: str) -> None:
+async def test_a_migration_reports_what_it_waits_for(empty_url: str) -> None:
     holder = await asyncpg.connect(empty_url)
     await holder.execute("CREATE TABLE schema_migrations (version varchar(255) PRIMARY KEY)")
     told: asyncio.Queue[str] = asyncio.Queue()

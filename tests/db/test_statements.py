@@ -410,7 +410,7 @@ async def test_an_enumeration_that_would_stay_mere_text_is_noticed(connection: C
     assert fault.endswith("whose text nobody makes a member")
 
 
-def test_what_fits_a_field_is_told_from_its_annotation() -> None:
+def test_the_types_that_fit_a_field_follow_from_its_annotation() -> None:
     types = {field.name: fitting(field.type) for field in msgspec.structs.fields(Booking)}
     assert types["status"] == types["user_name"] == POSTGRES_TYPES[str]
     assert types["expires_at"] == {"timestamptz"}

@@ -68,7 +68,7 @@ def jumping(start_server: Callable[..., RunningServer], tmp_path: Path) -> Itera
 
 
 @pytest.mark.slow  # a server of its own under a false clock
-def test_holds_starts_and_log_ins_do_not_mind_the_clock_of_the_application(jumping: tuple[Clinic, Clock]) -> None:
+def test_holds_starts_and_log_ins_do_not_depend_on_the_applications_clock(jumping: tuple[Clinic, Clock]) -> None:
     clinic, clock = jumping
     slot_id, idle_doctor_id = clinic.slot(seats=100)["id"], clinic.doctor()["id"]
     for seconds in (JUMP_SECONDS, -JUMP_SECONDS):

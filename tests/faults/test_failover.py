@@ -45,7 +45,7 @@ async def test_the_primary_is_found_behind_a_standby(migrated: Pair) -> None:
     await database.close()
 
 
-async def test_a_commit_that_waits_for_its_standby_is_not_seen_though_nobody_waits_for_the_answer(
+async def test_a_commit_that_waits_for_its_standby_stays_invisible_after_its_client_has_gone(
     migrated: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Seen on the primary alone, it would be acknowledged to a retry with the same key, and lost with the primary."""

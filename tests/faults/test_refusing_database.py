@@ -29,7 +29,7 @@ def empty_database(postgres_url: str) -> Iterator[str]:
     rows(postgres_url, "DROP DATABASE empty_at_first WITH (FORCE)")
 
 
-def test_a_database_that_lets_nobody_in_is_said_to_be_so_and_used_once_it_does(
+def test_a_database_that_refuses_connections_is_reported_and_used_when_it_accepts_them(
     mere_user: str, postgres_url: str, start_server: Callable[..., RunningServer]
 ) -> None:
     name = urlsplit(mere_user).path[1:]

@@ -78,7 +78,9 @@ async def test_a_refused_change_leaves_the_hold_and_its_key_as_they_were(
         assert await violations(worker.database) == []
 
 
-async def test_what_was_confirmed_meanwhile_is_not_replaced(database_url: str, connection: asyncpg.Connection) -> None:
+async def test_a_hold_that_was_confirmed_in_between_is_not_replaced(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
     async with workers(database_url, 1) as [worker]:
         slot_id = await new_slot(connection, 3)
         held = await worker.bookings.hold_seats(GUEST, wanted(slot_id, 1))

@@ -90,7 +90,7 @@ def races(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return noted
 
 
-async def test_a_key_that_another_worker_uses_meanwhile_gives_one_booking_and_one_answer(
+async def test_a_key_that_two_workers_use_at_once_gives_one_booking_and_one_answer(
     database_url: str, connection: asyncpg.Connection, races: list[str]
 ) -> None:
     """Different slots have different locks, so both look the key up before either has written it."""
@@ -106,7 +106,7 @@ async def test_a_key_that_another_worker_uses_meanwhile_gives_one_booking_and_on
     assert set(races) == {"idempotency_keys_pkey"}, "nobody was raced: the test proves nothing"
 
 
-async def test_without_a_look_at_what_was_kept_a_raced_key_books_twice(
+async def test_without_checking_the_kept_answers_a_raced_key_books_twice(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     """The negative control: the key's row refuses the second writer silently, and somebody has to notice."""
@@ -164,7 +164,7 @@ async def test_keys_written_in_order_of_arrival_deadlock(database_url: str, conn
     pytest.fail("no deadlock without an order: the test above proves nothing")
 
 
-async def test_retries_of_a_refusal_get_the_refusal_of_then(database_url: str, connection: asyncpg.Connection) -> None:
+async def test_retries_of_a_refusal_get_the_first_refusal(database_url: str, connection: asyncpg.Connection) -> None:
     async with workers(database_url) as pair:
         slot_id = await new_slot(connection, seats=2)
         booked = await pair[0].batches.hold([HoldRequest(wanted(slot_id), "guest")])
@@ -181,7 +181,7 @@ def _free_seats(result: object) -> int:
     return result.available_seats
 
 
-async def test_a_retry_after_the_booking_has_gone_on_gets_the_first_answer(
+async def test_a_retry_after_the_booking_has_changed_gets_the_first_answer(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     async with workers(database_url) as pair:

@@ -283,7 +283,7 @@ async def test_without_the_lock_two_cancels_both_find_the_booking_live(
     pytest.fail("no seat came back twice without the lock: the test above proves nothing")
 
 
-async def test_an_expired_hold_sells_again_at_once_though_nobody_swept(
+async def test_the_seats_of_an_expired_hold_are_bookable_before_any_sweep(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     async with workers(database_url, count=1) as [worker]:
@@ -332,7 +332,7 @@ async def _sweep_beside_a_locked_slot(
             return await sweeping
 
 
-async def test_a_sweep_waits_for_nobody_and_leaves_nobody_else_waiting(
+async def test_a_sweep_skips_a_locked_slot_and_expires_the_others(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     assert await _sweep_beside_a_locked_slot(database_url, connection) == 1
@@ -345,7 +345,7 @@ async def test_a_locked_slot_with_many_overdue_holds_does_not_keep_the_sweep_fro
     assert await _sweep_beside_a_locked_slot(database_url, connection, holds) == 1
 
 
-async def test_a_sweep_that_waits_for_a_locked_slot_frees_no_seat_meanwhile(
+async def test_a_sweep_that_waits_for_a_locked_slot_frees_no_seat_in_that_time(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     """The negative control."""

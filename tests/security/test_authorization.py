@@ -181,7 +181,7 @@ def test_everybody_gets_what_the_table_says_and_nobody_anothers_name(clinic: Cli
             problem(answer, answer.status_code)
 
 
-def test_the_table_is_about_the_address_too(clinic: Clinic) -> None:
+def test_the_table_also_checks_the_email(clinic: Clinic) -> None:
     """Else `shows` would be satisfied by the name alone."""
     place = Place(clinic)
     row = next(row for row in table() if row.operation == "GET /api/bookings/{booking_id}" and not row.missing)

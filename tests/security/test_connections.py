@@ -206,7 +206,7 @@ async def test_what_is_no_request_is_refused_with_a_problem_and_the_headers_of_e
     assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
 
 
-async def test_a_head_of_just_the_bound_is_read(clinic: Clinic) -> None:
+async def test_a_head_of_exactly_the_limit_is_read(clinic: Clinic) -> None:
     size = MAX_HEAD_BYTES - len("/healthHosta") - 2 * 4 - len("A")
     line = await Line.open(clinic)
     await line.say(HEAD + b"A: " + b"x" * size + b"\r\n\r\n")
@@ -221,20 +221,20 @@ async def test_requests_sent_before_a_bad_one_are_answered_first(clinic: Clinic)
     assert b"could not be read as an HTTP/1.1 request" in answer.text
 
 
-async def test_what_comes_behind_a_refused_request_is_neither_done_nor_refused_again(clinic: Clinic) -> None:
+async def test_requests_behind_a_refused_one_are_neither_done_nor_refused(clinic: Clinic) -> None:
     too_many = HEAD + b"A: b\r\n" * MAX_HEADERS + b"\r\n"
     for behind in (too_many, HEAD + b"\r\n", b"GET\r\n\r\n", HEAD + b"A: " + LONG):
         assert statuses(await met(clinic, saying(too_many + behind))) == [431], behind[:20]
 
 
-async def test_of_thousands_of_requests_in_one_piece_as_many_are_answered_as_may_wait(clinic: Clinic) -> None:
+async def test_of_thousands_of_pipelined_requests_only_the_allowed_number_is_answered(clinic: Clinic) -> None:
     answer = await met(clinic, saying(b"GET /health HTTP/1.1\r\n\r\n" * 9_000))
     assert set(statuses(answer)) == {200}
     assert len(statuses(answer)) == 1 + MAX_WAITING
 
 
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
-def test_a_large_upload_hears_that_it_is_too_large(clinic: Clinic, connection: str) -> None:
+def test_a_large_upload_gets_a_413(clinic: Clinic, connection: str) -> None:
     """Clients that send all before they read have no answer if the connection breaks."""
     parts = urlsplit(clinic.server.url)
     headers = {"Content-Type": "application/json", "Connection": connection}
@@ -245,7 +245,7 @@ def test_a_large_upload_hears_that_it_is_too_large(clinic: Clinic, connection: s
         client.close()
 
 
-def test_a_large_head_hears_that_it_is_too_large(clinic: Clinic) -> None:
+def test_a_large_head_gets_a_431(clinic: Clinic) -> None:
     parts = urlsplit(clinic.server.url)
     with socket.create_connection((str(parts.hostname), parts.port), timeout=PATIENCE_SECONDS) as client:
         client.sendall(HEAD + b"A: " + LONG * 200)
@@ -325,7 +325,7 @@ WISH = b"Connection: Upgrade\r\nUpgrade: %b\r\n"
 
 
 @pytest.mark.parametrize("protocol", [b"websocket", b"h2c", b"TLS/1.0"])
-async def test_a_wish_for_another_protocol_is_passed_over(clinic: Clinic, protocol: bytes) -> None:
+async def test_a_request_for_another_protocol_is_ignored(clinic: Clinic, protocol: bytes) -> None:
     """RFC 9110, 7.8: a server may ignore it."""
     for length in (b"", b"Content-Length: 0\r\n"):
         answer = await met(clinic, saying(HEAD + WISH % protocol + length + b"\r\n"))
@@ -333,7 +333,7 @@ async def test_a_wish_for_another_protocol_is_passed_over(clinic: Clinic, protoc
         assert answer.seconds < at_most(5)
 
 
-async def test_a_body_is_not_lost_to_a_wish_for_another_protocol(clinic: Clinic) -> None:
+async def test_a_body_with_a_request_for_another_protocol_is_refused(clinic: Clinic) -> None:
     """The request would be done as if it had none: a confirmation without its name."""
     held = await asyncio.to_thread(lambda: clinic.hold(clinic.slot(seats=2)["id"]))
     confirm = f"POST /api/bookings/{held['id']}/confirm HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
@@ -350,7 +350,7 @@ async def test_a_body_is_not_lost_to_a_wish_for_another_protocol(clinic: Clinic)
     assert clinic.http.get(f"/api/bookings/{held['id']}").json()["status"] == "PENDING"
 
 
-async def test_a_running_request_hears_that_its_client_hung_up_though_others_wait_behind_it() -> None:
+async def test_a_running_request_learns_that_its_client_hung_up_even_if_others_wait_behind_it() -> None:
     heard: list[str] = []
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
@@ -366,7 +366,7 @@ async def test_a_running_request_hears_that_its_client_hung_up_though_others_wai
         assert heard == ["http.disconnect"]
 
 
-def test_all_that_is_overridden_of_the_server_is_there() -> None:
+def test_every_overridden_method_exists_in_uvicorn() -> None:
     """Most of it is private to the server, and may go with any version: then nothing here would be called."""
     ours = {"idle_seconds", "reading_seconds", "hang_up"}
     methods = {name for name in vars(BoundedConnection) if not name.startswith("__")} - ours
@@ -377,7 +377,7 @@ def test_all_that_is_overridden_of_the_server_is_there() -> None:
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has one version of IP only")
-async def test_a_trusted_proxy_is_known_by_its_ipv4_address_where_both_versions_are_served() -> None:
+async def test_a_trusted_proxy_is_recognised_by_its_ipv4_on_a_dual_stack_socket() -> None:
     """There it arrives as ::ffff:127.0.0.1; unknown, it would lend its address and limits to everybody."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:

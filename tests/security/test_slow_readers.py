@@ -61,7 +61,7 @@ def read_after(address: tuple[str, int], path: bytes, seconds: float) -> int:
 
 
 @pytest.mark.slow  # readers of so many bytes a second take their time
-def test_whoever_reads_steadily_gets_the_whole_answer_and_whoever_reads_nothing_is_cut_off() -> None:
+def test_a_slow_reader_gets_the_whole_answer_and_a_silent_one_is_cut_off() -> None:
     whole = len(PIECE) * PIECES
     with serving(_talkative_application, Impatient) as address, ThreadPoolExecutor(4) as clients:
         slow = [clients.submit(read, address, path, 900_000) for path in (b"whole", b"pieces")]

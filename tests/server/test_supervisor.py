@@ -81,7 +81,7 @@ def served(start: Start) -> Served:
     return served
 
 
-def test_a_worker_that_hears_nothing_is_replaced_and_the_log_says_why(served: Served) -> None:
+def test_a_silent_worker_is_replaced_and_the_log_says_why(served: Served) -> None:
     hung = int(served.get())
     os.kill(hung, signal.SIGSTOP)
     assert int(served.get()) != hung
@@ -110,7 +110,7 @@ def test_a_killed_worker_is_replaced_and_the_log_says_by_what(served: Served) ->
     assert int(served.get()) != killed
 
 
-def test_a_supervisor_that_was_stopped_blames_no_worker_for_it(served: Served) -> None:
+def test_a_supervisor_that_was_stopped_replaces_no_worker(served: Served) -> None:
     """As after Ctrl-Z: in that time it heard from none of them."""
     worker = served.get()
     os.kill(served.process.pid, signal.SIGSTOP)
@@ -160,7 +160,7 @@ def test_an_application_that_cannot_start_ends_the_server(start: Start) -> None:
     assert not served.has_said("serving\n")
 
 
-def test_a_server_told_to_end_says_so_to_requests_before_it_ends(served: Served) -> None:
+def test_requests_see_that_the_server_is_draining(served: Served) -> None:
     served.process.send_signal(signal.SIGTERM)
     eventually(lambda: served.get() == "draining")
     assert served.process.wait(PATIENCE_SECONDS) == 0

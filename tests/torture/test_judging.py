@@ -72,7 +72,7 @@ async def played(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tupl
 @pytest.mark.slow(reason="each loss is judged by reading everything again: 20 s on a quiet machine")
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("loss", LOSSES, ids=[loss.of for loss in LOSSES])
-async def test_what_is_lost_is_judged(loss: Loss, played: tuple[Bed, History]) -> None:
+async def test_a_loss_is_judged_as_a_violation(loss: Loss, played: tuple[Bed, History]) -> None:
     bed, history = played
     async with bed.look() as connection:
         await connection.execute(loss.how)
@@ -85,7 +85,7 @@ async def test_what_is_lost_is_judged(loss: Loss, played: tuple[Bed, History]) -
 
 @pytest.mark.slow(reason="it needs the installation of the test above")
 @pytest.mark.asyncio(loop_scope="module")
-async def test_what_is_there_is_judged_valid(played: tuple[Bed, History]) -> None:
+async def test_a_complete_installation_is_judged_valid(played: tuple[Bed, History]) -> None:
     found = await _judged(*played)
     assert [*found.some(3)] == []
 

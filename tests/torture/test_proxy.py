@@ -41,7 +41,7 @@ async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, what: 
         return None
 
 
-async def test_it_passes_what_is_said() -> None:
+async def test_it_passes_data_on() -> None:
     async with proxied_echo() as (proxy, heard):
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         assert await say(reader, writer, b"hello") == b"hello"
@@ -60,7 +60,7 @@ async def test_cut_answers_let_requests_through() -> None:
             await reader.read(100)
 
 
-async def test_a_black_hole_swallows_both_ways_and_tells_nobody() -> None:
+async def test_a_black_hole_drops_both_directions_without_an_error() -> None:
     async with proxied_echo() as (proxy, heard):
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         assert await say(reader, writer, b"hello") == b"hello"
@@ -79,7 +79,7 @@ async def test_refused_connections_are_reset() -> None:
         assert heard == []
 
 
-async def test_what_was_said_first_arrives_first_also_when_the_latency_ends_in_between() -> None:
+async def test_data_stays_in_order_when_the_latency_ends_in_between() -> None:
     async with proxied_echo() as (proxy, _):
         reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)
         assert await say(reader, writer, b"hello") == b"hello"

@@ -55,7 +55,7 @@ def _must_be_valid(form: str, plan: Plan, folder: Path) -> tuple[str, list[Attem
 
 
 @pytest.mark.slow(reason="it waits for a fault that has stopped a database")
-def test_a_run_that_is_told_to_end_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_a_terminated_run_leaves_nothing_behind(tmp_path: Path) -> None:
     """In the middle of a fault that has stopped the whole database."""
     harness = subprocess.Popen(
         [sys.executable, "-m", "torture", "run", "--only", "stop-database", "--directory", str(tmp_path)],

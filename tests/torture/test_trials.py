@@ -36,7 +36,7 @@ def test_a_verdict_says_how_sure_it_is(verdict: Verdict, sure: bool, tries: list
     assert (trial.verdict, trial.is_sure) == (verdict, sure)
 
 
-def test_what_is_told_has_the_rules_the_findings_and_the_tries() -> None:
+def test_the_report_of_a_trial_has_its_rules_findings_and_tries() -> None:
     assert Trial(MUTANT, [found(0), found(1), found(1)]).told == "sure: P9 x 2, in 2 of 3 tries"
     assert Trial(MUTANT, [found(2)]).told == "NOT SURE: P9 x 2, in 1 of 1 try"
     assert Trial(MUTANT, [BUSY, BUSY]).told == "the machine was too busy: 20 writes in 5 minutes"

@@ -448,7 +448,7 @@ def test_every_rule_is_broken_by_a_test() -> None:
     assert {rule for rule, _ in marker.args[1]} == set(CHECKS)
 
 
-def test_a_booking_began_with_the_first_request_for_it_whoever_else_used_its_key_and_name() -> None:
+def test_a_booking_began_with_its_first_request_even_if_others_used_its_key_and_name() -> None:
     """A lost answer, somebody else's booking, the key again, and the same request by another caller."""
     day = Day()
     day.ask("hold", "info", marker="m", key="k")
@@ -476,7 +476,7 @@ def test_all_that_the_desk_and_the_pages_do_has_no_violation() -> None:
     assert list(find_violations(day.history)) == []
 
 
-def test_changed_seats_have_no_violation_whether_or_not_their_client_was_told() -> None:
+def test_changed_seats_have_no_violation_whether_or_not_the_client_got_the_answer() -> None:
     for outcome in ("ok", "info"):
         day = Day()
         day.book(booking_id=1, road="POST /hold")
@@ -496,7 +496,7 @@ def test_a_click_that_takes_longer_than_a_hold_lives_may_hold_twice() -> None:
     assert list(find_violations(day.history)) == []
 
 
-def test_what_is_not_committed_yet_may_be_missing_and_may_be_seen() -> None:
+def test_a_row_may_be_missing_or_visible_until_its_client_has_the_answer() -> None:
     """Written under the lock, and not yet told; after the answer, all see it."""
     day = Day()
     day.book()
@@ -516,7 +516,7 @@ def test_a_confirm_that_was_asked_for_in_time_may_be_answered_later_and_again() 
     assert list(find_violations(day.history)) == []
 
 
-def test_who_comes_too_late_is_told_so() -> None:
+def test_a_client_that_comes_too_late_is_refused() -> None:
     """After the deadline; and after a cancellation."""
     day = a_good_day()
     day.ask("confirm", "fail", booking_id=1, http_status=409, answer=Answer(code="booking-cancelled"))
@@ -538,7 +538,7 @@ def test_seats_of_a_hold_are_free_from_its_deadline_on() -> None:
     assert free.within(deadline - 1, deadline + 1) == {1, 2}
 
 
-def test_the_api_tells_what_the_tables_have() -> None:
+def test_the_api_shows_what_the_tables_have() -> None:
     history = a_good_day().history
     told = Listed(1, SLOT, "CANCELLED", 1, "patient1")
     assert list(find_differences(history, 2, {1: told})) == []
@@ -602,13 +602,13 @@ async def test_a_harness_that_does_not_run_knows_how_late_it_is() -> None:
 
 
 @pytest.mark.parametrize(("status", "rules"), [(503, []), (500, ["P9"]), (502, ["P9"]), (409, []), (None, [])])
-def test_only_a_503_passes_by_itself(status: int | None, rules: list[str]) -> None:
+def test_of_all_5xx_only_a_503_is_no_defect(status: int | None, rules: list[str]) -> None:
     day = Day()
     day.ask("hold", "info", http_status=status)
     assert [violation.rule for violation in find_defects(day.attempts)] == rules
 
 
-def test_an_answer_that_nobody_can_read_is_a_defect() -> None:
+def test_an_unreadable_answer_is_a_defect() -> None:
     day = Day()
     day.ask("hold", "info", http_status=201, error=UNREADABLE)
     assert [violation.rule for violation in find_defects(day.attempts)] == ["P9"]
@@ -628,7 +628,7 @@ def test_of_a_thousand_attempts_at_rest_one_may_have_no_answer() -> None:
     assert found.sentence == "2 of 1000 attempts outside faults had no definite answer: hold: 503"
 
 
-def test_on_a_busy_machine_who_waited_in_vain_and_was_told_so_does_not_count() -> None:
+def test_on_a_busy_machine_a_503_after_a_wait_does_not_count() -> None:
     waited, refused = at_rest(10, "info"), at_rest(10, "info")
     for attempt in waited:
         attempt.ended = attempt.began + 2
@@ -652,7 +652,7 @@ def test_service_is_back_in_time_when_it_mostly_is() -> None:
     assert [violation.rule for violation in find_slow_recovery([0.1] * 98 + [9.0] * 2)] == ["L2"]
 
 
-def test_a_key_is_untold_until_an_answer_to_it_says_what_it_came_to() -> None:
+def test_a_key_is_unresolved_until_an_answer_shows_its_outcome() -> None:
     day = Day()
     lost = day.ask("hold", "info", key="a key")
     day.ask("hold", "fail", key="a key", purpose="other_body", http_status=422)
@@ -661,7 +661,7 @@ def test_a_key_is_untold_until_an_answer_to_it_says_what_it_came_to() -> None:
     assert find_untold(day.attempts) == []
 
 
-def test_an_unknown_outcome_is_what_the_tables_have() -> None:
+def test_an_unknown_outcome_is_resolved_by_the_tables() -> None:
     day = Day()
     day.book().outcome = "info"
     day.change("cancel", "CANCELLED", "CANCELLED", free=2, outcome="info")
@@ -671,7 +671,7 @@ def test_an_unknown_outcome_is_what_the_tables_have() -> None:
     assert (unknowns.done, unknowns.undone, unknowns.by_key) == (2, 2, 0)
 
 
-def test_an_unknown_outcome_is_told_by_its_key() -> None:
+def test_an_unknown_outcome_is_resolved_by_its_key() -> None:
     day = Day()
     day.ask("hold", "info", key="a key")
     day.book(marker="patient1", key="a key", purpose="retry")
