@@ -1,4 +1,4 @@
-"""The group commit itself: order, company, poison, bounds and deadlines. The transactions are tested in races/."""
+"""Group commit: order, sharing, faulty requests, limits and deadlines. Tests of its transactions are in races/."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from tests.clinic import at_most
 
 
 class Recorder:
-    """A transaction that takes as long as it is told to and remembers its batches."""
+    """A transaction of a given duration that remembers its batches."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -163,7 +163,7 @@ async def test_past_its_deadline_a_waiting_request_is_refused_and_never_done() -
     await asyncio.sleep(0)
     second = await _submitted(queue, [3])
     results = await asyncio.gather(*first, *second, return_exceptions=True)
-    # The first two were in flight, so nobody knows; the third had not started, so nothing was done.
+    # The first two were in flight, so their outcome is unknown; the third had not started, so nothing was done.
     assert [type(result) for result in results] == [OutcomeUnknown, OutcomeUnknown, Overloaded]
     recorder.gate.set()
     await queue.drained()

@@ -1,4 +1,4 @@
-"""Shared reads: who shares which reading, and what becomes of errors, of callers who go away and of too many."""
+"""Shared reads: which callers share a read, and what happens on errors, cancelled callers and too many callers."""
 
 import asyncio
 
@@ -9,9 +9,9 @@ from slotwise.domain.errors import DatabaseUnavailable, Overloaded
 
 
 class Shelf:
-    """Holds a number under every name. A reading sees what is there when it starts and takes until the gate opens.
+    """Has a number under every name. A read sees the value at its start and lasts until the gate opens.
 
-    One reading fails with `error`, if there is one.
+    One read fails with `error`, if there is one.
     """
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ def reads(shelf: Shelf) -> SharedReads[str, int]:
 
 
 async def asking(reads: SharedReads[str, int], name: str, callers: int = 1) -> list[asyncio.Task[int]]:
-    """Callers who have asked, and whose reading, if it need not wait, has started."""
+    """Start callers. Their read, if it need not wait, has started on return."""
     tasks = [asyncio.create_task(reads.read(name)) for _ in range(callers)]
     for _ in range(3):
         await asyncio.sleep(0)

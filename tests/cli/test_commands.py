@@ -21,12 +21,12 @@ COMMANDS = [
 
 
 def invoke(*command: str, **settings: str) -> Result:
-    """In this process, which is much faster: for what ends before it touches logs or data."""
+    """Run a command in this process, which is faster. Only for commands that end before they touch logs or data."""
     return CliRunner().invoke(app, command, env={"COLUMNS": "200", **settings}, prog_name="slotwise")
 
 
 def plain_complaint(stderr: str) -> str:
-    """The one line in which a command says what is wrong."""
+    """The single line with which a command reports an error."""
     lines = [line for line in stderr.splitlines() if line.strip()]
     assert len(lines) == 1, stderr
     assert lines[0].startswith("error: ")
@@ -174,12 +174,12 @@ def plant_hold(database_url: str) -> int:
 
 
 async def said_and_told(database_url: str, *command: str) -> tuple[str, list[str]]:
-    """What a command prints, and what it tells all workers."""
+    """What a command prints, and what it notifies the workers of."""
     connection = await asyncpg.connect(database_url)
     told: list[str] = []
     await connection.add_listener(CHANNEL, lambda *message: told.append(str(message[-1])))
     done = await asyncio.to_thread(slotwise, database_url, *command)
-    # What was told before it comes before its answer.
+    # Notifications that were sent before this statement arrive before its answer.
     await connection.execute("SELECT 1")
     await connection.close()
     return done.stdout, told

@@ -1,4 +1,4 @@
-"""`slotwise privacy`, run as an operator runs it, for somebody who never had an account."""
+"""`slotwise privacy`, run as an operator runs it, for a person without an account."""
 
 import stat
 from pathlib import Path
@@ -18,7 +18,7 @@ NAME, EMAIL = "Gustav Guestbird", "gustav.guestbird@example.org"
 
 @pytest.fixture
 def guest(clinic: Clinic) -> RunningServer:
-    """A server on which a guest has a booking to come."""
+    """A server on which a guest has an upcoming booking."""
     clinic.hold(clinic.slot()["id"], userName=NAME, userEmail=EMAIL.title())
     return clinic.server
 

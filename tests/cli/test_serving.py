@@ -1,4 +1,4 @@
-"""How `slotwise serve` comes up and goes down, as its operator sees it."""
+"""The start and the end of `slotwise serve`, as an operator sees them."""
 
 import fcntl
 import os
@@ -66,7 +66,7 @@ def test_a_start_removes_the_metrics_of_killed_servers_and_of_no_others(database
 
 
 def test_a_server_survives_the_end_of_its_log_reader(database_url: str, tmp_path: Path) -> None:
-    """As after `slotwise serve 2>&1 | grep -m1 Slotwise`: what it says then has no place to go to."""
+    """As after `slotwise serve 2>&1 | grep -m1 Slotwise`: nothing reads its output any more."""
     port = free_port()
     environment = {
         "PATH": os.environ["PATH"], "TMPDIR": str(tmp_path), "DATABASE_URL": database_url, "PORT": str(port),

@@ -1,7 +1,7 @@
 """A filled database for each module that tests what statements read, copied from one that is filled once.
 
-Its tests roll back what they write; what that leaves for VACUUM would count as read in another module's tests. No
-autovacuum comes near: what a statement reads would depend on the moment, as would the statistics.
+The tests roll back what they write, but the dead rows would count as read in another module's tests. Autovacuum is off,
+because it would change what a statement reads, and the statistics, at random times.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ def filled_url(postgres_url: str, filled_template: str) -> Iterator[str]:
 
 @pytest_asyncio.fixture
 async def filled(filled_url: str) -> "AsyncIterator[asyncpg.Connection[asyncpg.Record]]":
-    """A connection with the settings of the program's own, inside a transaction that never commits."""
+    """A connection with the program's own settings, inside a transaction that never commits."""
     connection = await asyncpg.connect(filled_url, server_settings=SESSION)
     transaction = connection.transaction()
     await transaction.start()

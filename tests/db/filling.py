@@ -1,4 +1,4 @@
-"""Rows enough for the planner to choose as it does on a large installation; some seconds of set-based SQL.
+"""Enough rows for the planner to choose as on a large installation. Takes some seconds of set-based SQL.
 
 Slots of 400 doctors, half of them past, half of the rest sold out. Bookings of the same slots, nearly all confirmed.
 """
@@ -11,7 +11,7 @@ USERS = 20_000
 OVERDUE = 40
 LIVE_HOLDS = 4_000
 
-# Doctors that stand for something.
+# Doctors with a special role in the tests.
 DOCTOR = 20
 DOCTOR_WITHOUT_SLOTS = DOCTORS + 1
 DOCTOR_OF_TWO = DOCTORS + 2

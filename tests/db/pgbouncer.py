@@ -1,4 +1,4 @@
-"""A real pgbouncer before the test's PostgreSQL, in its default configuration but for what a test says."""
+"""A real pgbouncer in front of the test's PostgreSQL, with its default configuration except what a test sets."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ PGBOUNCER = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/s
 
 @contextmanager
 def pgbouncer(url: str, **settings: object) -> Iterator[str]:
-    """The address of `url`'s database behind it. It runs as the user who may open the server's socket."""
+    """The URL of `url`'s database behind pgbouncer. It runs as the user that may open the server's socket."""
     assert PGBOUNCER is not None
     parts = urlsplit(url)
     sockets = Path(parse_qs(parts.query)["host"][0])

@@ -1,7 +1,7 @@
-"""What a batch of the booking path touches: as much on a slot with a long history as on a new one.
+"""The cost of a batch of the booking path: the same on a slot with a long history as on a new one.
 
-The batches are functions in the database, whose inner statements EXPLAIN does not show. PostgreSQL counts what they
-read all the same: pages for the call, rows and scans for the transaction.
+The batches are functions in the database, and EXPLAIN does not show their inner statements. But PostgreSQL counts what
+they read: pages for the call, rows and scans for the transaction.
 """
 
 import itertools
@@ -129,7 +129,7 @@ async def cost_of_cancelling(connection: Connection, slot_id: int) -> Cost:
 
 
 async def cost_of_updating(connection: Connection, slot_id: int) -> Cost:
-    """A change by the desk, by which the overdue holds fail too."""
+    """A change by the desk, which also fails the overdue holds."""
     await made_overdue(connection, slot_id)
     slot = await connection.fetchrow("SELECT * FROM appointment_slots WHERE id = $1", slot_id)
     assert slot is not None
@@ -150,7 +150,7 @@ async def cost_of_updating(connection: Connection, slot_id: int) -> Cost:
 
 
 async def cost_of_sweeping(connection: Connection, slot_id: int) -> Cost:
-    """Those that were overdue before are swept first, so that only this slot's are left."""
+    """Sweep all other overdue holds first, so that only this slot's are left."""
     await SWEEP_HOLDS.all(connection, holds_looked_at=HOLDS_PER_TRANSACTION, actor="sweeper")
     await made_overdue(connection, slot_id)
     return await cost_of(connection, SWEEP_HOLDS, holds_looked_at=HOLDS_PER_TRANSACTION, actor="sweeper")
@@ -169,7 +169,7 @@ async def cost_of_sweeping(connection: Connection, slot_id: int) -> Cost:
     ],
 )
 async def test_a_batch_costs_the_same_on_a_slot_with_a_history(filled: Connection, cost: Any, rows_each: int) -> None:
-    """30,000 holds of the old slot ran out. Each batch runs once before it is measured: plans are made then."""
+    """30,000 holds of the old slot have expired. Each batch runs once before the measurement, to make its plans."""
     for slot_id in SLOTS:
         await cost(filled, slot_id)
     new, old = [await cost(filled, slot_id) for slot_id in SLOTS]

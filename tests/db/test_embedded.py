@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL's life: made once, shared, stopped by its last user, and never losing a committed row."""
+"""The embedded PostgreSQL: created once, shared, stopped by its last user. It never loses a committed row."""
 
 import asyncio
 import os
@@ -63,7 +63,7 @@ def postmaster(data_dir: Path) -> int:
 
 
 def kill_postmaster(data_dir: Path) -> int:
-    """Kill the server as a power cut would, and wait until the kernel has taken its memory away."""
+    """Kill the server as a power failure would, and wait until the kernel has freed its memory."""
     pid = postmaster(data_dir)
     os.kill(pid, signal.SIGKILL)
     arguments = Path(f"/proc/{pid}/cmdline")
@@ -210,7 +210,7 @@ def crash_in_recovery(url: str, data_dir: Path) -> int:
 
 
 def test_a_stop_during_crash_recovery_does_not_stall_and_loses_nothing(data_dir: Path) -> None:
-    """PostgreSQL 18 never ends a fast shutdown that is asked for while it recovers from a killed session."""
+    """In PostgreSQL 18 a fast shutdown never ends if it is requested during recovery from a killed session."""
     server = new_server(data_dir)
     written = crash_in_recovery(server.acquire(), data_dir)
     began = time.monotonic()
@@ -408,7 +408,7 @@ SMALL_SHARED_MEMORY = 'mount -t tmpfs -o size=64k tmpfs /dev/shm && exec "$@"'
 
 @as_root
 def test_a_container_without_shared_memory_gets_advice(tmp_path: Path) -> None:
-    """Docker gives 64 MiB unless told otherwise; some give next to nothing."""
+    """Docker gives 64 MiB by default; other container systems give almost nothing."""
     if subprocess.run(["unshare", "--mount", "true"], check=False, capture_output=True).returncode != 0:
         pytest.skip("this machine lets nothing be mounted apart")
     user = [sys.executable, "-c", USER_OF_THE_SERVER, str(tmp_path / "data"), str(BIN_DIR or "")]
@@ -431,7 +431,7 @@ print(cluster.server_user().uid)
 
 @as_root
 def test_processes_that_start_at_once_on_a_new_machine_make_one_user() -> None:
-    """Without taking turns, useradd replaces the first one's user by another number, and its initdb finds none."""
+    """Without a lock, a second useradd replaces the first one's user by one with another uid, and initdb fails."""
     command = [sys.executable, "-c", MAKE_THE_USER]
     makers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     try:

@@ -1,6 +1,6 @@
-"""The functions of the migrated schema, and the rules that each of them keeps; each check with a planted fault.
+"""The functions of the migrated schema and their rules. Each check is also run on a planted fault.
 
-A check is a function from what there is to the faults in it, as lines to read.
+A check is a function that takes what it checks and returns the faults as readable lines.
 """
 
 import ast
@@ -23,7 +23,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 SETTINGS = {"plan_cache_mode=force_generic_plan", "enable_seqscan=off"}
 LOCKS_ARE_HELD_BY_THE_CALLER = {"expire_holds"}
 
-# By the clock they find what to lock. What is overdue is decided by the function they call next.
+# They use the clock only to find what to lock. The function that they call next decides what is overdue.
 LOOKS_BEFORE_IT_LOCKS = {"sweep_holds": "expire_holds"}
 
 _TAKES = r"(?:\bPERFORM\b|:= ARRAY\()"
@@ -48,7 +48,7 @@ class Function(NamedTuple):
 
 
 async def functions_of(connection: Connection) -> list[Function]:
-    """Those of the schema itself, not those of extensions."""
+    """The functions of the schema itself, without those of extensions."""
     rows = await connection.fetch(
         "SELECT p.proname, p.prosrc, p.proconfig, p.prorettype = 'trigger'::regtype AS is_trigger"
         " FROM pg_proc AS p JOIN pg_language AS l ON l.oid = p.prolang"
@@ -78,7 +78,7 @@ def uncalled(found: Iterable[Function], statements: Iterable[str]) -> list[str]:
 
 
 def faults(one: Function) -> list[str]:
-    """What the rules of the booking path say against a function."""
+    """The rules of the booking path that a function breaks."""
     write, lock, clock = (found.search(one.code) for found in (_WRITE, _LOCK, _CLOCK))
     leaves_locks = one.name in LOCKS_ARE_HELD_BY_THE_CALLER
     locked = lock.end() if lock else -1
@@ -98,7 +98,7 @@ def faults(one: Function) -> list[str]:
 
 
 def _decides_later(one: Function) -> bool:
-    """Whether, after its lock, it reads no clock and hands what it locked to a function that does."""
+    """Whether, after its lock, it reads no clock but passes what it locked to a function that does."""
     _, *rest = _LOCK.split(one.code)
     decides = LOOKS_BEFORE_IT_LOCKS.get(one.name)
     return decides is not None and re.search(rf"\b{decides}\(", "".join(rest)) is not None
@@ -208,7 +208,7 @@ OUTCOMES = [
 async def test_a_function_has_the_outcomes_that_its_row_names_and_no_other(
     connection: Connection, name: str, row: type[msgspec.Struct], left_out: set[str]
 ) -> None:
-    """A `match` over them is checked by the type checker; this is why that says something."""
+    """The type checker checks each `match` over the outcomes; this test makes that check meaningful."""
     [code] = [one.code for one in await functions_of(connection) if one.name == name]
     said = set(re.findall(r"(?:\bTHEN|\bELSE|:=)\s+'([a-z_]+)'", code))
     [outcome] = [field for field in msgspec.structs.fields(row) if field.name == "outcome"]

@@ -1,4 +1,4 @@
-"""Which of several servers a connection goes to."""
+"""Which of several hosts a connection goes to."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ from tests.clinic import PATIENCE_SECONDS, at_most, eventually, rows
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:
-    """A machine that takes connections, as far as its kernel does, and never says a word."""
+    """A machine whose kernel accepts connections, but which never answers."""
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen(64)
@@ -34,7 +34,7 @@ def refusing_port() -> Iterator[int]:
 
 
 def behind(port: int, database_url: str) -> str:
-    """The test's database as the second host of an address."""
+    """A URL with the test's database as the second host."""
     parts = urlsplit(database_url)
     path = parse_qs(parts.query)["host"][0]
     return f"postgresql://slotwise@{parts.path}?host=127.0.0.1,{path}&port={port},5432"
@@ -80,7 +80,7 @@ async def test_an_unknown_role_is_refused_at_once() -> None:
 
 
 async def test_a_first_host_that_is_silent_costs_no_more_than_a_moment(silent_port: int, database_url: str) -> None:
-    """The driver alone would wait for it until its time is up, and then give up."""
+    """The driver alone would wait for it until the timeout, and then fail."""
     database = await Database.connect(behind(silent_port, database_url), 1)
     began = time.monotonic()
     async with database.connection(at_most(2)) as connection:
@@ -104,7 +104,7 @@ async def test_a_host_that_refuses_is_skipped_at_once(refusing_port: int, databa
 
 
 async def test_migrations_go_to_the_host_that_accepts_writes(refusing_port: int, database_url: str) -> None:
-    """The tool that applies them takes one host only."""
+    """dbmate accepts only one host."""
     assert await migrate(behind(refusing_port, database_url)) == []
 
 

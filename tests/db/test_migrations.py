@@ -1,4 +1,4 @@
-"""The schema: how it comes into a database, and which rules it holds by itself."""
+"""The schema: how migrations create it, and which rules the database enforces."""
 
 import asyncio
 import itertools
@@ -40,7 +40,7 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="module")
 def shared_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
-    """A migrated database that each test leaves as empty as it was."""
+    """A migrated database that each test leaves empty."""
     name = f"shared_{os.getpid()}"
     execute(postgres_url, f"CREATE DATABASE {name} TEMPLATE {migrated_template}")
     yield renamed(postgres_url, name)
@@ -98,7 +98,7 @@ async def applied(url: str) -> list[str]:
 
 
 def dbmate(url: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    """dbmate as the migrator runs it, on other files."""
+    """Run dbmate as the migrator does, with other files."""
     return subprocess.run(
         [_dbmate(), "--migrations-dir", str(folder), "--no-dump-schema", "--migration-lock", "migrate"],
         env={"PATH": os.environ["PATH"], "DATABASE_URL": libpq_url(url)},
@@ -159,7 +159,7 @@ async def test_a_later_migration_that_fails_half_way_is_undone_and_can_be_fixed(
 
 
 def command_lines() -> Iterator[str]:
-    """Of every process of this machine."""
+    """The command lines of all processes on this machine."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
             yield path.read_bytes().decode(errors="replace")
@@ -177,7 +177,7 @@ async def test_the_planner_samples_no_personal_data(connection: Connection) -> N
 
 
 async def test_a_migration_does_not_pass_the_password_on_the_command_line(empty_url: str) -> None:
-    """Every user of the machine can read another's command lines."""
+    """Every user of the machine can read the command lines of all processes."""
     seen: set[str] = set()
 
     async def watch() -> None:
@@ -340,7 +340,7 @@ async def test_the_database_refuses_what_breaks_a_rule(planted: Connection, rule
 
 
 async def test_every_rule_of_the_schema_is_named_and_shown_to_refuse(connection: Connection) -> None:
-    """Primary keys aside: they are rules of storage, not of the clinic."""
+    """Without primary keys, which are rules of storage, not of the clinic."""
     rows = await connection.fetch(
         "SELECT conname AS name FROM pg_constraint WHERE contype IN ('c', 'f', 'x', 'u')"
         " AND connamespace = 'public'::regnamespace"
@@ -410,7 +410,7 @@ async def test_a_closed_slot_cannot_be_reopened_over_an_open_one(planted: Connec
 
 
 async def test_of_overlapping_slots_made_at_once_one_is_kept(connection: Connection, database_url: str) -> None:
-    """Now and then they wait for each other, and the server ends all but one of them as a deadlock."""
+    """Sometimes they wait for each other, and the server resolves the deadlock by ending all except one."""
     await connection.execute("INSERT INTO doctors (name) VALUES ('Dr. Who')")
     rivals = [await asyncpg.connect(database_url) for _ in range(4)]
     barrier = asyncio.Barrier(len(rivals))

@@ -1,8 +1,8 @@
-"""What hot statements read: a page or a batch, however many rows there are.
+"""What hot statements read: only a page or a batch, however many rows there are.
 
-Each runs on a filled database, planned for all values and planned for these values. The plan must use the index that
-was made for it, scan no large table from end to end, and read rows and pages in proportion to what it was asked for.
-Nothing here is timed.
+Each statement runs on a filled database, with a generic plan and with a plan for its values. The plan must use the
+index that was made for it, must not scan a whole large table, and may read rows and pages only in proportion to the
+result. No test measures time.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ def nodes(plan: Plan) -> Iterator[Plan]:
 
 
 def rows_read(plan: Plan) -> int:
-    """Rows of large tables that the plan's scans found, those that a filter threw away included."""
+    """Rows of large tables that the plan's scans read, including those that a filter removed."""
     return round(sum(_rows_of_scan(node) for node in nodes(plan) if node.get("Relation Name") in LARGE))
 
 
@@ -82,9 +82,9 @@ def faults(guard: Guard, plan: Plan) -> list[str]:
 
 
 async def plan_of(connection: Connection, guard: Guard, mode: str, before: str = "") -> Plan:
-    """The plan as it ran after the command `before`.
+    """The plan, as executed after the command `before`.
 
-    Of a prepared statement: EXPLAIN of a text with parameters plans it for their values, whatever the mode.
+    Uses a prepared statement: EXPLAIN of a text with parameters always plans for their values, whatever the mode.
     """
     if before:
         await connection.execute(before)
@@ -99,7 +99,7 @@ async def plan_of(connection: Connection, guard: Guard, mode: str, before: str =
 
 
 def literal(value: object) -> str:
-    """A value as SQL has it; of no type yet, so that it takes the parameter's."""
+    """A value as an SQL literal without a type, so that it gets the parameter's type."""
     match value:
         case None:
             return "NULL"
@@ -470,7 +470,7 @@ HISTORIES = [
 ]
 
 GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *MINE, *DESK_LISTS, *LOOK_UPS, *HISTORIES]
-# Where another index does as well on so few rows.
+# Statements for which another index is as good on so few rows.
 READABLE_OTHERWISE = {
     "slots of an hour", "slots of a doctor", "slots of an idle doctor", "slots of no kind",
     "audit of an hour",
@@ -479,7 +479,7 @@ READABLE_OTHERWISE = {
 
 
 def without(indexes: set[str]) -> str:
-    """The command that drops them; a primary key stays."""
+    """The command that drops these indexes, except primary keys."""
     return "; ".join(_dropping(index) for index in sorted(indexes) if not index.endswith("_pkey"))
 
 
@@ -534,7 +534,7 @@ ONE_BY_ONE = (
 
 
 async def test_where_one_slot_has_every_booking_the_others_are_still_looked_up_one_by_one(filled: Connection) -> None:
-    """The planner then expects any slot to have them all, and would take an index of all holds for as good."""
+    """The planner then expects every slot to have all bookings, so an index of all holds would look as good."""
     await filled.execute("DELETE FROM bookings WHERE slot_id <> $1", filling.OLD_SLOT)
     await filled.execute(
         "UPDATE bookings SET status = 'PENDING', expires_at = now() + interval '1 hour' WHERE id % 8 = 0"

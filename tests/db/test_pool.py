@@ -1,4 +1,4 @@
-"""Connections and transactions on a real server: isolation, rollback, connections that die, answers that are lost."""
+"""Connections and transactions on a real server: isolation, rollback, broken connections, lost answers."""
 
 import asyncio
 import random
@@ -40,7 +40,7 @@ async def lone(database_url: str) -> AsyncIterator[Database]:
 
 
 async def add(database: Database, then: Callable[[Connection], Awaitable[object]] | None = None) -> None:
-    """One transaction that adds a doctor, and then does something else."""
+    """A transaction that adds a doctor and then does something else."""
     async with database.transaction() as inside:
         await inside.execute(ADD)
         if then is not None:
@@ -67,7 +67,7 @@ async def unfinished(observer: Observer) -> int:
 async def test_transactions_are_read_committed_whatever_the_database_defaults_to(
     database_url: str, connection: Observer
 ) -> None:
-    """Under REPEATABLE READ a second statement would not see what the lock's last holder wrote."""
+    """Under REPEATABLE READ a second statement would not see what the last holder of the lock wrote."""
     name = urlsplit(database_url).path[1:]
     await connection.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
     await connection.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = 'on'")
@@ -149,7 +149,7 @@ async def test_a_backend_killed_during_a_statement_did_nothing(lone: Database, c
 
 
 async def test_a_connection_whose_server_has_ended_it_is_no_defect(database_url: str, connection: Observer) -> None:
-    """Between the server's last words and the end of the connection, the driver refuses to send anything."""
+    """Between the server's last message and the end of the connection, the driver refuses to send anything."""
 
     async def be_dismissed(inside: Connection) -> None:
         await connection.execute("SELECT pg_terminate_backend($1)", await pid_of(inside))
@@ -169,7 +169,7 @@ async def test_a_connection_whose_server_has_ended_it_is_no_defect(database_url:
 async def test_an_error_inside_passes_on_though_the_connection_can_no_longer_roll_back(
     database_url: str, connection: Observer, error: type[BaseException]
 ) -> None:
-    """A task that is told to stop and gets "the database is unavailable" instead would go on."""
+    """A cancelled task that got "the database is unavailable" instead of its cancellation would go on."""
 
     async def be_dismissed(inside: Connection) -> None:
         await connection.execute("SELECT pg_terminate_backend($1)", await pid_of(inside))
@@ -216,12 +216,11 @@ async def test_a_statement_that_timed_out_did_nothing_and_is_no_defect(database_
 
 @asynccontextmanager
 async def proxy(database_url: str, loss: Loss | None, at: bytes = b"COMMIT;") -> AsyncIterator[str]:
-    """The database behind a TCP port that spoils the first COMMIT, or what else `at` says, then serves as if
-    nothing had been.
+    """The database behind a TCP port that disturbs the first COMMIT, or the first message with `at`, and then works.
 
     `before`: the connection breaks and COMMIT is not passed on. `after`: COMMIT is done, and the connection breaks
-    instead of the answer. `late`: COMMIT is done, and no answer comes. When the server hangs up, the news of it comes a
-    little after its last words, as over a real network.
+    before the answer. `late`: COMMIT is done, and no answer comes. If the server hangs up, the end of the connection
+    arrives a little after its last message, as over a real network.
     """
     parts = urlsplit(database_url)
     path = f"{parse_qs(parts.query)['host'][0]}/.s.PGSQL.5432"
@@ -275,7 +274,7 @@ async def proxy(database_url: str, loss: Loss | None, at: bytes = b"COMMIT;") ->
 async def test_a_lost_answer_to_commit_is_an_unknown_outcome(
     database_url: str, connection: Observer, loss: Loss, written: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same error whether or not the transaction was committed: nobody on this side can know."""
+    """The error is the same whether or not the transaction was committed: the client cannot know."""
     monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", 0.3)
     async with proxy(database_url, loss) as url:
         database = await Database.connect(url, 1, statement_seconds=0.5)
@@ -319,7 +318,7 @@ async def test_an_effect_is_there_once_its_block_has_ended(lone: Database, conne
 
 
 async def test_a_refusal_of_the_server_is_a_known_outcome(lone: Database, connection: Observer) -> None:
-    """The server answered, so nothing was done: no cause to leave anybody in doubt."""
+    """The server answered, so it is certain that nothing was done."""
     with pytest.raises(DoctorNotFound):
         await effect(
             lone,
@@ -354,7 +353,7 @@ async def test_an_effect_that_the_server_ended_for_its_length_or_a_deadlock_did_
 async def test_an_effect_whose_backend_is_killed_meanwhile_has_an_unknown_outcome(
     lone: Database, connection: Observer
 ) -> None:
-    """Ended before its commit or after it: the server's last words are the same."""
+    """Whether it was ended before or after its commit, the server's last message is the same."""
     pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def linger() -> None:
@@ -375,7 +374,7 @@ async def test_an_effect_whose_backend_is_killed_meanwhile_has_an_unknown_outcom
 async def test_a_lost_answer_to_an_effect_is_an_unknown_outcome(
     database_url: str, connection: Observer, loss: Loss, written: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The same error whether or not it was done, however the connection is given back."""
+    """The error is the same whether or not it was done, however the connection is released."""
     monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", 0.3)
     async with proxy(database_url, loss, at=ADD.encode()) as url:
         database = await Database.connect(url, 1, statement_seconds=0.5)
@@ -398,14 +397,14 @@ async def test_an_effect_that_finds_no_free_connection_did_nothing(
 
 
 async def never(*_: object) -> None:
-    """What giving a connection back comes to when the network has gone silent."""
+    """The release of a connection when the network has gone silent: it never ends."""
     raise TimeoutError
 
 
 async def test_an_effect_stays_unknown_though_the_connection_cannot_be_given_back_either(
     database_url: str, connection: Observer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer does not come, and nor does the end of the statement, for which the pool waits before it goes on."""
+    """Neither the answer nor the end of the statement comes, and the pool waits for the latter before it goes on."""
     monkeypatch.setattr(slotwise.db.pool, "RELEASE_SECONDS", 0.3)
     monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", 0.3)
     async with proxy(database_url, "late", at=ADD.encode()) as url:
@@ -453,7 +452,7 @@ async def test_cancelled_effects_leak_no_connection_and_no_transaction(database_
 async def test_a_connection_is_cut_when_its_time_is_up_whatever_it_waits_for(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The server's own limit for a statement does not help when it is the server that hangs."""
+    """The server's own statement limit does not help if the server hangs."""
     monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", at_most(0.2))
     async with proxy(database_url, "late", at=b"pg_sleep") as url:
         database = await Database.connect(url, 2, statement_seconds=at_most(0.2))
@@ -475,7 +474,7 @@ async def test_the_wait_for_a_connection_counts_as_well(lone: Database) -> None:
 
 
 async def _kept_after_both_were_busy(database: Database, seconds: float | None, statement: str) -> int:
-    """How many of a pool's two connections are still there, after a statement that had to wait for one of them."""
+    """How many of a pool's two connections are left after a statement that had to wait for one of them."""
     full = asyncio.Barrier(2)
     before = set(await asyncio.gather(*(pid_beside(database, full) for _ in range(2))))
 
@@ -499,12 +498,12 @@ async def _kept_after_both_were_busy(database: Database, seconds: float | None, 
 async def test_a_wait_for_a_busy_pool_cuts_no_connection_that_lives(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Under overload every readiness probe would make all reconnect."""
+    """Otherwise every readiness probe under overload would make all connections reconnect."""
     monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", 0.0)
     database = await Database.connect(database_url, 2, statement_seconds=0.5)
     assert await _kept_after_both_were_busy(database, 0.45, "SELECT pg_sleep(0.25)") == 2
     assert await _kept_after_both_were_busy(database, None, "SELECT pg_sleep(0.3)") == 2
-    # The server's own limit ends this one, and it is told so.
+    # The server's own limit ends this statement, and its caller gets that answer.
     assert await _kept_after_both_were_busy(database, None, "SELECT pg_sleep(5)") == 2
     await database.close()
 
@@ -528,7 +527,7 @@ async def _look(database: Database, seconds: float) -> None:
 async def test_the_other_connections_to_a_server_that_fell_silent_are_not_used_again(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of them would be found out in its own time only, by another request."""
+    """Otherwise each of them would cost another request its whole time."""
     monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", at_most(0.2))
     async with proxy(database_url, "late", at=b"pg_sleep") as url:
         database = await Database.connect(url, 2, statement_seconds=at_most(0.2))
@@ -581,7 +580,8 @@ async def test_as_many_transactions_at_once_as_the_pool_has_connections_and_many
 async def test_asking_for_a_second_connection_while_holding_one_blocks_the_pool(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Why nothing here does it; tests/architecture/test_borders.py sees to that. It ends after a while, in refusals."""
+    """Why the program must not do it, which tests/architecture/test_borders.py checks. After a while it ends in
+    refusals."""
     monkeypatch.setattr(slotwise.db.pool, "ACQUIRE_SECONDS", 0.3)
     database = await Database.connect(database_url, 4)
     full = asyncio.Barrier(4)

@@ -1,4 +1,4 @@
-"""A pooler between Slotwise and PostgreSQL: one that lends whole sessions serves, every other is refused in words."""
+"""A pooler between Slotwise and PostgreSQL: session pooling works, any other mode is refused with a message."""
 
 import asyncio
 import re

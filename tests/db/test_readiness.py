@@ -1,4 +1,4 @@
-"""What a server must be before Slotwise trusts it, and what an operator reads when it is not."""
+"""What Slotwise requires of a database server, and what an operator reads if a requirement is not met."""
 
 import asyncio
 import os
@@ -84,7 +84,7 @@ def renamed(url: str, name: str) -> str:
 
 @pytest.fixture
 def closed_port() -> Iterator[int]:
-    """A port of this machine that answers nobody while the test runs."""
+    """A port of this machine that nothing listens on during the test."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield taken.getsockname()[1]
@@ -92,13 +92,13 @@ def closed_port() -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def own_server(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedServer:
-    """A server for this module alone, stopped, to be started late and to be asked for a password."""
+    """A stopped server for this module alone, for a late start and for password tests."""
     server = EmbeddedServer(tmp_path_factory.mktemp("own") / "data", BIN_DIR)
     with server:
         return server
 
 
-# What speaks against a server.
+# Problems of a server.
 
 
 def test_a_server_without_problems_is_suitable() -> None:
@@ -163,7 +163,7 @@ async def test_serve_ends_with_one_plain_line_on_an_unsafe_database(database_url
 
 
 async def test_a_pool_sees_an_unsafe_setting_too(database_url: str) -> None:
-    """Readiness reads through the pool, whose session settings must not hide what the database commits with."""
+    """Readiness reads through the pool, whose session settings must not hide the database's commit settings."""
     await set_for_database(database_url, "synchronous_commit = off")
     database = await Database.connect(database_url, 1)
     async with database.connection() as connection:
@@ -179,7 +179,7 @@ async def set_for_database(url: str, setting: str) -> None:
 
 
 def is_plain(said: str) -> bool:
-    """Lines that a person reads: no traceback."""
+    """Whether the output is readable lines without a traceback."""
     return "Traceback" not in said and 'File "' not in said
 
 

@@ -1,4 +1,4 @@
-"""Whether a database has the schema that this version was written for, and what is said where it has not."""
+"""Checks that a database has this version's schema, and the messages if it has not."""
 
 import asyncio
 import re
@@ -110,7 +110,7 @@ def test_at_the_first_comparison_an_index_counts_too() -> None:
     assert problems == ["index users.users_of_role is missing"]
 
 
-# A server that is asked whether it is ready.
+# The readiness of a running server.
 
 DAMAGES = {
     "edited migration": (
@@ -305,7 +305,7 @@ async def test_a_release_says_that_it_begins_before_it_changes_anything(
     newest = migrations()[-1]
     await connection.execute("DELETE FROM schema_migrations WHERE version = $1", newest.number)
     await connection.execute("DELETE FROM schema_history WHERE name = $1", newest.name)
-    with pytest.raises(MigrationFailed):  # what it makes is there already, so that it stops halfway
+    with pytest.raises(MigrationFailed):  # its table exists already, so that it stops halfway
         await migrate(database_url)
     announced = await connection.fetchval("SELECT release FROM schema_history WHERE name LIKE 'release %'")
     assert announced == __version__

@@ -1,7 +1,7 @@
-"""Every named statement against the migrated schema, its declaration and its callers; each check with a planted fault.
+"""Every named statement, compared with the migrated schema, its declaration and its callers.
 
-A check is a function from what there is to the faults in it, as lines to read. The tests want none in the package and
-the planted one in a statement made wrong on purpose.
+A check is a function that takes what it checks and returns the faults as readable lines. The tests require that the
+package has none, and that the check finds the fault in a statement that is wrong on purpose.
 """
 
 import ast
@@ -41,11 +41,11 @@ POSTGRES_TYPES: dict[object, set[str]] = {
 }
 
 LOCKS_IN_FULL = {
-    "core/idempotency.prune_answers",  # deletes what it locks, and DELETE takes the full lock by itself
+    "core/idempotency.prune_answers",  # deletes what it locks, and DELETE takes the full lock anyway
 }
 
 
-# What there is: files, declarations, calls.
+# What is checked: files, declarations, calls.
 
 
 def names_in_files() -> list[str]:
@@ -79,7 +79,7 @@ def declared() -> tuple[AnyStatement, ...]:
 
 
 class Call(NamedTuple):
-    """A place where a statement is executed, with the argument names given there."""
+    """A place where a statement is executed, with the names of its arguments there."""
 
     statement: AnyStatement
     place: str
@@ -88,7 +88,7 @@ class Call(NamedTuple):
 
 
 def calls_in(source: Source, namespace: Mapping[str, object]) -> Iterator[Call]:
-    """`X.all(connection, ...)` and its kin, where X is a statement of `namespace`, or some object's `.statement`."""
+    """Calls such as `X.all(connection, ...)`, where X is a statement of `namespace` or some object's `.statement`."""
     unnamed = [one for value in namespace.values() if not isinstance(value, Statement) for one in statements_in(value)]
     for node in ast.walk(source.tree):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in METHODS):
@@ -171,7 +171,7 @@ def call_faults(statements: Iterable[AnyStatement], found: Iterable[Call]) -> li
 
 
 async def row_faults(connection: Connection, statement: AnyStatement) -> list[str]:
-    """Where the columns of a statement, as PostgreSQL prepares it, differ from the fields of its row."""
+    """Differences between the columns of a statement, as PostgreSQL prepares it, and the fields of its row."""
     try:
         prepared = await connection.prepare(statement.text)
     except asyncpg.PostgresError as error:
@@ -199,7 +199,7 @@ def is_enumeration(annotation: object) -> bool:
 
 
 def fitting(annotation: Any) -> set[str]:
-    """The PostgreSQL types whose values the driver gives in a form that `annotation` takes."""
+    """The PostgreSQL types whose values the driver returns in a form that fits `annotation`."""
     origin = get_origin(annotation)
     if origin in {Union, UnionType}:
         return set.intersection(*(fitting(part) for part in get_args(annotation) if part is not NoneType))
@@ -227,7 +227,7 @@ async def array_faults(connection: Connection, statement: AnyStatement) -> list[
 
 
 def text_faults(name: str, sql: str) -> list[str]:
-    """What the project's rules say against the text of a statement, comments included."""
+    """The project's rules that the text of a statement breaks, including its comments."""
     purpose = sql.strip().splitlines()[0]
     bare = re.sub(r"--[^\n]*", "", sql)
     rules: dict[str, bool] = {
@@ -265,7 +265,7 @@ def lock_faults(name: str, sql: str) -> list[str]:
 
 
 def outermost(sql: str) -> str:
-    """A statement without what stands in parentheses: the SELECT that makes its rows."""
+    """A statement without the parts in parentheses: the SELECT that makes its rows."""
     inner = re.compile(r"\([^()]*\)")
     while inner.search(sql):
         sql = inner.sub("", sql)
@@ -470,7 +470,7 @@ def test_a_call_with_a_missing_or_unknown_argument_is_an_error(plant: Plant) -> 
 
 
 def test_every_function_that_calls_a_statement_holds_a_connection() -> None:
-    """A statement never finds its own connection: whoever calls it decides about the transaction."""
+    """A statement never gets its own connection: its caller decides about the transaction."""
     for source in sources():
         for function in functions(source.tree):
             for node in ast.walk(function):

@@ -1,4 +1,4 @@
-"""The clock of the application jumps, as by a time server or a resumed machine; the database's does not."""
+"""The application's clock jumps, as after a time server's correction or a resumed machine; the database's does not."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -30,14 +30,14 @@ JUMP_SECONDS = 288
 
 
 class Clock:
-    """What the server takes the time to be: the true one, and so many seconds."""
+    """The server's clock: the true time plus an offset in seconds."""
 
     def __init__(self, file: Path, clinic: Clinic) -> None:
         self._file = file
         self._clinic = clinic
 
     def jump_to(self, seconds: int) -> None:
-        """Returns when the server's own answers show that it believes it."""
+        """Change the offset. Returns when the server's answers show the new time."""
         self._file.write_text(f"{seconds:+d}s")
         deadline = time.monotonic() + PATIENCE_SECONDS
         while abs(self._ahead() - seconds) > 3:
@@ -85,7 +85,7 @@ def test_holds_starts_and_log_ins_do_not_depend_on_the_applications_clock(jumpin
             confirmed = clinic.http.post(f"/api/bookings/{booking['id']}/confirm", headers=holder(booking))
             assert confirmed.status_code == 200, confirmed.text
         clinic.log_in(ADMIN_EMAIL, ADMIN_PASSWORD)
-        # Already begun by the one clock and not by the other, or the other way round.
+        # Slots that have begun by one of the clocks only.
         body = {"doctorId": idle_doctor_id, "startTime": in_hours(seconds / 2 / 3600), "durationMinutes": 5}
         created = clinic.http.post("/api/slots", json=body, headers=clinic.admin)
         if seconds > 0:
@@ -97,6 +97,6 @@ def test_holds_starts_and_log_ins_do_not_depend_on_the_applications_clock(jumpin
 
 
 def is_swept(clinic: Clinic, booking: dict[str, Any]) -> bool:
-    """As the table has it: an answer calls a hold failed as soon as it is overdue."""
+    """Whether the table has it as FAILED: answers call a hold FAILED as soon as it is overdue."""
     query = "SELECT status = 'FAILED' FROM bookings WHERE id = $1"
     return bool(rows(clinic.server.database_url, query, booking["id"])[0][0])

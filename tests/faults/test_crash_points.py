@@ -1,7 +1,7 @@
-"""Whoever dies, and wherever on the booking path: nothing is half done, no answer is untrue, and no seat stays blocked.
+"""A process dies anywhere on the booking path: nothing is half done, no answer is untrue, and no seat stays blocked.
 
-Each operation is run once for each place at which a process can die. A worker dies at a crash point, or is killed while
-its backend stands at a place inside the database's function; or that backend is killed, and PostgreSQL restarts.
+Each operation runs once for each place where a process can die. A worker dies at a crash point, or is killed while its
+backend waits inside the database's function; or that backend is killed and PostgreSQL restarts.
 """
 
 import ast
@@ -30,7 +30,7 @@ from tests.workers import violations
 
 WORKERS = 3
 
-# What an operation is called, and its function in the database.
+# The name of each operation, and its function in the database.
 FUNCTIONS = {
     "hold_seats": "hold_seats",
     "confirm_booking": "confirm_bookings",
@@ -40,7 +40,7 @@ FUNCTIONS = {
 
 
 class Operation(NamedTuple):
-    """`before` and `after` are the slot's ledger before it and once it is done."""
+    """`before` and `after` are the slot's ledger before the operation and after it."""
 
     name: str
     operation: str
@@ -58,7 +58,7 @@ OPERATIONS = (HOLD, HOLD_WITH_KEY, BOOK, CONFIRM, CANCEL, SWEEP)
 
 
 class Place(NamedTuple):
-    """`done` is whether the operation has had its effect, whole, once the victim is dead."""
+    """`done` says whether the operation has had its complete effect when the victim is dead."""
 
     point: str
     victim: str
@@ -69,7 +69,7 @@ PLACES = (
     Place("before_batch", "worker", done=False),
     Place("after_lock", "backend", done=False),
     Place("before_commit", "backend", done=False),
-    # One call is one transaction: once it is sent, the database goes on without the worker.
+    # One call is one transaction: after it is sent, the database finishes it without the worker.
     Place("after_lock", "worker", done=True),
     Place("before_commit", "worker", done=True),
     Place("after_commit", "worker", done=True),
@@ -80,13 +80,13 @@ CELLS = [(made, place) for place in PLACES for made in OPERATIONS if (made, plac
 
 
 def cost_of(number: int, made: Operation, place: Place) -> list[pytest.MarkDecorator]:
-    """`make test` goes along the diagonal, where each place and each operation is met."""
+    """`make test` runs only the diagonal, which contains each place and each operation."""
     # A cell takes one to five CPU seconds, and there are 41 of them.
     return [] if OPERATIONS.index(made) == number // len(OPERATIONS) % len(OPERATIONS) else [pytest.mark.slow]
 
 
 class House(NamedTuple):
-    """A server whose crash points are in `folder`, on a PostgreSQL of its own that may be killed."""
+    """A server with its crash points in `folder`, on its own PostgreSQL, which may be killed."""
 
     server: RunningServer
     clinic: Clinic
@@ -109,7 +109,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         running_server(postgres.url, settings) as server,
         Clinic(server) as clinic,
     ):
-        # A connection of its own for each request: one that is kept alive may be to a worker that is dead by now.
+        # A new connection for each request: a kept one may lead to a worker that has died.
         clinic.http = httpx.Client(
             base_url=server.url,
             timeout=PATIENCE_SECONDS,
@@ -122,7 +122,7 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
 
 
 async def _make_it_stand(url: str) -> None:
-    """Let every function wait after its lock and at its end, for as long as a test holds an advisory lock."""
+    """Let every function wait after its lock and at its end while a test holds an advisory lock."""
     connection = await asyncpg.connect(url)
     await connection.execute(
         "CREATE FUNCTION stand_at(place text) RETURNS void LANGUAGE plpgsql AS"
@@ -148,7 +148,7 @@ def _is_worker(child: psutil.Process) -> bool:
 
 
 class Attempt:
-    """An operation on a slot of its own, and how it is tried again."""
+    """An operation on its own slot, and how it is tried again."""
 
     def __init__(self, house: House, made: Operation) -> None:
         self.house, self.made = house, made
@@ -185,7 +185,7 @@ class Attempt:
 def test_a_death_leaves_an_operation_done_or_not_done_and_nothing_between(
     house: House, made: Operation, place: Place
 ) -> None:
-    # One that may die and one that serves at once; the rest may still be starting after the death before.
+    # At least one worker to die and one to serve; the others may still be starting after the previous death.
     eventually(lambda: len(house.workers()) >= 2)
     attempt = Attempt(house, made)
     with ThreadPoolExecutor() as threads:
@@ -195,7 +195,7 @@ def test_a_death_leaves_an_operation_done_or_not_done_and_nothing_between(
             answer = _die_at(house, attempt, place, threads)
     _assert_never_a_false_yes(made, place, answer)
     if made is SWEEP:
-        # Who survives sweeps too, a tenth of a second later.
+        # The surviving workers sweep too, a tenth of a second later.
         eventually(lambda: attempt.ledger() == made.after)
     else:
         assert attempt.ledger() == (made.after if place.done else made.before)
@@ -205,7 +205,7 @@ def test_a_death_leaves_an_operation_done_or_not_done_and_nothing_between(
 
 
 def _die_at(house: House, attempt: Attempt, place: Place, threads: ThreadPoolExecutor) -> "Future[Any]":
-    """A worker reaches a crash point that is armed."""
+    """Arm a crash point and wait until a worker has died there."""
     before = {worker.pid for worker in house.workers()}
     armed = house.folder / f"{attempt.made.operation}.{place.point}"
     armed.touch()
@@ -216,7 +216,7 @@ def _die_at(house: House, attempt: Attempt, place: Place, threads: ThreadPoolExe
 
 
 def _die_inside(house: House, attempt: Attempt, place: Place, threads: ThreadPoolExecutor) -> "Future[Any]":
-    """Kill a worker whose backend stands inside a function, or that backend."""
+    """Kill a worker whose backend waits inside a function, or that backend."""
 
     async def kill() -> "Future[Any]":
         connection = await asyncpg.connect(house.url)
@@ -251,7 +251,7 @@ async def _who_stands(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple
 
 
 def _workers_to_kill(house: House, attempt: Attempt) -> list[psutil.Process]:
-    """The worker that has the request; every one for a sweep, which no request tells whose it is."""
+    """The worker that has the request; all workers for a sweep, because it is unknown which one sweeps."""
     if attempt.made is SWEEP:
         return house.workers()
     port = int(house.server.url.rpartition(":")[2])
@@ -275,7 +275,7 @@ async def _until_committed(url: str, transaction: str) -> None:
 
 
 async def _until_restarted(url: str, backend: int) -> None:
-    """Once the postmaster has seen the death it lets nobody in until it has recovered."""
+    """Wait: after the postmaster has seen the death, it refuses connections until it has recovered."""
     async with asyncio.timeout(PATIENCE_SECONDS):
         while True:
             await asyncio.sleep(0.02)
@@ -288,7 +288,7 @@ async def _until_restarted(url: str, backend: int) -> None:
 
 
 def _assert_never_a_false_yes(made: Operation, place: Place, answer: "Future[Any]") -> None:
-    """The client of a worker that died sees its connection break; that of a lost backend is told to ask again."""
+    """The client of a dead worker sees its connection break; the client of a lost backend is told to try again."""
     if made is SWEEP:
         assert answer.result() is None
     elif place.victim == "worker":
@@ -300,7 +300,7 @@ def _assert_never_a_false_yes(made: Operation, place: Place, answer: "Future[Any
 
 
 def _assert_another_try_has_one_effect(attempt: Attempt) -> None:
-    """Tried again and again, it comes to one effect and the same answer. Without a key nobody may try again."""
+    """All further tries together have one effect and the same answer. Without a key a client must not try again."""
     if attempt.made in {HOLD, BOOK, SWEEP}:
         return
     answers: list[httpx.Response] = []

@@ -31,7 +31,7 @@ def pair() -> Iterator[Pair]:
 
 @pytest.fixture(scope="module")
 def migrated(pair: Pair) -> Pair:
-    """As an operator's first start does it: the standby stands first in the address."""
+    """Migrate as an operator's first start does, with the standby first in the URL."""
     asyncio.run(wait_for_server(pair.url, 1, report=lambda _: None))
     assert asyncio.run(migrate(pair.url))
     return pair
@@ -48,7 +48,7 @@ async def test_the_primary_is_found_behind_a_standby(migrated: Pair) -> None:
 async def test_a_commit_that_waits_for_its_standby_stays_invisible_after_its_client_has_gone(
     migrated: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Seen on the primary alone, it would be acknowledged to a retry with the same key, and lost with the primary."""
+    """If it were visible on the primary, a retry with its key would be acknowledged, and then lost with the primary."""
     monkeypatch.setattr(slotwise.db.pool, "GRACE_SECONDS", 0.4)
     database = await Database.connect(migrated.url, 1, statement_seconds=0.6)
     before = await asyncio.to_thread(doctors, migrated)
@@ -69,13 +69,13 @@ async def test_a_commit_that_waits_for_its_standby_stays_invisible_after_its_cli
 
 
 def doctors(pair: Pair) -> int:
-    """As the primary sees them."""
+    """The doctors on the primary."""
     return int(rows(pair.primary.url, "SELECT count(*) FROM doctors")[0][0])
 
 
 @pytest.mark.slow  # a primary and a standby: twenty seconds
 def test_bookings_go_on_with_the_standby_and_none_that_was_acknowledged_is_lost(migrated: Pair) -> None:
-    """The last one here: the primary is dead afterwards."""
+    """Must be the last test here: the primary is dead afterwards."""
     with running_server(migrated.url, {"WORKERS": "2"}) as server, Clinic(server) as clinic:
         slot_id = clinic.slot(seats=100_000)["id"]
         load = asyncio.run(_fail_over_under_load(server, slot_id, migrated))
@@ -89,7 +89,7 @@ def test_bookings_go_on_with_the_standby_and_none_that_was_acknowledged_is_lost(
 
 
 class Load:
-    """What clients saw that repeat each request, with its key, until it is acknowledged."""
+    """The answers to clients that repeat each request with its key until it is acknowledged."""
 
     def __init__(self) -> None:
         self.acknowledged: set[int] = set()

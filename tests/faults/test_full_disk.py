@@ -1,4 +1,4 @@
-"""A disk that is really full: a small file system in memory with the data directory on it, and a file that fills it."""
+"""A disk that is really full: a small file system in memory with the data directory and a file that fills it."""
 
 import subprocess
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def disk() -> Iterator[Path]:
 
 @contextmanager
 def full(disk: Path) -> Iterator[None]:
-    """No byte is left on `disk` for as long as the block runs."""
+    """`disk` is completely full while the block runs."""
     filler = disk / "filler"
     for piece in (MEGABYTE, b"\0" * 4096):
         with filler.open("ab", buffering=0) as file, suppress(OSError):
@@ -70,7 +70,7 @@ def test_a_full_disk_stops_bookings_and_loses_none(disk: Path) -> None:
 
 
 def book_until_refused(clinic: Clinic, slot_id: int, booked: set[int]) -> httpx.Response:
-    """There is room for some more in what the tables already have."""
+    """Book until refused. The tables' files still have room for some bookings."""
     for _ in range(2000):
         answer = clinic.book(slot_id, confirm=True)
         if answer.status_code != 201:
@@ -89,7 +89,7 @@ def books_again(clinic: Clinic, slot_id: int, booked: set[int]) -> bool:
 
 
 def panic(database_url: str) -> None:
-    """The next segment of the log cannot be made, which ends every session, as it must."""
+    """Force a new log segment, which cannot be created. PostgreSQL then ends all sessions, as it must."""
     with pytest.raises((asyncpg.PostgresConnectionError, OSError)):
         fill_the_log(database_url)
 

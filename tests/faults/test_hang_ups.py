@@ -20,7 +20,7 @@ from tests.http.test_health import samples
 # Promise L4 asks for 10,000, which take ten seconds: SLOTWISE_TEST_HANG_UPS=10000.
 CLIENTS = int(os.environ.get("SLOTWISE_TEST_HANG_UPS", many(500, 2000)))
 AT_ONCE = 50
-ABORT = struct.pack("ii", 1, 0)  # linger for no time: the connection is reset, not closed
+ABORT = struct.pack("ii", 1, 0)  # linger time 0: the connection is reset, not closed
 
 
 def test_thousands_of_clients_that_hang_up_leave_no_connection_behind(clinic: Clinic) -> None:
@@ -38,7 +38,7 @@ def test_thousands_of_clients_that_hang_up_leave_no_connection_behind(clinic: Cl
 
 
 async def hang_up(server: RunningServer, slot_id: int) -> None:
-    """Each client goes at the next of the points, every other one without the good manners of closing."""
+    """Each client hangs up at the next point of a request; every second one resets instead of closing."""
     points = cycle(pieces(slot_id))
     manners = cycle((b"", ABORT))
     turns = asyncio.Semaphore(AT_ONCE)

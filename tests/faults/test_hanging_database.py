@@ -1,4 +1,4 @@
-"""A database that takes connections and says nothing: every process of it is stopped, and goes on later."""
+"""A database that accepts connections but does not answer: all its processes are stopped and go on later."""
 
 import asyncio
 import time
@@ -31,7 +31,7 @@ TEMPORARY = {"database-unavailable", "database-busy", "outcome-unknown", "overlo
 
 
 class Asked(NamedTuple):
-    """One request, and what became of it."""
+    """One request and its outcome."""
 
     method: str
     path: str
@@ -115,7 +115,7 @@ def check_while_it_hung(asked: Asked) -> None:
 
 
 def idle_pools(clinic: Clinic) -> bool:
-    """Nobody holds a connection, in no pool of no worker."""
+    """Wait until no connection is in use in any pool of any worker."""
     now = samples(clinic)
     pools = ("requests", "batches")
     opened, idle = ([now.get(("slotwise_pool_connections", pool, state)) for pool in pools] for state in STATES)
@@ -123,7 +123,7 @@ def idle_pools(clinic: Clinic) -> bool:
 
 
 def retry_with_keys(clinic: Clinic, requests: Sequence[httpx.Request]) -> None:
-    """Each key has its one booking, whether or not the first attempt was done in the end."""
+    """Retry. Each key has exactly one booking, whether or not the first attempt took effect."""
     keyed = [request for request in requests if "Idempotency-Key" in request.headers]
     answers = [clinic.http.send(request) for request in keyed for _ in range(2)]
     assert {answer.status_code for answer in answers} == {201}

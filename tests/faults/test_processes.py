@@ -1,4 +1,4 @@
-"""What becomes of bookings and callers when processes end, politely or not."""
+"""Bookings and clients when processes end, normally or by SIGKILL."""
 
 import asyncio
 import os
@@ -54,7 +54,7 @@ def test_closing_the_terminal_ends_the_server(start_server: Callable[..., Runnin
 
 @pytest.mark.slow  # two to five CPU seconds for a server of its own
 def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(tmp_path: Path) -> None:
-    """A worker that failed at its start would end the whole server, just when the database comes back."""
+    """If a worker failed at its start, the whole server would end, just when the database comes back."""
     binaries = _binaries().get("SLOTWISE_POSTGRES_BIN")
     postgres = EmbeddedServer(tmp_path, Path(binaries) if binaries else None)
     url = postgres.acquire()
@@ -125,14 +125,14 @@ def test_the_embedded_database_is_started_again_when_it_is_killed(tmp_path: Path
         answers = []
 
         def serves_again() -> bool:
-            # The dead server's sessions may still answer for a moment; only a new server's count as being back.
+            # The dead server's sessions may still answer for a moment; only answers of a new server count.
             answers.append(clinic.book(slot_id, confirm=True).status_code)
             return answers[-1] == 201 and _postmaster(tmp_path / "data") not in {killed, NO_SUCH_PID}
 
         _until(serves_again)
         _until(lambda: clinic.http.get("/health/ready").status_code == 200)
         assert set(answers) <= {201, 503}
-        # A 503 may hide a booking whose COMMIT got through; a 201 never hides the lack of one.
+        # A 503 is possible for a booking that was committed, but a 201 only for a booking that exists.
         assert answers.count(201) <= 1000 - clinic.free_seats(slot_id) <= len(answers)
 
 
@@ -175,8 +175,8 @@ def test_a_second_server_says_that_the_port_or_the_data_directory_is_in_use(tmp_
 async def _book_until_turned_away(
     server: RunningServer, slot_id: int, blow: Callable[[], None], seconds: float = PATIENCE_SECONDS
 ) -> int:
-    """Sixteen clients book; the blow falls in the middle; counts the 201s until each is turned away, or until so many
-    seconds after it."""
+    """Sixteen clients book, and the blow comes in the middle. Counts the 201s until each client is refused, or until so
+    many seconds after the blow."""
     deadline = float("inf")
     in_the_middle = asyncio.Event()
 

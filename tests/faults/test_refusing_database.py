@@ -1,4 +1,4 @@
-"""A database that lets nobody in, is brought up to date under load, or is new to two servers at once."""
+"""A database that refuses connections, is migrated under load, or is new to two servers at once."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ from tests.conftest import running_server
 
 @pytest.fixture
 def mere_user(database_url: str, postgres_url: str) -> Iterator[str]:
-    """The test's database as seen by somebody who may do all there, and is no superuser, who is let in always."""
+    """The URL of the test's database for its owner, who is no superuser: a superuser can always connect."""
     rows(postgres_url, "CREATE ROLE mere_user LOGIN IN ROLE slotwise")
     yield database_url.replace("slotwise@", "mere_user@", 1)
     rows(postgres_url, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'mere_user'")

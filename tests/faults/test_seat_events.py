@@ -1,4 +1,4 @@
-"""What becomes of those who watch seats when the database restarts, and when the server ends."""
+"""Clients that watch seats while the database restarts and when the server ends."""
 
 import signal
 import time

@@ -1,4 +1,4 @@
-"""Not collected by itself: a test with all that tests start, which is to be killed."""
+"""Not collected by default: a test that starts everything that tests start, and is then killed."""
 
 import os
 import time

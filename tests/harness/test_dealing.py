@@ -1,4 +1,4 @@
-"""How tests are dealt out to processes, and which of them `make test` leaves to `.ci/run`."""
+"""How tests are distributed to processes, and which tests `make test` leaves to `.ci/run`."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`kill -9` of the tests, of `make bench` and of `make torture` in the middle of their work: nothing is left."""
+"""`kill -9` of the tests, `make bench` and `make torture` in the middle of their work leaves nothing behind."""
 
 import os
 import shutil
@@ -45,7 +45,7 @@ def running(command: Command, folder: Path) -> "Iterator[subprocess.Popen[bytes]
 
 
 def installation(process: "subprocess.Popen[bytes]", folder: Path) -> set[psutil.Process]:
-    """All that it has started and that has started others, PostgreSQL included; not its watchdogs."""
+    """All processes that it has started, directly or not, including PostgreSQL, without its watchdogs."""
     found = {process.pid: psutil.Process(process.pid).create_time()}
     return reaper.family(found, [folder]) | reaper.databases([folder])
 

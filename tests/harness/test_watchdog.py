@@ -1,4 +1,4 @@
-"""What a killed program has started does not outlive it."""
+"""Everything that a killed program has started ends too."""
 
 import json
 import subprocess
@@ -16,7 +16,7 @@ from tests.clinic import eventually
 
 PROJECT = PACKAGE.parents[1]
 
-# A family that does not listen to SIGTERM, with an orphan, a PostgreSQL that is no child, and a folder.
+# A process tree that ignores SIGTERM, with an orphan, a PostgreSQL that is no child, and a folder.
 STARTER = """
 import json, subprocess, sys, time
 from pathlib import Path
@@ -81,7 +81,7 @@ def test_a_later_process_with_the_same_pid_is_left_alone() -> None:
 
 
 def test_a_program_outside_the_folders_is_left_alone(tmp_path: Path) -> None:
-    """It runs in another folder whose name begins as one of ours."""
+    """It runs in another folder, whose name begins like one of ours."""
     ours, other = tmp_path / "folder", tmp_path / "folder-of-others"
     ours.mkdir()
     other.mkdir()

@@ -1,4 +1,4 @@
-"""Logs of a production server: JSON lines with request ids, and nobody's data."""
+"""Logs of a production server: JSON lines with request ids, without personal data."""
 
 import json
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def test_no_line_names_anybody_or_holds_a_secret(production: RunningServer) -> N
     with Clinic(production) as clinic:
         tokens = whole_session(clinic)
         slot = clinic.slot()
-        # A defect, made by taking a table away: its message would quote what it was about.
+        # A defect, caused by a missing table. Its message would contain the request's data.
         rows(production.database_url, "ALTER TABLE bookings RENAME COLUMN user_name TO gone")
         broken = clinic.book(slot["id"], userName=CANARY_NAME, userEmail=CANARY_EMAIL)
         rows(production.database_url, "ALTER TABLE bookings RENAME COLUMN gone TO user_name")
@@ -105,7 +105,7 @@ def test_a_production_server_says_that_it_wants_https(production: RunningServer,
 
 
 def test_the_databases_own_log_quotes_no_refused_row(clinic: Clinic, postgres_log: Path) -> None:
-    """Not even where the error is one of the unique index, whose DETAIL quotes the address."""
+    """Not even for an error of the unique index, whose DETAIL quotes the e-mail."""
     account = {"name": "Pat Patient", "email": "canary.in.the.index@example.org", "password": "patient's secret"}
     assert [clinic.http.post("/api/auth/register", json=account).status_code for _ in range(2)] == [201, 409]
     refuse_a_row(clinic.server.database_url, account["email"])

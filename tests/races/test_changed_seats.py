@@ -1,4 +1,4 @@
-"""Whoever changes the seats of a hold never loses it to somebody else, however many wait for a seat."""
+"""A change of a hold's seats never loses the hold to another client, however many want a seat."""
 
 from collections.abc import Awaitable, Callable
 
@@ -17,7 +17,7 @@ Change = Callable[[Worker, Caller, Held], Awaitable[object]]
 
 
 async def one_round(pair: list[Worker], slot_id: int, change: Change) -> int:
-    """A hold of both seats becomes one of one, while rivals ask again and again; how many seats it has in the end."""
+    """Change a hold of both seats to one seat while rivals try again and again. Returns its seats in the end."""
     held = await pair[0].bookings.hold_seats(GUEST, wanted(slot_id, 2))
     caller = Caller(manage_token=held.manage.token)
 
@@ -52,7 +52,7 @@ async def test_fewer_seats_are_never_lost_to_a_rival(database_url: str, connecti
 
 
 async def test_in_two_steps_they_are_lost(database_url: str, connection: asyncpg.Connection) -> None:
-    """The negative control: the race is there, and is won by others as long as nothing keeps the lock."""
+    """The negative control: if the lock is released between two steps, others win the race."""
     async with workers(database_url) as pair:
         seats = [await one_round(pair, await new_slot(connection, 2), let_go_and_hold) for _ in range(ROUNDS)]
         assert 0 in seats

@@ -48,7 +48,7 @@ async def test_without_a_key_each_retry_books_again(database_url: str, connectio
 async def test_one_key_for_two_slots_at_once_books_one_of_them(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
-    """Different slots have different locks, so here the key's own row decides; nobody gets a 500."""
+    """Different slots have different locks, so here the key's own row decides. No client gets a 500."""
     async with workers(database_url) as pair:
         for number in range(ROUNDS):
             slots = [wanted(await new_slot(connection, seats=5)) for _ in pair]
@@ -61,7 +61,7 @@ async def test_one_key_for_two_slots_at_once_books_one_of_them(
 
 
 async def _rivals(pair: list[Worker], connection: asyncpg.Connection, number: int) -> list[Held | Exception]:
-    """Both workers at once, in one batch each: one key and one body, and a slot of its own for each worker."""
+    """Both workers at once, with one batch each: the same key and body, but a different slot for each worker."""
     requests = [HoldRequest(wanted(await new_slot(connection, seats=5)), "guest", _key(number)) for _ in pair]
 
     async def hold(worker: Worker, place: int) -> Held:
@@ -74,7 +74,7 @@ async def _rivals(pair: list[Worker], connection: asyncpg.Connection, number: in
 
 @pytest.fixture
 def races(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Grows with each batch that was told that another transaction had used one of its keys meanwhile."""
+    """Gets an entry for each batch that learned that another transaction had used one of its keys."""
     noted: list[str] = []
     statement = booking_batches.HOLD_SEATS
 
@@ -120,7 +120,7 @@ async def test_without_checking_the_kept_answers_a_raced_key_books_twice(
 async def _same_keys_in_opposite_orders(
     pair: list[Worker], connection: asyncpg.Connection, number: int
 ) -> list[object]:
-    """One batch for each worker, of a slot of its own; what each came to."""
+    """One batch for each worker, each for its own slot. Returns the outcomes."""
     keys = [_key(number * 20 + place) for place in range(20)]
     batches = [
         [HoldRequest(wanted(slot_id), "guest", key) for key in order]

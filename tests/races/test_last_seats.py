@@ -1,4 +1,4 @@
-"""Many want the last seats at the same instant."""
+"""Many clients want the last seats at the same instant."""
 
 import asyncio
 from collections import Counter
@@ -20,7 +20,7 @@ ROUNDS_OF_A_MUTANT = 100
 
 
 def test_64_clients_over_http_get_exactly_the_seats_there_are(clinic: Clinic) -> None:
-    """Rounds against two worker processes: five seats, sixty-four who want one."""
+    """Rounds against two worker processes: 64 clients want one of five seats."""
     doctor = clinic.doctor()
     slots = [
         clinic.slot(seats=5, doctorId=doctor["id"], startTime=f"2031-01-01T{hour:02}:00:00Z")["id"]
@@ -58,7 +58,7 @@ async def test_two_workers_never_sell_a_seat_twice(database_url: str, connection
 
 
 async def test_without_the_lock_the_same_race_oversells(database_url: str, connection: asyncpg.Connection) -> None:
-    """The negative control: the race is real, and it is the lock that the test above relies on."""
+    """The negative control: the race is real, and the test above passes because of the lock."""
     await mutate(connection, "hold_seats", "FOR NO KEY UPDATE", "")
     # Without the lock two batches also write the same ledger sequence; keep that from hiding the overselling.
     await drop_rules(connection, "slot_seats_in_range", "event_seats_in_range", "booking_events_pkey")
@@ -86,6 +86,6 @@ async def test_even_without_the_lock_the_ledgers_key_refuses_the_second_of_two_b
 
 
 async def _sold(pair: list[Worker], connection: asyncpg.Connection) -> int:
-    """How many of sixteen who want one of three seats at once get one."""
+    """How many of sixteen clients that want one of three seats at once get one."""
     request = wanted(await new_slot(connection, seats=3))
     return sum(isinstance(result, Held) for result in await each(pair, 16, holding((request, None))))

@@ -1,4 +1,4 @@
-"""Confirm, cancel, expiry and the next customer race for one booking and its seats."""
+"""Races of confirm, cancel, expiry and the next customer for one booking and its seats."""
 
 import asyncio
 import random
@@ -78,13 +78,13 @@ async def _later(attempt: Callable[[], Awaitable[object]], seconds: float) -> ob
     return await attempt()
 
 
-# Claims about time are made after the wait for the lock.
+# Times are compared after the wait for the lock.
 
 
 async def _while_the_lock_is_held(
     connection: asyncpg.Connection, slot_id: int, attempt: Awaitable[Answer], seconds: float
 ) -> Answer | BaseException:
-    """What an attempt comes to that waits for the slot's lock that long."""
+    """The outcome of an attempt that has to wait so long for the slot's lock."""
     async with connection.transaction():
         await connection.execute("SELECT 1 FROM appointment_slots WHERE id = $1 FOR UPDATE", slot_id)
         waiting = asyncio.ensure_future(attempt)
@@ -201,7 +201,7 @@ async def _start_in(connection: asyncpg.Connection, slot_id: int, seconds: float
     )
 
 
-# The instant itself belongs to what comes after it.
+# Periods are half-open: the instant itself belongs to what comes after it.
 
 INSTANT = "2040-01-01 09:00:00+00"
 
@@ -242,7 +242,7 @@ async def test_an_appointment_can_be_cancelled_until_a_microsecond_before_it_sta
 
 
 async def _cancel_at_once(pair: list[Worker], connection: asyncpg.Connection) -> int:
-    """The free seats of a slot of ten, five of them booked, after many cancel one of those bookings at once."""
+    """The free seats of a slot with ten seats, five of them booked, after many clients cancel one booking at once."""
     slot_id = await new_slot(connection, seats=10)
     held = await pair[0].batches.hold([HoldRequest(wanted(slot_id, confirm=True), "guest")] * 5)
     assert isinstance(held[0], Held)
@@ -312,9 +312,9 @@ async def test_many_sweepers_expire_each_hold_once(database_url: str, connection
 async def _sweep_beside_a_locked_slot(
     url: str, connection: asyncpg.Connection, holds_of_locked: int = 1
 ) -> int | BaseException:
-    """What a sweep comes to of two slots with overdue holds, that with the older ones locked.
+    """The outcome of a sweep of two slots with overdue holds, while the slot with the older holds is locked.
 
-    A `TimeoutError` if it waits for the lock.
+    Raises `TimeoutError` if the sweep waits for the lock.
     """
     async with workers(url, count=1) as [worker]:
         slot_ids = [await new_slot(connection, seats) for seats in (holds_of_locked, 1)]
@@ -384,14 +384,14 @@ async def test_a_sweep_fails_the_overdue_holds_of_a_slot_and_nothing_else(
 async def test_a_sweep_that_does_not_look_again_under_the_lock_fails_others_too(
     database_url: str, connection: asyncpg.Connection, check: str, wronged: int
 ) -> None:
-    """The negative control: that a slot was found overdue says nothing about each of its bookings."""
+    """The negative control: a slot that was found overdue may have other bookings too."""
     await mutate(connection, "expire_holds", check, "")
     statuses = await _sweep_a_slot_of_every_kind(database_url, connection)
     assert statuses[wronged] is BookingStatus.FAILED
 
 
 async def _resell_while_sweeping(pair: list[Worker], connection: asyncpg.Connection, chance: random.Random) -> None:
-    """Two sweepers and a customer find the same overdue hold at once, and each gives way to the others."""
+    """Two sweepers and a customer find the same overdue hold at once."""
     slot_id = await new_slot(connection, seats=2)
     held = await pair[0].bookings.hold_seats(GUEST, wanted(slot_id, 2))
     await _end_in(connection, held.booking.id, 0)

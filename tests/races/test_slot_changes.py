@@ -1,4 +1,4 @@
-"""The desk's changes of slots beside bookings: none waits for the other for longer than the database works."""
+"""The desk's changes of slots beside bookings: each waits for the other only while the database is working."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ ROUNDS = 5
 
 
 async def _let_both_meet(connection: asyncpg.Connection) -> None:
-    """Between a slot's row and its entry in the index of `slot_overlaps` lie some milliseconds now."""
+    """Delay the entry in the index of `slot_overlaps` by some milliseconds after the slot's row."""
     await drop_rules(connection, "slot_overlaps")
     await connection.execute(
         "CREATE FUNCTION slow_range(timestamptz, timestamptz) RETURNS tstzrange LANGUAGE plpgsql IMMUTABLE AS"
@@ -37,7 +37,7 @@ async def _let_both_meet(connection: asyncpg.Connection) -> None:
 
 
 async def _add(slots: Slots, slot_id: int, other_id: int) -> object:
-    """A slot in the middle of the first."""
+    """Add a slot in the middle of the first one."""
     doctor_id = (await slots.get_slot(slot_id)).doctor_id
     return await slots.create_slot(ADMIN, doctor_id, NOW + timedelta(days=30, minutes=10), 1, 30)
 
@@ -54,9 +54,9 @@ WAYS = {"adding": _add, "moving": _move, "reopening": _reopen}
 
 
 async def _meet(pair: list[Worker], connection: asyncpg.Connection, way: str, lead: float = 0.0) -> list[object]:
-    """The last seat of a slot is booked while the same doctor gets another slot at that time.
+    """Book the last seat of a slot while another slot of the same doctor is added at that time.
 
-    The booking begins `lead` seconds ahead, or as many behind where that is negative.
+    The booking begins `lead` seconds earlier, or later if `lead` is negative.
     """
     slot_id = await new_slot(connection, seats=1)
     start, status = (timedelta(minutes=10), "CLOSED") if way == "reopening" else (timedelta(days=1), "OPEN")
@@ -106,7 +106,7 @@ async def test_the_last_seat_is_booked_while_an_overlapping_slot_is_refused(
 async def test_an_overlapping_slot_that_is_not_looked_for_deadlocks(
     database_url: str, connection: asyncpg.Connection, way: str
 ) -> None:
-    """The negative control: only the rule itself is left, and each of the two waits for the other's row."""
+    """The negative control: only the constraint is left, and each of the two waits for the other's row."""
     await _let_both_meet(connection)
     await mutate(connection, "find_overlapped", "s.status = 'OPEN'", "s.status = 'NEVER'")
     async with workers(database_url) as pair:
@@ -119,7 +119,7 @@ async def test_an_overlapping_slot_that_is_not_looked_for_deadlocks(
 
 
 async def _stand(connection: asyncpg.Connection) -> None:
-    """A change of a slot waits at its end for as long as the advisory lock 7 is held."""
+    """Let a change of a slot wait at its end while the advisory lock 7 is held."""
     await connection.execute(
         "CREATE FUNCTION stand() RETURNS trigger LANGUAGE plpgsql AS"
         " 'BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN new; END';"
@@ -129,7 +129,7 @@ async def _stand(connection: asyncpg.Connection) -> None:
 
 
 async def _stop_in_the_middle(clinic: Clinic, url: str, stopped: psutil.Process, slot_id: int) -> float:
-    """SIGSTOP for the worker once its change stands; then how long a booking of the slot takes, in seconds."""
+    """SIGSTOP the worker while its change waits. Returns how long a booking of the slot then takes, in seconds."""
     loop = asyncio.get_running_loop()
     holder, looker = await asyncpg.connect(url), await asyncpg.connect(url)
     await holder.execute("SELECT pg_advisory_lock(7)")
@@ -159,7 +159,7 @@ async def test_a_worker_that_is_stopped_in_the_middle_of_a_change_keeps_no_slot(
 ) -> None:
     server = start_server(WORKERS="1")
     await _stand(connection)
-    # What is added after the start is no part of the schema, which only readiness minds.
+    # This was added after the start, so only readiness notices that it is not in the schema.
     with Clinic(server) as clinic:
         slot = clinic.slot(seats=2)
         eventually(lambda: len(_workers(server)) == 1)

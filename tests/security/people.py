@@ -1,4 +1,4 @@
-"""Everybody who may come to the door, with what they show: accounts of every kind, good and bad tokens."""
+"""All kinds of callers with their headers: accounts of every role, guests, valid and invalid tokens."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ Headers = Mapping[str, str]
 
 
 class People(NamedTuple):
-    """`headers` are by the keys of `ROLES`; the last three have been an admin's, and are good no longer."""
+    """`headers` has the keys of `ROLES`. The last three were an admin's and are no longer valid."""
 
     owner_email: str
     headers: dict[str, Headers]
@@ -44,7 +44,7 @@ def secret_of(server: RunningServer) -> str:
 
 
 def new_people(server: RunningServer, owner_name: str) -> People:
-    """Accounts that nothing else uses, so that a test may log them out, change or erase them."""
+    """New accounts that no other test uses, so that a test may log them out, change or erase them."""
     emails = [unique_email() for _ in ROLES]
     names = [owner_name if who == "owner" else "Somebody Else" for who in ROLES]
     active = [who != "disabled" for who in ROLES]

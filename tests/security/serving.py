@@ -1,4 +1,4 @@
-"""A server of its own for a test that brings its application."""
+"""A server for a test with its own application."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ from slotwise.server.connections import BoundedConnection
 
 @contextmanager
 def serving(application: Any, protocol: type[BoundedConnection], host: str = "127.0.0.1") -> Iterator[tuple[str, int]]:
-    """On the event loop of production, because what it keeps back of an answer is its own business."""
+    """Uses the event loop of production, because buffering of answers depends on the event loop."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, 0), family=family, dualstack_ipv6=host == "::") as listener:
         config = uvicorn.Config(application, http=protocol, loop="uvloop", lifespan="off", log_config=None)

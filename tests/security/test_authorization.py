@@ -1,4 +1,4 @@
-"""Who may call what, and who sees names: every operation of the OpenAPI document, for everybody, in one table."""
+"""Who may call what and who sees names: one table with all operations of the OpenAPI document and all callers."""
 
 import itertools
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from tests.clinic import Clinic, holder, in_hours, object_of, problem, unique_em
 from tests.security.people import PASSWORD, People, new_people
 
 # `owner` is the patient whose booking and account it is; `holder` has that booking's manage token, `stray` another's.
-# The last three tokens were an admin's. A plus: the answer has the owner's name and address, which no other may have.
-# A second row of the same operation is about what does not exist. A new operation needs its row here, and its body in
-# BODIES if it takes one.
+# The last three tokens were an admin's. A plus: the answer has the owner's name and e-mail, which no other answer may
+# have. A second row of the same operation is about a missing thing. A new operation needs its row here, and its body in
+# BODIES if it has one.
 TABLE = """
                                           nobody owner other doctor staff admin holder stray disabled expired revoked
 POST   /api/auth/register                    201   201   201    201   201   201    201   201      201     201     201
@@ -66,7 +66,7 @@ _hours = itertools.count(48)
 
 
 class Target(NamedTuple):
-    """What a request is about. Everything in it has been made for this one request, or does not exist."""
+    """The things that a request is about. They were made for this one request, or do not exist."""
 
     doctor_id: int
     slot_id: int
@@ -125,14 +125,14 @@ def test_every_operation_about_one_thing_is_also_tried_on_a_missing_one() -> Non
 
 
 class Place:
-    """A clinic with a slot of its own, and people of their own, who cannot spoil another test's."""
+    """A clinic with its own slot and its own people, so that tests do not disturb each other."""
 
     def __init__(self, clinic: Clinic) -> None:
         self._clinic = clinic
         self.people: People = new_people(clinic.server, NAME)
         self.slot = clinic.slot(seats=50)
         self._stray = clinic.hold(self.slot["id"], userName="Nell New", userEmail="nell@example.org")
-        # One for each caller, made before the first of them may end the owner's session.
+        # One for each caller, made before one of them can end the owner's session.
         self._bookings = [self._book() for _ in CALLERS]
 
     def _book(self) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def _read(answer: httpx.Response) -> httpx.Response:
 
 
 def _first_piece(answer: httpx.Response) -> httpx.Response:
-    """The answer without what would follow for ever."""
+    """The first piece of the answer, because a stream never ends."""
     return httpx.Response(answer.status_code, headers=answer.headers, content=next(answer.iter_raw()))
 
 
@@ -182,7 +182,7 @@ def test_everybody_gets_what_the_table_says_and_nobody_anothers_name(clinic: Cli
 
 
 def test_the_table_also_checks_the_email(clinic: Clinic) -> None:
-    """Else `shows` would be satisfied by the name alone."""
+    """Otherwise `shows` would accept an answer with the name alone."""
     place = Place(clinic)
     row = next(row for row in table() if row.operation == "GET /api/bookings/{booking_id}" and not row.missing)
     for who in ("owner", "staff", "admin", "holder"):

@@ -1,4 +1,4 @@
-"""Canaries: names, addresses, passwords, tokens and keys go into every place of every operation, and into no log."""
+"""Canaries: names, e-mails, passwords, tokens and keys go into every field of every operation, but into no log."""
 
 import itertools
 import json
@@ -29,13 +29,13 @@ def operations() -> Iterator[tuple[str, str, dict[str, Any]]]:
     document = openapi_document(build(load_settings({})))
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
-            # Of the stream of events only the head has an end.
+            # The stream of events has no end, so only its head is read.
             said = "HEAD" if operation["operationId"] == "watch_seats" else method.upper()
             yield said, path, operation | {"schemas": document["components"]["schemas"]}
 
 
 def body_of(operation: dict[str, Any]) -> dict[str, Any]:
-    """Every field that takes text, with a canary in it."""
+    """A body with a canary in every text field."""
     schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     names = [ref["$ref"].rpartition("/")[2] for ref in (schema, *schema.get("oneOf", ())) if "$ref" in ref]
     fields = [field for name in names for field in operation["schemas"][name]["properties"]]
@@ -43,14 +43,14 @@ def body_of(operation: dict[str, Any]) -> dict[str, Any]:
 
 
 def headers() -> list[tuple[bytes, bytes]]:
-    """In each a canary; the request id is one that is not kept."""
+    """Headers with a canary in each. The request id is one that the server replaces."""
     plain = ("Booking-Token", "Idempotency-Key", "Cookie", "Referer", "User-Agent", "X-Forwarded-For", "From")
     pairs = [(name, canary()) for name in plain] + [("X-Request-ID", f"{canary()} {bird_address()}")]
     return [(name.encode(), value.encode()) for name, value in pairs]
 
 
 def fly_everywhere(clinic: Clinic) -> int:
-    """Every operation, in good form and in bad, as somebody and as nobody; returns the number of requests."""
+    """Call every operation with valid and invalid input, with and without account. Returns the number of requests."""
     sent = itertools.count()
     authorizations = [b"Bearer " + canary().encode(), clinic.admin["Authorization"].encode(), None]
     for (method, path, operation), authorization in itertools.product(operations(), authorizations):
@@ -70,7 +70,7 @@ def fly_everywhere(clinic: Clinic) -> int:
 
 
 def live(clinic: Clinic) -> set[str]:
-    """What a person with an account, and a guest, do in a day; returns what they were given to keep to themselves."""
+    """A day of a person with an account and of a guest. Returns the secrets that they got."""
     account = {"name": canary(), "email": bird_address(), "password": f"{canary()} password"}
     for _ in range(2):
         clinic.http.post("/api/auth/register", json=account)
@@ -122,7 +122,7 @@ def page_routes() -> Iterator[tuple[str, str]]:
 
 
 def look_everywhere(visitor: Visitor, session: str) -> int:
-    """Every page and form with a canary in every field and cookie; returns the number of requests."""
+    """Request every page and form with a canary in every field and cookie. Returns the number of requests."""
     sent = 0
     for method, path in page_routes():
         fields = {name: bird_address() if "mail" in name or name == "who" else canary() for name in FIELDS}
@@ -145,7 +145,7 @@ def look_everywhere(visitor: Visitor, session: str) -> int:
 
 
 def live_on_pages(clinic: Clinic, visitor: Visitor) -> set[str]:
-    """A patient's day and a receptionist's; returns what they were given to keep to themselves."""
+    """A day of a patient and of a receptionist. Returns the secrets that they got."""
     account = {"name": canary(), "email": bird_address(), "password": f"{canary()} password"}
     for _ in range(2):
         visitor.send("/register", **account)
@@ -175,7 +175,7 @@ def live_on_pages(clinic: Clinic, visitor: Visitor) -> set[str]:
 
 
 def test_no_canary_that_flew_through_the_pages_comes_out_elsewhere(hardened: RunningServer) -> None:
-    """In no log, no metric, and none of the notes that outlive the person."""
+    """Not in a log, not in a metric, and not in notes that are kept after the person is erased."""
     with Clinic(hardened) as clinic, Visitor(hardened) as visitor:
         secrets = live_on_pages(clinic, visitor)
         session = visitor.http.cookies["slotwise-session"]

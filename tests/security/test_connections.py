@@ -1,4 +1,4 @@
-"""Slow, silent and talkative clients: each is answered or reset within ten seconds, and costs nobody else anything."""
+"""Slow, silent and oversized clients: each is answered or reset within ten seconds and does not slow down others."""
 
 import asyncio
 import http.client
@@ -18,13 +18,13 @@ from slotwise.server.connections import MAX_HEAD_BYTES, MAX_HEADERS, MAX_WAITING
 from tests.clinic import PATIENCE_SECONDS, Clinic, at_most, holder, problem
 from tests.security.serving import serving
 
-# L3: every request is answered or reset within that time, whatever is broken.
+# L3: every request is answered or reset within this time, also during faults.
 LIMIT_SECONDS = 10
 BOOKING = b"POST /api/bookings HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 
 
 class Answer(NamedTuple):
-    """What came back on a connection until its end, and after how many seconds that was."""
+    """The data of a connection until its end, and the seconds until then."""
 
     text: bytes
     seconds: float
@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 
 
 class Line:
-    """A connection that says exactly what it is told to."""
+    """A connection that sends exactly the given bytes."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
@@ -61,7 +61,7 @@ class Line:
         await self._writer.drain()
 
     async def dribble(self, text: bytes, pause: float = 0.5) -> None:
-        """One byte at a time, until the other side has heard enough."""
+        """Send one byte at a time until the other side hangs up."""
         for at in range(len(text)):
             try:
                 await self.say(text[at : at + 1])
@@ -72,7 +72,7 @@ class Line:
             await asyncio.sleep(pause)
 
     async def hear(self) -> Answer:
-        """Everything until the end of the connection, which comes in time or fails the test."""
+        """Read until the end of the connection. Fails the test if it does not come in time."""
         text = b""
         async with asyncio.timeout(self._opened + LIMIT_SECONDS + at_most(2) - time.monotonic()):
             try:
@@ -122,7 +122,7 @@ def statuses(answer: Answer) -> list[int]:
 
 
 async def until_cut_off(clinic: Clinic) -> float:
-    """The seconds until a client is cut off that asks for more than the kernel keeps for it, and reads nothing."""
+    """Seconds until a client is cut off that requests more than fits into the kernel's buffers and reads nothing."""
     line = await Line.open(clinic, limit=1024)
     await line.say(b"GET /api-docs/static/swagger-ui/swagger-ui-bundle.js HTTP/1.1\r\nHost: a\r\n\r\n" * 40)
     started = time.monotonic()
@@ -136,7 +136,7 @@ async def until_cut_off(clinic: Clinic) -> float:
 
 
 async def longest_wait(clinic: Clinic, seconds: float) -> float:
-    """Of a client without faults, that asks again and again for so long."""
+    """The longest wait of a well-behaved client that sends requests for so many seconds."""
     longest, deadline = 0.0, time.monotonic() + seconds
     while (started := time.monotonic()) < deadline:
         await asyncio.to_thread(clinic.http.get, "/health")
@@ -154,7 +154,7 @@ async def met(clinic: Clinic, client: Client) -> Answer:
 
 
 async def test_whoever_keeps_the_server_waiting_is_answered_or_reset_in_time(clinic: Clinic) -> None:
-    """All of them at once, and a quick client beside them that notices nothing."""
+    """All of them at once, and a normal client beside them that is not slowed down."""
     everybody = asyncio.gather(*(met(clinic, client) for client, _ in SLOW.values()))
     cut_off, longest = await asyncio.gather(until_cut_off(clinic), longest_wait(clinic, 5))
     assert cut_off < LIMIT_SECONDS + at_most(0.5)
@@ -235,7 +235,7 @@ async def test_of_thousands_of_pipelined_requests_only_the_allowed_number_is_ans
 
 @pytest.mark.parametrize("connection", ["keep-alive", "close"])
 def test_a_large_upload_gets_a_413(clinic: Clinic, connection: str) -> None:
-    """Clients that send all before they read have no answer if the connection breaks."""
+    """A client that sends everything before it reads would get no answer if the connection broke."""
     parts = urlsplit(clinic.server.url)
     headers = {"Content-Type": "application/json", "Connection": connection}
     for megabytes in (5, 20):
@@ -253,7 +253,7 @@ def test_a_large_head_gets_a_431(clinic: Clinic) -> None:
 
 
 async def test_chunks_without_a_length_are_refused_beyond_64_kib(clinic: Clinic) -> None:
-    """And the connection is good for the next request, once the body is over."""
+    """After the body, the connection can be used for the next request."""
     chunks = (b"400\r\n" + b" " * 1024 + b"\r\n") * 70 + b"0\r\n\r\n"
     last = HEAD + b"Connection: close\r\n\r\n"
     answer = await met(clinic, saying(BOOKING + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + last))
@@ -266,7 +266,7 @@ class Hasty(BoundedConnection):
 
 
 async def _slow_application(scope: Any, receive: Any, send: Any) -> None:
-    """Takes its time, longer than a connection may be idle."""
+    """Takes longer than a connection may be idle."""
     await asyncio.sleep(3)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
     await send({"type": "http.response.body", "body": b""})
@@ -304,7 +304,7 @@ async def test_trailers_are_no_headers(clinic: Clinic) -> None:
 
 
 async def test_a_request_without_an_end_is_cut_off(clinic: Clinic) -> None:
-    """Whatever part of it goes on: what nobody reads is kept by nobody."""
+    """For each part of a request that does not end, so that the server never stores data without limit."""
     endless = {"a trailer": (b"0\r\nA: ", b"x"), "trailers": (b"0\r\n", b"A: b\r\n"), "a chunk's name": (b"1;", b"x")}
 
     async def until_cut_off(start: bytes, more: bytes) -> int:
@@ -334,7 +334,7 @@ async def test_a_request_for_another_protocol_is_ignored(clinic: Clinic, protoco
 
 
 async def test_a_body_with_a_request_for_another_protocol_is_refused(clinic: Clinic) -> None:
-    """The request would be done as if it had none: a confirmation without its name."""
+    """Otherwise it would be handled without its body, such as a confirmation without its name."""
     held = await asyncio.to_thread(lambda: clinic.hold(clinic.slot(seats=2)["id"]))
     confirm = f"POST /api/bookings/{held['id']}/confirm HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
     token = f"Booking-Token: {held['manageToken']}\r\n".encode()
@@ -367,7 +367,7 @@ async def test_a_running_request_learns_that_its_client_hung_up_even_if_others_w
 
 
 def test_every_overridden_method_exists_in_uvicorn() -> None:
-    """Most of it is private to the server, and may go with any version: then nothing here would be called."""
+    """Most of them are private to uvicorn. If a new version removed one, our override would never be called."""
     ours = {"idle_seconds", "reading_seconds", "hang_up"}
     methods = {name for name in vars(BoundedConnection) if not name.startswith("__")} - ours
     inherited = {name for name in methods if hasattr(HttpToolsProtocol, name)}
@@ -378,7 +378,7 @@ def test_every_overridden_method_exists_in_uvicorn() -> None:
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has one version of IP only")
 async def test_a_trusted_proxy_is_recognised_by_its_ipv4_on_a_dual_stack_socket() -> None:
-    """There it arrives as ::ffff:127.0.0.1; unknown, it would lend its address and limits to everybody."""
+    """There its IP is ::ffff:127.0.0.1. If it were not recognised, all clients would share its IP and its limits."""
 
     async def application(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -391,7 +391,7 @@ async def test_a_trusted_proxy_is_recognised_by_its_ipv4_on_a_dual_stack_socket(
 
 
 def test_a_body_that_does_not_say_that_it_is_json_is_refused(clinic: Clinic) -> None:
-    """A page elsewhere may send one in somebody's name without asking for leave (Fetch, no-cors)."""
+    """A page of another site may send such a body in a user's name without a CORS check (Fetch, no-cors)."""
     slot = clinic.slot()
     body = b'{"slotId": %d, "userName": "A", "userEmail": "a@example.org"}' % slot["id"]
     problem(clinic.http.post("/api/bookings", content=body), 415, "unsupported-media-type")

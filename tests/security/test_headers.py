@@ -1,4 +1,4 @@
-"""Headers for browsers, on answers of every kind, and the origins whose pages may call."""
+"""Headers for browsers on answers of every kind, and the origins whose pages may call the API."""
 
 import re
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def _not_modified(clinic: Clinic) -> httpx.Response:
 
 
 def _defect(clinic: Clinic) -> httpx.Response:
-    """Of a table whose column is gone for a moment."""
+    """An answer to a defect: a table's column is missing for a moment."""
     rows(clinic.server.database_url, "ALTER TABLE doctors RENAME COLUMN specialization TO gone")
     answer = clinic.http.get("/api/doctors")
     rows(clinic.server.database_url, "ALTER TABLE doctors RENAME COLUMN gone TO specialization")
@@ -61,7 +61,7 @@ ANSWERS: dict[str, tuple[int, Ask]] = {
     "metrics": (200, lambda clinic: clinic.http.get("/metrics")),
     "health": (200, lambda clinic: clinic.http.get("/health/ready")),
 }  # fmt: skip
-# What is the same for everybody, and may be kept as long as it is asked for again; files change with a release only.
+# Answers that are the same for all may be cached but must be revalidated; files change only with a release.
 KEPT = {
     "not modified": "no-cache",
     "its head alone": "no-cache",

@@ -1,4 +1,4 @@
-"""Hostile input in every field and parameter of the OpenAPI document: refused in words, or kept as it was."""
+"""Hostile input in every field and parameter of the OpenAPI document: refused with a message, or stored unchanged."""
 
 import itertools
 import json
@@ -31,12 +31,12 @@ TEXTS = (
     "$(id)", "`id`", "| cat /etc/passwd", "../../../../etc/passwd", "..\\..\\win.ini", "file:///etc/passwd", "C:\\CON",
     "a\r\nSet-Cookie: b=c", "a\nBcc: d@example.org", "\x1b[2J\x1b[31m", "\x7f\x08\x0c", "=cmd|'/c calc'!A0",
     "@SUM(1)", "-1+1",
-    # text that is not what it seems
+    # misleading text
     "\u202egnp.exe", "a\u2067b\u2069", "a\u200bb\u200dc\ufeff", "\u2028\u2029",
     "Z" + "\u0300" * 90, "\ufb01\u1e9e\u0130\u0131", "\u00a0", " ", "",
     "\U0001d56c\U0001f469\U0001f3fd\u200d\u2695\ufe0f", "محمد", "\ue000\U0010ffff", "\ufffe\uffff", "用户",
     "\uff21\uff22", "\u115f\u3164",
-    # what stands for other things
+    # special values
     "\x00", "a\x00b", "\ud800", "\udc00\ud800", "null", "undefined", "true", "NaN", "Infinity", "0x10", "[]",
     "{}", "__proto__",
     # size
@@ -58,7 +58,7 @@ WRONG_TIMES = (
 TIMES = (*WRONG_TIMES, "2030-06-30T23:59:60Z", "0001-01-01T00:00:00+14:00", "2030-01-31t09:00:00.123456789012z")
 
 ANSWERS = {200, 201, 204, 400, 401, 403, 404, 409, 410, 413, 422, 429, 431}
-# Fields that say who or what somebody is: what is taken comes back.
+# Fields of names: an accepted value comes back unchanged.
 KEPT = {"name", "userName", "specialization"}
 
 
@@ -77,7 +77,7 @@ DOCUMENT = openapi_document(build(load_settings({})))
 
 
 def kind_of(schema: Mapping[str, Any]) -> str:
-    """Of the one kind beside null."""
+    """The type of a field besides null."""
     if "$ref" in schema:
         return "string"
     found = [schema, *schema.get("oneOf", ())]
@@ -112,7 +112,7 @@ each_with_query = pytest.mark.parametrize(
 
 
 class Target:
-    """One slot, one hold and one admin of this test's own, and a good value for every field there is."""
+    """A slot, a hold and an admin for this test, and a valid value for every field."""
 
     def __init__(self, clinic: Clinic) -> None:
         self._clinic = clinic
@@ -133,7 +133,7 @@ class Target:
         return values[field]
 
     def send(self, operation: Operation, field: Field, raw: str) -> httpx.Response:
-        """A good body but for one field, whose value is JSON that is written as it is."""
+        """Send a body with valid fields except one, whose value is inserted as raw JSON."""
         others = {other.name: self.good(other.name) for other in operation.fields if other != field}
         body = json.dumps(others)[:-1] + f'{", " * bool(others)}"{field.name}": {raw}}}'
         method, path = operation.name.split()
@@ -155,7 +155,7 @@ _hours = itertools.count(100)
 
 @pytest.fixture
 def target(clinic: Clinic) -> Iterator[Target]:
-    """Afterwards every list can still be read."""
+    """Checks afterwards that every list can still be read."""
     target = Target(clinic)
     yield target
     for path in ("/api/doctors", "/api/slots", "/api/bookings", f"/api/bookings/slot/{target.slot['id']}"):
@@ -165,7 +165,7 @@ def target(clinic: Clinic) -> Iterator[Target]:
 
 
 def refused_or_taken(answer: httpx.Response, about: object) -> bool:
-    """Whether it was taken. A refusal is a problem document with a status that blames the client."""
+    """Whether it was accepted. A refusal must be a problem document with a 4xx status."""
     assert answer.status_code in ANSWERS, (about, answer.text[:500])
     if answer.status_code >= 400:
         problem(answer, answer.status_code)
@@ -216,7 +216,7 @@ def test_every_time_field_takes_times_only_that_all_can_read(target: Target, ope
 
 
 def encoded(text: str) -> str:
-    """As much of it as an address may have."""
+    """As much of the text as a URL can have."""
     return quote(text[:3000].encode("utf-8", "surrogatepass"), safe="")
 
 

@@ -19,15 +19,15 @@ from tests.conftest import fresh_database, running_server
 from tests.security.conftest import SECRET
 
 OURS = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
-# What Unicode takes for a space, in bytes that a browser takes for part of a cookie's name; and other spellings.
+# Unicode spaces, in bytes that a browser counts as part of a cookie's name, and other spellings.
 DECOYS = (b"\xa0__Host-", b"\x85__Host-", b"\xc2\xa0__Host-", b"%5F%5FHost-", b"__host-", b"")
 _clients = itertools.count(1)
 
 
 class Window(NamedTuple):
-    """A browser behind the proxy, which speaks TLS with it, from an address of its own.
+    """A browser with its own IP behind a proxy with TLS.
 
-    The proxy speaks none with us, so a client here keeps its cookies to itself: the session is given by hand.
+    The proxy uses plain HTTP with the server, so the test client does not send Secure cookies: they are set by hand.
     """
 
     http: httpx.Client
@@ -82,7 +82,7 @@ def _limited(window: Window) -> httpx.Response:
 
 
 def _defect(window: Window) -> httpx.Response:
-    """Of a table whose column is gone for a moment."""
+    """An answer to a defect: a table's column is missing for a moment."""
     window.log_in()
     rows(window.clinic.server.database_url, "ALTER TABLE doctors RENAME COLUMN specialization TO gone")
     answer = window.http.get("/admin/doctors")
@@ -165,7 +165,7 @@ def test_every_kind_of_page_guards_against_browsers(window: Window, name: str) -
 
 @pytest.mark.parametrize("decoy", DECOYS, ids=ascii)
 def test_no_other_host_of_the_domain_sets_a_cookie_that_counts(window: Window, decoy: bytes) -> None:
-    """A browser keeps others from setting `__Host-` cookies by the exact bytes of the name, and so must we."""
+    """Browsers protect `__Host-` cookies by the exact bytes of the name, so the server must compare bytes too."""
     session = session_of(window.log_in()).encode()
     del window.http.headers["Cookie"]
     own = b"__Host-slotwise-session=" + session
@@ -207,7 +207,7 @@ def test_an_invalid_host_breaks_nothing_and_gets_no_link(window: Window, host: s
 
 
 def test_a_forged_host_comes_back_to_whoever_forged_it_and_to_nobody_else(window: Window) -> None:
-    """No address but that of one's own link has it, and nothing that others are shown."""
+    """Only the link of the same answer contains it, and nothing that other visitors see."""
     forged = {"Host": "evil.example"}
     booking_id, token = window.hold(window.clinic.slot()["id"])
     page = f"/bookings/{booking_id}?token={token}"
@@ -265,7 +265,7 @@ def test_admins_cannot_set_their_own_password_without_the_present_one(window: Wi
 
 @pytest.mark.parametrize("name", ["x;=1+1;y", 'x;"=1+1;y', "x; @SUM(A1)", ";-1", '"=1', "a;b;+1"])
 def test_no_cell_is_a_formula_where_a_semicolon_divides(name: str) -> None:
-    """As in countries that write decimals with a comma."""
+    """As in countries with a decimal comma."""
     cells = itertools.chain(*csv.reader(io.StringIO(written([["1", name]]), newline=""), delimiter=";"))
     assert not [cell for cell in cells if cell.lstrip(' "').startswith(("=", "+", "-", "@"))]
     assert [row[1].replace("'", "") for row in csv.reader(io.StringIO(written([["1", name]]), newline=""))] == [name]

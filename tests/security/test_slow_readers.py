@@ -1,4 +1,4 @@
-"""Clients that read an answer slowly get all of it; those that read nothing of it are cut off."""
+"""Clients that read an answer slowly get all of it; clients that read nothing are cut off."""
 
 import socket
 import time
@@ -32,7 +32,7 @@ async def _talkative_application(scope: Any, receive: Any, send: Any) -> None:
 
 
 def asking(address: tuple[str, int], path: bytes) -> socket.socket:
-    """A client whose own kernel keeps little for it, so that its pace is the server's."""
+    """A client with a small receive buffer, so that the server notices its pace."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
     client.settimeout(10)
@@ -42,7 +42,7 @@ def asking(address: tuple[str, int], path: bytes) -> socket.socket:
 
 
 def read(address: tuple[str, int], path: bytes, bytes_per_second: int) -> int:
-    """An answer at that pace, to its end or to where it is cut off; its length."""
+    """Read an answer at that pace until its end or until it is cut off. Returns its length."""
     with asking(address, path) as client:
         started, length = time.monotonic(), 0
         with suppress(ConnectionError):
@@ -53,7 +53,7 @@ def read(address: tuple[str, int], path: bytes, bytes_per_second: int) -> int:
 
 
 def read_after(address: tuple[str, int], path: bytes, seconds: float) -> int:
-    """What is left of an answer for a client that read nothing for so long."""
+    """Read nothing for so many seconds, then the rest of the answer. Returns its length."""
     with asking(address, path) as client:
         time.sleep(seconds)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)

@@ -1,4 +1,4 @@
-"""Attacks on access tokens and manage tokens beyond those of `tests/http/accounts/test_auth.py`: none gets in."""
+"""Attacks on access tokens and manage tokens, besides those in `tests/http/accounts/test_auth.py`. All must fail."""
 
 import ast
 import base64
@@ -30,13 +30,13 @@ PUBLIC_KEY = (
 
 
 def as_is(header: bytes, claims: bytes, secret: str) -> str:
-    """Signed with the right secret over header and claims as they are written."""
+    """A token with the given header and claims, signed with the right secret."""
     signed = b".".join(base64.urlsafe_b64encode(part).rstrip(b"=") for part in (header, claims))
     signature = base64.urlsafe_b64encode(hmac.digest(secret.encode(), signed, "sha256")).rstrip(b"=")
     return (signed + b"." + signature).decode()
 
 
-# What is signed with the server's own secret shows which rule refuses it: it is not the signature.
+# These tokens have a valid signature, so another rule must refuse them.
 ATTACKS: dict[str, Forgery] = {
     **{
         f"{algorithm} over the shared secret": lambda claims, secret, algorithm=algorithm: forged(  # type: ignore[misc]  # bound by a default
@@ -113,7 +113,7 @@ def test_a_token_of_a_server_whose_clock_is_minutes_ahead_gets_in(clinic: Clinic
 
 @pytest.mark.parametrize("path", ["/api/auth/me", "/api/doctors", "/api/bookings/1"])
 def test_a_token_sent_twice_is_none(clinic: Clinic, victim: dict[str, str], path: str) -> None:
-    """A proxy may look at one and the server at the other."""
+    """A proxy might check one and the server the other."""
     good, bad = (b"Authorization", victim["Authorization"].encode()), (b"Authorization", b"Bearer x.y.z")
     for headers in ([good, bad], [bad, good], [good, good], [good, (b"authorization", b"")]):
         problem(clinic.http.get(path, headers=headers), 401, "not-authenticated")
@@ -201,7 +201,7 @@ def comparisons_of_secrets(found: Iterable[Source]) -> list[str]:
         if isinstance(node, ast.Compare)
         and any(isinstance(operator, ast.Eq | ast.NotEq) for operator in node.ops)
         and SECRET_WORDS.search(ast.unparse(node))
-        and not ast.unparse(node).startswith("bool(")  # whether there is one, and not which
+        and not ast.unparse(node).startswith("bool(")  # checks whether there is one, not which one
     ]
 
 

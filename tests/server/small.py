@@ -1,4 +1,4 @@
-"""A small application under the real supervisor, with short patience: `python -m tests.server.small PORT START`.
+"""A small application under the real supervisor, with short timeouts: `python -m tests.server.small PORT START`.
 
 START says what a worker does when it starts: `serve`; `fail` ends it with an error; `die DIRECTORY` kills it, until
 the directory has two files.

@@ -1,4 +1,4 @@
-"""Workers under the real supervisor: started however slowly, replaced when they end or hang, never for being busy."""
+"""Workers under the real supervisor: they may start slowly, are replaced if they end or hang, but not if busy."""
 
 import os
 import signal
@@ -96,7 +96,7 @@ def test_a_worker_whose_event_loop_stands_still_is_replaced(served: Served) -> N
 
 
 def test_a_busy_worker_is_left_alone(served: Served) -> None:
-    """It computes for six seconds, one and a half at a time, which is longer than a hung one is given."""
+    """It computes for six seconds, in pieces of 1.5 seconds. That is longer than the limit for a hung worker."""
     busy = served.get()
     for _ in range(4):
         assert served.get("/busy") == busy
@@ -111,7 +111,7 @@ def test_a_killed_worker_is_replaced_and_the_log_says_by_what(served: Served) ->
 
 
 def test_a_supervisor_that_was_stopped_replaces_no_worker(served: Served) -> None:
-    """As after Ctrl-Z: in that time it heard from none of them."""
+    """As after Ctrl-Z: during that time it heard from no worker."""
     worker = served.get()
     os.kill(served.process.pid, signal.SIGSTOP)
     time.sleep(6)
@@ -122,7 +122,7 @@ def test_a_supervisor_that_was_stopped_replaces_no_worker(served: Served) -> Non
 
 
 def test_workers_killed_while_they_start_are_tried_again(start: Start, tmp_path: Path) -> None:
-    """By the kernel for want of memory, say. The greeting waits for the first that serves."""
+    """For example by the kernel, for lack of memory. The greeting waits for the first worker that serves."""
     tried = tmp_path / "tried"
     tried.mkdir()
     served = start("die", str(tried))
@@ -135,7 +135,7 @@ def test_workers_killed_while_they_start_are_tried_again(start: Start, tmp_path:
 
 @pytest.mark.parametrize("number", [signal.SIGTTIN, signal.SIGTTOU, signal.SIGUSR1, signal.SIGWINCH])
 def test_signals_of_a_terminal_change_nothing(served: Served, number: signal.Signals) -> None:
-    """To uvicorn's own supervisor two of them mean one worker more or less."""
+    """In uvicorn's own supervisor two of these signals add or remove a worker."""
     worker = served.get()
     served.process.send_signal(number)
     time.sleep(0.5)
@@ -145,7 +145,7 @@ def test_signals_of_a_terminal_change_nothing(served: Served, number: signal.Sig
 
 
 def test_a_worker_that_cannot_start_for_a_night_is_still_tried_again() -> None:
-    """The pause is doubled each time, but not for ever: it would become too large a number."""
+    """The pause is doubled each time, up to a limit: otherwise the number would overflow."""
     place = Place.__new__(Place)
     place.failures = 5000
     began = time.monotonic()

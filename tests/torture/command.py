@@ -20,7 +20,7 @@ MOST_SECONDS_OF_A_TRIAL = 20 * 60
 
 
 def must_be_caught(mutant: str, folder: Path) -> None:
-    """One that could not be tried is skipped, with the reason."""
+    """A mutant that could not be tried is skipped, with the reason."""
     ran = torture("mutants", "--only", mutant, "--directory", str(folder), seconds=MOST_SECONDS_OF_A_TRIAL)
     print(ran.stdout)  # noqa: T201 - which mutant it was, and how sure the catch
     if ran.returncode == NOT_TRIED:

@@ -1,4 +1,4 @@
-"""A run is judged whatever has become of its database: what is gone is a violation, with a sentence that says so."""
+"""A run is judged whatever happened to its database: everything that is missing is a violation that says so."""
 
 from collections.abc import AsyncIterator
 from typing import NamedTuple
@@ -18,7 +18,7 @@ SMALL = Plan(
 
 
 class Loss(NamedTuple):
-    """What is lost, by a statement that can be undone by another, and the words of a violation that says so."""
+    """A statement that makes something missing, the statement that restores it, and the expected violation."""
 
     of: str
     how: str
@@ -31,7 +31,7 @@ def _gone(table: str, told: str) -> Loss:
 
 
 def _left(table: str, rows: str, told: str) -> Loss:
-    """Only those rows of a table."""
+    """Keep only these rows of a table."""
     return Loss(
         f"of {table} only: {rows}",
         f"ALTER TABLE {table} RENAME TO lost; CREATE TABLE {table} AS SELECT * FROM lost WHERE {rows}",

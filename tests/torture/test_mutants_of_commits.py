@@ -1,4 +1,4 @@
-"""Wrong code that believes or forgets what was not, or was, committed. Files are what test processes share out."""
+"""Mutants that mistake what was committed. A separate file, because test processes share work by files."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Wrong code that gives away or keeps seats. Files are what test processes share out."""
+"""Mutants that give away or keep seats. A separate file, because test processes share work by files."""
 
 from pathlib import Path
 

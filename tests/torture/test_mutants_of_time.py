@@ -1,4 +1,4 @@
-"""Wrong code that is late or early, or does not see that a hold is over. Files are what test processes share out."""
+"""Mutants that mistake deadlines. A separate file, because test processes share work by files."""
 
 from pathlib import Path
 

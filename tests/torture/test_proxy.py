@@ -1,4 +1,4 @@
-"""What the proxy does to a connection, against an echo server."""
+"""The effects of the proxy on a connection to an echo server."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ SOON = 0.3
 
 @asynccontextmanager
 async def proxied_echo() -> AsyncIterator[tuple[Proxy, list[bytes]]]:
-    """A proxy, and what the server behind it has heard."""
+    """A proxy, and the data that the server behind it received."""
     heard: list[bytes] = []
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -33,7 +33,7 @@ async def proxied_echo() -> AsyncIterator[tuple[Proxy, list[bytes]]]:
 
 
 async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, what: bytes) -> bytes | None:
-    """The answer, or None when none comes soon."""
+    """Send data. Returns the answer, or None if none comes soon."""
     writer.write(what)
     try:
         return await asyncio.wait_for(reader.read(100), SOON)

@@ -1,4 +1,4 @@
-"""`slotwise serve` with its own embedded database, started, killed and stopped in an order that a seed draws."""
+"""`slotwise serve` with its own embedded database, started, killed and stopped in an order that the seed decides."""
 
 import re
 import secrets
@@ -22,7 +22,7 @@ def _walk(steps: int) -> None:
 
 
 def test_the_server_comes_back_or_ends_after_any_blow_and_loses_nothing() -> None:
-    """Two of the nine kinds, drawn anew each time."""
+    """Two of the nine kinds, chosen at random each time."""
     _walk(2)
 
 
@@ -32,9 +32,9 @@ def test_the_server_comes_back_or_ends_after_many_blows_and_loses_nothing() -> N
     _walk(3 * len(BLOWS))
 
 
-@pytest.mark.slow  # it starts a server of its own, to see what the one above would say of a worse one
+@pytest.mark.slow  # it starts its own server, to check that the test above would notice this
 def test_a_postmaster_that_is_left_behind_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the stalled one of PostgreSQL 18 was."""
+    """As PostgreSQL 18 leaves one after a stalled shutdown."""
     monkeypatch.setattr("torture.restarts.ORPHAN_SECONDS", 0.0)
     with temporary_folder("restarts-") as folder:
         installation = Installation(folder)

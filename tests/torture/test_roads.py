@@ -1,4 +1,4 @@
-"""Every way in is in the load, or in a list that says why not."""
+"""Every operation and form is part of the load, or of a list that says why not."""
 
 from torture.roads import DRIVEN, LEFT_OUT
 

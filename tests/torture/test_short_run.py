@@ -56,7 +56,7 @@ def _must_be_valid(form: str, plan: Plan, folder: Path) -> tuple[str, list[Attem
 
 @pytest.mark.slow(reason="it waits for a fault that has stopped a database")
 def test_a_terminated_run_leaves_nothing_behind(tmp_path: Path) -> None:
-    """In the middle of a fault that has stopped the whole database."""
+    """It is terminated during a fault that has stopped the whole database."""
     harness = subprocess.Popen(
         [sys.executable, "-m", "torture", "run", "--only", "stop-database", "--directory", str(tmp_path)],
         cwd=PROJECT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -87,7 +87,7 @@ def _family_once_stopped(harness: psutil.Process, folder: Path) -> list[psutil.P
 
 @pytest.mark.slow(reason="a run until its time is up, and another to look at it")
 def test_a_failing_run_says_how_to_look_at_it(tmp_path: Path) -> None:
-    """Here one that does not come to its figures in time, so that its verdict is unknown."""
+    """This run does not reach its figures in time, so its verdict is unknown."""
     ran = torture(
         "run", "--minutes", "0.1", "--faults", "1", "--only", "hang-up", "--races", "1", "--directory", str(tmp_path)
     )

@@ -1,4 +1,4 @@
-"""How sure a catch is, and what was not tried at all."""
+"""How sure it is that a mutant was caught, and mutants that could not be tried."""
 
 from datetime import date, timedelta
 

@@ -30,7 +30,7 @@ SLOT = 7
 
 @dataclass
 class Day:
-    """A slot with two seats, told step by step: a second passes with each."""
+    """The history of a slot with two seats, built step by step. Each step takes a second."""
 
     clock: float = 100.0
     events: list[Event] = field(default_factory=lambda: [Event(1, "CREATED", None, 2, 2, 2, 99.0)])
@@ -56,14 +56,14 @@ class Day:
         self, kind: str, booking_id: int | None, seats: int, free: int, at: float | None = None,
         transaction: int | None = None, total: int = 2,
     ) -> None:  # fmt: skip
-        """In a transaction of its own, unless another is given."""
+        """Write a ledger row, in its own transaction unless one is given."""
         at = self.clock - 0.75 if at is None else at
         number = len(self.events) + 1
         transaction = number if transaction is None else transaction
         self.events.append(Event(number, kind, booking_id, seats, free, total, at, transaction))
 
     def book(self, booking_id: int = 1, seats: int = 1, free: int = 1, **given: Any) -> Attempt:
-        """A hold that is acknowledged, written and there; its client is told the deadline."""
+        """A hold that is acknowledged, in the ledger and in the table. Its client is told the deadline."""
         told = Answer(id=booking_id, expires_at=datetime.fromtimestamp(self.clock + 100, UTC))
         attempt = self.ask("hold", seats=seats, answer=told, **given)
         self.write("HELD", booking_id, seats, free)
@@ -71,7 +71,7 @@ class Day:
         return attempt
 
     def change(self, name: Any, kind: str, status: str, free: int, outcome: Any = "ok") -> Attempt:
-        """A confirm or cancel of the newest booking, written and there."""
+        """A confirm or cancel of the newest booking, in the ledger and in the table."""
         row = self.rows.pop()
         attempt = self.ask(name, outcome, booking_id=row.id)
         self.write(kind, row.id, row.seats, free)
@@ -93,13 +93,13 @@ class Day:
         return attempt
 
     def change_slot(self, kind: str, change: Change, free: int, total: int = 2, **given: Any) -> Attempt:
-        """By an admin, acknowledged and written."""
+        """A change by an admin, acknowledged and in the ledger."""
         attempt = self.ask("change_slot", change=change, **given)
         self.write(kind, None, total, free, total=total)
         return attempt
 
     def see(self, free: int | None, least: int = 0, **given: Any) -> None:
-        """The slot, in a read that takes half a second."""
+        """A read of the slot that takes half a second."""
         number = len(self.attempts) + 1
         self.ask("read_slots", http_status=200)
         read = self.attempts[-1]
@@ -171,7 +171,7 @@ def confirm_what_was_refused(day: Day) -> None:
 
 
 def write_in_another_order(day: Day) -> None:
-    """A later booking stands before one that had ended before it began."""
+    """The ledger has a later booking before one that had ended before it began."""
     day.book(booking_id=2, free=1)
     day.book(booking_id=3, free=0)
     first, second = day.events[-2:]
@@ -199,7 +199,7 @@ def refuse_what_fits(day: Day) -> None:
 
 
 def tell_of_seats_freed_later(day: Day) -> None:
-    """Told zero after the hold that took them had run out, though nobody had swept."""
+    """The client is told zero free seats after the hold that took them had expired, before any sweep."""
     day.ask("hold", seats=2, answer=Answer(id=2))
     day.write("HELD", 2, 2, 0)
     day.rows.append(Row(2, 2, "PENDING", day.attempts[-1].marker, day.clock))
@@ -268,7 +268,7 @@ def hold_without_a_name_unasked(day: Day) -> None:
 
 
 def hold_twice_for_one_click(day: Day) -> None:
-    """The first was there when the answer told the second."""
+    """The first hold existed when the answer named the second."""
     day.book(booking_id=2, road="POST /hold")
     day.write("HELD", 3, 1, 0, at=day.clock - 0.7)
     day.rows.append(Row(3, 1, "PENDING", "", day.clock + 100))
@@ -280,7 +280,7 @@ def refuse_seats_for_a_hold_that_stands(day: Day) -> None:
 
 
 def confirm_after_what_was_told(day: Day, at: float = 0.5) -> None:
-    """And the row says that there was more time."""
+    """The row has a later deadline than the client was told."""
     day.book(booking_id=2)
     told = day.rows[-1].expires_at
     assert told is not None
@@ -321,7 +321,7 @@ def let_somebody_in_between(day: Day) -> None:
 
 
 def give_up_and_take_nothing(day: Day) -> None:
-    """The client does not know; the old hold is gone, and there is no new one."""
+    """The outcome is unknown to the client; the old hold is gone and there is no new one."""
     day.book(booking_id=2)
     day.change_seats(1, free=1, outcome="info")
     day.events.pop()
@@ -353,7 +353,7 @@ def hide_a_free_slot(day: Day) -> None:
 
 
 def hide_seats_of_an_overdue_hold(day: Day) -> None:
-    """Swept a second after the deadline, and missing in a search between."""
+    """The hold is swept a second after its deadline, and a search in between does not show its seats."""
     day.book(booking_id=2, seats=2, free=0)
     told = day.rows[-1].expires_at
     assert told is not None
@@ -449,7 +449,7 @@ def test_every_rule_is_broken_by_a_test() -> None:
 
 
 def test_a_booking_began_with_its_first_request_even_if_others_used_its_key_and_name() -> None:
-    """A lost answer, somebody else's booking, the key again, and the same request by another caller."""
+    """A lost answer, another client's booking, the key again, and the same request by another caller."""
     day = Day()
     day.ask("hold", "info", marker="m", key="k")
     day.write("HELD", 1, 1, 1)
@@ -485,7 +485,7 @@ def test_changed_seats_have_no_violation_whether_or_not_the_client_got_the_answe
 
 
 def test_a_click_that_takes_longer_than_a_hold_lives_may_hold_twice() -> None:
-    """The first hold ran out before the page was there; its client is told the second."""
+    """The first hold expired before the page arrived; the client gets the second."""
     day = Day()
     day.ask("hold", seconds=10, road="POST /hold", answer=Answer(id=2))
     began = day.attempts[-1].began_at
@@ -497,7 +497,7 @@ def test_a_click_that_takes_longer_than_a_hold_lives_may_hold_twice() -> None:
 
 
 def test_a_row_may_be_missing_or_visible_until_its_client_has_the_answer() -> None:
-    """Written under the lock, and not yet told; after the answer, all see it."""
+    """A row may be written but not yet committed. After the answer, every reader must see it."""
     day = Day()
     day.book()
     written, told = day.events[-1].at, day.attempts[-1].ended_at
