@@ -142,9 +142,9 @@ class Judge:
     async def _judge_stillness(self, before: dict[str, int]) -> None:
         await asyncio.sleep(STILL_SECONDS)
         if await self._effects() != before:
-            self._findings.add([Violation("quiesce", 0, "something was done after everything was still")])
+            self._findings.add([Violation("quiesce", 0, "something changed after everything had settled")])
         if before.get("pending"):
-            self._findings.add([Violation("L1", 0, f"{before['pending']} holds still stand")])
+            self._findings.add([Violation("L1", 0, f"{before['pending']} holds were never expired")])
         if stuck := await self._told("the sessions of the database", "L4", self._stuck_sessions):
             self._findings.add([Violation("L4", 0, f"sessions {stuck} are still working without any request")])
 
@@ -190,7 +190,7 @@ class Judge:
         attempts.pop(0, None)
         there = await self._told("the slots", "S3", self._read_slots) or []
         gone = set(attempts) - set(there)
-        self._findings.add(Violation("S3", slot_id, "the slot is not there") for slot_id in sorted(gone))
+        self._findings.add(Violation("S3", slot_id, "the slot is missing") for slot_id in sorted(gone))
         async with aiohttp.ClientSession(self._bed.url, raise_for_status=True) as session:
             for slot_id in sorted({*there, *gone}):
                 history = await self._slot_history(slot_id, attempts.get(slot_id, ()), sightings.get(slot_id, ()))

@@ -41,13 +41,13 @@ def _left(table: str, rows: str, told: str) -> Loss:
 
 
 LOSSES = (
-    _left("bookings", "FALSE", "is not there"),
-    _left("bookings", "id <> (SELECT min(id) FROM lost)", "is not there"),
+    _left("bookings", "FALSE", "is missing"),
+    _left("bookings", "id <> (SELECT min(id) FROM lost)", "is missing"),
     _gone("bookings", "after healing, the bookings cannot be read"),
     _left("booking_events", "FALSE", "the slot has no ledger"),
     _gone("booking_events", "after healing, the ledger cannot be read"),
-    _left("appointment_slots", "id > 1", "the slot is not there"),
-    _left("appointment_slots", "FALSE", "the slot is not there"),
+    _left("appointment_slots", "id > 1", "the slot is missing"),
+    _left("appointment_slots", "FALSE", "the slot is missing"),
     _gone("appointment_slots", "after healing, the slots cannot be read"),
     _gone("bookings_now", "after healing, every booking by the API cannot be read"),
     _gone("slots_now", "by the API cannot be read"),
@@ -98,7 +98,7 @@ async def _judged(bed: Bed, history: History) -> Findings:
 
 def test_a_thousand_findings_of_one_kind_are_counted_and_some_kept() -> None:
     findings = Findings()
-    findings.add(Violation("S3", 7, f"booking {number} is not there") for number in range(1_000))
-    findings.add([Violation("S3", 8, "booking 1001 is not there")])
+    findings.add(Violation("S3", 7, f"booking {number} is missing") for number in range(1_000))
+    findings.add([Violation("S3", 8, "booking 1001 is missing")])
     assert (findings.count("S3"), findings.total, findings.rules) == (1_001, 1_001, ["S3"])
     assert len(findings.kept) == SHOWN + 1

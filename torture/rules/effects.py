@@ -33,23 +33,23 @@ def find_lost(history: SlotHistory) -> Iterator[str]:
 def _lost_booking(attempt: Attempt, rows: dict[int, Row], confirmed: set[int | None]) -> Iterator[str]:
     row = rows.get(attempt.booked or 0)
     if row is None:
-        yield f"booking {attempt.booked}, acknowledged to attempt {attempt.number}, is not there"
+        yield f"booking {attempt.booked}, acknowledged to attempt {attempt.number}, is missing"
     elif attempt.at_once and row.status not in AFTER["confirm"]:
-        yield f"attempt {attempt.number} to book was acknowledged, and booking {row.id} is {row.status}"
+        yield f"attempt {attempt.number} to book was acknowledged, but booking {row.id} is {row.status}"
     elif attempt.at_once and row.id not in confirmed:
-        yield f"booking {row.id} was never confirmed, though attempt {attempt.number} was told so"
+        yield f"booking {row.id} was never confirmed, but attempt {attempt.number} was acknowledged"
     elif row.seats != attempt.seats or (row.marker != attempt.marker and not (attempt.nameless and not row.marker)):
-        yield f"attempt {attempt.number} was told booking {row.id}, which is another's"
+        yield f"attempt {attempt.number} got booking {row.id}, which belongs to another request"
 
 
 def _lost_change(attempt: Attempt, rows: dict[int, Row], confirmed: set[int | None]) -> Iterator[str]:
     row = rows.get(attempt.booking_id or 0)
     if row is None:
-        yield f"booking {attempt.booking_id}, which attempt {attempt.number} was told of, is not there"
+        yield f"booking {attempt.booking_id}, acknowledged to attempt {attempt.number}, is missing"
     elif row.status not in AFTER[attempt.name]:
-        yield f"attempt {attempt.number} to {attempt.name} was acknowledged, and booking {row.id} is {row.status}"
+        yield f"attempt {attempt.number} to {attempt.name} was acknowledged, but booking {row.id} is {row.status}"
     elif attempt.name == "confirm" and row.id not in confirmed:
-        yield f"booking {row.id} was never confirmed, though attempt {attempt.number} was told so"
+        yield f"booking {row.id} was never confirmed, but attempt {attempt.number} was acknowledged"
 
 
 def find_lost_changes(history: SlotHistory) -> Iterator[str]:
@@ -60,7 +60,7 @@ def find_lost_changes(history: SlotHistory) -> Iterator[str]:
             continue
         met = states.within(attempt.began_at - CLOCK_SECONDS, attempt.ended_at + CLOCK_SECONDS)
         if not any(_is_as_wanted(state, attempt) for state in met):
-            yield f"attempt {attempt.number} was told of {attempt.change}, which the ledger does not have"
+            yield f"attempt {attempt.number} was acknowledged, but the ledger does not have {attempt.change}"
 
 
 def _is_as_wanted(state: SlotState, attempt: Attempt) -> bool:
@@ -83,22 +83,22 @@ def find_unasked(history: SlotHistory) -> Iterator[str]:
     asked = _asked(history.attempts)
     for marker, rows in made.items():
         if len(rows) > asked.get(marker, 0):
-            yield f"{len(rows)} bookings of {marker}, who asked for {asked.get(marker, 0)}: {[row.id for row in rows]}"
+            yield f"{marker} has {len(rows)} bookings for {asked.get(marker, 0)} requests: {[row.id for row in rows]}"
     known = spans(history)
     changes = asked_for(history)
     for event in history.events:
         effect = EFFECT_OF_KIND.get(event.kind)
         if effect in {"confirm", "cancel"} and (effect, event.booking_id) not in known:
-            yield f"event {event.sequence}, {event.kind} of booking {event.booking_id}, was asked for by nobody"
+            yield f"event {event.sequence}, {event.kind} of booking {event.booking_id}, has no request"
         if event.kind in CHANGES and not changes[event.sequence]:
-            yield f"event {event.sequence}, {event.kind}, was asked for by nobody"
+            yield f"event {event.sequence}, {event.kind}, has no request"
 
 
 def _unasked_names(history: SlotHistory) -> Iterator[str]:
     """A hold of the pages has no name until it is confirmed."""
     for unnamed in unnamed_and_untold(history):
         if not any(unnamed.can_be_of(attempt) for attempt in history.attempts):
-            yield f"booking {unnamed.id}, which has no name, was asked for by nobody"
+            yield f"booking {unnamed.id}, which has no name, has no request"
 
 
 def _asked(attempts: Sequence[Attempt]) -> dict[str, int]:
@@ -124,7 +124,7 @@ def find_halves(history: SlotHistory) -> Iterator[str]:
             continue
         following = next((later for later in history.events[place + 1 :] if later.kind != "EXPIRED"), None)
         if following is None or not _is_other_half(event, following):
-            yield f"event {event.sequence} gave up booking {event.booking_id} for other seats, and took none with it"
+            yield f"event {event.sequence} ended hold {event.booking_id} for other seats, but made no new one"
 
 
 def _is_other_half(given_up: Event, following: Event) -> bool:

@@ -15,7 +15,7 @@ def find_disorder(history: SlotHistory) -> Iterator[str]:
         if span is None:
             continue
         if span.ended < latest:
-            yield f"event {event.sequence} had ended before event {by} began, which stands before it"
+            yield f"event {event.sequence} ended before event {by} began, but comes after it in the ledger"
         if span.began > latest:
             latest, by = span.began, event.sequence
 
@@ -30,4 +30,4 @@ def find_illegal_steps(history: SlotHistory) -> Iterator[str]:
             live.pop(event.booking_id, None)
         free = event.total_after - sum(live.values())
         if free < 0 or free != event.available_after:
-            yield f"event {event.sequence} leaves {event.available_after} seats free, where {free} are"
+            yield f"event {event.sequence} leaves {event.available_after} seats free, but {free} would be right"

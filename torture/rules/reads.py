@@ -27,7 +27,7 @@ def find_stale_reads(history: SlotHistory) -> Iterator[str]:
             may_be = EVERY.intersection(*(AFTER[write.name] for write in writes if write.ended <= read.began))
             told = read.answer.status if read.answer and read.outcome == "ok" else None
             if told not in may_be:
-                yield f"attempt {read.number} read {told or 'nothing'} where only {sorted(may_be)} can be"
+                yield f"attempt {read.number} read {told or 'nothing'}, but only {sorted(may_be)} is possible"
 
 
 def _reads_and_writes(attempts: Iterable[Attempt]) -> dict[int, list[Attempt]]:
@@ -58,10 +58,10 @@ def _untrue_slot(seen: SeenSlot, states: SlotStates) -> Iterator[str]:
     shown = _missing if seen.free is None else _present
     if not any(shown(seen, state, state.free(begin, end)) for state in met):
         told = "was not shown" if seen.free is None else f"was shown with {seen.free} free of {seen.total or 'some'}"
-        had = sorted({free for state in met for free in state.free(begin, end)})
+        free = sorted({seats for state in met for seats in state.free(begin, end)})
         statuses = sorted({state.status for state in met})
         asked = f"among those with {seen.least} free" if seen.least else f"as {seen.status} from {seen.start}"
-        yield f"attempt {seen.attempt}: the slot {told} {asked}, where {had} were free, and it was {statuses}"
+        yield f"attempt {seen.attempt}: the slot {told} {asked}, but {free} were free, and it was {statuses}"
 
 
 def _missing(seen: SeenSlot, state: SlotState, free: set[int]) -> bool:
@@ -116,7 +116,7 @@ def _untrue_bookings(seen: SeenBookings, bookings: _Bookings) -> Iterator[str]:
     for booking_id, status in seen.statuses.items():
         can_be = bookings.statuses(booking_id, begin, end)
         if status not in can_be:
-            yield f"attempt {seen.attempt} was shown booking {booking_id} as {status}, where it was {sorted(can_be)}"
+            yield f"attempt {seen.attempt} was shown booking {booking_id} as {status}, but it was {sorted(can_be)}"
     for booking_id in bookings.between(seen.first, seen.last):
         if booking_id not in seen.statuses and bookings.steps[booking_id][0].seen_by < begin:
-            yield f"attempt {seen.attempt} was not shown booking {booking_id}, which was there"
+            yield f"attempt {seen.attempt} was not shown booking {booking_id}, which existed"

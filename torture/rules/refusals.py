@@ -29,15 +29,15 @@ def find_untrue_refusals(history: SlotHistory) -> Iterator[str]:
         begin = first_asked.get(attempt.asks_again, attempt.began_at) - CLOCK_SECONDS
         end = attempt.ended_at + CLOCK_SECONDS
         told = attempt.answer.available_seats if attempt.answer and attempt.code == "slot-full" else None
-        had = free.within(begin, end)
+        possible = free.within(begin, end)
         if attempt.name == "change_seats":
-            had |= {seats + _own_seats(history, attempt) for seats in had}
+            possible |= {seats + _own_seats(history, attempt) for seats in possible}
         if attempt.code == "slot-closed" and any(state.status == "CLOSED" for state in states.within(begin, end)):
             continue
         if told is None:
-            yield f"attempt {attempt.number} to {attempt.name} got {attempt.http_status} {attempt.code}, for no reason"
-        elif told not in had or told >= attempt.seats:
-            yield f"attempt {attempt.number} for {attempt.seats} was told {told} are free, where {sorted(had)} were"
+            yield f"attempt {attempt.number} to {attempt.name} got {attempt.http_status} {attempt.code} without reason"
+        elif told not in possible or told >= attempt.seats:
+            yield f"attempt {attempt.number} for {attempt.seats} was told {told} are free, but {sorted(possible)} were"
 
 
 def _is_refused_hold(attempt: Attempt) -> bool:
@@ -68,7 +68,7 @@ def find_untrue_ends(history: SlotHistory) -> Iterator[str]:
             over = confirmed.get(attempt.booking_id)
         if over is None or over > attempt.ended_at + CLOCK_SECONDS:
             told = f"{attempt.http_status} {attempt.code}"
-            yield f"attempt {attempt.number} to {attempt.name} {attempt.booking_id} got {told}, which was not so"
+            yield f"attempt {attempt.number} to {attempt.name} {attempt.booking_id} got {told}, which was not true"
 
 
 def _is_of_booking(attempt: Attempt) -> bool:
