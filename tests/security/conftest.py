@@ -15,8 +15,8 @@ OTHER_ORIGIN = "https://clinic.example"
 @pytest.fixture(scope="package")
 def hardened(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
     rows(postgres_url, f"CREATE DATABASE hardened TEMPLATE {migrated_template}")
-    address = named(postgres_url, "hardened")
+    url = named(postgres_url, "hardened")
     settings = {"APP_ENV": "production", "JWT_SECRET": SECRET, "LOG_LEVEL": "debug", "RATE_LIMIT_BOOKINGS": "off"}
-    with running_server(address, settings | {"CORS_ORIGINS": OTHER_ORIGIN}) as server:
+    with running_server(url, settings | {"CORS_ORIGINS": OTHER_ORIGIN}) as server:
         yield server
     rows(postgres_url, "DROP DATABASE hardened WITH (FORCE)")

@@ -21,7 +21,7 @@ def canary() -> str:
     return f"{SPECIES}{next(_numbers)}"
 
 
-def bird_address() -> str:
+def canary_email() -> str:
     return f"{canary()}@{SPECIES}.example"
 
 
@@ -39,13 +39,13 @@ def body_of(operation: dict[str, Any]) -> dict[str, Any]:
     schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
     names = [ref["$ref"].rpartition("/")[2] for ref in (schema, *schema.get("oneOf", ())) if "$ref" in ref]
     fields = [field for name in names for field in operation["schemas"][name]["properties"]]
-    return {field: bird_address() if "mail" in field else canary() for field in fields}
+    return {field: canary_email() if "mail" in field else canary() for field in fields}
 
 
 def headers() -> list[tuple[bytes, bytes]]:
     """Headers with a canary in each. The request id is one that the server replaces."""
     plain = ("Booking-Token", "Idempotency-Key", "Cookie", "Referer", "User-Agent", "X-Forwarded-For", "From")
-    pairs = [(name, canary()) for name in plain] + [("X-Request-ID", f"{canary()} {bird_address()}")]
+    pairs = [(name, canary()) for name in plain] + [("X-Request-ID", f"{canary()} {canary_email()}")]
     return [(name.encode(), value.encode()) for name, value in pairs]
 
 
@@ -61,9 +61,9 @@ def fly_everywhere(clinic: Clinic) -> int:
         about = [path.format(doctor_id=1, slot_id=1, booking_id=1), path.replace("{", "").replace("}", canary())]
         if path in {"/api/auth/logout", "/api/auth/password"} and authorization == authorizations[1]:
             continue  # it would end the session that the others need
-        for address, body in itertools.product(about, bodies if fields else [None]):
+        for url, body in itertools.product(about, bodies if fields else [None]):
             given = [*headers(), *([(b"Authorization", authorization)] if authorization else [])]
-            answer = clinic.http.request(method, address, params=query, content=body, headers=given)
+            answer = clinic.http.request(method, url, params=query, content=body, headers=given)
             assert answer.status_code < 500, answer.text
             next(sent)
     return next(sent)
@@ -71,15 +71,15 @@ def fly_everywhere(clinic: Clinic) -> int:
 
 def live(clinic: Clinic) -> set[str]:
     """A day of a person with an account and of a guest. Returns the secrets that they got."""
-    account = {"name": canary(), "email": bird_address(), "password": f"{canary()} password"}
+    account = {"name": canary(), "email": canary_email(), "password": f"{canary()} password"}
     for _ in range(2):
         clinic.http.post("/api/auth/register", json=account)
     refuse_a_row(clinic.server.database_url, account["email"])
     clinic.http.post("/api/auth/login", json={"email": account["email"], "password": canary()})
     bearer = clinic.log_in(account["email"], account["password"])
     slot = clinic.slot(seats=3)
-    booking = clinic.hold(slot["id"], userName=canary(), userEmail=bird_address(), headers=bearer)
-    guest = clinic.hold(slot["id"], userName=canary(), userEmail=bird_address())
+    booking = clinic.hold(slot["id"], userName=canary(), userEmail=canary_email(), headers=bearer)
+    guest = clinic.hold(slot["id"], userName=canary(), userEmail=canary_email())
     clinic.http.get(f"/api/bookings/{guest['id']}", params={"token": guest["manageToken"]})
     clinic.http.post(f"/api/bookings/{guest['id']}/confirm", headers=holder(guest))
     clinic.http.get("/api/bookings", params={"q": account["email"]}, headers=clinic.admin)
@@ -99,7 +99,7 @@ def test_no_canary_comes_out_in_a_log_or_a_metric(hardened: RunningServer, postg
         places = {"server": hardened.log.read_text(), "database": postgres_log.read_text(errors="replace")}
         places["metrics"] = clinic.http.get("/metrics").text
     assert places["server"].count('"event": "request"') > sent > 150, "the log is quieter than these requests were"
-    assert "user_email_unique" in places["database"], "the refused address left no line, so this proves nothing"
+    assert "user_email_unique" in places["database"], "the refused e-mail left no line, so this proves nothing"
     for place, text in places.items():
         assert SPECIES not in text.lower(), (place, text[text.lower().index(SPECIES) - 300 :][:400])
         assert not [secret for secret in secrets if secret in text], place
@@ -125,7 +125,7 @@ def look_everywhere(visitor: Visitor, session: str) -> int:
     """Request every page and form with a canary in every field and cookie. Returns the number of requests."""
     sent = 0
     for method, path in page_routes():
-        fields = {name: bird_address() if "mail" in name or name == "who" else canary() for name in FIELDS}
+        fields = {name: canary_email() if "mail" in name or name == "who" else canary() for name in FIELDS}
         headers = {"Accept": "text/html", "Referer": f"http://{canary()}/?{canary()}", "HX-Current-URL": canary()}
         headers |= {"Sec-Fetch-Site": "same-origin"}
         spoiled = "; ".join(f"slotwise-{name}={canary()}" for name in ("session", "hold", "draft", "notice"))
@@ -146,21 +146,21 @@ def look_everywhere(visitor: Visitor, session: str) -> int:
 
 def live_on_pages(clinic: Clinic, visitor: Visitor) -> set[str]:
     """A day of a patient and of a receptionist. Returns the secrets that they got."""
-    account = {"name": canary(), "email": bird_address(), "password": f"{canary()} password"}
+    account = {"name": canary(), "email": canary_email(), "password": f"{canary()} password"}
     for _ in range(2):
         visitor.send("/register", **account)
     session = visitor.http.cookies["slotwise-session"]
     visitor.send("/log-out")
     visitor.send("/log-in", email=account["email"], password=canary())
     slot = clinic.slot(seats=9)
-    address = visitor.hold(slot["id"])
-    visitor.confirm(user_name=canary(), user_email=f"no address of {canary()}")
-    visitor.confirm(user_name=canary(), user_email=bird_address())
+    link = visitor.hold(slot["id"])
+    visitor.confirm(user_name=canary(), user_email=f"no e-mail of {canary()}")
+    visitor.confirm(user_name=canary(), user_email=canary_email())
     for page in ("/cancel?", "/calendar.ics?"):
-        visitor.open(address.replace("?", page))
-    visitor.send("/hold", slot=slot["id"], seats=2, user_name=canary(), user_email=bird_address())
+        visitor.open(link.replace("?", page))
+    visitor.send("/hold", slot=slot["id"], seats=2, user_name=canary(), user_email=canary_email())
     visitor.send("/log-in", email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
-    person = {"user_name": canary(), "user_email": bird_address()}
+    person = {"user_name": canary(), "user_email": canary_email()}
     slip = visitor.send("/admin/bookings/new", slot=slot["id"], seats=1, **person)
     booked, [token_of_slip] = slip.url.path.removesuffix("/slip"), re.findall(r"[?]token=([\w-]+)", slip.text)
     for query in (f"/admin/bookings?who={person['user_name']}", f"/admin/bookings.csv?who={person['user_email']}",
@@ -169,9 +169,9 @@ def live_on_pages(clinic: Clinic, visitor: Visitor) -> set[str]:
     for query in ("who", "about"):
         assert visitor.open(f"/admin/audit?{query}={canary()}").status_code == 200
     visitor.send(f"{booked}/cancel", reason=f"{canary()} is ill")
-    assert SPECIES in visitor.page.text, "the story has the reason"
-    visitor.send("/admin/users/new", name=canary(), email=bird_address(), role="staff", password="")
-    return {session, address.partition("token=")[2], token_of_slip}
+    assert SPECIES in visitor.page.text, "the history has the reason"
+    visitor.send("/admin/users/new", name=canary(), email=canary_email(), role="staff", password="")
+    return {session, link.partition("token=")[2], token_of_slip}
 
 
 def test_no_canary_that_flew_through_the_pages_comes_out_elsewhere(hardened: RunningServer) -> None:

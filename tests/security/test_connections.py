@@ -173,7 +173,7 @@ LONG = b"x" * MAX_HEAD_BYTES
 REFUSED = {
     "one long header": (HEAD + b"A: " + LONG + b"\r\n\r\n", 431, "headers-too-large"),
     "a long header that never ends": (HEAD + b"A: " + LONG * 20, 431, "headers-too-large"),
-    "a long address": (b"GET /?" + LONG + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431, "headers-too-large"),
+    "a long URL": (b"GET /?" + LONG + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431, "headers-too-large"),
     "many headers": (HEAD + b"A: b\r\n" * MAX_HEADERS + b"\r\n", 431, "headers-too-large"),
     "headers without an end": (HEAD + b"A: b\r\n" * 100_000, 431, "headers-too-large"),
     "many headers before a body": (
@@ -186,7 +186,7 @@ REFUSED = {
     "a name with a space": (HEAD + b"Content-Length : 2\r\n\r\n{}", 400, "invalid-input"),
     "a folded header": (HEAD + b"A: b\r\n Transfer-Encoding: chunked\r\n\r\n", 400, "invalid-input"),
     "a bare carriage return": (HEAD + b"A: b\rC: d\r\n\r\n", 400, "invalid-input"),
-    "an address that is not ASCII": (b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", 400, "invalid-input"),
+    "a URL that is not ASCII": (b"GET /\xff HTTP/1.1\r\nHost: a\r\n\r\n", 400, "invalid-input"),
     "a tunnel": (b"CONNECT evil.example:443 HTTP/1.1\r\nHost: a\r\n\r\n", 400, "invalid-input"),
     "a broken chunk": (BOOKING + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "invalid-input"),
 }  # fmt: skip
@@ -357,8 +357,8 @@ async def test_a_running_request_learns_that_its_client_hung_up_even_if_others_w
         await receive()
         heard.append((await receive())["type"])
 
-    with serving(application, BoundedConnection) as address:
-        with socket.create_connection(address) as client:
+    with serving(application, BoundedConnection) as endpoint:
+        with socket.create_connection(endpoint) as client:
             client.sendall((HEAD + b"\r\n") * 3)
             await asyncio.sleep(0.3)
         while not heard:  # noqa: ASYNC110 - no event tells of it
@@ -384,8 +384,8 @@ async def test_a_trusted_proxy_is_recognised_by_its_ipv4_on_a_dual_stack_socket(
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": scope["client"][0].encode()})
 
-    with serving(application, BoundedConnection, host="::") as address:
-        line = Line(*await asyncio.open_connection(*address))
+    with serving(application, BoundedConnection, host="::") as endpoint:
+        line = Line(*await asyncio.open_connection(*endpoint))
         await line.say(HEAD + b"Connection: close\r\nX-Forwarded-For: 203.0.113.7\r\n\r\n")
         assert b"203.0.113.7" in (await line.hear()).text
 

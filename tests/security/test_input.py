@@ -138,14 +138,14 @@ class Target:
         body = json.dumps(others)[:-1] + f'{", " * bool(others)}"{field.name}": {raw}}}'
         method, path = operation.name.split()
         return self._clinic.http.request(
-            method, self._address(path), content=body, headers={"Content-Type": "application/json", **self.admin}
+            method, self._path_for(path), content=body, headers={"Content-Type": "application/json", **self.admin}
         )
 
     def ask(self, operation: Operation, query: str) -> httpx.Response:
         method, path = operation.name.split()
-        return self._clinic.http.request(method, f"{self._address(path)}?{query}", headers=self.admin)
+        return self._clinic.http.request(method, f"{self._path_for(path)}?{query}", headers=self.admin)
 
-    def _address(self, path: str) -> str:
+    def _path_for(self, path: str) -> str:
         ids = {"doctor_id": self.slot["doctorId"], "slot_id": self.slot["id"], "booking_id": self.booking["id"]}
         return path.format(**ids)
 
@@ -238,8 +238,8 @@ def test_every_path_parameter_takes_ids_only(target: Target, clinic: Clinic, pla
     head, _, tail = path.partition("{")
     texts = third_of((*TEXTS, *NUMBERS), PLACES.index(place))
     for text in {encoded(text) for text in texts} | {"%ff%fe", "%2e%2e%2f", "1%00", "1/../2", "%31", "+1"}:
-        address = f"{head}{text}{tail.partition('}')[2]}"
+        url = f"{head}{text}{tail.partition('}')[2]}"
         if not text or text in {"0", "%20", "%C2%A0"} or text.strip("-").isdigit():
             continue
-        answer = clinic.http.request(method, address, headers=target.admin, content=None)
+        answer = clinic.http.request(method, url, headers=target.admin, content=None)
         assert answer.status_code in ANSWERS | {405}, (text[:60], answer.text[:300])

@@ -61,12 +61,12 @@ def behind_tls(postgres_url: str, migrated_template: str) -> Iterator[RunningSer
 
 @pytest.fixture
 def window(behind_tls: RunningServer) -> Iterator[Window]:
-    address = {"X-Forwarded-For": f"203.0.113.{next(_clients)}", "X-Forwarded-Proto": "https"}
+    forwarded = {"X-Forwarded-For": f"203.0.113.{next(_clients)}", "X-Forwarded-Proto": "https"}
     with (
         Clinic(behind_tls) as clinic,
-        httpx.Client(base_url=behind_tls.url, headers=OURS | address, timeout=PATIENCE_SECONDS, verify=False) as http,
+        httpx.Client(base_url=behind_tls.url, headers=OURS | forwarded, timeout=PATIENCE_SECONDS, verify=False) as http,
     ):
-        clinic.http.headers.update(address)
+        clinic.http.headers.update(forwarded)
         yield Window(http, clinic)
 
 

@@ -31,19 +31,19 @@ async def _talkative_application(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
-def asking(address: tuple[str, int], path: bytes) -> socket.socket:
+def asking(endpoint: tuple[str, int], path: bytes) -> socket.socket:
     """A client with a small receive buffer, so that the server notices its pace."""
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
     client.settimeout(10)
-    client.connect(address)
+    client.connect(endpoint)
     client.sendall(GET % path)
     return client
 
 
-def read(address: tuple[str, int], path: bytes, bytes_per_second: int) -> int:
+def read(endpoint: tuple[str, int], path: bytes, bytes_per_second: int) -> int:
     """Read an answer at that pace until its end or until it is cut off. Returns its length."""
-    with asking(address, path) as client:
+    with asking(endpoint, path) as client:
         started, length = time.monotonic(), 0
         with suppress(ConnectionError):
             while piece := client.recv(16 * 1024):
@@ -52,9 +52,9 @@ def read(address: tuple[str, int], path: bytes, bytes_per_second: int) -> int:
     return length
 
 
-def read_after(address: tuple[str, int], path: bytes, seconds: float) -> int:
+def read_after(endpoint: tuple[str, int], path: bytes, seconds: float) -> int:
     """Read nothing for so many seconds, then the rest of the answer. Returns its length."""
-    with asking(address, path) as client:
+    with asking(endpoint, path) as client:
         time.sleep(seconds)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**20)
         return sum(map(len, iter(lambda: client.recv(2**20), b"")))
@@ -63,10 +63,10 @@ def read_after(address: tuple[str, int], path: bytes, seconds: float) -> int:
 @pytest.mark.slow  # readers of so many bytes a second take their time
 def test_a_slow_reader_gets_the_whole_answer_and_a_silent_one_is_cut_off() -> None:
     whole = len(PIECE) * PIECES
-    with serving(_talkative_application, Impatient) as address, ThreadPoolExecutor(4) as clients:
-        slow = [clients.submit(read, address, path, 900_000) for path in (b"whole", b"pieces")]
+    with serving(_talkative_application, Impatient) as endpoint, ThreadPoolExecutor(4) as clients:
+        slow = [clients.submit(read, endpoint, path, 900_000) for path in (b"whole", b"pieces")]
         silent = [
-            clients.submit(read_after, address, path, Impatient.reading_seconds + 2) for path in (b"whole", b"pieces")
+            clients.submit(read_after, endpoint, path, Impatient.reading_seconds + 2) for path in (b"whole", b"pieces")
         ]
     assert [client.result() > whole for client in slow] == [True, True]
     assert [client.result() < whole / 2 for client in silent] == [True, True]
