@@ -28,7 +28,7 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 
-class Wanted(Struct, frozen=True, rename="camel"):
+class BookingRequest(Struct, frozen=True, rename="camel"):
     slot_id: int
     user_name: str
     user_email: str
@@ -40,7 +40,7 @@ class BareApp:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._decoder = msgspec.json.Decoder(Wanted)
+        self._decoder = msgspec.json.Decoder(BookingRequest)
         self._encoder = msgspec.json.Encoder()
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -52,8 +52,8 @@ class BareApp:
             await _answer(send, 200, b"")
 
     async def _book(self, receive: Receive, send: Send) -> None:
-        wanted = self._decoder.decode(await _body(receive))
-        seats = SeatRequest(wanted.slot_id, wanted.seats_booked, None, wanted.user_name, wanted.user_email)
+        request = self._decoder.decode(await _body(receive))
+        seats = SeatRequest(request.slot_id, request.seats_booked, None, request.user_name, request.user_email)
         held = await self._bookings.hold_seats(Caller(), seats)
         await _answer(send, 201, self._encoder.encode(held.booking))
 

@@ -15,11 +15,11 @@ Read = TypeVar("Read")
 
 
 class Lab:
-    """`tell` reports progress: a few words, how many steps are done, and the total."""
+    """`report` reports progress: a few words, how many steps are done, and the total."""
 
-    def __init__(self, plan: Plan, installation: Installation, tell: Callable[[str, int, int], None]) -> None:
+    def __init__(self, plan: Plan, installation: Installation, report: Callable[[str, int, int], None]) -> None:
         self.plan = plan
-        self.tell = tell
+        self.report = report
         self._installation = installation
 
     def clinic(self) -> AbstractContextManager[Clinic]:
@@ -42,7 +42,7 @@ class Lab:
         for turn in range(self.plan.rounds):
             first = turn % len(names)
             for name in names[first:] + names[:first]:
-                self.tell(f"round {turn + 1} of {self.plan.rounds}: {name}", done, self.plan.rounds * len(names))
+                self.report(f"round {turn + 1} of {self.plan.rounds}: {name}", done, self.plan.rounds * len(names))
                 read[name].append(cases[name]())
                 done += 1
         return read

@@ -34,7 +34,7 @@ def run_scenarios(scenarios: Sequence[Scenario], plan: Plan, directory: Path, lo
 
 def _measure(scenario: Scenario, plan: Plan, installation: Installation, progress: Progress) -> Result:
     task = progress.add_task(scenario.name, total=None)
-    lab = Lab(plan, installation, partial(_tell, progress, task, scenario.name))
+    lab = Lab(plan, installation, partial(_report, progress, task, scenario.name))
     try:
         findings = tuple(scenario.measure(lab))
     except (CheckFailed, ToolFailed) as error:
@@ -44,5 +44,5 @@ def _measure(scenario: Scenario, plan: Plan, installation: Installation, progres
     return Result(scenario.name, scenario.sentence, findings)
 
 
-def _tell(progress: Progress, task: TaskID, scenario: str, doing: str, done: int, total: int) -> None:
+def _report(progress: Progress, task: TaskID, scenario: str, doing: str, done: int, total: int) -> None:
     progress.update(task, description=f"{scenario}: {doing}", completed=done, total=total)

@@ -25,7 +25,7 @@ OWN = 1_000
 PATIENT = {"name": "Pat Patient", "email": "pat@example.org", "password": "patient's secret"}
 
 
-class Page(NamedTuple):
+class ListRequest(NamedTuple):
     """A request with its access token, and the condition in SQL for the bookings that it must return."""
 
     name: str
@@ -52,19 +52,20 @@ def _fill(lab: Lab, clinic: Clinic, server: Server, size: int) -> None:
     answer = httpx.post(f"{server.url}/api/auth/register", json=PATIENT, verify=False)
     user_id = answer.raise_for_status().json()["id"]
     slots = clinic.open_slots(size // BOOKINGS_PER_SLOT)
-    fill_for(clinic, slots, BOOKINGS_PER_SLOT, "CONFIRMED", lab.tell, user_id, size // OWN)
+    fill_for(clinic, slots, BOOKINGS_PER_SLOT, "CONFIRMED", lab.report, user_id, size // OWN)
 
 
 def _cases(clinic: Clinic, server: Server, size: int, seconds: int) -> dict[str, Case]:
-    pages = _pages(clinic, server)
-    for page in pages:
-        require_items(server, page.path, page.token, _expected(clinic, page))
+    requests = _requests(clinic, server)
+    for request in requests:
+        require_items(server, request.path, request.token, _expected(clinic, request))
     return {
-        _named(page.name, size): partial(read_page, clinic, server, page.path, seconds, page.token) for page in pages
+        _named(request.name, size): partial(read_page, clinic, server, request.path, seconds, request.token)
+        for request in requests
     }
 
 
-def _pages(clinic: Clinic, server: Server) -> Sequence[Page]:
+def _requests(clinic: Clinic, server: Server) -> Sequence[ListRequest]:
     """The deep page begins in the middle of all bookings."""
     admin = clinic.log_in(server)
     patient = clinic.log_in(server, PATIENT["email"], PATIENT["password"])
@@ -73,17 +74,17 @@ def _pages(clinic: Clinic, server: Server) -> Sequence[Page]:
     slot_id = number(clinic.database_url, "SELECT slot_id FROM bookings WHERE id = $1", middle)
     cursor = encode_cursor(IdPosition(middle))
     return (
-        Page("my-bookings", "/api/bookings/my-bookings", patient, f"user_id = {user_id}"),
-        Page("desk's list", "/api/bookings", admin, "TRUE"),
-        Page("desk's deep page", f"/api/bookings?cursor={cursor}", admin, f"id < {middle}"),
-        Page("desk's list of a slot", f"/api/bookings?slotId={slot_id}", admin, f"slot_id = {slot_id}"),
-        Page("desk's list by status", "/api/bookings?status=CONFIRMED", admin, "status = 'CONFIRMED'"),
+        ListRequest("my-bookings", "/api/bookings/my-bookings", patient, f"user_id = {user_id}"),
+        ListRequest("desk's list", "/api/bookings", admin, "TRUE"),
+        ListRequest("desk's deep page", f"/api/bookings?cursor={cursor}", admin, f"id < {middle}"),
+        ListRequest("desk's list of a slot", f"/api/bookings?slotId={slot_id}", admin, f"slot_id = {slot_id}"),
+        ListRequest("desk's list by status", "/api/bookings?status=CONFIRMED", admin, "status = 'CONFIRMED'"),
     )
 
 
-def _expected(clinic: Clinic, page: Page) -> list[int]:
+def _expected(clinic: Clinic, request: ListRequest) -> list[int]:
     """The expected ids, newest first, by a different statement than the server's."""
-    query = f"SELECT array(SELECT id FROM bookings WHERE {page.condition} ORDER BY id DESC LIMIT {DEFAULT_LIMIT})"
+    query = f"SELECT array(SELECT id FROM bookings WHERE {request.condition} ORDER BY id DESC LIMIT {DEFAULT_LIMIT})"
     return list(row(clinic.database_url, query)[0])
 
 
@@ -97,8 +98,8 @@ def _findings(measured: Measured, sizes: Sequence[int]) -> Iterator[Finding]:
         yield Finding(f"{name}, times that of {least:,}", "x", growth, at_least(FLAT))
 
 
-def _named(page: str, size: int) -> str:
-    return f"{page} of {size:,} bookings"
+def _named(name: str, size: int) -> str:
+    return f"{name} of {size:,} bookings"
 
 
 BOOKING_LISTS = Scenario(

@@ -35,7 +35,7 @@ def measure_finding(lab: Lab) -> Iterator[Finding]:
         for size in sizes:
             clinic = stack.enter_context(lab.clinic())
             server = stack.enter_context(clinic.serve(CLINIC_TIME_ZONE="UTC"))
-            lab.tell(f"making {size:,} slots", 0, 1)
+            lab.report(f"making {size:,} slots", 0, 1)
             clinic.open_slots(size, seats=5)
             settle(clinic)
             shown = require_times(clinic, server)

@@ -35,7 +35,7 @@ def measure_memory(lab: Lab) -> Iterator[Finding]:
         warm_up(clinic, server)
         done, at_first = 0.0, server.memory()
         while done < wanted:
-            lab.tell("booking", int(done), wanted)
+            lab.report("booking", int(done), wanted)
             done += book(clinic, server, 1, CLIENTS, BURST_SECONDS).rate * BURST_SECONDS
         at_last = server.memory()
     yield Finding("a worker at first", "MB", Series((at_first.resident,)))

@@ -66,7 +66,7 @@ def measure_growth_in_slot(lab: Lab) -> Iterator[Finding]:
 
         @contextmanager
         def slot_with(size: int) -> Iterator[Stage]:
-            yield Stage(clinic, server, fill_slot(clinic, size, lab.tell))
+            yield Stage(clinic, server, fill_slot(clinic, size, lab.report))
 
         aged = {size: Aged(stack, size, partial(slot_with, size)) for size in sizes}
         measured = lab.measure({_named(size): partial(aged[size].book, lab.plan.seconds) for size in sizes})
@@ -85,7 +85,7 @@ def measure_growth_in_table(lab: Lab) -> Iterator[Finding]:
 def _table_with(lab: Lab, size: int) -> Iterator[Stage]:
     """A clinic with so many bookings in a thousand slots."""
     with lab.clinic() as clinic, clinic.serve() as server:
-        fill(clinic, clinic.open_slots(SLOTS), size // SLOTS, "CONFIRMED", lab.tell)
+        fill(clinic, clinic.open_slots(SLOTS), size // SLOTS, "CONFIRMED", lab.report)
         warm_up(clinic, server)
         yield Stage(clinic, server, None)
 
@@ -124,7 +124,7 @@ def _churn(lab: Lab, clinic: Clinic, slots: range) -> None:
     made = 0
     with clinic.serve(HOLD_SECONDS="1") as hasty:
         while made < lab.plan.expired_holds:
-            lab.tell("holding seats for a second", made, lab.plan.expired_holds)
+            lab.report("holding seats for a second", made, lab.plan.expired_holds)
             newest = clinic.newest_booking()
             book_on(clinic, hasty, slots, CLIENTS, BURST_SECONDS)
             made += clinic.newest_booking() - newest

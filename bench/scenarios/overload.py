@@ -46,7 +46,7 @@ def measure_overload(lab: Lab) -> Iterator[Finding]:
         warm_up(clinic, server)
         before = lab.measure({"before": partial(book, clinic, server, 1, CLIENTS, lab.plan.seconds)})
         peak, normal = before.rate("before").middle, before.p99("before").middle
-        lab.tell(f"{TIMES_PEAK} times the peak", 0, 1)
+        lab.report(f"{TIMES_PEAK} times the peak", 0, 1)
         outcome = _overload(clinic, server, TIMES_PEAK * peak, seconds)
         recovered = _seconds_until_normal(clinic, server, normal * NORMAL)
     yield Finding("peak, with 64 connections", "/s", before.rate("before"))

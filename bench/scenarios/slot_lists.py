@@ -19,7 +19,7 @@ from bench.server import Server
 from slotwise.http.kit.paging import DEFAULT_LIMIT, StartPosition, encode_cursor
 
 
-class Page(NamedTuple):
+class ListRequest(NamedTuple):
     """A query of `GET /api/slots`, and the condition in SQL for the slots that it must return."""
 
     name: str
@@ -38,7 +38,7 @@ def measure_slot_lists(lab: Lab) -> Iterator[Finding]:
         for size in sizes:
             clinic = stack.enter_context(lab.clinic())
             server = stack.enter_context(clinic.serve(WORKERS="1"))
-            lab.tell(f"making {size:,} slots", 0, 1)
+            lab.report(f"making {size:,} slots", 0, 1)
             clinic.open_slots(size, seats=5)
             settle(clinic)
             cases |= _cases(clinic, server, size, lab.plan.seconds)
@@ -47,13 +47,15 @@ def measure_slot_lists(lab: Lab) -> Iterator[Finding]:
 
 
 def _cases(clinic: Clinic, server: Server, size: int, seconds: int) -> dict[str, Case]:
-    pages = _pages(clinic, size)
-    for page in pages:
-        require_items(server, page.path, None, _expected(clinic, page))
-    return {_named(page.name, size): partial(read_page, clinic, server, page.path, seconds) for page in pages}
+    requests = _requests(clinic, size)
+    for request in requests:
+        require_items(server, request.path, None, _expected(clinic, request))
+    return {
+        _named(request.name, size): partial(read_page, clinic, server, request.path, seconds) for request in requests
+    }
 
 
-def _pages(clinic: Clinic, size: int) -> Sequence[Page]:
+def _requests(clinic: Clinic, size: int) -> Sequence[ListRequest]:
     """The usual queries. The deep page begins in the middle of all slots."""
     middle = row(
         clinic.database_url,
@@ -64,11 +66,11 @@ def _pages(clinic: Clinic, size: int) -> Sequence[Page]:
     day = start.date().isoformat()
     period = {"from": f"{day}T00:00:00Z", "to": f"{day}T23:30:00Z"}
     return (
-        Page("first page", {}, "TRUE"),
-        Page("by doctor", {"doctorId": str(middle["doctor_id"])}, f"s.doctor_id = {middle['doctor_id']}"),
-        Page("by speciality", {"specialization": "Speciality 0"}, "d.specialization = 'Speciality 0'"),
-        Page("by period", period, f"s.start_time >= '{period['from']}' AND s.start_time < '{period['to']}'"),
-        Page(
+        ListRequest("first page", {}, "TRUE"),
+        ListRequest("by doctor", {"doctorId": str(middle["doctor_id"])}, f"s.doctor_id = {middle['doctor_id']}"),
+        ListRequest("by speciality", {"specialization": "Speciality 0"}, "d.specialization = 'Speciality 0'"),
+        ListRequest("by period", period, f"s.start_time >= '{period['from']}' AND s.start_time < '{period['to']}'"),
+        ListRequest(
             "deep page",
             {"cursor": encode_cursor(StartPosition(start, slot_id))},
             f"(s.start_time, s.id) > ('{start.isoformat()}', {slot_id})",
@@ -76,11 +78,11 @@ def _pages(clinic: Clinic, size: int) -> Sequence[Page]:
     )
 
 
-def _expected(clinic: Clinic, page: Page) -> list[int]:
+def _expected(clinic: Clinic, request: ListRequest) -> list[int]:
     """The expected ids, by a different statement than the server's."""
     query = (
         "SELECT array(SELECT s.id FROM appointment_slots AS s INNER JOIN doctors AS d ON s.doctor_id = d.id"
-        f" WHERE {page.condition} ORDER BY s.start_time, s.id LIMIT {DEFAULT_LIMIT})"
+        f" WHERE {request.condition} ORDER BY s.start_time, s.id LIMIT {DEFAULT_LIMIT})"
     )
     return list(row(clinic.database_url, query)[0])
 
@@ -96,8 +98,8 @@ def _findings(measured: Measured, sizes: Sequence[int]) -> Iterator[Finding]:
         yield Finding(f"{name} of {most:,}, times that of {least:,}", "x", growth, flat)
 
 
-def _named(page: str, size: int) -> str:
-    return f"{page} of {size:,} slots"
+def _named(name: str, size: int) -> str:
+    return f"{name} of {size:,} slots"
 
 
 SLOT_LISTS = Scenario(
