@@ -165,8 +165,8 @@ class SlotView(Struct, frozen=True, rename="camel"):
         )
 
 
-class WantedPage(Struct, frozen=True):
-    sought: SlotFilter
+class SlotPageQuery(Struct, frozen=True):
+    slots: SlotFilter
     limit: int
     after: StartPosition
 
@@ -185,13 +185,13 @@ class SlotPages:
         self._slots = slots
         self._reads = SharedReads(self._read)
 
-    async def list_slots(self, wanted: WantedPage) -> EncodedPage:
-        return await self._reads.read(wanted)
+    async def list_slots(self, query: SlotPageQuery) -> EncodedPage:
+        return await self._reads.read(query)
 
-    async def _read(self, wanted: WantedPage) -> EncodedPage:
-        after = wanted.after
-        found = await self._slots.list_slots(wanted.sought, wanted.limit + 1, (after.start_time, after.id))
-        page = page_of(found, wanted.limit, SlotView.of, lambda slot: StartPosition(slot.start_time, slot.id))
+    async def _read(self, query: SlotPageQuery) -> EncodedPage:
+        after = query.after
+        found = await self._slots.list_slots(query.slots, query.limit + 1, (after.start_time, after.id))
+        page = page_of(found, query.limit, SlotView.of, lambda slot: StartPosition(slot.start_time, slot.id))
         body = msgspec.json.encode(page)
         return EncodedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
@@ -290,7 +290,7 @@ class SlotController(Controller):
             min_seats,
         )
         after = decode_cursor(cursor, StartPosition(FIRST_TIME, 0))
-        return _unless_known(request, await slot_pages.list_slots(WantedPage(sought, limit, after)))
+        return _unless_known(request, await slot_pages.list_slots(SlotPageQuery(sought, limit, after)))
 
     @get("/{slot_id:int}", **operation("get_slot", ANYONE, "Read a slot", SlotNotFound))
     async def get_slot(self, slot_id: Id, slots: NamedDependency[Slots]) -> SlotView:
