@@ -98,7 +98,7 @@ def rolled_back(error: Exception) -> bool:
 
 
 @contextmanager
-def outcome_told() -> Iterator[None]:
+def unknown_if_lost() -> Iterator[None]:
     """Raise `OutcomeUnknown` if the answer to COMMIT, or to a statement that is a transaction, is lost.
 
     A server that answers with an ordinary error has rolled back. A lost connection, or a backend that is told to end,

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from slotwise.db.connection import Connection
-from slotwise.db.errors import connecting, outcome_told, translated
+from slotwise.db.errors import connecting, translated, unknown_if_lost
 from slotwise.db.hosts import Hosts
 from slotwise.db.sessions import open_session
 
@@ -108,7 +108,7 @@ class Database:
         Raises `OutcomeUnknown` if the statement was sent and its answer is lost.
         """
         async with self.connection() as connection:
-            with outcome_told():
+            with unknown_if_lost():
                 yield connection
 
     @asynccontextmanager
@@ -128,7 +128,7 @@ class Database:
                 with suppress(Exception):
                     await transaction.rollback()
                 raise
-            with outcome_told():
+            with unknown_if_lost():
                 await transaction.commit()
 
     @property

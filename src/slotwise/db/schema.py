@@ -127,7 +127,7 @@ async def read_catalogue(connection: Connection) -> Catalogue:
 async def read_records(connection: Connection) -> list[Record]:
     """The records of the applied sources; none if no version has written any yet."""
     try:
-        async with _looking(connection):
+        async with _savepoint(connection):
             return (await READ_HISTORY.one(connection)).records
     except asyncpg.UndefinedTableError:
         return []
@@ -136,14 +136,14 @@ async def read_records(connection: Connection) -> list[Record]:
 async def read_applied(connection: Connection) -> set[str]:
     """The numbers of the applied migrations, whether or not they have records."""
     try:
-        async with _looking(connection):
+        async with _savepoint(connection):
             return {row.version for row in await LIST_APPLIED.all(connection)}
     except asyncpg.UndefinedTableError:
         return set()
 
 
 @asynccontextmanager
-async def _looking(connection: Connection) -> AsyncIterator[None]:
+async def _savepoint(connection: Connection) -> AsyncIterator[None]:
     """A savepoint for reading: a missing table does not end the transaction, and no table lock stays.
 
     A lock that stayed would be a deadlock: dbmate's session waits for the lock, and this transaction for dbmate.

@@ -174,7 +174,7 @@ class Supervisor(Multiprocess):
         self._ends_at = time.monotonic() + self._drain_seconds
         log.info("draining", seconds=self._drain_seconds)
         for place in self._places:
-            place.worker.tell(DRAIN)
+            place.worker.send_word(DRAIN)
 
     def handle_int(self) -> None:
         self.should_exit.set()

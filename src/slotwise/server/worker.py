@@ -91,7 +91,7 @@ class Worker(Process):
             while self.parent_conn.poll():
                 self._hear(self.parent_conn.recv())
             if not self._asked and self.silent_seconds >= PING_SECONDS:
-                self.tell(PING)
+                self.send_word(PING)
                 self._asked = True
         except (OSError, EOFError):
             return  # it is ending; its exit code will show that
@@ -106,7 +106,7 @@ class Worker(Process):
     def serving(self) -> bool:
         return self.pulse is not None and self.pulse.serving
 
-    def tell(self, word: bytes) -> None:
+    def send_word(self, word: bytes) -> None:
         """Send one of this module's words. Does nothing if the worker has ended."""
         try:
             self.parent_conn.send(word)
@@ -125,7 +125,7 @@ class Worker(Process):
     def target(self, sockets: list[socket] | None = None) -> None:
         """Runs in the worker. Makes the server before the answering thread starts, so that both use the same one."""
         self._sending = threading.Lock()
-        self._server = WatchedServer(self.config, self._tell_pulse)
+        self._server = WatchedServer(self.config, self._send_pulse)
         super().target(sockets)
 
     @property
@@ -148,8 +148,8 @@ class Worker(Process):
         if self.child_conn.recv() == DRAIN:
             self.server.drain()
         else:
-            self._tell_pulse()
+            self._send_pulse()
 
-    def _tell_pulse(self) -> None:
+    def _send_pulse(self) -> None:
         with self._sending:
             self.child_conn.send(self.server.pulse())
