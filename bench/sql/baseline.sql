@@ -1,4 +1,4 @@
--- What a plain booking service would have: a table of slots, a table of bookings, the usual keys.
+-- The tables of a plain booking service: slots and bookings with the usual keys.
 CREATE SCHEMA bench;
 
 CREATE TABLE bench.slot (

@@ -1,7 +1,7 @@
--- Bookings of yesterday, one seat each: $3 for each slot from $1 to $2, all with the fate $4, with the ledger rows that
--- the server would have written. CONFIRMED ones were booked at once and keep their seats; CANCELLED and FAILED ones
--- were held first and gave them back. The ledger has today's times: they never run backwards. Those whose ids $6
--- divides belong to the account $5, which may be null.
+-- Make $3 bookings for each slot from $1 to $2, made yesterday, with one seat and the final status $4, and the ledger
+-- rows that the server would have written. CONFIRMED bookings were booked without a hold and keep their seats; CANCELLED
+-- and FAILED ones were held first and gave the seats back. Ledger rows have the present time, because the ledger's times
+-- never run backwards. Bookings whose id is divisible by $6 belong to the account $5, which may be null.
 WITH wanted AS MATERIALIZED (
     SELECT
         s.id AS slot_id,

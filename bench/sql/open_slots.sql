@@ -1,5 +1,5 @@
--- Doctors ($1 of them) with slots ($2 in all, $3 seats each) in half-hours from tomorrow on, and each slot's ledger
--- begun as the server begins it. Ids are drawn one after the other, so that a load needs only the first and the last.
+-- Make $1 doctors with $2 slots in total, $3 seats each, every half hour from tomorrow on, and the first ledger row of
+-- each slot as the server writes it. The ids are consecutive, so that a load needs only the first and the last.
 WITH doctors AS (
     INSERT INTO doctors (name, specialization)
     SELECT 'Dr. ' || n.n, 'Speciality ' || n.n % 10

@@ -1,5 +1,5 @@
-"""A mutant, loaded by every interpreter that has this folder in PYTHONPATH: a hold whose outcome is unknown is simply
-sent again, without a key."""
+"""A mutant, loaded by every interpreter with this folder in PYTHONPATH: a hold with an unknown outcome is sent again
+without a key."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ TRIES = 5
 hold = BookingBatches.hold
 
 
-async def _hold_until_told(self: BookingBatches, requests: Sequence[HoldRequest]) -> list[HoldOutcome]:
+async def _hold_until_answered(self: BookingBatches, requests: Sequence[HoldRequest]) -> list[HoldOutcome]:
     for _ in range(TRIES):
         try:
             return await hold(self, requests)
@@ -20,4 +20,4 @@ async def _hold_until_told(self: BookingBatches, requests: Sequence[HoldRequest]
     return await hold(self, requests)
 
 
-BookingBatches.hold = _hold_until_told  # type: ignore[method-assign]
+BookingBatches.hold = _hold_until_answered  # type: ignore[method-assign]

@@ -1,6 +1,6 @@
-"""A mutant, loaded by every interpreter that has this folder in PYTHONPATH: keys are written after the commit.
+"""A mutant, loaded by every interpreter with this folder in PYTHONPATH: keys are written after the commit.
 
-The function in the database has been made to put them into another table; they are moved in a transaction of their own.
+The changed database function puts them into another table; here a separate transaction moves them.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A mutant, loaded by every interpreter that has this folder in PYTHONPATH: sessions are REPEATABLE READ."""
+"""A mutant, loaded by every interpreter with this folder in PYTHONPATH: sessions are REPEATABLE READ."""
 
 from slotwise.db import sessions
 

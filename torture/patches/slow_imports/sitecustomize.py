@@ -1,5 +1,5 @@
-"""Loaded by every interpreter of the installation under test: one that is spawned while the file is there takes so many
-seconds until it goes on to import anything."""
+"""Loaded by every interpreter of the installation under test. A worker that is spawned while the file exists waits so
+many seconds before it imports anything."""
 
 import os
 import sys

@@ -1,5 +1,5 @@
-"""A mutant, loaded by every interpreter that has this folder in PYTHONPATH: who wants other seats of a hold gives it up
-first, and then holds what is left."""
+"""A mutant, loaded by every interpreter with this folder in PYTHONPATH: a change of a hold's seats first cancels the
+hold, and then makes a new one."""
 
 from slotwise.services.booking.batches import BookingBatches, CancelRequest, HoldOutcome, HoldRequest
 
