@@ -5,16 +5,20 @@ import http.client
 import json
 import re
 import socket
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
+import httpx
 import pytest
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from slotwise.http.kit.problems import write_refusal
 from slotwise.server.connections import MAX_HEAD_BYTES, MAX_HEADERS, MAX_WAITING, BoundedConnection
+from slotwise.server.requests import Requests
 from tests.clinic import PATIENCE_SECONDS, Clinic, at_most, holder, problem
 from tests.security.serving import serving
 
@@ -292,6 +296,43 @@ async def test_an_idle_connection_is_closed_and_one_that_waits_for_its_answer_is
         assert (idle.text, 1 < idle.seconds < at_most(3)) == (b"", True)
     assert busy.status == 200
     assert 4 < busy.seconds < 4 + at_most(3), "idle for its time after the answer, and then closed"
+
+
+class Hurried(BoundedConnection):
+    answer_seconds = 0.2
+
+
+@pytest.mark.parametrize(("method", "code"), [("GET", "overloaded"), ("POST", "outcome-unknown")])
+async def test_a_request_is_answered_in_time_though_the_application_is_not(method: str, code: str) -> None:
+    """The application goes on to its end, and its answer is not sent."""
+    ended = threading.Event()
+
+    async def late(scope: Any, receive: Any, send: Any) -> None:
+        await _slow_application(scope, receive, send)
+        ended.set()
+
+    with serving(Requests(late, write_refusal, hsts=False), Hurried) as address:
+        async with httpx.AsyncClient(base_url=f"http://{address[0]}:{address[1]}", verify=False) as client:
+            began = time.monotonic()
+            answer = await client.request(method, "/", timeout=PATIENCE_SECONDS)
+        assert time.monotonic() - began < at_most(2.5)
+        assert (answer.status_code, answer.json()["code"]) == (503, code)
+        assert answer.headers["connection"] == "close"
+        assert answer.headers["x-request-id"]
+        assert await asyncio.to_thread(ended.wait, PATIENCE_SECONDS)
+
+
+async def test_an_answer_that_has_begun_is_not_cut_short() -> None:
+    async def halting(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+        await send({"type": "http.response.body", "body": b"on", "more_body": True})
+        await asyncio.sleep(2.5)
+        await send({"type": "http.response.body", "body": b"ly"})
+
+    with serving(Requests(halting, write_refusal, hsts=False), Hurried) as address:
+        async with httpx.AsyncClient(base_url=f"http://{address[0]}:{address[1]}", verify=False) as client:
+            answer = await client.get("/", timeout=PATIENCE_SECONDS)
+    assert (answer.status_code, answer.text) == (200, "only")
 
 
 async def test_trailers_are_no_headers(clinic: Clinic) -> None:

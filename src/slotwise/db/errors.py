@@ -17,7 +17,7 @@ from slotwise.domain.errors import (
     SlotOverlaps,
 )
 
-__all__ = ["connecting", "outcome_told", "rolled_back", "translated"]
+__all__ = ["connecting", "rolled_back", "translated", "unknown_if_lost"]
 
 _BY_CONSTRAINT: dict[str, Callable[[], Exception]] = {
     "idempotency_keys_pkey": AnsweredMeanwhile,

@@ -7,7 +7,7 @@ headers. Per request, this module costs only a few comparisons: it looks at each
 import math
 import socket
 from asyncio import Event, Transport
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from itertools import chain
 from typing import Any, cast
 
@@ -27,6 +27,9 @@ MAX_REQUEST_BYTES = 2 * 1024 * 1024
 # For a request, from its first byte to its last; for an answer, without any progress in reading it.
 PATIENCE_SECONDS = 6.0
 LOOK_SECONDS = 1.0
+# From the start of a request to the start of its answer. Each wait inside has a limit of its own, but on a machine that
+# is busy with other things several of them add up to more than the ten seconds in which every request is answered.
+ANSWER_SECONDS = 7.5
 # Pipelined requests that may wait for the answers to earlier ones: one piece of data could contain thousands.
 MAX_WAITING = 64
 # The kernel's send buffer. The kernel asks for more data only when a third of it is free. By default it has megabytes:
@@ -34,6 +37,7 @@ MAX_WAITING = 64
 SEND_BUFFER_BYTES = 128 * 1024
 _REFUSAL = "slotwise.refusal"
 _ENDING = "slotwise.ending"
+_TOO_LATE = "slotwise.too_late"
 _UNPARSED = {"type": "http", "asgi": {"version": "3.0", "spec_version": "2.3"}, "http_version": "1.1", "method": "GET"}
 
 
@@ -44,6 +48,8 @@ class BoundedConnection(HttpToolsProtocol):
     idle_seconds = 75.0
     # Without progress in reading an answer.
     reading_seconds = PATIENCE_SECONDS
+    # For an answer that has not begun.
+    answer_seconds = ANSWER_SECONDS
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as in the class above
         super().connection_made(transport)
@@ -149,6 +155,7 @@ class BoundedConnection(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
+        self._started = self.loop.time()
         super()._start_asgi_task(cycle, app)
 
     def _end_after(self, cycle: RequestResponseCycle) -> None:
@@ -214,7 +221,16 @@ class BoundedConnection(HttpToolsProtocol):
             self._end_waiting()
         elif self._is_forgotten(now) or now - self._hung_up > PATIENCE_SECONDS:
             self.transport.close()
+        self._answer_if_late(now)
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
+
+    def _answer_if_late(self, now: float) -> None:
+        """Answer in the application's place. It is not cut short: what it has sent to the database may be done."""
+        cycle = self._running
+        if cycle is None or cycle.response_started or self._arriving or now - self._started <= self.answer_seconds:
+            return
+        if (answer := cast("dict[str, Any]", cycle.scope).pop(_TOO_LATE, None)) is not None:
+            self._late = self.loop.create_task(answer())
 
     def _is_unread(self, now: float) -> bool:
         """Whether the client has read nothing of an answer for too long, also after we have closed."""
@@ -292,6 +308,11 @@ def refusal_in(scope: Scope) -> SlotwiseError | None:
 def end_at_shutdown(scope: Scope, end: Callable[[], None]) -> None:
     """For an endless answer: the server calls `end` when it wants to shut down."""
     cast("dict[str, Any]", scope)[_ENDING] = end
+
+
+def answer_when_late(scope: Scope, answer: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """`answer` is called when the application takes too long to begin its answer."""
+    cast("dict[str, Any]", scope)[_TOO_LATE] = answer
 
 
 def is_endless(scope: Scope) -> bool:

@@ -11,8 +11,9 @@ from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Counter, Histogram
 
+from slotwise.domain.errors import OutcomeUnknown, Overloaded, SlotwiseError
 from slotwise.observability import metrics
-from slotwise.server.connections import is_endless, refusal_in, refuse
+from slotwise.server.connections import answer_when_late, is_endless, refusal_in, refuse
 from slotwise.server.refusals import WriteRefusal
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -23,7 +24,11 @@ _HEADERS = {
     b"content-security-policy": b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     b"cache-control": b"no-store",
 }
+_SAFE = frozenset({HttpMethod.GET, HttpMethod.HEAD, HttpMethod.OPTIONS})
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
+
+# What is logged for a client that hung up before its answer.
+_NOT_ANSWERED = 499
 
 log = structlog.get_logger("slotwise.http")
 
@@ -46,10 +51,12 @@ class Requests:
             send = _head_only(send)
         request_id = _request_id(scope)
         started = time.perf_counter()
-        status = 499
+        status, answered_late = _NOT_ANSWERED, False
 
         async def send_observed(message: Message) -> None:
             nonlocal status
+            if answered_late:
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
                 headers = list(message["headers"])
@@ -58,6 +65,13 @@ class Requests:
                 message["headers"] = self._headers(headers, request_id)
             await send(message)
 
+        async def answer_late() -> None:
+            nonlocal answered_late
+            if status == _NOT_ANSWERED:
+                await refuse(_refusal_of_late(scope), self._write_refusal, send_observed)
+                answered_late = True
+
+        answer_when_late(scope, answer_late)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
@@ -75,6 +89,11 @@ class Requests:
         if self._hsts:
             headers.append(_HSTS)
         return headers
+
+
+def _refusal_of_late(scope: HTTPScope) -> SlotwiseError:
+    """A change may still happen, or have happened; a read that is repeated does no harm (RFC 9110, 9.2.1)."""
+    return Overloaded() if scope["method"] in _SAFE else OutcomeUnknown()
 
 
 def _head_only(send: Send) -> Send:
