@@ -17,23 +17,20 @@ from torture.roads import Road
 
 # Texts of pages that refuse, with the code that a problem document would have. The first match counts.
 _REFUSALS = (
-    (re.compile(r"Only (?P<free>\d+) seats? (?:is|are) free now"), "slot-full"),
-    (re.compile(r"you can have (?P<free>\d+) at most"), "slot-full"),
-    (re.compile(r"Somebody was quicker\. Nothing was booked"), "slot-full"),
-    (re.compile(r"Only (?P<free>\d+) seats? (?:is|are) free"), "slot-full"),
-    (re.compile(r"The slot is sold out"), "slot-full"),
+    (re.compile(r"Only (?P<free>\d+) seats? (?:is|are) left"), "slot-full"),
+    (re.compile(r"This time is no longer free"), "slot-full"),
     (re.compile(r"(?P<taken>\d+) seats are held or booked"), "seats-taken"),
-    (re.compile(r"The clinic has closed it|The slot is closed for booking"), "slot-closed"),
-    (re.compile(r"number of seats can no longer be changed"), "slot-closed"),
-    (re.compile(r"The hold was not confirmed before|The time ran out"), "hold-expired"),
-    (re.compile(r"The hold ran out before it was confirmed"), "booking-failed"),
+    (re.compile(r"The clinic has closed it|This time is closed for booking"), "slot-closed"),
+    (re.compile(r"number of people can no longer be changed"), "slot-closed"),
+    (re.compile(r"The hold was not confirmed before|This time is no longer held for you"), "hold-expired"),
+    (re.compile(r"The hold expired before it was confirmed"), "booking-failed"),
     (re.compile(r"The booking was cancelled|This appointment is cancelled"), "booking-cancelled"),
     (re.compile(r"We do not know whether that worked"), "outcome-unknown"),
     (re.compile(r"We are very busy just now"), "unavailable"),
     (re.compile(r"in the meantime. Nothing was changed|with \d+\+? bookings?\?"), "asked-first"),
 )
 _LISTED = re.compile(r'name="listed" value="(\d+)"')
-_OFFER = re.compile(r'data-slot="(\d+)".*?data-seats-left>(\d+) seats? left', re.DOTALL)
+_OFFER = re.compile(r'data-slot="(\d+)" data-seats="(\d+)"')
 STAYS = "confirmed already"
 
 

@@ -110,7 +110,7 @@ def taken(studio: Studio, page: Page) -> None:
     free = studio.clinic.free_seats(slot_id)
     studio.clinic.hold(slot_id, seatsBooked=free, userName="Somebody Quicker")
     button.dispatch_event("click")
-    page.wait_for_selector("text=This time has just been taken")
+    page.wait_for_selector("text=This time is no longer free")
     studio.shoot(page, "taken")
 
 

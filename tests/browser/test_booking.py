@@ -40,7 +40,7 @@ def test_a_patient_books_looks_and_cancels(clinic: Clinic, window: Page, assert_
     expect(window.locator("[data-left]")).to_contain_text("seconds left")
     assert_accessible(window)
     window.get_by_role("button", name=CONFIRM).click()
-    expect(window.get_by_role("alert").filter(has_text="Please look at this again")).to_be_focused()
+    expect(window.get_by_role("alert").filter(has_text="Please check the following")).to_be_focused()
     assert_accessible(window)
     window.reload()
     expect(window.get_by_role("heading", level=1)).to_have_text("Confirm your appointment")
@@ -69,7 +69,7 @@ def test_a_reload_and_the_way_back_keep_the_held_time(clinic: Clinic, window: Pa
     expect(window.get_by_role("link", name=re.compile("[Cc]ontinue")).first).to_be_visible()
     window.get_by_role("link", name=re.compile("[Cc]ontinue")).first.click()
     assert window.url.partition("?")[0] == held.partition("?")[0]
-    window.get_by_role("button", name="Let this time go").click()
+    window.get_by_role("button", name="Choose another time instead").click()
     window.wait_for_url("**/?day=*")
     assert bookings_of(clinic, slot["id"]) == ["CANCELLED"]
 
@@ -99,7 +99,7 @@ def test_of_two_browsers_after_the_last_seat_one_gets_it(clinic: Clinic, open_wi
     for page in windows:
         expect(page.get_by_role("heading", level=1)).not_to_have_text("Find a time")
         headings.append(page.get_by_role("heading", level=1).inner_text())
-    assert sorted(headings) == ["Confirm your appointment", "This time has just been taken"]
+    assert sorted(headings) == ["Confirm your appointment", "This time is no longer free"]
     assert bookings_of(clinic, slot["id"]) == ["PENDING"]
 
 
@@ -113,7 +113,7 @@ def test_who_is_too_late_is_told_and_shown_other_times(
     button = window.get_by_role("button", name=re.compile(re.escape(doctor["name"]))).first
     clinic.hold(slot["id"])
     button.dispatch_event("click")
-    expect(window.get_by_role("heading", level=1)).to_have_text("This time has just been taken")
+    expect(window.get_by_role("heading", level=1)).to_have_text("This time is no longer free")
     assert_accessible(window)
     window.get_by_role("link", name=re.compile("Other times")).click()
     expect(window.get_by_role("heading", level=1)).to_be_visible()
@@ -153,7 +153,7 @@ def test_without_scripts_one_finds_books_and_is_told_of_the_end_of_the_hold(
     run_out(clinic.server, *held_in(clinic, slot["id"]))
     eventually(lambda: bookings_of(clinic, slot["id"]) == ["FAILED"])
     page.get_by_role("button", name=CONFIRM).click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("The time ran out")
+    expect(page.get_by_role("heading", level=1)).to_have_text("This time is no longer held for you")
     page.get_by_role("button", name="Hold it again").click()
     expect(page.get_by_label("Your name")).to_have_value("Ada Lovelace")
     page.get_by_role("button", name=CONFIRM).click()
@@ -235,9 +235,10 @@ def test_a_visitor_in_another_zone_is_told_by_how_much_their_clock_differs(
     doctor, _slot = a_slot(clinic, startTime=f"{datetime.now(UTC).year + 1}-03-20T14:00:00Z")
     page = open_window(timezone_id="America/New_York")
     page.goto(f"/?doctor={doctor['id']}")
-    then = "Your clock is 5 hours behind the clinic's then."
+    then = "At that time, your clock is 5 hours behind the clinic's."
     expect(page.locator("#results").get_by_text(then)).to_be_visible()
-    expect(page.get_by_role("contentinfo")).to_contain_text(re.compile("hours behind the clinic's now"))
+    now = re.compile("Now, your clock is . hours behind the clinic's")
+    expect(page.get_by_role("contentinfo")).to_contain_text(now)
     page.get_by_role("button", name=re.compile(re.escape(doctor["name"]))).click()
     expect(page.locator(".appointment").get_by_text(then)).to_be_visible()
     here = open_window()
@@ -249,9 +250,13 @@ def test_a_visitor_in_another_zone_is_told_by_how_much_their_clock_differs(
 def test_a_time_that_is_taken_while_one_looks_is_shown_as_taken(clinic: Clinic, window: Page) -> None:
     doctor, slot = a_slot(clinic)
     window.goto(f"/?doctor={doctor['id']}")
-    left = window.locator(f"[data-slot='{slot['id']}'] [data-seats-left]")
-    expect(left).to_have_text(re.compile("1 seat left"))
+    time = window.locator(f"[data-slot='{slot['id']}']")
+    button, room = time.get_by_role("button"), time.locator("[data-room]")
+    expect(room).to_have_text("")
+    free = button.get_attribute("aria-label") or ""
     held = clinic.hold(slot["id"])
-    expect(left).to_have_text(re.compile("sold out", re.IGNORECASE))
+    expect(room).to_have_text("taken")
+    expect(button).to_have_accessible_name(f"{free}, taken")
     clinic.http.delete(f"/api/bookings/{held['id']}", headers={"Booking-Token": held["manageToken"]})
-    expect(left).to_have_text(re.compile("1 seat left"))
+    expect(room).to_have_text("")
+    expect(button).to_have_accessible_name(free)

@@ -106,7 +106,7 @@ def test_an_admin_is_created_once(database_url: str) -> None:
     assert password_hash.startswith("$argon2id$")
     again = slotwise(database_url, *create)
     assert again.returncode == 1
-    assert "exists already" in plain_complaint(again.stderr)
+    assert "already exists" in plain_complaint(again.stderr)
 
 
 @pytest.mark.parametrize(

@@ -80,27 +80,27 @@ class NotAllowed(SlotwiseError):
 
 class DoctorNotFound(NotFound):
     code = "doctor-not-found"
-    title = "There is no such doctor"
+    title = "The doctor does not exist"
 
 
 class SlotNotFound(NotFound):
     code = "slot-not-found"
-    title = "There is no such slot"
+    title = "The slot does not exist"
 
 
 class BookingNotFound(NotFound):
     code = "booking-not-found"
-    title = "There is no such booking"
+    title = "The booking does not exist"
 
 
 class EmailTaken(Conflict):
     code = "email-taken"
-    title = "An account with this e-mail address exists already"
+    title = "An account with this e-mail address already exists"
 
 
 class LastAdmin(Conflict):
     code = "last-admin"
-    title = "This is the only admin; make another first"
+    title = "This is the only admin; make another user an admin first"
 
 
 @dataclass(eq=False)
@@ -120,9 +120,9 @@ class SlotOverlaps(Conflict):
     @property
     def detail(self) -> str:
         if self.overlaps > 0:
-            return f"{self.overlaps} of the slots overlap others of the doctor. Nothing was done; a dry run names them."
+            return f"{self.overlaps} of the slots overlap existing ones. Nothing was done; a dry run lists them."
         if self.closed:
-            return "The doctor has a closed slot in that period that still has bookings. Move or cancel them first."
+            return "The doctor has a closed slot in that period that still has bookings. Move it or cancel them first."
         return self.title
 
 
@@ -171,16 +171,16 @@ class BookingCancelled(Conflict):
 
 class BookingFailed(Conflict):
     code = "booking-failed"
-    title = "The hold ran out before it was confirmed; there is nothing to cancel"
+    title = "The hold expired before it was confirmed; there is nothing to cancel"
 
 
 class HoldExpired(SlotwiseError):
     code = "hold-expired"
-    title = "The hold has run out; its seats are free again"
+    title = "The hold has expired; its seats are free again"
 
     @property
     def detail(self) -> str:
-        return "The hold was not confirmed before its deadline. Book again to get new seats."
+        return "The hold was not confirmed before its deadline. Book again."
 
 
 class KeyReused(SlotwiseError):
@@ -205,7 +205,7 @@ class TooManyRequests(SlotwiseError):
 
 class TooManyLogins(TooManyRequests):
     code = "too-many-logins"
-    title = "Too many failed log-ins for this account from this address"
+    title = "Too many failed log-ins to this account from this client"
 
 
 class Overloaded(Unavailable):
@@ -220,17 +220,17 @@ class DatabaseUnavailable(Unavailable):
 
 class DatabaseBusy(Unavailable):
     code = "database-busy"
-    title = "The database did not get to this request in time; nothing was done"
+    title = "The database could not take this request in time; nothing was done"
 
 
 class OutcomeUnknown(Unavailable):
     """No answer to COMMIT came in time. The transaction may or may not have committed."""
 
     code = "outcome-unknown"
-    title = "The answer of the database was lost; the request may or may not have taken effect"
+    title = "The answer of the database was lost; it is unknown whether the request took effect"
 
     @property
     def detail(self) -> str:
         return (
-            "Look whether it took effect. A booking that was sent with an idempotency key can be sent again as it is."
+            "Check whether it took effect. A booking that was sent with an idempotency key can be sent again unchanged."
         )

@@ -84,7 +84,7 @@ def clean_period(field: str, start: datetime, duration_minutes: int) -> tuple[da
     except OverflowError as error:
         raise InvalidInput.of(field, "is out of range") from error
     if end >= LAST_READABLE_TIME:
-        raise InvalidInput.of(field, "must lie before the year 9999")
+        raise InvalidInput.of(field, "must be before the year 9999")
     return start, end
 
 

@@ -123,7 +123,7 @@ def _check(timetable: Timetable) -> None:
         raise InvalidInput.of("duration_minutes", "does not fit into any of the periods")
     wanted = each_day * sum(1 for _ in _days(timetable))
     if wanted == 0:
-        raise InvalidInput.of("weekdays", "has none of the days from the first to the last")
+        raise InvalidInput.of("weekdays", "must have at least one day from the first to the last day")
     if wanted > MAX_SLOTS_AT_ONCE:
         raise InvalidInput.of("last_day", f"makes {wanted} slots; at most {MAX_SLOTS_AT_ONCE} can be made at once")
 
@@ -132,17 +132,17 @@ def _faults(timetable: Timetable) -> Iterator[tuple[str, str]]:
     if not FIRST_TIME.year <= timetable.first_day.year < LAST_READABLE_TIME.year - 1:
         yield "first_day", "is out of range"
     elif timetable.last_day < timetable.first_day:
-        yield "last_day", "must not lie before the first"
+        yield "last_day", "must not be before the first day"
     elif (timetable.last_day - timetable.first_day).days >= MAX_DAYS_AT_ONCE:
-        yield "last_day", f"must lie within {MAX_DAYS_AT_ONCE} days of the first"
+        yield "last_day", f"must be within {MAX_DAYS_AT_ONCE} days of the first day"
     if not timetable.weekdays or not timetable.weekdays <= EVERY_DAY:
-        yield "weekdays", "must be some of 1 (Monday) to 7 (Sunday)"
+        yield "weekdays", "must have at least one of 1 (Monday) to 7 (Sunday)"
     if not 1 <= timetable.duration_minutes <= MAX_DURATION_MINUTES:
         yield "duration_minutes", f"must be from 1 to {MAX_DURATION_MINUTES}"
     if not 0 <= timetable.break_minutes <= MAX_DURATION_MINUTES:
         yield "break_minutes", f"must be from 0 to {MAX_DURATION_MINUTES}"
     if not _in_order(timetable.hours):
-        yield "periods", "must each end after they begin, in the order of the day, and not overlap"
+        yield "periods", "must be in order, must not overlap, and each must end after it begins"
 
 
 def _in_order(hours: tuple[Hours, ...]) -> bool:

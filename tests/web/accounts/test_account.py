@@ -44,7 +44,7 @@ def test_appointments_are_listed_with_what_can_be_done_about_them(visitor: Accou
     for entry, actions, words in zip(
         entries,
         ([""], ["", "/calendar.ics", "/cancel"], ["", "/calendar.ics", "/cancel"], [""], [""], [""]),
-        ("Confirmed", "Confirmed", "Confirmed", "On hold", "Cancelled", "2 seats"),
+        ("Confirmed", "Confirmed", "Confirmed", "On hold", "Cancelled", "for 2 people"),
         strict=True,
     ):
         assert re.findall(r'href="/bookings/\d+(.*?)"', entry) == actions
@@ -58,7 +58,7 @@ def test_appointments_are_listed_with_what_can_be_done_about_them(visitor: Accou
 def test_without_appointments_the_page_says_where_to_find_one(visitor: AccountVisitor) -> None:
     visitor.register()
     page = visitor.http.get("/account")
-    assert "You have no appointment coming up. Find a time" in text_of(page)
+    assert "You have no upcoming appointments. Find a time" in text_of(page)
     assert "Past" not in text_of(page)
 
 
@@ -97,7 +97,7 @@ def test_a_place_that_is_none_is_refused_in_words(visitor: AccountVisitor) -> No
                   "0001-01-01T00:00:00Z.1", "9999-12-31T23:59:59-14:00.1", "\x00"):  # fmt: skip
         for name in ("after", "before"):
             page = visitor.http.get("/account", params={name: place})
-            assert (page.status_code, "We cannot read that" in page.text) == (400, True), place
+            assert (page.status_code, "This request is not valid" in page.text) == (400, True), place
 
 
 def test_a_new_password_ends_every_other_session_and_this_one_goes_on(
@@ -192,7 +192,7 @@ def test_the_only_admin_cannot_leave(visitor: AccountVisitor, clinic: Clinic) ->
         rows(url, set_role, "admin", admins)
         rows(url, set_role, "patient", [own])
     assert answer.status_code == 409
-    assert "This is the only admin; make another first." in text_of(answer)
+    assert "This is the only admin; make another user an admin first." in text_of(answer)
     assert visitor.is_logged_in()
 
 

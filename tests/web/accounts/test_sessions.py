@@ -111,7 +111,7 @@ def test_where_the_address_of_the_pages_is_set_no_other_is_ours_and_links_are_ma
         handed = f"__Host-slotwise-slip={cookie_of(booked, '__Host-slotwise-slip')['value']}"
         slip = visitor.http.get(booked.headers["location"], headers={"Cookie": f"{session}; {handed}"})
         assert re.search(r'id="link"[^>]*>https://clinic\.example/bookings/', slip.text), slip.text
-        assert "works only where" not in slip.text
+        assert "may not work outside the clinic" not in slip.text
 
 
 OWN_ORIGINS = [
@@ -247,7 +247,7 @@ async def test_for_an_error_page_nobody_is_looked_up_who_has_no_session() -> Non
 def test_whoever_may_not_is_told_who_may_and_where_to_go(visitor: AccountVisitor, server: RunningServer) -> None:
     email = visitor.register()
     refused = visitor.http.get("/admin/users")
-    assert (refused.status_code, "people at the desk" in refused.text) == (403, True)
+    assert (refused.status_code, "for clinic staff" in refused.text) == (403, True)
     assert 'href="/admin"' not in refused.text
     rows(server.database_url, "UPDATE users SET role = 'staff' WHERE email = $1", email)
     refused = visitor.http.get("/admin/users")
@@ -296,7 +296,7 @@ def test_what_is_wrong_is_said_at_the_field_and_what_was_typed_is_kept(visitor: 
     for fields, status, field, sentence in (
         ({"name": ""}, 400, "name", "Must not be empty."),
         ({"email": "nonsense"}, 400, "email", "Must be a valid e-mail address."),
-        ({"email": known}, 409, "email", "There is an account with this address already."),
+        ({"email": known}, 409, "email", "An account with this e-mail address already exists."),
         ({"password": "short"}, 400, "password", "Must have 8 to 128 characters."),
         ({"password": "password1"}, 400, "password", "Is among the most common passwords; choose another."),
     ):

@@ -63,7 +63,7 @@ def test_rights_are_changed_and_an_account_is_shut_out_and_let_in_again(clinic: 
     desk.send(rights, role="staff")
     assert clinic.http.get("/api/bookings", headers=clinic.log_in(email, "a password of Sam's")).status_code == 200
     desk.send(rights, active="no")
-    assert "Let in again" in desk.page.text
+    assert "Reactivate" in desk.page.text
     body = {"email": email, "password": "a password of Sam's"}
     assert clinic.http.post("/api/auth/login", json=body).status_code == 401
     desk.send(rights, active="yes")
@@ -88,7 +88,7 @@ def test_a_page_with_a_new_password_that_is_reloaded_sets_no_other(clinic: Clini
     shown = shown_password(desk)
     desk.page = asked
     assert desk.submit(password_page).status_code == 409
-    assert "stays good" in desk.page.text
+    assert "it is valid" in desk.page.text
     clinic.log_in(email, shown)
     desk.submit(password_page)
     clinic.log_in(email, shown_password(desk))
@@ -104,7 +104,7 @@ def test_admins_are_asked_before_they_change_themselves_and_the_last_one_stays(
         assert desk.heading == "Change your own account?"
         desk.submit(f"{LIST}/1/rights")
         assert desk.page.status_code == 409
-        assert "This is the only admin; make another first." in desk.page.text
+        assert "This is the only admin; make another user an admin first." in desk.page.text
         assert desk.open(LIST).status_code == 200  # and is still logged in
         desk.send(f"{LIST}/new", name="Next", email="next@example.org", role="admin", password="a password of Next")
         desk.send(f"{LIST}/1/rights", active="no", sure="yes")

@@ -94,7 +94,7 @@ def test_letting_go_frees_the_seat_and_never_cancels_what_is_confirmed(clinic: C
     visitor.hold(other["id"])
     visitor.submit("/bookings/[0-9]+/release")
     assert visitor.page.url.path == "/"
-    assert "We have let that time go" in visitor.page.text
+    assert "We no longer hold that time for you" in visitor.page.text
     assert clinic.free_seats(other["id"]) == 1
 
 
@@ -120,7 +120,7 @@ def test_a_taken_time_says_so_and_the_next_try_is_a_new_one(clinic: Clinic, visi
     slot = clinic.slot()
     other = clinic.hold(slot["id"])
     assert visitor.send("/hold", slot=slot["id"], seats=1).status_code == 409
-    assert visitor.heading == "This time has just been taken"
+    assert visitor.heading == "This time is no longer free"
     token = {"Booking-Token": other["manageToken"]}
     clinic.http.delete(f"/api/bookings/{other['id']}", headers=token)
     visitor.hold(slot["id"])
@@ -129,7 +129,7 @@ def test_a_taken_time_says_so_and_the_next_try_is_a_new_one(clinic: Clinic, visi
 def test_too_few_seats_says_how_many_there_are(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot(seats=2)
     visitor.send("/hold", slot=slot["id"], seats=3)
-    assert visitor.heading == "Not so many seats are left"
+    assert visitor.heading == "Only 2 seats are left"
     visitor.submit("/hold")
     assert bookings_of(clinic, slot["id"]) == [(2, "PENDING")]
 
@@ -154,7 +154,7 @@ def test_seats_are_changed_while_a_time_is_held(
     path = visitor.page.url.path
     visitor.submit("/bookings/[0-9]+/confirm", user_name="")
     visitor.send(f"{path}/seats", token=token_of(visitor), seats=2, user_name="Ada Lovelace")
-    assert "We are holding 2 seats for you now" in visitor.page.text
+    assert "We are now holding this time for 2 people" in visitor.page.text
     assert 'value="Ada Lovelace"' in visitor.page.text
     visitor.confirm()
     assert visitor.heading == "You are booked"
@@ -166,7 +166,7 @@ def test_more_seats_than_there_are_are_refused_and_the_hold_stays(clinic: Clinic
     visitor.hold(slot["id"])
     visitor.confirm(seats=3)
     assert visitor.page.status_code == 409
-    assert "you can have 2 at most" in visitor.page.text
+    assert "Only 2 seats are left." in visitor.page.text
     assert bookings_of(clinic, slot["id"]) == [(1, "PENDING")]
 
 
@@ -237,7 +237,7 @@ def test_a_hold_of_a_time_that_was_closed_stays_though_its_seats_cannot_change(
     clinic.http.patch(f"/api/slots/{slot['id']}", json={"status": "CLOSED"}, headers=clinic.admin)
     visitor.confirm(seats=2)
     assert visitor.page.status_code == 409
-    assert "The number of seats can no longer be changed. Your 1 seat is still held." in visitor.page.text
+    assert "The number of people can no longer be changed. We still hold this time for you." in visitor.page.text
     assert 'value="Ada Lovelace"' in visitor.page.text
     visitor.confirm(seats=1)
     assert visitor.heading == "You are booked"
@@ -293,7 +293,7 @@ def test_a_link_to_keep_is_one_that_opens_the_appointment(clinic: Clinic, visito
         page = visitor.open(opened).text
         assert (visitor.heading, "Keep this link" in page, "guessed" in page) == ("You are booked", False, False)
         assert f'value="{clinic.server.url}{path}"' in page
-        assert "Log in, and you can look at the appointment again" in page
+        assert "To see or cancel the appointment later, log in" in page
 
 
 def test_the_calendar_file_is_for_whoever_has_the_link(clinic: Clinic, visitor: Visitor) -> None:
@@ -344,14 +344,14 @@ def test_a_hold_that_ran_out_says_so_keeps_what_was_typed_and_offers_the_time_ag
         assert visitor.heading == "Confirm your appointment"
         visitor.submit("/bookings/[0-9]+/release")
         visitor.open(address)
-        assert visitor.heading == "The time ran out"
+        assert visitor.heading == "This time is no longer held for you"
         visitor.submit("/hold")
         form = visitor.page
         [*_, held] = clinic.http.get(f"/api/bookings/slot/{slot['id']}").json()["items"]
         run_out(clinic.server, held)
         visitor.page = form
         late = visitor.confirm()
-        assert (late.status_code, visitor.heading) == (410, "The time ran out")
+        assert (late.status_code, visitor.heading) == (410, "This time is no longer held for you")
         assert "It is still free" in late.text
         visitor.submit("/hold")
         assert 'value="Ada Lovelace"' in visitor.page.text
@@ -431,7 +431,7 @@ def test_a_cookie_can_be_anything(clinic: Clinic, visitor: Visitor, cookie: str)
 
 def test_what_does_not_exist_is_a_page_for_people_and_a_problem_for_programs(visitor: Visitor) -> None:
     assert visitor.open("/nothing").status_code == 404
-    assert visitor.heading == "There is nothing here"
+    assert visitor.heading == "This page does not exist"
     assert visitor.http.get("/nothing").headers["content-type"] == "application/problem+json"
     assert visitor.open("/api/nothing").headers["content-type"] == "application/problem+json"
     assert visitor.open("/bookings/x?token=y").status_code == 404

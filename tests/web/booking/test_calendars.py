@@ -158,4 +158,4 @@ def test_without_a_link_the_file_opens_nothing() -> None:
 
 def test_seats_are_told_where_there_are_several() -> None:
     _, event = parsed(calendar_of(replace(entry(), seats_booked=3), LONDON, "The North Clinic"))
-    assert event["description"] == "Cardiology\n3 seats"
+    assert event["description"] == "Cardiology\nFor 3 people"

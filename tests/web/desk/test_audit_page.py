@@ -43,13 +43,13 @@ def test_what_somebody_did_is_found_by_each_filter_and_told_in_words(clinic: Cli
         [entry] = entries(desk, f"about=booking+{booking['id']}{query}")
         assert entry[1:] == [
             "Administrator (user 1)",
-            "Looked at a booking and its history",
+            "Looked at the history of a booking",
             f"Booking {booking['id']}",
             "\N{EN DASH}",
         ]
     for query in ("&who=operator", "&who=2147483647", "&action=update_slot", "&to=2026-01-01"):
         assert entries(desk, f"about=booking+{booking['id']}{query}") == []
-    assert "No entry fits" in desk.page.text
+    assert "No entries found" in desk.page.text
 
 
 def test_a_change_is_told_with_what_was_and_what_is(clinic: Clinic, desk: Visitor) -> None:
@@ -69,7 +69,7 @@ def test_a_change_is_told_with_what_was_and_what_is(clinic: Clinic, desk: Visito
     told = [entry[4] for entry in entries(desk, f"about=doctor+{slot['doctorId']}&action=update_doctor")]
     assert told == [
         "takes no new appointments",
-        "name from Dr. Who to Dr. Ono, speciality from none to Podiatry",
+        "name from Dr. Who to Dr. Ono, specialty from none to Podiatry",
     ]
 
 
@@ -81,7 +81,7 @@ def test_of_an_account_what_it_may_do_is_told_and_nothing_that_names_it(clinic: 
     desk.send(f"/admin/users/{user_id}/rights", active="no")
     told = [entry[4] for entry in entries(desk, f"about=user+{user_id}")]
     told = [words for words in told if words != "\N{EN DASH}"]
-    assert told == ["shut out", "role from patient to staff", "role patient"]
+    assert told == ["deactivated", "role from patient to staff", "role patient"]
     assert email not in desk.page.text
 
 
@@ -94,7 +94,7 @@ DETAILS = [
     ("slot:7", "update_slot", {"seen": ["2033-99-99T00:00:00Z", "9999-12-31T23:59:59Z"]},
      "seen from 2033-99-99t00:00:00z to 9999-12-31t23:59:59z"),
     ("doctor:7", "update_doctor", {"name": ["2033-99-99T00:00:00Z", "Dr. PENDING"], "specialization": [None, "X"]},
-     "name from 2033-99-99T00:00:00Z to Dr. PENDING, speciality from none to X"),
+     "name from 2033-99-99T00:00:00Z to Dr. PENDING, specialty from none to X"),
     ("user:7", "change_rights", {"role": "staff", "active": True}, "role staff, active yes"),
     ("booking:7", "cancel_booking", {"status": ["PENDING", "CANCELLED"], "reason": True},
      "status from on hold to cancelled, with a reason"),

@@ -91,7 +91,7 @@ def test_bookings_are_found_by_what_is_typed_and_paged_by_links(clinic: Clinic, 
     day = slot["startTime"][:10]
     assert len(found_ids(desk.open(f"{LIST}?slot={slot['id']}&from={day}&to={day}&status=CONFIRMED"))) == 50
     assert found_ids(desk.open(f"{LIST}?slot={slot['id']}&status=CANCELLED")) == []
-    assert "No booking fits" in desk.page.text
+    assert "No bookings found" in desk.page.text
     assert found_ids(desk.open(f"{LIST}?slot={slot['id']}&to=2026-01-01")) == []
     [number] = rest
     for typed in (f"{number}", f"%23{number}"):
@@ -136,8 +136,8 @@ def test_a_booking_is_confirmed_and_cancelled_with_a_reason_that_its_story_has(c
     assert clinic.free_seats(slot["id"]) == 2
     assert "Rang &amp; &lt;moved&gt;" in desk.page.text
     words = [word.strip() for word in re.findall(r"<strong>\s*(.*?)\s*</strong>", desk.page.text, re.DOTALL)]
-    assert words == ["Held 2 seats", "Confirmed", "Cancelled; 2 seats given back"]
-    assert "Patient, without an account" in desk.page.text
+    assert words == ["Held, for 2 people", "Confirmed", "Cancelled, for 2 people"]
+    assert "Patient without an account" in desk.page.text
     assert "Administrator" in desk.page.text
     assert desk.send(f"{place}/confirm", again="yes").status_code == 409
     assert desk.open(f"{LIST}/{10**17}").status_code == 404
@@ -161,8 +161,8 @@ def test_a_story_that_is_cut_short_says_so_and_where_the_rest_is(clinic: Clinic,
         slot["id"],
     )
     desk.open(f"{LIST}/{booking['id']}")
-    assert desk.page.text.count("The slot was moved") == 200
-    assert "Part of what happened is not shown here" in desk.page.text
+    assert desk.page.text.count("Moved to another time") == 200
+    assert "Part of the history is not shown here" in desk.page.text
     assert desk.open(f"/admin/audit?about=slot+{slot['id']}").text.count(f'href="/admin/slots/{slot["id"]}"') == 1
 
 
@@ -178,9 +178,9 @@ def test_the_story_of_a_booking_says_from_when_to_when_it_was_moved(clinic: Clin
         clinic.http.patch(f"/api/slots/{slot['id']}", json=change, headers=clinic.admin)
     there, here = r"Wed 23 Nov 2033, \d\d:00", r"Thu 24 Nov 2033, \d\d:00"
     told = [
-        rf"The slot was moved from {there} to {here} and lasts 45 minutes instead of 30",
-        "The slot lasts 20 minutes instead of 45",
-        rf"The slot was moved from {here} to {there}",
+        rf"The appointment was moved from {there} to {here} and lasts 45 minutes instead of 30",
+        "The appointment lasts 20 minutes instead of 45",
+        rf"The appointment was moved from {here} to {there}",
     ]
     assert story_of(desk, booking["id"], told)
     # A change of the seats that is written in the same microsecond as a move is none.
@@ -193,19 +193,19 @@ def test_the_story_of_a_booking_says_from_when_to_when_it_was_moved(clinic: Clin
         slot["id"],
     )
     assert story_of(desk, booking["id"], told)
-    assert desk.page.text.count("The slot was given 2 seats in all") == 2
+    assert desk.page.text.count("Room changed to 2 people in all") == 2
     # As a version noted it that told no details.
     forget = "UPDATE audit_log SET details = '{}' WHERE subject = $1 AND action = 'update_slot'"
     with_trigger_off = "ALTER TABLE audit_log %s TRIGGER audit_log_append_only"
     rows(clinic.server.database_url, with_trigger_off % "DISABLE")
     rows(clinic.server.database_url, forget, f"slot:{slot['id']}")
     rows(clinic.server.database_url, with_trigger_off % "ENABLE")
-    assert story_of(desk, booking["id"], ["The slot was moved to another time"] * 3)
+    assert story_of(desk, booking["id"], ["Moved to another time"] * 3)
 
 
 def story_of(desk: Visitor, booking_id: int, moves: list[str]) -> bool:
     desk.open(f"{LIST}/{booking_id}")
-    told = re.findall(r"<strong>\s*(The slot (?:was moved|lasts).*?)\s*</strong>", desk.page.text, re.DOTALL)
+    told = re.findall(r"<strong>\s*((?:The appointment |Moved to ).*?)\s*</strong>", desk.page.text, re.DOTALL)
     return len(told) == len(moves) and all(map(re.fullmatch, moves, told))
 
 
@@ -254,11 +254,11 @@ def test_the_patients_link_is_shown_once_and_is_in_no_address_and_no_log(clinic:
     assert desk.open(f"{LIST}/{other}/slip").url.path == f"{LIST}/{other}"
     slip = desk.open(answer.headers["location"])
     assert (slip.url.path.endswith("/slip"), slip.headers["cache-control"]) == (True, "no-store")
-    assert "works only where the address of this page does" in slip.text, "it is made of what the desk's browser sent"
+    assert "may not work outside the clinic" in slip.text, "it is made of what the desk's browser sent"
     [link] = re.findall(rf'id="link"[^>]*>{re.escape(clinic.server.url)}(/bookings/\d+\?token=[\w-]+)<', slip.text)
     with Visitor(clinic.server) as patient:
         patient.open(link)
-        assert (patient.heading, "2 seats" in patient.page.text) == ("You are booked", True)
+        assert (patient.heading, "for 2 people" in patient.page.text) == ("You are booked", True)
     token = link.partition("token=")[2]
     assert token not in clinic.server.log.read_text()
     assert not rows(clinic.server.database_url, "SELECT 1 FROM audit_log WHERE audit_log::text LIKE $1", f"%{token}%")
@@ -285,14 +285,14 @@ def test_the_desk_finds_a_time_for_somebody_over_all_days_and_doctors(clinic: Cl
 
     assert found() == slots
     assert re.findall(r'<h2 id="day-2034-05-0(\d)">', desk.page.text) == ["4", "5", "6"]
-    assert f'aria-label="Thursday 4 May 2034, 12:00, Dr. Birch, {kind}, 1 seat left"' in desk.page.text
+    assert f'aria-label="Thursday 4 May 2034, 12:00, Dr. Birch, {kind}"' in desk.page.text
     assert (found(doctor=first), found(day="2034-05-05"), found(seats=2)) == (slots[1:2], slots[1:], slots[1:2])
     desk.open(f"{LIST}/new?slot={slots[1]}&seats=2")
     desk.submit(f"{LIST}/new", user_name="Grace", user_email="g@example.org")
     assert desk.heading == "Booked and confirmed"
-    assert (found(seats=2), "fewer seats" in desk.page.text) == ([], True)
+    assert (found(seats=2), "fewer people" in desk.page.text) == ([], True)
     assert found(seats="many") == slots
-    assert "Part of that could not be read" in desk.page.text
+    assert "Part of the search could not be read" in desk.page.text
 
 
 def test_more_free_times_than_a_page_has_are_a_link_away(clinic: Clinic, desk: Visitor) -> None:
@@ -330,8 +330,8 @@ async def test_where_nearly_every_time_has_a_seat_too_few_the_desk_looks_on_by_a
         return pages.render(TIMES_TEMPLATE, visitor=Somebody(), path=f"{LIST}/new", **context)
 
     nothing = await page_of(f"{LIST}/new?seats=2")
-    assert "No time with 2 free seats found yet" in nothing
-    [later] = re.findall(r'<a class="button primary" href="([^"]+)">Look on from there</a>', nothing)
+    assert "No time for 2 people found yet" in nothing
+    [later] = re.findall(r'<a class="button primary" href="([^"]+)">Search later times</a>', nothing)
     assert 'rel="next"' not in nothing
     assert len(re.findall(r'href="/admin/bookings/new\?slot=\d+&amp;seats=2"', await page_of(unescape(later)))) == 1
 
@@ -343,10 +343,10 @@ def test_what_cannot_be_booked_is_said_at_its_place_and_can_be_sent_again(clinic
     assert desk.page.text.count('aria-invalid="true"') == 3
     grace, address = "Grace", "g@example.org"
     assert desk.submit(f"{LIST}/new", seats=3, user_name=grace, user_email=address).status_code == 409
-    assert "Only 2 seats are free" in desk.page.text
+    assert "Only 2 seats are left." in desk.page.text
     desk.submit(f"{LIST}/new", seats=2, user_name=grace, user_email=address)
     assert "Booked and confirmed" in desk.page.text
-    assert "This slot is sold out" in desk.open(f"{LIST}/new?slot={slot['id']}").text
+    assert "This time is full" in desk.open(f"{LIST}/new?slot={slot['id']}").text
     assert desk.open(f"{LIST}/new").status_code == 200
     assert desk.open(f"{LIST}/new?slot={10**17}").status_code == 404
 
@@ -358,7 +358,7 @@ def test_what_was_typed_while_somebody_took_the_time_is_there_for_the_next(clini
     clinic.hold(taken["id"], seatsBooked=2)
     typed = {"user_name": "Grace", "user_email": "g@example.org"}
     assert desk.submit(f"{LIST}/new", seats=2, **typed).status_code == 409
-    assert "are kept for the next time" in desk.page.text
+    assert "that you typed are kept" in desk.page.text
     [others] = re.findall(r'href="([^"]+)">Find another time<', desk.page.text)
     [following] = re.findall(r'href="(/admin/bookings/new\?slot=\d+[^"]*)"', desk.open(unescape(others)).text)
     assert f"slot={other['id']}&" in unescape(following)
@@ -386,10 +386,10 @@ def test_the_desk_forgets_what_was_typed_for_somebody_else(clinic: Clinic, desk:
     slot = clinic.slot(seats=2)
     desk.send(f"{LIST}/new", slot=slot["id"], seats=3, user_name="Grace", user_email="g@example.org")
     assert 'value="Grace"' in desk.open(f"{LIST}/new?slot={slot['id']}").text
-    [somebody_else] = re.findall(r'href="([^"]+)">Book for somebody else<', desk.page.text)
+    [somebody_else] = re.findall(r'href="([^"]+)">Book for another patient<', desk.page.text)
     for page in (unescape(somebody_else), f"{LIST}/new?slot={slot['id']}"):
         assert 'value="Grace"' not in desk.open(page).text
-        assert "typed before" not in desk.page.text
+        assert "You typed this name" not in desk.page.text
 
 
 def test_a_day_sheet_has_the_day_of_the_doctor(clinic: Clinic, desk: Visitor) -> None:
@@ -400,7 +400,7 @@ def test_a_day_sheet_has_the_day_of_the_doctor(clinic: Clinic, desk: Visitor) ->
     assert sum(seen) == 1
     assert desk.open("/admin/day-sheet").status_code == 200
     assert desk.open(f"{sheet}2026-02-30").status_code == 400
-    assert "No slots on this day" in desk.open(f"{sheet}2031-01-01").text
+    assert "No times on this day" in desk.open(f"{sheet}2031-01-01").text
     assert len(notes(clinic, "list_bookings_of_day", f"doctor:{slot['doctorId']}")) == 1
 
 
@@ -414,7 +414,7 @@ def test_the_day_sheet_of_all_doctors_has_each_that_has_slots_by_name(clinic: Cl
     assert re.findall(r'<h2 id="doctor-(\d+)">', page) == [str(doctors[1]), str(doctors[0])]
     assert page.index(">Alan Turing</a>") < page.index(">Grace Hopper</a>")
     assert [len(notes(clinic, "list_bookings_of_day", f"doctor:{doctor}")) for doctor in doctors] == [1, 1, 0]
-    assert "Nobody offers times" in desk.open("/admin/day-sheet?day=2031-03-05").text
+    assert "No doctor has times" in desk.open("/admin/day-sheet?day=2031-03-05").text
 
 
 def days_around(moment: str) -> list[str]:

@@ -370,7 +370,7 @@ def _refuse_any(clashes: Sequence[Clash]) -> None:
     if overlaps > 0:
         raise SlotOverlaps(overlaps)
     if clashes:
-        raise InvalidInput.of("first_day", f"has {len(clashes)} times that are past")
+        raise InvalidInput.of("first_day", f"makes {len(clashes)} times that are in the past")
 
 
 async def _create(
@@ -430,7 +430,7 @@ def _refuse_update(done: SlotUpdate) -> None:
         case "updated" | "again":
             return
         case "past":
-            raise InvalidInput.of("start_time", "must lie in the future")
+            raise InvalidInput.of("start_time", "must be in the future")
         case "booked":
             raise SlotChangedMeanwhile
         case "seats_taken":
@@ -445,4 +445,4 @@ def _refuse_update(done: SlotUpdate) -> None:
 
 def _refuse_past(start: datetime, now: datetime) -> None:
     if start <= now:
-        raise InvalidInput.of("start_time", "must lie in the future")
+        raise InvalidInput.of("start_time", "must be in the future")

@@ -12,7 +12,7 @@ from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.pages import Pages
 
-CHANGED = "Your password is changed. Other devices that were logged in no longer are."
+CHANGED = "Your password is changed. You are logged out on all other devices."
 
 
 class AccountController(Controller):

@@ -139,7 +139,7 @@ def show_again(
         case InvalidInput():
             form.refuse(error)
         case EmailTaken():
-            form.errors["email"] = "There is an account with this address already. Log in, or give another address."
+            form.errors["email"] = "An account with this e-mail address already exists. Log in, or use another address."
         case TooManyLogins():
             headers["Retry-After"] = str(error.retry_after)
             form.problem = f"Too many wrong passwords. Try again in {minutes_words(error.retry_after)}."

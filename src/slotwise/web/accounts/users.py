@@ -1,4 +1,4 @@
-"""Accounts, for admins: find, create, change rights, shut out, set a password."""
+"""Accounts, for admins: find, create, change the role, deactivate, set a password."""
 
 from typing import Any
 
@@ -22,8 +22,8 @@ OWN_ACCOUNT = "/account/password"
 PAGE = 50
 MAX_VERSION = 2**31 - 1
 CHANGED_SINCE = (
-    "Nothing was changed just now: the account has had a new password since this form was opened, or other rights, or "
-    "was logged out. A password that was shown here stays good. Send the form again to set another."
+    "No password was set now: since you opened this form, the account got a new password or another role, or was "
+    "logged out. If a new password was shown here, it is valid. Send the form again to set another one."
 )
 
 
@@ -74,7 +74,7 @@ class UserController(Controller):
             return pages.answer(request, "accounts/users/new.html", status, form=form)
         if typed:
             return see_other(
-                request, f"{LIST}/{made.id}", notice="The account is there. Its password is the one you typed."
+                request, f"{LIST}/{made.id}", notice="The account is created, with the password that you typed."
             )
         return pages.answer(request, "accounts/users/password.html", user=made, password=password, is_new=True)
 
@@ -136,7 +136,8 @@ class UserController(Controller):
             status = refuse(form, error)
             return pages.answer(request, "accounts/users/reset_password.html", status, user=user, form=form)
         if typed:
-            return see_other(request, f"{LIST}/{user_id}", notice="The password is set. Old log-ins have ended.")
+            notice = "The password is set. The user is logged out on all devices."
+            return see_other(request, f"{LIST}/{user_id}", notice=notice)
         return pages.answer(request, "accounts/users/password.html", user=user, password=password, is_new=False)
 
 
@@ -151,11 +152,11 @@ def _activity_in(form: Form) -> bool | None:
 def _done_words(role: Role | None, active: bool | None) -> str:
     match role, active:
         case _, False:
-            return "The account can no longer log in. Its bookings stay."
+            return "The account is deactivated. Its bookings stay."
         case _, True:
-            return "The account can log in again."
+            return "The account is active again."
         case _:
-            return "The account has another role now. It has to log in again."
+            return "The role is changed. The user must log in again."
 
 
 async def _found(request: PageRequest, users: Users, user_id: int) -> User:

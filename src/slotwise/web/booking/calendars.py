@@ -67,7 +67,7 @@ def _period_in(zone: ZoneInfo, entry: CalendarEntry) -> tuple[datetime, datetime
 def _description_of(entry: CalendarEntry, link: str | None) -> str:
     lines = [
         entry.specialization,
-        f"{entry.seats_booked} seats" if entry.seats_booked > 1 else None,
+        f"For {entry.seats_booked} people" if entry.seats_booked > 1 else None,
         f"See or cancel this appointment: {link}" if link and entry.status not in _ENDED else None,
     ]
     return "\n".join(line for line in lines if line)

@@ -28,7 +28,7 @@ from slotwise.services.core.rate_limits import BookingRate
 from slotwise.services.schedule.slots import Slots
 from slotwise.web.booking.appointment import Theirs, show_theirs, theirs_of, url_of_booking
 from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page, visitor_in
-from slotwise.web.kit.errors import words_of
+from slotwise.web.kit.errors import seats_left_words, words_of
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.pages import Pages, see_other
 from slotwise.web.kit.visitors import HeldTime, attempt_cookie, clear_cookie, draft_cookie, draft_of, hold_cookie
@@ -106,7 +106,8 @@ class HoldController(Controller):
             return await show_theirs(request, pages, slots, theirs, form, words_of(error).status)
         hold = HeldTime(changed.booking.id, changed.token or "")
         seats = changed.booking.seats_booked
-        notice = f"We are holding {seats} {'seat' if seats == 1 else 'seats'} for you now. Confirm when you are ready."
+        people = "1 person" if seats == 1 else f"{seats} people"
+        notice = f"We are now holding this time for {people}. Confirm the appointment before the hold ends."
         return see_other(request, changed.address, notice=notice, cookies=_cookies_of(request, hold, form))
 
     @post("/bookings/{booking_id:int}/release", **page(ANYBODY))
@@ -120,11 +121,11 @@ class HoldController(Controller):
         form = await Form.of(request)
         theirs = await theirs_of(request, bookings, booking_id, form.text("token"))
         if await bookings.release_hold(theirs.caller, booking_id) is BookingStatus.CONFIRMED:
-            stays = "This appointment was confirmed already, so it stays."
+            stays = "This appointment is already confirmed, so it stays. To give it up, cancel it."
             return see_other(request, theirs.address, notice=stays)
         day = pages.time.day_of(theirs.booking.start_time)
         cookies = [clear_cookie(request, "hold"), clear_cookie(request, "draft"), attempt_cookie(request)]
-        gone = "We have let that time go. Choose another one."
+        gone = "We no longer hold that time for you. Choose another one."
         return see_other(request, f"/?day={day}", notice=gone, cookies=cookies)
 
     @get(["/bookings/{booking_id:int}/confirm", "/bookings/{booking_id:int}/seats"], **page(ANYBODY))
@@ -175,14 +176,13 @@ async def _show_refusal(request: PageRequest, pages: Pages, refusal: SlotwiseErr
 
 def _explain(form: Form, error: SlotwiseError, booking: Booking) -> None:
     """At the field, or above the form. What ended the hold needs no words here: the page says it."""
-    seats = f"{booking.seats_booked} {'seat is' if booking.seats_booked == 1 else 'seats are'}"
     match error:
         case InvalidInput():
             form.refuse(error)
         case SlotFull():
-            form.errors["seats"] = f"Not so many are free: you can have {error.available_seats} at most."
+            form.errors["seats"] = seats_left_words(error.available_seats)
         case SlotClosed() | SlotStarted() if booking.status is BookingStatus.PENDING:
-            form.problem = f"The number of seats can no longer be changed. Your {seats} still held."
+            form.problem = "The number of people can no longer be changed. We still hold this time for you."
 
 
 def _wants_other_seats(form: Form, booking: Booking) -> bool:

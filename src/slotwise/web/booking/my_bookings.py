@@ -69,5 +69,5 @@ def _position(request: PageRequest, name: str) -> Position | None:
     except (ValueError, TypeError):
         known = False
     if not known:
-        raise InvalidInput.of(name, "is not a place in this list")
+        raise InvalidInput.of(name, "is not a position in this list")
     return Position(start_time, booking_id)

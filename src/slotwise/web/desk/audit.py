@@ -69,7 +69,7 @@ async def filter_in(form: Form, time: ClinicTime, users: Users) -> AuditFilter:
     noted_from, noted_before = period_in(form, time)
     action = form.text("action") or None
     if action is not None and action not in ACTIONS:
-        raise InvalidInput.of("action", "must be one of the list")
+        raise InvalidInput.of("action", "must be one of the choices")
     return AuditFilter(await _actor_in(form, users), action, _subject_in(form), noted_from, noted_before)
 
 
@@ -80,7 +80,7 @@ async def _actor_in(form: Form, users: Users) -> str | None:
     if "@" in text:
         found = await users.find_user(text)
         if found is None:
-            raise InvalidInput.of("who", "is not the address of an account")
+            raise InvalidInput.of("who", "is not the e-mail address of an account")
         return f"user:{found.id}"
     named = _NAMED.fullmatch(text) or re.fullmatch(r"()(\d{1,18})", text)
     return f"user:{int(named[2])}" if named else text.lower()

@@ -13,7 +13,7 @@ from slotwise.web.kit.times import ClinicTime
 # What each action of the log is called where people read it.
 ACTIONS = {
     "cancel_booking": "Cancelled a booking",
-    "change_rights": "Changed what an account may do",
+    "change_rights": "Changed the rights of an account",
     "confirm_booking": "Confirmed a booking",
     "create_doctor": "Added a doctor",
     "create_slot": "Added a slot",
@@ -24,17 +24,17 @@ ACTIONS = {
     "export_personal_data": "Downloaded a person's data",
     "get_booking": "Looked at a booking",
     "get_managed_booking": "Looked at a booking by its link",
-    "get_slip": "Looked at the slip for a patient",
+    "get_slip": "Looked at a patient's slip",
     "get_user": "Looked at an account",
-    "hold_seats": "Booked or held seats",
+    "hold_seats": "Booked or held a slot",
     "list_audit": "Read this log",
     "list_bookings": "Looked through bookings",
-    "list_bookings_hit": "Looked at who a change would concern",
+    "list_bookings_hit": "Looked at the bookings that a change affects",
     "list_bookings_of_day": "Looked at a day sheet",
     "list_bookings_of_slot": "Looked at the bookings of a slot",
     "list_bookings_of_user": "Looked at the bookings of an account",
     "list_latest_bookings": "Looked at the latest bookings",
-    "get_history": "Looked at a booking and its history",
+    "get_history": "Looked at the history of a booking",
     "list_users": "Looked through accounts",
     "reset_password": "Set a new password",
     "update_doctor": "Changed a doctor",
@@ -49,7 +49,7 @@ _LOOKS = {
 }
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)")
 _NAMES = {
-    "specialization": "speciality",
+    "specialization": "specialty",
     "starts_before": "before",
     "starts_from": "from",
     "text": "searched for a text:",
@@ -64,8 +64,8 @@ _TURNS = {
     ("slot", "status", "CLOSED"): "closed for booking",
     ("doctor", "active", True): "takes appointments again",
     ("doctor", "active", False): "takes no new appointments",
-    ("user", "active", True): "let in again",
-    ("user", "active", False): "shut out",
+    ("user", "active", True): "reactivated",
+    ("user", "active", False): "deactivated",
 }
 
 
@@ -95,7 +95,7 @@ def move_words(details: str, time: ClinicTime) -> str | None:
     """What a booking's history says of a move that was noted with these details; None where they do not tell."""
     changed: Mapping[str, object] = msgspec.json.decode(details)
     told = list(_moved(changed, time))
-    return f"The slot {' and '.join(told)}" if told else None
+    return f"The appointment {' and '.join(told)}" if told else None
 
 
 def _moved(changed: Mapping[str, object], time: ClinicTime) -> Iterator[str]:

@@ -137,7 +137,7 @@ class DeskBookingController(Controller):
             status = refuse(form, error)
             booking = await bookings.get_booking(caller, booking_id)
             return pages.answer(request, "desk/bookings/cancel.html", status, booking=booking, form=form)
-        return see_other(request, f"{LIST}/{booking_id}", notice="The booking is cancelled. Its seats are free again.")
+        return see_other(request, f"{LIST}/{booking_id}", notice="The booking is cancelled.")
 
 
 async def doctors_to_choose(doctors: Doctors, form: Form) -> dict[str, Any]:

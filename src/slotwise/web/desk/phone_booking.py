@@ -42,6 +42,7 @@ from slotwise.web.schedule.find_query import MOST_SEATS, Asked, asked_in, url_of
 NEW = f"{LIST}/new"
 ROUTE = f"POST {NEW}"
 TIMES_TEMPLATE = "desk/phone_booking/find_time.html"
+UNKNOWN = "We do not know whether that worked. Press the button again: the patient is not booked twice."
 SHOWN_ONCE = "The link for the patient was shown once, after booking, and cannot be shown again."
 
 
@@ -83,7 +84,7 @@ class NewBookingController(Controller):
         except SlotwiseError as error:
             status = refuse(form, error)
             if isinstance(error, OutcomeUnknown):
-                form.problem = "The answer was lost on the way. Press the button again: nobody is booked twice."
+                form.problem = UNKNOWN
             else:
                 form.values["key"] = new_attempt()  # what was refused stays refused under its key
             return await _show(request, pages, slots, form, status, cookies=_kept(request, form))

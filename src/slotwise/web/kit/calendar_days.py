@@ -41,7 +41,7 @@ def parse_day(field: str, text: str) -> date:
     except ValueError as error:
         raise InvalidInput.of(field, "must be a date such as 2026-11-24") from error
     if not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-        raise InvalidInput.of(field, "is too far away")
+        raise InvalidInput.of(field, "is out of range")
     return day
 
 

@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import Scope
 
 from slotwise.domain import errors
-from slotwise.domain.errors import InvalidInput, SlotwiseError
+from slotwise.domain.errors import InvalidInput, SlotClosed, SlotFull, SlotwiseError
 from slotwise.observability.metrics import REFUSALS
 from slotwise.web.kit.access import PageRequest, visitor_in
 from slotwise.web.kit.forms import Form
@@ -33,28 +33,32 @@ class Words(NamedTuple):
 
 
 WORDS: dict[type[SlotwiseError], Words] = {
-    errors.InvalidInput: Words(400, "We cannot read that"),
+    errors.InvalidInput: Words(400, "This request is not valid"),
     errors.NotAuthenticated: Words(401, "Please log in", "This page needs an account."),
-    errors.InvalidCredentials: Words(401, "That password is not right", "Go back and try again."),
+    errors.InvalidCredentials: Words(401, "The password is wrong", "Go back and try again."),
     errors.NotAllowed: Words(
-        403, "This is not open to you", "You may be logged in with another account than the one this belongs to."
+        403, "You may not open this page", "It may belong to another account than the one you are logged in with."
     ),
     errors.BookingNotFound: Words(
-        404, "We cannot find that appointment", "Open the link that you kept again, in full."
+        404, "We cannot find that appointment", "Open the complete link that you kept, or log in."
     ),
-    errors.SlotNotFound: Words(404, "There is no such time", "It may have been removed. Choose another."),
-    errors.NotFound: Words(404, "There is nothing here", "Check the address, or start again."),
-    errors.SlotFull: Words(409, "This time has just been taken", "Somebody was quicker. Choose another time."),
+    errors.SlotNotFound: Words(404, "This time does not exist", "It may have been moved. Choose another time."),
+    errors.NotFound: Words(404, "This page does not exist", "Check the link, or start again."),
+    errors.SlotFull: Words(
+        409, "This time is no longer free", "Somebody else has booked it or is holding it. Choose another time."
+    ),
     errors.SlotClosed: Words(409, "This time is no longer offered", "The clinic has closed it. Choose another time."),
     errors.SlotStarted: Words(409, "This appointment has started", "It can no longer be changed here."),
     errors.Conflict: Words(409, "That is not possible now"),
-    errors.HoldExpired: Words(410, "The time ran out", "Your hold was not confirmed in time. Choose a time again."),
-    errors.KeyReused: Words(422, "That was sent before, with something else", "Start again."),
-    errors.TooManyRequests: Words(429, "Too many tries"),
+    errors.HoldExpired: Words(
+        410, "This time is no longer held for you", "You did not confirm it in time. Choose a time again."
+    ),
+    errors.KeyReused: Words(422, "This form was already sent with other values", "Start again."),
+    errors.TooManyRequests: Words(429, "Too many requests"),
     errors.OutcomeUnknown: Words(
         503,
         "We do not know whether that worked",
-        "The answer was lost on the way. Reload this page: what is done is not done twice.",
+        "The answer was lost. Reload this page: nothing is done twice.",
     ),
     errors.Unavailable: Words(
         503, "We are very busy just now", "Nothing was changed. Wait a few seconds and try again."
@@ -63,17 +67,17 @@ WORDS: dict[type[SlotwiseError], Words] = {
 _FOR_ADMINS = Words(
     403,
     "This is for administrators",
-    "Ask an administrator to do it, or to give your account that right.",
+    "Ask an administrator to do it, or to change your role.",
 )
 _FOR_THE_DESK = Words(
-    403, "This is for the people at the desk", "You may be logged in with another account than the one you use there."
+    403, "This page is for clinic staff", "If you work at the clinic, log in with your staff account."
 )
 _FRAMEWORK = {
-    400: Words(400, "We cannot read that", "Go back and try again."),
+    400: Words(400, "This request is not valid", "Go back and try again."),
     403: Words(403, "Nothing was changed"),
-    404: Words(404, "There is nothing here", "Check the address, or start again."),
-    405: Words(405, "This cannot be opened like that", "Use the buttons on our pages."),
-    413: Words(413, "That is too much at once", "Send less."),
+    404: Words(404, "This page does not exist", "Check the link, or start again."),
+    405: Words(405, "This page cannot be opened like this", "Use the buttons on our pages."),
+    413: Words(413, "This form is too long", "Shorten what you typed."),
 }
 
 
@@ -129,7 +133,7 @@ def show_defect(request: PageRequest, error: Exception) -> Response[Any]:
     """A defect of ours. Logged by type and place only: a message may quote somebody's data."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     log.error("defect", error=type(error).__name__, frames=frames[-8:])
-    words = Words(500, "Something is broken here", "This is our fault. Try again, or call the clinic.")
+    words = Words(500, "Something went wrong", "This is our mistake. Try again, or call the clinic.")
     return _show(request, words, words.advice, {})
 
 
@@ -160,8 +164,19 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[PageRequest, Any], Res
 
 def refuse(form: Form, error: SlotwiseError) -> int:
     """Say on the form why it was refused; the status of the answer."""
-    if isinstance(error, InvalidInput):
-        form.refuse(error)
-    else:
-        form.problem = f"{error.detail.rstrip('.')}."
+    match error:
+        case InvalidInput():
+            form.refuse(error)
+        case SlotFull():
+            form.problem = seats_left_words(error.available_seats)
+        case SlotClosed():
+            form.problem = "This time is closed for booking."
+        case _:
+            form.problem = f"{error.detail.rstrip('.')}."
     return words_of(error).status
+
+
+def seats_left_words(count: int) -> str:
+    if count == 0:
+        return "This time is no longer free: it is booked or held by somebody else."
+    return "Only 1 seat is left." if count == 1 else f"Only {count} seats are left."

@@ -27,7 +27,7 @@ class Form:
     async def of(cls, request: PageRequest) -> Self:
         """The form that a page of ours sends; another kind of body is refused."""
         if request.content_type[0] != RequestEncodingType.URL_ENCODED:
-            raise HTTPException("Send the form as a page does.", status_code=415)
+            raise HTTPException("Send the form from its page.", status_code=415)
         body = await request.body()
         try:
             pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")

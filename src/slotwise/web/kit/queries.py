@@ -42,7 +42,7 @@ def choice_in(form: Form, name: str, choices: type[Choice]) -> Choice | None:
     try:
         return choices(text) if text else None
     except ValueError as error:
-        raise InvalidInput.of(name, "must be one of the list") from error
+        raise InvalidInput.of(name, "must be one of the choices") from error
 
 
 def day_in(form: Form, name: str) -> date | None:
@@ -54,7 +54,7 @@ def period_in(form: Form, time: ClinicTime) -> tuple[datetime, datetime]:
     """From the first moment of the day `from` to the last of the day `to`; either may be missing."""
     first, last = day_in(form, "from"), day_in(form, "to")
     if first and last and last < first:
-        raise InvalidInput.of("to", "must not lie before the first day")
+        raise InvalidInput.of("to", "must not be before the first day")
     begins = time.bounds(first)[0] if first else FIRST_TIME
     return begins, time.bounds(last)[1] if last else LAST_READABLE_TIME
 

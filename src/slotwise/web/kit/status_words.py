@@ -4,7 +4,7 @@ _WORDS = {
     "PENDING": "On hold",
     "CONFIRMED": "Confirmed",
     "CANCELLED": "Cancelled",
-    "FAILED": "Ran out",
+    "FAILED": "Expired",
     "OPEN": "Open",
     "CLOSED": "Closed",
 }

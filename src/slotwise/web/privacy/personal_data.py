@@ -16,7 +16,7 @@ from slotwise.web.kit.downloads import download
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.pages import Pages
 
-ERASED = "Your account is deleted, and your coming appointments are cancelled. Nothing here has your name any more."
+ERASED = "Your account is deleted, and your upcoming appointments are cancelled. Your name is removed everywhere."
 
 
 class PersonalDataController(Controller):

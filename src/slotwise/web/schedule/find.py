@@ -34,13 +34,14 @@ _GZIP_LEVEL = 4
 
 
 class Offer(Struct, frozen=True):
-    """A time on the page; `held` where this visitor is holding it."""
+    """A time on the page; `held` if this visitor is holding it."""
 
     slot_id: int
     start_time: datetime
     doctor_name: str
     specialization: str | None
-    seats: int
+    total_seats: int
+    available_seats: int
     held: bool = False
 
 
@@ -187,7 +188,7 @@ def _offers(pages: Pages, found: FreeDay, held: Booking | None) -> list[Offer]:
     """The free times, and the visitor's own in its place: it is theirs, and may be nobody else's any more."""
     own = _own_offer(held) if held is not None and _fits(pages, found, held) else None
     offers = [
-        Offer(slot.id, slot.start_time, slot.doctor_name, slot.specialization, slot.available_seats)
+        Offer(slot.id, slot.start_time, slot.doctor_name, slot.specialization, slot.total_seats, slot.available_seats)
         for slot in found.times
         if own is None or slot.id != own.slot_id
     ]
@@ -195,7 +196,8 @@ def _offers(pages: Pages, found: FreeDay, held: Booking | None) -> list[Offer]:
 
 
 def _own_offer(held: Booking) -> Offer:
-    return Offer(held.slot_id, held.start_time, held.doctor_name, held.specialization, held.seats_booked, held=True)
+    seats = held.seats_booked
+    return Offer(held.slot_id, held.start_time, held.doctor_name, held.specialization, seats, seats, held=True)
 
 
 def _place(offer: Offer) -> tuple[datetime, int]:

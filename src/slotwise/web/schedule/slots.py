@@ -40,6 +40,10 @@ SHORTEST = timedelta(microseconds=1)
 # The buttons under a preview: all of it, or those that do not clash.
 CREATE, CREATE_OTHERS = "create", "create-others"
 CREATING = {CREATE, CREATE_OTHERS}
+CHANGED_MEANWHILE = (
+    "Somebody has moved or booked this time in the meantime. Nothing was changed. "
+    "This page shows the time as it is now."
+)
 
 
 class SlotPagesController(Controller):
@@ -205,7 +209,7 @@ async def _show_slot_again(request: PageRequest, pages: Pages, slots: Slots, slo
     """As it has become: what was typed was meant for what it was."""
     slot = await slots.get_slot(slot_id)
     form = form_of(slot, pages.time)
-    form.problem = "Somebody has moved or booked this time in the meantime. Nothing was changed: this is how it is now."
+    form.problem = CHANGED_MEANWHILE
     return await _show_slot(request, pages, slots, slot, form, 409)
 
 
@@ -261,8 +265,8 @@ def _refuse(form: Form, error: InvalidInput | Conflict, time: ClinicTime) -> int
 
 def _overlap_words(period: str, *, closed: bool) -> str:
     if closed:
-        told = f"The doctor has a closed time then that still has bookings: {period}."
-        return f"{told} Move it or cancel them first, or choose another time."
+        told = f"The doctor has a closed time with bookings then: {period}."
+        return f"{told} Move it or cancel its bookings first, or choose another time."
     return f"The doctor already has an open time then: {period}. Move or close that one first, or choose another time."
 
 
@@ -281,4 +285,4 @@ def _told(before: Slot, after: Slot, time: ClinicTime) -> str:
         if after.start_time == before.start_time:
             return f"It now lasts {after.duration_minutes} minutes."
         return f"Moved to {time.moment(after.start_time)}."
-    return f"It now has {after.total_seats} seats." if after.total_seats != 1 else "It now has 1 seat."
+    return f"It now has room for {after.total_seats} {'person' if after.total_seats == 1 else 'people'}."

@@ -1,4 +1,4 @@
-// The countdown of a hold. The server's clock counts, and when it is over nothing that was typed is lost.
+// The countdown of a hold, by the server's clock. When it is over, nothing that was typed is lost.
 
 const TICK = 250;
 const SAY_AT = [60, 30, 10];
@@ -14,14 +14,14 @@ function inWords(seconds) {
 
 function end(countdown, announce) {
   countdown.classList.add("over");
-  countdown.textContent = "The time ran out before you confirmed. What you typed is kept: hold this time again.";
+  countdown.textContent = "This time is no longer held for you. What you typed is kept: hold this time again.";
   announce.textContent = countdown.textContent;
   for (const part of document.querySelectorAll("[data-while-held]")) part.hidden = true;
   document.querySelector("[data-when-over]").hidden = false;
 }
 
 function start(countdown) {
-  // How far this machine's clock is from the server's does not matter: only time that passes here is counted.
+  // Counts only the time that passes here, so a wrong clock on this machine does not matter.
   const began = performance.now();
   const total = (new Date(countdown.dataset.deadline) - new Date(countdown.dataset.now)) / 1000;
   const announce = document.querySelector("[data-announce]");
@@ -54,6 +54,6 @@ function startAll() {
 }
 
 document.addEventListener("htmx:afterSettle", startAll);
-// A page that comes back from the browser's memory may be of a hold that is over.
+// A page from the browser's memory may show a hold that is over.
 window.addEventListener("pageshow", (event) => event.persisted && location.reload());
 startAll();

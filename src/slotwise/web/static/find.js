@@ -1,4 +1,4 @@
-// Filters that are not set stay out of the address, as the server itself leaves them out.
+// Leaves empty filters out of the URL, as the server does.
 document.addEventListener("htmx:configRequest", (event) => {
   if (!event.target.matches("[data-filters]")) return;
   const { formData } = event.detail;
@@ -7,29 +7,29 @@ document.addEventListener("htmx:configRequest", (event) => {
   }
 });
 
-/** On a narrow screen the strip of days scrolls: to the day that is shown. */
+/** Scrolls the strip of days, on a narrow screen, to the day that is shown. */
 function showDay() {
   const day = document.querySelector(".days [aria-current]");
   const strip = day?.closest(".days");
   if (strip) strip.scrollLeft += day.getBoundingClientRect().left - strip.getBoundingClientRect().left - strip.clientWidth / 3;
 }
 
-// What has an id keeps the focus through a swap. Whoever stood at something that is gone now stands at the day.
-let stood = false;
+// An element with an id keeps the focus through a swap. If the focused element is gone, the focus moves to the day.
+let hadFocus = false;
 document.addEventListener("htmx:beforeSwap", (event) => {
-  stood = document.activeElement !== document.body;
+  hadFocus = document.activeElement !== document.body;
   if (event.detail.xhr.status < 400) return;
-  // An error has no times to put in their place: it is shown as the page it is, unless nobody had asked for anything.
+  // An error page has no times to swap in. It is shown as a page of its own, unless the page updated itself.
   event.detail.shouldSwap = false;
   if (!event.detail.requestConfig.elt.hidden) location.assign(event.detail.pathInfo.finalRequestPath);
 });
-// What is read aloud is read again only when it says something else.
+// Screen readers read the number of times again only when it changed.
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { fragment, target } = event.detail;
   if (target.id === "found") event.detail.shouldSwap = fragment.textContent.trim() !== target.textContent.trim();
 });
 document.addEventListener("htmx:afterSettle", () => {
   showDay();
-  if (stood && document.activeElement === document.body) document.querySelector("#day-heading")?.focus();
+  if (hadFocus && document.activeElement === document.body) document.querySelector("#day-heading")?.focus();
 });
 showDay();

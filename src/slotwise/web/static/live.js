@@ -1,13 +1,13 @@
-// Keeps numbers of free seats fresh while a page is looked at. Without it they are those of the moment it was loaded.
+// Keeps the numbers of free seats up to date while the page is visible. Without it, the numbers stay as they were loaded.
 
-const ADDRESS = "/api/slots/events";
+const EVENTS_URL = "/api/slots/events";
 const CHANGED_MILLISECONDS = 1000;
-// All who watch are told at the same moment, and must not all ask in the same one.
+// All open pages get an event at the same moment. Each waits a random time, so that they do not all ask at once.
 const REFRESH_MILLISECONDS = 1000;
-// After a refusal, which a browser takes for final: too many may be watching.
+// After a refusal, because too many may be watching. A browser does not try again by itself then.
 const REFUSED_MILLISECONDS = 30000;
 
-// A page that is older when its first stream begins, as one that was opened in the background, may be stale.
+// A page that is older than this when its first stream begins may be stale: it was opened in the background.
 const FRESH_MILLISECONDS = 3000;
 
 let source = null;
@@ -34,23 +34,27 @@ function tellRefresh() {
   }, Math.random() * REFRESH_MILLISECONDS);
 }
 
-function words(seats, open) {
-  if (!open) return "no longer offered";
-  if (seats === 0) return "sold out";
-  return seats === 1 ? "1 seat left" : `${seats} seats left`;
+/** The words of the macro `room` in the templates, and one more for a time that was closed. */
+function roomWords({ totalSeats, availableSeats, status }) {
+  if (status !== "OPEN") return "no longer offered";
+  if (totalSeats === 1) return availableSeats ? "" : "taken";
+  if (availableSeats === 0) return "full";
+  return `room for ${availableSeats} ${availableSeats === 1 ? "person" : "people"}`;
 }
 
-/** Writes only what differs, so that focus stays and a screen reader is not told the same twice. */
-function show(place, { availableSeats, status }) {
-  const label = place.querySelector("[data-seats-left]");
+/** Writes only what changed, so that the focus stays and a screen reader does not repeat itself. */
+function show(place, seats) {
+  const { availableSeats, status } = seats;
+  const label = place.querySelector("[data-room]");
   const before = label?.textContent.trim();
-  const after = words(availableSeats, status === "OPEN");
+  const after = roomWords(seats);
   if (before === undefined || before === after) return;
   label.textContent = after;
   place.dataset.seats = availableSeats;
   for (const named of place.querySelectorAll("[aria-label]")) {
     const sentence = named.getAttribute("aria-label");
-    if (sentence.endsWith(before)) named.setAttribute("aria-label", sentence.slice(0, -before.length) + after);
+    const time = before && sentence.endsWith(`, ${before}`) ? sentence.slice(0, -before.length - 2) : sentence;
+    named.setAttribute("aria-label", after ? `${time}, ${after}` : time);
   }
   const wanted = Number(place.closest("form")?.elements.namedItem("seats")?.value) || 1;
   for (const button of place.querySelectorAll("button")) {
@@ -69,11 +73,11 @@ function showAll(event) {
 function open() {
   clearTimeout(again);
   if (document.hidden || source) return;
-  source = new EventSource(ADDRESS);
+  source = new EventSource(EVENTS_URL);
   source.addEventListener("seats", showAll);
   source.addEventListener("refresh", tellRefresh);
   source.addEventListener("hello", () => {
-    // What has changed since the page was made, or the last stream broke, was told to nobody here.
+    // The page missed what changed since it was made, or since the last stream broke.
     if (greeted || performance.now() > FRESH_MILLISECONDS) tellRefresh();
     greeted = true;
   });
@@ -91,7 +95,7 @@ function close() {
   source = null;
 }
 
-// A page that nobody sees holds no connection: a browser has six for a server, and the server a thousand for all.
+// A hidden page keeps no connection: a browser has six for each server, and the server a thousand for all.
 document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
 window.addEventListener("pagehide", close);
 window.addEventListener("pageshow", open);

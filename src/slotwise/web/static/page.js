@@ -1,8 +1,8 @@
-// What every page has beyond its forms and links. Everything works without it.
+// Additions for every page. All forms and links work without them.
 
-/** By how many minutes this machine's clock is ahead of one in that zone, at a moment. */
+/** How many minutes this machine's clock is ahead of a clock in that zone, at that moment. */
 function minutesAhead(zone, moment) {
-  // Swedes write the date first, as ISO 8601 does.
+  // The Swedish format is that of ISO 8601.
   const inZone = moment.toLocaleString("sv-SE", { timeZone: zone }).replace(" ", "T");
   return -moment.getTimezoneOffset() - Math.round((Date.parse(`${inZone}Z`) - moment) / 60000);
 }
@@ -16,25 +16,25 @@ function inWords(minutes) {
   return `${parts.join(" ")} ${minutes > 0 ? "ahead of" : "behind"} the clinic's`;
 }
 
-/** Visitors in another zone are told by how much their clock differs: at the moment that a place names, or now. */
+/** Tells visitors in another zone how far their clock differs: at the moment that the element names, or now. */
 function tellOtherZone() {
   const zone = document.querySelector("[data-zone]");
   if (!zone) return;
   for (const place of document.querySelectorAll("[data-other-zone]")) {
-    // Zones put their clocks forward and back on different days.
+    // The difference changes over the year: zones change their clocks on different days.
     const named = place.dataset.otherZone;
     const minutes = minutesAhead(zone.dataset.zone, named ? new Date(named) : new Date());
     place.hidden = minutes === 0;
-    if (minutes !== 0) place.textContent = `Your clock is ${inWords(minutes)} ${named ? "then" : "now"}.`;
+    if (minutes !== 0) place.textContent = `${named ? "At that time" : "Now"}, your clock is ${inWords(minutes)}.`;
   }
 }
 
-/** A form that failed says so to those who do not see it. */
+/** Moves the focus to what is marked for it, such as the list of errors above a form. Screen readers then read it. */
 function focusWhatNeedsIt(root) {
   root.querySelector("[data-focus]")?.focus();
 }
 
-/** One of the two reasons why an answer did not come; null when one did. */
+/** Shows why no answer came: "offline" or "busy". Hides both messages for null. */
 function trouble(kind) {
   for (const name of ["offline", "busy"]) {
     const message = document.querySelector(`[data-${name}]`);
@@ -42,7 +42,7 @@ function trouble(kind) {
   }
 }
 
-/** Whose control is gone with the page that was there stands at the heading of the new one, and hears it. */
+/** Where the focused control was replaced, the focus moves to the new heading, which screen readers then read. */
 function focusHeading(root) {
   const heading = root.querySelector("h1");
   if (!heading || document.activeElement !== document.body) return;
@@ -50,7 +50,7 @@ function focusHeading(root) {
   heading.focus({ preventScroll: true });
 }
 
-/** Where a browser gives no clipboard, as without TLS, the text is selected: copying it is one key away. */
+/** Where the browser gives no clipboard (without TLS), this selects the text, so that it can be copied by hand. */
 async function copy(button) {
   const source = document.querySelector(button.dataset.copy);
   try {
@@ -60,7 +60,7 @@ async function copy(button) {
     source.focus();
     if (source.select) source.select();
     else getSelection().selectAllChildren(source);
-    button.textContent = "Selected: now copy it";
+    button.textContent = "Selected. Copy it now";
   }
 }
 
@@ -70,7 +70,7 @@ document.addEventListener("click", (event) => {
   if (button?.matches("[data-copy]")) copy(button);
 });
 
-// A form that is on its way is not sent twice; one that comes back by the back button may be.
+// A form is not sent twice while its answer is awaited. After the back button it can be sent again.
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.dataset.sent !== undefined) event.preventDefault();
@@ -87,7 +87,7 @@ document.addEventListener("htmx:sendError", () => trouble("offline"));
 document.addEventListener("htmx:timeout", () => trouble("offline"));
 document.addEventListener("htmx:beforeSend", () => trouble(null));
 document.addEventListener("htmx:responseError", (event) => {
-  // Of a form: what renews itself tries again by itself.
+  // Only for forms. Parts that update themselves try again by themselves.
   if ([429, 503].includes(event.detail.xhr.status) && event.detail.requestConfig.verb === "post") trouble("busy");
 });
 document.addEventListener("htmx:afterSettle", (event) => {

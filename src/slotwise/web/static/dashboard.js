@@ -1,4 +1,4 @@
-// Parts of a page that renew themselves: what is not such a part does not take its place.
+// Parts of the dashboard update themselves. Only a new version of the same part may replace one.
 
 document.addEventListener("htmx:beforeSwap", (event) => {
   if (!event.target.matches?.("[data-renewed]")) return;
@@ -6,6 +6,6 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   const answered = new URL(xhr.responseURL, location.href).pathname;
   const asked = new URL(pathInfo.finalRequestPath, location.href).pathname;
   if (xhr.status !== 200 || answered !== asked) event.detail.shouldSwap = false;
-  // Whoever has been logged out is told so.
+  // After a log-out, the answer comes from the log-in page: reload to show it.
   if (xhr.status === 200 && answered !== asked) location.reload();
 });
