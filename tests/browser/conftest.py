@@ -1,4 +1,4 @@
-"""A real browser on a real server. Every page that a test ends on is looked at by axe, in light and dark."""
+"""A real browser on a real server. axe checks pages for accessibility, in light and dark."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ from tests.conftest import fresh_database, running_server
 
 ZONE = "Europe/Berlin"
 HOLD_SECONDS = 60
-# In the dark what it may spoil; all else is the same by day.
+# In dark mode only colours differ, so only rules about colours run.
 RULES = {
     "light": {"resultTypes": ["violations"]},
     "dark": {
@@ -26,7 +26,7 @@ RULES = {
 }
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
-# What the content security policy keeps from happening should not have been tried.
+# No page may try what the content security policy forbids.
 VIOLATION = "violates the policy:"
 TELL_VIOLATIONS = f"""addEventListener("securitypolicyviolation", (event) =>
   console.log("{VIOLATION}", event.violatedDirective, event.blockedURI, event.sourceFile, event.lineNumber))"""
@@ -37,7 +37,7 @@ AssertAccessible = Callable[[Page], None]
 
 @pytest.fixture(scope="session")
 def site(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
-    """A server with a clinic in another zone than most visitors' machines."""
+    """A server with a clinic in another zone than most machines."""
     settings = {"CLINIC_TIME_ZONE": ZONE, "WORKERS": "2", "HOLD_SECONDS": str(HOLD_SECONDS)}
     with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
         yield server
@@ -45,7 +45,7 @@ def site(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
 
 @pytest.fixture(scope="package")
 def browser(site: RunningServer) -> Iterator[Browser]:
-    """One for all its tests, and begun after the server: while it lives, no other event loop can run in this thread."""
+    """One browser for all tests. It starts after the server: while it runs, this thread can run no other event loop."""
     path = installed()
     if path is None:
         pytest.skip("NOT TESTED: the pages in a browser. It takes Chromium: sudo apt install chromium")
@@ -68,13 +68,13 @@ def clinic(site: RunningServer) -> Iterator[Clinic]:
 
 @pytest.fixture
 def open_window(browser: Browser, site: RunningServer) -> Iterator[OpenWindow]:
-    """A window of a browser of its own; keyword arguments are playwright's. What goes wrong in it fails the test."""
+    """Opens a window with cookies of its own. Keyword arguments are playwright's. Errors in the page fail the test."""
     contexts: list[BrowserContext] = []
     faults: list[str] = []
 
     def open_window(server: RunningServer = site, **options: Any) -> Page:
         options_of_ours = {"viewport": {"width": 1024, "height": 800}, "timezone_id": ZONE, "locale": "en-GB"}
-        # Without motion: axe would see colours on their way from light to dark.
+        # Without motion, because axe would see colours in transition.
         options = {**options_of_ours, "reduced_motion": "reduce", **options}
         context = browser.new_context(base_url=server.url, **options)
         context.set_default_timeout(PATIENCE_SECONDS * 1000)
@@ -98,7 +98,7 @@ def _require_own(url: str, own: str, faults: list[str]) -> None:
 
 
 def _watch_all(drivers: set[psutil.Process]) -> None:
-    """Playwright's driver and the browser, which leads a session of its own."""
+    """Playwright's driver and the browser, which is in a process session of its own."""
     for driver in drivers:
         for process in (driver, *driver.children()):
             watch(process.pid)

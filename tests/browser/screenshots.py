@@ -1,5 +1,5 @@
-"""Pictures of every page and state at three widths: `python -m tests.browser.screenshots [FOLDER]`, docs/screenshots if
-not given, in two minutes. They are of a demo clinic of its own, which is gone afterwards."""
+"""Pictures of every page and state at three widths: `python -m tests.browser.screenshots [FOLDER]`, by default into
+docs/screenshots. Takes two minutes. Starts a demo clinic and removes it afterwards."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ from tests.conftest import running_server
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
 WIDTHS = (320, 768, 1600)
 HEIGHT = 900
-# A list goes on for ever; its beginning says how it looks.
+# Lists can be very long; their beginning is enough.
 TALLEST = 1200
 DARK = {"find", "hold-errors", "booked", "clinic-today", "clinic-week", "clinic-bookings"}
 PATIENT = ("Ada Lovelace", "ada@example.org", "a patient's secret")
@@ -145,9 +145,9 @@ def account(studio: Studio) -> None:
         page.wait_for_url("**/bookings/**")
         page.get_by_role("button", name=CONFIRM).click()
         page.wait_for_selector("text=You are booked")
-    for address, shot in (("", "account"), ("/password", "account-password"), ("/data", "account-data"),
+    for url, shot in (("", "account"), ("/password", "account-password"), ("/data", "account-data"),
                           ("/delete", "account-delete")):  # fmt: skip
-        page.goto(f"/account{address}")
+        page.goto(f"/account{url}")
         studio.shoot(page, shot)
 
 
@@ -163,7 +163,7 @@ def desk(studio: Studio) -> None:
     slot_id = studio.clinic.http.get("/api/slots?limit=1").json()["items"][0]["id"]
     booked = studio.clinic.http.get("/api/bookings?status=CONFIRMED&limit=1", headers=studio.clinic.admin).json()
     booking_id = booked["items"][0]["id"]
-    for address, shot in (
+    for url, shot in (
         ("/admin", "clinic-today"),
         ("/admin/doctors", "clinic-doctors"),
         (f"/admin/doctors/1?week={tomorrow}", "clinic-week"),
@@ -184,13 +184,13 @@ def desk(studio: Studio) -> None:
         ("/admin/users/new", "clinic-new-user"),
         ("/admin/audit", "clinic-audit"),
     ):
-        page.goto(address)
+        page.goto(url)
         studio.shoot(page, shot)
     ask_first(studio, page, booked["items"][0]["slotId"])
 
 
 def ask_first(studio: Studio, page: Page, slot_id: int) -> None:
-    """What is shown before something is done, and once after it."""
+    """Questions before a change, and the slip after a booking."""
     page.goto("/admin/doctors/1/slots/new")
     page.get_by_role("button", name="Show what would be added").click()
     page.wait_for_load_state()
@@ -209,7 +209,7 @@ def ask_first(studio: Studio, page: Page, slot_id: int) -> None:
 
 
 def fill_the_day(studio: Studio) -> None:
-    """So much is booked that there is something to see."""
+    """Books so much that there is something to see."""
     names = ("Grace Hopper", "Alan Turing", "Edsger Dijkstra", "Barbara Liskov", "Tony Hoare", "Frances Allen")
     slots = studio.clinic.http.get("/api/slots?limit=90").json()["items"]
     for number, slot in enumerate(slots[::2]):
@@ -233,7 +233,7 @@ def demo_clinic() -> Iterator[RunningServer]:
 
 
 def require_different(folder: Path) -> None:
-    """Two states that look the same are one state, photographed twice."""
+    """Two equal pictures mean that a state was photographed twice."""
     seen: dict[str, str] = {}
     for picture in sorted(folder.glob("*.png")):
         digest = hashlib.sha256(picture.read_bytes()).hexdigest()

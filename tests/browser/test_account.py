@@ -1,4 +1,4 @@
-"""A patient's account at a screen: made, used, and deleted, with axe on each page and on what goes wrong."""
+"""A patient's account at a screen: created, used and deleted. axe checks each page and each error."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -14,7 +14,7 @@ def heading(page: Page, text: str) -> None:
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_a_patient_makes_an_account_and_finds_what_they_booked(
+def test_a_patient_creates_an_account_and_finds_their_appointment(
     clinic: Clinic, window: Page, assert_accessible: AssertAccessible
 ) -> None:
     window.goto("/account")
@@ -47,7 +47,7 @@ def test_a_patient_makes_an_account_and_finds_what_they_booked(
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_a_patient_changes_the_password_takes_their_data_and_leaves(
+def test_a_patient_changes_the_password_downloads_data_and_deletes_the_account(
     window: Page, clinic: Clinic, assert_accessible: AssertAccessible
 ) -> None:
     email = unique_email()
@@ -64,7 +64,7 @@ def test_a_patient_changes_the_password_takes_their_data_and_leaves(
     window.get_by_label("Current password").fill("wrong")
     window.get_by_label("New password").fill(f"new {PASSWORD}")
     window.get_by_role("button", name="Change password").click()
-    expect(window.get_by_label("Current password")).to_have_accessible_description("Error: That is not your password.")
+    expect(window.get_by_label("Current password")).to_have_accessible_description("Error: This is not your password.")
     assert_accessible(window)
     window.get_by_label("Current password").fill(PASSWORD)
     window.get_by_label("New password").fill(f"new {PASSWORD}")

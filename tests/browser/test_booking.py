@@ -1,4 +1,4 @@
-"""A patient at a screen: from a free time to a booked one, whatever goes wrong on the way."""
+"""A patient at a screen: from a free time to an appointment, whatever goes wrong on the way."""
 
 import re
 from datetime import UTC, datetime
@@ -33,7 +33,9 @@ def a_slot(clinic: Clinic, **fields: Any) -> tuple[dict[str, Any], dict[str, Any
     return doctor, clinic.slot(doctorId=doctor["id"], **fields)
 
 
-def test_a_patient_books_looks_and_cancels(clinic: Clinic, window: Page, assert_accessible: AssertAccessible) -> None:
+def test_a_patient_books_an_appointment_sees_it_and_cancels_it(
+    clinic: Clinic, window: Page, assert_accessible: AssertAccessible
+) -> None:
     doctor, slot = a_slot(clinic, seats=2)
     choose(window, doctor)
     expect(window.get_by_role("heading", level=1)).to_have_text("Confirm your appointment")
@@ -59,7 +61,7 @@ def test_a_patient_books_looks_and_cancels(clinic: Clinic, window: Page, assert_
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_a_reload_and_the_way_back_keep_the_held_time(clinic: Clinic, window: Page) -> None:
+def test_reloading_and_going_back_keep_the_hold(clinic: Clinic, window: Page) -> None:
     doctor, slot = a_slot(clinic)
     choose(window, doctor)
     held = window.url
@@ -86,13 +88,13 @@ def test_a_double_click_books_once(clinic: Clinic, window: Page) -> None:
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_of_two_browsers_after_the_last_seat_one_gets_it(clinic: Clinic, open_window: OpenWindow) -> None:
+def test_two_browsers_want_the_last_seat_and_one_gets_it(clinic: Clinic, open_window: OpenWindow) -> None:
     doctor, slot = a_slot(clinic)
     windows = [open_window(), open_window()]
     for page in windows:
-        page.route("**/api/slots/events", lambda route: route.abort())  # else the slower one's button may say it first
+        page.route("**/api/slots/events", lambda route: route.abort())  # otherwise the slower page may show it first
         page.goto(f"/?doctor={doctor['id']}")
-    # Clicks of the pages' own, so that neither waits for what becomes of the other.
+    # The pages click by themselves, so that neither waits for the other.
     for page in windows:
         page.evaluate("setTimeout(() => document.querySelector('form[action=\"/hold\"] button').click())")
     headings = []
@@ -104,7 +106,7 @@ def test_of_two_browsers_after_the_last_seat_one_gets_it(clinic: Clinic, open_wi
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_who_is_too_late_is_told_and_shown_other_times(
+def test_a_visitor_who_is_too_late_is_shown_other_times(
     clinic: Clinic, window: Page, assert_accessible: AssertAccessible
 ) -> None:
     doctor, slot = a_slot(clinic)
@@ -120,7 +122,7 @@ def test_who_is_too_late_is_told_and_shown_other_times(
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_what_was_typed_survives_the_end_of_the_hold(
+def test_typed_values_survive_the_end_of_the_hold(
     clinic: Clinic, window: Page, assert_accessible: AssertAccessible
 ) -> None:
     doctor, slot = a_slot(clinic)
@@ -143,9 +145,7 @@ def test_what_was_typed_survives_the_end_of_the_hold(
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_without_scripts_one_finds_books_and_is_told_of_the_end_of_the_hold(
-    clinic: Clinic, open_window: OpenWindow
-) -> None:
+def test_finding_booking_and_an_expired_hold_work_without_scripts(clinic: Clinic, open_window: OpenWindow) -> None:
     doctor, slot = a_slot(clinic)
     page = open_window(java_script_enabled=False)
     choose(page, doctor)
@@ -161,7 +161,7 @@ def test_without_scripts_one_finds_books_and_is_told_of_the_end_of_the_hold(
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_a_network_that_is_cut_loses_nothing(clinic: Clinic, window: Page) -> None:
+def test_a_lost_connection_loses_no_typed_values(clinic: Clinic, window: Page) -> None:
     doctor, slot = a_slot(clinic)
     choose(window, doctor)
     fill(window)
@@ -176,7 +176,7 @@ def test_a_network_that_is_cut_loses_nothing(clinic: Clinic, window: Page) -> No
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_an_answer_that_is_lost_on_the_way_does_not_book_twice(clinic: Clinic, window: Page) -> None:
+def test_a_lost_answer_does_not_book_twice(clinic: Clinic, window: Page) -> None:
     doctor, slot = a_slot(clinic)
     choose(window, doctor)
     fill(window)
@@ -195,7 +195,7 @@ def test_an_answer_that_is_lost_on_the_way_does_not_book_twice(clinic: Clinic, w
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_the_keyboard_is_enough_to_book(clinic: Clinic, window: Page) -> None:
+def test_a_patient_can_book_by_keyboard_alone(clinic: Clinic, window: Page) -> None:
     doctor, slot = a_slot(clinic)
     window.goto(f"/?doctor={doctor['id']}")
     window.keyboard.press("Tab")
@@ -214,7 +214,7 @@ def test_the_keyboard_is_enough_to_book(clinic: Clinic, window: Page) -> None:
 
 
 def tab_to(page: Page, name: "re.Pattern[str]", tag: str) -> None:
-    """Press Tab until a control of that kind and name has the focus, and can be seen to have it."""
+    """Press Tab until a control of that tag and name has the focus, with a visible outline."""
     for _ in range(80):
         page.keyboard.press("Tab")
         found = page.evaluate(
@@ -228,9 +228,7 @@ def tab_to(page: Page, name: "re.Pattern[str]", tag: str) -> None:
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_a_visitor_in_another_zone_is_told_by_how_much_their_clock_differs(
-    clinic: Clinic, open_window: OpenWindow
-) -> None:
+def test_a_visitor_in_another_zone_sees_how_far_their_clock_differs(clinic: Clinic, open_window: OpenWindow) -> None:
     # America puts its clocks forward two or three weeks before Europe.
     doctor, _slot = a_slot(clinic, startTime=f"{datetime.now(UTC).year + 1}-03-20T14:00:00Z")
     page = open_window(timezone_id="America/New_York")
@@ -247,7 +245,7 @@ def test_a_visitor_in_another_zone_is_told_by_how_much_their_clock_differs(
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_a_time_that_is_taken_while_one_looks_is_shown_as_taken(clinic: Clinic, window: Page) -> None:
+def test_a_time_that_is_taken_meanwhile_is_shown_as_taken(clinic: Clinic, window: Page) -> None:
     doctor, slot = a_slot(clinic)
     window.goto(f"/?doctor={doctor['id']}")
     time = window.locator(f"[data-slot='{slot['id']}']")

@@ -1,4 +1,4 @@
-"""An admin at a screen: a doctor's first times, one of them closed, and the day that renews itself."""
+"""An admin at a screen: adds a doctor's first times, closes one, and watches the dashboard update itself."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -51,7 +51,7 @@ def test_an_admin_publishes_a_week_and_closes_a_booked_time(
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_the_day_renews_itself_until_it_is_told_to_stop(
+def test_the_dashboard_updates_itself_until_updates_are_paused(
     clinic: Clinic, desk: Page, assert_accessible: AssertAccessible
 ) -> None:
     desk.goto("/admin")
@@ -68,7 +68,7 @@ def test_the_day_renews_itself_until_it_is_told_to_stop(
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_a_page_that_renews_itself_asks_who_has_been_logged_out_to_log_in(desk: Page) -> None:
+def test_the_dashboard_leads_to_the_log_in_page_after_a_log_out(desk: Page) -> None:
     desk.goto("/admin")
     desk.context.clear_cookies()
     desk.evaluate("document.body.dispatchEvent(new Event('seats-changed'))")

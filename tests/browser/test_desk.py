@@ -1,4 +1,4 @@
-"""A receptionist's work at a screen: book for somebody who rings, cancel it, print the day, look up who did what."""
+"""A receptionist at a screen: books for a caller, cancels, prints the day, looks up who did what."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -8,7 +8,7 @@ from tests.clinic import Clinic, unique_email
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_the_desk_books_by_a_double_click_finds_and_cancels(
+def test_the_desk_books_with_a_double_click_and_cancels(
     clinic: Clinic, desk: Page, assert_accessible: AssertAccessible
 ) -> None:
     slot = clinic.slot(seats=3)
@@ -53,7 +53,7 @@ def test_the_desk_books_by_a_double_click_finds_and_cancels(
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_an_admin_adds_an_account_and_looks_up_what_became_of_it(
+def test_an_admin_adds_an_account_and_finds_it_in_the_audit_log(
     desk: Page, assert_accessible: AssertAccessible
 ) -> None:
     desk.goto("/admin/users")

@@ -1,4 +1,4 @@
-"""Every address that answers with a page, as it is without any ado; what becomes of it by use is in the other files."""
+"""Every page as it opens. The other files test what happens when it is used."""
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -7,7 +7,7 @@ from tests.browser.conftest import AssertAccessible
 from tests.clinic import Clinic
 from tests.web.visiting import routes
 
-# Pieces of pages, files, and addresses that lead on to a page.
+# Pieces of pages, files, and redirects.
 NO_PAGES = {
     "/account/data.json",
     "/admin/bookings.csv",
@@ -22,12 +22,14 @@ FOR_STRANGERS = {"/log-in", "/register"}
 
 
 def pages() -> set[str]:
-    """The paths of all pages, with places for what they are about."""
+    """The paths of all pages, with placeholders for ids."""
     return {path for method, path in map(str.split, routes()) if method == "GET"} - NO_PAGES
 
 
 @pytest.mark.slow  # every page by axe: a minute
-def test_every_page_of_a_visitor(clinic: Clinic, window: Page, assert_accessible: AssertAccessible) -> None:
+def test_every_page_for_visitors_is_accessible(
+    clinic: Clinic, window: Page, assert_accessible: AssertAccessible
+) -> None:
     held = clinic.hold(clinic.slot(seats=3)["id"])
     booking = f"/bookings/{held['id']}?token={held['manageToken']}"
     clinic.http.delete(f"/api/bookings/{held['id']}", headers={"Booking-Token": held["manageToken"]})
@@ -37,7 +39,9 @@ def test_every_page_of_a_visitor(clinic: Clinic, window: Page, assert_accessible
 
 
 @pytest.mark.slow  # every page by axe: a minute
-def test_every_page_of_the_clinic(clinic: Clinic, desk: Page, assert_accessible: AssertAccessible) -> None:
+def test_every_page_for_the_clinic_is_accessible(
+    clinic: Clinic, desk: Page, assert_accessible: AssertAccessible
+) -> None:
     slot = clinic.slot(seats=3)
     booking = clinic.hold(slot["id"], userName="Ada Lovelace", confirm=True)
     about = {"doctor_id": slot["doctorId"], "slot_id": slot["id"], "booking_id": booking["id"]}

@@ -17,13 +17,13 @@ NewTimes = Callable[..., list[dict[str, Any]]]
 
 @pytest.fixture
 def kind() -> str:
-    """A speciality that no other test has."""
+    """A specialty that no other test has."""
     return f"Kind {uuid4().hex[:8]}"
 
 
 @pytest.fixture
 def new_times(clinic: Clinic, kind: str) -> NewTimes:
-    """Times of one doctor, in so many hours."""
+    """Times of one doctor, each so many hours from now."""
 
     def new_times(name: str, *hours: float, seats: int = 1) -> list[dict[str, Any]]:
         doctor = clinic.doctor(name=name, specialization=kind)
@@ -37,7 +37,7 @@ def times(page: Page) -> Any:
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_filters_and_days_change_the_page_in_place_and_the_way_back_leads_back(
+def test_filters_and_days_change_the_page_in_place_and_back_works(
     window: Page, new_times: NewTimes, kind: str, assert_accessible: AssertAccessible
 ) -> None:
     [early, *_] = new_times("Dr. Early", 50, 100)
@@ -67,7 +67,7 @@ def test_filters_and_days_change_the_page_in_place_and_the_way_back_leads_back(
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_a_day_is_found_and_a_time_taken_by_keyboard_alone(window: Page, new_times: NewTimes, kind: str) -> None:
+def test_a_time_is_found_and_held_by_keyboard_alone(window: Page, new_times: NewTimes, kind: str) -> None:
     new_times("Dr. Early", 50, 100)
     window.goto(f"/?speciality={quote(kind)}")
     window.get_by_label("Doctor").focus()
@@ -86,9 +86,7 @@ def test_a_day_is_found_and_a_time_taken_by_keyboard_alone(window: Page, new_tim
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_without_scripts_everything_is_found_all_the_same(
-    open_window: OpenWindow, new_times: NewTimes, kind: str
-) -> None:
+def test_finding_a_time_works_without_scripts(open_window: OpenWindow, new_times: NewTimes, kind: str) -> None:
     new_times("Dr. Early", 50, 100)
     window = open_window(java_script_enabled=False)
     window.goto("/")
@@ -105,7 +103,7 @@ def test_without_scripts_everything_is_found_all_the_same(
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_who_is_lost_after_a_swap_stands_at_the_day_and_an_empty_day_is_accessible(
+def test_a_lost_focus_moves_to_the_day_and_an_empty_day_is_accessible(
     window: Page, clinic: Clinic, new_times: NewTimes, assert_accessible: AssertAccessible
 ) -> None:
     [slot] = new_times("Dr. Full", 50)
@@ -120,8 +118,10 @@ def test_who_is_lost_after_a_swap_stands_at_the_day_and_an_empty_day_is_accessib
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_times_that_change_elsewhere_change_here(window: Page, clinic: Clinic, new_times: NewTimes, kind: str) -> None:
-    """What a lost connection or the desk has changed: the page reads its times again, and nobody's focus moves."""
+def test_times_change_on_the_page_when_others_change_them(
+    window: Page, clinic: Clinic, new_times: NewTimes, kind: str
+) -> None:
+    """After a lost connection or a change at the desk, the page reads its times again and the focus stays."""
     [slot, other] = new_times("Dr. Early", 50, 50.6, seats=2)
     window.goto(f"/?speciality={quote(kind)}")
     times(window).first.focus()
@@ -135,7 +135,7 @@ def test_times_that_change_elsewhere_change_here(window: Page, clinic: Clinic, n
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_a_time_that_becomes_free_appears_where_nothing_was(
+def test_a_time_that_becomes_free_appears_on_an_empty_day(
     window: Page, clinic: Clinic, new_times: NewTimes, kind: str
 ) -> None:
     [slot] = new_times("Dr. Full", 50)
@@ -150,7 +150,7 @@ def test_a_time_that_becomes_free_appears_where_nothing_was(
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_an_error_is_a_page_of_its_own_and_leaves_the_times_where_nobody_asked(
+def test_an_error_replaces_the_page_only_after_an_action_of_the_visitor(
     window: Page, new_times: NewTimes, kind: str
 ) -> None:
     new_times("Dr. Early", 50, 100)

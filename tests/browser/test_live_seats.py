@@ -1,13 +1,11 @@
-"""Free seats change on the page where people find a time, while they look at it."""
+"""Free seats change on the page for finding a time while it is open."""
 
 from playwright.sync_api import Page, expect
 
 from tests.clinic import Clinic, holder
 
 
-def test_seats_that_others_take_and_give_back_change_on_the_page_and_the_focus_stays(
-    clinic: Clinic, window: Page
-) -> None:
+def test_free_seats_change_on_the_page_and_the_focus_stays(clinic: Clinic, window: Page) -> None:
     slot = clinic.slot(seats=2)
     with window.expect_response("**/api/slots/events"):
         window.goto(f"/?doctor={slot['doctorId']}")

@@ -1,4 +1,4 @@
-"""A visitor with an account, and what pages with forms say to them."""
+"""A visitor with an account, and helpers that read pages with forms."""
 
 import re
 from html import unescape
@@ -14,21 +14,21 @@ SAME_ORIGIN = {"Sec-Fetch-Site": "same-origin"}
 
 
 class AccountVisitor(Visitor):
-    """Follows no redirects: where they lead is what tests look at."""
+    """Follows no redirects, because tests look at where they lead."""
 
     def __init__(self, server: RunningServer, **options: Any) -> None:
         super().__init__(server, **options)
         self.http.follow_redirects = False
 
     def post(self, path: str, headers: dict[str, str] | None = None, /, **fields: str) -> httpx.Response:
-        """The form of one of our pages; `headers` say that it comes from elsewhere."""
+        """Sends a form of this site. Other `headers` make it come from elsewhere."""
         return self.http.post(path, data=fields, headers=SAME_ORIGIN if headers is None else headers)
 
     def log_in(self, email: str, password: str = PASSWORD, **fields: str) -> httpx.Response:
         return self.post("/log-in", email=email, password=password, **fields)
 
     def register(self, name: str = "Pat Patient") -> str:
-        """Somebody new, logged in; returns their e-mail address."""
+        """Create an account and log in; returns its e-mail address."""
         email = unique_email()
         answer = self.post("/register", name=name, email=email, password=PASSWORD)
         assert answer.status_code == 303, answer.text
@@ -40,7 +40,7 @@ class AccountVisitor(Visitor):
 
     @property
     def bearer(self) -> dict[str, str]:
-        """What the API takes for the same account."""
+        """The API's header for the same account."""
         return {"Authorization": f"Bearer {self.token}"}
 
     def is_logged_in(self) -> bool:
@@ -56,13 +56,13 @@ def cookie_of(answer: httpx.Response, name: str) -> dict[str, str]:
 
 
 def text_of(answer: httpx.Response) -> str:
-    """What a page says, without its markup."""
+    """The text of a page, without markup."""
     main = answer.text.partition("<main")[2].partition("</main>")[0]
     return " ".join(unescape(re.sub(r"<[^>]*>", " ", f"<main{main}")).split())
 
 
 def error_of(answer: httpx.Response, field: str) -> str:
-    """The sentence at a field of a form that was refused, tied to it for those who cannot see where it stands."""
+    """The error at a field of a refused form. Asserts that it is tied to the field for screen readers."""
     [control] = re.findall(rf'<input id="{field}"[^>]*>', answer.text)
     assert 'aria-invalid="true"' in control, answer.text
     assert re.search(rf'aria-describedby="[^"]*\b{field}-error"', control), control

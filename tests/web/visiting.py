@@ -23,7 +23,7 @@ def routes() -> set[str]:
 
 
 class _Fields(HTMLParser):
-    """The forms of a page: where each is sent, and the values it has by itself."""
+    """The forms of a page: the action and the preset values of each."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class _Fields(HTMLParser):
 
 
 class Visitor:
-    """`page` is the answer that was seen last."""
+    """`page` is the latest answer."""
 
     def __init__(self, server: RunningServer, **options: Any) -> None:
         self.http = httpx.Client(
@@ -61,22 +61,22 @@ class Visitor:
         return re.sub(r"<[^>]+>", "", found[1]).strip()
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         return f"{self.page.url.path}{'?' + self.page.url.query.decode() if self.page.url.query else ''}"
 
-    def open(self, address: str, **headers: str) -> httpx.Response:
-        self.page = self.http.get(address, headers={"Accept": "text/html", **headers})
+    def open(self, url: str, **headers: str) -> httpx.Response:
+        self.page = self.http.get(url, headers={"Accept": "text/html", **headers})
         return self.page
 
     def send(self, action: str, /, **fields: object) -> httpx.Response:
-        """A form of a page of ours, whether or not it was seen."""
+        """Sends a form of this site, even if no page showed it."""
         headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
         data = {name: str(value) for name, value in fields.items()}
         self.page = self.http.post(action, data=data, headers=headers)
         return self.page
 
     def submit(self, action: str, /, **typed: object) -> httpx.Response:
-        """The form of the page that is sent to where `action` says, with its own values and what is typed."""
+        """Sends the form of the page whose action matches, with its preset values and what is typed."""
         parser = _Fields()
         parser.feed(self.page.text)
         [values] = [values for where, values in parser.forms if re.fullmatch(action, where)][:1]
@@ -84,10 +84,10 @@ class Visitor:
         return self.send(where, **{**values, **typed})
 
     def hold(self, slot_id: int, seats: int = 1) -> str:
-        """The address of the page of the hold."""
+        """Hold a time; returns the URL of its page."""
         self.send("/hold", slot=slot_id, seats=seats)
         assert self.heading == "Confirm your appointment", self.page.text
-        return self.address
+        return self.url
 
     def confirm(self, **typed: object) -> httpx.Response:
         person = {"user_name": "Ada Lovelace", "user_email": "ada@example.org"}

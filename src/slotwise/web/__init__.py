@@ -1,1 +1,1 @@
-"""HTML pages for people. Each controller turns requests into calls of the services, and their values into pages."""
+"""HTML pages for people. Each controller turns a request into calls of the services, and the result into a page."""

@@ -1,23 +1,23 @@
-"""The pages' handlers, for the composition root."""
+"""The controllers of all pages, for the composition root."""
 
 from litestar.types import ControllerRouterHandler
 
 from slotwise.web.accounts.account import AccountController
 from slotwise.web.accounts.sessions import SessionController
 from slotwise.web.accounts.users import UserController
-from slotwise.web.booking.appointment import BookingPages
+from slotwise.web.booking.appointment import AppointmentController
 from slotwise.web.booking.holding import HoldController
 from slotwise.web.booking.my_bookings import MyBookingController
 from slotwise.web.desk.audit import AuditController
-from slotwise.web.desk.bookings import DeskBookingController
-from slotwise.web.desk.dashboard import TodayController
+from slotwise.web.desk.bookings import BookingController
+from slotwise.web.desk.dashboard import DashboardController
 from slotwise.web.desk.day_sheet import DaySheetController
-from slotwise.web.desk.phone_booking import NewBookingController
+from slotwise.web.desk.phone_booking import PhoneBookingController
 from slotwise.web.kit.assets import AssetController
 from slotwise.web.privacy.personal_data import PersonalDataController
-from slotwise.web.schedule.doctors import DoctorPagesController
+from slotwise.web.schedule.doctors import DoctorController
 from slotwise.web.schedule.find import FindController
-from slotwise.web.schedule.slots import SlotPagesController
+from slotwise.web.schedule.slots import SlotController
 
 PAGES: list[ControllerRouterHandler] = [
     AccountController,
@@ -25,15 +25,15 @@ PAGES: list[ControllerRouterHandler] = [
     PersonalDataController,
     AssetController,
     AuditController,
-    BookingPages,
-    DoctorPagesController,
+    AppointmentController,
+    DoctorController,
     DaySheetController,
-    DeskBookingController,
+    BookingController,
     FindController,
     HoldController,
-    NewBookingController,
+    PhoneBookingController,
     SessionController,
-    SlotPagesController,
-    TodayController,
+    SlotController,
+    DashboardController,
     UserController,
 ]

@@ -1,4 +1,4 @@
-"""The pages of an account: appointments in order, the password, one's data and its end."""
+"""The pages of an account: appointments, the password, personal data and deletion."""
 
 import re
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from slotwise.web.booking.my_bookings import PAGE
+from slotwise.web.booking.my_bookings import PAGE_SIZE
 from tests.clinic import Clinic, RunningServer, in_hours, rows
 from tests.web.people import PASSWORD, AccountVisitor, cookie_of, error_of, text_of
 
@@ -25,7 +25,7 @@ def bookings_on(page: str) -> list[int]:
     return list(dict.fromkeys(int(number) for number in re.findall(r'href="/bookings/(\d+)', page)))
 
 
-def test_appointments_are_listed_with_what_can_be_done_about_them(visitor: AccountVisitor, clinic: Clinic) -> None:
+def test_appointments_are_listed_with_their_actions(visitor: AccountVisitor, clinic: Clinic) -> None:
     visitor.register("Pat <Patient>")
     doctor = clinic.doctor(name="Dr. <b>No</b>", specialization="Cardiology")
     slots = [clinic.slot(doctorId=doctor["id"], seats=3, startTime=in_hours(hours)) for hours in (50, 30, 40, 60, 70)]
@@ -51,18 +51,18 @@ def test_appointments_are_listed_with_what_can_be_done_about_them(visitor: Accou
         assert words in entry
         assert "Dr. &lt;b&gt;No" in entry
     assert "Pat &lt;Patient&gt;" in page.text
-    for address in re.findall(r'href="(/bookings/\d+(?:/calendar.ics|/cancel)?)"', page.text):
-        assert visitor.http.get(address).status_code == 200, address
+    for url in re.findall(r'href="(/bookings/\d+(?:/calendar.ics|/cancel)?)"', page.text):
+        assert visitor.http.get(url).status_code == 200, url
 
 
-def test_without_appointments_the_page_says_where_to_find_one(visitor: AccountVisitor) -> None:
+def test_without_appointments_the_page_links_to_finding_a_time(visitor: AccountVisitor) -> None:
     visitor.register()
     page = visitor.http.get("/account")
     assert "You have no upcoming appointments. Find a time" in text_of(page)
     assert "Past" not in text_of(page)
 
 
-def test_there_are_pages_of_what_is_coming_and_of_what_is_past(visitor: AccountVisitor, clinic: Clinic) -> None:
+def test_upcoming_and_past_appointments_have_pages_of_their_own(visitor: AccountVisitor, clinic: Clinic) -> None:
     email = visitor.register()
     doctor = clinic.doctor()
     plant = """
@@ -83,14 +83,14 @@ def test_there_are_pages_of_what_is_coming_and_of_what_is_past(visitor: AccountV
     for part, parameter in ((coming, "after"), (past, "before")):
         [more] = re.findall(rf'href="(/account\?{parameter}=[^"]+)"', part)
         rest = visitor.http.get(more).text
-        assert len(bookings_on(part)) == PAGE
-        # The one that goes on just now has not ended: it is coming.
+        assert len(bookings_on(part)) == PAGE_SIZE
+        # The appointment that is going on now has not ended, so it counts as upcoming.
         assert len({*bookings_on(part), *bookings_on(rest)}) == (31 if parameter == "after" else 30)
         assert 'href="/account"' in rest.partition("<main")[2]
         assert f"?{parameter}=" not in rest
 
 
-def test_a_place_that_is_none_is_refused_in_words(visitor: AccountVisitor) -> None:
+def test_an_invalid_position_is_refused_with_an_error_page(visitor: AccountVisitor) -> None:
     visitor.register()
     start = "2026-11-24T09:00:00Z"
     for place in ("", "x", start, f"{start}.", f"{start}.x", f"{start}.-1", f"{start[:-1]}.7", f"{start}.{2**63}",
@@ -100,9 +100,7 @@ def test_a_place_that_is_none_is_refused_in_words(visitor: AccountVisitor) -> No
             assert (page.status_code, "This request is not valid" in page.text) == (400, True), place
 
 
-def test_a_new_password_ends_every_other_session_and_this_one_goes_on(
-    visitor: AccountVisitor, server: RunningServer
-) -> None:
+def test_a_new_password_ends_all_other_sessions(visitor: AccountVisitor, server: RunningServer) -> None:
     email = visitor.register()
     with AccountVisitor(server) as other:
         other.log_in(email)
@@ -117,7 +115,7 @@ def test_a_new_password_ends_every_other_session_and_this_one_goes_on(
 def test_a_password_that_is_wrong_or_too_weak_changes_nothing(visitor: AccountVisitor) -> None:
     email = visitor.register()
     for fields, status, field, sentence in (
-        ({"current_password": "wrong"}, 401, "current_password", "That is not your password."),
+        ({"current_password": "wrong"}, 401, "current_password", "This is not your password."),
         ({"new_password": "short"}, 400, "new_password", "Must have 8 to 128 characters."),
         ({"new_password": "x" * 129}, 400, "new_password", "Must have 8 to 128 characters."),
         ({"new_password": "12345678"}, 400, "new_password", "Is among the most common passwords; choose another."),
@@ -145,7 +143,7 @@ def test_after_ten_wrong_passwords_the_account_pages_say_when_to_try_again(visit
     assert visitor.is_logged_in()
 
 
-def test_what_is_downloaded_is_what_the_api_gives(visitor: AccountVisitor, clinic: Clinic) -> None:
+def test_the_download_of_personal_data_is_that_of_the_api(visitor: AccountVisitor, clinic: Clinic) -> None:
     visitor.register()
     clinic.hold(clinic.slot()["id"], headers=visitor.bearer, confirm=True)
     answer = visitor.http.get("/account/data.json")
@@ -153,19 +151,19 @@ def test_what_is_downloaded_is_what_the_api_gives(visitor: AccountVisitor, clini
     assert answer.headers["content-type"].startswith("application/json")
     of_api = clinic.http.get("/api/auth/me/data", headers=visitor.bearer).json()
     downloaded = answer.json()
-    # Each reading is noted before it is made.
+    # Each read is audited before it happens.
     assert [note["action"] for note in of_api["auditLog"]][len(downloaded["auditLog"]) :] == ["export_personal_data"]
     assert downloaded["account"] == of_api["account"]
     assert downloaded["bookings"] == of_api["bookings"]
     assert len(downloaded["bookings"]) == 1
 
 
-def test_an_account_is_deleted_with_its_password_only(visitor: AccountVisitor, clinic: Clinic) -> None:
+def test_an_account_is_deleted_only_with_its_password(visitor: AccountVisitor, clinic: Clinic) -> None:
     email = visitor.register()
     slot = clinic.slot()
     booking = clinic.hold(slot["id"], headers=visitor.bearer, confirm=True)
     refused = visitor.post("/account/delete", password="wrong")
-    assert (refused.status_code, error_of(refused, "password")) == (401, "That is not your password.")
+    assert (refused.status_code, error_of(refused, "password")) == (401, "This is not your password.")
     assert visitor.is_logged_in()
     token = visitor.bearer
     answer = visitor.post("/account/delete", password=PASSWORD)
@@ -179,7 +177,7 @@ def test_an_account_is_deleted_with_its_password_only(visitor: AccountVisitor, c
     assert visitor.log_in(email).status_code == 401
 
 
-def test_the_only_admin_cannot_leave(visitor: AccountVisitor, clinic: Clinic) -> None:
+def test_the_only_admin_cannot_delete_their_account(visitor: AccountVisitor, clinic: Clinic) -> None:
     email = visitor.register()
     url = clinic.server.database_url
     admins = [row["id"] for row in rows(url, "SELECT id FROM users WHERE role = 'admin'")]

@@ -1,4 +1,4 @@
-"""Logging in and out by the pages: whose cookie it is, how long it lasts, and who can make it do something."""
+"""Logging in and out on pages: the session cookie, how long it lasts, and who can use it."""
 
 import re
 from collections.abc import Iterator
@@ -58,7 +58,7 @@ def visitor(server: RunningServer) -> Iterator[AccountVisitor]:
 
 @pytest.fixture(scope="module")
 def tls_server(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
-    """One that has a proxy before it, which speaks TLS with the browsers."""
+    """A server behind a proxy, which speaks TLS with the browsers."""
     with (
         fresh_database(postgres_url, migrated_template) as url,
         running_server(url, {"TRUSTED_PROXIES": "127.0.0.1", "PUBLIC_URL": "https://Clinic.Example:443"}) as server,
@@ -89,7 +89,7 @@ def test_under_tls_the_cookie_is_of_this_host_and_never_sent_in_clear(tls_server
         assert (as_set.status_code, planted.status_code) == (200, 303)
 
 
-def test_where_the_address_of_the_pages_is_set_no_other_is_ours_and_links_are_made_of_it(
+def test_a_set_public_url_is_the_only_origin_and_the_base_of_links(
     tls_server: RunningServer,
 ) -> None:
     with AccountVisitor(tls_server, headers={"X-Forwarded-Proto": "https"}) as visitor, Clinic(tls_server) as clinic:
@@ -123,7 +123,7 @@ OWN_ORIGINS = [
 
 
 @pytest.mark.parametrize(("named", "scheme", "host", "origin"), OWN_ORIGINS)
-def test_our_origin_is_as_it_is_set_or_as_the_browser_and_the_proxy_say(
+def test_our_origin_is_the_set_one_or_the_one_of_browser_and_proxy(
     named: str | None, scheme: str, host: str, origin: str | None
 ) -> None:
     headers = [(b"host", host.encode())]
@@ -158,7 +158,7 @@ def test_where_a_browser_tells_only_the_origin_ours_is_let_in(visitor: AccountVi
 
 
 def test_each_log_in_has_a_token_of_its_own_whatever_cookie_was_there(visitor: AccountVisitor) -> None:
-    """Nobody can be made to use a session that somebody else knows."""
+    """An attacker cannot make a visitor use a session that the attacker knows."""
     email, first = visitor.register(), visitor.token
     tokens = [cookie_of(visitor.log_in(email), "slotwise-session")["value"] for _ in range(2)]
     visitor.post("/log-out")
@@ -168,7 +168,7 @@ def test_each_log_in_has_a_token_of_its_own_whatever_cookie_was_there(visitor: A
     assert visitor.is_logged_in()
 
 
-def test_the_desk_is_led_to_the_clinic_and_everybody_back_to_where_they_were(visitor: AccountVisitor) -> None:
+def test_staff_are_led_to_the_clinic_and_others_back_to_where_they_were(visitor: AccountVisitor) -> None:
     assert visitor.log_in(ADMIN_EMAIL, ADMIN_PASSWORD).headers["location"] == "/admin"
     assert visitor.http.get("/log-in").headers["location"] == "/admin"
     visitor.post("/log-out")
@@ -192,7 +192,7 @@ def test_an_address_from_elsewhere_leads_nowhere_else(visitor: AccountVisitor) -
         assert visitor.log_in(email, next=wanted).headers["location"] == "/account", wanted
 
 
-def test_wrong_passwords_and_unknown_addresses_get_the_same_page(visitor: AccountVisitor) -> None:
+def test_a_wrong_password_and_an_unknown_email_get_the_same_page(visitor: AccountVisitor) -> None:
     known, unknown = visitor.register(), unique_email()
     visitor.http.cookies.clear()
     pages = []
@@ -214,7 +214,7 @@ def test_after_ten_wrong_passwords_the_page_says_when_to_try_again(visitor: Acco
     assert re.search(r"Too many wrong passwords\. Try again in 1[45] minutes", text_of(answers[-1]))
 
 
-def test_whoever_is_logged_in_sees_as_whom_and_logs_out_wherever_they_are(visitor: AccountVisitor) -> None:
+def test_every_page_shows_who_is_logged_in_and_can_log_out(visitor: AccountVisitor) -> None:
     def header(path: str) -> str:
         return visitor.http.get(path, headers={"Accept": "text/html"}).text.partition("<main")[0]
 
@@ -230,12 +230,12 @@ def test_whoever_is_logged_in_sees_as_whom_and_logs_out_wherever_they_are(visito
 
 
 def scope_of(path: str, *headers: tuple[bytes, bytes]) -> Any:
-    """Of a request to an application that has no accounts to ask, so that asking fails."""
+    """The scope of a request to an application without accounts, so that a look-up fails."""
     request = {"type": "http", "scheme": "http", "path": path, "headers": list(headers)}
     return {**request, "litestar_app": Litestar(), "state": {}}
 
 
-async def test_for_an_error_page_nobody_is_looked_up_who_has_no_session() -> None:
+async def test_an_error_page_looks_up_the_visitor_only_with_a_session() -> None:
     session = (b"cookie", b"slotwise-session=x")
     await recognize_visitor(NotFound(), scope_of("/nothing"))
     await recognize_visitor(NotFound(), scope_of("/api/nothing", session))
@@ -244,7 +244,7 @@ async def test_for_an_error_page_nobody_is_looked_up_who_has_no_session() -> Non
         await recognize_visitor(NotFound(), scope_of("/nothing", session))
 
 
-def test_whoever_may_not_is_told_who_may_and_where_to_go(visitor: AccountVisitor, server: RunningServer) -> None:
+def test_a_refused_page_says_who_may_open_it_and_where_to_go(visitor: AccountVisitor, server: RunningServer) -> None:
     email = visitor.register()
     refused = visitor.http.get("/admin/users")
     assert (refused.status_code, "for clinic staff" in refused.text) == (403, True)
@@ -269,7 +269,7 @@ def test_logging_out_ends_the_session_and_forgets_the_visitor(visitor: AccountVi
 
 
 @pytest.mark.parametrize("ending", ["SET token_version = token_version + 1", "SET active = FALSE"])
-def test_whose_session_has_ended_is_told_and_asked_to_log_in(
+def test_a_visitor_whose_session_ended_is_asked_to_log_in(
     visitor: AccountVisitor, server: RunningServer, ending: str
 ) -> None:
     email = visitor.register()
@@ -283,7 +283,7 @@ def test_whose_session_has_ended_is_told_and_asked_to_log_in(
     assert visitor.log_in(email).status_code == (401 if "active" in ending else 303)
 
 
-def test_a_change_without_a_session_changes_nothing_and_says_so(visitor: AccountVisitor) -> None:
+def test_a_form_without_a_session_changes_nothing_and_says_so(visitor: AccountVisitor) -> None:
     answer = visitor.post("/account/password", current_password=PASSWORD, new_password="another fine secret")
     assert (answer.status_code, answer.headers["location"]) == (303, "/log-in")
     assert "Please log in first. Nothing was changed." in text_of(visitor.http.get("/log-in"))
@@ -316,7 +316,7 @@ HOSTILE = ("a\x00b", "\u202egnp.exe", "a\u2067b\u2069", "a\u2028b", "x" * 201, "
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=ascii)
-def test_hostile_names_and_addresses_are_refused_in_words(visitor: AccountVisitor, text: str) -> None:
+def test_hostile_names_and_emails_are_refused_at_their_fields(visitor: AccountVisitor, text: str) -> None:
     sent = {"name": "Pat", "email": unique_email(), "password": PASSWORD}
     for field in ("name", "email"):
         answer = visitor.post("/register", **sent | {field: text})
@@ -335,7 +335,7 @@ def test_hostile_names_and_addresses_are_refused_in_words(visitor: AccountVisito
         (b"name=" + b"x" * 70_000, 413),
     ],
 )
-def test_a_form_that_no_browser_sends_is_refused_as_a_whole(visitor: AccountVisitor, body: bytes, status: int) -> None:
+def test_a_malformed_form_is_refused(visitor: AccountVisitor, body: bytes, status: int) -> None:
     for path in ("/log-in", "/register"):
         headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
         answer = visitor.http.post(path, content=body, headers=headers)
@@ -343,12 +343,12 @@ def test_a_form_that_no_browser_sends_is_refused_as_a_whole(visitor: AccountVisi
         assert answer.headers["content-type"].startswith("text/html")
 
 
-def test_a_body_of_another_kind_is_no_form(visitor: AccountVisitor) -> None:
+def test_a_body_of_another_type_is_refused(visitor: AccountVisitor) -> None:
     answer = visitor.http.post("/log-in", json={"email": "a@example.org"}, headers={"Sec-Fetch-Site": "same-origin"})
     assert answer.status_code == 415
 
 
-def test_nobody_keeps_these_pages(visitor: AccountVisitor) -> None:
+def test_browsers_and_caches_do_not_keep_these_pages(visitor: AccountVisitor) -> None:
     pages = [visitor.http.get("/log-in"), visitor.http.get("/register"), visitor.log_in("nobody@example.org")]
     visitor.register()
     pages += [visitor.http.get(f"/account{path}") for path in ("", "/password", "/data", "/delete", "/data.json")]

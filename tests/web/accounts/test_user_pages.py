@@ -1,4 +1,4 @@
-"""Accounts as pages for admins: find, create, change rights, shut out, set a password."""
+"""Accounts as pages for admins: find, create, change the role, deactivate, set a password."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -33,7 +33,7 @@ def actions_on(clinic: Clinic, user_id: str) -> list[str]:
     return [row["action"] for row in rows(clinic.server.database_url, query, user_id) if row["action"] != "get_user"]
 
 
-def test_an_account_is_made_with_a_password_that_is_shown_once(clinic: Clinic, desk: Visitor) -> None:
+def test_an_account_is_created_with_a_password_that_is_shown_once(clinic: Clinic, desk: Visitor) -> None:
     email = unique_email()
     desk.open(f"{LIST}/new")
     assert desk.submit(f"{LIST}/new", name="", email=email, role="staff").status_code == 400
@@ -79,7 +79,7 @@ def test_rights_are_changed_and_an_account_is_shut_out_and_let_in_again(clinic: 
         assert desk.open(place).status_code == 404
 
 
-def test_a_page_with_a_new_password_that_is_reloaded_sets_no_other(clinic: Clinic, desk: Visitor) -> None:
+def test_reloading_the_page_with_a_new_password_sets_no_other(clinic: Clinic, desk: Visitor) -> None:
     email = unique_email()
     desk.send(f"{LIST}/new", name="Sam", email=email, role="patient", password="a password of Sam's")
     password_page = f"{LIST}/{desk.page.url.path.rpartition('/')[2]}/password"
@@ -94,7 +94,7 @@ def test_a_page_with_a_new_password_that_is_reloaded_sets_no_other(clinic: Clini
     clinic.log_in(email, shown_password(desk))
 
 
-def test_admins_are_asked_before_they_change_themselves_and_the_last_one_stays(
+def test_admins_confirm_changes_of_their_own_account_and_the_last_one_stays(
     start_server: Callable[..., RunningServer],
 ) -> None:
     server = start_server()

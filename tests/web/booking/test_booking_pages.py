@@ -1,4 +1,4 @@
-"""From a time to a confirmed appointment and back, as forms and redirects; tests/browser looks at the screen."""
+"""From a time to a confirmed appointment and back, as forms and redirects. tests/browser tests the screen."""
 
 import re
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ def test_a_time_is_held_at_once_and_confirmed_with_a_name(clinic: Clinic, visito
 
 
 def test_two_clicks_and_a_lost_answer_hold_once(clinic: Clinic, visitor: Visitor) -> None:
-    """Each of these requests has the cookies that the browser had before any of them was answered."""
+    """All requests have the cookies from before the first answer."""
     slot = clinic.slot(seats=5)
     visitor.open("/")  # gives the visitor their cookies
     cookies = dict(visitor.http.cookies)
@@ -46,24 +46,24 @@ def test_two_clicks_and_a_lost_answer_hold_once(clinic: Clinic, visitor: Visitor
             return http.post("/hold", data={"slot": slot["id"], "seats": "1"}, headers=headers).headers["location"]
 
     with ThreadPoolExecutor(4) as clicks:
-        addresses = set(clicks.map(click, range(4)))
-    assert len(addresses) == 1
+        urls = set(clicks.map(click, range(4)))
+    assert len(urls) == 1
     assert bookings_of(clinic, slot["id"]) == [(1, "PENDING")]
 
 
 def test_confirming_twice_is_confirming_once(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot()
-    address = visitor.hold(slot["id"])
+    url = visitor.hold(slot["id"])
     form = visitor.page
     visitor.confirm()
     visitor.page = form
     visitor.confirm(user_name="Somebody Else")
-    assert (visitor.heading, visitor.address) == ("You are booked", address)
+    assert (visitor.heading, visitor.url) == ("You are booked", url)
     assert "Ada Lovelace" in visitor.page.text
     assert bookings_of(clinic, slot["id"]) == [(1, "CONFIRMED")]
 
 
-def test_another_time_lets_the_first_go(clinic: Clinic, visitor: Visitor) -> None:
+def test_holding_another_time_releases_the_first(clinic: Clinic, visitor: Visitor) -> None:
     first, second = clinic.slot(), clinic.slot()
     visitor.hold(first["id"])
     visitor.hold(second["id"])
@@ -71,7 +71,7 @@ def test_another_time_lets_the_first_go(clinic: Clinic, visitor: Visitor) -> Non
     assert clinic.free_seats(first["id"]) == 1
 
 
-def test_another_time_leaves_alone_what_was_confirmed_in_another_window(clinic: Clinic, visitor: Visitor) -> None:
+def test_holding_another_time_keeps_a_booking_confirmed_in_another_window(clinic: Clinic, visitor: Visitor) -> None:
     first, second = clinic.slot(), clinic.slot()
     visitor.hold(first["id"])
     stale = dict(visitor.http.cookies)
@@ -82,7 +82,9 @@ def test_another_time_leaves_alone_what_was_confirmed_in_another_window(clinic: 
     assert bookings_of(clinic, first["id"]) == [(1, "CONFIRMED")]
 
 
-def test_letting_go_frees_the_seat_and_never_cancels_what_is_confirmed(clinic: Clinic, visitor: Visitor) -> None:
+def test_releasing_a_hold_frees_the_seat_and_never_cancels_a_confirmed_booking(
+    clinic: Clinic, visitor: Visitor
+) -> None:
     slot = clinic.slot()
     visitor.hold(slot["id"])
     form = visitor.page
@@ -98,7 +100,7 @@ def test_letting_go_frees_the_seat_and_never_cancels_what_is_confirmed(clinic: C
     assert clinic.free_seats(other["id"]) == 1
 
 
-def test_after_letting_go_the_same_time_can_be_held_again(clinic: Clinic, visitor: Visitor) -> None:
+def test_a_released_time_can_be_held_again(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot()
     visitor.hold(slot["id"])
     visitor.submit("/bookings/[0-9]+/release")
@@ -106,7 +108,7 @@ def test_after_letting_go_the_same_time_can_be_held_again(clinic: Clinic, visito
     assert bookings_of(clinic, slot["id"])[-1] == (1, "PENDING")
 
 
-def test_what_is_wrong_is_said_at_its_field_and_what_was_typed_stays(clinic: Clinic, visitor: Visitor) -> None:
+def test_errors_stand_at_their_fields_and_typed_values_stay(clinic: Clinic, visitor: Visitor) -> None:
     visitor.hold(clinic.slot()["id"])
     answer = visitor.confirm(user_name="  ", user_email="<nobody>")
     assert answer.status_code == 400
@@ -116,7 +118,7 @@ def test_what_is_wrong_is_said_at_its_field_and_what_was_typed_stays(clinic: Cli
     assert answer.text.count('aria-invalid="true"') == 2
 
 
-def test_a_taken_time_says_so_and_the_next_try_is_a_new_one(clinic: Clinic, visitor: Visitor) -> None:
+def test_a_taken_time_is_refused_and_the_next_try_is_a_new_attempt(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot()
     other = clinic.hold(slot["id"])
     assert visitor.send("/hold", slot=slot["id"], seats=1).status_code == 409
@@ -126,7 +128,7 @@ def test_a_taken_time_says_so_and_the_next_try_is_a_new_one(clinic: Clinic, visi
     visitor.hold(slot["id"])
 
 
-def test_too_few_seats_says_how_many_there_are(clinic: Clinic, visitor: Visitor) -> None:
+def test_a_refusal_for_too_few_seats_says_how_many_are_left(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot(seats=2)
     visitor.send("/hold", slot=slot["id"], seats=3)
     assert visitor.heading == "Only 2 seats are left"
@@ -134,7 +136,7 @@ def test_too_few_seats_says_how_many_there_are(clinic: Clinic, visitor: Visitor)
     assert bookings_of(clinic, slot["id"]) == [(2, "PENDING")]
 
 
-def test_a_closed_time_says_so(clinic: Clinic, visitor: Visitor) -> None:
+def test_a_closed_time_is_refused_with_its_reason(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot()
     clinic.http.patch(f"/api/slots/{slot['id']}", json={"status": "CLOSED"}, headers=clinic.admin)
     visitor.send("/hold", slot=slot["id"], seats=1)
@@ -161,7 +163,7 @@ def test_seats_are_changed_while_a_time_is_held(
     assert clinic.free_seats(slot["id"]) == total - taken_by_others - 2
 
 
-def test_more_seats_than_there_are_are_refused_and_the_hold_stays(clinic: Clinic, visitor: Visitor) -> None:
+def test_too_many_seats_are_refused_and_the_hold_stays(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot(seats=2)
     visitor.hold(slot["id"])
     visitor.confirm(seats=3)
@@ -170,7 +172,7 @@ def test_more_seats_than_there_are_are_refused_and_the_hold_stays(clinic: Clinic
     assert bookings_of(clinic, slot["id"]) == [(1, "PENDING")]
 
 
-def test_one_button_confirms_with_other_seats_too(clinic: Clinic, visitor: Visitor) -> None:
+def test_the_confirm_button_also_changes_the_number_of_seats(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot(seats=2)
     visitor.hold(slot["id"])
     form = visitor.page
@@ -187,18 +189,18 @@ def token_of(visitor: Visitor) -> str:
     return found[1]
 
 
-def again(visitor: Visitor, before: dict[str, str], address: str, **fields: object) -> None:
-    """The same form with the cookies of before: its answer was lost."""
+def again(visitor: Visitor, before: dict[str, str], url: str, **fields: object) -> None:
+    """Sends the form again with the earlier cookies, as after a lost answer."""
     visitor.http.cookies.clear()
     visitor.http.cookies.update(before)
-    visitor.send(address, **fields)
+    visitor.send(url, **fields)
 
 
 @pytest.mark.parametrize("seats", [2, 5], ids=["beside the first", "with its own"])
-def test_seats_changed_twice_by_a_lost_answer_are_one_hold(clinic: Clinic, visitor: Visitor, seats: int) -> None:
+def test_changing_seats_again_after_a_lost_answer_makes_one_hold(clinic: Clinic, visitor: Visitor, seats: int) -> None:
     slot = clinic.slot(seats=5)
-    address = visitor.hold(slot["id"])
-    path, token = urlsplit(address).path, parse_qs(urlsplit(address).query)["token"][0]
+    url = visitor.hold(slot["id"])
+    path, token = urlsplit(url).path, parse_qs(urlsplit(url).query)["token"][0]
     before = dict(visitor.http.cookies)
     for _ in range(2):
         again(visitor, before, f"{path}/seats", token=token, seats=seats)
@@ -206,21 +208,21 @@ def test_seats_changed_twice_by_a_lost_answer_are_one_hold(clinic: Clinic, visit
     assert bookings_of(clinic, slot["id"]) == [(1, "CANCELLED"), (seats, "PENDING")]
 
 
-def test_choosing_the_time_that_one_holds_goes_on_with_it(clinic: Clinic, visitor: Visitor) -> None:
+def test_choosing_the_held_time_again_continues_the_hold(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot(seats=2)
-    address = visitor.hold(slot["id"])
-    assert visitor.hold(slot["id"]) == address
+    url = visitor.hold(slot["id"])
+    assert visitor.hold(slot["id"]) == url
     visitor.hold(slot["id"], seats=2)
     assert bookings_of(clinic, slot["id"]) == [(1, "CANCELLED"), (2, "PENDING")]
 
 
-def test_seats_changed_by_another_account_stay_the_owners(clinic: Clinic, visitor: Visitor) -> None:
+def test_a_booking_keeps_its_owner_when_another_account_changes_its_seats(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot(seats=5)
     visitor.send("/register", name="Pat", email=unique_email(), password="a fine secret indeed")
-    address = visitor.hold(slot["id"])
+    url = visitor.hold(slot["id"])
     with Visitor(clinic.server) as friend:
         friend.send("/register", name="Fay", email=unique_email(), password="a fine secret indeed")
-        friend.open(address)
+        friend.open(url)
         friend.confirm(seats=2)
         assert friend.heading == "You are booked"
     [(old,), (new,)] = rows(
@@ -229,9 +231,7 @@ def test_seats_changed_by_another_account_stay_the_owners(clinic: Clinic, visito
     assert old == new is not None
 
 
-def test_a_hold_of_a_time_that_was_closed_stays_though_its_seats_cannot_change(
-    clinic: Clinic, visitor: Visitor
-) -> None:
+def test_the_hold_of_a_closed_time_stays_but_its_seats_cannot_change(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot(seats=5)
     visitor.hold(slot["id"])
     clinic.http.patch(f"/api/slots/{slot['id']}", json={"status": "CLOSED"}, headers=clinic.admin)
@@ -243,7 +243,7 @@ def test_a_hold_of_a_time_that_was_closed_stays_though_its_seats_cannot_change(
     assert visitor.heading == "You are booked"
 
 
-def test_what_was_typed_is_not_shown_to_who_holds_a_time_next(clinic: Clinic, visitor: Visitor) -> None:
+def test_typed_values_are_not_shown_to_the_next_visitor(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot(seats=5)
     path = urlsplit(visitor.hold(slot["id"])).path
     visitor.send(f"{path}/seats", token=token_of(visitor), seats=2, user_name="Ada Lovelace")
@@ -255,9 +255,9 @@ def test_what_was_typed_is_not_shown_to_who_holds_a_time_next(clinic: Clinic, vi
 
 def test_cancelling_asks_first(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot()
-    address = visitor.hold(slot["id"])
+    url = visitor.hold(slot["id"])
     visitor.confirm()
-    visitor.open(address.replace("?", "/cancel?"))
+    visitor.open(url.replace("?", "/cancel?"))
     assert visitor.heading == "Cancel this appointment?"
     assert bookings_of(clinic, slot["id"]) == [(1, "CONFIRMED")]
     visitor.submit("/bookings/[0-9]+/cancel")
@@ -270,25 +270,25 @@ def test_cancelling_asks_first(clinic: Clinic, visitor: Visitor) -> None:
 def test_the_link_alone_opens_the_appointment_and_nothing_else_does(
     server: RunningServer, clinic: Clinic, visitor: Visitor
 ) -> None:
-    address = visitor.hold(clinic.slot()["id"])
+    url = visitor.hold(clinic.slot()["id"])
     visitor.confirm()
     with Visitor(server) as elsewhere:
-        elsewhere.open(address)
+        elsewhere.open(url)
         assert elsewhere.heading == "You are booked"
-        token = parse_qs(urlsplit(address).query)["token"][0]
-        for wrong in (urlsplit(address).path, address.replace(token, token[::-1]), "/bookings/999999999?token=x"):
+        token = parse_qs(urlsplit(url).query)["token"][0]
+        for wrong in (urlsplit(url).path, url.replace(token, token[::-1]), "/bookings/999999999?token=x"):
             assert elsewhere.open(wrong).status_code == 404
             assert elsewhere.heading == "We cannot find that appointment"
             assert "Ada" not in elsewhere.page.text
 
 
-def test_a_link_to_keep_is_one_that_opens_the_appointment(clinic: Clinic, visitor: Visitor) -> None:
-    """Whoever their account lets in is given no token that somebody has put into the address."""
+def test_the_link_to_keep_opens_the_appointment(clinic: Clinic, visitor: Visitor) -> None:
+    """A visitor with access by account does not get a wrong token from the URL in their link."""
     visitor.send("/register", name="Pat", email=unique_email(), password="a fine secret indeed")
-    address = visitor.hold(clinic.slot()["id"])
+    url = visitor.hold(clinic.slot()["id"])
     visitor.confirm()
-    path = urlsplit(address).path
-    assert f'value="{clinic.server.url}{address}"' in visitor.open(address).text
+    path = urlsplit(url).path
+    assert f'value="{clinic.server.url}{url}"' in visitor.open(url).text
     for opened in (path, f"{path}?token=guessed"):
         page = visitor.open(opened).text
         assert (visitor.heading, "Keep this link" in page, "guessed" in page) == ("You are booked", False, False)
@@ -296,22 +296,20 @@ def test_a_link_to_keep_is_one_that_opens_the_appointment(clinic: Clinic, visito
         assert "To see or cancel the appointment later, log in" in page
 
 
-def test_the_calendar_file_is_for_whoever_has_the_link(clinic: Clinic, visitor: Visitor) -> None:
-    address = visitor.hold(clinic.slot()["id"])
+def test_the_link_opens_the_calendar_file(clinic: Clinic, visitor: Visitor) -> None:
+    url = visitor.hold(clinic.slot()["id"])
     visitor.confirm()
-    file = visitor.open(address.replace("?", "/calendar.ics?"))
+    file = visitor.open(url.replace("?", "/calendar.ics?"))
     assert file.headers["content-type"] == "text/calendar; method=PUBLISH; charset=utf-8"
     assert "attachment" in file.headers["content-disposition"]
     event = Calendar.from_ical(file.content).events[0]
     assert (event["STATUS"], event["SUMMARY"]) == ("CONFIRMED", "Appointment with Dr. Who")
-    assert str(event["URL"]).endswith(address)
+    assert str(event["URL"]).endswith(url)
     visitor.http.cookies.clear()
-    assert visitor.open(urlsplit(address).path + "/calendar.ics").status_code == 404
+    assert visitor.open(urlsplit(url).path + "/calendar.ics").status_code == 404
 
 
-def test_a_stranger_changes_nothing_of_anothers_appointment(
-    server: RunningServer, clinic: Clinic, visitor: Visitor
-) -> None:
+def test_a_stranger_cannot_change_an_appointment(server: RunningServer, clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot()
     path = urlsplit(visitor.hold(slot["id"])).path
     with Visitor(server) as stranger:
@@ -321,8 +319,8 @@ def test_a_stranger_changes_nothing_of_anothers_appointment(
 
 
 def test_the_token_is_in_no_log_and_no_referrer(server: RunningServer, clinic: Clinic, visitor: Visitor) -> None:
-    address = visitor.hold(clinic.slot()["id"])
-    token = parse_qs(urlsplit(address).query)["token"][0]
+    url = visitor.hold(clinic.slot()["id"])
+    token = parse_qs(urlsplit(url).query)["token"][0]
     visitor.confirm()
     assert visitor.page.headers["referrer-policy"] == "strict-origin"
     assert visitor.page.headers["cache-control"] == "no-store"
@@ -330,20 +328,20 @@ def test_the_token_is_in_no_log_and_no_referrer(server: RunningServer, clinic: C
     assert not rows(server.database_url, "SELECT 1 FROM audit_log WHERE details::text LIKE '%' || $1 || '%'", token)
 
 
-def test_a_hold_that_ran_out_says_so_keeps_what_was_typed_and_offers_the_time_again(
+def test_an_expired_hold_keeps_typed_values_and_offers_the_time_again(
     unswept_server: RunningServer,
 ) -> None:
     with Clinic(unswept_server) as clinic, Visitor(unswept_server) as visitor:
         slot = clinic.slot()
         visitor.open("/")
         before = dict(visitor.http.cookies)
-        address = visitor.hold(slot["id"])
+        url = visitor.hold(slot["id"])
         [held] = clinic.http.get(f"/api/bookings/slot/{slot['id']}").json()["items"]
         run_out(clinic.server, held)
-        again(visitor, before, "/hold", slot=slot["id"], seats=1)  # a click whose answer was lost, made once more
+        again(visitor, before, "/hold", slot=slot["id"], seats=1)  # click again after a lost answer
         assert visitor.heading == "Confirm your appointment"
         visitor.submit("/bookings/[0-9]+/release")
-        visitor.open(address)
+        visitor.open(url)
         assert visitor.heading == "This time is no longer held for you"
         visitor.submit("/hold")
         form = visitor.page
@@ -357,7 +355,7 @@ def test_a_hold_that_ran_out_says_so_keeps_what_was_typed_and_offers_the_time_ag
         assert 'value="Ada Lovelace"' in visitor.page.text
         visitor.submit("/bookings/[0-9]+/release")
         clinic.hold(slot["id"])
-        visitor.open(address)
+        visitor.open(url)
         assert "Somebody else has taken it" in visitor.page.text
         assert bookings_of(clinic, slot["id"])[0] == (1, "FAILED")
 
@@ -383,7 +381,7 @@ def test_a_form_from_another_site_changes_nothing(clinic: Clinic, visitor: Visit
     assert bookings_of(clinic, slot["id"]) == []
 
 
-def test_our_own_origin_is_enough_where_browsers_say_no_more(clinic: Clinic, visitor: Visitor) -> None:
+def test_a_form_with_our_own_origin_is_accepted_without_fetch_metadata(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot()
     origin = {"Origin": clinic.server.url}
     visitor.http.post("/hold", data={"slot": slot["id"], "seats": "1"}, headers=origin)
@@ -391,7 +389,7 @@ def test_our_own_origin_is_enough_where_browsers_say_no_more(clinic: Clinic, vis
 
 
 @pytest.mark.parametrize("kind", ["application/json", "text/plain", "multipart/form-data; boundary=x"])
-def test_only_forms_are_read(visitor: Visitor, kind: str) -> None:
+def test_only_form_bodies_are_accepted(visitor: Visitor, kind: str) -> None:
     headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": kind}
     assert visitor.http.post("/hold", content=b"slot=1&seats=1", headers=headers).status_code == 415
 
@@ -400,7 +398,7 @@ def test_only_forms_are_read(visitor: Visitor, kind: str) -> None:
 
 
 @pytest.mark.parametrize("slot", ["", "x", "0", "-1", "1.0", "9" * 30, "\u0661", "1e3", "1\x00"])
-def test_a_slot_that_is_no_number_is_refused(visitor: Visitor, slot: str) -> None:
+def test_a_slot_that_is_not_a_number_is_refused(visitor: Visitor, slot: str) -> None:
     assert visitor.send("/hold", slot=slot, seats=1).status_code == 400
 
 
@@ -420,7 +418,7 @@ def test_a_name_with_markup_is_shown_as_it_was_typed(clinic: Clinic, visitor: Vi
 
 
 @pytest.mark.parametrize("cookie", ["", "x", "e30", "W10", "eyJib29raW5nX2lkIjoxfQ", "%00", "A" * 5000])
-def test_a_cookie_can_be_anything(clinic: Clinic, visitor: Visitor, cookie: str) -> None:
+def test_pages_survive_any_cookie(clinic: Clinic, visitor: Visitor, cookie: str) -> None:
     slot = clinic.slot()
     for name in ("session", "hold", "attempt", "draft", "notice"):
         visitor.http.cookies.set(f"slotwise-{name}", cookie, domain="127.0.0.1")
@@ -429,7 +427,7 @@ def test_a_cookie_can_be_anything(clinic: Clinic, visitor: Visitor, cookie: str)
     visitor.hold(slot["id"])
 
 
-def test_what_does_not_exist_is_a_page_for_people_and_a_problem_for_programs(visitor: Visitor) -> None:
+def test_a_missing_page_is_html_for_browsers_and_a_problem_for_programs(visitor: Visitor) -> None:
     assert visitor.open("/nothing").status_code == 404
     assert visitor.heading == "This page does not exist"
     assert visitor.http.get("/nothing").headers["content-type"] == "application/problem+json"

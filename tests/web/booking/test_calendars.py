@@ -1,4 +1,4 @@
-"""Calendar files: what every calendar must read in them, and what no name can write into them."""
+"""Calendar files: every calendar must read the same, and hostile names must not add lines."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -43,7 +43,7 @@ def parsed(file: bytes) -> tuple[Any, Any]:
     return calendar, event
 
 
-def test_the_file_says_what_is_when_and_where_and_reads_back_the_same() -> None:
+def test_the_file_has_what_when_and_where_and_can_be_read_back() -> None:
     calendar, event = parsed(calendar_of(entry(), LONDON, "The North Clinic", LINK))
     assert (calendar["version"], calendar["calscale"], calendar["method"]) == ("2.0", "GREGORIAN", "PUBLISH")
     assert calendar["prodid"]
@@ -88,14 +88,14 @@ def test_a_name_writes_no_line_of_its_own(name: str) -> None:
 
 
 def properties(file: bytes) -> list[bytes]:
-    """The names at the beginnings of the lines, in their order."""
+    """The property name of each line, in order."""
     unfolded = file.replace(b"\r\n ", b"")
     return [line.replace(b";", b":").partition(b":")[0] for line in unfolded.split(b"\r\n")]
 
 
 @pytest.mark.parametrize("zone", ["Europe/London", "America/New_York", "Australia/Lord_Howe", "Africa/Casablanca"])
-def test_a_calendar_that_knows_no_zones_finds_the_instant_too(zone: str) -> None:
-    """By what the file itself says of the zone, each month and each hour of the days when the clocks change."""
+def test_a_calendar_that_knows_no_zones_reads_the_same_instant(zone: str) -> None:
+    """Reads the offset from the file. Tries each month, and each hour of the days when the clocks change."""
     noons = [datetime(2027, 1, 1, 12, tzinfo=UTC) + timedelta(days=day) for day in range(365)]
     offsets = {noon: noon.astimezone(ZoneInfo(zone)).utcoffset() for noon in noons}
     changes = [day for before, day in pairwise(noons) if offsets[before] != offsets[day]]
@@ -106,7 +106,7 @@ def test_a_calendar_that_knows_no_zones_finds_the_instant_too(zone: str) -> None
 
 
 def instants(file: bytes) -> tuple[datetime, datetime]:
-    """Start and end for a reader that knows no zone by its name."""
+    """Start and end as a program reads them that does not know the zone's name."""
     calendar, event = parsed(file)
     return instant(calendar, event, "dtstart"), instant(calendar, event, "dtend")
 
@@ -122,14 +122,14 @@ def instant(calendar: Any, event: Any, name: str) -> datetime:
     return written - offset
 
 
-def test_an_appointment_across_a_change_of_the_clocks_is_in_universal_time() -> None:
+def test_an_appointment_during_a_clock_change_is_written_in_utc() -> None:
     night = entry(datetime(2026, 10, 24, 22, tzinfo=UTC), minutes=8 * 60)
     file = calendar_of(night, LONDON, "The North Clinic")
     assert b"\r\nDTSTART:20261024T220000Z\r\nDTEND:20261025T060000Z\r\n" in file
     assert b"VTIMEZONE" not in file
 
 
-def test_a_clinic_in_universal_time_needs_no_zone() -> None:
+def test_a_clinic_in_utc_needs_no_zone_in_the_file() -> None:
     file = calendar_of(entry(), ZoneInfo("Etc/UTC"), "The North Clinic")
     assert b"\r\nDTSTART:20260724T090000Z\r\n" in file
     assert b"VTIMEZONE" not in file
@@ -144,18 +144,18 @@ def test_a_clinic_in_universal_time_needs_no_zone() -> None:
         (BookingStatus.FAILED, "CANCELLED", "TRANSPARENT"),
     ],
 )
-def test_what_is_cancelled_blocks_no_time(status: BookingStatus, shown: str, blocks: str) -> None:
+def test_a_cancelled_appointment_does_not_block_the_calendar(status: BookingStatus, shown: str, blocks: str) -> None:
     _, event = parsed(calendar_of(replace(entry(), status=status), LONDON, "The North Clinic", LINK))
     assert (event["status"], event["transp"]) == (shown, blocks)
     assert ("cancel" in event["description"]) == (blocks == "OPAQUE")
 
 
-def test_without_a_link_the_file_opens_nothing() -> None:
+def test_without_a_link_the_file_contains_no_url() -> None:
     file = calendar_of(entry(), LONDON, "The North Clinic")
     assert b"http" not in file
     assert b"URL" not in file
 
 
-def test_seats_are_told_where_there_are_several() -> None:
+def test_the_file_says_for_how_many_people_if_there_are_several() -> None:
     _, event = parsed(calendar_of(replace(entry(), seats_booked=3), LONDON, "The North Clinic"))
     assert event["description"] == "Cardiology\nFor 3 people"

@@ -1,4 +1,4 @@
-"""The audit log as a page: in words, by who, what, about what and when."""
+"""The audit log as a page: in words, searched by who, what, about what and when."""
 
 import ast
 import re
@@ -36,7 +36,7 @@ def entries(visitor: Visitor, query: str) -> list[list[str]]:
     ]
 
 
-def test_what_somebody_did_is_found_by_each_filter_and_told_in_words(clinic: Clinic, desk: Visitor) -> None:
+def test_entries_are_found_by_each_field_and_shown_in_words(clinic: Clinic, desk: Visitor) -> None:
     booking = clinic.hold(clinic.slot()["id"])
     desk.open(f"/admin/bookings/{booking['id']}")
     for query in ("", f"&who={ADMIN_EMAIL}", "&who=user+1", "&action=get_history", "&from=2026-01-01&to=2099-01-01"):
@@ -52,7 +52,7 @@ def test_what_somebody_did_is_found_by_each_filter_and_told_in_words(clinic: Cli
     assert "No entries found" in desk.page.text
 
 
-def test_a_change_is_told_with_what_was_and_what_is(clinic: Clinic, desk: Visitor) -> None:
+def test_a_change_is_shown_with_old_and_new_values(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=4, startTime="2033-11-23T09:00:00Z")
     doctor = f"/admin/doctors/{slot['doctorId']}"
     changes = {"totalSeats": 6, "startTime": "2033-11-24T10:00:00Z", "status": "CLOSED"}
@@ -73,7 +73,7 @@ def test_a_change_is_told_with_what_was_and_what_is(clinic: Clinic, desk: Visito
     ]
 
 
-def test_of_an_account_what_it_may_do_is_told_and_nothing_that_names_it(clinic: Clinic, desk: Visitor) -> None:
+def test_changes_of_an_account_are_shown_without_its_name_and_email(clinic: Clinic, desk: Visitor) -> None:
     email = unique_email()
     desk.send("/admin/users/new", name="Sam Secret", email=email, role="patient", password="a password of Sam's")
     user_id = desk.page.url.path.rpartition("/")[2]
@@ -103,7 +103,7 @@ DETAILS = [
 
 
 @pytest.mark.parametrize(("subject", "action", "details", "words"), DETAILS)
-def test_details_are_words_in_the_zone_of_the_clinic_whichever_version_noted_them(
+def test_details_of_every_release_are_shown_in_words_and_clinic_time(
     subject: str, action: str, details: dict[str, object], words: str
 ) -> None:
     noted_at = datetime(2033, 1, 1, tzinfo=UTC)
@@ -111,7 +111,7 @@ def test_details_are_words_in_the_zone_of_the_clinic_whichever_version_noted_the
     assert details_words(entry, ClinicTime(ZoneInfo("Europe/Berlin"))) == words
 
 
-def test_the_log_is_paged_by_links_and_reading_it_is_in_it(desk: Visitor) -> None:
+def test_the_log_has_pages_and_records_who_reads_it(desk: Visitor) -> None:
     for _ in range(51):
         desk.open(f"{LOG}?about=nothing")
     first = entries(desk, "action=list_audit")
@@ -128,18 +128,18 @@ def test_the_log_is_paged_by_links_and_reading_it_is_in_it(desk: Visitor) -> Non
     ("query", "field"),
     [("who=nobody@example.org", "who"), ("from=x", "from"), ("about=%00", "about"), ("action=ada", "action")],
 )
-def test_a_filter_that_cannot_be_is_shown_again_with_what_is_wrong(desk: Visitor, query: str, field: str) -> None:
+def test_an_invalid_query_is_shown_again_with_its_error(desk: Visitor, query: str, field: str) -> None:
     assert desk.open(f"{LOG}?{query}").status_code == 400
     assert f'href="#{field}"' in desk.page.text
 
 
 @pytest.mark.parametrize("before", ["x", "1-", "-1", "9" * 19 + "-1", "9" * 18 + "-1", "1-1"])
-def test_a_place_in_the_log_that_somebody_made_up_breaks_nothing(desk: Visitor, before: str) -> None:
+def test_an_invalid_position_in_the_log_is_harmless(desk: Visitor, before: str) -> None:
     assert desk.open(f"{LOG}?before={before}").status_code == 200
 
 
-def test_every_action_has_words_and_no_words_are_left_over() -> None:
-    """What SQL notes by itself, besides what Python does, are erasures, what the desk books, and changes of slots."""
+def test_every_action_has_words_and_all_words_have_an_action() -> None:
+    """SQL records erasures, bookings by the desk and changes of slots; Python records all others."""
     calls = [
         ast.literal_eval(call.args[2])
         for source in sources()

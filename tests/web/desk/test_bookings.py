@@ -25,7 +25,7 @@ from slotwise.web.desk.phone_booking import TIMES_TEMPLATE, context_of
 from slotwise.web.kit.pages import Pages
 from slotwise.web.kit.times import ClinicTime
 from slotwise.web.kit.visitors import Visitor as Somebody
-from slotwise.web.schedule.find_query import asked_in
+from slotwise.web.schedule.find_query import find_query_in
 from tests.clinic import (
     ADMIN_EMAIL,
     ADMIN_PASSWORD,
@@ -50,7 +50,7 @@ def desk(server: RunningServer) -> Iterator[Visitor]:
 
 
 def plant(clinic: Clinic, slot_id: int, count: int, name: str = "Planted") -> None:
-    """Confirmed bookings, which a slot of so many seats is told of too."""
+    """Plants confirmed bookings, with their ledger and the seats of the slot."""
     rows(
         clinic.server.database_url,
         "WITH made AS (INSERT INTO bookings (slot_id, user_name, user_email, seats_booked, status, confirmed_at,"
@@ -77,7 +77,7 @@ def found_ids(page: httpx.Response) -> list[int]:
     return [int(number) for number in re.findall(r'<a href="/admin/bookings/(\d+)">', page.text)]
 
 
-def test_bookings_are_found_by_what_is_typed_and_paged_by_links(clinic: Clinic, desk: Visitor) -> None:
+def test_bookings_are_found_by_a_query_and_shown_in_pages(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=100)
     plant(clinic, slot["id"], 51, "Quetzal")
     first = found_ids(desk.open(f"{LIST}?who=quetzal&doctor={slot['doctorId']}"))
@@ -111,13 +111,13 @@ def test_bookings_are_found_by_what_is_typed_and_paged_by_links(clinic: Clinic, 
         ("who=%00", "who"),
     ],
 )
-def test_a_filter_that_cannot_be_is_shown_again_with_what_is_wrong(desk: Visitor, query: str, field: str) -> None:
+def test_an_invalid_query_is_shown_again_with_its_error(desk: Visitor, query: str, field: str) -> None:
     assert desk.open(f"{LIST}?{query}").status_code == 400
     assert f'href="#{field}"' in desk.page.text
     assert desk.open(f"{LIST}.csv?{query}").status_code == 400
 
 
-def test_a_booking_is_confirmed_and_cancelled_with_a_reason_that_its_story_has(clinic: Clinic, desk: Visitor) -> None:
+def test_a_booking_is_confirmed_and_cancelled_with_a_reason_in_its_history(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=2)
     with Visitor(clinic.server) as patient:
         patient.hold(slot["id"], seats=2)
@@ -125,7 +125,7 @@ def test_a_booking_is_confirmed_and_cancelled_with_a_reason_that_its_story_has(c
     place = f"{LIST}/{booking['id']}"
     desk.open(place)
     assert desk.submit(f"{place}/confirm", user_name="", user_email="x").status_code == 400
-    assert desk.page.text.count('aria-invalid="true"') == 1  # one at a time: the name
+    assert desk.page.text.count('aria-invalid="true"') == 1  # only the first error: the name
     desk.submit(f"{place}/confirm", user_name="Ada Lovelace", user_email="ada@example.org")
     assert "The booking is confirmed" in desk.page.text
     desk.open(f"{place}/cancel")
@@ -149,7 +149,7 @@ def test_a_booking_is_confirmed_and_cancelled_with_a_reason_that_its_story_has(c
     ]
 
 
-def test_a_story_that_is_cut_short_says_so_and_where_the_rest_is(clinic: Clinic, desk: Visitor) -> None:
+def test_a_history_that_is_cut_short_says_where_the_rest_is(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot()
     booking = clinic.hold(slot["id"])
     rows(
@@ -166,7 +166,7 @@ def test_a_story_that_is_cut_short_says_so_and_where_the_rest_is(clinic: Clinic,
     assert desk.open(f"/admin/audit?about=slot+{slot['id']}").text.count(f'href="/admin/slots/{slot["id"]}"') == 1
 
 
-def test_the_story_of_a_booking_says_from_when_to_when_it_was_moved(clinic: Clinic, desk: Visitor) -> None:
+def test_the_history_of_a_booking_shows_the_old_and_new_time_of_each_move(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(startTime="2033-11-23T09:00:00Z")
     booking = clinic.hold(slot["id"], confirm=True)
     for change in (
@@ -182,8 +182,8 @@ def test_the_story_of_a_booking_says_from_when_to_when_it_was_moved(clinic: Clin
         "The appointment lasts 20 minutes instead of 45",
         rf"The appointment was moved from {here} to {there}",
     ]
-    assert story_of(desk, booking["id"], told)
-    # A change of the seats that is written in the same microsecond as a move is none.
+    assert has_moves(desk, booking["id"], told)
+    # A change of seats in the same microsecond as a move is not a move.
     rows(
         clinic.server.database_url,
         "WITH s AS (UPDATE appointment_slots SET last_event = last_event + 1 WHERE id = $1 RETURNING *)"
@@ -192,24 +192,24 @@ def test_the_story_of_a_booking_says_from_when_to_when_it_was_moved(clinic: Clin
         " FROM s JOIN booking_events AS e ON e.slot_id = s.id AND e.sequence = s.last_event - 1 AND e.kind = 'MOVED'",
         slot["id"],
     )
-    assert story_of(desk, booking["id"], told)
+    assert has_moves(desk, booking["id"], told)
     assert desk.page.text.count("Room changed to 2 people in all") == 2
-    # As a version noted it that told no details.
+    # As an older release recorded it, without details.
     forget = "UPDATE audit_log SET details = '{}' WHERE subject = $1 AND action = 'update_slot'"
     with_trigger_off = "ALTER TABLE audit_log %s TRIGGER audit_log_append_only"
     rows(clinic.server.database_url, with_trigger_off % "DISABLE")
     rows(clinic.server.database_url, forget, f"slot:{slot['id']}")
     rows(clinic.server.database_url, with_trigger_off % "ENABLE")
-    assert story_of(desk, booking["id"], ["Moved to another time"] * 3)
+    assert has_moves(desk, booking["id"], ["Moved to another time"] * 3)
 
 
-def story_of(desk: Visitor, booking_id: int, moves: list[str]) -> bool:
+def has_moves(desk: Visitor, booking_id: int, moves: list[str]) -> bool:
     desk.open(f"{LIST}/{booking_id}")
     told = re.findall(r"<strong>\s*((?:The appointment |Moved to ).*?)\s*</strong>", desk.page.text, re.DOTALL)
     return len(told) == len(moves) and all(map(re.fullmatch, moves, told))
 
 
-def test_the_desk_books_for_a_patient_once_however_often_the_form_is_sent(clinic: Clinic, desk: Visitor) -> None:
+def test_a_phone_booking_that_is_sent_several_times_books_once(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=3)
     form = desk.open(f"{LIST}/new?slot={slot['id']}")
     [key] = re.findall(r'name="key" value="([^"]+)"', form.text)
@@ -231,7 +231,7 @@ def test_the_desk_books_for_a_patient_once_however_often_the_form_is_sent(clinic
     assert notes(clinic, "hold_seats", f"booking:{booking['id']}") == [{"actor": "user:1", "details": details}]
 
 
-def test_a_change_of_seats_by_the_desk_is_noted_with_what_it_replaces(clinic: Clinic, desk: Visitor) -> None:
+def test_a_change_of_seats_by_the_desk_is_audited_with_the_replaced_booking(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=4)
     held = clinic.hold(slot["id"])
     desk.send(f"/bookings/{held['id']}/seats", token=held["manageToken"], seats=3)
@@ -244,7 +244,7 @@ def test_a_change_of_seats_by_the_desk_is_noted_with_what_it_replaces(clinic: Cl
     }  # fmt: skip
 
 
-def test_the_patients_link_is_shown_once_and_is_in_no_address_and_no_log(clinic: Clinic, desk: Visitor) -> None:
+def test_the_patients_link_is_shown_once_and_appears_in_no_url_and_no_log(clinic: Clinic, desk: Visitor) -> None:
     slot, other = clinic.slot(seats=3), clinic.hold(clinic.slot()["id"])["id"]
     typed = {"slot": slot["id"], "user_name": "Grace", "user_email": "g@example.org", "seats": 2}
     same_origin = {"Sec-Fetch-Site": "same-origin"}
@@ -270,7 +270,7 @@ def test_the_patients_link_is_shown_once_and_is_in_no_address_and_no_log(clinic:
     assert [row["action"] for row in rows(clinic.server.database_url, looks, booked)] == ["get_slip"]
 
 
-def test_the_desk_finds_a_time_for_somebody_over_all_days_and_doctors(clinic: Clinic, desk: Visitor) -> None:
+def test_the_desk_finds_times_across_all_days_and_doctors(clinic: Clinic, desk: Visitor) -> None:
     kind = f"Kind {unique_email()}"
     first, second = (clinic.doctor(name=f"Dr. {name}", specialization=kind)["id"] for name in ("Ash", "Birch"))
     starts = [f"2034-05-0{day}T12:00:00Z" for day in (4, 5, 6)]
@@ -295,7 +295,7 @@ def test_the_desk_finds_a_time_for_somebody_over_all_days_and_doctors(clinic: Cl
     assert "Part of the search could not be read" in desk.page.text
 
 
-def test_more_free_times_than_a_page_has_are_a_link_away(clinic: Clinic, desk: Visitor) -> None:
+def test_free_times_continue_on_a_next_page(clinic: Clinic, desk: Visitor) -> None:
     doctor = clinic.doctor()["id"]
     plant_slots = (
         "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats) SELECT $1, s,"
@@ -312,7 +312,7 @@ def test_more_free_times_than_a_page_has_are_a_link_away(clinic: Clinic, desk: V
     assert len(shown) == len(set(shown)) == 39
 
 
-async def test_where_nearly_every_time_has_a_seat_too_few_the_desk_looks_on_by_a_link(
+async def test_the_desk_can_search_on_where_nearly_every_time_has_too_few_seats(
     database: Database, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     doctor = await connection.fetchval("INSERT INTO doctors (name) VALUES ('Dr. Who') RETURNING id")
@@ -324,9 +324,9 @@ async def test_where_nearly_every_time_has_a_seat_too_few_the_desk_looks_on_by_a
     )
     pages, free_times = Pages("Test Clinic", ClinicTime(ZoneInfo("UTC"))), FreeTimes(database, ZoneInfo("UTC"), 5)
 
-    async def page_of(address: str) -> str:
-        asked = asked_in(dict(parse_qsl(urlsplit(address).query)))
-        context = context_of(pages, asked, await free_times.list_next_times(asked.wanted))
+    async def page_of(url: str) -> str:
+        query = find_query_in(dict(parse_qsl(urlsplit(url).query)))
+        context = context_of(pages, query, await free_times.list_next_times(query.times))
         return pages.render(TIMES_TEMPLATE, visitor=Somebody(), path=f"{LIST}/new", **context)
 
     nothing = await page_of(f"{LIST}/new?seats=2")
@@ -336,22 +336,22 @@ async def test_where_nearly_every_time_has_a_seat_too_few_the_desk_looks_on_by_a
     assert len(re.findall(r'href="/admin/bookings/new\?slot=\d+&amp;seats=2"', await page_of(unescape(later)))) == 1
 
 
-def test_what_cannot_be_booked_is_said_at_its_place_and_can_be_sent_again(clinic: Clinic, desk: Visitor) -> None:
+def test_a_refused_phone_booking_shows_its_errors_and_can_be_sent_again(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=2)
     desk.open(f"{LIST}/new?slot={slot['id']}")
     assert desk.submit(f"{LIST}/new", user_name="", user_email="x", seats="many").status_code == 400
     assert desk.page.text.count('aria-invalid="true"') == 3
-    grace, address = "Grace", "g@example.org"
-    assert desk.submit(f"{LIST}/new", seats=3, user_name=grace, user_email=address).status_code == 409
+    grace, email = "Grace", "g@example.org"
+    assert desk.submit(f"{LIST}/new", seats=3, user_name=grace, user_email=email).status_code == 409
     assert "Only 2 seats are left." in desk.page.text
-    desk.submit(f"{LIST}/new", seats=2, user_name=grace, user_email=address)
+    desk.submit(f"{LIST}/new", seats=2, user_name=grace, user_email=email)
     assert "Booked and confirmed" in desk.page.text
     assert "This time is full" in desk.open(f"{LIST}/new?slot={slot['id']}").text
     assert desk.open(f"{LIST}/new").status_code == 200
     assert desk.open(f"{LIST}/new?slot={10**17}").status_code == 404
 
 
-def test_what_was_typed_while_somebody_took_the_time_is_there_for_the_next(clinic: Clinic, desk: Visitor) -> None:
+def test_typed_values_are_kept_for_the_next_time_when_a_time_is_taken(clinic: Clinic, desk: Visitor) -> None:
     taken = clinic.slot(seats=2)
     other = clinic.slot(seats=2, doctorId=taken["doctorId"], startTime=in_hours(100))
     desk.open(f"{LIST}/new?slot={taken['id']}")
@@ -371,9 +371,9 @@ def test_what_was_typed_while_somebody_took_the_time_is_there_for_the_next(clini
         colleague.http.cookies.set("slotwise-draft", desk.http.cookies["slotwise-draft"], domain="127.0.0.1")
         colleague.hold(other["id"])
         assert not has_typed(colleague.page), "of a patient in the same browser"
-        address = unique_email()
-        desk.send("/admin/users/new", name="Sam", email=address, role="staff", password="a password of Sam's")
-        colleague.send("/log-in", email=address, password="a password of Sam's")
+        email = unique_email()
+        desk.send("/admin/users/new", name="Sam", email=email, role="staff", password="a password of Sam's")
+        colleague.send("/log-in", email=email, password="a password of Sam's")
         assert not has_typed(colleague.open(unescape(following))), "of another account"
     following = following.replace("seats=2", "seats=1")
     assert has_typed(desk.open(unescape(following)))
@@ -382,7 +382,7 @@ def test_what_was_typed_while_somebody_took_the_time_is_there_for_the_next(clini
     assert "slotwise-draft" not in desk.http.cookies
 
 
-def test_the_desk_forgets_what_was_typed_for_somebody_else(clinic: Clinic, desk: Visitor) -> None:
+def test_the_desk_can_clear_what_was_typed_for_another_patient(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=2)
     desk.send(f"{LIST}/new", slot=slot["id"], seats=3, user_name="Grace", user_email="g@example.org")
     assert 'value="Grace"' in desk.open(f"{LIST}/new?slot={slot['id']}").text
@@ -392,7 +392,7 @@ def test_the_desk_forgets_what_was_typed_for_somebody_else(clinic: Clinic, desk:
         assert "You typed this name" not in desk.page.text
 
 
-def test_a_day_sheet_has_the_day_of_the_doctor(clinic: Clinic, desk: Visitor) -> None:
+def test_a_day_sheet_shows_the_day_of_the_doctor(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=2)
     clinic.hold(slot["id"], userName="Grace Hopper", confirm=True)
     sheet = f"/admin/day-sheet?doctor={slot['doctorId']}&day="
@@ -404,8 +404,8 @@ def test_a_day_sheet_has_the_day_of_the_doctor(clinic: Clinic, desk: Visitor) ->
     assert len(notes(clinic, "list_bookings_of_day", f"doctor:{slot['doctorId']}")) == 1
 
 
-def test_the_day_sheet_of_all_doctors_has_each_that_has_slots_by_name(clinic: Clinic, desk: Visitor) -> None:
-    """Of each, what the desk was shown is noted; who has no slot that day is not there."""
+def test_the_day_sheet_of_all_doctors_lists_those_with_slots_by_name(clinic: Clinic, desk: Visitor) -> None:
+    """The read is audited for each doctor. Doctors without slots on that day are left out."""
     start = "2031-03-04T12:00:00Z"
     doctors = [clinic.doctor(name=name)["id"] for name in ("Dr. Zeta", "dr. Alpha", "Dr. Idle")]
     for doctor, name in zip(doctors, ("Grace Hopper", "Alan Turing"), strict=False):
@@ -418,12 +418,12 @@ def test_the_day_sheet_of_all_doctors_has_each_that_has_slots_by_name(clinic: Cl
 
 
 def days_around(moment: str) -> list[str]:
-    """One of them is its day, whatever the clinic's zone."""
+    """The days before, at and after the moment in UTC. One of them is its day in the clinic's zone."""
     day = datetime.fromisoformat(moment).toordinal()
     return [datetime.fromordinal(day + step).date().isoformat() for step in (-1, 0, 1)]
 
 
-def test_a_download_has_what_the_list_has_as_a_spreadsheet_reads_it(clinic: Clinic, desk: Visitor) -> None:
+def test_a_download_has_the_bookings_of_the_list_as_csv(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=5, startTime=in_hours(30))
     rung = clinic.hold(slot["id"], userName='=cmd|"/C calc"!A1', confirm=True)
     clinic.hold(slot["id"], userName='Zoë, "the" Obrien')
@@ -437,7 +437,7 @@ def test_a_download_has_what_the_list_has_as_a_spreadsheet_reads_it(clinic: Clin
     assert (newest[1], newest[7]) == ("On hold", 'Zoë, "the" Obrien')
     assert (oldest[1], oldest[7]) == ("Cancelled", '\'=cmd|"/C calc"!A1')
     assert [heading[-1], newest[-1], oldest[-1]] == ["Reason for cancelling", "", "'=HYPERLINK(1); rang"]
-    guide = (Path(__file__).resolve().parents[2] / "docs" / "using.md").read_text()
+    guide = (Path(__file__).resolve().parents[3] / "docs" / "using.md").read_text()
     assert [column for column in heading if f"`{column.partition(' (')[0]}`" not in guide] == []
     ours = [
         note["details"] for note in notes(clinic, "export_bookings", "bookings") if f": {slot['id']}" in note["details"]
@@ -454,7 +454,7 @@ def test_no_cell_of_a_download_is_a_formula(text: str) -> None:
     ]
 
 
-def test_a_download_that_the_database_fails_in_the_middle_of_is_cut_off(clinic: Clinic, desk: Visitor) -> None:
+def test_a_download_is_cut_off_when_the_database_fails_in_the_middle(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=20_000)
     plant(clinic, slot["id"], 12_000, "Name enough to fill what the kernel keeps of an answer")
     whole = desk.open(f"{LIST}.csv?slot={slot['id']}").content
@@ -475,14 +475,14 @@ def test_a_download_that_the_database_fails_in_the_middle_of_is_cut_off(clinic: 
 
 
 def reading_slowly(server: RunningServer, path: str, visitor: Visitor) -> socket.socket:
-    """A client whose own kernel keeps little for it, so that the server is never far ahead."""
-    address = urlsplit(server.url)
+    """A client with a small receive buffer, so that the server is never far ahead."""
+    url = urlsplit(server.url)
     client = socket.socket()
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
     client.settimeout(20)
-    client.connect((address.hostname, address.port))
+    client.connect((url.hostname, url.port))
     cookies = "; ".join(f"{name}={value}" for name, value in visitor.http.cookies.items())
-    client.sendall(f"GET {path} HTTP/1.1\r\nHost: {address.netloc}\r\nCookie: {cookies}\r\n\r\n".encode())
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: {url.netloc}\r\nCookie: {cookies}\r\n\r\n".encode())
     return client
 
 
@@ -492,7 +492,7 @@ PLACES = {
 }
 
 
-def test_the_desk_is_for_staff_and_accounts_and_log_are_for_admins(clinic: Clinic, server: RunningServer) -> None:
+def test_bookings_are_for_staff_and_users_and_audit_log_for_admins(clinic: Clinic, server: RunningServer) -> None:
     opened = {role: [200] * len(PLACES[Role.STAFF]) + [403] * len(PLACES[Role.ADMIN]) for role in (Role.STAFF,)}
     refused = [403] * sum(map(len, PLACES.values()))
     for role in Role:

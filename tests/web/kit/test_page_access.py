@@ -1,4 +1,4 @@
-"""Who may open which page and send which form, who sees names there, and what is noted of it."""
+"""Who may open which page and send which form, who sees names there, and what is audited."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -12,10 +12,10 @@ from tests.clinic import Clinic, RunningServer, in_hours, object_of, rows, uniqu
 from tests.security.people import PASSWORD, Headers, People, new_people
 from tests.web.visiting import routes
 
-# `owner` is the patient whose booking and account it is; `holder` has that booking's manage token, `stray` another's;
-# `stale` has the session of an admin that is good no longer. `in`: is asked to log in. A plus: the answer has the
-# owner's name or address, which no other may have. A second row of the same route is about what does not exist. A new
-# route needs its row here, and its form in FORMS if it takes one.
+# `owner` is the patient who has the booking and the account. `holder` has the manage token of that booking, `stray` the
+# one of another booking. `stale` has an ended session of an admin. `in` means: is asked to log in. A plus means: the
+# answer has the owner's name or e-mail; without a plus it must not. A second row of a route, `missing`, asks for
+# something that does not exist. A new route needs its row here, and its form in FORMS if it takes one.
 TABLE = """
                                               nobody owner other doctor staff admin holder stray stale
 GET  /                                          200   200   200   200    200   200   200    200   200
@@ -115,7 +115,7 @@ Fields = dict[str, Any]
 
 
 class Target(NamedTuple):
-    """What a request is about: made for this one, or not there."""
+    """What a request is about: made for this request, or missing."""
 
     doctor_id: int
     slot_id: int
@@ -197,7 +197,7 @@ def test_every_route_of_the_pages_is_in_the_table() -> None:
     assert len(routes()) > 50
 
 
-def test_every_route_about_one_thing_is_also_tried_on_a_missing_one() -> None:
+def test_every_route_with_an_id_is_also_tried_with_a_missing_id() -> None:
     about_one = {route for route in routes() if "_id}" in route}
     assert about_one <= {f"{row.method} {row.path}" for row in table() if row.missing}
 
@@ -223,7 +223,7 @@ class Place:
         return int(object_of(self._clinic.http.get("/api/auth/me", headers=dict(headers)))["id"])
 
     def is_named_in(self, answer: httpx.Response) -> bool:
-        """But for the header, which has the name of whoever is logged in."""
+        """Not counting the header, which has the name of the logged-in account."""
         shown = answer.text.partition("<main")[2] or answer.text
         return any(text in shown for text in (NAME, "Onlyforherself", self.people.owner_email))
 
@@ -261,7 +261,7 @@ class Place:
 
 @pytest.fixture(scope="module")
 def reading_room(server: RunningServer) -> Iterator[Place]:
-    """For those who only look."""
+    """For requests that only read."""
     with Clinic(server) as clinic:
         yield Place(clinic, confirmed=True)
 
@@ -299,7 +299,7 @@ OVERRIDES = {"X-HTTP-Method-Override": "POST", "X-HTTP-Method": "POST", "X-Metho
 
 
 def test_no_form_of_another_site_and_no_other_body_does_anything(clinic: Clinic, reading_room: Place) -> None:
-    """Every form, with the cookie of an admin, who may send nearly all."""
+    """Tries every form with the cookie of an admin, who may send nearly all of them."""
     cookie = reading_room.cookie_of("admin")
     for row in table():
         path = row.path.format(**reading_room.target("admin")._asdict(), version="any", name="slotwise.css")
@@ -322,7 +322,7 @@ def test_no_form_of_another_site_and_no_other_body_does_anything(clinic: Clinic,
 
 @pytest.mark.parametrize("ended", ENDED)
 def test_no_session_that_has_ended_opens_anything(clinic: Clinic, reading_room: Place, ended: str) -> None:
-    """The table has one of them; by all of them the guards let nobody in, and leave nobody out who needs no account."""
+    """The table has one of them. With any of them, pages that need an account stay closed, and other pages open."""
     for path, status in (("/account", 303), ("/admin", 303), ("/admin/users", 303), ("/", 200), ("/log-in", 200)):
         answer = clinic.http.get(path, headers=reading_room.cookie_of(ended))
         assert answer.status_code == status, path
@@ -330,7 +330,7 @@ def test_no_session_that_has_ended_opens_anything(clinic: Clinic, reading_room: 
         assert "slotwise-session=" in answer.headers.get("set-cookie", "") or status == 303
 
 
-# Forms that are shown again, and questions asked before a change: pages with names too.
+# Forms shown again with errors, and questions before a change. These pages have names too.
 ASKED_AGAIN: tuple[tuple[str, Fields], ...] = (
     ("/admin/slots/{slot_id}", {"status": "CLOSED"}),
     ("/admin/bookings/{booking_id}/confirm", {"user_name": "", "user_email": "x"}),
@@ -343,7 +343,7 @@ ASKED_AGAIN: tuple[tuple[str, Fields], ...] = (
 def desk_pages_with_names() -> list[tuple[Row, Fields | None]]:
     asked: list[tuple[Row, Fields | None]] = [(Row("POST", path, False, {}), form) for path, form in ASKED_AGAIN]
     shown: list[tuple[Row, Fields | None]] = [(row, None) for row in table() if row.shows_names_at_the_desk]
-    # A link of theirs, opened at the desk.
+    # A patient's link, opened at the desk.
     others = [Row("GET", f"/bookings/{{booking_id}}{action}", False, {}) for action in ("", "/cancel")]
     return [*shown, *((row, None) for row in others), *asked]
 
@@ -355,7 +355,7 @@ def reads_of(server: RunningServer, actor: str) -> int:
 
 @contextmanager
 def no_room_for_notes_on(server: RunningServer, actor: str) -> Iterator[None]:
-    """PostgreSQL's error of a full disk for audit rows of one reader."""
+    """Audit rows of this reader fail with PostgreSQL's error of a full disk."""
     rows(
         server.database_url,
         "CREATE FUNCTION no_notes() RETURNS trigger LANGUAGE plpgsql AS"
@@ -373,7 +373,7 @@ def no_room_for_notes_on(server: RunningServer, actor: str) -> Iterator[None]:
 
 
 def test_no_page_of_the_desk_shows_a_name_without_a_note(clinic: Clinic, reading_room: Place) -> None:
-    """Each is noted, and none is shown while no note can be taken."""
+    """Each read is audited. While that is impossible, no name is shown."""
     reader = reading_room.actor_of("admin")
     shown = desk_pages_with_names()
     assert len(shown) > 15

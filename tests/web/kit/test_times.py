@@ -1,4 +1,4 @@
-"""How pages tell the time: in the clinic's zone, also when its clocks change."""
+"""Times in words: in the clinic's zone, also when its clocks change."""
 
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -18,18 +18,18 @@ BERLIN = ClinicTime(ZoneInfo("Europe/Berlin"))
     ],
     ids=["winter", "summer, past midnight"],
 )
-def test_times_are_the_clinics(moment: datetime, words: str) -> None:
+def test_times_are_in_the_zone_of_the_clinic(moment: datetime, words: str) -> None:
     assert BERLIN.moment(moment) == words
 
 
-def test_this_year_goes_without_saying() -> None:
+def test_a_day_of_this_year_is_shown_without_the_year() -> None:
     assert str(BERLIN.today().year) not in BERLIN.day(BERLIN.today())
 
 
 @pytest.mark.parametrize(
     ("day", "hours"), [(date(2031, 3, 30), 23), (date(2031, 10, 26), 25), (date(2031, 1, 7), 24)], ids=str
 )
-def test_a_day_is_as_long_as_the_clinics_clock_makes_it(day: date, hours: int) -> None:
+def test_a_day_has_23_24_or_25_hours_by_the_clock_of_the_clinic(day: date, hours: int) -> None:
     begin, end = BERLIN.bounds(day)
     assert end - begin == timedelta(hours=hours)
 
@@ -38,7 +38,7 @@ def test_a_day_is_as_long_as_the_clinics_clock_makes_it(day: date, hours: int) -
     ("zone", "words"),
     [("UTC", "UTC"), ("Asia/Kathmandu", "Asia/Kathmandu, UTC+5:45"), ("America/Caracas", "America/Caracas, UTC-4")],
 )
-def test_the_zone_is_named_with_what_it_is_off(zone: str, words: str) -> None:
+def test_the_zone_is_shown_with_its_offset(zone: str, words: str) -> None:
     assert ClinicTime(ZoneInfo(zone)).zone_words == words
 
 
@@ -46,9 +46,9 @@ def test_the_zone_is_named_with_what_it_is_off(zone: str, words: str) -> None:
     ("seconds", "words"),
     [(120, "2 minutes"), (61, "1 minute 1 second"), (0.2, "0 seconds"), (-5, "0 seconds"), (3600, "60 minutes")],
 )
-def test_how_long_is_told_in_minutes_and_seconds(seconds: float, words: str) -> None:
+def test_a_duration_is_shown_in_minutes_and_seconds(seconds: float, words: str) -> None:
     assert minutes_words(seconds) == words
 
 
-def test_machines_are_told_in_utc() -> None:
+def test_iso_times_are_in_utc() -> None:
     assert iso(datetime(2031, 7, 7, 9, tzinfo=ZoneInfo("Europe/Berlin"))) == "2031-07-07T07:00:00Z"

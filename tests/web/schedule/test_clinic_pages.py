@@ -1,4 +1,4 @@
-"""The clinic's pages as forms and redirects: the day, doctors, their weeks and times; tests/browser looks at them."""
+"""The clinic's pages as forms and redirects: dashboard, doctors, weeks and times. tests/browser tests the screen."""
 
 import re
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ def desk(server: RunningServer) -> Iterator[Visitor]:
 
 
 def words(desk: Visitor) -> str:
-    """What stands on the page, without its tags."""
+    """The text of the page, without tags."""
     return " ".join(unescape(re.sub(r"<[^>]+>", " ", desk.page.text)).split())
 
 
@@ -61,7 +61,7 @@ def slot_with_bookings(clinic: Clinic, seats: int = 3) -> dict[str, Any]:
     return slot
 
 
-def test_the_desk_looks_at_doctors_and_only_admins_change_them(clinic: Clinic, server: RunningServer) -> None:
+def test_staff_see_doctors_and_only_admins_change_them(clinic: Clinic, server: RunningServer) -> None:
     slot = clinic.slot(seats=2)
     booking = clinic.hold(slot["id"])
     slot = clinic.http.get(f"/api/slots/{slot['id']}").json()
@@ -79,35 +79,35 @@ def test_the_desk_looks_at_doctors_and_only_admins_change_them(clinic: Clinic, s
         f"/admin/slots/{slot['id']}",
     )
     with logged_in(server, email, "receptionist's secret") as staff:
-        for address in looking:
-            assert staff.open(address).status_code == 200, address
-            assert 'method="post"' not in staff.page.text.partition("<main")[2], address
-        for address in (f"/admin/bookings/{booking['id']}", f"/admin/bookings?slot={slot['id']}"):
-            assert f'href="/admin/slots/{slot["id"]}"' in staff.open(address).text, address
-        for address in changing:
-            assert staff.send(address, name="Dr. No", status="CLOSED").status_code == 403, address
+        for url in looking:
+            assert staff.open(url).status_code == 200, url
+            assert 'method="post"' not in staff.page.text.partition("<main")[2], url
+        for url in (f"/admin/bookings/{booking['id']}", f"/admin/bookings?slot={slot['id']}"):
+            assert f'href="/admin/slots/{slot["id"]}"' in staff.open(url).text, url
+        for url in changing:
+            assert staff.send(url, name="Dr. No", status="CLOSED").status_code == 403, url
     with Visitor(server) as stranger:
-        for address in looking:
-            stranger.open(address)
-            assert stranger.page.url.path == "/log-in", address
+        for url in looking:
+            stranger.open(url)
+            assert stranger.page.url.path == "/log-in", url
     assert clinic.http.get(f"/api/slots/{slot['id']}").json() == slot
 
 
-def test_a_doctor_is_added_found_edited_and_shut_out_and_let_in(clinic: Clinic, desk: Visitor) -> None:
+def test_a_doctor_is_added_found_edited_deactivated_and_reactivated(clinic: Clinic, desk: Visitor) -> None:
     name = f"Dr. {unique_email()}"
     desk.send("/admin/doctors", name=f" {name} ", specialization="Podiatry")
     assert desk.heading == name
     assert "has no times this week" in words(desk)
-    address = desk.page.url.path
+    url = desk.page.url.path
     desk.open(f"/admin/doctors?q={name}")
-    assert f'href="{address}"' in desk.page.text
-    desk.open(f"{address}/edit")
-    desk.submit(f"{address}/edit", name=f"{name} II", specialization="")
-    desk.send(f"{address}/active", active="no")
+    assert f'href="{url}"' in desk.page.text
+    desk.open(f"{url}/edit")
+    desk.submit(f"{url}/edit", name=f"{name} II", specialization="")
+    desk.send(f"{url}/active", active="no")
     assert "Takes no new appointments" in words(desk)
-    known = clinic.http.get(f"/api/doctors/{address.rpartition('/')[2]}").json()
+    known = clinic.http.get(f"/api/doctors/{url.rpartition('/')[2]}").json()
     assert (known["name"], known["specialization"], known["active"]) == (f"{name} II", None, False)
-    desk.send(f"{address}/active", active="yes")
+    desk.send(f"{url}/active", active="yes")
     assert clinic.http.get(f"/api/doctors/{known['id']}").json()["active"] is True
 
 
@@ -118,7 +118,7 @@ def test_a_doctor_without_a_name_is_refused_at_the_field(desk: Visitor) -> None:
     assert 'value="Podiatry"' in answer.text
 
 
-def test_times_are_added_after_a_preview_that_adds_none(clinic: Clinic, desk: Visitor) -> None:
+def test_times_are_added_only_after_a_preview(clinic: Clinic, desk: Visitor) -> None:
     doctor = clinic.doctor()["id"]
     new = f"/admin/doctors/{doctor}/slots/new"
     desk.open(new)
@@ -127,13 +127,13 @@ def test_times_are_added_after_a_preview_that_adds_none(clinic: Clinic, desk: Vi
     assert "4 times would be added" in words(desk)
     assert slots_of(clinic, doctor) == []
     desk.submit(new, step="create")
-    assert desk.address == f"/admin/doctors/{doctor}?week=2032-05-03"
+    assert desk.url == f"/admin/doctors/{doctor}?week=2032-05-03"
     assert "4 times were added" in words(desk)
     assert "Tuesday 4 May 2032, 09:00 to 09:30, 2 of 2 free" in words(desk)
     assert slots_of(clinic, doctor) == ["09:00", "09:30", "10:00", "10:30"]
 
 
-def test_a_preview_names_what_clashes_and_the_rest_can_be_added(clinic: Clinic, desk: Visitor) -> None:
+def test_a_preview_lists_clashes_and_the_other_times_can_be_added(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(startTime=f"{DAY}T09:45:00Z")
     new = f"/admin/doctors/{slot['doctorId']}/slots/new"
     desk.send(new, **MORNING, step="preview")
@@ -144,7 +144,7 @@ def test_a_preview_names_what_clashes_and_the_rest_can_be_added(clinic: Clinic, 
     assert slots_of(clinic, slot["doctorId"]) == ["09:00", "09:45", "10:30"]
 
 
-def test_only_what_was_looked_at_is_added_and_an_edited_form_is_shown_again(clinic: Clinic, desk: Visitor) -> None:
+def test_only_previewed_times_are_added_and_an_edited_form_gets_a_new_preview(clinic: Clinic, desk: Visitor) -> None:
     doctor = clinic.doctor()["id"]
     new = f"/admin/doctors/{doctor}/slots/new"
     two_days = {**MORNING, "last_day": "2032-05-05", "to_2": "12:30", "from_2": "12:00"}
@@ -159,7 +159,7 @@ def test_only_what_was_looked_at_is_added_and_an_edited_form_is_shown_again(clin
     assert slots_of(clinic, doctor) == ["09:00", "09:30", "10:00", "10:30", "12:00"]
 
 
-def test_what_was_published_since_the_preview_keeps_all_from_being_added(clinic: Clinic, desk: Visitor) -> None:
+def test_times_published_since_the_preview_stop_the_whole_addition(clinic: Clinic, desk: Visitor) -> None:
     doctor = clinic.doctor()["id"]
     new = f"/admin/doctors/{doctor}/slots/new"
     desk.send(new, **MORNING, step="preview")
@@ -188,7 +188,7 @@ def test_what_was_published_since_the_preview_keeps_all_from_being_added(clinic:
         ("total_seats", "2000000", "total_seats"),
     ],
 )
-def test_a_timetable_that_is_wrong_is_shown_again_with_the_fault_at_its_field(
+def test_an_invalid_timetable_is_shown_again_with_the_error_at_its_field(
     clinic: Clinic, desk: Visitor, field: str, typed: str, fault: str
 ) -> None:
     new = f"/admin/doctors/{clinic.doctor()['id']}/slots/new"
@@ -199,18 +199,16 @@ def test_a_timetable_that_is_wrong_is_shown_again_with_the_fault_at_its_field(
 
 
 @pytest.mark.parametrize(("field", "bounds"), [("duration_minutes", "1 to 1440"), ("break_minutes", "0 to 1440")])
-def test_a_length_that_is_no_number_is_told_the_bounds_there_are(
-    clinic: Clinic, desk: Visitor, field: str, bounds: str
-) -> None:
+def test_an_invalid_length_is_refused_with_its_bounds(clinic: Clinic, desk: Visitor, field: str, bounds: str) -> None:
     desk.send(f"/admin/doctors/{clinic.doctor()['id']}/slots/new", **{**MORNING, field: "x"}, step="preview")
     assert f"ust be a whole number from {bounds}." in words(desk)
 
 
-def test_a_single_time_is_added_and_refused_over_another(clinic: Clinic, desk: Visitor) -> None:
+def test_a_single_time_is_added_unless_it_overlaps_another(clinic: Clinic, desk: Visitor) -> None:
     doctor = clinic.doctor()["id"]
     one: dict[str, Any] = {"day": DAY, "time": "09:30", "duration_minutes": 30, "total_seats": 1}
     desk.send(f"/admin/doctors/{doctor}/slots/one", **one)
-    assert desk.address == f"/admin/doctors/{doctor}?week=2032-05-03"
+    assert desk.url == f"/admin/doctors/{doctor}?week=2032-05-03"
     assert desk.send(f"/admin/doctors/{doctor}/slots/one", **one).status_code == 409
     assert re.search(r"already has an open time then: Tuesday 4 May 2032, 09:30 to 10:00", words(desk))
     assert desk.send(f"/admin/doctors/{doctor}/slots/one", **{**one, "day": "2020-01-01"}).status_code == 400
@@ -218,7 +216,7 @@ def test_a_single_time_is_added_and_refused_over_another(clinic: Clinic, desk: V
     assert slots_of(clinic, doctor) == ["09:30"]
 
 
-def test_a_week_of_more_times_than_fit_says_so_and_where_the_others_are(clinic: Clinic, desk: Visitor) -> None:
+def test_a_week_with_too_many_times_says_where_the_others_are(clinic: Clinic, desk: Visitor) -> None:
     doctor = clinic.doctor()["id"]
     rows(
         clinic.server.database_url,
@@ -242,99 +240,99 @@ def test_a_week_of_more_times_than_fit_says_so_and_where_the_others_are(clinic: 
         ({"day": DAY, "time": "14:00", "duration_minutes": 30}, "Move a time with 2 bookings?", ("OPEN", "14:00")),
     ],
 )
-def test_a_change_that_concerns_bookings_shows_them_first_and_is_made_when_told_so(
+def test_a_change_that_affects_bookings_lists_them_and_asks_first(
     clinic: Clinic, desk: Visitor, change: dict[str, Any], question: str, after: tuple[str, str]
 ) -> None:
     slot = slot_with_bookings(clinic)
-    address = f"/admin/slots/{slot['id']}"
-    desk.send(address, **change)
+    url = f"/admin/slots/{slot['id']}"
+    desk.send(url, **change)
     assert desk.heading == question
     assert "Ada Lovelace" in words(desk)
     assert "Grace Hopper" in words(desk)
     assert audited(clinic, "list_bookings_hit", f"slot:{slot['id']}") == 1
     before = clinic.http.get(f"/api/slots/{slot['id']}").json()
     assert (before["status"], before["startTime"]) == ("OPEN", slot["startTime"])
-    desk.submit(address)
-    assert desk.address == address
+    desk.submit(url)
+    assert desk.url == url
     changed = clinic.http.get(f"/api/slots/{slot['id']}").json()
     assert (changed["status"], changed["startTime"][11:16]) == after
 
 
-def test_nobody_is_asked_about_a_move_that_cannot_be(clinic: Clinic, desk: Visitor) -> None:
+def test_an_impossible_move_is_refused_without_asking(clinic: Clinic, desk: Visitor) -> None:
     slot = slot_with_bookings(clinic)
     clinic.slot(doctorId=slot["doctorId"], startTime=f"{DAY}T14:15:00Z")
-    address = f"/admin/slots/{slot['id']}"
-    desk.open(address)
-    assert desk.send(address, **moved(desk, time="14:00")).status_code == 409
+    url = f"/admin/slots/{slot['id']}"
+    desk.open(url)
+    assert desk.send(url, **moved(desk, time="14:00")).status_code == 409
     assert "already has an open time then: Tuesday 4 May 2032, 14:15 to 14:45." in words(desk)
     assert 'value="14:00"' in desk.page.text
     assert "Ada Lovelace" not in desk.page.text
     assert audited(clinic, "list_bookings_hit", f"slot:{slot['id']}") == 0
-    desk.send(address, **moved(desk, time="13:45"))
+    desk.send(url, **moved(desk, time="13:45"))
     assert desk.heading == "Move a time with 2 bookings?"
 
 
-def test_a_time_that_was_closed_is_not_opened_over_another(clinic: Clinic, desk: Visitor) -> None:
+def test_a_closed_time_is_not_opened_over_another(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(startTime=f"{DAY}T12:00:00Z")
-    address = f"/admin/slots/{slot['id']}"
-    desk.send(address, status="CLOSED")
+    url = f"/admin/slots/{slot['id']}"
+    desk.send(url, status="CLOSED")
     clinic.slot(doctorId=slot["doctorId"], startTime=f"{DAY}T12:15:00Z")
-    assert desk.send(address, status="OPEN").status_code == 409
+    assert desk.send(url, status="OPEN").status_code == 409
     assert "Tuesday 4 May 2032, 12:15 to 12:45. Move or close that one first" in words(desk)
     assert clinic.http.get(f"/api/slots/{slot['id']}").json()["status"] == "CLOSED"
 
 
-def test_who_books_while_one_is_asked_is_listed_before_the_change_is_made(clinic: Clinic, desk: Visitor) -> None:
+def test_a_booking_made_after_the_question_is_listed_before_the_change(clinic: Clinic, desk: Visitor) -> None:
     slot = slot_with_bookings(clinic)
-    address = f"/admin/slots/{slot['id']}"
-    desk.send(address, status="CLOSED")
+    url = f"/admin/slots/{slot['id']}"
+    desk.send(url, status="CLOSED")
     clinic.hold(slot["id"], userName="Newest Of All")
-    desk.submit(address)
+    desk.submit(url)
     assert desk.heading == "Close a time with 3 bookings?"
     assert "Newest Of All" in words(desk)
     assert clinic.http.get(f"/api/slots/{slot['id']}").json()["status"] == "OPEN"
-    desk.submit(address)
+    desk.submit(url)
     assert clinic.http.get(f"/api/slots/{slot['id']}").json()["status"] == "CLOSED"
 
 
-def test_a_time_keeps_its_start_where_only_its_length_is_changed(clinic: Clinic, desk: Visitor) -> None:
+def test_changing_only_the_length_keeps_the_start(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(startTime=f"{DAY}T12:00:30Z")
-    address = f"/admin/slots/{slot['id']}"
-    desk.open(address)
-    desk.send(address, **moved(desk, duration_minutes=45))
+    url = f"/admin/slots/{slot['id']}"
+    desk.open(url)
+    desk.send(url, **moved(desk, duration_minutes=45))
     assert "It now lasts 45 minutes" in words(desk)
     changed = clinic.http.get(f"/api/slots/{slot['id']}").json()
     assert (changed["startTime"], changed["durationMinutes"]) == (slot["startTime"], 45)
 
 
-def test_a_form_of_before_a_colleague_moved_the_time_does_not_move_it_back(clinic: Clinic, desk: Visitor) -> None:
+def test_an_outdated_form_does_not_move_a_time_back(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(startTime=f"{DAY}T12:00:00Z")
-    address = f"/admin/slots/{slot['id']}"
-    desk.open(address)
+    url = f"/admin/slots/{slot['id']}"
+    desk.open(url)
     stale = moved(desk, duration_minutes=45)
-    desk.send(address, **moved(desk, time="15:00"))
+    desk.send(url, **moved(desk, time="15:00"))
     now = clinic.http.get(f"/api/slots/{slot['id']}").json()
     assert now["startTime"] != slot["startTime"]
-    assert desk.send(address, **stale).status_code == 409
+    assert desk.send(url, **stale).status_code == 409
     assert "This page shows the time as it is now" in words(desk)
     assert 'value="15:00"' in desk.page.text
     assert clinic.http.get(f"/api/slots/{slot['id']}").json() == now
 
 
 def moved(desk: Visitor, **typed: object) -> dict[str, object]:
-    """The form that moves the time of the page, with what is typed."""
+    """The fields of the form that moves the time, with typed values."""
     form = desk.page.text.partition('aria-labelledby="move-heading"')[2]
     shown = {name: re.search(rf'name="{name}"[^>]*?value="([^"]*)"', form) for name in MOVING}
     return {**{name: found[1] for name, found in shown.items() if found}, **typed}
 
 
-def test_a_change_that_concerns_nobody_is_made_at_once(clinic: Clinic, desk: Visitor) -> None:
+def test_a_change_that_affects_no_booking_is_made_at_once(clinic: Clinic, desk: Visitor) -> None:
     slot = clinic.slot(seats=3)
-    address = f"/admin/slots/{slot['id']}"
-    desk.send(address, status="CLOSED")
+    url = f"/admin/slots/{slot['id']}"
+    desk.send(url, status="CLOSED")
     assert "it takes no new bookings" in words(desk)
-    desk.send(address, status="OPEN")
-    desk.send(address, total_seats="5")
+    desk.send(url, status="OPEN")
+    desk.send(url, total_seats="5")
     assert "It now has room for 5 people" in words(desk)
     assert (clinic.http.get(f"/api/slots/{slot['id']}").json()["totalSeats"]) == 5
 
@@ -348,7 +346,7 @@ def test_seats_cannot_go_below_those_taken_and_the_page_says_how_many(clinic: Cl
     assert 'name="total_seats" type="number" value="1"' in " ".join(desk.page.text.split())
 
 
-def test_the_day_tells_each_doctors_seats_and_every_number_of_its_own(clinic: Clinic, desk: Visitor) -> None:
+def test_the_dashboard_shows_the_seats_of_each_doctor_and_of_the_day(clinic: Clinic, desk: Visitor) -> None:
     doctor = clinic.doctor(name="Dr. Of The Day")["id"]
     slot = clinic.slot(seats=4, doctorId=doctor, startTime="2033-06-07T10:00:00Z")
     clinic.hold(slot["id"], seatsBooked=2, confirm=True)
@@ -362,7 +360,7 @@ def test_the_day_tells_each_doctors_seats_and_every_number_of_its_own(clinic: Cl
     assert "No doctor has times on this day" in words(desk)
 
 
-def test_the_latest_bookings_are_sent_again_when_they_are_others_and_not_before(clinic: Clinic, desk: Visitor) -> None:
+def test_the_latest_bookings_are_sent_again_only_when_they_changed(clinic: Clinic, desk: Visitor) -> None:
     desk.open("/admin")
     mark = re.search(r'hx-get="(/admin/today/latest\?mark=\w+)"', desk.page.text)
     assert mark, desk.page.text
@@ -379,8 +377,8 @@ def test_the_latest_bookings_are_sent_again_when_they_are_others_and_not_before(
 
 
 @pytest.mark.parametrize(
-    "address", ["/admin?day=yesterday", "/admin?day=9999-12-31", "/admin/doctors/1?week=1", "/admin/doctors/0"]
+    "url", ["/admin?day=yesterday", "/admin?day=9999-12-31", "/admin/doctors/1?week=1", "/admin/doctors/0"]
 )
-def test_an_address_that_makes_no_sense_is_answered_with_a_page_that_says_so(desk: Visitor, address: str) -> None:
-    assert desk.open(address).status_code in {400, 404}
+def test_an_invalid_url_is_answered_with_an_error_page(desk: Visitor, url: str) -> None:
+    assert desk.open(url).status_code in {400, 404}
     assert desk.heading

@@ -20,7 +20,7 @@ from slotwise.web.kit.assets import content_of
 from slotwise.web.kit.pages import Pages
 from slotwise.web.kit.times import ClinicTime
 from slotwise.web.schedule.find import FindPages
-from slotwise.web.schedule.find_query import Asked, asked_in
+from slotwise.web.schedule.find_query import FindQuery, find_query_in
 from tests.clinic import Clinic, RunningServer, in_hours
 from tests.web.visiting import Visitor
 from tests.workers import workers
@@ -37,7 +37,7 @@ async def find_pages(database_url: str) -> AsyncIterator[FindPages]:
 
 @pytest.fixture
 def kind() -> str:
-    """A specialty that no other test has, so that its page shows this test's times only."""
+    """A specialty that no other test has, so that its page shows only this test's times."""
     return f"Kind {uuid4().hex[:12]}"
 
 
@@ -62,7 +62,7 @@ class Window(Visitor):
         return html.unescape(re.sub(r"<[^>]+>", "", found[1])).strip()
 
     def sentence_of(self, slot: dict[str, Any]) -> str:
-        """What is spoken of a time, without the seats: its day and clock, doctor and specialty."""
+        """A time as screen readers say it, without its room: day, clock, doctor and specialty."""
         return f"{self.moment_of(slot)}, {slot['doctorName']}, {slot['specialization']}"
 
     def moment_of(self, slot: dict[str, Any]) -> str:
@@ -78,7 +78,7 @@ def window(server: RunningServer) -> Iterator[Window]:
         yield window
 
 
-def test_a_time_is_one_sentence_and_leads_to_a_hold_that_its_holder_finds_again(
+def test_a_time_is_one_sentence_and_leads_to_a_hold_that_can_be_continued(
     clinic: Clinic, window: Window, server: RunningServer, kind: str
 ) -> None:
     slot = a_slot(clinic, kind, seats=2)
@@ -92,7 +92,7 @@ def test_a_time_is_one_sentence_and_leads_to_a_hold_that_its_holder_finds_again(
         assert window.status.startswith(f"2 free times in {kind} on ")
         assert "holding" not in window.page.text
         window.submit("/hold", slot=alone["id"])
-        held = window.address
+        held = window.url
         window.open(f"/?speciality={quote(kind)}&day={window.day_of(alone)}")
         assert "We are holding" in window.page.text
         assert f'aria-label="{window.sentence_of(alone)}, held for you: continue"' in window.page.text
@@ -107,20 +107,22 @@ def test_a_time_is_one_sentence_and_leads_to_a_hold_that_its_holder_finds_again(
         assert other.status.startswith(f"1 free time in {kind} on ")
 
 
-def test_who_holds_nothing_any_more_is_anybody_again(clinic: Clinic, window: Window, kind: str) -> None:
+def test_a_visitor_whose_hold_ended_loses_the_hold_cookie(clinic: Clinic, window: Window, kind: str) -> None:
     slot = a_slot(clinic, kind)
-    address, _, token = window.hold(slot["id"]).partition("?token=")
+    url, _, token = window.hold(slot["id"]).partition("?token=")
     window.open("/")
     assert "slotwise-hold" in window.http.cookies
-    clinic.http.delete(f"/api{address}", headers={"Booking-Token": token})
+    clinic.http.delete(f"/api{url}", headers={"Booking-Token": token})
     window.open("/")
     assert "slotwise-hold" not in window.http.cookies
 
 
-def test_a_form_without_scripts_leads_to_the_one_address_of_its_wish(clinic: Clinic, window: Window, kind: str) -> None:
+def test_a_form_without_scripts_is_redirected_to_the_one_url_of_its_query(
+    clinic: Clinic, window: Window, kind: str
+) -> None:
     slot = a_slot(clinic, kind, seats=3)
     doctor, day = slot["doctorId"], window.day_of(slot)
-    for asked, address in {
+    for asked, url in {
         f"speciality={quote(kind)}&doctor=&day=&seats=1": f"/?speciality={quote(kind)}",
         f"seats=2&day={day}&doctor={doctor}&speciality={quote(kind)}": (
             f"/?speciality={quote(kind)}&doctor={doctor}&day={day}&seats=2"
@@ -129,7 +131,7 @@ def test_a_form_without_scripts_leads_to_the_one_address_of_its_wish(clinic: Cli
         "utm_source=letter": "/",
     }.items():
         window.open(f"/?{asked}")
-        assert window.address == address
+        assert window.url == url
         assert len(window.page.history) == 1
     window.open(f"/?speciality={quote(kind)}&doctor={doctor}&day={day}&seats=2")
     assert not window.page.history
@@ -149,7 +151,7 @@ def test_a_form_without_scripts_leads_to_the_one_address_of_its_wish(clinic: Cli
         "seats=many", "seats=1000000000000000000000", "seats=21", "seats=1&seats=x",
     ],
 )  # fmt: skip
-def test_an_address_that_makes_no_sense_finds_times_all_the_same_and_says_so(
+def test_an_invalid_query_still_finds_times_and_says_what_was_ignored(
     clinic: Clinic, window: Window, kind: str, query: str
 ) -> None:
     a_slot(clinic, kind)
@@ -161,9 +163,7 @@ def test_an_address_that_makes_no_sense_finds_times_all_the_same_and_says_so(
 
 
 @pytest.mark.parametrize("after", ["", "x", "20261124T093000Z-1", "20261399T993000Z-1", "99991231T235959Z-99"])
-def test_a_place_in_a_day_that_makes_no_sense_is_its_start(
-    clinic: Clinic, window: Window, kind: str, after: str
-) -> None:
+def test_an_invalid_position_in_a_day_means_its_start(clinic: Clinic, window: Window, kind: str, after: str) -> None:
     slot = a_slot(clinic, kind)
     window.open(f"/?speciality={quote(kind)}&day={window.day_of(slot)}&after={after}")
     assert window.sentence_of(slot) in window.page.text
@@ -173,7 +173,7 @@ def test_a_place_in_a_day_that_makes_no_sense_is_its_start(
     ("zone", "after"),
     [("Europe/Berlin", "99991231T235959Z-1"), ("America/New_York", "00010101T000000Z-1")],
 )
-async def test_a_place_at_the_end_of_time_is_none_in_whatever_zone(
+async def test_a_position_at_the_end_of_the_calendar_is_ignored_in_every_zone(
     database_url: str, connection: Any, zone: str, after: str
 ) -> None:
     await fill(connection)
@@ -182,13 +182,11 @@ async def test_a_place_at_the_end_of_time_is_none_in_whatever_zone(
         pages = FindPages(
             FreeTimes(worker.database, clinic_zone), worker.bookings, Pages("Test Clinic", ClinicTime(clinic_zone))
         )
-        page = await pages.shared_page(asked_in({"after": after}))
+        page = await pages.shared_page(find_query_in({"after": after}))
     assert b"data-slot=" in page.body
 
 
-def test_who_has_nothing_free_is_told_why_and_where_there_is_something(
-    clinic: Clinic, window: Window, kind: str
-) -> None:
+def test_a_page_without_free_times_says_why_and_where_some_are(clinic: Clinic, window: Window, kind: str) -> None:
     full, other = a_slot(clinic, kind, "Dr. Full"), a_slot(clinic, kind, "Dr. Free", startTime=in_hours(50))
     clinic.hold(full["id"])
     window.open(f"/?doctor={full['doctorId']}")
@@ -205,14 +203,14 @@ def test_who_has_nothing_free_is_told_why_and_where_there_is_something(
 
 
 async def test_a_clinic_without_doctors_says_so(find_pages: FindPages) -> None:
-    page = (await find_pages.shared_page(Asked(Wanted(), unread=False))).body.decode()
+    page = (await find_pages.shared_page(FindQuery(Wanted(), unread=False))).body.decode()
     assert "There is nothing to book yet" in page
     assert "<form" not in page
 
 
 async def test_the_first_page_is_small_even_when_it_is_full(find_pages: FindPages, connection: Any) -> None:
     await fill(connection)
-    page = await find_pages.shared_page(Asked(Wanted(), unread=False))
+    page = await find_pages.shared_page(FindQuery(Wanted(), unread=False))
     assert gzip.decompress(page.compressed) == page.body
     assert page.body.count(b"data-slot=") == MOST_TIMES
     names = re.findall(r'(?:src|href)="/static/\w+/([\w.-]+)"', page.body.decode())
@@ -235,7 +233,7 @@ async def fill(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
     )
 
 
-async def test_the_parts_of_a_long_day_lead_to_their_first_times(find_pages: FindPages, connection: Any) -> None:
+async def test_the_parts_of_a_long_day_link_to_their_first_times(find_pages: FindPages, connection: Any) -> None:
     doctor = await connection.fetchval("INSERT INTO doctors (name) VALUES ('Dr. Who') RETURNING id")
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     await connection.execute(
@@ -246,17 +244,17 @@ async def test_the_parts_of_a_long_day_lead_to_their_first_times(find_pages: Fin
         midnight,
     )
     noon = midnight + timedelta(hours=12)
-    address = f"/?day={midnight.date()}&amp;after={noon:%Y%m%dT%H%M%SZ}-0"
-    page = (await find_pages.shared_page(Asked(Wanted(), unread=False))).body.decode()
-    assert f'<a href="{address}">Afternoon</a>' in page
-    after = (await find_pages.shared_page(Asked(Wanted(day=midnight.date(), after=(noon, 0)), unread=False))).body
+    url = f"/?day={midnight.date()}&amp;after={noon:%Y%m%dT%H%M%SZ}-0"
+    page = (await find_pages.shared_page(FindQuery(Wanted(), unread=False))).body.decode()
+    assert f'<a href="{url}">Afternoon</a>' in page
+    after = (await find_pages.shared_page(FindQuery(Wanted(day=midnight.date(), after=(noon, 0)), unread=False))).body
     assert re.findall(r"<time [^>]*>(\d\d:\d\d)</time>", after.decode())[:2] == ["12:00", "12:10"]
 
 
-async def test_a_day_that_is_too_long_to_count_is_a_link_without_a_number_and_to_look_on_from(
+async def test_a_day_with_too_many_times_to_count_has_no_number_and_can_be_searched(
     find_pages: FindPages, connection: Any
 ) -> None:
-    """Nearly all of its times have room for one: the page of the day itself looks at each."""
+    """Nearly all of its times have room for one person only. The page of the day itself looks at each time."""
     doctor = await connection.fetchval("INSERT INTO doctors (name) VALUES ('Dr. Who') RETURNING id")
     midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
     await connection.execute(
@@ -268,19 +266,19 @@ async def test_a_day_that_is_too_long_to_count_is_a_link_without_a_number_and_to
         midnight + timedelta(minutes=MOST_LOOKED_AT),
     )
     day = midnight.date()
-    before = (await find_pages.shared_page(Asked(Wanted(day=day - timedelta(days=1), seats=2), unread=False))).body
+    before = (await find_pages.shared_page(FindQuery(Wanted(day=day - timedelta(days=1), seats=2), unread=False))).body
     link = re.search(
         rf'<a id="day-{day}" href="[^"]+"\s+aria-label="([^"]+)" >.*?class="free">([^<]+)</span></a>', before.decode()
     )
     assert link
     assert link[1].endswith(", free times not counted")
     assert link[2] == "?"
-    itself = (await find_pages.shared_page(Asked(Wanted(day=day, seats=2), unread=False))).body.decode()
+    itself = (await find_pages.shared_page(FindQuery(Wanted(day=day, seats=2), unread=False))).body.decode()
     assert "1 free time for 2 people on " in itself
     assert ', 1 free time"' in itself
-    unasked = (await find_pages.shared_page(Asked(Wanted(seats=2), unread=False))).body.decode()
+    unasked = (await find_pages.shared_page(FindQuery(Wanted(seats=2), unread=False))).body.decode()
     assert "No time for 2 people found yet" in unasked
     assert re.search(rf'<a class="button primary" href="/\?day={day}&amp;seats=2">Search from ', unasked)
-    after = (await find_pages.shared_page(Asked(Wanted(day=day + timedelta(days=1), seats=2), unread=False))).body
+    after = (await find_pages.shared_page(FindQuery(Wanted(day=day + timedelta(days=1), seats=2), unread=False))).body
     assert b"No later day has room for 2 people." in after
     assert b"Search from" not in after

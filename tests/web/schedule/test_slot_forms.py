@@ -1,4 +1,4 @@
-"""What the forms of slots mean, on the days on which clocks change."""
+"""Reading the forms of slots on days when the clocks change."""
 
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -15,8 +15,8 @@ BERLIN = ClinicTime(ZoneInfo("Europe/Berlin"))
 
 
 @pytest.mark.parametrize("hour", [0, 1])
-def test_in_the_hour_that_comes_twice_a_new_length_moves_nothing(hour: int) -> None:
-    # At both the clock in Berlin shows half past two.
+def test_a_new_length_does_not_move_a_slot_in_the_hour_that_comes_twice(hour: int) -> None:
+    # Both are 02:30 in Berlin.
     start = datetime(2032, 10, 31, hour, 30, tzinfo=UTC)
     form = Form({"day": "2032-10-31", "time": "02:30", "duration_minutes": "45"})
     change = change_in(form, a_slot(start), BERLIN)

@@ -1,1 +1,1 @@
-"""Log-in, a person's account, and the clinic's users."""
+"""Log-in, a person's own account, and the clinic's users."""

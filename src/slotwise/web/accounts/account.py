@@ -1,4 +1,4 @@
-"""A person's own password."""
+"""Changing one's own password."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from slotwise.domain.errors import InvalidCredentials, InvalidInput, TooManyLogins
 from slotwise.services.accounts.users import Users
 from slotwise.web.accounts.sessions import enter_with, show_again
-from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page
+from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.pages import Pages
 
@@ -18,11 +18,11 @@ CHANGED = "Your password is changed. You are logged out on all other devices."
 class AccountController(Controller):
     path = "/account"
 
-    @get("/password", **page(ACCOUNT))
+    @get("/password", **page_for(ACCOUNT))
     async def ask_for_new_password(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
         return pages.answer(request, "accounts/password.html", form=Form(), user=account_in(request))
 
-    @post("/password", **page(ACCOUNT))
+    @post("/password", **page_for(ACCOUNT))
     async def change_password(
         self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
@@ -32,6 +32,6 @@ class AccountController(Controller):
             await users.change_password(user, form.exactly("current_password"), new)
         except (InvalidInput, InvalidCredentials, TooManyLogins) as error:
             return show_again(
-                request, pages, "accounts/password.html", form, error, proof="current_password", user=user
+                request, pages, "accounts/password.html", form, error, current="current_password", user=user
             )
         return await enter_with(request, users, user, new, CHANGED, "/account")

@@ -1,4 +1,4 @@
-"""Logging in and out, and making an account. A session is an access token in a cookie, a new one with each log-in."""
+"""Logging in and out, and creating an account. A session is an access token in a cookie, new with each log-in."""
 
 import re
 from typing import Any
@@ -19,65 +19,65 @@ from slotwise.domain.fields import clean_email, clean_name
 from slotwise.domain.users import User
 from slotwise.services.accounts.passwords import new_password
 from slotwise.services.accounts.users import Session, Users
-from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page, visitor_in
+from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page_for, visitor_in
 from slotwise.web.kit.errors import words_of
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.pages import Pages, see_other
 from slotwise.web.kit.times import minutes_words
 from slotwise.web.kit.visitors import CookieName, clear_cookie, session_cookie
 
-# A path of ours in printable ASCII. Browsers read a backslash as a slash, and two slashes as another host.
+# A path of this site in printable ASCII. Browsers read a backslash as a slash, and two slashes as another host.
 _OUR_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]{0,2000}")
-_OF_A_VISITOR: tuple[CookieName, ...] = ("session", "hold", "attempt", "draft", "slip")
+_VISITOR_COOKIES: tuple[CookieName, ...] = ("session", "hold", "attempt", "draft", "slip")
 
 
 class SessionController(Controller):
     path = "/"
 
-    @get("/log-in", **page(ANYBODY))
+    @get("/log-in", **page_for(ANYBODY))
     async def ask_to_log_in(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
-        wanted = our_path(request.query_params.get("next", ""))
+        next_url = our_path(request.query_params.get("next", ""))
         user = visitor_in(request).user
         if user is not None:
-            return see_other(request, wanted or home_of(user))
-        return pages.answer(request, "accounts/log_in.html", form=Form(), wanted=wanted)
+            return see_other(request, next_url or home_of(user))
+        return pages.answer(request, "accounts/log_in.html", form=Form(), next_url=next_url)
 
-    @post("/log-in", **page(ANYBODY))
+    @post("/log-in", **page_for(ANYBODY))
     async def log_in(
         self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
         form = await Form.of(request)
-        wanted = our_path(form.text("next"))
+        next_url = our_path(form.text("next"))
         try:
             session = await users.log_in(form.text("email"), form.exactly("password"), client_ip_of(request))
         except (InvalidInput, InvalidCredentials, TooManyLogins) as error:
-            return show_again(request, pages, "accounts/log_in.html", form, error, wanted=wanted)
-        return enter(request, session, wanted)
+            return show_again(request, pages, "accounts/log_in.html", form, error, next_url=next_url)
+        return enter(request, session, next_url)
 
-    @get("/register", **page(ANYBODY))
+    @get("/register", **page_for(ANYBODY))
     async def ask_to_register(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
-        wanted = our_path(request.query_params.get("next", ""))
+        next_url = our_path(request.query_params.get("next", ""))
         user = visitor_in(request).user
         if user is not None:
-            return see_other(request, wanted or home_of(user))
-        return pages.answer(request, "accounts/register.html", form=Form(), wanted=wanted)
+            return see_other(request, next_url or home_of(user))
+        return pages.answer(request, "accounts/register.html", form=Form(), next_url=next_url)
 
-    @post("/register", **page(ANYBODY))
+    @post("/register", **page_for(ANYBODY))
     async def register(
         self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
         form = await Form.of(request)
-        wanted = our_path(form.text("next"))
+        next_url = our_path(form.text("next"))
         try:
             _check_registration(form)
             user = await users.register(form.text("name"), form.text("email"), form.exactly("password"))
         except (InvalidInput, EmailTaken) as error:
-            return show_again(request, pages, "accounts/register.html", form, error, wanted=wanted)
-        return await enter_with(request, users, user, form.exactly("password"), "Your account is ready.", wanted)
+            return show_again(request, pages, "accounts/register.html", form, error, next_url=next_url)
+        return await enter_with(request, users, user, form.exactly("password"), "Your account is ready.", next_url)
 
-    @post("/log-out", **page(ANYBODY))
+    @post("/log-out", **page_for(ANYBODY))
     async def log_out(self, request: PageRequest, users: NamedDependency[Users]) -> Response[Any]:
-        """And forget the visitor: others may use this browser."""
+        """Also clears every cookie of the visitor, because others may use this browser."""
         user = visitor_in(request).user
         if user is not None:
             await users.log_out(user)
@@ -85,7 +85,7 @@ class SessionController(Controller):
 
 
 def _check_registration(form: Form) -> None:
-    """Raise `InvalidInput` with all that is wrong: the use case stops at the first."""
+    """Raises `InvalidInput` with all faults at once: the use case stops at the first."""
     read_all(
         {
             "name": lambda: clean_name("name", form.text("name")),
@@ -96,7 +96,7 @@ def _check_registration(form: Form) -> None:
 
 
 def our_path(text: str) -> str | None:
-    """Where a visitor wanted to go, if that is on this site; an address from elsewhere must not lead elsewhere."""
+    """The path, if it is on this site. A link from another site must not lead to another site."""
     return text if _OUR_PATH.fullmatch(text) else None
 
 
@@ -104,24 +104,24 @@ def home_of(user: User) -> str:
     return "/admin" if user.at_desk else "/account"
 
 
-def enter(request: PageRequest, session: Session, wanted: str | None, notice: str | None = None) -> Response[Any]:
+def enter(request: PageRequest, session: Session, next_url: str | None, notice: str | None = None) -> Response[Any]:
     cookie = session_cookie(request, session.access_token, session.expires_in)
-    return see_other(request, wanted or home_of(session.user), notice=notice, cookies=[cookie])
+    return see_other(request, next_url or home_of(session.user), notice=notice, cookies=[cookie])
 
 
 async def enter_with(
-    request: PageRequest, users: Users, user: User, password: str, notice: str, wanted: str | None = None
+    request: PageRequest, users: Users, user: User, password: str, notice: str, next_url: str | None = None
 ) -> Response[Any]:
-    """Log in with a password that was set just now. Where that is not possible at once, the page for it says so."""
+    """Log in with a password that was just set. If that fails now, lead to the log-in page."""
     try:
         session = await users.log_in(user.email, password, client_ip_of(request))
     except (Unavailable, TooManyRequests):
         return see_other(request, "/log-in", notice=f"{notice} Please log in.")
-    return enter(request, session, wanted, notice)
+    return enter(request, session, next_url, notice)
 
 
 def leave(request: PageRequest, notice: str) -> Response[Any]:
-    return see_other(request, "/", notice=notice, cookies=[clear_cookie(request, name) for name in _OF_A_VISITOR])
+    return see_other(request, "/", notice=notice, cookies=[clear_cookie(request, name) for name in _VISITOR_COOKIES])
 
 
 def show_again(
@@ -130,10 +130,10 @@ def show_again(
     template: str,
     form: Form,
     error: SlotwiseError,
-    proof: str = "",
+    current: str = "",
     **context: Any,
 ) -> Response[Any]:
-    """The form as it was sent, but for passwords, with what is wrong. `proof` is the field of the one in use."""
+    """The form as it was sent, with its errors and without passwords. `current` is the current password's field."""
     headers = {}
     match error:
         case InvalidInput():
@@ -143,8 +143,8 @@ def show_again(
         case TooManyLogins():
             headers["Retry-After"] = str(error.retry_after)
             form.problem = f"Too many wrong passwords. Try again in {minutes_words(error.retry_after)}."
-        case InvalidCredentials() if proof:
-            form.errors[proof] = "That is not your password."
+        case InvalidCredentials() if current:
+            form.errors[current] = "This is not your password."
         case _:
             form.problem = f"{error.detail}."
     return pages.answer(request, template, words_of(error).status, headers=headers, form=form, **context)

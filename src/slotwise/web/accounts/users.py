@@ -10,16 +10,16 @@ from slotwise.domain.errors import InvalidInput, LastAdmin, SlotwiseError
 from slotwise.domain.users import Role, User, actor_of
 from slotwise.services.accounts.passwords import random_password
 from slotwise.services.accounts.users import UserFilter, Users
-from slotwise.web.kit.access import ADMIN, PageRequest, account_in, page
+from slotwise.web.kit.access import ADMIN, PageRequest, account_in, page_for
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.pages import Pages, see_other
-from slotwise.web.kit.queries import Id, before_in, choice_in, link, query_of, text_in
+from slotwise.web.kit.queries import Id, before_in, choice_in, link, query_form, text_in
 
 LIST = "/admin/users"
-# Where a new password takes the present one.
+# Admins change their own password here, with the current one.
 OWN_ACCOUNT = "/account/password"
-PAGE = 50
+PAGE_SIZE = 50
 MAX_VERSION = 2**31 - 1
 CHANGED_SINCE = (
     "No password was set now: since you opened this form, the account got a new password or another role, or was "
@@ -30,19 +30,19 @@ CHANGED_SINCE = (
 class UserController(Controller):
     path = LIST
 
-    @get("/", **page(ADMIN))
+    @get("/", **page_for(ADMIN))
     async def list_users(
         self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
-        form = query_of(request, "who", "role")
+        form = query_form(request, "who", "role")
         try:
-            sought = UserFilter(choice_in(form, "role", Role), text_in(form, "who"))
+            query = UserFilter(choice_in(form, "role", Role), text_in(form, "who"))
         except InvalidInput as error:
             form.refuse(error)
             return pages.answer(request, "accounts/users/list.html", 400, form=form, found=None)
-        found = await users.list_users(account_in(request), sought, before_in(request), PAGE + 1)
-        shown = found.users[:PAGE]
-        next_id = shown[-1].id if len(found.users) > PAGE else found.walked_to
+        found = await users.list_users(account_in(request), query, before_in(request), PAGE_SIZE + 1)
+        shown = found.users[:PAGE_SIZE]
+        next_id = shown[-1].id if len(found.users) > PAGE_SIZE else found.walked_to
         return pages.answer(
             request,
             "accounts/users/list.html",
@@ -53,12 +53,12 @@ class UserController(Controller):
             looked_in_part=found.walked_to is not None,
         )
 
-    @get("/new", **page(ADMIN))
+    @get("/new", **page_for(ADMIN))
     async def ask_for_user(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
         form = Form({"name": "", "email": "", "role": Role.STAFF, "password": ""})
         return pages.answer(request, "accounts/users/new.html", form=form)
 
-    @post("/new", **page(ADMIN))
+    @post("/new", **page_for(ADMIN))
     async def register(
         self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
@@ -78,13 +78,13 @@ class UserController(Controller):
             )
         return pages.answer(request, "accounts/users/password.html", user=made, password=password, is_new=True)
 
-    @get("/{user_id:int}", **page(ADMIN))
+    @get("/{user_id:int}", **page_for(ADMIN))
     async def get_user(
         self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
         return _show(request, pages, await _found(request, users, user_id))
 
-    @post("/{user_id:int}/rights", **page(ADMIN))
+    @post("/{user_id:int}/rights", **page_for(ADMIN))
     async def change_rights(
         self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
@@ -102,7 +102,7 @@ class UserController(Controller):
             return see_other(request, "/", notice="Your account is changed. You have been logged out.")
         return see_other(request, f"{LIST}/{user_id}", notice=_done_words(role, active))
 
-    @get("/{user_id:int}/password", **page(ADMIN))
+    @get("/{user_id:int}/password", **page_for(ADMIN))
     async def ask_for_password(
         self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
@@ -112,13 +112,13 @@ class UserController(Controller):
         form = Form({"password": "", "version": str(user.token_version)})
         return pages.answer(request, "accounts/users/reset_password.html", user=user, form=form)
 
-    @post("/{user_id:int}/password", **page(ADMIN))
+    @post("/{user_id:int}/password", **page_for(ADMIN))
     async def reset_password(
         self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
     ) -> Response[Any]:
-        """Not one's own: whoever finds an admin's browser open must not keep the admin out of it.
+        """Not for one's own account: a person at an admin's open browser must not be able to lock the admin out.
 
-        Once for each form: the page that shows a password may be reloaded, which sends the form again.
+        A form sets a password once. Reloading the page that shows the password sends the form again and sets no other.
         """
         form = await Form.of(request)
         if _is_own(request, user_id):

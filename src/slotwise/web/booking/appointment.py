@@ -1,4 +1,4 @@
-"""One appointment: looked at, cancelled, put in a calendar. With an account or by its link."""
+"""One appointment: see it, cancel it, put it in a calendar. With an account or by its link."""
 
 import asyncio
 from typing import Annotated, Any, NamedTuple
@@ -10,17 +10,14 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 
 from slotwise.domain.bookings import Booking, BookingStatus
-from slotwise.domain.errors import (
-    BookingFailed,
-    BookingNotFound,
-)
+from slotwise.domain.errors import BookingFailed, BookingNotFound
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.slots import Slot
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.calendars import CalendarEntry, Calendars
 from slotwise.services.core.callers import Caller
 from slotwise.services.schedule.slots import Slots
-from slotwise.web.kit.access import ANYBODY, PageRequest, own_origin, page, visitor_in
+from slotwise.web.kit.access import ANYBODY, PageRequest, own_origin, page_for, visitor_in
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.pages import HEADERS, Pages, see_other
 from slotwise.web.kit.visitors import attempt_cookie, clear_cookie
@@ -30,15 +27,15 @@ MAX_TOKEN_CHARACTERS = 200
 CALENDAR_TYPE = "text/calendar; method=PUBLISH"
 
 
-class Theirs(NamedTuple):
-    """A booking that the visitor may manage, and by what: `token` is None where only their account opens it."""
+class ManagedBooking(NamedTuple):
+    """A booking that the visitor may manage. `token` is None if they may do so only by their account."""
 
     caller: Caller
     token: str | None
     booking: Booking
 
     @property
-    def address(self) -> str:
+    def url(self) -> str:
         return url_of_booking(self.booking.id, self.token)
 
 
@@ -47,10 +44,10 @@ def url_of_booking(booking_id: int, token: str | None) -> str:
     return f"/bookings/{booking_id}{query}"
 
 
-class BookingPages(Controller):
+class AppointmentController(Controller):
     path = "/"
 
-    @get("/bookings/{booking_id:int}", **page(ANYBODY))
+    @get("/bookings/{booking_id:int}", **page_for(ANYBODY))
     async def show_booking(
         self,
         request: PageRequest,
@@ -60,10 +57,10 @@ class BookingPages(Controller):
         slots: NamedDependency[Slots],
         token: Token = None,
     ) -> Response[Any]:
-        theirs = await theirs_of(request, bookings, booking_id, token)
-        return await show_theirs(request, pages, slots, theirs)
+        managed = await managed_booking(request, bookings, booking_id, token)
+        return await show_appointment(request, pages, slots, managed)
 
-    @get("/bookings/{booking_id:int}/cancel", **page(ANYBODY))
+    @get("/bookings/{booking_id:int}/cancel", **page_for(ANYBODY))
     async def ask_before_cancelling(
         self,
         request: PageRequest,
@@ -72,26 +69,26 @@ class BookingPages(Controller):
         bookings: NamedDependency[Bookings],
         token: Token = None,
     ) -> Response[Any]:
-        theirs = await theirs_of(request, bookings, booking_id, token)
-        if theirs.booking.status is not BookingStatus.CONFIRMED:
-            return see_other(request, theirs.address)
+        managed = await managed_booking(request, bookings, booking_id, token)
+        if managed.booking.status is not BookingStatus.CONFIRMED:
+            return see_other(request, managed.url)
         return pages.answer(
-            request, "booking/cancel.html", booking=theirs.booking, token=theirs.token, address=theirs.address
+            request, "booking/cancel.html", booking=managed.booking, token=managed.token, booking_url=managed.url
         )
 
-    @post("/bookings/{booking_id:int}/cancel", **page(ANYBODY))
+    @post("/bookings/{booking_id:int}/cancel", **page_for(ANYBODY))
     async def cancel_booking(
         self, request: PageRequest, booking_id: FromPath[int], bookings: NamedDependency[Bookings]
     ) -> Response[Any]:
         form = await Form.of(request)
-        theirs = await theirs_of(request, bookings, booking_id, form.text("token"))
+        managed = await managed_booking(request, bookings, booking_id, form.text("token"))
         try:
-            await bookings.cancel_booking(theirs.caller, booking_id)
+            await bookings.cancel_booking(managed.caller, booking_id)
         except BookingFailed:
-            return see_other(request, theirs.address)
-        return see_other(request, theirs.address, notice="Your appointment is cancelled.")
+            return see_other(request, managed.url)
+        return see_other(request, managed.url, notice="Your appointment is cancelled.")
 
-    @get("/bookings/{booking_id:int}/calendar.ics", **page(ANYBODY))
+    @get("/bookings/{booking_id:int}/calendar.ics", **page_for(ANYBODY))
     async def get_calendar_entry(
         self,
         request: PageRequest,
@@ -101,30 +98,37 @@ class BookingPages(Controller):
         calendars: NamedDependency[Calendars],
         token: Token = None,
     ) -> Response[bytes]:
-        theirs = await theirs_of(request, bookings, booking_id, token)
-        entry = await calendars.get_calendar_entry(theirs.caller, booking_id)
-        link = _link(request, theirs) if theirs.token else None
+        managed = await managed_booking(request, bookings, booking_id, token)
+        entry = await calendars.get_calendar_entry(managed.caller, booking_id)
+        link = _link(request, managed) if managed.token else None
         file = await asyncio.to_thread(_calendar_file, entry, pages.time.zone, pages.clinic_name, link)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="appointment.ics"'}
         return Response(file, media_type=CALENDAR_TYPE, headers=headers)
 
 
-async def theirs_of(request: PageRequest, bookings: Bookings, booking_id: int, token: str | None) -> Theirs:
-    """Raises `BookingNotFound` for whoever may not manage it: a stranger is not told that it exists."""
+async def managed_booking(
+    request: PageRequest, bookings: Bookings, booking_id: int, token: str | None
+) -> ManagedBooking:
+    """Raises `BookingNotFound` also for a visitor who may not manage it: strangers do not learn that it exists."""
     if not 0 < booking_id <= MAX_ID or len(token or "") > MAX_TOKEN_CHARACTERS:
         raise BookingNotFound
     caller = visitor_in(request).as_caller(booking_id, token or None)
     booking = await bookings.get_managed_booking(caller, booking_id)
     if caller.user and caller.manage_token and not await bookings.opens(caller.manage_token, booking_id):
-        # Their account let them in, and what stood in the address opens nothing for anybody.
+        # The account gives access, and the token in the URL is wrong: leave it out of links.
         caller = Caller(caller.user)
-    return Theirs(caller, caller.manage_token, booking)
+    return ManagedBooking(caller, caller.manage_token, booking)
 
 
-async def show_theirs(
-    request: PageRequest, pages: Pages, slots: Slots, theirs: Theirs, form: Form | None = None, status: int = 200
+async def show_appointment(
+    request: PageRequest,
+    pages: Pages,
+    slots: Slots,
+    managed: ManagedBooking,
+    form: Form | None = None,
+    status: int = 200,
 ) -> Response[Any]:
-    booking = theirs.booking
+    booking = managed.booking
     slot = await slots.get_slot(booking.slot_id)
     ended = booking.status in {BookingStatus.FAILED, BookingStatus.CANCELLED}
     return pages.answer(
@@ -133,24 +137,24 @@ async def show_theirs(
         status,
         booking=booking,
         slot=slot,
-        token=theirs.token,
+        token=managed.token,
         form=form or _empty_form(request, booking),
-        link=_link(request, theirs),
+        link=_link(request, managed),
         started=booking.start_time <= pages.time.now(),
-        # Of the page that this is, whatever form it answers.
-        headers={"HX-Push-Url": theirs.address},
+        # The URL of this page, also when it answers a form.
+        headers={"HX-Push-Url": managed.url},
         can_book_again=ended and _is_on_offer(slot, booking.seats_booked, pages),
         now=pages.time.now(),
         cookies=[
             *([clear_cookie(request, "hold")] if ended and _is_held_by(request, booking) else []),
-            # A refusal is kept for its key, so the next try must have another.
+            # A refusal is stored under its idempotency key, so the next try needs a new key.
             *([attempt_cookie(request)] if form else []),
         ],
     )
 
 
 def _empty_form(request: PageRequest, booking: Booking) -> Form:
-    """With what is known: what was typed for a hold before, else the account's."""
+    """Filled in from the booking, from what was typed for an earlier hold, or from the account."""
     visitor = visitor_in(request)
     user, draft = visitor.user, visitor.draft_by()
     own = user is not None and not user.at_desk
@@ -163,10 +167,10 @@ def _empty_form(request: PageRequest, booking: Booking) -> Form:
     )
 
 
-def _link(request: PageRequest, theirs: Theirs) -> str | None:
-    """By which they come back: without an account, where they have the token."""
+def _link(request: PageRequest, managed: ManagedBooking) -> str | None:
+    """The link to this appointment. With a token it works without an account."""
     origin = own_origin(request)
-    return f"{origin}{theirs.address}" if origin else None
+    return f"{origin}{managed.url}" if origin else None
 
 
 def _is_on_offer(slot: Slot, seats: int, pages: Pages) -> bool:
@@ -179,7 +183,7 @@ def _is_held_by(request: PageRequest, booking: Booking) -> bool:
 
 
 def _calendar_file(entry: CalendarEntry, zone: ZoneInfo, clinic: str, link: str | None) -> bytes:
-    """Takes a tenth of a second the first time, in a thread: its library is left out of a worker's start."""
+    """Runs in a thread: the first call imports the library, which takes 0.1 s and is left out of a worker's start."""
     from slotwise.web.booking.calendars import calendar_of  # noqa: PLC0415 - see above
 
     return calendar_of(entry, zone, clinic, link)

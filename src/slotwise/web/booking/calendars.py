@@ -1,4 +1,4 @@
-"""An appointment as a file for the calendar on a phone or a desk (RFC 5545)."""
+"""An appointment as a file for calendar programs (RFC 5545)."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -19,16 +19,16 @@ _ENDED = {BookingStatus.CANCELLED, BookingStatus.FAILED}
 
 
 def calendar_of(entry: CalendarEntry, zone: ZoneInfo, clinic: str, link: str | None = None) -> bytes:
-    """The file, for one appointment. `link` is the booking's page; None for whoever may not be given it.
+    """The file for one appointment. `link` leads to the booking's page; None leaves it out.
 
-    Nothing in it names the patient: a calendar is shared with others more easily than a letter is.
+    The file does not name the patient, because people share calendars with others.
     """
     calendar = Calendar()
     calendar.add("prodid", _PRODUCT)
     calendar.add("version", "2.0")
     calendar.add("calscale", "GREGORIAN")
-    # An invitation would ask for an answer. RFC 5546 wants an organizer here too, with an address, which a clinic may
-    # not have; no calendar misses it.
+    # Not an invitation, which would ask for an answer. RFC 5546 demands an organizer with an e-mail here. A clinic may
+    # have none, and calendars work without it.
     calendar.add("method", "PUBLISH")
     start, end = _period_in(zone, entry)
     event = _event_of(entry, start, end, clinic, link)
@@ -59,7 +59,7 @@ def _event_of(entry: CalendarEntry, start: datetime, end: datetime, clinic: str,
 
 
 def _period_in(zone: ZoneInfo, entry: CalendarEntry) -> tuple[datetime, datetime]:
-    """In the clinic's time; in UTC where the clocks change meanwhile."""
+    """In the clinic's time; in UTC if the clocks change during the appointment."""
     start, end = entry.start_time.astimezone(zone), entry.end_time.astimezone(zone)
     return (start, end) if start.utcoffset() == end.utcoffset() else (entry.start_time, entry.end_time)
 
@@ -74,10 +74,10 @@ def _description_of(entry: CalendarEntry, link: str | None) -> str:
 
 
 def _zone_at(moment: datetime, zone: ZoneInfo) -> Timezone:
-    """The zone, as far as the appointment needs it: the one offset that the clock has then.
+    """The zone with a single offset: the one at the time of the appointment.
 
-    Calendars that know the name go by their own rules. Outlook does not, and of others' it reads no dates but yearly
-    rules, one for summer and one for winter; of a single offset it makes no mistake. The library would list the dates
+    Calendars that know the zone's name use their own rules. Outlook does not. It reads only yearly rules, one for
+    summer and one for winter, and no lists of dates; a single offset it reads right. The library would list the dates
     of changes, and those in spring an hour late.
     """
     described, observance = Timezone(), TimezoneStandard()

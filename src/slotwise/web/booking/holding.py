@@ -1,4 +1,4 @@
-"""From a free time to an appointment: hold it, change its seats, type a name and confirm it, or let it go."""
+"""From a free time to an appointment: hold it, change its seats, confirm it with a name, or release it."""
 
 from functools import partial
 from typing import Any
@@ -26,18 +26,18 @@ from slotwise.services.booking.page_holds import PageHolds, Wish
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.rate_limits import BookingRate
 from slotwise.services.schedule.slots import Slots
-from slotwise.web.booking.appointment import Theirs, show_theirs, theirs_of, url_of_booking
-from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page, visitor_in
+from slotwise.web.booking.appointment import ManagedBooking, managed_booking, show_appointment, url_of_booking
+from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page_for, visitor_in
 from slotwise.web.kit.errors import seats_left_words, words_of
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.pages import Pages, see_other
-from slotwise.web.kit.visitors import HeldTime, attempt_cookie, clear_cookie, draft_cookie, draft_of, hold_cookie
+from slotwise.web.kit.visitors import BookingToken, attempt_cookie, clear_cookie, draft_cookie, draft_of, hold_cookie
 
 
 class HoldController(Controller):
     path = "/"
 
-    @post("/hold", **page(ANYBODY))
+    @post("/hold", **page_for(ANYBODY))
     async def hold_time(
         self,
         request: PageRequest,
@@ -54,9 +54,9 @@ class HoldController(Controller):
             held = await _hold(request, page_holds, slot_id, seats)
         except (SlotFull, SlotClosed, SlotStarted) as refusal:
             return await _show_refusal(request, pages, refusal, await slots.get_slot(slot_id))
-        return see_other(request, _address(held), cookies=_cookies_of(request, held, form))
+        return see_other(request, _url_of_hold(held), cookies=_cookies_of(request, held, form))
 
-    @post("/bookings/{booking_id:int}/confirm", **page(ANYBODY))
+    @post("/bookings/{booking_id:int}/confirm", **page_for(ANYBODY))
     async def confirm_booking(
         self,
         request: PageRequest,
@@ -69,20 +69,20 @@ class HoldController(Controller):
     ) -> Response[Any]:
         form = await Form.of(request)
         request.state.typed = form
-        theirs = await theirs_of(request, bookings, booking_id, form.text("token"))
+        managed = await managed_booking(request, bookings, booking_id, form.text("token"))
         try:
             name, email = _person(form)
-            if _wants_other_seats(form, theirs.booking):
-                theirs = await _with_other_seats(request, booking_rate, page_holds, theirs, form)
-            await bookings.confirm_booking(theirs.caller, theirs.booking.id, name, email)
+            if _wants_other_seats(form, managed.booking):
+                managed = await _with_other_seats(request, booking_rate, page_holds, managed, form)
+            await bookings.confirm_booking(managed.caller, managed.booking.id, name, email)
         except (InvalidInput, SlotFull, SlotClosed, SlotStarted, HoldExpired, BookingCancelled) as error:
-            _explain(form, error, theirs.booking)
-            theirs = await theirs_of(request, bookings, theirs.booking.id, theirs.token)
-            return await show_theirs(request, pages, slots, theirs, form, words_of(error).status)
+            _explain(form, error, managed.booking)
+            managed = await managed_booking(request, bookings, managed.booking.id, managed.token)
+            return await show_appointment(request, pages, slots, managed, form, words_of(error).status)
         cookies = [clear_cookie(request, "hold"), clear_cookie(request, "draft")]
-        return see_other(request, theirs.address, notice="Your appointment is booked.", cookies=cookies)
+        return see_other(request, managed.url, notice="Your appointment is booked.", cookies=cookies)
 
-    @post("/bookings/{booking_id:int}/seats", **page(ANYBODY))
+    @post("/bookings/{booking_id:int}/seats", **page_for(ANYBODY))
     async def change_seats(
         self,
         request: PageRequest,
@@ -95,22 +95,22 @@ class HoldController(Controller):
     ) -> Response[Any]:
         form = await Form.of(request)
         request.state.typed = form
-        theirs = await theirs_of(request, bookings, booking_id, form.text("token"))
-        if theirs.booking.status is BookingStatus.CONFIRMED:
-            return see_other(request, theirs.address)
+        managed = await managed_booking(request, bookings, booking_id, form.text("token"))
+        if managed.booking.status is BookingStatus.CONFIRMED:
+            return see_other(request, managed.url)
         try:
-            changed = await _with_other_seats(request, booking_rate, page_holds, theirs, form)
+            changed = await _with_other_seats(request, booking_rate, page_holds, managed, form)
         except (InvalidInput, SlotFull, SlotClosed, SlotStarted) as error:
-            _explain(form, error, theirs.booking)
-            theirs = await theirs_of(request, bookings, booking_id, form.text("token"))
-            return await show_theirs(request, pages, slots, theirs, form, words_of(error).status)
-        hold = HeldTime(changed.booking.id, changed.token or "")
+            _explain(form, error, managed.booking)
+            managed = await managed_booking(request, bookings, booking_id, form.text("token"))
+            return await show_appointment(request, pages, slots, managed, form, words_of(error).status)
+        hold = BookingToken(changed.booking.id, changed.token or "")
         seats = changed.booking.seats_booked
         people = "1 person" if seats == 1 else f"{seats} people"
         notice = f"We are now holding this time for {people}. Confirm the appointment before the hold ends."
-        return see_other(request, changed.address, notice=notice, cookies=_cookies_of(request, hold, form))
+        return see_other(request, changed.url, notice=notice, cookies=_cookies_of(request, hold, form))
 
-    @post("/bookings/{booking_id:int}/release", **page(ANYBODY))
+    @post("/bookings/{booking_id:int}/release", **page_for(ANYBODY))
     async def release_hold(
         self,
         request: PageRequest,
@@ -119,23 +119,23 @@ class HoldController(Controller):
         bookings: NamedDependency[Bookings],
     ) -> Response[Any]:
         form = await Form.of(request)
-        theirs = await theirs_of(request, bookings, booking_id, form.text("token"))
-        if await bookings.release_hold(theirs.caller, booking_id) is BookingStatus.CONFIRMED:
+        managed = await managed_booking(request, bookings, booking_id, form.text("token"))
+        if await bookings.release_hold(managed.caller, booking_id) is BookingStatus.CONFIRMED:
             stays = "This appointment is already confirmed, so it stays. To give it up, cancel it."
-            return see_other(request, theirs.address, notice=stays)
-        day = pages.time.day_of(theirs.booking.start_time)
+            return see_other(request, managed.url, notice=stays)
+        day = pages.time.day_of(managed.booking.start_time)
         cookies = [clear_cookie(request, "hold"), clear_cookie(request, "draft"), attempt_cookie(request)]
         gone = "We no longer hold that time for you. Choose another one."
         return see_other(request, f"/?day={day}", notice=gone, cookies=cookies)
 
-    @get(["/bookings/{booking_id:int}/confirm", "/bookings/{booking_id:int}/seats"], **page(ANYBODY))
+    @get(["/bookings/{booking_id:int}/confirm", "/bookings/{booking_id:int}/seats"], **page_for(ANYBODY))
     async def lead_back(self, request: PageRequest, booking_id: FromPath[int]) -> Response[Any]:
-        """The address of a form that was answered with a page, opened again."""
+        """The URL of a form that was answered with a page, opened again: show the booking."""
         return see_other(request, f"/bookings/{booking_id}")
 
 
-async def _hold(request: PageRequest, page_holds: PageHolds, slot_id: int, seats: int) -> Held | HeldTime:
-    """Whoever chooses the time that they hold already goes on with it, with other seats if they want others."""
+async def _hold(request: PageRequest, page_holds: PageHolds, slot_id: int, seats: int) -> Held | BookingToken:
+    """A visitor who chooses the time that they already hold keeps that hold, with another number of seats if wanted."""
     visitor = visitor_in(request)
     own = await page_holds.find_hold(visitor.hold.booking_id, visitor.hold.token) if visitor.hold else None
     if own is None or visitor.hold is None or own.slot_id != slot_id:
@@ -148,21 +148,21 @@ async def _hold(request: PageRequest, page_holds: PageHolds, slot_id: int, seats
 
 
 async def _with_other_seats(
-    request: PageRequest, booking_rate: BookingRate, page_holds: PageHolds, theirs: Theirs, form: Form
-) -> Theirs:
-    """It counts as booking: who changes seats without end keeps them for ever."""
+    request: PageRequest, booking_rate: BookingRate, page_holds: PageHolds, managed: ManagedBooking, form: Form
+) -> ManagedBooking:
+    """Counts against the booking rate limit; otherwise a client could keep seats by changing them endlessly."""
     seats = form.number("seats", 1, MAX_SEATS)
     booking_rate.admit(client_ip_of(request))
-    wish = Wish(theirs.booking.slot_id, seats, visitor_in(request).attempt)
-    held = await page_holds.change_seats(theirs.caller, theirs.booking, wish)
+    wish = Wish(managed.booking.slot_id, seats, visitor_in(request).attempt)
+    held = await page_holds.change_seats(managed.caller, managed.booking, wish)
     if held is None:
-        return theirs
+        return managed
     token = held.manage.token
-    return Theirs(Caller(theirs.caller.user, token), token, held.booking)
+    return ManagedBooking(Caller(managed.caller.user, token), token, held.booking)
 
 
 async def _show_refusal(request: PageRequest, pages: Pages, refusal: SlotwiseError, slot: Slot) -> Response[Any]:
-    """A refusal is kept for its key, so the next try must have another."""
+    """Sets a new attempt: a refusal is stored under its idempotency key, so the next try needs a new key."""
     return pages.answer(
         request,
         "booking/taken.html",
@@ -175,7 +175,7 @@ async def _show_refusal(request: PageRequest, pages: Pages, refusal: SlotwiseErr
 
 
 def _explain(form: Form, error: SlotwiseError, booking: Booking) -> None:
-    """At the field, or above the form. What ended the hold needs no words here: the page says it."""
+    """Say what is wrong at the field or above the form. Where the hold has ended, the page itself says so."""
     match error:
         case InvalidInput():
             form.refuse(error)
@@ -186,14 +186,14 @@ def _explain(form: Form, error: SlotwiseError, booking: Booking) -> None:
 
 
 def _wants_other_seats(form: Form, booking: Booking) -> bool:
-    """Also of a hold that is gone: the first of two clicks may have changed it."""
+    """True also for a hold that has ended: the first of two clicks may have replaced it."""
     if booking.status is BookingStatus.CONFIRMED or "seats" not in form:
         return False
     return form.number("seats", 1, MAX_SEATS) != booking.seats_booked
 
 
 def _person(form: Form) -> tuple[str, str]:
-    """Name and address; raises `InvalidInput` with what is wrong with both."""
+    """Name and e-mail. Raises `InvalidInput` with the faults of both."""
     read = read_all(
         {
             "user_name": partial(clean_name, "user_name", form.text("user_name")),
@@ -203,17 +203,17 @@ def _person(form: Form) -> tuple[str, str]:
     return read["user_name"], read["user_email"]
 
 
-def _address(held: Held | HeldTime) -> str:
-    hold = _as_held_time(held)
+def _url_of_hold(held: Held | BookingToken) -> str:
+    hold = _token_of(held)
     return url_of_booking(hold.booking_id, hold.token)
 
 
-def _cookies_of(request: PageRequest, held: Held | HeldTime, form: Form) -> list[Cookie]:
-    """What was typed already goes along to the next hold."""
+def _cookies_of(request: PageRequest, held: Held | BookingToken, form: Form) -> list[Cookie]:
+    """Also keeps what was typed, for the form of the next hold."""
     draft = draft_of(form.text("user_name"), form.text("user_email"))
     drafted = [draft_cookie(request, draft)] if draft else []
-    return [hold_cookie(request, _as_held_time(held)), attempt_cookie(request), *drafted]
+    return [hold_cookie(request, _token_of(held)), attempt_cookie(request), *drafted]
 
 
-def _as_held_time(held: Held | HeldTime) -> HeldTime:
-    return held if isinstance(held, HeldTime) else HeldTime(held.booking.id, held.manage.token)
+def _token_of(held: Held | BookingToken) -> BookingToken:
+    return held if isinstance(held, BookingToken) else BookingToken(held.booking.id, held.manage.token)

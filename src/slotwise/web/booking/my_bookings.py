@@ -1,4 +1,4 @@
-"""A person's own appointments: those to come, and those past or cancelled."""
+"""A person's own appointments: upcoming, and past or cancelled."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -11,15 +11,15 @@ from slotwise.domain.bookings import Booking
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.services.booking.my_bookings import FIRST, LAST, LOOKED_AT, MyBookings, Position
-from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page
+from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page_for
 from slotwise.web.kit.pages import Pages
 from slotwise.web.kit.times import iso
 
-PAGE = 20
+PAGE_SIZE = 20
 
 
 class Part(NamedTuple):
-    """Some of the appointments. `more` is the position from which a further part begins."""
+    """A page of appointments. `more` is the position where the next page begins."""
 
     bookings: Sequence[Booking]
     more: str | None
@@ -28,18 +28,18 @@ class Part(NamedTuple):
 class MyBookingController(Controller):
     path = "/account"
 
-    @get("/", **page(ACCOUNT))
+    @get("/", **page_for(ACCOUNT))
     async def show_my_bookings(
         self, request: PageRequest, pages: NamedDependency[Pages], my_bookings: NamedDependency[MyBookings]
     ) -> Response[Any]:
-        """All that is coming and the past, or with a position in the address the rest of the one or the other."""
+        """Upcoming and past ones. With a position in the URL, only the rest of the one or the other."""
         user = account_in(request)
         after, before = _position(request, "after"), _position(request, "before")
         coming = past = None
         if before is None:
-            coming = _part(await my_bookings.list_coming_bookings(user, PAGE + 1, after or FIRST))
+            coming = _part(await my_bookings.list_coming_bookings(user, PAGE_SIZE + 1, after or FIRST))
         if after is None:
-            past = _part(await my_bookings.list_past_bookings(user, PAGE + 1, before or LAST))
+            past = _part(await my_bookings.list_past_bookings(user, PAGE_SIZE + 1, before or LAST))
         return pages.answer(
             request,
             "booking/my_bookings.html",
@@ -52,13 +52,13 @@ class MyBookingController(Controller):
 
 
 def _part(found: Sequence[Booking]) -> Part:
-    shown = found[:PAGE]
-    last = Position.of(shown[-1]) if len(found) > PAGE else None
+    shown = found[:PAGE_SIZE]
+    last = Position.of(shown[-1]) if len(found) > PAGE_SIZE else None
     return Part(shown, f"{iso(last.start_time)}.{last.booking_id}" if last else None)
 
 
 def _position(request: PageRequest, name: str) -> Position | None:
-    """As `_part` wrote it. Raises `InvalidInput` for anything else."""
+    """Reads what `_part` wrote. Raises `InvalidInput` for anything else."""
     text = request.query_params.get(name)
     if text is None:
         return None

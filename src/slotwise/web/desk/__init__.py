@@ -1,1 +1,1 @@
-"""The desk's pages: the day, bookings, telephone bookings and the audit log."""
+"""The desk's pages: the dashboard, bookings, phone bookings, day sheets and the audit log."""

@@ -1,4 +1,4 @@
-"""The audit log, for admins: who did what to whom, and who was shown whose name."""
+"""The audit log, for admins: who changed what, and who looked at whose name."""
 
 import re
 from typing import Any
@@ -10,23 +10,23 @@ from slotwise.domain.errors import InvalidInput
 from slotwise.services.accounts.users import Users
 from slotwise.services.core.audit import AuditEntry, AuditFilter, AuditLog, AuditPosition
 from slotwise.web.desk.audit_words import ACTIONS, action_words, details_words
-from slotwise.web.kit.access import ADMIN, PageRequest, account_in, page
+from slotwise.web.kit.access import ADMIN, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.pages import Pages
-from slotwise.web.kit.queries import link, period_in, query_of, text_in
+from slotwise.web.kit.queries import link, period_in, query_form, text_in
 from slotwise.web.kit.times import ClinicTime
 
 LOG = "/admin/audit"
-PAGE = 50
-FILTERS = ("who", "action", "about", "from", "to")
+PAGE_SIZE = 50
+QUERY_FIELDS = ("who", "action", "about", "from", "to")
 _NAMED = re.compile(r"(user|booking|slot|doctor)s?[ :#]*(\d{1,18})", re.IGNORECASE)
-_PLACES = {"booking": "/admin/bookings", "slot": "/admin/slots", "doctor": "/admin/doctors", "user": "/admin/users"}
+_LISTS = {"booking": "/admin/bookings", "slot": "/admin/slots", "doctor": "/admin/doctors", "user": "/admin/users"}
 
 
 class AuditController(Controller):
     path = LOG
 
-    @get("/", **page(ADMIN))
+    @get("/", **page_for(ADMIN))
     async def list_audit(
         self,
         request: PageRequest,
@@ -34,37 +34,37 @@ class AuditController(Controller):
         audit_log: NamedDependency[AuditLog],
         users: NamedDependency[Users],
     ) -> Response[Any]:
-        form = query_of(request, *FILTERS)
+        form = query_form(request, *QUERY_FIELDS)
         try:
-            sought = await filter_in(form, pages.time, users)
+            query = await audit_query_in(form, pages.time, users)
         except InvalidInput as error:
             form.refuse(error)
             return pages.answer(request, "desk/audit.html", 400, form=form, actions=ACTIONS, found=None)
         position = position_in(request)
-        found = await audit_log.list_audit(account_in(request), sought, position, PAGE + 1)
+        found = await audit_log.list_audit(account_in(request), query, position, PAGE_SIZE + 1)
         return pages.answer(
             request,
             "desk/audit.html",
             form=form,
             actions=ACTIONS,
-            found=[_told(entry, pages.time) for entry in found[:PAGE]],
-            filtered=sought != AuditFilter(),
+            found=[_row_of(entry, pages.time) for entry in found[:PAGE_SIZE]],
+            filtered=query != AuditFilter(),
             newest=position and link(LOG, form),
-            older=len(found) > PAGE and link(LOG, form, [("before", _position(found[PAGE - 1]))]),
+            older=len(found) > PAGE_SIZE and link(LOG, form, [("before", _position(found[PAGE_SIZE - 1]))]),
         )
 
 
-def _told(entry: AuditEntry, time: ClinicTime) -> dict[str, Any]:
-    """With what the template says of it."""
+def _row_of(entry: AuditEntry, time: ClinicTime) -> dict[str, Any]:
+    """What the template shows of an entry."""
     return {
         "entry": entry,
         "what": action_words(entry),
         "details": details_words(entry, time),
-        "place": place_of(entry.subject),
+        "url": url_of_subject(entry.subject),
     }
 
 
-async def filter_in(form: Form, time: ClinicTime, users: Users) -> AuditFilter:
+async def audit_query_in(form: Form, time: ClinicTime, users: Users) -> AuditFilter:
     """Raises `InvalidInput`."""
     noted_from, noted_before = period_in(form, time)
     action = form.text("action") or None
@@ -95,7 +95,7 @@ def _subject_in(form: Form) -> str | None:
 
 
 def position_in(request: PageRequest) -> AuditPosition | None:
-    """Where a page begins; None where the address says nothing, or nonsense."""
+    """Where the page begins; None if the URL has no readable position."""
     microseconds, _, entry_id = request.query_params.get("before", "").partition("-")
     if not re.fullmatch(r"\d{1,18}", microseconds) or not re.fullmatch(r"\d{1,18}", entry_id):
         return None
@@ -106,7 +106,7 @@ def _position(entry: AuditEntry) -> str:
     return f"{AuditPosition(entry.created_at, entry.id).microseconds}-{entry.id}"
 
 
-def place_of(subject: str) -> str | None:
-    """The page about what an entry is about, where there is one."""
+def url_of_subject(subject: str) -> str | None:
+    """The page of what an entry is about, if there is one."""
     kind, _, number = subject.partition(":")
-    return f"{_PLACES[kind]}/{number}" if kind in _PLACES and number.isdigit() else None
+    return f"{_LISTS[kind]}/{number}" if kind in _LISTS and number.isdigit() else None

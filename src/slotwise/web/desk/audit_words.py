@@ -1,4 +1,4 @@
-"""What an entry of the audit log says, in words for people: what was done, and what was changed from what to what."""
+"""An entry of the audit log in words: what was done, and which values were changed from what to what."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -10,7 +10,7 @@ from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
 from slotwise.services.core.audit import AuditEntry
 from slotwise.web.kit.times import ClinicTime
 
-# What each action of the log is called where people read it.
+# Each action of the log in words.
 ACTIONS = {
     "cancel_booking": "Cancelled a booking",
     "change_rights": "Changed the rights of an account",
@@ -40,9 +40,9 @@ ACTIONS = {
     "update_doctor": "Changed a doctor",
     "update_slot": "Changed a slot",
 }
-# Those whose details are pairs: what something was, and what it is.
+# Actions whose details are pairs of an old and a new value.
 _CHANGES = {"cancel_booking", "change_rights", "confirm_booking", "update_doctor", "update_slot"}
-# Without details nothing was changed, and somebody was shown it as it was already.
+# Without details nothing was changed: the booking already was in that status, and was only shown.
 _LOOKS = {
     "cancel_booking": "Looked at a cancelled booking",
     "confirm_booking": "Looked at a confirmed booking",
@@ -54,11 +54,11 @@ _NAMES = {
     "starts_from": "from",
     "text": "searched for a text:",
 }
-# What somebody has written stays as it is.
+# Texts that a person typed keep their spelling.
 _OWN_SPELLING = {"name", "specialization"}
 _VALUES = {"PENDING": "on hold"}
 _PLAIN = {None: "none", True: "yes", False: "no"}
-# What has two states, by what it is of and what it is now.
+# Fields with two states, by kind, field and new value.
 _TURNS = {
     ("slot", "status", "OPEN"): "opened for booking again",
     ("slot", "status", "CLOSED"): "closed for booking",
@@ -92,7 +92,7 @@ def _detail_words(entry: AuditEntry, name: str, value: object, time: ClinicTime)
 
 
 def move_words(details: str, time: ClinicTime) -> str | None:
-    """What a booking's history says of a move that was noted with these details; None where they do not tell."""
+    """How a booking's history tells a move with these details; None if they do not have the times."""
     changed: Mapping[str, object] = msgspec.json.decode(details)
     told = list(_moved(changed, time))
     return f"The appointment {' and '.join(told)}" if told else None
@@ -139,7 +139,7 @@ def _value_words(value: object, time: ClinicTime) -> str:
 
 
 def _moment(text: str) -> datetime | None:
-    """A time that every zone's calendar has: nothing that was once noted may keep the log from being read."""
+    """None for a time that some zone cannot show: an old entry must not break the page."""
     if _TIME.fullmatch(text) is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Bookings as the desk sees them: find, export, read, confirm and cancel."""
+"""Bookings for the desk: find, export, read, confirm and cancel."""
 
 import re
 from datetime import datetime
@@ -19,27 +19,27 @@ from slotwise.services.desk.history import BookingHistory, History
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.web.desk.audit_words import move_words
 from slotwise.web.desk.export import rows_of
-from slotwise.web.kit.access import DESK, PageRequest, account_in, page, visitor_in
+from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for, visitor_in
 from slotwise.web.kit.downloads import download
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.pages import Pages, see_other
-from slotwise.web.kit.queries import Id, before_in, choice_in, id_in, link, period_in, query_of, text_in
+from slotwise.web.kit.queries import Id, before_in, choice_in, id_in, link, period_in, query_form, text_in
 from slotwise.web.kit.status_words import status_words
 from slotwise.web.kit.times import ClinicTime
 
-PAGE = 50
+PAGE_SIZE = 50
 MOST_DOCTORS = 500
-FILTERS = ("who", "status", "doctor", "from", "to", "slot")
+QUERY_FIELDS = ("who", "status", "doctor", "from", "to", "slot")
 STATUSES = [(status.value, status_words(status)) for status in BookingStatus]
 LIST = "/admin/bookings"
 _NUMBER = re.compile(r"#?([0-9]{1,18})", re.ASCII)
 
 
-class DeskBookingController(Controller):
+class BookingController(Controller):
     path = "/admin"
 
-    @get("/bookings", **page(DESK))
+    @get("/bookings", **page_for(DESK))
     async def list_bookings(
         self,
         request: PageRequest,
@@ -47,22 +47,22 @@ class DeskBookingController(Controller):
         bookings: NamedDependency[Bookings],
         doctors: NamedDependency[Doctors],
     ) -> Response[Any]:
-        form = query_of(request, *FILTERS)
+        form = query_form(request, *QUERY_FIELDS)
         context = {"form": form, "statuses": STATUSES, **await doctors_to_choose(doctors, form)}
         try:
-            sought = filter_in(form, pages.time)
+            query = booking_query_in(form, pages.time)
         except InvalidInput as error:
             form.refuse(error)
             return pages.answer(request, "desk/bookings/list.html", 400, found=None, **context)
         before = before_in(request)
-        found = await bookings.list_bookings(account_in(request), sought, before, PAGE + 1)
-        next_id = found.bookings[PAGE - 1].id if len(found.bookings) > PAGE else found.walked_to
+        found = await bookings.list_bookings(account_in(request), query, before, PAGE_SIZE + 1)
+        next_id = found.bookings[PAGE_SIZE - 1].id if len(found.bookings) > PAGE_SIZE else found.walked_to
         return pages.answer(
             request,
             "desk/bookings/list.html",
-            found=found.first(PAGE),
+            found=found.first(PAGE_SIZE),
             numbered=found.numbered,
-            filtered=sought != BookingFilter(),
+            filtered=query != BookingFilter(),
             newest="before" in request.query_params and link(LIST, form),
             older=next_id and link(LIST, form, [("before", next_id)]),
             looked_in_part=found.walked_to is not None,
@@ -70,16 +70,16 @@ class DeskBookingController(Controller):
             **context,
         )
 
-    @get("/bookings.csv", **page(DESK))
+    @get("/bookings.csv", **page_for(DESK))
     async def export_bookings(
         self, request: PageRequest, pages: NamedDependency[Pages], booking_export: NamedDependency[BookingExport]
     ) -> Stream:
-        sought = filter_in(query_of(request, *FILTERS), pages.time)
-        pieces = rows_of(booking_export.export_bookings(account_in(request), sought), pages.time)
-        # The heading, and the first page of bookings.
+        query = booking_query_in(query_form(request, *QUERY_FIELDS), pages.time)
+        pieces = rows_of(booking_export.export_bookings(account_in(request), query), pages.time)
+        # Await the heading and the first page of bookings.
         return await download(f"bookings-{pages.time.today()}.csv", "text/csv", pieces, awaited=2)
 
-    @get("/bookings/{booking_id:int}", **page(DESK))
+    @get("/bookings/{booking_id:int}", **page_for(DESK))
     async def get_history(
         self,
         request: PageRequest,
@@ -90,7 +90,7 @@ class DeskBookingController(Controller):
     ) -> Response[Any]:
         return await show_booking(request, pages, booking_history, audit_log, booking_id)
 
-    @post("/bookings/{booking_id:int}/confirm", **page(DESK))
+    @post("/bookings/{booking_id:int}/confirm", **page_for(DESK))
     async def confirm_booking(
         self,
         request: PageRequest,
@@ -109,7 +109,7 @@ class DeskBookingController(Controller):
             return await show_booking(request, pages, booking_history, audit_log, booking_id, form, status)
         return see_other(request, f"{LIST}/{booking_id}", notice="The booking is confirmed.")
 
-    @get("/bookings/{booking_id:int}/cancel", **page(DESK))
+    @get("/bookings/{booking_id:int}/cancel", **page_for(DESK))
     async def ask_before_cancelling(
         self,
         request: PageRequest,
@@ -120,7 +120,7 @@ class DeskBookingController(Controller):
         booking = await bookings.get_booking(visitor_in(request).as_caller(), booking_id)
         return pages.answer(request, "desk/bookings/cancel.html", booking=booking, form=Form({"reason": ""}))
 
-    @post("/bookings/{booking_id:int}/cancel", **page(DESK))
+    @post("/bookings/{booking_id:int}/cancel", **page_for(DESK))
     async def cancel_booking(
         self,
         request: PageRequest,
@@ -149,7 +149,7 @@ async def doctors_to_choose(doctors: Doctors, form: Form) -> dict[str, Any]:
     return {"doctors": listed, "cut_short": len(listed) >= MOST_DOCTORS}
 
 
-def filter_in(form: Form, time: ClinicTime) -> BookingFilter:
+def booking_query_in(form: Form, time: ClinicTime) -> BookingFilter:
     """Raises `InvalidInput`."""
     starts_from, starts_before = period_in(form, time)
     number = _NUMBER.fullmatch(form.text("who"))
@@ -165,7 +165,7 @@ def filter_in(form: Form, time: ClinicTime) -> BookingFilter:
 
 
 def person_in(form: Form) -> tuple[str | None, str | None]:
-    """Name and address where the form asks for them: of a hold that has none yet."""
+    """Name and e-mail, if the form asks for them: only for a hold that has none yet."""
     if "user_name" not in form:
         return None, None
     return clean_name("user_name", form.text("user_name")), clean_email("user_email", form.text("user_email"))
@@ -196,7 +196,7 @@ async def show_booking(
 
 
 async def _moves_of(history: History, audit_log: AuditLog, time: ClinicTime) -> dict[datetime, str]:
-    """In words, by when they were made. Those of which nobody knows from when to when are not among them."""
+    """Each move in words, by when it was made. Leaves out moves whose old and new times were not recorded."""
     moved_at = [event.created_at for event in history.events if event.kind == "MOVED"]
     moves = await audit_log.list_moves(history.booking.slot_id, moved_at)
     told = {move.moved_at: move_words(move.details, time) for move in moves}

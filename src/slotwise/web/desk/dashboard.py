@@ -1,4 +1,4 @@
-"""The clinic's day: what the desk has open all day long."""
+"""The dashboard: the day at the clinic, which the desk keeps open."""
 
 from datetime import date
 from typing import Any
@@ -7,23 +7,23 @@ from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 
 from slotwise.services.desk.dashboard import Dashboard
-from slotwise.web.kit.access import DESK, PageRequest, account_in, page
+from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.pages import HEADERS, Pages
-from slotwise.web.kit.queries import day_in, query_of
+from slotwise.web.kit.queries import day_in, query_form
 from slotwise.web.kit.times import ONE_DAY
 
-# Of the chart; the others stand below it, folded away.
+# Rows of the chart. The other doctors are folded away below it.
 MOST_BARS = 12
 
 
-class TodayController(Controller):
+class DashboardController(Controller):
     path = "/admin"
 
-    @get("/", **page(DESK))
-    async def show_today(
+    @get("/", **page_for(DESK))
+    async def show_dashboard(
         self, request: PageRequest, pages: NamedDependency[Pages], dashboard: NamedDependency[Dashboard]
     ) -> Response[Any]:
-        day = day_in(query_of(request, "day"), "day") or pages.time.today()
+        day = day_in(query_form(request, "day"), "day") or pages.time.today()
         board = await _board(pages, dashboard, day)
         is_today = day == pages.time.today()
         latest = await dashboard.list_latest_bookings(account_in(request)) if is_today else None
@@ -32,19 +32,19 @@ class TodayController(Controller):
             request, "desk/dashboard/dashboard.html", latest=latest, live=live, is_today=is_today, **board
         )
 
-    @get("/today/board", **page(DESK))
+    @get("/today/board", **page_for(DESK))
     async def show_board(
         self, request: PageRequest, pages: NamedDependency[Pages], dashboard: NamedDependency[Dashboard]
     ) -> Response[Any]:
-        """What of the page names nobody, to be put in the place of what was there."""
+        """The part of the page without names. It replaces the one that is shown."""
         board = await _board(pages, dashboard, pages.time.today())
         return pages.answer(request, "desk/dashboard/board.html", live=True, is_today=True, **board)
 
-    @get("/today/latest", **page(DESK))
+    @get("/today/latest", **page_for(DESK))
     async def show_latest_bookings(
         self, request: PageRequest, pages: NamedDependency[Pages], dashboard: NamedDependency[Dashboard]
     ) -> Response[Any]:
-        """Nothing while they are those that the mark stands for: each showing is on record."""
+        """No content while the mark in the URL is still that of the latest ones, because each showing is audited."""
         latest = await dashboard.list_latest_bookings(account_in(request), request.query_params.get("mark", ""))
         if latest is None:
             return Response(None, status_code=204, headers=HEADERS)

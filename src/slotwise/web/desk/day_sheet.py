@@ -1,4 +1,4 @@
-"""A day on paper, of one doctor or of all: who comes when."""
+"""The day sheet: who comes when, for one doctor or all, to be printed."""
 
 from datetime import date, timedelta
 from typing import Any
@@ -10,10 +10,10 @@ from slotwise.domain.errors import InvalidInput
 from slotwise.services.desk.day_sheets import DayOfAll, DaySheets, DoctorOfDay, DoctorsDay
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.web.desk.bookings import doctors_to_choose
-from slotwise.web.kit.access import DESK, PageRequest, account_in, page
+from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.pages import Pages
-from slotwise.web.kit.queries import day_in, id_in, link, query_of
+from slotwise.web.kit.queries import day_in, id_in, link, query_form
 
 SHEET = "/admin/day-sheet"
 TEMPLATE = "desk/day_sheet.html"
@@ -23,7 +23,7 @@ ONE_DAY = timedelta(days=1)
 class DaySheetController(Controller):
     path = SHEET
 
-    @get("/", **page(DESK))
+    @get("/", **page_for(DESK))
     async def list_bookings_of_day(
         self,
         request: PageRequest,
@@ -31,8 +31,8 @@ class DaySheetController(Controller):
         doctors: NamedDependency[Doctors],
         day_sheets: NamedDependency[DaySheets],
     ) -> Response[Any]:
-        form = query_of(request, "doctor", "day")
-        is_asked = any(form.values.values())
+        form = query_form(request, "doctor", "day")
+        is_chosen = any(form.values.values())
         context = {"form": form, **await doctors_to_choose(doctors, form)}
         try:
             doctor_id, day = id_in(form, "doctor"), day_in(form, "day") or pages.time.today()
@@ -40,7 +40,7 @@ class DaySheetController(Controller):
             form.refuse(error)
             return pages.answer(request, TEMPLATE, 400, asked=False, **context)
         form.values["day"] = day.isoformat()
-        if not is_asked:
+        if not is_chosen:
             return pages.answer(request, TEMPLATE, asked=False, **context)
         period = pages.time.bounds(day)
         if doctor_id is None:

@@ -1,4 +1,4 @@
-"""Bookings as a spreadsheet reads them: RFC 4180 in UTF-8, with nothing in a cell that a spreadsheet would run."""
+"""Bookings as a CSV file for spreadsheets: RFC 4180, UTF-8, and no cell that a spreadsheet would run as a formula."""
 
 import csv
 import io
@@ -10,16 +10,15 @@ from slotwise.services.desk.export import ExportedBooking
 from slotwise.web.kit.status_words import status_words
 from slotwise.web.kit.times import ClinicTime
 
-# Without it Excel takes the file for one of the 8-bit encodings of old.
+# Without it, Excel reads the file in an 8-bit encoding.
 BYTE_ORDER_MARK = "\ufeff"
-# What makes a cell a formula (OWASP, CSV Injection), and the full-width forms that some spreadsheets take for the same;
-# also after a semicolon, where a cell begins, with or without quotes, for a spreadsheet of a country that writes its
-# decimals with a comma.
+# What starts a formula (OWASP, CSV Injection), and the full-width forms that some spreadsheets read alike. Also after a
+# semicolon, with or without quotes: it starts a cell in countries that write decimals with a comma.
 _START_OF_FORMULA = re.compile('(^|;)([ "]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])')
 
 
 async def rows_of(pages: AsyncIterator[list[ExportedBooking]], time: ClinicTime) -> AsyncIterator[str]:
-    """The file in pieces, one for each page of bookings."""
+    """The file in pieces: the heading, then one for each page of bookings."""
     yield BYTE_ORDER_MARK + written([_heading(time)])
     async for bookings in pages:
         yield written([_row_of(booking, time) for booking in bookings])
@@ -32,7 +31,7 @@ def written(rows: Sequence[Sequence[object]]) -> str:
 
 
 def safe(cell: object) -> object:
-    """A text that a spreadsheet shows and never computes: an apostrophe in front says so."""
+    """A text gets an apostrophe in front, so that a spreadsheet shows it and does not compute it."""
     return _START_OF_FORMULA.sub(r"\1'\2", cell) if isinstance(cell, str) else cell
 
 
@@ -75,5 +74,5 @@ def _row_of(exported: ExportedBooking, time: ClinicTime) -> list[object]:
 
 
 def _local(moment: datetime | None, time: ClinicTime) -> str | None:
-    """In the form that spreadsheets in every country read as a time."""
+    """In a form that spreadsheets of all countries read as a time."""
     return None if moment is None else time.local(moment).strftime("%Y-%m-%d %H:%M:%S")

@@ -1,4 +1,4 @@
-"""Booking for a patient who rings or stands at the desk."""
+"""Booking for a patient who calls or stands at the desk."""
 
 from collections.abc import Sequence
 from itertools import groupby
@@ -21,14 +21,14 @@ from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeTimes, NextT
 from slotwise.services.schedule.slots import Slots
 from slotwise.web.booking.appointment import url_of_booking
 from slotwise.web.desk.bookings import LIST
-from slotwise.web.kit.access import DESK, PageRequest, account_in, own_origin, page, visitor_in
+from slotwise.web.kit.access import DESK, PageRequest, account_in, own_origin, page_for, visitor_in
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.pages import Pages, see_other
-from slotwise.web.kit.queries import Id, id_in, query_of
+from slotwise.web.kit.queries import Id, id_in, query_form
 from slotwise.web.kit.visitors import (
+    BookingToken,
     Draft,
-    HeldTime,
     Visitor,
     clear_cookie,
     draft_cookie,
@@ -37,7 +37,7 @@ from slotwise.web.kit.visitors import (
     read_slip,
     slip_cookie,
 )
-from slotwise.web.schedule.find_query import MOST_SEATS, Asked, asked_in, url_of
+from slotwise.web.schedule.find_query import MOST_SEATS, FindQuery, find_query_in, url_of
 
 NEW = f"{LIST}/new"
 ROUTE = f"POST {NEW}"
@@ -46,10 +46,10 @@ UNKNOWN = "We do not know whether that worked. Press the button again: the patie
 SHOWN_ONCE = "The link for the patient was shown once, after booking, and cannot be shown again."
 
 
-class NewBookingController(Controller):
+class PhoneBookingController(Controller):
     path = LIST
 
-    @get("/new", **page(DESK))
+    @get("/new", **page_for(DESK))
     async def ask_for_patient(
         self,
         request: PageRequest,
@@ -57,18 +57,18 @@ class NewBookingController(Controller):
         slots: NamedDependency[Slots],
         free_times: NamedDependency[FreeTimes],
     ) -> Response[Any]:
-        """For whom, once there is a time in the address; before that, the next free times to choose one from."""
-        slot_id, asked = id_in(query_of(request, "slot"), "slot"), asked_in(request.query_params)
+        """Shows the next free times to choose from. With a time in the URL, asks for whom it is."""
+        slot_id, query = id_in(query_form(request, "slot"), "slot"), find_query_in(request.query_params)
         if slot_id is None:
-            return _show_times(request, pages, asked, await free_times.list_next_times(asked.wanted))
+            return _show_times(request, pages, query, await free_times.list_next_times(query.times))
         forgets = "forget" in request.query_params
         draft = Draft() if forgets else visitor_in(request).draft_by(account_in(request).id)
-        typed = {"user_name": draft.user_name, "user_email": draft.user_email, "seats": str(asked.wanted.seats)}
+        typed = {"user_name": draft.user_name, "user_email": draft.user_email, "seats": str(query.times.seats)}
         form = Form({"slot": str(slot_id), "key": new_attempt(), **typed})
         cookies = [clear_cookie(request, "draft")] if forgets else []
         return await _show(request, pages, slots, form, cookies=cookies, recalled=draft != Draft())
 
-    @post("/new", **page(DESK))
+    @post("/new", **page_for(DESK))
     async def hold_seats(
         self,
         request: PageRequest,
@@ -79,20 +79,20 @@ class NewBookingController(Controller):
         form = await Form.of(request)
         visitor = visitor_in(request)
         try:
-            wanted = wanted_in(form)
+            wanted = seat_request_in(form)
             held = await bookings.hold_seats(visitor.as_caller(), wanted, _key_of(visitor, form, wanted))
         except SlotwiseError as error:
             status = refuse(form, error)
             if isinstance(error, OutcomeUnknown):
                 form.problem = UNKNOWN
             else:
-                form.values["key"] = new_attempt()  # what was refused stays refused under its key
+                form.values["key"] = new_attempt()  # a refusal is stored under its key
             return await _show(request, pages, slots, form, status, cookies=_kept(request, form))
-        slip = HeldTime(held.booking.id, held.manage.token)
+        slip = BookingToken(held.booking.id, held.manage.token)
         cookies = [slip_cookie(request, slip), clear_cookie(request, "draft")]
         return see_other(request, f"{LIST}/{slip.booking_id}/slip", cookies=cookies)
 
-    @get("/{booking_id:int}/slip", **page(DESK))
+    @get("/{booking_id:int}/slip", **page_for(DESK))
     async def show_slip(
         self,
         request: PageRequest,
@@ -100,7 +100,7 @@ class NewBookingController(Controller):
         pages: NamedDependency[Pages],
         booking_history: NamedDependency[BookingHistory],
     ) -> Response[Any]:
-        """The patient's link, this once: no table holds its token, so nobody can look it up again."""
+        """Shows the patient's link once. The database does not store its token, so it cannot be shown again."""
         slip = read_slip(request, booking_id)
         if slip is None:
             return see_other(request, f"{LIST}/{booking_id}", notice=SHOWN_ONCE)
@@ -116,10 +116,10 @@ class NewBookingController(Controller):
         )
 
 
-def wanted_in(form: Form) -> SeatRequest:
-    """Raises `InvalidInput` with every fault there is.
+def seat_request_in(form: Form) -> SeatRequest:
+    """Raises `InvalidInput` with all faults.
 
-    The booking is of no account: not of the receptionist's, and whose the address is nobody has shown.
+    The booking belongs to no account: it is not the receptionist's, and the e-mail does not prove whose it is.
     """
     values = read_all(
         {
@@ -133,27 +133,27 @@ def wanted_in(form: Form) -> SeatRequest:
 
 
 def _key_of(visitor: Visitor, form: Form, wanted: SeatRequest) -> IdempotencyKey:
-    """A form that is sent twice books once."""
+    """The form carries the key, so a form that is sent twice books once."""
     return IdempotencyKey.of(visitor.actor, ROUTE, form.text("key") or new_attempt(), msgspec.json.encode(wanted))
 
 
 def _kept(request: PageRequest, form: Form) -> list[Cookie]:
-    """The patient is still on the telephone when the last seat has gone: the next time is for the same one."""
+    """Keeps what was typed: after a refusal, the next time is for the same patient."""
     draft = draft_of(form.text("user_name"), form.text("user_email"), account_in(request).id)
     return [draft_cookie(request, draft)] if draft else []
 
 
-def _show_times(request: PageRequest, pages: Pages, asked: Asked, found: NextTimes | None) -> Response[Any]:
-    return pages.answer(request, TIMES_TEMPLATE, **context_of(pages, asked, found))
+def _show_times(request: PageRequest, pages: Pages, query: FindQuery, found: NextTimes | None) -> Response[Any]:
+    return pages.answer(request, TIMES_TEMPLATE, **context_of(pages, query, found))
 
 
-def context_of(pages: Pages, asked: Asked, found: NextTimes | None) -> dict[str, Any]:
+def context_of(pages: Pages, query: FindQuery, found: NextTimes | None) -> dict[str, Any]:
     """What the template shows."""
     times = found.times if found else []
     later = replace(found.wanted, after=found.rest) if found and found.rest else None
     return {
         "found": found,
-        "unread": asked.unread,
+        "unread": query.unread,
         "days": [
             (day, list(of_day)) for day, of_day in groupby(times, lambda slot: pages.time.day_of(slot.start_time))
         ],
@@ -174,9 +174,9 @@ async def _show(
     cookies: Sequence[Cookie] = (),
     recalled: bool = False,
 ) -> Response[Any]:
-    """`recalled` where name and address are of a try before."""
+    """`recalled` if name and e-mail come from an earlier try."""
     slot = await slots.get_slot(id_in(form, "slot") or 0)
-    seats = asked_in({"seats": form.text("seats")}).wanted.seats
+    seats = find_query_in({"seats": form.text("seats")}).times.seats
     return pages.answer(
         request,
         "desk/phone_booking/new.html",

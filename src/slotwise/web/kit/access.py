@@ -1,4 +1,4 @@
-"""Who may open a page, and that a change comes from a page of ours: checked before a handler runs."""
+"""Checks before a handler runs: who may open the page, and that a change comes from a page of this site."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -27,17 +27,17 @@ class Audience(NamedTuple):
     guard: Guard
 
 
-def page(audience: Audience, **more: Any) -> dict[str, Any]:
-    """Keyword arguments of a page's handler."""
+def page_for(audience: Audience, **more: Any) -> dict[str, Any]:
+    """Keyword arguments for the handler of a page: `@get("/", **page_for(ANYBODY))`."""
     return {"guards": [audience.guard], "include_in_schema": False, **more}
 
 
 def refuse_other_sites(connection: Connection) -> None:
-    """No other site's page may change anything in the name of a visitor (CSRF).
+    """Pages of other sites may not change anything in a visitor's name (CSRF).
 
-    Browsers say where a request comes from (W3C Fetch Metadata; OWASP's cheat sheet counts it as a full defence). Where
-    they do not, because the connection is not encrypted, they send the origin with every change (RFC 6454, 7). A
-    request that says neither comes from no browser that has a visitor's cookies, and is refused all the same.
+    Browsers say where a request comes from (W3C Fetch Metadata, a full defence by OWASP's cheat sheet). Without TLS
+    they do not, but send the origin with every change (RFC 6454, 7). A request with neither is refused: it does not
+    come from a browser with a visitor's cookies.
     """
     if connection.scope.get("method") in _SAFE:
         return
@@ -52,10 +52,10 @@ def _is_from_us(connection: Connection) -> bool:
 
 
 def own_origin(connection: Connection) -> str | None:
-    """Where visitors find us, as browsers write it (RFC 6454, 6.2): as it is set, else by this visitor's own word.
+    """The origin of this site, as browsers write it (RFC 6454, 6.2): from the settings, else from the Host header.
 
-    That word may be an address that opens nowhere but there: what is handed to somebody else must say so, and nothing
-    that is kept may have it in it. None where it is no host's name.
+    A host from the header may work only on this visitor's network. A link for somebody else must say so, and stored
+    data must not contain it. None if the header is not the name of a host.
     """
     named: str | None = page_parts(connection).origin
     if named is not None:
@@ -91,7 +91,7 @@ ADMIN = Audience(_require_role(Role.ADMIN))
 
 
 def visitor_in(request: PageRequest) -> Visitor:
-    """Whom the guard let in; nobody in particular where none has run."""
+    """The visitor that the guard let in; an unknown visitor if no guard has run."""
     visitor: Visitor = request.state.get("visitor") or Visitor()
     return visitor
 
@@ -105,5 +105,5 @@ def account_in(request: PageRequest) -> User:
 
 
 def client_ip_of(request: PageRequest) -> str:
-    """Whom limits count as one client."""
+    """The IP by which rate limits count a client."""
     return client_of(request.client.host) if request.client else ""

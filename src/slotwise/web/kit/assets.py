@@ -1,4 +1,4 @@
-"""The files that pages are made with: all from this server, named by their content, so that a browser keeps them."""
+"""The static files of the pages. The URL has a hash of the content, so that a browser can keep a file for ever."""
 
 import gzip
 import hashlib
@@ -37,7 +37,7 @@ def _names() -> frozenset[str]:
 
 
 def asset(name: str) -> str:
-    """The address of a file in `static/`."""
+    """The URL of a file in `static/`."""
     return f"/static/{_version(name)}/{name}"
 
 
@@ -55,7 +55,7 @@ class AssetController(Controller):
         if name not in _names():
             raise NotFoundException
         headers = {"Vary": "Accept-Encoding"}
-        # A page of another version of the server may ask for its own; it gets ours, and does not keep it.
+        # A page of another release may ask for its own version. It gets the current one, and must not keep it.
         headers["Cache-Control"] = _FOR_EVER if version == _version(name) else "no-cache"
         body = content_of(name)
         if accepts_gzip(request):

@@ -1,11 +1,11 @@
-"""Days and weeks as addresses and forms name them."""
+"""Days, weeks and clock times as URLs and forms write them."""
 
 from datetime import date, time, timedelta
 from typing import NamedTuple, Self
 
 from slotwise.domain.errors import InvalidInput
 
-# A week before and after them can still be shown, in any zone.
+# Every zone can still show a week before and after these years.
 _FIRST_YEAR, _LAST_YEAR = 2001, 9997
 
 

@@ -1,4 +1,4 @@
-"""Files that are made while they are sent."""
+"""Downloads that are made while they are sent."""
 
 from collections.abc import AsyncIterator
 from typing import TypeVar
@@ -11,11 +11,10 @@ Piece = TypeVar("Piece", str, bytes)
 
 
 async def download(name: str, media_type: str, pieces: AsyncIterator[Piece], awaited: int = 1) -> Stream:
-    """The first pieces are there before the answer begins: what can go wrong mostly does so in them, while the answer
-    can still be a page that says so.
+    """Awaits the first pieces before the answer begins: most errors happen there, and can still become an error page.
 
-    After that, where a piece cannot be made, the connection is cut before the answer's end: no browser takes what it
-    has got for the whole file.
+    If a later piece fails, the connection is cut before the end of the answer, so that no browser takes the part for
+    the whole file.
     """
     first = [await anext(pieces) for _ in range(awaited)]
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}

@@ -1,4 +1,4 @@
-"""From facts to pages: the one table of error -> status, heading and a way on."""
+"""From errors to pages: one table from each error to the status, the heading and what to do next."""
 
 import traceback
 from collections.abc import Callable
@@ -25,7 +25,7 @@ log = structlog.get_logger()
 
 
 class Words(NamedTuple):
-    """`advice` is a sentence on what to do now; where it is empty, the error's own detail says it."""
+    """`advice` says what to do next. If it is empty, the page shows the error's own detail."""
 
     status: int
     heading: str
@@ -86,9 +86,9 @@ def words_of(error: SlotwiseError) -> Words:
 
 
 async def recognize_visitor(error: Exception, scope: Scope) -> None:
-    """Before the page of an error is made: that page too says who is logged in, also where no guard has looked.
+    """Runs before an error page is made, so that this page too says who is logged in, even if no guard has run.
 
-    The database is not asked about whoever has no session, nor again where it has just failed.
+    Does not ask the database without a session cookie, nor after the database has just failed.
     """
     connection: Connection = ASGIConnection(scope)
     if scope["path"].startswith("/api/") or isinstance(error, errors.Unavailable) or connection.state.get("visitor"):
@@ -109,19 +109,19 @@ def show_error(request: PageRequest, error: SlotwiseError) -> Response[Any]:
 
 
 def _words_of_refusal(request: PageRequest) -> Words:
-    """Who may, and whom to ask."""
+    """Says who may open the page and whom to ask."""
     if not request.scope["path"].startswith("/admin"):
         return WORDS[errors.NotAllowed]
     return _FOR_ADMINS if visitor_in(request).at_desk else _FOR_THE_DESK
 
 
 def ask_to_log_in(request: PageRequest) -> Response[Any]:
-    """And come back here, unless what was asked for was a change."""
+    """And come back here after the log-in, unless the request was a change."""
     if request.method != "GET":
         return see_other(request, "/log-in", notice="Please log in first. Nothing was changed.")
     query = request.scope["query_string"].decode("latin-1")
-    wanted = f"{request.scope['path']}?{query}" if query else request.scope["path"]
-    return see_other(request, f"/log-in?{urlencode({'next': wanted})}")
+    next_url = f"{request.scope['path']}?{query}" if query else request.scope["path"]
+    return see_other(request, f"/log-in?{urlencode({'next': next_url})}")
 
 
 def show_framework_error(request: PageRequest, error: HTTPException) -> Response[Any]:
@@ -130,7 +130,7 @@ def show_framework_error(request: PageRequest, error: HTTPException) -> Response
 
 
 def show_defect(request: PageRequest, error: Exception) -> Response[Any]:
-    """A defect of ours. Logged by type and place only: a message may quote somebody's data."""
+    """A bug. Logs only its type and place: the message may contain personal data."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     log.error("defect", error=type(error).__name__, frames=frames[-8:])
     words = Words(500, "Something went wrong", "This is our mistake. Try again, or call the clinic.")
@@ -147,7 +147,7 @@ def _show(request: PageRequest, words: Words, advice: str, headers: dict[str, st
         "kit/error.html",
         words.status,
         headers=headers,
-        # What was typed is there again on the page that they go back to.
+        # Keeps what was typed, for the page that the visitor goes back to.
         cookies=[draft_cookie(request, draft)] if draft else [],
         heading=words.heading,
         advice=advice,
@@ -163,7 +163,7 @@ EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[PageRequest, Any], Res
 
 
 def refuse(form: Form, error: SlotwiseError) -> int:
-    """Say on the form why it was refused; the status of the answer."""
+    """Say on the form why it was refused. Returns the status of the answer."""
     match error:
         case InvalidInput():
             form.refuse(error)

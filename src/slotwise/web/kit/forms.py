@@ -1,4 +1,4 @@
-"""Forms as they were sent: what was typed, and what is wrong with it, to be shown together again."""
+"""Forms as they were sent: the typed values and their errors, to be shown again together."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
@@ -15,7 +15,7 @@ _MAX_DIGITS = 18
 
 
 class Form:
-    """`errors` has a sentence for each field at fault; `problem` is one about the whole form."""
+    """`errors` has a sentence for each wrong field; `problem` is a sentence about the whole form."""
 
     def __init__(self, values: Mapping[str, str] | None = None) -> None:
         self.values = dict(values or {})
@@ -25,14 +25,14 @@ class Form:
 
     @classmethod
     async def of(cls, request: PageRequest) -> Self:
-        """The form that a page of ours sends; another kind of body is refused."""
+        """The form of a page. Refuses other kinds of bodies."""
         if request.content_type[0] != RequestEncodingType.URL_ENCODED:
             raise HTTPException("Send the form from its page.", status_code=415)
         body = await request.body()
         try:
             pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
         except ValueError as error:
-            # No browser sends that. Read as something else, it would be kept as something else.
+            # Browsers do not send this. To guess what it means could store a wrong value.
             raise ClientException("The form has too many fields, or text that is not UTF-8.") from error
         form = cls(dict(pairs))
         form._all = pairs
@@ -42,19 +42,19 @@ class Form:
         return name in self.values
 
     def text(self, name: str) -> str:
-        """What was typed, without spaces around it; empty where nothing was."""
+        """What was typed, without spaces around it; empty if nothing was."""
         return self.values.get(name, "").strip()
 
     def exactly(self, name: str) -> str:
-        """What was typed, as it was typed: for passwords."""
+        """What was typed, unchanged: for passwords."""
         return self.values.get(name, "")
 
     def all(self, name: str) -> list[str]:
-        """Every value of a field that may be given several times, such as boxes to tick."""
+        """All values of a field that can occur several times, such as check boxes."""
         return [value for given, value in self._all if given == name]
 
     def number(self, name: str, lowest: int, highest: int) -> int:
-        """Raises `InvalidInput` for what is no whole number of the range."""
+        """Raises `InvalidInput` if it is not a whole number in the range."""
         text = self.text(name)
         number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
         if number is None or not lowest <= number <= highest:
@@ -62,7 +62,7 @@ class Form:
         return number
 
     def refuse(self, error: InvalidInput) -> None:
-        """Say at each field what is wrong with it; of a field that the form has not, above the form."""
+        """Note each error at its field, or above the form if the form does not have the field."""
         for fault in error.errors:
             self._note(fault)
 
@@ -83,7 +83,7 @@ class Form:
 
 
 def read_all(readers: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-    """What each reader returns, by its name; raises `InvalidInput` with the faults of all of them."""
+    """What each reader returns, by its name. Raises `InvalidInput` with the errors of all of them."""
     faults: list[FieldError] = []
     values: dict[str, Any] = {}
     for name, read in readers.items():

@@ -1,4 +1,4 @@
-"""From a template and values to an answer: one environment, one layout, one set of headers for all pages."""
+"""From a template and values to an answer: one Jinja environment and one set of headers for all pages."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, cast
@@ -18,8 +18,8 @@ HTML = "text/html"
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    # The host and no more of an address, which may hold a manage token: to our own pages too. Without any, browsers
-    # would not say that a form is ours; see `refuse_other_sites`.
+    # Only the host of a URL, also to pages of this site, because a URL may hold a manage token. Without any referrer,
+    # browsers would not say that a form comes from this site; see `refuse_other_sites`.
     "Referrer-Policy": "strict-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -27,7 +27,7 @@ HEADERS = {
 
 
 class Pages:
-    """Renders templates. `clinic_name` is whose pages they are; `origin` is where they are, if that is set."""
+    """Renders templates into answers. `origin` is the public URL of the pages, if the settings have one."""
 
     def __init__(self, clinic_name: str, time: ClinicTime, origin: str | None = None) -> None:
         self.clinic_name = clinic_name
@@ -48,7 +48,7 @@ class Pages:
         headers: Mapping[str, str] | None = None,
         **context: Any,
     ) -> Response[str]:
-        """A page for this visitor, with their notice if they have one; nobody else may keep it."""
+        """A page for this visitor, with their notice if they have one."""
         visitor = visitor_in(request)
         html = self.render(template, visitor=visitor, path=request.scope["path"], **context)
         return Response(
@@ -75,7 +75,7 @@ def pages_of(request: PageRequest) -> Pages:
 
 
 def cookies_due(request: PageRequest) -> list[Cookie]:
-    """Those that have done their duty with this answer go; by the attempt, two clicks on a time are known to be one."""
+    """Clears cookies that this answer has used, and sets an attempt: two clicks on a time have the same attempt."""
     if request.state.get("visitor") is None:  # no guard has read what they have
         return []
     visitor = visitor_in(request)
@@ -86,7 +86,7 @@ def cookies_due(request: PageRequest) -> list[Cookie]:
 
 
 def _without(given: Sequence[Cookie], due: Sequence[Cookie]) -> list[Cookie]:
-    """What an answer sets itself comes before what is due anyway."""
+    """The due cookies that the answer does not set itself."""
     keys = {cookie.key for cookie in given}
     return [cookie for cookie in due if cookie.key not in keys]
 
@@ -94,7 +94,7 @@ def _without(given: Sequence[Cookie], due: Sequence[Cookie]) -> list[Cookie]:
 def see_other(
     request: PageRequest, path: str, *, notice: str | None = None, cookies: Sequence[Cookie] = ()
 ) -> Response[str]:
-    """After a change: look there now (RFC 9110, 15.4.4). `notice` is a sentence for the page there."""
+    """Redirect to `path` (RFC 9110, 15.4.4). `notice` is a sentence for the page there."""
     noted = [notice_cookie(request, notice)] if notice else []
     return Response(
         "", status_code=303, headers={**HEADERS, "Location": path}, media_type=HTML, cookies=[*cookies, *noted]

@@ -1,4 +1,4 @@
-"""What a list is asked for by its address: filters that somebody typed, and where its next page begins."""
+"""The query of a list in its URL: the fields to search by, and where the page begins."""
 
 from collections.abc import Iterable
 from datetime import date, datetime
@@ -21,8 +21,8 @@ Id = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
 MAX_TEXT_CHARACTERS = 200
 
 
-def query_of(request: PageRequest, *names: str) -> Form:
-    """The named fields of an address as a form, to be shown again with what is wrong in it."""
+def query_form(request: PageRequest, *names: str) -> Form:
+    """The named fields of the URL's query as a form, so that they can be shown again with their errors."""
     return Form({name: request.query_params.get(name, "") for name in names})
 
 
@@ -51,7 +51,7 @@ def day_in(form: Form, name: str) -> date | None:
 
 
 def period_in(form: Form, time: ClinicTime) -> tuple[datetime, datetime]:
-    """From the first moment of the day `from` to the last of the day `to`; either may be missing."""
+    """From the start of the day `from` to the end of the day `to`. Either may be missing."""
     first, last = day_in(form, "from"), day_in(form, "to")
     if first and last and last < first:
         raise InvalidInput.of("to", "must not be before the first day")
@@ -60,13 +60,13 @@ def period_in(form: Form, time: ClinicTime) -> tuple[datetime, datetime]:
 
 
 def before_in(request: PageRequest) -> int:
-    """The id that a page begins below; a newest page where the address says none, or nonsense."""
+    """The page begins below this id. The newest page if the URL has no readable id."""
     text = request.query_params.get("before", "")
     return int(text) if text.isascii() and text.isdigit() and 0 < len(text) < len(str(MAX_ID)) else MAX_ID
 
 
 def link(path: str, form: Form, more: Iterable[tuple[str, object]] = ()) -> str:
-    """The address of the same list with the same filters."""
+    """The URL of the same list with the same query."""
     fields = [(name, value) for name, value in form.values.items() if value]
     query = urlencode([*fields, *more])
     return f"{path}?{query}" if query else path

@@ -1,4 +1,4 @@
-"""What the states of bookings and slots are called where people read them."""
+"""The statuses of bookings and slots in words."""
 
 _WORDS = {
     "PENDING": "On hold",

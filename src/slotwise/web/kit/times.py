@@ -1,4 +1,4 @@
-"""How the pages tell times: in the clinic's zone, for people."""
+"""Times in words, in the clinic's zone."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -8,7 +8,7 @@ _PLAIN = {"UTC", "Etc/UTC"}
 
 
 class ClinicTime:
-    """Times in the clinic's zone. `now` is the server's clock: for words such as "today", never for a claim."""
+    """Times in the clinic's zone. `now` is the server's clock: for words such as "today", never to decide on a hold."""
 
     def __init__(self, zone: ZoneInfo) -> None:
         self.zone = zone
@@ -26,26 +26,26 @@ class ClinicTime:
         return self.local(moment).date()
 
     def bounds(self, first: date, last: date | None = None) -> tuple[datetime, datetime]:
-        """From midnight to midnight after `last` (default: the same day), in UTC: 23 to 25 hours for a day."""
+        """From midnight of `first` to midnight after `last` (default `first`), in UTC. A day has 23 to 25 hours."""
         return self._midnight(first), self._midnight((last or first) + ONE_DAY)
 
     def _midnight(self, day: date) -> datetime:
         return datetime.combine(day, time.min, self.zone).astimezone(UTC)
 
-    # What templates use, as filters of the same names.
+    # Templates use these as filters of the same names.
 
     def clock(self, moment: datetime) -> str:
         """`09:30`."""
         return self.local(moment).strftime("%H:%M")
 
     def day(self, moment: datetime | date) -> str:
-        """`Tuesday 24 November`, with the year where it is not this one."""
+        """`Tuesday 24 November`, with the year if it is another one."""
         day = self.day_of(moment) if isinstance(moment, datetime) else moment
         year = "" if day.year == self.today().year else f" {day.year}"
         return f"{day:%A} {day.day} {day:%B}{year}"
 
     def short_day(self, moment: datetime | date) -> str:
-        """`Tue 24 Nov`, with the year where it is not this one."""
+        """`Tue 24 Nov`, with the year if it is another one."""
         day = self.day_of(moment) if isinstance(moment, datetime) else moment
         year = "" if day.year == self.today().year else f" {day.year}"
         return f"{day:%a} {day.day} {day:%b}{year}"
@@ -64,7 +64,7 @@ class ClinicTime:
 
     @property
     def zone_words(self) -> str:
-        """`Europe/Berlin, UTC+1`: the zone as the clinic names it, and how far it is off now."""
+        """`Europe/Berlin, UTC+1`: the name of the zone and its offset now."""
         name = self.zone.key.replace("_", " ")
         offset = self.now().utcoffset() or timedelta()
         return "UTC" if name in _PLAIN else f"{name}, {_offset_words(offset)}"
@@ -76,7 +76,7 @@ def iso(moment: datetime) -> str:
 
 
 def minutes_words(seconds: float) -> str:
-    """`1 minute 45 seconds`; nothing is below zero."""
+    """`1 minute 45 seconds`; `0 seconds` for a negative number."""
     minutes, rest = divmod(max(0, round(seconds)), 60)
     words = [_plural(minutes, "minute")] if minutes else []
     if rest or not minutes:

@@ -1,6 +1,6 @@
-"""Who looks at a page: what the cookies of a browser say, and what they are set to.
+"""Who opens a page, by the cookies of the browser; and the cookies that pages set.
 
-Cookies are HttpOnly and SameSite=Lax; under TLS their names begin with `__Host-`, so that no other host and no
+Cookies are HttpOnly and SameSite=Lax. Under TLS their names begin with `__Host-`, so that neither another host nor an
 unencrypted page can set them (RFC 6265bis, 4.1.3.2).
 """
 
@@ -21,9 +21,9 @@ from slotwise.services.core.callers import Caller
 from slotwise.web.kit.parts import page_parts
 
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
-# session: an access token. hold: the time that is being held. attempt: what makes two clicks one booking. draft: what
-# was typed for a hold that ran out, or at the desk for a time that was refused. notice: a sentence for the next page.
-# slip: what the desk hands to a patient, once.
+# session: an access token. hold: the current hold. attempt: the same for two clicks, so that they make one booking.
+# draft: what was typed for a hold that expired, or at the desk for a time that was refused. notice: a sentence for the
+# next page. slip: the token of the patient's link, which the desk sees once.
 CookieName = Literal["session", "hold", "attempt", "draft", "notice", "slip"]
 
 MAX_COOKIE_CHARACTERS = 2048
@@ -34,15 +34,15 @@ DRAFT_SECONDS = 15 * 60
 SLIP_SECONDS = 10 * 60
 
 
-class HeldTime(Struct, frozen=True):
-    """A booking, and the manage token that shows it to be the visitor's, or the patient's for whom the desk booked."""
+class BookingToken(Struct, frozen=True):
+    """A booking and its manage token: the visitor's, or the patient's for whom the desk booked."""
 
     booking_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
     token: str
 
 
 class Draft(Struct, frozen=True):
-    """`typed_by` is the account at the desk that typed it for a patient; None for a hold of the visitor's own."""
+    """`typed_by` is the desk account that typed it for a patient; None for the visitor's own hold."""
 
     user_name: str = ""
     user_email: str = ""
@@ -50,10 +50,10 @@ class Draft(Struct, frozen=True):
 
 
 class Visitor(Struct, frozen=True):
-    """`session_ended` where there was a log-in that is good no longer."""
+    """`session_ended` if the browser has a session cookie that is no longer valid."""
 
     user: User | None = None
-    hold: HeldTime | None = None
+    hold: BookingToken | None = None
     attempt: str | None = None
     draft: Draft = Draft()
     notice: str | None = None
@@ -73,26 +73,26 @@ class Visitor(Struct, frozen=True):
 
     @property
     def is_anybody(self) -> bool:
-        """Whether a page looks to them as it looks to everybody."""
+        """Whether a shared page looks the same for this visitor as for all others."""
         return self.user is None and self.hold is None and self.notice is None and not self.session_ended
 
     def draft_by(self, account_id: int | None = None) -> Draft:
-        """Nobody else's: another account may have followed in this browser without a log-out in between."""
+        """The draft, if this account typed it: another account may have used this browser since, without a log-out."""
         return self.draft if self.draft.typed_by == account_id else Draft()
 
     def as_caller(self, booking_id: int | None = None, token: str | None = None) -> Caller:
-        """By account, and by the token that was given or that of the time they hold."""
+        """By account, and by the given token or the token of the hold."""
         if token is None and self.hold is not None and self.hold.booking_id == booking_id:
             token = self.hold.token
         return Caller(self.user, token)
 
 
 async def visitor_of(connection: Connection) -> Visitor:
-    """Asks the database only where there is a session."""
+    """Asks the database only if there is a session cookie."""
     user, ended = await _user_of(connection)
     return Visitor(
         user,
-        _decoded(connection, "hold", HeldTime),
+        _decoded(connection, "hold", BookingToken),
         _attempt_of(connection),
         _decoded(connection, "draft", Draft) or Draft(),
         _decoded(connection, "notice", str),
@@ -128,10 +128,10 @@ def cookie_key(connection: Connection, name: CookieName) -> str:
 
 
 def read_cookie(connection: Connection, name: CookieName) -> str | None:
-    """By its exact name, and none if it is there twice.
+    """By its exact name; None if it is there twice.
 
-    The framework strips whatever Unicode takes for a space from names: another host of the domain could set ours with a
-    no-break space before it, which browsers do not take for a `__Host-` name.
+    The framework strips every Unicode space from names. So another host of the domain could set a cookie with a
+    no-break space before its name, which browsers do not check as a `__Host-` name.
     """
     key = cookie_key(connection, name)
     pairs = (
@@ -142,7 +142,7 @@ def read_cookie(connection: Connection, name: CookieName) -> str | None:
 
 
 def _decoded(connection: Connection, name: CookieName, kind: type[Any]) -> Any:
-    """None for what we cannot have written: a cookie can be anything."""
+    """None for a value that this server cannot have written: a cookie can be anything."""
     value = read_cookie(connection, name)
     if value is None:
         return None
@@ -172,7 +172,7 @@ def session_cookie(connection: Connection, access_token: str, seconds: int) -> C
     return set_cookie(connection, "session", access_token, seconds)
 
 
-def hold_cookie(connection: Connection, hold: HeldTime) -> Cookie:
+def hold_cookie(connection: Connection, hold: BookingToken) -> Cookie:
     return set_cookie(connection, "hold", _encoded(hold), HOLD_COOKIE_SECONDS)
 
 
@@ -180,16 +180,16 @@ def attempt_cookie(connection: Connection) -> Cookie:
     return set_cookie(connection, "attempt", new_attempt(), ATTEMPT_SECONDS)
 
 
-def slip_cookie(connection: Connection, booked: HeldTime) -> Cookie:
-    """On the way to the page that shows it: an address with the token in it would be in the browser's history.
+def slip_cookie(connection: Connection, booked: BookingToken) -> Cookie:
+    """Carries the token to the page that shows it: a URL with the token would stay in the browser's history.
 
-    Showing it clears the cookie; the minutes are for a page that fails to come and is asked for again.
+    That page clears the cookie. It lives some minutes in case the page fails to load and is opened again.
     """
     return set_cookie(connection, "slip", _encoded(booked), SLIP_SECONDS)
 
 
-def read_slip(connection: Connection, booking_id: int) -> HeldTime | None:
-    slip: HeldTime | None = _decoded(connection, "slip", HeldTime)
+def read_slip(connection: Connection, booking_id: int) -> BookingToken | None:
+    slip: BookingToken | None = _decoded(connection, "slip", BookingToken)
     return slip if slip is not None and slip.booking_id == booking_id else None
 
 
@@ -198,7 +198,7 @@ def draft_cookie(connection: Connection, draft: Draft) -> Cookie:
 
 
 def draft_of(user_name: str, user_email: str, typed_by: int | None = None) -> Draft | None:
-    """What was typed, as far as it fits; None where nothing was."""
+    """What was typed, shortened to fit; None if nothing was."""
     draft = Draft(user_name[:200], user_email[:254], typed_by)
     return draft if user_name or user_email else None
 

@@ -1,1 +1,1 @@
-"""What is kept about a person, on pages."""
+"""The data that is kept about a person."""

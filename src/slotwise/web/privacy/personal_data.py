@@ -1,4 +1,4 @@
-"""What is kept about a person: shown, downloaded and erased by themselves."""
+"""The data that is kept about a person: they see, download and erase it themselves."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from slotwise.domain.users import actor_of
 from slotwise.services.accounts.users import Users
 from slotwise.services.privacy.personal_data import Person, Privacy
 from slotwise.web.accounts.sessions import leave, show_again
-from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page
+from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page_for
 from slotwise.web.kit.downloads import download
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.pages import Pages
@@ -22,21 +22,21 @@ ERASED = "Your account is deleted, and your upcoming appointments are cancelled.
 class PersonalDataController(Controller):
     path = "/account"
 
-    @get("/data", **page(ACCOUNT))
+    @get("/data", **page_for(ACCOUNT))
     async def show_what_is_kept(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
         return pages.answer(request, "privacy/data.html", user=account_in(request))
 
-    @get("/data.json", **page(ACCOUNT))
+    @get("/data.json", **page_for(ACCOUNT))
     async def export_personal_data(self, request: PageRequest, privacy: NamedDependency[Privacy]) -> Stream:
         user = account_in(request)
         pieces = privacy.export_personal_data(Person(user.id), actor_of(user))
         return await download("my-data.json", MediaType.JSON, pieces)
 
-    @get("/delete", **page(ACCOUNT))
+    @get("/delete", **page_for(ACCOUNT))
     async def ask_before_erasing(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
         return pages.answer(request, "privacy/delete.html", form=Form(), user=account_in(request))
 
-    @post("/delete", **page(ACCOUNT))
+    @post("/delete", **page_for(ACCOUNT))
     async def erase_personal_data(
         self,
         request: PageRequest,
@@ -49,5 +49,5 @@ class PersonalDataController(Controller):
             password_hash = await users.require_password(user, form.exactly("password"))
             await privacy.erase_personal_data(Person(user.id), actor_of(user), password_hash)
         except (InvalidCredentials, TooManyLogins, LastAdmin) as error:
-            return show_again(request, pages, "privacy/delete.html", form, error, proof="password", user=user)
+            return show_again(request, pages, "privacy/delete.html", form, error, current="password", user=user)
         return leave(request, ERASED)

@@ -1,4 +1,4 @@
-"""The clinic's doctors: who they are, and their weeks."""
+"""The clinic's doctors and their weeks."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -12,14 +12,14 @@ from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import MAX_ID
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.slots import Slots, WeekSlot
-from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page, visitor_in
+from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for, visitor_in
 from slotwise.web.kit.calendar_days import Week
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.pages import Pages, see_other
-from slotwise.web.kit.queries import Id, day_in, query_of, text_in
+from slotwise.web.kit.queries import Id, day_in, query_form, text_in
 from slotwise.web.kit.times import ClinicTime
 
-DOCTORS_OF_A_PAGE = 50
+PAGE_SIZE = 50
 
 
 class DayOfWeek(NamedTuple):
@@ -27,16 +27,16 @@ class DayOfWeek(NamedTuple):
     slots: Sequence[WeekSlot]
 
 
-class DoctorPagesController(Controller):
+class DoctorController(Controller):
     path = "/admin/doctors"
 
-    @get("/", **page(DESK))
+    @get("/", **page_for(DESK))
     async def show_doctors(
         self, request: PageRequest, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
     ) -> Response[Any]:
         return await _show_list(request, pages, doctors, Form({"name": "", "specialization": ""}))
 
-    @post("/", **page(ADMIN))
+    @post("/", **page_for(ADMIN))
     async def create_doctor(
         self, request: PageRequest, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
     ) -> Response[Any]:
@@ -50,7 +50,7 @@ class DoctorPagesController(Controller):
             return await _show_list(request, pages, doctors, form, 400)
         return see_other(request, f"/admin/doctors/{doctor.id}", notice=f"{doctor.name} was added. Now add times.")
 
-    @get("/{doctor_id:int}", **page(DESK))
+    @get("/{doctor_id:int}", **page_for(DESK))
     async def show_week(
         self,
         request: PageRequest,
@@ -60,7 +60,7 @@ class DoctorPagesController(Controller):
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
         doctor = await doctors.get_doctor(doctor_id)
-        week = Week.of(day_in(query_of(request, "week"), "week") or pages.time.today())
+        week = Week.of(day_in(query_form(request, "week"), "week") or pages.time.today())
         found = await slots.list_week(doctor_id, *pages.time.bounds(week.monday, week.sunday))
         days = _by_day(week, found.slots, pages.time)
         now = pages.time.now()
@@ -68,7 +68,7 @@ class DoctorPagesController(Controller):
             request, "schedule/doctors/week.html", doctor=doctor, week=week, days=days, found=found, now=now
         )
 
-    @get("/{doctor_id:int}/edit", **page(ADMIN))
+    @get("/{doctor_id:int}/edit", **page_for(ADMIN))
     async def show_doctor(
         self, request: PageRequest, doctor_id: Id, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
     ) -> Response[Any]:
@@ -76,7 +76,7 @@ class DoctorPagesController(Controller):
         form = Form({"name": doctor.name, "specialization": doctor.specialization or ""})
         return await _show_doctor(request, pages, doctors, doctor, form)
 
-    @post("/{doctor_id:int}/edit", **page(ADMIN))
+    @post("/{doctor_id:int}/edit", **page_for(ADMIN))
     async def update_doctor(
         self, request: PageRequest, doctor_id: Id, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
     ) -> Response[Any]:
@@ -95,7 +95,7 @@ class DoctorPagesController(Controller):
             return await _show_doctor(request, pages, doctors, await doctors.get_doctor(doctor_id), form, 400)
         return see_other(request, f"/admin/doctors/{doctor_id}", notice=f"{doctor.name} was saved.")
 
-    @post("/{doctor_id:int}/active", **page(ADMIN))
+    @post("/{doctor_id:int}/active", **page_for(ADMIN))
     async def switch_doctor(
         self, request: PageRequest, doctor_id: Id, doctors: NamedDependency[Doctors]
     ) -> Response[Any]:
@@ -108,17 +108,17 @@ class DoctorPagesController(Controller):
 async def _show_list(
     request: PageRequest, pages: Pages, doctors: Doctors, form: Form, status: int = 200
 ) -> Response[Any]:
-    sought = text_in(query_of(request, "q"), "q")
+    text = text_in(query_form(request, "q"), "q")
     after = _id_in(request.query_params.get("after", ""))
-    found = await doctors.list_doctors(after, DOCTORS_OF_A_PAGE + 1, text=sought, with_inactive=True)
+    found = await doctors.list_doctors(after, PAGE_SIZE + 1, text=text, with_inactive=True)
     specializations = await doctors.list_specializations() if visitor_in(request).is_admin else []
     return pages.answer(
         request,
         "schedule/doctors/list.html",
         status,
-        found=found[:DOCTORS_OF_A_PAGE],
-        more=len(found) > DOCTORS_OF_A_PAGE,
-        sought=sought or "",
+        found=found[:PAGE_SIZE],
+        more=len(found) > PAGE_SIZE,
+        searched=text or "",
         later=after > 0,
         specializations=specializations,
         form=form,
@@ -139,5 +139,5 @@ def _by_day(week: Week, found: Sequence[WeekSlot], time: ClinicTime) -> list[Day
 
 
 def _id_in(text: str) -> int:
-    """Zero for what is none."""
+    """Zero if it is not an id."""
     return int(text) if text.isascii() and text.isdigit() and len(text) < len(str(MAX_ID)) else 0

@@ -1,4 +1,4 @@
-"""Finding a time: the free times of a day, as a page that all who look for the same share."""
+"""Finding a time: the free times of a day. Visitors with the same query share one page."""
 
 import gzip
 from collections.abc import Sequence
@@ -17,19 +17,19 @@ from slotwise.domain.slots import Slot
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.core.callers import Caller
 from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeDay, FreeTimes
-from slotwise.web.kit.access import ANYBODY, PageRequest, page, visitor_in
+from slotwise.web.kit.access import ANYBODY, PageRequest, page_for, visitor_in
 from slotwise.web.kit.assets import accepts_gzip
 from slotwise.web.kit.pages import HEADERS, HTML, Pages, cookies_due, see_other
 from slotwise.web.kit.visitors import Visitor, clear_cookie
-from slotwise.web.schedule.find_query import MOST_SEATS, NOTHING_ASKED, Asked, asked_in, is_url_of, on, url_of
+from slotwise.web.schedule.find_query import EMPTY_QUERY, MOST_SEATS, FindQuery, find_query_in, is_url_of, on, url_of
 
 TEMPLATE = "schedule/find/times.html"
 PATH = "/"
-# Of about 40 kB each.
+# Rendered pages that are kept, of about 40 kB each.
 MOST_MADE = 200
 # Half-open, by the clinic's clock.
 PARTS_OF_DAY = (("Morning", time(0), time(12)), ("Afternoon", time(12), time(17)), ("Evening", time(17), None))
-# Of a page's text this is nearly as small as the most, in a fifth of the time.
+# Nearly as small as the highest level, in a fifth of the time.
 _GZIP_LEVEL = 4
 
 
@@ -46,45 +46,45 @@ class Offer(Struct, frozen=True):
 
 
 class PartOfDay(Struct, frozen=True):
-    """`address` leads to its first time, whatever page of the day that is on."""
+    """`url` leads to its first time, on whichever page of the day that is."""
 
     name: str
     offers: list[Offer]
-    address: str
+    url: str
 
 
 class SharedPage(Struct, frozen=True):
-    """A page that looks the same to everybody. It holds nobody's secret, so it may be compressed."""
+    """A page that looks the same for all visitors. It holds no secret, so it can be compressed safely."""
 
     body: bytes
     compressed: bytes
 
 
 class FindPages:
-    """Reads once for all who want the same page at the same time, and renders only what has changed since."""
+    """Reads once for all visitors who want the same page at the same time, and renders it only if something changed."""
 
     def __init__(self, free_times: FreeTimes, bookings: Bookings, pages: Pages) -> None:
         self._bookings = bookings
         self._pages = pages
         self._days = SharedReads(free_times.find_times)
         self._shared = SharedReads(self._make)
-        self._made: dict[Asked, tuple[object, SharedPage]] = {}
+        self._made: dict[FindQuery, tuple[object, SharedPage]] = {}
 
-    async def shared_page(self, asked: Asked) -> SharedPage:
-        return await self._shared.read(asked)
+    async def shared_page(self, query: FindQuery) -> SharedPage:
+        return await self._shared.read(query)
 
-    async def own_page(self, request: PageRequest, asked: Asked) -> Response[str]:
+    async def own_page(self, request: PageRequest, query: FindQuery) -> Response[str]:
         """For a visitor with an account, or with a time that is held for them."""
         visitor = visitor_in(request)
         held = await self._held_by(visitor)
-        found = await self._days.read(asked.wanted)
-        # Who holds nothing any more sees what everybody sees, and shares it from the next page on.
+        found = await self._days.read(query.times)
+        # A visitor whose hold has ended gets the shared page from the next request on.
         ended = visitor.hold is not None and held is None
         cookies = [clear_cookie(request, "hold")] if ended else []
-        return self._pages.answer(request, TEMPLATE, cookies=cookies, **context_of(self._pages, asked, found, held))
+        return self._pages.answer(request, TEMPLATE, cookies=cookies, **context_of(self._pages, query, found, held))
 
     async def _held_by(self, visitor: Visitor) -> Booking | None:
-        """The hold that their browser remembers, if it still is one. By its token alone: nobody's name is read."""
+        """The hold that the browser remembers, if it is still live. Found by its token alone, so no name is read."""
         if visitor.hold is None:
             return None
         try:
@@ -95,20 +95,20 @@ class FindPages:
             return None
         return booking if booking.status is BookingStatus.PENDING else None
 
-    async def _make(self, asked: Asked) -> SharedPage:
-        found = await self._days.read(asked.wanted)
-        # The words for a day and for the zone change with the calendar.
+    async def _make(self, query: FindQuery) -> SharedPage:
+        found = await self._days.read(query.times)
+        # The words for days and for the zone change with the calendar.
         shown = (found, self._pages.time.today(), self._pages.time.zone_words)
-        before, made = self._made.get(asked, (None, None))
+        before, made = self._made.get(query, (None, None))
         if made is None or before != shown:
-            made = self._render(asked, found)
+            made = self._render(query, found)
             if len(self._made) >= MOST_MADE:
                 self._made.clear()
-            self._made[asked] = shown, made
+            self._made[query] = shown, made
         return made
 
-    def _render(self, asked: Asked, found: FreeDay | None) -> SharedPage:
-        context = context_of(self._pages, asked, found, None)
+    def _render(self, query: FindQuery, found: FreeDay | None) -> SharedPage:
+        context = context_of(self._pages, query, found, None)
         body = self._pages.render(TEMPLATE, visitor=Visitor(), path=PATH, **context).encode()
         return SharedPage(body, gzip.compress(body, _GZIP_LEVEL, mtime=0))
 
@@ -116,59 +116,59 @@ class FindPages:
 class FindController(Controller):
     path = PATH
 
-    @get("/", **page(ANYBODY))
+    @get("/", **page_for(ANYBODY))
     async def find_times(self, request: PageRequest, find_pages: NamedDependency[FindPages]) -> Response[Any]:
-        query = request.scope["query_string"].decode("latin-1")
-        asked = asked_in(request.query_params) if query else NOTHING_ASKED
-        if query and not asked.unread and not is_url_of(asked.wanted, query):
-            # A form without scripts sends what is empty too.
-            return see_other(request, url_of(asked.wanted))
+        text = request.scope["query_string"].decode("latin-1")
+        query = find_query_in(request.query_params) if text else EMPTY_QUERY
+        if text and not query.unread and not is_url_of(query.times, text):
+            # Without scripts, a form sends its empty fields too.
+            return see_other(request, url_of(query.times))
         if not visitor_in(request).is_anybody:
-            return await find_pages.own_page(request, asked)
-        return _answer(request, await find_pages.shared_page(asked))
+            return await find_pages.own_page(request, query)
+        return _answer(request, await find_pages.shared_page(query))
 
 
 def _answer(request: PageRequest, shared: SharedPage) -> Response[Any]:
-    """No browser keeps it: whoever holds a time and goes back must see that it is theirs."""
+    """Browsers must not keep it: a visitor who goes back must see the time that they hold."""
     headers, body = {**HEADERS, "Vary": "Accept-Encoding"}, shared.body
     if accepts_gzip(request):
         headers["Content-Encoding"], body = "gzip", shared.compressed
     return Response(body, headers=headers, cookies=cookies_due(request), media_type=HTML)
 
 
-def context_of(pages: Pages, asked: Asked, found: FreeDay | None, held: Booking | None) -> dict[str, Any]:
+def context_of(pages: Pages, query: FindQuery, found: FreeDay | None, held: Booking | None) -> dict[str, Any]:
     """What the template shows."""
-    wanted = asked.wanted if found is None else found.wanted
+    times = query.times if found is None else found.wanted
     return {
         "found": found,
         "held": held,
-        "unread": asked.unread,
-        "wanted": wanted,
+        "unread": query.unread,
+        "query": times,
         "parts": [] if found is None else parts_of(pages, found, held),
-        "long": found is not None and (found.more or wanted.after is not None),
-        "more": None if found is None or not found.more else _address_after(found),
-        "here": url_of(wanted),
+        "long": found is not None and (found.more or times.after is not None),
+        "more": None if found is None or not found.more else _url_after(found),
+        "here": url_of(times),
         "most_doctors": MOST_DOCTORS,
         "most_seats": MOST_SEATS,
-        "url_on": lambda day: url_of(on(wanted, day)),
-        "url_with": lambda **change: url_of(replace(wanted, after=None, **change)),
+        "url_on": lambda day: url_of(on(times, day)),
+        "url_with": lambda **change: url_of(replace(times, after=None, **change)),
     }
 
 
-def _address_after(found: FreeDay) -> str:
+def _url_after(found: FreeDay) -> str:
     last = found.times[-1]
     return url_of(replace(found.wanted, day=found.day, after=(last.start_time, last.id)))
 
 
 def parts_of(pages: Pages, found: FreeDay, held: Booking | None) -> list[PartOfDay]:
-    """The day's parts that have something on this page; all of them where the day has more than fits on one."""
+    """The parts of the day with times on this page; all parts if the day does not fit on one page."""
     offers = _offers(pages, found, held)
     long = found.more or found.wanted.after is not None
     parts = []
     for name, first, before in PARTS_OF_DAY:
         own = [offer for offer in offers if _is_within(pages.time.local(offer.start_time).time(), first, before)]
         if own or long:
-            parts.append(PartOfDay(name, own, _address_from(pages, found, first)))
+            parts.append(PartOfDay(name, own, _url_from(pages, found, first)))
     return parts
 
 
@@ -176,8 +176,8 @@ def _is_within(clock: time, first: time, before: time | None) -> bool:
     return first <= clock and (before is None or clock < before)
 
 
-def _address_from(pages: Pages, found: FreeDay, first: time) -> str:
-    """Before the first slot that starts then: no slot has the id 0."""
+def _url_from(pages: Pages, found: FreeDay, first: time) -> str:
+    """Begins before the first slot that starts then: ids begin at 1."""
     if first == time(0):
         return url_of(on(found.wanted, found.day))
     start = datetime.combine(found.day, first, pages.time.zone)
@@ -185,7 +185,7 @@ def _address_from(pages: Pages, found: FreeDay, first: time) -> str:
 
 
 def _offers(pages: Pages, found: FreeDay, held: Booking | None) -> list[Offer]:
-    """The free times, and the visitor's own in its place: it is theirs, and may be nobody else's any more."""
+    """The free times and, in its place, the time that the visitor holds, which may no longer be free for others."""
     own = _own_offer(held) if held is not None and _fits(pages, found, held) else None
     offers = [
         Offer(slot.id, slot.start_time, slot.doctor_name, slot.specialization, slot.total_seats, slot.available_seats)
@@ -205,13 +205,13 @@ def _place(offer: Offer) -> tuple[datetime, int]:
 
 
 def _fits(pages: Pages, found: FreeDay, held: Booking) -> bool:
-    """Whether the visitor's own time would be on this page if it were free."""
-    wanted = found.wanted
+    """Whether the held time would be on this page if it were free."""
+    query = found.wanted
     return (
         pages.time.day_of(held.start_time) == found.day
-        and wanted.doctor_id in {None, held.doctor_id}
-        and (wanted.specialization is None or wanted.specialization.lower() == (held.specialization or "").lower())
-        and (wanted.after is None or wanted.after < (held.start_time, held.slot_id))
+        and query.doctor_id in {None, held.doctor_id}
+        and (query.specialization is None or query.specialization.lower() == (held.specialization or "").lower())
+        and (query.after is None or query.after < (held.start_time, held.slot_id))
         and (not found.more or (held.start_time, held.slot_id) <= _end_of(found.times))
     )
 

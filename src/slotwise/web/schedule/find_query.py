@@ -1,4 +1,4 @@
-"""What an address of the page for finding a time asks for, and the one address for each wish."""
+"""The query of the page for finding a time: read from its URL, and the one URL of each query."""
 
 import re
 from collections.abc import Mapping
@@ -20,18 +20,18 @@ _SEATS = re.compile(r"[1-9][0-9]?", re.ASCII)
 _AFTER = re.compile(r"([0-9]{8}T[0-9]{6}(?:\.[0-9]{6})?Z)-([0-9]{1,19})", re.ASCII)
 
 
-class Asked(Struct, frozen=True):
-    """A wish as its address tells it, and whether some of that could not be read."""
+class FindQuery(Struct, frozen=True):
+    """What the URL asks for; `unread` if a part of the URL could not be read."""
 
-    wanted: Wanted
+    times: Wanted
     unread: bool
 
 
-NOTHING_ASKED = Asked(Wanted(), unread=False)
+EMPTY_QUERY = FindQuery(Wanted(), unread=False)
 
 
-def asked_in(query: Mapping[str, str]) -> Asked:
-    """Nothing fails here: whoever follows an old or a mangled link still finds times."""
+def find_query_in(query: Mapping[str, str]) -> FindQuery:
+    """Never fails: an old or broken link still finds times."""
     given = {name: value for name, value in query.items() if value.strip()}
     read = Wanted(
         specialization=_read_name(given.get("speciality", "")),
@@ -46,29 +46,29 @@ def asked_in(query: Mapping[str, str]) -> Asked:
         or ("day" in given and read.day is None)
         or ("seats" in given and _read_seats(given["seats"]) is None)
     )
-    return Asked(read, unread)
+    return FindQuery(read, unread)
 
 
-def url_of(wanted: Wanted, path: str = "/") -> str:
-    """The address that is shared and bookmarked: the same for the same wish, and no longer than it must be."""
+def url_of(query: Wanted, path: str = "/") -> str:
+    """The URL that people share and bookmark: the same for the same query, and as short as possible."""
     parameters = {
-        "speciality": wanted.specialization,
-        "doctor": wanted.doctor_id,
-        "day": wanted.day,
-        "seats": wanted.seats if wanted.seats > 1 else None,
-        "after": None if wanted.after is None else _position_words(wanted.after),
+        "speciality": query.specialization,
+        "doctor": query.doctor_id,
+        "day": query.day,
+        "seats": query.seats if query.seats > 1 else None,
+        "after": None if query.after is None else _position_words(query.after),
     }
     given = {name: str(value) for name, value in parameters.items() if value is not None}
     return f"{path}?{urlencode(given, quote_via=quote)}" if given else path
 
 
-def is_url_of(wanted: Wanted, query: str) -> bool:
-    """Whatever the spelling of its characters."""
-    return parse_qsl(query, keep_blank_values=True) == parse_qsl(urlsplit(url_of(wanted)).query)
+def is_url_of(query: Wanted, text: str) -> bool:
+    """Compares the decoded fields, so characters may be escaped or not."""
+    return parse_qsl(text, keep_blank_values=True) == parse_qsl(urlsplit(url_of(query)).query)
 
 
-def on(wanted: Wanted, day: date) -> Wanted:
-    return replace(wanted, day=day, after=None)
+def on(query: Wanted, day: date) -> Wanted:
+    return replace(query, day=day, after=None)
 
 
 def _read_name(text: str) -> str | None:
@@ -105,7 +105,7 @@ def _read_position(text: str) -> Position | None:
 
 
 def _can_be(position: Position) -> bool:
-    """No slot starts outside of these times, and near the ends of the calendar no other zone can tell the time."""
+    """All slots start within these times. Near the ends of the calendar some zones cannot show a time."""
     start, slot_id = position
     return FIRST_TIME <= start < LAST_READABLE_TIME and slot_id <= MAX_ID
 

@@ -1,4 +1,4 @@
-"""What the forms of slots mean: one time, a timetable, a change."""
+"""Reads the forms for slots: one time, a timetable, a change."""
 
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
@@ -15,7 +15,7 @@ from slotwise.web.kit.calendar_days import parse_clock, parse_day
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.times import ClinicTime, iso
 
-# Parts of a day that the form has room for.
+# The parts of a day that the form has.
 PARTS = (1, 2, 3)
 TIMETABLE_FIELDS = (
     "first_day",
@@ -63,7 +63,7 @@ def blank_timetable(day: date) -> Form:
 
 
 def slot_in(form: Form, clinic: ClinicTime) -> NewSlot:
-    """Raises `InvalidInput` with every fault there is, as do the others."""
+    """Raises `InvalidInput` with all faults, like the other readers here."""
     values = read_all(
         {
             "day": lambda: parse_day("day", form.text("day")),
@@ -96,13 +96,13 @@ def weekdays_in(form: Form) -> frozenset[int]:
 
 
 def timetable_typed(form: Form) -> str:
-    """All that was typed, in one text: what a preview was of, to be compared with what is sent after it."""
+    """All fields in one text. The preview sends it along, to find out whether the form was edited afterwards."""
     typed = {name: form.text(name) for name in TIMETABLE_FIELDS}
     return urlencode({**typed, "weekdays": "".join(map(str, sorted(weekdays_in(form))))})
 
 
 def form_of(slot: Slot, clinic: ClinicTime) -> Form:
-    """A slot as it is, to be changed."""
+    """The form to change a slot, filled with its present values."""
     return Form(
         {
             "total_seats": str(slot.total_seats),
@@ -115,7 +115,7 @@ def form_of(slot: Slot, clinic: ClinicTime) -> Form:
 
 
 def change_in(form: Form, slot: Slot, clinic: ClinicTime) -> SlotChange:
-    """What differs from the slot as it is. Raises `SlotChangedMeanwhile` if that is not what the form showed."""
+    """What differs from the slot. Raises `SlotChangedMeanwhile` if the slot is no longer as the form showed it."""
     if form.text("status"):
         return SlotChange(status=SlotStatus.OPEN if form.text("status") == SlotStatus.OPEN else SlotStatus.CLOSED)
     if "day" in form:
@@ -130,18 +130,18 @@ def change_in(form: Form, slot: Slot, clinic: ClinicTime) -> SlotChange:
 
 
 def _period_of(slot: Slot) -> str:
-    """Both ends of it (ISO 8601, 4.4)."""
+    """Start and end as an interval (ISO 8601, 4.4)."""
     return f"{iso(slot.start_time)}/{iso(slot.end_time)}"
 
 
 def _shows_start(form: Form, slot: Slot, clinic: ClinicTime) -> bool:
-    """By what can be typed: it tells neither seconds, nor which of the hours that come twice when clocks go back."""
+    """Compares only what the form shows: no seconds, and not which of two equal hours when the clocks go back."""
     shown = form_of(slot, clinic)
     return all(form.text(name) == shown.text(name) for name in ("day", "time"))
 
 
 def at_fields_of_the_form(error: InvalidInput) -> InvalidInput:
-    """With the names of the fields where the form asks in another way than the service."""
+    """With the form's names for fields that the service names differently."""
     others = {"start_time": "time", "periods": "from_1"}
     return InvalidInput(*(FieldError(others.get(fault.field, fault.field), fault.message) for fault in error.errors))
 
@@ -154,7 +154,7 @@ def _parts_in(form: Form) -> Iterable[Hours]:
 
 
 def _closing(field: str, text: str) -> int:
-    """Midnight ends a day that it closes."""
+    """00:00 as an end means the end of the day."""
     return _minutes(parse_clock(field, text)) or MINUTES_OF_A_DAY
 
 
@@ -165,7 +165,7 @@ def _minutes(clock: time) -> int:
 def _at(clinic: ClinicTime, day: date, clock: time) -> datetime:
     start = datetime.combine(day, clock, clinic.zone)
     midnight, _ = clinic.bounds(day)
-    # By way of UTC: a time that the clock leaves out comes back as another.
+    # Through UTC and back: a time that the clocks skip comes back as another time.
     if clinic.local(midnight + (start - midnight)).replace(tzinfo=None) != start.replace(tzinfo=None):
         raise InvalidInput.of("time", "does not exist on that day, because the clocks change")
     return start

@@ -1,4 +1,4 @@
-"""A doctor's times: adding one or many, looking at one, changing it."""
+"""A doctor's times: add one or many, see one, change it."""
 
 from datetime import date, datetime, timedelta
 from itertools import groupby
@@ -15,11 +15,11 @@ from slotwise.domain.fields import MAX_ID
 from slotwise.domain.slots import Slot, SlotChange, SlotStatus
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.slots import CreatedSlots, SlotChangedMeanwhile, Slots, SlotSeen, WeekSlot
-from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page
+from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.calendar_days import Week
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.pages import Pages, see_other
-from slotwise.web.kit.queries import Id, day_in, query_of
+from slotwise.web.kit.queries import Id, day_in, query_form
 from slotwise.web.kit.times import ONE_DAY, ClinicTime
 from slotwise.web.schedule.slot_forms import (
     WORK_DAYS,
@@ -34,10 +34,10 @@ from slotwise.web.schedule.slot_forms import (
     weekdays_in,
 )
 
-# Of those whom a change would concern: more are counted, not listed.
+# Affected bookings that are listed before a change.
 MOST_LISTED = 50
 SHORTEST = timedelta(microseconds=1)
-# The buttons under a preview: all of it, or those that do not clash.
+# The buttons of a preview: add all times, or only those that do not clash.
 CREATE, CREATE_OTHERS = "create", "create-others"
 CREATING = {CREATE, CREATE_OTHERS}
 CHANGED_MEANWHILE = (
@@ -46,10 +46,10 @@ CHANGED_MEANWHILE = (
 )
 
 
-class SlotPagesController(Controller):
+class SlotController(Controller):
     path = "/admin"
 
-    @get("/doctors/{doctor_id:int}/slots/new", **page(ADMIN))
+    @get("/doctors/{doctor_id:int}/slots/new", **page_for(ADMIN))
     async def ask_for_slots(
         self, request: PageRequest, doctor_id: Id, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
     ) -> Response[Any]:
@@ -59,7 +59,7 @@ class SlotPagesController(Controller):
             return pages.answer(request, "schedule/slots/new_one.html", doctor=doctor, form=blank_slot(day))
         return _ask_for_many(request, pages, doctor, blank_timetable(day), chosen=WORK_DAYS)
 
-    @post("/doctors/{doctor_id:int}/slots/one", **page(ADMIN))
+    @post("/doctors/{doctor_id:int}/slots/one", **page_for(ADMIN))
     async def create_slot(
         self,
         request: PageRequest,
@@ -80,7 +80,7 @@ class SlotPagesController(Controller):
             return pages.answer(request, "schedule/slots/new_one.html", status, doctor=doctor, form=form)
         return see_other(request, _week_of(slot, pages.time), notice=f"Added: {pages.time.moment(slot.start_time)}.")
 
-    @post("/doctors/{doctor_id:int}/slots/new", **page(ADMIN))
+    @post("/doctors/{doctor_id:int}/slots/new", **page_for(ADMIN))
     async def create_slots(
         self,
         request: PageRequest,
@@ -89,7 +89,7 @@ class SlotPagesController(Controller):
         doctors: NamedDependency[Doctors],
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
-        """Shows what would be made, and makes it when just that is sent again with the word."""
+        """Shows a preview. Creates the times when the same form is sent again with a step of `CREATING`."""
         form = await Form.of(request)
         edited = form.text("previewed") not in {"", timetable_typed(form)}
         sure = form.text("step") in CREATING and not edited
@@ -100,7 +100,7 @@ class SlotPagesController(Controller):
             form.refuse(at_fields_of_the_form(error))
             return _ask_for_many(request, pages, doctor, form, 400)
         except Conflict:
-            # Somebody else published meanwhile.
+            # Somebody else published times in the meantime.
             made = await _create(request, slots, doctor, form, sure=False)
             return _ask_for_many(request, pages, doctor, form, 409, preview=made, since="changed")
         if form.text("step") in CREATING and edited:
@@ -111,31 +111,31 @@ class SlotPagesController(Controller):
         notice = "1 time was added." if len(made.created) == 1 else f"{len(made.created)} times were added."
         return see_other(request, f"/admin/doctors/{doctor_id}?week={week.monday}", notice=notice)
 
-    @get("/slots/{slot_id:int}", **page(DESK))
+    @get("/slots/{slot_id:int}", **page_for(DESK))
     async def show_slot(
         self, request: PageRequest, slot_id: Id, pages: NamedDependency[Pages], slots: NamedDependency[Slots]
     ) -> Response[Any]:
         slot = await slots.get_slot(slot_id)
         return await _show_slot(request, pages, slots, slot, form_of(slot, pages.time))
 
-    @post("/slots/{slot_id:int}", **page(ADMIN))
+    @post("/slots/{slot_id:int}", **page_for(ADMIN))
     async def update_slot(
         self, request: PageRequest, slot_id: Id, pages: NamedDependency[Pages], slots: NamedDependency[Slots]
     ) -> Response[Any]:
-        """Asks first where a change would concern somebody who has a seat."""
+        """Asks first if the change affects bookings."""
         form = await Form.of(request)
         slot = await slots.get_slot(slot_id)
         try:
             change = change_in(form, slot, pages.time)
             seen = SlotSeen(slot.start_time, slot.end_time, await slots.get_newest_booking(slot_id))
-            if _concerns_bookings(change) and _listed_in(form) < seen.newest_booking:
-                # Nobody is asked about what cannot be.
+            if _affects_bookings(change) and _listed_in(form) < seen.newest_booking:
+                # Refuse an impossible change before asking.
                 await slots.update_slot(account_in(request), slot_id, change, dry_run=True)
-                hit = await slots.list_bookings_hit(account_in(request), slot_id, MOST_LISTED + 1)
-                if hit:
-                    return _ask_whether_sure(request, pages, slot, form, change, hit, seen.newest_booking)
+                affected = await slots.list_bookings_hit(account_in(request), slot_id, MOST_LISTED + 1)
+                if affected:
+                    return _ask_whether_sure(request, pages, slot, form, change, affected, seen.newest_booking)
             changed = await slots.update_slot(
-                account_in(request), slot_id, change, seen if _concerns_bookings(change) else None
+                account_in(request), slot_id, change, seen if _affects_bookings(change) else None
             )
         except SlotChangedMeanwhile:
             return await _show_slot_again(request, pages, slots, slot_id)
@@ -143,7 +143,7 @@ class SlotPagesController(Controller):
             status = _refuse(form, error, pages.time)
             form.values = form_of(slot, pages.time).values | form.values
             return await _show_slot(request, pages, slots, slot, form, status)
-        return see_other(request, f"/admin/slots/{slot_id}", notice=_told(slot, changed, pages.time))
+        return see_other(request, f"/admin/slots/{slot_id}", notice=_done_words(slot, changed, pages.time))
 
 
 async def _create(request: PageRequest, slots: Slots, doctor: Doctor, form: Form, *, sure: bool) -> CreatedSlots:
@@ -170,7 +170,7 @@ def _ask_for_many(
     preview: CreatedSlots | None = None,
     since: Literal["changed", "edited"] | None = None,
 ) -> Response[Any]:
-    """`since` a preview was shown, the doctor's times have changed, or the form under it was edited."""
+    """`since` says what happened after an earlier preview: the doctor's times changed, or the form was edited."""
     return pages.answer(
         request,
         "schedule/slots/new_many.html",
@@ -206,7 +206,7 @@ async def _show_slot(
 
 
 async def _show_slot_again(request: PageRequest, pages: Pages, slots: Slots, slot_id: int) -> Response[Any]:
-    """As it has become: what was typed was meant for what it was."""
+    """Shows the slot as it is now, without what was typed, because that was meant for the slot as it was."""
     slot = await slots.get_slot(slot_id)
     form = form_of(slot, pages.time)
     form.problem = CHANGED_MEANWHILE
@@ -217,15 +217,15 @@ async def _seats_of(slots: Slots, slot: Slot) -> WeekSlot:
     found = await slots.list_week(slot.doctor_id, slot.start_time, slot.start_time + SHORTEST)
     seats = next((one for one in found.slots if one.id == slot.id), None)
     if seats is None:
-        # It was moved between the two readings.
+        # It was moved between the two reads.
         raise SlotNotFound
     return seats
 
 
 def _ask_whether_sure(
-    request: PageRequest, pages: Pages, slot: Slot, form: Form, change: SlotChange, hit: list[Booking], newest: int
+    request: PageRequest, pages: Pages, slot: Slot, form: Form, change: SlotChange, affected: list[Booking], newest: int
 ) -> Response[Any]:
-    """Until `newest` they are listed; whoever books later is listed before the change is made."""
+    """`newest` is the newest booking when they were listed. If there is a newer one, the question is asked again."""
     closing = change.status is SlotStatus.CLOSED
     return pages.answer(
         request,
@@ -234,24 +234,24 @@ def _ask_whether_sure(
         form=form,
         closing=closing,
         new_start=None if change.start_time is UNSET else change.start_time,
-        hit=hit[:MOST_LISTED],
-        more=len(hit) > MOST_LISTED,
+        affected=affected[:MOST_LISTED],
+        more=len(affected) > MOST_LISTED,
         listed=newest,
     )
 
 
-def _concerns_bookings(change: SlotChange) -> bool:
+def _affects_bookings(change: SlotChange) -> bool:
     moves = change.start_time is not UNSET or change.duration_minutes is not UNSET
     return moves or change.status is SlotStatus.CLOSED
 
 
 def _listed_in(form: Form) -> int:
-    """The newest booking that was known when those concerned were listed; 0 before."""
+    """The newest booking when the affected ones were listed; 0 if they were not."""
     return form.number("listed", 0, MAX_ID) if form.text("listed") else 0
 
 
 def _refuse(form: Form, error: InvalidInput | Conflict, time: ClinicTime) -> int:
-    """Say what is wrong where it can be mended; returns the status of the page."""
+    """Note the error at its field or above the form. Returns the status of the page."""
     match error:
         case InvalidInput():
             form.refuse(at_fields_of_the_form(error))
@@ -271,14 +271,14 @@ def _overlap_words(period: str, *, closed: bool) -> str:
 
 
 def _first_day(request: PageRequest, time: ClinicTime) -> date:
-    return day_in(query_of(request, "day"), "day") or time.today() + ONE_DAY
+    return day_in(query_form(request, "day"), "day") or time.today() + ONE_DAY
 
 
 def _week_of(slot: Slot, time: ClinicTime) -> str:
     return f"/admin/doctors/{slot.doctor_id}?week={Week.of(time.day_of(slot.start_time)).monday}"
 
 
-def _told(before: Slot, after: Slot, time: ClinicTime) -> str:
+def _done_words(before: Slot, after: Slot, time: ClinicTime) -> str:
     if after.status is not before.status:
         return "Closed: it takes no new bookings." if after.status is SlotStatus.CLOSED else "Open for booking again."
     if (after.start_time, after.end_time) != (before.start_time, before.end_time):
