@@ -3,20 +3,17 @@
 import re
 from collections.abc import Iterator
 from itertools import product
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
-from zoneinfo import ZoneInfo
 
 import pytest
 from litestar import Litestar
 from litestar.connection import ASGIConnection
-from litestar.datastructures import State
 
 from slotwise.domain.errors import DatabaseBusy, NotFound
 from slotwise.web.kit.access import own_origin
 from slotwise.web.kit.errors import recognize_visitor
-from slotwise.web.kit.pages import Pages
-from slotwise.web.kit.times import ClinicTime
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, rows, unique_email
 from tests.conftest import fresh_database, running_server
 from tests.web.people import PASSWORD, AccountVisitor, cookie_of, error_of, text_of
@@ -127,8 +124,7 @@ def test_our_origin_is_the_set_one_or_the_one_of_browser_and_proxy(
     named: str | None, scheme: str, host: str, origin: str | None
 ) -> None:
     headers = [(b"host", host.encode())]
-    pages = Pages("Clinic", ClinicTime(ZoneInfo("UTC")), named)
-    app = Litestar(state=State({"pages": pages}))
+    app = SimpleNamespace(web=SimpleNamespace(origin=named))
     scope: Any = {"type": "http", "scheme": scheme, "headers": headers, "litestar_app": app}
     assert own_origin(ASGIConnection(scope)) == origin
 
