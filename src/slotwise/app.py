@@ -52,11 +52,11 @@ from slotwise.services.schedule.slots import Slots
 from slotwise.settings import Settings, load_settings, signing_secret
 from slotwise.web.kit.errors import EXCEPTION_HANDLERS as ERROR_PAGES
 from slotwise.web.kit.errors import recognize_visitor, show_framework_error
-from slotwise.web.kit.pages import Pages
+from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import ClinicTime
 from slotwise.web.parts import PageRooms
 from slotwise.web.parts import dependencies as page_dependencies
-from slotwise.web.routes import PAGES
+from slotwise.web.routes import PAGE_CONTROLLERS
 from slotwise.web.schedule.find import FindPages
 from slotwise.worker.gauges import gauges
 from slotwise.worker.housekeeping import housekeeping
@@ -94,7 +94,7 @@ def build(settings: Settings) -> Application:
             Router("/", route_handlers=API, dependencies=api_dependencies(lambda: application.api)),
             Router(
                 "/",
-                route_handlers=PAGES,
+                route_handlers=PAGE_CONTROLLERS,
                 dependencies=page_dependencies(lambda: application.web),
                 exception_handlers=ERROR_PAGES,
             ),
@@ -121,7 +121,7 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
         crash_points = CrashPoints(settings.crash_points_dir)
         services = _services(settings, pools, passwords, crash_points)
         booking_rate = BookingRate(settings.booking_rate)
-        pages = Pages(settings.clinic_name, ClinicTime(settings.time_zone), settings.public_origin)
+        renderer = Renderer(settings.clinic_name, ClinicTime(settings.time_zone), settings.public_origin)
         application.api = ApiRooms(
             services=services,
             database=pools.requests,
@@ -135,8 +135,8 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
             services=services,
             booking_rate=booking_rate,
             origin=settings.public_origin,
-            pages=pages,
-            find_pages=FindPages(services.free_times, services.bookings, pages),
+            renderer=renderer,
+            find_pages=FindPages(services.free_times, services.bookings, renderer),
         )
         stack.push_async_callback(services.bookings.drained)
         seats_changed = services.seat_events.seats_changed

@@ -1,15 +1,15 @@
-"""What the pages' handlers are given, by the names of their parameters."""
+"""The parts that handlers of pages get, by the names of their parameters."""
 
 from collections.abc import Callable
 
 from litestar.di import Provide
 
-from slotwise.web.kit.pages import RenderingParts
+from slotwise.web.kit.rendering import RenderingParts
 from slotwise.web.schedule.find import FindPages
 
 
 class PageRooms(RenderingParts, frozen=True):
-    """With what a room has for itself."""
+    """All parts of the pages, with those of a single room."""
 
     find_pages: FindPages
 
@@ -29,8 +29,8 @@ def dependencies(web: Callable[[], PageRooms]) -> dict[str, Provide]:
         "free_times": _provide(lambda: web().services.free_times),
         "my_bookings": _provide(lambda: web().services.my_bookings),
         "page_holds": _provide(lambda: web().services.page_holds),
-        "pages": _provide(lambda: web().pages),
         "privacy": _provide(lambda: web().services.privacy),
+        "renderer": _provide(lambda: web().renderer),
         "slots": _provide(lambda: web().services.slots),
         "users": _provide(lambda: web().services.users),
     }

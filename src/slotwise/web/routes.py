@@ -19,7 +19,7 @@ from slotwise.web.schedule.doctors import DoctorController
 from slotwise.web.schedule.find import FindController
 from slotwise.web.schedule.slots import SlotController
 
-PAGES: list[ControllerRouterHandler] = [
+PAGE_CONTROLLERS: list[ControllerRouterHandler] = [
     AccountController,
     MyBookingController,
     PersonalDataController,

@@ -22,7 +22,7 @@ from slotwise.domain.users import Role
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.web.desk.export import written
 from slotwise.web.desk.phone_booking import TIMES_TEMPLATE, context_of
-from slotwise.web.kit.pages import Pages
+from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import ClinicTime
 from slotwise.web.kit.visitors import Visitor as Somebody
 from slotwise.web.schedule.find_query import find_query_in
@@ -322,12 +322,12 @@ async def test_the_desk_can_search_on_where_nearly_every_time_has_too_few_seats(
         " FROM generate_series(1, 7) AS n CROSS JOIN LATERAL (VALUES (now() + n * interval '1 day')) AS s (start)",
         doctor,
     )
-    pages, free_times = Pages("Test Clinic", ClinicTime(ZoneInfo("UTC"))), FreeTimes(database, ZoneInfo("UTC"), 5)
+    renderer, free_times = Renderer("Test Clinic", ClinicTime(ZoneInfo("UTC"))), FreeTimes(database, ZoneInfo("UTC"), 5)
 
     async def page_of(url: str) -> str:
         query = find_query_in(dict(parse_qsl(urlsplit(url).query)))
-        context = context_of(pages, query, await free_times.list_next_times(query.times))
-        return pages.render(TIMES_TEMPLATE, visitor=Somebody(), path=f"{LIST}/new", **context)
+        context = context_of(renderer, query, await free_times.list_next_times(query.times))
+        return renderer.render(TIMES_TEMPLATE, visitor=Somebody(), path=f"{LIST}/new", **context)
 
     nothing = await page_of(f"{LIST}/new?seats=2")
     assert "No time for 2 people found yet" in nothing

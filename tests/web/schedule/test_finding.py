@@ -17,7 +17,7 @@ import pytest_asyncio
 
 from slotwise.services.schedule.free_times import MOST_LOOKED_AT, MOST_TIMES, FreeTimes, Wanted
 from slotwise.web.kit.assets import content_of
-from slotwise.web.kit.pages import Pages
+from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import ClinicTime
 from slotwise.web.schedule.find import FindPages
 from slotwise.web.schedule.find_query import FindQuery, find_query_in
@@ -31,8 +31,8 @@ UTC_ZONE = ZoneInfo("UTC")
 @pytest_asyncio.fixture
 async def find_pages(database_url: str) -> AsyncIterator[FindPages]:
     async with workers(database_url, 1) as [worker]:
-        pages = Pages("Test Clinic", ClinicTime(UTC_ZONE))
-        yield FindPages(FreeTimes(worker.database, UTC_ZONE, MOST_LOOKED_AT - 1), worker.bookings, pages)
+        renderer = Renderer("Test Clinic", ClinicTime(UTC_ZONE))
+        yield FindPages(FreeTimes(worker.database, UTC_ZONE, MOST_LOOKED_AT - 1), worker.bookings, renderer)
 
 
 @pytest.fixture
@@ -180,7 +180,7 @@ async def test_a_position_at_the_end_of_the_calendar_is_ignored_in_every_zone(
     clinic_zone = ZoneInfo(zone)
     async with workers(database_url, 1) as [worker]:
         pages = FindPages(
-            FreeTimes(worker.database, clinic_zone), worker.bookings, Pages("Test Clinic", ClinicTime(clinic_zone))
+            FreeTimes(worker.database, clinic_zone), worker.bookings, Renderer("Test Clinic", ClinicTime(clinic_zone))
         )
         page = await pages.shared_page(find_query_in({"after": after}))
     assert b"data-slot=" in page.body

@@ -10,7 +10,7 @@ from slotwise.services.accounts.users import Users
 from slotwise.web.accounts.sessions import enter_with, show_again
 from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.pages import Pages
+from slotwise.web.kit.rendering import Renderer
 
 CHANGED = "Your password is changed. You are logged out on all other devices."
 
@@ -19,12 +19,12 @@ class AccountController(Controller):
     path = "/account"
 
     @get("/password", **page_for(ACCOUNT))
-    async def ask_for_new_password(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
-        return pages.answer(request, "accounts/password.html", form=Form(), user=account_in(request))
+    async def ask_for_new_password(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
+        return renderer.answer(request, "accounts/password.html", form=Form(), user=account_in(request))
 
     @post("/password", **page_for(ACCOUNT))
     async def change_password(
-        self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
+        self, request: PageRequest, renderer: NamedDependency[Renderer], users: NamedDependency[Users]
     ) -> Response[Any]:
         user, form = account_in(request), await Form.of(request)
         new = form.exactly("new_password")
@@ -32,6 +32,6 @@ class AccountController(Controller):
             await users.change_password(user, form.exactly("current_password"), new)
         except (InvalidInput, InvalidCredentials, TooManyLogins) as error:
             return show_again(
-                request, pages, "accounts/password.html", form, error, current="current_password", user=user
+                request, renderer, "accounts/password.html", form, error, current="current_password", user=user
             )
         return await enter_with(request, users, user, new, CHANGED, "/account")

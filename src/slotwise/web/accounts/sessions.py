@@ -22,7 +22,7 @@ from slotwise.services.accounts.users import Session, Users
 from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page_for, visitor_in
 from slotwise.web.kit.errors import words_of
 from slotwise.web.kit.forms import Form, read_all
-from slotwise.web.kit.pages import Pages, see_other
+from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.times import minutes_words
 from slotwise.web.kit.visitors import CookieName, clear_cookie, session_cookie
 
@@ -35,36 +35,36 @@ class SessionController(Controller):
     path = "/"
 
     @get("/log-in", **page_for(ANYBODY))
-    async def ask_to_log_in(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
+    async def ask_to_log_in(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
         next_url = our_path(request.query_params.get("next", ""))
         user = visitor_in(request).user
         if user is not None:
             return see_other(request, next_url or home_of(user))
-        return pages.answer(request, "accounts/log_in.html", form=Form(), next_url=next_url)
+        return renderer.answer(request, "accounts/log_in.html", form=Form(), next_url=next_url)
 
     @post("/log-in", **page_for(ANYBODY))
     async def log_in(
-        self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
+        self, request: PageRequest, renderer: NamedDependency[Renderer], users: NamedDependency[Users]
     ) -> Response[Any]:
         form = await Form.of(request)
         next_url = our_path(form.text("next"))
         try:
             session = await users.log_in(form.text("email"), form.exactly("password"), client_ip_of(request))
         except (InvalidInput, InvalidCredentials, TooManyLogins) as error:
-            return show_again(request, pages, "accounts/log_in.html", form, error, next_url=next_url)
+            return show_again(request, renderer, "accounts/log_in.html", form, error, next_url=next_url)
         return enter(request, session, next_url)
 
     @get("/register", **page_for(ANYBODY))
-    async def ask_to_register(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
+    async def ask_to_register(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
         next_url = our_path(request.query_params.get("next", ""))
         user = visitor_in(request).user
         if user is not None:
             return see_other(request, next_url or home_of(user))
-        return pages.answer(request, "accounts/register.html", form=Form(), next_url=next_url)
+        return renderer.answer(request, "accounts/register.html", form=Form(), next_url=next_url)
 
     @post("/register", **page_for(ANYBODY))
     async def register(
-        self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
+        self, request: PageRequest, renderer: NamedDependency[Renderer], users: NamedDependency[Users]
     ) -> Response[Any]:
         form = await Form.of(request)
         next_url = our_path(form.text("next"))
@@ -72,7 +72,7 @@ class SessionController(Controller):
             _check_registration(form)
             user = await users.register(form.text("name"), form.text("email"), form.exactly("password"))
         except (InvalidInput, EmailTaken) as error:
-            return show_again(request, pages, "accounts/register.html", form, error, next_url=next_url)
+            return show_again(request, renderer, "accounts/register.html", form, error, next_url=next_url)
         return await enter_with(request, users, user, form.exactly("password"), "Your account is ready.", next_url)
 
     @post("/log-out", **page_for(ANYBODY))
@@ -126,7 +126,7 @@ def leave(request: PageRequest, notice: str) -> Response[Any]:
 
 def show_again(
     request: PageRequest,
-    pages: Pages,
+    renderer: Renderer,
     template: str,
     form: Form,
     error: SlotwiseError,
@@ -147,4 +147,4 @@ def show_again(
             form.errors[current] = "This is not your password."
         case _:
             form.problem = f"{error.detail}."
-    return pages.answer(request, template, words_of(error).status, headers=headers, form=form, **context)
+    return renderer.answer(request, template, words_of(error).status, headers=headers, form=form, **context)

@@ -13,8 +13,8 @@ from slotwise.services.accounts.users import UserFilter, Users
 from slotwise.web.kit.access import ADMIN, PageRequest, account_in, page_for
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.pages import Pages, see_other
 from slotwise.web.kit.queries import Id, before_in, choice_in, link, query_form, text_in
+from slotwise.web.kit.rendering import Renderer, see_other
 
 LIST = "/admin/users"
 # Admins change their own password here, with the current one.
@@ -32,18 +32,18 @@ class UserController(Controller):
 
     @get("/", **page_for(ADMIN))
     async def list_users(
-        self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
+        self, request: PageRequest, renderer: NamedDependency[Renderer], users: NamedDependency[Users]
     ) -> Response[Any]:
         form = query_form(request, "who", "role")
         try:
             query = UserFilter(choice_in(form, "role", Role), text_in(form, "who"))
         except InvalidInput as error:
             form.refuse(error)
-            return pages.answer(request, "accounts/users/list.html", 400, form=form, found=None)
+            return renderer.answer(request, "accounts/users/list.html", 400, form=form, found=None)
         found = await users.list_users(account_in(request), query, before_in(request), PAGE_SIZE + 1)
         shown = found.users[:PAGE_SIZE]
         next_id = shown[-1].id if len(found.users) > PAGE_SIZE else found.walked_to
-        return pages.answer(
+        return renderer.answer(
             request,
             "accounts/users/list.html",
             form=form,
@@ -54,13 +54,13 @@ class UserController(Controller):
         )
 
     @get("/new", **page_for(ADMIN))
-    async def ask_for_user(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
+    async def ask_for_user(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
         form = Form({"name": "", "email": "", "role": Role.STAFF, "password": ""})
-        return pages.answer(request, "accounts/users/new.html", form=form)
+        return renderer.answer(request, "accounts/users/new.html", form=form)
 
     @post("/new", **page_for(ADMIN))
     async def register(
-        self, request: PageRequest, pages: NamedDependency[Pages], users: NamedDependency[Users]
+        self, request: PageRequest, renderer: NamedDependency[Renderer], users: NamedDependency[Users]
     ) -> Response[Any]:
         form = await Form.of(request)
         typed = form.exactly("password")
@@ -71,22 +71,22 @@ class UserController(Controller):
             made = await users.register(form.text("name"), form.text("email"), password, role, actor_of(admin))
         except SlotwiseError as error:
             status = refuse(form, error)
-            return pages.answer(request, "accounts/users/new.html", status, form=form)
+            return renderer.answer(request, "accounts/users/new.html", status, form=form)
         if typed:
             return see_other(
                 request, f"{LIST}/{made.id}", notice="The account is created, with the password that you typed."
             )
-        return pages.answer(request, "accounts/users/password.html", user=made, password=password, is_new=True)
+        return renderer.answer(request, "accounts/users/password.html", user=made, password=password, is_new=True)
 
     @get("/{user_id:int}", **page_for(ADMIN))
     async def get_user(
-        self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
+        self, request: PageRequest, user_id: Id, renderer: NamedDependency[Renderer], users: NamedDependency[Users]
     ) -> Response[Any]:
-        return _show(request, pages, await _found(request, users, user_id))
+        return _show(request, renderer, await _found(request, users, user_id))
 
     @post("/{user_id:int}/rights", **page_for(ADMIN))
     async def change_rights(
-        self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
+        self, request: PageRequest, user_id: Id, renderer: NamedDependency[Renderer], users: NamedDependency[Users]
     ) -> Response[Any]:
         form = await Form.of(request)
         admin = account_in(request)
@@ -94,27 +94,27 @@ class UserController(Controller):
         try:
             role, active = choice_in(form, "role", Role), _activity_in(form)
             if user.id == admin.id and form.text("sure") != "yes":
-                return pages.answer(request, "accounts/users/own_rights.html", user=user, form=form)
+                return renderer.answer(request, "accounts/users/own_rights.html", user=user, form=form)
             await users.change_rights(actor_of(admin), user_id, role, active)
         except (InvalidInput, LastAdmin) as error:
-            return _show(request, pages, user, form, refuse(form, error))
+            return _show(request, renderer, user, form, refuse(form, error))
         if user.id == admin.id:
             return see_other(request, "/", notice="Your account is changed. You have been logged out.")
         return see_other(request, f"{LIST}/{user_id}", notice=_done_words(role, active))
 
     @get("/{user_id:int}/password", **page_for(ADMIN))
     async def ask_for_password(
-        self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
+        self, request: PageRequest, user_id: Id, renderer: NamedDependency[Renderer], users: NamedDependency[Users]
     ) -> Response[Any]:
         if _is_own(request, user_id):
             return see_other(request, OWN_ACCOUNT)
         user = await _found(request, users, user_id)
         form = Form({"password": "", "version": str(user.token_version)})
-        return pages.answer(request, "accounts/users/reset_password.html", user=user, form=form)
+        return renderer.answer(request, "accounts/users/reset_password.html", user=user, form=form)
 
     @post("/{user_id:int}/password", **page_for(ADMIN))
     async def reset_password(
-        self, request: PageRequest, user_id: Id, pages: NamedDependency[Pages], users: NamedDependency[Users]
+        self, request: PageRequest, user_id: Id, renderer: NamedDependency[Renderer], users: NamedDependency[Users]
     ) -> Response[Any]:
         """Not for one's own account: a person at an admin's open browser must not be able to lock the admin out.
 
@@ -131,14 +131,14 @@ class UserController(Controller):
             if not await users.reset_password(actor_of(account_in(request)), user_id, password, version):
                 form.problem = CHANGED_SINCE
                 form.values["version"] = str(user.token_version)
-                return pages.answer(request, "accounts/users/reset_password.html", 409, user=user, form=form)
+                return renderer.answer(request, "accounts/users/reset_password.html", 409, user=user, form=form)
         except SlotwiseError as error:
             status = refuse(form, error)
-            return pages.answer(request, "accounts/users/reset_password.html", status, user=user, form=form)
+            return renderer.answer(request, "accounts/users/reset_password.html", status, user=user, form=form)
         if typed:
             notice = "The password is set. The user is logged out on all devices."
             return see_other(request, f"{LIST}/{user_id}", notice=notice)
-        return pages.answer(request, "accounts/users/password.html", user=user, password=password, is_new=False)
+        return renderer.answer(request, "accounts/users/password.html", user=user, password=password, is_new=False)
 
 
 def _is_own(request: PageRequest, user_id: int) -> bool:
@@ -166,8 +166,10 @@ async def _found(request: PageRequest, users: Users, user_id: int) -> User:
     return user
 
 
-def _show(request: PageRequest, pages: Pages, user: User, form: Form | None = None, status: int = 200) -> Response[Any]:
+def _show(
+    request: PageRequest, renderer: Renderer, user: User, form: Form | None = None, status: int = 200
+) -> Response[Any]:
     form = form or Form({"role": user.role})
-    return pages.answer(
+    return renderer.answer(
         request, "accounts/users/user.html", status, user=user, own=user.id == account_in(request).id, form=form
     )

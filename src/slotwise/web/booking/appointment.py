@@ -19,7 +19,7 @@ from slotwise.services.core.callers import Caller
 from slotwise.services.schedule.slots import Slots
 from slotwise.web.kit.access import ANYBODY, PageRequest, own_origin, page_for, visitor_in
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.pages import HEADERS, Pages, see_other
+from slotwise.web.kit.rendering import HEADERS, Renderer, see_other
 from slotwise.web.kit.visitors import attempt_cookie, clear_cookie
 
 Token = Annotated[str | None, QueryParameter(name="token", max_length=200)]
@@ -52,27 +52,27 @@ class AppointmentController(Controller):
         self,
         request: PageRequest,
         booking_id: FromPath[int],
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
         slots: NamedDependency[Slots],
         token: Token = None,
     ) -> Response[Any]:
         managed = await managed_booking(request, bookings, booking_id, token)
-        return await show_appointment(request, pages, slots, managed)
+        return await show_appointment(request, renderer, slots, managed)
 
     @get("/bookings/{booking_id:int}/cancel", **page_for(ANYBODY))
     async def ask_before_cancelling(
         self,
         request: PageRequest,
         booking_id: FromPath[int],
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
         token: Token = None,
     ) -> Response[Any]:
         managed = await managed_booking(request, bookings, booking_id, token)
         if managed.booking.status is not BookingStatus.CONFIRMED:
             return see_other(request, managed.url)
-        return pages.answer(
+        return renderer.answer(
             request, "booking/cancel.html", booking=managed.booking, token=managed.token, booking_url=managed.url
         )
 
@@ -93,7 +93,7 @@ class AppointmentController(Controller):
         self,
         request: PageRequest,
         booking_id: FromPath[int],
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
         calendars: NamedDependency[Calendars],
         token: Token = None,
@@ -101,7 +101,7 @@ class AppointmentController(Controller):
         managed = await managed_booking(request, bookings, booking_id, token)
         entry = await calendars.get_calendar_entry(managed.caller, booking_id)
         link = _link(request, managed) if managed.token else None
-        file = await asyncio.to_thread(_calendar_file, entry, pages.time.zone, pages.clinic_name, link)
+        file = await asyncio.to_thread(_calendar_file, entry, renderer.time.zone, renderer.clinic_name, link)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="appointment.ics"'}
         return Response(file, media_type=CALENDAR_TYPE, headers=headers)
 
@@ -122,7 +122,7 @@ async def managed_booking(
 
 async def show_appointment(
     request: PageRequest,
-    pages: Pages,
+    renderer: Renderer,
     slots: Slots,
     managed: ManagedBooking,
     form: Form | None = None,
@@ -131,7 +131,7 @@ async def show_appointment(
     booking = managed.booking
     slot = await slots.get_slot(booking.slot_id)
     ended = booking.status in {BookingStatus.FAILED, BookingStatus.CANCELLED}
-    return pages.answer(
+    return renderer.answer(
         request,
         "booking/appointment.html",
         status,
@@ -140,11 +140,11 @@ async def show_appointment(
         token=managed.token,
         form=form or _empty_form(request, booking),
         link=_link(request, managed),
-        started=booking.start_time <= pages.time.now(),
+        started=booking.start_time <= renderer.time.now(),
         # The URL of this page, also when it answers a form.
         headers={"HX-Push-Url": managed.url},
-        can_book_again=ended and _is_on_offer(slot, booking.seats_booked, pages),
-        now=pages.time.now(),
+        can_book_again=ended and _is_on_offer(slot, booking.seats_booked, renderer),
+        now=renderer.time.now(),
         cookies=[
             *([clear_cookie(request, "hold")] if ended and _is_held_by(request, booking) else []),
             # A refusal is stored under its idempotency key, so the next try needs a new key.
@@ -173,8 +173,8 @@ def _link(request: PageRequest, managed: ManagedBooking) -> str | None:
     return f"{origin}{managed.url}" if origin else None
 
 
-def _is_on_offer(slot: Slot, seats: int, pages: Pages) -> bool:
-    return slot.status == "OPEN" and slot.start_time > pages.time.now() and slot.available_seats >= seats
+def _is_on_offer(slot: Slot, seats: int, renderer: Renderer) -> bool:
+    return slot.status == "OPEN" and slot.start_time > renderer.time.now() and slot.available_seats >= seats
 
 
 def _is_held_by(request: PageRequest, booking: Booking) -> bool:

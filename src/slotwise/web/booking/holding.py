@@ -30,7 +30,7 @@ from slotwise.web.booking.appointment import ManagedBooking, managed_booking, sh
 from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page_for, visitor_in
 from slotwise.web.kit.errors import seats_left_words, words_of
 from slotwise.web.kit.forms import Form, read_all
-from slotwise.web.kit.pages import Pages, see_other
+from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.visitors import BookingToken, attempt_cookie, clear_cookie, draft_cookie, draft_of, hold_cookie
 
 
@@ -41,7 +41,7 @@ class HoldController(Controller):
     async def hold_time(
         self,
         request: PageRequest,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         page_holds: NamedDependency[PageHolds],
         booking_rate: NamedDependency[BookingRate],
         slots: NamedDependency[Slots],
@@ -53,7 +53,7 @@ class HoldController(Controller):
         try:
             held = await _hold(request, page_holds, slot_id, seats)
         except (SlotFull, SlotClosed, SlotStarted) as refusal:
-            return await _show_refusal(request, pages, refusal, await slots.get_slot(slot_id))
+            return await _show_refusal(request, renderer, refusal, await slots.get_slot(slot_id))
         return see_other(request, _url_of_hold(held), cookies=_cookies_of(request, held, form))
 
     @post("/bookings/{booking_id:int}/confirm", **page_for(ANYBODY))
@@ -61,7 +61,7 @@ class HoldController(Controller):
         self,
         request: PageRequest,
         booking_id: FromPath[int],
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
         booking_rate: NamedDependency[BookingRate],
         page_holds: NamedDependency[PageHolds],
@@ -78,7 +78,7 @@ class HoldController(Controller):
         except (InvalidInput, SlotFull, SlotClosed, SlotStarted, HoldExpired, BookingCancelled) as error:
             _explain(form, error, managed.booking)
             managed = await managed_booking(request, bookings, managed.booking.id, managed.token)
-            return await show_appointment(request, pages, slots, managed, form, words_of(error).status)
+            return await show_appointment(request, renderer, slots, managed, form, words_of(error).status)
         cookies = [clear_cookie(request, "hold"), clear_cookie(request, "draft")]
         return see_other(request, managed.url, notice="Your appointment is booked.", cookies=cookies)
 
@@ -87,7 +87,7 @@ class HoldController(Controller):
         self,
         request: PageRequest,
         booking_id: FromPath[int],
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
         booking_rate: NamedDependency[BookingRate],
         page_holds: NamedDependency[PageHolds],
@@ -103,7 +103,7 @@ class HoldController(Controller):
         except (InvalidInput, SlotFull, SlotClosed, SlotStarted) as error:
             _explain(form, error, managed.booking)
             managed = await managed_booking(request, bookings, booking_id, form.text("token"))
-            return await show_appointment(request, pages, slots, managed, form, words_of(error).status)
+            return await show_appointment(request, renderer, slots, managed, form, words_of(error).status)
         hold = BookingToken(changed.booking.id, changed.token or "")
         seats = changed.booking.seats_booked
         people = "1 person" if seats == 1 else f"{seats} people"
@@ -115,7 +115,7 @@ class HoldController(Controller):
         self,
         request: PageRequest,
         booking_id: FromPath[int],
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
     ) -> Response[Any]:
         form = await Form.of(request)
@@ -123,7 +123,7 @@ class HoldController(Controller):
         if await bookings.release_hold(managed.caller, booking_id) is BookingStatus.CONFIRMED:
             stays = "This appointment is already confirmed, so it stays. To give it up, cancel it."
             return see_other(request, managed.url, notice=stays)
-        day = pages.time.day_of(managed.booking.start_time)
+        day = renderer.time.day_of(managed.booking.start_time)
         cookies = [clear_cookie(request, "hold"), clear_cookie(request, "draft"), attempt_cookie(request)]
         gone = "We no longer hold that time for you. Choose another one."
         return see_other(request, f"/?day={day}", notice=gone, cookies=cookies)
@@ -161,9 +161,9 @@ async def _with_other_seats(
     return ManagedBooking(Caller(managed.caller.user, token), token, held.booking)
 
 
-async def _show_refusal(request: PageRequest, pages: Pages, refusal: SlotwiseError, slot: Slot) -> Response[Any]:
+async def _show_refusal(request: PageRequest, renderer: Renderer, refusal: SlotwiseError, slot: Slot) -> Response[Any]:
     """Sets a new attempt: a refusal is stored under its idempotency key, so the next try needs a new key."""
-    return pages.answer(
+    return renderer.answer(
         request,
         "booking/taken.html",
         words_of(refusal).status,

@@ -12,7 +12,7 @@ from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.services.booking.my_bookings import FIRST, LAST, LOOKED_AT, MyBookings, Position
 from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page_for
-from slotwise.web.kit.pages import Pages
+from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import iso
 
 PAGE_SIZE = 20
@@ -30,7 +30,7 @@ class MyBookingController(Controller):
 
     @get("/", **page_for(ACCOUNT))
     async def show_my_bookings(
-        self, request: PageRequest, pages: NamedDependency[Pages], my_bookings: NamedDependency[MyBookings]
+        self, request: PageRequest, renderer: NamedDependency[Renderer], my_bookings: NamedDependency[MyBookings]
     ) -> Response[Any]:
         """Upcoming and past ones. With a position in the URL, only the rest of the one or the other."""
         user = account_in(request)
@@ -40,13 +40,13 @@ class MyBookingController(Controller):
             coming = _part(await my_bookings.list_coming_bookings(user, PAGE_SIZE + 1, after or FIRST))
         if after is None:
             past = _part(await my_bookings.list_past_bookings(user, PAGE_SIZE + 1, before or LAST))
-        return pages.answer(
+        return renderer.answer(
             request,
             "booking/my_bookings.html",
             coming=coming,
             past=past,
             user=user,
-            now=pages.time.now(),
+            now=renderer.time.now(),
             looked_at=LOOKED_AT,
         )
 

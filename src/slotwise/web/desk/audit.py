@@ -12,8 +12,8 @@ from slotwise.services.core.audit import AuditEntry, AuditFilter, AuditLog, Audi
 from slotwise.web.desk.audit_words import ACTIONS, action_words, details_words
 from slotwise.web.kit.access import ADMIN, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.pages import Pages
 from slotwise.web.kit.queries import link, period_in, query_form, text_in
+from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import ClinicTime
 
 LOG = "/admin/audit"
@@ -30,24 +30,24 @@ class AuditController(Controller):
     async def list_audit(
         self,
         request: PageRequest,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         audit_log: NamedDependency[AuditLog],
         users: NamedDependency[Users],
     ) -> Response[Any]:
         form = query_form(request, *QUERY_FIELDS)
         try:
-            query = await audit_query_in(form, pages.time, users)
+            query = await audit_query_in(form, renderer.time, users)
         except InvalidInput as error:
             form.refuse(error)
-            return pages.answer(request, "desk/audit.html", 400, form=form, actions=ACTIONS, found=None)
+            return renderer.answer(request, "desk/audit.html", 400, form=form, actions=ACTIONS, found=None)
         position = position_in(request)
         found = await audit_log.list_audit(account_in(request), query, position, PAGE_SIZE + 1)
-        return pages.answer(
+        return renderer.answer(
             request,
             "desk/audit.html",
             form=form,
             actions=ACTIONS,
-            found=[_row_of(entry, pages.time) for entry in found[:PAGE_SIZE]],
+            found=[_row_of(entry, renderer.time) for entry in found[:PAGE_SIZE]],
             filtered=query != AuditFilter(),
             newest=position and link(LOG, form),
             older=len(found) > PAGE_SIZE and link(LOG, form, [("before", _position(found[PAGE_SIZE - 1]))]),

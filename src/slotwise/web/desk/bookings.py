@@ -23,8 +23,8 @@ from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for, vis
 from slotwise.web.kit.downloads import download
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.pages import Pages, see_other
 from slotwise.web.kit.queries import Id, before_in, choice_in, id_in, link, period_in, query_form, text_in
+from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.status_words import status_words
 from slotwise.web.kit.times import ClinicTime
 
@@ -43,21 +43,21 @@ class BookingController(Controller):
     async def list_bookings(
         self,
         request: PageRequest,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
         doctors: NamedDependency[Doctors],
     ) -> Response[Any]:
         form = query_form(request, *QUERY_FIELDS)
         context = {"form": form, "statuses": STATUSES, **await doctors_to_choose(doctors, form)}
         try:
-            query = booking_query_in(form, pages.time)
+            query = booking_query_in(form, renderer.time)
         except InvalidInput as error:
             form.refuse(error)
-            return pages.answer(request, "desk/bookings/list.html", 400, found=None, **context)
+            return renderer.answer(request, "desk/bookings/list.html", 400, found=None, **context)
         before = before_in(request)
         found = await bookings.list_bookings(account_in(request), query, before, PAGE_SIZE + 1)
         next_id = found.bookings[PAGE_SIZE - 1].id if len(found.bookings) > PAGE_SIZE else found.walked_to
-        return pages.answer(
+        return renderer.answer(
             request,
             "desk/bookings/list.html",
             found=found.first(PAGE_SIZE),
@@ -72,30 +72,30 @@ class BookingController(Controller):
 
     @get("/bookings.csv", **page_for(DESK))
     async def export_bookings(
-        self, request: PageRequest, pages: NamedDependency[Pages], booking_export: NamedDependency[BookingExport]
+        self, request: PageRequest, renderer: NamedDependency[Renderer], booking_export: NamedDependency[BookingExport]
     ) -> Stream:
-        query = booking_query_in(query_form(request, *QUERY_FIELDS), pages.time)
-        pieces = rows_of(booking_export.export_bookings(account_in(request), query), pages.time)
+        query = booking_query_in(query_form(request, *QUERY_FIELDS), renderer.time)
+        pieces = rows_of(booking_export.export_bookings(account_in(request), query), renderer.time)
         # Await the heading and the first page of bookings.
-        return await download(f"bookings-{pages.time.today()}.csv", "text/csv", pieces, awaited=2)
+        return await download(f"bookings-{renderer.time.today()}.csv", "text/csv", pieces, awaited=2)
 
     @get("/bookings/{booking_id:int}", **page_for(DESK))
     async def get_history(
         self,
         request: PageRequest,
         booking_id: Id,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         booking_history: NamedDependency[BookingHistory],
         audit_log: NamedDependency[AuditLog],
     ) -> Response[Any]:
-        return await show_booking(request, pages, booking_history, audit_log, booking_id)
+        return await show_booking(request, renderer, booking_history, audit_log, booking_id)
 
     @post("/bookings/{booking_id:int}/confirm", **page_for(DESK))
     async def confirm_booking(
         self,
         request: PageRequest,
         booking_id: Id,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
         booking_history: NamedDependency[BookingHistory],
         audit_log: NamedDependency[AuditLog],
@@ -106,7 +106,7 @@ class BookingController(Controller):
             await bookings.confirm_booking(visitor_in(request).as_caller(), booking_id, name, email)
         except SlotwiseError as error:
             status = refuse(form, error)
-            return await show_booking(request, pages, booking_history, audit_log, booking_id, form, status)
+            return await show_booking(request, renderer, booking_history, audit_log, booking_id, form, status)
         return see_other(request, f"{LIST}/{booking_id}", notice="The booking is confirmed.")
 
     @get("/bookings/{booking_id:int}/cancel", **page_for(DESK))
@@ -114,18 +114,18 @@ class BookingController(Controller):
         self,
         request: PageRequest,
         booking_id: Id,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
     ) -> Response[Any]:
         booking = await bookings.get_booking(visitor_in(request).as_caller(), booking_id)
-        return pages.answer(request, "desk/bookings/cancel.html", booking=booking, form=Form({"reason": ""}))
+        return renderer.answer(request, "desk/bookings/cancel.html", booking=booking, form=Form({"reason": ""}))
 
     @post("/bookings/{booking_id:int}/cancel", **page_for(DESK))
     async def cancel_booking(
         self,
         request: PageRequest,
         booking_id: Id,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
     ) -> Response[Any]:
         form = await Form.of(request)
@@ -136,7 +136,7 @@ class BookingController(Controller):
         except SlotwiseError as error:
             status = refuse(form, error)
             booking = await bookings.get_booking(caller, booking_id)
-            return pages.answer(request, "desk/bookings/cancel.html", status, booking=booking, form=form)
+            return renderer.answer(request, "desk/bookings/cancel.html", status, booking=booking, form=form)
         return see_other(request, f"{LIST}/{booking_id}", notice="The booking is cancelled.")
 
 
@@ -173,7 +173,7 @@ def person_in(form: Form) -> tuple[str | None, str | None]:
 
 async def show_booking(
     request: PageRequest,
-    pages: Pages,
+    renderer: Renderer,
     booking_history: BookingHistory,
     audit_log: AuditLog,
     booking_id: int,
@@ -181,15 +181,15 @@ async def show_booking(
     status: int = 200,
 ) -> Response[Any]:
     history = await booking_history.get_history(account_in(request), booking_id)
-    started = history.booking.start_time <= pages.time.now()
+    started = history.booking.start_time <= renderer.time.now()
     form = form or Form({"user_name": "", "user_email": ""})
-    return pages.answer(
+    return renderer.answer(
         request,
         "desk/bookings/booking.html",
         status,
         history=history,
         booking=history.booking,
-        moves=await _moves_of(history, audit_log, pages.time),
+        moves=await _moves_of(history, audit_log, renderer.time),
         started=started,
         form=form,
     )

@@ -8,8 +8,8 @@ from litestar.di import NamedDependency
 
 from slotwise.services.desk.dashboard import Dashboard
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
-from slotwise.web.kit.pages import HEADERS, Pages
 from slotwise.web.kit.queries import day_in, query_form
+from slotwise.web.kit.rendering import HEADERS, Renderer
 from slotwise.web.kit.times import ONE_DAY
 
 # Rows of the chart. The other doctors are folded away below it.
@@ -21,38 +21,38 @@ class DashboardController(Controller):
 
     @get("/", **page_for(DESK))
     async def show_dashboard(
-        self, request: PageRequest, pages: NamedDependency[Pages], dashboard: NamedDependency[Dashboard]
+        self, request: PageRequest, renderer: NamedDependency[Renderer], dashboard: NamedDependency[Dashboard]
     ) -> Response[Any]:
-        day = day_in(query_form(request, "day"), "day") or pages.time.today()
-        board = await _board(pages, dashboard, day)
-        is_today = day == pages.time.today()
+        day = day_in(query_form(request, "day"), "day") or renderer.time.today()
+        board = await _board(renderer, dashboard, day)
+        is_today = day == renderer.time.today()
         latest = await dashboard.list_latest_bookings(account_in(request)) if is_today else None
         live = is_today and request.query_params.get("live") != "off"
-        return pages.answer(
+        return renderer.answer(
             request, "desk/dashboard/dashboard.html", latest=latest, live=live, is_today=is_today, **board
         )
 
     @get("/today/board", **page_for(DESK))
     async def show_board(
-        self, request: PageRequest, pages: NamedDependency[Pages], dashboard: NamedDependency[Dashboard]
+        self, request: PageRequest, renderer: NamedDependency[Renderer], dashboard: NamedDependency[Dashboard]
     ) -> Response[Any]:
         """The part of the page without names. It replaces the one that is shown."""
-        board = await _board(pages, dashboard, pages.time.today())
-        return pages.answer(request, "desk/dashboard/board.html", live=True, is_today=True, **board)
+        board = await _board(renderer, dashboard, renderer.time.today())
+        return renderer.answer(request, "desk/dashboard/board.html", live=True, is_today=True, **board)
 
     @get("/today/latest", **page_for(DESK))
     async def show_latest_bookings(
-        self, request: PageRequest, pages: NamedDependency[Pages], dashboard: NamedDependency[Dashboard]
+        self, request: PageRequest, renderer: NamedDependency[Renderer], dashboard: NamedDependency[Dashboard]
     ) -> Response[Any]:
         """No content while the mark in the URL is still that of the latest ones, because each showing is audited."""
         latest = await dashboard.list_latest_bookings(account_in(request), request.query_params.get("mark", ""))
         if latest is None:
             return Response(None, status_code=204, headers=HEADERS)
-        return pages.answer(request, "desk/dashboard/latest.html", latest=latest, live=True)
+        return renderer.answer(request, "desk/dashboard/latest.html", latest=latest, live=True)
 
 
-async def _board(pages: Pages, dashboard: Dashboard, day: date) -> dict[str, Any]:
-    found = await dashboard.get_day(*pages.time.bounds(day))
+async def _board(renderer: Renderer, dashboard: Dashboard, day: date) -> dict[str, Any]:
+    found = await dashboard.get_day(*renderer.time.bounds(day))
     return {
         "day": day,
         "day_before": day - ONE_DAY,

@@ -12,8 +12,8 @@ from slotwise.services.schedule.doctors import Doctors
 from slotwise.web.desk.bookings import doctors_to_choose
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.pages import Pages
 from slotwise.web.kit.queries import day_in, id_in, link, query_form
+from slotwise.web.kit.rendering import Renderer
 
 SHEET = "/admin/day-sheet"
 TEMPLATE = "desk/day_sheet.html"
@@ -27,7 +27,7 @@ class DaySheetController(Controller):
     async def list_bookings_of_day(
         self,
         request: PageRequest,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         doctors: NamedDependency[Doctors],
         day_sheets: NamedDependency[DaySheets],
     ) -> Response[Any]:
@@ -35,14 +35,14 @@ class DaySheetController(Controller):
         is_chosen = any(form.values.values())
         context = {"form": form, **await doctors_to_choose(doctors, form)}
         try:
-            doctor_id, day = id_in(form, "doctor"), day_in(form, "day") or pages.time.today()
+            doctor_id, day = id_in(form, "doctor"), day_in(form, "day") or renderer.time.today()
         except InvalidInput as error:
             form.refuse(error)
-            return pages.answer(request, TEMPLATE, 400, asked=False, **context)
+            return renderer.answer(request, TEMPLATE, 400, asked=False, **context)
         form.values["day"] = day.isoformat()
         if not is_chosen:
-            return pages.answer(request, TEMPLATE, asked=False, **context)
-        period = pages.time.bounds(day)
+            return renderer.answer(request, TEMPLATE, asked=False, **context)
+        period = renderer.time.bounds(day)
         if doctor_id is None:
             found = await day_sheets.list_sheets_of_day(account_in(request), *period)
         else:
@@ -50,7 +50,7 @@ class DaySheetController(Controller):
             sheet = await day_sheets.list_bookings_of_day(account_in(request), doctor_id, *period)
             found = DayOfAll([DoctorsDay(DoctorOfDay(doctor.id, doctor.name), sheet)], cut_short=False)
         context |= {"before": _link(form, day - ONE_DAY), "after": _link(form, day + ONE_DAY)}
-        return pages.answer(
+        return renderer.answer(
             request, TEMPLATE, asked=True, of_one=doctor_id is not None, found=found, day=day, **context
         )
 

@@ -24,8 +24,8 @@ from slotwise.web.desk.bookings import LIST
 from slotwise.web.kit.access import DESK, PageRequest, account_in, own_origin, page_for, visitor_in
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form, read_all
-from slotwise.web.kit.pages import Pages, see_other
 from slotwise.web.kit.queries import Id, id_in, query_form
+from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.visitors import (
     BookingToken,
     Draft,
@@ -53,26 +53,26 @@ class PhoneBookingController(Controller):
     async def ask_for_patient(
         self,
         request: PageRequest,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         slots: NamedDependency[Slots],
         free_times: NamedDependency[FreeTimes],
     ) -> Response[Any]:
         """Shows the next free times to choose from. With a time in the URL, asks for whom it is."""
         slot_id, query = id_in(query_form(request, "slot"), "slot"), find_query_in(request.query_params)
         if slot_id is None:
-            return _show_times(request, pages, query, await free_times.list_next_times(query.times))
+            return _show_times(request, renderer, query, await free_times.list_next_times(query.times))
         forgets = "forget" in request.query_params
         draft = Draft() if forgets else visitor_in(request).draft_by(account_in(request).id)
         typed = {"user_name": draft.user_name, "user_email": draft.user_email, "seats": str(query.times.seats)}
         form = Form({"slot": str(slot_id), "key": new_attempt(), **typed})
         cookies = [clear_cookie(request, "draft")] if forgets else []
-        return await _show(request, pages, slots, form, cookies=cookies, recalled=draft != Draft())
+        return await _show(request, renderer, slots, form, cookies=cookies, recalled=draft != Draft())
 
     @post("/new", **page_for(DESK))
     async def hold_seats(
         self,
         request: PageRequest,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
@@ -87,7 +87,7 @@ class PhoneBookingController(Controller):
                 form.problem = UNKNOWN
             else:
                 form.values["key"] = new_attempt()  # a refusal is stored under its key
-            return await _show(request, pages, slots, form, status, cookies=_kept(request, form))
+            return await _show(request, renderer, slots, form, status, cookies=_kept(request, form))
         slip = BookingToken(held.booking.id, held.manage.token)
         cookies = [slip_cookie(request, slip), clear_cookie(request, "draft")]
         return see_other(request, f"{LIST}/{slip.booking_id}/slip", cookies=cookies)
@@ -97,7 +97,7 @@ class PhoneBookingController(Controller):
         self,
         request: PageRequest,
         booking_id: Id,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         booking_history: NamedDependency[BookingHistory],
     ) -> Response[Any]:
         """Shows the patient's link once. The database does not store its token, so it cannot be shown again."""
@@ -106,13 +106,13 @@ class PhoneBookingController(Controller):
             return see_other(request, f"{LIST}/{booking_id}", notice=SHOWN_ONCE)
         booking = await booking_history.get_slip(account_in(request), booking_id)
         link = f"{own_origin(request) or ''}{url_of_booking(booking_id, slip.token)}"
-        return pages.answer(
+        return renderer.answer(
             request,
             "desk/bookings/slip.html",
             cookies=[clear_cookie(request, "slip")],
             booking=booking,
             link=link,
-            opens_everywhere=pages.origin is not None,
+            opens_everywhere=renderer.origin is not None,
         )
 
 
@@ -143,11 +143,11 @@ def _kept(request: PageRequest, form: Form) -> list[Cookie]:
     return [draft_cookie(request, draft)] if draft else []
 
 
-def _show_times(request: PageRequest, pages: Pages, query: FindQuery, found: NextTimes | None) -> Response[Any]:
-    return pages.answer(request, TIMES_TEMPLATE, **context_of(pages, query, found))
+def _show_times(request: PageRequest, renderer: Renderer, query: FindQuery, found: NextTimes | None) -> Response[Any]:
+    return renderer.answer(request, TIMES_TEMPLATE, **context_of(renderer, query, found))
 
 
-def context_of(pages: Pages, query: FindQuery, found: NextTimes | None) -> dict[str, Any]:
+def context_of(renderer: Renderer, query: FindQuery, found: NextTimes | None) -> dict[str, Any]:
     """What the template shows."""
     times = found.times if found else []
     later = replace(found.wanted, after=found.rest) if found and found.rest else None
@@ -155,7 +155,7 @@ def context_of(pages: Pages, query: FindQuery, found: NextTimes | None) -> dict[
         "found": found,
         "unread": query.unread,
         "days": [
-            (day, list(of_day)) for day, of_day in groupby(times, lambda slot: pages.time.day_of(slot.start_time))
+            (day, list(of_day)) for day, of_day in groupby(times, lambda slot: renderer.time.day_of(slot.start_time))
         ],
         "first": url_of(replace(found.wanted, after=None), NEW) if found and found.wanted.after else None,
         "later": later and url_of(later, NEW),
@@ -166,7 +166,7 @@ def context_of(pages: Pages, query: FindQuery, found: NextTimes | None) -> dict[
 
 async def _show(
     request: PageRequest,
-    pages: Pages,
+    renderer: Renderer,
     slots: Slots,
     form: Form,
     status: int = 200,
@@ -177,15 +177,15 @@ async def _show(
     """`recalled` if name and e-mail come from an earlier try."""
     slot = await slots.get_slot(id_in(form, "slot") or 0)
     seats = find_query_in({"seats": form.text("seats")}).times.seats
-    return pages.answer(
+    return renderer.answer(
         request,
         "desk/phone_booking/new.html",
         status,
         cookies=cookies,
         slot=slot,
-        started=slot.start_time <= pages.time.now(),
+        started=slot.start_time <= renderer.time.now(),
         form=form,
         recalled=recalled,
         seats=seats,
-        others=url_of(Wanted(doctor_id=slot.doctor_id, day=pages.time.day_of(slot.start_time), seats=seats), NEW),
+        others=url_of(Wanted(doctor_id=slot.doctor_id, day=renderer.time.day_of(slot.start_time), seats=seats), NEW),
     )

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from litestar.response import Stream
 
-from slotwise.web.kit.pages import HEADERS
+from slotwise.web.kit.rendering import HEADERS
 
 Piece = TypeVar("Piece", str, bytes)
 

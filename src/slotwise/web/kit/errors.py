@@ -18,7 +18,7 @@ from slotwise.domain.errors import InvalidInput, SlotClosed, SlotFull, SlotwiseE
 from slotwise.observability.metrics import REFUSALS
 from slotwise.web.kit.access import PageRequest, visitor_in
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.pages import Pages, pages_of, see_other
+from slotwise.web.kit.rendering import Renderer, renderer_of, see_other
 from slotwise.web.kit.visitors import Connection, draft_cookie, draft_of, read_cookie, visitor_of
 
 log = structlog.get_logger()
@@ -138,11 +138,11 @@ def show_defect(request: PageRequest, error: Exception) -> Response[Any]:
 
 
 def _show(request: PageRequest, words: Words, advice: str, headers: dict[str, str]) -> Response[Any]:
-    pages: Pages = pages_of(request)
+    renderer: Renderer = renderer_of(request)
     typed = request.state.get("typed")
     draft = draft_of(typed.text("user_name"), typed.text("user_email")) if typed else None
     server_fault = words.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-    return pages.answer(
+    return renderer.answer(
         request,
         "kit/error.html",
         words.status,

@@ -1,4 +1,4 @@
-"""What guards and rooms of the pages need of the application."""
+"""The parts of the application that all rooms of the pages need."""
 
 from typing import Any, Protocol, cast
 
@@ -10,7 +10,7 @@ from slotwise.services.core.rate_limits import BookingRate
 
 
 class PageParts(Struct, frozen=True):
-    """Beside the use cases: the rate limit of bookings, and where the pages are, if that is set."""
+    """`origin` is the public URL of the pages, if the settings have one."""
 
     services: Services
     booking_rate: BookingRate
@@ -23,5 +23,5 @@ class Application(Protocol):
 
 
 def page_parts(connection: ASGIConnection[Any, Any, Any, Any]) -> PageParts:
-    """Those of the application that serves this request."""
+    """The parts of the application that serves this request."""
     return cast("Application", connection.app).web

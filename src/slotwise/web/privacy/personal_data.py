@@ -14,7 +14,7 @@ from slotwise.web.accounts.sessions import leave, show_again
 from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page_for
 from slotwise.web.kit.downloads import download
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.pages import Pages
+from slotwise.web.kit.rendering import Renderer
 
 ERASED = "Your account is deleted, and your upcoming appointments are cancelled. Your name is removed everywhere."
 
@@ -23,8 +23,8 @@ class PersonalDataController(Controller):
     path = "/account"
 
     @get("/data", **page_for(ACCOUNT))
-    async def show_what_is_kept(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
-        return pages.answer(request, "privacy/data.html", user=account_in(request))
+    async def show_what_is_kept(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
+        return renderer.answer(request, "privacy/data.html", user=account_in(request))
 
     @get("/data.json", **page_for(ACCOUNT))
     async def export_personal_data(self, request: PageRequest, privacy: NamedDependency[Privacy]) -> Stream:
@@ -33,14 +33,14 @@ class PersonalDataController(Controller):
         return await download("my-data.json", MediaType.JSON, pieces)
 
     @get("/delete", **page_for(ACCOUNT))
-    async def ask_before_erasing(self, request: PageRequest, pages: NamedDependency[Pages]) -> Response[Any]:
-        return pages.answer(request, "privacy/delete.html", form=Form(), user=account_in(request))
+    async def ask_before_erasing(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
+        return renderer.answer(request, "privacy/delete.html", form=Form(), user=account_in(request))
 
     @post("/delete", **page_for(ACCOUNT))
     async def erase_personal_data(
         self,
         request: PageRequest,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         users: NamedDependency[Users],
         privacy: NamedDependency[Privacy],
     ) -> Response[Any]:
@@ -49,5 +49,5 @@ class PersonalDataController(Controller):
             password_hash = await users.require_password(user, form.exactly("password"))
             await privacy.erase_personal_data(Person(user.id), actor_of(user), password_hash)
         except (InvalidCredentials, TooManyLogins, LastAdmin) as error:
-            return show_again(request, pages, "privacy/delete.html", form, error, current="password", user=user)
+            return show_again(request, renderer, "privacy/delete.html", form, error, current="password", user=user)
         return leave(request, ERASED)

@@ -15,8 +15,8 @@ from slotwise.services.schedule.slots import Slots, WeekSlot
 from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for, visitor_in
 from slotwise.web.kit.calendar_days import Week
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.pages import Pages, see_other
 from slotwise.web.kit.queries import Id, day_in, query_form, text_in
+from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.times import ClinicTime
 
 PAGE_SIZE = 50
@@ -32,13 +32,13 @@ class DoctorController(Controller):
 
     @get("/", **page_for(DESK))
     async def show_doctors(
-        self, request: PageRequest, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+        self, request: PageRequest, renderer: NamedDependency[Renderer], doctors: NamedDependency[Doctors]
     ) -> Response[Any]:
-        return await _show_list(request, pages, doctors, Form({"name": "", "specialization": ""}))
+        return await _show_list(request, renderer, doctors, Form({"name": "", "specialization": ""}))
 
     @post("/", **page_for(ADMIN))
     async def create_doctor(
-        self, request: PageRequest, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+        self, request: PageRequest, renderer: NamedDependency[Renderer], doctors: NamedDependency[Doctors]
     ) -> Response[Any]:
         form = await Form.of(request)
         try:
@@ -47,7 +47,7 @@ class DoctorController(Controller):
             )
         except InvalidInput as error:
             form.refuse(error)
-            return await _show_list(request, pages, doctors, form, 400)
+            return await _show_list(request, renderer, doctors, form, 400)
         return see_other(request, f"/admin/doctors/{doctor.id}", notice=f"{doctor.name} was added. Now add times.")
 
     @get("/{doctor_id:int}", **page_for(DESK))
@@ -55,30 +55,38 @@ class DoctorController(Controller):
         self,
         request: PageRequest,
         doctor_id: Id,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         doctors: NamedDependency[Doctors],
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
         doctor = await doctors.get_doctor(doctor_id)
-        week = Week.of(day_in(query_form(request, "week"), "week") or pages.time.today())
-        found = await slots.list_week(doctor_id, *pages.time.bounds(week.monday, week.sunday))
-        days = _by_day(week, found.slots, pages.time)
-        now = pages.time.now()
-        return pages.answer(
+        week = Week.of(day_in(query_form(request, "week"), "week") or renderer.time.today())
+        found = await slots.list_week(doctor_id, *renderer.time.bounds(week.monday, week.sunday))
+        days = _by_day(week, found.slots, renderer.time)
+        now = renderer.time.now()
+        return renderer.answer(
             request, "schedule/doctors/week.html", doctor=doctor, week=week, days=days, found=found, now=now
         )
 
     @get("/{doctor_id:int}/edit", **page_for(ADMIN))
     async def show_doctor(
-        self, request: PageRequest, doctor_id: Id, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+        self,
+        request: PageRequest,
+        doctor_id: Id,
+        renderer: NamedDependency[Renderer],
+        doctors: NamedDependency[Doctors],
     ) -> Response[Any]:
         doctor = await doctors.get_doctor(doctor_id)
         form = Form({"name": doctor.name, "specialization": doctor.specialization or ""})
-        return await _show_doctor(request, pages, doctors, doctor, form)
+        return await _show_doctor(request, renderer, doctors, doctor, form)
 
     @post("/{doctor_id:int}/edit", **page_for(ADMIN))
     async def update_doctor(
-        self, request: PageRequest, doctor_id: Id, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+        self,
+        request: PageRequest,
+        doctor_id: Id,
+        renderer: NamedDependency[Renderer],
+        doctors: NamedDependency[Doctors],
     ) -> Response[Any]:
         form = await Form.of(request)
         specialization = form.text("specialization")
@@ -92,7 +100,7 @@ class DoctorController(Controller):
             )
         except InvalidInput as error:
             form.refuse(error)
-            return await _show_doctor(request, pages, doctors, await doctors.get_doctor(doctor_id), form, 400)
+            return await _show_doctor(request, renderer, doctors, await doctors.get_doctor(doctor_id), form, 400)
         return see_other(request, f"/admin/doctors/{doctor_id}", notice=f"{doctor.name} was saved.")
 
     @post("/{doctor_id:int}/active", **page_for(ADMIN))
@@ -106,13 +114,13 @@ class DoctorController(Controller):
 
 
 async def _show_list(
-    request: PageRequest, pages: Pages, doctors: Doctors, form: Form, status: int = 200
+    request: PageRequest, renderer: Renderer, doctors: Doctors, form: Form, status: int = 200
 ) -> Response[Any]:
     text = text_in(query_form(request, "q"), "q")
     after = _id_in(request.query_params.get("after", ""))
     found = await doctors.list_doctors(after, PAGE_SIZE + 1, text=text, with_inactive=True)
     specializations = await doctors.list_specializations() if visitor_in(request).is_admin else []
-    return pages.answer(
+    return renderer.answer(
         request,
         "schedule/doctors/list.html",
         status,
@@ -126,10 +134,10 @@ async def _show_list(
 
 
 async def _show_doctor(
-    request: PageRequest, pages: Pages, doctors: Doctors, doctor: Doctor, form: Form, status: int = 200
+    request: PageRequest, renderer: Renderer, doctors: Doctors, doctor: Doctor, form: Form, status: int = 200
 ) -> Response[Any]:
     specializations = await doctors.list_specializations()
-    return pages.answer(
+    return renderer.answer(
         request, "schedule/doctors/edit.html", status, doctor=doctor, form=form, specializations=specializations
     )
 

@@ -19,7 +19,7 @@ from slotwise.services.core.callers import Caller
 from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeDay, FreeTimes
 from slotwise.web.kit.access import ANYBODY, PageRequest, page_for, visitor_in
 from slotwise.web.kit.assets import accepts_gzip
-from slotwise.web.kit.pages import HEADERS, HTML, Pages, cookies_due, see_other
+from slotwise.web.kit.rendering import HEADERS, HTML, Renderer, cookies_due, see_other
 from slotwise.web.kit.visitors import Visitor, clear_cookie
 from slotwise.web.schedule.find_query import EMPTY_QUERY, MOST_SEATS, FindQuery, find_query_in, is_url_of, on, url_of
 
@@ -63,9 +63,9 @@ class SharedPage(Struct, frozen=True):
 class FindPages:
     """Reads once for all visitors who want the same page at the same time, and renders it only if something changed."""
 
-    def __init__(self, free_times: FreeTimes, bookings: Bookings, pages: Pages) -> None:
+    def __init__(self, free_times: FreeTimes, bookings: Bookings, renderer: Renderer) -> None:
         self._bookings = bookings
-        self._pages = pages
+        self._renderer = renderer
         self._days = SharedReads(free_times.find_times)
         self._shared = SharedReads(self._make)
         self._made: dict[FindQuery, tuple[object, SharedPage]] = {}
@@ -81,7 +81,9 @@ class FindPages:
         # A visitor whose hold has ended gets the shared page from the next request on.
         ended = visitor.hold is not None and held is None
         cookies = [clear_cookie(request, "hold")] if ended else []
-        return self._pages.answer(request, TEMPLATE, cookies=cookies, **context_of(self._pages, query, found, held))
+        return self._renderer.answer(
+            request, TEMPLATE, cookies=cookies, **context_of(self._renderer, query, found, held)
+        )
 
     async def _held_by(self, visitor: Visitor) -> Booking | None:
         """The hold that the browser remembers, if it is still live. Found by its token alone, so no name is read."""
@@ -98,7 +100,7 @@ class FindPages:
     async def _make(self, query: FindQuery) -> SharedPage:
         found = await self._days.read(query.times)
         # The words for days and for the zone change with the calendar.
-        shown = (found, self._pages.time.today(), self._pages.time.zone_words)
+        shown = (found, self._renderer.time.today(), self._renderer.time.zone_words)
         before, made = self._made.get(query, (None, None))
         if made is None or before != shown:
             made = self._render(query, found)
@@ -108,8 +110,8 @@ class FindPages:
         return made
 
     def _render(self, query: FindQuery, found: FreeDay | None) -> SharedPage:
-        context = context_of(self._pages, query, found, None)
-        body = self._pages.render(TEMPLATE, visitor=Visitor(), path=PATH, **context).encode()
+        context = context_of(self._renderer, query, found, None)
+        body = self._renderer.render(TEMPLATE, visitor=Visitor(), path=PATH, **context).encode()
         return SharedPage(body, gzip.compress(body, _GZIP_LEVEL, mtime=0))
 
 
@@ -136,7 +138,7 @@ def _answer(request: PageRequest, shared: SharedPage) -> Response[Any]:
     return Response(body, headers=headers, cookies=cookies_due(request), media_type=HTML)
 
 
-def context_of(pages: Pages, query: FindQuery, found: FreeDay | None, held: Booking | None) -> dict[str, Any]:
+def context_of(renderer: Renderer, query: FindQuery, found: FreeDay | None, held: Booking | None) -> dict[str, Any]:
     """What the template shows."""
     times = query.times if found is None else found.wanted
     return {
@@ -144,7 +146,7 @@ def context_of(pages: Pages, query: FindQuery, found: FreeDay | None, held: Book
         "held": held,
         "unread": query.unread,
         "query": times,
-        "parts": [] if found is None else parts_of(pages, found, held),
+        "parts": [] if found is None else parts_of(renderer, found, held),
         "long": found is not None and (found.more or times.after is not None),
         "more": None if found is None or not found.more else _url_after(found),
         "here": url_of(times),
@@ -160,15 +162,15 @@ def _url_after(found: FreeDay) -> str:
     return url_of(replace(found.wanted, day=found.day, after=(last.start_time, last.id)))
 
 
-def parts_of(pages: Pages, found: FreeDay, held: Booking | None) -> list[PartOfDay]:
+def parts_of(renderer: Renderer, found: FreeDay, held: Booking | None) -> list[PartOfDay]:
     """The parts of the day with times on this page; all parts if the day does not fit on one page."""
-    offers = _offers(pages, found, held)
+    offers = _offers(renderer, found, held)
     long = found.more or found.wanted.after is not None
     parts = []
     for name, first, before in PARTS_OF_DAY:
-        own = [offer for offer in offers if _is_within(pages.time.local(offer.start_time).time(), first, before)]
+        own = [offer for offer in offers if _is_within(renderer.time.local(offer.start_time).time(), first, before)]
         if own or long:
-            parts.append(PartOfDay(name, own, _url_from(pages, found, first)))
+            parts.append(PartOfDay(name, own, _url_from(renderer, found, first)))
     return parts
 
 
@@ -176,17 +178,17 @@ def _is_within(clock: time, first: time, before: time | None) -> bool:
     return first <= clock and (before is None or clock < before)
 
 
-def _url_from(pages: Pages, found: FreeDay, first: time) -> str:
+def _url_from(renderer: Renderer, found: FreeDay, first: time) -> str:
     """Begins before the first slot that starts then: ids begin at 1."""
     if first == time(0):
         return url_of(on(found.wanted, found.day))
-    start = datetime.combine(found.day, first, pages.time.zone)
+    start = datetime.combine(found.day, first, renderer.time.zone)
     return url_of(replace(found.wanted, day=found.day, after=(start, 0)))
 
 
-def _offers(pages: Pages, found: FreeDay, held: Booking | None) -> list[Offer]:
+def _offers(renderer: Renderer, found: FreeDay, held: Booking | None) -> list[Offer]:
     """The free times and, in its place, the time that the visitor holds, which may no longer be free for others."""
-    own = _own_offer(held) if held is not None and _fits(pages, found, held) else None
+    own = _own_offer(held) if held is not None and _fits(renderer, found, held) else None
     offers = [
         Offer(slot.id, slot.start_time, slot.doctor_name, slot.specialization, slot.total_seats, slot.available_seats)
         for slot in found.times
@@ -204,11 +206,11 @@ def _place(offer: Offer) -> tuple[datetime, int]:
     return offer.start_time, offer.slot_id
 
 
-def _fits(pages: Pages, found: FreeDay, held: Booking) -> bool:
+def _fits(renderer: Renderer, found: FreeDay, held: Booking) -> bool:
     """Whether the held time would be on this page if it were free."""
     query = found.wanted
     return (
-        pages.time.day_of(held.start_time) == found.day
+        renderer.time.day_of(held.start_time) == found.day
         and query.doctor_id in {None, held.doctor_id}
         and (query.specialization is None or query.specialization.lower() == (held.specialization or "").lower())
         and (query.after is None or query.after < (held.start_time, held.slot_id))

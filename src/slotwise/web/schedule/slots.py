@@ -18,8 +18,8 @@ from slotwise.services.schedule.slots import CreatedSlots, SlotChangedMeanwhile,
 from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.calendar_days import Week
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.pages import Pages, see_other
 from slotwise.web.kit.queries import Id, day_in, query_form
+from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.times import ONE_DAY, ClinicTime
 from slotwise.web.schedule.slot_forms import (
     WORK_DAYS,
@@ -51,41 +51,47 @@ class SlotController(Controller):
 
     @get("/doctors/{doctor_id:int}/slots/new", **page_for(ADMIN))
     async def ask_for_slots(
-        self, request: PageRequest, doctor_id: Id, pages: NamedDependency[Pages], doctors: NamedDependency[Doctors]
+        self,
+        request: PageRequest,
+        doctor_id: Id,
+        renderer: NamedDependency[Renderer],
+        doctors: NamedDependency[Doctors],
     ) -> Response[Any]:
         doctor = await doctors.get_doctor(doctor_id)
-        day = _first_day(request, pages.time)
+        day = _first_day(request, renderer.time)
         if request.query_params.get("kind") == "one":
-            return pages.answer(request, "schedule/slots/new_one.html", doctor=doctor, form=blank_slot(day))
-        return _ask_for_many(request, pages, doctor, blank_timetable(day), chosen=WORK_DAYS)
+            return renderer.answer(request, "schedule/slots/new_one.html", doctor=doctor, form=blank_slot(day))
+        return _ask_for_many(request, renderer, doctor, blank_timetable(day), chosen=WORK_DAYS)
 
     @post("/doctors/{doctor_id:int}/slots/one", **page_for(ADMIN))
     async def create_slot(
         self,
         request: PageRequest,
         doctor_id: Id,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         doctors: NamedDependency[Doctors],
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
         form = await Form.of(request)
         try:
-            wanted = slot_in(form, pages.time)
+            wanted = slot_in(form, renderer.time)
             slot = await slots.create_slot(
                 account_in(request), doctor_id, wanted.start_time, wanted.total_seats, wanted.duration_minutes
             )
         except (InvalidInput, Conflict) as error:
-            status = _refuse(form, error, pages.time)
+            status = _refuse(form, error, renderer.time)
             doctor = await doctors.get_doctor(doctor_id)
-            return pages.answer(request, "schedule/slots/new_one.html", status, doctor=doctor, form=form)
-        return see_other(request, _week_of(slot, pages.time), notice=f"Added: {pages.time.moment(slot.start_time)}.")
+            return renderer.answer(request, "schedule/slots/new_one.html", status, doctor=doctor, form=form)
+        return see_other(
+            request, _week_of(slot, renderer.time), notice=f"Added: {renderer.time.moment(slot.start_time)}."
+        )
 
     @post("/doctors/{doctor_id:int}/slots/new", **page_for(ADMIN))
     async def create_slots(
         self,
         request: PageRequest,
         doctor_id: Id,
-        pages: NamedDependency[Pages],
+        renderer: NamedDependency[Renderer],
         doctors: NamedDependency[Doctors],
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
@@ -98,52 +104,52 @@ class SlotController(Controller):
             made = await _create(request, slots, doctor, form, sure=sure)
         except InvalidInput as error:
             form.refuse(at_fields_of_the_form(error))
-            return _ask_for_many(request, pages, doctor, form, 400)
+            return _ask_for_many(request, renderer, doctor, form, 400)
         except Conflict:
             # Somebody else published times in the meantime.
             made = await _create(request, slots, doctor, form, sure=False)
-            return _ask_for_many(request, pages, doctor, form, 409, preview=made, since="changed")
+            return _ask_for_many(request, renderer, doctor, form, 409, preview=made, since="changed")
         if form.text("step") in CREATING and edited:
-            return _ask_for_many(request, pages, doctor, form, 409, preview=made, since="edited")
+            return _ask_for_many(request, renderer, doctor, form, 409, preview=made, since="edited")
         if not sure or not made.created:
-            return _ask_for_many(request, pages, doctor, form, preview=made)
-        week = Week.of(pages.time.day_of(made.created[0].period.start_time))
+            return _ask_for_many(request, renderer, doctor, form, preview=made)
+        week = Week.of(renderer.time.day_of(made.created[0].period.start_time))
         notice = "1 time was added." if len(made.created) == 1 else f"{len(made.created)} times were added."
         return see_other(request, f"/admin/doctors/{doctor_id}?week={week.monday}", notice=notice)
 
     @get("/slots/{slot_id:int}", **page_for(DESK))
     async def show_slot(
-        self, request: PageRequest, slot_id: Id, pages: NamedDependency[Pages], slots: NamedDependency[Slots]
+        self, request: PageRequest, slot_id: Id, renderer: NamedDependency[Renderer], slots: NamedDependency[Slots]
     ) -> Response[Any]:
         slot = await slots.get_slot(slot_id)
-        return await _show_slot(request, pages, slots, slot, form_of(slot, pages.time))
+        return await _show_slot(request, renderer, slots, slot, form_of(slot, renderer.time))
 
     @post("/slots/{slot_id:int}", **page_for(ADMIN))
     async def update_slot(
-        self, request: PageRequest, slot_id: Id, pages: NamedDependency[Pages], slots: NamedDependency[Slots]
+        self, request: PageRequest, slot_id: Id, renderer: NamedDependency[Renderer], slots: NamedDependency[Slots]
     ) -> Response[Any]:
         """Asks first if the change affects bookings."""
         form = await Form.of(request)
         slot = await slots.get_slot(slot_id)
         try:
-            change = change_in(form, slot, pages.time)
+            change = change_in(form, slot, renderer.time)
             seen = SlotSeen(slot.start_time, slot.end_time, await slots.get_newest_booking(slot_id))
             if _affects_bookings(change) and _listed_in(form) < seen.newest_booking:
                 # Refuse an impossible change before asking.
                 await slots.update_slot(account_in(request), slot_id, change, dry_run=True)
                 affected = await slots.list_bookings_hit(account_in(request), slot_id, MOST_LISTED + 1)
                 if affected:
-                    return _ask_whether_sure(request, pages, slot, form, change, affected, seen.newest_booking)
+                    return _ask_whether_sure(request, renderer, slot, form, change, affected, seen.newest_booking)
             changed = await slots.update_slot(
                 account_in(request), slot_id, change, seen if _affects_bookings(change) else None
             )
         except SlotChangedMeanwhile:
-            return await _show_slot_again(request, pages, slots, slot_id)
+            return await _show_slot_again(request, renderer, slots, slot_id)
         except (InvalidInput, Conflict) as error:
-            status = _refuse(form, error, pages.time)
-            form.values = form_of(slot, pages.time).values | form.values
-            return await _show_slot(request, pages, slots, slot, form, status)
-        return see_other(request, f"/admin/slots/{slot_id}", notice=_done_words(slot, changed, pages.time))
+            status = _refuse(form, error, renderer.time)
+            form.values = form_of(slot, renderer.time).values | form.values
+            return await _show_slot(request, renderer, slots, slot, form, status)
+        return see_other(request, f"/admin/slots/{slot_id}", notice=_done_words(slot, changed, renderer.time))
 
 
 async def _create(request: PageRequest, slots: Slots, doctor: Doctor, form: Form, *, sure: bool) -> CreatedSlots:
@@ -161,7 +167,7 @@ async def _create(request: PageRequest, slots: Slots, doctor: Doctor, form: Form
 
 def _ask_for_many(
     request: PageRequest,
-    pages: Pages,
+    renderer: Renderer,
     doctor: Doctor,
     form: Form,
     status: int = 200,
@@ -171,7 +177,7 @@ def _ask_for_many(
     since: Literal["changed", "edited"] | None = None,
 ) -> Response[Any]:
     """`since` says what happened after an earlier preview: the doctor's times changed, or the form was edited."""
-    return pages.answer(
+    return renderer.answer(
         request,
         "schedule/slots/new_many.html",
         status,
@@ -179,7 +185,7 @@ def _ask_for_many(
         form=form,
         chosen=weekdays_in(form) if chosen is None else chosen,
         preview=preview,
-        planned=_by_day(preview, pages.time) if preview else [],
+        planned=_by_day(preview, renderer.time) if preview else [],
         previewed=timetable_typed(form) if preview else None,
         since=since,
     )
@@ -191,26 +197,26 @@ def _by_day(preview: CreatedSlots, time: ClinicTime) -> list[tuple[date, list[da
 
 
 async def _show_slot(
-    request: PageRequest, pages: Pages, slots: Slots, slot: Slot, form: Form, status: int = 200
+    request: PageRequest, renderer: Renderer, slots: Slots, slot: Slot, form: Form, status: int = 200
 ) -> Response[Any]:
     seats = await _seats_of(slots, slot)
-    return pages.answer(
+    return renderer.answer(
         request,
         "schedule/slots/slot.html",
         status,
         slot=slot,
         seats=seats,
         form=form,
-        past=slot.start_time <= pages.time.now(),
+        past=slot.start_time <= renderer.time.now(),
     )
 
 
-async def _show_slot_again(request: PageRequest, pages: Pages, slots: Slots, slot_id: int) -> Response[Any]:
+async def _show_slot_again(request: PageRequest, renderer: Renderer, slots: Slots, slot_id: int) -> Response[Any]:
     """Shows the slot as it is now, without what was typed, because that was meant for the slot as it was."""
     slot = await slots.get_slot(slot_id)
-    form = form_of(slot, pages.time)
+    form = form_of(slot, renderer.time)
     form.problem = CHANGED_MEANWHILE
-    return await _show_slot(request, pages, slots, slot, form, 409)
+    return await _show_slot(request, renderer, slots, slot, form, 409)
 
 
 async def _seats_of(slots: Slots, slot: Slot) -> WeekSlot:
@@ -223,11 +229,17 @@ async def _seats_of(slots: Slots, slot: Slot) -> WeekSlot:
 
 
 def _ask_whether_sure(
-    request: PageRequest, pages: Pages, slot: Slot, form: Form, change: SlotChange, affected: list[Booking], newest: int
+    request: PageRequest,
+    renderer: Renderer,
+    slot: Slot,
+    form: Form,
+    change: SlotChange,
+    affected: list[Booking],
+    newest: int,
 ) -> Response[Any]:
     """`newest` is the newest booking when they were listed. If there is a newer one, the question is asked again."""
     closing = change.status is SlotStatus.CLOSED
-    return pages.answer(
+    return renderer.answer(
         request,
         "schedule/slots/sure.html",
         slot=slot,

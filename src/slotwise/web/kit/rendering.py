@@ -26,7 +26,7 @@ HEADERS = {
 }
 
 
-class Pages:
+class Renderer:
     """Renders templates into answers. `origin` is the public URL of the pages, if the settings have one."""
 
     def __init__(self, clinic_name: str, time: ClinicTime, origin: str | None = None) -> None:
@@ -61,7 +61,7 @@ class Pages:
 
 
 class RenderingParts(PageParts, frozen=True):
-    pages: Pages
+    renderer: Renderer
 
 
 class Application(Protocol):
@@ -69,14 +69,14 @@ class Application(Protocol):
     def web(self) -> RenderingParts: ...
 
 
-def pages_of(request: PageRequest) -> Pages:
-    """For handlers of errors, which get nothing by name."""
-    return cast("Application", request.app).web.pages
+def renderer_of(request: PageRequest) -> Renderer:
+    """For handlers of errors, which do not get parts by name."""
+    return cast("Application", request.app).web.renderer
 
 
 def cookies_due(request: PageRequest) -> list[Cookie]:
     """Clears cookies that this answer has used, and sets an attempt: two clicks on a time have the same attempt."""
-    if request.state.get("visitor") is None:  # no guard has read what they have
+    if request.state.get("visitor") is None:  # no guard has run
         return []
     visitor = visitor_in(request)
     due = [clear_cookie(request, "notice")] if visitor.notice else []
