@@ -63,7 +63,7 @@ def tls_server(postgres_url: str, migrated_template: str) -> Iterator[RunningSer
         yield server
 
 
-def test_a_session_is_a_cookie_that_no_script_and_no_other_site_gets_at(visitor: AccountVisitor) -> None:
+def test_the_session_cookie_is_closed_to_scripts_and_other_sites(visitor: AccountVisitor) -> None:
     email = visitor.register()
     visitor.post("/log-out")
     answer = visitor.log_in(email)
@@ -74,7 +74,7 @@ def test_a_session_is_a_cookie_that_no_script_and_no_other_site_gets_at(visitor:
     assert visitor.is_logged_in()
 
 
-def test_under_tls_the_cookie_is_of_this_host_and_never_sent_in_clear(tls_server: RunningServer) -> None:
+def test_under_tls_the_cookie_is_bound_to_this_host_and_to_tls(tls_server: RunningServer) -> None:
     with AccountVisitor(tls_server, headers={"X-Forwarded-Proto": "https"}) as visitor:
         answer = visitor.log_in(ADMIN_EMAIL, ADMIN_PASSWORD)
         cookie = cookie_of(answer, "__Host-slotwise-session")
@@ -148,12 +148,12 @@ def test_a_form_of_another_site_changes_nothing(visitor: AccountVisitor) -> None
     assert visitor.log_in(new).status_code == 401
 
 
-def test_where_a_browser_tells_only_the_origin_ours_is_let_in(visitor: AccountVisitor, server: RunningServer) -> None:
+def test_a_form_with_only_our_origin_is_accepted(visitor: AccountVisitor, server: RunningServer) -> None:
     email = visitor.register()
     assert visitor.post("/log-in", {"Origin": server.url}, email=email, password=PASSWORD).status_code == 303
 
 
-def test_each_log_in_has_a_token_of_its_own_whatever_cookie_was_there(visitor: AccountVisitor) -> None:
+def test_each_log_in_makes_a_new_token(visitor: AccountVisitor) -> None:
     """An attacker cannot make a visitor use a session that the attacker knows."""
     email, first = visitor.register(), visitor.token
     tokens = [cookie_of(visitor.log_in(email), "slotwise-session")["value"] for _ in range(2)]
@@ -178,7 +178,7 @@ def test_staff_are_led_to_the_clinic_and_others_back_to_where_they_were(visitor:
     assert answer.headers["location"] == wanted == "/account/data?x=1&y=%C3%A9"
 
 
-def test_an_address_from_elsewhere_leads_nowhere_else(visitor: AccountVisitor) -> None:
+def test_a_link_from_elsewhere_never_leads_to_another_site(visitor: AccountVisitor) -> None:
     email = visitor.register()
     for wanted in OUTWARD:
         for page in ("/log-in", "/register"):
@@ -285,7 +285,7 @@ def test_a_form_without_a_session_changes_nothing_and_says_so(visitor: AccountVi
     assert "Please log in first. Nothing was changed." in text_of(visitor.http.get("/log-in"))
 
 
-def test_what_is_wrong_is_said_at_the_field_and_what_was_typed_is_kept(visitor: AccountVisitor) -> None:
+def test_errors_stand_at_their_fields_and_typed_values_are_kept(visitor: AccountVisitor) -> None:
     known = visitor.register()
     visitor.post("/log-out")
     name = '"><script>alert(1)</script>'

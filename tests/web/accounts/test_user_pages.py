@@ -54,7 +54,7 @@ def shown_password_is_gone(visitor: Visitor, user_id: str) -> bool:
     return password not in visitor.open(f"{LIST}/{user_id}").text
 
 
-def test_rights_are_changed_and_an_account_is_shut_out_and_let_in_again(clinic: Clinic, desk: Visitor) -> None:
+def test_a_role_is_changed_and_a_user_is_deactivated_and_reactivated(clinic: Clinic, desk: Visitor) -> None:
     email = unique_email()
     desk.send(f"{LIST}/new", name="Sam", email=email, role="patient", password="a password of Sam's")
     user_id = desk.page.url.path.rpartition("/")[2]

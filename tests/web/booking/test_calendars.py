@@ -78,7 +78,7 @@ def test_lines_end_and_fold_as_the_standard_says() -> None:
         "\u2028ATTENDEE:x\u0085ATTENDEE:y\x0bATTENDEE:z",
     ],
 )
-def test_a_name_writes_no_line_of_its_own(name: str) -> None:
+def test_a_hostile_name_adds_no_line_to_the_file(name: str) -> None:
     harmless = calendar_of(entry(), LONDON, "The North Clinic")
     hostile = calendar_of(replace(entry(), doctor_name=name, specialization=name), LONDON, name)
     assert properties(hostile) == properties(harmless)

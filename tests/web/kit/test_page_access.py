@@ -273,9 +273,7 @@ def seen(answer: httpx.Response, place: Place) -> str:
 
 
 @pytest.mark.parametrize("row", table(), ids=lambda row: f"{row.method} {row.path}{' missing' * row.missing}")
-def test_everybody_gets_what_the_table_says_and_nobody_anothers_name(
-    clinic: Clinic, reading_room: Place, row: Row
-) -> None:
+def test_every_visitor_gets_what_the_table_says(clinic: Clinic, reading_room: Place, row: Row) -> None:
     place = reading_room if row.method == "GET" or row.missing else Place(clinic, confirmed=False)
     for who, cell in row.cells.items():
         answer = place.call(row, who)
@@ -298,7 +296,7 @@ NO_FORMS = (
 OVERRIDES = {"X-HTTP-Method-Override": "POST", "X-HTTP-Method": "POST", "X-Method-Override": "POST"}
 
 
-def test_no_form_of_another_site_and_no_other_body_does_anything(clinic: Clinic, reading_room: Place) -> None:
+def test_forms_of_other_sites_and_other_bodies_change_nothing(clinic: Clinic, reading_room: Place) -> None:
     """Tries every form with the cookie of an admin, who may send nearly all of them."""
     cookie = reading_room.cookie_of("admin")
     for row in table():
@@ -321,7 +319,7 @@ def test_no_form_of_another_site_and_no_other_body_does_anything(clinic: Clinic,
 
 
 @pytest.mark.parametrize("ended", ENDED)
-def test_no_session_that_has_ended_opens_anything(clinic: Clinic, reading_room: Place, ended: str) -> None:
+def test_an_ended_session_opens_nothing(clinic: Clinic, reading_room: Place, ended: str) -> None:
     """The table has one of them. With any of them, pages that need an account stay closed, and other pages open."""
     for path, status in (("/account", 303), ("/admin", 303), ("/admin/users", 303), ("/", 200), ("/log-in", 200)):
         answer = clinic.http.get(path, headers=reading_room.cookie_of(ended))
@@ -372,7 +370,7 @@ def no_room_for_notes_on(server: RunningServer, actor: str) -> Iterator[None]:
         rows(server.database_url, "DROP FUNCTION no_notes() CASCADE")
 
 
-def test_no_page_of_the_desk_shows_a_name_without_a_note(clinic: Clinic, reading_room: Place) -> None:
+def test_every_name_shown_at_the_desk_is_audited(clinic: Clinic, reading_room: Place) -> None:
     """Each read is audited. While that is impossible, no name is shown."""
     reader = reading_room.actor_of("admin")
     shown = desk_pages_with_names()
