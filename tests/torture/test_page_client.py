@@ -1,0 +1,88 @@
+"""The torture's browser understands what the pages say when they refuse."""
+
+from collections.abc import Iterator
+
+import pytest
+from torture.page_client import offers_in, refusal_in
+
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, run_out
+from tests.web.visiting import Visitor
+
+
+@pytest.fixture
+def visitor(server: RunningServer) -> Iterator[Visitor]:
+    with Visitor(server) as visitor:
+        yield visitor
+
+
+@pytest.fixture
+def desk(server: RunningServer) -> Iterator[Visitor]:
+    with Visitor(server) as visitor:
+        visitor.send("/log-in", email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+        yield visitor
+
+
+@pytest.mark.parametrize(("taken", "seats", "free"), [(2, 1, 0), (1, 2, 1), (0, 3, 2)])
+def test_a_refused_hold_says_how_many_seats_are_free(
+    clinic: Clinic, visitor: Visitor, desk: Visitor, taken: int, seats: int, free: int
+) -> None:
+    slot = clinic.slot(seats=2)
+    if taken:
+        clinic.hold(slot["id"], seatsBooked=taken)
+    person = {"user_name": "Grace", "user_email": "g@example.org"}
+    visitor.send("/hold", slot=slot["id"], seats=seats)
+    desk.send("/admin/bookings/new", slot=slot["id"], seats=seats, **person)
+    for page in (visitor.page, desk.page):
+        answer = refusal_in(page.text)
+        assert (page.status_code, answer.code, answer.available_seats) == (409, "slot-full", free)
+
+
+def test_a_refused_change_of_seats_says_how_many_seats_are_free(clinic: Clinic, visitor: Visitor) -> None:
+    slot = clinic.slot(seats=2)
+    visitor.hold(slot["id"])
+    visitor.confirm(seats=3)
+    answer = refusal_in(visitor.page.text)
+    assert (answer.code, answer.available_seats) == ("slot-full", 2)
+
+
+def test_a_closed_time_is_refused_as_closed(clinic: Clinic, visitor: Visitor, desk: Visitor) -> None:
+    slot, held = clinic.slot(), clinic.slot(seats=2)
+    visitor.hold(held["id"])
+    for closed in (slot, held):
+        clinic.http.patch(f"/api/slots/{closed['id']}", json={"status": "CLOSED"}, headers=clinic.admin)
+    visitor.confirm(seats=2)
+    assert refusal_in(visitor.page.text).code == "slot-closed"
+    visitor.send("/hold", slot=slot["id"], seats=1)
+    assert refusal_in(visitor.page.text).code == "slot-closed"
+    desk.send("/admin/bookings/new", slot=slot["id"], seats=1, user_name="Grace", user_email="g@example.org")
+    assert refusal_in(desk.page.text).code == "slot-closed"
+
+
+def test_an_ended_hold_is_refused_as_expired_or_cancelled(clinic: Clinic, visitor: Visitor, desk: Visitor) -> None:
+    slot = clinic.slot(seats=2)
+    visitor.hold(slot["id"])
+    [held] = clinic.http.get(f"/api/bookings/slot/{slot['id']}").json()["items"]
+    run_out(clinic.server, held)
+    visitor.confirm()
+    assert refusal_in(visitor.page.text).code == "hold-expired"
+    desk.send(f"/admin/bookings/{held['id']}/confirm", user_name="Grace", user_email="g@example.org")
+    assert refusal_in(desk.page.text).code == "hold-expired"
+    desk.send(f"/admin/bookings/{held['id']}/cancel", reason="")
+    assert refusal_in(desk.page.text).code == "booking-failed"
+
+
+def test_too_few_seats_for_those_taken_are_refused_with_their_number(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(seats=3)
+    clinic.hold(slot["id"], seatsBooked=2)
+    desk.send(f"/admin/slots/{slot['id']}", total_seats=1)
+    answer = refusal_in(desk.page.text)
+    assert (answer.code, answer.seats_taken) == ("seats-taken", 2)
+
+
+def test_free_seats_are_read_from_the_page_for_finding_a_time(clinic: Clinic, visitor: Visitor) -> None:
+    doctor = clinic.doctor()["id"]
+    single = clinic.slot(doctorId=doctor, startTime="2033-05-04T09:00:00Z")["id"]
+    group = clinic.slot(doctorId=doctor, startTime="2033-05-04T12:00:00Z", seats=5)["id"]
+    clinic.hold(group, seatsBooked=2)
+    visitor.open(f"/?doctor={doctor}&day=2033-05-04")
+    assert offers_in(visitor.page.text) == {single: 1, group: 3}
