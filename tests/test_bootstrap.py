@@ -1,4 +1,4 @@
-"""What a newcomer meets first: `make` and `scripts/bootstrap.py`."""
+"""`make` and `scripts/bootstrap.py`, which a newcomer runs first."""
 
 import ast
 import importlib.util
@@ -24,7 +24,7 @@ def bootstrap() -> ModuleType:
     return module
 
 
-def test_an_old_python_is_told_its_version_and_how_to_get_a_newer_one(bootstrap: ModuleType) -> None:
+def test_for_an_old_python_the_message_says_how_to_get_a_newer_one(bootstrap: ModuleType) -> None:
     problem = bootstrap.version_problem((3, 9, 2))
     assert "3.11 or newer; this is Python 3.9." in problem
     for remedy in ("apt install python3.12 python3.12-venv", "brew install python@3.12", "make run PYTHON="):
@@ -36,7 +36,7 @@ def test_a_python_from_3_11_on_will_do(bootstrap: ModuleType, version: tuple[int
     assert bootstrap.version_problem(version) is None
 
 
-def test_a_python_without_ensurepip_is_told_the_exact_package_to_install(bootstrap: ModuleType) -> None:
+def test_for_a_python_without_ensurepip_the_message_names_the_exact_package(bootstrap: ModuleType) -> None:
     problem = bootstrap.venv_problem((3, 12, 4), ["ensurepip"])
     assert "lacks ensurepip" in problem
     assert "apt install python3.12-venv" in problem
@@ -47,7 +47,7 @@ def test_a_missing_standard_module_is_noticed(bootstrap: ModuleType, monkeypatch
     assert bootstrap.missing_modules() == ["ensurepip"]
 
 
-def test_a_failed_download_is_put_down_to_the_network(bootstrap: ModuleType) -> None:
+def test_a_failed_download_is_explained_by_the_network(bootstrap: ModuleType) -> None:
     pip_said = (
         "NewConnectionError: Failed to establish a new connection: [Errno -3] Temporary failure in name resolution"
     )
@@ -57,7 +57,7 @@ def test_a_failed_download_is_put_down_to_the_network(bootstrap: ModuleType) -> 
     )
 
 
-def test_a_certificate_of_a_company_is_looked_for_in_the_system_and_named_when_it_is_missing(
+def test_a_certificate_that_is_not_trusted_is_explained(
     bootstrap: ModuleType,
 ) -> None:
     for said in (
@@ -68,7 +68,7 @@ def test_a_certificate_of_a_company_is_looked_for_in_the_system_and_named_when_i
     assert "SSL_CERT_FILE=" not in bootstrap.explain("could not install uv", "Temporary failure in name resolution")
 
 
-def test_pip_and_uv_trust_what_the_system_trusts_unless_they_are_told_otherwise(bootstrap: ModuleType) -> None:
+def test_pip_and_uv_trust_the_systems_certificates_unless_others_are_set(bootstrap: ModuleType) -> None:
     environment: dict[str, str] = {"SSL_CERT_FILE": "/company.pem"}
     bootstrap.trust_system(environment)
     assert environment == {"SSL_CERT_FILE": "/company.pem", "UV_SYSTEM_CERTS": "true", "PIP_CERT": "/company.pem"}
@@ -97,7 +97,7 @@ def test_an_environment_with_the_development_tools_also_serves_without_them(
     assert not bootstrap.up_to_date(wanted, made)
 
 
-def test_an_environment_that_was_moved_or_is_of_another_lock_file_is_made_anew(
+def test_an_environment_that_was_moved_or_has_another_lock_file_is_created_again(
     bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bootstrap, "runs", lambda *_: True)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: valid, complete, true of the running server, and shown without a network."""
+"""The OpenAPI document: valid, complete, true for the running server, and shown without other servers."""
 
 import json
 import os
@@ -170,7 +170,7 @@ def test_nothing_else_is_served_from_there(clinic: Clinic, name: str) -> None:
 
 
 def test_the_server_does_what_the_document_says(server: RunningServer) -> None:
-    """Schemathesis calls every operation. It runs apart: to load its plugin takes a process three CPU seconds."""
+    """Schemathesis calls every operation. A separate process, because loading its plugin takes three CPU seconds."""
     environment = {**os.environ, "SLOTWISE_TEST_SERVER": server.url}
     command = [sys.executable, "-m", "pytest", "-q", "-p", "schemathesis", "-p", "no:cacheprovider"]
     done = run([*command, "tests/contract.py"], 3 * PATIENCE_SECONDS, environment, PROJECT)

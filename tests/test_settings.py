@@ -1,4 +1,4 @@
-"""Settings: read once, checked at once, and every complaint names its variable."""
+"""Settings: read once, checked at once; every refusal names its variable."""
 
 import re
 import stat
@@ -47,7 +47,7 @@ def test_without_any_variable_there_are_sensible_defaults() -> None:
         ("ADMIN_PASSWORD", ["without an address"]),
     ],
 )
-def test_a_bad_value_is_refused_in_the_name_of_its_variable(name: str, values: list[str]) -> None:
+def test_a_refusal_of_a_bad_value_names_its_variable(name: str, values: list[str]) -> None:
     for value in values:
         with pytest.raises(InvalidSettings, match=name):
             load(**{name: value})
@@ -110,7 +110,7 @@ def test_words_may_be_in_any_case_and_spaces_around_do_not_count() -> None:
     )
 
 
-def test_the_database_address_has_an_older_name_too() -> None:
+def test_the_database_url_has_an_older_name_too() -> None:
     alias = load_settings({"POSTGRESQL_URI": "postgresql://a/b"}, NO_FILE)
     assert (alias.database_url, alias.embedded) == ("postgresql://a/b", False)
     both = {"POSTGRESQL_URI": "postgresql://a/b", "DATABASE_URL": "postgresql://c/d"}
@@ -145,7 +145,7 @@ def test_production_takes_a_secret_of_32_bytes_and_is_strict_by_default() -> Non
     assert signing_secret(settings) == SECRET
 
 
-def test_a_complaint_does_not_repeat_a_secret() -> None:
+def test_a_refusal_does_not_repeat_a_secret() -> None:
     with pytest.raises(InvalidSettings) as error:
         load(APP_ENV="production", JWT_SECRET="half-a-secret")
     assert "half-a-secret" not in str(error.value)
@@ -167,7 +167,7 @@ def test_the_rate_of_bookings_can_be_set_or_off(rate: str) -> None:
         ("https://clinic.example:65535", "https://clinic.example:65535"),
     ],
 )
-def test_the_address_of_the_pages_is_kept_as_browsers_write_it(url: str, origin: str) -> None:
+def test_the_public_url_is_kept_as_browsers_write_it(url: str, origin: str) -> None:
     assert load_settings({"PUBLIC_URL": url}, NO_FILE).public_origin == origin
     assert load_settings({}, NO_FILE).public_origin is None
 
@@ -178,21 +178,21 @@ def test_the_address_of_the_pages_is_kept_as_browsers_write_it(url: str, origin:
      "https://clinic.example?x", "https://user@clinic.example", "https://clinic.example:port", "https://a b",
      "https://clinic.example:65536", "https://clinic.example:0443", "https://clinic.example:0"],
 )  # fmt: skip
-def test_an_address_of_the_pages_that_is_more_or_less_than_an_origin_is_refused(url: str) -> None:
+def test_a_public_url_that_is_no_origin_is_refused(url: str) -> None:
     with pytest.raises(InvalidSettings, match="PUBLIC_URL"):
         load(PUBLIC_URL=url)
 
 
 @pytest.mark.parametrize("name", ["PUBLIC_URL", "CORS_ORIGINS"])
-@pytest.mark.parametrize("address", ["https://ada:hidden@clinic.example/", "ada:hid@den@clinic.example"])
-def test_what_is_said_of_a_refused_address_has_no_password_in_it(name: str, address: str) -> None:
+@pytest.mark.parametrize("url", ["https://ada:hidden@clinic.example/", "ada:hid@den@clinic.example"])
+def test_the_refusal_of_a_url_does_not_show_its_password(name: str, url: str) -> None:
     with pytest.raises(InvalidSettings) as refused:
-        load(**{name: address})
+        load(**{name: url})
     assert "clinic.example" in str(refused.value)
     assert not re.search("ada|hid|den", str(refused.value))
 
 
-def test_in_development_a_secret_is_made_once_and_kept_to_oneself(tmp_path: Path) -> None:
+def test_in_development_a_secret_is_made_once_and_readable_only_by_its_owner(tmp_path: Path) -> None:
     settings = load_settings({"SLOTWISE_DATA_DIR": str(tmp_path / "data")}, NO_FILE)
     secret = signing_secret(settings)
     assert len(secret) >= 32

@@ -1,4 +1,4 @@
-"""Single values: what a name, an address, a password and a period may be."""
+"""Single values: names, e-mails, passwords and periods."""
 
 import unicodedata
 from collections.abc import Callable
@@ -46,7 +46,7 @@ def test_controls_and_reordering_inside_a_name_are_refused(bad: str) -> None:
 
 
 @given(st.text(max_size=80))
-def test_no_text_breaks_the_check_of_an_address(text: str) -> None:
+def test_no_text_breaks_the_check_of_an_email(text: str) -> None:
     try:
         email = clean_email("email", text)
     except InvalidInput:
@@ -56,10 +56,10 @@ def test_no_text_breaks_the_check_of_an_address(text: str) -> None:
 
 
 @given(st.emails(domains=st.just("example.org")))
-def test_an_address_is_found_again_in_its_normal_form(address: str) -> None:
+def test_the_normal_form_of_an_email_is_stable(text: str) -> None:
     try:
-        email = clean_email("email", f" {address} ")
-    except InvalidInput:  # RFC 5322 knows quoted and commented forms that nobody has
+        email = clean_email("email", f" {text} ")
+    except InvalidInput:  # RFC 5322 has quoted and commented forms, which are not used in practice
         return
     assert clean_email("email", email) == email
 
@@ -115,22 +115,22 @@ DOMAINS = st.one_of(
 @given(LOCAL_PARTS, DOMAINS)
 @example("b" * 15, ".".join(["㌖"] * 12 + ["a" * 8, "de"]))
 @example("Postmaster", "example.org")
-def test_an_address_is_judged_as_the_library_judges_it(local: str, domain: str) -> None:
-    """Few are given to the library whole: what they become must not differ."""
-    address = f"{local}@{domain}"
+def test_an_email_is_judged_as_the_library_judges_it(local: str, domain: str) -> None:
+    """Few e-mails are passed to the library as a whole, so the result must be the same."""
+    text = f"{local}@{domain}"
     try:
-        expected = validate_email(address.strip(), check_deliverability=False, test_environment=True).normalized
+        expected = validate_email(text.strip(), check_deliverability=False, test_environment=True).normalized
     except EmailNotValidError:
         with pytest.raises(InvalidInput):
-            clean_email("email", address)
+            clean_email("email", text)
     else:
-        assert clean_email("email", address) == expected
+        assert clean_email("email", text) == expected
 
 
 @pytest.mark.parametrize("clean", [clean_name, clean_email])
-def test_a_text_too_long_to_be_worth_reading_is_refused_before_it_is_normalised(
+def test_a_very_long_text_is_refused_before_it_is_normalised(
     clean: Callable[[str, str], str],
 ) -> None:
-    """Normal form C takes time with the square of the length: 64 KiB of combining marks held a worker for seconds."""
+    """Time for normal form C grows with the square of the length: 64 KiB of combining marks take seconds."""
     with pytest.raises(InvalidInput):
         clean("field", "ada@example.org" + " " * 2000)

@@ -1,4 +1,4 @@
-"""Timetables: which periods they make, by a clock that changes, and which are refused."""
+"""Timetables: the periods that they make when clocks change, and invalid timetables."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -47,12 +47,12 @@ def test_a_period_may_end_with_the_day() -> None:
     assert local_starts(timetable(hours=(Hours(23 * 60, 24 * 60),))) == ["04 23:00", "04 23:30"]
 
 
-def test_the_hours_are_those_of_the_clock_on_the_wall_in_winter_and_in_summer() -> None:
+def test_the_hours_are_local_time_in_winter_and_in_summer() -> None:
     laid = timetable(date(2027, 3, 27), last_day=date(2027, 3, 29), duration_minutes=180)
     assert [period.start_time.hour for period in lay_out(laid, BERLIN).periods] == [8, 7, 7]
 
 
-def test_times_that_the_clock_leaves_out_are_skipped_by_name() -> None:
+def test_local_times_that_a_clock_change_leaves_out_are_reported_as_skipped() -> None:
     laid = lay_out(timetable(SPRING, hours=NIGHT), BERLIN)
     assert [f"{period.start_time:%H:%M}" for period in laid.periods] == [
         "00:00", "00:30", "01:00", "01:30", "02:00", "02:30",
@@ -75,7 +75,7 @@ def test_a_slot_that_would_last_beyond_its_hours_is_skipped() -> None:
     assert [f"{period.start_time:%H:%M}" for period in laid.periods] == ["01:00"]
 
 
-def test_a_time_that_comes_twice_is_the_first() -> None:
+def test_of_a_time_that_comes_twice_the_first_is_taken() -> None:
     laid = lay_out(timetable(AUTUMN, hours=(Hours(2 * 60, 3 * 60 + 30),)), BERLIN)
     assert [f"{period.start_time:%H:%M}" for period in laid.periods] == ["00:00", "00:30", "02:00"]
     assert not laid.skipped
