@@ -20,7 +20,7 @@ def clinic(database_url: str, tmp_path: Path) -> Clinic:
 
 
 def quietly(*_: object) -> None:
-    """Nobody is told of progress."""
+    """Progress is not reported."""
 
 
 def test_fewer_rows_than_acknowledgements_are_refused(clinic: Clinic) -> None:

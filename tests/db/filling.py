@@ -19,7 +19,7 @@ DOCTOR_OF_TWO = DOCTORS + 2
 # An account with hundreds of bookings among those with a few.
 REGULAR = 7
 
-# The two slots of DOCTOR_OF_TWO: one that nobody has touched, and one whose holds ran out again and again, one held
+# The two slots of DOCTOR_OF_TWO: one that was never used, and one whose holds expired again and again, one held
 # every second. It was moved twice meanwhile.
 FRESH_SLOT = SLOTS + 1
 OLD_SLOT = SLOTS + 2

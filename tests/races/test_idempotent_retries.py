@@ -103,7 +103,7 @@ async def test_a_key_that_two_workers_use_at_once_gives_one_booking_and_one_answ
             assert first.manage.token == second.manage.token
         assert await connection.fetchval("SELECT count(*) FROM bookings") == ROUNDS * 4
         assert await violations(pair[0].database) == []
-    assert set(races) == {"idempotency_keys_pkey"}, "nobody was raced: the test proves nothing"
+    assert set(races) == {"idempotency_keys_pkey"}, "there was no race, so the test proves nothing"
 
 
 async def test_without_checking_the_kept_answers_a_raced_key_books_twice(
