@@ -12,6 +12,7 @@ from tests.architecture.sources import sources
 
 VARIANTS = {
     "InvalidRequest",  # InvalidInput of the HTTP edge, whose fields are named as the client spelled them
+    "UnreadableRequest",  # InvalidInput of the server, which no application hears of
 }
 
 EDGE_ONLY = {"UnsupportedMediaType", "RequestTooSlow", "HeadTooLarge"}  # the domain knows no media types, no headers

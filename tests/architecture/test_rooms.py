@@ -12,7 +12,7 @@ ROOMS = {"booking", "schedule", "accounts", "privacy", "desk"}
 # Beside the rooms: what the rooms of a layer share, and what is no room.
 LAYERS = {
     "services": {"core"},
-    "http": {"kit"},
+    "http": {"kit", "static"},
     "web": {"kit", "static", "templates"},
     "web/templates": {"kit"},
     "sql": {"core", "database", "functions", "migrations"},

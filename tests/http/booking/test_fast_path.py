@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from litestar.datastructures import State
 from litestar.types import Message, ReceiveMessage
 
 from slotwise.batching.group_commit import GroupCommit
@@ -173,7 +172,7 @@ async def _reaches_the_ordinary_handler(body: bytes, content_type: str, more_bod
         raise AssertionError("nothing to say")
 
     # As much of an application as is looked at before the roads part; on the short one the accounts are asked for next.
-    application = SimpleNamespace(state=State({"bookings": GroupCommit("test", _never)}))
+    application = SimpleNamespace(api=SimpleNamespace(services=SimpleNamespace(bookings=GroupCommit("test", _never))))
     scope: Any = {"type": "http", "headers": [(b"content-type", content_type.encode())], "litestar_app": application}
     with suppress(AttributeError):
         await FastPath().handle(scope, receive, send, ordinary)

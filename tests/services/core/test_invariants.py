@@ -477,7 +477,7 @@ async def test_a_planted_violation_is_found_and_told_by_its_rule(lived: Connecti
     told = [
         f"{finding.found}; expected {finding.expected}"
         for rule, check, finding in await findings_of(lived)
-        if (rule, check) == (planted.rule, f"invariants.{planted.check}")
+        if (rule, check) == (planted.rule, f"core/invariants.{planted.check}")
         and (finding.slot_id, finding.sequence) == (1, planted.sequence)
     ]
     assert [one for one in told if one.startswith(planted.difference)], told
@@ -485,7 +485,7 @@ async def test_a_planted_violation_is_found_and_told_by_its_rule(lived: Connecti
 
 def test_every_check_has_a_planted_violation_under_the_id_of_its_rule() -> None:
     checks = {(check.statement.name, rule.id) for rule in RULES for check in rule.checks}
-    assert {(f"invariants.{planted.check}", planted.rule) for planted in PLANTED} == checks
+    assert {(f"core/invariants.{planted.check}", planted.rule) for planted in PLANTED} == checks
     assert len({rule.id for rule in RULES}) == len({rule.sentence for rule in RULES}) == len(RULES)
 
 

@@ -315,7 +315,7 @@ async def _erase_behind_a_booking(
     async def book() -> None:
         await connection.execute(
             "SELECT * FROM hold_seats(ARRAY[$1::bigint], ARRAY[1], ARRAY[$2::bigint], ARRAY[$3::text], ARRAY[$4::text],"
-            " ARRAY[TRUE], ARRAY['\\x00'::bytea], ARRAY['test'], '{}', '{}', '{}', '{}', '{}', 60, 60)",
+            " ARRAY[TRUE], ARRAY['\\x00'::bytea], ARRAY['test'], '{}', '{}', '{}', '{}', '{}', NULL, 60, 60)",
             slot_id,
             canary.id,
             NAME,
