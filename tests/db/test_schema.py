@@ -358,7 +358,9 @@ async def test_what_replaces_a_view_waits_for_its_users_only_so_long_and_leaves_
         await connection.execute("LOCK TABLE bookings_now IN ACCESS SHARE MODE")
         with pytest.raises(MigrationFailed, match=r"views\.sql: a table is in use"):
             await migrate(database_url)
-    assert await connection.fetchval("SELECT count(*) FROM schema_history WHERE checksum = ''") == len(CHANGED)
+    assert await connection.fetchval(
+        "SELECT count(*) FROM schema_history WHERE checksum = '' AND name LIKE '%.sql'"
+    ) == len(CHANGED)
     assert await migrate(database_url) == []
 
 
