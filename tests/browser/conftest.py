@@ -1,5 +1,6 @@
 """A real browser on a real server. axe checks pages for accessibility, in light and dark."""
 
+import os
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
@@ -7,7 +8,7 @@ from typing import Any, Literal
 import psutil
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from harness.watchdog import watch
+from harness.watchdog import temporary_folder, watch
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from scripts.chromium import installed
 
@@ -51,9 +52,13 @@ def browser(site: RunningServer) -> Iterator[Browser]:
         pytest.skip("NOT TESTED: the pages in a browser. It takes Chromium: sudo apt install chromium")
     expect.set_options(timeout=PATIENCE_SECONDS * 1000)
     before = set(psutil.Process().children())
-    with sync_playwright() as playwright:
+    # It writes to its home directory, crash reports among other things.
+    with temporary_folder("browser-") as home, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
-            executable_path=path, args=["--no-sandbox"], timeout=PATIENCE_SECONDS * 1000
+            executable_path=path,
+            args=["--no-sandbox"],
+            timeout=PATIENCE_SECONDS * 1000,
+            env={**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home), "XDG_CACHE_HOME": str(home)},
         )
         _watch_all(set(psutil.Process().children()) - before)
         yield browser

@@ -54,6 +54,9 @@ class GroupCommit(Generic[Request, Outcome]):
     `commit` takes a batch and returns one outcome per request, in the same order, after its transaction has
     committed. Two requests with the same `exclusive` key (None: no key) never share a batch. A lone request is
     committed at once: a request never waits for others to join it.
+
+    After an error for which `rolled_back` is true, each request of the batch is tried by itself. After any other error
+    the batch may have been committed, so it is never executed again: its requests raise `OutcomeUnknown`.
     """
 
     def __init__(
