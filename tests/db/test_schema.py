@@ -323,18 +323,16 @@ async def test_a_release_says_that_it_begins_before_it_changes_anything(
 CHANGED = [source.name for source in sources() if not source.is_migration]
 
 
-@pytest.mark.parametrize("name", CHANGED)
-async def test_a_source_whose_text_changed_is_applied_again(
-    database_url: str, connection: Connection, name: str
-) -> None:
+async def test_a_source_whose_text_changed_is_applied_again(database_url: str, connection: Connection) -> None:
     """As if an earlier release had applied another text."""
-    await connection.execute("UPDATE schema_history SET checksum = '', release = '0.0.1' WHERE name = $1", name)
-    assert f"{name} was applied by release 0.0.1 with another text" in (await SchemaCheck().problems(connection))[0]
+    for name in CHANGED:
+        await connection.execute("UPDATE schema_history SET checksum = '', release = '0.0.1' WHERE name = $1", name)
+    said = await SchemaCheck().problems(connection)
+    assert "views.sql was applied by release 0.0.1 with another text" in said[0]
     assert await migrate(database_url) == []
     assert await SchemaCheck().problems(connection) == []
-    record = await connection.fetchrow("SELECT checksum, release FROM schema_history WHERE name = $1", name)
-    assert record is not None
-    assert tuple(record) == (next(one.checksum for one in sources() if one.name == name), __version__)
+    records = await connection.fetch("SELECT name, checksum, release FROM schema_history WHERE name LIKE '%.sql'")
+    assert {tuple(record) for record in records} == {(one.name, one.checksum, __version__) for one in sources()}
 
 
 async def test_a_function_of_an_earlier_release_is_replaced(database_url: str, connection: Connection) -> None:

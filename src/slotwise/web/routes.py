@@ -11,7 +11,7 @@ from slotwise.web.booking.my_bookings import MyBookingController
 from slotwise.web.desk.audit import AuditController
 from slotwise.web.desk.bookings import BookingController
 from slotwise.web.desk.dashboard import DashboardController
-from slotwise.web.desk.day_sheet import DaySheetController
+from slotwise.web.desk.day_sheets import DaySheetController
 from slotwise.web.desk.phone_booking import PhoneBookingController
 from slotwise.web.kit.assets import AssetController
 from slotwise.web.privacy.personal_data import PersonalDataController

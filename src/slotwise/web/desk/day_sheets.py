@@ -16,7 +16,7 @@ from slotwise.web.kit.queries import day_in, id_in, link, query_form
 from slotwise.web.kit.rendering import Renderer
 
 SHEET = "/admin/day-sheet"
-TEMPLATE = "desk/day_sheet.html"
+TEMPLATE = "desk/day_sheets.html"
 ONE_DAY = timedelta(days=1)
 
 
