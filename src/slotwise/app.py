@@ -57,7 +57,7 @@ from slotwise.web.kit.times import ClinicTime
 from slotwise.web.parts import PageRooms
 from slotwise.web.parts import dependencies as page_dependencies
 from slotwise.web.routes import PAGE_CONTROLLERS
-from slotwise.web.schedule.find import FindPages
+from slotwise.web.schedule.free_times import FindPages
 from slotwise.worker.gauges import gauges
 from slotwise.worker.housekeeping import housekeeping
 from slotwise.worker.seat_relay import seat_relay

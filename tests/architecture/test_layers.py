@@ -18,7 +18,7 @@ VIOLATIONS = {
         "import slotwise.services.booking.calendars",
     ),
     "Between rooms of the API, arrows lead one way": ("http/kit/paging.py", "import slotwise.http.booking.views"),
-    "Between rooms of the pages, arrows lead one way": ("web/kit/times.py", "import slotwise.web.schedule.find"),
+    "Between rooms of the pages, arrows lead one way": ("web/kit/times.py", "import slotwise.web.schedule.free_times"),
     "The desk's use cases need those of bookings only": (
         "services/desk/export.py",
         "import slotwise.services.schedule.doctors",

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from litestar.di import Provide
 
 from slotwise.web.kit.rendering import RenderingParts
-from slotwise.web.schedule.find import FindPages
+from slotwise.web.schedule.free_times import FindPages
 
 
 class PageRooms(RenderingParts, frozen=True):

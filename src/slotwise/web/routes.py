@@ -16,7 +16,7 @@ from slotwise.web.desk.phone_booking import PhoneBookingController
 from slotwise.web.kit.assets import AssetController
 from slotwise.web.privacy.personal_data import PersonalDataController
 from slotwise.web.schedule.doctors import DoctorController
-from slotwise.web.schedule.find import FindController
+from slotwise.web.schedule.free_times import FindController
 from slotwise.web.schedule.slots import SlotController
 
 PAGE_CONTROLLERS: list[ControllerRouterHandler] = [

@@ -25,7 +25,7 @@ from slotwise.web.desk.phone_booking import TIMES_TEMPLATE, context_of
 from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import ClinicTime
 from slotwise.web.kit.visitors import Visitor as Somebody
-from slotwise.web.schedule.find_query import find_query_in
+from slotwise.web.schedule.free_times_query import find_query_in
 from tests.clinic import (
     ADMIN_EMAIL,
     ADMIN_PASSWORD,

@@ -37,7 +37,7 @@ from slotwise.web.kit.visitors import (
     read_slip,
     slip_cookie,
 )
-from slotwise.web.schedule.find_query import MOST_SEATS, FindQuery, find_query_in, url_of
+from slotwise.web.schedule.free_times_query import MOST_SEATS, FindQuery, find_query_in, url_of
 
 NEW = f"{LIST}/new"
 ROUTE = f"POST {NEW}"

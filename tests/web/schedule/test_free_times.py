@@ -19,8 +19,8 @@ from slotwise.services.schedule.free_times import MOST_LOOKED_AT, MOST_TIMES, Fr
 from slotwise.web.kit.assets import content_of
 from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import ClinicTime
-from slotwise.web.schedule.find import FindPages
-from slotwise.web.schedule.find_query import FindQuery, find_query_in
+from slotwise.web.schedule.free_times import FindPages
+from slotwise.web.schedule.free_times_query import FindQuery, find_query_in
 from tests.clinic import Clinic, RunningServer, in_hours
 from tests.web.visiting import Visitor
 from tests.workers import workers

@@ -21,9 +21,17 @@ from slotwise.web.kit.access import ANYBODY, PageRequest, page_for, visitor_in
 from slotwise.web.kit.assets import accepts_gzip
 from slotwise.web.kit.rendering import HEADERS, HTML, Renderer, cookies_due, see_other
 from slotwise.web.kit.visitors import Visitor, clear_cookie
-from slotwise.web.schedule.find_query import EMPTY_QUERY, MOST_SEATS, FindQuery, find_query_in, is_url_of, on, url_of
+from slotwise.web.schedule.free_times_query import (
+    EMPTY_QUERY,
+    MOST_SEATS,
+    FindQuery,
+    find_query_in,
+    is_url_of,
+    on,
+    url_of,
+)
 
-TEMPLATE = "schedule/find/times.html"
+TEMPLATE = "schedule/free_times/times.html"
 PATH = "/"
 # Rendered pages that are kept, of about 40 kB each.
 MOST_MADE = 200
