@@ -3,12 +3,12 @@
 from litestar.types import ControllerRouterHandler
 
 from slotwise.web.accounts.account import AccountController
-from slotwise.web.accounts.sessions import SessionController
+from slotwise.web.accounts.log_in import SessionController
 from slotwise.web.accounts.users import UserController
 from slotwise.web.booking.appointment import AppointmentController
 from slotwise.web.booking.holding import HoldController
 from slotwise.web.booking.my_bookings import MyBookingController
-from slotwise.web.desk.audit import AuditController
+from slotwise.web.desk.audit_log import AuditController
 from slotwise.web.desk.bookings import BookingController
 from slotwise.web.desk.dashboard import DashboardController
 from slotwise.web.desk.day_sheets import DaySheetController

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 
 from slotwise.domain.errors import InvalidCredentials, InvalidInput, TooManyLogins
 from slotwise.services.accounts.users import Users
-from slotwise.web.accounts.sessions import enter_with, show_again
+from slotwise.web.accounts.log_in import enter_with, show_again
 from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.rendering import Renderer

@@ -10,7 +10,7 @@ from slotwise.domain.errors import InvalidCredentials, LastAdmin, TooManyLogins
 from slotwise.domain.users import actor_of
 from slotwise.services.accounts.users import Users
 from slotwise.services.privacy.personal_data import Person, Privacy
-from slotwise.web.accounts.sessions import leave, show_again
+from slotwise.web.accounts.log_in import leave, show_again
 from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page_for
 from slotwise.web.kit.downloads import download
 from slotwise.web.kit.forms import Form

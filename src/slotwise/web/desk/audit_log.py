@@ -39,12 +39,12 @@ class AuditController(Controller):
             query = await audit_query_in(form, renderer.time, users)
         except InvalidInput as error:
             form.refuse(error)
-            return renderer.answer(request, "desk/audit.html", 400, form=form, actions=ACTIONS, found=None)
+            return renderer.answer(request, "desk/audit_log.html", 400, form=form, actions=ACTIONS, found=None)
         position = position_in(request)
         found = await audit_log.list_audit(account_in(request), query, position, PAGE_SIZE + 1)
         return renderer.answer(
             request,
-            "desk/audit.html",
+            "desk/audit_log.html",
             form=form,
             actions=ACTIONS,
             found=[_row_of(entry, renderer.time) for entry in found[:PAGE_SIZE]],
