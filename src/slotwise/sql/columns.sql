@@ -1,26 +1,26 @@
--- The columns of rows that several statements return. In a statement, `b.booking_columns` stands for all of these, each
--- of `b`.
+-- The columns of rows that several statements return. In a statement, `b.booking_columns` stands for the columns that
+-- are listed here under that name, each with the prefix `b`.
 
 -- name: booking_columns
--- The fields of `domain.bookings.Booking`, in their order.
+-- The fields of `domain.bookings.Booking`, in the same order.
 SELECT
     b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
     b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time
 FROM bookings_now AS b;
 
 -- name: slot_columns
--- The fields of `domain.slots.Slot`, in their order.
+-- The fields of `domain.slots.Slot`, in the same order.
 SELECT
     s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
     s.status, s.created_at, s.updated_at
 FROM slots_now AS s;
 
 -- name: doctor_columns
--- The fields of `domain.doctors.Doctor`, in their order.
+-- The fields of `domain.doctors.Doctor`, in the same order.
 SELECT d.id, d.name, d.specialization, d.active, d.created_at, d.updated_at
 FROM doctors AS d;
 
 -- name: user_columns
--- The fields of `domain.users.User`, in their order.
+-- The fields of `domain.users.User`, in the same order.
 SELECT u.id, u.email, u.name, u.role, u.active, u.token_version, u.created_at, u.updated_at, u.was_desk
 FROM users AS u;

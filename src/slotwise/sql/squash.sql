@@ -1,6 +1,6 @@
--- Once, for a database of the nine migrations (or the first seven of them) that stand in one now: takes away what is
--- made anew by functions/, views.sql and triggers.sql. The tables stay as they are; what comes out is compared with
--- what a new database gets.
+-- Run once, on a database made by seven to nine of the nine migrations that are now one. Drops what functions/,
+-- views.sql and triggers.sql will create again. The tables stay as they are. The result is compared with the schema of
+-- a new database.
 DROP TRIGGER IF EXISTS booking_events_append_only ON booking_events;
 DROP TRIGGER IF EXISTS audit_log_append_only ON audit_log;
 DROP TRIGGER IF EXISTS user_was_desk ON users;
@@ -24,7 +24,7 @@ DROP VIEW IF EXISTS slots_now;
 DROP VIEW IF EXISTS bookings_now;
 DELETE FROM schema_migrations WHERE version > '0001';
 
--- The eighth made this.
+-- The eighth migration created this table, so a database of seven lacks it.
 CREATE TABLE IF NOT EXISTS schema_history (
     name text NOT NULL,
     checksum text NOT NULL,
@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS schema_history (
 );
 DELETE FROM schema_history;
 
--- The answers of the last day, in the form that the functions keep and read now.
+-- Converts the kept answers to the form that `hold_seats` now writes and reads.
 UPDATE idempotency_keys AS k
 SET
     answer = jsonb_build_object(

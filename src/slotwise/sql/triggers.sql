@@ -1,4 +1,4 @@
--- Applied after migrations, views and functions, whenever this text changed.
+-- Applied after migrations, views and functions whenever this text changed.
 
 -- The ledger and the audit log are append-only.
 CREATE OR REPLACE TRIGGER booking_events_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON booking_events

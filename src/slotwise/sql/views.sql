@@ -1,4 +1,6 @@
--- A slot as anybody sees it: the seats of overdue holds count as free, whether or not a sweeper has run.
+-- Applied after migrations whenever this text changed. Only append columns: docs/adr/0011-sql-sources.md.
+
+-- A slot as readers see it: the seats of overdue holds count as free, even before a sweep.
 CREATE OR REPLACE VIEW slots_now AS
 SELECT
     s.id,
@@ -16,7 +18,8 @@ SELECT
 FROM appointment_slots AS s
 INNER JOIN doctors AS d ON s.doctor_id = d.id
 LEFT JOIN LATERAL (
-    -- In the order of `holds_of_slot`: where one slot has nearly all holds, others would read them all for each slot.
+    -- Sorted like the index `holds_of_slot`, so that the planner uses it. If one slot has nearly all holds, another
+    -- index would read all of them for each slot.
     SELECT sum(b.seats_booked) AS seats
     FROM (
         SELECT b.seats_booked
@@ -27,17 +30,18 @@ LEFT JOIN LATERAL (
     ) AS b
 ) AS overdue ON TRUE;
 
--- The slots that may be booked until they start while they have enough free seats: the rest of what `hold_seats` asks.
+-- Slots that take bookings: open, of an active doctor. `hold_seats` also asks for enough free seats and a start in the
+-- future; the statements that use this view add those two conditions.
 CREATE OR REPLACE VIEW open_slots AS
 SELECT s.id, s.doctor_id, d.specialization, s.start_time, s.total_seats, s.available_seats, s.has_free_seat
 FROM appointment_slots AS s
 INNER JOIN doctors AS d ON s.doctor_id = d.id
 WHERE s.status = 'OPEN' AND d.active;
 
--- Those of them that have not started and have overdue holds, whose seats `available_seats` does not count yet.
--- The planner takes nearly every hold for overdue, because nearly every booking's deadline is past. So the holds are
--- read in the order of `holds_by_deadline`, lest it read the live ones too, and the slots one by one, lest it read all.
--- The two limits only forbid it other ways.
+-- Open slots that have not started and have overdue holds. `available_seats` does not count the seats of these yet.
+-- The planner expects nearly every hold to be overdue, because nearly every booking's deadline is past. So the holds
+-- are read in the order of `holds_by_deadline`, which leaves out the live ones, and the slots are looked up one by one,
+-- which leaves out all others. The two limits only keep the planner from other plans.
 CREATE OR REPLACE VIEW overdue_slots AS
 SELECT s.id, s.doctor_id, s.specialization, s.start_time, s.available_seats, overdue.seats AS overdue_seats
 FROM (
@@ -59,7 +63,7 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS s;
 
--- A booking as anybody sees it: an overdue hold has failed, whether or not a sweeper has run.
+-- A booking as readers see it: an overdue hold is FAILED, even before a sweep.
 CREATE OR REPLACE VIEW bookings_now AS
 SELECT
     b.id,

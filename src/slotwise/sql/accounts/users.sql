@@ -1,6 +1,6 @@
 -- name: create_user
--- Adds an account; no row where the address is taken.
--- That is no error of the database, because its log would have the address.
+-- Adds an account; no row if the e-mail address is taken.
+-- A taken e-mail address raises no database error, because the database's log would then contain it.
 INSERT INTO users AS u (email, name, role, password_hash)
 VALUES (:email::text, :name::text, :role::text, :password_hash::text)
 ON CONFLICT ((lower(email))) DO NOTHING
@@ -25,15 +25,16 @@ FROM users AS u
 WHERE u.id = :user_id::bigint;
 
 -- name: change_password
--- Sets a password and revokes every token given out before, unless the old one was replaced since it was checked.
+-- Sets a password and revokes all earlier tokens, unless the password was changed since the old one was checked.
 UPDATE users
 SET password_hash = :password_hash::text, token_version = token_version + 1, updated_at = now()
 WHERE id = :user_id::bigint AND password_hash = :old_password_hash::text
 RETURNING id;
 
 -- name: reset_password
--- Sets a password whatever the old one is, and revokes every token given out before. Where a version of the tokens is
--- given, only while it is the account's: of two who saw that version, the second waits for the first and finds another.
+-- Sets a password without checking the old one, and revokes all earlier tokens.
+-- With a token version, only if it is still the account's: of two requests that read the same version, the second
+-- waits for the first and then finds another version.
 UPDATE users
 SET password_hash = :password_hash::text, token_version = token_version + 1, updated_at = now()
 WHERE
@@ -42,7 +43,7 @@ WHERE
 RETURNING id;
 
 -- name: rehash_password
--- Stores the same password under today's hashing parameters, unless it was changed meanwhile.
+-- Stores the same password with the current hashing parameters, unless it was changed meanwhile.
 UPDATE users
 SET password_hash = :password_hash::text, updated_at = now()
 WHERE id = :user_id::bigint AND password_hash = :old_password_hash::text
@@ -56,13 +57,13 @@ WHERE id = :user_id::bigint
 RETURNING id;
 
 -- name: queue_rights
--- Lets changes of rights and erasures pass one at a time, until the transaction ends.
--- The lock is that of `erase_personal_data`.
--- Without it two last admins who demote each other would each still see the other.
+-- Takes a lock, so that changes of rights and erasures run one at a time, until the transaction ends.
+-- `erase_personal_data` takes the same lock. Without it, two last admins who demote each other would each still see the
+-- other as admin.
 SELECT pg_advisory_xact_lock(hashtextextended('erase_personal_data', 0));
 
 -- name: change_rights
--- Changes role and activity, and revokes every token given out under the old ones; no row for the last active admin.
+-- Changes role and activity, and revokes all earlier tokens; no row if that would take away the last active admin.
 UPDATE users AS u
 SET
     role = coalesce(:role::text, u.role),
@@ -80,21 +81,21 @@ WHERE
 RETURNING u.user_columns;
 
 -- name: find_user
--- Reads the account with an address.
+-- Reads the account with an e-mail address.
 SELECT u.user_columns
 FROM users AS u
 WHERE lower(u.email) = lower(:email::text);
 
 -- name: find_newest_user
--- Tells the newest account before an id; zero where there is none.
+-- Finds the id of the newest account before an id; zero if there is none.
 SELECT coalesce(max(u.id), 0) AS id
 FROM users AS u
 WHERE u.id < :before_id::bigint;
 
 -- name: list_users
--- A page of the accounts between two ids, newest first; a filter that is null does not filter.
--- Few have a role that is not the patient's, hence a walk of its own, along `users_of_role` whatever the planner thinks
--- of how many have it: no other index gives its order. The caller bounds both by `floor_id`.
+-- A page of the accounts between two ids, newest first; a null filter is off.
+-- Few accounts are not patients, so a role has a separate walk along `users_of_role`. The planner must use that index,
+-- however many accounts it expects, because no other has this order. The caller bounds both walks with `floor_id`.
 WITH of_any_role AS (
     SELECT u.id FROM users AS u
     WHERE
@@ -134,16 +135,16 @@ WHERE u.id IN (SELECT p.id FROM page AS p)
 ORDER BY u.id DESC;
 
 -- name: has_admin
--- Tells whether anybody can administer this installation.
+-- Tells whether there is an active admin.
 SELECT exists(SELECT 1 FROM users AS u WHERE u.role = 'admin' AND u.active) AS found;
 
 -- name: queue_login
--- Lets log-ins to one account from one address pass one at a time, until the transaction ends.
--- Without it 64 guesses at the same instant would all count the failures before any of them is written.
+-- Takes a lock, so that log-ins to one account from one IP run one at a time, until the transaction ends.
+-- Without it, 64 guesses at the same instant would all count the failures before any of them is written.
 SELECT pg_advisory_xact_lock(hashtextextended(encode(:account_hash::bytea, 'hex'), 0));
 
 -- name: count_failed_logins
--- Counts recent failures of one account from one address, and tells in how many seconds the oldest is forgotten.
+-- Counts recent failures of one account from one IP, and the seconds until the oldest is forgotten.
 SELECT
     count(*)::integer AS failures,
     coalesce(
@@ -158,13 +159,13 @@ WHERE
     AND a.created_at > clock_timestamp() - make_interval(secs => :window_seconds::integer);
 
 -- name: record_login_attempt
--- Counts an attempt as failed until it has succeeded, so that a crash in between does not give a guess for free.
+-- Counts an attempt as failed until it has succeeded, so that a crash in between does not give a free guess.
 INSERT INTO login_attempts (account_hash) VALUES (:account_hash::bytea);
 
 -- name: forget_login_attempts
--- Forgets the failures of one account from one address, after a success.
+-- Forgets the failures of one account from one IP, after a success.
 DELETE FROM login_attempts WHERE account_hash = :account_hash::bytea;
 
 -- name: prune_login_attempts
--- Forgets attempts past their time.
+-- Removes attempts that are older than the window.
 DELETE FROM login_attempts WHERE created_at <= now() - make_interval(secs => :window_seconds::integer);

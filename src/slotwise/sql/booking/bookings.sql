@@ -1,5 +1,5 @@
 -- name: hold_seats
--- Holds seats for a batch of requests, in order of arrival, in one transaction of its own.
+-- Holds seats for a batch of requests, in order of arrival, in its own transaction.
 SELECT h.place, h.outcome, h.replayed, h.available_seats, (h.booking).booking_columns, h.expired_holds, h.manage_nonce
 FROM hold_seats(
         slot_ids => :slot_ids::bigint[],
@@ -21,7 +21,7 @@ FROM hold_seats(
     ) AS h;
 
 -- name: replace_hold
--- Holds seats in place of a hold of the same slot, in one transaction of its own; no row where that was confirmed.
+-- Replaces a hold on the same slot, in its own transaction; no row if the old hold was confirmed.
 SELECT h.place, h.outcome, h.replayed, h.available_seats, (h.booking).booking_columns, h.expired_holds, h.manage_nonce
 FROM replace_hold(
         old_booking_id => :old_booking_id::bigint,
@@ -44,7 +44,7 @@ FROM replace_hold(
     ) AS h;
 
 -- name: confirm_bookings
--- Confirms the live holds of a batch, in one transaction of its own; a row for each booking that exists.
+-- Confirms the live holds of a batch, in its own transaction; a row for each booking that exists.
 SELECT (c.booking).booking_columns, c.outcome
 FROM confirm_bookings(
         booking_ids => :booking_ids::bigint[],
@@ -55,8 +55,7 @@ FROM confirm_bookings(
     ) AS c;
 
 -- name: cancel_bookings
--- Cancels the live bookings of a batch, or the holds among them, in one transaction of its own; a row for each booking
--- that exists.
+-- Cancels the live bookings of a batch, in its own transaction; a row for each booking that exists.
 SELECT (c.booking).booking_columns, c.outcome
 FROM cancel_bookings(
         booking_ids => :booking_ids::bigint[],
@@ -67,7 +66,7 @@ FROM cancel_bookings(
     ) AS c;
 
 -- name: sweep_holds
--- Fails overdue holds of the slots that nobody has locked, and gives their seats back.
+-- Fails overdue holds of slots that are not locked, and gives their seats back.
 SELECT e.slot_id, e.holds
 FROM sweep_holds(:holds_looked_at::integer, :actor::text) AS e;
 
@@ -78,7 +77,7 @@ FROM bookings_now AS b
 WHERE b.id = any(:booking_ids::bigint[]);
 
 -- name: read_claimed_booking
--- Reads a booking, and by what a caller can prove that it is theirs.
+-- Reads a booking, and what a caller's claim to it is checked against.
 SELECT n.booking_columns, b.manage_token_hash
 FROM bookings AS b
 INNER JOIN bookings_now AS n ON b.id = n.id
@@ -86,8 +85,8 @@ WHERE b.id = :booking_id::bigint;
 
 -- name: list_bookings_of_slot
 -- A page of a slot's bookings, oldest first.
--- The limit of 501, a page and one more, is a number here and below for the reason given with `list_slots`. Why a row
--- is compared where `=` would do is told with `list_bookings_of_slots`.
+-- The limit of 501 (a page and one more) is a number here and below for the reason given with `list_slots`. It compares
+-- a row instead of using `=` for the reason given with `list_bookings_of_slots`.
 WITH page AS (
     SELECT b.id
     FROM (
@@ -106,8 +105,8 @@ WHERE b.id IN (SELECT p.id FROM page AS p)
 ORDER BY b.id;
 
 -- name: list_bookings_of_user
--- A page of an account's bookings, newest first. By account: an e-mail address is anybody's claim.
--- With `own_email`, only those that bear it.
+-- A page of an account's bookings, newest first.
+-- By account, because anyone can book with any e-mail address. With `own_email`, only the bookings with that address.
 WITH page AS (
     SELECT b.id
     FROM (

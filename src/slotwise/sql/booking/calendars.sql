@@ -1,7 +1,7 @@
 -- name: get_calendar_entry
 -- Reads a booking as an entry of a calendar.
--- RFC 5546, 2.1.4: the sequence grows with each change of the times and of the status. All that happens to one slot
--- happens under its lock and in order of time, so that a move after the booking is later than it.
+-- RFC 5546, 2.1.4: the sequence grows with each change of the times and of the status. All changes of one slot are made
+-- under its lock and in order of time, so a move after the booking has a later time.
 SELECT
     r.manage_token_hash,
     b.status,

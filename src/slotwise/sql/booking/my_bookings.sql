@@ -1,9 +1,9 @@
 -- name: list_coming_bookings
--- A page of an account's appointments that will take place, the soonest first, after the one at a position.
--- No index knows both account and time, so those of the newest thousand bookings are read, and no more: an account may
--- have any number. The slots are looked up one by one: joined, the planner would sooner read them all.
--- A hold that ran out was never an appointment. With `own_email`, only those that bear it,
--- sought among the newest 20,000: the rest was booked for others at the desk.
+-- A page of an account's coming appointments, soonest first, after a position.
+-- No index has both account and time. So only the newest thousand bookings are read, because an account may have any
+-- number. The slots are looked up one by one, because the planner would read all of them for a join.
+-- An expired hold was never an appointment, so it is left out. With `own_email`, only bookings with that e-mail address
+-- among the newest 20,000: the others were made at the desk for other people.
 WITH newest AS (
     SELECT b.id, b.slot_id
     FROM (
@@ -44,8 +44,8 @@ WHERE b.id IN (SELECT p.id FROM page AS p)
 ORDER BY b.start_time, b.id;
 
 -- name: list_past_bookings
--- A page of an account's appointments that have ended or are cancelled, the latest first, before the one at a position.
--- Otherwise as `list_coming_bookings`.
+-- A page of an account's appointments that have ended or were cancelled, latest first, before a position.
+-- Otherwise like `list_coming_bookings`.
 WITH newest AS (
     SELECT b.id, b.slot_id, b.status
     FROM (

@@ -1,13 +1,13 @@
 -- name: find_span
--- Tells the newest booking before an id and the oldest of all; zero where there is none.
+-- Finds the id of the newest booking before an id, and of the oldest of all; zero if there is none.
 SELECT
     coalesce((SELECT max(b.id) FROM bookings AS b WHERE b.id < :before_id::bigint), 0) AS newest,
     coalesce((SELECT min(b.id) FROM bookings AS b), 0) AS oldest;
 
 -- name: list_bookings
--- A page of the desk's bookings between two ids, newest first; a filter that is null does not filter.
--- Whatever the filters, this walks the primary key, and the caller bounds the walk by `floor_id`. What is asked of the
--- slot is a scalar subquery: joined, the planner would sooner read all slots than look up those of a long walk.
+-- A page of the bookings between two ids, for the desk, newest first; a null filter is off.
+-- Whatever the filters, this walks the primary key, and the caller bounds the walk with `floor_id`. The slot's start is
+-- read by a scalar subquery, because for a join the planner would read all slots.
 WITH page AS (
     SELECT b.id
     FROM (
@@ -43,8 +43,8 @@ WHERE b.id IN (SELECT p.id FROM page AS p)
 ORDER BY b.id DESC;
 
 -- name: list_bookings_of_status
--- A page of the desk's bookings of one status that is not CONFIRMED; otherwise as `list_bookings`.
--- A hold that has run out is FAILED whether or not it was swept: those few are a branch of their own.
+-- A page of the bookings of one status other than CONFIRMED; otherwise like `list_bookings`.
+-- An overdue hold counts as FAILED even before a sweep. These few are a separate branch.
 WITH settled AS (
     SELECT b.id
     FROM bookings AS b
@@ -106,7 +106,7 @@ WHERE b.id IN (SELECT p.id FROM page AS p)
 ORDER BY b.id DESC;
 
 -- name: count_slots_of_period
--- Counts the slots that start in a period, no further than to a limit.
+-- Counts the slots that start in a period, up to a limit.
 SELECT count(*)::integer AS slots
 FROM (
     SELECT 1
@@ -118,11 +118,12 @@ FROM (
 ) AS counted;
 
 -- name: list_bookings_of_slots
--- A page of the desk's bookings of one slot, or of all slots that a doctor or everybody has in a period, newest first.
--- A filter that is null does not filter. Slots are found doctor by doctor. The newest bookings of each, together a
--- page, tell down to which id it reaches at most and which slots it is of; then theirs down to there are read.
--- Where `=` would do, a row is compared that begins with the slot, and sorted by: where one slot has nearly all
--- bookings, the planner would look for those of every other among them, from the newest on.
+-- A page of the bookings of one slot, or of the slots of one doctor or all in a period, for the desk, newest first.
+-- A null filter is off. Slots are found doctor by doctor. First the newest bookings of each slot are read, together a
+-- page. They show which slots the page has bookings of, and the lowest id that it can reach. Then the bookings of these
+-- slots down to that id are read.
+-- It compares and sorts by a row that begins with the slot, instead of using `=`. Otherwise, if one slot has nearly all
+-- bookings, the planner would walk all bookings by id, from the newest, to find those of another slot.
 WITH wanted AS MATERIALIZED (
     SELECT s.id
     FROM appointment_slots AS s

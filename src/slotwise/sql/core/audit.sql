@@ -4,11 +4,10 @@ INSERT INTO audit_log (actor, action, subject, details, request_id)
 VALUES (:actor::text, :action::text, :subject::text, :details::text::jsonb, :request_id::text);
 
 -- name: list_audit
--- A page of the audit log, newest first; a filter that is null does not filter.
--- Of these four walks at most one reads anything: the one along the index of the narrowest filter. The limit of 501, a
--- page and one more, is a number for the reason given with `list_slots`. Where `=` would do, a row is compared that
--- begins with what is sought, and sorted by: the planner, who does not know how rare that is, would sooner walk along
--- all times.
+-- A page of the audit log, newest first; a null filter is off.
+-- At most one of the four walks reads anything: the one along the index of the narrowest filter. The limit of 501 (a
+-- page and one more) is a number for the reason given with `list_slots`. It compares and sorts by a row that begins
+-- with the filter, instead of using `=`: the planner does not know how rare the value is, and would walk all times.
 WITH of_subject AS (
     SELECT a.id, a.actor, a.action, a.subject, a.details, a.request_id, a.created_at
     FROM audit_log AS a
@@ -89,9 +88,9 @@ FROM page AS p
 ORDER BY p.created_at DESC, p.id DESC;
 
 -- name: list_moves
--- Tells what was noted of the moves that a slot's ledger has at some times.
--- A move is noted just after its row of the ledger, in the same transaction and under the slot's lock: it is the slot's
--- first note of a change from that time on. Whichever index is walked, it is for ten seconds.
+-- Reads the audit notes of a slot's moves, given the times of their ledger rows.
+-- A move is noted just after its ledger row, in the same transaction and under the slot's lock. So the note is the
+-- first one of a change of the slot from that time on. The walk covers ten seconds, whichever index it uses.
 SELECT m.moved_at, a.details::text AS details
 FROM unnest(:moved_at::timestamptz[]) AS m (moved_at)
 CROSS JOIN

@@ -1,5 +1,5 @@
 -- name: prune_answers
--- Removes some answers past their time.
+-- Removes some answers that are older than they are kept.
 DELETE FROM idempotency_keys
 WHERE ctid = any(array(
         SELECT k.ctid FROM idempotency_keys AS k

@@ -1,5 +1,5 @@
 -- name: read_stretch
--- Finds how far a stretch of slots goes that has about so many ledger rows, one slot at least; none is left at NULL.
+-- Finds the end of the next stretch of slots with about `events` ledger rows, at least one slot; NULL if none is left.
 SELECT max(t.id) AS last_slot, count(*)::integer AS slots
 FROM (
     SELECT s.id, sum(s.last_event) OVER (ORDER BY s.id) - s.last_event AS events_before
@@ -71,7 +71,7 @@ ORDER BY t.slot_id, t.sequence
 LIMIT :limit::integer;
 
 -- name: find_slots_beside_their_ledger
--- S1: slots whose counters are not what their newest ledger row says.
+-- S1: slots whose counters differ from their newest ledger row.
 SELECT
     s.id AS slot_id,
     e.sequence,
@@ -113,9 +113,9 @@ ORDER BY s.id
 LIMIT :limit::integer;
 
 -- name: find_oversold_instants
--- S2: instants at which more seats were granted than there were, by sweeping over what each booking had and when.
--- It reads no counter. A booking has its seats from a grant to the next release, whatever that says: seats that are
--- given back twice are not there twice. Totals come from the rows that set them.
+-- S2: instants at which more seats were granted than there were, from the periods in which each booking had seats.
+-- It reads no counter. A booking has its seats from a grant to the next release, however many seats that row names, so
+-- seats that are given back twice count once. Totals come from the rows that set them.
 SELECT
     t.slot_id,
     t.sequence,
@@ -177,8 +177,8 @@ ORDER BY t.slot_id, t.sequence
 LIMIT :limit::integer;
 
 -- name: find_illegal_transitions
--- S7: ledger rows that do not follow from the booking's row before. A booking is held or booked first, confirmed only
--- when held, and nothing comes after its release.
+-- S7: ledger rows that may not come after the booking's row before.
+-- A booking is held or booked first, confirmed only when held, and nothing comes after its release.
 SELECT
     t.slot_id,
     t.sequence,
@@ -214,7 +214,7 @@ ORDER BY t.slot_id, t.sequence
 LIMIT :limit::integer;
 
 -- name: find_status_mismatches
--- S7: bookings whose status is not the one that their newest ledger row gave them.
+-- S7: bookings whose status differs from their newest ledger row.
 SELECT
     b.slot_id,
     newest.sequence,
@@ -310,7 +310,7 @@ ORDER BY t.slot_id, t.sequence
 LIMIT :limit::integer;
 
 -- name: find_ledger_gaps
--- W1: ledger rows whose number is not the one after the row before.
+-- W1: ledger rows whose number does not follow the number of the row before.
 SELECT
     t.slot_id,
     t.sequence,
@@ -331,7 +331,7 @@ ORDER BY t.slot_id, t.sequence
 LIMIT :limit::integer;
 
 -- name: find_wrong_ends
--- W1: slots whose ledger does not end with the row that the slot knows as its newest.
+-- W1: slots whose ledger does not end with the row that the slot records as its newest.
 SELECT
     coalesce(s.id, e.slot_id) AS slot_id,
     e.sequence,
@@ -354,7 +354,7 @@ ORDER BY coalesce(s.id, e.slot_id)
 LIMIT :limit::integer;
 
 -- name: find_wrong_beginnings
--- W2: first ledger rows that are not the slot's creation with all seats free, and creations that are not first.
+-- W2: first ledger rows that are not a creation with all seats free, and creations that are not the first row.
 SELECT
     e.slot_id,
     e.sequence,
@@ -395,7 +395,7 @@ ORDER BY t.slot_id, t.sequence
 LIMIT :limit::integer;
 
 -- name: find_stray_events
--- W4: ledger rows about a booking that does not exist, is of another slot or has other seats, or about none at all.
+-- W4: ledger rows without a booking, or whose booking does not exist, is of another slot or has other seats.
 SELECT
     e.slot_id,
     e.sequence,
@@ -423,7 +423,7 @@ ORDER BY e.slot_id, e.sequence
 LIMIT :limit::integer;
 
 -- name: read_ledger
--- Reads rows of one slot's ledger, the oldest of those asked for first.
+-- Reads some rows of one slot's ledger, oldest first.
 SELECT e.sequence, e.kind, e.booking_id, e.seats, e.available_after, e.total_after, e.actor, e.created_at
 FROM booking_events AS e
 WHERE e.slot_id = :slot_id::bigint AND e.sequence BETWEEN :first_row::bigint AND :last_row::bigint
@@ -431,7 +431,7 @@ ORDER BY e.sequence
 LIMIT :limit::integer;
 
 -- name: read_slot
--- Reads of a slot what its ledger is compared with.
+-- Reads the fields of a slot that its ledger is compared with.
 SELECT s.id, s.start_time, s.total_seats, s.available_seats, s.status, s.last_event
 FROM appointment_slots AS s
 WHERE s.id = :slot_id::bigint;

@@ -1,7 +1,7 @@
 -- name: publish_seats
--- Tells all workers whose seats have changed, and the caller whether its server has stopped to take bookings.
--- NOTIFY stands here and in no transaction of the booking path: whoever commits one holds the one lock that all such
--- commits of a cluster share.
+-- Notifies all workers of changed seats, and tells the caller whether its database server has become read-only.
+-- NOTIFY is here and not in the transactions of the booking path, because all commits with a NOTIFY share one lock of
+-- the whole cluster.
 SELECT
     current_setting('transaction_read_only')::boolean AS read_only,
     count(pg_notify(:channel::text, m.message)::text) AS messages

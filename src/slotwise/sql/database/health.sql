@@ -1,5 +1,5 @@
 -- name: read_server_facts
--- Reads what must hold before an acknowledged booking is safe on this server.
+-- Reads the facts on which the safety of acknowledged bookings on this server depends.
 SELECT
     current_setting('server_version_num')::integer AS version,
     current_setting('server_version') AS version_name,

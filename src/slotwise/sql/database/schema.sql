@@ -1,7 +1,7 @@
 -- name: read_history
 -- Reads what was applied to this database, and a number that changes with every change of an object of the schema.
--- Each row of the catalogue has the transaction that wrote it, so this reads no definition: it is asked with every
--- question about readiness.
+-- Every check of readiness asks for this, so it reads no definitions: each row of the catalogue has the id of the
+-- transaction that wrote it.
 WITH ours AS (
     SELECT c.oid, c.xmin FROM pg_class AS c WHERE c.relnamespace = current_schema()::regnamespace
 ),
@@ -45,7 +45,7 @@ FROM schema_migrations AS m
 ORDER BY m.version;
 
 -- name: record_source
--- Records the text of a source that was applied. The release stays that of the first which applied this text.
+-- Records the text of a source that was applied. The release stays the first one that applied this text.
 INSERT INTO schema_history AS h (name, checksum, release)
 VALUES (:name::text, :checksum::text, :release::text)
 ON CONFLICT (name) DO UPDATE
@@ -53,14 +53,14 @@ ON CONFLICT (name) DO UPDATE
     WHERE h.checksum <> excluded.checksum;
 
 -- name: forget_sources
--- Forgets the records of sources that this release does not have, except what releases announced.
+-- Removes the records of sources that this release does not have, except the announcements of releases.
 DELETE FROM schema_history
 WHERE name <> all(:kept::text[]) AND name NOT LIKE :announced::text;
 
 -- name: read_catalogue
--- Reads how the schema's objects are defined, in words that are the same in PostgreSQL 15 to 18: without blanks,
--- parentheses and qualifiers, which differ. What is long is told by its MD5.
--- What an extension made is left out, and so are indexes that are not unique: an operator may add them.
+-- Reads how the schema's objects are defined, in a text that is the same in PostgreSQL 15 to 18.
+-- Blanks, parentheses and qualifiers are removed, because they differ. Long definitions are replaced by their MD5.
+-- Objects of extensions are left out.
 WITH ours AS (
     SELECT c.oid, c.relname, c.relkind, c.relpersistence
     FROM pg_class AS c
@@ -98,7 +98,7 @@ defined AS (
     LEFT JOIN pg_attrdef AS e ON a.attrelid = e.adrelid AND a.attnum = e.adnum
     WHERE c.relkind <> 'v'
     UNION ALL
-    -- PostgreSQL 18 has a row for NOT NULL too, which stands with the column.
+    -- PostgreSQL 18 also has a row for NOT NULL, which is part of the column here.
     SELECT
         'constraint ' || c.relname || '.' || k.conname,
         pg_get_constraintdef(k.oid),
@@ -146,24 +146,24 @@ CROSS JOIN LATERAL (SELECT regexp_replace(d.definition, '\m\w+\.|[\s()]', '', 'g
 ORDER BY d.object;
 
 -- name: try_turn
--- Takes the lock of migrations, for this transaction, unless another has it.
+-- Takes the migration lock for this transaction, unless another has it.
 SELECT
     pg_try_advisory_xact_lock(hashtextextended('slotwise migrations', 0)) AS taken,
     pg_backend_pid()::text AS session;
 
 -- name: await_turn
--- Takes the lock of migrations, for this transaction, however long another has it.
+-- Takes the migration lock for this transaction, and waits for it without a limit.
 SELECT pg_advisory_xact_lock(hashtextextended('slotwise migrations', 0));
 
 -- name: set_patience
--- Says how long this transaction waits for a lock. It may stand idle: while another program applies migrations.
+-- Sets how long this transaction waits for a lock, and lets it be idle while another program applies migrations.
 SELECT
     set_config('lock_timeout', :lock_timeout::text, TRUE),
     set_config('statement_timeout', '0', TRUE),
     set_config('idle_in_transaction_session_timeout', '0', TRUE);
 
 -- name: find_holders
--- Finds what a session, by its pid or its name, waits for, and which others hold that.
+-- Finds the lock that a session (by pid or name) waits for, and the sessions that hold it.
 SELECT
     CASE w.wait_event
         WHEN 'advisory' THEN 'another server''s migration (an advisory lock)'

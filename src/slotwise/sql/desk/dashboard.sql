@@ -1,7 +1,7 @@
 -- name: list_utilisation
--- Tells for each doctor who has slots in a period how many seats there are, and what became of them; fullest first.
--- Doctor by doctor through `slots_of_doctor`. What is neither free nor held is confirmed. A closed slot offers what was
--- booked of it before.
+-- Counts offered, confirmed, held and free seats of each doctor with slots in a period; fullest first.
+-- Reads doctor by doctor along `slots_of_doctor`. A seat that is neither free nor held is confirmed. A closed slot
+-- counts as offering only the seats that are taken.
 WITH of_day AS (
     SELECT d.id AS doctor_id, s.id, s.start_time, s.status, s.total_seats, s.available_seats
     FROM doctors AS d
@@ -70,9 +70,9 @@ ORDER BY
     d.id ASC;
 
 -- name: count_day
--- Counts the bookings of a period's slots by what became of them, looking at 10,000 at most, and all running holds.
--- Two limits only forbid reading all slots, or all bookings, for a join. A row is compared where `=` would do, for the
--- reason given with `list_bookings_of_slots`.
+-- Counts the bookings of a period's slots by status, among 10,000 at most, and all live holds.
+-- Two limits only keep the planner from reading all slots, or all bookings, for a join. It compares a row instead of
+-- using `=` for the reason given with `list_bookings_of_slots`.
 WITH of_day AS (
     SELECT d.id AS doctor_id, s.id
     FROM doctors AS d
@@ -123,9 +123,9 @@ SELECT
 FROM looked_at AS l;
 
 -- name: list_nearly_full
--- Lists the next slots of several seats on offer of which one is left, or a fifth at most; by start, 20 at most.
--- Of each class of sizes the first 500 are looked at, and no more: a week may have any number.
--- Classes of sizes as in `list_slots_of_size`: most slots are for one person, and are passed by.
+-- Lists the next 20 slots of several seats that have one seat left, or a fifth at most; by start.
+-- Of each size class only the first 500 are looked at, because a week may have any number. The size classes, as in
+-- `list_slots_of_size`, leave out slots for one person, which are most.
 WITH candidates AS (
     SELECT s.id
     FROM generate_series(seats_class(2), 8) AS size (class)
@@ -155,13 +155,13 @@ SELECT s.slot_columns
 FROM slots_now AS s
 WHERE
     s.id IN (SELECT c.id FROM candidates AS c)
-    -- With the seats of overdue holds it may be less full than its counter says.
+    -- With the seats of overdue holds, more may be free than the counter says.
     AND (s.available_seats = 1 OR s.available_seats <= s.total_seats / 5)
 ORDER BY s.start_time, s.id
 LIMIT 20;
 
 -- name: list_expiring_holds
--- Lists the holds whose deadline is next, 10 at most.
+-- Lists the 10 live holds with the next deadlines.
 SELECT
     h.id,
     h.slot_id,
@@ -182,7 +182,7 @@ INNER JOIN doctors AS d ON s.doctor_id = d.id
 ORDER BY h.expires_at, h.id;
 
 -- name: list_latest_bookings
--- Lists the newest bookings of all, 20 at most.
+-- Lists the 20 newest bookings.
 SELECT b.booking_columns
 FROM bookings_now AS b
 WHERE b.id IN (SELECT n.id FROM bookings AS n ORDER BY n.id DESC LIMIT 20)

@@ -1,6 +1,6 @@
 -- name: list_doctors_of_day
 -- Lists the doctors who have a slot in a period, open or closed, by name.
--- One by one through the index: joined, the planner would sooner read all slots.
+-- Looks up slots doctor by doctor along the index, because the planner would read all slots for a join.
 SELECT d.id, d.name
 FROM doctors AS d
 CROSS JOIN
@@ -29,10 +29,10 @@ ORDER BY s.start_time, s.id
 LIMIT :limit::integer;
 
 -- name: list_bookings_of_day
--- Lists who has seats in some slots, by their start, oldest first within each.
--- Holds by their own index. Who is confirmed is looked for among all bookings of a slot, and most of those may have run
--- out: until as many are found as seats are taken, and no further than a slot's part of `looked_at`.
--- A row is compared where `=` would do, for the reason given with `list_bookings_of_slots`.
+-- Lists the live bookings of some slots, by the slots' start, oldest first in each slot.
+-- Live holds have their own index. Confirmed bookings are found among all bookings of a slot, most of which may be
+-- expired holds: the walk ends when as many are found as seats are taken, and at the slot's share of `looked_at`.
+-- It compares a row instead of using `=` for the reason given with `list_bookings_of_slots`.
 WITH taken AS MATERIALIZED (
     SELECT s.id, s.start_time, s.total_seats - s.available_seats AS seats
     FROM appointment_slots AS s

@@ -1,5 +1,5 @@
 -- name: get_ending
--- Reads why a booking was cancelled, if anybody said so, and how many events the ledger has of it.
+-- Reads a booking's reason of cancellation, if one was given, and how many ledger rows the booking has.
 SELECT
     b.cancel_reason,
     1
@@ -9,11 +9,11 @@ FROM bookings AS b
 WHERE b.id = :booking_id::bigint;
 
 -- name: get_history
--- Lists what happened to a booking, and to its slot while the booking was live, in order; of the slot so much at most.
--- The ledger has no index by booking, and a slot's may have millions of rows. The order of their sequence is the order
--- of time too, so each moment at which the booking changed is found by halving. From there on the booking's event is
--- among the next few: those of one batch, or for a hold that ran out, those until the sweep. It is looked for among
--- 50,000 and no more. The limits of one only forbid reading the ledger for a join.
+-- Lists the changes of a booking, and up to `most_of_slot` changes of its slot while the booking was live, in order.
+-- The ledger has no index by booking, and a slot's ledger may have millions of rows. Its rows are in order of time, so
+-- each time at which the booking changed is found by binary search. The booking's row is among the next few: the rows
+-- of one batch or, for an expired hold, the rows until the sweep. At most 50,000 are searched.
+-- The limits of 1 only keep the planner from reading the ledger for a join.
 WITH RECURSIVE changed AS (
     SELECT b.id AS booking_id, b.slot_id, c.kind, c.changed_at, 1::bigint AS low, s.last_event AS high
     FROM bookings AS b

@@ -1,5 +1,5 @@
--- The bookings of an account. Those that the desk makes for others are the others': they are the account's only where
--- they bear its own address.
+-- The bookings of an account. If the account was ever at the desk, only those with the account's own e-mail address:
+-- the desk makes bookings for other people, and these belong to them.
 CREATE OR REPLACE FUNCTION bookings_of_account(user_id bigint) RETURNS TABLE (id bigint) LANGUAGE sql STABLE AS $$
     SELECT b.id
     FROM users AS u

@@ -1,14 +1,15 @@
 -- Cancels the live bookings of a batch and gives their seats back. Returns the bookings that exist, as they are
 -- afterwards, each with its outcome: 'cancelled', 'already_cancelled', 'confirmed', 'failed' or 'started'.
--- Cancel, expiry and confirm of one booking pass here one after the other. Only the first finds it live, so its seats
--- come back once. Whether a booking is still a hold is certain only under the lock of its slot.
+-- Cancel, expiry and confirm of one booking run one after the other, under the lock of its slot. Only the first cancel
+-- or expiry finds it live, so its seats come back once. Whether it is still a hold is certain only under that lock.
 CREATE OR REPLACE FUNCTION cancel_bookings(
     booking_ids bigint[],
     reasons text[],
     actors text[],
-    -- Where true, a confirmed booking stays, with outcome 'confirmed', and a hold ends after the start too. Null: nowhere.
+    -- True: a confirmed booking stays, with outcome 'confirmed', and a hold can be cancelled after the slot's start.
+    -- A null array means false for all.
     only_holds boolean[],
-    -- For a batch of the desk, which is noted in the audit log. Null for any other.
+    -- Of a batch of the desk, which is noted in the audit log. Null for other batches.
     request_ids text[]
 ) RETURNS TABLE (booking bookings_now, outcome text) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan

@@ -5,7 +5,7 @@ CREATE OR REPLACE FUNCTION confirm_bookings(
     user_names text[],
     user_emails text[],
     actors text[],
-    -- For a batch of the desk, which is noted in the audit log. Null for any other.
+    -- Of a batch of the desk, which is noted in the audit log. Null for other batches.
     request_ids text[]
 ) RETURNS TABLE (booking bookings_now, outcome text) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan

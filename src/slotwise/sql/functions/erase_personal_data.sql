@@ -1,17 +1,17 @@
--- Cancels what is to come of a person's bookings, and puts nobody in the place of name and address, in these bookings
--- and in the account. Both may be missing: a guest has no account, an account may have no bookings.
--- `booking_ids` were listed before: looking an address up reads all bookings, for which no lock is held. The account's
--- may have become more since, by a batch that was in flight; then this does nothing and says 'again'.
--- Locks in the order of a batch of bookings: the slots of live bookings, by id, then the account. One erasure at a
--- time: two would wait for each other's bookings, and two last admins would each see the other.
--- The account is waited for so briefly because of the slots' other customers:
+-- Erases a person: cancels upcoming bookings, and replaces name and e-mail address in all given bookings and in the
+-- account. Either may be missing: a guest has no account, and an account may have no bookings.
+-- `booking_ids` were listed before, without a lock, because finding an e-mail address reads all bookings. If the
+-- account has more bookings by now, from a batch that was in flight, nothing is done and the outcome is 'again'.
+-- Locks in the order of a batch of bookings: the slots of live bookings in id order, then the account. One erasure runs
+-- at a time: two would wait for each other's bookings, and of two last admins each would still see the other.
+-- It waits only 300 ms for the account, because bookings of the slots wait behind it:
 --   log-out: locks the account     erasure: locks the slots, waits for the account     booking: waits for a slot
--- A log-out is several messages of a worker, which may stand still between two. A batch of bookings, which is waited
--- for too, is one.
+-- A log-out is several messages, and its worker may stand still between two of them. A batch of bookings, which may
+-- also hold the account's lock, is one message.
 CREATE OR REPLACE FUNCTION erase_personal_data(
     user_id bigint,
     booking_ids bigint[],
-    -- What the person's password was checked against; null for an operator.
+    -- The hash that the person's password was checked against; null for an operator.
     old_password_hash text,
     attempts_hash bytea,
     actor text,

@@ -1,4 +1,5 @@
--- Fails the overdue holds of slots whose locks are held, and gives their seats back.
+-- Fails the overdue holds of some slots and gives their seats back. Returns how many failed in each slot. The caller
+-- must hold the locks of the slots; this function takes none.
 CREATE OR REPLACE FUNCTION expire_holds(slot_ids bigint[], actor text)
 RETURNS TABLE (slot_id bigint, holds integer) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan

@@ -1,7 +1,7 @@
--- The slot that takes the doctor's time in a period, if one does, and begins first: an open one, or else a closed one
--- that still has bookings. The slot that is to be moved does not count.
--- Closed ones are not in the index of `slot_overlaps`: of theirs, those are looked at that begin within the day before,
--- for none is longer. The planner puts the text of this function into the statements that call it.
+-- The first slot that takes the doctor's time in a period, if there is one: an open slot, or else a closed one that
+-- still has bookings. The slot that is being moved does not count.
+-- Closed slots are not in the index of `slot_overlaps`. They are found by their start, up to a day before the period,
+-- because no slot is longer. The planner inlines this function.
 CREATE OR REPLACE FUNCTION find_overlapped(
     doctor_id bigint, wanted_start timestamptz, wanted_end timestamptz, moved_slot_id bigint
 )

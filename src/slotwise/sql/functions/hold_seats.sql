@@ -1,13 +1,13 @@
--- Holds seats for a batch of requests, in order of arrival; returns a row for each, in any order.
--- A request that wants more seats than are left is refused alone: a smaller one behind it may still fit, so no refusal
--- is untrue. A request whose idempotency key was used before gets the answer that was given then.
--- Raises unique_violation on idempotency_keys_pkey, with nothing done, when another transaction used one of the keys
--- since this one looked: call again.
+-- Holds seats for a batch of requests, in order of arrival. Returns a row for each request, in any order.
+-- If a request wants more seats than are left, only this request is refused. A smaller one after it may still fit, so
+-- every refusal is true. A request whose idempotency key was used before gets the answer that was given then.
+-- Raises unique_violation on idempotency_keys_pkey if another transaction has used one of the keys since this one
+-- looked. Then nothing was done: call again.
 --
--- In this order:
+-- The steps:
 --   1. lock the slots
---   2. fail their overdue holds, whose seats come back
---   3. decide on each request, slot by slot, in order of arrival
+--   2. fail their overdue holds, so that their seats are free
+--   3. decide each request, slot by slot, in order of arrival
 --   4. write bookings, ledger and slots
 --   5. keep the answers for idempotency keys
 --   6. note what the desk did
@@ -20,13 +20,13 @@ CREATE OR REPLACE FUNCTION hold_seats(
     confirmed boolean[],
     manage_token_hashes bytea[],
     actors text[],
-    -- Null where a request has no idempotency key; the five arrays are empty where none has.
+    -- Null for a request without an idempotency key. The five arrays are empty if no request has one.
     callers text[],
     routes text[],
     key_hashes bytea[],
     body_hashes bytea[],
     manage_nonces bytea[],
-    -- For a batch of the desk, which is noted in the audit log. Null for any other.
+    -- Of a batch of the desk, which is noted in the audit log. Null for other batches.
     request_ids text[],
     hold_seconds integer,
     keep_seconds integer
@@ -34,15 +34,15 @@ CREATE OR REPLACE FUNCTION hold_seats(
     -- Of the request in the batch, from 1.
     place integer,
     outcome text,
-    -- Whether the answer was given before, to the same idempotency key.
+    -- True if this answer was given before, for the same idempotency key.
     replayed boolean,
     -- Free seats after this request; for a refusal, how many there were.
     available_seats integer,
-    -- Null where nothing is held.
+    -- Null if nothing is held.
     booking bookings_now,
-    -- Overdue holds that failed, counted with the first request of their slot.
+    -- Overdue holds of the slot that failed; only in the row of the first request for the slot.
     expired_holds integer,
-    -- For a replayed answer: what its manage token is made from.
+    -- Of a replayed answer: its manage token is made from this.
     manage_nonce bytea
 ) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan

@@ -1,8 +1,8 @@
--- Holds seats in place of a hold of the same slot: under one lock and in one transaction, so that no other request gets
--- the seats in between. Where the new hold is refused, the old one stays. Takes what `hold_seats` takes, for one request,
--- and returns its row; none where the old hold was confirmed meanwhile, and so stays. An old hold that ended before does
--- not matter.
--- A refusal is not kept for the idempotency key: it goes with all that was tried.
+-- Replaces a hold on the same slot, under one lock and in one transaction, so that no other request gets the seats in
+-- between. If the new hold is refused, the old one is kept. Takes the arguments of `hold_seats` for one request, and
+-- returns its row. Returns no row if the old hold was confirmed meanwhile: that booking is kept. An old hold that has
+-- already ended is no obstacle.
+-- A refusal is not kept for the idempotency key: it is rolled back with the attempt.
 CREATE OR REPLACE FUNCTION replace_hold(
     old_booking_id bigint,
     slot_ids bigint[],

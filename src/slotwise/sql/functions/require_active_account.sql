@@ -1,9 +1,9 @@
--- An account that was erased or shut out books nothing, whatever it was when its request came in.
--- A booking reads the account's token, name and address first and comes here later. Were this not a lock:
---   booking: finds the account active         erasure: finds no such booking, erases the others, commits
+-- Refuses bookings of an account that was erased or deactivated, even if it was active when the request arrived.
+-- The request has read the account's token, name and e-mail address before. Without the lock:
+--   booking: finds the account active         erasure: does not see this booking, erases the others, commits
 --   booking: writes the name, commits
--- KEY SHARE waits for nobody but an erasure, which takes the full lock: not for a log-in, nor for a worker that stands
--- still in the middle of one.
+-- KEY SHARE waits only for an erasure, which takes the full lock. It does not wait for a log-in, nor for a worker that
+-- stands still during one.
 CREATE OR REPLACE FUNCTION require_active_account() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE
     account_active boolean;

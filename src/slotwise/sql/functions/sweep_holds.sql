@@ -1,10 +1,10 @@
--- Fails overdue holds, those of the slots that the oldest of them belong to, and gives their seats back; returns how
--- many of each slot. None is returned when there are none but of slots that others have locked: where all of the oldest
--- are, it looks further, lest one slot that stays locked and has many keep the sweep from all others.
--- The clock is read before the lock only to find the slots. Which of their holds are overdue, expire_holds decides in
--- the next statement, under the lock: between the two a customer may have confirmed one, or had its seats.
--- SKIP LOCKED: a sweep waits for nobody. A booking that holds the lock expires the slot's overdue holds itself, and
--- what another holder leaves is found by the next sweep.
+-- Fails the overdue holds of the slots that have the oldest ones, and gives their seats back. Returns how many failed
+-- in each slot; no row means that no unlocked slot has overdue holds. If the slots of the oldest holds are all locked,
+-- it looks further: otherwise one slot that stays locked and has many holds would block the sweep of all others.
+-- The clock is read before the lock only to find the slots. Which holds are overdue is decided by `expire_holds`, in
+-- the next statement and under the lock: in between, one may have been confirmed, or another booking has its seats.
+-- SKIP LOCKED: a sweep does not wait. A booking that holds the lock expires the slot's overdue holds itself, and the
+-- next sweep finds what other lock holders leave.
 CREATE OR REPLACE FUNCTION sweep_holds(holds_looked_at integer, actor text)
 RETURNS TABLE (slot_id bigint, holds integer) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan

@@ -1,40 +1,40 @@
--- Changes a slot's period, seats and status, with its ledger rows and the note of who did it: in one call, as the
--- booking path does, so that the slot's lock is never held while a message travels. As several messages:
+-- Changes a slot's period, seats and status, and writes its ledger rows and the note of who did it. One call, so that
+-- the slot's lock is never held while a message travels. With several messages:
 --   desk: locks the slot, its worker stands still     booking: waits for the slot, for up to ten seconds
--- The change was made up from the slot as it was read without a lock: where it is not so any more, the outcome is
--- 'again' and nothing was done.
--- Locks the doctor first, as adding a slot does: times and status change only under that lock. So overlaps are looked
--- for before the slot is locked, and bookings wait less.
+-- The change was computed from the slot as it was read without a lock. If the slot is different now, nothing is done
+-- and the outcome is 'again'.
+-- Locks the doctor first, as adding a slot does: times and status change only under that lock. So overlaps are found
+-- before the slot is locked, and bookings wait less.
 CREATE OR REPLACE FUNCTION update_slot(
     slot_id bigint,
-    -- As it was read.
+    -- The slot as it was read.
     old_start_time timestamptz,
     old_end_time timestamptz,
     old_total_seats integer,
     old_status text,
-    -- As it is to be.
+    -- The slot as it shall become.
     start_time timestamptz,
     end_time timestamptz,
     total_seats integer,
     status text,
-    -- The ledger's words for the change.
+    -- The kinds of the ledger rows to write.
     kinds text[],
-    -- Of the newest booking that the desk knew of, 0 for none; null where that does not matter.
+    -- Id of the newest booking that the desk knew of, 0 for none; null if that does not matter.
     newest_booking bigint,
-    -- Whether to find out only: then nothing is locked and nothing changed.
+    -- True: only find the outcome; lock nothing and change nothing.
     dry_run boolean,
     actor text,
     details text,
     request_id text
 ) RETURNS TABLE (
-    -- 'updated', or why nothing was changed: 'again', 'past', 'booked', 'seats_taken', 'overlaps'.
+    -- 'updated', or the reason why nothing was changed: 'again', 'past', 'booked', 'seats_taken', 'overlaps'.
     outcome text,
     taken integer,
     overlapped_start timestamptz,
     overlapped_end timestamptz,
     overlapped_closed boolean,
     expired_holds integer,
-    -- Of the slot; null unless it was changed.
+    -- The slot's; null if it was not changed.
     updated_at timestamptz
 ) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan

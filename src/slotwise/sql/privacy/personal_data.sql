@@ -1,11 +1,11 @@
 -- name: find_account
--- Finds the account with an address.
+-- Finds the account with an e-mail address.
 SELECT u.id
 FROM users AS u
 WHERE lower(u.email) = lower(:email::text);
 
 -- name: get_account
--- Reads what is kept about an account, but for the hash of its password.
+-- Reads all that is kept about an account, except the hash of its password.
 SELECT u.id, u.email, u.name, u.role, u.active, u.was_desk, u.created_at, u.updated_at
 FROM users AS u
 WHERE u.id = :user_id::bigint;
@@ -17,15 +17,15 @@ FROM bookings_of_account(:user_id::bigint) AS b
 ORDER BY b.id;
 
 -- name: list_bookings_of_address
--- Lists the bookings with an address by id, whoever made them.
--- Reads all bookings: an index for this rare question would cost every booking its upkeep.
+-- Lists the bookings with an e-mail address by id, no matter who made them.
+-- Reads all bookings: an index for this rare search would make every booking slower.
 SELECT b.id
 FROM bookings AS b
 WHERE lower(b.user_email) = lower(:email::text)
 ORDER BY b.id;
 
 -- name: read_kept_bookings
--- Reads all that some bookings hold about a person.
+-- Reads some bookings with all that they contain about a person.
 SELECT
     n.id, n.slot_id, n.user_id, n.user_name, n.user_email, n.seats_booked, n.status, n.expires_at, n.confirmed_at,
     n.cancelled_at, b.cancel_reason, n.created_at, n.updated_at, n.doctor_id, n.doctor_name, n.specialization,
@@ -37,7 +37,7 @@ ORDER BY b.id;
 
 -- name: list_events
 -- Reads the ledger rows of some bookings.
--- By slot, because the ledger has no index by booking; and each slot's once, however many of the bookings are of it.
+-- Searches by slot, because the ledger has no index by booking; and each slot only once, even for several bookings.
 SELECT e.booking_id, e.sequence, e.kind, e.seats, e.actor, e.created_at
 FROM booking_events AS e
 WHERE
@@ -53,7 +53,7 @@ WHERE a.subject = any(:subjects::text[])
 ORDER BY a.id;
 
 -- name: erase_personal_data
--- Erases a person from an account and bookings, in one transaction of its own.
+-- Erases a person from an account and bookings, in its own transaction.
 SELECT e.outcome, e.cancelled
 FROM erase_personal_data(
         user_id => :user_id::bigint,

@@ -1,9 +1,9 @@
 -- name: is_empty
--- Tells whether an installation has no doctors and no slots yet.
+-- Tells whether there are no doctors and no slots yet.
 SELECT NOT EXISTS (SELECT 1 FROM doctors) AND NOT EXISTS (SELECT 1 FROM appointment_slots) AS found;
 
 -- name: create_doctors
--- Adds doctors as a set; returns their ids in the order given.
+-- Adds several doctors; returns their ids in the given order.
 WITH wanted AS (
     SELECT nextval('doctors_id_seq') AS id, w.name, w.specialization, w.position
     FROM unnest(:names::text[], :specializations::text[]) WITH ORDINALITY AS w (name, specialization, position)

@@ -23,8 +23,8 @@ ORDER BY d.id
 LIMIT :limit::integer;
 
 -- name: list_specializations
--- Lists what doctors are specialized in, spelled as by the first who was, by name: of those who take appointments, or
--- of all.
+-- Lists the specializations of active doctors, or of all, by name.
+-- Spellings that differ only in case are one; the spelling is that of the doctor with the lowest id.
 SELECT s.specialization
 FROM (
     SELECT DISTINCT ON (lower(d.specialization)) d.specialization
@@ -36,14 +36,14 @@ ORDER BY lower(s.specialization)
 LIMIT :limit::integer;
 
 -- name: lock_doctor
--- Takes a doctor's lock and reads the doctor as they are under it.
+-- Takes a doctor's lock and reads the doctor under it.
 SELECT d.doctor_columns
 FROM doctors AS d
 WHERE d.id = :doctor_id::bigint
 FOR NO KEY UPDATE;
 
 -- name: update_doctor
--- Changes what is not null; a specialization is cleared by its own flag.
+-- Changes the fields that are not null; `clear_specialization` removes the specialization.
 UPDATE doctors AS d
 SET
     name = coalesce(:name::text, d.name),

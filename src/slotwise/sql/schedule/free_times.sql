@@ -1,6 +1,6 @@
 -- name: list_choosable_doctors
--- Doctors who take appointments, by name, of one specialization where one is given; and the chosen one, first.
--- Each row tells the time by the database's clock.
+-- Active doctors by name, of one specialization if one is given; the chosen doctor is included and comes first.
+-- Each row has the time of the database's clock.
 SELECT d.id, d.name, d.specialization, now() AS now
 FROM doctors AS d
 WHERE
@@ -14,11 +14,11 @@ ORDER BY d.id IS NOT DISTINCT FROM :doctor_id::bigint DESC, lower(d.name), d.id
 LIMIT :limit::integer;
 
 -- name: count_free_times
--- On each of some days, how many slots `hold_seats` would let in, up to a limit, and whether the count is whole.
--- Half-open days, by their place. The same two branches as in `list_slots_of_size`.
--- A count stops at its limit, and where it has looked at so many slots, with enough free seats or not: so a day of a
--- large clinic costs no more than one of a small one. The largest are looked at first, because they have room rather
--- than others. The last one looked at is passed on, whatever it has, to tell that there may be more.
+-- Counts, for each of some days, the slots that `hold_seats` would accept, up to a limit; `whole` if these are all.
+-- Days are half-open, and numbered by their place. The same two branches as in `list_slots_of_size`.
+-- A count stops at its limit, or when it has looked at `most_looked_at` slots, so a day of a large clinic costs no more
+-- than one of a small clinic. The largest slots come first, because they are the likeliest to have room. The last slot
+-- looked at is passed on even if it does not fit: it shows that there may be more.
 WITH days AS (
     SELECT d.starts, d.ends, d.place
     FROM unnest(:days_from::timestamptz[], :days_to::timestamptz[]) WITH ORDINALITY AS d (starts, ends, place)
@@ -79,7 +79,7 @@ LEFT JOIN with_freed_seats AS f ON c.place = f.place
 ORDER BY c.place;
 
 -- name: count_free_times_of_doctors
--- The same of one doctor's slots, or of one specialization's; a filter that is null does not filter.
+-- The same as `count_free_times` for one doctor or one specialization; a null filter is off.
 WITH days AS (
     SELECT d.starts, d.ends, d.place
     FROM unnest(:days_from::timestamptz[], :days_to::timestamptz[]) WITH ORDINALITY AS d (starts, ends, place)
@@ -150,8 +150,8 @@ LEFT JOIN with_freed_seats AS f ON c.place = f.place
 ORDER BY c.place;
 
 -- name: find_reach
--- Tells how far a look for several free seats goes that looks at so many slots of each class of sizes: to the start of
--- the next one; null where it looks at all.
+-- Finds how far a search for several free seats reaches that looks at `most_looked_at` slots of each size class.
+-- That is the start of the next slot after these; null if there is none, so that all are looked at.
 SELECT min(n.start_time) AS start_time
 FROM generate_series(seats_class(:min_seats::integer), 8) AS size (class)
 CROSS JOIN LATERAL (
@@ -170,7 +170,7 @@ CROSS JOIN LATERAL (
 ) AS n;
 
 -- name: find_reach_of_specialization
--- The same of one specialization's slots: so many of all its doctors together, each with an equal part.
+-- The same as `find_reach` for one specialization: its doctors share `most_looked_at` slots equally.
 WITH theirs AS MATERIALIZED (
     SELECT d.id FROM doctors AS d
     WHERE lower(d.specialization) = lower(:specialization::text) AND d.active
@@ -198,7 +198,7 @@ CROSS JOIN LATERAL (
 ) AS n;
 
 -- name: list_other_doctors
--- The other doctors of a specialization, each with the next free time from a moment on; soonest first.
+-- Other doctors of a specialization, each with the first free time after a given one; soonest first.
 WITH theirs AS MATERIALIZED (
     SELECT d.id FROM doctors AS d
     WHERE lower(d.specialization) = lower(:specialization::text) AND d.active AND d.id <> :doctor_id::bigint
@@ -242,8 +242,8 @@ ORDER BY min(n.start_time), d.id
 LIMIT :limit::integer;
 
 -- name: look_for_published
--- Tells whether slots are published that have not started, taken or not: on a day, and at all.
--- Doctor by doctor, because slots without a free seat are in no other order; it stops at the first.
+-- Tells whether there are open slots that have not started, free or full: on a day, and at all.
+-- Looks doctor by doctor, because no other index has full slots; stops at the first slot.
 WITH theirs AS MATERIALIZED (
     SELECT d.id
     FROM doctors AS d

@@ -1,7 +1,7 @@
 -- name: lock_doctors
--- Takes the locks of doctors whose slots are about to be added or moved, in id order.
--- Without them two transactions that add overlapping slots each wait for the other in the exclusion constraint, and
--- PostgreSQL has to break a deadlock before it can say which of the two overlaps.
+-- Takes the locks of doctors whose slots will be added or moved, in id order.
+-- Without these locks, two transactions that add overlapping slots wait for each other in the exclusion constraint, and
+-- PostgreSQL must break a deadlock before it can say which slots overlap.
 SELECT d.id, clock_timestamp() AS now
 FROM doctors AS d
 WHERE d.id = any(:doctor_ids::bigint[])
@@ -36,8 +36,9 @@ FROM wanted AS w
 ORDER BY w.position;
 
 -- name: list_clashes
--- Tells which of a doctor's wanted periods overlap a slot that takes the doctor's time, and the first that each does.
--- One by one through the index of `slot_overlaps`; the limit forbids reading all slots for a join.
+-- Finds the wanted periods that overlap a slot that takes the doctor's time, each with the first such slot.
+-- Looks them up one by one along the index of `slot_overlaps`: the limit in `find_overlapped` keeps the planner from
+-- reading all slots for a join.
 SELECT w.position::integer AS position, s.id, s.start_time, s.end_time, s.closed
 FROM unnest(:start_times::timestamptz[], :end_times::timestamptz[])
     WITH ORDINALITY AS w (start_time, end_time, position)
@@ -52,10 +53,10 @@ WHERE s.id = :slot_id::bigint;
 
 -- name: list_slots
 -- A page of the slots on offer, by start.
--- Two branches: slots whose counter has a seat, a walk along `slots_on_offer`; and the few that have one only because
--- a hold has run out. Together they are what `hold_seats` would let in. The limit of 501, a page and one more, is a
--- number, because a plan made for any limit takes a tenth of the table for likely, and sorts it all. The page
--- before and now() make one place to begin at: of two, a walk would not take the later one.
+-- Two branches: slots whose counter has a free seat, by a walk along `slots_on_offer`; and the few that have one only
+-- because a hold is overdue. Together they are the slots that `hold_seats` would accept. The limit of 501 (a page and
+-- one more) is a number: for a parameter, the planner expects a tenth of the table and sorts all of it. The page
+-- before and now() are combined into one position: with two conditions, the walk might not begin at the later one.
 WITH with_free_seats AS (
     SELECT s.id, s.start_time
     FROM open_slots AS s
@@ -97,9 +98,9 @@ WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
 
 -- name: list_slots_of_size
--- A page of the slots on offer with that many free seats, two or more; otherwise as `list_slots`.
--- Most slots are for one person, so a walk by start would pass them all before it finds a rare large one. Here each
--- class of sizes that can have the seats is walked on its own. 8 is the last class of `seats_class`.
+-- A page of the slots on offer with at least `min_seats` free seats, two or more; otherwise like `list_slots`.
+-- Most slots are for one person, so a walk by start would pass all of these before it finds a rare large one. Instead
+-- each size class that can have enough seats is walked separately. 8 is the last class of `seats_class`.
 WITH with_free_seats AS (
     SELECT s.id, s.start_time
     FROM generate_series(seats_class(:min_seats::integer), 8) AS size (class)
@@ -147,7 +148,7 @@ WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
 
 -- name: list_slots_of_doctor
--- A page of one doctor's slots on offer, if of that specialization where one is given; otherwise as `list_slots`.
+-- A page of one doctor's slots on offer, none if another specialization is given; otherwise like `list_slots`.
 WITH with_free_seats AS (
     SELECT s.id, s.start_time
     FROM open_slots AS s
@@ -194,9 +195,10 @@ WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
 
 -- name: list_slots_of_specialization
--- A page of the slots on offer of one specialization's doctors; otherwise as `list_slots`.
--- A walk by start would pass the slots of all others before it finds a rare one. Here each doctor's first slots,
--- together a page, tell where it ends at the latest; then each doctor's slots up to there are read.
+-- A page of the slots on offer of one specialization's doctors; otherwise like `list_slots`.
+-- A walk by start would pass the slots of all other doctors before it finds those of a rare specialization. Instead the
+-- first slots of each doctor, together a page, show where the page ends at the latest. Then each doctor's slots up to
+-- there are read.
 WITH theirs AS MATERIALIZED (
     SELECT d.id FROM doctors AS d
     WHERE lower(d.specialization) = lower(:specialization::text) AND d.active
@@ -280,8 +282,8 @@ WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
 
 -- name: list_week
--- Lists what a doctor has in a period, open or closed, with the seats that live holds have.
--- What is neither free nor held is confirmed, so no booking needs to be read for it.
+-- Lists a doctor's slots in a period, open or closed, with the seats of live holds.
+-- A seat that is neither free nor held is confirmed, so no confirmed booking is read.
 WITH slots AS (
     SELECT
         s.id,
@@ -328,10 +330,10 @@ FROM slots AS s
 ORDER BY s.start_time, s.id;
 
 -- name: list_bookings_hit
--- Lists the live bookings of a slot, oldest first: whom a change of it would concern.
--- Holds by their own index, lest a history of those that ran out be read for the few that live; for the same reason of
--- those confirmed no more than seats are taken, so none where all are free. A row is compared where `=` would do, for
--- the reason given with `list_bookings_of_slots`.
+-- Lists the live bookings of a slot, oldest first: those that a change of the slot affects.
+-- Live holds have their own index, so that the many expired ones are not read. For the same reason it reads no more
+-- confirmed bookings than seats are taken, so none if all are free. It compares a row instead of using `=` for the
+-- reason given with `list_bookings_of_slots`.
 WITH live AS (
     SELECT c.id
     FROM appointment_slots AS s
@@ -370,9 +372,9 @@ WHERE b.id IN (SELECT p.id FROM page AS p)
 ORDER BY b.id;
 
 -- name: get_newest_booking
--- Tells the id of a slot's newest booking, whatever became of it; 0 where there never was one.
--- Of one slot, though the comparison is with a row that begins with it: an equality would let the planner walk all
--- bookings by id until it meets one of the slot.
+-- Finds the id of a slot's newest booking of any status; 0 if there is none.
+-- It compares a row that begins with the slot: with `=` on the slot, the planner might walk all bookings by id until it
+-- meets one of the slot.
 SELECT
     coalesce(
         (
@@ -386,7 +388,7 @@ SELECT
     ) AS id;
 
 -- name: update_slot
--- Changes a slot that is still as it was read, or says why not.
+-- Changes a slot if it is still as it was read; otherwise returns the reason.
 SELECT
     u.outcome, u.taken, u.overlapped_start, u.overlapped_end, u.overlapped_closed, u.expired_holds,
     u.updated_at
