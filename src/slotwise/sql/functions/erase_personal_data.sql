@@ -78,7 +78,7 @@ BEGIN
         ) AS c
     WHERE c.outcome = 'cancelled';
 
-    -- Nobody can register an address under .invalid (RFC 2606), and no password has this hash.
+    -- No one can own a domain under .invalid (RFC 2606), and no password has this hash.
     UPDATE users AS u
     SET
         name = 'Erased',
@@ -95,8 +95,8 @@ BEGIN
         actor,
         'erase_personal_data',
         coalesce('user:' || account.id, 'guest'),
-        -- After a restore the address is found again by any of them, or by the account. A hundred, lest the row grow
-        -- without bound: the oldest, which are in a backup if any is.
+        -- After a restore, any of these bookings, or the account, leads to the e-mail address again. Only a hundred, so
+        -- that the row stays small: the oldest, which are the likeliest to be in a backup.
         jsonb_build_object(
             'bookings', cardinality(booking_ids),
             'cancelled', cancelled,

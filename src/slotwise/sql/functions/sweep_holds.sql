@@ -16,7 +16,7 @@ DECLARE
     look_at integer := holds_looked_at;
 BEGIN
     LOOP
-        -- Of however many holds, no more slots than at first: none is kept for long.
+        -- However many holds it looks at, it locks no more slots than this, so that it keeps none for long.
         locked := ARRAY(
             SELECT s.id
             FROM appointment_slots AS s

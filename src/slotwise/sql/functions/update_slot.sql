@@ -56,7 +56,7 @@ BEGIN
     expired_holds := 0;
     IF NOT dry_run THEN
         PERFORM 1 FROM appointment_slots AS s WHERE s.id = slot_id ORDER BY s.id FOR NO KEY UPDATE;
-        -- They have no seats any more, and fail whatever becomes of the change.
+        -- They fail whether or not the change is made.
         SELECT coalesce(sum(e.holds), 0) INTO expired_holds FROM expire_holds(ARRAY[slot_id], 'update') AS e;
     END IF;
 
@@ -72,8 +72,8 @@ BEGIN
             <> (old_start_time, old_end_time, old_total_seats, old_status)
             THEN 'again'
         WHEN start_time <> slot.start_time AND start_time <= clock_timestamp() THEN 'past'
-        -- Under the lock, which whoever books must have: none comes after this reading. Of one slot, though the
-        -- comparison is with a row: an equality would let the planner walk all bookings by id.
+        -- Read under the lock, which every booking needs, so no booking comes after it. Compares a row, although it is
+        -- about one slot: with `=` on the slot, the planner might walk all bookings by id.
         WHEN
             newest_booking <> coalesce(
                 (
