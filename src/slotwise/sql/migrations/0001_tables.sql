@@ -10,23 +10,23 @@ CREATE TABLE users (
     name text NOT NULL,
     role text NOT NULL,
     password_hash text NOT NULL,
-    -- A token is valid while it carries this number: raising it revokes every token given out before.
+    -- A token is valid while it has this number. Raising the number revokes all earlier tokens.
     token_version integer NOT NULL DEFAULT 1,
     active boolean NOT NULL DEFAULT TRUE,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
-    -- Whether the account was ever at the desk, and so may have made bookings for others. The role of today does not
-    -- say: a receptionist who becomes a patient again must not be given the names of those who telephoned.
+    -- True if the account was ever at the desk, so that it may have made bookings for others. The current role does not
+    -- tell: a receptionist who becomes a patient must not get the names of those who telephoned.
     was_desk boolean NOT NULL DEFAULT FALSE,
     CONSTRAINT users_pkey PRIMARY KEY (id),
     CONSTRAINT user_role_known CHECK (role IN ('admin', 'staff', 'doctor', 'patient'))
 );
 CREATE UNIQUE INDEX user_email_unique ON users (lower(email));
--- The few accounts that are no patients, among many that are.
+-- Finds the few accounts that are not patients.
 CREATE INDEX users_of_role ON users (role, id);
 
--- The planner's samples of names would stay readable after an erasure, until the next ANALYZE, so none are taken. No
--- plan needs them: an address is unique, and a text that is searched for is compared with every row of a walk.
+-- The planner takes no samples of personal data, because they would stay readable after an erasure until the next
+-- ANALYZE. No plan needs them: an e-mail address is unique, and a search for a text compares every row of a walk.
 ALTER TABLE users
 ALTER COLUMN email SET STATISTICS 0,
 ALTER COLUMN name SET STATISTICS 0,
@@ -53,10 +53,10 @@ CREATE TABLE appointment_slots (
     total_seats integer NOT NULL,
     available_seats integer NOT NULL,
     status text NOT NULL DEFAULT 'OPEN',
-    -- Sequence of the slot's newest ledger row.
+    -- Number of the slot's newest ledger row.
     last_event bigint NOT NULL DEFAULT 1,
-    -- Changes only when the last seat goes or comes back, so that the search index below does not move with
-    -- every booking and the slot's update stays heap-only.
+    -- Changes only when the last free seat is taken or comes back. So a booking does not change the search indexes
+    -- below, and the update of the slot stays heap-only.
     has_free_seat boolean GENERATED ALWAYS AS (available_seats > 0) STORED,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
@@ -67,7 +67,7 @@ CREATE TABLE appointment_slots (
     CONSTRAINT slot_ends_after_start CHECK (end_time > start_time),
     CONSTRAINT slot_time_readable CHECK (start_time >= '2000-01-01Z' AND end_time < '9999-01-01Z'),
     CONSTRAINT slot_status_known CHECK (status IN ('OPEN', 'CLOSED')),
-    -- One doctor sees one slot's patients at a time. Half-open periods: 10:00-10:30 and 10:30-11:00 do not overlap.
+    -- A doctor has one slot at a time. Periods are half-open: 10:00-10:30 and 10:30-11:00 do not overlap.
     CONSTRAINT slot_overlaps EXCLUDE USING gist (
         doctor_id WITH =, tstzrange(start_time, end_time) WITH &&
     ) WHERE (status = 'OPEN')
@@ -76,10 +76,10 @@ CREATE INDEX slots_on_offer ON appointment_slots (start_time, id) WHERE status =
 CREATE INDEX slots_on_offer_by_doctor
 ON appointment_slots (doctor_id, start_time, id) WHERE status = 'OPEN' AND has_free_seat;
 
--- All slots of a doctor, for the desk. It costs nothing while a slot is booked: only when its last seat goes.
+-- All slots of a doctor, for the desk. A booking changes it only when it takes the last free seat.
 CREATE INDEX slots_of_doctor ON appointment_slots (doctor_id, start_time, id);
--- Sizes of slots in classes, so that a search for several seats need not pass all that never had so many.
--- By the total, because an index that knew the free seats would move with every booking.
+-- Size classes of slots, so that a search for several seats does not pass the slots that are too small.
+-- By the total, because every booking would change an index by free seats.
 CREATE FUNCTION seats_class(seats integer) RETURNS integer LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
     SELECT width_bucket(seats, ARRAY[2, 3, 5, 10, 20, 50, 100, 1000])
 $$;
@@ -91,17 +91,17 @@ CREATE TABLE bookings (
     slot_id bigint NOT NULL,
     -- Null for a guest.
     user_id bigint,
-    -- Null while a person has picked a time and not yet typed a name.
+    -- Null until the person has typed a name.
     user_name text,
     user_email text,
     seats_booked integer NOT NULL,
     status text NOT NULL,
-    -- The hold's deadline by this database's clock; null when booked directly. Never changed afterwards.
+    -- The hold's deadline by this database's clock; null if booked at once. Never changed afterwards.
     expires_at timestamptz,
     confirmed_at timestamptz,
     cancelled_at timestamptz,
     cancel_reason text,
-    -- SHA-256 of the manage token, which is handed out once and kept nowhere.
+    -- SHA-256 of the manage token, which is given out once and stored nowhere.
     manage_token_hash bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
@@ -119,35 +119,35 @@ CREATE TABLE bookings (
         (status <> 'CONFIRMED' OR confirmed_at IS NOT NULL) AND ((status = 'CANCELLED') = (cancelled_at IS NOT NULL))
     )
 ) WITH (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_vacuum_scale_factor = 0.05);
--- As for users: no samples of personal data.
+-- No samples of personal data, as for users.
 ALTER TABLE bookings
 ALTER COLUMN user_name SET STATISTICS 0,
 ALTER COLUMN user_email SET STATISTICS 0,
 ALTER COLUMN cancel_reason SET STATISTICS 0;
 CREATE INDEX bookings_of_slot ON bookings (slot_id, id);
 CREATE INDEX bookings_of_user ON bookings (user_id, id) WHERE user_id IS NOT NULL;
--- The overdue holds of one slot, for the next booking of it.
+-- The overdue holds of one slot, for its next booking.
 CREATE INDEX holds_of_slot ON bookings (slot_id, expires_at) WHERE status = 'PENDING';
--- For the desk, and without the many: a booking that is confirmed at once is not in it.
+-- For the desk. Without confirmed bookings, which are most: booking at once adds nothing to it.
 CREATE INDEX bookings_of_status ON bookings (status, id) WHERE coalesce(status, '') <> 'CONFIRMED';
--- The overdue holds of all slots. Only statements about all slots spell the condition like this, so the planner cannot
--- use the index for a statement about one slot, which would then read every hold there is: where one slot has nearly all
--- bookings, both look alike to it. The index above does the same.
+-- The overdue holds of all slots. Only statements about all slots write the condition with `coalesce`. So the planner
+-- cannot use this index for a statement about one slot, which would then read all holds: if one slot has nearly all
+-- bookings, it sees no difference between the two indexes. The index above has `coalesce` for the same reason.
 CREATE INDEX holds_by_deadline ON bookings (expires_at) WHERE coalesce(status, '') = 'PENDING';
 
--- The ledger: one row per transition, written under the slot's lock, so that a slot's history is its sequence.
--- Append-only, hence no updated_at.
+-- The ledger: one row for each change, written under the slot's lock, so the rows of a slot are numbered in order.
+-- Append-only, so it has no updated_at.
 CREATE TABLE booking_events (
     slot_id bigint NOT NULL,
     sequence bigint NOT NULL,
     kind text NOT NULL,
-    -- Null when the event is about the slot itself.
+    -- Null if the row is about the slot itself.
     booking_id bigint,
-    -- Seats this event moved: of the booking, or of the slot's new total.
+    -- Of the booking; or the slot's new total.
     seats integer NOT NULL,
     available_after integer NOT NULL,
     total_after integer NOT NULL,
-    -- Who: 'user:<id>' or 'guest'; 'sweeper', 'booking', 'update' or 'command' for expiries; 'seed'. Never a name.
+    -- 'user:<id>' or 'guest'; for expiries 'sweeper', 'booking', 'update' or 'command'; 'seed'. Never a name.
     actor text NOT NULL,
     created_at timestamptz NOT NULL,
     CONSTRAINT booking_events_pkey PRIMARY KEY (slot_id, sequence),
@@ -158,7 +158,7 @@ CREATE TABLE booking_events (
     ),
     CONSTRAINT event_seats_in_range CHECK (available_after >= 0 AND available_after <= total_after)
 );
--- What happened to a slot itself since a moment, for calendar files and the histories of its bookings. A booking writes
+-- Changes of a slot itself after a given time, for calendar files and the histories of its bookings. A booking writes
 -- no such row, so the index costs the booking path nothing.
 CREATE INDEX changes_of_slot ON booking_events (slot_id, created_at, sequence)
 WHERE booking_id IS NULL AND kind <> 'CREATED';
@@ -167,12 +167,12 @@ CREATE TABLE idempotency_keys (
     -- 'user:<id>' or 'guest'.
     caller text NOT NULL,
     route text NOT NULL,
-    -- SHA-256 of the key: a guest's key opens the stored answer, so it is as secret as a password.
+    -- SHA-256 of the key. A guest's key gives access to the stored answer, so it is as secret as a password.
     key_hash bytea NOT NULL,
     body_hash bytea NOT NULL,
-    -- The outcome as data, without the manage token and without the person: that is in the repeated request.
+    -- The outcome as data, without the manage token and the person: the repeated request has the person.
     answer jsonb NOT NULL,
-    -- With the server's secret this gives the manage token again.
+    -- The manage token is made from this and the server's secret.
     manage_nonce bytea NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
@@ -180,7 +180,7 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at);
 
--- Append-only, hence no updated_at.
+-- Append-only, so it has no updated_at.
 CREATE TABLE audit_log (
     id bigint GENERATED BY DEFAULT AS IDENTITY,
     actor text NOT NULL,
@@ -191,13 +191,14 @@ CREATE TABLE audit_log (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     CONSTRAINT audit_log_pkey PRIMARY KEY (id)
 );
--- The log as admins read it, newest first: of a period, of one actor, of one action, of one subject.
+-- The log as admins read it, newest first: by period, actor, action or subject.
 CREATE INDEX audit_log_by_time ON audit_log (created_at, id);
 CREATE INDEX audit_log_of_actor ON audit_log (actor, created_at, id);
 CREATE INDEX audit_log_of_action ON audit_log (action, created_at, id);
 CREATE INDEX audit_log_of_subject ON audit_log (subject, created_at, id);
 
--- Log-in attempts that have not succeeded. Accounts are hashed: some of them are not ours.
+-- Log-in attempts that have not succeeded. Accounts are hashed, because people also type e-mail addresses that have no
+-- account here.
 CREATE TABLE login_attempts (
     id bigint GENERATED BY DEFAULT AS IDENTITY,
     account_hash bytea NOT NULL,
@@ -208,14 +209,14 @@ CREATE TABLE login_attempts (
 CREATE INDEX login_attempts_of_account ON login_attempts (account_hash, created_at);
 CREATE INDEX login_attempts_by_age ON login_attempts (created_at);
 
--- What was applied to this database: every source of the schema by its name, so that a server can tell whether the
--- schema is the one that it was written for. Texts are compared, never times.
+-- What was applied to this database: every source of the schema by its name. A server compares the texts, never times,
+-- to find out whether the schema is the one that it was written for.
 CREATE TABLE schema_history (
     -- The file's path below `sql/`.
     name text NOT NULL,
     -- SHA-256 of the file's text, in hexadecimal digits.
     checksum text NOT NULL,
-    -- Of the Slotwise that applied this text: numbers with dots between, compared number by number.
+    -- The release of Slotwise that applied this text: numbers separated by dots, compared number by number.
     release text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     updated_at timestamptz NOT NULL DEFAULT now(),
