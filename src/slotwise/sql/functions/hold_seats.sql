@@ -3,6 +3,7 @@
 -- every refusal is true. A request whose idempotency key was used before gets the answer that was given then.
 -- Raises unique_violation on idempotency_keys_pkey if another transaction has used one of the keys since this one
 -- looked. Then nothing was done: call again.
+-- docs/adr/0006-booking-functions.md has the rules that all functions of the booking path share.
 --
 -- The steps:
 --   1. lock the slots
