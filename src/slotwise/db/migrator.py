@@ -97,6 +97,7 @@ async def migrate(url: str, report: Callable[[str], None] = ignore_report) -> li
         async with _locked(server_url, report) as connection:
             if not await is_of_nine(connection):
                 return await _migrate(connection, server_url, report)
+            await SET_PATIENCE.run(connection, lock_timeout=f"{REPLACE_LOCK_SECONDS}s")
             await adopt(connection)
             await _require_rehearsal(connection, [source for source in migrations() if source.number > "0001"])
         report("The database has one migration now in place of nine")

@@ -8,7 +8,7 @@ import msgspec
 
 from slotwise.db.pool import Connection
 from slotwise.db.readiness import UnsuitableDatabase
-from slotwise.db.schema import RECORD_SOURCE, Record, migrations, read_applied, read_records, source_text
+from slotwise.db.schema import RECORD_SOURCE, REMEDY, Record, migrations, read_applied, read_records, source_text
 from slotwise.db.statements import Statement
 
 # The release whose nine migrations these were.
@@ -27,10 +27,8 @@ CHECKSUMS = {
 NUMBERS = [name.removeprefix("migrations/")[:4] for name in CHECKSUMS]
 # Databases with fewer have other tables.
 COMPLETE = 7
-REMEDY = (
-    "Start the Slotwise that made it once more, as its last state, so that it applies the rest; then start this one."
-    " Or give this one an empty database: another DATABASE_URL or SLOTWISE_DATA_DIR."
-    " docs/operating.md, 'A database of another Slotwise', says how to take the data along"
+REST_FIRST = (
+    "Start the Slotwise that made it once more, in its last state, so that it applies the rest; then start this one"
 )
 
 
@@ -60,9 +58,11 @@ async def adopt(connection: Connection) -> None:
     applied, records = await read_applied(connection), await read_records(connection)
     problem = _problem(applied, records)
     if problem:
-        raise UnsuitableDatabase(f"it was made by an earlier state of Slotwise: {problem}. {REMEDY}")
+        raise UnsuitableDatabase(f"it was made by an earlier state of Slotwise: {problem}")
     try:
         await connection.execute(source_text("squash.sql"))
+    except asyncpg.LockNotAvailableError:
+        raise
     except asyncpg.PostgresError as error:
         raise UnsuitableDatabase(
             f"it was made by an earlier state of Slotwise and then changed: {error}. {REMEDY}"
@@ -72,10 +72,12 @@ async def adopt(connection: Connection) -> None:
 
 
 def _problem(applied: set[str], records: list[Record]) -> str:
+    """With what to do; empty where there is none."""
     count = len(applied)
     if sorted(applied) != NUMBERS[:count]:
-        return f"its migrations are {', '.join(sorted(applied))}, not the first of {NUMBERS[0]} to {NUMBERS[-1]}"
+        numbers = f"{NUMBERS[0]} to {NUMBERS[-1]}"
+        return f"its migrations are {', '.join(sorted(applied))}, not the first of {numbers}. {REMEDY}"
     if count < COMPLETE:
-        return f"it has {count} of the {len(NUMBERS)} migrations that this version takes as one"
+        return f"it has {count} of the {len(NUMBERS)} migrations that this version takes as one. {REST_FIRST}"
     edited = [record.name for record in records if CHECKSUMS.get(record.name, record.checksum) != record.checksum]
-    return f"{edited[0]} was edited after that state" if edited else ""
+    return f"{edited[0]} was edited after that state. {REMEDY}" if edited else ""
