@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from slotwise.domain.bookings import BookingStatus
 from slotwise.domain.fields import MAX_ID
 from slotwise.services.booking import search as booking_search
-from slotwise.services.booking.search import BookingFilter, find_bookings
+from slotwise.services.booking.search import BookingQuery, find_bookings
 from tests.workers import NOW, new_slot
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -37,11 +37,11 @@ async def plant(connection: Connection, booking_id: int, name: str = "Somebody",
     )
 
 
-async def pages(connection: Connection, sought: BookingFilter) -> list[list[int]]:
+async def pages(connection: Connection, query: BookingQuery) -> list[list[int]]:
     """The ids of every page, following where each walk stopped."""
     found, before = [], LAST
     while True:
-        page = await find_bookings(connection, sought, before, 100)
+        page = await find_bookings(connection, query, before, 100)
         found.append([booking.id for booking in page.bookings])
         if page.walked_to is None:
             return found
@@ -49,14 +49,14 @@ async def pages(connection: Connection, sought: BookingFilter) -> list[list[int]
         before = page.walked_to
 
 
-async def everything(connection: Connection, sought: BookingFilter) -> list[int]:
-    return [booking_id for page in await pages(connection, sought) for booking_id in page]
+async def everything(connection: Connection, query: BookingQuery) -> list[int]:
+    return [booking_id for page in await pages(connection, query) for booking_id in page]
 
 
 async def test_a_text_that_is_rare_is_found_a_few_steps_a_page(connection: Connection) -> None:
     for booking_id in range(101, 113):
         await plant(connection, booking_id, "Rare Name" if booking_id in {102, 111} else "Somebody")
-    assert await pages(connection, BookingFilter(text="rare")) == [[111], [], [102]]
+    assert await pages(connection, BookingQuery(text="rare")) == [[111], [], [102]]
 
 
 async def test_the_booking_with_the_number_comes_first_and_once_if_it_fits_the_other_filters(
@@ -65,20 +65,20 @@ async def test_the_booking_with_the_number_comes_first_and_once_if_it_fits_the_o
     """However far the walk would have to go to it; and those with the number in their names come too."""
     for booking_id in range(101, 121):
         await plant(connection, booking_id, "Room 102" if booking_id in {102, 103, 120} else "Somebody")
-    sought = BookingFilter(text="102", number=102)
-    page = await find_bookings(connection, sought, MAX_ID, 100)
+    query = BookingQuery(text="102", number=102)
+    page = await find_bookings(connection, query, MAX_ID, 100)
     assert [booking.id for booking in page.first(100)] == [102, 120]
-    rest = await find_bookings(connection, sought, 106, 100)
+    rest = await find_bookings(connection, query, 106, 100)
     assert [booking.id for booking in rest.first(100)] == [103]
     slot_id = await connection.fetchval("SELECT max(id) FROM appointment_slots")
-    for fits in (BookingFilter(slot_id=slot_id), BookingFilter(status=BookingStatus.CONFIRMED)):
+    for fits in (BookingQuery(slot_id=slot_id), BookingQuery(status=BookingStatus.CONFIRMED)):
         found = await find_bookings(connection, replace(fits, text="#102", number=102), MAX_ID, 100)
         assert [booking.id for booking in found.first(100)] == [102]
     for fails in (
-        BookingFilter(slot_id=slot_id + 1),
-        BookingFilter(doctor_id=10**9),
-        BookingFilter(status=BookingStatus.CANCELLED),
-        BookingFilter(starts_from=NOW + timedelta(days=60)),
+        BookingQuery(slot_id=slot_id + 1),
+        BookingQuery(doctor_id=10**9),
+        BookingQuery(status=BookingStatus.CANCELLED),
+        BookingQuery(starts_from=NOW + timedelta(days=60)),
     ):
         found = await find_bookings(connection, replace(fails, text="#102", number=102), MAX_ID, 100)
         assert found.first(100) == []
@@ -87,7 +87,7 @@ async def test_the_booking_with_the_number_comes_first_and_once_if_it_fits_the_o
 async def test_a_page_that_is_full_is_not_walked_on(connection: Connection) -> None:
     for booking_id in range(1, 9):
         await plant(connection, booking_id)
-    page = await find_bookings(connection, BookingFilter(), LAST, 2)
+    page = await find_bookings(connection, BookingQuery(), LAST, 2)
     assert [booking.id for booking in page.bookings] == [8, 7]
     assert page.walked_to is None
 
@@ -95,13 +95,13 @@ async def test_a_page_that_is_full_is_not_walked_on(connection: Connection) -> N
 async def test_the_walk_ends_with_the_oldest_booking_whatever_its_id(connection: Connection) -> None:
     for booking_id in (1_000_001, 1_000_002):
         await plant(connection, booking_id)
-    assert await pages(connection, BookingFilter(text="nobody")) == [[]]
-    assert await pages(connection, BookingFilter()) == [[1_000_002, 1_000_001]]
+    assert await pages(connection, BookingQuery(text="nobody")) == [[]]
+    assert await pages(connection, BookingQuery()) == [[1_000_002, 1_000_001]]
 
 
 async def test_where_there_are_no_bookings_there_is_one_empty_page(connection: Connection) -> None:
-    assert await pages(connection, BookingFilter()) == [[]]
-    assert await pages(connection, BookingFilter(status=BookingStatus.FAILED)) == [[]]
+    assert await pages(connection, BookingQuery()) == [[]]
+    assert await pages(connection, BookingQuery(status=BookingStatus.FAILED)) == [[]]
 
 
 @pytest.mark.parametrize("status", list(BookingStatus))
@@ -113,9 +113,9 @@ async def test_every_status_is_found_and_an_overdue_hold_is_failed(
         await plant(connection, booking_id, status=kind)
     await connection.execute("UPDATE bookings SET expires_at = now() WHERE id = 5")
     expected = {"PENDING": [1], "CONFIRMED": [2], "FAILED": [5, 3], "CANCELLED": [4]}[status]
-    assert await everything(connection, BookingFilter(status=status)) == expected
+    assert await everything(connection, BookingQuery(status=status)) == expected
     slot_id = await connection.fetchval("SELECT max(id) FROM appointment_slots")
-    assert await pages(connection, BookingFilter(status=status, slot_id=slot_id)) == [expected]
+    assert await pages(connection, BookingQuery(status=status, slot_id=slot_id)) == [expected]
 
 
 async def test_a_period_of_too_many_slots_is_walked_and_finds_the_same(
@@ -123,8 +123,8 @@ async def test_a_period_of_too_many_slots_is_walked_and_finds_the_same(
 ) -> None:
     for booking_id in range(1, 9):
         await plant(connection, booking_id)
-    around = BookingFilter(starts_from=NOW, starts_before=NOW + timedelta(days=60))
-    after = BookingFilter(starts_from=NOW + timedelta(days=60))
+    around = BookingQuery(starts_from=NOW, starts_before=NOW + timedelta(days=60))
+    after = BookingQuery(starts_from=NOW + timedelta(days=60))
     for most in (1, 0):
         monkeypatch.setattr(booking_search, "MOST_SLOTS", most)
         assert await everything(connection, around) == [8, 7, 6, 5, 4, 3, 2, 1]
@@ -140,8 +140,8 @@ async def test_bookings_of_several_slots_are_merged_newest_first(connection: Con
             booking_id,
             slots[0 if booking_id < 20 else booking_id % 3],
         )
-    sought = BookingFilter(starts_from=NOW)
+    query = BookingQuery(starts_from=NOW)
     made = list(range(30, 0, -1))
     for limit in (1, 2, 5, 29, 30, 31, 100):
-        assert [b.id for b in (await find_bookings(connection, sought, LAST, limit)).bookings] == made[:limit]
-    assert [b.id for b in (await find_bookings(connection, sought, 20, 5)).bookings] == [19, 18, 17, 16, 15]
+        assert [b.id for b in (await find_bookings(connection, query, LAST, limit)).bookings] == made[:limit]
+    assert [b.id for b in (await find_bookings(connection, query, 20, 5)).bookings] == [19, 18, 17, 16, 15]

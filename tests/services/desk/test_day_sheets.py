@@ -8,7 +8,7 @@ import pytest
 
 from slotwise.db.pool import Database
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
-from slotwise.services.booking.search import BookingFilter
+from slotwise.services.booking.search import BookingQuery
 from slotwise.services.desk import day_sheets
 from slotwise.services.desk.day_sheets import DaySheets
 from tests.workers import DESK, GUEST, Worker, new_slot, wanted
@@ -17,7 +17,7 @@ Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 assert DESK.user is not None
 READER = DESK.user
-EVERYTHING = BookingFilter()
+EVERYTHING = BookingQuery()
 
 
 @pytest.fixture

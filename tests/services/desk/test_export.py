@@ -7,7 +7,7 @@ import pytest
 
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import Booking, BookingStatus
-from slotwise.services.booking.search import BookingFilter
+from slotwise.services.booking.search import BookingQuery
 from slotwise.services.desk import export
 from slotwise.services.desk.export import BookingExport
 from tests.workers import DESK, GUEST, Worker, new_slot, wanted
@@ -16,7 +16,7 @@ Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 assert DESK.user is not None
 READER = DESK.user
-EVERYTHING = BookingFilter()
+EVERYTHING = BookingQuery()
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def desk(database: Database) -> BookingExport:
     return BookingExport(database)
 
 
-async def exported(desk: BookingExport, sought: BookingFilter = EVERYTHING) -> list[Booking]:
-    return [one.booking async for page in desk.export_bookings(READER, sought) for one in page]
+async def exported(desk: BookingExport, query: BookingQuery = EVERYTHING) -> list[Booking]:
+    return [one.booking async for page in desk.export_bookings(READER, query) for one in page]
 
 
 async def test_an_export_has_every_booking_once_and_is_noted_before_and_after(
@@ -36,7 +36,7 @@ async def test_an_export_has_every_booking_once_and_is_noted_before_and_after(
     for page in (1, 2, 4, 6, 7):
         monkeypatch.setattr(export, "EXPORT_PAGE", page)
         assert [booking.id for booking in await exported(desk)] == made[::-1], page
-    assert not await exported(desk, BookingFilter(status=BookingStatus.CANCELLED))
+    assert not await exported(desk, BookingQuery(status=BookingStatus.CANCELLED))
     notes = await connection.fetch("SELECT details::text FROM audit_log WHERE action = 'export_bookings' ORDER BY id")
     assert [note[0] for note in notes[:2]] == ["{}", '{"bookings": 6}']
     assert [note[0] for note in notes[-2:]] == ['{"status": "CANCELLED"}', '{"status": "CANCELLED", "bookings": 0}']

@@ -9,7 +9,7 @@ import pytest
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import BookingStatus
 from slotwise.domain.errors import BookingNotFound
-from slotwise.services.booking.search import BookingFilter
+from slotwise.services.booking.search import BookingQuery
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.expiry import SWEEP_HOLDS
 from slotwise.services.desk import history
@@ -20,7 +20,7 @@ Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 assert DESK.user is not None
 READER = DESK.user
-EVERYTHING = BookingFilter()
+EVERYTHING = BookingQuery()
 
 
 @pytest.fixture

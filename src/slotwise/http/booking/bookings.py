@@ -41,7 +41,7 @@ from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, P
 from slotwise.http.kit.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_time
 from slotwise.http.kit.parts import api_parts
 from slotwise.services.booking.bookings import Bookings
-from slotwise.services.booking.search import BookingFilter
+from slotwise.services.booking.search import BookingQuery
 from slotwise.services.schedule.slots import Slots
 
 StatusFilter = Annotated[BookingStatus | None, QueryParameter(name="status")]
@@ -143,7 +143,7 @@ class BookingController(Controller):
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Page[BookingView]:
-        sought = BookingFilter(
+        query = BookingQuery(
             status,
             doctor_id,
             slot_id,
@@ -152,7 +152,7 @@ class BookingController(Controller):
             clean_text("q", q),
         )
         before = decode_cursor(cursor, NEWEST)
-        found = await bookings.list_bookings(account_of(request), sought, before.id, limit + 1)
+        found = await bookings.list_bookings(account_of(request), query, before.id, limit + 1)
         walked_to = None if found.walked_to is None else IdPosition(found.walked_to)
         return page_of(found.bookings, limit, BookingView.of, _position, walked_to)
 

@@ -31,7 +31,7 @@ from slotwise.services.booking.batches import (
     HoldRequest,
 )
 from slotwise.services.booking.queues import BookingQueues
-from slotwise.services.booking.search import BookingFilter, FoundBookings, find_bookings
+from slotwise.services.booking.search import BookingQuery, FoundBookings, find_bookings
 from slotwise.services.core.audit import record_action, request_id, rows_shown, shows_others
 from slotwise.services.core.callers import READ_CLAIM, Caller, Claim, refuse
 from slotwise.services.core.idempotency import IdempotencyKey
@@ -201,11 +201,11 @@ class Bookings:
                 await record_action(connection, actor_of(user), "list_bookings_of_user", actor_of(user), details)
         return found
 
-    async def list_bookings(self, reader: User, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
+    async def list_bookings(self, reader: User, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
         async with self._database.connection() as connection:
-            found = await find_bookings(connection, sought, before_id, limit)
+            found = await find_bookings(connection, query, before_id, limit)
             if shows_others(reader, found.first(limit)):
-                details = sought.outline() | {"bookings": len(found.first(limit - 1))}
+                details = query.outline() | {"bookings": len(found.first(limit - 1))}
                 await record_action(connection, actor_of(reader), "list_bookings", "bookings", details)
         return found
 

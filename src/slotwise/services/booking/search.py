@@ -18,7 +18,7 @@ STEPS = (10_000, 90_000)
 STEPS_OF_STATUS = (10_000, 90_000, 900_000)
 
 
-class BookingFilter(Struct, frozen=True):
+class BookingQuery(Struct, frozen=True):
     """What the desk looks for. `text` is looked up inside names and addresses; the period of starts is half-open.
 
     The booking that has the `number` comes before those with the text in them, if it fits the other filters.
@@ -84,43 +84,43 @@ COUNT_SLOTS_OF_PERIOD = Statement("booking/search.count_slots_of_period", Counte
 FIND_SPAN = Statement("booking/search.find_span", Span)
 
 
-async def find_bookings(connection: Connection, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
-    found = await _find_by_text(connection, sought, before_id, limit)
-    if sought.number is None:
+async def find_bookings(connection: Connection, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
+    found = await _find_by_text(connection, query, before_id, limit)
+    if query.number is None:
         return found
     is_first_page = before_id >= MAX_ID
-    numbered = await _find_numbered(connection, sought, sought.number) if is_first_page else None
-    return replace(found, number=sought.number, numbered=numbered)
+    numbered = await _find_numbered(connection, query, query.number) if is_first_page else None
+    return replace(found, number=query.number, numbered=numbered)
 
 
-async def _find_by_text(connection: Connection, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
-    if await _has_few_slots(connection, sought):
-        return FoundBookings(await _list_of_slots(connection, sought, before_id, limit))
-    return await _walk(connection, sought, before_id, limit)
+async def _find_by_text(connection: Connection, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
+    if await _has_few_slots(connection, query):
+        return FoundBookings(await _list_of_slots(connection, query, before_id, limit))
+    return await _walk(connection, query, before_id, limit)
 
 
-async def _find_numbered(connection: Connection, sought: BookingFilter, number: int) -> Booking | None:
+async def _find_numbered(connection: Connection, query: BookingQuery, number: int) -> Booking | None:
     """A walk of one step, which knows no doctors and no slots."""
-    for booking in await _list_all(connection, replace(sought, text=None), number, number + 1, 1):
-        if sought.doctor_id in {None, booking.doctor_id} and sought.slot_id in {None, booking.slot_id}:
+    for booking in await _list_all(connection, replace(query, text=None), number, number + 1, 1):
+        if query.doctor_id in {None, booking.doctor_id} and query.slot_id in {None, booking.slot_id}:
             return booking
     return None
 
 
-async def _has_few_slots(connection: Connection, sought: BookingFilter) -> bool:
-    if sought.slot_id is not None or sought.doctor_id is not None:
+async def _has_few_slots(connection: Connection, query: BookingQuery) -> bool:
+    if query.slot_id is not None or query.doctor_id is not None:
         return True
-    if not sought.of_period:
+    if not query.of_period:
         return False
     counted = await COUNT_SLOTS_OF_PERIOD.one(
-        connection, starts_from=sought.starts_from, starts_before=sought.starts_before, limit=MOST_SLOTS + 1
+        connection, starts_from=query.starts_from, starts_before=query.starts_before, limit=MOST_SLOTS + 1
     )
     return counted.slots <= MOST_SLOTS
 
 
-async def _walk(connection: Connection, sought: BookingFilter, before_id: int, limit: int) -> FoundBookings:
+async def _walk(connection: Connection, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
     """Back from an id in steps, until there are enough, or no more, or it has taken long enough."""
-    list_between, steps = (_list_of_status, STEPS_OF_STATUS) if _has_index(sought) else (_list_all, STEPS)
+    list_between, steps = (_list_of_status, STEPS_OF_STATUS) if _has_index(query) else (_list_all, STEPS)
     span = await FIND_SPAN.one(connection, before_id=before_id)
     found: list[Booking] = []
     before = span.newest + 1
@@ -128,25 +128,23 @@ async def _walk(connection: Connection, sought: BookingFilter, before_id: int, l
         if len(found) >= limit or before <= span.oldest:
             break
         floor = max(before - step, span.oldest)
-        found += await list_between(connection, sought, floor, before, limit - len(found))
+        found += await list_between(connection, query, floor, before, limit - len(found))
         before = floor
     return FoundBookings(found, before if len(found) < limit and before > span.oldest else None)
 
 
-def _has_index(sought: BookingFilter) -> bool:
-    return sought.status not in {None, BookingStatus.CONFIRMED}
+def _has_index(query: BookingQuery) -> bool:
+    return query.status not in {None, BookingStatus.CONFIRMED}
 
 
-async def _list_all(
-    connection: Connection, sought: BookingFilter, floor: int, before: int, limit: int
-) -> list[Booking]:
+async def _list_all(connection: Connection, query: BookingQuery, floor: int, before: int, limit: int) -> list[Booking]:
     return await LIST_BOOKINGS.all(
         connection,
-        status=sought.status,
-        pattern=contains(sought.text),
-        any_start=not sought.of_period,
-        starts_from=sought.starts_from,
-        starts_before=sought.starts_before,
+        status=query.status,
+        pattern=contains(query.text),
+        any_start=not query.of_period,
+        starts_from=query.starts_from,
+        starts_before=query.starts_before,
         floor_id=floor,
         before_id=before,
         limit=limit,
@@ -154,30 +152,30 @@ async def _list_all(
 
 
 async def _list_of_status(
-    connection: Connection, sought: BookingFilter, floor: int, before: int, limit: int
+    connection: Connection, query: BookingQuery, floor: int, before: int, limit: int
 ) -> list[Booking]:
     return await LIST_BOOKINGS_OF_STATUS.all(
         connection,
-        status=sought.status,
-        pattern=contains(sought.text),
-        any_start=not sought.of_period,
-        starts_from=sought.starts_from,
-        starts_before=sought.starts_before,
+        status=query.status,
+        pattern=contains(query.text),
+        any_start=not query.of_period,
+        starts_from=query.starts_from,
+        starts_before=query.starts_before,
         floor_id=floor,
         before_id=before,
         limit=limit,
     )
 
 
-async def _list_of_slots(connection: Connection, sought: BookingFilter, before_id: int, limit: int) -> list[Booking]:
+async def _list_of_slots(connection: Connection, query: BookingQuery, before_id: int, limit: int) -> list[Booking]:
     return await LIST_BOOKINGS_OF_SLOTS.all(
         connection,
-        slot_id=sought.slot_id,
-        doctor_id=sought.doctor_id,
-        starts_from=sought.starts_from,
-        starts_before=sought.starts_before,
-        status=sought.status,
-        pattern=contains(sought.text),
+        slot_id=query.slot_id,
+        doctor_id=query.doctor_id,
+        starts_from=query.starts_from,
+        starts_before=query.starts_before,
+        status=query.status,
+        pattern=contains(query.text),
         before_id=before_id,
         limit=limit,
     )

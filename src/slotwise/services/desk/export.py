@@ -9,7 +9,7 @@ from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.users import User, actor_of
-from slotwise.services.booking.search import BookingFilter, find_bookings
+from slotwise.services.booking.search import BookingQuery, find_bookings
 from slotwise.services.core.audit import record_action
 
 # Bookings that are read at a time, and so in memory together.
@@ -33,25 +33,25 @@ class BookingExport:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def export_bookings(self, reader: User, sought: BookingFilter) -> AsyncIterator[list[ExportedBooking]]:
+    async def export_bookings(self, reader: User, query: BookingQuery) -> AsyncIterator[list[ExportedBooking]]:
         """All that fit the filter, newest first, some at a time; made since it began are none of them.
 
         Between two pages no connection is held, however slowly somebody reads. The log notes it before the first page,
         and at the end with how many there were: a first note without a second is an export that broke off.
         """
         async with self._database.connection() as connection:
-            await record_action(connection, actor_of(reader), "export_bookings", "bookings", sought.outline())
+            await record_action(connection, actor_of(reader), "export_bookings", "bookings", query.outline())
         before: int | None = MAX_ID
         bookings = 0
         while before is not None:
             async with self._database.connection() as connection:
-                found = await find_bookings(connection, sought, before, EXPORT_PAGE)
+                found = await find_bookings(connection, query, before, EXPORT_PAGE)
                 page = await _with_reasons(connection, found.first(EXPORT_PAGE))
             full = len(found.bookings) == EXPORT_PAGE
             before = found.bookings[-1].id if full else found.walked_to
             bookings += len(page)
             yield page
-        details = sought.outline() | {"bookings": bookings}
+        details = query.outline() | {"bookings": bookings}
         async with self._database.connection() as connection:
             await record_action(connection, actor_of(reader), "export_bookings", "bookings", details)
 

@@ -12,7 +12,7 @@ from slotwise.domain.bookings import BookingStatus
 from slotwise.domain.errors import InvalidInput, SlotwiseError
 from slotwise.domain.fields import clean_email, clean_name
 from slotwise.services.booking.bookings import Bookings
-from slotwise.services.booking.search import BookingFilter
+from slotwise.services.booking.search import BookingQuery
 from slotwise.services.core.audit import AuditLog
 from slotwise.services.desk.export import BookingExport
 from slotwise.services.desk.history import BookingHistory, History
@@ -62,7 +62,7 @@ class BookingController(Controller):
             "desk/bookings/list.html",
             found=found.first(PAGE_SIZE),
             numbered=found.numbered,
-            filtered=query != BookingFilter(),
+            filtered=query != BookingQuery(),
             newest="before" in request.query_params and link(LIST, form),
             older=next_id and link(LIST, form, [("before", next_id)]),
             looked_in_part=found.walked_to is not None,
@@ -149,11 +149,11 @@ async def doctors_to_choose(doctors: Doctors, form: Form) -> dict[str, Any]:
     return {"doctors": listed, "cut_short": len(listed) >= MOST_DOCTORS}
 
 
-def booking_query_in(form: Form, time: ClinicTime) -> BookingFilter:
+def booking_query_in(form: Form, time: ClinicTime) -> BookingQuery:
     """Raises `InvalidInput`."""
     starts_from, starts_before = period_in(form, time)
     number = _NUMBER.fullmatch(form.text("who"))
-    return BookingFilter(
+    return BookingQuery(
         choice_in(form, "status", BookingStatus),
         id_in(form, "doctor"),
         id_in(form, "slot"),
