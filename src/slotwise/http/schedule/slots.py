@@ -21,7 +21,7 @@ from slotwise.http.kit.access import ADMIN, ANYONE, ApiRequest, account_of
 from slotwise.http.kit.operations import operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, StartPosition, decode_cursor, page_of
 from slotwise.http.kit.parameters import DoctorId, FromTime, Id, MinSeats, Text, ToTime, clean_text, parse_time
-from slotwise.services.schedule.slots import Clash, CreatedSlots, PlannedSlot, SlotFilter, Slots
+from slotwise.services.schedule.slots import Clash, CreatedSlots, PlannedSlot, SlotQuery, Slots
 
 StartTime = Annotated[
     datetime, Meta(tz=True, description="RFC 3339, with an offset", examples=["2030-01-31T09:00:00Z"])
@@ -166,7 +166,7 @@ class SlotView(Struct, frozen=True, rename="camel"):
 
 
 class SlotPageQuery(Struct, frozen=True):
-    slots: SlotFilter
+    slots: SlotQuery
     limit: int
     after: StartPosition
 
@@ -282,7 +282,7 @@ class SlotController(Controller):
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Response[Any]:
-        sought = SlotFilter(
+        query = SlotQuery(
             doctor_id,
             clean_text("specialization", specialization),
             parse_time("from", from_time, FIRST_TIME),
@@ -290,7 +290,7 @@ class SlotController(Controller):
             min_seats,
         )
         after = decode_cursor(cursor, StartPosition(FIRST_TIME, 0))
-        return _unless_known(request, await slot_pages.list_slots(SlotPageQuery(sought, limit, after)))
+        return _unless_known(request, await slot_pages.list_slots(SlotPageQuery(query, limit, after)))
 
     @get("/{slot_id:int}", **operation("get_slot", ANYONE, "Read a slot", SlotNotFound))
     async def get_slot(self, slot_id: Id, slots: NamedDependency[Slots]) -> SlotView:

@@ -16,7 +16,7 @@ from slotwise.db.statements import Statement
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.slots import Slot
 from slotwise.services.schedule.doctors import list_specializations
-from slotwise.services.schedule.slots import Position, SlotFilter, Slots
+from slotwise.services.schedule.slots import Position, SlotQuery, Slots
 
 MOST_TIMES = 36
 DAYS_OF_STRIP = 14
@@ -229,8 +229,8 @@ class FreeTimes:
         starts_from = self._start_of(understood.wanted.day) if understood.wanted.day else FIRST_TIME
         after = max(wanted.after or (FIRST_TIME, 0), (starts_from, 0))
         reach = await self._find_reach(understood.wanted, after[0])
-        sought = _filter(understood.wanted, starts_from, _just_after(reach))
-        times = await self._slots.list_slots(sought, MOST_TIMES + 1, after)
+        slot_query = _slot_query(understood.wanted, starts_from, _just_after(reach))
+        times = await self._slots.list_slots(slot_query, MOST_TIMES + 1, after)
         ended = reach if len(times) <= MOST_TIMES else None
         return NextTimes(
             wanted=replace(understood.wanted, after=wanted.after),
@@ -286,8 +286,8 @@ class FreeTimes:
             day = self._date_of(first.start_time)
         if day is not None:
             starts_from, starts_before = self._start_of(day), self._start_of(day + timedelta(days=1))
-        sought = _filter(wanted, starts_from, starts_before)
-        return await self._slots.list_slots(sought, MOST_TIMES + 1, wanted.after or (FIRST_TIME, 0))
+        slot_query = _slot_query(wanted, starts_from, starts_before)
+        return await self._slots.list_slots(slot_query, MOST_TIMES + 1, wanted.after or (FIRST_TIME, 0))
 
     async def _describe(self, understood: _Understood, choices: Choices, found: list[Slot]) -> FreeDay:
         wanted, today = understood.wanted, choices.today
@@ -359,7 +359,7 @@ class FreeTimes:
 
     async def _look(self, wanted: Wanted, starts_from: datetime) -> _Look:
         reach = await self._find_reach(wanted, starts_from)
-        found = await self._slots.list_slots(_filter(wanted, starts_from, _just_after(reach)), 1)
+        found = await self._slots.list_slots(_slot_query(wanted, starts_from, _just_after(reach)), 1)
         return _Look(found[0]) if found else _Look(None, reach)
 
     async def _find_reach(self, wanted: Wanted, starts_from: datetime) -> datetime | None:
@@ -418,8 +418,8 @@ class FreeTimes:
         return moment.astimezone(self._time_zone).date()
 
 
-def _filter(wanted: Wanted, starts_from: datetime, starts_before: datetime) -> SlotFilter:
-    return SlotFilter(wanted.doctor_id, wanted.specialization, starts_from, starts_before, wanted.seats)
+def _slot_query(wanted: Wanted, starts_from: datetime, starts_before: datetime) -> SlotQuery:
+    return SlotQuery(wanted.doctor_id, wanted.specialization, starts_from, starts_before, wanted.seats)
 
 
 def _just_after(reach: datetime | None) -> datetime:

@@ -114,7 +114,7 @@ class DoctorWeek(Struct, frozen=True):
     cut_short: bool
 
 
-class SlotFilter(Struct, frozen=True):
+class SlotQuery(Struct, frozen=True):
     """Which slots on offer a person looks for. The period of starts is half-open, in UTC."""
 
     doctor_id: int | None = None
@@ -244,17 +244,17 @@ class Slots:
         async with self._database.connection() as connection:
             return await _get(connection, slot_id)
 
-    async def list_slots(self, sought: SlotFilter, limit: int, after: Position = (FIRST_TIME, 0)) -> list[Slot]:
+    async def list_slots(self, query: SlotQuery, limit: int, after: Position = (FIRST_TIME, 0)) -> list[Slot]:
         """Future open slots with enough free seats, by start and id, after that position; at most 501."""
-        after = max(after, (sought.starts_from, 0))
+        after = max(after, (query.starts_from, 0))
         async with self._database.connection() as connection:
-            if sought.doctor_id is not None:
-                return await _list_of_doctor(connection, sought, limit, after)
-            if sought.specialization is not None:
-                return await _list_of_specialization(connection, sought, limit, after)
-            if sought.min_seats > 1:
-                return await _list_of_size(connection, sought, limit, after)
-            return await _list_all(connection, sought, limit, after)
+            if query.doctor_id is not None:
+                return await _list_of_doctor(connection, query, limit, after)
+            if query.specialization is not None:
+                return await _list_of_specialization(connection, query, limit, after)
+            if query.min_seats > 1:
+                return await _list_of_size(connection, query, limit, after)
+            return await _list_all(connection, query, limit, after)
 
     async def update_slot(
         self, admin: User, slot_id: int, change: SlotChange, seen: SlotSeen | None = None, *, dry_run: bool = False
@@ -290,46 +290,44 @@ class Slots:
 # One statement for each way to walk, and none with filters that may be null: a plan is made once for all values.
 
 
-async def _list_all(connection: Connection, sought: SlotFilter, limit: int, after: Position) -> list[Slot]:
+async def _list_all(connection: Connection, query: SlotQuery, limit: int, after: Position) -> list[Slot]:
     return await LIST_SLOTS.all(
-        connection, after_time=after[0], after_id=after[1], starts_before=sought.starts_before, limit=limit
+        connection, after_time=after[0], after_id=after[1], starts_before=query.starts_before, limit=limit
     )
 
 
-async def _list_of_size(connection: Connection, sought: SlotFilter, limit: int, after: Position) -> list[Slot]:
+async def _list_of_size(connection: Connection, query: SlotQuery, limit: int, after: Position) -> list[Slot]:
     return await LIST_SLOTS_OF_SIZE.all(
         connection,
-        min_seats=sought.min_seats,
+        min_seats=query.min_seats,
         after_time=after[0],
         after_id=after[1],
-        starts_before=sought.starts_before,
+        starts_before=query.starts_before,
         limit=limit,
     )
 
 
-async def _list_of_doctor(connection: Connection, sought: SlotFilter, limit: int, after: Position) -> list[Slot]:
+async def _list_of_doctor(connection: Connection, query: SlotQuery, limit: int, after: Position) -> list[Slot]:
     return await LIST_SLOTS_OF_DOCTOR.all(
         connection,
-        doctor_id=sought.doctor_id,
-        specialization=sought.specialization,
+        doctor_id=query.doctor_id,
+        specialization=query.specialization,
         after_time=after[0],
         after_id=after[1],
-        starts_before=sought.starts_before,
-        min_seats=sought.min_seats,
+        starts_before=query.starts_before,
+        min_seats=query.min_seats,
         limit=limit,
     )
 
 
-async def _list_of_specialization(
-    connection: Connection, sought: SlotFilter, limit: int, after: Position
-) -> list[Slot]:
+async def _list_of_specialization(connection: Connection, query: SlotQuery, limit: int, after: Position) -> list[Slot]:
     return await LIST_SLOTS_OF_SPECIALIZATION.all(
         connection,
-        specialization=sought.specialization,
+        specialization=query.specialization,
         after_time=after[0],
         after_id=after[1],
-        starts_before=sought.starts_before,
-        min_seats=sought.min_seats,
+        starts_before=query.starts_before,
+        min_seats=query.min_seats,
         limit=limit,
     )
 
