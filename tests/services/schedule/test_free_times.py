@@ -22,7 +22,7 @@ from slotwise.services.schedule.free_times import (
     FreeTimes,
     Ignored,
     NextTimes,
-    Wanted,
+    TimeQuery,
     Why,
 )
 from tests.workers import GUEST, wanted, workers
@@ -77,18 +77,18 @@ class Planted:
             slot_id, seats, seconds,
         )  # fmt: skip
 
-    async def find(self, **wish: object) -> FreeDay:
-        found = await self.free_times.find_times(replace(Wanted(), **wish))
+    async def find(self, **query: object) -> FreeDay:
+        found = await self.free_times.find_times(replace(TimeQuery(), **query))
         assert found is not None
         return found
 
-    async def next_times(self, wish: Wanted) -> NextTimes:
-        found = await self.free_times.list_next_times(wish)
+    async def next_times(self, query: TimeQuery) -> NextTimes:
+        found = await self.free_times.list_next_times(query)
         assert found is not None
         return found
 
-    async def ids(self, **wish: object) -> list[int]:
-        return [slot.id for slot in (await self.find(**wish)).times]
+    async def ids(self, **query: object) -> list[int]:
+        return [slot.id for slot in (await self.find(**query)).times]
 
 
 @pytest.fixture
@@ -120,8 +120,8 @@ async def test_what_is_found_is_what_can_be_held(clinic: Planted, database_url: 
     ]
     await clinic.hold(overdue, 2, seconds=-5)
     await clinic.hold(live, 1, seconds=60)
-    wishes: list[dict[str, object]] = [{}, {"specialization": "cardiology"}, {"doctor_id": doctor}]
-    found = [await clinic.find(**wish, seats=seats) for wish in wishes for seats in (1, 2)]
+    queries: list[dict[str, object]] = [{}, {"specialization": "cardiology"}, {"doctor_id": doctor}]
+    found = [await clinic.find(**query, seats=seats) for query in queries for seats in (1, 2)]
     async with workers(database_url, 1) as [worker]:
         for each in found:
             assert each.day == day
@@ -200,13 +200,13 @@ async def test_a_count_looks_at_so_many_slots_and_says_where_there_may_be_more(c
         await clinic.slots(doctor, at(day, 2), MOST_LOOKED_AT // 2 + 50, seats=3, free=1)
     await clinic.slot(doctors[0], at(days[1], 1), seats=3)
     last = await clinic.slot(doctors[1], at(days[0], 12), seats=3)
-    for wish in ({}, {"specialization": "Cardiology"}):
-        found = await clinic.find(**wish, seats=2)
+    for query in ({}, {"specialization": "Cardiology"}):
+        found = await clinic.find(**query, seats=2)
         assert [slot.id for slot in found.times] == [last]
         assert found.strip[1:4] == [Day(days[0], 1), Day(days[1], 1, whole=False), Day(TODAY + timedelta(days=3), 0)]
-        other = await clinic.find(**wish, seats=2, day=days[1])
+        other = await clinic.find(**query, seats=2, day=days[1])
         assert other.strip[1:3] == [Day(days[0], 0, whole=False), Day(days[1], 1)]
-        for_one = await clinic.find(**wish, day=days[1])
+        for_one = await clinic.find(**query, day=days[1])
         assert for_one.strip[1:3] == [Day(day, MOST_COUNTED, whole=False) for day in days]
     assert (await clinic.find(doctor_id=doctors[1], seats=2, day=days[1])).strip[1] == Day(days[0], 1)
 
@@ -218,8 +218,8 @@ async def test_a_look_for_several_seats_ends_somewhere_and_is_taken_up_from_ther
         await clinic.slots(doctor, at(day, 8), 70, seats=3, free=1)
     last = await clinic.slot(doctor, at(days[2], 8), seats=3)
     clinic.look_no_farther_than(50)
-    for wish in ({}, {"specialization": "Cardiology"}):
-        looks = [await clinic.find(**wish, seats=2, day=day) for day in (None, *days)]
+    for query in ({}, {"specialization": "Cardiology"}):
+        looks = [await clinic.find(**query, seats=2, day=day) for day in (None, *days)]
         told = [look.nothing for look in looks if look.nothing is not None]
         assert [nothing.looked_to for nothing in told] == [days[0], days[1], None]
         assert [nothing.nearest.id if nothing.nearest else None for nothing in told] == [None, None, last]
@@ -237,17 +237,17 @@ async def test_the_desk_looks_for_several_seats_so_far_at_a_time_and_misses_none
         await clinic.slots(doctor, at(day, 8), 70, seats=3, free=1)
     await clinic.slots(doctor, at(days[2], 8), 70, seats=3, free=2)
     clinic.look_no_farther_than(50)
-    for wish in (Wanted(seats=2), Wanted(specialization="Cardiology", seats=2)):
-        pages = [await clinic.next_times(wish)]
+    for query in (TimeQuery(seats=2), TimeQuery(specialization="Cardiology", seats=2)):
+        pages = [await clinic.next_times(query)]
         while pages[-1].rest:
-            pages.append(await clinic.next_times(replace(wish, after=pages[-1].rest)))
+            pages.append(await clinic.next_times(replace(query, after=pages[-1].rest)))
         assert [page.looked_to for page in pages[:2]] == days[:2]
         assert (pages[-1].looked_to, max(len(page.times) for page in pages)) == (None, MOST_TIMES)
         starts = [slot.start_time for page in pages for slot in page.times]
         assert starts == [at(days[2], 8) + timedelta(minutes=number) for number in range(70)]
         assert [page.times for page in pages[:2]] == [[], []]
-        assert (await clinic.next_times(replace(wish, day=days[1]))).looked_to == days[1]
-        assert (await clinic.next_times(replace(wish, seats=1))).looked_to is None
+        assert (await clinic.next_times(replace(query, day=days[1]))).looked_to == days[1]
+        assert (await clinic.next_times(replace(query, seats=1))).looked_to is None
 
 
 async def test_who_looks_on_does_not_come_round_in_a_circle(clinic: Planted) -> None:
@@ -256,17 +256,17 @@ async def test_who_looks_on_does_not_come_round_in_a_circle(clinic: Planted) -> 
     days = [TODAY + timedelta(days=number) for number in (1, 3, 5)]
     clinic.look_no_farther_than(50)
 
-    async def told(wish: dict[str, object]) -> list[tuple[Why, date | None]]:
-        found = [(await clinic.find(**wish, seats=2, day=day)).nothing for day in days]
+    async def told(query: dict[str, object]) -> list[tuple[Why, date | None]]:
+        found = [(await clinic.find(**query, seats=2, day=day)).nothing for day in days]
         return [(nothing.why, nothing.looked_to) for nothing in found if nothing is not None]
 
-    wishes: list[dict[str, object]] = [{}, {"specialization": "Cardiology"}]
+    queries: list[dict[str, object]] = [{}, {"specialization": "Cardiology"}]
     await clinic.slots(doctor, at(days[0], 8), 70, seats=3, free=1)
     of_one_day = [(Why.ALL_TAKEN, None), (Why.DAY_UNPUBLISHED, days[0]), (Why.DAY_UNPUBLISHED, days[0])]
-    assert [await told(wish) for wish in wishes] == [of_one_day] * 2
+    assert [await told(query) for query in queries] == [of_one_day] * 2
     await clinic.slots(doctor, at(days[1], 8), 70, seats=3, free=1)
     of_two_days = [(Why.DAY_TAKEN, days[1]), (Why.DAY_TAKEN, days[0]), (Why.DAY_UNPUBLISHED, days[0])]
-    assert [await told(wish) for wish in wishes] == [of_two_days] * 2
+    assert [await told(query) for query in queries] == [of_two_days] * 2
 
 
 async def test_the_strip_goes_to_earlier_and_later_days_and_not_into_the_past(clinic: Planted) -> None:
@@ -288,8 +288,8 @@ async def test_a_day_without_a_free_time_says_why_and_what_is_nearest(clinic: Pl
     await clinic.slot(doctor, at(days[2], 11))
     free = await clinic.slot(doctor, at(days[2], 10))
     for day, why in ((days[0], Why.DAY_UNPUBLISHED), (days[1], Why.DAY_TAKEN), (days[3], Why.DAY_UNPUBLISHED)):
-        for wish in ({}, {"doctor_id": doctor}, {"specialization": "Cardiology"}):
-            nothing = (await clinic.find(day=day, **wish)).nothing
+        for query in ({}, {"doctor_id": doctor}, {"specialization": "Cardiology"}):
+            nothing = (await clinic.find(day=day, **query)).nothing
             assert nothing is not None
             assert nothing.why == why
             assert nothing.nearest is not None
@@ -346,7 +346,7 @@ async def test_a_time_that_is_taken_while_its_day_is_read_leaves_the_next_one_to
     database.others, database.quicker_than = connection, 3
     database.command = f"UPDATE appointment_slots SET available_seats = 1 WHERE id = {first}"
     try:
-        found = await FreeTimes(database, ZONE).find_times(Wanted(doctor_id=doctor, seats=2))
+        found = await FreeTimes(database, ZONE).find_times(TimeQuery(doctor_id=doctor, seats=2))
     finally:
         await database.close()
     assert found is not None
@@ -357,12 +357,12 @@ async def test_a_time_that_is_taken_while_its_day_is_read_leaves_the_next_one_to
     assert found.nothing.nearest.id == second
 
 
-async def test_what_is_not_to_be_had_is_left_out_of_the_wish_and_named(clinic: Planted) -> None:
+async def test_what_is_not_to_be_had_is_left_out_of_the_query_and_named(clinic: Planted) -> None:
     cardiologist, surgeon = await clinic.doctor("Dr. B", "Cardiology"), await clinic.doctor("Dr. A", "surgery")
     gone = await clinic.doctor("Dr. C", "Dermatology", active=False)
     for doctor in (cardiologist, surgeon):
         await clinic.slot(doctor, at(TOMORROW))
-    wishes: list[tuple[dict[str, object], dict[str, object], set[Ignored]]] = [
+    queries: list[tuple[dict[str, object], dict[str, object], set[Ignored]]] = [
         ({"specialization": "CARDIOLOGY"}, {"specialization": "Cardiology"}, set()),
         ({"specialization": "Dermatology"}, {}, {Ignored.SPECIALIZATION}),
         ({"specialization": "Dermatology", "doctor_id": surgeon}, {"doctor_id": surgeon}, {Ignored.SPECIALIZATION}),
@@ -371,9 +371,9 @@ async def test_what_is_not_to_be_had_is_left_out_of_the_wish_and_named(clinic: P
         ({"day": TODAY - timedelta(days=1)}, {}, {Ignored.DAY}),
         ({"day": LAST_DAY + timedelta(days=1)}, {}, {Ignored.DAY}),
     ]
-    for asked, understood, ignored in wishes:
+    for asked, understood, ignored in queries:
         found = await clinic.find(**asked)
-        assert (found.wanted, set(found.ignored)) == (replace(Wanted(), **understood), ignored), asked
+        assert (found.query, set(found.ignored)) == (replace(TimeQuery(), **understood), ignored), asked
         assert found.times
     choices = (await clinic.find(specialization="surgery", doctor_id=cardiologist)).choices
     assert choices.specializations == ["Cardiology", "surgery"]
@@ -382,4 +382,4 @@ async def test_what_is_not_to_be_had_is_left_out_of_the_wish_and_named(clinic: P
 
 async def test_where_no_doctor_takes_appointments_there_is_nothing_to_find(clinic: Planted) -> None:
     await clinic.doctor(active=False)
-    assert await clinic.free_times.find_times(Wanted(specialization="Cardiology", day=TODAY)) is None
+    assert await clinic.free_times.find_times(TimeQuery(specialization="Cardiology", day=TODAY)) is None

@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
-from slotwise.services.schedule.free_times import MOST_LOOKED_AT, MOST_TIMES, FreeTimes, Wanted
+from slotwise.services.schedule.free_times import MOST_LOOKED_AT, MOST_TIMES, FreeTimes, TimeQuery
 from slotwise.web.kit.assets import content_of
 from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import ClinicTime
@@ -203,14 +203,14 @@ def test_a_page_without_free_times_says_why_and_where_some_are(clinic: Clinic, w
 
 
 async def test_a_clinic_without_doctors_says_so(find_pages: FindPages) -> None:
-    page = (await find_pages.shared_page(FindQuery(Wanted(), unread=False))).body.decode()
+    page = (await find_pages.shared_page(FindQuery(TimeQuery(), unread=False))).body.decode()
     assert "There is nothing to book yet" in page
     assert "<form" not in page
 
 
 async def test_the_first_page_is_small_even_when_it_is_full(find_pages: FindPages, connection: Any) -> None:
     await fill(connection)
-    page = await find_pages.shared_page(FindQuery(Wanted(), unread=False))
+    page = await find_pages.shared_page(FindQuery(TimeQuery(), unread=False))
     assert gzip.decompress(page.compressed) == page.body
     assert page.body.count(b"data-slot=") == MOST_TIMES
     names = re.findall(r'(?:src|href)="/static/\w+/([\w.-]+)"', page.body.decode())
@@ -245,9 +245,11 @@ async def test_the_parts_of_a_long_day_link_to_their_first_times(find_pages: Fin
     )
     noon = midnight + timedelta(hours=12)
     url = f"/?day={midnight.date()}&amp;after={noon:%Y%m%dT%H%M%SZ}-0"
-    page = (await find_pages.shared_page(FindQuery(Wanted(), unread=False))).body.decode()
+    page = (await find_pages.shared_page(FindQuery(TimeQuery(), unread=False))).body.decode()
     assert f'<a href="{url}">Afternoon</a>' in page
-    after = (await find_pages.shared_page(FindQuery(Wanted(day=midnight.date(), after=(noon, 0)), unread=False))).body
+    after = (
+        await find_pages.shared_page(FindQuery(TimeQuery(day=midnight.date(), after=(noon, 0)), unread=False))
+    ).body
     assert re.findall(r"<time [^>]*>(\d\d:\d\d)</time>", after.decode())[:2] == ["12:00", "12:10"]
 
 
@@ -266,19 +268,23 @@ async def test_a_day_with_too_many_times_to_count_has_no_number_and_can_be_searc
         midnight + timedelta(minutes=MOST_LOOKED_AT),
     )
     day = midnight.date()
-    before = (await find_pages.shared_page(FindQuery(Wanted(day=day - timedelta(days=1), seats=2), unread=False))).body
+    before = (
+        await find_pages.shared_page(FindQuery(TimeQuery(day=day - timedelta(days=1), seats=2), unread=False))
+    ).body
     link = re.search(
         rf'<a id="day-{day}" href="[^"]+"\s+aria-label="([^"]+)" >.*?class="free">([^<]+)</span></a>', before.decode()
     )
     assert link
     assert link[1].endswith(", free times not counted")
     assert link[2] == "?"
-    itself = (await find_pages.shared_page(FindQuery(Wanted(day=day, seats=2), unread=False))).body.decode()
+    itself = (await find_pages.shared_page(FindQuery(TimeQuery(day=day, seats=2), unread=False))).body.decode()
     assert "1 free time for 2 people on " in itself
     assert ', 1 free time"' in itself
-    unasked = (await find_pages.shared_page(FindQuery(Wanted(seats=2), unread=False))).body.decode()
+    unasked = (await find_pages.shared_page(FindQuery(TimeQuery(seats=2), unread=False))).body.decode()
     assert "No time for 2 people found yet" in unasked
     assert re.search(rf'<a class="button primary" href="/\?day={day}&amp;seats=2">Search from ', unasked)
-    after = (await find_pages.shared_page(FindQuery(Wanted(day=day + timedelta(days=1), seats=2), unread=False))).body
+    after = (
+        await find_pages.shared_page(FindQuery(TimeQuery(day=day + timedelta(days=1), seats=2), unread=False))
+    ).body
     assert b"No later day has room for 2 people." in after
     assert b"Search from" not in after

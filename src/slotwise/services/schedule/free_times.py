@@ -33,7 +33,7 @@ MOST_OTHERS = 5
 LAST_DAY = (LAST_READABLE_TIME - timedelta(days=2 * DAYS_OF_STRIP)).date()
 
 
-class Wanted(Struct, frozen=True):
+class TimeQuery(Struct, frozen=True):
     """What a person asks for; `after` is the last time already seen of that day."""
 
     specialization: str | None = None
@@ -44,7 +44,7 @@ class Wanted(Struct, frozen=True):
 
 
 class Ignored(StrEnum):
-    """What of a wish was not to be had as such, and so was left out."""
+    """What of a query was not to be had as such, and so was left out."""
 
     SPECIALIZATION = "specialization"
     DOCTOR = "doctor"
@@ -107,9 +107,9 @@ class Choices(Struct, frozen=True):
 
 
 class FreeDay(Struct, frozen=True):
-    """`wanted` is the wish as it was understood. `nothing` is None where there are times."""
+    """`query` is the query as it was understood. `nothing` is None where there are times."""
 
-    wanted: Wanted
+    query: TimeQuery
     ignored: frozenset[Ignored]
     choices: Choices
     doctor: ChoosableDoctor | None
@@ -136,12 +136,12 @@ class FreeDay(Struct, frozen=True):
 
 
 class NextTimes(Struct, frozen=True):
-    """Free times from a day on, on as many days as they are. `wanted` is the wish as it was understood.
+    """Free times from a day on, on as many days as they are. `query` is the query as it was understood.
 
     `rest` is where to go on: after the last time of the page, or after the last that was looked at, on `looked_to`.
     """
 
-    wanted: Wanted
+    query: TimeQuery
     ignored: frozenset[Ignored]
     choices: Choices
     times: list[Slot]
@@ -150,9 +150,9 @@ class NextTimes(Struct, frozen=True):
 
 
 class _Understood(Struct, frozen=True):
-    """A wish without what is not to be had, and the day it begins with, if any."""
+    """A query without what is not to be had, and the day it begins with, if any."""
 
-    wanted: Wanted
+    query: TimeQuery
     ignored: frozenset[Ignored]
     doctor: ChoosableDoctor | None
 
@@ -204,58 +204,58 @@ class FreeTimes:
         self._farthest_look = farthest_look
         self._slots = Slots(database)
 
-    async def find_times(self, wanted: Wanted) -> FreeDay | None:
+    async def find_times(self, query: TimeQuery) -> FreeDay | None:
         """The day asked for, or the first with something free. None where no doctor takes appointments.
 
-        What cannot be had, such as a day that is past, is left out of the wish.
+        What cannot be had, such as a day that is past, is left out of the query.
         """
-        read = await self._read_wish(wanted)
+        read = await self._read_query(query)
         if read is None:
             return None
         understood, choices = read
-        times = await self._list_times(understood.wanted)
-        if not times and understood.wanted.after:
+        times = await self._list_times(understood.query)
+        if not times and understood.query.after:
             # Those that were left are taken by now.
             understood = _without_after(understood)
-            times = await self._list_times(understood.wanted)
+            times = await self._list_times(understood.query)
         return await self._describe(understood, choices, times)
 
-    async def list_next_times(self, wanted: Wanted) -> NextTimes | None:
-        """A page of the free times from the wanted day on, or from now on. None where no doctor takes appointments."""
-        read = await self._read_wish(replace(wanted, after=None))
+    async def list_next_times(self, query: TimeQuery) -> NextTimes | None:
+        """A page of free times from `query.day` on, or from now on. None where no doctor takes appointments."""
+        read = await self._read_query(replace(query, after=None))
         if read is None:
             return None
         understood, choices = read
-        starts_from = self._start_of(understood.wanted.day) if understood.wanted.day else FIRST_TIME
-        after = max(wanted.after or (FIRST_TIME, 0), (starts_from, 0))
-        reach = await self._find_reach(understood.wanted, after[0])
-        slot_query = _slot_query(understood.wanted, starts_from, _just_after(reach))
+        starts_from = self._start_of(understood.query.day) if understood.query.day else FIRST_TIME
+        after = max(query.after or (FIRST_TIME, 0), (starts_from, 0))
+        reach = await self._find_reach(understood.query, after[0])
+        slot_query = _slot_query(understood.query, starts_from, _just_after(reach))
         times = await self._slots.list_slots(slot_query, MOST_TIMES + 1, after)
         ended = reach if len(times) <= MOST_TIMES else None
         return NextTimes(
-            wanted=replace(understood.wanted, after=wanted.after),
+            query=replace(understood.query, after=query.after),
             ignored=understood.ignored,
-            choices=_of_specialization(choices, understood.wanted),
+            choices=_of_specialization(choices, understood.query),
             times=times[:MOST_TIMES],
             rest=_end_of_page(times) if ended is None else (ended, MAX_ID),
             looked_to=None if ended is None else self._date_of(ended),
         )
 
-    async def _read_wish(self, wanted: Wanted) -> tuple[_Understood, Choices] | None:
+    async def _read_query(self, query: TimeQuery) -> tuple[_Understood, Choices] | None:
         """Without what is not to be had. None where there is no doctor to choose."""
-        choices = await self._list_choices(wanted)
-        asked = wanted
-        if choices is None or not _is_chosen_from(choices, wanted.specialization):
-            wanted = replace(wanted, specialization=None)
-            choices = await self._list_choices(wanted)
-        return None if choices is None else (self._understand(asked, wanted, choices), choices)
+        choices = await self._list_choices(query)
+        asked = query
+        if choices is None or not _is_chosen_from(choices, query.specialization):
+            query = replace(query, specialization=None)
+            choices = await self._list_choices(query)
+        return None if choices is None else (self._understand(asked, query, choices), choices)
 
-    async def _list_choices(self, wanted: Wanted) -> Choices | None:
+    async def _list_choices(self, query: TimeQuery) -> Choices | None:
         """None where there is no doctor to choose."""
         async with self._database.connection() as connection:
             specializations = await list_specializations(connection, MOST_SPECIALIZATIONS)
             doctors = await LIST_CHOOSABLE_DOCTORS.all(
-                connection, doctor_id=wanted.doctor_id, specialization=wanted.specialization, limit=MOST_DOCTORS + 1
+                connection, doctor_id=query.doctor_id, specialization=query.specialization, limit=MOST_DOCTORS + 1
             )
         if not doctors:
             return None
@@ -266,59 +266,59 @@ class FreeTimes:
             self._date_of(doctors[0].now),
         )
 
-    def _understand(self, asked: Wanted, wanted: Wanted, choices: Choices) -> _Understood:
+    def _understand(self, asked: TimeQuery, query: TimeQuery, choices: Choices) -> _Understood:
         first = choices.doctors[0]
-        chosen = first.id == wanted.doctor_id and _is_of(first, wanted.specialization)
-        day = wanted.day if wanted.day is not None and choices.today <= wanted.day <= LAST_DAY else None
-        after = wanted.after if wanted.after is not None and self._date_of(wanted.after[0]) == day else None
-        understood = Wanted(
-            _as_spelled(choices, wanted.specialization), first.id if chosen else None, day, wanted.seats, after
+        chosen = first.id == query.doctor_id and _is_of(first, query.specialization)
+        day = query.day if query.day is not None and choices.today <= query.day <= LAST_DAY else None
+        after = query.after if query.after is not None and self._date_of(query.after[0]) == day else None
+        understood = TimeQuery(
+            _as_spelled(choices, query.specialization), first.id if chosen else None, day, query.seats, after
         )
         return _Understood(understood, _left_out(asked, understood), first if chosen else None)
 
-    async def _list_times(self, wanted: Wanted) -> list[Slot]:
+    async def _list_times(self, query: TimeQuery) -> list[Slot]:
         """A page and one more, of one day or of any."""
-        day, starts_from, starts_before = wanted.day, FIRST_TIME, LAST_READABLE_TIME
-        if day is None and wanted.seats > 1:
-            first = (await self._look(wanted, FIRST_TIME)).first
+        day, starts_from, starts_before = query.day, FIRST_TIME, LAST_READABLE_TIME
+        if day is None and query.seats > 1:
+            first = (await self._look(query, FIRST_TIME)).first
             if first is None:
                 return []
             day = self._date_of(first.start_time)
         if day is not None:
             starts_from, starts_before = self._start_of(day), self._start_of(day + timedelta(days=1))
-        slot_query = _slot_query(wanted, starts_from, starts_before)
-        return await self._slots.list_slots(slot_query, MOST_TIMES + 1, wanted.after or (FIRST_TIME, 0))
+        slot_query = _slot_query(query, starts_from, starts_before)
+        return await self._slots.list_slots(slot_query, MOST_TIMES + 1, query.after or (FIRST_TIME, 0))
 
     async def _describe(self, understood: _Understood, choices: Choices, found: list[Slot]) -> FreeDay:
-        wanted, today = understood.wanted, choices.today
-        day = wanted.day or (self._date_of(found[0].start_time) if found else today)
+        query, today = understood.query, choices.today
+        day = query.day or (self._date_of(found[0].start_time) if found else today)
         times = [slot for slot in found if self._date_of(slot.start_time) == day]
         strip_from = today + (day - today) // timedelta(DAYS_OF_STRIP) * timedelta(DAYS_OF_STRIP)
         return FreeDay(
-            wanted=wanted,
+            query=query,
             ignored=understood.ignored,
-            choices=_of_specialization(choices, wanted),
+            choices=_of_specialization(choices, query),
             doctor=understood.doctor,
             day=day,
             times=times[:MOST_TIMES],
             more=len(times) > MOST_TIMES,
             strip=[
-                _as_listed(each, wanted, times) if each.date == day else each
-                for each in await self._count_times(wanted, strip_from)
+                _as_listed(each, query, times) if each.date == day else each
+                for each in await self._count_times(query, strip_from)
             ],
             nothing=None if times else await self._explain(understood, day),
         )
 
-    async def _count_times(self, wanted: Wanted, first: date) -> list[Day]:
+    async def _count_times(self, query: TimeQuery, first: date) -> list[Day]:
         days = [first + timedelta(days=number) for number in range(DAYS_OF_STRIP + 1)]
         starts = [self._start_of(day) for day in days]
         async with self._database.connection() as connection:
-            if wanted.doctor_id is None and wanted.specialization is None:
+            if query.doctor_id is None and query.specialization is None:
                 counted = await COUNT_FREE_TIMES.all(
                     connection,
                     days_from=starts[:-1],
                     days_to=starts[1:],
-                    min_seats=wanted.seats,
+                    min_seats=query.seats,
                     most_looked_at=MOST_LOOKED_AT,
                     limit=MOST_COUNTED,
                 )
@@ -327,57 +327,57 @@ class FreeTimes:
                     connection,
                     days_from=starts[:-1],
                     days_to=starts[1:],
-                    doctor_id=wanted.doctor_id,
-                    specialization=wanted.specialization,
-                    min_seats=wanted.seats,
+                    doctor_id=query.doctor_id,
+                    specialization=query.specialization,
+                    min_seats=query.seats,
                     most_looked_at=MOST_LOOKED_AT,
                     limit=MOST_COUNTED,
                 )
         return [Day(days[row.place - 1], row.times, row.whole) for row in counted]
 
     async def _explain(self, understood: _Understood, day: date) -> Nothing:
-        wanted = understood.wanted
-        look = await self._find_nearest(wanted, day)
+        query = understood.query
+        look = await self._find_nearest(query, day)
         for_one = None
-        if look.first is None and wanted.seats > 1:
-            for_one = (await self._look(replace(wanted, seats=1), FIRST_TIME)).first
+        if look.first is None and query.seats > 1:
+            for_one = (await self._look(replace(query, seats=1), FIRST_TIME)).first
         others = await self._list_others(understood, day) if understood.doctor else []
         looked_to = None if look.ended is None else self._date_of(look.ended)
-        return Nothing(await self._look_why(wanted, day, look), look.first, looked_to, for_one, others)
+        return Nothing(await self._look_why(query, day, look), look.first, looked_to, for_one, others)
 
-    async def _find_nearest(self, wanted: Wanted, day: date) -> _Look:
+    async def _find_nearest(self, query: TimeQuery, day: date) -> _Look:
         """Where no day was asked for, from now on: what was found before may have been taken since, and this not."""
-        if wanted.day is None:
-            return await self._look(wanted, FIRST_TIME)
-        later = await self._look(wanted, self._start_of(day + timedelta(days=1)))
+        if query.day is None:
+            return await self._look(query, FIRST_TIME)
+        later = await self._look(query, self._start_of(day + timedelta(days=1)))
         if later.first or later.ended:
             return later
-        first = await self._look(wanted, FIRST_TIME)
+        first = await self._look(query, FIRST_TIME)
         # From the day on, everything has been looked at by now: a look that came as far has left nothing out.
         whole = first.ended is None or first.ended >= self._start_of(day)
         return _Look(first.first) if whole else first
 
-    async def _look(self, wanted: Wanted, starts_from: datetime) -> _Look:
-        reach = await self._find_reach(wanted, starts_from)
-        found = await self._slots.list_slots(_slot_query(wanted, starts_from, _just_after(reach)), 1)
+    async def _look(self, query: TimeQuery, starts_from: datetime) -> _Look:
+        reach = await self._find_reach(query, starts_from)
+        found = await self._slots.list_slots(_slot_query(query, starts_from, _just_after(reach)), 1)
         return _Look(found[0]) if found else _Look(None, reach)
 
-    async def _find_reach(self, wanted: Wanted, starts_from: datetime) -> datetime | None:
+    async def _find_reach(self, query: TimeQuery, starts_from: datetime) -> datetime | None:
         """Only slots with too few free seats can be many: one doctor's are few, and one seat is in any of them."""
-        if wanted.seats == 1 or wanted.doctor_id is not None:
+        if query.seats == 1 or query.doctor_id is not None:
             return None
         async with self._database.connection() as connection:
-            if wanted.specialization is None:
+            if query.specialization is None:
                 reach = await FIND_REACH.one(
                     connection,
-                    min_seats=wanted.seats,
+                    min_seats=query.seats,
                     starts_from=starts_from,
                     most_looked_at=self._farthest_look,
                 )
             else:
                 reach = await FIND_REACH_OF_SPECIALIZATION.one(
                     connection,
-                    specialization=wanted.specialization,
+                    specialization=query.specialization,
                     starts_from=starts_from,
                     most_looked_at=self._farthest_look,
                 )
@@ -392,17 +392,17 @@ class FreeTimes:
                 connection,
                 doctor_id=doctor.id,
                 specialization=doctor.specialization,
-                min_seats=understood.wanted.seats,
+                min_seats=understood.query.seats,
                 starts_from=self._start_of(day),
                 limit=MOST_OTHERS,
             )
 
-    async def _look_why(self, wanted: Wanted, day: date, look: _Look) -> Why:
+    async def _look_why(self, query: TimeQuery, day: date, look: _Look) -> Why:
         async with self._database.connection() as connection:
             published = await LOOK_FOR_PUBLISHED.one(
                 connection,
-                doctor_id=wanted.doctor_id,
-                specialization=wanted.specialization,
+                doctor_id=query.doctor_id,
+                specialization=query.specialization,
                 day_from=self._start_of(day),
                 day_to=self._start_of(day + timedelta(days=1)),
             )
@@ -418,8 +418,8 @@ class FreeTimes:
         return moment.astimezone(self._time_zone).date()
 
 
-def _slot_query(wanted: Wanted, starts_from: datetime, starts_before: datetime) -> SlotQuery:
-    return SlotQuery(wanted.doctor_id, wanted.specialization, starts_from, starts_before, wanted.seats)
+def _slot_query(query: TimeQuery, starts_from: datetime, starts_before: datetime) -> SlotQuery:
+    return SlotQuery(query.doctor_id, query.specialization, starts_from, starts_before, query.seats)
 
 
 def _just_after(reach: datetime | None) -> datetime:
@@ -433,14 +433,14 @@ def _end_of_page(times: Sequence[Slot]) -> Position | None:
     return (last.start_time, last.id) if last else None
 
 
-def _as_listed(counted: Day, wanted: Wanted, times: Sequence[Slot]) -> Day:
+def _as_listed(counted: Day, query: TimeQuery, times: Sequence[Slot]) -> Day:
     """The day whose list is shown, which is read at another moment than the count, and looks at every slot of it.
 
     Not where no day was found to be listed: then the count is all there is.
     """
-    if wanted.day is None and not times:
+    if query.day is None and not times:
         return counted
-    if wanted.after is None and len(times) <= MOST_TIMES:
+    if query.after is None and len(times) <= MOST_TIMES:
         return Day(counted.date, len(times))
     return Day(counted.date, max(counted.times, len(times)), counted.whole and len(times) <= counted.times)
 
@@ -456,8 +456,8 @@ def _is_chosen_from(choices: Choices, specialization: str | None) -> bool:
     return specialization is None or any(_is_of(doctor, specialization) for doctor in choices.doctors)
 
 
-def _of_specialization(choices: Choices, wanted: Wanted) -> Choices:
-    return replace(choices, doctors=[each for each in choices.doctors if _is_of(each, wanted.specialization)])
+def _of_specialization(choices: Choices, query: TimeQuery) -> Choices:
+    return replace(choices, doctors=[each for each in choices.doctors if _is_of(each, query.specialization)])
 
 
 def _as_spelled(choices: Choices, specialization: str | None) -> str | None:
@@ -467,7 +467,7 @@ def _as_spelled(choices: Choices, specialization: str | None) -> str | None:
     return next(spelled, specialization)
 
 
-def _left_out(asked: Wanted, understood: Wanted) -> frozenset[Ignored]:
+def _left_out(asked: TimeQuery, understood: TimeQuery) -> frozenset[Ignored]:
     """`after` is left out without a word: that only means to begin with the day again."""
     left_out = {
         Ignored.SPECIALIZATION: asked.specialization is not None and understood.specialization is None,
@@ -479,5 +479,5 @@ def _left_out(asked: Wanted, understood: Wanted) -> frozenset[Ignored]:
 
 def _without_after(understood: _Understood) -> _Understood:
     return replace(
-        understood, wanted=replace(understood.wanted, after=None), ignored=understood.ignored | {Ignored.AFTER}
+        understood, query=replace(understood.query, after=None), ignored=understood.ignored | {Ignored.AFTER}
     )

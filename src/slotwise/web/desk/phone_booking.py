@@ -17,7 +17,7 @@ from slotwise.domain.slots import MAX_SEATS
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.core.idempotency import IdempotencyKey
 from slotwise.services.desk.history import BookingHistory
-from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeTimes, NextTimes, Wanted
+from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeTimes, NextTimes, TimeQuery
 from slotwise.services.schedule.slots import Slots
 from slotwise.web.booking.appointment import url_of_booking
 from slotwise.web.desk.bookings import LIST
@@ -150,14 +150,14 @@ def _show_times(request: PageRequest, renderer: Renderer, query: FindQuery, foun
 def context_of(renderer: Renderer, query: FindQuery, found: NextTimes | None) -> dict[str, Any]:
     """What the template shows."""
     times = found.times if found else []
-    later = replace(found.wanted, after=found.rest) if found and found.rest else None
+    later = replace(found.query, after=found.rest) if found and found.rest else None
     return {
         "found": found,
         "unread": query.unread,
         "days": [
             (day, list(of_day)) for day, of_day in groupby(times, lambda slot: renderer.time.day_of(slot.start_time))
         ],
-        "first": url_of(replace(found.wanted, after=None), NEW) if found and found.wanted.after else None,
+        "first": url_of(replace(found.query, after=None), NEW) if found and found.query.after else None,
         "later": later and url_of(later, NEW),
         "most_doctors": MOST_DOCTORS,
         "most_seats": MOST_SEATS,
@@ -187,5 +187,5 @@ async def _show(
         form=form,
         recalled=recalled,
         seats=seats,
-        others=url_of(Wanted(doctor_id=slot.doctor_id, day=renderer.time.day_of(slot.start_time), seats=seats), NEW),
+        others=url_of(TimeQuery(doctor_id=slot.doctor_id, day=renderer.time.day_of(slot.start_time), seats=seats), NEW),
     )

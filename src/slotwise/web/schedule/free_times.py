@@ -148,7 +148,7 @@ def _answer(request: PageRequest, shared: SharedPage) -> Response[Any]:
 
 def context_of(renderer: Renderer, query: FindQuery, found: FreeDay | None, held: Booking | None) -> dict[str, Any]:
     """What the template shows."""
-    times = query.times if found is None else found.wanted
+    times = query.times if found is None else found.query
     return {
         "found": found,
         "held": held,
@@ -167,13 +167,13 @@ def context_of(renderer: Renderer, query: FindQuery, found: FreeDay | None, held
 
 def _url_after(found: FreeDay) -> str:
     last = found.times[-1]
-    return url_of(replace(found.wanted, day=found.day, after=(last.start_time, last.id)))
+    return url_of(replace(found.query, day=found.day, after=(last.start_time, last.id)))
 
 
 def parts_of(renderer: Renderer, found: FreeDay, held: Booking | None) -> list[PartOfDay]:
     """The parts of the day with times on this page; all parts if the day does not fit on one page."""
     offers = _offers(renderer, found, held)
-    long = found.more or found.wanted.after is not None
+    long = found.more or found.query.after is not None
     parts = []
     for name, first, before in PARTS_OF_DAY:
         own = [offer for offer in offers if _is_within(renderer.time.local(offer.start_time).time(), first, before)]
@@ -189,9 +189,9 @@ def _is_within(clock: time, first: time, before: time | None) -> bool:
 def _url_from(renderer: Renderer, found: FreeDay, first: time) -> str:
     """Begins before the first slot that starts then: ids begin at 1."""
     if first == time(0):
-        return url_of(on(found.wanted, found.day))
+        return url_of(on(found.query, found.day))
     start = datetime.combine(found.day, first, renderer.time.zone)
-    return url_of(replace(found.wanted, day=found.day, after=(start, 0)))
+    return url_of(replace(found.query, day=found.day, after=(start, 0)))
 
 
 def _offers(renderer: Renderer, found: FreeDay, held: Booking | None) -> list[Offer]:
@@ -216,7 +216,7 @@ def _place(offer: Offer) -> tuple[datetime, int]:
 
 def _fits(renderer: Renderer, found: FreeDay, held: Booking) -> bool:
     """Whether the held time would be on this page if it were free."""
-    query = found.wanted
+    query = found.query
     return (
         renderer.time.day_of(held.start_time) == found.day
         and query.doctor_id in {None, held.doctor_id}

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID, clean_name
-from slotwise.services.schedule.free_times import Wanted
+from slotwise.services.schedule.free_times import TimeQuery
 from slotwise.services.schedule.slots import Position
 
 MOST_SEATS = 20
@@ -23,17 +23,17 @@ _AFTER = re.compile(r"([0-9]{8}T[0-9]{6}(?:\.[0-9]{6})?Z)-([0-9]{1,19})", re.ASC
 class FindQuery(Struct, frozen=True):
     """What the URL asks for; `unread` if a part of the URL could not be read."""
 
-    times: Wanted
+    times: TimeQuery
     unread: bool
 
 
-EMPTY_QUERY = FindQuery(Wanted(), unread=False)
+EMPTY_QUERY = FindQuery(TimeQuery(), unread=False)
 
 
 def find_query_in(query: Mapping[str, str]) -> FindQuery:
     """Never fails: an old or broken link still finds times."""
     given = {name: value for name, value in query.items() if value.strip()}
-    read = Wanted(
+    read = TimeQuery(
         specialization=_read_name(given.get("speciality", "")),
         doctor_id=_read_id(given.get("doctor", "")),
         day=_read_day(given.get("day", "")),
@@ -49,7 +49,7 @@ def find_query_in(query: Mapping[str, str]) -> FindQuery:
     return FindQuery(read, unread)
 
 
-def url_of(query: Wanted, path: str = "/") -> str:
+def url_of(query: TimeQuery, path: str = "/") -> str:
     """The URL that people share and bookmark: the same for the same query, and as short as possible."""
     parameters = {
         "speciality": query.specialization,
@@ -62,12 +62,12 @@ def url_of(query: Wanted, path: str = "/") -> str:
     return f"{path}?{urlencode(given, quote_via=quote)}" if given else path
 
 
-def is_url_of(query: Wanted, text: str) -> bool:
+def is_url_of(query: TimeQuery, text: str) -> bool:
     """Compares the decoded fields, so characters may be escaped or not."""
     return parse_qsl(text, keep_blank_values=True) == parse_qsl(urlsplit(url_of(query)).query)
 
 
-def on(query: Wanted, day: date) -> Wanted:
+def on(query: TimeQuery, day: date) -> TimeQuery:
     return replace(query, day=day, after=None)
 
 
