@@ -99,7 +99,7 @@ class LatestBookings(Struct, frozen=True):
     mark: str
 
 
-class WantedDay(Struct, frozen=True):
+class DayQuery(Struct, frozen=True):
     starts_from: datetime
     starts_before: datetime
 
@@ -120,7 +120,7 @@ class Dashboard:
 
     async def get_day(self, starts_from: datetime, starts_before: datetime) -> Day:
         """Read once for all who look at the same time: a page of it is renewed whenever a seat is taken."""
-        return await self._reads.read(WantedDay(starts_from, starts_before))
+        return await self._reads.read(DayQuery(starts_from, starts_before))
 
     async def list_latest_bookings(self, reader: User, known_mark: str = "") -> LatestBookings | None:
         """The newest 20 with their names; None, and nothing is shown, while they are those of the known mark."""
@@ -133,18 +133,18 @@ class Dashboard:
                 await record_action(connection, actor_of(reader), "list_latest_bookings", "bookings", details)
         return latest
 
-    async def _read_day(self, wanted: WantedDay) -> Day:
+    async def _read_day(self, query: DayQuery) -> Day:
         async with self._database.connection() as connection:
             return Day(
-                await COUNT_DAY.one(connection, starts_from=wanted.starts_from, starts_before=wanted.starts_before),
-                await _utilisation(connection, wanted),
-                await LIST_NEARLY_FULL.all(connection, starts_before=wanted.starts_from + LOOK_AHEAD),
+                await COUNT_DAY.one(connection, starts_from=query.starts_from, starts_before=query.starts_before),
+                await _utilisation(connection, query),
+                await LIST_NEARLY_FULL.all(connection, starts_before=query.starts_from + LOOK_AHEAD),
                 await LIST_EXPIRING_HOLDS.all(connection),
             )
 
 
-async def _utilisation(connection: Connection, wanted: WantedDay) -> list[Utilisation]:
-    return await LIST_UTILISATION.all(connection, starts_from=wanted.starts_from, starts_before=wanted.starts_before)
+async def _utilisation(connection: Connection, query: DayQuery) -> list[Utilisation]:
+    return await LIST_UTILISATION.all(connection, starts_from=query.starts_from, starts_before=query.starts_before)
 
 
 def _marked(bookings: Sequence[Booking]) -> LatestBookings:
