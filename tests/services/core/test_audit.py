@@ -8,7 +8,7 @@ import pytest
 
 from slotwise.db.pool import Database
 from slotwise.domain.users import Role, User
-from slotwise.services.core.audit import AuditEntry, AuditFilter, AuditLog, AuditPosition
+from slotwise.services.core.audit import AuditEntry, AuditLog, AuditPosition, AuditQuery
 
 Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -43,17 +43,17 @@ async def log(database: Database, connection: Rows) -> AuditLog:
 
 
 async def listed(
-    log: AuditLog, limit: int = 100, position: AuditPosition | None = None, **sought: Any
+    log: AuditLog, limit: int = 100, position: AuditPosition | None = None, **query: Any
 ) -> list[AuditEntry]:
-    day = {"noted_before": NOON + timedelta(days=1)} | sought
-    return await log.list_audit(ADMIN, AuditFilter(**day), position, limit)
+    day = {"noted_before": NOON + timedelta(days=1)} | query
+    return await log.list_audit(ADMIN, AuditQuery(**day), position, limit)
 
 
 def places(found: list[AuditEntry]) -> list[int]:
     return [entry.id - 1000 for entry in found]
 
 
-SOUGHT: list[tuple[dict[str, Any], list[int]]] = [
+QUERIES: list[tuple[dict[str, Any], list[int]]] = [
     ({}, [5, 4, 3, 2, 1]),
     ({"actor": "user:2"}, [3, 2]),
     ({"action": "get_booking"}, [5, 2, 1]),
@@ -69,8 +69,8 @@ SOUGHT: list[tuple[dict[str, Any], list[int]]] = [
 
 
 async def test_each_filter_and_all_of_them_together_find_what_they_name(log: AuditLog) -> None:
-    for sought, expected in SOUGHT:
-        assert places(await listed(log, **sought)) == expected, sought
+    for query, expected in QUERIES:
+        assert places(await listed(log, **query)) == expected, query
 
 
 async def test_pages_follow_each_other_without_gap_or_repeat_where_times_are_the_same(
@@ -79,13 +79,13 @@ async def test_pages_follow_each_other_without_gap_or_repeat_where_times_are_the
     await connection.execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
     await connection.execute("UPDATE audit_log SET created_at = $1", NOON)
     filters: list[dict[str, Any]] = [{}, {"actor": "user:2"}, {"action": "get_booking"}, {"subject": "booking:7"}]
-    for sought in filters:
-        whole = places(await listed(log, **sought))
+    for query in filters:
+        whole = places(await listed(log, **query))
         found: list[AuditEntry] = []
-        while page := await listed(log, 1, _after(found), **sought):
+        while page := await listed(log, 1, _after(found), **query):
             found += page
             assert len(found) <= len(whole)
-        assert places(found) == whole == sorted(whole, reverse=True), sought
+        assert places(found) == whole == sorted(whole, reverse=True), query
 
 
 def _after(found: list[AuditEntry]) -> AuditPosition | None:

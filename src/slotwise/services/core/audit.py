@@ -31,7 +31,7 @@ class AuditEntry(Struct, frozen=True):
     created_at: datetime
 
 
-class AuditFilter(Struct, frozen=True):
+class AuditQuery(Struct, frozen=True):
     """What an admin looks for; the period is half-open. `action` is none that somebody typed: it is noted as it is."""
 
     actor: str | None = None
@@ -76,22 +76,22 @@ class AuditLog:
         self._database = database
 
     async def list_audit(
-        self, reader: User, sought: AuditFilter, position: AuditPosition | None, limit: int
+        self, reader: User, query: AuditQuery, position: AuditPosition | None, limit: int
     ) -> list[AuditEntry]:
         """Newest first. That somebody read the log is noted in it too: it has the names of colleagues."""
-        start = position or AuditPosition(sought.noted_before, 0)
+        start = position or AuditPosition(query.noted_before, 0)
         async with self._database.connection() as connection:
             found = await LIST_AUDIT.all(
                 connection,
-                actor=sought.actor,
-                action=sought.action,
-                subject=sought.subject,
-                noted_from=sought.noted_from,
+                actor=query.actor,
+                action=query.action,
+                subject=query.subject,
+                noted_from=query.noted_from,
                 before_time=start.noted_at,
                 before_id=start.id,
                 limit=limit,
             )
-            await record_action(connection, actor_of(reader), "list_audit", "audit", _outline(sought))
+            await record_action(connection, actor_of(reader), "list_audit", "audit", _outline(query))
         return found
 
     async def list_moves(self, slot_id: int, moved_at: Sequence[datetime]) -> list[Move]:
@@ -105,13 +105,13 @@ class AuditLog:
             return await LIST_MOVES.all(connection, subject=f"slot:{slot_id}", moved_at=moved_at)
 
 
-def _outline(sought: AuditFilter) -> dict[str, object]:
+def _outline(query: AuditQuery) -> dict[str, object]:
     """Of a text that names nothing we number, which may be a person's name, only that there was one."""
-    filters = {"actor": sought.actor, "subject": sought.subject}
-    told: dict[str, object] = {
+    filters = {"actor": query.actor, "subject": query.subject}
+    outline: dict[str, object] = {
         name: value if _NUMBERED.fullmatch(value) else True for name, value in filters.items() if value
     }
-    return told | ({"action": sought.action} if sought.action else {})
+    return outline | ({"action": query.action} if query.action else {})
 
 
 async def record_action(

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 
 from slotwise.domain.errors import InvalidInput
 from slotwise.services.accounts.users import Users
-from slotwise.services.core.audit import AuditEntry, AuditFilter, AuditLog, AuditPosition
+from slotwise.services.core.audit import AuditEntry, AuditLog, AuditPosition, AuditQuery
 from slotwise.web.desk.audit_words import ACTIONS, action_words, details_words
 from slotwise.web.kit.access import ADMIN, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
@@ -48,7 +48,7 @@ class AuditController(Controller):
             form=form,
             actions=ACTIONS,
             found=[_row_of(entry, renderer.time) for entry in found[:PAGE_SIZE]],
-            filtered=query != AuditFilter(),
+            filtered=query != AuditQuery(),
             newest=position and link(LOG, form),
             older=len(found) > PAGE_SIZE and link(LOG, form, [("before", _position(found[PAGE_SIZE - 1]))]),
         )
@@ -64,13 +64,13 @@ def _row_of(entry: AuditEntry, time: ClinicTime) -> dict[str, Any]:
     }
 
 
-async def audit_query_in(form: Form, time: ClinicTime, users: Users) -> AuditFilter:
+async def audit_query_in(form: Form, time: ClinicTime, users: Users) -> AuditQuery:
     """Raises `InvalidInput`."""
     noted_from, noted_before = period_in(form, time)
     action = form.text("action") or None
     if action is not None and action not in ACTIONS:
         raise InvalidInput.of("action", "must be one of the choices")
-    return AuditFilter(await _actor_in(form, users), action, _subject_in(form), noted_from, noted_before)
+    return AuditQuery(await _actor_in(form, users), action, _subject_in(form), noted_from, noted_before)
 
 
 async def _actor_in(form: Form, users: Users) -> str | None:
