@@ -22,7 +22,7 @@ from slotwise.domain.users import Role, User
 from slotwise.services.accounts import users as user_cases
 from slotwise.services.accounts.passwords import Passwords
 from slotwise.services.accounts.tokens import AccessTokens
-from slotwise.services.accounts.users import UserFilter, Users, prune_login_attempts
+from slotwise.services.accounts.users import UserQuery, Users, prune_login_attempts
 
 EMAIL = "ada@example.org"
 PASSWORD = "a fine password of Ada's"
@@ -220,14 +220,14 @@ async def test_accounts_are_found_by_role_and_text_a_step_at_a_time(
         "INSERT INTO users (id, email, name, role, password_hash) SELECT 100 + n, 'p' || n || '@example.net',"
         " CASE WHEN n IN (3, 9) THEN 'Rare_Name' ELSE 'Somebody' END, 'patient', '' FROM generate_series(1, 10) AS n"
     )
-    first = await users.list_users(boss, UserFilter(), LAST, 5)
+    first = await users.list_users(boss, UserQuery(), LAST, 5)
     assert [user.id for user in first.users] == [110, 109, 108, 107, 106]
     assert first.walked_to is None
-    assert [user.id for user in (await users.list_users(boss, UserFilter(Role.ADMIN), LAST, 5)).users] == [boss.id]
+    assert [user.id for user in (await users.list_users(boss, UserQuery(Role.ADMIN), LAST, 5)).users] == [boss.id]
     monkeypatch.setattr(user_cases, "STEP", 4)
     found, before = [], LAST
     while True:
-        page = await users.list_users(boss, UserFilter(text="rare_name"), before, 5)
+        page = await users.list_users(boss, UserQuery(text="rare_name"), before, 5)
         found.append([user.id for user in page.users])
         if page.walked_to is None:
             break
@@ -235,9 +235,9 @@ async def test_accounts_are_found_by_role_and_text_a_step_at_a_time(
     assert found[:3] == [[109], [103], []]
     assert not any(found[3:])
     # The few who are not patients are all looked through at once, however many patients are newer.
-    of_role = await users.list_users(boss, UserFilter(Role.ADMIN, "boss"), LAST, 5)
+    of_role = await users.list_users(boss, UserQuery(Role.ADMIN, "boss"), LAST, 5)
     assert ([user.id for user in of_role.users], of_role.walked_to) == ([boss.id], None)
-    of_patients = await users.list_users(boss, UserFilter(Role.PATIENT, "rare_name"), LAST, 5)
+    of_patients = await users.list_users(boss, UserQuery(Role.PATIENT, "rare_name"), LAST, 5)
     assert ([user.id for user in of_patients.users], of_patients.walked_to) == ([109], 107)
     notes = await connection.fetch("SELECT details::text FROM audit_log WHERE action = 'list_users' ORDER BY id")
     assert [note[0] for note in notes[:3]] == [

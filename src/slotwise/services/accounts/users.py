@@ -62,7 +62,7 @@ class Session(Struct, frozen=True):
     user: User
 
 
-class UserFilter(Struct, frozen=True):
+class UserQuery(Struct, frozen=True):
     """Whom an admin looks for. `text` is looked up inside names and addresses."""
 
     role: Role | None = None
@@ -191,19 +191,19 @@ class Users:
                 await record_action(connection, actor_of(reader), "get_user", actor_of(user))
         return user
 
-    async def list_users(self, reader: User, sought: UserFilter, before_id: int, limit: int) -> FoundUsers:
+    async def list_users(self, reader: User, query: UserQuery, before_id: int, limit: int) -> FoundUsers:
         """Newest first. A text is looked for in so many accounts of patients; `walked_to` says where to go on."""
         async with self._database.connection() as connection:
-            floor = await _floor_of(connection, sought, before_id)
+            floor = await _floor_of(connection, query, before_id)
             found = await LIST_USERS.all(
                 connection,
-                role=sought.role,
-                pattern=contains(sought.text),
+                role=query.role,
+                pattern=contains(query.text),
                 floor_id=floor,
                 before_id=before_id,
                 limit=limit,
             )
-            details = sought.outline() | {"users": min(len(found), limit - 1)}
+            details = query.outline() | {"users": min(len(found), limit - 1)}
             await record_action(connection, actor_of(reader), "list_users", "users", details)
         return FoundUsers(found, floor if len(found) < limit and floor > 0 else None)
 
@@ -282,10 +282,10 @@ def _typed_address(text: str) -> str:
         return text
 
 
-async def _floor_of(connection: Connection, sought: UserFilter, before_id: int) -> int:
+async def _floor_of(connection: Connection, query: UserQuery, before_id: int) -> int:
     """Down to which id to look: all the way where nothing is looked for inside the rows, or only inside those few that
     are not patients'."""
-    if not sought.text or sought.role not in {None, Role.PATIENT}:
+    if not query.text or query.role not in {None, Role.PATIENT}:
         return 0
     newest = await FIND_NEWEST_USER.one(connection, before_id=before_id)
     return max(0, newest.id + 1 - STEP)

@@ -9,7 +9,7 @@ from litestar.exceptions import NotFoundException
 from slotwise.domain.errors import InvalidInput, LastAdmin, SlotwiseError
 from slotwise.domain.users import Role, User, actor_of
 from slotwise.services.accounts.passwords import random_password
-from slotwise.services.accounts.users import UserFilter, Users
+from slotwise.services.accounts.users import UserQuery, Users
 from slotwise.web.kit.access import ADMIN, PageRequest, account_in, page_for
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form
@@ -36,7 +36,7 @@ class UserController(Controller):
     ) -> Response[Any]:
         form = query_form(request, "who", "role")
         try:
-            query = UserFilter(choice_in(form, "role", Role), text_in(form, "who"))
+            query = UserQuery(choice_in(form, "role", Role), text_in(form, "who"))
         except InvalidInput as error:
             form.refuse(error)
             return renderer.answer(request, "accounts/users/list.html", 400, form=form, found=None)
