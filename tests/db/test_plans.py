@@ -396,7 +396,7 @@ LOOK_UPS = [
     look_up(slots.LIST_WEEK, "slots_of_doctor", 80, 300, **WEEK),
     look_up(slots.LIST_CLASHES, "slot_overlaps", 900, 1500, doctor_id=filling.DOCTOR, **WANTED),
     look_up(slots.GET_NEWEST_BOOKING, "bookings_of_slot", 5, 12, slot_id=filling.FRESH_SLOT),
-    look_up(slots.LIST_BOOKINGS_HIT, "bookings_of_slot", 20, 60, slot_id=1, limit=PAGE),
+    look_up(slots.LIST_AFFECTED_BOOKINGS, "bookings_of_slot", 20, 60, slot_id=1, limit=PAGE),
     look_up(bookings.READ_BOOKINGS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
     look_up(export.LIST_CANCEL_REASONS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),
     look_up(
@@ -511,7 +511,7 @@ async def test_without_its_index_it_reads_more(filled: Connection, guard: Guard)
 
 async def test_affected_bookings_are_not_searched_in_a_history_without_taken_seats(filled: Connection) -> None:
     freed = f"UPDATE appointment_slots SET available_seats = total_seats WHERE id = {filling.OLD_SLOT}"
-    guard = look_up(slots.LIST_BOOKINGS_HIT, "bookings_of_slot", 3, 20, slot_id=filling.OLD_SLOT, limit=PAGE)
+    guard = look_up(slots.LIST_AFFECTED_BOOKINGS, "bookings_of_slot", 3, 20, slot_id=filling.OLD_SLOT, limit=PAGE)
     assert not faults(guard, await plan_of(filled, guard, "force_generic_plan", before=freed))
 
 
@@ -527,7 +527,7 @@ ONE_BY_ONE = (
     dashboard.COUNT_DAY,
     dashboard.LIST_UTILISATION,
     slots.GET_NEWEST_BOOKING,
-    slots.LIST_BOOKINGS_HIT,
+    slots.LIST_AFFECTED_BOOKINGS,
     slots.LIST_WEEK,
     day_sheets.LIST_BOOKINGS_OF_DAY,
 )

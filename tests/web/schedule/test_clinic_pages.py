@@ -249,7 +249,7 @@ def test_a_change_that_affects_bookings_lists_them_and_asks_first(
     assert desk.heading == question
     assert "Ada Lovelace" in words(desk)
     assert "Grace Hopper" in words(desk)
-    assert audited(clinic, "list_bookings_hit", f"slot:{slot['id']}") == 1
+    assert audited(clinic, "list_affected_bookings", f"slot:{slot['id']}") == 1
     before = clinic.http.get(f"/api/slots/{slot['id']}").json()
     assert (before["status"], before["startTime"]) == ("OPEN", slot["startTime"])
     desk.submit(url)
@@ -267,7 +267,7 @@ def test_an_impossible_move_is_refused_without_asking(clinic: Clinic, desk: Visi
     assert "already has an open time then: Tuesday 4 May 2032, 14:15 to 14:45." in words(desk)
     assert 'value="14:00"' in desk.page.text
     assert "Ada Lovelace" not in desk.page.text
-    assert audited(clinic, "list_bookings_hit", f"slot:{slot['id']}") == 0
+    assert audited(clinic, "list_affected_bookings", f"slot:{slot['id']}") == 0
     desk.send(url, **moved(desk, time="13:45"))
     assert desk.heading == "Move a time with 2 bookings?"
 

@@ -136,7 +136,7 @@ LIST_SLOTS_OF_DOCTOR = Statement("schedule/slots.list_slots_of_doctor", Slot)
 LIST_SLOTS_OF_SPECIALIZATION = Statement("schedule/slots.list_slots_of_specialization", Slot)
 LIST_CLASHES = Statement("schedule/slots.list_clashes", OverlappedSlot)
 LIST_WEEK = Statement("schedule/slots.list_week", WeekSlot)
-LIST_BOOKINGS_HIT = Statement("schedule/slots.list_bookings_hit", Booking)
+LIST_AFFECTED_BOOKINGS = Statement("schedule/slots.list_affected_bookings", Booking)
 GET_NEWEST_BOOKING = Statement("schedule/slots.get_newest_booking", NewestBooking)
 UPDATE_SLOT = Statement("schedule/slots.update_slot", SlotUpdate)
 
@@ -226,13 +226,13 @@ class Slots:
             )
         return DoctorWeek(found[:MOST_OF_A_WEEK], cut_short=len(found) > MOST_OF_A_WEEK)
 
-    async def list_bookings_hit(self, reader: User, slot_id: int, limit: int) -> list[Booking]:
+    async def list_affected_bookings(self, reader: User, slot_id: int, limit: int) -> list[Booking]:
         """The live bookings that a change of the slot would concern, with names, for the desk; at most 501."""
         async with self._database.connection() as connection:
-            found = await LIST_BOOKINGS_HIT.all(connection, slot_id=slot_id, limit=limit)
+            found = await LIST_AFFECTED_BOOKINGS.all(connection, slot_id=slot_id, limit=limit)
             if shows_others(reader, found):
                 details = {"bookings": rows_shown(found, limit)}
-                await record_action(connection, actor_of(reader), "list_bookings_hit", f"slot:{slot_id}", details)
+                await record_action(connection, actor_of(reader), "list_affected_bookings", f"slot:{slot_id}", details)
         return found
 
     async def get_newest_booking(self, slot_id: int) -> int:

@@ -29,7 +29,7 @@ ACTIONS = {
     "hold_seats": "Booked or held a slot",
     "list_audit": "Read this log",
     "list_bookings": "Looked through bookings",
-    "list_bookings_hit": "Looked at the bookings that a change affects",
+    "list_affected_bookings": "Looked at the bookings that a change affects",
     "list_bookings_of_day": "Looked at a day sheet",
     "list_bookings_of_slot": "Looked at the bookings of a slot",
     "list_bookings_of_user": "Looked at the bookings of an account",

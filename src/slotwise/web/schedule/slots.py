@@ -137,7 +137,7 @@ class SlotController(Controller):
             if _affects_bookings(change) and _listed_in(form) < seen.newest_booking:
                 # Refuse an impossible change before asking.
                 await slots.update_slot(account_in(request), slot_id, change, dry_run=True)
-                affected = await slots.list_bookings_hit(account_in(request), slot_id, MOST_LISTED + 1)
+                affected = await slots.list_affected_bookings(account_in(request), slot_id, MOST_LISTED + 1)
                 if affected:
                     return _ask_whether_sure(request, renderer, slot, form, change, affected, seen.newest_booking)
             changed = await slots.update_slot(
