@@ -22,7 +22,7 @@ from slotwise.http.kit.problems import write_refusal
 from slotwise.http.parts import ApiRooms
 from slotwise.http.parts import dependencies as api_dependencies
 from slotwise.http.routes import API
-from slotwise.http.schedule.slots import SlotPages
+from slotwise.http.schedule.slots import SlotLists
 from slotwise.observability.crash_points import CrashPoints
 from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_report import MetricsReport
@@ -129,7 +129,7 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
             metrics_report=MetricsReport(settings.metrics_dir),
             booking_rate=booking_rate,
             crash_points=crash_points,
-            slot_pages=SlotPages(services.slots),
+            slot_lists=SlotLists(services.slots),
         )
         application.web = PageRooms(
             services=services,

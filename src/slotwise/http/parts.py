@@ -5,13 +5,13 @@ from collections.abc import Callable
 from litestar.di import Provide
 
 from slotwise.http.kit.parts import ApiParts
-from slotwise.http.schedule.slots import SlotPages
+from slotwise.http.schedule.slots import SlotLists
 
 
 class ApiRooms(ApiParts, frozen=True):
     """With what a room has for itself."""
 
-    slot_pages: SlotPages
+    slot_lists: SlotLists
 
 
 def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Provide]:
@@ -23,7 +23,7 @@ def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Provide]:
         "privacy": _provide(lambda: api().services.privacy),
         "schema_check": _provide(lambda: api().schema_check),
         "seat_events": _provide(lambda: api().services.seat_events),
-        "slot_pages": _provide(lambda: api().slot_pages),
+        "slot_lists": _provide(lambda: api().slot_lists),
         "slots": _provide(lambda: api().services.slots),
         "users": _provide(lambda: api().services.users),
     }

@@ -165,7 +165,7 @@ class SlotView(Struct, frozen=True, rename="camel"):
         )
 
 
-class SlotPageQuery(Struct, frozen=True):
+class SlotListQuery(Struct, frozen=True):
     slots: SlotQuery
     limit: int
     after: StartPosition
@@ -178,17 +178,17 @@ class EncodedPage(Struct, frozen=True):
     etag: str
 
 
-class SlotPages:
-    """Pages of free slots, read and encoded once for all requests that want the same page at the same time."""
+class SlotLists:
+    """Lists of free slots: one read and one encoding serve all requests that want the same page at the same time."""
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self._reads = SharedReads(self._read)
 
-    async def list_slots(self, query: SlotPageQuery) -> EncodedPage:
+    async def list_slots(self, query: SlotListQuery) -> EncodedPage:
         return await self._reads.read(query)
 
-    async def _read(self, query: SlotPageQuery) -> EncodedPage:
+    async def _read(self, query: SlotListQuery) -> EncodedPage:
         after = query.after
         found = await self._slots.list_slots(query.slots, query.limit + 1, (after.start_time, after.id))
         page = page_of(found, query.limit, SlotView.of, lambda slot: StartPosition(slot.start_time, slot.id))
@@ -273,7 +273,7 @@ class SlotController(Controller):
     async def list_slots(
         self,
         request: ApiRequest,
-        slot_pages: NamedDependency[SlotPages],
+        slot_lists: NamedDependency[SlotLists],
         doctor_id: DoctorId = None,
         specialization: Text = None,
         from_time: FromTime = None,
@@ -290,7 +290,7 @@ class SlotController(Controller):
             min_seats,
         )
         after = decode_cursor(cursor, StartPosition(FIRST_TIME, 0))
-        return _unless_known(request, await slot_pages.list_slots(SlotPageQuery(query, limit, after)))
+        return _unless_known(request, await slot_lists.list_slots(SlotListQuery(query, limit, after)))
 
     @get("/{slot_id:int}", **operation("get_slot", ANYONE, "Read a slot", SlotNotFound))
     async def get_slot(self, slot_id: Id, slots: NamedDependency[Slots]) -> SlotView:
