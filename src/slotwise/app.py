@@ -45,7 +45,7 @@ from slotwise.services.desk.dashboard import Dashboard
 from slotwise.services.desk.day_sheets import DaySheets
 from slotwise.services.desk.export import BookingExport
 from slotwise.services.desk.history import BookingHistory
-from slotwise.services.privacy.personal_data import Privacy
+from slotwise.services.privacy.personal_data import PersonalData
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.services.schedule.slots import Slots
@@ -194,7 +194,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         free_times=FreeTimes(database, settings.time_zone),
         my_bookings=MyBookings(database),
         page_holds=PageHolds(bookings),
-        privacy=Privacy(database, seat_events.seats_changed),
+        personal_data=PersonalData(database, seat_events.seats_changed),
         seat_events=seat_events,
         slots=Slots(database, settings.time_zone, seat_events.seats_changed),
         users=Users(database, passwords, AccessTokens(secret, settings.token_seconds)),

@@ -10,14 +10,14 @@ from slotwise.app import build
 from slotwise.db.statements import sql_of
 from slotwise.services.accounts.users import Users
 from slotwise.services.booking.bookings import Bookings
-from slotwise.services.privacy.personal_data import Privacy
+from slotwise.services.privacy.personal_data import PersonalData
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.slots import Slots
 from slotwise.settings import Settings
 from slotwise.web.kit.access import ACCOUNT, ADMIN, ANYBODY, DESK
 from tests.architecture.sources import ROOT, Function, Source, functions, sources, statement_features
 
-SERVICES = {service.__name__: service for service in (Bookings, Doctors, Privacy, Slots, Users)}
+SERVICES = {service.__name__: service for service in (Bookings, Doctors, PersonalData, Slots, Users)}
 
 NAMED_OTHERWISE = {
     "http/schedule/seat_events.py": "core/seat_events",  # which bookings, slots and privacy tell of changes

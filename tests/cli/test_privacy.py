@@ -8,7 +8,7 @@ import pytest
 
 from slotwise.cli.privacy import opened
 from slotwise.cli.running import CommandFailed
-from slotwise.services.privacy.personal_data import PersonalData
+from slotwise.services.privacy.personal_data import PersonalDataDocument
 from tests.clinic import Clinic, RunningServer, rows, slotwise
 from tests.streams import watching
 from tests.traces import places_of
@@ -27,7 +27,7 @@ def test_a_guest_is_exported_and_erased_without_a_trace(guest: RunningServer, po
     url = guest.database_url
     exported = slotwise(url, "privacy", "export", EMAIL)
     assert exported.returncode == 0, exported.stderr
-    data = msgspec.json.decode(exported.stdout, type=PersonalData)
+    data = msgspec.json.decode(exported.stdout, type=PersonalDataDocument)
     assert (data.account, [booking.user_name for booking in data.bookings]) == (None, [NAME])
     assert places_of(url, NAME, EMAIL) == {"bookings.user_name", "bookings.user_email"}
 

@@ -11,7 +11,7 @@ import typer
 from slotwise.cli.running import CommandFailed, run, screen
 from slotwise.db.pool import Database
 from slotwise.services.core.seat_events import telling_all
-from slotwise.services.privacy.personal_data import Erased, Person, Privacy
+from slotwise.services.privacy.personal_data import Erased, Person, PersonalData
 
 privacy = typer.Typer(help="Export or erase a person's data.", no_args_is_help=True)
 
@@ -29,7 +29,7 @@ def export_personal_data(
     """Print all data about a person as JSON, found by account and by e-mail address."""
 
     async def work(database: Database) -> None:
-        service = Privacy(database)
+        service = PersonalData(database)
         pieces = service.export_personal_data(await _known(service, email), "operator")
         with opened(output) as file:
             await _write(pieces, file)
@@ -43,7 +43,7 @@ def erase_personal_data(email: Email, yes: Annotated[bool, typer.Option("--yes",
 
     async def work(database: Database) -> Erased:
         async with telling_all(database) as seats_changed:
-            service = Privacy(database, seats_changed)
+            service = PersonalData(database, seats_changed)
             person = await _known(service, email)
             if not yes:
                 _confirm(person, await service.count_bookings(person))
@@ -53,7 +53,7 @@ def erase_personal_data(email: Email, yes: Annotated[bool, typer.Option("--yes",
     typer.echo(f"Erased the person from {done.bookings} bookings, of which {done.cancelled} were cancelled.")
 
 
-async def _known(service: Privacy, email: str) -> Person:
+async def _known(service: PersonalData, email: str) -> Person:
     person = await service.find_person(email)
     if person is None:
         raise CommandFailed("no data is kept under that e-mail address")

@@ -20,7 +20,7 @@ def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Provide]:
         "database": _provide(lambda: api().database),
         "doctors": _provide(lambda: api().services.doctors),
         "metrics_report": _provide(lambda: api().metrics_report),
-        "privacy": _provide(lambda: api().services.privacy),
+        "personal_data": _provide(lambda: api().services.personal_data),
         "schema_check": _provide(lambda: api().schema_check),
         "seat_events": _provide(lambda: api().services.seat_events),
         "slot_lists": _provide(lambda: api().slot_lists),

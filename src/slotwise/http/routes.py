@@ -6,14 +6,14 @@ from slotwise.http.accounts.auth import AuthController
 from slotwise.http.api_docs import ApiDocsController
 from slotwise.http.booking.bookings import BookingController
 from slotwise.http.health import HealthController
-from slotwise.http.privacy.personal_data import PrivacyController
+from slotwise.http.privacy.personal_data import PersonalDataController
 from slotwise.http.schedule.doctors import DoctorController
 from slotwise.http.schedule.seat_events import SeatEventController
 from slotwise.http.schedule.slots import SlotController
 
 API: list[ControllerRouterHandler] = [
     AuthController,
-    PrivacyController,
+    PersonalDataController,
     DoctorController,
     SlotController,
     SeatEventController,

@@ -13,7 +13,7 @@ from slotwise.services.desk.dashboard import Dashboard
 from slotwise.services.desk.day_sheets import DaySheets
 from slotwise.services.desk.export import BookingExport
 from slotwise.services.desk.history import BookingHistory
-from slotwise.services.privacy.personal_data import Privacy
+from slotwise.services.privacy.personal_data import PersonalData
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.services.schedule.slots import Slots
@@ -33,7 +33,7 @@ class Services(Struct, frozen=True):
     free_times: FreeTimes
     my_bookings: MyBookings
     page_holds: PageHolds
-    privacy: Privacy
+    personal_data: PersonalData
     seat_events: SeatEvents
     slots: Slots
     users: Users

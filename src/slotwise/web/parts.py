@@ -29,7 +29,7 @@ def dependencies(web: Callable[[], PageRooms]) -> dict[str, Provide]:
         "free_times": _provide(lambda: web().services.free_times),
         "my_bookings": _provide(lambda: web().services.my_bookings),
         "page_holds": _provide(lambda: web().services.page_holds),
-        "privacy": _provide(lambda: web().services.privacy),
+        "personal_data": _provide(lambda: web().services.personal_data),
         "renderer": _provide(lambda: web().renderer),
         "slots": _provide(lambda: web().services.slots),
         "users": _provide(lambda: web().services.users),

@@ -11,7 +11,7 @@ import httpx
 import msgspec
 import pytest
 
-from slotwise.services.privacy.personal_data import PersonalData
+from slotwise.services.privacy.personal_data import PersonalDataDocument
 from tests.clinic import Clinic, RunningServer, eventually, holder, object_of, problem, rows
 from tests.traces import places_of
 
@@ -42,12 +42,12 @@ class Canary:
         assert answer.status_code == 201, answer.text
         return object_of(answer)
 
-    def export(self) -> PersonalData:
+    def export(self) -> PersonalDataDocument:
         answer = self.clinic.http.get("/api/auth/me/data", headers=self.headers)
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"] == "application/json"
         assert answer.headers["cache-control"] == "no-store"
-        return msgspec.json.decode(answer.content, type=PersonalData)
+        return msgspec.json.decode(answer.content, type=PersonalDataDocument)
 
     def erase(self, password: str = PASSWORD) -> httpx.Response:
         return self.clinic.http.request("DELETE", "/api/auth/me", json={"password": password}, headers=self.headers)

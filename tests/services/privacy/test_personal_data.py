@@ -27,7 +27,14 @@ from slotwise.services.accounts.users import CHANGE_RIGHTS, CREATE_USER, passwor
 from slotwise.services.booking.batches import Held, HoldRequest
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.idempotency import IdempotencyKey
-from slotwise.services.privacy.personal_data import ERASE_PERSONAL_DATA, PAGE, Erased, Person, PersonalData, Privacy
+from slotwise.services.privacy.personal_data import (
+    ERASE_PERSONAL_DATA,
+    PAGE,
+    Erased,
+    Person,
+    PersonalData,
+    PersonalDataDocument,
+)
 from tests.clinic import PATIENCE_SECONDS
 from tests.traces import places_of
 from tests.workers import GUEST, Worker, at_once, new_slot, violations, wanted, workers
@@ -39,8 +46,8 @@ Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
 @pytest.fixture
-def privacy(database: Database) -> Privacy:
-    return Privacy(database)
+def personal_data(database: Database) -> PersonalData:
+    return PersonalData(database)
 
 
 @pytest_asyncio.fixture
@@ -73,16 +80,16 @@ async def statuses(connection: Rows) -> dict[int, tuple[str, str]]:
     return {row["id"]: (row["status"], row["user_name"]) for row in found}
 
 
-async def exported(privacy: Privacy, person: Person) -> PersonalData:
-    pieces = [piece async for piece in privacy.export_personal_data(person, "operator")]
-    return msgspec.json.decode(b"".join(pieces), type=PersonalData)
+async def exported(personal_data: PersonalData, person: Person) -> PersonalDataDocument:
+    pieces = [piece async for piece in personal_data.export_personal_data(person, "operator")]
+    return msgspec.json.decode(b"".join(pieces), type=PersonalDataDocument)
 
 
 # Who the person is.
 
 
 async def test_an_operator_finds_a_person_by_account_and_by_address_in_any_case(
-    privacy: Privacy, worker: Worker, connection: Rows, canary: User
+    personal_data: PersonalData, worker: Worker, connection: Rows, canary: User
 ) -> None:
     slot_id = await new_slot(connection, seats=9)
     by_account = await booked(worker, canary, slot_id, email="her.other@example.org")
@@ -91,49 +98,49 @@ async def test_an_operator_finds_a_person_by_account_and_by_address_in_any_case(
     guest = await worker.bookings.hold_seats(GUEST, SeatRequest(slot_id, 1, None, NAME, EMAIL.title()))
     await booked(worker, desk, slot_id)
     await worker.bookings.hold_seats(GUEST, wanted(slot_id))
-    person = await privacy.find_person(EMAIL.upper())
+    person = await personal_data.find_person(EMAIL.upper())
     assert person == Person(canary.id, "WILHELMINA.CANARY@example.org")
-    data = await exported(privacy, person)
+    data = await exported(personal_data, person)
     assert [booking.id for booking in data.bookings] == [by_account, by_desk, guest.booking.id]
 
 
-async def test_an_address_that_nobody_has_or_that_is_none_is_nobodys(privacy: Privacy, canary: User) -> None:
-    assert await privacy.find_person("nobody@example.org") is None
+async def test_an_address_that_nobody_has_or_that_is_none_is_nobodys(personal_data: PersonalData, canary: User) -> None:
+    assert await personal_data.find_person("nobody@example.org") is None
     with pytest.raises(InvalidInput):
-        await privacy.find_person("nobody")
+        await personal_data.find_person("nobody")
 
 
 async def test_the_data_of_a_guest_has_no_account_and_no_note_about_other_guests(
-    privacy: Privacy, worker: Worker, connection: Rows
+    personal_data: PersonalData, worker: Worker, connection: Rows
 ) -> None:
     await worker.bookings.hold_seats(GUEST, wanted(await new_slot(connection, 1)))
     for _ in range(2):
-        data = await exported(privacy, Person(None, "ada@example.org"))
+        data = await exported(personal_data, Person(None, "ada@example.org"))
     assert (data.account, data.audit_log, len(data.bookings)) == (None, [], 1)
     notes = await connection.fetch("SELECT actor, action, subject FROM audit_log")
     assert [tuple(note) for note in notes] == [("operator", "export_personal_data", "guest")] * 2
 
 
 async def test_an_export_of_several_pages_is_whole_and_in_order(
-    privacy: Privacy, worker: Worker, connection: Rows, canary: User
+    personal_data: PersonalData, worker: Worker, connection: Rows, canary: User
 ) -> None:
     slot_id = await new_slot(connection, seats=1000)
     requests = [HoldRequest(asked_by(canary, slot_id), f"user:{canary.id}")] * (2 * PAGE + 5)
     held = [outcome for outcome in await worker.batches.hold(requests) if isinstance(outcome, Held)]
     assert len(held) == len(requests)
-    data = await exported(privacy, Person(canary.id))
+    data = await exported(personal_data, Person(canary.id))
     assert [record.id for record in data.bookings] == [one.booking.id for one in held]
     assert all([event.booking_id for event in record.events] == [record.id] for record in data.bookings)
 
 
 async def test_erasing_somebody_at_the_desk_leaves_what_they_booked_for_others(
-    privacy: Privacy, worker: Worker, connection: Rows, database: Database
+    personal_data: PersonalData, worker: Worker, connection: Rows, database: Database
 ) -> None:
     desk = await account(connection, "Rita Reception", "rita@example.org", Role.STAFF)
     slot_id = await new_slot(connection, seats=3)
     for_another = await booked(worker, desk, slot_id, email="patient@example.org")
     own = await booked(worker, desk, slot_id)
-    assert await privacy.erase_personal_data(Person(desk.id), f"user:{desk.id}") == Erased(1, 1)
+    assert await personal_data.erase_personal_data(Person(desk.id), f"user:{desk.id}") == Erased(1, 1)
     assert await statuses(connection) == {
         for_another: ("CONFIRMED", "Rita Reception"),
         own: ("CANCELLED", "Erased"),
@@ -142,7 +149,7 @@ async def test_erasing_somebody_at_the_desk_leaves_what_they_booked_for_others(
 
 
 async def test_who_has_left_the_desk_takes_no_patients_along(
-    privacy: Privacy, worker: Worker, connection: Rows, database: Database
+    personal_data: PersonalData, worker: Worker, connection: Rows, database: Database
 ) -> None:
     """The role of today does not tell for whom a booking was made."""
     rita = await account(connection, "Rita", "rita@example.org", Role.STAFF)
@@ -151,18 +158,18 @@ async def test_who_has_left_the_desk_takes_no_patients_along(
     own = await booked(worker, rita, slot_id, email="RITA@example.org")
     demoted = await CHANGE_RIGHTS.first(connection, user_id=rita.id, role=Role.PATIENT, active=None)
     assert demoted is not None
-    assert [booking.id for booking in (await exported(privacy, Person(rita.id))).bookings] == [own]
+    assert [booking.id for booking in (await exported(personal_data, Person(rita.id))).bookings] == [own]
     mine = await worker.bookings.list_bookings_of_user(demoted, MAX_ID, 9)
     assert [booking.id for booking in mine] == [own]
     assert (await worker.bookings.get_booking(Caller(demoted), for_another)).user_name is None
     with pytest.raises(NotAllowed):
         await worker.bookings.cancel_booking(Caller(demoted), for_another)
-    assert await privacy.erase_personal_data(Person(rita.id), f"user:{rita.id}") == Erased(1, 1)
+    assert await personal_data.erase_personal_data(Person(rita.id), f"user:{rita.id}") == Erased(1, 1)
     assert (await statuses(connection))[for_another] == ("CONFIRMED", "Rita")
 
 
 async def test_an_erased_address_leaves_no_trace_and_the_ledger_whole(
-    privacy: Privacy, worker: Worker, connection: Rows, database_url: str, canary: User
+    personal_data: PersonalData, worker: Worker, connection: Rows, database_url: str, canary: User
 ) -> None:
     slot_id = await new_slot(connection, seats=9)
     await booked(worker, canary, slot_id)
@@ -179,9 +186,9 @@ async def test_an_erased_address_leaves_no_trace_and_the_ledger_whole(
     assert before == {
         "users.name", "users.email", "bookings.user_name", "bookings.user_email", "bookings.cancel_reason"
     }  # fmt: skip
-    person = await privacy.find_person(EMAIL)
+    person = await personal_data.find_person(EMAIL)
     assert person is not None
-    assert await privacy.erase_personal_data(person, "operator") == Erased(3, 1)
+    assert await personal_data.erase_personal_data(person, "operator") == Erased(3, 1)
     assert await asyncio.to_thread(places_of, database_url, *names) == set()
     assert await violations(worker.database) == []
     # The answer that was kept has no person: a retry is told what it brings along, and nothing is stored.
@@ -199,11 +206,11 @@ async def test_an_erased_address_leaves_no_trace_and_the_ledger_whole(
 
 
 async def test_a_guest_can_be_erased_again_after_a_restore_by_the_bookings_on_record(
-    privacy: Privacy, worker: Worker, connection: Rows
+    personal_data: PersonalData, worker: Worker, connection: Rows
 ) -> None:
     requests = [HoldRequest(wanted(await new_slot(connection, 101)), "guest")] * 101
     await worker.batches.hold(requests)
-    await privacy.erase_personal_data(Person(None, "ada@example.org"), "operator")
+    await personal_data.erase_personal_data(Person(None, "ada@example.org"), "operator")
     oldest = sorted(await statuses(connection))[:100]
     [(subject, details)] = await connection.fetch("SELECT subject, details FROM audit_log")
     assert (subject, msgspec.json.decode(details)) == (
@@ -229,21 +236,21 @@ async def test_the_planner_keeps_no_samples_of_names(
 
 
 async def test_a_password_that_was_changed_since_it_was_checked_erases_nothing(
-    privacy: Privacy, connection: Rows, canary: User
+    personal_data: PersonalData, connection: Rows, canary: User
 ) -> None:
     with pytest.raises(InvalidCredentials):
-        await privacy.erase_personal_data(Person(canary.id), "user", "an older hash")
+        await personal_data.erase_personal_data(Person(canary.id), "user", "an older hash")
     assert await connection.fetchval("SELECT name FROM users") == NAME
-    await privacy.erase_personal_data(Person(canary.id), "user", HASH)
+    await personal_data.erase_personal_data(Person(canary.id), "user", HASH)
     assert await connection.fetchval("SELECT name FROM users") == "Erased"
 
 
 async def test_an_erasure_forgets_the_failed_attempts_before_it(
-    privacy: Privacy, connection: Rows, canary: User
+    personal_data: PersonalData, connection: Rows, canary: User
 ) -> None:
     attempts = [(password_attempts_of(canary.id),), (password_attempts_of(canary.id + 1),)]
     await connection.executemany("INSERT INTO login_attempts (account_hash) VALUES ($1)", attempts)
-    await privacy.erase_personal_data(Person(canary.id), "user", HASH)
+    await personal_data.erase_personal_data(Person(canary.id), "user", HASH)
     left = await connection.fetch("SELECT account_hash FROM login_attempts")
     assert [tuple(row) for row in left] == attempts[1:]
 
@@ -304,7 +311,7 @@ async def test_without_the_lock_on_the_account_it_does(worker: Worker, connectio
 
 
 async def _erase_behind_a_booking(
-    worker: Worker, privacy: Privacy, connection: Rows, canary: User
+    worker: Worker, personal_data: PersonalData, connection: Rows, canary: User
 ) -> dict[int, tuple[str, str]]:
     """An erasure that has listed the bookings before one more is committed, of another slot."""
     # On a busy machine the one that it waits for takes longer than its patience.
@@ -322,36 +329,36 @@ async def _erase_behind_a_booking(
             EMAIL,
         )
 
-    erased = await _after_somebody_waits(connection, privacy.erase_personal_data(Person(canary.id), "test"), book)
+    erased = await _after_somebody_waits(connection, personal_data.erase_personal_data(Person(canary.id), "test"), book)
     assert isinstance(erased, Erased)
     return await statuses(connection)
 
 
 async def test_an_erasure_takes_along_what_was_booked_while_it_waited(
-    worker: Worker, privacy: Privacy, connection: Rows, canary: User
+    worker: Worker, personal_data: PersonalData, connection: Rows, canary: User
 ) -> None:
-    left = await _erase_behind_a_booking(worker, privacy, connection, canary)
+    left = await _erase_behind_a_booking(worker, personal_data, connection, canary)
     assert list(left.values()) == [("CANCELLED", "Erased")] * 2
     assert await violations(worker.database) == []
 
 
 async def test_an_erasure_that_does_not_look_again_leaves_a_name(
-    worker: Worker, privacy: Privacy, connection: Rows, canary: User
+    worker: Worker, personal_data: PersonalData, connection: Rows, canary: User
 ) -> None:
     """The negative control."""
     await mutate(connection, "erase_personal_data", "THEN 'again'", "THEN 'erased'")
-    left = await _erase_behind_a_booking(worker, privacy, connection, canary)
+    left = await _erase_behind_a_booking(worker, personal_data, connection, canary)
     assert ("CONFIRMED", NAME) in left.values()
 
 
 async def test_an_erasure_that_waits_for_the_account_does_not_keep_others_from_its_slots(
-    worker: Worker, privacy: Privacy, connection: Rows, canary: User
+    worker: Worker, personal_data: PersonalData, connection: Rows, canary: User
 ) -> None:
     slot_id = await new_slot(connection, seats=3)
     booking_id = await booked(worker, canary, slot_id)
     async with connection.transaction():
         await connection.execute("SELECT 1 FROM users WHERE id = $1 FOR UPDATE", canary.id)
-        erasure = asyncio.ensure_future(privacy.erase_personal_data(Person(canary.id), "test"))
+        erasure = asyncio.ensure_future(personal_data.erase_personal_data(Person(canary.id), "test"))
         await asyncio.sleep(0.05)
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert isinstance(await worker.bookings.hold_seats(GUEST, wanted(slot_id)), Held)
@@ -360,11 +367,13 @@ async def test_an_erasure_that_waits_for_the_account_does_not_keep_others_from_i
     assert (await statuses(connection))[booking_id] == ("CONFIRMED", NAME)
 
 
-async def test_an_erasure_that_always_finds_more_gives_up(privacy: Privacy, connection: Rows, canary: User) -> None:
+async def test_an_erasure_that_always_finds_more_gives_up(
+    personal_data: PersonalData, connection: Rows, canary: User
+) -> None:
     await mutate(connection, "erase_personal_data", "ELSE 'erased'", "ELSE 'again'")
     async with asyncio.timeout(PATIENCE_SECONDS):
         with pytest.raises(DatabaseBusy):
-            await privacy.erase_personal_data(Person(canary.id), "test")
+            await personal_data.erase_personal_data(Person(canary.id), "test")
 
 
 async def test_who_books_with_an_erased_account_does_not_fail_the_others_of_the_batch(
@@ -393,7 +402,7 @@ async def test_bookings_and_an_erasure_at_once_leave_no_name_and_every_seat_coun
             ]
             return partial(worker.batches.hold, requests)
 
-        erasure = partial(Privacy(pair[0].database).erase_personal_data, Person(canary.id), "test")
+        erasure = partial(PersonalData(pair[0].database).erase_personal_data, Person(canary.id), "test")
         attempts = [booking(number) for number in range(24)]
         attempts.insert(12, erasure)
         results = await at_once(attempts)
@@ -405,25 +414,29 @@ async def test_bookings_and_an_erasure_at_once_leave_no_name_and_every_seat_coun
     assert {tuple(row) for row in left} <= {("Erased", BookingStatus.CANCELLED)}
 
 
-async def _two_admins_erase_each_themself(connection: Rows, privacy: Privacy) -> tuple[object, int]:
+async def _two_admins_erase_each_themself(connection: Rows, personal_data: PersonalData) -> tuple[object, int]:
     """What the second comes to, and how many admins are left."""
     first = await account(connection, "Boss", "boss@example.org", Role.ADMIN)
     second = await account(connection, "Deputy", "deputy@example.org", Role.ADMIN)
-    erasure = privacy.erase_personal_data(Person(second.id), "test")
+    erasure = personal_data.erase_personal_data(Person(second.id), "test")
     outcome = await _after_somebody_waits(connection, erasure, partial(_erase, connection, first, []))
     left: int = await connection.fetchval("SELECT count(*) FROM users WHERE role = 'admin' AND active")
     return outcome, left
 
 
-async def test_of_two_admins_who_erase_themselves_at_once_one_stays(connection: Rows, privacy: Privacy) -> None:
-    outcome, left = await _two_admins_erase_each_themself(connection, privacy)
+async def test_of_two_admins_who_erase_themselves_at_once_one_stays(
+    connection: Rows, personal_data: PersonalData
+) -> None:
+    outcome, left = await _two_admins_erase_each_themself(connection, personal_data)
     assert isinstance(outcome, LastAdmin)
     assert left == 1
 
 
-async def test_were_erasures_not_one_at_a_time_no_admin_would_stay(connection: Rows, privacy: Privacy) -> None:
+async def test_were_erasures_not_one_at_a_time_no_admin_would_stay(
+    connection: Rows, personal_data: PersonalData
+) -> None:
     """The negative control."""
     turn = "PERFORM pg_advisory_xact_lock(hashtextextended('erase_personal_data', 0));"
     await mutate(connection, "erase_personal_data", turn, "")
-    outcome, left = await _two_admins_erase_each_themself(connection, privacy)
+    outcome, left = await _two_admins_erase_each_themself(connection, personal_data)
     assert (type(outcome), left) == (Erased, 0)

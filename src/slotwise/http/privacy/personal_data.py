@@ -15,14 +15,14 @@ from slotwise.http.accounts.auth import Password, UserView
 from slotwise.http.kit.access import ACCOUNT, ApiRequest, account_of
 from slotwise.http.kit.operations import operation
 from slotwise.services.accounts.users import Users
-from slotwise.services.privacy.personal_data import Person, PersonalData, Privacy
+from slotwise.services.privacy.personal_data import Person, PersonalData, PersonalDataDocument
 
 
 class Erasure(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     password: Password
 
 
-class PrivacyController(Controller):
+class PersonalDataController(Controller):
     path = "/api/auth/me"
     tags = ("Accounts",)
 
@@ -43,14 +43,14 @@ class PrivacyController(Controller):
         ),
     )
     async def export_personal_data(
-        self, request: ApiRequest, privacy: NamedDependency[Privacy]
-    ) -> Response[PersonalData]:
+        self, request: ApiRequest, personal_data: NamedDependency[PersonalData]
+    ) -> Response[PersonalDataDocument]:
         account = account_of(request)
-        pieces = privacy.export_personal_data(Person(account.id), actor_of(account))
+        pieces = personal_data.export_personal_data(Person(account.id), actor_of(account))
         # Most errors occur here, while the answer can still be an error.
         first = await anext(pieces)
         document = Stream(_joined(first, pieces), media_type=MediaType.JSON)
-        return cast("Response[PersonalData]", document)
+        return cast("Response[PersonalDataDocument]", document)
 
     @delete(
         "/",
@@ -74,11 +74,11 @@ class PrivacyController(Controller):
         request: ApiRequest,
         data: JSONBody[Erasure],
         users: NamedDependency[Users],
-        privacy: NamedDependency[Privacy],
+        personal_data: NamedDependency[PersonalData],
     ) -> None:
         account = account_of(request)
         password_hash = await users.require_password(account, data.password)
-        await privacy.erase_personal_data(Person(account.id), actor_of(account), password_hash)
+        await personal_data.erase_personal_data(Person(account.id), actor_of(account), password_hash)
 
 
 async def _joined(first: bytes, others: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -103,7 +103,7 @@ class BookingRecord(KeptBooking, frozen=True, rename="camel"):
     audit_log: list[Note]
 
 
-class PersonalData(Struct, frozen=True, rename="camel"):
+class PersonalDataDocument(Struct, frozen=True, rename="camel"):
     """All that is kept about somebody. A guest has no account."""
 
     account: Account | None
@@ -137,7 +137,7 @@ LIST_AUDIT_OF = Statement("privacy/personal_data.list_audit_of", AuditRow)
 ERASE_PERSONAL_DATA = Statement("privacy/personal_data.erase_personal_data", ErasureRow)
 
 
-class Privacy:
+class PersonalData:
     def __init__(self, database: Database, seats_changed: SeatsChanged = tell_nobody) -> None:
         self._database = database
         self._seats_changed = seats_changed
@@ -156,7 +156,7 @@ class Privacy:
             return len(await _list_bookings(connection, person))
 
     async def export_personal_data(self, person: Person, actor: str) -> AsyncIterator[bytes]:
-        """A `PersonalData` document in pieces. A hundred bookings at a time are in memory, of the others their ids."""
+        """The `PersonalDataDocument` in pieces. In memory at a time: the data of 100 bookings, and the ids of all."""
         async with self._database.connection() as connection:
             account = await GET_ACCOUNT.first(connection, user_id=person.user_id)
             booking_ids = await _list_bookings(connection, person)

@@ -9,7 +9,7 @@ from litestar.response import Stream
 from slotwise.domain.errors import InvalidCredentials, LastAdmin, TooManyLogins
 from slotwise.domain.users import actor_of
 from slotwise.services.accounts.users import Users
-from slotwise.services.privacy.personal_data import Person, Privacy
+from slotwise.services.privacy.personal_data import Person, PersonalData
 from slotwise.web.accounts.log_in import leave, show_again
 from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page_for
 from slotwise.web.kit.downloads import download
@@ -27,9 +27,9 @@ class PersonalDataController(Controller):
         return renderer.answer(request, "privacy/data.html", user=account_in(request))
 
     @get("/data.json", **page_for(ACCOUNT))
-    async def export_personal_data(self, request: PageRequest, privacy: NamedDependency[Privacy]) -> Stream:
+    async def export_personal_data(self, request: PageRequest, personal_data: NamedDependency[PersonalData]) -> Stream:
         user = account_in(request)
-        pieces = privacy.export_personal_data(Person(user.id), actor_of(user))
+        pieces = personal_data.export_personal_data(Person(user.id), actor_of(user))
         return await download("my-data.json", MediaType.JSON, pieces)
 
     @get("/delete", **page_for(ACCOUNT))
@@ -42,12 +42,12 @@ class PersonalDataController(Controller):
         request: PageRequest,
         renderer: NamedDependency[Renderer],
         users: NamedDependency[Users],
-        privacy: NamedDependency[Privacy],
+        personal_data: NamedDependency[PersonalData],
     ) -> Response[Any]:
         user, form = account_in(request), await Form.of(request)
         try:
             password_hash = await users.require_password(user, form.exactly("password"))
-            await privacy.erase_personal_data(Person(user.id), actor_of(user), password_hash)
+            await personal_data.erase_personal_data(Person(user.id), actor_of(user), password_hash)
         except (InvalidCredentials, TooManyLogins, LastAdmin) as error:
             return show_again(request, renderer, "privacy/delete.html", form, error, current="password", user=user)
         return leave(request, ERASED)
