@@ -17,7 +17,7 @@ from slotwise.db.pool import Database
 from slotwise.domain.users import Role, User
 from slotwise.http.api_docs import openapi_document
 from slotwise.services.core.expiry import sweep_holds
-from slotwise.services.core.seat_events import EVERY_SLOT, telling_all
+from slotwise.services.core.seat_events import EVERY_SLOT, announcing_changes
 from slotwise.services.schedule.demo import DemoPlan, seed_demo
 
 app = typer.Typer(
@@ -89,7 +89,7 @@ def seed(
     plan = DemoPlan(doctors, days, first, zone, random_seed)
 
     async def work(database: Database) -> int:
-        async with telling_all(database) as seats_changed:
+        async with announcing_changes(database) as seats_changed:
             with progress_bar("Seeding slots") as progress:
                 slots = await seed_demo(database, plan, progress)
             seats_changed([EVERY_SLOT])
@@ -103,7 +103,7 @@ def expire() -> None:
     """Expire overdue holds now. The server does this every SWEEP_SECONDS."""
 
     async def work(database: Database) -> int:
-        async with telling_all(database) as seats_changed:
+        async with announcing_changes(database) as seats_changed:
             return await sweep_holds(database, by="command", seats_changed=seats_changed)
 
     typer.echo(f"Expired {run(work)} holds.")

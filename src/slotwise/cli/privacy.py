@@ -10,7 +10,7 @@ import typer
 
 from slotwise.cli.running import CommandFailed, run, screen
 from slotwise.db.pool import Database
-from slotwise.services.core.seat_events import telling_all
+from slotwise.services.core.seat_events import announcing_changes
 from slotwise.services.privacy.personal_data import Erased, Person, PersonalData
 
 privacy = typer.Typer(help="Export or erase a person's data.", no_args_is_help=True)
@@ -42,7 +42,7 @@ def erase_personal_data(email: Email, yes: Annotated[bool, typer.Option("--yes",
     """Cancel a person's upcoming bookings and erase name and e-mail address for good."""
 
     async def work(database: Database) -> Erased:
-        async with telling_all(database) as seats_changed:
+        async with announcing_changes(database) as seats_changed:
             service = PersonalData(database, seats_changed)
             person = await _known(service, email)
             if not yes:

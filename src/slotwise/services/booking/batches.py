@@ -18,7 +18,7 @@ from slotwise.observability import metrics
 from slotwise.observability.crash_points import UNARMED, CrashPoints
 from slotwise.services.core.idempotency import KEEP_SECONDS, IdempotencyKey
 from slotwise.services.core.manage_tokens import ManageToken, ManageTokens
-from slotwise.services.core.seat_events import SeatsChanged, tell_nobody
+from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 
 
 class HoldRequest(Struct, frozen=True):
@@ -103,7 +103,7 @@ class BookingBatches:
         manage_tokens: ManageTokens,
         hold_seconds: int,
         crash_points: CrashPoints = UNARMED,
-        seats_changed: SeatsChanged = tell_nobody,
+        seats_changed: SeatsChanged = ignore_changes,
         *,
         noted: bool = False,
     ) -> None:

@@ -6,7 +6,7 @@ from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
 from slotwise.observability import metrics
 from slotwise.observability.crash_points import UNARMED, CrashPoints
-from slotwise.services.core.seat_events import SeatsChanged, tell_nobody
+from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 
 HOLDS_PER_TRANSACTION = 500
 
@@ -23,7 +23,7 @@ async def sweep_holds(
     database: Database,
     by: str = "sweeper",
     crash_points: CrashPoints = UNARMED,
-    seats_changed: SeatsChanged = tell_nobody,
+    seats_changed: SeatsChanged = ignore_changes,
 ) -> int:
     """Expire overdue holds of all slots, those of about 500 holds' slots per transaction. Returns how many.
 

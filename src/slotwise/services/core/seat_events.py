@@ -29,7 +29,7 @@ EVERY_SLOT = 0
 
 MOST_LISTENERS = 1000
 MOST_OF_ONE_CLIENT = 20
-TOLD_AT_ONCE = 50
+LISTENERS_AT_ONCE = 50
 # Places get free when somebody closes a page.
 RETRY_SECONDS = 30
 
@@ -56,12 +56,12 @@ PUBLISH_SEATS = Statement("core/seat_events.publish_seats", Publishing)
 READ_SEATS = Statement("core/seat_events.read_seats", Seats)
 
 
-def tell_nobody(_: Collection[int]) -> None:
+def ignore_changes(_: Collection[int]) -> None:
     """For what runs apart from a server: it has nobody to tell."""
 
 
 @asynccontextmanager
-async def telling_all(database: Database) -> AsyncIterator[SeatsChanged]:
+async def announcing_changes(database: Database) -> AsyncIterator[SeatsChanged]:
     """For a command, which has no relay: when the block ends, and seats have changed, all workers are to look again.
 
     Also where it ends by an error, for some may have been changed before. That nobody could be told is none.
@@ -181,18 +181,18 @@ class SeatEvents:
         if self._clients[client] >= self._most_of_one_client:
             raise TooManyRequests(RETRY_SECONDS)
         listener = Listener()
-        self._come(listener, client)
+        self._add_listener(listener, client)
         try:
             yield listener
         finally:
-            self._go(listener, client)
+            self._remove_listener(listener, client)
 
-    def _come(self, listener: Listener, client: str) -> None:
+    def _add_listener(self, listener: Listener, client: str) -> None:
         self._listeners.add(listener)
         self._clients[client] += 1
         SEAT_LISTENERS.set(len(self._listeners))
 
-    def _go(self, listener: Listener, client: str) -> None:
+    def _remove_listener(self, listener: Listener, client: str) -> None:
         self._listeners.discard(listener)
         self._clients[client] -= 1
         if not self._clients[client]:
@@ -225,7 +225,7 @@ class SeatEvents:
         """A few at a time, and bookings between them: to write to a thousand takes longer than a booking may wait."""
         for place, listener in enumerate(list(self._listeners), 1):
             listener.tell(news)
-            if place % TOLD_AT_ONCE == 0:
+            if place % LISTENERS_AT_ONCE == 0:
                 await asyncio.sleep(0)
 
 

@@ -31,7 +31,7 @@ class HistoryEvent(Struct, frozen=True):
 
 
 class History(Struct, frozen=True):
-    """`cut_short` where part of what happened is not told: more of the slot than fits, or of the booking itself what
+    """`cut_short` where part of what happened is not events: more of the slot than fits, or of the booking itself what
     its ledger does not have where the booking's times say, as after a clock was set back.
     """
 
@@ -68,8 +68,8 @@ class BookingHistory:
             await record_action(connection, actor_of(reader), "get_history", f"booking:{booking_id}")
         own = [event for event in events if not event.of_slot]
         of_slot = [event for event in events if event.of_slot]
-        told = sorted(own + of_slot[:MOST_CHANGES], key=lambda event: event.sequence)
-        return History(found, ending.cancel_reason, told, len(own) < ending.events or len(of_slot) > MOST_CHANGES)
+        shown = sorted(own + of_slot[:MOST_CHANGES], key=lambda event: event.sequence)
+        return History(found, ending.cancel_reason, shown, len(own) < ending.events or len(of_slot) > MOST_CHANGES)
 
     async def get_slip(self, reader: User, booking_id: int) -> Booking:
         """A booking as the slip tells it that its patient is handed. Raises `BookingNotFound`."""

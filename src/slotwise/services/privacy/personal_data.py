@@ -17,7 +17,7 @@ from slotwise.domain.users import Role
 from slotwise.observability import metrics
 from slotwise.services.accounts.users import UserId, password_attempts_of
 from slotwise.services.core.audit import record_action, request_id
-from slotwise.services.core.seat_events import EVERY_SLOT, SeatsChanged, tell_nobody
+from slotwise.services.core.seat_events import EVERY_SLOT, SeatsChanged, ignore_changes
 
 # Bookings that are read at a time, and so in memory together.
 PAGE = 100
@@ -138,7 +138,7 @@ ERASE_PERSONAL_DATA = Statement("privacy/personal_data.erase_personal_data", Era
 
 
 class PersonalData:
-    def __init__(self, database: Database, seats_changed: SeatsChanged = tell_nobody) -> None:
+    def __init__(self, database: Database, seats_changed: SeatsChanged = ignore_changes) -> None:
         self._database = database
         self._seats_changed = seats_changed
 

@@ -10,7 +10,7 @@ from slotwise.domain.errors import DoctorNotFound
 from slotwise.domain.fields import clean_name
 from slotwise.domain.users import User, actor_of
 from slotwise.services.core.audit import changes, record_action
-from slotwise.services.core.seat_events import EVERY_SLOT, SeatsChanged, tell_nobody
+from slotwise.services.core.seat_events import EVERY_SLOT, SeatsChanged, ignore_changes
 
 
 class KnownSpecialization(Struct, frozen=True):
@@ -28,7 +28,7 @@ UPDATE_DOCTOR = Statement("schedule/doctors.update_doctor", Doctor)
 
 
 class Doctors:
-    def __init__(self, database: Database, seats_changed: SeatsChanged = tell_nobody) -> None:
+    def __init__(self, database: Database, seats_changed: SeatsChanged = ignore_changes) -> None:
         self._database = database
         self._seats_changed = seats_changed
 

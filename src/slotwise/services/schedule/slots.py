@@ -19,7 +19,7 @@ from slotwise.domain.timetables import Period, SkippedTime, Timetable, lay_out
 from slotwise.domain.users import User, actor_of
 from slotwise.services.core.audit import changes, encoded, record_action, request_id, rows_shown, shows_others
 from slotwise.services.core.expiry import count_expired
-from slotwise.services.core.seat_events import SeatsChanged, tell_nobody
+from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 
 
 class SlotId(Struct, frozen=True):
@@ -149,7 +149,7 @@ MOST_OF_A_WEEK = 2_000
 
 class Slots:
     def __init__(
-        self, database: Database, clinic_zone: ZoneInfo = UTC_ZONE, seats_changed: SeatsChanged = tell_nobody
+        self, database: Database, clinic_zone: ZoneInfo = UTC_ZONE, seats_changed: SeatsChanged = ignore_changes
     ) -> None:
         self._database = database
         self._clinic_zone = clinic_zone
