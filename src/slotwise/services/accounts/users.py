@@ -121,12 +121,12 @@ class Users:
             await record_action(connection, actor or actor_of(user), "create_user", actor_of(user), {"role": role})
         return user
 
-    async def log_in(self, email: str, password: str, address: str) -> Session:
+    async def log_in(self, email: str, password: str, client_ip: str) -> Session:
         """Raises `InvalidCredentials`, alike in words and time whoever exists, `TooManyLogins` and `InvalidInput`."""
-        email = _typed_address(email)
+        email = _typed_email(email)
         credentials = await self._find_credentials(email)
         # By the account where there is one: an address can be spelled in more ways than we would think of.
-        account = _login_key(f"user:{credentials.id}" if credentials else f"email:{email.lower()}", address)
+        account = _login_key(f"user:{credentials.id}" if credentials else f"email:{email.lower()}", client_ip)
         async with self._turn_of(account):
             self._passwords.require_room()
             await self._count_attempt(account)
@@ -272,7 +272,7 @@ class Users:
         return Session(self._tokens.issue(user), self._tokens.seconds, user)
 
 
-def _typed_address(text: str) -> str:
+def _typed_email(text: str) -> str:
     """In the form in which addresses are kept; what is no address is nobody's, and refused like a wrong password."""
     try:
         return clean_email("email", text)
@@ -311,5 +311,5 @@ def password_attempts_of(user_id: int) -> bytes:
     return _login_key(f"user:{user_id}", "change-password")
 
 
-def _login_key(account: str, address: str) -> bytes:
-    return hashlib.sha256(f"{account}\n{address}".encode()).digest()
+def _login_key(account: str, source: str) -> bytes:
+    return hashlib.sha256(f"{account}\n{source}".encode()).digest()

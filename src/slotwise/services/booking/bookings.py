@@ -108,7 +108,7 @@ class Bookings:
             case "name_missing":
                 raise InvalidInput.of("user_name", "is required to confirm a hold made without a name")
             case "email_missing":
-                raise InvalidInput.of("user_email", "is required to confirm a hold made without an address")
+                raise InvalidInput.of("user_email", "is required to confirm a hold made without an e-mail address")
             case _:
                 assert_never(done.outcome)
 

@@ -15,11 +15,11 @@ def client_of(host: str) -> str:
     if ":" not in host:
         return host
     try:
-        address = ipaddress.IPv6Address(host)
+        ip = ipaddress.IPv6Address(host)
     except ValueError:
         return host
-    mapped = address.ipv4_mapped
-    return str(mapped or ipaddress.IPv6Network((int(address), _CUSTOMER_BITS), strict=False))
+    mapped = ip.ipv4_mapped
+    return str(mapped or ipaddress.IPv6Network((int(ip), _CUSTOMER_BITS), strict=False))
 
 
 class BookingRate:

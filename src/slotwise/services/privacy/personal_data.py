@@ -130,7 +130,7 @@ class Erased(Struct, frozen=True):
 FIND_ACCOUNT = Statement("privacy/personal_data.find_account", UserId)
 GET_ACCOUNT = Statement("privacy/personal_data.get_account", Account)
 LIST_BOOKINGS_OF_ACCOUNT = Statement("privacy/personal_data.list_bookings_of_account", BookingId)
-LIST_BOOKINGS_OF_ADDRESS = Statement("privacy/personal_data.list_bookings_of_address", BookingId)
+LIST_BOOKINGS_OF_EMAIL = Statement("privacy/personal_data.list_bookings_of_email", BookingId)
 READ_KEPT_BOOKINGS = Statement("privacy/personal_data.read_kept_bookings", KeptBooking)
 LIST_EVENTS = Statement("privacy/personal_data.list_events", Event)
 LIST_AUDIT_OF = Statement("privacy/personal_data.list_audit_of", AuditRow)
@@ -228,7 +228,7 @@ async def _list_bookings(connection: Connection, person: Person) -> list[int]:
     if person.user_id is not None:
         found += await LIST_BOOKINGS_OF_ACCOUNT.all(connection, user_id=person.user_id)
     if person.email is not None:
-        found += await LIST_BOOKINGS_OF_ADDRESS.all(connection, email=person.email)
+        found += await LIST_BOOKINGS_OF_EMAIL.all(connection, email=person.email)
     return sorted({booking.id for booking in found})
 
 
