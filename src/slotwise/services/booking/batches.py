@@ -22,7 +22,7 @@ from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 
 
 class HoldRequest(Struct, frozen=True):
-    """`request_id` is noted where the desk asks."""
+    """`request_id` goes into the audit log, for requests of the desk."""
 
     wanted: SeatRequest
     actor: str
@@ -31,7 +31,7 @@ class HoldRequest(Struct, frozen=True):
 
 
 class Held(Struct, frozen=True):
-    """`replayed` where the same idempotency key got this answer before; the booking is as it was then."""
+    """`replayed` if the same idempotency key got this answer before; the booking is as it was then."""
 
     booking: Booking
     manage: ManageToken
@@ -50,7 +50,7 @@ class ConfirmRequest(Struct, frozen=True):
 
 
 class CancelRequest(Struct, frozen=True):
-    """With `only_hold`, a confirmed booking stays."""
+    """With `only_hold`, a confirmed booking is not cancelled."""
 
     booking_id: int
     reason: str | None
@@ -60,7 +60,7 @@ class CancelRequest(Struct, frozen=True):
 
 
 class HoldRow(Struct, frozen=True):
-    """What became of a request to hold seats."""
+    """The result of a request to hold seats."""
 
     place: int
     outcome: Literal["held", "slot_full", "slot_closed", "slot_started", "slot_not_found", "key_reused"]
@@ -72,14 +72,14 @@ class HoldRow(Struct, frozen=True):
 
 
 class Confirmed(Struct, frozen=True):
-    """What became of a request to confirm, and the booking as that transaction left it."""
+    """The result of a request to confirm, and the booking as that transaction left it."""
 
     booking: Booking
     outcome: Literal["already_confirmed", "cancelled", "expired", "name_missing", "email_missing", "confirmed"]
 
 
 class Cancelled(Struct, frozen=True):
-    """What became of a request to cancel, and the booking as that transaction left it."""
+    """The result of a request to cancel, and the booking as that transaction left it."""
 
     booking: Booking
     outcome: Literal["already_cancelled", "confirmed", "failed", "started", "cancelled"]
@@ -92,9 +92,9 @@ CANCEL_BOOKINGS = Statement("booking/bookings.cancel_bookings", Cancelled)
 
 
 class BookingBatches:
-    """`writers` serves batches alone, so that no flood of reads can keep a booking from its connection.
+    """`writers` serves only batches, so that many reads cannot keep a booking from its connection.
 
-    Where `noted`, all that is done is noted in the audit log, in the same transaction: the desk's batches.
+    With `noted`, each change is recorded in the audit log in the same transaction: the desk's batches.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class BookingBatches:
             return [self._outcome(row, token) for row, token in zip(rows, tokens, strict=True)]
 
     async def replace_hold(self, booking_id: int, request: HoldRequest) -> HoldOutcome | None:
-        """No batch, for it is rare: a hold in place of another on the slot. None where that was confirmed."""
+        """Replace a hold on the same slot; None if it was confirmed. Not batched, because it is rare."""
         token = self._manage_tokens.new()
         arguments = self._arguments([request], [token])
         while True:

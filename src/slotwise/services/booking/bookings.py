@@ -43,7 +43,7 @@ LIST_BOOKINGS_OF_USER = Statement("booking/bookings.list_bookings_of_user", Book
 
 
 class ClaimedBooking(Struct, frozen=True):
-    """A booking, with what proves that it is a caller's."""
+    """A booking, and what a caller must match to manage it."""
 
     booking: Booking
     manage_token_hash: bytes
@@ -57,7 +57,7 @@ READ_CLAIMED_BOOKING = Statement("booking/bookings.read_claimed_booking", Claime
 
 
 class Bookings:
-    """Patients and the desk have queues and connections of their own: neither waits for the other's crowd."""
+    """Patients and the desk have separate queues and connections, so that neither waits for the other."""
 
     def __init__(self, database: Database, patients: BookingQueues, desk: BookingQueues) -> None:
         self._database = database
@@ -65,7 +65,7 @@ class Bookings:
         self._desk = desk
 
     async def hold_seats(self, caller: Caller, wanted: SeatRequest, key: IdempotencyKey | None = None) -> Held:
-        """A hold until its deadline, or a confirmed booking where `wanted.confirm` says so.
+        """Make a hold or, if `wanted.confirm` is set, a confirmed booking.
 
         Raises a `Refusal`, `KeyReused`, and the `Unavailable` errors of `GroupCommit.submit`.
         """
@@ -77,7 +77,7 @@ class Bookings:
     ) -> Held | None:
         """Replace a hold on the same slot.
 
-        If the new hold is refused (same errors as `hold_seats`), the old one is kept. None where the old one was
+        If the new hold is refused (same errors as `hold_seats`), the old one is kept. None if the old one was
         confirmed meanwhile: it is kept too.
         """
         await self._authorize(caller, booking_id)
@@ -88,7 +88,7 @@ class Bookings:
     async def confirm_booking(
         self, caller: Caller, booking_id: int, user_name: str | None = None, user_email: str | None = None
     ) -> Booking:
-        """The confirmed booking; confirming again changes nothing. Name and e-mail fill a nameless hold only."""
+        """Return the confirmed booking; confirming again changes nothing. Name and e-mail only fill what is missing."""
         await self._authorize(caller, booking_id)
         request = ConfirmRequest(booking_id, user_name, user_email, caller.actor, _request_id(caller))
         done = await self._queues_of(caller).confirms.submit(request)
@@ -113,7 +113,7 @@ class Bookings:
                 assert_never(done.outcome)
 
     async def cancel_booking(self, caller: Caller, booking_id: int, reason: str | None = None) -> Booking:
-        """The cancelled booking; cancelling again changes nothing."""
+        """Return the cancelled booking; cancelling again changes nothing."""
         await self._authorize(caller, booking_id)
         done = await self._cancel(
             caller, CancelRequest(booking_id, reason, caller.actor, request_id=_request_id(caller))
@@ -129,12 +129,12 @@ class Bookings:
             case "started":
                 raise SlotStarted
             case "confirmed":
-                raise AssertionError("only where a hold alone was to be cancelled")
+                raise AssertionError("returned only if `only_hold` is set")
             case _:
                 assert_never(done.outcome)
 
     async def release_hold(self, caller: Caller, booking_id: int) -> BookingStatus:
-        """Give a hold's seats back; a booking that is no hold any more stays as it is. Returns what it is now."""
+        """Release a hold's seats. A booking that is no longer a hold stays as it is. Returns its status now."""
         await self._authorize(caller, booking_id)
         request = CancelRequest(booking_id, None, caller.actor, only_hold=True, request_id=_request_id(caller))
         return (await self._cancel(caller, request)).booking.status
@@ -150,13 +150,13 @@ class Bookings:
         return done
 
     async def _note_reading(self, caller: Caller, booking: Booking, action: str) -> None:
-        """Nothing was changed, and so nothing noted; it is a read all the same."""
+        """Record a read: nothing was changed, so no change was recorded, but the booking is shown."""
         if shows_others(caller.user, [booking]):
             async with self._database.connection() as connection:
                 await record_action(connection, caller.actor, action, f"booking:{booking.id}")
 
     async def get_booking(self, caller: Caller, booking_id: int) -> Booking:
-        """In full for a caller who may manage it; for others without name and e-mail."""
+        """In full for a caller who may manage it, without name and e-mail for others."""
         async with self._database.connection() as connection:
             read = await READ_CLAIMED_BOOKING.first(connection, booking_id=booking_id)
             if read is None:
@@ -166,7 +166,7 @@ class Bookings:
         return read.booking if caller.may_manage(read.claim) else redacted(read.booking)
 
     async def get_managed_booking(self, caller: Caller, booking_id: int) -> Booking:
-        """In full for a caller who may manage it; for others there is no such booking."""
+        """In full for a caller who may manage it. Raises `BookingNotFound` for others."""
         async with self._database.connection() as connection:
             read = await READ_CLAIMED_BOOKING.first(connection, booking_id=booking_id)
             if read is None or not caller.may_manage(read.claim):
@@ -176,7 +176,7 @@ class Bookings:
         return read.booking
 
     async def opens(self, manage_token: str, booking_id: int) -> bool:
-        """Whether this manage token is the booking's, whoever else may manage it."""
+        """Whether this is the manage token of the booking. Accounts do not count here."""
         async with self._database.connection() as connection:
             claim = await READ_CLAIM.first(connection, booking_id=booking_id)
         return claim is not None and proves(manage_token, claim.manage_token_hash)
@@ -190,7 +190,7 @@ class Bookings:
         return found if caller.at_desk else [redacted(booking) for booking in found]
 
     async def list_bookings_of_user(self, user: User, before_id: int, limit: int) -> list[Booking]:
-        """The desk is shown what it booked for others too, which is on record; who has left it is not."""
+        """Users at the desk also see what they booked for others, which is recorded; users who left the desk do not."""
         own_email = user.email if user.was_desk and not user.at_desk else None
         async with self._database.connection() as connection:
             found = await LIST_BOOKINGS_OF_USER.all(
@@ -210,7 +210,7 @@ class Bookings:
         return found
 
     async def require_room(self) -> None:
-        """Raise `Overloaded` when no more requests to hold seats can be taken, before one is even read."""
+        """Raise `Overloaded` if the queue for holds is full. Called before a request is read."""
         await self._patients.holds.require_room()
 
     async def drained(self) -> None:
@@ -228,7 +228,7 @@ class Bookings:
 
 
 def _request_id(caller: Caller) -> str | None:
-    """For the note of what the desk does. To look it up costs as much as a part of the booking itself."""
+    """For the desk's entries in the audit log. Others skip the look-up, which costs time on the booking path."""
     return request_id() if caller.at_desk else None
 
 
@@ -243,5 +243,5 @@ def _held_or_raise(outcome: HoldOutcome) -> Held:
 
 
 def redacted(booking: Booking) -> Booking:
-    """What a stranger may know of a booking."""
+    """The booking without name and e-mail, as strangers may see it."""
     return msgspec.structs.replace(booking, user_name=None, user_email=None)

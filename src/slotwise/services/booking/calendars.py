@@ -1,4 +1,4 @@
-"""What a calendar is told of a booking, and how it recognises the booking when it is told again."""
+"""What a calendar shows of a booking, and the id by which it recognises the booking again."""
 
 import uuid
 from datetime import datetime
@@ -15,7 +15,7 @@ _NAMESPACE = uuid.UUID("6f0d2a4e-7d4b-4c1f-9a55-3b8f8c2f5e1d")
 
 
 class CalendarEntry(Struct, frozen=True):
-    """A booking without its person. `sequence` grows with each change that moves or ends the appointment."""
+    """A booking without name and e-mail. `sequence` grows with each change that moves or ends the appointment."""
 
     manage_token_hash: bytes
     status: BookingStatus
@@ -31,7 +31,7 @@ class CalendarEntry(Struct, frozen=True):
 
     @property
     def uid(self) -> str:
-        """The same for ever, and no other installation's: ids start at 1 everywhere, and addresses change."""
+        """Never changes, and is unique among installations: all of them count ids from 1, and their URLs can change."""
         return str(uuid.uuid5(_NAMESPACE, self.manage_token_hash.hex()))
 
 
@@ -43,7 +43,7 @@ class Calendars:
         self._database = database
 
     async def get_calendar_entry(self, caller: Caller, booking_id: int) -> CalendarEntry:
-        """For whoever may manage the booking. It shows nobody's name, so the desk's reads need no record."""
+        """For callers who may manage the booking. It shows no patient's name, so the desk's reads are not recorded."""
         async with self._database.connection() as connection:
             claim = await READ_CLAIM.first(connection, booking_id=booking_id)
             if claim is None:

@@ -1,4 +1,4 @@
-"""A person's own appointments by when they are: what is coming, and what is past or cancelled."""
+"""A person's own appointments: the upcoming ones, and those past or cancelled."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -9,12 +9,12 @@ from slotwise.domain.bookings import Booking
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.users import User
 
-# Of so many bookings, the newest, that an account made.
+# How many of an account's newest bookings are searched.
 LOOKED_AT = 1000
 
 
 class Position(NamedTuple):
-    """Of an appointment in the order of their starts."""
+    """The place of an appointment in the order of start times."""
 
     start_time: datetime
     booking_id: int
@@ -32,13 +32,13 @@ LIST_PAST_BOOKINGS = Statement("booking/my_bookings.list_past_bookings", Booking
 
 
 class MyBookings:
-    """What the desk booked for others is not its own, so nothing here is a read to be recorded."""
+    """Bookings that the desk made for others are left out, so no read is recorded here."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def list_coming_bookings(self, user: User, limit: int, after: Position = FIRST) -> list[Booking]:
-        """What will take place: confirmed, or held for them still."""
+        """Appointments that have not ended: confirmed, or still held."""
         async with self._database.connection() as connection:
             return await LIST_COMING_BOOKINGS.all(
                 connection,
@@ -50,7 +50,7 @@ class MyBookings:
             )
 
     async def list_past_bookings(self, user: User, limit: int, before: Position = LAST) -> list[Booking]:
-        """What has taken place, and what is cancelled, whenever it was to be."""
+        """Appointments that have ended, and all cancelled ones."""
         async with self._database.connection() as connection:
             return await LIST_PAST_BOOKINGS.all(
                 connection,

@@ -1,4 +1,4 @@
-"""For people who pick a time first and type afterwards: hold it, take another instead, or more seats of it."""
+"""Holds for pages, where people choose a time before they type: hold it, choose another, or change the seats."""
 
 import contextlib
 
@@ -16,7 +16,7 @@ ROUTE = "POST /hold"
 
 
 class Wish(Struct, frozen=True):
-    """`attempt` is hard to guess and the same for two clicks on one button: they are one hold."""
+    """`attempt` is hard to guess, and the same for two clicks on one button, so that they make one hold."""
 
     slot_id: int
     seats: int
@@ -28,9 +28,9 @@ class PageHolds:
         self._bookings = bookings
 
     async def hold_time(self, caller: Caller, wish: Wish, instead_of: int | None = None) -> Held:
-        """A nameless hold. The hold `instead_of`, of the same caller, is let go once there is the new one.
+        """Make a hold without a name, then release the caller's hold `instead_of`.
 
-        Raises what `Bookings.hold_seats` does; the old hold stays then.
+        Raises the errors of `Bookings.hold_seats`; the old hold is then kept.
         """
         held = await self._hold(caller, wish)
         if instead_of is not None and instead_of != held.booking.id:
@@ -38,16 +38,16 @@ class PageHolds:
         return held
 
     async def change_seats(self, caller: Caller, held: Booking, wish: Wish) -> Held | None:
-        """A hold of as many seats as wished, in place of `held` and its owner's as that was. Asked for again with the
-        same attempt it is the same hold. None where `held` was confirmed meanwhile.
+        """Replace `held` by a hold of the chosen number of seats, for the same owner.
 
-        Raises what `Bookings.hold_seats` does; `held` stays then, and its own seats count as free for it.
+        The same attempt gives the same hold. None if `held` was confirmed meanwhile. Raises the errors of
+        `Bookings.hold_seats`; `held` is then kept. The seats of `held` count as free for the new hold.
         """
         wanted = SeatRequest(wish.slot_id, wish.seats, held.user_id)
         return await self._bookings.replace_hold(caller, held.id, wanted, _key(caller, wish, held.id))
 
     async def find_hold(self, booking_id: int, token: str) -> Booking | None:
-        """The hold that this is, if it still is one."""
+        """The hold with this id and manage token; None if it is no longer a hold."""
         try:
             booking = await self._bookings.get_managed_booking(Caller(None, token), booking_id)
         except BookingNotFound:
@@ -55,7 +55,7 @@ class PageHolds:
         return booking if booking.status is BookingStatus.PENDING else None
 
     async def _hold(self, caller: Caller, wish: Wish) -> Held:
-        """A click whose answer was lost may be repeated when its hold is over: that is a new wish."""
+        """A repeated click gives the same hold. If that hold is over by now, it makes a new one."""
         wanted = SeatRequest(wish.slot_id, wish.seats, caller.user.id if caller.user else None)
         while True:
             held = await self._bookings.hold_seats(Caller(caller.user), wanted, _key(caller, wish))
@@ -68,13 +68,13 @@ class PageHolds:
         return booking.status in {BookingStatus.PENDING, BookingStatus.CONFIRMED}
 
     async def _let_go(self, caller: Caller, booking_id: int) -> None:
-        """As far as it is theirs and a hold. If this fails it runs out by itself, and the new hold is what counts."""
+        """If this fails, the old hold expires by itself. The caller has the new hold, so the error is ignored."""
         with contextlib.suppress(SlotwiseError):
             await self._bookings.release_hold(caller, booking_id)
 
 
 def _key(caller: Caller, wish: Wish, instead_of: int | None = None) -> IdempotencyKey | None:
-    """Of one attempt at each of two holds there are two."""
+    """The same attempt at another slot, number of seats or hold to replace has another key."""
     if wish.attempt is None:
         return None
     body = msgspec.json.encode((wish.slot_id, wish.seats, instead_of))

@@ -18,7 +18,7 @@ BATCH_LIMIT = 256
 class BookingQueues:
     """Three queues over the same connections: a batch of confirms does not wait for a batch of holds.
 
-    `name` tells these from other queues in the metrics.
+    `name` is their prefix in the metrics.
     """
 
     def __init__(self, batches: BookingBatches, batch_limit: int = BATCH_LIMIT, name: str = "") -> None:

@@ -1,4 +1,4 @@
-"""How the desk finds bookings among millions: by their slots where the filters name some, else by a walk that ends."""
+"""How the desk finds bookings among millions: by slot if the query selects few, otherwise by a limited walk."""
 
 from datetime import datetime
 
@@ -11,17 +11,17 @@ from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 
-# About a tenth of a second, at most: so many slots looked at, or so many bookings. Among those of one status, which
-# has an index, the same time goes further.
+# A search takes a tenth of a second at most: it reads at most this many slots, or walks over this many booking ids in
+# each step. Bookings of one status have an index, so a walk over them gets further in the same time.
 MOST_SLOTS = 30_000
 STEPS = (10_000, 90_000)
 STEPS_OF_STATUS = (10_000, 90_000, 900_000)
 
 
 class BookingQuery(Struct, frozen=True):
-    """What the desk looks for. `text` is looked up inside names and addresses; the period of starts is half-open.
+    """What the desk searches for. `text` is searched for inside names and e-mails; the period of starts is half-open.
 
-    The booking that has the `number` comes before those with the text in them, if it fits the other filters.
+    The booking with the id `number` comes first, if it matches everything but `text`.
     """
 
     status: BookingStatus | None = None
@@ -37,7 +37,7 @@ class BookingQuery(Struct, frozen=True):
         return (self.starts_from, self.starts_before) != (FIRST_TIME, LAST_READABLE_TIME)
 
     def outline(self) -> dict[str, object]:
-        """The filters that are set, for the audit log: of a text, which may be a name, only that there was one."""
+        """What is set, for the audit log. A text may be a name, so only its presence is recorded."""
         filters = {
             "status": self.status,
             "doctor_id": self.doctor_id,
@@ -50,9 +50,9 @@ class BookingQuery(Struct, frozen=True):
 
 
 class FoundBookings(Struct, frozen=True):
-    """Newest first. Where there are fewer than asked for, `walked_to` is the id below which more may be, or None.
+    """Newest first. If the walk ended early, `walked_to` is the id below which there may be more; otherwise None.
 
-    `numbered` is the booking with the number that was looked for, on the first page, whether or not the list has it.
+    `numbered` is the booking with the query's number, on the first page only, whether or not the list has it.
     """
 
     bookings: list[Booking]
@@ -61,7 +61,7 @@ class FoundBookings(Struct, frozen=True):
     numbered: Booking | None = None
 
     def first(self, count: int) -> list[Booking]:
-        """So many of the list, after the one with the number, which comes once."""
+        """The first `count` of the list, after the booking with the number, which comes only once."""
         others = [booking for booking in self.bookings[:count] if booking.id != self.number]
         return others if self.numbered is None else [self.numbered, *others]
 
@@ -71,7 +71,7 @@ class Counted(Struct, frozen=True):
 
 
 class Span(Struct, frozen=True):
-    """Ids; zero where there is no such booking."""
+    """Ids of bookings; zero if there is none."""
 
     newest: int
     oldest: int
@@ -100,7 +100,7 @@ async def _find_by_text(connection: Connection, query: BookingQuery, before_id: 
 
 
 async def _find_numbered(connection: Connection, query: BookingQuery, number: int) -> Booking | None:
-    """A walk of one step, which knows no doctors and no slots."""
+    """`_list_all` does not select by doctor or slot, so both are checked here."""
     for booking in await _list_all(connection, replace(query, text=None), number, number + 1, 1):
         if query.doctor_id in {None, booking.doctor_id} and query.slot_id in {None, booking.slot_id}:
             return booking
@@ -119,7 +119,7 @@ async def _has_few_slots(connection: Connection, query: BookingQuery) -> bool:
 
 
 async def _walk(connection: Connection, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
-    """Back from an id in steps, until there are enough, or no more, or it has taken long enough."""
+    """Walk back from an id in steps, until enough bookings are found, or no bookings or steps are left."""
     list_between, steps = (_list_of_status, STEPS_OF_STATUS) if _has_index(query) else (_list_all, STEPS)
     span = await FIND_SPAN.one(connection, before_id=before_id)
     found: list[Booking] = []
