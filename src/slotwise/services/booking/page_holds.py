@@ -15,7 +15,7 @@ from slotwise.services.core.idempotency import IdempotencyKey
 ROUTE = "POST /hold"
 
 
-class Wish(Struct, frozen=True):
+class TimeChoice(Struct, frozen=True):
     """`attempt` is hard to guess, and the same for two clicks on one button, so that they make one hold."""
 
     slot_id: int
@@ -27,24 +27,24 @@ class PageHolds:
     def __init__(self, bookings: Bookings) -> None:
         self._bookings = bookings
 
-    async def hold_time(self, caller: Caller, wish: Wish, instead_of: int | None = None) -> Held:
+    async def hold_time(self, caller: Caller, choice: TimeChoice, instead_of: int | None = None) -> Held:
         """Make a hold without a name, then release the caller's hold `instead_of`.
 
         Raises the errors of `Bookings.hold_seats`; the old hold is then kept.
         """
-        held = await self._hold(caller, wish)
+        held = await self._hold(caller, choice)
         if instead_of is not None and instead_of != held.booking.id:
-            await self._let_go(caller, instead_of)
+            await self._release(caller, instead_of)
         return held
 
-    async def change_seats(self, caller: Caller, held: Booking, wish: Wish) -> Held | None:
+    async def change_seats(self, caller: Caller, held: Booking, choice: TimeChoice) -> Held | None:
         """Replace `held` by a hold of the chosen number of seats, for the same owner.
 
         The same attempt gives the same hold. None if `held` was confirmed meanwhile. Raises the errors of
         `Bookings.hold_seats`; `held` is then kept. The seats of `held` count as free for the new hold.
         """
-        wanted = SeatRequest(wish.slot_id, wish.seats, held.user_id)
-        return await self._bookings.replace_hold(caller, held.id, wanted, _key(caller, wish, held.id))
+        wanted = SeatRequest(choice.slot_id, choice.seats, held.user_id)
+        return await self._bookings.replace_hold(caller, held.id, wanted, _key(caller, choice, held.id))
 
     async def find_hold(self, booking_id: int, token: str) -> Booking | None:
         """The hold with this id and manage token; None if it is no longer a hold."""
@@ -54,29 +54,29 @@ class PageHolds:
             return None
         return booking if booking.status is BookingStatus.PENDING else None
 
-    async def _hold(self, caller: Caller, wish: Wish) -> Held:
+    async def _hold(self, caller: Caller, choice: TimeChoice) -> Held:
         """A repeated click gives the same hold. If that hold is over by now, it makes a new one."""
-        wanted = SeatRequest(wish.slot_id, wish.seats, caller.user.id if caller.user else None)
+        wanted = SeatRequest(choice.slot_id, choice.seats, caller.user.id if caller.user else None)
         while True:
-            held = await self._bookings.hold_seats(Caller(caller.user), wanted, _key(caller, wish))
+            held = await self._bookings.hold_seats(Caller(caller.user), wanted, _key(caller, choice))
             if not held.replayed or await self._stands(held):
                 return held
-            wish = msgspec.structs.replace(wish, attempt=f"{wish.attempt}+")
+            choice = msgspec.structs.replace(choice, attempt=f"{choice.attempt}+")
 
     async def _stands(self, held: Held) -> bool:
         booking = await self._bookings.get_managed_booking(Caller(None, held.manage.token), held.booking.id)
         return booking.status in {BookingStatus.PENDING, BookingStatus.CONFIRMED}
 
-    async def _let_go(self, caller: Caller, booking_id: int) -> None:
+    async def _release(self, caller: Caller, booking_id: int) -> None:
         """If this fails, the old hold expires by itself. The caller has the new hold, so the error is ignored."""
         with contextlib.suppress(SlotwiseError):
             await self._bookings.release_hold(caller, booking_id)
 
 
-def _key(caller: Caller, wish: Wish, instead_of: int | None = None) -> IdempotencyKey | None:
+def _key(caller: Caller, choice: TimeChoice, instead_of: int | None = None) -> IdempotencyKey | None:
     """The same attempt at another slot, number of seats or hold to replace has another key."""
-    if wish.attempt is None:
+    if choice.attempt is None:
         return None
-    body = msgspec.json.encode((wish.slot_id, wish.seats, instead_of))
-    key = f"{wish.attempt}/{wish.slot_id}/{wish.seats}/{instead_of}"
+    body = msgspec.json.encode((choice.slot_id, choice.seats, instead_of))
+    key = f"{choice.attempt}/{choice.slot_id}/{choice.seats}/{instead_of}"
     return IdempotencyKey.of(caller.actor, ROUTE, key, body)

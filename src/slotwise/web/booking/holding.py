@@ -22,7 +22,7 @@ from slotwise.domain.fields import MAX_ID, clean_email, clean_name
 from slotwise.domain.slots import MAX_SEATS, Slot
 from slotwise.services.booking.batches import Held
 from slotwise.services.booking.bookings import Bookings
-from slotwise.services.booking.page_holds import PageHolds, Wish
+from slotwise.services.booking.page_holds import PageHolds, TimeChoice
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.rate_limits import BookingRate
 from slotwise.services.schedule.slots import Slots
@@ -140,10 +140,10 @@ async def _hold(request: PageRequest, page_holds: PageHolds, slot_id: int, seats
     own = await page_holds.find_hold(visitor.hold.booking_id, visitor.hold.token) if visitor.hold else None
     if own is None or visitor.hold is None or own.slot_id != slot_id:
         old = visitor.hold.booking_id if visitor.hold else None
-        return await page_holds.hold_time(visitor.as_caller(old), Wish(slot_id, seats, visitor.attempt), old)
+        return await page_holds.hold_time(visitor.as_caller(old), TimeChoice(slot_id, seats, visitor.attempt), old)
     if own.seats_booked == seats:
         return visitor.hold
-    changed = await page_holds.change_seats(visitor.as_caller(own.id), own, Wish(slot_id, seats, visitor.attempt))
+    changed = await page_holds.change_seats(visitor.as_caller(own.id), own, TimeChoice(slot_id, seats, visitor.attempt))
     return changed or visitor.hold
 
 
@@ -153,8 +153,8 @@ async def _with_other_seats(
     """Counts against the booking rate limit; otherwise a client could keep seats by changing them endlessly."""
     seats = form.number("seats", 1, MAX_SEATS)
     booking_rate.admit(client_ip_of(request))
-    wish = Wish(managed.booking.slot_id, seats, visitor_in(request).attempt)
-    held = await page_holds.change_seats(managed.caller, managed.booking, wish)
+    choice = TimeChoice(managed.booking.slot_id, seats, visitor_in(request).attempt)
+    held = await page_holds.change_seats(managed.caller, managed.booking, choice)
     if held is None:
         return managed
     token = held.manage.token
