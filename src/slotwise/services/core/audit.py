@@ -1,4 +1,4 @@
-"""The audit log: who did what to whom, and who was shown whose name, written before anybody is answered."""
+"""The audit log: who did what to whom, and who was shown whose name. Written before the answer is sent."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ class AuditEntry(Struct, frozen=True):
 
 
 class AuditQuery(Struct, frozen=True):
-    """What an admin looks for; the period is half-open. `action` is none that somebody typed: it is noted as it is."""
+    """What an admin searches for; the period is half-open. `action` is logged as it is, so it must not be free text."""
 
     actor: str | None = None
     action: str | None = None
@@ -42,25 +42,25 @@ class AuditQuery(Struct, frozen=True):
 
 
 class AuditPosition(Struct, frozen=True):
-    """Where a page ended: the next has what was noted before."""
+    """Where a page ended. The next page has older entries."""
 
     noted_at: datetime
     id: int
 
     @property
     def microseconds(self) -> int:
-        """The time as a number of them since the first that there can be."""
+        """The time, in microseconds since `FIRST_TIME`."""
         return (self.noted_at - FIRST_TIME) // _MICROSECOND
 
     @classmethod
     def of(cls, microseconds: int, entry_id: int) -> "AuditPosition":
-        """The inverse of `microseconds`, no later than there can be a time."""
+        """The inverse of `microseconds`, at most `LAST_READABLE_TIME`."""
         longest = (LAST_READABLE_TIME - FIRST_TIME) // _MICROSECOND
         return cls(FIRST_TIME + min(microseconds, longest) * _MICROSECOND, entry_id)
 
 
 class Move(Struct, frozen=True):
-    """When the ledger has it, and the JSON that was noted of it."""
+    """When a slot was moved, by the ledger, and the details of it in the audit log, as JSON."""
 
     moved_at: datetime
     details: str
@@ -78,7 +78,7 @@ class AuditLog:
     async def list_audit(
         self, reader: User, query: AuditQuery, position: AuditPosition | None, limit: int
     ) -> list[AuditEntry]:
-        """Newest first. That somebody read the log is noted in it too: it has the names of colleagues."""
+        """Newest first. Reading the log is recorded in it too, because it shows the names of colleagues."""
         start = position or AuditPosition(query.noted_before, 0)
         async with self._database.connection() as connection:
             found = await LIST_AUDIT.all(
@@ -95,9 +95,9 @@ class AuditLog:
         return found
 
     async def list_moves(self, slot_id: int, moved_at: Sequence[datetime]) -> list[Move]:
-        """What was noted of a slot's moves at those times of its ledger, which has no times of appointments itself.
+        """The audit log's entries on a slot's moves at these times of its ledger, which has no start times itself.
 
-        It names nobody, and so is no read to be recorded. Of moves that were noted without details there is none.
+        They show no names, so the read is not recorded. A move without an entry is left out.
         """
         if not moved_at:
             return []
@@ -106,7 +106,7 @@ class AuditLog:
 
 
 def _outline(query: AuditQuery) -> dict[str, object]:
-    """Of a text that names nothing we number, which may be a person's name, only that there was one."""
+    """What is set, for the audit log. A text without a kind and an id may be a name: only its presence is recorded."""
     filters = {"actor": query.actor, "subject": query.subject}
     outline: dict[str, object] = {
         name: value if _NUMBERED.fullmatch(value) else True for name, value in filters.items() if value
@@ -119,7 +119,7 @@ async def record_action(
 ) -> None:
     """`subject` is a kind and an id, such as 'slot:7'.
 
-    `details` must not hold the name or address of anybody but a doctor, whose name is public.
+    `details` must not have a name or an e-mail address. Only doctors' names are public.
     """
     await RECORD_ACTION.run(
         connection,
@@ -137,21 +137,21 @@ def encoded(details: Mapping[str, object]) -> str:
 
 
 def changes(before: object, after: object, *fields: str) -> dict[str, object]:
-    """Those of the fields that are different, each with what it was and what it is, for `details`."""
+    """The fields that differ, each with its old and its new value, for `details`."""
     pairs = ((field, getattr(before, field), getattr(after, field)) for field in fields)
     return {field: [was, now] for field, was, now in pairs if was != now}
 
 
 def request_id() -> str | None:
-    """Of the request that is being answered; None where there is none."""
+    """The id of the request that is being answered; None outside of one."""
     known: str | None = structlog.contextvars.get_contextvars().get("request_id")
     return known
 
 
 def shows_others(reader: User | None, found: Sequence[Booking]) -> bool:
-    """Whether these bookings tell somebody at the desk another's name or address: that is a read to be recorded.
+    """Whether these bookings show the desk another person's name or e-mail address. Such a read must be recorded.
 
-    The desk makes bookings for others by telephone, so being of the reader's account does not make one the reader's.
+    The desk makes bookings for others by telephone, so a booking of the reader's account may be another person's.
     """
     return reader is not None and reader.at_desk and any(_is_of_another(reader, booking) for booking in found)
 
@@ -163,5 +163,5 @@ def _is_of_another(reader: User, booking: Booking) -> bool:
 
 
 def rows_shown(found: Sequence[Booking], limit: int) -> int:
-    """How many of a page are given out: the last of a full one only shows that there is another page."""
+    """How many rows of a page are shown. The last row of a full page only shows that there is another page."""
     return min(len(found), limit - 1)

@@ -1,4 +1,4 @@
-"""Who calls a use case, and by what they prove that a booking is theirs."""
+"""Who calls a use case, and how they prove that a booking is theirs."""
 
 from typing import NoReturn
 
@@ -11,7 +11,7 @@ from slotwise.services.core.manage_tokens import proves
 
 
 class Claim(Struct, frozen=True):
-    """By what a caller can prove that a booking is theirs."""
+    """What a caller must match to prove that a booking is theirs."""
 
     user_id: int | None
     user_email: str | None
@@ -22,7 +22,7 @@ READ_CLAIM = Statement("core/callers.read_claim", Claim)
 
 
 class Caller(Struct, frozen=True):
-    """Who asks: an account, the holder of a manage token, both, or nobody in particular."""
+    """Who calls: an account, the holder of a manage token, both, or a stranger with neither."""
 
     user: User | None = None
     manage_token: str | None = None
@@ -41,7 +41,7 @@ class Caller(Struct, frozen=True):
 
 
 def refuse(caller: Caller) -> NoReturn:
-    """A stranger is told to say who they are; somebody known, that this is not theirs."""
+    """Raise `NotAuthenticated` for a stranger, `NotAllowed` for a caller with an account or a manage token."""
     if caller.user is None and caller.manage_token is None:
         raise NotAuthenticated
     raise NotAllowed

@@ -1,4 +1,4 @@
-"""What becomes of holds nobody confirmed. Nothing waits for this to run: an overdue hold never blocks a seat."""
+"""Expire holds that were not confirmed in time. Nothing waits for this: an overdue hold never blocks a seat."""
 
 from msgspec import Struct
 
@@ -25,10 +25,10 @@ async def sweep_holds(
     crash_points: CrashPoints = UNARMED,
     seats_changed: SeatsChanged = ignore_changes,
 ) -> int:
-    """Expire overdue holds of all slots, those of about 500 holds' slots per transaction. Returns how many.
+    """Expire all overdue holds; return how many. Each transaction takes the slots of about 500 holds.
 
     Any number of processes may sweep at once: each takes the slots that no other has locked. Raises `OutcomeUnknown`
-    when an answer was lost; the next sweep finds what this one left.
+    if an answer was lost; the next sweep finds what this one left.
     """
     total = 0
     while True:

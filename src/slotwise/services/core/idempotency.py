@@ -1,6 +1,6 @@
 """Idempotency keys: one effect and one answer per key, kept with the effect in one transaction.
 
-After draft-ietf-httpapi-idempotency-key-header. Refusals are kept like successes: a key names one attempt.
+Follows draft-ietf-httpapi-idempotency-key-header. Refusals are kept like successes: a key names one attempt.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ PRUNE_LIMIT = 10_000
 
 
 class IdempotencyKey(Struct, frozen=True):
-    """Which attempt this is. Hashes, because a guest's key opens the stored answer and so is a secret."""
+    """Which attempt this is. It has hashes, because a guest's key gives access to the stored answer: it is a secret."""
 
     caller: str
     route: str

@@ -1,9 +1,9 @@
-"""What must hold in the tables of any installation at any time, as queries that may run while bookings go on.
+"""What must hold in the tables of any installation at any time, as queries that can run while people book.
 
-Slots are looked at in stretches, a statement for each check of a rule, and each statement has a snapshot of its own.
-So none lives long: a snapshot of many minutes would keep every version of a popular slot's row that is made meanwhile,
-and slow its bookings down. No check needs two statements to see the same instant. They read, take no lock that a
-booking could wait for, and use as much memory as a stretch needs, beyond which PostgreSQL sorts on disk.
+Slots are checked in stretches, with one statement for each check of a rule, and each statement has its own snapshot.
+So no snapshot lives long: in many minutes it would keep every version of a popular slot's row that is made meanwhile,
+and slow its bookings down. No check needs two statements to see the same instant. The statements only read, take no
+lock that a booking could wait for, and use as much memory as a stretch needs; beyond that PostgreSQL sorts on disk.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 
 SHOWN_PER_RULE = 20
-# A stretch has about so many ledger rows, unless one slot alone has more, and at most so many slots.
+# A stretch has about this many ledger rows, or more if a single slot has more, and at most this many slots.
 EVENTS_PER_STRETCH = 200_000
 SLOTS_PER_STRETCH = 50_000
 HISTORY_ROWS_BEFORE, HISTORY_ROWS_AFTER = 4, 2
@@ -25,7 +25,7 @@ Progress = Callable[[int, int], None]
 
 
 class Finding(Struct, frozen=True):
-    """A place where a rule does not hold: a slot and, where it is about one, a row of its ledger and a booking."""
+    """A place where a rule does not hold: a slot and, if they are involved, a row of its ledger and a booking."""
 
     slot_id: int
     sequence: int | None
@@ -35,13 +35,13 @@ class Finding(Struct, frozen=True):
 
 
 class Check(Struct, frozen=True):
-    """A statement under a name by which its caller can be found, as each statement's can."""
+    """Gives its statement a name in the code, so that a test finds where the statement is called."""
 
     statement: Statement[Finding]
 
 
 class Rule(Struct, frozen=True):
-    """A sentence that must hold. `id` is its name in docs/operating.md and in what is reported."""
+    """A sentence that must hold. `id` is its name in docs/operating.md and in reports."""
 
     id: str
     sentence: str
@@ -103,7 +103,7 @@ RULES = (
     ),
     _rule(
         "S2",
-        "never were more seats granted than there were",
+        "no more seats are granted at any moment than the slot has",
         Statement("core/invariants.find_oversold_instants", Finding),
     ),
     _rule(
@@ -148,7 +148,7 @@ RULES = (
 async def find_violations(
     database: Database, slot_id: int | None = None, progress: Progress = lambda _done, _slots: None
 ) -> list[Violation]:
-    """The first violations of each rule, of one slot or of all; `progress` is told of how many slots are done."""
+    """The first violations of each rule, in one slot or in all. `progress` gets how many of how many slots are done."""
     found: list[Violation] = []
     if slot_id is not None:
         await _look_at(database, slot_id, slot_id, found)
@@ -176,7 +176,7 @@ async def _next_stretch(database: Database, first_slot: int) -> Stretch:
 
 
 async def _look_at(database: Database, first_slot: int, last_slot: int, found: list[Violation]) -> None:
-    """Add what breaks a rule in these slots, as long as there is room for it in the report."""
+    """Add the violations in these slots, as long as the report has room for them."""
     for rule in RULES:
         for check in rule.checks:
             room = SHOWN_PER_RULE - sum(violation.rule == rule.id for violation in found)
@@ -191,14 +191,14 @@ def _violation(rule: Rule, finding: Finding) -> Violation:
 
 
 class History(Struct, frozen=True):
-    """A slot, and the rows of its ledger from which a violation can be understood."""
+    """A slot, and the rows of its ledger that explain a violation."""
 
     slot: CheckedSlot
     rows: list[LedgerRow]
 
 
 async def get_slot_history(database: Database, slot_id: int, violations: list[Violation]) -> History | None:
-    """The rows around each violation, the newest ones where there is none; None when there is no such slot."""
+    """The rows around each violation, or the newest ones if there is none. None if the slot does not exist."""
     async with database.connection() as connection:
         slot = await READ_SLOT.first(connection, slot_id=slot_id)
         if slot is None:

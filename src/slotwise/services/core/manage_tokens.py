@@ -1,7 +1,7 @@
-"""Manage tokens: by one of these a guest proves that a booking is theirs.
+"""Manage tokens: with one of them a guest proves that a booking is theirs.
 
-A token is an HMAC of a random nonce under the server's secret. Bookings keep its SHA-256 only; an idempotency row keeps
-the nonce, so that a repeated answer can give the token again without any table holding it.
+A token is an HMAC of a random nonce under the server's secret. A booking keeps only its SHA-256. An idempotency row
+keeps the nonce, so that a repeated answer can give the token again, although no table has it.
 """
 
 import base64
@@ -41,5 +41,5 @@ def token_digest(token: str) -> bytes:
 
 
 def proves(token: str | None, digest: bytes) -> bool:
-    """Whether `token` is the one that `digest` was made of, in constant time."""
+    """Whether `digest` is that of `token`. Takes the same time for any token."""
     return token is not None and hmac.compare_digest(token_digest(token), digest)

@@ -6,12 +6,12 @@ import time
 
 from slotwise.domain.errors import TooManyRequests
 
-# What a provider gives one customer, at least (RFC 6177): whoever has one address of it has 2^64.
+# A provider gives each customer at least such a network (RFC 6177), so each customer has 2^64 IPs.
 _CUSTOMER_BITS = 64
 
 
 def client_of(host: str) -> str:
-    """What is counted as one client: an IPv4 address, or the IPv6 network that one customer has to choose from."""
+    """What counts as one client: a single IP (IPv4), or the network of one customer (IPv6)."""
     if ":" not in host:
         return host
     try:
@@ -23,19 +23,19 @@ def client_of(host: str) -> str:
 
 
 class BookingRate:
-    """A moving window for each client, counted by each worker for itself. No rate: no limit."""
+    """A moving window for each client. Each worker counts for itself. Without a rate there is no limit."""
 
     def __init__(self, rate: str | None) -> None:
         self._window = _Window(rate) if rate else None
 
     def admit(self, client: str) -> None:
-        """Count a request of a client; raise `TooManyRequests` when it is one too many."""
+        """Count a request of a client; raise `TooManyRequests` if it exceeds the rate."""
         if self._window is not None:
             self._window.admit(client)
 
 
 class _Window:
-    """Apart, because its library takes a twentieth of a worker's start, and by default nothing is limited."""
+    """Imports its library only if there is a rate: the import takes a twentieth of a worker's start."""
 
     def __init__(self, rate: str) -> None:
         from limits import parse  # noqa: PLC0415 - see above

@@ -1,8 +1,8 @@
-"""Seat events: who changes seats says so here, and who watches them is told, whichever worker either one is at.
+"""Seat events: a change of seats at any worker reaches the clients that watch seats at any worker.
 
 A change is published after its commit, together with all others of the last moment, on a connection that does nothing
-else. The booking path adds to a set and waits for nothing. What is published is an id; each worker reads the slot once
-for all who watch there. So an event that is lost costs freshness until the slot's next one, and never a seat.
+else. The booking path adds to a set and waits for nothing. Only ids are published; each worker reads a slot once for
+all its listeners. So a lost event costs freshness until the slot's next event, and never a seat.
 """
 
 import asyncio
@@ -20,24 +20,24 @@ from slotwise.domain.slots import SlotStatus
 from slotwise.observability.metrics import SEAT_LISTENERS
 
 CHANNEL = "slotwise_seats"
-# With ids of 19 digits and a comma each, less than the 8,000 bytes that a message may have.
+# With ids of 19 digits and a comma each, this stays below the 8,000 bytes that a message may have.
 IDS_IN_MESSAGE = 350
-# When more than that change before anybody could be told, it is simpler for all to look at everything again.
+# If more slots than this change before listeners are told, it is simpler for them to read everything again.
 MOST_SLOTS = 1000
-# In place of ids: no slot has it.
+# Published in place of ids, for all slots. No slot has this id.
 EVERY_SLOT = 0
 
 MOST_LISTENERS = 1000
 MOST_OF_ONE_CLIENT = 20
 LISTENERS_AT_ONCE = 50
-# Places get free when somebody closes a page.
+# A place becomes free when somebody closes a page.
 RETRY_SECONDS = 30
 
 SeatsChanged: TypeAlias = Callable[[Collection[int]], None]
 
 
 class Publishing(Struct, frozen=True):
-    """Whether the server takes no writes, and how many messages it took."""
+    """Whether the server is read-only, and how many messages it took."""
 
     read_only: bool
     messages: int
@@ -57,14 +57,14 @@ READ_SEATS = Statement("core/seat_events.read_seats", Seats)
 
 
 def ignore_changes(_: Collection[int]) -> None:
-    """For what runs apart from a server: it has nobody to tell."""
+    """The default for code that runs without a server, and so without listeners."""
 
 
 @asynccontextmanager
 async def announcing_changes(database: Database) -> AsyncIterator[SeatsChanged]:
-    """For a command, which has no relay: when the block ends, and seats have changed, all workers are to look again.
+    """For a command, which has no relay: if seats changed in the block, tell all workers to read everything again.
 
-    Also where it ends by an error, for some may have been changed before. That nobody could be told is none.
+    Also after an error in the block, because some seats may have changed before it. A failure to publish is ignored.
     """
     changed: set[int] = set()
     try:
@@ -77,9 +77,9 @@ async def announcing_changes(database: Database) -> AsyncIterator[SeatsChanged]:
 
 
 class News:
-    """What a listener is to be told: the newest seats of some slots, or to look at everything again.
+    """What a listener gets: the newest seats of some slots, or the request to read everything again.
 
-    Never changed, so that all listeners share it, and what an edge makes of it.
+    It never changes, so that all listeners can share it and an edge encodes it once.
     """
 
     def __init__(self, seats: Mapping[int, Seats], look_again: bool = False) -> None:
@@ -87,7 +87,7 @@ class News:
         self.look_again = look_again
 
     def then(self, later: "News") -> "News":
-        """Both in one, for a listener who has not been told the first yet."""
+        """Both in one, for a listener that has not taken the first yet."""
         if self.look_again or later.look_again:
             return LOOK_AGAIN
         seats = {**self.seats, **later.seats}
@@ -98,7 +98,7 @@ LOOK_AGAIN = News({}, look_again=True)
 
 
 class Listener:
-    """Somebody who watches seats. However slow they are, only the newest state of a slot waits for them."""
+    """A client that watches seats. However slow it is, only the newest state of each slot waits for it."""
 
     __slots__ = ("_news", "_woken", "over")
 
@@ -112,12 +112,12 @@ class Listener:
         self._woken.set()
 
     def end(self) -> None:
-        """Let whoever waits for news wait no longer."""
+        """End the wait for news."""
         self.over = True
         self._woken.set()
 
     async def news(self, seconds: float) -> News | None:
-        """What has come since the last call, at the latest after that time; None for nothing."""
+        """Wait for news, at most that long. Returns what has come since the last call, or None."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
@@ -128,7 +128,7 @@ class Listener:
 
 
 class SeatEvents:
-    """The seat events of one worker: what was changed here, what was heard, and who watches here."""
+    """The seat events of one worker: its own changes, those heard from all workers, and its listeners."""
 
     def __init__(self, most: int = MOST_LISTENERS, most_of_one_client: int = MOST_OF_ONE_CLIENT) -> None:
         self._most = most
@@ -146,27 +146,27 @@ class SeatEvents:
             self._work.set()
 
     def hear(self, message: str) -> None:
-        """Take what some worker has published."""
-        # From a later version, which publishes something else, perhaps.
+        """Take a message that a worker published."""
+        # A later version may publish something else.
         readable = all(word.isdecimal() for word in message.split(","))
         _add(self._heard, [int(word) for word in message.split(",")] if readable else [EVERY_SLOT])
         self._work.set()
 
     def wake(self) -> None:
-        """Let the relay look whether its connection lives."""
+        """Make the relay check its connection."""
         self._work.set()
 
     async def work(self, seconds: float) -> None:
-        """Wait until there is something to relay, at the longest that time."""
+        """Wait until there is something to relay, at most that long."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._work.wait()
         self._work.clear()
 
     async def relay(self, connection: Connection) -> None:
-        """Publish what was changed here, and tell who watches here what was heard."""
+        """Publish the changes of this worker, and tell its listeners what was heard."""
         await self._publish(connection)
-        # What has just been published comes back before the answer does.
+        # What was just published is heard on this connection before the answer to the statement.
         await self._pass_on(connection)
 
     async def look_again(self) -> None:
@@ -175,7 +175,7 @@ class SeatEvents:
 
     @contextmanager
     def watch_seats(self, client: str) -> Iterator[Listener]:
-        """A listener for as long as the block runs. Raises `Overloaded` and, for one of many, `TooManyRequests`."""
+        """A listener while the block runs. Raises `Overloaded`, or `TooManyRequests` if the client has too many."""
         if len(self._listeners) >= self._most:
             raise Overloaded
         if self._clients[client] >= self._most_of_one_client:
@@ -204,7 +204,7 @@ class SeatEvents:
         taken = False
         try:
             done = await PUBLISH_SEATS.one(connection, channel=CHANNEL, messages=_messages(sorted(changed)))
-            # A server that is no longer the primary takes no bookings either: they and their messages go elsewhere.
+            # A server that is no longer the primary takes no bookings either. The changes are kept for the new primary.
             taken = not done.read_only
         finally:
             if not taken:
@@ -222,7 +222,7 @@ class SeatEvents:
             await self._tell(News({seats.slot_id: seats for seats in found}))
 
     async def _tell(self, news: News) -> None:
-        """A few at a time, and bookings between them: to write to a thousand takes longer than a booking may wait."""
+        """Tell a few at a time, and let bookings run in between: a thousand take longer than a booking may wait."""
         for place, listener in enumerate(list(self._listeners), 1):
             listener.tell(news)
             if place % LISTENERS_AT_ONCE == 0:
