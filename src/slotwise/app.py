@@ -68,13 +68,13 @@ PATIENTS_CONNECTIONS = 3
 # The desk's three queues share two: a worker rarely has more than one change of the desk at a time.
 DESK_CONNECTIONS = 2
 OPERATOR_CONNECTIONS = 2
-# New objects before the youngest generation is collected, and collections of one before the next older is.
+# How many new objects until the youngest generation is collected, and collections of one until the next older is.
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 OPERATOR_STATEMENT_SECONDS = 3600.0
 
 
 class Application(Litestar):
-    """`api` and `web` are there once it has started."""
+    """`api` and `web` are set once it has started."""
 
     api: ApiRooms
     web: PageRooms
@@ -167,10 +167,10 @@ async def _connect(stack: AsyncExitStack, url: str, size: int) -> _Pools:
 
 
 def _freeze_what_stays() -> None:
-    """Take what was made so far from the garbage collector: it lives as long as the process.
+    """Hide all objects made so far from the garbage collector: they live as long as the process.
 
-    And let the collector look less often. With thousands of requests waiting it went through all their objects again
-    and again, for a quarter of the time.
+    Also make the collector run less often. With thousands of requests waiting, it went through all their objects again
+    and again, which took a quarter of the time.
     """
     gc.collect()
     gc.freeze()
@@ -208,7 +208,7 @@ def _bookings(
     crash_points: CrashPoints,
     seats_changed: SeatsChanged,
 ) -> Bookings:
-    """Of the patients, and of the desk, whose changes are noted."""
+    """With queues for patients and for the desk. The desk's changes are recorded in the audit log."""
     shared = (manage_tokens, settings.hold_seconds, crash_points, seats_changed)
     patients = BookingQueues(BookingBatches(pools.batches, *shared), settings.batch_limit)
     desk = BookingQueues(BookingBatches(pools.desk, *shared, noted=True), settings.batch_limit, "desk_")
@@ -216,13 +216,13 @@ def _bookings(
 
 
 def _answer_unmatched(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:
-    """What no route takes: a page for whoever looks with a browser, problem details for all others."""
+    """Answer a request that no route takes: a page for browsers, problem details for all others."""
     reads_pages = "text/html" in request.headers.get("accept", "") and not request.scope["path"].startswith("/api/")
     return show_framework_error(request, error) if reads_pages else PROBLEMS[HTTPException](request, error)
 
 
 def _cors(settings: Settings) -> CORSConfig | None:
-    """Off unless origins are named. Credentials are headers here, never cookies, so none need be allowed."""
+    """Off unless origins are named. The API takes credentials in headers, not in cookies, so it allows no cookies."""
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     if not origins:
         return None
@@ -233,16 +233,16 @@ def _cors(settings: Settings) -> CORSConfig | None:
 
 
 def embedded_server(settings: Settings, report: Callable[[str], None] | None = None) -> EmbeddedServer:
-    """The PostgreSQL that Slotwise brings along, running for as long as somebody is inside its context.
+    """The PostgreSQL that comes with Slotwise. It runs as long as any process is inside its context.
 
-    `report` is told what is waited for; the log is, where it is not given.
+    `report` gets messages about what it waits for; without `report` they go to the log.
     """
     return EmbeddedServer(settings.data_dir, settings.postgres_bin, report)
 
 
 @asynccontextmanager
 async def operator_database(settings: Settings, report: Callable[[str], None]) -> AsyncIterator[Database]:
-    """A checked and migrated database for a command; `report` is told while it waits for the server."""
+    """A checked and migrated database for a command; `report` gets messages while it waits for the server."""
     async with AsyncExitStack() as stack:
         url = settings.database_url or stack.enter_context(embedded_server(settings, report)).url
         await wait_for_server(url, settings.database_wait_seconds, report)
@@ -254,5 +254,5 @@ async def operator_database(settings: Settings, report: Callable[[str], None]) -
 
 
 def operator_users(database: Database) -> Users:
-    """Accounts as a command sees them: it gives out no tokens."""
+    """Accounts for a command, which issues no tokens."""
     return Users(database, Passwords(), AccessTokens(secrets.token_urlsafe(), 60))

@@ -1,1 +1,1 @@
-"""Accounts, passwords and the tokens that log-ins give out."""
+"""Accounts, passwords and access tokens."""

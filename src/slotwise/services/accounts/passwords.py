@@ -31,12 +31,12 @@ class Passwords:
         return await self._run(self._hasher.hash, password)
 
     async def verify(self, password_hash: str | None, password: str) -> bool:
-        """Whether the password is the one hashed. No hash (no such account) takes the same time and is never right."""
+        """Whether the password has this hash. Without a hash (no such account) it takes the same time and is False."""
         right = await self._run(self._verify, password_hash or self._decoy, password)
         return right and password_hash is not None
 
     def is_dated(self, password_hash: str) -> bool:
-        """Whether a hash was made with other parameters than today's."""
+        """Whether a hash was made with other parameters than the current ones."""
         return self._hasher.check_needs_rehash(password_hash)
 
     def close(self) -> None:
@@ -63,7 +63,7 @@ class Passwords:
 
 
 def new_password(field: str, text: str) -> str:
-    """A password somebody may choose: long enough, and not among the 30,000 that attackers try first."""
+    """The password, if it may be chosen: long enough, and not among the 30,000 that attackers try first."""
     password = clean_password(field, text)
     if password.lower() in _common_passwords():
         raise InvalidInput.of(field, "is among the most common passwords; choose another")
@@ -71,7 +71,7 @@ def new_password(field: str, text: str) -> str:
 
 
 def random_password() -> str:
-    """For somebody else: 96 bits, to be shown once."""
+    """A password for another person: 96 random bits, to be shown once."""
     return secrets.token_urlsafe(12)
 
 

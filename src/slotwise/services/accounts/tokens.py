@@ -14,7 +14,7 @@ from slotwise.domain.users import User
 ISSUER = "slotwise"
 AUDIENCE = "slotwise-api"
 TYPE = "at+jwt"
-# How far the clocks of two servers may be apart: a token of the one must be good at the other.
+# How far the clocks of two servers may be apart. A token that one issues must be valid at the other.
 CLOCKS_APART_SECONDS = 10 * 60
 _REQUIRED = ["iss", "aud", "sub", "iat", "exp", "jti", "ver"]
 
@@ -52,7 +52,7 @@ class AccessTokens:
         return jwt.encode(claims, self._secret, algorithm="HS256", headers={"typ": TYPE})
 
     def read(self, token: str) -> TokenClaims:
-        """Raises `NotAuthenticated` for anything but an unexpired token that this server signed for this use."""
+        """Raises `NotAuthenticated` unless the token is unexpired and was signed with this secret for this API."""
         try:
             decoded = jwt.decode_complete(
                 token,

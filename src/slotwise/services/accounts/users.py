@@ -1,4 +1,4 @@
-"""The use cases of accounts: who somebody is and what they may do."""
+"""The use cases of accounts: who a user is and what they may do."""
 
 import asyncio
 import hashlib
@@ -26,7 +26,7 @@ from slotwise.services.core.audit import changes, record_action
 
 MAX_FAILED_LOGINS = 10
 LOGIN_WINDOW_SECONDS = 15 * 60
-# Accounts that a text is looked for in at a time: about a tenth of a second.
+# How many accounts are searched for a text at a time, in about a tenth of a second.
 STEP = 100_000
 
 
@@ -63,18 +63,18 @@ class Session(Struct, frozen=True):
 
 
 class UserQuery(Struct, frozen=True):
-    """Whom an admin looks for. `text` is looked up inside names and addresses."""
+    """What an admin searches for. `text` is searched for inside names and e-mail addresses."""
 
     role: Role | None = None
     text: str | None = None
 
     def outline(self) -> dict[str, object]:
-        """The filters that are set, for the audit log: of a text, which may be a name, only that there was one."""
+        """What is set, for the audit log. A text may be a name, so only its presence is recorded."""
         return ({"role": self.role} if self.role else {}) | ({"text": True} if self.text else {})
 
 
 class FoundUsers(Struct, frozen=True):
-    """Newest first. Where there are fewer than asked for, `walked_to` is the id below which more may be, or None."""
+    """Newest first. If the search ended early, `walked_to` is the id below which there may be more; otherwise None."""
 
     users: list[User]
     walked_to: int | None = None
@@ -111,7 +111,7 @@ class Users:
     async def register(
         self, name: str, email: str, password: str, role: Role = Role.PATIENT, actor: str | None = None
     ) -> User:
-        """A new account, made by `actor` or, as a patient does, by its owner. Raises `EmailTaken`, `InvalidInput`."""
+        """Create an account; without `actor`, its owner does, as patients do. Raises `EmailTaken`, `InvalidInput`."""
         name, email = clean_name("name", name), clean_email("email", email)
         password_hash = await self._passwords.hash(new_password("password", password))
         async with self._database.transaction() as connection:
@@ -122,10 +122,13 @@ class Users:
         return user
 
     async def log_in(self, email: str, password: str, client_ip: str) -> Session:
-        """Raises `InvalidCredentials`, alike in words and time whoever exists, `TooManyLogins` and `InvalidInput`."""
+        """Raises `InvalidCredentials`, `TooManyLogins` and `InvalidInput`.
+
+        Without an account, it raises `InvalidCredentials` in the same words and the same time.
+        """
         email = _typed_email(email)
         credentials = await self._find_credentials(email)
-        # By the account where there is one: an address can be spelled in more ways than we would think of.
+        # Attempts are counted by account if there is one, because an e-mail address can be spelled in many ways.
         account = _login_key(f"user:{credentials.id}" if credentials else f"email:{email.lower()}", client_ip)
         async with self._turn_of(account):
             self._passwords.require_room()
@@ -146,12 +149,12 @@ class Users:
         return user
 
     async def log_out(self, user: User) -> None:
-        """Revokes every token of the account, on all its devices."""
+        """Revoke every token of the account, on all devices."""
         async with self._database.transaction() as connection:
             await REVOKE_TOKENS.run(connection, user_id=user.id)
 
     async def change_password(self, user: User, current: str, new: str) -> None:
-        """Revokes every token. Raises `InvalidCredentials` when `current` is wrong."""
+        """Revokes every token. Raises `InvalidCredentials` if `current` is wrong."""
         chosen = new_password("new_password", new)
         old_password_hash = await self.require_password(user, current)
         password_hash = await self._passwords.hash(chosen)
@@ -159,13 +162,13 @@ class Users:
             changed = await CHANGE_PASSWORD.first(
                 connection, user_id=user.id, password_hash=password_hash, old_password_hash=old_password_hash
             )
-            if changed is None:  # somebody else changed it since it was checked
+            if changed is None:  # the password was changed since it was checked
                 raise InvalidCredentials
 
     async def require_password(self, user: User, password: str) -> str:
-        """The hash that the account's password was checked against, for whoever acts on it only while it stays.
+        """Check the account's password. Returns its hash, so that the caller can act only if it is still the same.
 
-        Counts as a failed attempt until it was found right, whatever becomes of what it was given for. Raises
+        Counts as a failed attempt until the password is found right, whatever the caller then does. Raises
         `InvalidCredentials`, `TooManyLogins` and `Overloaded`.
         """
         attempts = password_attempts_of(user.id)
@@ -184,7 +187,7 @@ class Users:
             return await FIND_USER.first(connection, email=clean_email("email", email))
 
     async def get_user(self, reader: User, user_id: int) -> User | None:
-        """An account as an admin is shown it; None if there is none."""
+        """An account, for an admin; None if there is none."""
         async with self._database.connection() as connection:
             user = await GET_USER.first(connection, user_id=user_id)
             if user is not None and user.id != reader.id:
@@ -192,7 +195,7 @@ class Users:
         return user
 
     async def list_users(self, reader: User, query: UserQuery, before_id: int, limit: int) -> FoundUsers:
-        """Newest first. A text is looked for in so many accounts of patients; `walked_to` says where to go on."""
+        """Newest first. A text is searched for in `STEP` accounts of patients; `walked_to` says where to continue."""
         async with self._database.connection() as connection:
             floor = await _floor_of(connection, query, before_id)
             found = await LIST_USERS.all(
@@ -210,7 +213,7 @@ class Users:
     async def change_rights(
         self, actor: str, user_id: int, role: Role | None = None, active: bool | None = None
     ) -> User | None:
-        """Sets role and activity of an account and revokes its tokens; None if there is none. Raises `LastAdmin`."""
+        """Set an account's role and activity, and revoke its tokens; None if there is none. Raises `LastAdmin`."""
         async with self._database.transaction() as connection:
             await QUEUE_RIGHTS.run(connection)
             before = await GET_USER.first(connection, user_id=user_id)
@@ -223,10 +226,10 @@ class Users:
         return user
 
     async def reset_password(self, actor: str, user_id: int, password: str, token_version: int | None = None) -> bool:
-        """For somebody who forgot theirs. Revokes every token, and so counts up the version of the account's tokens.
+        """For a user who forgot their password. Revokes every token, which increases the account's token version.
 
-        False if there is no account, or none of that version where one is given: so a request that is sent again
-        does nothing.
+        False if there is no account or, with `token_version`, if its version is another: so a request that is sent
+        again does nothing.
         """
         password_hash = await self._passwords.hash(new_password("password", password))
         async with self._database.transaction() as connection:
@@ -242,8 +245,8 @@ class Users:
             return (await HAS_ADMIN.one(connection)).found
 
     def _turn_of(self, account: bytes) -> asyncio.Lock:
-        """One attempt at a time on an account from an address: a right password must not count as ten failures
-        because ten others are still being checked."""
+        """One attempt at a time on an account from one IP: attempts that are still being checked count as failed, so
+        ten others at once would lock out a right password."""
         return self._turns.setdefault(account, asyncio.Lock())
 
     async def _count_attempt(self, account: bytes) -> None:
@@ -267,13 +270,13 @@ class Users:
             if renewed is not None:
                 await _store_rehash(connection, credentials, renewed)
             user = await GET_USER.one(connection, user_id=credentials.id)
-        # Under the version that was read with the hash: a password changed meanwhile has revoked this token already.
+        # The version that was read with the hash: if the password was changed meanwhile, this token is already revoked.
         user = msgspec.structs.replace(user, token_version=credentials.token_version)
         return Session(self._tokens.issue(user), self._tokens.seconds, user)
 
 
 def _typed_email(text: str) -> str:
-    """In the form in which addresses are kept; what is no address is nobody's, and refused like a wrong password."""
+    """The e-mail address as it is stored. Other text matches no account, and is refused like a wrong password."""
     try:
         return clean_email("email", text)
     except InvalidInput:
@@ -283,8 +286,7 @@ def _typed_email(text: str) -> str:
 
 
 async def _floor_of(connection: Connection, query: UserQuery, before_id: int) -> int:
-    """Down to which id to look: all the way where nothing is looked for inside the rows, or only inside those few that
-    are not patients'."""
+    """The id at which a search ends. Only a search for a text in patients' accounts, which are many, ends early."""
     if not query.text or query.role not in {None, Role.PATIENT}:
         return 0
     newest = await FIND_NEWEST_USER.one(connection, before_id=before_id)
@@ -301,13 +303,13 @@ async def _store_rehash(connection: Connection, credentials: Credentials, passwo
 
 
 async def prune_login_attempts(database: Database) -> None:
-    """Forget failures that count no longer."""
+    """Remove failures that no longer count."""
     async with database.connection() as connection:
         await PRUNE_LOGIN_ATTEMPTS.run(connection, window_seconds=LOGIN_WINDOW_SECONDS)
 
 
 def password_attempts_of(user_id: int) -> bytes:
-    """Under which key attempts count that give the password beside an access token, from wherever they come."""
+    """The key under which attempts with a password beside an access token are counted, from all IPs together."""
     return _login_key(f"user:{user_id}", "change-password")
 
 

@@ -1,1 +1,1 @@
-"""What the desk does: the day, a booking's history, sheets and exports."""
+"""What the desk works with: the dashboard, a booking's history, day sheets and exports."""

@@ -1,4 +1,4 @@
-"""The clinic's day at a glance: what is booked, what is nearly full, which holds run out, what came in last."""
+"""The clinic's day at a glance: what is booked, what is nearly full, which holds expire soon, the latest bookings."""
 
 import hashlib
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ class Utilisation(Struct, frozen=True):
 
 
 class DayCount(Struct, frozen=True):
-    """Bookings of the day's slots, of the first 10,000; holds of any slot, 10,000 for that many and more."""
+    """Counts of the day's first 10,000 bookings, and of holds on any slot, where 10,000 means that many or more."""
 
     looked_at: int
     confirmed: int
@@ -57,7 +57,7 @@ class DayCount(Struct, frozen=True):
 
 
 class ExpiringHold(Struct, frozen=True):
-    """`seconds_left` by the database's clock."""
+    """`seconds_left` is by the database's clock."""
 
     id: int
     slot_id: int
@@ -93,7 +93,7 @@ class Day(Struct, frozen=True):
 
 
 class LatestBookings(Struct, frozen=True):
-    """`mark` tells these from others, and from the same in another state."""
+    """`mark` changes with the list and with the status of each booking in it."""
 
     bookings: list[Booking]
     mark: str
@@ -112,18 +112,18 @@ LIST_LATEST_BOOKINGS = Statement("desk/dashboard.list_latest_bookings", Booking)
 
 
 class Dashboard:
-    """Names nobody but in `list_latest_bookings`."""
+    """Only `list_latest_bookings` shows patients' names."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         self._reads = SharedReads(self._read_day)
 
     async def get_day(self, starts_from: datetime, starts_before: datetime) -> Day:
-        """Read once for all who look at the same time: a page of it is renewed whenever a seat is taken."""
+        """One read serves all who ask at the same time: each open dashboard asks again whenever a seat is taken."""
         return await self._reads.read(DayQuery(starts_from, starts_before))
 
     async def list_latest_bookings(self, reader: User, known_mark: str = "") -> LatestBookings | None:
-        """The newest 20 with their names; None, and nothing is shown, while they are those of the known mark."""
+        """The newest 20 with their names. None while they have the known mark: then nothing is shown or recorded."""
         async with self._database.connection() as connection:
             latest = _marked(await LIST_LATEST_BOOKINGS.all(connection))
             if latest.mark == known_mark:

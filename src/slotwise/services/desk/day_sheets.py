@@ -1,4 +1,4 @@
-"""The day on paper: a doctor's slots with those who come."""
+"""The day on paper: a doctor's slots with the patients who come."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -12,11 +12,12 @@ from slotwise.domain.bookings import Booking
 from slotwise.domain.users import User, actor_of
 from slotwise.services.core.audit import record_action, shows_others
 
-# Slots of a day, and those who come: more fit on no sheet that anybody prints. They are looked for among so many.
+# More slots and patients than these do not fit on a sheet that is printed. The last is how many bookings are read to
+# find the patients.
 LONGEST_DAY = 500
 MOST_PATIENTS = 2000
 MOST_LOOKED_AT = 100_000
-# Of all doctors together: no more begin when so many have been read.
+# Sheets of all doctors together. No further sheet begins once `MOST_PATIENTS` bookings are read.
 MOST_SHEETS = 50
 
 
@@ -29,7 +30,7 @@ class DaySlot(Struct, frozen=True):
     status: str
 
     def has_more_than(self, bookings: Sequence[Booking]) -> bool:
-        """Whether more seats are taken than those of some bookings."""
+        """Whether more seats are taken than these bookings have."""
         return self.total_seats - self.available_seats > sum(booking.seats_booked for booking in bookings)
 
 
@@ -39,7 +40,7 @@ class DoctorOfDay(Struct, frozen=True):
 
 
 class DaySheet(Struct, frozen=True):
-    """A doctor's slots by start, with the bookings that have seats in them. `cut_short` where there are more."""
+    """A doctor's slots by start, with the bookings that have seats in them. `cut_short` if there are more."""
 
     slots: list[tuple[DaySlot, list[Booking]]]
     cut_short: bool
@@ -51,7 +52,7 @@ class DoctorsDay(Struct, frozen=True):
 
 
 class DayOfAll(Struct, frozen=True):
-    """The sheets of those who have slots that day, by name. `cut_short` where there are more of them."""
+    """The sheets of the doctors with slots that day, by name. `cut_short` if there are more doctors."""
 
     days: list[DoctorsDay]
     cut_short: bool
@@ -67,7 +68,7 @@ class DaySheets:
         self._database = database
 
     async def list_sheets_of_day(self, reader: User, starts_from: datetime, starts_before: datetime) -> DayOfAll:
-        """One after the other, each with its note of who was shown whom."""
+        """Reads one sheet after the other. Each has its own entry in the audit log."""
         async with self._database.connection() as connection:
             doctors = await LIST_DOCTORS_OF_DAY.all(
                 connection, starts_from=starts_from, starts_before=starts_before, limit=MOST_SHEETS + 1
@@ -93,7 +94,7 @@ class DaySheets:
                 looked_at=MOST_LOOKED_AT,
                 limit=MOST_PATIENTS,
             )
-            # Again, as they are after the bookings were read: a seat given back meanwhile is nobody who is missing.
+            # Read again after the bookings: a seat that was released meanwhile must not look like a missing booking.
             slots = await _slots_of_day(connection, doctor_id, starts_from, starts_before)
             if shows_others(reader, found):
                 details = {"starts_from": starts_from, "bookings": len(found)}
@@ -101,13 +102,13 @@ class DaySheets:
                     connection, actor_of(reader), "list_bookings_of_day", f"doctor:{doctor_id}", details
                 )
         shown = _with_bookings(slots[:LONGEST_DAY], found)
-        return DaySheet(shown, len(slots) > LONGEST_DAY or any(slot.has_more_than(theirs) for slot, theirs in shown))
+        return DaySheet(shown, len(slots) > LONGEST_DAY or any(slot.has_more_than(own) for slot, own in shown))
 
 
 async def _slots_of_day(
     connection: Connection, doctor_id: int, starts_from: datetime, starts_before: datetime
 ) -> list[DaySlot]:
-    """One more than are shown, where there are."""
+    """One more than is shown, which tells whether there are more."""
     return await LIST_SLOTS_OF_DAY.all(
         connection,
         doctor_id=doctor_id,

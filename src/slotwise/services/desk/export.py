@@ -1,4 +1,4 @@
-"""All bookings that fit a filter, for a spreadsheet."""
+"""All bookings that match a query, for a spreadsheet."""
 
 from collections.abc import AsyncIterator
 
@@ -12,7 +12,7 @@ from slotwise.domain.users import User, actor_of
 from slotwise.services.booking.search import BookingQuery, find_bookings
 from slotwise.services.core.audit import record_action
 
-# Bookings that are read at a time, and so in memory together.
+# How many bookings are read, and so are in memory, at a time.
 EXPORT_PAGE = 500
 
 
@@ -34,10 +34,10 @@ class BookingExport:
         self._database = database
 
     async def export_bookings(self, reader: User, query: BookingQuery) -> AsyncIterator[list[ExportedBooking]]:
-        """All that fit the filter, newest first, some at a time; made since it began are none of them.
+        """All bookings that match, newest first, a page at a time. Bookings made since the start are left out.
 
-        Between two pages no connection is held, however slowly somebody reads. The log notes it before the first page,
-        and at the end with how many there were: a first note without a second is an export that broke off.
+        No connection is held between two pages, however slowly the client reads. The audit log has an entry before the
+        first page, and one at the end with the number of bookings. Without the second, the export broke off.
         """
         async with self._database.connection() as connection:
             await record_action(connection, actor_of(reader), "export_bookings", "bookings", query.outline())

@@ -1,4 +1,4 @@
-"""A booking's history, and the slip that its patient is handed."""
+"""A booking's history, and the slip for its patient."""
 
 from datetime import datetime
 
@@ -12,12 +12,12 @@ from slotwise.domain.users import User, actor_of
 from slotwise.services.booking.bookings import READ_BOOKINGS
 from slotwise.services.core.audit import record_action, shows_others
 
-# Of what happened to a booking's slot meanwhile.
+# The most changes of its slot that a history shows.
 MOST_CHANGES = 200
 
 
 class HistoryEvent(Struct, frozen=True):
-    """A row of the ledger. `seats` are those that it moved, or of a slot's new total."""
+    """A row of the ledger. `seats` is how many it moved or, if `of_slot`, the slot's new total."""
 
     sequence: int
     kind: str
@@ -31,8 +31,8 @@ class HistoryEvent(Struct, frozen=True):
 
 
 class History(Struct, frozen=True):
-    """`cut_short` where part of what happened is not events: more of the slot than fits, or of the booking itself what
-    its ledger does not have where the booking's times say, as after a clock was set back.
+    """`cut_short` if events are missing: the slot has more than are shown, or the ledger does not have the booking's
+    events at the times that the booking says, as after a clock was set back.
     """
 
     booking: Booking
@@ -42,7 +42,7 @@ class History(Struct, frozen=True):
 
 
 class Ending(Struct, frozen=True):
-    """`events` is how many the ledger has of the booking."""
+    """`events` is how many events of the booking the ledger must have."""
 
     cancel_reason: str | None
     events: int
@@ -57,14 +57,14 @@ class BookingHistory:
         self._database = database
 
     async def get_history(self, reader: User, booking_id: int) -> History:
-        """A booking with what happened to it. Raises `BookingNotFound`."""
+        """A booking with its history. Raises `BookingNotFound`."""
         async with self._database.connection() as connection:
             found = await READ_BOOKINGS.first(connection, booking_ids=[booking_id])
             if found is None:
                 raise BookingNotFound
             ending = await GET_ENDING.one(connection, booking_id=booking_id)
             events = await GET_HISTORY.all(connection, booking_id=booking_id, most_of_slot=MOST_CHANGES + 1)
-            # Recorded even where the booking is the reader's own: the history tells the names of colleagues.
+            # Recorded even if the booking is the reader's own: the history shows the names of colleagues.
             await record_action(connection, actor_of(reader), "get_history", f"booking:{booking_id}")
         own = [event for event in events if not event.of_slot]
         of_slot = [event for event in events if event.of_slot]
@@ -72,7 +72,7 @@ class BookingHistory:
         return History(found, ending.cancel_reason, shown, len(own) < ending.events or len(of_slot) > MOST_CHANGES)
 
     async def get_slip(self, reader: User, booking_id: int) -> Booking:
-        """A booking as the slip tells it that its patient is handed. Raises `BookingNotFound`."""
+        """The booking, for the slip that its patient gets. Raises `BookingNotFound`."""
         async with self._database.connection() as connection:
             booking = await READ_BOOKINGS.first(connection, booking_ids=[booking_id])
             if booking is None:

@@ -1,1 +1,1 @@
-"""What is kept about a person: given to them, and erased."""
+"""Export and erase a person's data."""

@@ -1,4 +1,4 @@
-"""Personal data: all that is kept about somebody, as one document, and its erasure."""
+"""Personal data: export all that is kept about a person as one document, or erase it."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
@@ -19,14 +19,14 @@ from slotwise.services.accounts.users import UserId, password_attempts_of
 from slotwise.services.core.audit import record_action, request_id
 from slotwise.services.core.seat_events import EVERY_SLOT, SeatsChanged, ignore_changes
 
-# Bookings that are read at a time, and so in memory together.
+# How many bookings are read, and so are in memory, at a time.
 PAGE = 100
-# An erasure looks so often for bookings that were made meanwhile. Whoever books without pause must not keep a worker.
+# How often an erasure looks for new bookings. A person who books without pause must not keep a worker busy.
 ROUNDS = 5
 
 
 class Person(Struct, frozen=True):
-    """Whose data: an account's, and where `email` is given that of all bookings with it, whoever made them."""
+    """Whose data: the account's and, if `email` is given, that of all bookings with it, no matter who made them."""
 
     user_id: int | None
     email: str | None = None
@@ -69,7 +69,7 @@ class KeptBooking(Struct, frozen=True, rename="camel"):
 
 
 class Event(Struct, frozen=True, rename="camel"):
-    """A row of the ledger. `seats` are those that it moved."""
+    """A row of the ledger. `seats` is how many it moved."""
 
     booking_id: int
     sequence: int
@@ -104,7 +104,7 @@ class BookingRecord(KeptBooking, frozen=True, rename="camel"):
 
 
 class PersonalDataDocument(Struct, frozen=True, rename="camel"):
-    """All that is kept about somebody. A guest has no account."""
+    """All that is kept about a person. A guest has no account."""
 
     account: Account | None
     audit_log: list[Note]
@@ -121,7 +121,7 @@ class ErasureRow(Struct, frozen=True):
 
 
 class Erased(Struct, frozen=True):
-    """How many bookings were made nobody's, and how many of these were cancelled."""
+    """How many bookings no longer have the person's data, and how many of these were cancelled."""
 
     bookings: int
     cancelled: int
@@ -143,7 +143,7 @@ class PersonalData:
         self._seats_changed = seats_changed
 
     async def find_person(self, email: str) -> Person | None:
-        """Whoever is known by that address; None if nobody is."""
+        """The person with this e-mail address; None if no account and no booking has it."""
         email = clean_email("email", email)
         async with self._database.connection() as connection:
             account = await FIND_ACCOUNT.first(connection, email=email)
@@ -170,10 +170,10 @@ class PersonalData:
         yield b"]}"
 
     async def erase_personal_data(self, person: Person, actor: str, password_hash: str | None = None) -> Erased:
-        """Cancels the person's upcoming bookings, and puts nobody in the place of their name and address.
+        """Cancel the person's upcoming bookings, and erase name and e-mail address in all bookings and the account.
 
-        `password_hash` is what their password was checked against. Raises `InvalidCredentials` when it was changed
-        since, `LastAdmin`, and `DatabaseBusy` when something else was done with the account all the while.
+        `password_hash` is what their password was checked against. Raises `InvalidCredentials` if it was changed since,
+        `LastAdmin`, and `DatabaseBusy` if the account is locked by others or keeps getting new bookings.
         """
         for _ in range(ROUNDS):
             async with self._database.connection() as connection:

@@ -1,1 +1,1 @@
-"""Doctors, their slots, and the times that are free."""
+"""Doctors, their slots, and free times."""
