@@ -63,9 +63,9 @@ async def is_empty(database: Database) -> bool:
 async def seed_demo(database: Database, plan: DemoPlan, progress: Callable[[int, int], None]) -> int:
     """Add the planned doctors and slots in one transaction; return the number of slots.
 
-    `progress` is told how many slots are done, of how many.
+    `progress` gets how many slots are done, of how many.
     """
-    chance = random.Random(plan.seed)  # noqa: S311 - reproducible on purpose, and nothing secret
+    chance = random.Random(plan.seed)  # noqa: S311 - reproducible on purpose, and not secret
     async with database.transaction() as connection:
         doctor_ids = await _create_doctors(connection, plan, chance)
         slots = list(_planned_slots(doctor_ids, plan, chance))

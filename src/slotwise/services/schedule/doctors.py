@@ -55,7 +55,7 @@ class Doctors:
         text: str | None = None,
         with_inactive: bool = False,
     ) -> list[Doctor]:
-        """By id. Without those who no longer take appointments, unless asked for."""
+        """By id. Doctors who no longer take appointments only `with_inactive`."""
         async with self._database.connection() as connection:
             return await LIST_DOCTORS.all(
                 connection,
@@ -67,7 +67,7 @@ class Doctors:
             )
 
     async def list_doctors_with(self, chosen_id: int | None, limit: int) -> list[Doctor]:
-        """To choose from: the first so many by id, whether or not they take appointments, and the chosen one."""
+        """Doctors to choose from: the first by id, active or not, and the chosen one if it is not among them."""
         async with self._database.connection() as connection:
             listed = await LIST_DOCTORS.all(
                 connection, after_id=0, limit=limit, specialization=None, pattern=None, with_inactive=True
@@ -78,7 +78,7 @@ class Doctors:
         return listed if chosen is None else [chosen, *listed]
 
     async def list_specializations(self) -> list[str]:
-        """Each in one spelling, whatever the case; by name. Also of those who no longer take appointments."""
+        """By name, in one spelling whatever the case. Also those of doctors who no longer take appointments."""
         async with self._database.connection() as connection:
             return await list_specializations(connection, MOST_SPECIALIZATIONS, with_inactive=True)
 
@@ -91,7 +91,7 @@ class Doctors:
         clear_specialization: bool = False,
         active: bool | None = None,
     ) -> Doctor:
-        """Changes what is not None. A doctor who is no longer active keeps bookings and takes no new ones."""
+        """Change what is not None. A doctor who is no longer active keeps bookings and takes no new ones."""
         name = None if name is None else clean_name("name", name)
         specialization = None if specialization is None else clean_name("specialization", specialization)
         async with self._database.transaction() as connection:
@@ -108,7 +108,7 @@ class Doctors:
             )
             details = changes(before, doctor, "name", "specialization", "active")
             await record_action(connection, actor_of(admin), "update_doctor", f"doctor:{doctor_id}", details)
-        # What their slots say and whether they are offered may have changed, and there may be thousands.
+        # The name and the availability of their slots may have changed, and there may be thousands of slots.
         self._seats_changed([EVERY_SLOT])
         return doctor
 

@@ -1,6 +1,6 @@
-"""How a person finds a time: the free times of one day, the days around it, and what else there is if there are none.
+"""How a person finds a time: the free times of one day, the days around it, and alternatives if there are none.
 
-What is free is what `hold_seats` would let in. Days are days of the clinic's zone; twice a year one has 23 or 25 hours.
+A time is free if `hold_seats` would accept it. Days are in the clinic's zone; twice a year one has 23 or 25 hours.
 """
 
 from collections.abc import Sequence
@@ -20,21 +20,21 @@ from slotwise.services.schedule.slots import Position, SlotQuery, Slots
 
 MOST_TIMES = 36
 DAYS_OF_STRIP = 14
-# Counted no further: a day says that it has this many or more. Nor are more of its slots looked at, where most have
-# too few seats for those who ask.
+# The count of a day ends here, and then means that many or more. It also ends after so many slots are read, because
+# most of a day's slots may have too few free seats.
 MOST_COUNTED = 100
 MOST_LOOKED_AT = 500
-# A look for the next day with enough seats ends after so many, a fraction of a second, and can be taken up from there.
-FARTHEST_LOOK = 20_000
+# A search for the next day with enough seats ends after so many slots, a fraction of a second, and can be continued.
+FARTHEST_SEARCH = 20_000
 MOST_SPECIALIZATIONS = 100
 MOST_DOCTORS = 100
 MOST_OTHERS = 5
-# Midnight after it, and after the strip it is in, are still readable in every zone.
+# The last day of a query: the midnight after it, and the one after its strip, are still readable in every zone.
 LAST_DAY = (LAST_READABLE_TIME - timedelta(days=2 * DAYS_OF_STRIP)).date()
 
 
 class TimeQuery(Struct, frozen=True):
-    """What a person asks for; `after` is the last time already seen of that day."""
+    """What a person searches for; `after` is the last time of the day that they have already seen."""
 
     specialization: str | None = None
     doctor_id: int | None = None
@@ -44,7 +44,7 @@ class TimeQuery(Struct, frozen=True):
 
 
 class Ignored(StrEnum):
-    """What of a query was not to be had as such, and so was left out."""
+    """The parts of a query that could not be met, and so were ignored."""
 
     SPECIALIZATION = "specialization"
     DOCTOR = "doctor"
@@ -53,7 +53,7 @@ class Ignored(StrEnum):
 
 
 class Why(StrEnum):
-    """Why a day has no free time: all are taken, that day or for good, or none was published."""
+    """Why a day has no free time: all times are taken, or none is published, on that day or from now on."""
 
     DAY_TAKEN = "day_taken"
     DAY_UNPUBLISHED = "day_unpublished"
@@ -74,7 +74,7 @@ class OtherDoctor(Struct, frozen=True):
 
 
 class Day(Struct, frozen=True):
-    """Where the count is not whole, there may be more; and where it is 0 then, nobody knows."""
+    """If the count is not whole, there may be more. So 0 then does not mean that there are none."""
 
     date: date
     times: int
@@ -82,12 +82,12 @@ class Day(Struct, frozen=True):
 
 
 class Nothing(Struct, frozen=True):
-    """Why there is nothing, and what there is instead.
+    """Why there is no free time, and what there is instead.
 
-    `nearest` is the next free time after the day, else the first of all; `looked_to` the day on which the look for it
-    ended before there was one, or the last. One before the day itself is where the look from now on ended, and nothing
-    is after the day: to look on from there would lead back to it. `for_one` is the first free time where seats for
-    several were asked for and none was found.
+    `nearest` is the next free time after the day, otherwise the first of all. If the search for it ended early,
+    `looked_to` is the day on which it ended. If that is before the day itself, then the search from now on ended
+    there, and there is nothing after the day: to continue from there would lead back to it. `for_one` is the
+    first free time for one person, if several seats were asked for and no time was found.
     """
 
     why: Why
@@ -98,7 +98,7 @@ class Nothing(Struct, frozen=True):
 
 
 class Choices(Struct, frozen=True):
-    """What can be asked for on a day. Of very many doctors, only the first by name; `more_doctors` says so."""
+    """What a query can choose from. If there are very many doctors, only the first by name, with `more_doctors`."""
 
     specializations: list[str]
     doctors: list[ChoosableDoctor]
@@ -107,7 +107,7 @@ class Choices(Struct, frozen=True):
 
 
 class FreeDay(Struct, frozen=True):
-    """`query` is the query as it was understood. `nothing` is None where there are times."""
+    """`query` is the query as it was understood. `nothing` is None if there are times."""
 
     query: TimeQuery
     ignored: frozenset[Ignored]
@@ -125,7 +125,7 @@ class FreeDay(Struct, frozen=True):
 
     @property
     def earlier(self) -> date | None:
-        """The first day of the strip before, unless that is past."""
+        """The first day of the strip before; None if it is past."""
         before = self.strip[0].date - timedelta(days=DAYS_OF_STRIP)
         return before if before >= self.today else None
 
@@ -136,9 +136,10 @@ class FreeDay(Struct, frozen=True):
 
 
 class NextTimes(Struct, frozen=True):
-    """Free times from a day on, on as many days as they are. `query` is the query as it was understood.
+    """Free times from a day on, over as many days as it takes. `query` is the query as it was understood.
 
-    `rest` is where to go on: after the last time of the page, or after the last that was looked at, on `looked_to`.
+    `rest` is where to continue: after the last time of the page or, if the search ended early, where it ended, which
+    is on the day `looked_to`.
     """
 
     query: TimeQuery
@@ -150,7 +151,7 @@ class NextTimes(Struct, frozen=True):
 
 
 class _Understood(Struct, frozen=True):
-    """A query without what is not to be had, and the day it begins with, if any."""
+    """A query without the parts that were ignored, and the chosen doctor, if any."""
 
     query: TimeQuery
     ignored: frozenset[Ignored]
@@ -176,8 +177,8 @@ class _Reach(Struct, frozen=True):
     start_time: datetime | None
 
 
-class _Look(Struct, frozen=True):
-    """The first free time, and where there is none, the moment at which the look ended if not at the last slot."""
+class _Search(Struct, frozen=True):
+    """The first free time. If there is none, `ended` is where the search ended early; None if it saw all slots."""
 
     first: Slot | None
     ended: datetime | None = None
@@ -198,16 +199,16 @@ LOOK_FOR_PUBLISHED = Statement("schedule/free_times.look_for_published", _Publis
 
 
 class FreeTimes:
-    def __init__(self, database: Database, time_zone: ZoneInfo, farthest_look: int = FARTHEST_LOOK) -> None:
+    def __init__(self, database: Database, time_zone: ZoneInfo, farthest_search: int = FARTHEST_SEARCH) -> None:
         self._database = database
         self._time_zone = time_zone
-        self._farthest_look = farthest_look
+        self._farthest_search = farthest_search
         self._slots = Slots(database)
 
     async def find_times(self, query: TimeQuery) -> FreeDay | None:
-        """The day asked for, or the first with something free. None where no doctor takes appointments.
+        """The day of the query, or the first with a free time. None if no doctor takes appointments.
 
-        What cannot be had, such as a day that is past, is left out of the query.
+        Parts of the query that cannot be met, such as a past day, are ignored.
         """
         read = await self._read_query(query)
         if read is None:
@@ -215,13 +216,13 @@ class FreeTimes:
         understood, choices = read
         times = await self._list_times(understood.query)
         if not times and understood.query.after:
-            # Those that were left are taken by now.
+            # The times after that position are taken by now.
             understood = _without_after(understood)
             times = await self._list_times(understood.query)
         return await self._describe(understood, choices, times)
 
     async def list_next_times(self, query: TimeQuery) -> NextTimes | None:
-        """A page of free times from `query.day` on, or from now on. None where no doctor takes appointments."""
+        """A page of free times from `query.day` on, or from now on. None if no doctor takes appointments."""
         read = await self._read_query(replace(query, after=None))
         if read is None:
             return None
@@ -242,7 +243,7 @@ class FreeTimes:
         )
 
     async def _read_query(self, query: TimeQuery) -> tuple[_Understood, Choices] | None:
-        """Without what is not to be had. None where there is no doctor to choose."""
+        """The query without what cannot be met, and the choices. None if there is no doctor to choose."""
         choices = await self._list_choices(query)
         asked = query
         if choices is None or not _is_chosen_from(choices, query.specialization):
@@ -251,7 +252,7 @@ class FreeTimes:
         return None if choices is None else (self._understand(asked, query, choices), choices)
 
     async def _list_choices(self, query: TimeQuery) -> Choices | None:
-        """None where there is no doctor to choose."""
+        """None if there is no doctor to choose."""
         async with self._database.connection() as connection:
             specializations = await list_specializations(connection, MOST_SPECIALIZATIONS)
             doctors = await LIST_CHOOSABLE_DOCTORS.all(
@@ -274,13 +275,13 @@ class FreeTimes:
         understood = TimeQuery(
             _as_spelled(choices, query.specialization), first.id if chosen else None, day, query.seats, after
         )
-        return _Understood(understood, _left_out(asked, understood), first if chosen else None)
+        return _Understood(understood, _ignored(asked, understood), first if chosen else None)
 
     async def _list_times(self, query: TimeQuery) -> list[Slot]:
-        """A page and one more, of one day or of any."""
+        """A page of times and one more, of one day or of any."""
         day, starts_from, starts_before = query.day, FIRST_TIME, LAST_READABLE_TIME
         if day is None and query.seats > 1:
-            first = (await self._look(query, FIRST_TIME)).first
+            first = (await self._search(query, FIRST_TIME)).first
             if first is None:
                 return []
             day = self._date_of(first.start_time)
@@ -337,33 +338,36 @@ class FreeTimes:
 
     async def _explain(self, understood: _Understood, day: date) -> Nothing:
         query = understood.query
-        look = await self._find_nearest(query, day)
+        search = await self._find_nearest(query, day)
         for_one = None
-        if look.first is None and query.seats > 1:
-            for_one = (await self._look(replace(query, seats=1), FIRST_TIME)).first
+        if search.first is None and query.seats > 1:
+            for_one = (await self._search(replace(query, seats=1), FIRST_TIME)).first
         others = await self._list_others(understood, day) if understood.doctor else []
-        looked_to = None if look.ended is None else self._date_of(look.ended)
-        return Nothing(await self._look_why(query, day, look), look.first, looked_to, for_one, others)
+        looked_to = None if search.ended is None else self._date_of(search.ended)
+        return Nothing(await self._find_reason(query, day, search), search.first, looked_to, for_one, others)
 
-    async def _find_nearest(self, query: TimeQuery, day: date) -> _Look:
-        """Where no day was asked for, from now on: what was found before may have been taken since, and this not."""
+    async def _find_nearest(self, query: TimeQuery, day: date) -> _Search:
+        """Without a day in the query, search from now on: a time may have become free since the list was read."""
         if query.day is None:
-            return await self._look(query, FIRST_TIME)
-        later = await self._look(query, self._start_of(day + timedelta(days=1)))
+            return await self._search(query, FIRST_TIME)
+        later = await self._search(query, self._start_of(day + timedelta(days=1)))
         if later.first or later.ended:
             return later
-        first = await self._look(query, FIRST_TIME)
-        # From the day on, everything has been looked at by now: a look that came as far has left nothing out.
+        first = await self._search(query, FIRST_TIME)
+        # Everything after the day was just searched. So if this search reached the day, nothing was left out.
         whole = first.ended is None or first.ended >= self._start_of(day)
-        return _Look(first.first) if whole else first
+        return _Search(first.first) if whole else first
 
-    async def _look(self, query: TimeQuery, starts_from: datetime) -> _Look:
+    async def _search(self, query: TimeQuery, starts_from: datetime) -> _Search:
         reach = await self._find_reach(query, starts_from)
         found = await self._slots.list_slots(_slot_query(query, starts_from, _just_after(reach)), 1)
-        return _Look(found[0]) if found else _Look(None, reach)
+        return _Search(found[0]) if found else _Search(None, reach)
 
     async def _find_reach(self, query: TimeQuery, starts_from: datetime) -> datetime | None:
-        """Only slots with too few free seats can be many: one doctor's are few, and one seat is in any of them."""
+        """Where a search ends early; None if it never does.
+
+        Only slots with too few free seats can be many. One doctor has few slots, and one seat fits into any free slot.
+        """
         if query.seats == 1 or query.doctor_id is not None:
             return None
         async with self._database.connection() as connection:
@@ -372,14 +376,14 @@ class FreeTimes:
                     connection,
                     min_seats=query.seats,
                     starts_from=starts_from,
-                    most_looked_at=self._farthest_look,
+                    most_looked_at=self._farthest_search,
                 )
             else:
                 reach = await FIND_REACH_OF_SPECIALIZATION.one(
                     connection,
                     specialization=query.specialization,
                     starts_from=starts_from,
-                    most_looked_at=self._farthest_look,
+                    most_looked_at=self._farthest_search,
                 )
         return reach.start_time
 
@@ -397,7 +401,7 @@ class FreeTimes:
                 limit=MOST_OTHERS,
             )
 
-    async def _look_why(self, query: TimeQuery, day: date, look: _Look) -> Why:
+    async def _find_reason(self, query: TimeQuery, day: date, search: _Search) -> Why:
         async with self._database.connection() as connection:
             published = await LOOK_FOR_PUBLISHED.one(
                 connection,
@@ -406,12 +410,12 @@ class FreeTimes:
                 day_from=self._start_of(day),
                 day_to=self._start_of(day + timedelta(days=1)),
             )
-        if look.first is None and look.ended is None:
+        if search.first is None and search.ended is None:
             return Why.ALL_TAKEN if published.ahead else Why.UNPUBLISHED
         return Why.DAY_TAKEN if published.on_day else Why.DAY_UNPUBLISHED
 
     def _start_of(self, day: date) -> datetime:
-        """Midnight of the clinic in UTC; where the clock leaps over it, the moment of the leap."""
+        """Midnight at the clinic, in UTC. If the clock skips midnight, the moment of that change."""
         return datetime.combine(day, time(), self._time_zone).astimezone(UTC)
 
     def _date_of(self, moment: datetime) -> date:
@@ -423,20 +427,20 @@ def _slot_query(query: TimeQuery, starts_from: datetime, starts_before: datetime
 
 
 def _just_after(reach: datetime | None) -> datetime:
-    """With those that start together with the first one out of reach, so that every look gets on."""
+    """Include the slots that start at the end of the search, so that every search makes progress."""
     return LAST_READABLE_TIME if reach is None else reach + timedelta(microseconds=1)
 
 
 def _end_of_page(times: Sequence[Slot]) -> Position | None:
-    """None where there are no more than are on it."""
+    """None if the page has all times."""
     last = times[MOST_TIMES - 1] if len(times) > MOST_TIMES else None
     return (last.start_time, last.id) if last else None
 
 
 def _as_listed(counted: Day, query: TimeQuery, times: Sequence[Slot]) -> Day:
-    """The day whose list is shown, which is read at another moment than the count, and looks at every slot of it.
+    """The count of the listed day, corrected by its list, which was read at another moment and saw every slot.
 
-    Not where no day was found to be listed: then the count is all there is.
+    If no day was found to list, the count stays as it is.
     """
     if query.day is None and not times:
         return counted
@@ -452,7 +456,7 @@ def _is_of(doctor: ChoosableDoctor, specialization: str | None) -> bool:
 
 
 def _is_chosen_from(choices: Choices, specialization: str | None) -> bool:
-    """A doctor who was asked for by id is among the choices whatever the specialization."""
+    """A doctor whom the query names by id is among the choices, whatever the specialization."""
     return specialization is None or any(_is_of(doctor, specialization) for doctor in choices.doctors)
 
 
@@ -467,14 +471,14 @@ def _as_spelled(choices: Choices, specialization: str | None) -> str | None:
     return next(spelled, specialization)
 
 
-def _left_out(asked: TimeQuery, understood: TimeQuery) -> frozenset[Ignored]:
-    """`after` is left out without a word: that only means to begin with the day again."""
-    left_out = {
+def _ignored(asked: TimeQuery, understood: TimeQuery) -> frozenset[Ignored]:
+    """An ignored `after` is not reported: the list then begins with the day again."""
+    ignored = {
         Ignored.SPECIALIZATION: asked.specialization is not None and understood.specialization is None,
         Ignored.DOCTOR: asked.doctor_id != understood.doctor_id,
         Ignored.DAY: asked.day != understood.day,
     }
-    return frozenset(what for what, so in left_out.items() if so)
+    return frozenset(what for what, so in ignored.items() if so)
 
 
 def _without_after(understood: _Understood) -> _Understood:

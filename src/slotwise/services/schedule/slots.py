@@ -34,7 +34,7 @@ class LockedDoctor(Struct, frozen=True):
 
 
 class SlotUpdate(Struct, frozen=True):
-    """What became of a change. The slot that is in its way, where one is, and how many seats are held or booked."""
+    """The result of a change, with the overlapped slot, if any. `taken` is how many seats are held or booked."""
 
     outcome: Literal["updated", "again", "past", "booked", "seats_taken", "overlaps"]
     taken: int
@@ -46,7 +46,7 @@ class SlotUpdate(Struct, frozen=True):
 
 
 class SlotSeen(Struct, frozen=True):
-    """A slot as it was when somebody decided on its change: its period, and the newest booking they knew of."""
+    """A slot as a person saw it when they decided to change it: its period, and its newest booking."""
 
     start_time: datetime
     end_time: datetime
@@ -62,9 +62,9 @@ class NewestBooking(Struct, frozen=True):
 
 
 class OverlappedSlot(Struct, frozen=True):
-    """A slot that takes the doctor's time, and which of the wanted periods overlaps it, counted from 1.
+    """A slot that takes the doctor's time. `position` says which of the given periods overlaps it, counted from 1.
 
-    It is open or, where `closed`, still has bookings.
+    It is open or, if `closed`, still has bookings.
     """
 
     position: int
@@ -75,14 +75,14 @@ class OverlappedSlot(Struct, frozen=True):
 
 
 class Clash(Struct, frozen=True):
-    """A wanted period that cannot be: because of that slot, or where there is none because it has begun."""
+    """A period for which no slot can be created: it overlaps `slot` or, if that is None, it has begun."""
 
     period: Period
     slot: OverlappedSlot | None
 
 
 class PlannedSlot(Struct, frozen=True):
-    """Without an id while it is only planned."""
+    """`id` is None while it is only planned."""
 
     id: int | None
     period: Period
@@ -108,14 +108,14 @@ class WeekSlot(Struct, frozen=True):
 
 
 class DoctorWeek(Struct, frozen=True):
-    """By start. `cut_short` where there are more."""
+    """By start. `cut_short` if there are more."""
 
     slots: list[WeekSlot]
     cut_short: bool
 
 
 class SlotQuery(Struct, frozen=True):
-    """Which slots on offer a person looks for. The period of starts is half-open, in UTC."""
+    """Which open slots to list. The period of starts is half-open, in UTC."""
 
     doctor_id: int | None = None
     specialization: str | None = None
@@ -124,7 +124,7 @@ class SlotQuery(Struct, frozen=True):
     min_seats: int = 1
 
 
-# Of a slot in its list: start and id.
+# The place of a slot in its list: start and id.
 Position: TypeAlias = tuple[datetime, int]
 
 LOCK_DOCTORS = Statement("schedule/slots.lock_doctors", LockedDoctor)
@@ -141,9 +141,9 @@ GET_NEWEST_BOOKING = Statement("schedule/slots.get_newest_booking", NewestBookin
 UPDATE_SLOT = Statement("schedule/slots.update_slot", SlotUpdate)
 
 
-# Each is lost only to another change of the same slot.
+# A try fails only if another change of the same slot comes first.
 UPDATE_TRIES = 3
-# More than fit on a page that anybody reads.
+# More than a page can usefully show.
 MOST_OF_A_WEEK = 2_000
 
 
@@ -189,11 +189,11 @@ class Slots:
         skip_clashes: bool = False,
         planned: int | None = None,
     ) -> CreatedSlots:
-        """All slots of a timetable, which is in the clinic's zone unless another is given, or none.
+        """Create all slots of a timetable, or none. Its zone is the clinic's, unless `zone` is given.
 
-        A dry run tells what would be made and what clashes, and does nothing. Otherwise a clash raises `SlotOverlaps`,
-        or `InvalidInput` for a past start, unless those that clash are to be left out. `planned` is how many a dry run
-        told: where there would be more or fewer now, that raises `SlotOverlaps` too.
+        A dry run returns what would be created and what clashes, and changes nothing. Otherwise a clash raises
+        `SlotOverlaps`, or `InvalidInput` for a past start, unless `skip_clashes` leaves out what clashes. `planned` is
+        how many slots a dry run returned: if there would now be more or fewer, that raises `SlotOverlaps` too.
         """
         laid = lay_out(timetable, zone or self._clinic_zone)
         async with self._database.transaction() as connection:
@@ -227,7 +227,7 @@ class Slots:
         return DoctorWeek(found[:MOST_OF_A_WEEK], cut_short=len(found) > MOST_OF_A_WEEK)
 
     async def list_affected_bookings(self, reader: User, slot_id: int, limit: int) -> list[Booking]:
-        """The live bookings that a change of the slot would concern, with names, for the desk; at most 501."""
+        """The live bookings that a change of the slot affects, with names, for the desk; at most 501."""
         async with self._database.connection() as connection:
             found = await LIST_AFFECTED_BOOKINGS.all(connection, slot_id=slot_id, limit=limit)
             if shows_others(reader, found):
@@ -236,7 +236,7 @@ class Slots:
         return found
 
     async def get_newest_booking(self, slot_id: int) -> int:
-        """Its id, for `SlotSeen`: to be asked for before the bookings are listed, so that none is missed."""
+        """The id of the slot's newest booking, for `SlotSeen`. Read it before the bookings, so that none is missed."""
         async with self._database.connection() as connection:
             return (await GET_NEWEST_BOOKING.one(connection, slot_id=slot_id)).id
 
@@ -245,7 +245,7 @@ class Slots:
             return await _get(connection, slot_id)
 
     async def list_slots(self, query: SlotQuery, limit: int, after: Position = (FIRST_TIME, 0)) -> list[Slot]:
-        """Future open slots with enough free seats, by start and id, after that position; at most 501."""
+        """Future open slots with enough free seats, by start and id, after the position; at most 501."""
         after = max(after, (query.starts_from, 0))
         async with self._database.connection() as connection:
             if query.doctor_id is not None:
@@ -261,8 +261,8 @@ class Slots:
     ) -> Slot:
         """Raises `SeatsTaken` for a total below the seats held or booked, `InvalidInput`, and `SlotOverlaps`.
 
-        With `seen`, raises `SlotChangedMeanwhile` where the slot is not so any more. A dry run raises the same and
-        does nothing.
+        With `seen`, raises `SlotChangedMeanwhile` if the slot has changed since. A dry run raises the same errors and
+        changes nothing.
         """
         for _ in range(UPDATE_TRIES):
             async with self._database.connection() as connection:
@@ -274,7 +274,7 @@ class Slots:
             async with self._database.effect() as connection:
                 done = await _write(connection, admin, slot, wanted, newest, dry_run=dry_run)
             count_expired(done.expired_holds, "update")
-            # Only another change of the slot's can have come between.
+            # "again": another change of the slot came in between.
             if done.outcome != "again":
                 break
         else:
@@ -283,11 +283,11 @@ class Slots:
         if dry_run or done.updated_at is None:
             return slot
         self._seats_changed([slot_id])
-        # Not read again: a reading that fails must not deny what was done.
+        # The slot is not read again: if that failed, the answer would deny a change that was made.
         return replace(wanted, available_seats=wanted.total_seats - done.taken, updated_at=done.updated_at)
 
 
-# One statement for each way to walk, and none with filters that may be null: a plan is made once for all values.
+# One statement for each way to walk, without filters that may be null, because one plan is made for all values.
 
 
 async def _list_all(connection: Connection, query: SlotQuery, limit: int, after: Position) -> list[Slot]:
@@ -335,9 +335,9 @@ async def _list_of_specialization(connection: Connection, query: SlotQuery, limi
 async def _find_clashes(
     connection: Connection, doctor_id: int, periods: Sequence[Period], now: datetime
 ) -> list[Clash]:
-    """Under the doctor's lock, so that none comes up before the slots are written.
+    """Needs the doctor's lock, so that no clash arises before the slots are written.
 
-    A slot that overlaps must not get as far as being inserted, where the rule `slot_overlaps` would refuse it too:
+    An overlapping slot must not be inserted, although `slot_overlaps` would refuse it: that can deadlock.
       admin: inserts it, waits for the overlapping slot, which is being booked
       booking: takes the last seat, which changes that slot's index entries, waits for the inserted slot
     """
@@ -356,14 +356,14 @@ async def _find_clashes(
 
 
 def _refuse_clashes(clashes: Sequence[Clash]) -> None:
-    """Of one period, whose start is known to be possible."""
+    """Clashes of one period that has not begun."""
     for slot in (clash.slot for clash in clashes):
         if slot is not None:
             raise SlotOverlaps(period=(slot.start_time, slot.end_time), closed=slot.closed)
 
 
 def _refuse_any(clashes: Sequence[Clash]) -> None:
-    """Of many periods."""
+    """Clashes of many periods."""
     overlaps = sum(1 for clash in clashes if clash.slot is not None)
     if overlaps > 0:
         raise SlotOverlaps(overlaps)
@@ -386,7 +386,7 @@ async def _create(
 
 
 async def _lock_doctor(connection: Connection, doctor_id: int) -> datetime:
-    """The time by the database's clock, under the doctor's lock."""
+    """Lock the doctor. Returns the time by the database's clock, read under the lock."""
     doctor = await LOCK_DOCTORS.first(connection, doctor_ids=[doctor_id])
     if doctor is None:
         raise DoctorNotFound
