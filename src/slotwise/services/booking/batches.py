@@ -147,7 +147,7 @@ class BookingBatches:
             return self._outcome(row, token)
 
     async def confirm(self, requests: Sequence[ConfirmRequest]) -> list[Confirmed | None]:
-        """None where there is no such booking."""
+        """None if the booking does not exist."""
         self._crash_points.reach("confirm_booking", "before_batch")
         async with self._writers.effect() as connection:
             rows = await CONFIRM_BOOKINGS.all(
@@ -163,7 +163,7 @@ class BookingBatches:
         return [found.get(request.booking_id) for request in requests]
 
     async def cancel(self, requests: Sequence[CancelRequest]) -> list[Cancelled | None]:
-        """None where there is no such booking."""
+        """None if the booking does not exist."""
         self._crash_points.reach("cancel_booking", "before_batch")
         async with self._writers.effect() as connection:
             rows = await CANCEL_BOOKINGS.all(

@@ -20,11 +20,11 @@ from slotwise.services.schedule.slots import Position, SlotQuery, Slots
 
 MOST_TIMES = 36
 DAYS_OF_STRIP = 14
-# The count of a day ends here, and then means that many or more. It also ends after so many slots are read, because
+# The count of a day ends here, and then means that many or more. It also ends when `MOST_LOOKED_AT` slots are read:
 # most of a day's slots may have too few free seats.
 MOST_COUNTED = 100
 MOST_LOOKED_AT = 500
-# A search for the next day with enough seats ends after so many slots, a fraction of a second, and can be continued.
+# A search for the next day with enough seats ends after this many slots, a fraction of a second, and can continue.
 FARTHEST_SEARCH = 20_000
 MOST_SPECIALIZATIONS = 100
 MOST_DOCTORS = 100
