@@ -45,7 +45,7 @@ def test_health_and_readiness_say_so(clinic: Clinic) -> None:
     assert ready.json()["database"]["synchronousCommit"] == "on"
 
 
-def test_every_metric_is_there_moves_and_names_nobody(clinic: Clinic) -> None:
+def test_every_metric_exists_changes_and_has_no_names(clinic: Clinic) -> None:
     slot = clinic.slot(seats=2)
     before = samples(clinic)
     name, email = "Canary Metric", "canary.metric@example.org"

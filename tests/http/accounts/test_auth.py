@@ -47,11 +47,11 @@ def test_registering_makes_a_patient_without_showing_a_password(clinic: Clinic) 
     assert (user["role"], user["name"]) == ("patient", "Zoë")
 
 
-def test_nobody_registers_with_a_role(clinic: Clinic) -> None:
+def test_a_registration_cannot_choose_a_role(clinic: Clinic) -> None:
     problem(register(clinic, role="admin"), 400, "invalid-input", field="role")
 
 
-def test_one_address_has_one_account_whatever_its_case(clinic: Clinic) -> None:
+def test_one_email_has_one_account_in_any_case(clinic: Clinic) -> None:
     email = new_account(clinic)
     problem(register(clinic, email=email.upper()), 409, "email-taken")
     problem(register(clinic, email=f"  {email} "), 409, "email-taken")
@@ -60,7 +60,7 @@ def test_one_address_has_one_account_whatever_its_case(clinic: Clinic) -> None:
 @pytest.mark.parametrize(
     "email", ["", "x", "a@", "@b.org", "a b@c.org", "a@b\r\nBcc: c@d.org", "a\x00@b.org", "a@b..org"]
 )
-def test_what_is_no_address_is_refused_by_name(clinic: Clinic, email: str) -> None:
+def test_an_invalid_email_is_refused_with_its_field_name(clinic: Clinic, email: str) -> None:
     problem(register(clinic, email=email), 400, "invalid-input", field="email")
 
 
@@ -74,7 +74,7 @@ def test_short_long_and_common_passwords_are_refused(clinic: Clinic, password: s
 
 
 @pytest.mark.parametrize("password", ["zq8# ünd", "x" * 127 + "1", " spaces count ", "日本語のパスワード"])
-def test_a_password_is_kept_as_typed_to_its_last_character(clinic: Clinic, password: str) -> None:
+def test_every_character_of_a_password_counts(clinic: Clinic, password: str) -> None:
     email = str(register(clinic, password=password).json()["email"])
     assert log_in(clinic, email, password).status_code == 200
     problem(log_in(clinic, email, password[:-1] + "2"), 401, "invalid-credentials")
@@ -132,7 +132,7 @@ def test_accounts_are_closed_to_strangers(clinic: Clinic, method: str, path: str
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_deactivation_revokes_tokens_and_activation_lets_in_again(clinic: Clinic) -> None:
+def test_deactivation_revokes_tokens_and_activation_allows_log_in_again(clinic: Clinic) -> None:
     email, database_url = new_account(clinic), clinic.server.database_url
     token = clinic.log_in(email, PASSWORD)
     assert slotwise(database_url, "user", "deactivate", email).returncode == 0
@@ -145,7 +145,7 @@ def test_deactivation_revokes_tokens_and_activation_lets_in_again(clinic: Clinic
     assert status_of_token(clinic, clinic.log_in(email, PASSWORD)) == 200
 
 
-def test_a_change_of_role_revokes_tokens_and_the_next_one_has_the_new_rights(clinic: Clinic) -> None:
+def test_a_change_of_role_revokes_tokens_and_the_next_token_has_the_new_rights(clinic: Clinic) -> None:
     email, database_url = new_account(clinic), clinic.server.database_url
     before = clinic.log_in(email, PASSWORD)
     problem(clinic.http.get("/api/bookings", headers=before), 403, "not-allowed")
@@ -163,7 +163,7 @@ def test_an_operator_sets_a_forgotten_password(clinic: Clinic) -> None:
     assert log_in(clinic, email, "given at the desk").status_code == 200
 
 
-def test_an_unknown_address_gets_the_answer_of_a_wrong_password(clinic: Clinic) -> None:
+def test_an_unknown_email_gets_the_same_answer_as_a_wrong_password(clinic: Clinic) -> None:
     wrong, unknown = log_in(clinic, new_account(clinic), "not my secret"), log_in(clinic, unique_email())
     assert (wrong.status_code, wrong.content) == (unknown.status_code, unknown.content)
     passing = {"x-request-id", "date"}
@@ -172,7 +172,7 @@ def test_an_unknown_address_gets_the_answer_of_a_wrong_password(clinic: Clinic) 
     }
 
 
-def test_an_unknown_address_is_not_found_out_by_the_clock(clinic: Clinic) -> None:
+def test_an_unknown_email_takes_as_long_as_a_wrong_password(clinic: Clinic) -> None:
     """Least times of several, in turn: hashing is most of an answer, and no noise makes it shorter.
 
     On a busy machine it may take more of them.
@@ -195,7 +195,7 @@ def test_an_unknown_address_is_not_found_out_by_the_clock(clinic: Clinic) -> Non
 @pytest.mark.parametrize(
     "email", ["", " ", "no address", "a\x00b@example.org", "a" * 5000, "' OR 1=1 --", "\u202e@x.org"]
 )
-def test_log_in_takes_any_text_for_an_address_and_lets_nobody_in(clinic: Clinic, email: str) -> None:
+def test_a_log_in_with_any_text_as_email_is_refused_cleanly(clinic: Clinic, email: str) -> None:
     answer = log_in(clinic, email)
     if "\x00" in email:
         problem(answer, 400, "invalid-input", field="email")
@@ -203,7 +203,7 @@ def test_log_in_takes_any_text_for_an_address_and_lets_nobody_in(clinic: Clinic,
         problem(answer, 401, "invalid-credentials")
 
 
-def test_ten_failures_close_an_account_for_one_address_for_a_while(clinic: Clinic) -> None:
+def test_ten_failures_lock_an_account_for_one_ip_for_a_while(clinic: Clinic) -> None:
     email, other = new_account(clinic), new_account(clinic)
     assert [log_in(clinic, email, "a wrong guess").status_code for _ in range(10)] == [401] * 10
     closed = log_in(clinic, email)
@@ -323,7 +323,7 @@ def claims(clinic: Clinic) -> dict[str, Any]:
     return decoded
 
 
-def test_the_forger_of_these_tests_can_make_a_good_token(clinic: Clinic, claims: dict[str, Any]) -> None:
+def test_these_tests_can_sign_a_valid_token(clinic: Clinic, claims: dict[str, Any]) -> None:
     """Else every refusal below would prove nothing."""
     token = forged(HEADER, claims, secret_of(clinic.server))
     assert status_of_token(clinic, {"Authorization": f"Bearer {token}"}) == 200
@@ -355,7 +355,7 @@ def test_a_forged_or_stale_token_is_refused(
     ids=lambda value: value[:20].decode("latin-1"),
 )
 @pytest.mark.parametrize("path", ["/api/auth/me", "/api/doctors", "/api/slots"])
-def test_what_is_no_token_is_refused_even_where_none_is_needed(clinic: Clinic, authorization: bytes, path: str) -> None:
+def test_an_invalid_token_is_refused_even_on_public_routes(clinic: Clinic, authorization: bytes, path: str) -> None:
     problem(clinic.http.get(path, headers=[(b"Authorization", authorization)]), 401, "not-authenticated")
 
 
@@ -366,6 +366,6 @@ def test_a_token_with_one_character_changed_is_refused(clinic: Clinic) -> None:
         problem(clinic.http.get("/api/auth/me", headers={"Authorization": changed}), 401)
 
 
-def test_a_token_in_the_address_is_no_token(clinic: Clinic) -> None:
+def test_a_token_in_the_url_does_not_count(clinic: Clinic) -> None:
     token = clinic.patient()["Authorization"].removeprefix("Bearer ")
     problem(clinic.http.get("/api/auth/me", params={"access_token": token, "token": token}), 401)

@@ -73,7 +73,7 @@ def test_a_hold_is_pending_and_takes_its_seats(clinic: Clinic) -> None:
     assert clinic.free_seats(slot["id"]) == 1
 
 
-def test_a_new_booking_is_where_the_answer_says_and_tells_the_appointment(clinic: Clinic) -> None:
+def test_a_new_booking_is_at_its_location_and_has_its_appointment(clinic: Clinic) -> None:
     slot = clinic.slot()
     answer = clinic.book(slot["id"])
     booking = answer.json()
@@ -86,7 +86,7 @@ def test_a_new_booking_is_where_the_answer_says_and_tells_the_appointment(clinic
     assert clinic.http.get(answer.headers["location"]).json() == booking | NOBODY
 
 
-def test_a_hold_lasts_as_long_as_the_settings_say(clinic: Clinic) -> None:
+def test_a_hold_lasts_as_long_as_configured(clinic: Clinic) -> None:
     booking = clinic.hold(clinic.slot()["id"])
     lasts = datetime.fromisoformat(booking["expiresAt"]) - datetime.fromisoformat(booking["createdAt"])
     assert lasts == timedelta(seconds=60)
@@ -108,7 +108,7 @@ def test_sold_out_says_that_no_seat_is_free(clinic: Clinic) -> None:
     assert "sold out" in refused["detail"]
 
 
-def test_a_request_that_is_too_large_says_what_is_left_and_a_smaller_one_fits(clinic: Clinic) -> None:
+def test_a_request_for_too_many_seats_says_how_many_are_left_and_fewer_fit(clinic: Clinic) -> None:
     slot = clinic.slot(seats=3)
     refused = problem(clinic.book(slot["id"], seatsBooked=4), 409, "slot-full")
     assert refused["availableSeats"] == 3
@@ -143,7 +143,7 @@ def test_a_booking_that_breaks_a_rule_is_refused_by_name(clinic: Clinic, field: 
     assert clinic.free_seats(slot["id"]) == 1
 
 
-def test_a_guest_gives_name_and_address(clinic: Clinic) -> None:
+def test_a_guest_must_give_name_and_email(clinic: Clinic) -> None:
     slot = clinic.slot()
     refused = problem(clinic.book(slot["id"], userName=None, userEmail=None), 400, "invalid-input", field="userName")
     assert {error["field"] for error in refused["errors"]} == {"userName", "userEmail"}
@@ -167,7 +167,7 @@ def test_a_name_is_kept_trimmed_and_in_normal_form(clinic: Clinic, typed: str, k
     assert booking["userEmail"] == "Ada@example.org"
 
 
-def test_with_a_token_name_and_address_default_to_the_account(clinic: Clinic) -> None:
+def test_with_a_token_name_and_email_default_to_the_account(clinic: Clinic) -> None:
     account = clinic.patient("Paula Patient")
     slot = clinic.slot(seats=2)
     body = {"slotId": slot["id"]}
@@ -219,7 +219,7 @@ def test_a_confirmation_needs_no_body_and_does_not_rename_anybody(clinic: Clinic
         (b"[", "body"),
     ],
 )
-def test_a_confirmation_of_another_shape_is_refused_by_name(clinic: Clinic, content: bytes, field: str) -> None:
+def test_a_malformed_confirmation_is_refused_with_its_field_name(clinic: Clinic, content: bytes, field: str) -> None:
     booking = clinic.hold(clinic.slot()["id"])
     headers = holder(booking) | {"Content-Type": "application/json"}
     answer = clinic.http.post(f"/api/bookings/{booking['id']}/confirm", content=content, headers=headers)
@@ -293,7 +293,7 @@ def test_every_list_says_that_a_hold_ran_out(unswept: Clinic) -> None:
 
 
 @pytest.mark.parametrize("confirmed", [False, True])
-def test_cancelling_frees_the_seats_once_however_often_it_is_asked(clinic: Clinic, confirmed: bool) -> None:
+def test_cancelling_several_times_frees_the_seats_once(clinic: Clinic, confirmed: bool) -> None:
     slot = clinic.slot(seats=3)
     booking = clinic.hold(slot["id"], seatsBooked=2, confirm=confirmed)
     first = cancel(clinic, booking)
@@ -367,7 +367,7 @@ def test_confirm_and_cancel_are_for_owner_holder_and_desk(
 
 
 @pytest.mark.parametrize("who", MAY_MANAGE)
-def test_name_and_address_are_for_owner_holder_and_desk(
+def test_only_owner_token_holder_and_desk_see_name_and_email(
     clinic: Clinic, parties: dict[str, dict[str, str]], who: str
 ) -> None:
     slot = clinic.slot(seats=2)
@@ -431,7 +431,7 @@ def test_a_booking_that_is_not_there_is_not_found(clinic: Clinic, path: str) -> 
 
 
 @pytest.mark.parametrize("booking_id", ["0", "-1", str(2**63), "9" * 40, "x", "1.5", "%00"])
-def test_what_is_no_id_is_a_clean_refusal(clinic: Clinic, booking_id: str) -> None:
+def test_an_invalid_id_is_refused_cleanly(clinic: Clinic, booking_id: str) -> None:
     for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/confirm")):
         answer = clinic.http.request(method, f"/api/bookings/{booking_id}{path}", headers=clinic.admin)
         problem(answer, answer.status_code if answer.status_code in {404, 405} else 400)
@@ -458,9 +458,7 @@ def test_my_bookings_are_closed_to_strangers(clinic: Clinic) -> None:
     problem(clinic.http.get("/api/bookings/my-bookings", headers={"Booking-Token": "x"}), 401)
 
 
-def test_the_bookings_of_a_slot_are_redacted_but_for_the_desk(
-    clinic: Clinic, parties: dict[str, dict[str, str]]
-) -> None:
+def test_only_the_desk_sees_names_in_the_bookings_of_a_slot(clinic: Clinic, parties: dict[str, dict[str, str]]) -> None:
     slot = clinic.slot(seats=9)
     made = [clinic.book(slot["id"], parties["owner"]).json()["id"] for _ in range(5)]
     path = f"/api/bookings/slot/{slot['id']}"

@@ -195,7 +195,7 @@ GOOD = b'{"slotId": 1, "userName": "Ada", "userEmail": "ada@example.org"}'
         (GOOD + b" " * MAX_PLAIN_BYTES, PLAIN, False, True),
     ],
 )
-async def test_only_what_is_plain_takes_the_fast_path(
+async def test_only_plain_requests_take_the_fast_path(
     body: bytes, content_type: str, more_body: bool, ordinary: bool
 ) -> None:
     assert await _reaches_the_ordinary_handler(body, content_type, more_body) is ordinary

@@ -131,7 +131,7 @@ def test_a_quoted_key_may_hold_escapes_and_spaces(clinic: Clinic) -> None:
         "schlüssel-mit-umlaut".encode(), b"\xff" * 20,
     ],
 )  # fmt: skip
-def test_what_is_no_key_is_refused_by_name(clinic: Clinic, key: bytes) -> None:
+def test_an_invalid_key_is_refused_with_its_field_name(clinic: Clinic, key: bytes) -> None:
     slot = clinic.slot()
     body = {"slotId": slot["id"], "userName": "Ada", "userEmail": "a@example.org"}
     answer = clinic.http.post("/api/bookings", json=body, headers=[(b"Idempotency-Key", key)])
@@ -164,7 +164,7 @@ def test_a_key_is_its_callers_own(clinic: Clinic) -> None:
     assert attempt(clinic, slot["id"], key, callers[1], seatsBooked=2).status_code == 422
 
 
-def test_without_a_key_every_request_is_one_of_its_own(clinic: Clinic) -> None:
+def test_without_a_key_every_request_books_anew(clinic: Clinic) -> None:
     slot = clinic.slot(seats=5)
     assert clinic.hold(slot["id"])["id"] != clinic.hold(slot["id"])["id"]
 
@@ -200,9 +200,7 @@ def test_a_key_is_forgotten_after_a_day(clinic: Clinic) -> None:
 
 
 @pytest.mark.parametrize("seats", [1, 6], ids=["held", "refused"])
-def test_what_is_kept_for_a_key_tells_neither_who_booked_nor_the_key_nor_the_manage_token(
-    clinic: Clinic, seats: int
-) -> None:
+def test_the_row_of_a_key_reveals_no_name_no_key_and_no_manage_token(clinic: Clinic, seats: int) -> None:
     """Whoever reads the table learns an outcome, not a person; it is kept for a day after all."""
     slot = clinic.slot(seats=5)
     key = new_key()
@@ -227,7 +225,7 @@ def test_an_answer_repeated_after_the_booking_was_confirmed_is_the_first_one(cli
     assert clinic.free_seats(slot["id"]) == 4
 
 
-def test_a_booking_made_at_once_is_repeated_as_such(clinic: Clinic) -> None:
+def test_the_repeated_answer_of_a_confirmed_booking_is_confirmed(clinic: Clinic) -> None:
     slot = clinic.slot(seats=5)
     key = new_key()
     first, again = (attempt(clinic, slot["id"], key, confirm=True) for _ in range(2))

@@ -60,7 +60,9 @@ def test_an_unknown_route_is_not_found(clinic: Clinic, path: str) -> None:
         ("DELETE", "/api/bookings/my-bookings", {"GET"}),
     ],
 )
-def test_an_unknown_method_is_told_the_known_ones(clinic: Clinic, method: str, path: str, allowed: set[str]) -> None:
+def test_an_unknown_method_is_refused_with_the_allowed_ones(
+    clinic: Clinic, method: str, path: str, allowed: set[str]
+) -> None:
     answer = clinic.http.request(method, path)
     problem(answer, 405, "method-not-allowed")
     assert allowed <= {name.strip() for name in answer.headers["allow"].split(",")}
@@ -133,7 +135,7 @@ def test_a_malformed_body_is_refused(clinic: Clinic, body: bytes) -> None:
     ],
     ids=lambda value: value[:20],
 )  # fmt: skip
-def test_a_number_of_another_kind_is_refused_by_name(clinic: Clinic, value: str, field: str) -> None:
+def test_a_number_of_the_wrong_type_is_refused_with_its_field_name(clinic: Clinic, value: str, field: str) -> None:
     body = f'{{"slotId": 1, "userName": "Ada", "userEmail": "a@example.org", "{field}": {value}}}'
     problem(clinic.http.post("/api/bookings", content=body, headers=JSON), 400, "invalid-input", field=field)
 
@@ -153,7 +155,7 @@ def test_an_unknown_field_is_named_as_it_was_sent(clinic: Clinic, name: str) -> 
 
 
 @pytest.mark.parametrize("text", HOSTILE_TEXT.values(), ids=HOSTILE_TEXT)
-def test_hostile_text_is_refused_or_comes_back_as_it_was_and_lists_still_work(clinic: Clinic, text: str) -> None:
+def test_hostile_text_is_refused_or_returned_unchanged_and_lists_still_work(clinic: Clinic, text: str) -> None:
     slot = clinic.slot(seats=9)
     tries = [
         ("/api/auth/register", {"name": text, "email": "x", "password": text}),

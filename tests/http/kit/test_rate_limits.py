@@ -16,7 +16,7 @@ PASSWORD = "patient's secret"
 SECRET = "of more than thirty-two bytes: 0123456789"
 
 
-def test_a_client_that_books_too_often_is_told_when_to_come_back(start_server: Callable[..., RunningServer]) -> None:
+def test_a_client_that_books_too_often_learns_when_to_retry(start_server: Callable[..., RunningServer]) -> None:
     with Clinic(start_server(RATE_LIMIT_BOOKINGS="3/minute")) as clinic:
         slot = clinic.slot(seats=9)
         assert [clinic.book(slot["id"]).status_code for _ in range(3)] == [201] * 3
@@ -47,7 +47,7 @@ def test_in_development_bookings_are_not_limited(clinic: Clinic) -> None:
         ("", ""),
     ],
 )
-def test_a_client_is_an_address_or_the_network_of_one_customer(host: str, client: str) -> None:
+def test_a_client_is_one_ip_or_the_network_of_one_customer(host: str, client: str) -> None:
     assert client_of(host) == client
 
 

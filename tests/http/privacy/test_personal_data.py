@@ -97,7 +97,7 @@ def test_no_hash_and_no_token_is_given_out(canary: Canary) -> None:
     assert not [word for word in ("argon2", "password", "token", "hash") if word in said.lower()]
 
 
-def test_a_booking_that_somebody_else_made_with_the_address_is_not_the_accounts(canary: Canary, clinic: Clinic) -> None:
+def test_a_booking_by_somebody_else_with_the_same_email_is_not_the_accounts(canary: Canary, clinic: Clinic) -> None:
     mine = canary.book()
     clinic.hold(clinic.slot()["id"], userName="Somebody Else", userEmail=canary.email.upper())
     assert [record.id for record in canary.export().bookings] == [mine["id"]]
@@ -115,7 +115,7 @@ def test_what_the_desk_books_for_others_is_not_the_desks_own_data(
     assert "phone@example.org" not in answer.text
 
 
-def test_an_export_that_fails_half_way_does_not_look_whole_and_names_nobody_in_the_log(canary: Canary) -> None:
+def test_an_export_that_fails_half_way_is_visibly_incomplete_and_logs_no_names(canary: Canary) -> None:
     canary.book()
     server = canary.clinic.server
     rows(server.database_url, "ALTER TABLE bookings RENAME COLUMN cancel_reason TO gone")
@@ -131,7 +131,7 @@ def test_an_export_that_fails_half_way_does_not_look_whole_and_names_nobody_in_t
 # Erasure.
 
 
-def test_an_erased_account_leaves_its_name_and_address_nowhere(canary: Canary, postgres_log: Path) -> None:
+def test_an_erased_account_leaves_no_name_and_no_email_anywhere(canary: Canary, postgres_log: Path) -> None:
     clinic, server = canary.clinic, canary.clinic.server
     upcoming = canary.book(confirm=True)
     held = clinic.book(upcoming["slotId"], canary.headers | {"Idempotency-Key": f"key-of-{canary.number}"}).json()
@@ -179,7 +179,7 @@ def test_an_erased_account_leaves_its_name_and_address_nowhere(canary: Canary, p
     assert reasons[0]["cancel_reason"] == "erased"
 
 
-def test_an_erased_account_is_shut_and_its_address_may_begin_anew(canary: Canary) -> None:
+def test_an_erased_account_is_closed_and_its_email_can_register_again(canary: Canary) -> None:
     canary.book()
     assert canary.erase().status_code == 204
     http = canary.clinic.http
@@ -218,7 +218,7 @@ def test_an_erasure_needs_the_password_and_nothing_else(canary: Canary, body: An
 # Reads by the desk.
 
 
-def test_the_desks_reads_of_names_are_on_record(canary: Canary, staff: dict[str, str]) -> None:
+def test_reads_of_names_by_the_desk_are_recorded(canary: Canary, staff: dict[str, str]) -> None:
     clinic, http = canary.clinic, canary.clinic.http
     booking = canary.book()
     actor = f"user:{http.get('/api/auth/me', headers=staff).json()['id']}"
@@ -254,7 +254,7 @@ def test_the_desks_reads_of_names_are_on_record(canary: Canary, staff: dict[str,
     assert not {place for place in places_of(database_url, *canary.words) if place.startswith("audit_log.")}
 
 
-def test_reads_that_show_nobody_anothers_name_leave_no_row(canary: Canary, staff: dict[str, str]) -> None:
+def test_reads_without_another_persons_name_are_not_recorded(canary: Canary, staff: dict[str, str]) -> None:
     clinic, http = canary.clinic, canary.clinic.http
     booking = canary.book()
     one, slot = f"/api/bookings/{booking['id']}", f"/api/bookings/slot/{booking['slotId']}"

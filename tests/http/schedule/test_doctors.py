@@ -32,7 +32,7 @@ def change(clinic: Clinic, doctor_id: int, **fields: Any) -> httpx.Response:
     return clinic.http.patch(f"/api/doctors/{doctor_id}", json=fields, headers=clinic.admin)
 
 
-def test_a_new_doctor_is_where_the_answer_says(clinic: Clinic) -> None:
+def test_a_new_doctor_is_at_its_location(clinic: Clinic) -> None:
     body = {"name": " Dr. Grace  Hopper ", "specialization": "Cardiology"}
     answer = clinic.http.post("/api/doctors", json=body, headers=clinic.admin)
     assert answer.status_code == 201
@@ -64,7 +64,7 @@ def test_names_are_1_to_200_visible_characters(clinic: Clinic, field: str, text:
 @pytest.mark.parametrize(
     "name", ["x" * 200, "Ø", "Zoe\u0301", "محمد", "王小明", "🩺 Dr. O'Neil-Śmith <b>&amp;</b>", "%s ${7*7} ';--"]
 )
-def test_a_name_of_any_script_comes_back_as_it_was(clinic: Clinic, name: str) -> None:
+def test_a_name_in_any_script_is_returned_unchanged(clinic: Clinic, name: str) -> None:
     doctor = clinic.doctor(name=name)
     assert doctor["name"] == name.replace("e\u0301", "é")
     assert clinic.http.get(f"/api/doctors/{doctor['id']}").json()["name"] == doctor["name"]
@@ -127,11 +127,11 @@ def test_a_patch_changes_what_it_names_and_null_clears_a_specialization(clinic: 
     ("fields", "field"),
     [({"nam": "x"}, "nam"), ({"name": None}, "name"), ({"active": "yes"}, "active"), ({"id": 7}, "id")],
 )
-def test_a_patch_of_another_shape_is_refused_by_name(clinic: Clinic, fields: dict[str, Any], field: str) -> None:
+def test_a_malformed_patch_is_refused_with_its_field_name(clinic: Clinic, fields: dict[str, Any], field: str) -> None:
     problem(change(clinic, clinic.doctor()["id"], **fields), 400, "invalid-input", field=field)
 
 
-def test_a_doctor_who_left_is_listed_for_the_desk_only(clinic: Clinic, staff: dict[str, str]) -> None:
+def test_an_inactive_doctor_is_listed_for_the_desk_only(clinic: Clinic, staff: dict[str, str]) -> None:
     word = uuid4().hex
     doctor = clinic.doctor(specialization=word)
     assert change(clinic, doctor["id"], active=False).json()["active"] is False
@@ -144,12 +144,12 @@ def test_a_doctor_who_left_is_listed_for_the_desk_only(clinic: Clinic, staff: di
 
 
 @pytest.mark.parametrize("doctor_id", [2**63 - 1, 999_999_999])
-def test_a_doctor_who_is_not_there_is_not_found(clinic: Clinic, doctor_id: int) -> None:
+def test_an_unknown_doctor_is_not_found(clinic: Clinic, doctor_id: int) -> None:
     problem(clinic.http.get(f"/api/doctors/{doctor_id}"), 404, "doctor-not-found")
     problem(change(clinic, doctor_id, name="Dr. No"), 404, "doctor-not-found")
 
 
 @pytest.mark.parametrize("doctor_id", ["0", "-1", str(2**63), "9" * 40, "9" * 5000, "x", "1.5", "%00", "1%00", "null"])
-def test_what_is_no_id_is_a_clean_refusal(clinic: Clinic, doctor_id: str) -> None:
+def test_an_invalid_id_is_refused_cleanly(clinic: Clinic, doctor_id: str) -> None:
     answer = clinic.http.get(f"/api/doctors/{doctor_id}")
     problem(answer, 404 if answer.status_code == 404 else 400)

@@ -34,7 +34,7 @@ def all_told(watchers: list[Events], slot_id: int, seats: int) -> dict[str, Any]
     return state
 
 
-def test_whoever_watches_at_any_worker_is_told_of_a_hold_its_cancellation_its_end_and_of_a_changed_slot(
+def test_watchers_at_any_worker_see_holds_cancellations_expiries_and_changed_slots(
     clinic: Clinic, slot: dict[str, Any], watchers: list[Events]
 ) -> None:
     booking = clinic.hold(slot["id"], seatsBooked=2)
@@ -51,13 +51,13 @@ def test_whoever_watches_at_any_worker_is_told_of_a_hold_its_cancellation_its_en
     assert all_told(watchers, slot["id"], 9) == expected
 
 
-def test_a_new_slot_is_told_too(clinic: Clinic) -> None:
+def test_watchers_see_a_new_slot(clinic: Clinic) -> None:
     with watching(clinic.server.url) as events:
         made = clinic.slot(seats=3)
         assert events.until_free(made["id"], 3)["totalSeats"] == 3
 
 
-def test_what_changes_many_slots_at_once_tells_everybody_to_look_again(clinic: Clinic, slot: dict[str, Any]) -> None:
+def test_a_change_of_many_slots_tells_all_watchers_to_read_again(clinic: Clinic, slot: dict[str, Any]) -> None:
     patient = clinic.patient()
     clinic.http.post("/api/bookings", json={"slotId": slot["id"]}, headers=patient)
     with watching(clinic.server.url) as events:
@@ -84,7 +84,7 @@ def test_its_head_alone_has_an_end(clinic: Clinic) -> None:
         assert answer.headers["Content-Type"].startswith("text/event-stream")
 
 
-def test_one_client_cannot_take_the_places_of_all_and_gives_them_back_by_leaving(clinic: Clinic) -> None:
+def test_one_client_cannot_take_all_places_and_frees_its_own_by_leaving(clinic: Clinic) -> None:
     with ExitStack() as stack:
         refused = _watch_until_refused(clinic.server.url, stack)
         problem(refused, 429, "too-many-requests")

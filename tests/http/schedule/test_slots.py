@@ -33,7 +33,7 @@ def find(clinic: Clinic, **filters: Any) -> list[int]:
     return [slot["id"] for slot in answer.json()["items"]]
 
 
-def test_a_new_slot_is_where_the_answer_says(clinic: Clinic) -> None:
+def test_a_new_slot_is_at_its_location(clinic: Clinic) -> None:
     doctor = clinic.doctor(specialization="Cardiology")
     answer = publish(clinic, doctorId=doctor["id"], startTime="2031-02-03T10:00:00+02:00")
     assert answer.status_code == 201
@@ -168,7 +168,7 @@ def test_a_closed_slot_is_not_offered_and_takes_no_bookings(clinic: Clinic) -> N
     assert confirmed.status_code == 200, "what was held before stays"
 
 
-def test_the_slots_of_a_doctor_who_left_are_not_offered_and_take_no_bookings(clinic: Clinic) -> None:
+def test_the_slots_of_an_inactive_doctor_are_not_listed_and_not_bookable(clinic: Clinic) -> None:
     slot = clinic.slot()
     clinic.http.patch(f"/api/doctors/{slot['doctorId']}", json={"active": False}, headers=clinic.admin)
     assert find(clinic, doctorId=slot["doctorId"]) == []
@@ -188,7 +188,7 @@ def test_a_slot_never_has_fewer_seats_than_are_taken(clinic: Clinic) -> None:
     assert change(clinic, slot["id"], totalSeats=10).json()["availableSeats"] == 7
 
 
-def test_seats_of_a_hold_that_ran_out_do_not_count_as_taken(unswept: Clinic) -> None:
+def test_seats_of_an_overdue_hold_do_not_count_as_taken(unswept: Clinic) -> None:
     slot = unswept.slot(seats=3)
     run_out(unswept.server, unswept.hold(slot["id"], seatsBooked=3))
     assert unswept.free_seats(slot["id"]) == 3
@@ -220,7 +220,7 @@ def test_a_moved_slot_takes_its_bookings_along_and_keeps_its_length(clinic: Clin
         ({"durationMinutes": 1441}, "durationMinutes"),
     ],
 )
-def test_a_patch_of_another_shape_is_refused_by_name(clinic: Clinic, fields: dict[str, Any], field: str) -> None:
+def test_a_malformed_patch_is_refused_with_its_field_name(clinic: Clinic, fields: dict[str, Any], field: str) -> None:
     problem(change(clinic, clinic.slot()["id"], **fields), 400, "invalid-input", field=field)
 
 
@@ -237,7 +237,7 @@ def test_a_slot_that_is_not_there_is_not_found(clinic: Clinic, slot_id: int) -> 
 
 
 @pytest.mark.parametrize("slot_id", ["0", "-1", str(2**63), "9" * 40, "x"])
-def test_what_is_no_id_is_a_clean_refusal(clinic: Clinic, slot_id: str) -> None:
+def test_an_invalid_id_is_refused_cleanly(clinic: Clinic, slot_id: str) -> None:
     answer = clinic.http.get(f"/api/slots/{slot_id}")
     problem(answer, 404 if answer.status_code == 404 else 400)
 
@@ -251,7 +251,7 @@ def test_the_list_offers_future_open_slots_with_a_free_seat_by_start(clinic: Cli
     assert find(clinic, doctorId=doctor_id) == [early, full, late]
 
 
-def test_seats_of_a_hold_that_ran_out_are_offered_and_booked_without_a_sweeper(unswept: Clinic) -> None:
+def test_seats_of_an_overdue_hold_are_listed_and_bookable_without_a_sweeper(unswept: Clinic) -> None:
     """Search and booking agree on them, in one slot that was full and one that was not."""
     doctor_id = unswept.doctor()["id"]
     full = unswept.slot(seats=2, doctorId=doctor_id)["id"]
@@ -311,7 +311,7 @@ def test_a_filter_that_is_no_number_in_range_is_refused_by_name(clinic: Clinic, 
     problem(clinic.http.get("/api/slots", params={name: text}), 400, "invalid-input", field=name)
 
 
-def test_pages_join_without_gap_or_repeat_also_where_starts_are_equal(clinic: Clinic) -> None:
+def test_pages_have_no_gaps_or_repeats_even_with_equal_starts(clinic: Clinic) -> None:
     word = uuid4().hex
     doctors = [clinic.doctor(specialization=word)["id"] for _ in range(3)]
     made = [clinic.slot(doctorId=doctor_id, startTime=at(hour))["id"] for hour in (9, 10) for doctor_id in doctors]

@@ -26,7 +26,7 @@ from slotwise.services.accounts.users import UserQuery, Users, prune_login_attem
 
 EMAIL = "ada@example.org"
 PASSWORD = "a fine password of Ada's"
-ADDRESS = "192.0.2.1"
+CLIENT_IP = "192.0.2.1"
 LAST = 2**62
 
 Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -44,7 +44,7 @@ async def ada(users: Users) -> User:
     return await users.register("Ada", EMAIL, PASSWORD)
 
 
-async def test_of_registrations_at_the_same_instant_one_wins(users: Users) -> None:
+async def test_only_one_of_several_simultaneous_registrations_succeeds(users: Users) -> None:
     emails = (EMAIL, EMAIL.upper(), "Ada@Example.org", EMAIL)
     outcomes = await asyncio.gather(
         *(users.register("Ada", email, PASSWORD) for email in emails), return_exceptions=True
@@ -52,23 +52,23 @@ async def test_of_registrations_at_the_same_instant_one_wins(users: Users) -> No
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["EmailTaken"] * 3 + ["User"]
 
 
-async def test_an_address_is_taken_whatever_its_case(users: Users, ada: User) -> None:
+async def test_an_email_is_taken_in_any_case(users: Users, ada: User) -> None:
     with pytest.raises(EmailTaken):
         await users.register("Another", "ADA@example.ORG", PASSWORD)
 
 
-async def test_the_password_is_kept_as_an_argon2id_hash_only(users: Users, ada: User, connection: Rows) -> None:
+async def test_only_an_argon2id_hash_of_the_password_is_stored(users: Users, ada: User, connection: Rows) -> None:
     stored = await connection.fetchval("SELECT to_jsonb(u)::text FROM users AS u")
     assert PASSWORD not in stored
     assert "$argon2id$v=19$m=19456,t=2,p=1$" in stored
 
 
-async def test_ten_failures_close_the_account_for_that_address_only(users: Users, ada: User) -> None:
+async def test_ten_failures_lock_the_account_for_that_ip_only(users: Users, ada: User) -> None:
     for _ in range(10):
         with pytest.raises(InvalidCredentials):
-            await users.log_in(EMAIL, "wrong", ADDRESS)
+            await users.log_in(EMAIL, "wrong", CLIENT_IP)
     with pytest.raises(TooManyLogins) as error:
-        await users.log_in(EMAIL, PASSWORD, ADDRESS)
+        await users.log_in(EMAIL, PASSWORD, CLIENT_IP)
     assert 0 < error.value.retry_after <= 900
     assert (await users.log_in(EMAIL, PASSWORD, "192.0.2.2")).user.id == ada.id
 
@@ -78,20 +78,20 @@ async def test_failures_are_forgotten_after_their_time(
 ) -> None:
     for _ in range(10):
         with pytest.raises(InvalidCredentials):
-            await users.log_in(EMAIL, "wrong", ADDRESS)
+            await users.log_in(EMAIL, "wrong", CLIENT_IP)
     await connection.execute("UPDATE login_attempts SET created_at = created_at - interval '14 minutes'")
     await prune_login_attempts(database)
     with pytest.raises(TooManyLogins) as error:
-        await users.log_in(EMAIL, PASSWORD, ADDRESS)
+        await users.log_in(EMAIL, PASSWORD, CLIENT_IP)
     assert error.value.retry_after <= 60
     await connection.execute("UPDATE login_attempts SET created_at = created_at - interval '1 minute'")
-    assert (await users.log_in(EMAIL, PASSWORD, ADDRESS)).user.id == ada.id
+    assert (await users.log_in(EMAIL, PASSWORD, CLIENT_IP)).user.id == ada.id
     assert await connection.fetchval("SELECT count(*) FROM login_attempts") == 0
 
 
 async def test_guesses_at_the_same_instant_count_together(users: Users, ada: User) -> None:
     outcomes = await asyncio.gather(
-        *(users.log_in(EMAIL, f"guess {number}", ADDRESS) for number in range(25)), return_exceptions=True
+        *(users.log_in(EMAIL, f"guess {number}", CLIENT_IP) for number in range(25)), return_exceptions=True
     )
     kinds = [type(outcome) for outcome in outcomes]
     assert (kinds.count(InvalidCredentials), kinds.count(TooManyLogins)) == (10, 15)
@@ -107,32 +107,32 @@ async def test_a_right_password_is_no_failure_whatever_is_refused_then(
     assert await connection.fetchval("SELECT count(*) FROM login_attempts") == 0
 
 
-async def test_attempts_keep_no_address_of_anybody(users: Users, connection: Rows) -> None:
+async def test_login_attempts_store_no_email_and_no_ip(users: Users, connection: Rows) -> None:
     with pytest.raises(InvalidCredentials):
-        await users.log_in("stranger@example.org", "wrong", ADDRESS)
+        await users.log_in("stranger@example.org", "wrong", CLIENT_IP)
     stored = await connection.fetchval("SELECT to_jsonb(a)::text FROM login_attempts AS a")
     assert "stranger" not in stored
-    assert ADDRESS not in stored
+    assert CLIENT_IP not in stored
 
 
 async def test_a_log_in_renews_a_hash_made_with_weaker_parameters(users: Users, ada: User, connection: Rows) -> None:
     weak = PasswordHasher(time_cost=1, memory_cost=1024, parallelism=1).hash(PASSWORD)
     await connection.execute("UPDATE users SET password_hash = $1", weak)
-    session = await users.log_in(EMAIL, PASSWORD, ADDRESS)
+    session = await users.log_in(EMAIL, PASSWORD, CLIENT_IP)
     assert "m=19456,t=2,p=1" in await connection.fetchval("SELECT password_hash FROM users")
     assert (await users.authenticate(session.access_token)).id == ada.id
-    await users.log_in(EMAIL, PASSWORD, ADDRESS)
+    await users.log_in(EMAIL, PASSWORD, CLIENT_IP)
 
 
-async def test_a_hash_that_is_none_lets_nobody_in(users: Users, ada: User, connection: Rows) -> None:
+async def test_an_invalid_hash_matches_no_password(users: Users, ada: User, connection: Rows) -> None:
     for damaged in ("", "!", "$argon2id$", PASSWORD):
         await connection.execute("UPDATE users SET password_hash = $1", damaged)
         with pytest.raises(InvalidCredentials):
-            await users.log_in(EMAIL, PASSWORD, f"{ADDRESS}{damaged}")
+            await users.log_in(EMAIL, PASSWORD, f"{CLIENT_IP}{damaged}")
 
 
-async def test_a_change_of_rights_revokes_tokens_and_is_on_record(users: Users, ada: User, connection: Rows) -> None:
-    token = (await users.log_in(EMAIL, PASSWORD, ADDRESS)).access_token
+async def test_a_change_of_rights_revokes_tokens_and_is_recorded(users: Users, ada: User, connection: Rows) -> None:
+    token = (await users.log_in(EMAIL, PASSWORD, CLIENT_IP)).access_token
     found = await users.find_user(EMAIL.upper())
     assert found is not None
     changed = await users.change_rights("operator", found.id, role=Role.STAFF)
@@ -145,7 +145,7 @@ async def test_a_change_of_rights_revokes_tokens_and_is_on_record(users: Users, 
     assert "ada" not in (await connection.fetchval("SELECT jsonb_agg(a)::text FROM audit_log AS a")).lower()
 
 
-async def test_nobody_has_rights_to_change_where_there_is_no_account(users: Users, connection: Rows) -> None:
+async def test_the_rights_of_an_unknown_account_cannot_be_changed(users: Users, connection: Rows) -> None:
     assert await users.find_user(EMAIL) is None
     assert await users.change_rights("operator", 1, active=False) is None
     assert await users.reset_password("operator", 1, PASSWORD) is False
@@ -153,17 +153,17 @@ async def test_nobody_has_rights_to_change_where_there_is_no_account(users: User
 
 
 async def test_a_token_does_not_outlive_its_account(users: Users, ada: User, connection: Rows) -> None:
-    token = (await users.log_in(EMAIL, PASSWORD, ADDRESS)).access_token
+    token = (await users.log_in(EMAIL, PASSWORD, CLIENT_IP)).access_token
     await connection.execute("DELETE FROM users")
     with pytest.raises(NotAuthenticated):
         await users.authenticate(token)
 
 
-async def test_a_reset_password_counts_at_once(users: Users, ada: User) -> None:
+async def test_a_reset_password_is_valid_immediately(users: Users, ada: User) -> None:
     assert await users.reset_password("user:1", ada.id, "another fine password")
     with pytest.raises(InvalidCredentials):
-        await users.log_in(EMAIL, PASSWORD, ADDRESS)
-    assert (await users.log_in(EMAIL, "another fine password", ADDRESS)).user.id == ada.id
+        await users.log_in(EMAIL, PASSWORD, CLIENT_IP)
+    assert (await users.log_in(EMAIL, "another fine password", CLIENT_IP)).user.id == ada.id
 
 
 async def test_an_inactive_admin_is_no_admin(users: Users, connection: Rows) -> None:
@@ -187,7 +187,7 @@ async def test_the_last_active_admin_stays_one(users: Users, connection: Rows) -
     assert await users.has_admin()
 
 
-async def test_of_two_admins_who_demote_each_other_at_once_one_stays(
+async def test_two_admins_who_demote_each_other_leave_one_admin(
     users: Users, connection: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [(await users.register("Boss", f"boss{n}@example.org", PASSWORD, Role.ADMIN)).id for n in (1, 2)]
@@ -266,16 +266,16 @@ async def test_a_log_in_with_the_old_password_gives_no_token_that_outlives_the_c
             return right
 
     slow = Users(database, ChangesMeanwhile(), AccessTokens("a secret of more than thirty-two bytes", 60))
-    session = await slow.log_in(EMAIL, PASSWORD, ADDRESS)
+    session = await slow.log_in(EMAIL, PASSWORD, CLIENT_IP)
     with pytest.raises(NotAuthenticated):
         await users.authenticate(session.access_token)
 
 
-async def test_no_other_spelling_of_an_address_opens_ten_more_guesses(users: Users) -> None:
+async def test_another_spelling_of_an_email_gives_no_more_guesses(users: Users) -> None:
     """PostgreSQL's lower() makes an i of a dotted capital I where Python's makes two characters."""
     await users.register("Kiwi", "victim.kiwi@example.org", PASSWORD)
     for _ in range(10):
         with pytest.raises(InvalidCredentials):
-            await users.log_in("victim.kiwi@example.org", "wrong", ADDRESS)
+            await users.log_in("victim.kiwi@example.org", "wrong", CLIENT_IP)
     with pytest.raises((TooManyLogins, InvalidCredentials)):
-        await users.log_in("v\u0130ctim.kiwi@example.org", PASSWORD, ADDRESS)
+        await users.log_in("v\u0130ctim.kiwi@example.org", PASSWORD, CLIENT_IP)

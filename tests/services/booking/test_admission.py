@@ -173,7 +173,7 @@ batches = st.lists(
 )
 
 
-def test_the_database_admits_whom_the_model_admits_and_counts_the_same_seats(database_url: str) -> None:
+def test_the_database_admits_the_same_requests_and_seats_as_the_model(database_url: str) -> None:
     """Requests of one to six seats, some with a key, over slots in every state; each batch after another."""
     with asyncio.Runner() as runner:
         opened = clinic_on(database_url)
@@ -201,7 +201,7 @@ def test_the_database_admits_whom_the_model_admits_and_counts_the_same_seats(dat
         ("FROM expire_holds(slot_ids, 'booking')", "FROM expire_holds(slot_ids[1:1], 'booking')"),
     ],
 )
-async def test_a_function_that_decides_otherwise_is_told_from_the_model(clinic: Clinic, old: str, new: str) -> None:
+async def test_the_model_detects_a_function_that_decides_differently(clinic: Clinic, old: str, new: str) -> None:
     """The negative control: each of these mistakes shows in one batch or another."""
     slots = [Planted(free=3), Planted(2, 0, 0, (2,)), Planted(doctor_active=False), Planted(started=True)]
     everything = [SeatRequest(number, seats) for seats in (2, 1, 2) for number in (1, 2, 3, 4, 5)]
@@ -235,7 +235,7 @@ async def test_sold_out_is_said_when_nothing_is_left_only(clinic: Clinic) -> Non
     assert some.detail == "Only 8 seats are free"
 
 
-async def test_seats_of_overdue_holds_are_free_though_nobody_swept(clinic: Clinic) -> None:
+async def test_seats_of_overdue_holds_are_free_without_a_sweep(clinic: Clinic) -> None:
     slot = Planted(free=0, booked=1, on_hold=1, overdue=(2, 1))
     decided = await clinic.decide([slot], attempts(SeatRequest(1, 4), SeatRequest(1, 3), SeatRequest(1, 1)))
     assert [type(outcome) for outcome in decided.outcomes] == [SlotFull, Held, SlotFull]
@@ -259,7 +259,7 @@ async def test_a_slot_has_started_at_its_start(clinic: Clinic, microseconds: int
     assert type(outcome) is kind
 
 
-async def test_a_batch_of_nothing_does_nothing(clinic: Clinic) -> None:
+async def test_an_empty_batch_does_nothing(clinic: Clinic) -> None:
     assert (await clinic.decide([Planted(free=3, overdue=(1,))], [])).free == {1: 3}
 
 
@@ -293,7 +293,7 @@ def test_every_refusal_is_true_at_its_turn(slots: dict[int, OfferedSlot], batch:
 
 
 @given(offered, plain, st.integers(0, 30))
-def test_who_comes_later_changes_nothing_for_who_came_before(
+def test_later_requests_do_not_change_the_outcome_of_earlier_ones(
     slots: dict[int, OfferedSlot], batch: list[SeatRequest], cut: int
 ) -> None:
     def codes(requests: list[SeatRequest]) -> list[str | None]:

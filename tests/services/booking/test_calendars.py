@@ -69,9 +69,7 @@ async def test_the_sequence_grows_when_it_is_confirmed_moved_and_cancelled_and_t
     assert entries[3].start_time - entries[1].start_time == timedelta(hours=2)
 
 
-async def test_only_moves_since_the_booking_count_and_only_of_its_slot(
-    appointment: Appointment, connection: Connection
-) -> None:
+async def test_only_moves_of_its_slot_since_the_booking_count(appointment: Appointment, connection: Connection) -> None:
     await appointment.move(1)
     other = Appointment(appointment.worker, await new_slot(connection, 10))
     held = await appointment.hold(confirm=True)

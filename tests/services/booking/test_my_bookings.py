@@ -74,9 +74,7 @@ async def in_pages(of: MyBookings, user: User, limit: int) -> tuple[list[list[in
     return [[booking.id for booking in page] for page in coming], [[booking.id for booking in page] for page in past]
 
 
-async def test_what_comes_first_is_first_and_what_was_last_is_first_of_the_past(
-    database: Database, diary: Diary
-) -> None:
+async def test_upcoming_bookings_are_soonest_first_and_past_ones_latest_first(database: Database, diary: Diary) -> None:
     """Booked in another order than they are in; several at one time; and one that goes on just now has not ended."""
     booked = {hours: await diary.book(await diary.slot(hours)) for hours in (30, -5, 2, -0.5, 700, -900, -30)}
     twice = await diary.slot(50)
@@ -87,9 +85,7 @@ async def test_what_comes_first_is_first_and_what_was_last_is_first_of_the_past(
     assert past == [[booked[-5], booked[-30]], [booked[-900]], []]
 
 
-async def test_what_will_take_place_is_coming_and_what_is_cancelled_is_with_the_past(
-    database: Database, diary: Diary
-) -> None:
+async def test_live_bookings_are_upcoming_and_cancelled_ones_are_past(database: Database, diary: Diary) -> None:
     """Holds are there while they live, and one that ran out is nowhere."""
     coming, past = await diary.slot(3), await diary.slot(-3)
     expected = [await diary.book(coming), await diary.book(coming, "PENDING")]
@@ -122,14 +118,14 @@ async def test_what_the_desk_booked_for_others_is_not_its_own(
     assert await diary.connection.fetchval("SELECT count(*) FROM audit_log") == 0
 
 
-async def test_of_others_accounts_nothing_is_shown(database: Database, diary: Diary) -> None:
+async def test_bookings_of_other_accounts_are_not_shown(database: Database, diary: Diary) -> None:
     for hours in (3, -3):
         await diary.book(await diary.slot(hours))
     stranger = User(diary.user.id + 1, OWN, "Pat", Role.PATIENT, True, 1, NOW, NOW)
     assert await in_pages(MyBookings(database), stranger, 9) == ([[]], [[]])
 
 
-async def test_of_many_bookings_the_newest_are_looked_at(database: Database, diary: Diary) -> None:
+async def test_only_the_newest_of_many_bookings_are_searched(database: Database, diary: Diary) -> None:
     slots = {hours: await diary.slot(hours) for hours in (3, -3)}
     for slot_id in slots.values():
         await diary.book(slot_id)

@@ -59,7 +59,7 @@ async def test_a_text_that_is_rare_is_found_a_few_steps_a_page(connection: Conne
     assert await pages(connection, BookingQuery(text="rare")) == [[111], [], [102]]
 
 
-async def test_the_booking_with_the_number_comes_first_and_once_if_it_fits_the_other_filters(
+async def test_the_numbered_booking_comes_first_and_once_if_it_matches_the_rest(
     connection: Connection,
 ) -> None:
     """However far the walk would have to go to it; and those with the number in their names come too."""
@@ -99,7 +99,7 @@ async def test_the_walk_ends_with_the_oldest_booking_whatever_its_id(connection:
     assert await pages(connection, BookingQuery()) == [[1_000_002, 1_000_001]]
 
 
-async def test_where_there_are_no_bookings_there_is_one_empty_page(connection: Connection) -> None:
+async def test_without_bookings_there_is_one_empty_page(connection: Connection) -> None:
     assert await pages(connection, BookingQuery()) == [[]]
     assert await pages(connection, BookingQuery(status=BookingStatus.FAILED)) == [[]]
 
@@ -118,7 +118,7 @@ async def test_every_status_is_found_and_an_overdue_hold_is_failed(
     assert await pages(connection, BookingQuery(status=status, slot_id=slot_id)) == [expected]
 
 
-async def test_a_period_of_too_many_slots_is_walked_and_finds_the_same(
+async def test_a_walk_over_a_long_period_finds_the_same_bookings(
     connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for booking_id in range(1, 9):

@@ -68,14 +68,12 @@ QUERIES: list[tuple[dict[str, Any], list[int]]] = [
 ]
 
 
-async def test_each_filter_and_all_of_them_together_find_what_they_name(log: AuditLog) -> None:
+async def test_filters_find_matching_entries_alone_and_together(log: AuditLog) -> None:
     for query, expected in QUERIES:
         assert places(await listed(log, **query)) == expected, query
 
 
-async def test_pages_follow_each_other_without_gap_or_repeat_where_times_are_the_same(
-    log: AuditLog, connection: Rows
-) -> None:
+async def test_pages_of_entries_with_equal_times_have_no_gaps_or_repeats(log: AuditLog, connection: Rows) -> None:
     await connection.execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
     await connection.execute("UPDATE audit_log SET created_at = $1", NOON)
     filters: list[dict[str, Any]] = [{}, {"actor": "user:2"}, {"action": "get_booking"}, {"subject": "booking:7"}]
@@ -92,7 +90,7 @@ def _after(found: list[AuditEntry]) -> AuditPosition | None:
     return AuditPosition(found[-1].created_at, found[-1].id) if found else None
 
 
-async def test_actors_have_their_names_and_whoever_has_none_has_none(log: AuditLog) -> None:
+async def test_only_actors_with_an_account_have_a_name(log: AuditLog) -> None:
     names = {entry.actor: entry.actor_name for entry in await listed(log)}
     assert names == {"user:1": None, "user:2": "Ada", "operator": None, "user:99": None}
 

@@ -470,7 +470,7 @@ async def lived(lived_url: str) -> AsyncIterator[Connection]:
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=[f"{planted.check}: {planted.what}" for planted in PLANTED])
-async def test_a_planted_violation_is_found_and_told_by_its_rule(lived: Connection, planted: Planted) -> None:
+async def test_a_planted_violation_is_found_by_its_rule(lived: Connection, planted: Planted) -> None:
     assert await findings_of(lived) == []
     for command in planted.commands:
         await lived.execute(command)
@@ -489,7 +489,7 @@ def test_every_check_has_a_planted_violation_under_the_id_of_its_rule() -> None:
     assert len({rule.id for rule in RULES}) == len({rule.sentence for rule in RULES}) == len(RULES)
 
 
-async def test_one_slot_is_looked_at_alone_and_its_ledger_tells_where_it_went_wrong(
+async def test_one_slot_is_checked_alone_and_its_ledger_shows_the_violation(
     practice: Practice, connection: Connection
 ) -> None:
     await short_history(practice)
@@ -506,7 +506,7 @@ async def test_one_slot_is_looked_at_alone_and_its_ledger_tells_where_it_went_wr
     assert await get_slot_history(practice.database, 3, []) is None
 
 
-async def test_stretches_of_slots_leave_none_out(
+async def test_stretches_cover_every_slot(
     practice: Practice, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Slots below, between and after those that exist too: what a ledger says of no slot must not be missed."""

@@ -44,7 +44,7 @@ async def told(listener: Listener) -> News:
     return news
 
 
-async def test_a_slow_listener_is_told_the_newest_state_of_each_slot_and_nothing_twice() -> None:
+async def test_a_slow_listener_gets_only_the_newest_state_of_each_slot_and_once() -> None:
     listener = Listener()
     for available in range(9, 0, -1):
         listener.tell(seats(1, available))
@@ -66,7 +66,7 @@ async def test_what_waits_for_a_slow_listener_does_not_grow_past_a_bound() -> No
     assert await told(listener) is LOOK_AGAIN
 
 
-async def test_whoever_waits_for_news_is_woken_at_the_end_and_waits_no_more() -> None:
+async def test_ending_a_listener_ends_its_wait_for_news() -> None:
     listener = Listener()
     waiting = asyncio.create_task(listener.news(60))
     await asyncio.sleep(0)
@@ -76,7 +76,7 @@ async def test_whoever_waits_for_news_is_woken_at_the_end_and_waits_no_more() ->
     assert await asyncio.wait_for(listener.news(60), PATIENCE) is None
 
 
-async def test_there_is_room_for_so_many_listeners_and_again_when_one_has_gone() -> None:
+async def test_listeners_are_limited_and_a_leaving_one_makes_room() -> None:
     events = SeatEvents(most=3)
     with ExitStack() as stack:
         for number in range(2):
@@ -87,7 +87,7 @@ async def test_there_is_room_for_so_many_listeners_and_again_when_one_has_gone()
             pass
 
 
-async def test_one_client_takes_no_more_than_its_share_of_the_places() -> None:
+async def test_one_client_cannot_take_more_than_its_share_of_listeners() -> None:
     events = SeatEvents(most_of_one_client=2)
     with events.watch_seats("greedy"), events.watch_seats("greedy"):
         with pytest.raises(TooManyRequests), events.watch_seats("greedy"):
@@ -123,7 +123,7 @@ async def beside(database_url: str) -> AsyncIterator[Beside]:
         yield Beside(first, second, connections)
 
 
-async def test_what_one_worker_changed_is_told_to_the_listeners_of_all(
+async def test_changes_at_one_worker_reach_the_listeners_of_all_workers(
     beside: Beside, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     slot_id = await new_slot(connection, 3)
@@ -134,7 +134,7 @@ async def test_what_one_worker_changed_is_told_to_the_listeners_of_all(
         assert (await told(here)).seats == (await told(there)).seats == expected
 
 
-async def test_more_changes_than_fit_into_one_message_are_told_all(
+async def test_changes_that_need_several_messages_all_arrive(
     beside: Beside, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     slot_ids = [await new_slot(connection, 1) for _ in range(3)]
@@ -146,14 +146,14 @@ async def test_more_changes_than_fit_into_one_message_are_told_all(
         assert set((await told(there)).seats) == set(slot_ids)
 
 
-async def test_of_more_changes_than_anybody_would_read_listeners_are_told_to_look_again(beside: Beside) -> None:
+async def test_after_too_many_changes_listeners_read_everything_again(beside: Beside) -> None:
     with beside.second.watch_seats("b") as there:
         beside.first.seats_changed(range(1, MOST_SLOTS + 2))
         await beside.relay()
         assert await told(there) is LOOK_AGAIN
 
 
-async def test_a_message_that_cannot_be_read_is_taken_for_a_change_of_everything(beside: Beside) -> None:
+async def test_an_unreadable_message_counts_as_a_change_of_every_slot(beside: Beside) -> None:
     with beside.second.watch_seats("b") as there:
         beside.second.hear('{"from": "a later version"}')
         await beside.relay()
@@ -187,7 +187,7 @@ async def test_a_server_that_takes_no_more_writes_is_left(database_url: str) -> 
             await events.relay(connection)
 
 
-async def test_listeners_are_told_to_look_again_when_a_connection_was_lost(database_url: str) -> None:
+async def test_after_a_lost_connection_listeners_read_everything_again(database_url: str) -> None:
     events = SeatEvents()
     with events.watch_seats("a") as listener:
         relaying = asyncio.create_task(relay_seats(Hosts(database_url), events))

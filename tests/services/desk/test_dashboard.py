@@ -53,9 +53,7 @@ async def day_of(database: Database) -> Day:
     return await Dashboard(database).get_day(*DAY)
 
 
-async def test_each_doctor_has_the_seats_of_the_day_and_what_became_of_them(
-    database: Database, connection: Connection
-) -> None:
+async def test_each_doctor_has_the_days_seats_by_status(database: Database, connection: Connection) -> None:
     busy, idle = await add_doctor(connection, "Dr. Busy"), await add_doctor(connection, "Dr. Idle")
     await add_doctor(connection, "Dr. Away")
     slot = await add_slot(connection, busy, 1, 10)
@@ -81,7 +79,9 @@ async def test_each_doctor_has_the_seats_of_the_day_and_what_became_of_them(
     assert (day.count.confirmed, day.count.cancelled, day.count.running_holds) == (1, 1, 1)
 
 
-async def test_a_closed_slot_offers_what_was_booked_of_it(database: Database, connection: Connection) -> None:
+async def test_a_closed_slot_counts_only_its_booked_seats_as_offered(
+    database: Database, connection: Connection
+) -> None:
     slot = await add_slot(connection, await add_doctor(connection, "Dr. Who"), 1, 10, "CLOSED")
     await book(connection, slot, 4, "CONFIRMED")
     [one] = (await day_of(database)).utilisation
@@ -118,7 +118,7 @@ async def test_the_holds_that_run_out_first_come_first(database: Database, conne
     assert 20 < holds[0].seconds_left <= 30
 
 
-async def test_the_latest_bookings_are_on_record_once_and_only_while_they_are_news(
+async def test_a_read_of_the_latest_bookings_is_recorded_only_if_they_changed(
     database: Database, connection: Connection
 ) -> None:
     dashboard = Dashboard(database)

@@ -25,7 +25,7 @@ def desk(database: Database) -> DaySheets:
     return DaySheets(database)
 
 
-async def test_a_day_has_every_slot_by_start_and_those_who_come(
+async def test_a_day_sheet_has_every_slot_by_start_with_its_patients(
     worker: Worker, desk: DaySheets, connection: Rows
 ) -> None:
     slot_id = await new_slot(connection, 5)
@@ -50,7 +50,7 @@ async def test_a_day_has_every_slot_by_start_and_those_who_come(
     assert later.slots == []
 
 
-async def test_a_day_sheet_looks_for_those_who_come_only_so_far_and_says_so(
+async def test_a_day_sheet_that_searched_only_a_part_says_so(
     worker: Worker, desk: DaySheets, connection: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slot_id = await new_slot(connection, 5)
@@ -71,7 +71,7 @@ async def test_a_day_sheet_looks_for_those_who_come_only_so_far_and_says_so(
 
 
 @pytest.mark.parametrize(("most", "shown", "cut_short"), [(3, 3, False), (2, 2, True)])
-async def test_the_sheets_of_a_day_end_with_the_most_there_may_be_and_say_so(
+async def test_the_sheets_of_a_day_end_at_the_limit_and_say_so(
     worker: Worker,
     desk: DaySheets,
     connection: Rows,

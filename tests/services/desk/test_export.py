@@ -28,7 +28,7 @@ async def exported(desk: BookingExport, query: BookingQuery = EVERYTHING) -> lis
     return [one.booking async for page in desk.export_bookings(READER, query) for one in page]
 
 
-async def test_an_export_has_every_booking_once_and_is_noted_before_and_after(
+async def test_an_export_has_every_booking_once_and_is_recorded_at_start_and_end(
     worker: Worker, desk: BookingExport, connection: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slot_id = await new_slot(connection, 20)

@@ -28,7 +28,7 @@ def desk(database: Database) -> BookingHistory:
     return BookingHistory(database)
 
 
-async def test_a_history_tells_who_did_what_to_the_booking_and_to_its_slot_meanwhile(
+async def test_a_history_shows_who_changed_the_booking_and_its_slot(
     worker: Worker, desk: BookingHistory, connection: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await connection.execute(
@@ -63,7 +63,7 @@ async def test_a_history_tells_who_did_what_to_the_booking_and_to_its_slot_meanw
     assert shorter.cut_short
 
 
-async def test_each_of_a_crowd_is_told_what_became_of_its_own_booking(
+async def test_in_a_crowded_slot_each_booking_has_its_own_history(
     worker: Worker, desk: BookingHistory, connection: Rows
 ) -> None:
     """Batches write many events at one moment, and sweeps those of many holds."""
@@ -113,7 +113,7 @@ async def append(connection: Rows, slot_id: int, kind: str) -> None:
     )
 
 
-async def test_nobody_is_told_the_history_of_no_booking(desk: BookingHistory, connection: Rows) -> None:
+async def test_an_unknown_booking_has_no_history(desk: BookingHistory, connection: Rows) -> None:
     with pytest.raises(BookingNotFound):
         await desk.get_history(READER, 404)
     assert not await connection.fetch("SELECT 1 FROM audit_log")

@@ -88,7 +88,7 @@ async def exported(personal_data: PersonalData, person: Person) -> PersonalDataD
 # Who the person is.
 
 
-async def test_an_operator_finds_a_person_by_account_and_by_address_in_any_case(
+async def test_an_operator_finds_a_person_by_account_and_by_email_in_any_case(
     personal_data: PersonalData, worker: Worker, connection: Rows, canary: User
 ) -> None:
     slot_id = await new_slot(connection, seats=9)
@@ -104,7 +104,9 @@ async def test_an_operator_finds_a_person_by_account_and_by_address_in_any_case(
     assert [booking.id for booking in data.bookings] == [by_account, by_desk, guest.booking.id]
 
 
-async def test_an_address_that_nobody_has_or_that_is_none_is_nobodys(personal_data: PersonalData, canary: User) -> None:
+async def test_an_unknown_email_finds_no_person_and_an_invalid_one_is_refused(
+    personal_data: PersonalData, canary: User
+) -> None:
     assert await personal_data.find_person("nobody@example.org") is None
     with pytest.raises(InvalidInput):
         await personal_data.find_person("nobody")
@@ -148,7 +150,7 @@ async def test_erasing_somebody_at_the_desk_leaves_what_they_booked_for_others(
     assert await violations(database) == []
 
 
-async def test_who_has_left_the_desk_takes_no_patients_along(
+async def test_users_who_left_the_desk_do_not_get_its_patients_data(
     personal_data: PersonalData, worker: Worker, connection: Rows, database: Database
 ) -> None:
     """The role of today does not tell for whom a booking was made."""
@@ -168,7 +170,7 @@ async def test_who_has_left_the_desk_takes_no_patients_along(
     assert (await statuses(connection))[for_another] == ("CONFIRMED", "Rita")
 
 
-async def test_an_erased_address_leaves_no_trace_and_the_ledger_whole(
+async def test_an_erased_email_leaves_no_trace_and_an_intact_ledger(
     personal_data: PersonalData, worker: Worker, connection: Rows, database_url: str, canary: User
 ) -> None:
     slot_id = await new_slot(connection, seats=9)
@@ -376,7 +378,7 @@ async def test_an_erasure_that_always_finds_more_gives_up(
             await personal_data.erase_personal_data(Person(canary.id), "test")
 
 
-async def test_who_books_with_an_erased_account_does_not_fail_the_others_of_the_batch(
+async def test_a_booking_with_an_erased_account_does_not_fail_the_rest_of_its_batch(
     worker: Worker, connection: Rows, canary: User
 ) -> None:
     slot_id = await new_slot(connection, seats=4)
@@ -387,7 +389,7 @@ async def test_who_books_with_an_erased_account_does_not_fail_the_others_of_the_
     assert kinds == [Held, Held, NotAuthenticated, Held]
 
 
-async def test_bookings_and_an_erasure_at_once_leave_no_name_and_every_seat_counted(
+async def test_simultaneous_bookings_and_an_erasure_leave_no_name_and_correct_seats(
     database_url: str, connection: Rows, canary: User
 ) -> None:
     """Two workers book the same slots in both directions: whoever locked in another order would end in a deadlock."""
@@ -424,7 +426,7 @@ async def _two_admins_erase_each_themself(connection: Rows, personal_data: Perso
     return outcome, left
 
 
-async def test_of_two_admins_who_erase_themselves_at_once_one_stays(
+async def test_two_admins_who_erase_themselves_at_once_leave_one_admin(
     connection: Rows, personal_data: PersonalData
 ) -> None:
     outcome, left = await _two_admins_erase_each_themself(connection, personal_data)
@@ -432,7 +434,7 @@ async def test_of_two_admins_who_erase_themselves_at_once_one_stays(
     assert left == 1
 
 
-async def test_were_erasures_not_one_at_a_time_no_admin_would_stay(
+async def test_without_the_erasure_lock_two_admins_leave_no_admin(
     connection: Rows, personal_data: PersonalData
 ) -> None:
     """The negative control."""

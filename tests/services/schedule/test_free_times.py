@@ -104,7 +104,7 @@ def counts(found: FreeDay) -> dict[date, int]:
     return {day.date: day.times for day in found.strip if day.times}
 
 
-async def test_what_is_found_is_what_can_be_held(clinic: Planted, database_url: str) -> None:
+async def test_exactly_the_found_times_can_be_held(clinic: Planted, database_url: str) -> None:
     """Of each kind of slot one: the page offers it if and only if a hold of it succeeds (promise P7)."""
     day = TODAY + timedelta(days=2)
     doctor, gone = await clinic.doctor(kind="Cardiology"), await clinic.doctor(kind="Cardiology", active=False)
@@ -165,7 +165,7 @@ def _last_sunday(year: int, month: int) -> date:
     return last - timedelta(days=(last.weekday() + 1) % 7)
 
 
-async def test_a_long_day_goes_on_where_it_stopped(clinic: Planted) -> None:
+async def test_the_next_page_of_a_long_day_continues_where_the_first_ended(clinic: Planted) -> None:
     doctor = await clinic.doctor()
     made = [await clinic.slot(doctor, at(TOMORROW, 8) + timedelta(minutes=5 * n)) for n in range(MOST_TIMES + 2)]
     await clinic.slot(doctor, at(TOMORROW + timedelta(days=1), 8))
@@ -192,7 +192,7 @@ async def test_a_count_goes_no_further_than_a_hundred(clinic: Planted) -> None:
     assert counts(await clinic.find(seats=3, specialization="Cardiology")) == {TOMORROW: 45}
 
 
-async def test_a_count_looks_at_so_many_slots_and_says_where_there_may_be_more(clinic: Planted) -> None:
+async def test_a_count_reads_a_limited_number_of_slots_and_says_if_there_may_be_more(clinic: Planted) -> None:
     """A day on which nearly all have a seat and few have two: the list tells them, and agrees with the strip."""
     doctors = [await clinic.doctor(kind="Cardiology") for _ in range(2)]
     days = [TODAY + timedelta(days=number) for number in (1, 2)]
@@ -230,7 +230,7 @@ async def test_a_look_for_several_seats_ends_somewhere_and_is_taken_up_from_ther
     assert await clinic.ids(seats=2) == [last]
 
 
-async def test_the_desk_looks_for_several_seats_so_far_at_a_time_and_misses_none(clinic: Planted) -> None:
+async def test_the_desks_search_for_several_seats_continues_without_missing_any(clinic: Planted) -> None:
     doctor = await clinic.doctor(kind="Cardiology")
     days = [TODAY + timedelta(days=number) for number in (1, 3, 5)]
     for day in days[:2]:
@@ -250,7 +250,7 @@ async def test_the_desk_looks_for_several_seats_so_far_at_a_time_and_misses_none
         assert (await clinic.next_times(replace(query, seats=1))).looked_to is None
 
 
-async def test_who_looks_on_does_not_come_round_in_a_circle(clinic: Planted) -> None:
+async def test_continuing_a_search_does_not_lead_back_to_its_start(clinic: Planted) -> None:
     """Where nothing is after the day, the look from now on may end before it. Only what was looked at is all taken."""
     doctor = await clinic.doctor(kind="Cardiology")
     days = [TODAY + timedelta(days=number) for number in (1, 3, 5)]
@@ -296,7 +296,7 @@ async def test_a_day_without_a_free_time_says_why_and_what_is_nearest(clinic: Pl
             assert nothing.nearest.id == free
 
 
-async def test_who_has_nothing_at_all_is_fully_booked_or_has_published_nothing(clinic: Planted) -> None:
+async def test_a_doctor_without_free_times_is_fully_booked_or_has_published_none(clinic: Planted) -> None:
     taken, idle = await clinic.doctor(kind="Cardiology"), await clinic.doctor(kind="Cardiology")
     await clinic.slot(taken, at(TOMORROW), seats=3, free=0)
     soon, later = [await clinic.doctor(name, "cardiology") for name in ("Dr. Soon", "Dr. Later")]
@@ -335,7 +335,7 @@ class BusyDatabase(Database):
             yield connection
 
 
-async def test_a_time_that_is_taken_while_its_day_is_read_leaves_the_next_one_to_be_told(
+async def test_a_time_taken_while_its_day_is_read_is_replaced_by_the_next(
     clinic: Planted, connection: "asyncpg.Connection[asyncpg.Record]", database_url: str
 ) -> None:
     doctor = await clinic.doctor()
@@ -357,7 +357,7 @@ async def test_a_time_that_is_taken_while_its_day_is_read_leaves_the_next_one_to
     assert found.nothing.nearest.id == second
 
 
-async def test_what_is_not_to_be_had_is_left_out_of_the_query_and_named(clinic: Planted) -> None:
+async def test_parts_of_a_query_that_cannot_be_met_are_ignored_and_named(clinic: Planted) -> None:
     cardiologist, surgeon = await clinic.doctor("Dr. B", "Cardiology"), await clinic.doctor("Dr. A", "surgery")
     gone = await clinic.doctor("Dr. C", "Dermatology", active=False)
     for doctor in (cardiologist, surgeon):
@@ -380,6 +380,6 @@ async def test_what_is_not_to_be_had_is_left_out_of_the_query_and_named(clinic: 
     assert [doctor.name for doctor in choices.doctors] == ["Dr. A"]
 
 
-async def test_where_no_doctor_takes_appointments_there_is_nothing_to_find(clinic: Planted) -> None:
+async def test_without_an_active_doctor_nothing_is_found(clinic: Planted) -> None:
     await clinic.doctor(active=False)
     assert await clinic.free_times.find_times(TimeQuery(specialization="Cardiology", day=TODAY)) is None

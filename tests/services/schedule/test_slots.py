@@ -24,9 +24,7 @@ async def worker(database_url: str) -> AsyncIterator[Worker]:
         yield worker
 
 
-async def test_a_dry_run_leaves_overdue_holds_and_does_not_wait_for_those_who_book(
-    worker: Worker, connection: Rows
-) -> None:
+async def test_a_dry_run_keeps_overdue_holds_and_does_not_wait_for_bookings(worker: Worker, connection: Rows) -> None:
     slot_id = await new_slot(connection, seats=2)
     overdue = await worker.bookings.hold_seats(GUEST, wanted(slot_id))
     await worker.bookings.hold_seats(GUEST, wanted(slot_id))
