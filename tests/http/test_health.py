@@ -94,7 +94,7 @@ def test_every_metric_exists_changes_and_has_no_names(clinic: Clinic) -> None:
 
 
 def test_unknown_paths_make_no_new_labels(clinic: Clinic) -> None:
-    """Else anybody could fill the memory, and put a name into the metrics."""
+    """Otherwise anybody could fill the memory, or put a name into the metrics."""
     clinic.http.get("/api/nobody/ada@example.org")
     clinic.http.request("CANARY", "/api/slots")
     text = clinic.http.get("/metrics").text

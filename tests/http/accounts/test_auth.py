@@ -1,4 +1,4 @@
-"""Accounts over HTTP: who gets a token, what revokes it, and what is never taken for one."""
+"""Accounts over HTTP: who gets a token, what revokes it, and what is not accepted as one."""
 
 import base64
 import hashlib
@@ -25,7 +25,7 @@ def register(clinic: Clinic, **fields: Any) -> httpx.Response:
 
 
 def new_account(clinic: Clinic) -> str:
-    """The e-mail address of somebody new, whose password is PASSWORD."""
+    """The e-mail address of a new account with the password PASSWORD."""
     answer = register(clinic)
     assert answer.status_code == 201, answer.text
     return str(answer.json()["email"])
@@ -173,15 +173,15 @@ def test_an_unknown_email_gets_the_same_answer_as_a_wrong_password(clinic: Clini
 
 
 def test_an_unknown_email_takes_as_long_as_a_wrong_password(clinic: Clinic) -> None:
-    """Least times of several, in turn: hashing is most of an answer, and no noise makes it shorter.
+    """Compares the shortest of several times, taken in turn: noise never makes an answer shorter than its hash takes.
 
-    On a busy machine it may take more of them.
+    A busy machine may need more tries.
     """
     email = new_account(clinic)
 
-    def seconds(address: str) -> float:
+    def seconds(typed: str) -> float:
         started = time.perf_counter()
-        problem(log_in(clinic, address, "not my secret"), 401)
+        problem(log_in(clinic, typed, "not my secret"), 401)
         return time.perf_counter() - started
 
     pairs: list[tuple[float, float]] = []
@@ -222,7 +222,7 @@ def test_a_success_before_the_limit_starts_the_count_anew(clinic: Clinic) -> Non
 
 
 def at_the_same_instant(clinic: Clinic, email: str, password: str, times: int) -> list[int]:
-    """The statuses of log-ins that start at a barrier, each over a connection of its own."""
+    """The statuses of log-ins that start together at a barrier, each over its own connection."""
     barrier = Barrier(times)
 
     def enter(_: int) -> int:
@@ -255,7 +255,7 @@ def test_the_limit_outlives_a_restart(start_server: Callable[..., RunningServer]
         problem(log_in(clinic, email), 429, "too-many-logins")
 
 
-# What is never taken for a token
+# What is not accepted as a token
 
 
 def secret_of(server: RunningServer) -> str:
@@ -317,14 +317,14 @@ FORGERIES: dict[str, Callable[[dict[str, Any], str], str]] = {
 
 @pytest.fixture
 def claims(clinic: Clinic) -> dict[str, Any]:
-    """Of a token that is good."""
+    """The claims of a valid token."""
     token = clinic.patient()["Authorization"].removeprefix("Bearer ")
     decoded: dict[str, Any] = jwt.decode(token, options={"verify_signature": False})
     return decoded
 
 
 def test_these_tests_can_sign_a_valid_token(clinic: Clinic, claims: dict[str, Any]) -> None:
-    """Else every refusal below would prove nothing."""
+    """Otherwise the refusals below would prove nothing."""
     token = forged(HEADER, claims, secret_of(clinic.server))
     assert status_of_token(clinic, {"Authorization": f"Bearer {token}"}) == 200
 

@@ -54,7 +54,7 @@ def walk(clinic: Clinic, path: str, headers: dict[str, str] | None = None, **fil
 
 
 def start_now(clinic: Clinic, slot: dict[str, Any]) -> None:
-    """Moves a slot to where it started a minute ago, as time would."""
+    """Move a slot so that it started a minute ago."""
     move = (
         "UPDATE appointment_slots SET start_time = now() - interval '1 minute', end_time = now() + interval '1 hour' "
         "WHERE id = $1"
@@ -227,7 +227,7 @@ def test_a_malformed_confirmation_is_refused_with_its_field_name(clinic: Clinic,
 
 
 def test_a_hold_without_a_name_gets_one_when_it_is_confirmed(clinic: Clinic) -> None:
-    """The pages make such holds; here one is planted."""
+    """Plant a hold without a name, as the pages make it."""
     booking = clinic.hold(clinic.slot()["id"])
     clear = "UPDATE bookings SET user_name = NULL, user_email = NULL WHERE id = $1"
     rows(clinic.server.database_url, clear, booking["id"])
@@ -327,12 +327,12 @@ def test_a_cancelled_booking_stays_cancelled_after_the_start(clinic: Clinic) -> 
     assert cancel(clinic, booking).json()["status"] == "CANCELLED"
 
 
-# Who may what
+# Who may do what
 
 
 @pytest.fixture
 def parties(clinic: Clinic, staff: dict[str, str]) -> dict[str, dict[str, str]]:
-    """Headers of everybody there is; the owner's account makes the booking below."""
+    """Headers of each kind of caller. The owner's account makes the booking below."""
     return {
         "anonymous": {},
         "owner": clinic.patient("Olga Owner"),
@@ -441,7 +441,7 @@ def test_an_invalid_id_is_refused_cleanly(clinic: Clinic, booking_id: str) -> No
 
 
 def test_my_bookings_are_those_of_the_account_newest_first(clinic: Clinic) -> None:
-    """A guest who types the account's address has not made a booking of the account."""
+    """A guest's booking with the account's e-mail address is not a booking of the account."""
     account = clinic.patient()
     email = clinic.http.get("/api/auth/me", headers=account).json()["email"]
     slot = clinic.slot(seats=9)

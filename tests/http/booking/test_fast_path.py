@@ -1,6 +1,6 @@
-"""The fast path of `POST /api/bookings` and the ordinary road give the same answers.
+"""The fast path of `POST /api/bookings` and the ordinary path give the same answers.
 
-A parameter in the content type, which changes nothing, sends a request along the ordinary road.
+A parameter in the content type changes nothing, but sends a request along the ordinary path.
 """
 
 import json
@@ -24,7 +24,7 @@ ORDINARY = "application/json; road=ordinary"
 
 
 class Case(NamedTuple):
-    """What a client sends beside a good booking of an open slot, and the status it gets."""
+    """What a client sends besides a valid booking of an open slot, and the status it gets."""
 
     status: int
     body: Mapping[str, Any] = MappingProxyType({})
@@ -74,7 +74,7 @@ def _send(clinic: Clinic, slot_id: int, case: Case, content_type: str, **headers
 
 
 def _comparable(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:
-    """An answer without what differs from one booking to the next; of that, only whether it is there."""
+    """An answer without the values that differ between bookings. It only says whether they are there."""
     body = answer.json()
     for field in ("id", "manageToken", "createdAt", "updatedAt", "expiresAt", "confirmedAt"):
         if body.get(field):
@@ -158,7 +158,7 @@ async def _never(_: Sequence[object]) -> list[object]:
 
 
 async def _reaches_the_ordinary_handler(body: bytes, content_type: str, more_body: bool = False) -> bool:
-    """Whether the fast path hands a request on, with its body as it came."""
+    """Whether the fast path passes a request on, with its body unchanged."""
     messages: list[ReceiveMessage] = [{"type": "http.request", "body": body, "more_body": more_body}]
     handed_on: list[bytes] = []
 
@@ -171,7 +171,7 @@ async def _reaches_the_ordinary_handler(body: bytes, content_type: str, more_bod
     async def send(_: Message) -> None:
         raise AssertionError("nothing to say")
 
-    # As much of an application as is looked at before the roads part; on the short one the accounts are asked for next.
+    # Only the parts of an application that are read before the two paths part. The fast path asks for accounts next.
     application = SimpleNamespace(api=SimpleNamespace(services=SimpleNamespace(bookings=GroupCommit("test", _never))))
     scope: Any = {"type": "http", "headers": [(b"content-type", content_type.encode())], "litestar_app": application}
     with suppress(AttributeError):

@@ -201,7 +201,7 @@ def test_a_key_is_forgotten_after_a_day(clinic: Clinic) -> None:
 
 @pytest.mark.parametrize("seats", [1, 6], ids=["held", "refused"])
 def test_the_row_of_a_key_reveals_no_name_no_key_and_no_manage_token(clinic: Clinic, seats: int) -> None:
-    """Whoever reads the table learns an outcome, not a person; it is kept for a day after all."""
+    """The table shows an outcome but no person, because its rows are kept for a day."""
     slot = clinic.slot(seats=5)
     key = new_key()
     person = {"userName": "Zebediah Canary", "userEmail": "zebediah.canary@example.org"}

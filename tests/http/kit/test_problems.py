@@ -1,4 +1,4 @@
-"""Errors: problem details (RFC 9457) whatever goes wrong, and nothing that breaks what comes after."""
+"""Errors: every error is a problem (RFC 9457), and none breaks later requests."""
 
 import json
 import socket
@@ -150,7 +150,7 @@ def test_unknown_and_missing_fields_are_refused_by_name(clinic: Clinic) -> None:
 
 @pytest.mark.parametrize("name", ["slot_id", "SlotId", "__proto__", "slot.id", "", "ключ", "a b"])
 def test_an_unknown_field_is_named_as_it_was_sent(clinic: Clinic, name: str) -> None:
-    """`slot_id` is not told that `slotId` is unknown."""
+    """A client that sends `slot_id` is not told that `slotId` is unknown."""
     problem(clinic.http.post("/api/bookings", json={name: 1}), 400, "invalid-input", field=name)
 
 

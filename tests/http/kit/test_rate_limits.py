@@ -1,4 +1,4 @@
-"""How often one client may book or fail to log in, and what does not help it to be taken for another."""
+"""How often one client may book or fail to log in, and how it cannot pretend to be another client."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -53,7 +53,7 @@ def test_a_client_is_one_ip_or_the_network_of_one_customer(host: str, client: st
 
 @pytest.fixture(scope="module")
 def behind_a_proxy(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
-    """In production, with this machine as the trusted proxy: a test says in a header whom it forwards."""
+    """In production, with this machine as the trusted proxy: a header says which client a test forwards."""
     with _database(postgres_url, migrated_template) as url:
         settings = {"APP_ENV": "production", "JWT_SECRET": SECRET, "TRUSTED_PROXIES": "127.0.0.1, 198.51.100.0/24"}
         with running_server(url, settings | {"RATE_LIMIT_BOOKINGS": "3/hour", "LOG_LEVEL": "warning"}) as server:
@@ -67,7 +67,7 @@ def _database(postgres_url: str, template: str) -> Iterator[str]:
     rows(postgres_url, "DROP DATABASE behind_a_proxy WITH (FORCE)")
 
 
-# What clients send before the trusted proxies add the address that they see.
+# What clients send before the trusted proxies add the IP that they see.
 FORGED = ["", "192.0.2.1, ", "127.0.0.1, ", "198.51.100.9, ", "unknown, ", "a,b,,c, ", "[::1]:80, ", "\xff\xfe, ", ", "]
 
 
@@ -138,5 +138,5 @@ async def test_bookings_are_answered_while_log_ins_wait_for_their_hashes(clinic:
             assert (await http.post("/api/bookings", json=booking)).status_code == 201
             booked += 1
         assert {attempt.result() for attempt in flood} <= {401, 503}
-    # One after another. Where hashes hold up the worker, or too many run at once, it is a dozen.
+    # One after another. If hashes block the worker, or too many run at once, only about twelve are booked.
     assert booked > 32

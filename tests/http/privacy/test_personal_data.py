@@ -1,4 +1,4 @@
-"""A person's own data over HTTP, and what the desk leaves behind when it reads somebody's name."""
+"""A person's own data over HTTP, and the audit log's entries for names that the desk reads."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ _numbers = itertools.count(1)
 
 
 class Canary:
-    """Somebody with an account, whose name and address appear nowhere else."""
+    """A person with an account, whose name and e-mail address appear nowhere else."""
 
     def __init__(self, clinic: Clinic) -> None:
         self.number = f"{os.getpid()}q{next(_numbers)}"
@@ -59,7 +59,7 @@ def canary(clinic: Clinic) -> Canary:
 
 
 def audit_of(server: RunningServer, subject: str, action: str) -> list[tuple[str, dict[str, Any]]]:
-    """Who did it, and the details."""
+    """The actor and the details of each entry."""
     found = rows(
         server.database_url,
         "SELECT actor, details FROM audit_log WHERE subject = $1 AND action = $2 ORDER BY id",
@@ -161,7 +161,7 @@ def test_an_erased_account_leaves_no_name_and_no_email_anywhere(canary: Canary, 
     clinic.http.get("/nowhere", headers={"X-Request-ID": f"last-line-{canary.number}"})
     eventually(lambda: f"last-line-{canary.number}" in server.log.read_text(errors="replace"))
     logs = server.log.read_text(errors="replace") + postgres_log.read_text(errors="replace")
-    # An error would name the row in it, unless the operator's own server is told not to.
+    # The log entry of an error would show the row, unless an operator configures their server not to.
     assert b"user_email_unique" not in postgres_log.read_bytes()[logged:]
     assert not [word for word in canary.words if word in logs]
 
@@ -245,7 +245,7 @@ def test_reads_of_names_by_the_desk_are_recorded(canary: Canary, staff: dict[str
     }  # fmt: skip
     assert audit_of(clinic.server, f"slot:{booking['slotId']}", "list_bookings_of_slot") == [(actor, {"bookings": 2})]
     assert audit_of(clinic.server, f"booking:{booking['id']}", "get_booking") == [(actor, {})]
-    # The first of each changes something, the others only show it.
+    # The first of each changes the booking, the others only show it.
     changed = {"confirm_booking": ["PENDING", "CONFIRMED"], "cancel_booking": ["CONFIRMED", "CANCELLED"]}
     for action, status in changed.items():
         noted = audit_of(clinic.server, f"booking:{booking['id']}", action)
@@ -309,7 +309,7 @@ def reads_recorded(server: RunningServer) -> int:
 
 @contextmanager
 def full_disk(server: RunningServer, *subjects: str) -> Iterator[None]:
-    """PostgreSQL's error of a full disk for audit rows about these, and for no others: the server is shared."""
+    """Make audit rows about these subjects fail as on a full disk. No others fail, because the server is shared."""
     condition = " OR ".join(f"new.subject LIKE '{subject}'" for subject in subjects)
     rows(
         server.database_url,

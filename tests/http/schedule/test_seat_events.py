@@ -23,13 +23,13 @@ def slot(clinic: Clinic) -> dict[str, Any]:
 
 @pytest.fixture
 def watchers(clinic: Clinic) -> Iterator[list[Events]]:
-    """So many that some are at each worker."""
+    """Enough watchers that each worker has some."""
     with ExitStack() as stack:
         yield [stack.enter_context(watching(clinic.server.url)) for _ in range(8)]
 
 
 def all_told(watchers: list[Events], slot_id: int, seats: int) -> dict[str, Any]:
-    """What each of them is told of a slot with so many free seats, which is the same."""
+    """The state of a slot with so many free seats, which all watchers get alike."""
     [state] = {str(told): told for told in (events.until_free(slot_id, seats) for events in watchers)}.values()
     return state
 

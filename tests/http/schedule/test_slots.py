@@ -252,7 +252,7 @@ def test_the_list_offers_future_open_slots_with_a_free_seat_by_start(clinic: Cli
 
 
 def test_seats_of_an_overdue_hold_are_listed_and_bookable_without_a_sweeper(unswept: Clinic) -> None:
-    """Search and booking agree on them, in one slot that was full and one that was not."""
+    """Search and booking agree on such seats, in a slot that was full and in one that was not."""
     doctor_id = unswept.doctor()["id"]
     full = unswept.slot(seats=2, doctorId=doctor_id)["id"]
     half = unswept.slot(seats=4, doctorId=doctor_id, startTime=in_hours(48))["id"]

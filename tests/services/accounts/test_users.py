@@ -1,4 +1,4 @@
-"""Accounts below HTTP: what the tables keep, and what happens at the same instant."""
+"""Accounts below HTTP: what the tables store, and what happens at the same moment."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -193,7 +193,7 @@ async def test_two_admins_who_demote_each_other_leave_one_admin(
     ids = [(await users.register("Boss", f"boss{n}@example.org", PASSWORD, Role.ADMIN)).id for n in (1, 2)]
 
     async def demote_each_other() -> list[str]:
-        """Each of them holds the other's row until both have looked, if nothing makes one wait before."""
+        """Both change the other's row before either commits, unless one is made to wait."""
         await connection.execute("UPDATE users SET role = 'admin'")
         outcomes = await asyncio.gather(
             *(users.change_rights("operator", user_id, role=Role.STAFF) for user_id in ids), return_exceptions=True
@@ -206,7 +206,7 @@ async def test_two_admins_who_demote_each_other_leave_one_admin(
         " CREATE TRIGGER dawdle BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION dawdle()"
     )
     assert await demote_each_other() == ["LastAdmin", "User"]
-    # The negative control: without the queue there is no admin left.
+    # The negative control: without the queue no admin is left.
     monkeypatch.setattr(user_cases, "QUEUE_RIGHTS", user_cases.HAS_ADMIN)
     assert await demote_each_other() == ["User", "User"]
     assert not await users.has_admin()
@@ -234,7 +234,7 @@ async def test_accounts_are_found_by_role_and_text_a_step_at_a_time(
         before = page.walked_to
     assert found[:3] == [[109], [103], []]
     assert not any(found[3:])
-    # The few who are not patients are all looked through at once, however many patients are newer.
+    # The few accounts of staff are all searched at once, however many patients are newer.
     of_role = await users.list_users(boss, UserQuery(Role.ADMIN, "boss"), LAST, 5)
     assert ([user.id for user in of_role.users], of_role.walked_to) == ([boss.id], None)
     of_patients = await users.list_users(boss, UserQuery(Role.PATIENT, "rare_name"), LAST, 5)
@@ -257,7 +257,7 @@ async def test_a_bad_registration_stores_nothing(users: Users, connection: Rows)
 async def test_a_log_in_with_the_old_password_gives_no_token_that_outlives_the_change(
     database: Database, users: Users, ada: User
 ) -> None:
-    """The password changes after the old one was checked and before its token is given out."""
+    """The password changes after the old one was checked and before the token is issued."""
 
     class ChangesMeanwhile(Passwords):
         async def verify(self, password_hash: str | None, password: str) -> bool:
@@ -272,7 +272,7 @@ async def test_a_log_in_with_the_old_password_gives_no_token_that_outlives_the_c
 
 
 async def test_another_spelling_of_an_email_gives_no_more_guesses(users: Users) -> None:
-    """PostgreSQL's lower() makes an i of a dotted capital I where Python's makes two characters."""
+    """PostgreSQL's lower() turns a dotted capital I into one i, Python's into two characters."""
     await users.register("Kiwi", "victim.kiwi@example.org", PASSWORD)
     for _ in range(10):
         with pytest.raises(InvalidCredentials):

@@ -1,4 +1,4 @@
-"""Who is admitted when seats run out: the database's function against the model, over batches made by hypothesis."""
+"""Which requests are admitted when seats run out: the database's function and a model get the same random batches."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -29,7 +29,7 @@ _examples = count(1)
 
 
 class Planted(NamedTuple):
-    """A slot: the seats that are free, booked, on hold, and those of holds that are over and that nobody swept."""
+    """A slot: its free, booked and held seats, and those of overdue holds that are not swept yet."""
 
     free: int = 1
     booked: int = 0
@@ -52,14 +52,14 @@ class Decided(NamedTuple):
 
 
 class Clinic:
-    """A worker that is given batches, and held to what the model says."""
+    """A worker that gets batches, and whose answers are compared with the model's."""
 
     def __init__(self, worker: Worker, connection: Connection) -> None:
         self.worker = worker
         self.connection = connection
 
     async def decide(self, slots: Sequence[Planted], *batches: Sequence[Attempt]) -> Decided:
-        """Slots go by their place, from 1 on. Batches follow each other."""
+        """Slots are named by their place, from 1 on. Batches run one after another."""
         example = next(_examples)
         ids = {number: await self.plant(slot) for number, slot in enumerate(slots, 1)}
         model = Model({number: slot.offered for number, slot in enumerate(slots, 1)})
@@ -80,7 +80,7 @@ class Clinic:
         return Decided(outcomes, free)
 
     async def plant(self, slot: Planted) -> int:
-        """As bookings make it; then time passes for some holds, for the slot, and the desk closes what is closed."""
+        """Book the slot as planned. Then let the overdue holds expire, set the start, and close what is closed."""
         total = slot.free + slot.booked + slot.on_hold + sum(slot.overdue)
         slot_id = await new_slot(self.connection, total)
         await self._hold(*(wanted(slot_id, seats, confirm=True) for seats in [slot.booked] if seats))
@@ -129,7 +129,7 @@ def _request(attempt: Attempt, ids: dict[int, int], example: int) -> HoldRequest
 
 
 def _said(answer: HoldOutcome | Verdict) -> tuple[str, str] | None:
-    """What somebody is told; None for a yes."""
+    """The code and text of a refusal; None for a hold."""
     return None if answer is None or isinstance(answer, Held) else (answer.code, answer.detail)
 
 
@@ -168,13 +168,13 @@ requests = st.builds(wanted, slot_id=st.integers(1, 5), seats=st.integers(1, 6),
 batches = st.lists(
     st.builds(Attempt, requests, st.none() | st.integers(1, 6)),
     max_size=20,
-    # As group commit has it: no key is twice in one batch.
+    # As in group commit: no key is twice in one batch.
     unique_by=lambda attempt: attempt.key or object(),
 )
 
 
 def test_the_database_admits_the_same_requests_and_seats_as_the_model(database_url: str) -> None:
-    """Requests of one to six seats, some with a key, over slots in every state; each batch after another."""
+    """Requests for one to six seats, some with a key, over slots in every state, batch after batch."""
     with asyncio.Runner() as runner:
         opened = clinic_on(database_url)
         clinic = runner.run(opened.__aenter__())
@@ -202,7 +202,7 @@ def test_the_database_admits_the_same_requests_and_seats_as_the_model(database_u
     ],
 )
 async def test_the_model_detects_a_function_that_decides_differently(clinic: Clinic, old: str, new: str) -> None:
-    """The negative control: each of these mistakes shows in one batch or another."""
+    """The negative control: each of these mistakes shows in at least one batch."""
     slots = [Planted(free=3), Planted(2, 0, 0, (2,)), Planted(doctor_active=False), Planted(started=True)]
     everything = [SeatRequest(number, seats) for seats in (2, 1, 2) for number in (1, 2, 3, 4, 5)]
     keyed = [Attempt(SeatRequest(1, seats), 1) for seats in (1, 2)]
@@ -213,7 +213,7 @@ async def test_the_model_detects_a_function_that_decides_differently(clinic: Cli
         await clinic.decide(slots, *batches)
 
 
-# In words.
+# Single rules.
 
 
 async def test_a_smaller_request_fits_behind_one_that_is_too_large(clinic: Clinic) -> None:

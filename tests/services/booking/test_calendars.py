@@ -1,4 +1,4 @@
-"""What a calendar file is made from: its sequence grows, its uid stays, and strangers get neither."""
+"""The data of a calendar file: its sequence grows, its uid never changes, and strangers get neither."""
 
 from collections.abc import AsyncIterator
 from datetime import timedelta

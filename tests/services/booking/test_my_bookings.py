@@ -1,4 +1,4 @@
-"""A person's appointments in the order of their times, page by page, and nobody else's."""
+"""A person's own appointments in the order of their times, page by page."""
 
 from datetime import timedelta
 from typing import TypeAlias
@@ -47,7 +47,7 @@ class Diary:
         return slot_id
 
     async def book(self, slot_id: int, status: str = "CONFIRMED", left: float = 60, email: str = OWN) -> int:
-        """`left` is how many seconds a hold lasts yet."""
+        """`left` is how many more seconds a hold lasts."""
         booking_id: int = await self.connection.fetchval(
             BY_STATUS, slot_id, self.user.id, email, status, timedelta(seconds=left)
         )
@@ -64,7 +64,7 @@ async def diary(connection: Connection) -> Diary:
 
 
 async def in_pages(of: MyBookings, user: User, limit: int) -> tuple[list[list[int]], list[list[int]]]:
-    """The ids of every page of what is coming and of what is past."""
+    """The ids of every page of upcoming and of past appointments."""
     coming: list[list[Booking]] = [await of.list_coming_bookings(user, limit, FIRST)]
     while coming[-1]:
         coming.append(await of.list_coming_bookings(user, limit, Position.of(coming[-1][-1])))
@@ -75,7 +75,7 @@ async def in_pages(of: MyBookings, user: User, limit: int) -> tuple[list[list[in
 
 
 async def test_upcoming_bookings_are_soonest_first_and_past_ones_latest_first(database: Database, diary: Diary) -> None:
-    """Booked in another order than they are in; several at one time; and one that goes on just now has not ended."""
+    """They are booked in another order, several start together, and one that is running now has not ended."""
     booked = {hours: await diary.book(await diary.slot(hours)) for hours in (30, -5, 2, -0.5, 700, -900, -30)}
     twice = await diary.slot(50)
     together = [await diary.book(twice) for _ in range(3)]
@@ -86,7 +86,7 @@ async def test_upcoming_bookings_are_soonest_first_and_past_ones_latest_first(da
 
 
 async def test_live_bookings_are_upcoming_and_cancelled_ones_are_past(database: Database, diary: Diary) -> None:
-    """Holds are there while they live, and one that ran out is nowhere."""
+    """Live holds are upcoming. An overdue hold is in neither list."""
     coming, past = await diary.slot(3), await diary.slot(-3)
     expected = [await diary.book(coming), await diary.book(coming, "PENDING")]
     cancelled = await diary.book(coming, "CANCELLED")
@@ -104,7 +104,7 @@ async def test_live_bookings_are_upcoming_and_cancelled_ones_are_past(database: 
 async def test_what_the_desk_booked_for_others_is_not_its_own(
     database: Database, diary: Diary, role: Role, was_desk: bool
 ) -> None:
-    """Nor when somebody has left the desk; and it leaves no row in the audit log, because nobody's name is shown."""
+    """The same after the user left the desk. No read is recorded, because no other person's name is shown."""
     user = User(diary.user.id, OWN.upper(), "Pat", role, True, 1, NOW, NOW, was_desk)
     own = {}
     for hours in (3, -3):

@@ -15,7 +15,7 @@ from tests.workers import GUEST, new_slot, violations, wanted, workers
 async def test_one_request_the_database_refuses_does_not_fail_its_neighbours(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
-    """The edge refuses NUL by name; this goes around the edge, to the net below it."""
+    """The API refuses NUL. This test goes around the API to what catches it below."""
     async with workers(database_url, count=1) as [worker]:
         slot_id = await new_slot(connection, seats=100)
         poisoned = msgspec.structs.replace(wanted(slot_id), user_name="NUL \x00 inside")

@@ -1,4 +1,4 @@
-"""The desk's walk: it ends after its steps, says where it stands, and goes on from there without gap or repeat."""
+"""The desk's walk: it ends after its steps, says where, and continues there without gaps or repeats."""
 
 from datetime import timedelta
 from typing import TypeAlias
@@ -38,7 +38,7 @@ async def plant(connection: Connection, booking_id: int, name: str = "Somebody",
 
 
 async def pages(connection: Connection, query: BookingQuery) -> list[list[int]]:
-    """The ids of every page, following where each walk stopped."""
+    """The ids of every page, each continued where the walk before it ended."""
     found, before = [], LAST
     while True:
         page = await find_bookings(connection, query, before, 100)
@@ -62,7 +62,7 @@ async def test_a_text_that_is_rare_is_found_a_few_steps_a_page(connection: Conne
 async def test_the_numbered_booking_comes_first_and_once_if_it_matches_the_rest(
     connection: Connection,
 ) -> None:
-    """However far the walk would have to go to it; and those with the number in their names come too."""
+    """However far back it is. Bookings with the number in their names are found too."""
     for booking_id in range(101, 121):
         await plant(connection, booking_id, "Room 102" if booking_id in {102, 103, 120} else "Somebody")
     query = BookingQuery(text="102", number=102)

@@ -14,7 +14,7 @@ Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ADMIN = User(1, "boss@example.org", "Boss", Role.ADMIN, True, 1, NOON, NOON)
-# Of each entry that `plant` makes: who, what, to whom, how many minutes after noon.
+# Actor, action, subject and minutes after noon of each planted entry.
 PLANTED = [
     ("user:1", "get_booking", "booking:7", 0),
     ("user:2", "get_booking", "booking:7", 1),

@@ -1,4 +1,4 @@
-"""The rules of `slotwise check-invariants`: green on any history that the services make, red on each violation."""
+"""The rules of `slotwise check-invariants`: no history made by the services breaks one, and each violation is found."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
@@ -36,7 +36,7 @@ EVENTS = {"CREATED", "RESIZED", "CLOSED", "REOPENED", "MOVED", "HELD", "BOOKED",
 
 
 class Practice:
-    """The use cases over one database, with short words for them."""
+    """The use cases over one database, with short names."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -84,7 +84,7 @@ async def practice(database_url: str) -> AsyncIterator[Practice]:
 
 
 async def broken_rules(database: Database) -> set[str]:
-    """The ids of the rules that something breaks."""
+    """The ids of the broken rules."""
     return {violation.rule for violation in await find_violations(database)}
 
 
@@ -99,7 +99,7 @@ async def findings_of(connection: Connection) -> list[tuple[str, str, Finding]]:
 
 
 async def tolerating(*attempts: Awaitable[object]) -> Sequence[object]:
-    """What each attempt gave; a refusal is an answer like any other."""
+    """The result of each attempt. A refusal is a result too."""
     answers = await asyncio.gather(*attempts, return_exceptions=True)
     defects = [one for one in answers if isinstance(one, BaseException) and not isinstance(one, SlotwiseError)]
     assert not defects
@@ -107,7 +107,7 @@ async def tolerating(*attempts: Awaitable[object]) -> Sequence[object]:
 
 
 async def live_a_day(practice: Practice) -> None:
-    """Everything that can become of bookings and slots, much of it at once."""
+    """Everything that can happen to bookings and slots, much of it at the same time."""
     popular, quiet = await practice.slot(20), await practice.slot(5)
     held = await tolerating(*(practice.hold(popular, 1 + n % 3) for n in range(30)))
     ids = [answer for answer in held if isinstance(answer, int)]
@@ -144,7 +144,7 @@ async def test_no_rule_is_broken_by_a_lively_history(practice: Practice, connect
 
 
 async def test_no_use_case_needs_two_connections_at_once(database_url: str) -> None:
-    """On a pool of one, whoever asks for a second while holding the first would wait for itself."""
+    """In a pool of one connection, a use case that asks for a second while it holds the first would wait for itself."""
     async with practice_on(database_url, 1) as practice:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await live_a_day(practice)
@@ -209,7 +209,7 @@ def rewritten(sequence: int, change: str) -> str:
 
 
 def unguarded(command: str) -> tuple[str, ...]:
-    """A command behind the back of the table's own check of its seats."""
+    """A command without the table's own check of its seats."""
     return "ALTER TABLE appointment_slots DROP CONSTRAINT slot_seats_in_range", command
 
 
@@ -219,7 +219,7 @@ LATE, EARLY, RELEASES = "find_late_confirmations", "find_early_expiries", "find_
 GAPS, ENDS, BEGINNINGS = "find_ledger_gaps", "find_wrong_ends", "find_wrong_beginnings"
 TIMES, STRAY = "find_backward_times", "find_stray_events"
 
-# What a row may say is not bounded here, so that it can say anything.
+# The constraint is removed here, so that a row can have any values.
 UNCHECKED = "ALTER TABLE booking_events DROP CONSTRAINT event_seats_in_range"
 
 PLANTED = (
@@ -258,7 +258,7 @@ PLANTED = (
         COUNTERS, "a free seat too many", ("UPDATE appointment_slots SET available_seats = 3",),
         "S1", 7, "the slot has 3 of 5 seats free; expected 2 of 5, as its newest ledger row says",
     ),
-    # Consistent in itself: only a comparison of the slot with its newest row can tell.
+    # The ledger itself is consistent: only a comparison of the slot with its newest row finds this.
     Planted(
         COUNTERS, "a total beside the slot's",
         ("UPDATE booking_events SET total_after = 9, seats = CASE kind WHEN 'CREATED' THEN 9 ELSE seats END",),
@@ -284,7 +284,7 @@ PLANTED = (
         LIVE, "a booking deleted", ("DELETE FROM bookings WHERE id = 1",),
         "S1", 7, "the slot has 2 of 5 seats free; expected 3, as its live bookings have 2",
     ),
-    # The counter columns are as they should be for each of these.
+    # The counter columns are right in each of these.
     Planted(
         OVERSOLD, "more granted than there is", (rewritten(7, "seats = 4"),),
         "S2", 7, "6 seats are granted; expected at most 5, the total then",
@@ -446,7 +446,7 @@ PLANTED = (
 
 @pytest.fixture(scope="module")
 def lived_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
-    """A database with the short history, that each test leaves as it was."""
+    """A database with the short history. Each test leaves it unchanged."""
 
     async def live(url: str) -> None:
         async with practice_on(url, 1) as practice:
@@ -459,7 +459,7 @@ def lived_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
 
 @pytest_asyncio.fixture
 async def lived(lived_url: str) -> AsyncIterator[Connection]:
-    """A connection inside a transaction that never commits, behind the back of triggers and foreign keys."""
+    """A connection inside a transaction that never commits, with triggers and foreign keys off."""
     connection = await asyncpg.connect(lived_url, server_settings={"timezone": "UTC"})
     transaction = connection.transaction()
     await transaction.start()
@@ -509,7 +509,7 @@ async def test_one_slot_is_checked_alone_and_its_ledger_shows_the_violation(
 async def test_stretches_cover_every_slot(
     practice: Practice, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Slots below, between and after those that exist too: what a ledger says of no slot must not be missed."""
+    """Also of ids below, between and after the slots that exist: ledger rows without a slot must be found."""
     monkeypatch.setattr(invariants, "EVENTS_PER_STRETCH", 1)
     monkeypatch.setattr(invariants, "SHOWN_PER_RULE", 100)
     for _ in range(7):
@@ -547,6 +547,6 @@ async def test_the_checker_waits_for_no_lock_and_holds_up_no_booking(
         modes = await connection.fetch(
             "SELECT DISTINCT mode FROM pg_locks WHERE pid = pg_backend_pid() AND relation > 16384"
         )
-        # SIReadLock is the note of a serializable transaction, which blocks nobody.
+        # SIReadLock belongs to serializable transactions and blocks no other lock.
         assert {row["mode"] for row in modes} - {"SIReadLock"} == {"AccessShareLock"}
         await practice.book(slot_id)

@@ -1,4 +1,4 @@
-"""Seat events within a worker: who is told what, how slow they may be, and how many may come."""
+"""Seat events within a worker: what listeners get, how slow they may be, and how many there may be."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
@@ -38,7 +38,7 @@ def seats(slot_id: int, available: int = 1) -> News:
 
 
 async def told(listener: Listener) -> News:
-    """The listener's next news, which comes or the test fails."""
+    """The listener's next news. The test fails if there is none."""
     news = await listener.news(PATIENCE)
     assert news is not None, "nothing came"
     return news
@@ -99,14 +99,14 @@ async def test_one_client_cannot_take_more_than_its_share_of_listeners() -> None
 
 
 class Beside:
-    """Two workers beside each other on one database, each with a listener and the relay's connection."""
+    """Two workers on one database, each with a listener and a connection for its relay."""
 
     def __init__(self, first: SeatEvents, second: SeatEvents, connections: list[Connection]) -> None:
         self.first, self.second = first, second
         self._connections = connections
 
     async def relay(self) -> None:
-        """A turn of each relay: what the first publishes, the second hears."""
+        """Run each relay once: the second hears what the first publishes."""
         await self.first.relay(self._connections[0])
         await self.second.work(PATIENCE)
         await self.second.relay(self._connections[1])
@@ -138,7 +138,7 @@ async def test_changes_that_need_several_messages_all_arrive(
     beside: Beside, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     slot_ids = [await new_slot(connection, 1) for _ in range(3)]
-    # The longest there can be, before and between those that exist.
+    # The longest possible ids, beside those of the existing slots.
     filling = range(LARGEST_ID - 2 * IDS_IN_MESSAGE, LARGEST_ID)
     with beside.second.watch_seats("b") as there:
         beside.first.seats_changed([*slot_ids, *filling])
@@ -177,7 +177,7 @@ async def test_what_could_not_be_published_is_published_by_the_next_connection(
 
 
 async def test_a_server_that_takes_no_more_writes_is_left(database_url: str) -> None:
-    """As an old primary that was fenced: bookings go to the new one, and their messages with them."""
+    """Like an old primary that was fenced: bookings and their messages go to the new one."""
     events = SeatEvents()
     hosts = Hosts(f"{database_url}&target_session_attrs=read-write")
     async with listening(hosts, CHANNEL, events.hear, events.wake) as connection:
@@ -207,7 +207,7 @@ async def test_after_a_lost_connection_listeners_read_everything_again(database_
 async def test_only_a_change_of_seats_is_news(
     database: Database, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
-    """Or whoever asks again and again for what is not to be had would make everybody read."""
+    """Otherwise a client that repeats impossible requests would make all workers read."""
     told: list[Collection[int]] = []
     batches = BookingBatches(database, ManageTokens("a secret for tests"), 60, seats_changed=told.append)
     slot_id, full = await new_slot(connection, 5), await new_slot(connection, 1)

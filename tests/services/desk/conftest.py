@@ -1,4 +1,4 @@
-"""A worker of the booking path, for the desk to read what it made."""
+"""A worker of the booking path, which makes the bookings that the desk reads."""
 
 from collections.abc import AsyncIterator
 

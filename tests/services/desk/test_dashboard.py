@@ -1,4 +1,4 @@
-"""The clinic's day: what it counts as taken, free, nearly full and about to run out."""
+"""The clinic's day: what counts as taken, free, nearly full and about to expire."""
 
 from datetime import UTC, datetime, timedelta
 from typing import TypeAlias

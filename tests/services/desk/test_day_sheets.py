@@ -1,4 +1,4 @@
-"""A doctor's day on paper: every slot, with those who come."""
+"""A doctor's day on paper: every slot with its patients."""
 
 from datetime import timedelta
 from typing import TypeAlias

@@ -1,4 +1,4 @@
-"""What the desk reads of one booking: all that happened to it."""
+"""A booking's history and slip, as the desk reads them."""
 
 import asyncio
 from typing import TypeAlias
@@ -66,7 +66,7 @@ async def test_a_history_shows_who_changed_the_booking_and_its_slot(
 async def test_in_a_crowded_slot_each_booking_has_its_own_history(
     worker: Worker, desk: BookingHistory, connection: Rows
 ) -> None:
-    """Batches write many events at one moment, and sweeps those of many holds."""
+    """Batches write many events at the same moment, and so do sweeps of many holds."""
     slot_id = await new_slot(connection, 60)
     requests = [wanted(slot_id, confirm=number % 3 == 0) for number in range(60)]
     made = await asyncio.gather(*(worker.bookings.hold_seats(GUEST, request) for request in requests))
@@ -85,7 +85,7 @@ async def test_in_a_crowded_slot_each_booking_has_its_own_history(
 
 
 async def kinds(desk: BookingHistory, booking_id: int) -> str:
-    """What happened to it, and that this is all."""
+    """The kinds of its events; the history must not be cut short."""
     told = await desk.get_history(READER, booking_id)
     assert not told.cut_short
     assert told.booking.id == booking_id

@@ -1,4 +1,4 @@
-"""Export and erasure below HTTP: who counts as the person, and what happens at the same instant."""
+"""Export and erasure below HTTP: whose data it is, and what happens at the same moment."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -85,7 +85,7 @@ async def exported(personal_data: PersonalData, person: Person) -> PersonalDataD
     return msgspec.json.decode(b"".join(pieces), type=PersonalDataDocument)
 
 
-# Who the person is.
+# Whose data it is.
 
 
 async def test_an_operator_finds_a_person_by_account_and_by_email_in_any_case(
@@ -153,7 +153,7 @@ async def test_erasing_somebody_at_the_desk_leaves_what_they_booked_for_others(
 async def test_users_who_left_the_desk_do_not_get_its_patients_data(
     personal_data: PersonalData, worker: Worker, connection: Rows, database: Database
 ) -> None:
-    """The role of today does not tell for whom a booking was made."""
+    """A user's current role does not say for whom they made a booking."""
     rita = await account(connection, "Rita", "rita@example.org", Role.STAFF)
     slot_id = await new_slot(connection, seats=9)
     for_another = await booked(worker, rita, slot_id, email="patient@example.org")
@@ -193,7 +193,7 @@ async def test_an_erased_email_leaves_no_trace_and_an_intact_ledger(
     assert await personal_data.erase_personal_data(person, "operator") == Erased(3, 1)
     assert await asyncio.to_thread(places_of, database_url, *names) == set()
     assert await violations(worker.database) == []
-    # The answer that was kept has no person: a retry is told what it brings along, and nothing is stored.
+    # The stored answer has no name: a retry gets back the name that it sends, and nothing is stored.
     again = await worker.bookings.hold_seats(GUEST, request, key)
     assert (again.booking.id, again.booking.user_name) == (held.booking.id, NAME)
     assert await asyncio.to_thread(places_of, database_url, *names) == set()
@@ -224,7 +224,7 @@ async def test_a_guest_can_be_erased_again_after_a_restore_by_the_bookings_on_re
 async def test_the_planner_keeps_no_samples_of_names(
     worker: Worker, connection: Rows, database_url: str, canary: User
 ) -> None:
-    """They would stay as they are when the rows are erased, until the tables are analyzed again."""
+    """Samples would keep the names after the rows are erased, until the tables are analyzed again."""
     slot_id = await new_slot(connection, seats=20)
     for number in range(5):
         await account(connection, f"{NAME} {number}", f"{number}.{EMAIL}")
@@ -257,7 +257,7 @@ async def test_an_erasure_forgets_the_failed_attempts_before_it(
     assert [tuple(row) for row in left] == attempts[1:]
 
 
-# At the same instant.
+# At the same moment.
 
 
 async def _erase(connection: Rows, user: User, booking_ids: list[int]) -> str:
@@ -277,7 +277,7 @@ async def _erase(connection: Rows, user: User, booking_ids: list[int]) -> str:
 async def _after_somebody_waits(
     connection: Rows, attempt: Awaitable[object], first: Callable[[], Awaitable[object]]
 ) -> object:
-    """What an attempt comes to that meets a transaction which has done `first` and then commits."""
+    """The result of an attempt that waits for a transaction which did `first` and then commits."""
     transaction = connection.transaction()
     await transaction.start()
     await first()
@@ -292,7 +292,7 @@ async def _after_somebody_waits(
 
 
 async def _book_behind_an_erasure(worker: Worker, connection: Rows, canary: User) -> object:
-    """A booking of an account whose token was good when it was looked at."""
+    """A booking of an account whose token was valid when it was checked."""
     slot_id = await new_slot(connection, seats=2)
     booking = worker.bookings.hold_seats(Caller(canary), asked_by(canary, slot_id))
     return await _after_somebody_waits(connection, booking, partial(_erase, connection, canary, []))
@@ -315,8 +315,8 @@ async def test_without_the_lock_on_the_account_it_does(worker: Worker, connectio
 async def _erase_behind_a_booking(
     worker: Worker, personal_data: PersonalData, connection: Rows, canary: User
 ) -> dict[int, tuple[str, str]]:
-    """An erasure that has listed the bookings before one more is committed, of another slot."""
-    # On a busy machine the one that it waits for takes longer than its patience.
+    """An erasure that lists the bookings before another one, of another slot, is committed."""
+    # On a busy machine it may wait longer than its lock timeout allows.
     await mutate(connection, "erase_personal_data", "300ms", "300s")
     await booked(worker, canary, await new_slot(connection, seats=1))
     slot_id = await new_slot(connection, seats=1)
@@ -392,7 +392,7 @@ async def test_a_booking_with_an_erased_account_does_not_fail_the_rest_of_its_ba
 async def test_simultaneous_bookings_and_an_erasure_leave_no_name_and_correct_seats(
     database_url: str, connection: Rows, canary: User
 ) -> None:
-    """Two workers book the same slots in both directions: whoever locked in another order would end in a deadlock."""
+    """Two workers book the same slots in both directions: locks in another order would deadlock."""
     slots = [await new_slot(connection, seats=20) for _ in range(4)]
     async with workers(database_url) as pair:
 
@@ -417,7 +417,7 @@ async def test_simultaneous_bookings_and_an_erasure_leave_no_name_and_correct_se
 
 
 async def _two_admins_erase_each_themself(connection: Rows, personal_data: PersonalData) -> tuple[object, int]:
-    """What the second comes to, and how many admins are left."""
+    """The result of the second erasure, and how many admins are left."""
     first = await account(connection, "Boss", "boss@example.org", Role.ADMIN)
     second = await account(connection, "Deputy", "deputy@example.org", Role.ADMIN)
     erasure = personal_data.erase_personal_data(Person(second.id), "test")

@@ -1,4 +1,4 @@
-"""What a person finds is what they can have: days, times and counts, and what else there is where nothing is free."""
+"""People find what they can book: days, times and counts, and alternatives if nothing is free."""
 
 import itertools
 from collections.abc import AsyncIterator
@@ -61,7 +61,7 @@ class Planted:
         return slot_id
 
     async def slots(self, doctor: int, start: datetime, number: int, seats: int, free: int) -> None:
-        """One a minute."""
+        """One slot each minute."""
         await self._connection.execute(
             "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats)"
             " SELECT $1, start, start + interval '1 minute', $3, $4"
@@ -70,7 +70,7 @@ class Planted:
         )  # fmt: skip
 
     async def hold(self, slot_id: int, seats: int, seconds: int) -> None:
-        """Of seats that the slot does not count as free."""
+        """A hold of seats that the slot does not count as free."""
         await self._connection.execute(
             "INSERT INTO bookings (slot_id, seats_booked, status, expires_at, manage_token_hash)"
             " VALUES ($1, $2, 'PENDING', now() + $3 * interval '1 second', '')",
@@ -105,7 +105,7 @@ def counts(found: FreeDay) -> dict[date, int]:
 
 
 async def test_exactly_the_found_times_can_be_held(clinic: Planted, database_url: str) -> None:
-    """Of each kind of slot one: the page offers it if and only if a hold of it succeeds (promise P7)."""
+    """One slot of each kind: it is found if and only if a hold of it succeeds (promise P7)."""
     day = TODAY + timedelta(days=2)
     doctor, gone = await clinic.doctor(kind="Cardiology"), await clinic.doctor(kind="Cardiology", active=False)
     slots = [
@@ -193,7 +193,7 @@ async def test_a_count_goes_no_further_than_a_hundred(clinic: Planted) -> None:
 
 
 async def test_a_count_reads_a_limited_number_of_slots_and_says_if_there_may_be_more(clinic: Planted) -> None:
-    """A day on which nearly all have a seat and few have two: the list tells them, and agrees with the strip."""
+    """On a day, nearly all slots have one free seat and few have two: the list has these, and agrees with the strip."""
     doctors = [await clinic.doctor(kind="Cardiology") for _ in range(2)]
     days = [TODAY + timedelta(days=number) for number in (1, 2)]
     for day, doctor in itertools.product(days, doctors):
@@ -251,7 +251,7 @@ async def test_the_desks_search_for_several_seats_continues_without_missing_any(
 
 
 async def test_continuing_a_search_does_not_lead_back_to_its_start(clinic: Planted) -> None:
-    """Where nothing is after the day, the look from now on may end before it. Only what was looked at is all taken."""
+    """If nothing is after the day, the search from now on may end before it. Only searched slots count as taken."""
     doctor = await clinic.doctor(kind="Cardiology")
     days = [TODAY + timedelta(days=number) for number in (1, 3, 5)]
     clinic.look_no_farther_than(50)
@@ -320,7 +320,7 @@ async def test_a_doctor_without_free_times_is_fully_booked_or_has_published_none
 
 
 class BusyDatabase(Database):
-    """Somebody with a connection of their own is quicker than one of the reads, counted from 1."""
+    """Another connection runs a command just before one of the reads, counted from 1."""
 
     others: "asyncpg.Connection[asyncpg.Record]"
     quicker_than: int
@@ -342,7 +342,7 @@ async def test_a_time_taken_while_its_day_is_read_is_replaced_by_the_next(
     first, second = [await clinic.slot(doctor, at(TODAY + timedelta(days=number)), seats=2) for number in (1, 2)]
     database = await BusyDatabase.connect(database_url, 1)
     assert isinstance(database, BusyDatabase)
-    # After the choices and the look that finds it, just before its day is listed.
+    # After the choices and the search that finds it, just before its day is listed.
     database.others, database.quicker_than = connection, 3
     database.command = f"UPDATE appointment_slots SET available_seats = 1 WHERE id = {first}"
     try:

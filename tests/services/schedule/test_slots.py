@@ -1,4 +1,4 @@
-"""What a rehearsal of a change does: nothing, and to nobody."""
+"""A dry run of a change changes nothing and blocks no booking."""
 
 import asyncio
 from collections.abc import AsyncIterator
