@@ -103,7 +103,7 @@ def test_unknown_paths_make_no_new_labels(clinic: Clinic) -> None:
     assert "CANARY" not in text
 
 
-def test_without_its_database_the_server_lives_and_is_not_ready(
+def test_without_its_database_the_server_is_alive_but_not_ready(
     postgres_url: str, migrated_template: str, start_server: Callable[..., RunningServer]
 ) -> None:
     rows(postgres_url, f"CREATE DATABASE doomed TEMPLATE {migrated_template}")
@@ -123,7 +123,7 @@ def test_without_its_database_the_server_lives_and_is_not_ready(
             assert clinic.book(1).status_code == 503
 
 
-def test_metrics_tell_the_release_and_what_the_processes_use(clinic: Clinic) -> None:
+def test_metrics_have_the_release_and_the_resources_of_processes(clinic: Clinic) -> None:
     text = clinic.http.get("/metrics").text
     assert f'slotwise_build_info{{version="{__version__}"}} 1.0' in text
     told = dict(re.findall(r"^(process_\w+) (\S+)$", text, re.MULTILINE))

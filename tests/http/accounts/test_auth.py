@@ -110,14 +110,14 @@ def test_changing_the_password_revokes_tokens_and_the_old_password(clinic: Clini
     assert log_in(clinic, email, "another fine secret").status_code == 200
 
 
-def test_the_password_is_not_changed_without_the_present_one(clinic: Clinic) -> None:
+def test_the_password_is_not_changed_without_the_current_one(clinic: Clinic) -> None:
     token = clinic.patient()
     change = {"currentPassword": "not my secret", "newPassword": "another fine secret"}
     problem(clinic.http.post("/api/auth/password", json=change, headers=token), 401, "invalid-credentials")
     assert status_of_token(clinic, token) == 200
 
 
-def test_the_present_password_cannot_be_guessed_with_a_stolen_token(clinic: Clinic) -> None:
+def test_the_current_password_cannot_be_guessed_with_a_stolen_token(clinic: Clinic) -> None:
     token = clinic.patient()
     change = {"currentPassword": "a guess, and wrong", "newPassword": "another fine secret"}
     answers = [clinic.http.post("/api/auth/password", json=change, headers=token) for _ in range(11)]
@@ -235,16 +235,16 @@ def at_the_same_instant(clinic: Clinic, email: str, password: str, times: int) -
         return sorted(threads.map(enter, range(times)))
 
 
-def test_guesses_at_the_same_instant_over_two_workers_count_together(clinic: Clinic) -> None:
+def test_simultaneous_guesses_at_two_workers_count_together(clinic: Clinic) -> None:
     assert at_the_same_instant(clinic, new_account(clinic), "a wrong guess", 20) == [401] * 10 + [429] * 10
 
 
-def test_right_passwords_at_the_same_instant_are_no_failures(clinic: Clinic) -> None:
+def test_simultaneous_right_passwords_do_not_count_as_failures(clinic: Clinic) -> None:
     assert at_the_same_instant(clinic, new_account(clinic), PASSWORD, 24) == [200] * 24
 
 
 @pytest.mark.slow  # two servers of its own: six CPU seconds
-def test_the_limit_outlives_a_restart(start_server: Callable[..., RunningServer]) -> None:
+def test_the_limit_survives_a_restart(start_server: Callable[..., RunningServer]) -> None:
     first = start_server(WORKERS="2")
     with Clinic(first) as clinic:
         email = new_account(clinic)

@@ -92,7 +92,7 @@ def test_a_hold_lasts_as_long_as_configured(clinic: Clinic) -> None:
     assert lasts == timedelta(seconds=60)
 
 
-def test_confirm_true_books_at_once(clinic: Clinic) -> None:
+def test_confirm_true_books_without_a_hold(clinic: Clinic) -> None:
     slot = clinic.slot()
     booking = clinic.hold(slot["id"], confirm=True)
     assert (booking["status"], booking["expiresAt"]) == ("CONFIRMED", None)
@@ -137,7 +137,7 @@ def test_a_slot_that_has_started_takes_no_bookings(clinic: Clinic) -> None:
         ("expiresAt", "2030-01-01T00:00:00Z"),
     ],
 )
-def test_a_booking_that_breaks_a_rule_is_refused_by_name(clinic: Clinic, field: str, value: Any) -> None:
+def test_an_invalid_booking_is_refused_with_its_field_name(clinic: Clinic, field: str, value: Any) -> None:
     slot = clinic.slot()
     problem(clinic.book(slot["id"], **{field: value}), 400, "invalid-input", field=field)
     assert clinic.free_seats(slot["id"]) == 1
@@ -187,7 +187,7 @@ def test_a_bad_token_does_not_book_as_a_guest(clinic: Clinic) -> None:
 # Confirm
 
 
-def test_a_hold_is_confirmed_once_and_again_with_the_same_answer(clinic: Clinic) -> None:
+def test_confirming_a_hold_twice_gives_the_same_answer(clinic: Clinic) -> None:
     booking = clinic.hold(clinic.slot()["id"])
     first = confirm(clinic, booking)
     assert (first.status_code, first.json()["status"]) == (200, "CONFIRMED")
@@ -196,13 +196,13 @@ def test_a_hold_is_confirmed_once_and_again_with_the_same_answer(clinic: Clinic)
     assert (again.status_code, again.json()) == (200, first.json())
 
 
-def test_a_booking_made_at_once_may_be_confirmed_too(clinic: Clinic) -> None:
+def test_a_booking_made_without_a_hold_may_be_confirmed_too(clinic: Clinic) -> None:
     booking = clinic.hold(clinic.slot()["id"], confirm=True)
     assert confirm(clinic, booking).json()["confirmedAt"] == booking["confirmedAt"]
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"userName": "Somebody Else", "userEmail": "else@example.org"}'])
-def test_a_confirmation_needs_no_body_and_does_not_rename_anybody(clinic: Clinic, content: bytes) -> None:
+def test_a_confirmation_needs_no_body_and_does_not_change_the_name(clinic: Clinic, content: bytes) -> None:
     booking = clinic.hold(clinic.slot()["id"])
     headers = holder(booking) | {"Content-Type": "application/json"}
     answer = clinic.http.post(f"/api/bookings/{booking['id']}/confirm", content=content, headers=headers)
@@ -242,7 +242,7 @@ def test_a_hold_without_a_name_gets_one_when_it_is_confirmed(clinic: Clinic) -> 
 # Expiry
 
 
-def test_a_hold_that_ran_out_has_failed_and_its_seats_are_free_without_a_sweeper(unswept: Clinic) -> None:
+def test_an_overdue_hold_has_failed_and_its_seats_are_free_without_a_sweeper(unswept: Clinic) -> None:
     slot = unswept.slot(seats=2)
     booking = unswept.hold(slot["id"], seatsBooked=2)
     problem(unswept.book(slot["id"]), 409, "slot-full")
@@ -253,7 +253,7 @@ def test_a_hold_that_ran_out_has_failed_and_its_seats_are_free_without_a_sweeper
     assert read(unswept, booking)["status"] == "FAILED"
 
 
-def test_a_hold_that_ran_out_is_neither_confirmed_nor_cancelled(unswept: Clinic) -> None:
+def test_an_overdue_hold_is_neither_confirmed_nor_cancelled(unswept: Clinic) -> None:
     booking = unswept.hold(unswept.slot()["id"])
     run_out(unswept.server, booking)
     for _ in range(2):
@@ -261,7 +261,7 @@ def test_a_hold_that_ran_out_is_neither_confirmed_nor_cancelled(unswept: Clinic)
         problem(cancel(unswept, booking), 409, "booking-failed")
 
 
-def test_a_confirmed_booking_outlives_its_deadline(unswept: Clinic) -> None:
+def test_a_confirmed_booking_does_not_expire(unswept: Clinic) -> None:
     slot = unswept.slot()
     booking = unswept.hold(slot["id"])
     assert confirm(unswept, booking).status_code == 200
@@ -272,7 +272,7 @@ def test_a_confirmed_booking_outlives_its_deadline(unswept: Clinic) -> None:
     assert cancel(unswept, booking).status_code == 200
 
 
-def test_every_list_says_that_a_hold_ran_out(unswept: Clinic) -> None:
+def test_every_list_shows_an_overdue_hold_as_failed(unswept: Clinic) -> None:
     slot = unswept.slot()
     account = unswept.patient()
     booking = unswept.book(slot["id"], account).json()
@@ -350,7 +350,7 @@ MAY_MANAGE = {
 
 
 @pytest.mark.parametrize("who", MAY_MANAGE)
-def test_confirm_and_cancel_are_for_owner_holder_and_desk(
+def test_only_owner_token_holder_and_desk_confirm_and_cancel(
     clinic: Clinic, parties: dict[str, dict[str, str]], who: str
 ) -> None:
     slot = clinic.slot(seats=2)
@@ -388,7 +388,7 @@ def test_the_manage_token_works_in_a_link_too(clinic: Clinic) -> None:
     assert clinic.http.delete(path, params=link).status_code == 200
 
 
-def test_the_manage_token_is_in_the_answer_to_a_new_booking_only(clinic: Clinic) -> None:
+def test_only_the_answer_to_a_new_booking_has_the_manage_token(clinic: Clinic) -> None:
     account = clinic.patient()
     slot = clinic.slot()
     booking = clinic.book(slot["id"], account).json()
@@ -423,7 +423,7 @@ def test_no_table_holds_a_manage_token(clinic: Clinic) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/bookings/999999999", f"/api/bookings/{2**63 - 1}"])
-def test_a_booking_that_is_not_there_is_not_found(clinic: Clinic, path: str) -> None:
+def test_an_unknown_booking_is_not_found(clinic: Clinic, path: str) -> None:
     for headers in ({}, clinic.admin, {"Booking-Token": "x"}):
         problem(clinic.http.get(path, headers=headers), 404, "booking-not-found")
         problem(clinic.http.post(f"{path}/confirm", headers=headers), 404, "booking-not-found")
@@ -440,7 +440,7 @@ def test_an_invalid_id_is_refused_cleanly(clinic: Clinic, booking_id: str) -> No
 # Lists
 
 
-def test_my_bookings_are_those_of_the_account_newest_first(clinic: Clinic) -> None:
+def test_my_bookings_are_the_accounts_bookings_newest_first(clinic: Clinic) -> None:
     """A guest's booking with the account's e-mail address is not a booking of the account."""
     account = clinic.patient()
     email = clinic.http.get("/api/auth/me", headers=account).json()["email"]
@@ -469,11 +469,11 @@ def test_only_the_desk_sees_names_in_the_bookings_of_a_slot(clinic: Clinic, part
         assert shown == {tuple(PERSON.values()) if who in {"staff", "admin"} else (None, None)}, who
 
 
-def test_a_slot_that_is_not_there_has_no_list(clinic: Clinic) -> None:
+def test_an_unknown_slot_has_no_list_of_bookings(clinic: Clinic) -> None:
     problem(clinic.http.get("/api/bookings/slot/999999999"), 404, "slot-not-found")
 
 
-def test_all_bookings_are_for_the_desk(clinic: Clinic, parties: dict[str, dict[str, str]]) -> None:
+def test_only_the_desk_lists_all_bookings(clinic: Clinic, parties: dict[str, dict[str, str]]) -> None:
     expected = {"anonymous": 401, "owner": 403, "other patient": 403, "staff": 200, "admin": 200}
     for who, status in expected.items():
         assert clinic.http.get("/api/bookings", headers=parties[who]).status_code == status, who
@@ -506,7 +506,7 @@ def test_the_desk_finds_bookings_by_every_filter(clinic: Clinic, staff: dict[str
     assert find(q=f"_ame {word}") == [], "a wildcard of LIKE was taken for one"
 
 
-def test_the_desks_pages_join_without_gap_or_repeat(clinic: Clinic, staff: dict[str, str]) -> None:
+def test_the_desks_pages_have_no_gaps_or_repeats(clinic: Clinic, staff: dict[str, str]) -> None:
     slot = clinic.slot(seats=9)
     made = [clinic.hold(slot["id"])["id"] for _ in range(5)]
     listed = walk(clinic, "/api/bookings", staff, slotId=slot["id"])
@@ -522,7 +522,7 @@ def test_the_desks_pages_join_without_gap_or_repeat(clinic: Clinic, staff: dict[
         ("cursor", "x"), ("cursor", "Wy0xXQ"), ("cursor", "WyIyMDMwLTAxLTMxVDA5OjAwOjAwWiIsMV0"),
     ],
 )  # fmt: skip
-def test_a_filter_that_cannot_be_is_refused_by_name(
+def test_an_invalid_filter_is_refused_with_its_field_name(
     clinic: Clinic, staff: dict[str, str], name: str, text: str
 ) -> None:
     problem(clinic.http.get("/api/bookings", params={name: text}, headers=staff), 400, "invalid-input", field=name)

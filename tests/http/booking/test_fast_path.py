@@ -92,7 +92,7 @@ def _comparable(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_both_roads_lead_to_the_same_answer(clinic: Clinic, name: str) -> None:
+def test_both_paths_give_the_same_answer(clinic: Clinic, name: str) -> None:
     case, slot_id = CASES[name], clinic.slot(seats=9)["id"]
     short, ordinary = (_send(clinic, slot_id, case, kind) for kind in (PLAIN, ORDINARY))
     assert short.status_code == case.status, short.text
@@ -102,7 +102,7 @@ def test_both_roads_lead_to_the_same_answer(clinic: Clinic, name: str) -> None:
             assert answer.headers["location"] == f"/api/bookings/{answer.json()['id']}"
 
 
-def test_an_account_is_known_on_both(clinic: Clinic) -> None:
+def test_an_account_is_recognised_on_both_paths(clinic: Clinic) -> None:
     patient = clinic.patient("Pat Patient")
     slot_id = clinic.slot(seats=5)["id"]
     case = Case(201, {"userName": None, "userEmail": None})
@@ -113,7 +113,7 @@ def test_an_account_is_known_on_both(clinic: Clinic) -> None:
     assert [booking["id"] for booking in mine] == [ordinary.json()["id"], short.json()["id"]]
 
 
-def test_a_key_used_on_one_is_known_on_the_other(clinic: Clinic) -> None:
+def test_a_key_used_on_one_path_is_known_on_the_other(clinic: Clinic) -> None:
     slot_id = clinic.slot(seats=5)["id"]
     case = Case(201, headers={"Idempotency-Key": secrets.token_urlsafe()})
     first, again = (_send(clinic, slot_id, case, kind) for kind in (PLAIN, ORDINARY))
@@ -124,7 +124,7 @@ def test_a_key_used_on_one_is_known_on_the_other(clinic: Clinic) -> None:
         problem(_send(clinic, slot_id, other, kind), 422, "idempotency-key-reused")
 
 
-def test_slots_that_are_full_or_closed_are_refused_alike(clinic: Clinic) -> None:
+def test_both_paths_refuse_full_and_closed_slots_alike(clinic: Clinic) -> None:
     full, closed = clinic.slot(), clinic.slot()
     clinic.hold(full["id"])
     clinic.http.patch(f"/api/slots/{closed['id']}", json={"status": "CLOSED"}, headers=clinic.admin)
@@ -134,7 +134,7 @@ def test_slots_that_are_full_or_closed_are_refused_alike(clinic: Clinic) -> None
         assert _comparable(short) == _comparable(ordinary)
 
 
-def test_both_count_for_one_rate_limit(start_server: Callable[..., RunningServer]) -> None:
+def test_both_paths_count_for_one_rate_limit(start_server: Callable[..., RunningServer]) -> None:
     with Clinic(start_server(RATE_LIMIT_BOOKINGS="2/minute")) as clinic:
         slot_id = clinic.slot(seats=5)["id"]
         assert [_send(clinic, slot_id, Case(201), kind).status_code for kind in (PLAIN, ORDINARY)] == [201, 201]
@@ -143,7 +143,7 @@ def test_both_count_for_one_rate_limit(start_server: Callable[..., RunningServer
         assert abs(int(short.headers["retry-after"]) - int(ordinary.headers["retry-after"])) <= 1
 
 
-def test_both_are_counted_as_one_route(start_server: Callable[..., RunningServer]) -> None:
+def test_both_paths_are_counted_as_one_route(start_server: Callable[..., RunningServer]) -> None:
     with Clinic(start_server()) as clinic:
         slot_id = clinic.slot(seats=5)["id"]
         for kind in (PLAIN, ORDINARY):

@@ -47,7 +47,7 @@ def test_the_manage_token_of_a_repeated_answer_works(clinic: Clinic) -> None:
     assert confirmed.status_code == 200
 
 
-def test_the_answer_stays_what_it_was_when_the_booking_has_gone_on(clinic: Clinic) -> None:
+def test_a_repeated_answer_does_not_change_with_the_booking(clinic: Clinic) -> None:
     slot = clinic.slot()
     key = new_key()
     first = attempt(clinic, slot["id"], key)
@@ -67,7 +67,7 @@ def test_a_refusal_is_remembered_like_a_success(clinic: Clinic) -> None:
     assert attempt(clinic, slot["id"], new_key()).status_code == 201
 
 
-def test_an_attempt_at_a_slot_that_is_not_there_is_remembered(clinic: Clinic) -> None:
+def test_an_attempt_at_an_unknown_slot_is_remembered(clinic: Clinic) -> None:
     key = new_key()
     refused = attempt(clinic, 999_999_999, key)
     problem(refused, 404, "slot-not-found")
@@ -94,7 +94,7 @@ def test_an_invalid_request_does_not_use_up_its_key(clinic: Clinic) -> None:
     assert attempt(clinic, slot["id"], key).status_code == 201
 
 
-def test_bodies_that_mean_the_same_are_the_same(clinic: Clinic) -> None:
+def test_bodies_with_the_same_meaning_count_as_equal(clinic: Clinic) -> None:
     slot = clinic.slot(seats=5)
     headers = {"Idempotency-Key": new_key(), "Content-Type": "application/json"}
     bodies = [
@@ -144,7 +144,7 @@ def test_the_longest_key_has_255_characters(clinic: Clinic) -> None:
     assert attempt(clinic, slot["id"], new_key() + "x" * 223).status_code == 201
 
 
-def test_a_guests_key_is_hard_to_guess_and_an_accounts_need_not_be(clinic: Clinic) -> None:
+def test_a_key_must_be_hard_to_guess_for_guests_but_not_for_accounts(clinic: Clinic) -> None:
     slot = clinic.slot(seats=2)
     problem(attempt(clinic, slot["id"], "order-1"), 400, "invalid-input", field="Idempotency-Key")
     problem(attempt(clinic, slot["id"], '"' + "x" * 15 + '"'), 400, "invalid-input", field="Idempotency-Key")
@@ -154,7 +154,7 @@ def test_a_guests_key_is_hard_to_guess_and_an_accounts_need_not_be(clinic: Clini
     assert same(first, attempt(clinic, slot["id"], "order-1", account))
 
 
-def test_a_key_is_its_callers_own(clinic: Clinic) -> None:
+def test_each_caller_has_their_own_keys(clinic: Clinic) -> None:
     slot = clinic.slot(seats=5)
     key = new_key()
     callers = [{}, clinic.patient(), clinic.patient()]
@@ -255,7 +255,7 @@ def test_a_refusal_is_repeated_when_the_slot_has_been_closed_since(clinic: Clini
 
 
 @pytest.mark.slow  # two servers of its own: five CPU seconds
-def test_answers_outlive_a_restart_with_their_manage_token(start_server: Callable[..., RunningServer]) -> None:
+def test_answers_and_their_manage_tokens_survive_a_restart(start_server: Callable[..., RunningServer]) -> None:
     secret = {"JWT_SECRET": "a secret that stays while servers come and go"}
     first_server = start_server(**secret)
     key, refused_key = new_key(), new_key()

@@ -104,7 +104,7 @@ def test_a_body_that_is_not_json_is_refused(clinic: Clinic, path: str, media_typ
 @pytest.mark.parametrize(
     "media_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/merge-patch+json"]
 )
-def test_json_by_any_of_its_names_is_read(clinic: Clinic, media_type: str) -> None:
+def test_json_is_read_under_each_of_its_content_types(clinic: Clinic, media_type: str) -> None:
     headers = {"Content-Type": media_type} | clinic.admin
     assert clinic.http.post("/api/doctors", content=b'{"name": "x"}', headers=headers).status_code == 201
 
@@ -140,7 +140,7 @@ def test_a_number_of_the_wrong_type_is_refused_with_its_field_name(clinic: Clini
     problem(clinic.http.post("/api/bookings", content=body, headers=JSON), 400, "invalid-input", field=field)
 
 
-def test_unknown_and_missing_fields_are_refused_by_name(clinic: Clinic) -> None:
+def test_unknown_and_missing_fields_are_refused_with_their_names(clinic: Clinic) -> None:
     new = {"name": "x", "email": "a@example.org", "password": "long enough, this"}
     for field in new:
         without = {name: value for name, value in new.items() if name != field}
@@ -184,7 +184,7 @@ def test_hostile_text_is_refused_or_returned_unchanged_and_lists_still_work(clin
 @pytest.mark.parametrize(
     "query", ["q=%ff%fe", "q=%ED%A0%80", "limit=1&limit=2", "limit[]=1", "=&&=", "q=%", "%00=1", "token=%ff"]
 )
-def test_a_malformed_query_is_no_defect(clinic: Clinic, query: str) -> None:
+def test_a_malformed_query_causes_no_internal_error(clinic: Clinic, query: str) -> None:
     for path in ("/api/doctors", "/api/slots", "/api/bookings/1"):
         answer = clinic.http.get(f"{path}?{query}")
         assert answer.status_code < 500, answer.text
@@ -196,7 +196,7 @@ def test_a_malformed_query_is_no_defect(clinic: Clinic, query: str) -> None:
 @pytest.mark.parametrize(
     "value", [b"\xff\xfe\x80", b"x" * 8000, b'"', b"; ; ,", "ключ".encode()], ids=lambda value: repr(value[:9])
 )
-def test_a_hostile_header_is_no_defect(clinic: Clinic, name: str, value: bytes) -> None:
+def test_a_hostile_header_causes_no_internal_error(clinic: Clinic, name: str, value: bytes) -> None:
     slot = clinic.slot()
     headers = [(name.encode(), value)]
     body = b'{"slotId": %d, "userName": "Ada", "userEmail": "a@example.org"}' % slot["id"]
@@ -220,7 +220,7 @@ def test_every_answer_has_a_request_id_and_guards_against_browsers(clinic: Clini
     assert "server" not in first.headers
 
 
-def test_a_harmless_request_id_comes_back(clinic: Clinic) -> None:
+def test_a_valid_request_id_is_returned(clinic: Clinic) -> None:
     answer = clinic.http.get("/nowhere", headers={"X-Request-ID": "trace-7.A_b"})
     assert answer.headers["x-request-id"] == "trace-7.A_b"
 
@@ -232,7 +232,7 @@ def test_another_request_id_is_replaced(clinic: Clinic, request_id: bytes) -> No
     assert len(answer.headers["x-request-id"]) == 16
 
 
-def test_other_sites_get_no_leave_to_call(clinic: Clinic) -> None:
+def test_other_sites_are_not_allowed_to_call(clinic: Clinic) -> None:
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
     for answer in (
         clinic.http.get("/api/slots", headers=headers),

@@ -87,7 +87,7 @@ def book(clinic: Clinic, slot_id: int, headers: list[tuple[bytes, bytes]]) -> ht
         ("2001:db8:1:2::1", ["2001:db8:1:2:ffff::1", "[2001:db8:1:2::9]:80", "2001:DB8:1:2::3"], "2001:db8:1:3::1"),
     ],
 )
-def test_behind_a_trusted_proxy_each_client_has_its_own_limit_and_forges_no_other(
+def test_behind_a_trusted_proxy_each_client_has_its_own_limit_and_cannot_fake_another(
     behind_a_proxy: RunningServer, client: str, same: list[str], other: str
 ) -> None:
     with Clinic(behind_a_proxy) as clinic:
@@ -107,7 +107,7 @@ def log_in(clinic: Clinic, email: str, password: str, client: str, forged: str =
     return clinic.http.post("/api/auth/login", json=body, headers=forwarded(client, forged)).status_code
 
 
-def test_an_attacker_neither_dodges_the_log_in_limit_nor_locks_the_victim_out(behind_a_proxy: RunningServer) -> None:
+def test_an_attacker_cannot_evade_the_log_in_limit_or_lock_the_victim_out(behind_a_proxy: RunningServer) -> None:
     with Clinic(behind_a_proxy) as clinic:
         victim = {"name": "Vic Victim", "email": unique_email(), "password": PASSWORD}
         assert clinic.http.post("/api/auth/register", json=victim).status_code == 201

@@ -72,7 +72,7 @@ def audit_of(server: RunningServer, subject: str, action: str) -> list[tuple[str
 # Export.
 
 
-def test_a_patient_gets_all_that_is_kept_about_their_account(canary: Canary, staff: dict[str, str]) -> None:
+def test_a_patient_gets_all_data_of_their_account(canary: Canary, staff: dict[str, str]) -> None:
     booking = canary.book(confirm=True)
     canary.clinic.http.get(f"/api/bookings/{booking['id']}", headers=staff)
     canary.clinic.http.delete(f"/api/bookings/{booking['id']}", headers=canary.headers)
@@ -90,7 +90,7 @@ def test_a_patient_gets_all_that_is_kept_about_their_account(canary: Canary, sta
     assert [note.action for note in record.audit_log] == ["get_booking"]
 
 
-def test_no_hash_and_no_token_is_given_out(canary: Canary) -> None:
+def test_an_export_has_no_hash_and_no_token(canary: Canary) -> None:
     canary.book()
     said = canary.clinic.http.get("/api/auth/me/data", headers=canary.headers).text
     assert canary.email in said
@@ -103,7 +103,7 @@ def test_a_booking_by_somebody_else_with_the_same_email_is_not_the_accounts(cana
     assert [record.id for record in canary.export().bookings] == [mine["id"]]
 
 
-def test_what_the_desk_books_for_others_is_not_the_desks_own_data(
+def test_bookings_that_the_desk_made_for_others_are_not_its_personal_data(
     clinic: Clinic, staff: dict[str, str], staff_account: str
 ) -> None:
     made = clinic.book(clinic.slot()["id"], staff, userName="By Telephone", userEmail="phone@example.org")
@@ -194,7 +194,7 @@ def test_an_erased_account_is_closed_and_its_email_can_register_again(canary: Ca
     assert http.get("/api/auth/me/data", headers=anew).json()["bookings"] == []
 
 
-def test_a_wrong_password_erases_nothing_and_ten_close_the_account_to_more(canary: Canary) -> None:
+def test_a_wrong_password_erases_nothing_and_ten_lock_the_account(canary: Canary) -> None:
     booking = canary.book()
     for _ in range(9):
         problem(canary.erase("a wrong password"), 401, "invalid-credentials")
@@ -272,7 +272,7 @@ def test_reads_without_another_persons_name_are_not_recorded(canary: Canary, sta
     assert reads_recorded(clinic.server) == before + 1, "a manage token does not hide who reads"
 
 
-def test_the_desk_may_read_its_own_and_leaves_a_row_for_what_it_booked_for_others(
+def test_the_desks_read_of_its_own_list_is_recorded_if_it_shows_others(
     clinic: Clinic, staff: dict[str, str], staff_account: str
 ) -> None:
     own = clinic.book(clinic.slot()["id"], staff, userName="Rita", userEmail=staff_account.upper()).json()
@@ -284,7 +284,7 @@ def test_the_desk_may_read_its_own_and_leaves_a_row_for_what_it_booked_for_other
     assert reads_recorded(clinic.server) == before + 1
 
 
-def test_no_name_leaves_when_its_row_cannot_be_written(canary: Canary, staff: dict[str, str]) -> None:
+def test_no_name_is_shown_if_the_read_cannot_be_recorded(canary: Canary, staff: dict[str, str]) -> None:
     booking = canary.book(confirm=True)
     paths = [f"/api/bookings/{booking['id']}", f"/api/bookings/slot/{booking['slotId']}",
              f"/api/bookings?slotId={booking['slotId']}"]  # fmt: skip

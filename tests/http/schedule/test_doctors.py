@@ -82,7 +82,7 @@ def test_the_list_is_filtered_by_specialization_and_by_text(clinic: Clinic) -> N
     assert find(clinic, q=f"Heart {word}", specialization="Skin") == []
 
 
-def test_pages_join_without_gap_or_repeat(clinic: Clinic) -> None:
+def test_pages_have_no_gaps_or_repeats(clinic: Clinic) -> None:
     word = uuid4().hex
     made = [clinic.doctor(specialization=word)["id"] for _ in range(6)]
     seen, sizes, cursor = [], [], None
@@ -104,13 +104,13 @@ def test_a_page_has_1_to_500_items(clinic: Clinic, limit: str) -> None:
 
 
 @pytest.mark.parametrize("cursor", BAD_CURSORS)
-def test_a_made_up_cursor_is_refused_by_name(clinic: Clinic, cursor: str) -> None:
+def test_a_made_up_cursor_is_refused_with_its_field_name(clinic: Clinic, cursor: str) -> None:
     problem(clinic.http.get("/api/doctors", params={"cursor": cursor}), 400, "invalid-input", field="cursor")
 
 
 @pytest.mark.parametrize("name", ["q", "specialization"])
 @pytest.mark.parametrize("text", ["", "a\x00b", "x" * 201])
-def test_a_filter_that_cannot_match_is_refused_by_name(clinic: Clinic, name: str, text: str) -> None:
+def test_a_filter_that_cannot_match_is_refused_with_its_field_name(clinic: Clinic, name: str, text: str) -> None:
     problem(clinic.http.get("/api/doctors", params={name: text}), 400, "invalid-input", field=name)
 
 

@@ -67,7 +67,7 @@ def test_a_change_of_many_slots_tells_all_watchers_to_read_again(clinic: Clinic,
         events.until("refresh")
 
 
-def test_the_stream_is_neither_kept_nor_held_up_on_its_way(clinic: Clinic) -> None:
+def test_proxies_neither_store_nor_buffer_the_stream(clinic: Clinic) -> None:
     with clinic.http.stream("GET", EVENTS, headers={"If-None-Match": "*", "Accept-Encoding": "gzip"}) as answer:
         assert answer.status_code == 200
         assert answer.headers["Content-Type"] == "text/event-stream; charset=utf-8"
@@ -77,7 +77,7 @@ def test_the_stream_is_neither_kept_nor_held_up_on_its_way(clinic: Clinic) -> No
         assert next(answer.iter_raw()).startswith(b"retry: 2000\nevent: hello\n")
 
 
-def test_its_head_alone_has_an_end(clinic: Clinic) -> None:
+def test_a_head_request_for_the_stream_ends(clinic: Clinic) -> None:
     for _ in range(MOST_OF_ONE_CLIENT * WORKERS + 1):
         answer = clinic.http.head(EVENTS)
         assert (answer.status_code, answer.content) == (200, b"")
@@ -95,7 +95,7 @@ def test_one_client_cannot_take_all_places_and_frees_its_own_by_leaving(clinic: 
         pass
 
 
-def test_a_stream_says_nothing_about_how_long_requests_take(clinic: Clinic) -> None:
+def test_streams_do_not_count_in_the_request_times(clinic: Clinic) -> None:
     streams, timed = _metric(clinic, COUNTED), _metric(clinic, TIMED)
     with watching(clinic.server.url):
         pass

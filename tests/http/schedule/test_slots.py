@@ -74,7 +74,7 @@ def test_only_admins_publish_slots(clinic: Clinic, staff: dict[str, str]) -> Non
         ("availableSeats", 1),
     ],
 )
-def test_a_slot_that_breaks_a_rule_is_refused_by_name(clinic: Clinic, field: str, value: object) -> None:
+def test_an_invalid_slot_is_refused_with_its_field_name(clinic: Clinic, field: str, value: object) -> None:
     body = {"doctorId": clinic.doctor()["id"]} | {field: value}
     problem(publish(clinic, **body), 400, "invalid-input", field=field)
 
@@ -88,7 +88,7 @@ def test_a_slot_that_breaks_a_rule_is_refused_by_name(clinic: Clinic, field: str
         "2030-01-31T24:00:00Z", "2030-01-31T09:00:00+25:00", 1900000000, None,
     ],
 )  # fmt: skip
-def test_a_start_that_is_past_or_no_readable_time_is_refused_by_name(clinic: Clinic, start: object) -> None:
+def test_a_past_or_invalid_start_is_refused_with_its_field_name(clinic: Clinic, start: object) -> None:
     slot = clinic.slot()
     problem(publish(clinic, doctorId=slot["doctorId"], startTime=start), 400, "invalid-input", field="startTime")
     problem(change(clinic, slot["id"], startTime=start), 400, "invalid-input", field="startTime")
@@ -130,7 +130,7 @@ def test_slots_may_touch(clinic: Clinic) -> None:
     assert publish(clinic, doctorId=doctor_id, startTime=at(8.5)).status_code == 201
 
 
-def test_a_closed_slot_leaves_its_period_to_another_and_cannot_reopen_over_it(clinic: Clinic) -> None:
+def test_a_closed_slot_frees_its_period_and_cannot_reopen_over_another(clinic: Clinic) -> None:
     slot = clinic.slot(startTime=at(9))
     assert change(clinic, slot["id"], status="CLOSED").json()["status"] == "CLOSED"
     other = publish(clinic, doctorId=slot["doctorId"], startTime=at(9)).json()
@@ -140,7 +140,7 @@ def test_a_closed_slot_leaves_its_period_to_another_and_cannot_reopen_over_it(cl
     problem(change(clinic, other["id"], startTime=at(9.25)), 409, "slot-overlaps")
 
 
-def test_a_closed_slot_that_still_has_bookings_keeps_its_period(clinic: Clinic) -> None:
+def test_a_closed_slot_with_bookings_keeps_its_period(clinic: Clinic) -> None:
     slot = clinic.slot(startTime=at(9))
     doctor = slot["doctorId"]
     booking = clinic.hold(slot["id"])
@@ -230,7 +230,7 @@ def test_an_empty_patch_changes_nothing(clinic: Clinic) -> None:
 
 
 @pytest.mark.parametrize("slot_id", [999_999_999, 2**63 - 1])
-def test_a_slot_that_is_not_there_is_not_found(clinic: Clinic, slot_id: int) -> None:
+def test_an_unknown_slot_is_not_found(clinic: Clinic, slot_id: int) -> None:
     problem(clinic.http.get(f"/api/slots/{slot_id}"), 404, "slot-not-found")
     problem(change(clinic, slot_id, totalSeats=2), 404, "slot-not-found")
     problem(clinic.book(slot_id), 404, "slot-not-found")
@@ -280,7 +280,7 @@ def test_the_list_is_filtered_by_specialization_and_free_seats(clinic: Clinic) -
     assert find(clinic, doctorId=doctor_id, minSeats=2) == [three]
 
 
-def test_from_is_the_first_start_and_to_is_past_the_last(clinic: Clinic) -> None:
+def test_from_is_inclusive_and_to_is_exclusive(clinic: Clinic) -> None:
     doctor_id = clinic.doctor()["id"]
     nine, ten, eleven = (clinic.slot(doctorId=doctor_id, startTime=at(hour))["id"] for hour in (9, 10, 11))
     assert find(clinic, doctorId=doctor_id, **{"from": at(10)}) == [ten, eleven]
@@ -301,13 +301,13 @@ def test_from_is_the_first_start_and_to_is_past_the_last(clinic: Clinic) -> None
         "2030-06-30T23:59:60Z", "a\x00b", "9" * 60,
     ],
 )  # fmt: skip
-def test_a_filter_that_is_no_readable_time_is_refused_by_name(clinic: Clinic, name: str, text: str) -> None:
+def test_a_filter_with_an_invalid_time_is_refused_with_its_field_name(clinic: Clinic, name: str, text: str) -> None:
     problem(clinic.http.get("/api/slots", params={name: text}), 400, "invalid-input", field=name)
 
 
 @pytest.mark.parametrize("name", ["doctorId", "minSeats", "limit"])
 @pytest.mark.parametrize("text", ["0", "-1", "x", "", str(2**63), "9" * 5000])
-def test_a_filter_that_is_no_number_in_range_is_refused_by_name(clinic: Clinic, name: str, text: str) -> None:
+def test_a_filter_with_an_invalid_number_is_refused_with_its_field_name(clinic: Clinic, name: str, text: str) -> None:
     problem(clinic.http.get("/api/slots", params={name: text}), 400, "invalid-input", field=name)
 
 
@@ -336,7 +336,7 @@ def test_pages_have_no_gaps_or_repeats_even_with_equal_starts(clinic: Clinic) ->
         "WyI5OTk5LTEyLTMxVDIzOjU5OjU5LTIzOjAwIiwxXQ",  # ["9999-12-31T23:59:59-23:00",1]
     ],
 )
-def test_a_made_up_cursor_is_refused_by_name(clinic: Clinic, cursor: str) -> None:
+def test_a_made_up_cursor_is_refused_with_its_field_name(clinic: Clinic, cursor: str) -> None:
     problem(clinic.http.get("/api/slots", params={"cursor": cursor}), 400, "invalid-input", field="cursor")
 
 
@@ -393,7 +393,7 @@ def test_many_slots_are_published_at_once_and_each_begins_its_ledger(clinic: Cli
     assert [tuple(row) for row in written] == [("CREATED", 1, 3)] * 6
 
 
-def test_a_dry_run_tells_what_would_be_made_and_what_clashes_and_does_nothing(clinic: Clinic) -> None:
+def test_a_dry_run_returns_new_slots_and_clashes_and_changes_nothing(clinic: Clinic) -> None:
     slot = clinic.slot(startTime=f"{TUESDAY}T09:45:00Z")
     doctor = slot["doctorId"]
     answer = publish_many(clinic, doctorId=doctor, dryRun=True)
@@ -407,7 +407,7 @@ def test_a_dry_run_tells_what_would_be_made_and_what_clashes_and_does_nothing(cl
     assert [found["id"] for found in slots_of(clinic, doctor)] == [slot["id"]]
 
 
-def test_a_clash_keeps_all_from_being_published_unless_clashes_are_to_be_skipped(clinic: Clinic) -> None:
+def test_a_clash_prevents_publishing_unless_clashes_are_skipped(clinic: Clinic) -> None:
     slot = clinic.slot(startTime=f"{TUESDAY}T09:45:00Z")
     doctor = slot["doctorId"]
     refused = problem(publish_many(clinic, doctorId=doctor), 409, "slot-overlaps")
@@ -418,14 +418,14 @@ def test_a_clash_keeps_all_from_being_published_unless_clashes_are_to_be_skipped
     assert starts_of(slots_of(clinic, doctor)) == ["09:00", "09:45", "10:30"]
 
 
-def test_a_closed_slot_and_another_doctors_are_no_clash(clinic: Clinic) -> None:
+def test_closed_slots_and_slots_of_other_doctors_do_not_clash(clinic: Clinic) -> None:
     slot = clinic.slot(startTime=f"{TUESDAY}T09:00:00Z")
     clinic.slot(startTime=f"{TUESDAY}T09:00:00Z")
     change(clinic, slot["id"], status="CLOSED")
     assert len(publish_many(clinic, doctorId=slot["doctorId"]).json()["created"]) == 4
 
 
-def test_a_closed_slot_that_still_has_bookings_is_a_clash(clinic: Clinic) -> None:
+def test_a_closed_slot_with_bookings_clashes(clinic: Clinic) -> None:
     slot = clinic.slot(startTime=f"{TUESDAY}T09:00:00Z")
     clinic.hold(slot["id"], confirm=True)
     change(clinic, slot["id"], status="CLOSED")
@@ -435,7 +435,7 @@ def test_a_closed_slot_that_still_has_bookings_is_a_clash(clinic: Clinic) -> Non
     ]
 
 
-def test_times_that_are_past_are_refused_or_left_out(clinic: Clinic) -> None:
+def test_past_times_are_refused_or_left_out(clinic: Clinic) -> None:
     doctor = clinic.doctor()["id"]
     days = {"firstDay": "2020-02-04", "lastDay": "2020-02-04"}
     problem(publish_many(clinic, doctorId=doctor, **days), 400, "invalid-input", field="firstDay")
@@ -445,7 +445,7 @@ def test_times_that_are_past_are_refused_or_left_out(clinic: Clinic) -> None:
     assert (nothing.status_code, nothing.json()["created"]) == (200, [])
 
 
-def test_a_time_that_the_clinics_clock_leaves_out_is_named(clinic: Clinic) -> None:
+def test_a_time_that_the_clinics_clock_skips_is_reported(clinic: Clinic) -> None:
     days = {"firstDay": "2031-03-30", "lastDay": "2031-03-30", "timeZone": "Europe/Berlin"}
     periods = [{"from": "01:30", "to": "03:30"}]
     made = publish_many(clinic, doctorId=clinic.doctor()["id"], periods=periods, **days).json()
@@ -475,13 +475,13 @@ def test_a_time_that_the_clinics_clock_leaves_out_is_named(clinic: Clinic) -> No
         *(("timeZone", name, "timeZone") for name in ("localtime", "Factory")),
     ],
 )
-def test_a_timetable_that_breaks_a_rule_is_refused_by_name(
+def test_an_invalid_timetable_is_refused_with_its_field_name(
     clinic: Clinic, field: str, value: object, named: str
 ) -> None:
     problem(publish_many(clinic, **{"doctorId": 1, field: value}), 400, "invalid-input", field=named)
 
 
-def test_two_admins_who_publish_the_same_morning_at_once_make_it_once(clinic: Clinic) -> None:
+def test_two_admins_who_publish_the_same_morning_create_it_once(clinic: Clinic) -> None:
     doctor = clinic.doctor()["id"]
     admin = clinic.admin
     with ThreadPoolExecutor(8) as pool:

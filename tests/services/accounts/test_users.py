@@ -89,7 +89,7 @@ async def test_failures_are_forgotten_after_their_time(
     assert await connection.fetchval("SELECT count(*) FROM login_attempts") == 0
 
 
-async def test_guesses_at_the_same_instant_count_together(users: Users, ada: User) -> None:
+async def test_simultaneous_guesses_count_together(users: Users, ada: User) -> None:
     outcomes = await asyncio.gather(
         *(users.log_in(EMAIL, f"guess {number}", CLIENT_IP) for number in range(25)), return_exceptions=True
     )
@@ -97,7 +97,7 @@ async def test_guesses_at_the_same_instant_count_together(users: Users, ada: Use
     assert (kinds.count(InvalidCredentials), kinds.count(TooManyLogins)) == (10, 15)
 
 
-async def test_a_right_password_is_no_failure_whatever_is_refused_then(
+async def test_a_right_password_does_not_count_as_a_failure_if_the_action_is_refused(
     users: Users, ada: User, connection: Rows
 ) -> None:
     for _ in range(2):
@@ -174,7 +174,7 @@ async def test_an_inactive_admin_is_no_admin(users: Users, connection: Rows) -> 
     assert not await users.has_admin()
 
 
-async def test_the_last_active_admin_stays_one(users: Users, connection: Rows) -> None:
+async def test_the_last_active_admin_stays_an_admin(users: Users, connection: Rows) -> None:
     boss = await users.register("Boss", EMAIL, PASSWORD, Role.ADMIN)
     former = await users.register("Former", "former@example.org", PASSWORD, Role.ADMIN)
     assert await users.change_rights("operator", former.id, active=False)

@@ -216,7 +216,7 @@ async def test_the_model_detects_a_function_that_decides_differently(clinic: Cli
 # Single rules.
 
 
-async def test_a_smaller_request_fits_behind_one_that_is_too_large(clinic: Clinic) -> None:
+async def test_a_smaller_request_succeeds_after_one_that_is_too_large(clinic: Clinic) -> None:
     decided = await clinic.decide([Planted(free=3)], attempts(SeatRequest(1, 2), SeatRequest(1, 2), SeatRequest(1, 1)))
     first, too_large, small = decided.outcomes
     assert isinstance(first, Held)
@@ -226,7 +226,7 @@ async def test_a_smaller_request_fits_behind_one_that_is_too_large(clinic: Clini
     assert decided.free == {1: 0}
 
 
-async def test_sold_out_is_said_when_nothing_is_left_only(clinic: Clinic) -> None:
+async def test_sold_out_is_said_only_if_no_seat_is_left(clinic: Clinic) -> None:
     slots = [Planted(free=0, booked=1), Planted(free=8)]
     full, some = (await clinic.decide(slots, attempts(SeatRequest(1, 1), SeatRequest(2, 9)))).outcomes
     assert isinstance(full, SlotFull)
@@ -242,7 +242,7 @@ async def test_seats_of_overdue_holds_are_free_without_a_sweep(clinic: Clinic) -
     assert decided.free == {1: 0}
 
 
-async def test_closed_comes_before_started_and_started_before_full(clinic: Clinic) -> None:
+async def test_closed_is_refused_before_started_and_started_before_full(clinic: Clinic) -> None:
     slot = Planted(free=0, booked=1, started=True)
     slots = [slot._replace(is_open=False), slot._replace(doctor_active=False), slot]
     decided = await clinic.decide(slots, attempts(*(SeatRequest(number, 1) for number in (1, 2, 3, 4))))
@@ -279,7 +279,7 @@ def test_no_slot_gives_more_seats_than_are_free(slots: dict[int, OfferedSlot], b
 
 
 @given(offered, plain)
-def test_every_refusal_is_true_at_its_turn(slots: dict[int, OfferedSlot], batch: list[SeatRequest]) -> None:
+def test_every_refusal_is_true_when_it_is_decided(slots: dict[int, OfferedSlot], batch: list[SeatRequest]) -> None:
     left = {slot_id: slot.free for slot_id, slot in slots.items()}
     for request, verdict in zip(batch, admit(batch, slots), strict=True):
         match verdict:

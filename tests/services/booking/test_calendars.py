@@ -79,7 +79,7 @@ async def test_only_moves_of_its_slot_since_the_booking_count(appointment: Appoi
     assert (await appointment.entry(held)).sequence == 1
 
 
-async def test_a_hold_that_ran_out_has_ended(appointment: Appointment, connection: Connection) -> None:
+async def test_an_overdue_hold_has_ended(appointment: Appointment, connection: Connection) -> None:
     held = await appointment.hold()
     await connection.execute("UPDATE bookings SET expires_at = now() WHERE id = $1", held.booking.id)
     entry = await appointment.entry(held)
@@ -91,7 +91,7 @@ async def test_two_bookings_of_one_slot_are_two_entries(appointment: Appointment
     assert (await appointment.entry(first)).uid != (await appointment.entry(second)).uid
 
 
-async def test_strangers_get_no_entry(appointment: Appointment) -> None:
+async def test_strangers_get_no_calendar_entry(appointment: Appointment) -> None:
     held = await appointment.hold()
     calendars = Calendars(appointment.worker.database)
     assert await calendars.get_calendar_entry(DESK, held.booking.id)

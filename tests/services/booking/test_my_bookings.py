@@ -101,7 +101,7 @@ async def test_live_bookings_are_upcoming_and_cancelled_ones_are_past(database: 
 
 
 @pytest.mark.parametrize(("role", "was_desk"), [(Role.STAFF, True), (Role.ADMIN, True), (Role.PATIENT, True)])
-async def test_what_the_desk_booked_for_others_is_not_its_own(
+async def test_bookings_that_the_desk_made_for_others_are_not_its_own(
     database: Database, diary: Diary, role: Role, was_desk: bool
 ) -> None:
     """The same after the user left the desk. No read is recorded, because no other person's name is shown."""

@@ -53,7 +53,7 @@ async def everything(connection: Connection, query: BookingQuery) -> list[int]:
     return [booking_id for page in await pages(connection, query) for booking_id in page]
 
 
-async def test_a_text_that_is_rare_is_found_a_few_steps_a_page(connection: Connection) -> None:
+async def test_a_rare_text_is_found_a_few_steps_at_a_time(connection: Connection) -> None:
     for booking_id in range(101, 113):
         await plant(connection, booking_id, "Rare Name" if booking_id in {102, 111} else "Somebody")
     assert await pages(connection, BookingQuery(text="rare")) == [[111], [], [102]]
@@ -84,7 +84,7 @@ async def test_the_numbered_booking_comes_first_and_once_if_it_matches_the_rest(
         assert found.first(100) == []
 
 
-async def test_a_page_that_is_full_is_not_walked_on(connection: Connection) -> None:
+async def test_a_full_page_ends_the_walk(connection: Connection) -> None:
     for booking_id in range(1, 9):
         await plant(connection, booking_id)
     page = await find_bookings(connection, BookingQuery(), LAST, 2)

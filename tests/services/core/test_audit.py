@@ -95,7 +95,7 @@ async def test_only_actors_with_an_account_have_a_name(log: AuditLog) -> None:
     assert names == {"user:1": None, "user:2": "Ada", "operator": None, "user:99": None}
 
 
-async def test_reading_the_log_is_noted_in_the_log(log: AuditLog, connection: Rows) -> None:
+async def test_reading_the_log_is_recorded_in_the_log(log: AuditLog, connection: Rows) -> None:
     await listed(log, actor="user:2")
     note = await connection.fetchrow("SELECT actor, subject, details::text FROM audit_log WHERE action = 'list_audit'")
     assert note is not None

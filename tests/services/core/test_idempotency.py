@@ -22,7 +22,7 @@ async def test_answers_are_pruned_after_a_day_and_not_before(
     assert await connection.fetchval("SELECT count(*) FROM idempotency_keys") == 0
 
 
-async def test_a_key_past_its_day_names_a_new_attempt_even_before_it_is_pruned(
+async def test_after_a_day_a_key_names_a_new_attempt_even_before_it_is_pruned(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     async with workers(database_url, count=1) as [worker]:

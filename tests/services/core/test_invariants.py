@@ -136,7 +136,7 @@ def _sweeps(practice: Practice, count: int) -> list[Awaitable[int]]:
     return [sweep_holds(practice.database) for _ in range(count)]
 
 
-async def test_no_rule_is_broken_by_a_lively_history(practice: Practice, connection: Connection) -> None:
+async def test_a_busy_history_breaks_no_rule(practice: Practice, connection: Connection) -> None:
     await live_a_day(practice)
     kinds = {row["kind"] for row in await connection.fetch("SELECT DISTINCT kind FROM booking_events")}
     assert kinds == EVENTS
@@ -160,9 +160,7 @@ async def test_no_use_case_needs_two_connections_at_once(database_url: str) -> N
     ],
     ids=["moved and resized", "all at once", "resized and closed"],
 )
-async def test_no_rule_is_broken_by_changing_a_slot_in_several_ways_at_once(
-    practice: Practice, change: SlotChange
-) -> None:
+async def test_changing_a_slot_in_several_ways_at_once_breaks_no_rule(practice: Practice, change: SlotChange) -> None:
     slot_id = await practice.slot(5)
     await practice.book(slot_id, 2)
     await practice.change(slot_id, change)
@@ -523,7 +521,7 @@ async def test_stretches_cover_every_slot(
     assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
 
-async def test_a_report_is_no_longer_than_can_be_read(practice: Practice, connection: Connection) -> None:
+async def test_a_report_has_a_limited_length(practice: Practice, connection: Connection) -> None:
     doctor = (await practice.doctors.create_doctor(ADMIN, "Dr. Who", None)).id
     for day in range(25):
         await practice.slots.create_slot(ADMIN, doctor, NOW + timedelta(days=30 + day), 5, 30)
@@ -533,9 +531,7 @@ async def test_a_report_is_no_longer_than_can_be_read(practice: Practice, connec
     assert {one.rule for one in found} == {"S1"}
 
 
-async def test_the_checker_waits_for_no_lock_and_holds_up_no_booking(
-    practice: Practice, connection: Connection
-) -> None:
+async def test_the_checker_waits_for_no_lock_and_delays_no_booking(practice: Practice, connection: Connection) -> None:
     """It ends while a slot's lock is held, and a booking's lock is taken while a check's snapshot is open."""
     slot_id = await practice.slot(5)
     async with connection.transaction():

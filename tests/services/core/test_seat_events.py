@@ -53,7 +53,7 @@ async def test_a_slow_listener_gets_only_the_newest_state_of_each_slot_and_once(
     assert await listener.news(0) is None
 
 
-async def test_what_waits_for_a_slow_listener_does_not_grow_past_a_bound() -> None:
+async def test_the_news_of_a_slow_listener_is_bounded() -> None:
     listener = Listener()
     for slot_id in range(MOST_SLOTS):
         listener.tell(seats(slot_id))
@@ -160,7 +160,7 @@ async def test_an_unreadable_message_counts_as_a_change_of_every_slot(beside: Be
         assert await told(there) is LOOK_AGAIN
 
 
-async def test_what_could_not_be_published_is_published_by_the_next_connection(
+async def test_unpublished_changes_are_published_on_the_next_connection(
     database_url: str, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     slot_id = await new_slot(connection, 1)
@@ -176,7 +176,7 @@ async def test_what_could_not_be_published_is_published_by_the_next_connection(
         assert set((await told(listener)).seats) == {slot_id}
 
 
-async def test_a_server_that_takes_no_more_writes_is_left(database_url: str) -> None:
+async def test_the_relay_leaves_a_read_only_server(database_url: str) -> None:
     """Like an old primary that was fenced: bookings and their messages go to the new one."""
     events = SeatEvents()
     hosts = Hosts(f"{database_url}&target_session_attrs=read-write")

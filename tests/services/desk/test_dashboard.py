@@ -109,7 +109,7 @@ async def test_nearly_full_is_a_group_with_one_seat_left_or_a_fifth(database: Da
     assert found == [ids["last seat"], ids["a fifth"]]
 
 
-async def test_the_holds_that_run_out_first_come_first(database: Database, connection: Connection) -> None:
+async def test_the_holds_that_expire_first_come_first(database: Database, connection: Connection) -> None:
     slot = await add_slot(connection, await add_doctor(connection, "Dr. Who"), 1, 100)
     for seats, seconds in ((3, 90), (1, 30), (9, -1), (2, 60)):
         await book(connection, slot, seats, "PENDING", timedelta(seconds=seconds))

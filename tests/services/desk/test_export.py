@@ -42,7 +42,7 @@ async def test_an_export_has_every_booking_once_and_is_recorded_at_start_and_end
     assert [note[0] for note in notes[-2:]] == ['{"status": "CANCELLED"}', '{"status": "CANCELLED", "bookings": 0}']
 
 
-async def test_an_export_holds_no_connection_while_somebody_reads_and_fails_when_the_database_does(
+async def test_an_export_holds_no_connection_between_pages_and_fails_with_the_database(
     worker: Worker, database_url: str, connection: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(export, "EXPORT_PAGE", 2)

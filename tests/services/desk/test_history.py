@@ -92,7 +92,7 @@ async def kinds(desk: BookingHistory, booking_id: int) -> str:
     return " ".join(event.kind for event in told.events)
 
 
-async def test_what_the_ledger_does_not_have_within_reach_is_not_passed_over(
+async def test_a_history_says_if_the_ledger_lacks_an_event(
     worker: Worker, desk: BookingHistory, connection: Rows
 ) -> None:
     slot_id = await new_slot(connection, 1)

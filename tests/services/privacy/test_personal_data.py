@@ -135,7 +135,7 @@ async def test_an_export_of_several_pages_is_whole_and_in_order(
     assert all([event.booking_id for event in record.events] == [record.id] for record in data.bookings)
 
 
-async def test_erasing_somebody_at_the_desk_leaves_what_they_booked_for_others(
+async def test_erasing_a_user_at_the_desk_keeps_what_they_booked_for_others(
     personal_data: PersonalData, worker: Worker, connection: Rows, database: Database
 ) -> None:
     desk = await account(connection, "Rita Reception", "rita@example.org", Role.STAFF)
@@ -207,7 +207,7 @@ async def test_an_erased_email_leaves_no_trace_and_an_intact_ledger(
     ]
 
 
-async def test_a_guest_can_be_erased_again_after_a_restore_by_the_bookings_on_record(
+async def test_a_guest_can_be_erased_again_after_a_restore_by_the_recorded_bookings(
     personal_data: PersonalData, worker: Worker, connection: Rows
 ) -> None:
     requests = [HoldRequest(wanted(await new_slot(connection, 101)), "guest")] * 101
@@ -305,7 +305,9 @@ async def test_a_booking_in_flight_does_not_bring_an_erased_name_back(
     assert await statuses(connection) == {}
 
 
-async def test_without_the_lock_on_the_account_it_does(worker: Worker, connection: Rows, canary: User) -> None:
+async def test_without_the_lock_on_the_account_an_erased_name_comes_back(
+    worker: Worker, connection: Rows, canary: User
+) -> None:
     """The negative control: the account is read as it was before the erasure."""
     await mutate(connection, "require_active_account", " FOR KEY SHARE", "")
     assert isinstance(await _book_behind_an_erasure(worker, connection, canary), Held)
@@ -336,7 +338,7 @@ async def _erase_behind_a_booking(
     return await statuses(connection)
 
 
-async def test_an_erasure_takes_along_what_was_booked_while_it_waited(
+async def test_an_erasure_includes_bookings_made_while_it_waited(
     worker: Worker, personal_data: PersonalData, connection: Rows, canary: User
 ) -> None:
     left = await _erase_behind_a_booking(worker, personal_data, connection, canary)
@@ -353,7 +355,7 @@ async def test_an_erasure_that_does_not_look_again_leaves_a_name(
     assert ("CONFIRMED", NAME) in left.values()
 
 
-async def test_an_erasure_that_waits_for_the_account_does_not_keep_others_from_its_slots(
+async def test_an_erasure_that_waits_for_the_account_does_not_block_its_slots(
     worker: Worker, personal_data: PersonalData, connection: Rows, canary: User
 ) -> None:
     slot_id = await new_slot(connection, seats=3)
@@ -369,7 +371,7 @@ async def test_an_erasure_that_waits_for_the_account_does_not_keep_others_from_i
     assert (await statuses(connection))[booking_id] == ("CONFIRMED", NAME)
 
 
-async def test_an_erasure_that_always_finds_more_gives_up(
+async def test_an_erasure_that_always_finds_more_bookings_gives_up(
     personal_data: PersonalData, connection: Rows, canary: User
 ) -> None:
     await mutate(connection, "erase_personal_data", "ELSE 'erased'", "ELSE 'again'")

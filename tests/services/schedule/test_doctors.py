@@ -10,7 +10,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ADMIN = User(1, "admin@example.org", "Ann Admin", Role.ADMIN, True, 1, NOW, NOW)
 
 
-async def test_a_list_that_is_cut_short_has_the_chosen_doctor_all_the_same(database: Database) -> None:
+async def test_a_list_that_is_cut_short_still_has_the_chosen_doctor(database: Database) -> None:
     doctors = Doctors(database)
     made = [await doctors.create_doctor(ADMIN, f"Dr. {number}", None) for number in range(3)]
     first, _, last = made

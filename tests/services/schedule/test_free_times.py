@@ -180,7 +180,7 @@ async def test_the_next_page_of_a_long_day_continues_where_the_first_ended(clini
     assert await clinic.ids(day=TOMORROW + timedelta(days=1), after=(end.start_time, end.id)) == [made[-1] + 1]
 
 
-async def test_a_count_goes_no_further_than_a_hundred(clinic: Planted) -> None:
+async def test_a_count_ends_at_a_hundred(clinic: Planted) -> None:
     doctors = [await clinic.doctor(kind="Cardiology") for _ in range(3)]
     for doctor in doctors:
         for number in range(45):
@@ -211,7 +211,7 @@ async def test_a_count_reads_a_limited_number_of_slots_and_says_if_there_may_be_
     assert (await clinic.find(doctor_id=doctors[1], seats=2, day=days[1])).strip[1] == Day(days[0], 1)
 
 
-async def test_a_look_for_several_seats_ends_somewhere_and_is_taken_up_from_there(clinic: Planted) -> None:
+async def test_a_search_for_several_seats_ends_early_and_can_be_continued(clinic: Planted) -> None:
     doctor = await clinic.doctor(kind="Cardiology")
     days = [TODAY + timedelta(days=number) for number in (1, 3, 5)]
     for day in days[:2]:
@@ -269,7 +269,7 @@ async def test_continuing_a_search_does_not_lead_back_to_its_start(clinic: Plant
     assert [await told(query) for query in queries] == [of_two_days] * 2
 
 
-async def test_the_strip_goes_to_earlier_and_later_days_and_not_into_the_past(clinic: Planted) -> None:
+async def test_the_strip_moves_to_earlier_and_later_days_but_not_into_the_past(clinic: Planted) -> None:
     doctor = await clinic.doctor()
     await clinic.slot(doctor, at(TODAY + timedelta(days=40)))
     first = await clinic.find(day=TODAY)
