@@ -126,10 +126,10 @@ def test_without_its_database_the_server_is_alive_but_not_ready(
 def test_metrics_have_the_release_and_the_resources_of_processes(clinic: Clinic) -> None:
     text = clinic.http.get("/metrics").text
     assert f'slotwise_build_info{{version="{__version__}"}} 1.0' in text
-    told = dict(re.findall(r"^(process_\w+) (\S+)$", text, re.MULTILINE))
+    figures = dict(re.findall(r"^(process_\w+) (\S+)$", text, re.MULTILINE))
     server = psutil.Process(clinic.server.process.pid)
     resident = sum(process.memory_info().rss for process in [server, *server.children()])
-    assert float(told["process_resident_memory_bytes"]) == pytest.approx(resident, rel=0.3)
-    assert abs(float(told["process_start_time_seconds"]) - server.create_time()) < 5
-    assert float(told["process_cpu_seconds_total"]) > 0
-    assert 0 < float(told["process_open_fds"]) < float(told["process_max_fds"]) * 4
+    assert float(figures["process_resident_memory_bytes"]) == pytest.approx(resident, rel=0.3)
+    assert abs(float(figures["process_start_time_seconds"]) - server.create_time()) < 5
+    assert float(figures["process_cpu_seconds_total"]) > 0
+    assert 0 < float(figures["process_open_fds"]) < float(figures["process_max_fds"]) * 4

@@ -28,9 +28,9 @@ def watchers(clinic: Clinic) -> Iterator[list[Events]]:
         yield [stack.enter_context(watching(clinic.server.url)) for _ in range(8)]
 
 
-def all_told(watchers: list[Events], slot_id: int, seats: int) -> dict[str, Any]:
+def state_for_all(watchers: list[Events], slot_id: int, seats: int) -> dict[str, Any]:
     """The state of a slot with so many free seats, which all watchers get alike."""
-    [state] = {str(told): told for told in (events.until_free(slot_id, seats) for events in watchers)}.values()
+    [state] = {str(seen): seen for seen in (events.until_free(slot_id, seats) for events in watchers)}.values()
     return state
 
 
@@ -38,17 +38,17 @@ def test_watchers_at_any_worker_see_holds_cancellations_expiries_and_changed_slo
     clinic: Clinic, slot: dict[str, Any], watchers: list[Events]
 ) -> None:
     booking = clinic.hold(slot["id"], seatsBooked=2)
-    all_told(watchers, slot["id"], 3)
+    state_for_all(watchers, slot["id"], 3)
     clinic.http.delete(f"/api/bookings/{booking['id']}", headers=holder(booking))
-    all_told(watchers, slot["id"], 5)
+    state_for_all(watchers, slot["id"], 5)
     overdue = clinic.hold(slot["id"])
-    all_told(watchers, slot["id"], 4)
+    state_for_all(watchers, slot["id"], 4)
     rows(clinic.server.database_url, "UPDATE bookings SET expires_at = clock_timestamp() WHERE id = $1", overdue["id"])
-    all_told(watchers, slot["id"], 5)
+    state_for_all(watchers, slot["id"], 5)
     change = {"totalSeats": 9, "status": "CLOSED"}
     clinic.http.patch(f"/api/slots/{slot['id']}", json=change, headers=clinic.admin)
     expected = {"slotId": slot["id"], "availableSeats": 9, "totalSeats": 9, "status": "CLOSED"}
-    assert all_told(watchers, slot["id"], 9) == expected
+    assert state_for_all(watchers, slot["id"], 9) == expected
 
 
 def test_watchers_see_a_new_slot(clinic: Clinic) -> None:

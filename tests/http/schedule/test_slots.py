@@ -398,12 +398,12 @@ def test_a_dry_run_returns_new_slots_and_clashes_and_changes_nothing(clinic: Cli
     doctor = slot["doctorId"]
     answer = publish_many(clinic, doctorId=doctor, dryRun=True)
     assert answer.status_code == 200
-    told = answer.json()
-    assert starts_of(told["created"]) == ["09:00", "10:30"]
-    assert {planned["id"] for planned in told["created"]} == {None}
-    assert starts_of(told["clashes"]) == ["09:30", "10:00"]
+    plan = answer.json()
+    assert starts_of(plan["created"]) == ["09:00", "10:30"]
+    assert {planned["id"] for planned in plan["created"]} == {None}
+    assert starts_of(plan["clashes"]) == ["09:30", "10:00"]
     overlapped = {"id": slot["id"], "startTime": f"{TUESDAY}T09:45:00Z", "endTime": f"{TUESDAY}T10:15:00Z"}
-    assert [clash["overlaps"] for clash in told["clashes"]] == [overlapped] * 2
+    assert [clash["overlaps"] for clash in plan["clashes"]] == [overlapped] * 2
     assert [found["id"] for found in slots_of(clinic, doctor)] == [slot["id"]]
 
 
@@ -429,8 +429,8 @@ def test_a_closed_slot_with_bookings_clashes(clinic: Clinic) -> None:
     slot = clinic.slot(startTime=f"{TUESDAY}T09:00:00Z")
     clinic.hold(slot["id"], confirm=True)
     change(clinic, slot["id"], status="CLOSED")
-    told = publish_many(clinic, doctorId=slot["doctorId"], dryRun=True).json()
-    assert [(clash["startTime"], clash["overlaps"]["id"]) for clash in told["clashes"]] == [
+    plan = publish_many(clinic, doctorId=slot["doctorId"], dryRun=True).json()
+    assert [(clash["startTime"], clash["overlaps"]["id"]) for clash in plan["clashes"]] == [
         (f"{TUESDAY}T09:00:00Z", slot["id"])
     ]
 
@@ -439,8 +439,8 @@ def test_past_times_are_refused_or_left_out(clinic: Clinic) -> None:
     doctor = clinic.doctor()["id"]
     days = {"firstDay": "2020-02-04", "lastDay": "2020-02-04"}
     problem(publish_many(clinic, doctorId=doctor, **days), 400, "invalid-input", field="firstDay")
-    told = publish_many(clinic, doctorId=doctor, dryRun=True, **days).json()
-    assert [clash["overlaps"] for clash in told["clashes"]] == [None] * 4
+    plan = publish_many(clinic, doctorId=doctor, dryRun=True, **days).json()
+    assert [clash["overlaps"] for clash in plan["clashes"]] == [None] * 4
     nothing = publish_many(clinic, doctorId=doctor, skipClashes=True, **days)
     assert (nothing.status_code, nothing.json()["created"]) == (200, [])
 

@@ -472,13 +472,13 @@ async def test_a_planted_violation_is_found_by_its_rule(lived: Connection, plant
     assert await findings_of(lived) == []
     for command in planted.commands:
         await lived.execute(command)
-    told = [
+    reported = [
         f"{finding.found}; expected {finding.expected}"
         for rule, check, finding in await findings_of(lived)
         if (rule, check) == (planted.rule, f"core/invariants.{planted.check}")
         and (finding.slot_id, finding.sequence) == (1, planted.sequence)
     ]
-    assert [one for one in told if one.startswith(planted.difference)], told
+    assert [one for one in reported if one.startswith(planted.difference)], reported
 
 
 def test_every_check_has_a_planted_violation_under_the_id_of_its_rule() -> None:
@@ -515,10 +515,10 @@ async def test_stretches_cover_every_slot(
     await connection.execute("SET session_replication_role = replica")
     await connection.execute("DELETE FROM appointment_slots WHERE id IN (1, 4, 7)")
     await connection.execute("UPDATE booking_events SET available_after = 4, slot_id = slot_id - 3")
-    told: list[tuple[int, int]] = []
-    found = await find_violations(practice.database, progress=lambda done, of: told.append((done, of)))
+    calls: list[tuple[int, int]] = []
+    found = await find_violations(practice.database, progress=lambda done, of: calls.append((done, of)))
     assert [one.slot_id for one in found if one.rule == "W2"] == [-2, -1, 0, 1, 2, 3, 4]
-    assert told == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+    assert calls == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
 
 
 async def test_a_report_has_a_limited_length(practice: Practice, connection: Connection) -> None:

@@ -37,7 +37,7 @@ def seats(slot_id: int, available: int = 1) -> News:
     return News({slot_id: Seats(slot_id, available, 9, SlotStatus.OPEN)})
 
 
-async def told(listener: Listener) -> News:
+async def next_news(listener: Listener) -> News:
     """The listener's next news. The test fails if there is none."""
     news = await listener.news(PATIENCE)
     assert news is not None, "nothing came"
@@ -49,7 +49,7 @@ async def test_a_slow_listener_gets_only_the_newest_state_of_each_slot_and_once(
     for available in range(9, 0, -1):
         listener.tell(seats(1, available))
     listener.tell(seats(2))
-    assert {slot: now.available_seats for slot, now in (await told(listener)).seats.items()} == {1: 1, 2: 1}
+    assert {slot: now.available_seats for slot, now in (await next_news(listener)).seats.items()} == {1: 1, 2: 1}
     assert await listener.news(0) is None
 
 
@@ -57,13 +57,13 @@ async def test_the_news_of_a_slow_listener_is_bounded() -> None:
     listener = Listener()
     for slot_id in range(MOST_SLOTS):
         listener.tell(seats(slot_id))
-    assert len((await told(listener)).seats) == MOST_SLOTS
+    assert len((await next_news(listener)).seats) == MOST_SLOTS
     for slot_id in range(MOST_SLOTS + 1):
         listener.tell(seats(slot_id))
-    assert await told(listener) is LOOK_AGAIN
+    assert await next_news(listener) is LOOK_AGAIN
     listener.tell(LOOK_AGAIN)
     listener.tell(seats(1))
-    assert await told(listener) is LOOK_AGAIN
+    assert await next_news(listener) is LOOK_AGAIN
 
 
 async def test_ending_a_listener_ends_its_wait_for_news() -> None:
@@ -131,7 +131,7 @@ async def test_changes_at_one_worker_reach_the_listeners_of_all_workers(
         beside.first.seats_changed([slot_id, LARGEST_ID])
         await beside.relay()
         expected = {slot_id: Seats(slot_id, 3, 3, SlotStatus.OPEN)}
-        assert (await told(here)).seats == (await told(there)).seats == expected
+        assert (await next_news(here)).seats == (await next_news(there)).seats == expected
 
 
 async def test_changes_that_need_several_messages_all_arrive(
@@ -143,21 +143,21 @@ async def test_changes_that_need_several_messages_all_arrive(
     with beside.second.watch_seats("b") as there:
         beside.first.seats_changed([*slot_ids, *filling])
         await beside.relay()
-        assert set((await told(there)).seats) == set(slot_ids)
+        assert set((await next_news(there)).seats) == set(slot_ids)
 
 
 async def test_after_too_many_changes_listeners_read_everything_again(beside: Beside) -> None:
     with beside.second.watch_seats("b") as there:
         beside.first.seats_changed(range(1, MOST_SLOTS + 2))
         await beside.relay()
-        assert await told(there) is LOOK_AGAIN
+        assert await next_news(there) is LOOK_AGAIN
 
 
 async def test_an_unreadable_message_counts_as_a_change_of_every_slot(beside: Beside) -> None:
     with beside.second.watch_seats("b") as there:
         beside.second.hear('{"from": "a later version"}')
         await beside.relay()
-        assert await told(there) is LOOK_AGAIN
+        assert await next_news(there) is LOOK_AGAIN
 
 
 async def test_unpublished_changes_are_published_on_the_next_connection(
@@ -173,7 +173,7 @@ async def test_unpublished_changes_are_published_on_the_next_connection(
     with events.watch_seats("a") as listener:
         async with listening(Hosts(database_url), CHANNEL, events.hear, events.wake) as whole:
             await events.relay(whole)
-        assert set((await told(listener)).seats) == {slot_id}
+        assert set((await next_news(listener)).seats) == {slot_id}
 
 
 async def test_the_relay_leaves_a_read_only_server(database_url: str) -> None:
@@ -191,7 +191,7 @@ async def test_after_a_lost_connection_listeners_read_everything_again(database_
     events = SeatEvents()
     with events.watch_seats("a") as listener:
         relaying = asyncio.create_task(relay_seats(Hosts(database_url), events))
-        assert await told(listener) is LOOK_AGAIN
+        assert await next_news(listener) is LOOK_AGAIN
         await _run(
             database_url,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -200,7 +200,7 @@ async def test_after_a_lost_connection_listeners_read_everything_again(database_
         with pytest.raises(DatabaseUnavailable):
             await asyncio.wait_for(relaying, PATIENCE)
         relaying = asyncio.create_task(relay_seats(Hosts(database_url), events))
-        assert await told(listener) is LOOK_AGAIN
+        assert await next_news(listener) is LOOK_AGAIN
         relaying.cancel()
 
 
@@ -208,8 +208,8 @@ async def test_only_a_change_of_seats_is_news(
     database: Database, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     """Otherwise a client that repeats impossible requests would make all workers read."""
-    told: list[Collection[int]] = []
-    batches = BookingBatches(database, ManageTokens("a secret for tests"), 60, seats_changed=told.append)
+    changed: list[Collection[int]] = []
+    batches = BookingBatches(database, ManageTokens("a secret for tests"), 60, seats_changed=changed.append)
     slot_id, full = await new_slot(connection, 5), await new_slot(connection, 1)
     [held, _] = await batches.hold([HoldRequest(wanted(slot, 1), "guest") for slot in (slot_id, full)])
     assert isinstance(held, Held)
@@ -217,10 +217,10 @@ async def test_only_a_change_of_seats_is_news(
     cancel = CancelRequest(held.booking.id, None, "guest")
     for _ in range(2):
         await batches.cancel([cancel])
-    await sweep_holds(database, seats_changed=told.append)
+    await sweep_holds(database, seats_changed=changed.append)
     await connection.execute("UPDATE bookings SET expires_at = clock_timestamp() WHERE slot_id = $1", full)
-    await sweep_holds(database, seats_changed=told.append)
-    assert [set(slots) for slots in told if slots] == [{slot_id, full}, {slot_id}, {full}]
+    await sweep_holds(database, seats_changed=changed.append)
+    assert [set(slots) for slots in changed if slots] == [{slot_id, full}, {slot_id}, {full}]
 
 
 async def _run(database_url: str, query: str) -> "list[asyncpg.Record]":

@@ -43,20 +43,20 @@ async def test_a_history_shows_who_changed_the_booking_and_its_slot(
         await append(connection, slot_id, kind)
     await worker.bookings.cancel_booking(desk_of_ada, held.booking.id, "Rang to say she has moved")
     await append(connection, slot_id, "REOPENED")
-    told = await desk.get_history(READER, held.booking.id)
-    assert [(event.kind, event.of_slot, event.actor, event.actor_name) for event in told.events] == [
+    shown = await desk.get_history(READER, held.booking.id)
+    assert [(event.kind, event.of_slot, event.actor, event.actor_name) for event in shown.events] == [
         ("HELD", False, "guest", None),
         ("CONFIRMED", False, "user:7", "Ada"),
         ("MOVED", True, "user:7", "Ada"),
         ("CLOSED", True, "user:7", "Ada"),
         ("CANCELLED", False, "user:7", "Ada"),
     ]
-    assert [event.available_after for event in told.events if not event.of_slot] == [2, 2, 4]
-    assert (told.booking.status, told.cancel_reason) == (BookingStatus.CANCELLED, "Rang to say she has moved")
+    assert [event.available_after for event in shown.events if not event.of_slot] == [2, 2, 4]
+    assert (shown.booking.status, shown.cancel_reason) == (BookingStatus.CANCELLED, "Rang to say she has moved")
     assert await connection.fetchval("SELECT subject FROM audit_log WHERE action = 'get_history'") == (
         f"booking:{held.booking.id}"
     )
-    assert not told.cut_short
+    assert not shown.cut_short
     monkeypatch.setattr(history, "MOST_CHANGES", 1)
     shorter = await desk.get_history(READER, held.booking.id)
     assert [event.kind for event in shorter.events] == ["HELD", "CONFIRMED", "MOVED", "CANCELLED"]
@@ -86,10 +86,10 @@ async def test_in_a_crowded_slot_each_booking_has_its_own_history(
 
 async def kinds(desk: BookingHistory, booking_id: int) -> str:
     """The kinds of its events; the history must not be cut short."""
-    told = await desk.get_history(READER, booking_id)
-    assert not told.cut_short
-    assert told.booking.id == booking_id
-    return " ".join(event.kind for event in told.events)
+    shown = await desk.get_history(READER, booking_id)
+    assert not shown.cut_short
+    assert shown.booking.id == booking_id
+    return " ".join(event.kind for event in shown.events)
 
 
 async def test_a_history_says_if_the_ledger_lacks_an_event(
@@ -98,8 +98,8 @@ async def test_a_history_says_if_the_ledger_lacks_an_event(
     slot_id = await new_slot(connection, 1)
     held = await worker.bookings.hold_seats(GUEST, wanted(slot_id))
     await connection.execute("UPDATE bookings SET status = 'FAILED' WHERE id = $1", held.booking.id)
-    told = await desk.get_history(READER, held.booking.id)
-    assert ([event.kind for event in told.events], told.cut_short) == (["HELD"], True)
+    shown = await desk.get_history(READER, held.booking.id)
+    assert ([event.kind for event in shown.events], shown.cut_short) == (["HELD"], True)
 
 
 async def append(connection: Rows, slot_id: int, kind: str) -> None:

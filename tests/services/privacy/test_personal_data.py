@@ -385,9 +385,9 @@ async def test_a_booking_with_an_erased_account_does_not_fail_the_rest_of_its_ba
 ) -> None:
     slot_id = await new_slot(connection, seats=4)
     await _erase(connection, canary, [])
-    ours = partial(worker.bookings.hold_seats, GUEST, wanted(slot_id))
-    theirs = partial(worker.bookings.hold_seats, Caller(canary), asked_by(canary, slot_id))
-    kinds = [type(result) for result in await at_once([ours, ours, theirs, ours])]
+    valid = partial(worker.bookings.hold_seats, GUEST, wanted(slot_id))
+    of_erased = partial(worker.bookings.hold_seats, Caller(canary), asked_by(canary, slot_id))
+    kinds = [type(result) for result in await at_once([valid, valid, of_erased, valid])]
     assert kinds == [Held, Held, NotAuthenticated, Held]
 
 

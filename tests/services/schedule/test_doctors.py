@@ -16,5 +16,5 @@ async def test_a_list_that_is_cut_short_still_has_the_chosen_doctor(database: Da
     first, _, last = made
     assert await doctors.list_doctors_with(last.id, 1) == [last, first]
     assert await doctors.list_doctors_with(last.id, 3) == made
-    for nobody in (None, first.id, 10**17):
-        assert await doctors.list_doctors_with(nobody, 1) == [first]
+    for no_other in (None, first.id, 10**17):
+        assert await doctors.list_doctors_with(no_other, 1) == [first]

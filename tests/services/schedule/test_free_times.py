@@ -40,7 +40,7 @@ class Planted:
         self._database = database
         self.free_times = FreeTimes(database, ZONE)
 
-    def look_no_farther_than(self, slots: int) -> None:
+    def end_searches_after(self, slots: int) -> None:
         self.free_times = FreeTimes(self._database, ZONE, slots)
 
     async def doctor(self, name: str = "Dr. Who", kind: str | None = None, active: bool = True) -> int:
@@ -147,11 +147,11 @@ async def test_days_are_the_clinics_and_have_23_or_25_hours_twice_a_year(clinic:
     changes = [_last_sunday(year, month) for year in years for month in (3, 10)]
     for number, day in enumerate(changes):
         first, last = at(day, 0), at(day + timedelta(days=1), 0) - timedelta(minutes=1)
-        theirs = [await clinic.slot(doctor, first), await clinic.slot(doctor, last.astimezone(UTC))]
+        of_day = [await clinic.slot(doctor, first), await clinic.slot(doctor, last.astimezone(UTC))]
         await clinic.slot(doctor, first - timedelta(minutes=1))
         await clinic.slot(doctor, at(day + timedelta(days=1), 0))
         found = await clinic.find(day=day)
-        assert [slot.id for slot in found.times] == theirs
+        assert [slot.id for slot in found.times] == of_day
         assert found.times[-1].start_time - found.times[0].start_time == timedelta(hours=24 - 1 + 2 * (number % 2)) - (
             timedelta(minutes=1)
         )
@@ -217,16 +217,16 @@ async def test_a_search_for_several_seats_ends_early_and_can_be_continued(clinic
     for day in days[:2]:
         await clinic.slots(doctor, at(day, 8), 70, seats=3, free=1)
     last = await clinic.slot(doctor, at(days[2], 8), seats=3)
-    clinic.look_no_farther_than(50)
+    clinic.end_searches_after(50)
     for query in ({}, {"specialization": "Cardiology"}):
-        looks = [await clinic.find(**query, seats=2, day=day) for day in (None, *days)]
-        told = [look.nothing for look in looks if look.nothing is not None]
-        assert [nothing.looked_to for nothing in told] == [days[0], days[1], None]
-        assert [nothing.nearest.id if nothing.nearest else None for nothing in told] == [None, None, last]
-        assert [nothing.why for nothing in told] == [Why.DAY_UNPUBLISHED, Why.DAY_TAKEN, Why.DAY_TAKEN]
-        assert all(nothing.for_one for nothing in told[:2])
-        assert [slot.id for slot in looks[-1].times] == [last]
-    clinic.look_no_farther_than(150)
+        answers = [await clinic.find(**query, seats=2, day=day) for day in (None, *days)]
+        empty = [answer.nothing for answer in answers if answer.nothing is not None]
+        assert [nothing.looked_to for nothing in empty] == [days[0], days[1], None]
+        assert [nothing.nearest.id if nothing.nearest else None for nothing in empty] == [None, None, last]
+        assert [nothing.why for nothing in empty] == [Why.DAY_UNPUBLISHED, Why.DAY_TAKEN, Why.DAY_TAKEN]
+        assert all(nothing.for_one for nothing in empty[:2])
+        assert [slot.id for slot in answers[-1].times] == [last]
+    clinic.end_searches_after(150)
     assert await clinic.ids(seats=2) == [last]
 
 
@@ -236,7 +236,7 @@ async def test_the_desks_search_for_several_seats_continues_without_missing_any(
     for day in days[:2]:
         await clinic.slots(doctor, at(day, 8), 70, seats=3, free=1)
     await clinic.slots(doctor, at(days[2], 8), 70, seats=3, free=2)
-    clinic.look_no_farther_than(50)
+    clinic.end_searches_after(50)
     for query in (TimeQuery(seats=2), TimeQuery(specialization="Cardiology", seats=2)):
         pages = [await clinic.next_times(query)]
         while pages[-1].rest:
@@ -254,19 +254,19 @@ async def test_continuing_a_search_does_not_lead_back_to_its_start(clinic: Plant
     """If nothing is after the day, the search from now on may end before it. Only searched slots count as taken."""
     doctor = await clinic.doctor(kind="Cardiology")
     days = [TODAY + timedelta(days=number) for number in (1, 3, 5)]
-    clinic.look_no_farther_than(50)
+    clinic.end_searches_after(50)
 
-    async def told(query: dict[str, object]) -> list[tuple[Why, date | None]]:
+    async def reasons(query: dict[str, object]) -> list[tuple[Why, date | None]]:
         found = [(await clinic.find(**query, seats=2, day=day)).nothing for day in days]
         return [(nothing.why, nothing.looked_to) for nothing in found if nothing is not None]
 
     queries: list[dict[str, object]] = [{}, {"specialization": "Cardiology"}]
     await clinic.slots(doctor, at(days[0], 8), 70, seats=3, free=1)
     of_one_day = [(Why.ALL_TAKEN, None), (Why.DAY_UNPUBLISHED, days[0]), (Why.DAY_UNPUBLISHED, days[0])]
-    assert [await told(query) for query in queries] == [of_one_day] * 2
+    assert [await reasons(query) for query in queries] == [of_one_day] * 2
     await clinic.slots(doctor, at(days[1], 8), 70, seats=3, free=1)
     of_two_days = [(Why.DAY_TAKEN, days[1]), (Why.DAY_TAKEN, days[0]), (Why.DAY_UNPUBLISHED, days[0])]
-    assert [await told(query) for query in queries] == [of_two_days] * 2
+    assert [await reasons(query) for query in queries] == [of_two_days] * 2
 
 
 async def test_the_strip_moves_to_earlier_and_later_days_but_not_into_the_past(clinic: Planted) -> None:
