@@ -11,8 +11,8 @@ from tests.web.visiting import routes
 NO_PAGES = {
     "/account/data.json",
     "/admin/bookings.csv",
-    "/admin/dashboard/board",
-    "/admin/dashboard/latest",
+    "/admin/today/board",
+    "/admin/today/latest",
     "/bookings/{booking_id}/calendar.ics",
     "/bookings/{booking_id}/confirm",
     "/bookings/{booking_id}/seats",

@@ -52,8 +52,8 @@ GET  /account/data.json                         in    200+  200   200    200   2
 GET  /account/delete                            in    200+  200   200    200   200   in     in    in
 POST /account/delete                            in    303   303   303    303   303   in     in    in
 GET  /admin                                     in    403   403   403    200+  200+  in     in    in
-GET  /admin/dashboard/board                     in    403   403   403    200   200   in     in    in
-GET  /admin/dashboard/latest                    in    403   403   403    200+  200+  in     in    in
+GET  /admin/today/board                     in    403   403   403    200   200   in     in    in
+GET  /admin/today/latest                    in    403   403   403    200+  200+  in     in    in
 GET  /admin/doctors                             in    403   403   403    200   200   in     in    in
 POST /admin/doctors                             in    403   403   403    403   303   in     in    in
 GET  /admin/doctors/{doctor_id}                 in    403   403   403    200   200   in     in    in

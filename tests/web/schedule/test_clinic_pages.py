@@ -362,7 +362,7 @@ def test_the_dashboard_shows_the_seats_of_each_doctor_and_of_the_day(clinic: Cli
 
 def test_the_latest_bookings_are_sent_again_only_when_they_changed(clinic: Clinic, desk: Visitor) -> None:
     desk.open("/admin")
-    mark = re.search(r'hx-get="(/admin/dashboard/latest\?mark=\w+)"', desk.page.text)
+    mark = re.search(r'hx-get="(/admin/today/latest\?mark=\w+)"', desk.page.text)
     assert mark, desk.page.text
     shown = audited(clinic, "list_latest_bookings", "bookings")
     assert desk.open(mark[1]).status_code in {200, 204}
@@ -373,7 +373,7 @@ def test_the_latest_bookings_are_sent_again_only_when_they_changed(clinic: Clini
     assert "Newest Of All" in answer.text
     assert "<html" not in answer.text
     assert audited(clinic, "list_latest_bookings", "bookings") > shown
-    assert "Newest Of All" not in desk.open("/admin/dashboard/board").text
+    assert "Newest Of All" not in desk.open("/admin/today/board").text
 
 
 @pytest.mark.parametrize(

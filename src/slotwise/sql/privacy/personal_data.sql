@@ -18,7 +18,7 @@ ORDER BY b.id;
 
 -- name: list_bookings_of_email
 -- Lists the bookings with an e-mail address by id, no matter who made them.
--- Reads all bookings: an index for this rare question would cost every booking its upkeep.
+-- Reads all bookings: an index for this rare search would make every booking slower.
 SELECT b.id
 FROM bookings AS b
 WHERE lower(b.user_email) = lower(:email::text)

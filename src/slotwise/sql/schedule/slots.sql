@@ -330,10 +330,10 @@ FROM slots AS s
 ORDER BY s.start_time, s.id;
 
 -- name: list_affected_bookings
--- Lists the live bookings of a slot, oldest first: whom a change of it would concern.
--- Holds by their own index, lest a history of those that ran out be read for the few that live; for the same reason of
--- those confirmed no more than seats are taken, so none where all are free. A row is compared where `=` would do, for
--- the reason given with `list_bookings_of_slots`.
+-- Lists the live bookings of a slot, oldest first: those that a change of the slot affects.
+-- Live holds have their own index, so that the many expired ones are not read. For the same reason it reads no more
+-- confirmed bookings than seats are taken, so none if all are free. It compares a row instead of using `=` for the
+-- reason given with `list_bookings_of_slots`.
 WITH live AS (
     SELECT c.id
     FROM appointment_slots AS s

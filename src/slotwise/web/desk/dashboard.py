@@ -32,7 +32,7 @@ class DashboardController(Controller):
             request, "desk/dashboard/dashboard.html", latest=latest, live=live, is_today=is_today, **board
         )
 
-    @get("/dashboard/board", **page_for(DESK))
+    @get("/today/board", **page_for(DESK))
     async def show_board(
         self, request: PageRequest, renderer: NamedDependency[Renderer], dashboard: NamedDependency[Dashboard]
     ) -> Response[Any]:
@@ -40,7 +40,7 @@ class DashboardController(Controller):
         board = await _board(renderer, dashboard, renderer.time.today())
         return renderer.answer(request, "desk/dashboard/board.html", live=True, is_today=True, **board)
 
-    @get("/dashboard/latest", **page_for(DESK))
+    @get("/today/latest", **page_for(DESK))
     async def show_latest_bookings(
         self, request: PageRequest, renderer: NamedDependency[Renderer], dashboard: NamedDependency[Dashboard]
     ) -> Response[Any]:
