@@ -29,7 +29,7 @@ class _Nested(NamedTuple):
     """A field that is a row itself: its columns stand side by side, all null where there is none."""
 
     place: int
-    width: int
+    end: int
     row: type[msgspec.Struct]
 
 
@@ -42,7 +42,9 @@ class Statement(Generic[Row]):
         self.row = row
         self.text, self.parameters = _numbered(sql_of(feature)[statement])
         self._enumerations = [
-            (place, kind) for place, field in enumerate(columns_of(row)) if (kind := _enumeration(field.type))
+            (place, {member.value: member for member in kind})
+            for place, field in enumerate(columns_of(row))
+            if (kind := _enumeration(field.type))
         ]
         self._nested = _nested_rows(row)
 
@@ -69,12 +71,11 @@ class Statement(Generic[Row]):
         if not (self._enumerations or self._nested):
             return self.row(*record)
         values = list(record)
-        for place, kind in self._enumerations:
+        for place, members in self._enumerations:
             if values[place] is not None:
-                values[place] = kind(values[place])
-        for place, width, row in self._nested:
-            parts = values[place : place + width]
-            values[place : place + width] = [None if parts[0] is None else row(*parts)]
+                values[place] = members[values[place]]
+        for place, end, row in self._nested:
+            values[place:end] = (None if values[place] is None else row(*values[place:end]),)
         return self.row(*values)
 
     def _in_order(self, arguments: Mapping[str, object]) -> list[object]:
@@ -107,7 +108,7 @@ def columns_of(row: type[msgspec.Struct]) -> list[msgspec.structs.FieldInfo]:
 def _nested_rows(row: type[msgspec.Struct]) -> list[_Nested]:
     """By their places once those before them are made: each becomes one value."""
     rows = [_row_in(field.type) for field in msgspec.structs.fields(row)]
-    return [_Nested(place, len(columns_of(kind)), kind) for place, kind in enumerate(rows) if kind is not None]
+    return [_Nested(place, place + len(columns_of(kind)), kind) for place, kind in enumerate(rows) if kind is not None]
 
 
 def _row_in(annotation: Any) -> type[msgspec.Struct] | None:

@@ -29,7 +29,7 @@ PATIENCE_SECONDS = 6.0
 LOOK_SECONDS = 1.0
 # From the start of a request to the start of its answer. Each wait inside has a limit of its own, but on a machine that
 # is busy with other things several of them add up to more than the ten seconds in which every request is answered.
-ANSWER_SECONDS = 7.5
+ANSWER_SECONDS = 6.5
 # Pipelined requests that may wait for the answers to earlier ones: one piece of data could contain thousands.
 MAX_WAITING = 64
 # The kernel's send buffer. The kernel asks for more data only when a third of it is free. By default it has megabytes:
