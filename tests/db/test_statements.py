@@ -398,7 +398,7 @@ async def test_a_status_that_no_version_knows_is_a_defect_and_not_a_row(connecti
     class Found(msgspec.Struct):
         status: BookingStatus
 
-    with pytest.raises(ValueError, match="MAYBE"):
+    with pytest.raises(KeyError, match="MAYBE"):
         await plant("SELECT 'MAYBE' AS status", Found).one(connection)
 
 
