@@ -1,7 +1,7 @@
 -- Make $3 bookings for each slot from $1 to $2, made yesterday, with one seat and the final status $4, and the ledger
--- rows that the server would have written. CONFIRMED bookings were booked without a hold and keep their seats; CANCELLED
--- and FAILED ones were held first and gave the seats back. Ledger rows have the present time, because the ledger's times
--- never run backwards. Bookings whose id is divisible by $6 belong to the account $5, which may be null.
+-- rows that the server would have written. CONFIRMED bookings were booked without a hold and keep their seats;
+-- CANCELLED and FAILED ones were held first and gave the seats back. Ledger rows have the present time, because the
+-- ledger's times never run backwards. Bookings whose id is divisible by $6 belong to the account $5, which may be null.
 WITH wanted AS MATERIALIZED (
     SELECT
         s.id AS slot_id,

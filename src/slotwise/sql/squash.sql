@@ -38,22 +38,29 @@ DELETE FROM schema_history;
 
 -- Converts the kept answers to the form that `hold_seats` now writes and reads.
 UPDATE idempotency_keys AS k
-SET
-    answer = jsonb_build_object(
-        'outcome', k.answer -> 'outcome',
-        'available_seats', k.answer -> 'available_seats',
-        'booking', CASE
-            WHEN k.answer ->> 'outcome' = 'held' THEN jsonb_build_object(
-                'id', k.answer -> 'booking_id',
-                'expires_at', k.answer -> 'expires_at',
-                'confirmed_at', CASE WHEN k.answer ->> 'expires_at' IS NULL THEN k.answer -> 'booked_at' END,
-                'created_at', k.answer -> 'booked_at',
-                'updated_at', k.answer -> 'booked_at',
-                'doctor_id', k.answer -> 'doctor_id',
-                'doctor_name', k.answer -> 'doctor_name',
-                'specialization', k.answer -> 'specialization',
-                'start_time', k.answer -> 'start_time',
-                'end_time', k.answer -> 'end_time'
+SET answer = kept.answer || CASE WHEN k.answer ->> 'outcome' = 'held' THEN kept.booking ELSE '{"booking": null}' END
+FROM (
+    SELECT
+        o.caller,
+        o.route,
+        o.key_hash,
+        jsonb_build_object(
+            'outcome', o.answer -> 'outcome', 'available_seats', o.answer -> 'available_seats'
+        ) AS answer,
+        jsonb_build_object(
+            'booking', jsonb_build_object(
+                'id', o.answer -> 'booking_id',
+                'expires_at', o.answer -> 'expires_at',
+                'confirmed_at', CASE WHEN o.answer ->> 'expires_at' IS NULL THEN o.answer -> 'booked_at' END,
+                'created_at', o.answer -> 'booked_at',
+                'updated_at', o.answer -> 'booked_at',
+                'doctor_id', o.answer -> 'doctor_id',
+                'doctor_name', o.answer -> 'doctor_name',
+                'specialization', o.answer -> 'specialization',
+                'start_time', o.answer -> 'start_time',
+                'end_time', o.answer -> 'end_time'
             )
-        END
-    );
+        ) AS booking
+    FROM idempotency_keys AS o
+) AS kept
+WHERE k.caller = kept.caller AND k.route = kept.route AND k.key_hash = kept.key_hash;
