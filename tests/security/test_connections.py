@@ -319,6 +319,7 @@ async def test_a_request_is_answered_in_time_though_the_application_is_not(metho
         assert (answer.status_code, answer.json()["code"]) == (503, code)
         assert answer.headers["connection"] == "close"
         assert answer.headers["x-request-id"]
+        assert answer.headers["retry-after"]
         assert await asyncio.to_thread(ended.wait, PATIENCE_SECONDS)
 
 

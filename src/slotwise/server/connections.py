@@ -326,11 +326,12 @@ def _ending_in(scope: Any) -> Callable[[], None] | None:
 
 async def refuse(error: SlotwiseError, write: WriteRefusal, send: Send) -> None:
     REFUSALS.labels(error.code).inc()
-    status, media_type, body = write(error)
+    status, media_type, body, more = write(error)
     headers = [
         (b"content-type", media_type.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
+        *((name.lower().encode(), value.encode()) for name, value in more.items()),
     ]
     start: HTTPResponseStartEvent = {"type": "http.response.start", "status": status, "headers": headers}
     end: HTTPResponseBodyEvent = {"type": "http.response.body", "body": body, "more_body": False}

@@ -3,7 +3,7 @@
 The application decides how a refusal is written: it passes in a `WriteRefusal`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeAlias
 
 from slotwise.domain.errors import InvalidInput, SlotwiseError
@@ -29,6 +29,7 @@ class Written(NamedTuple):
     status: int
     media_type: str
     body: bytes
+    headers: Mapping[str, str]
 
 
 WriteRefusal: TypeAlias = Callable[[SlotwiseError], Written]

@@ -115,7 +115,7 @@ def encoded(problem: Problem) -> bytes:
 def write_refusal(error: SlotwiseError) -> Written:
     """For the server, which refuses some requests before they reach the application."""
     problem = problem_of(error)
-    return Written(problem.status, MEDIA_TYPE, encoded(problem))
+    return Written(problem.status, MEDIA_TYPE, encoded(problem), headers_of(error))
 
 
 def answer_domain_error(_: Request[Any, Any, Any], error: SlotwiseError) -> Response[bytes]:
