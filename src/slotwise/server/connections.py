@@ -315,6 +315,11 @@ def answer_when_late(scope: Scope, answer: Callable[[], Coroutine[Any, Any, None
     cast("dict[str, Any]", scope)[_TOO_LATE] = answer
 
 
+def forget_when_late(scope: Scope) -> None:
+    """For the end of a request. `answer` refers to the scope: without this, only a garbage collection frees both."""
+    cast("dict[str, Any]", scope).pop(_TOO_LATE, None)
+
+
 def is_endless(scope: Scope) -> bool:
     """Whether the answer to the request of this scope is endless."""
     return _ENDING in scope

@@ -13,7 +13,7 @@ from prometheus_client import Counter, Histogram
 
 from slotwise.domain.errors import OutcomeUnknown, Overloaded, SlotwiseError
 from slotwise.observability import metrics
-from slotwise.server.connections import answer_when_late, is_endless, refusal_in, refuse
+from slotwise.server.connections import answer_when_late, forget_when_late, is_endless, refusal_in, refuse
 from slotwise.server.refusals import WriteRefusal
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -45,6 +45,7 @@ class Requests:
         if scope["type"] != ScopeType.HTTP:
             await self._app(scope, receive, send)
             return
+        received = scope
         if scope["method"] == "HEAD":
             # A HEAD is a GET without content (RFC 9110, 9.3.2). uvicorn leaves the content out.
             scope = {**scope, "method": HttpMethod.GET}
@@ -71,7 +72,7 @@ class Requests:
                 await refuse(_refusal_of_late(scope), self._write_refusal, send_observed)
                 answered_late = True
 
-        answer_when_late(scope, answer_late)
+        answer_when_late(received, answer_late)
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
@@ -80,6 +81,7 @@ class Requests:
             else:
                 await self._app(scope, receive, send_observed)
         finally:
+            forget_when_late(received)
             _record(scope, status, time.perf_counter() - started)
 
     def _headers(self, headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
