@@ -8,6 +8,7 @@ from itertools import count
 from typing import NamedTuple, TypeAlias
 
 import asyncpg
+import msgspec
 import pytest
 import pytest_asyncio
 from hypothesis import given, settings
@@ -64,13 +65,15 @@ class Clinic:
         ids = {number: await self.plant(slot) for number, slot in enumerate(slots, 1)}
         model = Model({number: slot.offered for number, slot in enumerate(slots, 1)})
         outcomes: list[HoldOutcome] = []
-        first_answers: dict[object, HoldOutcome] = {}
+        first_answers: dict[object, Held] = {}
         for batch in batches:
             answers = await self.worker.batches.hold([_request(attempt, ids, example) for attempt in batch])
             assert [_said(answer) for answer in answers] == [_said(verdict) for verdict in model.hold(batch)]
             for (_, key), answer in zip(batch, answers, strict=True):
                 if isinstance(answer, Held) and key is not None:
-                    assert first_answers.setdefault(key, answer) == answer
+                    assert answer.replayed is (key in first_answers)
+                    first = first_answers.setdefault(key, answer)
+                    assert msgspec.structs.replace(answer, replayed=False) == first
             outcomes += answers
         touched = {attempt.wanted.slot_id for batch in batches for attempt in batch}
         free = {number: await self._free(ids[number]) for number in ids}
