@@ -2,12 +2,13 @@
 
 import gc
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple
 
 from litestar import Litestar, Request, Response, Router
 from litestar.config.cors import CORSConfig
+from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp
 
@@ -91,11 +92,11 @@ def build(settings: Settings) -> Application:
     """The API and the pages over the database that `settings` names, connected when the application starts."""
     application = Application(
         route_handlers=[
-            Router("/", route_handlers=API, dependencies=api_dependencies(lambda: application.api)),
+            Router("/", route_handlers=API, dependencies=_provided(api_dependencies(lambda: application.api))),
             Router(
                 "/",
                 route_handlers=PAGE_CONTROLLERS,
-                dependencies=page_dependencies(lambda: application.web),
+                dependencies=_provided(page_dependencies(lambda: application.web)),
                 exception_handlers=ERROR_PAGES,
             ),
         ],
@@ -213,6 +214,18 @@ def _bookings(
     patients = BookingQueues(BookingBatches(pools.batches, *shared), settings.batch_limit)
     desk = BookingQueues(BookingBatches(pools.desk, *shared, noted=True), settings.batch_limit, "desk_")
     return Bookings(pools.requests, patients, desk)
+
+
+def _provided(parts: Mapping[str, Callable[[], object]]) -> dict[str, Provide]:
+    """For the framework, which reads what a provider returns from its annotation: a lambda has none."""
+
+    def provider(part: Callable[[], object]) -> Provide:
+        def provide() -> object:
+            return part()
+
+        return Provide(provide, sync_to_thread=False)
+
+    return {name: provider(part) for name, part in parts.items()}
 
 
 def _answer_unmatched(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 import pytest
+from structlog.testing import capture_logs
 
 from slotwise.batching.group_commit import GroupCommit
 from slotwise.domain.errors import DatabaseUnavailable, OutcomeUnknown, Overloaded
@@ -83,9 +84,14 @@ async def test_a_poisoned_request_fails_alone() -> None:
 async def test_an_error_that_the_server_did_not_report_leaves_the_outcome_unknown() -> None:
     """It may have come after the commit, from reading the rows: the batch must not be executed twice."""
     recorder = Recorder()
-    recorder.poison, recorder.error = 2, TypeError("unreadable")
+    recorder.poison, recorder.error = 2, TypeError("Ada Lovelace has a column more")
     queue = GroupCommit("test", recorder.commit, rolled_back=refused)
-    results = await asyncio.gather(*(queue.submit(n) for n in (1, 2, 3)), return_exceptions=True)
+    with capture_logs() as logged:
+        results = await asyncio.gather(*(queue.submit(n) for n in (1, 2, 3)), return_exceptions=True)
+    [entry] = logged
+    assert (entry["event"], entry["reason"]) == ("batch_unreadable", "TypeError")
+    assert "exc_info" not in entry
+    assert "Ada" not in str(entry)
     assert [type(result) for result in results] == [OutcomeUnknown] * 3
     assert recorder.batches == [[1, 2, 3]]
 

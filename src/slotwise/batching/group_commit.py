@@ -177,7 +177,8 @@ class GroupCommit(Generic[Request, Outcome]):
             if self._rolled_back(error):
                 await self._serve_apart(batch, error)
             else:
-                log.exception("batch_unreadable", queue=self._name, size=len(batch))
+                # By type only: a message or a traceback may quote personal data.
+                log.error("batch_unreadable", queue=self._name, size=len(batch), reason=type(error).__name__)  # noqa: TRY400
                 self._fail(batch, OutcomeUnknown())
         else:
             for waiting, outcome in zip(batch, outcomes, strict=True):

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-from litestar.di import Provide
-
 from slotwise.http.kit.parts import ApiParts
 from slotwise.http.schedule.slots import SlotLists
 
@@ -14,23 +12,16 @@ class ApiRooms(ApiParts, frozen=True):
     slot_lists: SlotLists
 
 
-def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Provide]:
+def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Callable[[], object]]:
     return {
-        "bookings": _provide(lambda: api().services.bookings),
-        "database": _provide(lambda: api().database),
-        "doctors": _provide(lambda: api().services.doctors),
-        "metrics_report": _provide(lambda: api().metrics_report),
-        "personal_data": _provide(lambda: api().services.personal_data),
-        "schema_check": _provide(lambda: api().schema_check),
-        "seat_events": _provide(lambda: api().services.seat_events),
-        "slot_lists": _provide(lambda: api().slot_lists),
-        "slots": _provide(lambda: api().services.slots),
-        "users": _provide(lambda: api().services.users),
+        "bookings": lambda: api().services.bookings,
+        "database": lambda: api().database,
+        "doctors": lambda: api().services.doctors,
+        "metrics_report": lambda: api().metrics_report,
+        "personal_data": lambda: api().services.personal_data,
+        "schema_check": lambda: api().schema_check,
+        "seat_events": lambda: api().services.seat_events,
+        "slot_lists": lambda: api().slot_lists,
+        "slots": lambda: api().services.slots,
+        "users": lambda: api().services.users,
     }
-
-
-def _provide(part: Callable[[], object]) -> Provide:
-    def provide() -> object:
-        return part()
-
-    return Provide(provide, sync_to_thread=False)

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-from litestar.di import Provide
-
 from slotwise.web.kit.rendering import RenderingParts
 from slotwise.web.schedule.free_times import FindPages
 
@@ -14,30 +12,23 @@ class PageRooms(RenderingParts, frozen=True):
     find_pages: FindPages
 
 
-def dependencies(web: Callable[[], PageRooms]) -> dict[str, Provide]:
+def dependencies(web: Callable[[], PageRooms]) -> dict[str, Callable[[], object]]:
     return {
-        "audit_log": _provide(lambda: web().services.audit_log),
-        "booking_export": _provide(lambda: web().services.booking_export),
-        "booking_history": _provide(lambda: web().services.booking_history),
-        "booking_rate": _provide(lambda: web().booking_rate),
-        "bookings": _provide(lambda: web().services.bookings),
-        "calendars": _provide(lambda: web().services.calendars),
-        "dashboard": _provide(lambda: web().services.dashboard),
-        "day_sheets": _provide(lambda: web().services.day_sheets),
-        "doctors": _provide(lambda: web().services.doctors),
-        "find_pages": _provide(lambda: web().find_pages),
-        "free_times": _provide(lambda: web().services.free_times),
-        "my_bookings": _provide(lambda: web().services.my_bookings),
-        "page_holds": _provide(lambda: web().services.page_holds),
-        "personal_data": _provide(lambda: web().services.personal_data),
-        "renderer": _provide(lambda: web().renderer),
-        "slots": _provide(lambda: web().services.slots),
-        "users": _provide(lambda: web().services.users),
+        "audit_log": lambda: web().services.audit_log,
+        "booking_export": lambda: web().services.booking_export,
+        "booking_history": lambda: web().services.booking_history,
+        "booking_rate": lambda: web().booking_rate,
+        "bookings": lambda: web().services.bookings,
+        "calendars": lambda: web().services.calendars,
+        "dashboard": lambda: web().services.dashboard,
+        "day_sheets": lambda: web().services.day_sheets,
+        "doctors": lambda: web().services.doctors,
+        "find_pages": lambda: web().find_pages,
+        "free_times": lambda: web().services.free_times,
+        "my_bookings": lambda: web().services.my_bookings,
+        "page_holds": lambda: web().services.page_holds,
+        "personal_data": lambda: web().services.personal_data,
+        "renderer": lambda: web().renderer,
+        "slots": lambda: web().services.slots,
+        "users": lambda: web().services.users,
     }
-
-
-def _provide(part: Callable[[], object]) -> Provide:
-    def provide() -> object:
-        return part()
-
-    return Provide(provide, sync_to_thread=False)
