@@ -99,7 +99,8 @@ def test_streams_do_not_count_in_the_request_times(clinic: Clinic) -> None:
     streams, timed = _metric(clinic, COUNTED), _metric(clinic, TIMED)
     with watching(clinic.server.url):
         pass
-    eventually(lambda: _metric(clinic, COUNTED) == streams + 1)
+    # The streams of the test before may end and be counted only now: at least one more.
+    eventually(lambda: _metric(clinic, COUNTED) > streams)
     assert _metric(clinic, TIMED) == timed
 
 
