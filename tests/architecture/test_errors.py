@@ -15,7 +15,10 @@ VARIANTS = {
     "UnreadableRequest",  # InvalidInput of the server, which no application hears of
 }
 
-EDGE_ONLY = {"UnsupportedMediaType", "RequestTooSlow", "HeadTooLarge"}  # the domain knows no media types, no headers
+# The domain knows no media types and no headers.
+EDGE_ONLY = {
+    "UnsupportedMediaType", "RequestTooSlow", "HeadTooLarge", "VersionUnsupported", "MethodUnknown",
+    "ExpectationFailed", "BodyEncoded", "TransferCodingUnknown"}  # fmt: skip
 
 _CODE = re.compile(r"[a-z]+(-[a-z]+)*")
 

@@ -6,18 +6,21 @@ headers. Per request, this module costs only a few comparisons: it looks at each
 
 import math
 import socket
+import sys
 from asyncio import Event, Transport
 from collections.abc import Callable, Coroutine
 from itertools import chain
 from typing import Any, cast
 
+import httptools
 from litestar.types import HTTPResponseBodyEvent, HTTPResponseStartEvent, Scope, Send
 from uvicorn._types import ASGI3Application, ASGIReceiveEvent, HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from slotwise.domain.errors import SlotwiseError
 from slotwise.observability.metrics import REFUSALS
-from slotwise.server.refusals import HeadTooLarge, RequestTooSlow, UnreadableRequest, WriteRefusal
+from slotwise.server.heads import fault_of_head, fault_of_unparsed, origin_form
+from slotwise.server.refusals import HeadTooLarge, MethodUnknown, RequestTooSlow, WriteRefusal
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
@@ -60,6 +63,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._hung_up = math.inf
         self._running: RequestResponseCycle | None = None
         self._piece = self._first_piece = self._bytes = self._unsent = 0
+        self._opening = b""  # the piece being parsed, until a request in it is complete
         self._began = self._busy = self._read = self.loop.time()
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
 
@@ -86,7 +90,9 @@ class BoundedConnection(HttpToolsProtocol):
             return
         self._piece = len(data)
         self._bytes += self._piece
+        self._opening = data
         super().data_received(data)
+        self._opening = b""
         if self._deaf:
             return
         if self._in_head and self._bytes - self._first_piece > MAX_HEAD_BYTES:
@@ -119,6 +125,8 @@ class BoundedConnection(HttpToolsProtocol):
         elif fault is not None:
             self._refuse(fault)
         else:
+            if not self.url.startswith(b"/"):
+                self.url, self.scope["headers"] = origin_form(self.url, self.headers)
             super().on_headers_complete()
             if self.parser.should_upgrade() or not self.cycle.keep_alive:
                 # The connection stays HTTP/1.1, but after an Upgrade header the parser accepts no further request.
@@ -127,10 +135,10 @@ class BoundedConnection(HttpToolsProtocol):
     def _fault_of_head(self) -> SlotwiseError | None:
         if len(self.headers) > MAX_HEADERS or (self._bytes > MAX_HEAD_BYTES < self._size_of_head()):
             return HeadTooLarge()
-        if self.parser.should_upgrade() and any(_promises_body(name, value) for name, value in self.headers):
-            # The parser takes the body as data of the other protocol, so the request would be handled without its body.
-            return UnreadableRequest.of("Upgrade", "cannot be sent with a body")
-        return None
+        if self.parser.get_method() == b"CONNECT":
+            return MethodUnknown()
+        version, upgrades = self.parser.get_http_version(), self.parser.should_upgrade()
+        return fault_of_head(version, self.url, self.headers, upgrades=upgrades)
 
     def on_body(self, body: bytes) -> None:
         if self._deaf:
@@ -142,12 +150,12 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._arriving = False
+        self._arriving, self._opening = False, b""
         if not self._deaf:
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server's text is no problem document
-        error = UnreadableRequest.of("request", "could not be read as an HTTP/1.1 request")
+        error = fault_of_unparsed(self._opening, _reason_of(sys.exception()))
         if self._arriving and not self._in_head:
             self._give_up(error)
         elif not self._deaf:
@@ -281,8 +289,10 @@ def _as_ipv4(client: tuple[str, int] | None) -> tuple[str, int] | None:
     return (client[0].removeprefix("::ffff:"), client[1]) if client else None
 
 
-def _promises_body(name: bytes, value: bytes) -> bool:
-    return name == b"transfer-encoding" or (name == b"content-length" and value.strip(b"0 ") != b"")
+def _reason_of(error: BaseException | None) -> str:
+    """The parser's words for what it cannot read. They never contain what the client sent."""
+    is_known = isinstance(error, httptools.HttpParserError) and not isinstance(error, httptools.HttpParserCallbackError)
+    return str(error) if is_known else ""
 
 
 class _InTime:

@@ -19,6 +19,31 @@ class HeadTooLarge(SlotwiseError):
     title = "The headers have more than 32 KiB, or there are more than 100"
 
 
+class VersionUnsupported(SlotwiseError):
+    code = "http-version-not-supported"
+    title = "Send the request as HTTP/1.1"
+
+
+class MethodUnknown(SlotwiseError):
+    code = "method-not-implemented"
+    title = "The server does not know this method"
+
+
+class ExpectationFailed(SlotwiseError):
+    code = "expectation-failed"
+    title = "The header Expect may only say 100-continue"
+
+
+class BodyEncoded(SlotwiseError):
+    code = "unsupported-content-encoding"
+    title = "Send the body as it is, without a Content-Encoding"
+
+
+class TransferCodingUnknown(SlotwiseError):
+    code = "transfer-coding-not-implemented"
+    title = "The only Transfer-Encoding that the server knows is chunked"
+
+
 class UnreadableRequest(InvalidInput):
     """Not an HTTP/1.1 request, or one that the server does not accept. Fields keep the client's spelling."""
 

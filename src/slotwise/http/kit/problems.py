@@ -13,7 +13,17 @@ from litestar.exceptions import HTTPException, InternalServerException, Serializ
 from slotwise.domain import errors
 from slotwise.domain.errors import FieldError, InvalidInput, SlotwiseError
 from slotwise.observability.metrics import REFUSALS
-from slotwise.server.refusals import HeadTooLarge, RequestTooSlow, UnreadableRequest, Written
+from slotwise.server.refusals import (
+    BodyEncoded,
+    ExpectationFailed,
+    HeadTooLarge,
+    MethodUnknown,
+    RequestTooSlow,
+    TransferCodingUnknown,
+    UnreadableRequest,
+    VersionUnsupported,
+    Written,
+)
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -37,10 +47,15 @@ STATUS: dict[type[SlotwiseError], int] = {
     errors.Conflict: 409,
     errors.HoldExpired: 410,
     UnsupportedMediaType: 415,
+    BodyEncoded: 415,
+    ExpectationFailed: 417,
     errors.KeyReused: 422,
     errors.TooManyRequests: 429,
     HeadTooLarge: 431,
+    MethodUnknown: 501,
+    TransferCodingUnknown: 501,
     errors.Unavailable: 503,
+    VersionUnsupported: 505,
 }
 
 _FRAMEWORK_CODES = {
@@ -130,6 +145,8 @@ def headers_of(error: SlotwiseError) -> dict[str, str]:
         headers["Retry-After"] = str(seconds)
     if status_of(type(error)) == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, BodyEncoded):
+        headers["Accept-Encoding"] = "identity"  # RFC 9110, 15.5.16
     return headers
 
 

@@ -1,0 +1,198 @@
+"""Heads that two programs may understand differently (RFC 9110, RFC 9112): one table, over raw sockets."""
+
+import pytest
+
+from slotwise.server.heads import fault_of_head, origin_form
+from tests.clinic import Clinic, at_most
+from tests.security.test_connections import Line, met, saying
+
+PLAIN = b"GET /health HTTP/1.1\r\nHost: a\r\n"
+CLOSE = b"Connection: close\r\n\r\n"
+BODY = b'{"name": "x"}'
+POST = b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
+WHOLE = b"Content-Length: 13\r\n\r\n" + BODY
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+def host(value: bytes) -> bytes:
+    return b"GET /health HTTP/1.1\r\nHost:" + value + b"\r\n\r\n"
+
+
+def line(text: bytes) -> bytes:
+    return text + b"\r\nHost: a\r\n\r\n"
+
+
+# What is sent, the status, and a word of the sentence that says what is wrong.
+REFUSED: dict[str, tuple[bytes, int, str]] = {
+    "no host": (b"GET /health HTTP/1.1\r\n\r\n", 400, "Host must be sent once"),
+    "no host with a URL": (b"GET http://a/health HTTP/1.1\r\n\r\n", 400, "Host must be sent once"),
+    "two hosts": (PLAIN + b"Host: b\r\n\r\n", 400, "Host must be sent once"),
+    "the same host twice": (PLAIN + b"host: a\r\n\r\n", 400, "Host must be sent once"),
+    "two hosts in HTTP/1.0": (b"GET /health HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", 400, "Host must be sent once"),
+    **{
+        f"the host {value!r}": (host(value), 400, "Host must be the name")
+        for value in (
+            b"", b" ", b" a b", b" a,b", b" a/b", b" a@b", b" a:b", b" a:1:2", b" :80", b" [::1", b" [x]", b" a?b",
+            b" a#b", b" a\\b", b" a\xff", b" a:999999", b" http://a")
+    },
+    "no version": (line(b"GET /health"), 400, "must name its version"),
+    "HTTP/0.9": (line(b"GET /health HTTP/0.9"), 400, "version"),
+    "HTTP/2.0": (line(b"GET /health HTTP/2.0"), 505, "HTTP/1.1"),
+    "HTTP/2.0 in a change": (POST.replace(b"HTTP/1.1", b"HTTP/2.0") + WHOLE, 505, "HTTP/1.1"),
+    "the preface of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "HTTP/1.1"),
+    "HTTP/3.0": (line(b"GET /health HTTP/3.0"), 505, "HTTP/1.1"),
+    "HTTP/1.2": (line(b"GET /health HTTP/1.2"), 505, "HTTP/1.1"),
+    "HTTP/1": (line(b"GET /health HTTP/1"), 400, "HTTP/1.1"),
+    "HTTP/1.10": (line(b"GET /health HTTP/1.10"), 400, "HTTP/1.1"),
+    "a version in small letters": (line(b"GET /health http/1.1"), 400, "HTTP/1.1"),
+    "two spaces": (line(b"GET /health  HTTP/1.1"), 400, "HTTP/1.1"),
+    "a space in the URL": (line(b"GET /hea lth HTTP/1.1"), 400, "HTTP/1.1"),
+    "a fragment": (line(b"GET /health#a HTTP/1.1"), 400, "fragment"),
+    "a URL without its path": (line(b"GET health HTTP/1.1"), 400, "HTTP/1.1"),
+    "a URL of another kind": (line(b"GET ftp://a/health HTTP/1.1"), 400, "http URL"),
+    "a URL without a host": (line(b"GET http:///health HTTP/1.1"), 400, "HTTP/1.1"),
+    "a URL with a user": (line(b"GET http://u@a/health HTTP/1.1"), 400, "http URL"),
+    "a star": (line(b"GET * HTTP/1.1"), 400, "for a path"),
+    "a tunnel": (line(b"CONNECT a:443 HTTP/1.1"), 501, "method"),
+    "a method of nobody": (line(b"BREW /health HTTP/1.1"), 501, "method"),
+    "a method in small letters": (line(b"get /health HTTP/1.1"), 501, "method"),
+    "a method with a bracket": (line(b"G(T /health HTTP/1.1"), 400, "HTTP/1.1"),
+    "line feeds alone": (b"GET /health HTTP/1.1\nHost: a\n\n", 400, "HTTP/1.1"),
+    "a line feed alone in the headers": (PLAIN[:-2] + b"\nA: b\r\n\r\n", 400, "HTTP/1.1"),
+    "a carriage return alone": (PLAIN + b"A: b\rC: d\r\n\r\n", 400, "HTTP/1.1"),
+    "a folded header": (PLAIN + b"A: b\r\n c\r\n\r\n", 400, "HTTP/1.1"),
+    "a header that is folded first": (b"GET /health HTTP/1.1\r\n Host: a\r\n\r\n", 400, "HTTP/1.1"),
+    "a space before the colon": (PLAIN + b"A : b\r\n\r\n", 400, "HTTP/1.1"),
+    "a header without a name": (PLAIN + b": b\r\n\r\n", 400, "HTTP/1.1"),
+    "a header without a colon": (PLAIN + b"A\r\n\r\n", 400, "HTTP/1.1"),
+    "a name with a bracket": (PLAIN + b"A(b: c\r\n\r\n", 400, "HTTP/1.1"),
+    "NUL in a header": (PLAIN + b"A: b\x00\r\n\r\n", 400, "HTTP/1.1"),
+    "two lengths": (POST + b"Content-Length: 13\r\n" + WHOLE, 400, "HTTP/1.1"),
+    "two lengths in one": (POST + b"Content-Length: 13, 13\r\n\r\n" + BODY, 400, "HTTP/1.1"),
+    "a length with a sign": (POST + b"Content-Length: +13\r\n\r\n" + BODY, 400, "HTTP/1.1"),
+    "a length in hex": (POST + b"Content-Length: 0xd\r\n\r\n" + BODY, 400, "HTTP/1.1"),
+    "no length in the header": (POST + b"Content-Length: \r\n\r\n" + BODY, 400, "HTTP/1.1"),
+    "a length beyond numbers": (POST + b"Content-Length: 99999999999999999999\r\n\r\n", 400, "HTTP/1.1"),
+    "a length and chunks": (POST + b"Content-Length: 13\r\n" + CHUNKED + b"0\r\n\r\n", 400, "HTTP/1.1"),
+    "chunks and a length": (POST + b"Transfer-Encoding: chunked\r\n" + WHOLE, 400, "HTTP/1.1"),
+    "chunked, not last": (POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", 400, "chunked"),
+    "chunked twice": (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400, "HTTP/1.1"),
+    "chunked in two headers": (POST + b"Transfer-Encoding: chunked\r\n" + CHUNKED + b"0\r\n\r\n", 400, "HTTP/1.1"),
+    "a coding that only looks like chunked": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400, "chunked"),
+    "no chunks at all": (POST + b"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n", 400, "chunked"),
+    "no coding in the header": (POST + b"Transfer-Encoding: \r\n\r\n0\r\n\r\n", 400, "HTTP/1.1"),
+    "chunks of what is compressed": (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "chunked"),
+    "chunks of what is compressed, in two headers": (
+        POST + b"Transfer-Encoding: gzip\r\n" + CHUNKED + b"0\r\n\r\n", 501, "chunked"),
+    "chunks in HTTP/1.0": (POST.replace(b"HTTP/1.1", b"HTTP/1.0") + CHUNKED + b"0\r\n\r\n", 400, "HTTP/1.0"),
+    **{
+        f"the size of a chunk {size!r}": (POST + CHUNKED + size + b"\r\n" + BODY + b"\r\n0\r\n\r\n", 400, "HTTP/1.1")
+        for size in (b"", b"0xd", b"-1", b"+d", b"d ", b" d", b"g", b"f" * 17)
+    },
+    "a chunk longer than its size": (POST + CHUNKED + b"5\r\n" + BODY + b"\r\n0\r\n\r\n", 400, "HTTP/1.1"),
+    "a chunk that ends in a line feed": (POST + CHUNKED + b"d\r\n" + BODY + b"\n0\r\n\r\n", 400, "HTTP/1.1"),
+    "a size that ends in a line feed": (POST + CHUNKED + b"d\n" + BODY + b"\r\n0\r\n\r\n", 400, "HTTP/1.1"),
+    **{
+        f"a body in {coding.decode()}": (POST + b"Content-Encoding: " + coding + b"\r\n" + WHOLE, 415, "Content-Encoding")
+        for coding in (b"gzip", b"GZIP", b"br", b"identity, gzip", b"gzip, identity", b"unheard-of")
+    },
+    "a body in gzip and chunks": (POST + b"Content-Encoding: gzip\r\n" + CHUNKED + b"0\r\n\r\n", 415, "Content-Encoding"),
+    "a body in two codings": (
+        POST + b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n" + WHOLE, 415, "Content-Encoding"),
+    "an unknown expectation": (POST + b"Expect: 200-ok\r\n" + WHOLE, 417, "Expect"),
+    "an unknown expectation beside a known one": (POST + b"Expect: 100-continue, magic\r\n" + WHOLE, 417, "Expect"),
+    "an unknown expectation without a body": (PLAIN + b"Expect: magic\r\n\r\n", 417, "Expect"),
+}  # fmt: skip
+
+ACCEPTED: dict[str, bytes] = {
+    "a plain request": PLAIN + CLOSE,
+    "empty lines first": b"\r\n\r\n" + PLAIN + CLOSE,
+    "a header with spaces around": b"GET /health HTTP/1.1\r\nHost: \t a \t\r\n" + CLOSE,
+    **{
+        f"the host {value.decode()}": b"GET /health HTTP/1.1\r\nHost: " + value + b"\r\n" + CLOSE
+        for value in (b"clinic.example", b"CLINIC:3000", b"a_b", b"127.0.0.1:80", b"[::1]", b"[::1]:3000", b"a:")
+    },
+    "HTTP/1.0 without a host": b"GET /health HTTP/1.0\r\n\r\n",
+    "HTTP/1.0 with a host": b"GET /health HTTP/1.0\r\nHost: a\r\n\r\n",
+    "a URL": b"GET http://a/health HTTP/1.1\r\nHost: a\r\n" + CLOSE,
+    "a URL in capitals, with another host": b"GET HTTP://b:1/health?x=1 HTTP/1.1\r\nHost: a\r\n" + CLOSE,
+    "a URL without a path": b"GET http://a HTTP/1.1\r\nHost: a\r\n" + CLOSE,
+    "a coding of no body": PLAIN + b"Content-Encoding: gzip\r\n" + CLOSE,
+    "another protocol": PLAIN + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
+    "a chunk with an extension": PLAIN + b"Connection: close\r\n" + CHUNKED + b"1;a=b\r\n{\r\n0\r\n\r\n",
+}  # fmt: skip
+
+# These reach the operation, which refuses what the body says and names the field.
+READ: dict[str, bytes] = {
+    "no coding": WHOLE,
+    "identity": b"Content-Encoding: identity\r\n" + WHOLE,
+    "identity twice, in capitals": b"Content-Encoding: IDENTITY, identity\r\n" + WHOLE,
+    "chunks": CHUNKED + b"D\r\n" + BODY + b"\r\n0\r\n\r\n",
+    "chunks in capitals": b"Transfer-Encoding: Chunked\r\n\r\n5\r\n" + BODY[:5] + b"\r\n8\r\n" + BODY[5:] + b"\r\n0\r\n\r\n",
+    "a continuation": b"Expect: 100-continue\r\n" + WHOLE,
+    "a continuation in another case": b"Expect: 100-Continue\r\n" + WHOLE,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_doubtful_head_is_refused_with_a_clear_problem_and_the_end_of_the_connection(
+    clinic: Clinic, name: str
+) -> None:
+    text, status, words = REFUSED[name]
+    answer = await met(clinic, saying(text + PLAIN + b"\r\n"))
+    assert (answer.status, answer.seconds < at_most(2.5)) == (status, True), answer
+    assert answer.text.count(b"HTTP/1.1 ") - answer.problem["detail"].count("HTTP/1.1 ") == 1, answer
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["connection"] == "close"
+    assert words in answer.problem["detail"]
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+async def test_a_head_that_is_right_is_accepted(clinic: Clinic, name: str) -> None:
+    answer = await met(clinic, saying(ACCEPTED[name]))
+    assert answer.status == 200, answer
+
+
+@pytest.mark.parametrize("name", READ)
+async def test_a_body_in_a_known_coding_is_read(clinic: Clinic, name: str) -> None:
+    answer = await met(clinic, saying(POST + b"Connection: close\r\n" + READ[name]))
+    final = answer.text.removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert final.startswith(b"HTTP/1.1 400 "), answer
+    assert b'"name"' in final or b'"email"' in final, answer
+
+
+async def test_a_body_that_is_said_to_be_compressed_books_nothing(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=2)
+    body = b'{"slotId": %d, "userName": "Ada", "userEmail": "ada@example.org"}' % slot["id"]
+    head = b"POST /api/bookings HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n"
+    answer = await met(clinic, saying(head + b"Content-Length: %d\r\n\r\n" % len(body) + body))
+    assert (answer.status, answer.headers["accept-encoding"]) == (415, "identity")
+    assert clinic.http.get(f"/api/slots/{slot['id']}").json()["availableSeats"] == 2
+
+
+@pytest.mark.parametrize("method", [b"TRACE", b"PROPFIND", b"PUT"])
+async def test_a_method_that_the_route_does_not_have_is_refused_with_those_that_it_has(
+    clinic: Clinic, method: bytes
+) -> None:
+    answer = await met(clinic, saying(method + b" /health HTTP/1.1\r\nHost: a\r\n" + CLOSE))
+    assert (answer.status, answer.problem["code"]) == (405, "method-not-allowed")
+    assert "GET" in answer.headers["allow"]
+
+
+async def test_a_client_that_waits_for_a_refusal_before_its_body_gets_it(clinic: Clinic) -> None:
+    connection = await Line.open(clinic)
+    await connection.say(POST + b"Expect: 100-continue\r\nContent-Encoding: gzip\r\nContent-Length: 13\r\n\r\n")
+    answer = await connection.hear()
+    assert (answer.status, b"100 Continue" in answer.text) == (415, False), answer
+
+
+def test_the_host_of_a_url_counts_and_not_the_header() -> None:
+    headers = [(b"a", b"b"), (b"host", b"header.example")]
+    there = [(b"a", b"b"), (b"host", b"url.example:8")]
+    assert origin_form(b"http://url.example:8/x?y=/z", headers) == (b"/x?y=/z", there)
+    assert origin_form(b"https://url.example:8?y", headers) == (b"/?y", there)
+    assert origin_form(b"/http://url.example/", headers) == (b"/http://url.example/", headers)
+
+
+def test_a_plain_head_has_no_fault() -> None:
+    assert fault_of_head("1.1", b"/", [(b"host", b"a")], upgrades=False) is None
