@@ -17,6 +17,7 @@ from slotwise.services.core.manage_tokens import ManageTokens, proves
 from tests.architecture.sources import Source, functions, sources
 from tests.clinic import Clinic, RunningServer, holder, problem, rows
 from tests.http.accounts.test_auth import HEADER, NOW, encoded, forged, secret_of
+from tests.security.test_connections import met, saying
 
 Claims = dict[str, Any]
 Forgery = Callable[[Claims, str], str]
@@ -111,6 +112,60 @@ def test_a_token_of_a_server_whose_clock_is_minutes_ahead_gets_in(clinic: Clinic
     assert clinic.http.get("/api/auth/me", headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 
+def other_last_letter(token: str) -> str:
+    """The same signature with its two spare bits set: 32 bytes need 43 letters, which have 258 bits."""
+    letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    return token[:-1] + letters[letters.index(token[-1]) | 3]
+
+
+RESPELLED: dict[str, Callable[[str], str]] = {
+    "padded": lambda token: f"Bearer {token}=",
+    "padded twice": lambda token: f"Bearer {token}==",
+    "a tab behind": lambda token: f"Bearer {token}\t",
+    "a space behind": lambda token: f"Bearer {token} ",
+    "a tab before": lambda token: f"Bearer\t{token}",
+    "two spaces": lambda token: f"Bearer  {token}",
+    "a space inside the signature": lambda token: f"Bearer {token[:-5]} {token[-5:]}",
+    "a letter of no alphabet inside": lambda token: f"Bearer {token[:-5]}!{token[-5:]}",
+    "spare bits": lambda token: f"Bearer {other_last_letter(token)}",
+    "in quotes": lambda token: f'Bearer "{token}"',
+    "with a parameter": lambda token: f"Bearer {token}, realm=x",
+    "two tokens": lambda token: f"Bearer {token}, Bearer {token}",
+    "no space": lambda token: f"Bearer{token}",
+    "another scheme": lambda token: f"Token {token}",
+    "no token": lambda _: "Bearer",
+}
+
+
+@pytest.mark.parametrize("name", RESPELLED)
+async def test_a_token_in_another_spelling_is_none(clinic: Clinic, victim: dict[str, str], name: str) -> None:
+    """Sent as bytes: a client library may remove spaces."""
+    header = RESPELLED[name](victim["Authorization"][7:]).encode()
+    body = b'{"slotId": 1}'
+    for line in (b"GET /api/auth/me", b"POST /api/bookings"):
+        head = line + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n"
+        sent = head + b"Content-Length: 13\r\nAuthorization: " + header + b"\r\n\r\n" + body
+        answer = await met(clinic, saying(sent))
+        assert (answer.status, answer.problem["code"]) == (401, "not-authenticated"), answer
+
+
+@pytest.mark.parametrize("scheme", ["bearer", "BEARER"])
+def test_the_scheme_may_be_in_any_case(clinic: Clinic, victim: dict[str, str], scheme: str) -> None:
+    """RFC 9110, 11.1."""
+    header = {"Authorization": f"{scheme} {victim['Authorization'][7:]}"}
+    assert clinic.http.get("/api/auth/me", headers=header).status_code == 200
+
+
+@pytest.mark.parametrize("respell", [lambda t: t + "=", lambda t: t[:-5] + "!" + t[-5:], other_last_letter])
+def test_a_session_cookie_in_another_spelling_is_none(
+    clinic: Clinic, victim: dict[str, str], respell: Callable[[str], str]
+) -> None:
+    token = victim["Authorization"][7:]
+    for sent, status in ((token, 200), (respell(token), 303)):
+        answer = clinic.http.get("/account", headers={"Cookie": f"slotwise-session={sent}"}, follow_redirects=False)
+        assert answer.status_code == status
+
+
 @pytest.mark.parametrize("path", ["/api/auth/me", "/api/doctors", "/api/bookings/1"])
 def test_a_token_sent_twice_is_none(clinic: Clinic, victim: dict[str, str], path: str) -> None:
     """A proxy might check one and the server the other."""
@@ -161,6 +216,20 @@ def test_a_manage_token_that_is_nearly_right_manages_nothing(clinic: Clinic, cha
             assert shown.json()["userName"] is None
             assert clinic.http.delete(f"/api/bookings/{booking['id']}", **proof).status_code in {401, 403}
     assert clinic.http.get(f"/api/bookings/{booking['id']}", headers=holder(booking)).json()["status"] == "PENDING"
+
+
+def test_a_manage_token_sent_twice_is_none(clinic: Clinic) -> None:
+    booking = clinic.hold(clinic.slot()["id"])
+    path, good = f"/api/bookings/{booking['id']}", (b"Booking-Token", booking["manageToken"].encode())
+    query = {"token": booking["manageToken"]}
+    for headers, params in (
+        ([good, good], {}),
+        ([good, (b"booking-token", b"x")], {}),
+        ([(b"Booking-Token", b"x"), good], {}),
+        ([good], query),
+    ):
+        problem(clinic.http.delete(path, headers=headers, params=params), 401, "not-authenticated")
+    assert clinic.http.get(path, params=query).json()["userName"] is not None
 
 
 def test_no_table_holds_a_token_or_a_password(clinic: Clinic) -> None:

@@ -271,3 +271,19 @@ def test_answers_and_their_manage_tokens_survive_a_restart(start_server: Callabl
         problem(attempt(clinic, slot["id"], key, seatsBooked=2), 422)
         read = clinic.http.get(f"/api/bookings/{held.json()['id']}", headers=holder(held.json()))
         assert read.json()["userName"] == "Ada Lovelace"
+
+
+def test_two_keys_are_refused(clinic: Clinic) -> None:
+    slot = clinic.slot()
+    body = {"slotId": slot["id"], "userName": "Ada", "userEmail": "ada@example.org"}
+    key = (b"Idempotency-Key", new_key().encode())
+    for second in (key, (b"idempotency-key", new_key().encode())):
+        refused = problem(clinic.http.post("/api/bookings", json=body, headers=[key, second]), 400)
+        assert refused["errors"] == [{"field": "Idempotency-Key", "message": "must be sent once"}]
+    assert clinic.free_seats(slot["id"]) == 1
+
+
+def test_spaces_of_other_alphabets_do_not_belong_to_a_key(clinic: Clinic) -> None:
+    body = {"slotId": clinic.slot()["id"], "userName": "Ada", "userEmail": "ada@example.org"}
+    header = (b"Idempotency-Key", new_key().encode() + b"\xa0")
+    problem(clinic.http.post("/api/bookings", json=body, headers=[header]), 400)

@@ -1,6 +1,7 @@
 """The header `Idempotency-Key`: a string of RFC 8941, or the same without quotes."""
 
 import re
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -31,15 +32,22 @@ _BARE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+")
 
 def parse_key(header: str) -> str:
     """The key: quoted (RFC 8941, 3.3.3), or bare, as visible ASCII without quotes, commas, semicolons, backslashes."""
-    if quoted := _QUOTED.fullmatch(header.strip()):
+    sent = header.strip(" \t")
+    if quoted := _QUOTED.fullmatch(sent):
         key = re.sub(r"\\(.)", r"\1", quoted[1])
-    elif _BARE.fullmatch(header.strip()):
-        key = header.strip()
+    elif _BARE.fullmatch(sent):
+        key = sent
     else:
         raise InvalidInput.of(_FIELD, "must be a quoted string (RFC 8941) or visible ASCII characters")
     if not 1 <= len(key) <= MAX_CHARACTERS:
         raise InvalidInput.of(_FIELD, f"must have 1 to {MAX_CHARACTERS} characters")
     return key
+
+
+def require_single(headers: Sequence[str]) -> None:
+    """Refuse two keys: a program between client and server might read the other one."""
+    if len(headers) > 1:
+        raise InvalidInput.of(_FIELD, "must be sent once")
 
 
 def idempotency_key(header: str | None, user: User | None, route: str, body: msgspec.Struct) -> IdempotencyKey | None:

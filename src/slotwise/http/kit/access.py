@@ -37,13 +37,16 @@ async def _allow_all(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRout
 
 
 async def identify(accounts: Users, authorization: str) -> User | None:
-    """The account of the access token in the Authorization header; None without one. Refuses an invalid token."""
+    """The account of the access token in the Authorization header; None without one. Refuses an invalid token.
+
+    Exactly one space separates scheme and token, and nothing follows. The scheme may be in any case (RFC 9110, 11.1).
+    """
     scheme, _space, token = authorization.partition(" ")
     if not scheme:
         return None
     if scheme.lower() != "bearer" or len(token) > MAX_TOKEN_CHARACTERS:
         raise NotAuthenticated
-    return await accounts.authenticate(token.strip())
+    return await accounts.authenticate(token)
 
 
 async def _identify(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -99,8 +102,11 @@ def account_of(request: ApiRequest) -> User:
 
 
 def caller_of(request: ApiRequest) -> Caller:
-    token = request.headers.get("booking-token") or request.query_params.get("token")
-    return Caller(request.user, token)
+    """The account that the guard has identified, and the manage token. One that is sent twice is refused."""
+    sent = [*request.headers.getall("booking-token", []), *request.query_params.getall("token", [])]
+    if len(sent) > 1:
+        raise NotAuthenticated
+    return Caller(request.user, sent[0] or None if sent else None)
 
 
 def client_ip_of(scope: Scope) -> str:

@@ -1,7 +1,5 @@
 """Paging by keyset. A cursor names the row after which the next page starts; it is opaque to clients."""
 
-import base64
-import binascii
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
@@ -9,6 +7,7 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 from litestar.params import QueryParameter
 
+from slotwise.domain import base64url
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 
@@ -63,7 +62,7 @@ def page_of(
 
 
 def encode_cursor(position: msgspec.Struct) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
+    return base64url.encode(msgspec.json.encode(position))
 
 
 def decode_cursor(cursor: str | None, start: Position) -> Position:
@@ -71,7 +70,6 @@ def decode_cursor(cursor: str | None, start: Position) -> Position:
     if cursor is None:
         return start
     try:
-        data = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
-        return msgspec.json.decode(data, type=type(start))
-    except (msgspec.MsgspecError, binascii.Error, ValueError) as error:
+        return msgspec.json.decode(base64url.decode(cursor), type=type(start))
+    except (msgspec.MsgspecError, ValueError) as error:
         raise InvalidInput.of("cursor", "is not a nextCursor of this list") from error

@@ -7,6 +7,7 @@ from typing import Any
 import jwt
 from msgspec import Struct
 
+from slotwise.domain import base64url
 from slotwise.domain.errors import NotAuthenticated
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.users import User
@@ -52,7 +53,11 @@ class AccessTokens:
         return jwt.encode(claims, self._secret, algorithm="HS256", headers={"typ": TYPE})
 
     def read(self, token: str) -> TokenClaims:
-        """Raises `NotAuthenticated` unless the token is unexpired and was signed with this secret for this API."""
+        """Raises `NotAuthenticated` unless the token is unexpired and was signed with this secret for this API.
+
+        It must be spelled as it was issued. The signature covers only the text before it: the library ignores padding
+        and other characters in the signature itself.
+        """
         try:
             decoded = jwt.decode_complete(
                 token,
@@ -63,6 +68,8 @@ class AccessTokens:
                 options={"require": _REQUIRED, "strict_aud": True, "verify_iat": False},
             )
             if decoded["header"].get("typ") != TYPE or _is_from_the_future(decoded["payload"]["iat"]):
+                raise NotAuthenticated
+            if not token.endswith(f".{base64url.encode(decoded['signature'])}"):
                 raise NotAuthenticated
             return _claims_of(decoded["payload"])
         except (jwt.InvalidTokenError, ValueError, TypeError) as error:

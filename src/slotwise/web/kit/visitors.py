@@ -4,8 +4,6 @@ Cookies are HttpOnly and SameSite=Lax. Under TLS their names begin with `__Host-
 unencrypted page can set them (RFC 6265bis, 4.1.3.2).
 """
 
-import base64
-import binascii
 import secrets
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -14,6 +12,7 @@ from litestar.connection import ASGIConnection
 from litestar.datastructures import Cookie
 from msgspec import Meta, Struct
 
+from slotwise.domain import base64url
 from slotwise.domain.errors import NotAuthenticated
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.users import Role, User, actor_of
@@ -147,8 +146,8 @@ def _decoded(connection: Connection, name: CookieName, kind: type[Any]) -> Any:
     if value is None:
         return None
     try:
-        return msgspec.json.decode(base64.urlsafe_b64decode(value + "=" * (-len(value) % 4)), type=kind)
-    except (msgspec.MsgspecError, binascii.Error, ValueError):
+        return msgspec.json.decode(base64url.decode(value), type=kind)
+    except (msgspec.MsgspecError, ValueError):
         return None
 
 
@@ -208,4 +207,4 @@ def notice_cookie(connection: Connection, sentence: str) -> Cookie:
 
 
 def _encoded(value: object) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode(value)).decode().rstrip("=")
+    return base64url.encode(msgspec.json.encode(value))
