@@ -43,6 +43,8 @@ def test_without_any_variable_there_are_sensible_defaults() -> None:
         ("DATABASE_WAIT_SECONDS", ["-1", "x"]),
         ("CLINIC_TIME_ZONE", ["Mars/Olympus", "localtime", "Factory", "Europe", "/etc/passwd"]),
         ("RATE_LIMIT_BOOKINGS", ["lots", "3", "3/fortnight", "-1/minute"]),
+        ("SEAT_STREAMS", ["-1", "many", "50001"]),
+        ("SEAT_STREAMS_PER_CLIENT", ["-1", "1.5", "50001"]),
         ("ADMIN_EMAIL", ["admin@example.org"]),
         ("ADMIN_PASSWORD", ["without an address"]),
     ],

@@ -181,7 +181,7 @@ def _freeze_what_stays() -> None:
 def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_points: CrashPoints) -> Services:
     database = pools.requests
     secret = signing_secret(settings)
-    seat_events = SeatEvents()
+    seat_events = SeatEvents(settings.seat_streams, settings.seat_streams_per_client)
     bookings = _bookings(settings, pools, ManageTokens(secret), crash_points, seat_events.seats_changed)
     return Services(
         audit_log=AuditLog(database),

@@ -80,6 +80,8 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     hold_seconds: Annotated[int, Meta(ge=1, le=86400)] = 120
     sweep_seconds: Annotated[float, Meta(gt=0, le=3600)] = 1.0
     rate_limit_bookings: str | None = None
+    seat_streams: Annotated[int, Meta(ge=0, le=50_000)] = 1000
+    seat_streams_per_client: Annotated[int, Meta(ge=0, le=50_000)] = 20
     seed_demo: bool | None = None
     batch_limit: Annotated[int, Meta(ge=1, le=1024)] = 256
     log_level: Literal["debug", "info", "warning", "error"] = "info"

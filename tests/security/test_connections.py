@@ -7,6 +7,7 @@ import re
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from slotwise.http.kit.problems import write_refusal
 from slotwise.server.connections import MAX_HEAD_BYTES, MAX_HEADERS, MAX_WAITING, BoundedConnection
 from slotwise.server.requests import Requests
+from slotwise.settings import Settings
 from tests.clinic import PATIENCE_SECONDS, Clinic, at_most, holder, problem
 from tests.security.serving import serving
 
@@ -74,6 +76,13 @@ class Line:
             if self._reader.at_eof():
                 return
             await asyncio.sleep(pause)
+
+    async def first_status(self) -> int:
+        """The status of the next answer. The connection ends with it."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            start = await self._reader.readline()
+        self._writer.close()
+        return int(start.split(b" ", 2)[1])
 
     async def hear(self) -> Answer:
         """Read until the end of the connection. Fails the test if it does not come in time."""
@@ -170,6 +179,22 @@ async def test_whoever_keeps_the_server_waiting_is_answered_or_reset_in_time(cli
             assert answer.headers["content-type"] == "application/problem+json", name
             assert answer.headers["connection"] == "close", name
             assert answer.problem["code"] == "request-timeout", name
+
+
+async def test_hundreds_of_streams_from_one_client_do_not_stop_the_others(clinic: Clinic) -> None:
+    """All but a few are refused, which costs each other request less than a second."""
+
+    async def watch() -> int:
+        line = await Line.open(clinic)
+        await line.say(b"GET /api/slots/events HTTP/1.1\r\nHost: a\r\n\r\n")
+        return await line.first_status()
+
+    crowd = asyncio.gather(*(watch() for _ in range(700)))
+    longest = await longest_wait(clinic, 1)
+    found = Counter(await crowd)
+    assert set(found) == {200, 429}
+    assert found[200] <= 2 * Settings().seat_streams_per_client
+    assert longest < at_most(1)
 
 
 HEAD = b"GET /health HTTP/1.1\r\nHost: a\r\n"

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
@@ -11,6 +11,7 @@ from slotwise.services.core.rate_limits import client_of
 from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, problem, rows, unique_email
 from tests.clusters import named
 from tests.conftest import running_server
+from tests.streams import EVENTS
 
 PASSWORD = "patient's secret"
 SECRET = "of more than thirty-two bytes: 0123456789"
@@ -56,7 +57,8 @@ def behind_a_proxy(postgres_url: str, migrated_template: str) -> Iterator[Runnin
     """In production, with this machine as the trusted proxy: a header says which client a test forwards."""
     with _database(postgres_url, migrated_template) as url:
         settings = {"APP_ENV": "production", "JWT_SECRET": SECRET, "TRUSTED_PROXIES": "127.0.0.1, 198.51.100.0/24"}
-        with running_server(url, settings | {"RATE_LIMIT_BOOKINGS": "3/hour", "LOG_LEVEL": "warning"}) as server:
+        limits = {"RATE_LIMIT_BOOKINGS": "3/hour", "SEAT_STREAMS_PER_CLIENT": "2", "SEAT_STREAMS": "5", "WORKERS": "1"}
+        with running_server(url, settings | limits | {"LOG_LEVEL": "warning"}) as server:
             yield server
 
 
@@ -117,6 +119,33 @@ def test_an_attacker_cannot_evade_the_log_in_limit_or_lock_the_victim_out(behind
         assert {log_in(clinic, victim["email"], PASSWORD, f"{network}::1", forged) for forged in FORGED} == {429}
         assert log_in(clinic, victim["email"], PASSWORD, "203.0.113.99") == 200
         assert log_in(clinic, victim["email"], PASSWORD, f"{network}::1") == 429
+
+
+def test_streams_are_limited_for_each_client_behind_the_proxy_and_in_all(behind_a_proxy: RunningServer) -> None:
+    limits = httpx.Limits(max_connections=None)
+    with httpx.Client(base_url=behind_a_proxy.url, verify=False, limits=limits) as http, ExitStack() as stack:
+
+        def watch(client: str) -> httpx.Response:
+            answer = stack.enter_context(http.stream("GET", EVENTS, headers=forwarded(client, "192.0.2.1, ")))
+            return answer if answer.status_code == 200 else _read(answer)
+
+        assert [watch("203.0.113.20").status_code for _ in range(2)] == [200, 200]
+        refused = watch("203.0.113.20")
+        problem(refused, 429, "too-many-requests")
+        assert int(refused.headers["retry-after"]) > 0
+        assert [watch(f"2001:db8:1:9::{n}").status_code for n in range(1, 3)] == [200, 200]
+        problem(watch("2001:db8:1:9::3"), 429, "too-many-requests")
+        assert watch("203.0.113.21").status_code == 200
+        full = watch("203.0.113.22")
+        problem(full, 503, "overloaded")
+        assert int(full.headers["retry-after"]) > 0
+        # Before the framework looks at anything else, which would cost more than the refusal.
+        problem(http.get(EVENTS, headers={"Authorization": "Bearer none"}), 503, "overloaded")
+
+
+def _read(answer: httpx.Response) -> httpx.Response:
+    answer.read()
+    return answer
 
 
 async def test_bookings_are_answered_while_log_ins_wait_for_their_hashes(clinic: Clinic) -> None:

@@ -7,11 +7,12 @@ from typing import Any
 import httpx
 import pytest
 
-from slotwise.services.core.seat_events import MOST_OF_ONE_CLIENT
+from slotwise.settings import Settings
 from tests.clinic import Clinic, eventually, holder, problem, rows
 from tests.streams import EVENTS, Events, watching
 
 WORKERS = 2
+MOST_OF_ONE_CLIENT = Settings().seat_streams_per_client
 COUNTED = f'slotwise_http_requests_total{{method="GET",route="{EVENTS}",status="200"}}'
 TIMED = f'slotwise_http_request_seconds_count{{route="{EVENTS}"}}'
 

@@ -77,7 +77,7 @@ async def test_ending_a_listener_ends_its_wait_for_news() -> None:
 
 
 async def test_listeners_are_limited_and_a_leaving_one_makes_room() -> None:
-    events = SeatEvents(most=3)
+    events = SeatEvents(3, 20)
     with ExitStack() as stack:
         for number in range(2):
             stack.enter_context(events.watch_seats(f"client {number}"))
@@ -88,7 +88,7 @@ async def test_listeners_are_limited_and_a_leaving_one_makes_room() -> None:
 
 
 async def test_one_client_cannot_take_more_than_its_share_of_listeners() -> None:
-    events = SeatEvents(most_of_one_client=2)
+    events = SeatEvents(1000, 2)
     with events.watch_seats("greedy"), events.watch_seats("greedy"):
         with pytest.raises(TooManyRequests), events.watch_seats("greedy"):
             pass
@@ -115,7 +115,7 @@ class Beside:
 @pytest_asyncio.fixture
 async def beside(database_url: str) -> AsyncIterator[Beside]:
     async with AsyncExitStack() as stack:
-        first, second = SeatEvents(), SeatEvents()
+        first, second = SeatEvents(1000, 20), SeatEvents(1000, 20)
         connections = [
             await stack.enter_async_context(listening(Hosts(database_url), CHANNEL, each.hear, each.wake))
             for each in (first, second)
@@ -164,7 +164,7 @@ async def test_unpublished_changes_are_published_on_the_next_connection(
     database_url: str, connection: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     slot_id = await new_slot(connection, 1)
-    events = SeatEvents()
+    events = SeatEvents(1000, 20)
     events.seats_changed([slot_id])
     async with listening(Hosts(database_url), CHANNEL, events.hear, events.wake) as broken:
         broken.terminate()
@@ -178,7 +178,7 @@ async def test_unpublished_changes_are_published_on_the_next_connection(
 
 async def test_the_relay_leaves_a_read_only_server(database_url: str) -> None:
     """Like an old primary that was fenced: bookings and their messages go to the new one."""
-    events = SeatEvents()
+    events = SeatEvents(1000, 20)
     hosts = Hosts(f"{database_url}&target_session_attrs=read-write")
     async with listening(hosts, CHANNEL, events.hear, events.wake) as connection:
         await events.relay(connection)
@@ -188,7 +188,7 @@ async def test_the_relay_leaves_a_read_only_server(database_url: str) -> None:
 
 
 async def test_after_a_lost_connection_listeners_read_everything_again(database_url: str) -> None:
-    events = SeatEvents()
+    events = SeatEvents(1000, 20)
     with events.watch_seats("a") as listener:
         relaying = asyncio.create_task(relay_seats(Hosts(database_url), events))
         assert await next_news(listener) is LOOK_AGAIN

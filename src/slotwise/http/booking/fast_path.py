@@ -19,9 +19,8 @@ from slotwise.domain.users import User
 from slotwise.http.booking.idempotency import idempotency_key
 from slotwise.http.booking.views import BookingView, NewBooking, seat_request
 from slotwise.http.kit.access import client_ip_of, identify
+from slotwise.http.kit.direct import encode, send_answer, send_refusal
 from slotwise.http.kit.parts import ApiParts, api_parts
-from slotwise.http.kit.problems import MEDIA_TYPE, headers_of, problem_of
-from slotwise.observability.metrics import REFUSALS
 from slotwise.services.booking.batches import Held
 from slotwise.services.core.callers import Caller
 
@@ -29,7 +28,6 @@ MAX_PLAIN_BYTES = 4096
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 
 _decode = msgspec.json.Decoder(NewBooking).decode
-_encode = msgspec.json.Encoder().encode
 
 
 async def hold(api: ApiParts, user: User | None, client_ip: str, idempotency: str | None, wanted: NewBooking) -> Held:
@@ -55,7 +53,7 @@ class FastPath(ASGIMiddleware):
             else:
                 await _answer(send, await _hold(scope, headers, wanted))
         except SlotwiseError as error:
-            await _refuse(send, error)
+            await send_refusal(send, error)
 
 
 async def _hold(scope: Scope, headers: Mapping[bytes, bytes], wanted: NewBooking) -> Held:
@@ -94,21 +92,5 @@ def _text(header: bytes | None) -> str | None:
 
 
 async def _answer(send: Send, held: Held) -> None:
-    body = _encode(BookingView.of(held.booking, held.manage.token))
-    await _send(send, HTTPStatus.CREATED, "application/json", {"Location": f"/api/bookings/{held.booking.id}"}, body)
-
-
-async def _refuse(send: Send, error: SlotwiseError) -> None:
-    REFUSALS.labels(error.code).inc()
-    problem = problem_of(error)
-    await _send(send, problem.status, MEDIA_TYPE, headers_of(error), _encode(problem))
-
-
-async def _send(send: Send, status: int, media_type: str, headers: Mapping[str, str], body: bytes) -> None:
-    raw = [
-        (b"content-type", media_type.encode()),
-        (b"content-length", str(len(body)).encode()),
-        *((name.lower().encode(), value.encode()) for name, value in headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    body = encode(BookingView.of(held.booking, held.manage.token))
+    await send_answer(send, HTTPStatus.CREATED, "application/json", {"Location": f"/api/bookings/{held.booking.id}"}, body)

@@ -8,15 +8,19 @@ from typing import Any
 import msgspec
 from litestar import Controller, get
 from litestar.di import NamedDependency
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.response.base import ASGIResponse
-from litestar.types import Receive, Scope, Send
+from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from slotwise.domain.errors import Overloaded, TooManyRequests
+from slotwise.domain.errors import Overloaded, SlotwiseError, TooManyRequests
 from slotwise.domain.slots import SlotStatus
 from slotwise.http.kit.access import ANYONE, ApiRequest, client_ip_of
+from slotwise.http.kit.direct import send_refusal
 from slotwise.http.kit.operations import operation
+from slotwise.http.kit.parts import api_parts
 from slotwise.server.connections import end_at_shutdown
 from slotwise.services.core.seat_events import Listener, News, SeatEvents
 
@@ -31,7 +35,7 @@ _EVENTS = (
     "Server-sent events. `hello` comes first. `seats` lists the slots that have changed, with their present state: "
     "`slotId, availableSeats, totalSeats, status`. `refresh` says that changes were missed: read again what you show. "
     "A second `hello`, after a broken connection, means the same. One worker process accepts at most 1,000 clients, "
-    "20 from one client IP."
+    "20 from one client IP, unless its settings say otherwise."
 )
 
 
@@ -40,6 +44,23 @@ class SeatsView(Struct, frozen=True, rename="camel"):
     available_seats: int
     total_seats: int
     status: SlotStatus
+
+
+class Door(ASGIMiddleware):
+    """Refuses streams beyond the limits before the framework handles them.
+
+    Thousands may come at once, and every other request waits until they are refused.
+    """
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        try:
+            api_parts(scope).services.seat_events.require_place(client_ip_of(scope))
+        except SlotwiseError as error:
+            await send_refusal(send, error)
+        else:
+            await next_app(scope, receive, send)
 
 
 class EventStream(ASGIResponse):
@@ -80,6 +101,7 @@ class SeatEventController(Controller):
 
     @get(
         "/",
+        middleware=[Door()],
         **_with_stream(
             operation("watch_seats", ANYONE, "Watch free seats", Overloaded, TooManyRequests, description=_EVENTS)
         ),

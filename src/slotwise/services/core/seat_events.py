@@ -27,8 +27,6 @@ MOST_SLOTS = 1000
 # Published in place of ids, for all slots. No slot has this id.
 EVERY_SLOT = 0
 
-MOST_LISTENERS = 1000
-MOST_OF_ONE_CLIENT = 20
 LISTENERS_AT_ONCE = 50
 # A place becomes free when somebody closes a page.
 RETRY_SECONDS = 30
@@ -130,7 +128,7 @@ class Listener:
 class SeatEvents:
     """The seat events of one worker: its own changes, those heard from all workers, and its listeners."""
 
-    def __init__(self, most: int = MOST_LISTENERS, most_of_one_client: int = MOST_OF_ONE_CLIENT) -> None:
+    def __init__(self, most: int, most_of_one_client: int) -> None:
         self._most = most
         self._most_of_one_client = most_of_one_client
         self._changed: set[int] = set()
@@ -173,13 +171,17 @@ class SeatEvents:
         """Tell all listeners that changes may have been missed."""
         await self._tell(LOOK_AGAIN)
 
-    @contextmanager
-    def watch_seats(self, client: str) -> Iterator[Listener]:
-        """A listener while the block runs. Raises `Overloaded`, or `TooManyRequests` if the client has too many."""
-        if len(self._listeners) >= self._most:
-            raise Overloaded
+    def require_place(self, client: str) -> None:
+        """Raise `Overloaded` if there are too many listeners, `TooManyRequests` if this client has too many."""
         if self._clients[client] >= self._most_of_one_client:
             raise TooManyRequests(RETRY_SECONDS)
+        if len(self._listeners) >= self._most:
+            raise Overloaded
+
+    @contextmanager
+    def watch_seats(self, client: str) -> Iterator[Listener]:
+        """A listener while the block runs. Raises like `require_place`."""
+        self.require_place(client)
         listener = Listener()
         self._add_listener(listener, client)
         try:
