@@ -10,16 +10,17 @@ from litestar import Litestar, Request, Response, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Scope
 
 from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
 from slotwise.db.readiness import wait_for_server
 from slotwise.db.schema import SchemaCheck
+from slotwise.domain.errors import SlotwiseError
 from slotwise.http.api_docs import OPENAPI
 from slotwise.http.kit.problems import EXCEPTION_HANDLERS as PROBLEMS
-from slotwise.http.kit.problems import write_refusal
+from slotwise.http.kit.problems import write_refusal as write_problem
 from slotwise.http.parts import ApiRooms
 from slotwise.http.parts import dependencies as api_dependencies
 from slotwise.http.routes import API
@@ -27,6 +28,7 @@ from slotwise.http.schedule.slots import SlotLists
 from slotwise.observability.crash_points import CrashPoints
 from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_report import MetricsReport
+from slotwise.server.refusals import Written
 from slotwise.server.requests import Requests
 from slotwise.services import Services
 from slotwise.services.accounts.passwords import Passwords
@@ -53,6 +55,7 @@ from slotwise.services.schedule.slots import Slots
 from slotwise.settings import Settings, load_settings, signing_secret
 from slotwise.web.kit.errors import EXCEPTION_HANDLERS as ERROR_PAGES
 from slotwise.web.kit.errors import recognize_visitor, show_framework_error
+from slotwise.web.kit.errors import write_refusal as write_page
 from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import ClinicTime
 from slotwise.web.parts import PageRooms
@@ -226,6 +229,13 @@ def _provided(parts: Mapping[str, Callable[[], object]]) -> dict[str, Provide]:
         return Provide(provide, sync_to_thread=False)
 
     return {name: provider(part) for name, part in parts.items()}
+
+
+def write_refusal(error: SlotwiseError, scope: Scope) -> Written:
+    """For the server: a page where the route's own errors are pages, problem details everywhere else."""
+    route = scope.get("route_handler")
+    is_page = route is not None and route.resolve_exception_handlers()[SlotwiseError] is ERROR_PAGES[SlotwiseError]
+    return write_page(error, scope) if is_page else write_problem(error, scope)
 
 
 def _answer_unmatched(request: Request[Any, Any, Any], error: HTTPException) -> Response[Any]:

@@ -339,14 +339,14 @@ def _ending_in(scope: Any) -> Callable[[], None] | None:
     return cast("Callable[[], None] | None", scope.get(_ENDING))
 
 
-async def refuse(error: SlotwiseError, write: WriteRefusal, send: Send) -> None:
+async def refuse(error: SlotwiseError, scope: Scope, write: WriteRefusal, send: Send) -> None:
     REFUSALS.labels(error.code).inc()
-    status, media_type, body, more = write(error)
+    status, media_type, body, more = write(error, scope)
     headers = [
         (b"content-type", media_type.encode()),
         (b"content-length", str(len(body)).encode()),
         (b"connection", b"close"),
-        *((name.lower().encode(), value.encode()) for name, value in more.items()),
+        *((name.lower().encode(), value.encode()) for name, value in more),
     ]
     start: HTTPResponseStartEvent = {"type": "http.response.start", "status": status, "headers": headers}
     end: HTTPResponseBodyEvent = {"type": "http.response.body", "body": body, "more_body": False}

@@ -3,8 +3,10 @@
 The application decides how a refusal is written: it passes in a `WriteRefusal`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
+
+from litestar.types import Scope
 
 from slotwise.domain.errors import InvalidInput, SlotwiseError
 
@@ -54,7 +56,7 @@ class Written(NamedTuple):
     status: int
     media_type: str
     body: bytes
-    headers: Mapping[str, str]
+    headers: Sequence[tuple[str, str]]
 
 
-WriteRefusal: TypeAlias = Callable[[SlotwiseError], Written]
+WriteRefusal: TypeAlias = Callable[[SlotwiseError, Scope], Written]

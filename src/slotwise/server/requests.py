@@ -69,7 +69,7 @@ class Requests:
         async def answer_late() -> None:
             nonlocal answered_late
             if status == _NOT_ANSWERED:
-                await refuse(_refusal_of_late(scope), self._write_refusal, send_observed)
+                await refuse(_refusal_of_late(scope), scope, self._write_refusal, send_observed)
                 answered_late = True
 
         answer_when_late(received, answer_late)
@@ -77,7 +77,7 @@ class Requests:
         structlog.contextvars.bind_contextvars(request_id=request_id)
         try:
             if (refusal := refusal_in(scope)) is not None:
-                await refuse(refusal, self._write_refusal, send_observed)
+                await refuse(refusal, scope, self._write_refusal, send_observed)
             else:
                 await self._app(scope, receive, send_observed)
         finally:

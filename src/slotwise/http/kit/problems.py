@@ -9,6 +9,7 @@ import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, InternalServerException, SerializationException, ValidationException
+from litestar.types import Scope
 
 from slotwise.domain import errors
 from slotwise.domain.errors import FieldError, InvalidInput, SlotwiseError
@@ -127,10 +128,10 @@ def encoded(problem: Problem) -> bytes:
     return msgspec.json.encode(problem)
 
 
-def write_refusal(error: SlotwiseError) -> Written:
-    """For the server, which refuses some requests before they reach the application."""
+def write_refusal(error: SlotwiseError, _: Scope) -> Written:
+    """For the server, which answers some requests in place of the application."""
     problem = problem_of(error)
-    return Written(problem.status, MEDIA_TYPE, encoded(problem), headers_of(error))
+    return Written(problem.status, MEDIA_TYPE, encoded(problem), list(headers_of(error).items()))
 
 
 def answer_domain_error(_: Request[Any, Any, Any], error: SlotwiseError) -> Response[bytes]:

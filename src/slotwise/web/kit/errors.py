@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
 import structlog
-from litestar import Response
+from litestar import Request, Response
 from litestar.connection import ASGIConnection
 from litestar.exceptions import HTTPException
 from litestar.types import Scope
@@ -16,9 +16,10 @@ from litestar.types import Scope
 from slotwise.domain import errors
 from slotwise.domain.errors import InvalidInput, SlotClosed, SlotFull, SlotwiseError
 from slotwise.observability.metrics import REFUSALS
+from slotwise.server.refusals import RequestTooSlow, Written
 from slotwise.web.kit.access import PageRequest, visitor_in
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.rendering import Renderer, renderer_of, see_other
+from slotwise.web.kit.rendering import HTML, Renderer, renderer_of, see_other
 from slotwise.web.kit.visitors import Connection, draft_cookie, draft_of, read_cookie, visitor_of
 
 log = structlog.get_logger()
@@ -49,6 +50,7 @@ WORDS: dict[type[SlotwiseError], Words] = {
     ),
     errors.SlotClosed: Words(409, "This time is no longer offered", "The clinic has closed it. Choose another time."),
     errors.SlotStarted: Words(409, "This appointment has started", "It can no longer be changed here."),
+    RequestTooSlow: Words(408, "Your request did not arrive in time", "Check your connection, and send it again."),
     errors.Conflict: Words(409, "That is not possible now"),
     errors.HoldExpired: Words(
         410, "This time is no longer held for you", "You did not confirm it in time. Choose a time again."
@@ -100,8 +102,19 @@ async def recognize_visitor(error: Exception, scope: Scope) -> None:
 
 def show_error(request: PageRequest, error: SlotwiseError) -> Response[Any]:
     REFUSALS.labels(error.code).inc()
-    if isinstance(error, errors.NotAuthenticated):
-        return ask_to_log_in(request)
+    return ask_to_log_in(request) if isinstance(error, errors.NotAuthenticated) else _show_refusal(request, error)
+
+
+def write_refusal(error: SlotwiseError, scope: Scope) -> Written:
+    """The same page for the server, which answers some requests in place of the application."""
+    request: PageRequest = Request(scope)
+    answer = _show_refusal(request, error).to_asgi_response(None, request)
+    sent = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.encode_headers()]
+    headers = [(name, value) for name, value in sent if name.lower() not in {"content-type", "content-length"}]
+    return Written(answer.status_code, f"{HTML}; charset=utf-8", answer.body, headers)
+
+
+def _show_refusal(request: PageRequest, error: SlotwiseError) -> Response[Any]:
     words = _words_of_refusal(request) if isinstance(error, errors.NotAllowed) else words_of(error)
     seconds = getattr(error, "retry_after", None)
     headers = {"Retry-After": str(seconds)} if seconds is not None else {}
