@@ -93,6 +93,15 @@ def test_a_body_of_just_64_kib_is_read(clinic: Clinic) -> None:
         "application/xml",
         "json",
         "*/*",
+        "image/svg+json",
+        "+json",
+        "application/jsonp",
+        "application/json, text/plain",
+        "application/json; charset=latin-1",
+        "application/json; charset=utf-16",
+        'application/json; charset="utf-16"',
+        "application/json; a=b; charset=ISO-8859-1",
+        "application/json charset=utf-8",
     ],
 )
 @pytest.mark.parametrize("path", ["/api/bookings", "/api/auth/login", "/api/bookings/1/confirm"])
@@ -102,7 +111,15 @@ def test_a_body_that_is_not_json_is_refused(clinic: Clinic, path: str, media_typ
 
 
 @pytest.mark.parametrize(
-    "media_type", ["application/json; charset=utf-8", "APPLICATION/JSON", "application/merge-patch+json"]
+    "media_type",
+    [
+        "application/json; charset=utf-8",
+        'application/json;CHARSET="UTF8"',
+        "application/json; profile=x; charset=utf-8",
+        "application/json;",
+        "APPLICATION/JSON",
+        "application/merge-patch+json",
+    ],
 )
 def test_json_is_read_under_each_of_its_content_types(clinic: Clinic, media_type: str) -> None:
     headers = {"Content-Type": media_type} | clinic.admin

@@ -73,6 +73,7 @@ def invalid_field(message: str) -> InvalidInput:
     return InvalidRequest.of(field or "body", fault[:1].lower() + fault[1:])
 
 
+_CHARSETS = frozenset({"utf-8", "utf8", "us-ascii"})
 _WORDS = {
     "Object contains unknown field `": "is not a field of this request",
     "Object missing required field `": "is required",
@@ -80,7 +81,18 @@ _WORDS = {
 
 
 def _require_json(headers: Headers) -> None:
-    """Refuse a body with another content type or none: a foreign web page may send such a body without a CORS check."""
-    stated = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if stated != "application/json" and not stated.endswith("+json"):
+    """Refuse a body with another content type or none: a foreign web page may send such a body without a CORS check.
+
+    JSON is UTF-8 (RFC 8259, 8.1): a body that names another charset would be read as what it is not.
+    """
+    stated = headers.getall("content-type", [])
+    if len(stated) != 1 or not _is_json(stated[0].lower()):
         raise UnsupportedMediaType
+
+
+def _is_json(stated: str) -> bool:
+    media_type, *parameters = (part.strip() for part in stated.split(";"))
+    kind, _, name = media_type.partition("/")
+    pairs = [(parameter, value.strip('"')) for parameter, _, value in (each.partition("=") for each in parameters)]
+    charsets = {value for parameter, value in pairs if parameter == "charset"}
+    return kind == "application" and (name == "json" or name.endswith("+json")) and charsets <= _CHARSETS
