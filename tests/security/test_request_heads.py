@@ -186,6 +186,11 @@ async def test_a_client_that_waits_for_a_refusal_before_its_body_gets_it(clinic:
     assert (answer.status, b"100 Continue" in answer.text) == (415, False), answer
 
 
+async def test_a_client_of_http_1_0_gets_no_interim_answer(clinic: Clinic) -> None:
+    head = POST.replace(b"HTTP/1.1", b"HTTP/1.0") + b"Expect: 100-continue\r\n"
+    assert (await met(clinic, saying(head + WHOLE))).status == 400
+
+
 def test_the_host_of_a_url_counts_and_not_the_header() -> None:
     headers = [(b"a", b"b"), (b"host", b"header.example")]
     there = [(b"a", b"b"), (b"host", b"url.example:8")]

@@ -127,6 +127,8 @@ class BoundedConnection(HttpToolsProtocol):
         else:
             if not self.url.startswith(b"/"):
                 self.url, self.scope["headers"] = origin_form(self.url, self.headers)
+            if self.expect_100_continue and self.parser.get_http_version() == "1.0":
+                self.expect_100_continue = False  # HTTP/1.0 has no interim answers (RFC 9110, 10.1.1)
             super().on_headers_complete()
             if self.parser.should_upgrade() or not self.cycle.keep_alive:
                 # The connection stays HTTP/1.1, but after an Upgrade header the parser accepts no further request.
