@@ -4,7 +4,7 @@ import pytest
 
 from slotwise.server.heads import fault_of_head, origin_form
 from tests.clinic import Clinic, at_most
-from tests.security.test_connections import Line, met, saying
+from tests.security.test_connections import Line, met, saying, statuses
 
 PLAIN = b"GET /health HTTP/1.1\r\nHost: a\r\n"
 CLOSE = b"Connection: close\r\n\r\n"
@@ -50,7 +50,7 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "a fragment": (line(b"GET /health#a HTTP/1.1"), 400, "fragment"),
     "a URL without its path": (line(b"GET health HTTP/1.1"), 400, "HTTP/1.1"),
     "a URL of another kind": (line(b"GET ftp://a/health HTTP/1.1"), 400, "http URL"),
-    "a URL without a host": (line(b"GET http:///health HTTP/1.1"), 400, "HTTP/1.1"),
+    "a URL without a host": (line(b"GET http:///health HTTP/1.1"), 400, "request"),
     "a URL with a user": (line(b"GET http://u@a/health HTTP/1.1"), 400, "http URL"),
     "a star": (line(b"GET * HTTP/1.1"), 400, "for a path"),
     "a tunnel": (line(b"CONNECT a:443 HTTP/1.1"), 501, "method"),
@@ -73,18 +73,18 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "a length in hex": (POST + b"Content-Length: 0xd\r\n\r\n" + BODY, 400, "HTTP/1.1"),
     "no length in the header": (POST + b"Content-Length: \r\n\r\n" + BODY, 400, "HTTP/1.1"),
     "a length beyond numbers": (POST + b"Content-Length: 99999999999999999999\r\n\r\n", 400, "HTTP/1.1"),
-    "a length and chunks": (POST + b"Content-Length: 13\r\n" + CHUNKED + b"0\r\n\r\n", 400, "HTTP/1.1"),
-    "chunks and a length": (POST + b"Transfer-Encoding: chunked\r\n" + WHOLE, 400, "HTTP/1.1"),
-    "chunked, not last": (POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", 400, "chunked"),
-    "chunked twice": (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400, "HTTP/1.1"),
-    "chunked in two headers": (POST + b"Transfer-Encoding: chunked\r\n" + CHUNKED + b"0\r\n\r\n", 400, "HTTP/1.1"),
-    "a coding that only looks like chunked": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400, "chunked"),
-    "no chunks at all": (POST + b"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n", 400, "chunked"),
-    "no coding in the header": (POST + b"Transfer-Encoding: \r\n\r\n0\r\n\r\n", 400, "HTTP/1.1"),
-    "chunks of what is compressed": (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "chunked"),
+    "a length and chunks": (POST + b"Content-Length: 13\r\n" + CHUNKED + b"0\r\n\r\n", 400, "Transfer-Encoding"),
+    "chunks and a length": (POST + b"Transfer-Encoding: chunked\r\n" + WHOLE, 400, "Transfer-Encoding"),
+    "chunked, not last": (POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", 400, "Transfer-Encoding"),
+    "chunked twice": (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400, "Transfer-Encoding"),
+    "chunked in two headers": (POST + b"Transfer-Encoding: chunked\r\n" + CHUNKED + b"0\r\n\r\n", 400, "Transfer-Encoding"),
+    "a coding that only looks like chunked": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400, "Transfer-Encoding"),
+    "no chunks at all": (POST + b"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n", 400, "Transfer-Encoding"),
+    "no coding in the header": (POST + b"Transfer-Encoding: \r\n\r\n0\r\n\r\n", 400, "Transfer-Encoding"),
+    "chunks of what is compressed": (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "Transfer-Encoding"),
     "chunks of what is compressed, in two headers": (
-        POST + b"Transfer-Encoding: gzip\r\n" + CHUNKED + b"0\r\n\r\n", 501, "chunked"),
-    "chunks in HTTP/1.0": (POST.replace(b"HTTP/1.1", b"HTTP/1.0") + CHUNKED + b"0\r\n\r\n", 400, "HTTP/1.0"),
+        POST + b"Transfer-Encoding: gzip\r\n" + CHUNKED + b"0\r\n\r\n", 501, "Transfer-Encoding"),
+    "chunks in HTTP/1.0": (POST.replace(b"HTTP/1.1", b"HTTP/1.0") + CHUNKED + b"0\r\n\r\n", 400, "Transfer-Encoding"),
     **{
         f"the size of a chunk {size!r}": (POST + CHUNKED + size + b"\r\n" + BODY + b"\r\n0\r\n\r\n", 400, "HTTP/1.1")
         for size in (b"", b"0xd", b"-1", b"+d", b"d ", b" d", b"g", b"f" * 17)
@@ -141,7 +141,7 @@ async def test_a_doubtful_head_is_refused_with_a_clear_problem_and_the_end_of_th
     text, status, words = REFUSED[name]
     answer = await met(clinic, saying(text + PLAIN + b"\r\n"))
     assert (answer.status, answer.seconds < at_most(2.5)) == (status, True), answer
-    assert answer.text.count(b"HTTP/1.1 ") - answer.problem["detail"].count("HTTP/1.1 ") == 1, answer
+    assert len(statuses(answer)) == 1, answer
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["connection"] == "close"
     assert words in answer.problem["detail"]
