@@ -18,6 +18,7 @@ from slotwise.db.pool import Database
 from slotwise.db.readiness import wait_for_server
 from slotwise.db.schema import SchemaCheck
 from slotwise.domain.errors import SlotwiseError
+from slotwise.db.time_zones import ZoneCheck
 from slotwise.http.api_docs import OPENAPI
 from slotwise.http.kit.problems import EXCEPTION_HANDLERS as PROBLEMS
 from slotwise.http.kit.problems import write_refusal as write_problem
@@ -130,6 +131,7 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
             services=services,
             database=pools.requests,
             schema_check=SchemaCheck(),
+            zone_check=ZoneCheck(settings.time_zone),
             metrics_report=MetricsReport(settings.metrics_dir),
             booking_rate=booking_rate,
             crash_points=crash_points,

@@ -9,6 +9,7 @@ import pytest
 from tests.architecture.sources import Source, functions, sources, texts
 
 MAY_READ_THE_ENVIRONMENT = {
+    "__init__.py",  # keeps the machine's time zones from the processes that it starts
     "settings.py",  # the one reader
     "cli/serving.py",  # sets what prometheus-client reads in the workers
     "db/migrator.py",  # hands it on to dbmate, with the database's address

@@ -22,7 +22,9 @@ from slotwise.app import embedded_server, operator_database, operator_users
 from slotwise.cli.running import CommandFailed, progress_bar, screen
 from slotwise.db.embedded import EmbeddedServer, EmbeddedServerError, StartGivenUp, claim_data_dir, was_killed
 from slotwise.db.pool import Database
+from slotwise.db.time_zones import ZoneCheck
 from slotwise.domain.errors import EmailTaken, SlotwiseError
+from slotwise.domain.time_zones import EDITION
 from slotwise.domain.users import Role
 from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_directory import metrics_directory
@@ -135,10 +137,18 @@ def _kept_running(server: EmbeddedServer) -> Iterator[None]:
 
 async def _prepare(settings: Settings) -> FirstAdmin | None:
     async with operator_database(settings, report=screen.print) as database:
+        await _report_zones(settings.time_zone, database)
         first_admin = await _ensure_admin(settings, database)
         if settings.seeds_demo and await is_empty(database):
             await _seed(database, settings.time_zone)
     return first_admin
+
+
+async def _report_zones(zone: ZoneInfo, database: Database) -> None:
+    """Log the edition of the time zone database, and a warning if PostgreSQL's differs for the clinic's zone."""
+    log.info("time_zones", edition=EDITION, zone=zone.key)
+    async with database.connection() as connection:
+        await ZoneCheck(zone).warnings(connection)
 
 
 async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | None:

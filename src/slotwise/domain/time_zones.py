@@ -3,8 +3,12 @@
 from functools import cache
 from zoneinfo import ZoneInfo, available_timezones
 
+from tzdata import IANA_VERSION
+
 from slotwise.domain.errors import InvalidInput
 
+# The edition of the time zone database that all local times are computed with, such as 2026f.
+EDITION: str = IANA_VERSION
 UTC_ZONE = ZoneInfo("UTC")
 # Names in the list that are no zones: "localtime" is the machine's setting, "Factory" means that it was never set.
 NO_PLACES = frozenset({"localtime", "Factory"})

@@ -10,7 +10,9 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from slotwise.db.pool import Database
 from slotwise.db.readiness import READ_SERVER_FACTS, problems_of
 from slotwise.db.schema import SchemaCheck
+from slotwise.db.time_zones import ZoneCheck
 from slotwise.domain.errors import SlotwiseError
+from slotwise.domain.time_zones import EDITION
 from slotwise.http.kit.access import OPEN
 from slotwise.http.kit.operations import operation
 from slotwise.observability.metrics_report import MetricsReport
@@ -25,11 +27,17 @@ class HealthView(Struct, frozen=True):
 
 
 class ReadinessView(Struct, frozen=True):
-    """`problems` says why the server is not ready. `database` has the database's version and settings."""
+    """`problems` says why the server is not ready. `database` has the database's version and settings.
+
+    `tzdata` is the edition of the time zone database that local times are computed with. `warnings` says where
+    PostgreSQL's differs, which does not keep the server from being ready.
+    """
 
     status: str
     problems: list[str]
     database: dict[str, str]
+    warnings: list[str] = []
+    tzdata: str = EDITION
 
 
 class HealthController(Controller):
@@ -49,11 +57,12 @@ class HealthController(Controller):
         request: Request[Any, Any, Any],
         database: NamedDependency[Database],
         schema_check: NamedDependency[SchemaCheck],
+        zone_check: NamedDependency[ZoneCheck],
     ) -> Response[ReadinessView]:
         if is_draining(request.scope):
             return _not_ready(ReadinessView("draining", ["the server is shutting down"], {}))
         try:
-            view = await _readiness(database, schema_check)
+            view = await _readiness(database, schema_check, zone_check)
         except SlotwiseError as error:
             view = ReadinessView("unavailable", [error.detail], {})
         if view.status == "ready":
@@ -73,14 +82,15 @@ def _not_ready(view: ReadinessView) -> Response[ReadinessView]:
     return Response(view, status_code=503, headers={"Retry-After": "1"})
 
 
-async def _readiness(database: Database, schema_check: SchemaCheck) -> ReadinessView:
+async def _readiness(database: Database, schema_check: SchemaCheck, zone_check: ZoneCheck) -> ReadinessView:
     async with database.connection(READINESS_SECONDS) as connection:
         facts = await READ_SERVER_FACTS.one(connection)
         problems = problems_of(facts) + await schema_check.problems(connection)
+        warnings = await zone_check.warnings(connection)
     settings = {
         "version": facts.version_name,
         "fsync": facts.fsync,
         "fullPageWrites": facts.full_page_writes,
         "synchronousCommit": facts.synchronous_commit,
     }
-    return ReadinessView("unsafe" if problems else "ready", problems, settings)
+    return ReadinessView("unsafe" if problems else "ready", problems, settings, warnings)

@@ -24,4 +24,5 @@ def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Callable[[], object]]
         "slot_lists": lambda: api().slot_lists,
         "slots": lambda: api().services.slots,
         "users": lambda: api().services.users,
+        "zone_check": lambda: api().zone_check,
     }

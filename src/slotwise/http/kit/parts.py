@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from slotwise.db.pool import Database
 from slotwise.db.schema import SchemaCheck
+from slotwise.db.time_zones import ZoneCheck
 from slotwise.observability.crash_points import CrashPoints
 from slotwise.observability.metrics_report import MetricsReport
 from slotwise.services import Services
@@ -19,6 +20,7 @@ class ApiParts(Struct, frozen=True):
     services: Services
     database: Database
     schema_check: SchemaCheck
+    zone_check: ZoneCheck
     metrics_report: MetricsReport
     booking_rate: BookingRate
     crash_points: CrashPoints
