@@ -44,6 +44,7 @@ from slotwise.services.booking.queues import BookingQueues
 from slotwise.services.core.audit import AuditLog
 from slotwise.services.core.manage_tokens import ManageTokens
 from slotwise.services.core.rate_limits import BookingRate
+from slotwise.services.core.seals import Seals
 from slotwise.services.core.seat_events import SeatEvents, SeatsChanged
 from slotwise.services.desk.dashboard import Dashboard
 from slotwise.services.desk.day_sheets import DaySheets
@@ -141,6 +142,7 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
             services=services,
             booking_rate=booking_rate,
             origin=settings.public_origin,
+            seals=Seals(signing_secret(settings)),
             renderer=renderer,
             find_pages=FindPages(services.free_times, services.bookings, renderer),
         )

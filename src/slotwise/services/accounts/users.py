@@ -148,6 +148,10 @@ class Users:
             raise NotAuthenticated
         return user
 
+    def account_named_by(self, token: str) -> int | None:
+        """Whose an access token was, valid or not. It proves no right to anything."""
+        return self._tokens.account_named_by(token)
+
     async def log_out(self, user: User) -> None:
         """Revoke every token of the account, on all devices."""
         async with self._database.transaction() as connection:

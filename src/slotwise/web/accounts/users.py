@@ -84,7 +84,7 @@ class UserController(Controller):
     ) -> Response[Any]:
         return _show(request, renderer, await _found(request, users, user_id))
 
-    @post("/{user_id:int}/rights", **page_for(ADMIN))
+    @post("/{user_id:int}/rights", **page_for(ADMIN, form_on="/admin/users/{user_id}"))
     async def change_rights(
         self, request: PageRequest, user_id: Id, renderer: NamedDependency[Renderer], users: NamedDependency[Users]
     ) -> Response[Any]:

@@ -90,7 +90,7 @@ class BookingController(Controller):
     ) -> Response[Any]:
         return await show_booking(request, renderer, booking_history, audit_log, booking_id)
 
-    @post("/bookings/{booking_id:int}/confirm", **page_for(DESK))
+    @post("/bookings/{booking_id:int}/confirm", **page_for(DESK, form_on="/admin/bookings/{booking_id}"))
     async def confirm_booking(
         self,
         request: PageRequest,

@@ -68,7 +68,7 @@ class PhoneBookingController(Controller):
         cookies = [clear_cookie(request, "draft")] if forgets else []
         return await _show(request, renderer, slots, form, cookies=cookies, recalled=draft != Draft())
 
-    @post("/new", **page_for(DESK))
+    @post("/new", **page_for(DESK, form_on="/admin/bookings/new?slot={slot}"))
     async def hold_seats(
         self,
         request: PageRequest,

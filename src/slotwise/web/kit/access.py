@@ -2,10 +2,13 @@
 
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, NamedTuple
+from urllib.parse import parse_qsl
 
 from litestar import Request
-from litestar.exceptions import PermissionDeniedException
+from litestar.enums import RequestEncodingType
+from litestar.exceptions import ClientException, PermissionDeniedException
 from litestar.handlers import BaseRouteHandler
 
 from slotwise.domain import users
@@ -19,6 +22,8 @@ PageRequest = Request[Any, Any, Any]
 Guard = Callable[[Connection, BaseRouteHandler], Awaitable[None]]
 
 _HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
+MAX_FIELDS = 200
+MAX_DIGITS = 18
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OURS = {"same-origin", "none"}
 
@@ -27,9 +32,25 @@ class Audience(NamedTuple):
     guard: Guard
 
 
-def page_for(audience: Audience, **more: Any) -> dict[str, Any]:
-    """Keyword arguments for the handler of a page: `@get("/", **page_for(ANYBODY))`."""
-    return {"guards": [audience.guard], "include_in_schema": False, **more}
+class Unsent(NamedTuple):
+    """A form that nobody may send now, and the URL of its page."""
+
+    page: str
+    fields: list[tuple[str, str]]
+
+
+def fields_in(body: bytes) -> list[tuple[str, str]]:
+    """The fields of a form in their order. Raises `ValueError` for what no browser sends."""
+    return parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+
+
+def page_for(audience: Audience, form_on: str | None = None, **more: Any) -> dict[str, Any]:
+    """Keyword arguments for the handler of a page: `@get("/", **page_for(ANYBODY))`.
+
+    `form_on` is the path of the page that has the form, if it is not the path that the form is sent to.
+    """
+    where = {} if form_on is None else {"opt": {"form_on": form_on}}
+    return {"guards": [audience.guard], "include_in_schema": False, **where, **more}
 
 
 def refuse_other_sites(connection: Connection) -> None:
@@ -72,7 +93,27 @@ async def _let_in(connection: Connection, _: BaseRouteHandler) -> None:
 async def _require_account(connection: Connection, handler: BaseRouteHandler) -> None:
     await _let_in(connection, handler)
     if connection.state.visitor.user is None:
+        if isinstance(connection, Request) and connection.method == "POST":
+            # The handler of the error keeps it until the log-in. It cannot read the request itself.
+            connection.state.unsent = await _unsent(connection, handler)
         raise NotAuthenticated
+
+
+async def _unsent(request: PageRequest, handler: BaseRouteHandler) -> Unsent:
+    """Unreadable fields are left out: the answer is the same page for logging in."""
+    fields: list[tuple[str, str]] = []
+    if request.content_type[0] == RequestEncodingType.URL_ENCODED:
+        with suppress(ValueError, ClientException):
+            fields = fields_in(await request.body())
+    return Unsent(_page_of_form(request, handler, dict(fields)), fields)
+
+
+def _page_of_form(request: PageRequest, handler: BaseRouteHandler, fields: dict[str, str]) -> str:
+    """The URL of the page that has this form: with ids, and nothing that was typed."""
+    form_on: str = handler.opt.get("form_on", request.scope["path"])
+    slot = fields.get("slot", "")
+    slot = slot if slot.isascii() and slot.isdigit() and len(slot) <= MAX_DIGITS else ""
+    return form_on.format(slot=slot, **request.path_params)
 
 
 def _require_role(*roles: Role) -> Guard:

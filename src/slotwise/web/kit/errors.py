@@ -17,8 +17,9 @@ from slotwise.domain import errors
 from slotwise.domain.errors import InvalidInput, SlotClosed, SlotFull, SlotwiseError
 from slotwise.observability.metrics import REFUSALS
 from slotwise.server.refusals import RequestTooSlow, Written
-from slotwise.web.kit.access import PageRequest, visitor_in
+from slotwise.web.kit.access import PageRequest, Unsent, visitor_in
 from slotwise.web.kit.forms import Form
+from slotwise.web.kit.kept_forms import kept_cookie
 from slotwise.web.kit.rendering import HTML, Renderer, renderer_of, see_other
 from slotwise.web.kit.visitors import Connection, draft_cookie, draft_of, read_cookie, visitor_of
 
@@ -129,12 +130,22 @@ def _words_of_refusal(request: PageRequest) -> Words:
 
 
 def ask_to_log_in(request: PageRequest) -> Response[Any]:
-    """And come back here after the log-in, unless the request was a change."""
+    """And come back here after the log-in. After a change, come back to its form, with what was typed."""
     if request.method != "GET":
-        return see_other(request, "/log-in", notice="Please log in first. Nothing was changed.")
+        return _keep_form(request)
     query = request.scope["query_string"].decode("latin-1")
     next_url = f"{request.scope['path']}?{query}" if query else request.scope["path"]
     return see_other(request, f"/log-in?{urlencode({'next': next_url})}")
+
+
+def _keep_form(request: PageRequest) -> Response[Any]:
+    unsent: Unsent | None = request.state.get("unsent")
+    kept = kept_cookie(request, unsent.page, unsent.fields) if unsent else None
+    told = "Please log in first. Nothing was changed."
+    if kept is None:
+        return see_other(request, "/log-in", notice=told)
+    told += " What you typed is kept for 15 minutes, except passwords, and shown again after you log in."
+    return see_other(request, "/log-in", notice=told, cookies=[kept])
 
 
 def show_framework_error(request: PageRequest, error: HTTPException) -> Response[Any]:

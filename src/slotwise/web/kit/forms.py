@@ -1,17 +1,13 @@
 """Forms as they were sent: the typed values and their errors, to be shown again together."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Self
-from urllib.parse import parse_qsl
 
 from litestar.enums import RequestEncodingType
 from litestar.exceptions import ClientException, HTTPException
 
 from slotwise.domain.errors import FieldError, InvalidInput
-from slotwise.web.kit.access import PageRequest
-
-MAX_FIELDS = 200
-_MAX_DIGITS = 18
+from slotwise.web.kit.access import MAX_DIGITS, PageRequest, fields_in
 
 
 class Form:
@@ -30,13 +26,18 @@ class Form:
             raise HTTPException("Send the form from its page.", status_code=415)
         body = await request.body()
         try:
-            pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=MAX_FIELDS, errors="strict")
+            pairs = fields_in(body)
         except ValueError as error:
             # Browsers do not send this. To guess what it means could store a wrong value.
             raise ClientException("The form has too many fields, or text that is not UTF-8.") from error
-        form = cls(dict(pairs))
-        form._all = pairs
+        form = cls()
+        form.fill(pairs)
         return form
+
+    def fill(self, fields: Sequence[tuple[str, str]]) -> None:
+        """Show these fields. Those that are not among them keep their values, unless they are check boxes."""
+        self.values |= dict(fields)
+        self._all = list(fields)
 
     def __contains__(self, name: str) -> bool:
         return name in self.values
@@ -56,7 +57,7 @@ class Form:
     def number(self, name: str, lowest: int, highest: int) -> int:
         """Raises `InvalidInput` if it is not a whole number in the range."""
         text = self.text(name)
-        number = int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS else None
+        number = int(text) if text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS else None
         if number is None or not lowest <= number <= highest:
             raise InvalidInput.of(name, f"must be a whole number from {lowest} to {highest}")
         return number

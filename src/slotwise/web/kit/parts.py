@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from slotwise.services import Services
 from slotwise.services.core.rate_limits import BookingRate
+from slotwise.services.core.seals import Seals
 
 
 class PageParts(Struct, frozen=True):
@@ -15,6 +16,7 @@ class PageParts(Struct, frozen=True):
     services: Services
     booking_rate: BookingRate
     origin: str | None
+    seals: Seals
 
 
 class Application(Protocol):

@@ -9,6 +9,8 @@ from litestar.datastructures import Cookie
 
 from slotwise.web.kit.access import PageRequest, visitor_in
 from slotwise.web.kit.assets import asset
+from slotwise.web.kit.forms import Form
+from slotwise.web.kit.kept_forms import kept_form_of
 from slotwise.web.kit.parts import PageParts
 from slotwise.web.kit.status_words import status_words
 from slotwise.web.kit.times import ClinicTime, iso, minutes_words
@@ -50,6 +52,7 @@ class Renderer:
     ) -> Response[str]:
         """A page for this visitor, with their notice if they have one."""
         visitor = visitor_in(request)
+        cookies = [*cookies, *_fill_kept_form(request, context.get("form"))]
         html = self.render(template, visitor=visitor, path=request.scope["path"], **context)
         return Response(
             html,
@@ -72,6 +75,18 @@ class Application(Protocol):
 def renderer_of(request: PageRequest) -> Renderer:
     """For handlers of errors, which do not get parts by name."""
     return cast("Application", request.app).web.renderer
+
+
+def _fill_kept_form(request: PageRequest, form: Form | None) -> list[Cookie]:
+    """Shows what the visitor typed on this page before their session ended. Once: then the cookie is cleared."""
+    if form is None or request.method != "GET":
+        return []
+    kept = kept_form_of(request, visitor_in(request).user)
+    query = request.scope["query_string"].decode("latin-1")
+    if kept is None or kept.page != (f"{request.scope['path']}?{query}" if query else request.scope["path"]):
+        return []
+    form.fill(kept.fields)
+    return [clear_cookie(request, "kept")]
 
 
 def cookies_due(request: PageRequest) -> list[Cookie]:

@@ -22,15 +22,20 @@ from slotwise.web.kit.parts import page_parts
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 # session: an access token. hold: the current hold. attempt: the same for two clicks, so that they make one booking.
 # draft: what was typed for a hold that expired, or at the desk for a time that was refused. notice: a sentence for the
-# next page. slip: the token of the patient's link, which the desk sees once.
-CookieName = Literal["session", "hold", "attempt", "draft", "notice", "slip"]
+# next page. slip: the token of the patient's link, which the desk sees once. typist: the account that logged in last.
+# kept: a form that was sent after the session had ended.
+CookieName = Literal["session", "hold", "attempt", "draft", "notice", "slip", "typist", "kept"]
 
 MAX_COOKIE_CHARACTERS = 2048
+# Browsers keep 4,096 characters, the name included.
+MAX_KEPT_CHARACTERS = 3800
 NOTICE_SECONDS = 60
 HOLD_COOKIE_SECONDS = 24 * 3600
 ATTEMPT_SECONDS = 30 * 24 * 3600
 DRAFT_SECONDS = 15 * 60
 SLIP_SECONDS = 10 * 60
+TYPIST_SECONDS = 30 * 24 * 3600
+KEPT_SECONDS = 15 * 60
 
 
 class BookingToken(Struct, frozen=True):
@@ -137,7 +142,8 @@ def read_cookie(connection: Connection, name: CookieName) -> str | None:
         pair.strip(" ").partition("=") for line in connection.headers.getall("cookie", []) for pair in line.split(";")
     )
     values = [value for sent, _, value in pairs if sent == key]
-    return values[0] if len(values) == 1 and 0 < len(values[0]) <= MAX_COOKIE_CHARACTERS else None
+    longest = MAX_KEPT_CHARACTERS if name == "kept" else MAX_COOKIE_CHARACTERS
+    return values[0] if len(values) == 1 and 0 < len(values[0]) <= longest else None
 
 
 def _decoded(connection: Connection, name: CookieName, kind: type[Any]) -> Any:

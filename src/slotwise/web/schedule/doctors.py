@@ -103,7 +103,7 @@ class DoctorController(Controller):
             return await _show_doctor(request, renderer, doctors, await doctors.get_doctor(doctor_id), form, 400)
         return see_other(request, f"/admin/doctors/{doctor_id}", notice=f"{doctor.name} was saved.")
 
-    @post("/{doctor_id:int}/active", **page_for(ADMIN))
+    @post("/{doctor_id:int}/active", **page_for(ADMIN, form_on="/admin/doctors/{doctor_id}/edit"))
     async def switch_doctor(
         self, request: PageRequest, doctor_id: Id, doctors: NamedDependency[Doctors]
     ) -> Response[Any]:

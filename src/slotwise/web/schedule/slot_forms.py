@@ -47,7 +47,7 @@ def blank_slot(day: date) -> Form:
 def blank_timetable(day: date) -> Form:
     """Four weeks of mornings from that day on."""
     parts = {f"{edge}_{part}": "" for part in PARTS for edge in ("from", "to")}
-    return Form(
+    form = Form(
         {
             "first_day": day.isoformat(),
             "last_day": (day + timedelta(days=27)).isoformat(),
@@ -60,6 +60,8 @@ def blank_timetable(day: date) -> Form:
             "total_seats": "1",
         }
     )
+    form.fill([("weekdays", str(day)) for day in sorted(WORK_DAYS)])
+    return form
 
 
 def slot_in(form: Form, clinic: ClinicTime) -> NewSlot:

@@ -22,7 +22,6 @@ from slotwise.web.kit.queries import Id, day_in, query_form
 from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.times import ONE_DAY, ClinicTime
 from slotwise.web.schedule.slot_forms import (
-    WORK_DAYS,
     at_fields_of_the_form,
     blank_slot,
     blank_timetable,
@@ -31,7 +30,6 @@ from slotwise.web.schedule.slot_forms import (
     slot_in,
     timetable_in,
     timetable_typed,
-    weekdays_in,
 )
 
 # Affected bookings that are listed before a change.
@@ -61,9 +59,12 @@ class SlotController(Controller):
         day = _first_day(request, renderer.time)
         if request.query_params.get("kind") == "one":
             return renderer.answer(request, "schedule/slots/new_one.html", doctor=doctor, form=blank_slot(day))
-        return _ask_for_many(request, renderer, doctor, blank_timetable(day), chosen=WORK_DAYS)
+        return _ask_for_many(request, renderer, doctor, blank_timetable(day))
 
-    @post("/doctors/{doctor_id:int}/slots/one", **page_for(ADMIN))
+    @post(
+        "/doctors/{doctor_id:int}/slots/one",
+        **page_for(ADMIN, form_on="/admin/doctors/{doctor_id}/slots/new?kind=one"),
+    )
     async def create_slot(
         self,
         request: PageRequest,
@@ -172,7 +173,6 @@ def _ask_for_many(
     form: Form,
     status: int = 200,
     *,
-    chosen: frozenset[int] | None = None,
     preview: CreatedSlots | None = None,
     since: Literal["changed", "edited"] | None = None,
 ) -> Response[Any]:
@@ -183,7 +183,6 @@ def _ask_for_many(
         status,
         doctor=doctor,
         form=form,
-        chosen=weekdays_in(form) if chosen is None else chosen,
         preview=preview,
         planned=_by_day(preview, renderer.time) if preview else [],
         previewed=timetable_typed(form) if preview else None,

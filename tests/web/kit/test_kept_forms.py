@@ -1,0 +1,118 @@
+"""A form that is sent after the session has ended: nothing is done, and after the log-in it is there again."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from slotwise.services.core.seals import Seals
+from tests.clinic import Clinic, RunningServer, plant_account, rows, unique_email
+from tests.web.kit.test_page_access import Target
+from tests.web.people import PASSWORD, AccountVisitor, text_of
+from tests.web.visiting import routes
+
+TYPED = "Typed-before-the-end"
+
+
+class Admin(AccountVisitor):
+    def __init__(self, server: RunningServer) -> None:
+        super().__init__(server)
+        self.email = new_admin(server)
+
+
+@pytest.fixture
+def admin(server: RunningServer) -> Iterator[Admin]:
+    with Admin(server) as visitor:
+        visitor.log_in(visitor.email)
+        yield visitor
+
+
+def new_admin(server: RunningServer) -> str:
+    email = unique_email()
+    plant_account(server.database_url, email, "Ann Admin", "admin", PASSWORD)
+    return email
+
+
+def end_sessions(server: RunningServer, email: str) -> None:
+    rows(server.database_url, "UPDATE users SET token_version = token_version + 1 WHERE email = $1", email)
+
+
+def forms_with_text(slot_id: int, doctor_id: int, booking_id: int, user_id: int) -> dict[str, dict[str, str]]:
+    return {
+        "/admin/bookings/new": {"slot": str(slot_id), "seats": "1", "user_name": TYPED, "user_email": "a@example.org"},
+        f"/admin/bookings/{booking_id}/confirm": {"user_name": TYPED, "user_email": "a@example.org"},
+        f"/admin/bookings/{booking_id}/cancel": {"reason": TYPED},
+        "/admin/doctors": {"name": TYPED, "specialization": "New"},
+        f"/admin/doctors/{doctor_id}/edit": {"name": TYPED, "specialization": "New"},
+        f"/admin/doctors/{doctor_id}/slots/one": {"day": TYPED, "time": "09:00", "total_seats": "7"},
+        f"/admin/doctors/{doctor_id}/slots/new": {"first_day": TYPED, "weekdays": "7", "step": "create"},
+        f"/admin/slots/{slot_id}": {"day": TYPED, "time": "09:00", "duration_minutes": "20"},
+        "/admin/users/new": {"name": TYPED, "email": "a@example.org", "role": "staff", "password": "a secret of mine"},
+    }
+
+
+def test_what_was_typed_is_there_again_after_the_log_in_and_nothing_was_done(
+    admin: Admin, clinic: Clinic, server: RunningServer
+) -> None:
+    slot = clinic.slot(seats=3)
+    held = clinic.hold(slot["id"])
+    rows(server.database_url, "UPDATE bookings SET user_name = NULL, user_email = NULL WHERE id = $1", held["id"])
+    [(user_id,)] = rows(server.database_url, "SELECT id FROM users WHERE email = $1", admin.email)
+    for path, fields in forms_with_text(slot["id"], slot["doctorId"], held["id"], user_id).items():
+        end_sessions(server, admin.email)
+        refused = admin.post(path, **fields)
+        assert (refused.status_code, refused.headers["location"]) == (303, "/log-in"), path
+        entered = admin.log_in(admin.email)
+        assert TYPED not in entered.headers["location"]
+        page = admin.http.get(entered.headers["location"])
+        assert page.status_code == 200, path
+        assert f'value="{TYPED}"' in page.text, path
+        assert "a secret of mine" not in page.text
+        assert "Nothing was sent yet" in text_of(page)
+        assert f'value="{TYPED}"' not in admin.http.get(entered.headers["location"]).text, "shown twice"
+    assert clinic.free_seats(slot["id"]) == 2
+    [(named,)] = rows(server.database_url, "SELECT count(*) FROM doctors WHERE name = $1", TYPED)
+    assert named == 0
+
+
+def test_it_is_kept_when_the_browser_has_dropped_the_session_cookie(
+    admin: Admin, server: RunningServer
+) -> None:
+    del admin.http.cookies["slotwise-session"]
+    admin.post("/admin/doctors", name=TYPED)
+    assert f'value="{TYPED}"' in admin.http.get(admin.log_in(admin.email).headers["location"]).text
+
+
+def test_another_account_on_the_same_browser_sees_nothing_of_it(
+    admin: Admin, server: RunningServer
+) -> None:
+    end_sessions(server, admin.email)
+    admin.post("/admin/doctors", name=TYPED)
+    entered = admin.log_in(new_admin(server))
+    assert entered.headers["location"] == "/admin"
+    assert TYPED not in admin.http.get("/admin/doctors").text
+    assert "slotwise-kept" not in admin.http.cookies
+    assert TYPED not in server.log.read_text()
+
+
+def test_every_form_that_needs_an_account_names_a_page_that_exists(
+    admin: Admin, clinic: Clinic, server: RunningServer
+) -> None:
+    slot = clinic.slot()
+    held = clinic.hold(slot["id"])
+    [(user_id,)] = rows(server.database_url, "SELECT id FROM users WHERE email = $1", admin.email)
+    target = Target(slot["doctorId"], slot["id"], held["id"], user_id, "")
+    needing = [route.removeprefix("POST ") for route in routes() if route.startswith(("POST /admin", "POST /account"))]
+    assert len(needing) > 10
+    for path in needing:
+        end_sessions(server, admin.email)
+        admin.post(path.format(**target._asdict()), **{"typed": "yes", "slot": str(slot["id"])})
+        leads_to = admin.log_in(admin.email).headers["location"]
+        assert admin.http.get(leads_to).status_code == 200, (path, leads_to)
+
+
+def test_nobody_else_can_write_a_seal() -> None:
+    sealed = Seals("one secret").seal(b"content")
+    assert Seals("one secret").unseal(sealed) == b"content"
+    for forged in ("", ".", sealed[:-1], "x" + sealed, sealed.partition(".")[0], "é" + sealed):
+        assert Seals("one secret").unseal(forged) is None
+    assert Seals("another secret").unseal(sealed) is None
