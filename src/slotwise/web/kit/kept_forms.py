@@ -68,7 +68,7 @@ def _typist_of(connection: Connection) -> int | None:
     if session is not None:
         return page_parts(connection).services.users.account_named_by(session)
     typist: Typist | None = _unsealed(connection, "typist", Typist)
-    return typist and typist.typist_id
+    return None if typist is None else typist.typist_id
 
 
 def _sealed(connection: Connection, value: KeptForm | Typist) -> str:
