@@ -253,7 +253,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     if not origins:
         return None
-    headers = ["Authorization", "Booking-Token", "Content-Type", "Idempotency-Key", "X-Request-ID"]
+    headers = ["Authorization", "Booking-Token", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Request-ID"]
     return CORSConfig(
         allow_origins=origins, allow_headers=headers, expose_headers=["X-Request-ID", "ETag", "Location", "Retry-After"]
     )

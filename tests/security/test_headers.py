@@ -129,6 +129,20 @@ def test_the_named_origin_gets_leave_without_credentials(hardened: RunningServer
         assert "origin" in answer.headers["vary"].lower()
 
 
+@pytest.mark.parametrize(
+    "header",
+    ["Authorization", "Booking-Token", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Request-ID"],
+)
+def test_the_named_origin_may_send_each_header_that_the_api_reads(hardened: RunningServer, header: str) -> None:
+    preflight = {
+        "Origin": OTHER_ORIGIN, "Access-Control-Request-Method": "GET", "Access-Control-Request-Headers": header.lower(),
+    }  # fmt: skip
+    with Clinic(hardened) as clinic:
+        answer = clinic.http.options("/api/slots", headers=preflight)
+    assert answer.status_code == 204
+    assert header.lower() in answer.headers["access-control-allow-headers"].lower().split(", ")
+
+
 def test_a_defect_tells_nothing_of_the_server(hardened: RunningServer) -> None:
     with Clinic(hardened) as clinic:
         answer = _defect(clinic)
