@@ -21,7 +21,7 @@ from slotwise.domain.errors import (
     SlotStarted,
     TooManyRequests,
 )
-from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
+from slotwise.domain.fields import MAX_ID
 from slotwise.http.booking.fast_path import FastPath, hold
 from slotwise.http.booking.idempotency import IdempotencyHeader, require_single
 from slotwise.http.booking.views import BookingView, Confirmation, NewBooking, clean_person
@@ -38,7 +38,7 @@ from slotwise.http.kit.access import (
 )
 from slotwise.http.kit.operations import BodyOptional, operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
-from slotwise.http.kit.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_time
+from slotwise.http.kit.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_period
 from slotwise.http.kit.parts import api_parts
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.search import BookingQuery
@@ -148,8 +148,7 @@ class BookingController(Controller):
             status,
             doctor_id,
             slot_id,
-            parse_time("from", from_time, FIRST_TIME),
-            parse_time("to", to_time, LAST_READABLE_TIME),
+            *parse_period(from_time, to_time),
             clean_text("q", q),
         )
         before = decode_cursor(cursor, NEWEST)

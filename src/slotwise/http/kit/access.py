@@ -29,6 +29,8 @@ class Access(NamedTuple):
     who: str
     security: list[dict[str, list[str]]]
     refuses: tuple[type[SlotwiseError], ...] = (NotAuthenticated, NotAllowed)
+    # Query parameters that prove who the caller is, besides those that the handler takes.
+    query: frozenset[str] = frozenset()
 
 
 async def _allow_all(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -85,12 +87,14 @@ HOLDER = Access(
     _identify,
     "the booking's account, anyone with its manage token, staff and admins",
     [_BEARER, _BOOKING_TOKEN],
+    query=frozenset({"token"}),
 )
 REDACTED = Access(
     _identify,
     "anyone; only the booking's account, anyone with its manage token, staff and admins get name and e-mail address",
     [{}, _BEARER, _BOOKING_TOKEN],
     refuses=(NotAuthenticated,),
+    query=frozenset({"token"}),
 )
 
 

@@ -12,6 +12,7 @@ from slotwise.domain.errors import DatabaseBusy, DatabaseUnavailable, InvalidInp
 from slotwise.http.kit.access import Access
 from slotwise.http.kit.bodies import StrictJson
 from slotwise.http.kit.problems import MEDIA_TYPE, Problem, problem_type, status_of
+from slotwise.http.kit.queries import refuse_other_queries
 
 
 def operation(
@@ -25,7 +26,7 @@ def operation(
     return {
         "name": operation_id,
         "operation_id": operation_id,
-        "guards": [access.guard],
+        "guards": [access.guard, refuse_other_queries(access.query)],
         "security": access.security,
         "summary": summary,
         "description": f"{description}\n\n**Who:** {access.who}.".strip(),

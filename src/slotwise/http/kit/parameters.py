@@ -7,7 +7,7 @@ import msgspec
 from litestar.params import PathParameter, QueryParameter
 
 from slotwise.domain.errors import InvalidInput
-from slotwise.domain.fields import LAST_READABLE_TIME, MAX_ID
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.slots import MAX_SEATS
 
 Id = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
@@ -41,6 +41,15 @@ def parse_time(field: str, text: str | None, default: datetime) -> datetime:
     if not datetime(2, 1, 1, tzinfo=UTC) < time < LAST_READABLE_TIME:
         raise InvalidInput.of(field, "is out of range")
     return time
+
+
+def parse_period(from_time: str | None, to_time: str | None) -> tuple[datetime, datetime]:
+    """The parameters `from` and `to`, in UTC. Either may be missing; together they must be in order."""
+    begins = parse_time("from", from_time, FIRST_TIME)
+    ends = parse_time("to", to_time, LAST_READABLE_TIME)
+    if from_time is not None and to_time is not None and begins > ends:
+        raise InvalidInput.of("to", "must not be before `from`")
+    return begins, ends
 
 
 def clean_text(field: str, text: str | None) -> str | None:

@@ -13,14 +13,14 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from slotwise.batching.shared_reads import SharedReads
 from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown, SeatsTaken, SlotNotFound, SlotOverlaps
-from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
+from slotwise.domain.fields import FIRST_TIME, MAX_ID
 from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS, Slot, SlotChange, SlotStatus
 from slotwise.domain.time_zones import time_zone
 from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
 from slotwise.http.kit.access import ADMIN, ANYONE, ApiRequest, account_of
 from slotwise.http.kit.operations import operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, StartPosition, decode_cursor, page_of
-from slotwise.http.kit.parameters import DoctorId, FromTime, Id, MinSeats, Text, ToTime, clean_text, parse_time
+from slotwise.http.kit.parameters import DoctorId, FromTime, Id, MinSeats, Text, ToTime, clean_text, parse_period
 from slotwise.services.schedule.slots import Clash, CreatedSlots, PlannedSlot, SlotQuery, Slots
 
 StartTime = Annotated[
@@ -285,8 +285,7 @@ class SlotController(Controller):
         query = SlotQuery(
             doctor_id,
             clean_text("specialization", specialization),
-            parse_time("from", from_time, FIRST_TIME),
-            parse_time("to", to_time, LAST_READABLE_TIME),
+            *parse_period(from_time, to_time),
             min_seats,
         )
         after = decode_cursor(cursor, StartPosition(FIRST_TIME, 0))

@@ -1,0 +1,56 @@
+"""Query parameters: each operation refuses unknown ones, those that come twice, and reversed periods."""
+
+import itertools
+
+import pytest
+
+from slotwise.app import build
+from slotwise.http.api_docs import openapi_document
+from slotwise.settings import load_settings
+from tests.clinic import Clinic, problem
+
+OPERATIONS = [
+    (method.upper(), path, [given["name"] for given in operation.get("parameters", ()) if given["in"] == "query"])
+    for path, methods in openapi_document(build(load_settings({})))["paths"].items()
+    for method, operation in methods.items()
+]
+OF_PERIODS = [path for method, path, names in OPERATIONS if {"from", "to"} <= set(names)]
+
+
+def path_of(template: str) -> str:
+    return "/".join("1" if part.startswith("{") else part for part in template.split("/"))
+
+
+@pytest.mark.parametrize(("method", "path", "names"), OPERATIONS, ids=str)
+def test_every_operation_refuses_an_unknown_query_parameter_and_names_it(
+    clinic: Clinic, method: str, path: str, names: list[str]
+) -> None:
+    for query, name in (("color=blue", "color"), ("color", "color"), ("%63olor=", "color"), ("Limit=1", "Limit")):
+        answer = clinic.http.request(method, f"{path_of(path)}?{query}", headers=clinic.admin)
+        problem(answer, 400, "invalid-input", field=name)
+
+
+def test_every_operation_refuses_a_parameter_that_comes_twice_and_names_it(clinic: Clinic) -> None:
+    for (method, path, names), name in ((each, name) for each in OPERATIONS for name in each[2]):
+        answer = clinic.http.request(method, f"{path_of(path)}?{name}=1&{name}=1", headers=clinic.admin)
+        problem(answer, 400, "invalid-input", field=name)
+
+
+def test_a_plain_booking_with_an_unknown_query_parameter_holds_nothing(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=2)
+    body = {"slotId": slot["id"], "userName": "Nell New", "userEmail": "nell@example.org"}
+    problem(clinic.http.post("/api/bookings?seats=2", json=body), 400, "invalid-input", field="seats")
+    assert clinic.free_seats(slot["id"]) == 2
+
+
+@pytest.mark.parametrize("path", OF_PERIODS)
+def test_a_period_that_ends_before_it_begins_is_refused_and_an_empty_one_is_not(clinic: Clinic, path: str) -> None:
+    early, late = "2031-01-01T09:00:00Z", "2031-01-01T10:00:00Z"
+    reversed_period = clinic.http.get(path, params={"from": late, "to": early}, headers=clinic.admin)
+    problem(reversed_period, 400, "invalid-input", field="to")
+    for begins, ends in itertools.combinations_with_replacement((early, late), 2):
+        assert clinic.http.get(path, params={"from": begins, "to": ends}, headers=clinic.admin).status_code == 200
+
+
+def test_lists_with_a_period_exist() -> None:
+    assert set(OF_PERIODS) >= {"/api/slots", "/api/bookings"}
