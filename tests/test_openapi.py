@@ -127,6 +127,21 @@ def test_the_document_says_that_unknown_fields_are_refused(document: dict[str, A
         assert schemas[request].get("additionalProperties") is False, request
 
 
+def test_every_answer_in_json_has_a_schema_that_says_what_it_is(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        for status, answer in operation["responses"].items():
+            for media_type, content in answer.get("content", {}).items():
+                assert {"$ref", "type", "oneOf"} & set(content["schema"]), (name, status, media_type)
+
+
+def test_problems_have_no_random_examples(document: dict[str, Any]) -> None:
+    assert "examples" not in document["components"]["schemas"]["Problem"]
+
+
+def test_tags_stand_in_the_order_in_which_a_client_needs_them(document: dict[str, Any]) -> None:
+    assert [tag["name"] for tag in document["tags"]] == ["Accounts", "Doctors", "Slots", "Bookings", "Operation"]
+
+
 def test_ids_are_documented_up_to_the_last_one(document: dict[str, Any]) -> None:
     assert set(re.findall(r'"maximum": (9\d{9,}[\d.e+]*|9\.\d+e\+?18)', json.dumps(document))) == {str(2**63 - 1)}
 

@@ -54,10 +54,10 @@ OPENAPI = OpenAPIConfig(
     path="/api-docs/document",
     render_plugins=(JsonRenderPlugin(),),
     tags=[
-        Tag("Bookings", "Hold, confirm, cancel and read bookings"),
-        Tag("Slots", "Find and publish slots"),
-        Tag("Doctors", "The doctors and their specializations"),
         Tag("Accounts", "Register, log in and out, manage your data"),
+        Tag("Doctors", "The doctors and their specializations"),
+        Tag("Slots", "Find and publish slots"),
+        Tag("Bookings", "Hold, confirm, cancel and read bookings"),
         Tag("Operation", "Health and metrics"),
     ],
     components=Components(

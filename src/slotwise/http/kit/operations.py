@@ -46,6 +46,7 @@ def _documented(raises: Sequence[type[SlotwiseError]]) -> dict[int, ResponseSpec
 def _response(kinds: Sequence[type[SlotwiseError]]) -> ResponseSpec:
     return ResponseSpec(
         data_container=Problem,
+        generate_examples=False,  # they would have random values
         description="; or ".join(f"{kind.title} (`{kind.code}`)" for kind in kinds),
         media_type=MEDIA_TYPE,
         examples=[Example(summary=kind.code, value=_example(kind)) for kind in kinds],

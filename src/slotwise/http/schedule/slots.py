@@ -19,7 +19,7 @@ from slotwise.domain.time_zones import time_zone
 from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
 from slotwise.http.kit.access import ADMIN, ANYONE, ApiRequest, account_of
 from slotwise.http.kit.operations import operation
-from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, StartPosition, decode_cursor, page_of
+from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, Page, StartPosition, decode_cursor, page_of
 from slotwise.http.kit.parameters import DoctorId, FromTime, Id, MinSeats, Text, ToTime, clean_text, parse_period
 from slotwise.services.schedule.slots import Clash, CreatedSlots, PlannedSlot, SlotQuery, Slots
 
@@ -281,7 +281,7 @@ class SlotController(Controller):
         min_seats: MinSeats = 1,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
-    ) -> Response[Any]:
+    ) -> Response[Page[SlotView]]:  # its bytes are prepared: SlotLists
         query = SlotQuery(
             doctor_id,
             clean_text("specialization", specialization),
