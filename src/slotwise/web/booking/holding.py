@@ -31,6 +31,7 @@ from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page_for
 from slotwise.web.kit.errors import seats_left_words, words_of
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.rendering import Renderer, see_other
+from slotwise.web.kit.time_filters import EXCLUDED, excludes, filters_in, url_with
 from slotwise.web.kit.visitors import BookingToken, attempt_cookie, clear_cookie, draft_cookie, draft_of, hold_cookie
 
 
@@ -49,7 +50,10 @@ class HoldController(Controller):
         form = await Form.of(request)
         request.state.typed = form
         booking_rate.admit(client_ip_of(request))
-        slot_id, seats = form.number("slot", 1, MAX_ID), form.number("seats", 1, MAX_SEATS)
+        slot_id, seats = form.number("slot", 1, MAX_ID), _seats_in(form)
+        filters = filters_in(form.values)
+        if filters.keys() - {"seats"} and excludes(filters, await slots.get_slot(slot_id), renderer.time):
+            return see_other(request, url_with(filters), notice=EXCLUDED)
         try:
             held = await _hold(request, page_holds, slot_id, seats)
         except (SlotFull, SlotClosed, SlotStarted) as refusal:
@@ -132,6 +136,11 @@ class HoldController(Controller):
     async def lead_back(self, request: PageRequest, booking_id: FromPath[int]) -> Response[Any]:
         """The URL of a form that was answered with a page, opened again: show the booking."""
         return see_other(request, f"/bookings/{booking_id}")
+
+
+def _seats_in(form: Form) -> int:
+    """An empty filter asks for one person, as on the page with the times."""
+    return 1 if "speciality" in form and form.text("seats") == "" else form.number("seats", 1, MAX_SEATS)
 
 
 async def _hold(request: PageRequest, page_holds: PageHolds, slot_id: int, seats: int) -> Held | BookingToken:

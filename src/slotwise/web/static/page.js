@@ -74,7 +74,7 @@ document.addEventListener("click", (event) => {
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (form.dataset.sent !== undefined) event.preventDefault();
-  else if (form.method === "post" && !event.defaultPrevented) form.dataset.sent = "";
+  else if ((event.submitter?.formMethod || form.method) === "post" && !event.defaultPrevented) form.dataset.sent = "";
 });
 window.addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
