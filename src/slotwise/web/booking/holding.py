@@ -140,7 +140,7 @@ class HoldController(Controller):
 
 def _seats_in(form: Form) -> int:
     """An empty filter asks for one person, as on the page with the times."""
-    return 1 if "speciality" in form and form.text("seats") == "" else form.number("seats", 1, MAX_SEATS)
+    return form.number("seats", 1, MAX_SEATS) if form.text("seats") else 1
 
 
 async def _hold(request: PageRequest, page_holds: PageHolds, slot_id: int, seats: int) -> Held | BookingToken:

@@ -96,6 +96,18 @@ document.addEventListener("htmx:afterSettle", (event) => {
   focusHeading(event.target);
 });
 
+// What is typed into a field with a preset number replaces that number. A click sets the caret after the focus came.
+let entered = null;
+document.addEventListener("pointerdown", (event) => {
+  const field = event.target.closest?.('input[type="number"]');
+  entered = field && field !== document.activeElement ? field : null;
+});
+document.addEventListener("focusin", (event) => event.target.matches?.('input[type="number"]') && event.target.select());
+document.addEventListener("click", (event) => {
+  if (event.target === entered) entered.select();
+  entered = null;
+});
+
 function prepare() {
   for (const control of document.querySelectorAll("[data-needs-script]")) control.hidden = false;
   tellOtherZone();
