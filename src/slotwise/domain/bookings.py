@@ -38,6 +38,11 @@ class Booking(Struct, frozen=True):
     start_time: datetime
     end_time: datetime
 
+    @property
+    def released(self) -> bool:
+        """Whether it was a hold that was given up: never confirmed, so not a cancelled appointment."""
+        return self.status is BookingStatus.CANCELLED and self.confirmed_at is None
+
 
 class SeatRequest(Struct, frozen=True):
     """A request for seats of a slot. A hold that is made before the person enters a name has no name and no e-mail."""

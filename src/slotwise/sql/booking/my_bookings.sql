@@ -49,9 +49,9 @@ ORDER BY b.start_time, b.id;
 WITH newest AS (
     SELECT b.id, b.slot_id, b.status
     FROM (
-        SELECT b.id, b.slot_id, b.status
+        SELECT b.id, b.slot_id, b.status, b.confirmed_at
         FROM (
-            SELECT b.id, b.slot_id, b.status, b.user_email
+            SELECT b.id, b.slot_id, b.status, b.confirmed_at, b.user_email
             FROM bookings AS b
             WHERE b.user_id = :user_id::bigint
             ORDER BY b.id DESC
@@ -61,7 +61,8 @@ WITH newest AS (
         ORDER BY b.id DESC
         LIMIT 1000
     ) AS b
-    WHERE b.status NOT IN ('FAILED', 'PENDING')
+    -- A hold that expired or was released was never an appointment.
+    WHERE b.confirmed_at IS NOT NULL
 ),
 
 page AS (

@@ -71,6 +71,7 @@ ORDER BY
 
 -- name: count_day
 -- Counts the bookings of a period's slots by status, among 10,000 at most, and all live holds.
+-- A released hold was never confirmed, so it is not counted as cancelled.
 -- Two limits only keep the planner from reading all slots, or all bookings, for a join. It compares a row instead of
 -- using `=` for the reason given with `list_bookings_of_slots`.
 WITH of_day AS (
@@ -89,10 +90,10 @@ WITH of_day AS (
 ),
 
 booked AS (
-    SELECT s.doctor_id, b.status
+    SELECT s.doctor_id, b.status, b.confirmed_at
     FROM of_day AS s
     CROSS JOIN LATERAL (
-        SELECT b.status
+        SELECT b.status, b.confirmed_at
         FROM bookings AS b
         WHERE b.slot_id <= s.id AND (b.slot_id, b.id) > (s.id, 0)
         ORDER BY b.slot_id, b.id
@@ -101,7 +102,7 @@ booked AS (
 ),
 
 looked_at AS (
-    SELECT b.status
+    SELECT b.status, b.confirmed_at
     FROM booked AS b
     ORDER BY b.doctor_id
     LIMIT 10000
@@ -118,7 +119,7 @@ running AS (
 SELECT
     count(*) AS looked_at,
     count(*) FILTER (WHERE l.status = 'CONFIRMED') AS confirmed,
-    count(*) FILTER (WHERE l.status = 'CANCELLED') AS cancelled,
+    count(*) FILTER (WHERE l.status = 'CANCELLED' AND l.confirmed_at IS NOT NULL) AS cancelled,
     (SELECT count(*) FROM running) AS running_holds
 FROM looked_at AS l;
 

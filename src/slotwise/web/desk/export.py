@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
 from slotwise.services.desk.export import ExportedBooking
-from slotwise.web.kit.status_words import status_words
+from slotwise.web.kit.status_words import booking_words
 from slotwise.web.kit.times import ClinicTime
 
 # Without it, Excel reads the file in an 8-bit encoding.
@@ -58,7 +58,7 @@ def _row_of(exported: ExportedBooking, time: ClinicTime) -> list[object]:
     booking = exported.booking
     return [
         booking.id,
-        status_words(booking.status),
+        booking_words(booking),
         _local(booking.start_time, time),
         _local(booking.end_time, time),
         booking.doctor_name,
@@ -68,7 +68,7 @@ def _row_of(exported: ExportedBooking, time: ClinicTime) -> list[object]:
         booking.user_email,
         _local(booking.created_at, time),
         _local(booking.confirmed_at, time),
-        _local(booking.cancelled_at, time),
+        None if booking.released else _local(booking.cancelled_at, time),
         exported.cancel_reason,
     ]
 

@@ -12,7 +12,7 @@ from slotwise.web.kit.assets import asset
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.kept_forms import kept_form_of
 from slotwise.web.kit.parts import PageParts
-from slotwise.web.kit.status_words import status_words
+from slotwise.web.kit.status_words import booking_words, status_words
 from slotwise.web.kit.times import ClinicTime, iso, minutes_words
 from slotwise.web.kit.visitors import attempt_cookie, clear_cookie, notice_cookie
 
@@ -137,5 +137,6 @@ def _environment(clinic_name: str, time: ClinicTime) -> Environment:
         "iso": iso,
         "minutes_words": minutes_words,
         "status_words": status_words,
+        "booking_words": booking_words,
     }
     return environment

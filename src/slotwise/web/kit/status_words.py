@@ -1,5 +1,7 @@
 """The statuses of bookings and slots in words."""
 
+from slotwise.domain.bookings import Booking
+
 _WORDS = {
     "PENDING": "On hold",
     "CONFIRMED": "Confirmed",
@@ -8,6 +10,11 @@ _WORDS = {
     "OPEN": "Open",
     "CLOSED": "Closed",
 }
+
+
+def booking_words(booking: Booking) -> str:
+    """The status of a booking; a released hold was never an appointment, so it is not called cancelled."""
+    return "Released" if booking.released else status_words(booking.status)
 
 
 def status_words(status: str) -> str:
