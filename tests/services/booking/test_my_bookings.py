@@ -22,7 +22,7 @@ INSERT INTO bookings (
     manage_token_hash
 ) VALUES (
     $1, $2, 'Pat', $3, 1, $4::text, now() + $5::interval,
-    CASE WHEN $4::text = 'CONFIRMED' THEN now() END, CASE WHEN $4::text = 'CANCELLED' THEN now() END, ''
+    CASE WHEN $4::text IN ('CONFIRMED', 'CANCELLED') THEN now() END, CASE WHEN $4::text = 'CANCELLED' THEN now() END, ''
 ) RETURNING id
 """
 MANY = BY_STATUS.replace("VALUES (", "SELECT").replace(") RETURNING id", f"FROM generate_series(1, {LOOKED_AT})")

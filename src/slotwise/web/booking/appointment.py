@@ -58,7 +58,7 @@ class AppointmentController(Controller):
         token: Token = None,
     ) -> Response[Any]:
         managed = await managed_booking(request, bookings, booking_id, token)
-        return await show_appointment(request, renderer, slots, managed)
+        return await show_appointment(request, renderer, slots, bookings, managed)
 
     @get("/bookings/{booking_id:int}/cancel", **page_for(ANYBODY))
     async def ask_before_cancelling(
@@ -124,6 +124,7 @@ async def show_appointment(
     request: PageRequest,
     renderer: Renderer,
     slots: Slots,
+    bookings: Bookings,
     managed: ManagedBooking,
     form: Form | None = None,
     status: int = 200,
@@ -143,6 +144,7 @@ async def show_appointment(
         started=booking.start_time <= renderer.time.now(),
         # The URL of this page, also when it answers a form.
         headers={"HX-Push-Url": managed.url},
+        chosen=await _chosen_instead(request, bookings, booking) if booking.released else None,
         can_book_again=ended and _is_on_offer(slot, booking.seats_booked, renderer),
         now=renderer.time.now(),
         cookies=[
@@ -151,6 +153,20 @@ async def show_appointment(
             *([attempt_cookie(request)] if form else []),
         ],
     )
+
+
+async def _chosen_instead(request: PageRequest, bookings: Bookings, released: Booking) -> ManagedBooking | None:
+    """The visitor's newer hold, for the page of the hold that they gave up for it, perhaps in another tab."""
+    hold = visitor_in(request).hold
+    if hold is None or hold.booking_id <= released.id:
+        return None
+    caller = Caller(None, hold.token)
+    try:
+        chosen = await bookings.get_managed_booking(caller, hold.booking_id)
+    except BookingNotFound:
+        return None
+    stands = chosen.status in {BookingStatus.PENDING, BookingStatus.CONFIRMED}
+    return ManagedBooking(caller, hold.token, chosen) if stands else None
 
 
 def _empty_form(request: PageRequest, booking: Booking) -> Form:

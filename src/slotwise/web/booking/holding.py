@@ -82,7 +82,7 @@ class HoldController(Controller):
         except (InvalidInput, SlotFull, SlotClosed, SlotStarted, HoldExpired, BookingCancelled) as error:
             _explain(form, error, managed.booking)
             managed = await managed_booking(request, bookings, managed.booking.id, managed.token)
-            return await show_appointment(request, renderer, slots, managed, form, words_of(error).status)
+            return await show_appointment(request, renderer, slots, bookings, managed, form, words_of(error).status)
         cookies = [clear_cookie(request, "hold"), clear_cookie(request, "draft")]
         return see_other(request, managed.url, notice="Your appointment is booked.", cookies=cookies)
 
@@ -107,7 +107,7 @@ class HoldController(Controller):
         except (InvalidInput, SlotFull, SlotClosed, SlotStarted) as error:
             _explain(form, error, managed.booking)
             managed = await managed_booking(request, bookings, booking_id, form.text("token"))
-            return await show_appointment(request, renderer, slots, managed, form, words_of(error).status)
+            return await show_appointment(request, renderer, slots, bookings, managed, form, words_of(error).status)
         hold = BookingToken(changed.booking.id, changed.token or "")
         seats = changed.booking.seats_booked
         people = "1 person" if seats == 1 else f"{seats} people"

@@ -53,6 +53,25 @@ function startAll() {
   }
 }
 
+// Another tab may have released, confirmed or cancelled this hold: each page that opens says so, and this one looks.
+const tabs = new BroadcastChannel("slotwise");
+
+async function look() {
+  const shown = document.querySelector("#main:has([data-deadline])");
+  if (!shown) return;
+  const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
+  if (!answer || answer.status !== 200 || !shown.isConnected) return;
+  const main = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#main");
+  // A hold that still runs, or ran out here, stays with what was typed.
+  if (!main || main.querySelector("[data-deadline], [data-ran-out]")) return;
+  shown.replaceWith(document.adoptNode(main));
+  const heading = main.querySelector("h1");
+  heading.tabIndex = -1;
+  heading.focus();
+}
+
+tabs.addEventListener("message", look);
+document.addEventListener("visibilitychange", () => document.hidden || look());
 document.addEventListener("htmx:afterSettle", startAll);
 // A page from the browser's memory may show a hold that is over.
 window.addEventListener("pageshow", (event) => event.persisted && location.reload());

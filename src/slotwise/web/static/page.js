@@ -94,6 +94,7 @@ document.addEventListener("htmx:afterSettle", (event) => {
   prepare();
   focusWhatNeedsIt(event.target);
   focusHeading(event.target);
+  if (event.detail.requestConfig?.verb === "post") tellOtherTabs();
 });
 
 // What is typed into a field with a preset number replaces that number. A click sets the caret after the focus came.
@@ -113,5 +114,13 @@ function prepare() {
   tellOtherZone();
 }
 
+/** Other tabs may show a hold that this page has just released or confirmed. */
+function tellOtherTabs() {
+  const tabs = new BroadcastChannel("slotwise");
+  tabs.postMessage("opened");
+  tabs.close();
+}
+
 prepare();
 focusWhatNeedsIt(document);
+tellOtherTabs();
