@@ -148,7 +148,8 @@ async def _hold(request: PageRequest, page_holds: PageHolds, slot_id: int, seats
     visitor = visitor_in(request)
     own = await page_holds.find_hold(visitor.hold.booking_id, visitor.hold.token) if visitor.hold else None
     if own is None or visitor.hold is None or own.slot_id != slot_id:
-        old = visitor.hold.booking_id if visitor.hold else None
+        # A hold that has ended needs no release.
+        old = own.id if own else None
         return await page_holds.hold_time(visitor.as_caller(old), TimeChoice(slot_id, seats, visitor.attempt), old)
     if own.seats_booked == seats:
         return visitor.hold
