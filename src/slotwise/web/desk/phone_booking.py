@@ -26,7 +26,6 @@ from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.queries import Id, id_in, query_form
 from slotwise.web.kit.rendering import Renderer, see_other
-from slotwise.web.kit.time_filters import EXCLUDED, excludes, filters_in, url_with
 from slotwise.web.kit.visitors import (
     BookingToken,
     Draft,
@@ -62,11 +61,6 @@ class PhoneBookingController(Controller):
         slot_id, query = id_in(query_form(request, "slot"), "slot"), find_query_in(request.query_params)
         if slot_id is None:
             return _show_times(request, renderer, query, await free_times.list_next_times(query.times))
-        filters = filters_in(request.query_params)
-        if filters.keys() - {"seats"} and excludes(
-            filters, await slots.get_slot(slot_id), renderer.time, later_days=True
-        ):
-            return see_other(request, url_with(filters, NEW), notice=EXCLUDED)
         forgets = "forget" in request.query_params
         draft = Draft() if forgets else visitor_in(request).draft_by(account_in(request).id)
         typed = {"user_name": draft.user_name, "user_email": draft.user_email, "seats": str(query.times.seats)}

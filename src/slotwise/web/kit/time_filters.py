@@ -18,15 +18,15 @@ def filters_in(values: Mapping[str, str]) -> dict[str, str]:
     return {name: values[name].strip() for name in FILTERS if values.get(name, "").strip()}
 
 
-def excludes(filters: Mapping[str, str], slot: Slot, time: ClinicTime, *, later_days: bool = False) -> bool:
-    """Whether the filters exclude the slot. Its seats are checked when it is held. `later_days` also fit the day."""
-    day, own_day = filters.get("day", ""), time.day_of(slot.start_time).isoformat()
+def excludes(filters: Mapping[str, str], slot: Slot, time: ClinicTime) -> bool:
+    """Whether the filters exclude the slot. Its seats are checked when it is held."""
+    own_day = time.day_of(slot.start_time).isoformat()
     return (
         filters.get("speciality", slot.specialization or "").lower() != (slot.specialization or "").lower()
         or filters.get("doctor", str(slot.doctor_id)) != str(slot.doctor_id)
-        or (day != "" and (own_day < day if later_days else own_day != day))
+        or filters.get("day", own_day) != own_day
     )
 
 
-def url_with(filters: Mapping[str, str], path: str = "/") -> str:
-    return f"{path}?{urlencode(filters)}" if filters else path
+def url_with(filters: Mapping[str, str]) -> str:
+    return f"/?{urlencode(filters)}"
