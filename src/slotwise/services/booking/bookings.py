@@ -73,14 +73,21 @@ class Bookings:
         return _held_or_raise(await self._queues_of(caller).holds.submit(request))
 
     async def replace_hold(
-        self, caller: Caller, booking_id: int, wanted: SeatRequest, key: IdempotencyKey | None = None
+        self,
+        caller: Caller,
+        booking_id: int,
+        wanted: SeatRequest,
+        key: IdempotencyKey | None = None,
+        *,
+        checked: bool = False,
     ) -> Held | None:
         """Replace a hold on the same slot.
 
         If the new hold is refused (same errors as `hold_seats`), the old one is kept. None if the old one was
-        confirmed meanwhile: it is kept too.
+        confirmed meanwhile: it is kept too. `checked` if the booking was read for this caller before, with their right.
         """
-        await self._authorize(caller, booking_id)
+        if not checked:
+            await self._authorize(caller, booking_id)
         request = HoldRequest(wanted, caller.actor, key, _request_id(caller))
         outcome = await self._queues_of(caller).replace_hold(booking_id, request)
         return None if outcome is None else _held_or_raise(outcome)
@@ -133,9 +140,13 @@ class Bookings:
             case _:
                 assert_never(done.outcome)
 
-    async def release_hold(self, caller: Caller, booking_id: int) -> BookingStatus:
-        """Release a hold's seats. A booking that is no longer a hold stays as it is. Returns its status now."""
-        await self._authorize(caller, booking_id)
+    async def release_hold(self, caller: Caller, booking_id: int, *, checked: bool = False) -> BookingStatus:
+        """Release a hold's seats. A booking that is no longer a hold stays as it is. Returns its status now.
+
+        `checked` as for `replace_hold`.
+        """
+        if not checked:
+            await self._authorize(caller, booking_id)
         request = CancelRequest(booking_id, None, caller.actor, only_hold=True, request_id=_request_id(caller))
         return (await self._cancel(caller, request)).booking.status
 

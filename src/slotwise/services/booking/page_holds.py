@@ -28,7 +28,7 @@ class PageHolds:
         self._bookings = bookings
 
     async def hold_time(self, caller: Caller, choice: TimeChoice, instead_of: int | None = None) -> Held:
-        """Make a hold without a name, then release the caller's hold `instead_of`.
+        """Make a hold without a name, then release the hold `instead_of`, which was read for this caller before.
 
         Raises the errors of `Bookings.hold_seats`; the old hold is then kept.
         """
@@ -38,13 +38,15 @@ class PageHolds:
         return held
 
     async def change_seats(self, caller: Caller, held: Booking, choice: TimeChoice) -> Held | None:
-        """Replace `held` by a hold of the chosen number of seats, for the same owner.
+        """Replace `held`, as read for this caller, by a hold of the chosen number of seats, for the same owner.
 
         The same attempt gives the same hold. None if `held` was confirmed meanwhile. Raises the errors of
         `Bookings.hold_seats`; `held` is then kept. The seats of `held` count as free for the new hold.
         """
         wanted = SeatRequest(choice.slot_id, choice.seats, held.user_id)
-        return await self._bookings.replace_hold(caller, held.id, wanted, _key(caller, choice, held.id))
+        return await self._bookings.replace_hold(
+            caller, held.id, wanted, _key(caller, choice, held.id), checked=True
+        )
 
     async def find_hold(self, booking_id: int, token: str) -> Booking | None:
         """The hold with this id and manage token; None if it is no longer a hold."""
@@ -70,7 +72,7 @@ class PageHolds:
     async def _release(self, caller: Caller, booking_id: int) -> None:
         """If this fails, the old hold expires by itself. The caller has the new hold, so the error is ignored."""
         with contextlib.suppress(SlotwiseError):
-            await self._bookings.release_hold(caller, booking_id)
+            await self._bookings.release_hold(caller, booking_id, checked=True)
 
 
 def _key(caller: Caller, choice: TimeChoice, instead_of: int | None = None) -> IdempotencyKey | None:
