@@ -85,6 +85,12 @@ async def test_upcoming_bookings_are_soonest_first_and_past_ones_latest_first(da
     assert past == [[booked[-5], booked[-30]], [booked[-900]], []]
 
 
+async def test_a_released_hold_was_no_appointment(database: Database, diary: Diary) -> None:
+    released = await diary.book(await diary.slot(5), "CANCELLED")
+    await diary.connection.execute("UPDATE bookings SET confirmed_at = NULL WHERE id = $1", released)
+    assert await MyBookings(database).list_past_bookings(diary.user, 9, LAST) == []
+
+
 async def test_live_bookings_are_upcoming_and_cancelled_ones_are_past(database: Database, diary: Diary) -> None:
     """Live holds are upcoming. An overdue hold is in neither list."""
     coming, past = await diary.slot(3), await diary.slot(-3)
