@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from slotwise.domain.errors import InvalidInput
-from slotwise.domain.fields import LAST_READABLE_TIME, clean_email, clean_name, clean_password, clean_period
+from slotwise.domain.fields import LAST_READABLE_TIME, clean_email, clean_name, clean_password, clean_period, email_key
 
 
 @given(st.text(max_size=250))
@@ -134,3 +134,9 @@ def test_a_very_long_text_is_refused_before_it_is_normalised(
     """Time for normal form C grows with the square of the length: 64 KiB of combining marks take seconds."""
     with pytest.raises(InvalidInput):
         clean("field", "ada@example.org" + " " * 2000)
+
+
+def test_emails_are_compared_without_the_case_of_the_letters_a_to_z_alone() -> None:
+    assert email_key("Ada.LOVELACE+x@example.org") == "ada.lovelace+x@example.org"
+    kept = "\u0130\u00cb\u1e9e\u03a3\u017f\u212a@example.org"
+    assert email_key(kept) == kept

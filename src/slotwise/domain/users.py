@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from slotwise.domain.fields import email_key
+
 
 class Role(StrEnum):
     ADMIN = "admin"
@@ -39,7 +41,7 @@ class User(Struct, frozen=True):
         An account at the desk also books for others, so its bookings count only if they have its e-mail address.
         """
         books_for_others = self.was_desk or self.at_desk
-        return user_id == self.id and (not books_for_others or (user_email or "").lower() == self.email.lower())
+        return user_id == self.id and (not books_for_others or email_key(user_email or "") == email_key(self.email))
 
 
 def actor_of(user: User | None) -> str:

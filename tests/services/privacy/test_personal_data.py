@@ -9,6 +9,7 @@ import asyncpg
 import msgspec
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 from torture.patching import mutate
 
 from slotwise.db.pool import Database
@@ -25,6 +26,7 @@ from slotwise.domain.fields import MAX_ID
 from slotwise.domain.users import Role, User
 from slotwise.services.accounts.users import CHANGE_RIGHTS, CREATE_USER, password_attempts_of
 from slotwise.services.booking.batches import Held, HoldRequest
+from slotwise.services.booking.my_bookings import MyBookings
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.idempotency import IdempotencyKey
 from slotwise.services.privacy.personal_data import (
@@ -36,6 +38,7 @@ from slotwise.services.privacy.personal_data import (
     PersonalDataDocument,
 )
 from tests.clinic import PATIENCE_SECONDS
+from tests.services.accounts.test_users import LOOKALIKES
 from tests.traces import places_of
 from tests.workers import GUEST, Worker, at_once, new_slot, violations, wanted, workers
 
@@ -444,3 +447,35 @@ async def test_without_the_erasure_lock_two_admins_leave_no_admin(
     await mutate(connection, "erase_personal_data", turn, "")
     outcome, left = await _two_admins_erase_each_themself(connection, personal_data)
     assert (type(outcome), left) == (Erased, 0)
+
+
+@pytest.mark.parametrize(("known", "similar"), LOOKALIKES)
+async def test_an_email_opens_and_erases_no_data_of_one_that_folds_to_it(
+    personal_data: PersonalData, worker: Worker, connection: Rows, known: str, similar: str
+) -> None:
+    first, second = await account(connection, "First", known), await account(connection, "Second", similar)
+    slot_id = await new_slot(connection, 9)
+    own = [await booked(worker, first, slot_id), await booked(worker, second, slot_id)]
+    for booking_id, user in zip(own, (first, second), strict=True):
+        person = await personal_data.find_person(user.email)
+        assert person == Person(user.id, user.email)
+        assert await personal_data.count_bookings(person) == 1
+        [record] = (await exported(personal_data, person)).bookings
+        assert record.id == booking_id
+    await personal_data.erase_personal_data(Person(second.id, similar), "operator")
+    assert await statuses(connection) == {own[0]: ("CONFIRMED", "First"), own[1]: ("CANCELLED", "Erased")}
+
+
+@pytest.mark.parametrize(("known", "similar"), LOOKALIKES)
+async def test_who_was_at_the_desk_has_no_bookings_of_an_email_that_folds_to_their_own(
+    personal_data: PersonalData, worker: Worker, connection: Rows, known: str, similar: str
+) -> None:
+    former = await account(connection, "First", known, Role.STAFF)
+    assert await CHANGE_RIGHTS.one(connection, user_id=former.id, role=Role.PATIENT, active=None)
+    former = replace(former, role=Role.PATIENT, was_desk=True)
+    slot_id = await new_slot(connection, 9)
+    own = await booked(worker, former, slot_id, known)
+    await booked(worker, former, slot_id, similar)
+    assert await personal_data.count_bookings(Person(former.id)) == 1
+    assert [b.id for b in await worker.bookings.list_bookings_of_user(former, MAX_ID, 9)] == [own]
+    assert [b.id for b in await MyBookings(worker.database).list_coming_bookings(former, 9)] == [own]

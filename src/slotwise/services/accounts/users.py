@@ -18,7 +18,7 @@ from slotwise.domain.errors import (
     NotAuthenticated,
     TooManyLogins,
 )
-from slotwise.domain.fields import clean_email, clean_name
+from slotwise.domain.fields import clean_email, clean_name, email_key
 from slotwise.domain.users import Role, User, actor_of
 from slotwise.services.accounts.passwords import Passwords, new_password
 from slotwise.services.accounts.tokens import AccessTokens
@@ -129,7 +129,7 @@ class Users:
         email = _typed_email(email)
         credentials = await self._find_credentials(email)
         # Attempts are counted by account if there is one, because an e-mail address can be spelled in many ways.
-        account = _login_key(f"user:{credentials.id}" if credentials else f"email:{email.lower()}", client_ip)
+        account = _login_key(f"user:{credentials.id}" if credentials else f"email:{email_key(email)}", client_ip)
         async with self._turn_of(account):
             self._passwords.require_room()
             await self._count_attempt(account)

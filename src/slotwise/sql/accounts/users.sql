@@ -3,7 +3,7 @@
 -- A taken e-mail address raises no database error, because the database's log would then contain it.
 INSERT INTO users AS u (email, name, role, password_hash)
 VALUES (:email::text, :name::text, :role::text, :password_hash::text)
-ON CONFLICT ((lower(email))) DO NOTHING
+ON CONFLICT DO NOTHING
 RETURNING u.user_columns;
 
 -- name: get_user
@@ -16,7 +16,7 @@ WHERE u.id = :user_id::bigint;
 -- Reads what a log-in is checked against.
 SELECT u.id, u.password_hash, u.active, u.token_version
 FROM users AS u
-WHERE lower(u.email) = lower(:email::text);
+WHERE email_key(u.email) = email_key(:email::text);
 
 -- name: get_password_hash
 -- Reads the password hash of an account.
@@ -84,7 +84,7 @@ RETURNING u.user_columns;
 -- Reads the account with an e-mail address.
 SELECT u.user_columns
 FROM users AS u
-WHERE lower(u.email) = lower(:email::text);
+WHERE email_key(u.email) = email_key(:email::text);
 
 -- name: find_newest_user
 -- Finds the id of the newest account before an id; zero if there is none.

@@ -114,7 +114,7 @@ WITH page AS (
         WHERE
             b.user_id = :user_id::bigint
             AND b.id < :before_id::bigint
-            AND (:own_email::text IS NULL OR lower(b.user_email) = lower(:own_email::text))
+            AND (:own_email::text IS NULL OR email_key(b.user_email) = email_key(:own_email::text))
         ORDER BY b.id DESC
         LIMIT 501
     ) AS b

@@ -15,7 +15,7 @@ WITH newest AS (
             ORDER BY b.id DESC
             LIMIT 20000
         ) AS b
-        WHERE :own_email::text IS NULL OR lower(b.user_email) = lower(:own_email::text)
+        WHERE :own_email::text IS NULL OR email_key(b.user_email) = email_key(:own_email::text)
         ORDER BY b.id DESC
         LIMIT 1000
     ) AS b
@@ -57,7 +57,7 @@ WITH newest AS (
             ORDER BY b.id DESC
             LIMIT 20000
         ) AS b
-        WHERE :own_email::text IS NULL OR lower(b.user_email) = lower(:own_email::text)
+        WHERE :own_email::text IS NULL OR email_key(b.user_email) = email_key(:own_email::text)
         ORDER BY b.id DESC
         LIMIT 1000
     ) AS b

@@ -87,6 +87,7 @@ defined AS (
     SELECT
         'column ' || c.relname || '.' || a.attname,
         format_type(a.atttypid, a.atttypmod)
+        || coalesce(' COLLATE ' || l.collname, '')
         || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END
         || CASE a.attidentity WHEN '' THEN '' ELSE ' IDENTITY ' || a.attidentity::text END
         || CASE a.attgenerated WHEN '' THEN ' DEFAULT ' ELSE ' GENERATED ' || a.attgenerated::text END
@@ -96,6 +97,7 @@ defined AS (
     FROM ours AS c
     INNER JOIN pg_attribute AS a ON c.oid = a.attrelid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef AS e ON a.attrelid = e.adrelid AND a.attnum = e.adnum
+    LEFT JOIN pg_collation AS l ON a.attcollation = l.oid AND l.collname <> 'default'
     WHERE c.relkind <> 'v'
     UNION ALL
     -- PostgreSQL 18 also has a row for NOT NULL, which is part of the column here.

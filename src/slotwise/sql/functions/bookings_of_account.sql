@@ -6,5 +6,5 @@ CREATE OR REPLACE FUNCTION bookings_of_account(user_id bigint) RETURNS TABLE (id
     INNER JOIN bookings AS b ON u.id = b.user_id
     WHERE
         u.id = bookings_of_account.user_id
-        AND (NOT u.was_desk OR lower(b.user_email) = lower(u.email))
+        AND (NOT u.was_desk OR email_key(b.user_email) = email_key(u.email))
 $$;

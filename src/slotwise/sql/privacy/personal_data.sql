@@ -2,7 +2,7 @@
 -- Finds the account with an e-mail address.
 SELECT u.id
 FROM users AS u
-WHERE lower(u.email) = lower(:email::text);
+WHERE email_key(u.email) = email_key(:email::text);
 
 -- name: get_account
 -- Reads all that is kept about an account, except the hash of its password.
@@ -21,7 +21,7 @@ ORDER BY b.id;
 -- Reads all bookings: an index for this rare search would make every booking slower.
 SELECT b.id
 FROM bookings AS b
-WHERE lower(b.user_email) = lower(:email::text)
+WHERE email_key(b.user_email) = email_key(:email::text)
 ORDER BY b.id;
 
 -- name: read_kept_bookings
