@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, TypeAlias
 import asyncpg
 import pytest
 
+from slotwise.db.search_patterns import containing, equal_to
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.http.kit.paging import MAX_LIMIT
@@ -140,10 +141,10 @@ FREE_SLOTS = [
     free_slots("for more than any has", slots.LIST_SLOTS_OF_SIZE, BY_SIZE, 110, 290, min_seats=60),
     free_slots("of a doctor", OF_DOCTOR, BY_DOCTOR, 170, 530, doctor_id=filling.DOCTOR),
     free_slots("of an idle doctor", OF_DOCTOR, BY_DOCTOR, 100, 260, doctor_id=filling.DOCTOR_WITHOUT_SLOTS),
-    free_slots("of a rare kind", OF_SPECIALIZATION, BY_DOCTOR, 290, 960, specialization="rare"),
-    free_slots("of a common kind", OF_SPECIALIZATION, BY_DOCTOR, 600, 2500, specialization="common"),
-    free_slots("of a booked-out kind", OF_SPECIALIZATION, BY_DOCTOR, 130, 540, specialization="booked out"),
-    free_slots("of no kind", OF_SPECIALIZATION, "doctors_of_specialization", 100, 260, specialization="none"),
+    free_slots("of a rare kind", OF_SPECIALIZATION, BY_DOCTOR, 290, 960, specialization=equal_to("rare")),
+    free_slots("of a common kind", OF_SPECIALIZATION, BY_DOCTOR, 600, 2500, specialization=equal_to("common")),
+    free_slots("of a booked-out kind", OF_SPECIALIZATION, BY_DOCTOR, 130, 540, specialization=equal_to("booked out")),
+    free_slots("of no kind", OF_SPECIALIZATION, "holds_by_deadline", 100, 260, specialization=equal_to("none")),
 ]
 
 
@@ -176,10 +177,19 @@ FREE_DAYS = [
     free_days("by day for two", COUNT, SIZES, 800, 2600, min_seats=2),
     free_days("by day for more than any has", COUNT, SIZES, 110, 370, min_seats=60),
     free_days("by day of a doctor", COUNT_OF_DOCTORS, DOCTORS, 140, 390, doctor_id=filling.DOCTOR),
-    free_days("by day of a common kind", COUNT_OF_DOCTORS, DOCTORS, 730, 4740, specialization="common"),
-    free_days("by day of a booked-out kind", COUNT_OF_DOCTORS, DOCTORS, 110, 1660, specialization="booked out"),
+    free_days("by day of a common kind", COUNT_OF_DOCTORS, DOCTORS, 730, 4740, specialization=equal_to("common")),
     free_days(
-        "of other doctors", OTHERS, DOCTORS, 230, 1150, doctor_id=filling.DOCTOR, specialization="common", limit=5
+        "by day of a booked-out kind", COUNT_OF_DOCTORS, DOCTORS, 110, 1660, specialization=equal_to("booked out")
+    ),
+    free_days(
+        "of other doctors",
+        OTHERS,
+        DOCTORS,
+        230,
+        1150,
+        doctor_id=filling.DOCTOR,
+        specialization=equal_to("common"),
+        limit=5,
     ),
     free_days("within reach for two", free_times.FIND_REACH, {BY_SIZE}, 510, 600, min_seats=2),
     free_days(
@@ -188,10 +198,10 @@ FREE_DAYS = [
         {BY_DOCTOR},
         710,
         2600,
-        specialization="common",
+        specialization=equal_to("common"),
     ),
     free_days("published", PUBLISHED, {"slots_of_doctor"}, 4, 12),
-    free_days("published of a common kind", PUBLISHED, {"slots_of_doctor"}, 4, 12, specialization="common"),
+    free_days("published of a common kind", PUBLISHED, {"slots_of_doctor"}, 4, 20, specialization=equal_to("common")),
 ]
 
 
@@ -257,7 +267,7 @@ LISTS_OF_BOOKINGS = [
         set(),
         1260,
         40,
-        pattern="%nobody%",
+        pattern=containing("nobody"),
         before_id=DEEP,
         floor_id=DEEP - 1000,
     ),
@@ -369,7 +379,7 @@ DESK_LISTS = [
         "users_pkey",
         1100,
         30,
-        pattern="%nobody%",
+        pattern=containing("nobody"),
         before_id=filling.USERS // 2,
         floor_id=filling.USERS // 2 - 1000,
     ),

@@ -82,6 +82,19 @@ def test_the_list_is_filtered_by_specialization_and_by_text(clinic: Clinic) -> N
     assert find(clinic, q=f"Heart {word}", specialization="Skin") == []
 
 
+def test_doctors_are_found_however_they_are_typed(clinic: Clinic) -> None:
+    word = uuid4().hex
+    doctor = clinic.doctor(name=f"Dr. Zoë O\u2019Hara {word}", specialization=f"Médecine {word}")["id"]
+    for typed in (f"{word} zoe\u0308", f"{word} O'HARA", f"ohara {word}"):
+        assert [d["id"] for d in find(clinic, q=typed)] == [doctor]
+    for typed in (f"MEDECINE {word}", f"{word} Me\u0301decine"):
+        assert [d["id"] for d in find(clinic, specialization=typed)] == [doctor]
+    slot = clinic.slot(doctorId=doctor)["id"]
+    for more in ({}, {"doctorId": doctor}):
+        offered = clinic.http.get("/api/slots", params={"specialization": f"{word} medecine"} | more).json()
+        assert [found["id"] for found in offered["items"]] == [slot]
+
+
 def test_pages_have_no_gaps_or_repeats(clinic: Clinic) -> None:
     word = uuid4().hex
     made = [clinic.doctor(specialization=word)["id"] for _ in range(6)]

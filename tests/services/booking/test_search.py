@@ -145,3 +145,17 @@ async def test_bookings_of_several_slots_are_merged_newest_first(connection: Con
     for limit in (1, 2, 5, 29, 30, 31, 100):
         assert [b.id for b in (await find_bookings(connection, query, LAST, limit)).bookings] == made[:limit]
     assert [b.id for b in (await find_bookings(connection, query, 20, 5)).bookings] == [19, 18, 17, 16, 15]
+
+
+@pytest.mark.parametrize(
+    ("stored", "typed"), [("Zoë", "Zoe\u0308"), ("O\u2019Hara", "o'hara"), ("Ada Groß", "GROSS ada"), ("İpek", "ipek")]
+)
+async def test_a_name_is_found_however_it_is_typed_on_every_way_of_the_search(
+    connection: Connection, stored: str, typed: str
+) -> None:
+    await plant(connection, 1, stored)
+    await plant(connection, 2, stored, "CANCELLED")
+    slot_id = await connection.fetchval("SELECT max(id) FROM appointment_slots")
+    assert await everything(connection, BookingQuery(text=typed)) == [2, 1]
+    assert await everything(connection, BookingQuery(text=typed, status=BookingStatus.CANCELLED)) == [2]
+    assert await everything(connection, BookingQuery(text=typed, slot_id=slot_id)) == [2, 1]

@@ -7,8 +7,8 @@ from weakref import WeakValueDictionary
 import msgspec
 from msgspec import Struct
 
-from slotwise.db.like_patterns import contains
 from slotwise.db.pool import Connection, Database
+from slotwise.db.search_patterns import containing
 from slotwise.db.statements import NoRow, Statement
 from slotwise.domain.errors import (
     EmailTaken,
@@ -63,7 +63,7 @@ class Session(Struct, frozen=True):
 
 
 class UserQuery(Struct, frozen=True):
-    """What an admin searches for. `text` is searched for inside names and e-mail addresses."""
+    """What an admin searches for. Each word of `text` is searched for inside names and e-mail addresses."""
 
     role: Role | None = None
     text: str | None = None
@@ -205,7 +205,7 @@ class Users:
             found = await LIST_USERS.all(
                 connection,
                 role=query.role,
-                pattern=contains(query.text),
+                pattern=containing(query.text),
                 floor_id=floor,
                 before_id=before_id,
                 limit=limit,

@@ -5,8 +5,8 @@ from datetime import datetime
 from msgspec import Struct
 from msgspec.structs import replace
 
-from slotwise.db.like_patterns import contains
 from slotwise.db.pool import Connection
+from slotwise.db.search_patterns import containing
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
@@ -19,7 +19,7 @@ STEPS_OF_STATUS = (10_000, 90_000, 900_000)
 
 
 class BookingQuery(Struct, frozen=True):
-    """What the desk searches for. `text` is searched for inside names and e-mails; the period of starts is half-open.
+    """What the desk searches for. each word of `text` is searched for inside names and e-mails; the period of starts is half-open.
 
     The booking with the id `number` comes first, if it matches everything but `text`.
     """
@@ -141,7 +141,7 @@ async def _list_all(connection: Connection, query: BookingQuery, floor: int, bef
     return await LIST_BOOKINGS.all(
         connection,
         status=query.status,
-        pattern=contains(query.text),
+        pattern=containing(query.text),
         any_start=not query.of_period,
         starts_from=query.starts_from,
         starts_before=query.starts_before,
@@ -157,7 +157,7 @@ async def _list_of_status(
     return await LIST_BOOKINGS_OF_STATUS.all(
         connection,
         status=query.status,
-        pattern=contains(query.text),
+        pattern=containing(query.text),
         any_start=not query.of_period,
         starts_from=query.starts_from,
         starts_before=query.starts_before,
@@ -175,7 +175,7 @@ async def _list_of_slots(connection: Connection, query: BookingQuery, before_id:
         starts_from=query.starts_from,
         starts_before=query.starts_before,
         status=query.status,
-        pattern=contains(query.text),
+        pattern=containing(query.text),
         before_id=before_id,
         limit=limit,
     )

@@ -2,12 +2,13 @@
 
 from msgspec import Struct
 
-from slotwise.db.like_patterns import contains
 from slotwise.db.pool import Connection, Database
+from slotwise.db.search_patterns import containing, equal_to
 from slotwise.db.statements import Statement
 from slotwise.domain.doctors import Doctor
 from slotwise.domain.errors import DoctorNotFound
 from slotwise.domain.fields import clean_name
+from slotwise.domain.search_form import search_form, words_in_order
 from slotwise.domain.users import User, actor_of
 from slotwise.services.core.audit import changes, record_action
 from slotwise.services.core.seat_events import EVERY_SLOT, SeatsChanged, ignore_changes
@@ -18,6 +19,8 @@ class KnownSpecialization(Struct, frozen=True):
 
 
 MOST_SPECIALIZATIONS = 200
+# In all spellings together, of which people see one.
+MOST_SPELLINGS = 2000
 
 CREATE_DOCTOR = Statement("schedule/doctors.create_doctor", Doctor)
 GET_DOCTOR = Statement("schedule/doctors.get_doctor", Doctor)
@@ -61,8 +64,8 @@ class Doctors:
                 connection,
                 after_id=after_id,
                 limit=limit,
-                specialization=specialization,
-                pattern=contains(text),
+                specialization=equal_to(specialization),
+                pattern=containing(text),
                 with_inactive=with_inactive,
             )
 
@@ -78,7 +81,7 @@ class Doctors:
         return listed if chosen is None else [chosen, *listed]
 
     async def list_specializations(self) -> list[str]:
-        """By name, in one spelling whatever the case. Also those of doctors who no longer take appointments."""
+        """By name, each in one spelling. Also those of doctors who no longer take appointments."""
         async with self._database.connection() as connection:
             return await list_specializations(connection, MOST_SPECIALIZATIONS, with_inactive=True)
 
@@ -114,5 +117,9 @@ class Doctors:
 
 
 async def list_specializations(connection: Connection, limit: int, *, with_inactive: bool = False) -> list[str]:
-    found = await LIST_SPECIALIZATIONS.all(connection, with_inactive=with_inactive, limit=limit)
-    return [known.specialization for known in found]
+    """By name. Spellings with the same words are one: that of the doctor with the lowest id."""
+    found = await LIST_SPECIALIZATIONS.all(connection, with_inactive=with_inactive, limit=MOST_SPELLINGS)
+    spelled: dict[tuple[str, ...], str] = {}
+    for known in found:
+        spelled.setdefault(words_in_order(known.specialization), known.specialization)
+    return sorted(spelled.values(), key=lambda name: (search_form(name), name))[:limit]

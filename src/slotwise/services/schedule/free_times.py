@@ -12,8 +12,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from slotwise.db.pool import Database
+from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
+from slotwise.domain.search_form import has_same_words
 from slotwise.domain.slots import Slot
 from slotwise.services.schedule.doctors import list_specializations
 from slotwise.services.schedule.slots import Position, SlotQuery, Slots
@@ -256,7 +258,10 @@ class FreeTimes:
         async with self._database.connection() as connection:
             specializations = await list_specializations(connection, MOST_SPECIALIZATIONS)
             doctors = await LIST_CHOOSABLE_DOCTORS.all(
-                connection, doctor_id=query.doctor_id, specialization=query.specialization, limit=MOST_DOCTORS + 1
+                connection,
+                doctor_id=query.doctor_id,
+                specialization=equal_to(query.specialization),
+                limit=MOST_DOCTORS + 1,
             )
         if not doctors:
             return None
@@ -329,7 +334,7 @@ class FreeTimes:
                     days_from=starts[:-1],
                     days_to=starts[1:],
                     doctor_id=query.doctor_id,
-                    specialization=query.specialization,
+                    specialization=equal_to(query.specialization),
                     min_seats=query.seats,
                     most_looked_at=MOST_LOOKED_AT,
                     limit=MOST_COUNTED,
@@ -381,7 +386,7 @@ class FreeTimes:
             else:
                 reach = await FIND_REACH_OF_SPECIALIZATION.one(
                     connection,
-                    specialization=query.specialization,
+                    specialization=equal_to(query.specialization),
                     starts_from=starts_from,
                     most_looked_at=self._farthest_search,
                 )
@@ -395,7 +400,7 @@ class FreeTimes:
             return await LIST_OTHER_DOCTORS.all(
                 connection,
                 doctor_id=doctor.id,
-                specialization=doctor.specialization,
+                specialization=equal_to(doctor.specialization),
                 min_seats=understood.query.seats,
                 starts_from=self._start_of(day),
                 limit=MOST_OTHERS,
@@ -406,7 +411,7 @@ class FreeTimes:
             published = await LOOK_FOR_PUBLISHED.one(
                 connection,
                 doctor_id=query.doctor_id,
-                specialization=query.specialization,
+                specialization=equal_to(query.specialization),
                 day_from=self._start_of(day),
                 day_to=self._start_of(day + timedelta(days=1)),
             )
@@ -452,7 +457,7 @@ def _as_listed(counted: Day, query: TimeQuery, times: Sequence[Slot]) -> Day:
 def _is_of(doctor: ChoosableDoctor, specialization: str | None) -> bool:
     if specialization is None:
         return True
-    return doctor.specialization is not None and doctor.specialization.lower() == specialization.lower()
+    return doctor.specialization is not None and has_same_words(doctor.specialization, specialization)
 
 
 def _is_chosen_from(choices: Choices, specialization: str | None) -> bool:
@@ -467,7 +472,7 @@ def _of_specialization(choices: Choices, query: TimeQuery) -> Choices:
 def _as_spelled(choices: Choices, specialization: str | None) -> str | None:
     if specialization is None:
         return None
-    spelled = (known for known in choices.specializations if known.lower() == specialization.lower())
+    spelled = (known for known in choices.specializations if has_same_words(known, specialization))
     return next(spelled, specialization)
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from slotwise.db.pool import Connection, Database
+from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking
 from slotwise.domain.errors import DatabaseBusy, DoctorNotFound, InvalidInput, SeatsTaken, SlotNotFound, SlotOverlaps
@@ -311,7 +312,7 @@ async def _list_of_doctor(connection: Connection, query: SlotQuery, limit: int, 
     return await LIST_SLOTS_OF_DOCTOR.all(
         connection,
         doctor_id=query.doctor_id,
-        specialization=query.specialization,
+        specialization=equal_to(query.specialization),
         after_time=after[0],
         after_id=after[1],
         starts_before=query.starts_before,
@@ -323,7 +324,7 @@ async def _list_of_doctor(connection: Connection, query: SlotQuery, limit: int, 
 async def _list_of_specialization(connection: Connection, query: SlotQuery, limit: int, after: Position) -> list[Slot]:
     return await LIST_SLOTS_OF_SPECIALIZATION.all(
         connection,
-        specialization=query.specialization,
+        specialization=equal_to(query.specialization),
         after_time=after[0],
         after_id=after[1],
         starts_before=query.starts_before,

@@ -102,7 +102,7 @@ WITH of_any_role AS (
         :role::text IS NULL
         AND u.id < :before_id::bigint
         AND u.id >= :floor_id::bigint
-        AND (:pattern::text IS NULL OR u.name ILIKE :pattern::text OR u.email ILIKE :pattern::text)
+        AND (:pattern::text IS NULL OR concat_ws(' ', u.name, u.email) ~ :pattern::text)
     ORDER BY u.id DESC
     LIMIT 501
 ),
@@ -113,7 +113,7 @@ of_role AS (
         u.role >= :role::text
         AND (u.role, u.id) < (:role::text, :before_id::bigint)
         AND u.id >= :floor_id::bigint
-        AND (:pattern::text IS NULL OR u.name ILIKE :pattern::text OR u.email ILIKE :pattern::text)
+        AND (:pattern::text IS NULL OR concat_ws(' ', u.name, u.email) ~ :pattern::text)
     ORDER BY u.role DESC, u.id DESC
     LIMIT 501
 ),

@@ -21,7 +21,7 @@ WITH page AS (
                 OR CASE WHEN b.status = 'PENDING' AND b.expires_at <= now() THEN 'FAILED' ELSE b.status END
                 = :status::text
             )
-            AND (:pattern::text IS NULL OR b.user_name ILIKE :pattern::text OR b.user_email ILIKE :pattern::text)
+            AND (:pattern::text IS NULL OR concat_ws(' ', b.user_name, b.user_email) ~ :pattern::text)
             AND (
                 :any_start::boolean
                 OR (
@@ -54,7 +54,7 @@ WITH settled AS (
         AND b.id < :before_id::bigint
         AND b.id >= :floor_id::bigint
         AND (b.status <> 'PENDING' OR b.expires_at > now())
-        AND (:pattern::text IS NULL OR b.user_name ILIKE :pattern::text OR b.user_email ILIKE :pattern::text)
+        AND (:pattern::text IS NULL OR concat_ws(' ', b.user_name, b.user_email) ~ :pattern::text)
         AND (
             :any_start::boolean
             OR (
@@ -76,7 +76,7 @@ overdue AS (
         AND b.expires_at <= now()
         AND b.id < :before_id::bigint
         AND b.id >= :floor_id::bigint
-        AND (:pattern::text IS NULL OR b.user_name ILIKE :pattern::text OR b.user_email ILIKE :pattern::text)
+        AND (:pattern::text IS NULL OR concat_ws(' ', b.user_name, b.user_email) ~ :pattern::text)
         AND (
             :any_start::boolean
             OR (
@@ -168,7 +168,7 @@ newest_of_each AS (
                 OR CASE WHEN b.status = 'PENDING' AND b.expires_at <= now() THEN 'FAILED' ELSE b.status END
                 = :status::text
             )
-            AND (:pattern::text IS NULL OR b.user_name ILIKE :pattern::text OR b.user_email ILIKE :pattern::text)
+            AND (:pattern::text IS NULL OR concat_ws(' ', b.user_name, b.user_email) ~ :pattern::text)
         ORDER BY b.slot_id DESC, b.id DESC
         LIMIT (SELECT q.bookings FROM quota AS q)
     ) AS b
@@ -198,7 +198,7 @@ down_to_it AS (
                 OR CASE WHEN b.status = 'PENDING' AND b.expires_at <= now() THEN 'FAILED' ELSE b.status END
                 = :status::text
             )
-            AND (:pattern::text IS NULL OR b.user_name ILIKE :pattern::text OR b.user_email ILIKE :pattern::text)
+            AND (:pattern::text IS NULL OR concat_ws(' ', b.user_name, b.user_email) ~ :pattern::text)
         ORDER BY b.slot_id DESC, b.id DESC
         LIMIT :limit::integer
     ) AS b

@@ -11,28 +11,24 @@ FROM doctors AS d
 WHERE d.id = :doctor_id::bigint;
 
 -- name: list_doctors
--- A page of doctors by id; `pattern` is an ILIKE pattern on name and specialization.
+-- A page of doctors by id. Patterns are those of `db/search_patterns.py`: `pattern` of name and specialization together.
 SELECT d.doctor_columns
 FROM doctors AS d
 WHERE
     d.id > :after_id::bigint
     AND (d.active OR :with_inactive::boolean)
-    AND (:specialization::text IS NULL OR lower(d.specialization) = lower(:specialization::text))
-    AND (:pattern::text IS NULL OR d.name ILIKE :pattern::text OR d.specialization ILIKE :pattern::text)
+    AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
+    AND (:pattern::text IS NULL OR concat_ws(' ', d.name, d.specialization) ~ :pattern::text)
 ORDER BY d.id
 LIMIT :limit::integer;
 
 -- name: list_specializations
--- Lists the specializations of active doctors, or of all, by name.
--- Spellings that differ only in case are one; the spelling is that of the doctor with the lowest id.
-SELECT s.specialization
-FROM (
-    SELECT DISTINCT ON (lower(d.specialization)) d.specialization
-    FROM doctors AS d
-    WHERE d.specialization IS NOT NULL AND (d.active OR :with_inactive::boolean)
-    ORDER BY lower(d.specialization), d.id
-) AS s
-ORDER BY lower(s.specialization)
+-- Lists the specializations of active doctors, or of all, in each spelling, by the lowest id of their doctors.
+SELECT d.specialization
+FROM doctors AS d
+WHERE d.specialization IS NOT NULL AND (d.active OR :with_inactive::boolean)
+GROUP BY d.specialization
+ORDER BY min(d.id)
 LIMIT :limit::integer;
 
 -- name: lock_doctor

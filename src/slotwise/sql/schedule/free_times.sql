@@ -8,7 +8,7 @@ WHERE
     AND (
         d.id = :doctor_id::bigint
         OR :specialization::text IS NULL
-        OR lower(d.specialization) = lower(:specialization::text)
+        OR d.specialization ~ :specialization::text
     )
 ORDER BY d.id IS NOT DISTINCT FROM :doctor_id::bigint DESC, lower(d.name), d.id
 LIMIT :limit::integer;
@@ -91,7 +91,7 @@ theirs AS MATERIALIZED (
     WHERE
         d.active
         AND (:doctor_id::bigint IS NULL OR d.id = :doctor_id::bigint)
-        AND (:specialization::text IS NULL OR lower(d.specialization) = lower(:specialization::text))
+        AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
 ),
 
 with_freed_seats AS (
@@ -173,7 +173,7 @@ CROSS JOIN LATERAL (
 -- The same as `find_reach` for one specialization: its doctors share `most_looked_at` slots equally.
 WITH theirs AS MATERIALIZED (
     SELECT d.id FROM doctors AS d
-    WHERE lower(d.specialization) = lower(:specialization::text) AND d.active
+    WHERE d.specialization ~ :specialization::text AND d.active
 ),
 
 quota AS (
@@ -201,7 +201,7 @@ CROSS JOIN LATERAL (
 -- Other doctors of a specialization, each with the first free time after a given one; soonest first.
 WITH theirs AS MATERIALIZED (
     SELECT d.id FROM doctors AS d
-    WHERE lower(d.specialization) = lower(:specialization::text) AND d.active AND d.id <> :doctor_id::bigint
+    WHERE d.specialization ~ :specialization::text AND d.active AND d.id <> :doctor_id::bigint
 ),
 
 with_free_seats AS (
@@ -250,7 +250,7 @@ WITH theirs AS MATERIALIZED (
     WHERE
         d.active
         AND (:doctor_id::bigint IS NULL OR d.id = :doctor_id::bigint)
-        AND (:specialization::text IS NULL OR lower(d.specialization) = lower(:specialization::text))
+        AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
 )
 
 SELECT

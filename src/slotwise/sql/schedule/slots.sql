@@ -154,7 +154,7 @@ WITH with_free_seats AS (
     FROM open_slots AS s
     WHERE
         s.doctor_id = :doctor_id::bigint
-        AND (:specialization::text IS NULL OR lower(s.specialization) = lower(:specialization::text))
+        AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
         AND s.has_free_seat
         AND s.available_seats >= :min_seats::integer
         AND (s.start_time, s.id) > (
@@ -171,7 +171,7 @@ with_freed_seats AS (
     FROM overdue_slots AS s
     WHERE
         s.doctor_id = :doctor_id::bigint
-        AND (:specialization::text IS NULL OR lower(s.specialization) = lower(:specialization::text))
+        AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
         AND s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
         AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
@@ -201,7 +201,7 @@ ORDER BY s.start_time, s.id;
 -- there are read.
 WITH theirs AS MATERIALIZED (
     SELECT d.id FROM doctors AS d
-    WHERE lower(d.specialization) = lower(:specialization::text) AND d.active
+    WHERE d.specialization ~ :specialization::text AND d.active
 ),
 
 quota AS (
@@ -258,7 +258,7 @@ with_freed_seats AS (
     SELECT s.id, s.start_time
     FROM overdue_slots AS s
     WHERE
-        lower(s.specialization) = lower(:specialization::text)
+        s.specialization ~ :specialization::text
         AND s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
         AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from slotwise.batching.shared_reads import SharedReads
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingNotFound
+from slotwise.domain.search_form import has_same_words
 from slotwise.domain.slots import Slot
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.core.callers import Caller
@@ -220,7 +221,7 @@ def _fits(renderer: Renderer, found: FreeDay, held: Booking) -> bool:
     return (
         renderer.time.day_of(held.start_time) == found.day
         and query.doctor_id in {None, held.doctor_id}
-        and (query.specialization is None or query.specialization.lower() == (held.specialization or "").lower())
+        and (query.specialization is None or has_same_words(query.specialization, held.specialization or ""))
         and (query.after is None or query.after < (held.start_time, held.slot_id))
         and (not found.more or (held.start_time, held.slot_id) <= _end_of(found.times))
     )

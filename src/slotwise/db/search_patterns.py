@@ -1,0 +1,134 @@
+"""Regular expressions of PostgreSQL that find stored text by its normal form for search (`domain/search_form.py`).
+
+The text is compared as it is stored: neither a column nor an index is kept for search, so a booking costs nothing more,
+and nothing must be written again when Unicode changes. Each letter of the normal form becomes the set of all characters
+that have it. So the result does not depend on the database's locale either.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import cache, lru_cache
+from itertools import chain
+
+from slotwise.domain.search_form import BLANK, IGNORED, search_form
+
+# More words than these do not make a search narrower.
+MOST_WORDS = 12
+_NOTHING = f"[{IGNORED}]*"
+_EDGE = f"[{IGNORED}{BLANK}]"
+# A word, a gap between two words, and what may surround them.
+_ANY_WORD = f"[^{IGNORED}{BLANK}][^{BLANK}]*"
+_ANY_GAP = f"[{BLANK}]{_EDGE}*"
+# Blanks and dashes divide what is typed: `Anne-Marie` finds `Anne Marie` too.
+_TYPED_GAP = re.compile(rf"[{BLANK}\u002d\u2010-\u2015\u2212\ufe58\ufe63\uff0d]+")
+# Alphabets with cases, accents, compatible forms or ligatures.
+_ALPHABETS = (range(0x21, 0x3400), range(0xA640, 0xAC00), range(0xF900, 0xFFFE))
+_LONGEST_LIGATURE = 3
+# Longer words are spelled without ligatures, and the longest are cut: a pattern has a thousand characters a letter.
+_LONGEST_WITH_LIGATURES = 40
+_LONGEST_WORD = 300
+# A run of letters that may be ligatures is spelled out in all ways, which double with every two letters.
+_LONGEST_RUN = 6
+
+
+def containing(text: str | None) -> str | None:
+    """Matches a text that has every word of `text` in it, in any order; None for no text."""
+    if not text:
+        return None
+    words = [_typed(word) for word in _TYPED_GAP.split(text) if search_form(word)][:MOST_WORDS]
+    if not words:
+        return _literally(text)
+    return words[0] if len(words) == 1 else "^" + "".join(f"(?=.*{word})" for word in words)
+
+
+@lru_cache(maxsize=256)
+def equal_to(text: str | None) -> str | None:
+    """Matches a text that has the same words as `text`, in any order; None for no text."""
+    if not text:
+        return None
+    words = search_form(text).split()
+    if not words:
+        return f"^{_literally(text)}$"
+    each = "".join(
+        f"(?=(?:.*[{BLANK}])?{_NOTHING}{_spelled(word)}{_NOTHING}(?:[{BLANK}]|$))" for word in words[:MOST_WORDS]
+    )
+    if len(words) > MOST_WORDS:
+        return f"^{each}"
+    return f"^{each}{_EDGE}*{_ANY_WORD}{f'{_ANY_GAP}{_ANY_WORD}' * (len(words) - 1)}(?:{_ANY_GAP})?$"
+
+
+def _typed(word: str) -> str:
+    """Punctuation at an end of a typed word says that the word has its end there."""
+    before = "" if search_form(word[0]) else f"(?:^|{_EDGE})"
+    after = "" if search_form(word[-1]) else f"(?:{_EDGE}|$)"
+    return before + _spelled(search_form(word)) + after
+
+
+def _literally(text: str) -> str:
+    return "".join(map(_escaped, text))
+
+
+def _spelled(form: str) -> str:
+    """Matches every spelling of a word in normal form, with anything ignored between its letters."""
+    runs = list(_runs(form)) if len(form) <= _LONGEST_WITH_LIGATURES else list(form[:_LONGEST_WORD])
+    last = len(runs) - 1
+    return _NOTHING.join(_one_of(_ways(run, is_last=place == last)) for place, run in enumerate(runs))
+
+
+def _runs(form: str) -> Iterator[str]:
+    """The word in pieces, so that no ligature could stand for letters of two of them."""
+    start = 0
+    for end in range(1, len(form) + 1):
+        if end == len(form) or end - start == _LONGEST_RUN or not _is_inside_a_ligature(form, end):
+            yield form[start:end]
+            start = end
+
+
+def _is_inside_a_ligature(form: str, place: int) -> bool:
+    return any(
+        form[begin : begin + length] in _characters()
+        for length in range(2, _LONGEST_LIGATURE + 1)
+        for begin in range(max(0, place - length + 1), place)
+    )
+
+
+def _ways(run: str, *, is_last: bool) -> Iterator[str]:
+    """All ways to spell a run, letter by letter or with ligatures. The last one may go on after the word."""
+    for length in range(1, min(_LONGEST_LIGATURE, len(run)) + 1):
+        letters, rest = run[:length], run[length:]
+        if length > 1 and letters not in _characters():
+            continue
+        here = _set_of(letters, is_last=is_last and not rest)
+        yield from (here + _NOTHING + way for way in _ways(rest, is_last=is_last)) if rest else (here,)
+
+
+def _one_of(ways: Iterator[str]) -> str:
+    spelled = list(ways)
+    return spelled[0] if len(spelled) == 1 else f"(?:{'|'.join(spelled)})"
+
+
+@cache
+def _set_of(letters: str, *, is_last: bool) -> str:
+    """The characters that have this normal form, or also those that begin with it."""
+    known = _characters()
+    found = set(known.get(letters, ())) | ({letters} if len(letters) == 1 else set())
+    if is_last:
+        found.update(chain.from_iterable(known[form] for form in known if form.startswith(letters)))
+    return f"[{''.join(map(_escaped, sorted(found)))}]"
+
+
+@cache
+def _characters() -> dict[str, list[str]]:
+    """Characters by their normal form. Made by the first search, in a twentieth of a second."""
+    found = defaultdict(list)
+    for character in map(chr, chain.from_iterable(_ALPHABETS)):
+        form = search_form(character)
+        if form and len(form) <= _LONGEST_LIGATURE:
+            found[form].append(character)
+    return dict(found)
+
+
+def _escaped(character: str) -> str:
+    point = ord(character)
+    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
