@@ -50,30 +50,35 @@ def equal_to(text: str | None) -> str | None:
     words = search_form(text).split()
     if not words:
         return f"^{_literally(text)}$"
-    each = "".join(
-        f"(?=(?:.*[{BLANK}])?{_NOTHING}{_spelled(word)}{_NOTHING}(?:[{BLANK}]|$))" for word in words[:MOST_WORDS]
-    )
+    each = "".join(f"(?=(?:.*[{BLANK}])?{_whole(word)})" for word in words[:MOST_WORDS])
     if len(words) > MOST_WORDS:
         return f"^{each}"
     return f"^{each}{_EDGE}*{_ANY_WORD}{f'{_ANY_GAP}{_ANY_WORD}' * (len(words) - 1)}(?:{_ANY_GAP})?$"
+
+
+def _whole(word: str) -> str:
+    return f"{_NOTHING}{_spelled(word, may_go_on=False)}{_NOTHING}(?:[{BLANK}]|$)"
 
 
 def _typed(word: str) -> str:
     """Punctuation at an end of a typed word says that the word has its end there."""
     before = "" if search_form(word[0]) else f"(?:^|{_EDGE})"
     after = "" if search_form(word[-1]) else f"(?:{_EDGE}|$)"
-    return before + _spelled(search_form(word)) + after
+    return before + _spelled(search_form(word), may_go_on=not after) + after
 
 
 def _literally(text: str) -> str:
     return "".join(map(_escaped, text))
 
 
-def _spelled(form: str) -> str:
-    """Matches every spelling of a word in normal form, with anything ignored between its letters."""
+def _spelled(form: str, *, may_go_on: bool) -> str:
+    """Matches every spelling of a word in normal form, with anything ignored between its letters.
+
+    If the word may go on, its last letter may be the first of a ligature.
+    """
     runs = list(_runs(form)) if len(form) <= _LONGEST_WITH_LIGATURES else list(form[:_LONGEST_WORD])
     last = len(runs) - 1
-    return _NOTHING.join(_one_of(_ways(run, is_last=place == last)) for place, run in enumerate(runs))
+    return _NOTHING.join(_one_of(_ways(run, is_last=may_go_on and place == last)) for place, run in enumerate(runs))
 
 
 def _runs(form: str) -> Iterator[str]:

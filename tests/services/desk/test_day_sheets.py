@@ -70,6 +70,24 @@ async def test_a_day_sheet_that_searched_only_a_part_says_so(
     assert await listed(looked_at=4, most=1) == ([made[3]], True)
 
 
+async def test_patients_of_one_time_stand_by_name_and_doctors_too(
+    worker: Worker, desk: DaySheets, connection: Rows
+) -> None:
+    slot_id = await new_slot(connection, 9)
+    names = ["Zoe", "Ärger", "adam", "Ohm", "Øberg", "Zoe", None]
+    held = [await worker.bookings.hold_seats(GUEST, wanted(slot_id)) for _ in names]
+    made = [each.booking.id for each in held]
+    for booking_id, name in zip(made, names, strict=True):
+        await connection.execute("UPDATE bookings SET user_name = $2 WHERE id = $1", booking_id, name)
+    await connection.execute("UPDATE doctors SET name = 'Zoe'")
+    await new_slot(connection, 1)
+    await connection.execute("UPDATE doctors SET name = 'Ärger' WHERE id = (SELECT max(id) FROM doctors)")
+    found = await desk.list_sheets_of_day(READER, FIRST_TIME, LAST_READABLE_TIME)
+    assert [day.doctor.name for day in found.days] == ["Ärger", "Zoe"]
+    [(_, listed)] = found.days[1].sheet.slots
+    assert [booking.id for booking in listed] == [made[place] for place in (2, 1, 4, 3, 0, 5, 6)]
+
+
 @pytest.mark.parametrize(("most", "shown", "cut_short"), [(3, 3, False), (2, 2, True)])
 async def test_the_sheets_of_a_day_end_at_the_limit_and_say_so(
     worker: Worker,

@@ -63,8 +63,8 @@ class DoctorController(Controller):
             "list_doctors",
             ANYONE,
             "List doctors",
-            description="Active doctors; staff and admins also get inactive ones. `q` searches in name and "
-            "specialization.",
+            description="Active doctors by name; staff and admins also get inactive ones. `q` searches in name and "
+            "specialization: every word, in any order, whatever the accents and punctuation.",
         ),
     )
     async def list_doctors(

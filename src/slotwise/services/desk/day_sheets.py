@@ -9,6 +9,8 @@ from msgspec import Struct
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking
+from slotwise.domain.doctors import place_by_name
+from slotwise.domain.sort_key import SortKey, sort_key
 from slotwise.domain.users import User, actor_of
 from slotwise.services.core.audit import record_action, shows_others
 
@@ -40,7 +42,7 @@ class DoctorOfDay(Struct, frozen=True):
 
 
 class DaySheet(Struct, frozen=True):
-    """A doctor's slots by start, with the bookings that have seats in them. `cut_short` if there are more."""
+    """A doctor's slots by start, with the bookings that have seats in them, by name. `cut_short` if there are more."""
 
     slots: list[tuple[DaySlot, list[Booking]]]
     cut_short: bool
@@ -70,9 +72,8 @@ class DaySheets:
     async def list_sheets_of_day(self, reader: User, starts_from: datetime, starts_before: datetime) -> DayOfAll:
         """Reads one sheet after the other. Each has its own entry in the audit log."""
         async with self._database.connection() as connection:
-            doctors = await LIST_DOCTORS_OF_DAY.all(
-                connection, starts_from=starts_from, starts_before=starts_before, limit=MOST_SHEETS + 1
-            )
+            doctors = await LIST_DOCTORS_OF_DAY.all(connection, starts_from=starts_from, starts_before=starts_before)
+        doctors.sort(key=place_by_name)
         days: list[DoctorsDay] = []
         patients = 0
         for doctor in doctors[:MOST_SHEETS]:
@@ -122,4 +123,9 @@ def _with_bookings(slots: list[DaySlot], found: list[Booking]) -> list[tuple[Day
     bookings = defaultdict(list)
     for booking in found:
         bookings[booking.slot_id].append(booking)
-    return [(slot, bookings[slot.id]) for slot in slots]
+    return [(slot, sorted(bookings[slot.id], key=_place_by_patient)) for slot in slots]
+
+
+def _place_by_patient(booking: Booking) -> tuple[bool, SortKey, int]:
+    """By the patient's name; holds that have none yet come last, in the order in which they were made."""
+    return booking.user_name is None, sort_key(booking.user_name or ""), booking.id

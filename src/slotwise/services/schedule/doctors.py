@@ -5,10 +5,11 @@ from msgspec import Struct
 from slotwise.db.pool import Connection, Database
 from slotwise.db.search_patterns import containing, equal_to
 from slotwise.db.statements import Statement
-from slotwise.domain.doctors import Doctor
+from slotwise.domain.doctors import Doctor, place_by_name
 from slotwise.domain.errors import DoctorNotFound
 from slotwise.domain.fields import clean_name
-from slotwise.domain.search_form import search_form, words_in_order
+from slotwise.domain.search_form import words_in_order
+from slotwise.domain.sort_key import sort_key
 from slotwise.domain.users import User, actor_of
 from slotwise.services.core.audit import changes, record_action
 from slotwise.services.core.seat_events import EVERY_SLOT, SeatsChanged, ignore_changes
@@ -58,27 +59,30 @@ class Doctors:
         text: str | None = None,
         with_inactive: bool = False,
     ) -> list[Doctor]:
-        """By id. Doctors who no longer take appointments only `with_inactive`."""
+        """By name, after the doctor `after_id` if it is not 0; doctors of the same name by id.
+
+        Doctors who no longer take appointments only `with_inactive`. All that match are read and sorted for each page:
+        a clinic has some hundreds, and no key must be kept beside the name.
+        """
         async with self._database.connection() as connection:
-            return await LIST_DOCTORS.all(
+            found = await LIST_DOCTORS.all(
                 connection,
-                after_id=after_id,
-                limit=limit,
                 specialization=equal_to(specialization),
                 pattern=containing(text),
                 with_inactive=with_inactive,
             )
+            last = await GET_DOCTOR.first(connection, doctor_id=after_id) if after_id else None
+        if last is None:
+            return sorted(found, key=place_by_name)[:limit] if after_id == 0 else []
+        after = place_by_name(last)
+        return sorted((doctor for doctor in found if place_by_name(doctor) > after), key=place_by_name)[:limit]
 
     async def list_doctors_with(self, chosen_id: int | None, limit: int) -> list[Doctor]:
-        """Doctors to choose from: the first by id, active or not, and the chosen one if it is not among them."""
+        """Doctors to choose from: the first by name, active or not, and the chosen one if it is not among them."""
         async with self._database.connection() as connection:
-            listed = await LIST_DOCTORS.all(
-                connection, after_id=0, limit=limit, specialization=None, pattern=None, with_inactive=True
-            )
-            if chosen_id is None or any(doctor.id == chosen_id for doctor in listed):
-                return listed
-            chosen = await GET_DOCTOR.first(connection, doctor_id=chosen_id)
-        return listed if chosen is None else [chosen, *listed]
+            found = await LIST_DOCTORS.all(connection, specialization=None, pattern=None, with_inactive=True)
+        doctors = sorted(found, key=place_by_name)
+        return [doctor for doctor in doctors[limit:] if doctor.id == chosen_id] + doctors[:limit]
 
     async def list_specializations(self) -> list[str]:
         """By name, each in one spelling. Also those of doctors who no longer take appointments."""
@@ -122,4 +126,4 @@ async def list_specializations(connection: Connection, limit: int, *, with_inact
     spelled: dict[tuple[str, ...], str] = {}
     for known in found:
         spelled.setdefault(words_in_order(known.specialization), known.specialization)
-    return sorted(spelled.values(), key=lambda name: (search_form(name), name))[:limit]
+    return sorted(spelled.values(), key=sort_key)[:limit]

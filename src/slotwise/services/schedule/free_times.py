@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from slotwise.db.pool import Database
 from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
+from slotwise.domain.doctors import place_by_name
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.search_form import has_same_words
 from slotwise.domain.slots import Slot
@@ -261,10 +262,10 @@ class FreeTimes:
                 connection,
                 doctor_id=query.doctor_id,
                 specialization=equal_to(query.specialization),
-                limit=MOST_DOCTORS + 1,
             )
         if not doctors:
             return None
+        doctors.sort(key=lambda doctor: (doctor.id != query.doctor_id, place_by_name(doctor)))
         return Choices(
             specializations,
             [ChoosableDoctor(row.id, row.name, row.specialization) for row in doctors[:MOST_DOCTORS]],

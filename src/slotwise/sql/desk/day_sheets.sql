@@ -1,5 +1,5 @@
 -- name: list_doctors_of_day
--- Lists the doctors who have a slot in a period, open or closed, by name.
+-- Lists the doctors who have a slot in a period, open or closed, by id. The caller sorts them by name.
 -- Looks up slots doctor by doctor along the index, because the planner would read all slots for a join.
 SELECT d.id, d.name
 FROM doctors AS d
@@ -14,8 +14,7 @@ CROSS JOIN
         ORDER BY s.start_time, s.id
         LIMIT 1
     ) AS s
-ORDER BY lower(d.name), d.id
-LIMIT :limit::integer;
+ORDER BY d.id;
 
 -- name: list_slots_of_day
 -- Lists a doctor's slots of a period, by start.

@@ -11,16 +11,15 @@ FROM doctors AS d
 WHERE d.id = :doctor_id::bigint;
 
 -- name: list_doctors
--- A page of doctors by id. Patterns are those of `db/search_patterns.py`: `pattern` of name and specialization together.
+-- Lists all doctors that match, by id: the caller sorts them by name, in an order that the database does not have.
+-- Patterns are those of `db/search_patterns.py`: `pattern` of name and specialization together.
 SELECT d.doctor_columns
 FROM doctors AS d
 WHERE
-    d.id > :after_id::bigint
-    AND (d.active OR :with_inactive::boolean)
+    (d.active OR :with_inactive::boolean)
     AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
     AND (:pattern::text IS NULL OR concat_ws(' ', d.name, d.specialization) ~ :pattern::text)
-ORDER BY d.id
-LIMIT :limit::integer;
+ORDER BY d.id;
 
 -- name: list_specializations
 -- Lists the specializations of active doctors, or of all, in each spelling, by the lowest id of their doctors.
