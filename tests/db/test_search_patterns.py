@@ -60,14 +60,14 @@ async def test_nothing_else_is_found(connection: Connection, stored: str, typed:
 
 
 async def test_every_character_is_found_by_its_normal_form_and_by_itself(connection: Connection) -> None:
-    """Among the first 13,000, with Latin, Greek, Cyrillic, Hebrew, Arabic, Indic scripts, Georgian and Kana."""
-    for point in range(0x21, 0x3400):
-        character = chr(point)
-        form = search_form(character)
-        if len(form) != 1:
-            continue
-        found = await connection.fetchval("SELECT $1::text ~ $2::text", f"x{character}y", containing(f"x{form}y"))
-        assert found, f"{point:04x}"
+    """Of Latin, Greek, Cyrillic, Hebrew, Arabic, Indic scripts, Georgian and Kana, every seventh."""
+    characters = [character for character in map(chr, range(0x21, 0x3400, 7)) if len(search_form(character)) == 1]
+    lost = await connection.fetch(
+        "SELECT t.stored FROM unnest($1::text[], $2::text[]) AS t (stored, pattern) WHERE NOT t.stored ~ t.pattern",
+        [f"x{character}y" for character in characters],
+        [containing(f"x{search_form(character)}y") for character in characters],
+    )
+    assert [row["stored"] for row in lost] == []
 
 
 async def test_the_longest_text_is_searched_for(connection: Connection) -> None:

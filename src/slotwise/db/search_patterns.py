@@ -113,7 +113,7 @@ def _one_of(ways: Iterator[str]) -> str:
     return spelled[0] if len(spelled) == 1 else f"(?:{'|'.join(spelled)})"
 
 
-@cache
+@lru_cache(maxsize=4096)
 def _set_of(letters: str, *, is_last: bool) -> str:
     """The characters that have this normal form, or also those that begin with it."""
     known = _characters()
@@ -129,9 +129,14 @@ def _characters() -> dict[str, list[str]]:
     found = defaultdict(list)
     for character in map(chr, chain.from_iterable(_ALPHABETS)):
         form = search_form(character)
-        if form and len(form) <= _LONGEST_LIGATURE:
+        if len(form) == 1 or _is_ligature(character, form):
             found[form].append(character)
     return dict(found)
+
+
+def _is_ligature(character: str, form: str) -> bool:
+    """Not those of Arabic, which has hundreds: they stand in old documents, and every name would have many of them."""
+    return 1 < len(form) <= _LONGEST_LIGATURE and character.isalpha() and character < "\ufb50"
 
 
 def _escaped(character: str) -> str:
