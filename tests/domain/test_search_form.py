@@ -15,7 +15,7 @@ ALIKE = [
     ("STRASSE Straße STRAẞE", "strasse strasse strasse"),
     ("\u0130pek Işık", "ipek isik"),
     ("Łukasz Ørsted Đặng", "lukasz orsted dang"),
-    ("\uff21da \u2460", "ada"),
+    ("\uff21da \u2460", "ada 1"),
     ("ﬁne Æsop", "fine aesop"),
     ("ΣΊΣΥΦΟΣ", "σισυφοσ"),
     ("Ёлкин", "елкин"),

@@ -4,6 +4,7 @@ import pytest
 
 from slotwise.domain.sort_key import sort_key
 
+
 @pytest.mark.parametrize(
     ("before", "after"),
     [

@@ -30,6 +30,7 @@ _LONGEST_WITH_LIGATURES = 40
 _LONGEST_WORD = 300
 # A run of letters that may be ligatures is spelled out in all ways, which double with every two letters.
 _LONGEST_RUN = 6
+_LAST_OF_FOUR_DIGITS = 0xFFFF
 
 
 def containing(text: str | None) -> str | None:
@@ -141,4 +142,4 @@ def _is_ligature(character: str, form: str) -> bool:
 
 def _escaped(character: str) -> str:
     point = ord(character)
-    return f"\\u{point:04x}" if point <= 0xFFFF else f"\\U{point:08x}"
+    return f"\\u{point:04x}" if point <= _LAST_OF_FOUR_DIGITS else f"\\U{point:08x}"

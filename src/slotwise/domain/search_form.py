@@ -1,7 +1,7 @@
-"""The normal form of text for search. Two texts that people take for the same one have the same form.
+r"""The normal form of text for search. Two texts that people take for the same one have the same form.
 
 Unicode normal form KC, case folded, without accents and punctuation. So `Zoë`, `ZOE` and `Zoe` with a combining accent
-are one, and so are `O’Hara` and `O'Hara`.
+are one, and so are `O\u2019Hara` and `O'Hara`.
 """
 
 import re

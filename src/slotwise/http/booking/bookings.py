@@ -126,10 +126,9 @@ class BookingController(Controller):
             "list_bookings",
             DESK,
             "Find bookings, newest first",
-            description="`from` and `to` limit the appointment's start. `q` searches in name and e-mail address: every word, in any "
-            "order, whatever the accents and punctuation. "
-            "One request looks at up to 100,000 bookings, so a page may have few items or none: follow `nextCursor` "
-            "until it is null.",
+            description="`from` and `to` limit the appointment's start. `q` searches in name and e-mail address for "
+            "every word, in any order, whatever the case, accents and punctuation. One request looks at up to 100,000 "
+            "bookings, so a page may have few items or none: follow `nextCursor` until it is null.",
         ),
     )
     async def list_bookings(

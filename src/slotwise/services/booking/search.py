@@ -19,7 +19,9 @@ STEPS_OF_STATUS = (10_000, 90_000, 900_000)
 
 
 class BookingQuery(Struct, frozen=True):
-    """What the desk searches for. each word of `text` is searched for inside names and e-mails; the period of starts is half-open.
+    """What the desk searches for. The period of starts is half-open.
+
+    Each word of `text` is searched for inside name and e-mail address.
 
     The booking with the id `number` comes first, if it matches everything but `text`.
     """
