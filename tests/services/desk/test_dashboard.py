@@ -25,7 +25,8 @@ WITH booked AS (
     INSERT INTO bookings (
         slot_id, user_name, user_email, seats_booked, status, expires_at, confirmed_at, cancelled_at, manage_token_hash
     ) VALUES (
-        $1, 'Ada', 'ada@example.org', $2, $3, now() + $4::interval, CASE WHEN $3 IN ('CONFIRMED', 'CANCELLED') THEN now() END,
+        $1, 'Ada', 'ada@example.org', $2, $3, now() + $4::interval,
+        CASE WHEN $3 IN ('CONFIRMED', 'CANCELLED') THEN now() END,
         CASE WHEN $3 = 'CANCELLED' THEN now() END, '\\x00'
     ) RETURNING slot_id, seats_booked, status
 )

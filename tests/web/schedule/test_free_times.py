@@ -136,9 +136,7 @@ def test_a_form_without_scripts_is_redirected_to_the_one_url_of_its_query(
     window.open(f"/?speciality={quote(kind)}&doctor={doctor}&day={day}&seats=2")
     assert not window.page.history
     assert window.sentence_of(slot) in window.page.text
-    assert '<input id="seats" name="seats" type="number" min="1" max="20" inputmode="numeric" value="2">' in (
-        window.page.text
-    )
+    assert re.search('<input id="seats" name="seats" [^>]* value="2">', window.page.text)
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,7 @@ class PageHolds:
         `Bookings.hold_seats`; `held` is then kept. The seats of `held` count as free for the new hold.
         """
         wanted = SeatRequest(choice.slot_id, choice.seats, held.user_id)
-        return await self._bookings.replace_hold(
-            caller, held.id, wanted, _key(caller, choice, held.id), checked=True
-        )
+        return await self._bookings.replace_hold(caller, held.id, wanted, _key(caller, choice, held.id), checked=True)
 
     async def find_hold(self, booking_id: int, token: str) -> Booking | None:
         """The hold with this id and manage token; None if it is no longer a hold."""
