@@ -17,9 +17,10 @@ from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
 from slotwise.db.readiness import wait_for_server
 from slotwise.db.schema import SchemaCheck
-from slotwise.domain.errors import SlotwiseError
 from slotwise.db.time_zones import ZoneCheck
+from slotwise.domain.errors import SlotwiseError
 from slotwise.http.api_docs import OPENAPI
+from slotwise.http.kit import headers
 from slotwise.http.kit.problems import EXCEPTION_HANDLERS as PROBLEMS
 from slotwise.http.kit.problems import write_refusal as write_problem
 from slotwise.http.parts import ApiRooms
@@ -29,7 +30,7 @@ from slotwise.http.schedule.slots import SlotLists
 from slotwise.observability.crash_points import CrashPoints
 from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_report import MetricsReport
-from slotwise.server.refusals import Written
+from slotwise.server.refusals import WriteRefusal, Written
 from slotwise.server.requests import Requests
 from slotwise.services import Services
 from slotwise.services.accounts.passwords import Passwords
@@ -90,7 +91,8 @@ def create_app() -> ASGIApp:
     """What a worker process serves. Reads the environment."""
     settings = load_settings()
     configure_logs(settings.log_level, json_lines=settings.production)
-    return Requests(build(settings), write_refusal, hsts=settings.production)
+    application = build(settings)
+    return Requests(application, _readable_refusals(application.cors_config), hsts=settings.production)
 
 
 def build(settings: Settings) -> Application:
@@ -253,10 +255,21 @@ def _cors(settings: Settings) -> CORSConfig | None:
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     if not origins:
         return None
-    headers = ["Authorization", "Booking-Token", "Content-Type", "Idempotency-Key", "If-None-Match", "X-Request-ID"]
-    return CORSConfig(
-        allow_origins=origins, allow_headers=headers, expose_headers=["X-Request-ID", "ETag", "Location", "Retry-After"]
-    )
+    return CORSConfig(allow_origins=origins, allow_headers=list(headers.SENT), expose_headers=list(headers.ANSWERED))
+
+
+def _readable_refusals(cors: CORSConfig | None) -> WriteRefusal:
+    """Refusals by the server, which pages of named origins may read like the application's own."""
+
+    def write(error: SlotwiseError, scope: Scope) -> Written:
+        written = write_refusal(error, scope)
+        origin = next((value.decode("latin-1") for name, value in scope["headers"] if name == b"origin"), None)
+        if cors is None or origin is None or not cors.is_origin_allowed(origin):
+            return written
+        allowed = {**cors.simple_headers, "Access-Control-Allow-Origin": origin, "Vary": "Origin"}
+        return written._replace(headers=[*written.headers, *allowed.items()])
+
+    return write
 
 
 def embedded_server(settings: Settings, report: Callable[[str], None] | None = None) -> EmbeddedServer:

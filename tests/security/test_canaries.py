@@ -55,13 +55,16 @@ def fly_everywhere(clinic: Clinic) -> int:
     authorizations = [b"Bearer " + canary().encode(), clinic.admin["Authorization"].encode(), None]
     for (method, path, operation), authorization in itertools.product(operations(), authorizations):
         names = [parameter["name"] for parameter in operation.get("parameters", ()) if parameter["in"] == "query"]
-        query = {name: canary() for name in [*names, "token", "q", canary()]}
+        known = {name: canary() for name in names}
         fields = body_of(operation)
         bodies = [json.dumps(fields), json.dumps(fields | {canary(): canary()}), json.dumps(fields)[:-9], canary()]
-        about = [path.format(doctor_id=1, slot_id=1, booking_id=1), path.replace("{", "").replace("}", canary())]
+        about = [
+            (re.sub(r"{\w+}", "1", path), known),
+            (path.replace("{", "").replace("}", canary()), known | {"token": canary(), canary(): canary()}),
+        ]
         if path in {"/api/auth/logout", "/api/auth/password"} and authorization == authorizations[1]:
             continue  # it would end the session that the others need
-        for url, body in itertools.product(about, bodies if fields else [None]):
+        for (url, query), body in itertools.product(about, bodies if fields else [None]):
             given = [*headers(), *([(b"Authorization", authorization)] if authorization else [])]
             answer = clinic.http.request(method, url, params=query, content=body, headers=given)
             assert answer.status_code < 500, answer.text

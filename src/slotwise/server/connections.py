@@ -195,7 +195,9 @@ class BoundedConnection(HttpToolsProtocol):
     def _refuse(self, error: SlotwiseError) -> None:
         """Answer in place of the application, after the earlier requests, and hang up."""
         extensions = {"extensions": {_REFUSAL: error}}
-        place = {"path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "headers": [], "state": {}}
+        # Of the head only what says which page may read the answer: the rest may be what is wrong.
+        heard = [(name, value) for name, value in self.headers if name == b"origin"]
+        place = {"path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "headers": heard, "state": {}}
         origin = {"server": self.server, "client": self.client, "scheme": self.scheme}
         earlier, scope = self.cycle, cast("HTTPScope", _UNPARSED | place | origin | extensions)
         self.cycle = self._cycle_of(scope)

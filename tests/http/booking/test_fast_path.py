@@ -157,7 +157,9 @@ async def _never(_: Sequence[object]) -> list[object]:
     raise AssertionError("nothing was submitted")
 
 
-async def _reaches_the_ordinary_handler(body: bytes, content_type: str, more_body: bool = False) -> bool:
+async def _reaches_the_ordinary_handler(
+    body: bytes, content_type: str, more_body: bool = False, query: bytes = b""
+) -> bool:
     """Whether the fast path passes a request on, with its body unchanged."""
     messages: list[ReceiveMessage] = [{"type": "http.request", "body": body, "more_body": more_body}]
     handed_on: list[bytes] = []
@@ -173,7 +175,8 @@ async def _reaches_the_ordinary_handler(body: bytes, content_type: str, more_bod
 
     # Only the parts of an application that are read before the two paths part. The fast path asks for accounts next.
     application = SimpleNamespace(api=SimpleNamespace(services=SimpleNamespace(bookings=GroupCommit("test", _never))))
-    scope: Any = {"type": "http", "headers": [(b"content-type", content_type.encode())], "litestar_app": application}
+    headers = [(b"content-type", content_type.encode())]
+    scope: Any = {"type": "http", "headers": headers, "query_string": query, "litestar_app": application}
     with suppress(AttributeError):
         await FastPath().handle(scope, receive, send, ordinary)
     assert handed_on in ([], [body])
@@ -199,3 +202,7 @@ async def test_only_plain_requests_take_the_fast_path(
     body: bytes, content_type: str, more_body: bool, ordinary: bool
 ) -> None:
     assert await _reaches_the_ordinary_handler(body, content_type, more_body) is ordinary
+
+
+async def test_a_request_with_a_query_takes_the_ordinary_path_which_refuses_it() -> None:
+    assert await _reaches_the_ordinary_handler(GOOD, PLAIN, query=b"seats=2")

@@ -97,4 +97,6 @@ def _text(header: bytes | None) -> str | None:
 
 async def _answer(send: Send, held: Held) -> None:
     body = encode(BookingView.of(held.booking, held.manage.token))
-    await send_answer(send, HTTPStatus.CREATED, "application/json", {"Location": f"/api/bookings/{held.booking.id}"}, body)
+    await send_answer(
+        send, HTTPStatus.CREATED, "application/json", {"Location": f"/api/bookings/{held.booking.id}"}, body
+    )

@@ -1,6 +1,7 @@
 """Query parameters of the API: an operation refuses those that it does not have, and those that come twice."""
 
 from collections import Counter
+from itertools import islice
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -12,6 +13,9 @@ from litestar.params import ParameterKwarg
 from slotwise.domain.errors import FieldError
 from slotwise.http.kit.access import Guard
 from slotwise.http.kit.problems import InvalidRequest
+
+# A query has room for thousands of names, and the answer should not be many times as long.
+MAX_NAMED = 10
 
 
 def refuse_other_queries(more: frozenset[str]) -> Guard:
@@ -26,8 +30,9 @@ def refuse_other_queries(more: frozenset[str]) -> Guard:
         if known is None:
             known = by_handler[handler.handler_id] = _parameters_of(handler) | more
         sent = Counter(name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-        if faults := [fault for name, times in sent.items() if (fault := _fault(name, times, known)) is not None]:
-            raise InvalidRequest(*faults)
+        faults = (fault for name, times in sent.items() if (fault := _fault(name, times, known)) is not None)
+        if named := list(islice(faults, MAX_NAMED)):
+            raise InvalidRequest(*named)
 
     return guard
 
