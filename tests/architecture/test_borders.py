@@ -2,11 +2,11 @@
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import pytest
 
-from tests.architecture.sources import Source, functions, sources, texts
+from tests.architecture.sources import ROOT, Source, functions, sources, texts
 
 MAY_READ_THE_ENVIRONMENT = {
     "__init__.py",  # keeps the machine's time zones from the processes that it starts
@@ -24,6 +24,18 @@ _SQL = re.compile(
     r"|^\s*(create|alter|drop)\s+(table|index|database|extension|role|type|view|function)\b|^\s*set\s+(local|session)\b",
     re.IGNORECASE | re.DOTALL,
 )
+MAY_FOLD_CASE = {
+    "domain/fields.py",  # e-mail addresses, for comparison
+    "domain/search_form.py",  # names, for search
+    "domain/sort_key.py",  # names, for lists
+    "sql/migrations/0001_tables.sql",  # two indexes of the release before
+    "sql/migrations/0002_email_key.sql",  # as in domain/fields.py
+}
+
+# In SQL all of it depends on the database's locale. In Python `lower` is for words of ASCII, such as those of a header.
+_FOLDS_IN_SQL = re.compile(r"\b(lower|upper|initcap|casefold)\s*\(|\bILIKE\b|~\*", re.IGNORECASE)
+_FOLDS = {"lower", "upper", "casefold", "swapcase", "title", "capitalize"}
+_COMMENT = re.compile("--.*")
 _ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 _CLOCKS = {"now", "utcnow", "today", "time", "monotonic"}
 _ACQUIRERS = {"connection", "transaction", "effect"}
@@ -41,6 +53,19 @@ def _names_environment(node: ast.AST) -> bool:
 
 def holders_of_sql(found: Iterable[Source]) -> set[str]:
     return {source.path for source in found for text in texts(source) if _SQL.search(str(text.value))}
+
+
+def folders_of_case(found: Iterable[Source], statements: Mapping[str, str]) -> set[str]:
+    """Where all of Unicode is folded, or the case of an e-mail address or a name."""
+    in_python = {source.path for source in found for node in ast.walk(source.tree) if _folds(node)}
+    return in_python | {path for path, text in statements.items() if _FOLDS_IN_SQL.search(_COMMENT.sub("", text))}
+
+
+def _folds(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Attribute) or node.attr not in _FOLDS:
+        return False
+    of = ast.unparse(node.value)
+    return node.attr == "casefold" or "email" in of or "speciali" in of or of.endswith((".name", "_name"))
 
 
 def readers_of_the_clock(found: Iterable[Source]) -> set[str]:
@@ -120,6 +145,25 @@ def test_a_docstring_may_talk_about_sql() -> None:
     assert not holders_of_sql(
         [Source.of("services/schedule/slots.py", '"""Why SELECT ... FROM slots FOR UPDATE waits."""')]
     )
+
+
+def test_case_is_folded_in_one_place_for_each_purpose() -> None:
+    """`email_key` folds A to Z alone, so that no e-mail address opens another one's data; search folds all."""
+    statements = {path.relative_to(ROOT).as_posix(): path.read_text() for path in (ROOT / "sql").rglob("*.sql")}
+    assert folders_of_case(sources(), statements) == MAY_FOLD_CASE
+
+
+@pytest.mark.parametrize(
+    "text", ["same = a.email.lower() == email", "key = str.casefold(text)", "specialization.upper()", "d.name.lower()"]
+)
+def test_another_fold_in_python_is_noticed(text: str) -> None:
+    assert folders_of_case([Source.of("services/accounts/users.py", text)], {}) == {"services/accounts/users.py"}
+
+
+@pytest.mark.parametrize("text", ["WHERE lower(u.email) = 'a'", "WHERE u.name ILIKE 'a'", "WHERE name ~* 'a'"])
+def test_another_fold_in_sql_is_noticed(text: str) -> None:
+    assert folders_of_case([], {"sql/accounts/users.sql": text}) == {"sql/accounts/users.sql"}
+    assert not folders_of_case([], {"sql/accounts/users.sql": f"-- {text}"})
 
 
 def test_the_domain_knows_no_clock() -> None:

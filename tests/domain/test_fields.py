@@ -1,5 +1,6 @@
 """Single values: names, e-mails, passwords and periods."""
 
+import sys
 import unicodedata
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -134,6 +135,16 @@ def test_a_very_long_text_is_refused_before_it_is_normalised(
     """Time for normal form C grows with the square of the length: 64 KiB of combining marks take seconds."""
     with pytest.raises(InvalidInput):
         clean("field", "ada@example.org" + " " * 2000)
+
+
+def test_no_email_becomes_another_one_in_ascii() -> None:
+    """Unicode normal form C turns three characters into ASCII: the sign of Kelvin, a grave accent, a question mark."""
+    odd = [chr(point) for point in range(0x80, sys.maxunicode) if unicodedata.normalize("NFC", chr(point)).isascii()]
+    assert "\u212a" in odd
+    for character in odd:
+        for place in ("{}ate@example.org", "kat{}@example.org"):
+            with pytest.raises(InvalidInput):
+                clean_email("email", place.format(character))
 
 
 def test_emails_are_compared_without_the_case_of_the_letters_a_to_z_alone() -> None:

@@ -5,7 +5,7 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import EmailNotValidError, EmailSyntaxError, validate_email
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
 
 from slotwise.domain.errors import InvalidInput
@@ -19,6 +19,8 @@ _LONGEST_WORTH_READING = 1000
 # A dot-atom of RFC 5322, 3.2.3, in ASCII. The library checks everything else.
 _PLAIN_LOCAL_PART = re.compile(r"[A-Za-z0-9_+-]+(\.[A-Za-z0-9_+-]+)*")
 _MAX_PLAIN_EMAIL = 64
+# Unicode normal form C makes K, ` and ; of these, so that one mailbox would become another.
+_NORMALIZED_TO_ASCII = re.compile("[\u037e\u1fef\u212a]")
 FIRST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 LAST_READABLE_TIME = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -64,6 +66,9 @@ def _clean_domain(domain: str) -> str:
 
 
 def _normalized(email: str) -> str:
+    local, _, _ = email.rpartition("@")
+    if _NORMALIZED_TO_ASCII.search(local):
+        raise EmailSyntaxError("The local part has characters that stand for others.")
     return validate_email(email, check_deliverability=False, test_environment=True).normalized
 
 

@@ -6,6 +6,7 @@ Between a change of a filter and the next list, the screen shows times that the 
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
+from slotwise.domain.search_form import has_same_words
 from slotwise.domain.slots import Slot
 from slotwise.web.kit.times import ClinicTime
 
@@ -22,7 +23,7 @@ def excludes(filters: Mapping[str, str], slot: Slot, time: ClinicTime) -> bool:
     """Whether the filters exclude the slot. Its seats are checked when it is held."""
     own_day = time.day_of(slot.start_time).isoformat()
     return (
-        filters.get("speciality", slot.specialization or "").lower() != (slot.specialization or "").lower()
+        not has_same_words(filters.get("speciality", slot.specialization or ""), slot.specialization or "")
         or filters.get("doctor", str(slot.doctor_id)) != str(slot.doctor_id)
         or filters.get("day", own_day) != own_day
     )
