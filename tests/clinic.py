@@ -21,6 +21,8 @@ import psutil
 from argon2 import PasswordHasher
 from harness.watchdog import run
 
+from tests.zones import false_edition
+
 ADMIN_EMAIL = "admin@slotwise.example"
 ADMIN_PASSWORD = "a fine admin password"
 
@@ -153,7 +155,12 @@ def slotwise(
     database_url: str, *arguments: str, cwd: Path | None = None, **settings: str
 ) -> "subprocess.CompletedProcess[str]":
     """Runs the command as an operator does; keyword arguments are environment variables."""
-    environment = {"PATH": os.environ["PATH"], "TMPDIR": tempfile.gettempdir(), "COLUMNS": "200"}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TMPDIR": tempfile.gettempdir(),
+        "COLUMNS": "200",
+        "PYTHONTZPATH": str(false_edition()),
+    }
     return run(
         [Path(sys.executable).with_name("slotwise"), *arguments],
         PATIENCE_SECONDS,

@@ -32,6 +32,7 @@ from slotwise.db.pool import Database
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, PATIENCE_SECONDS, Clinic, RunningServer
 from tests.clusters import BIN_DIR, RUN_FOLDER, TEMPLATE, execute, named, new_cluster
 from tests.depth import many
+from tests.zones import false_edition
 
 # How long one example takes says more about what else the machine does than about the code.
 hypothesis.settings.register_profile("slotwise", deadline=None, max_examples=many(50, 100))
@@ -206,6 +207,7 @@ def running_server(database_url: str, settings: dict[str, str]) -> Iterator[Runn
             "ADMIN_PASSWORD": ADMIN_PASSWORD,
             "SEED_DEMO": "off",
             "DRAIN_SECONDS": "0",
+            "PYTHONTZPATH": str(false_edition()),
             **settings,
         }
         log = folder / "log"

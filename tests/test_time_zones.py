@@ -1,78 +1,91 @@
-"""One edition of the time zone database in every process: the package tzdata's, whatever the machine has."""
+"""One edition of the time zone database in every process: the package tzdata's, whatever the machine has.
+
+All servers and commands of the tests run with a false edition, see `tests/zones.py`.
+"""
 
 import asyncio
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from importlib.resources import as_file, files
-from pathlib import Path
+from itertools import pairwise
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from tzdata import IANA_VERSION
 
 from slotwise.db.pool import Database
-from slotwise.db.time_zones import DAYS_COMPARED, compare_zone
+from slotwise.db.time_zones import MOMENTS_COMPARED, compare_zone
 from tests.architecture.sources import ROOT
-from tests.clinic import Clinic, RunningServer, object_of, rows, slotwise
+from tests.clinic import Clinic, RunningServer, rows, slotwise
+from tests.zones import false_edition
 
-BERLIN = ZoneInfo("Europe/Berlin")
-# By the false edition, clocks in Berlin show those of Tokyo.
-FALSE = "Asia/Tokyo"
+# Of each zone, whose rules the false edition has not: nine in the morning in UTC.
+NINE = {"UTC": 9, "Europe/Berlin": 8, "America/Vancouver": 16, "Africa/Casablanca": 9}
 
-
-@pytest.fixture
-def false_edition(tmp_path: Path) -> str:
-    """A folder as PYTHONTZPATH names it, in which the zone of Berlin has other rules."""
-    with as_file(files("tzdata") / "zoneinfo" / FALSE) as rules:
-        place = tmp_path / "Europe" / "Berlin"
-        place.parent.mkdir()
-        shutil.copy(rules, place)
-    return str(tmp_path)
-
-
-def test_a_server_in_a_false_edition_shows_and_makes_times_by_the_package(
-    false_edition: str, start_server: Callable[..., RunningServer]
-) -> None:
-    with Clinic(start_server(CLINIC_TIME_ZONE="Europe/Berlin", PYTHONTZPATH=false_edition)) as clinic:
-        day = datetime.now(BERLIN).date() + timedelta(days=2)
-        hours = {"periods": [{"from": "09:00", "to": "10:00"}], "durationMinutes": 30}
-        batch = {"doctorId": clinic.doctor()["id"], "firstDay": str(day), "lastDay": str(day), **hours}
-        answer = clinic.http.post("/api/slots/batch", json=batch, headers=clinic.admin)
-        assert answer.status_code in {200, 201}, answer.text
-        [start, *_] = rows(clinic.server.database_url, "SELECT min(start_time) AS start_time FROM appointment_slots")
-        assert start["start_time"].astimezone(BERLIN).hour == 9
-        page = clinic.http.get(f"/?day={day}").text
-        assert re.search(r"<time [^>]*>09:00", page), page
-        assert object_of(clinic.http.get("/health/ready"))["tzdata"] == IANA_VERSION
+READ_ZONES = """
+from concurrent.futures import ProcessPoolExecutor
+from datetime import datetime
+from multiprocessing import get_context
+from zoneinfo import ZoneInfo
+zone = ZoneInfo("Europe/Berlin")
+print(zone.utcoffset(datetime(2031, 1, 7)))
+import slotwise
+zone = ZoneInfo("Europe/Berlin")
+print(zone.utcoffset(datetime(2031, 1, 7)))
+with ProcessPoolExecutor(1, get_context("spawn")) as spawned:
+    print(spawned.submit(zone.utcoffset, datetime(2031, 1, 7)).result())
+"""
 
 
-def test_a_command_in_a_false_edition_makes_times_by_the_package(false_edition: str, database_url: str) -> None:
-    day = datetime.now(BERLIN).date() + timedelta(days=9)
-    settings = {"CLINIC_TIME_ZONE": "Europe/Berlin", "PYTHONTZPATH": false_edition}
-    seeded = slotwise(database_url, "seed", "--doctors", "1", "--days", "7", "--from", str(day), **settings)
+@pytest.mark.parametrize(("zone", "hour"), NINE.items())
+def test_a_server_makes_times_by_the_package(clinic: Clinic, zone: str, hour: int) -> None:
+    batch = {
+        "doctorId": clinic.doctor()["id"],
+        "firstDay": "2031-01-07",
+        "lastDay": "2031-01-07",
+        "periods": [{"from": "09:00", "to": "09:30"}],
+        "durationMinutes": 30,
+        "timeZone": zone,
+    }
+    answer = clinic.http.post("/api/slots/batch", json=batch, headers=clinic.admin)
+    assert answer.status_code == 201, answer.text
+    query = "SELECT start_time FROM appointment_slots WHERE doctor_id = $1"
+    [slot] = rows(clinic.server.database_url, query, batch["doctorId"])
+    assert slot["start_time"] == datetime(2031, 1, 7, hour, tzinfo=UTC)
+
+
+def test_both_workers_show_times_by_the_package_and_tell_its_edition(clinic: Clinic, server: RunningServer) -> None:
+    slot = clinic.slot(startTime="2031-01-07T09:00:00Z")
+    for _ in range(8):  # a connection each, which the workers take in turn
+        with Clinic(server) as visitor:
+            page = visitor.http.get(f"/?doctor={slot['doctorId']}&day=2031-01-07").text
+            ready: dict[str, Any] = visitor.http.get("/health/ready").json()
+        assert re.search(r"<time [^>]*>09:00</time>", page), page
+        assert (ready["tzdata"], ready["warnings"]) == (IANA_VERSION, [])
+    logged = re.findall(r"time_zones +edition=(\S+) zone=\S+", server.log.read_text())
+    assert logged == [IANA_VERSION], "once, not by each worker"
+
+
+def test_a_command_makes_times_by_the_package(database_url: str) -> None:
+    seed = ["seed", "--doctors", "1", "--days", "1", "--from", "2031-01-07"]
+    seeded = slotwise(database_url, *seed, CLINIC_TIME_ZONE="Europe/Berlin")
     assert seeded.returncode == 0, seeded.stderr
-    starts = [row["start_time"].astimezone(BERLIN) for row in rows(database_url, "SELECT * FROM appointment_slots")]
-    assert starts
-    assert {start.date() for start in starts} <= {day + timedelta(days=number) for number in range(7)}
-    assert all(6 <= start.hour < 20 for start in starts)
+    [first] = rows(database_url, "SELECT min(start_time) AS start FROM appointment_slots")
+    assert first["start"] == datetime(2031, 1, 7, 8, tzinfo=UTC)
 
 
-def test_a_zone_that_was_read_before_is_read_again(false_edition: str) -> None:
-    program = (
-        "from datetime import datetime; from zoneinfo import ZoneInfo; ZoneInfo('Europe/Berlin'); import slotwise;"
-        "print(datetime(2026, 1, 1, tzinfo=ZoneInfo('Europe/Berlin')).utcoffset())"
-    )
-    environment = os.environ | {"PYTHONTZPATH": false_edition}
-    ran = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, check=True, timeout=60)
-    assert ran.stdout.decode().strip() == "1:00:00"
+def test_zones_that_were_read_before_and_those_of_spawned_processes_are_the_package_s() -> None:
+    """The process reads a zone, then imports Slotwise. The spawned process does not even import it."""
+    environment = os.environ | {"PYTHONTZPATH": str(false_edition())}
+    program = [sys.executable, "-c", READ_ZONES]
+    read = subprocess.run(program, env=environment, capture_output=True, check=True, timeout=60).stdout.decode()
+    assert read.split() == ["9:00:00", "1:00:00", "1:00:00"]
 
 
-def test_a_difference_to_postgresql_is_told(database_url: str, false_edition: str) -> None:
+def test_a_difference_to_postgresql_is_told(database_url: str) -> None:
     async def compared(zone: ZoneInfo) -> list[str]:
         database = await Database.connect(database_url, 1)
         try:
@@ -81,18 +94,20 @@ def test_a_difference_to_postgresql_is_told(database_url: str, false_edition: st
         finally:
             await database.close()
 
-    with (Path(false_edition) / "Europe" / "Berlin").open("rb") as rules:
+    with (false_edition() / "Europe/Berlin").open("rb") as rules:
         [warning] = asyncio.run(compared(ZoneInfo.from_file(rules, key="Europe/Berlin")))
     assert "Europe/Berlin" in warning
     assert IANA_VERSION in warning
     assert asyncio.run(compared(ZoneInfo("UTC"))) == []
-    with (Path(false_edition) / "Europe" / "Berlin").open("rb") as rules:
+    with (false_edition() / "Europe/Berlin").open("rb") as rules:
         [unknown] = asyncio.run(compared(ZoneInfo.from_file(rules, key="Mars/Olympus")))
     assert "has no Mars/Olympus" in unknown
 
 
-def test_the_days_that_are_compared_include_a_year_behind_and_two_ahead() -> None:
-    assert datetime.now(UTC) + timedelta(days=DAYS_COMPARED[-1]) > datetime.now(UTC) + timedelta(days=730)
+def test_each_hour_from_a_year_ago_to_two_years_ahead_is_compared() -> None:
+    assert MOMENTS_COMPARED[0] == timedelta(days=-366)
+    assert MOMENTS_COMPARED[-1] > timedelta(days=730)
+    assert {after - before for before, after in pairwise(MOMENTS_COMPARED)} == {timedelta(hours=1)}
 
 
 def test_no_statement_computes_local_times_or_days() -> None:

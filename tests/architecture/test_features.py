@@ -25,6 +25,7 @@ NAMED_OTHERWISE = {
     "sql/database/sessions.sql": "db/sessions.py",  # what each connection begins with
     "sql/database/schema.sql": "db/schema.py",  # the schema itself, which every service needs
     "sql/database/health.sql": "db/readiness.py",  # asked of the server before any service may trust it
+    "sql/database/time_zones.sql": "db/time_zones.py",  # compares editions, which no service needs
 }
 WITHOUT_DATA = {
     "http/health.py",  # shows what db/readiness.py reads

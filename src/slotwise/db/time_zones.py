@@ -11,8 +11,8 @@ from slotwise.db.connection import Connection
 from slotwise.db.statements import Statement
 from slotwise.domain.time_zones import EDITION
 
-# The days that are compared, counted from today.
-DAYS_COMPARED = range(-366, 2 * 366)
+# Each hour of three years, counted from now: editions may disagree on the day of a change, or on its hour.
+MOMENTS_COMPARED = [timedelta(hours=hours) for hours in range(-366 * 24, 2 * 366 * 24)]
 
 log = structlog.get_logger()
 
@@ -48,7 +48,7 @@ class ZoneCheck:
 
 async def compare_zone(connection: Connection, zone: ZoneInfo) -> list[str]:
     now = datetime.now(UTC)
-    moments = [now + timedelta(days=day) for day in DAYS_COMPARED]
+    moments = [now + distance for distance in MOMENTS_COMPARED]
     try:
         offsets = await READ_OFFSETS.all(connection, zone=zone.key, moments=moments)
     except asyncpg.InvalidParameterValueError:
