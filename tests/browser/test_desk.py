@@ -4,7 +4,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import AssertAccessible
-from tests.clinic import Clinic, unique_email
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, unique_email
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
@@ -66,3 +66,22 @@ def test_an_admin_adds_an_account_and_finds_it_in_the_audit_log(
     desk.get_by_role("link", name="Done").click()
     desk.get_by_role("link", name="Log entries about this user").click()
     expect(desk.get_by_role("cell", name="Added an account")).to_be_visible()
+
+
+def test_a_form_is_there_again_after_the_session_has_ended(clinic: Clinic, desk: Page) -> None:
+    slot = clinic.slot()
+    desk.goto(f"/admin/bookings/new?slot={slot['id']}")
+    desk.get_by_label("Name").fill("Xerxes Quint")
+    desk.context.clear_cookies()
+    desk.get_by_label("E-mail").fill("xerxes@example.org")
+    desk.get_by_role("button", name="Book and confirm").click()
+    expect(desk.get_by_text("What you typed is kept for 15 minutes")).to_be_visible()
+    desk.get_by_label("E-mail").fill(ADMIN_EMAIL)
+    desk.get_by_label("Password", exact=True).fill(ADMIN_PASSWORD)
+    desk.get_by_role("button", name="Log in").click()
+    expect(desk.get_by_text("The form was not sent.")).to_be_visible()
+    expect(desk.get_by_label("Name")).to_have_value("Xerxes Quint")
+    expect(desk.get_by_label("E-mail")).to_have_value("xerxes@example.org")
+    assert clinic.free_seats(slot["id"]) == 1
+    desk.get_by_role("button", name="Book and confirm").click()
+    expect(desk.get_by_role("heading", level=1)).to_have_text("Booked and confirmed")

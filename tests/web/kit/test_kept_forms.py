@@ -1,21 +1,27 @@
 """A form that is sent after the session has ended: nothing is done, and after the log-in it is there again."""
 
+import base64
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from slotwise.services.core.seals import Seals
+from slotwise.web.kit.rendering import SHOWN_AGAIN
 from tests.clinic import Clinic, RunningServer, plant_account, rows, unique_email
 from tests.web.kit.test_page_access import Target
 from tests.web.people import PASSWORD, AccountVisitor, text_of
 from tests.web.visiting import routes
 
 TYPED = "Typed-before-the-end"
+SECRET = "a secret of mine"
 
 
 class Admin(AccountVisitor):
     def __init__(self, server: RunningServer) -> None:
         super().__init__(server)
+        self.server = server
         self.email = new_admin(server)
 
 
@@ -46,7 +52,7 @@ def forms_with_text(slot_id: int, doctor_id: int, booking_id: int, user_id: int)
         f"/admin/doctors/{doctor_id}/slots/one": {"day": TYPED, "time": "09:00", "total_seats": "7"},
         f"/admin/doctors/{doctor_id}/slots/new": {"first_day": TYPED, "weekdays": "7", "step": "create"},
         f"/admin/slots/{slot_id}": {"day": TYPED, "time": "09:00", "duration_minutes": "20"},
-        "/admin/users/new": {"name": TYPED, "email": "a@example.org", "role": "staff", "password": "a secret of mine"},
+        "/admin/users/new": {"name": TYPED, "email": "a@example.org", "role": "staff", "password": SECRET},
     }
 
 
@@ -66,48 +72,88 @@ def test_what_was_typed_is_there_again_after_the_log_in_and_nothing_was_done(
         page = admin.http.get(entered.headers["location"])
         assert page.status_code == 200, path
         assert f'value="{TYPED}"' in page.text, path
-        assert "a secret of mine" not in page.text
-        assert "Nothing was sent yet" in text_of(page)
-        assert f'value="{TYPED}"' not in admin.http.get(entered.headers["location"]).text, "shown twice"
+        assert SECRET not in page.text
+        assert SHOWN_AGAIN in text_of(page)
+        assert SHOWN_AGAIN not in admin.http.get(entered.headers["location"]).text, "shown twice"
     assert clinic.free_seats(slot["id"]) == 2
     [(named,)] = rows(server.database_url, "SELECT count(*) FROM doctors WHERE name = $1", TYPED)
     assert named == 0
 
 
-def test_it_is_kept_when_the_browser_has_dropped_the_session_cookie(
-    admin: Admin, server: RunningServer
-) -> None:
-    del admin.http.cookies["slotwise-session"]
-    admin.post("/admin/doctors", name=TYPED)
+def test_it_is_kept_when_the_browser_has_dropped_every_cookie(admin: Admin) -> None:
+    admin.open("/admin/users/new")
+    admin.http.cookies.clear()
+    admin.submit("/admin/users/new", name=TYPED)
     assert f'value="{TYPED}"' in admin.http.get(admin.log_in(admin.email).headers["location"]).text
 
 
-def test_another_account_on_the_same_browser_sees_nothing_of_it(
-    admin: Admin, server: RunningServer
+def test_passwords_are_not_kept(admin: Admin) -> None:
+    """Not even in the cookie, which anyone at this computer can read."""
+    for path, fields in {
+        "/account/password": {"username": TYPED, "current_password": SECRET, "new_password": SECRET},
+        "/account/delete": {"username": TYPED, "password": SECRET},
+        "/admin/users/new": {"name": TYPED, "password": SECRET},
+    }.items():
+        end_sessions(admin.server, admin.email)
+        admin.post(path, **fields)
+        content = base64.urlsafe_b64decode(admin.http.cookies["slotwise-kept"].partition(".")[0] + "==")
+        assert TYPED.encode() in content
+        assert SECRET.encode() not in content
+        page = admin.http.get(admin.log_in(admin.email).headers["location"])
+        assert page.url.path == path
+        assert SECRET not in page.text
+        assert SHOWN_AGAIN in text_of(page)
+
+
+def test_a_patient_typed_for_a_time_that_is_taken_meanwhile_is_kept_for_the_next_time(
+    admin: Admin, clinic: Clinic
 ) -> None:
+    slot, next_slot = clinic.slot(), clinic.slot()
+    end_sessions(admin.server, admin.email)
+    admin.post("/admin/bookings/new", slot=str(slot["id"]), seats="1", user_name=TYPED, user_email="a@example.org")
+    clinic.hold(slot["id"])
+    page = admin.http.get(admin.log_in(admin.email).headers["location"])
+    assert "The name and e-mail that you typed are kept." in text_of(page)
+    assert f'value="{TYPED}"' in admin.http.get(f"/admin/bookings/new?slot={next_slot['id']}").text
+
+
+def test_another_account_on_the_same_browser_sees_nothing_of_it(admin: Admin, server: RunningServer) -> None:
     end_sessions(server, admin.email)
     admin.post("/admin/doctors", name=TYPED)
-    entered = admin.log_in(new_admin(server))
-    assert entered.headers["location"] == "/admin"
+    admin.log_in(new_admin(server))
     assert TYPED not in admin.http.get("/admin/doctors").text
     assert "slotwise-kept" not in admin.http.cookies
     assert TYPED not in server.log.read_text()
 
 
-def test_every_form_that_needs_an_account_names_a_page_that_exists(
-    admin: Admin, clinic: Clinic, server: RunningServer
-) -> None:
+def test_every_form_that_needs_an_account_names_a_page_that_exists(admin: Admin, clinic: Clinic) -> None:
     slot = clinic.slot()
     held = clinic.hold(slot["id"])
-    [(user_id,)] = rows(server.database_url, "SELECT id FROM users WHERE email = $1", admin.email)
+    other = new_admin(admin.server)
+    [(user_id,)] = rows(admin.server.database_url, "SELECT id FROM users WHERE email = $1", other)
     target = Target(slot["doctorId"], slot["id"], held["id"], user_id, "")
     needing = [route.removeprefix("POST ") for route in routes() if route.startswith(("POST /admin", "POST /account"))]
     assert len(needing) > 10
     for path in needing:
-        end_sessions(server, admin.email)
-        admin.post(path.format(**target._asdict()), **{"typed": "yes", "slot": str(slot["id"])})
+        end_sessions(admin.server, admin.email)
+        admin.post(path.format(**target._asdict()), typed="yes", slot=str(slot["id"]))
         leads_to = admin.log_in(admin.email).headers["location"]
-        assert admin.http.get(leads_to).status_code == 200, (path, leads_to)
+        page = admin.http.get(leads_to)
+        assert page.status_code == 200, (path, leads_to)
+        assert SHOWN_AGAIN in text_of(page), (path, leads_to)
+
+
+def test_every_form_that_needs_an_account_says_whose_it_is() -> None:
+    forms = [
+        (template.name, form)
+        for template in Path("src/slotwise/web/templates").rglob("*.html")
+        for form in re.findall(
+            r'<form [^>]*method="post" action="(?:/admin|/account)[^>]*>.{0,18}', template.read_text()
+        )
+    ]
+    assert len(forms) > 15
+    for template, form in forms:
+        assert form.endswith("{{ typist_field }}"), template
 
 
 def test_nobody_else_can_write_a_seal() -> None:

@@ -47,7 +47,7 @@ def late() -> Late:
     application = Late([pages, late_operation], exception_handlers=PROBLEMS, openapi_config=None, logging_config=None)
     nothing: Any = None
     renderer = Renderer("Clinic", ClinicTime(ZoneInfo("Europe/Berlin")))
-    application.web = Rendering(services=nothing, booking_rate=nothing, origin=None, renderer=renderer)
+    application.web = Rendering(services=nothing, booking_rate=nothing, origin=None, seals=nothing, renderer=renderer)
     return application
 
 

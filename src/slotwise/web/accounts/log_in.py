@@ -22,15 +22,14 @@ from slotwise.services.accounts.users import Session, Users
 from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page_for, visitor_in
 from slotwise.web.kit.errors import words_of
 from slotwise.web.kit.forms import Form, read_all
-from slotwise.web.kit.kept_forms import kept_form_of, typist_cookie
+from slotwise.web.kit.kept_forms import kept_form_of
 from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.times import minutes_words
-from slotwise.web.kit.visitors import CookieName, clear_cookie, session_cookie
+from slotwise.web.kit.visitors import CookieName, clear_cookie, read_cookie, session_cookie
 
 # A path of this site in printable ASCII. Browsers read a backslash as a slash, and two slashes as another host.
 _OUR_PATH = re.compile(r"/(?![/\\])[!-\[\]-~]{0,2000}")
-_VISITOR_COOKIES: tuple[CookieName, ...] = ("session", "hold", "attempt", "draft", "slip", "typist", "kept")
-SHOWN_AGAIN = "You are logged in again. Nothing was sent yet: check what you typed, and press the button again."
+_VISITOR_COOKIES: tuple[CookieName, ...] = ("session", "hold", "attempt", "draft", "slip", "kept")
 
 
 class SessionController(Controller):
@@ -108,14 +107,12 @@ def home_of(user: User) -> str:
 
 def enter(request: PageRequest, session: Session, next_url: str | None, notice: str | None = None) -> Response[Any]:
     """And lead to the form that this account typed before its session ended. What another one typed is forgotten."""
-    cookies = [
-        session_cookie(request, session.access_token, session.expires_in),
-        typist_cookie(request, session.user),
-    ]
+    cookies = [session_cookie(request, session.access_token, session.expires_in)]
     kept = kept_form_of(request, session.user)
     if kept is not None:
-        return see_other(request, kept.page, notice=SHOWN_AGAIN, cookies=cookies)
-    cookies.append(clear_cookie(request, "kept"))
+        return see_other(request, kept.page, cookies=cookies)
+    if read_cookie(request, "kept") is not None:
+        cookies.append(clear_cookie(request, "kept"))
     return see_other(request, next_url or home_of(session.user), notice=notice, cookies=cookies)
 
 

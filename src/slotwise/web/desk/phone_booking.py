@@ -24,6 +24,7 @@ from slotwise.web.desk.bookings import LIST
 from slotwise.web.kit.access import DESK, PageRequest, account_in, own_origin, page_for, visitor_in
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form, read_all
+from slotwise.web.kit.kept_forms import kept_form_of
 from slotwise.web.kit.queries import Id, id_in, query_form
 from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.visitors import (
@@ -66,6 +67,10 @@ class PhoneBookingController(Controller):
         typed = {"user_name": draft.user_name, "user_email": draft.user_email, "seats": str(query.times.seats)}
         form = Form({"slot": str(slot_id), "key": new_attempt(), **typed})
         cookies = [clear_cookie(request, "draft")] if forgets else []
+        kept = kept_form_of(request, account_in(request))
+        if kept is not None:
+            # The time may be taken by now. Then the next one is for the same patient.
+            cookies = _kept(request, Form(dict(kept.fields)))
         return await _show(request, renderer, slots, form, cookies=cookies, recalled=draft != Draft())
 
     @post("/new", **page_for(DESK, form_on="/admin/bookings/new?slot={slot}"))

@@ -20,7 +20,7 @@ from slotwise.server.refusals import RequestTooSlow, Written
 from slotwise.web.kit.access import PageRequest, Unsent, visitor_in
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.kept_forms import kept_cookie
-from slotwise.web.kit.rendering import HTML, Renderer, renderer_of, see_other
+from slotwise.web.kit.rendering import HTML, Renderer, renderer_of, see_other, url_of_request
 from slotwise.web.kit.visitors import Connection, draft_cookie, draft_of, read_cookie, visitor_of
 
 log = structlog.get_logger()
@@ -133,9 +133,7 @@ def ask_to_log_in(request: PageRequest) -> Response[Any]:
     """And come back here after the log-in. After a change, come back to its form, with what was typed."""
     if request.method != "GET":
         return _keep_form(request)
-    query = request.scope["query_string"].decode("latin-1")
-    next_url = f"{request.scope['path']}?{query}" if query else request.scope["path"]
-    return see_other(request, f"/log-in?{urlencode({'next': next_url})}")
+    return see_other(request, f"/log-in?{urlencode({'next': url_of_request(request)})}")
 
 
 def _keep_form(request: PageRequest) -> Response[Any]:

@@ -2,6 +2,7 @@
 
 A signed cookie keeps it for some minutes, for the account that typed it, so that the server stores nothing. Passwords
 are never kept. The form is not sent by itself: its page shows it filled in, and the person presses the button again.
+Each form has a signed field with its account, because the session cookie may be gone when the form is sent.
 """
 
 import time
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 from litestar.datastructures import Cookie
+from markupsafe import Markup
 from msgspec import Struct
 
 from slotwise.domain.users import User
@@ -17,12 +19,12 @@ from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.visitors import (
     KEPT_SECONDS,
     MAX_KEPT_CHARACTERS,
-    TYPIST_SECONDS,
     Connection,
-    CookieName,
     read_cookie,
     set_cookie,
 )
+
+TYPIST = "typist"
 
 
 class KeptForm(Struct, frozen=True):
@@ -35,20 +37,23 @@ class KeptForm(Struct, frozen=True):
 
 
 class Typist(Struct, frozen=True):
-    """The account that logged in last on this browser."""
+    """The account that a form was shown to."""
 
     typist_id: int
 
 
-def typist_cookie(connection: Connection, user: User) -> Cookie:
-    """Outlives the session, so that it tells who typed a form when the session cookie is gone."""
-    return set_cookie(connection, "typist", _sealed(connection, Typist(user.id)), TYPIST_SECONDS)
+def typist_field(connection: Connection, user: User | None) -> Markup:
+    """The hidden field of a form that needs an account."""
+    if user is None:
+        return Markup()
+    sealed = _sealed(connection, Typist(user.id))
+    return Markup('<input type="hidden" name="{}" value="{}">').format(TYPIST, sealed)
 
 
 def kept_cookie(connection: Connection, page: str, fields: Sequence[tuple[str, str]]) -> Cookie | None:
     """None if nothing can be kept: nothing was typed, it is too long for a cookie, or it is unknown who typed it."""
-    account_id = _typist_of(connection)
-    typed = [(name, value) for name, value in fields if "password" not in name]
+    account_id = _typist_of(connection, dict(fields).get(TYPIST))
+    typed = [(name, value) for name, value in fields if "password" not in name and name != TYPIST]
     if account_id is None or not typed:
         return None
     kept = KeptForm(account_id, page, typed, int(time.time()) + KEPT_SECONDS)
@@ -58,26 +63,26 @@ def kept_cookie(connection: Connection, page: str, fields: Sequence[tuple[str, s
 
 def kept_form_of(connection: Connection, user: User | None) -> KeptForm | None:
     """What this account typed. Another account may use this browser now, and gets nothing of it."""
-    kept: KeptForm | None = _unsealed(connection, "kept", KeptForm) if user is not None else None
+    kept: KeptForm | None = _unsealed(connection, read_cookie(connection, "kept"), KeptForm) if user else None
     return kept if user and kept and kept.account_id == user.id and kept.until > time.time() else None
 
 
-def _typist_of(connection: Connection) -> int | None:
-    """By the session that has ended or, once that cookie is gone, by the log-in before."""
+def _typist_of(connection: Connection, sealed: str | None) -> int | None:
+    """By the form or, if it does not say, by the session that has ended."""
+    typist: Typist | None = _unsealed(connection, sealed, Typist)
+    if typist is not None:
+        return typist.typist_id
     session = read_cookie(connection, "session")
-    if session is not None:
-        return page_parts(connection).services.users.account_named_by(session)
-    typist: Typist | None = _unsealed(connection, "typist", Typist)
-    return None if typist is None else typist.typist_id
+    return None if session is None else page_parts(connection).services.users.account_named_by(session)
 
 
 def _sealed(connection: Connection, value: KeptForm | Typist) -> str:
     return page_parts(connection).seals.seal(msgspec.json.encode(value))
 
 
-def _unsealed(connection: Connection, name: CookieName, kind: type[Any]) -> Any:
-    """None without the cookie, and for a value that this server has not written."""
-    content = page_parts(connection).seals.unseal(read_cookie(connection, name) or "")
+def _unsealed(connection: Connection, text: str | None, kind: type[Any]) -> Any:
+    """None for a value that this server has not written."""
+    content = page_parts(connection).seals.unseal(text or "")
     try:
         return None if content is None else msgspec.json.decode(content, type=kind)
     except msgspec.MsgspecError:

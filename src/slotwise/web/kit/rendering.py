@@ -6,11 +6,12 @@ from typing import Any, Protocol, cast
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Response
 from litestar.datastructures import Cookie
+from msgspec.structs import replace
 
 from slotwise.web.kit.access import PageRequest, visitor_in
 from slotwise.web.kit.assets import asset
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.kept_forms import kept_form_of
+from slotwise.web.kit.kept_forms import kept_form_of, typist_field
 from slotwise.web.kit.parts import PageParts
 from slotwise.web.kit.status_words import booking_words, status_words
 from slotwise.web.kit.times import ClinicTime, iso, minutes_words
@@ -26,6 +27,11 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
+
+SHOWN_AGAIN = (
+    "You are logged in again. The form was not sent. What you typed is here again, except passwords. "
+    "Check it, and press the button again."
+)
 
 
 class Renderer:
@@ -52,8 +58,17 @@ class Renderer:
     ) -> Response[str]:
         """A page for this visitor, with their notice if they have one."""
         visitor = visitor_in(request)
-        cookies = [*cookies, *_fill_kept_form(request, context.get("form"))]
-        html = self.render(template, visitor=visitor, path=request.scope["path"], **context)
+        form = context.get("form")
+        if form is not None and _fill_kept_form(request, form):
+            visitor = replace(visitor, notice=SHOWN_AGAIN)
+            cookies = [*cookies, clear_cookie(request, "kept")]
+        html = self.render(
+            template,
+            visitor=visitor,
+            path=request.scope["path"],
+            typist_field=typist_field(request, visitor.user),
+            **context,
+        )
         return Response(
             html,
             status_code=status,
@@ -77,16 +92,19 @@ def renderer_of(request: PageRequest) -> Renderer:
     return cast("Application", request.app).web.renderer
 
 
-def _fill_kept_form(request: PageRequest, form: Form | None) -> list[Cookie]:
-    """Shows what the visitor typed on this page before their session ended. Once: then the cookie is cleared."""
-    if form is None or request.method != "GET":
-        return []
-    kept = kept_form_of(request, visitor_in(request).user)
-    query = request.scope["query_string"].decode("latin-1")
-    if kept is None or kept.page != (f"{request.scope['path']}?{query}" if query else request.scope["path"]):
-        return []
+def _fill_kept_form(request: PageRequest, form: Form) -> bool:
+    """Fill in what the visitor typed on this page before their session ended. Done once: then the cookie is cleared."""
+    kept = kept_form_of(request, visitor_in(request).user) if request.method == "GET" else None
+    if kept is None or kept.page != url_of_request(request):
+        return False
     form.fill(kept.fields)
-    return [clear_cookie(request, "kept")]
+    return True
+
+
+def url_of_request(request: PageRequest) -> str:
+    """The path and the query, as they were sent."""
+    query = request.scope["query_string"].decode("latin-1")
+    return f"{request.scope['path']}?{query}" if query else str(request.scope["path"])
 
 
 def cookies_due(request: PageRequest) -> list[Cookie]:

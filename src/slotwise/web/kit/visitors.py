@@ -22,9 +22,9 @@ from slotwise.web.kit.parts import page_parts
 Connection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 # session: an access token. hold: the current hold. attempt: the same for two clicks, so that they make one booking.
 # draft: what was typed for a hold that expired, or at the desk for a time that was refused. notice: a sentence for the
-# next page. slip: the token of the patient's link, which the desk sees once. typist: the account that logged in last.
+# next page. slip: the token of the patient's link, which the desk sees once.
 # kept: a form that was sent after the session had ended.
-CookieName = Literal["session", "hold", "attempt", "draft", "notice", "slip", "typist", "kept"]
+CookieName = Literal["session", "hold", "attempt", "draft", "notice", "slip", "kept"]
 
 MAX_COOKIE_CHARACTERS = 2048
 # Browsers keep 4,096 characters, the name included.
@@ -34,7 +34,6 @@ HOLD_COOKIE_SECONDS = 24 * 3600
 ATTEMPT_SECONDS = 30 * 24 * 3600
 DRAFT_SECONDS = 15 * 60
 SLIP_SECONDS = 10 * 60
-TYPIST_SECONDS = 30 * 24 * 3600
 KEPT_SECONDS = 15 * 60
 
 
