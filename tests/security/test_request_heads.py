@@ -2,7 +2,7 @@
 
 import pytest
 
-from slotwise.server.heads import fault_of_head, origin_form
+from slotwise.server.heads import accepted
 from tests.clinic import Clinic, at_most
 from tests.security.test_connections import Line, met, saying, statuses
 
@@ -12,6 +12,8 @@ BODY = b'{"name": "x"}'
 POST = b"POST /api/auth/login HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
 WHOLE = b"Content-Length: 13\r\n\r\n" + BODY
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+FRAMES, CODINGS = "Transfer-Encoding", "Content-Encoding"  # words of what is said about them
+GZIP = b"Content-Encoding: gzip\r\n"
 
 
 def host(value: bytes) -> bytes:
@@ -45,7 +47,14 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "HTTP/1": (line(b"GET /health HTTP/1"), 400, "HTTP/1.1"),
     "HTTP/1.10": (line(b"GET /health HTTP/1.10"), 400, "HTTP/1.1"),
     "a version in small letters": (line(b"GET /health http/1.1"), 400, "HTTP/1.1"),
-    "two spaces": (line(b"GET /health  HTTP/1.1"), 400, "HTTP/1.1"),
+    "two spaces": (line(b"GET /health  HTTP/1.1"), 400, "single spaces"),
+    "two spaces before the URL": (line(b"GET  /health HTTP/1.1"), 400, "single spaces"),
+    "a tab before the URL": (line(b"GET\t/health HTTP/1.1"), 400, "HTTP/1.1"),
+    "a tab behind the URL": (line(b"GET /health\tHTTP/1.1"), 400, "HTTP/1.1"),
+    "a space behind the version": (line(b"GET /health HTTP/1.1 "), 400, "HTTP/1.1"),
+    "a space before the method": (line(b" GET /health HTTP/1.1"), 400, "HTTP/1.1"),
+    "a request of RTSP": (line(b"GET /health RTSP/1.0"), 400, "GET /health HTTP/1.1"),
+    "a request of Icecast": (line(b"SOURCE /health ICE/1.0"), 400, "GET /health HTTP/1.1"),
     "a space in the URL": (line(b"GET /hea lth HTTP/1.1"), 400, "HTTP/1.1"),
     "a fragment": (line(b"GET /health#a HTTP/1.1"), 400, "fragment"),
     "a URL without its path": (line(b"GET health HTTP/1.1"), 400, "HTTP/1.1"),
@@ -73,18 +82,18 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "a length in hex": (POST + b"Content-Length: 0xd\r\n\r\n" + BODY, 400, "HTTP/1.1"),
     "no length in the header": (POST + b"Content-Length: \r\n\r\n" + BODY, 400, "HTTP/1.1"),
     "a length beyond numbers": (POST + b"Content-Length: 99999999999999999999\r\n\r\n", 400, "HTTP/1.1"),
-    "a length and chunks": (POST + b"Content-Length: 13\r\n" + CHUNKED + b"0\r\n\r\n", 400, "Transfer-Encoding"),
-    "chunks and a length": (POST + b"Transfer-Encoding: chunked\r\n" + WHOLE, 400, "Transfer-Encoding"),
-    "chunked, not last": (POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", 400, "Transfer-Encoding"),
-    "chunked twice": (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400, "Transfer-Encoding"),
-    "chunked in two headers": (POST + b"Transfer-Encoding: chunked\r\n" + CHUNKED + b"0\r\n\r\n", 400, "Transfer-Encoding"),
-    "a coding that only looks like chunked": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400, "Transfer-Encoding"),
-    "no chunks at all": (POST + b"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n", 400, "Transfer-Encoding"),
-    "no coding in the header": (POST + b"Transfer-Encoding: \r\n\r\n0\r\n\r\n", 400, "Transfer-Encoding"),
-    "chunks of what is compressed": (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, "Transfer-Encoding"),
+    "a length and chunks": (POST + b"Content-Length: 13\r\n" + CHUNKED + b"0\r\n\r\n", 400, FRAMES),
+    "chunks and a length": (POST + b"Transfer-Encoding: chunked\r\n" + WHOLE, 400, FRAMES),
+    "chunked, not last": (POST + b"Transfer-Encoding: chunked, gzip\r\n\r\n0\r\n\r\n", 400, FRAMES),
+    "chunked twice": (POST + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n", 400, FRAMES),
+    "chunked in two headers": (POST + b"Transfer-Encoding: chunked\r\n" + CHUNKED + b"0\r\n\r\n", 400, FRAMES),
+    "a coding that only looks like chunked": (POST + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n", 400, FRAMES),
+    "no chunks at all": (POST + b"Transfer-Encoding: identity\r\n\r\n0\r\n\r\n", 400, FRAMES),
+    "no coding in the header": (POST + b"Transfer-Encoding: \r\n\r\n0\r\n\r\n", 400, FRAMES),
+    "chunks of what is compressed": (POST + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501, FRAMES),
     "chunks of what is compressed, in two headers": (
-        POST + b"Transfer-Encoding: gzip\r\n" + CHUNKED + b"0\r\n\r\n", 501, "Transfer-Encoding"),
-    "chunks in HTTP/1.0": (POST.replace(b"HTTP/1.1", b"HTTP/1.0") + CHUNKED + b"0\r\n\r\n", 400, "Transfer-Encoding"),
+        POST + b"Transfer-Encoding: gzip\r\n" + CHUNKED + b"0\r\n\r\n", 501, FRAMES),
+    "chunks in HTTP/1.0": (POST.replace(b"HTTP/1.1", b"HTTP/1.0") + CHUNKED + b"0\r\n\r\n", 400, FRAMES),
     **{
         f"the size of a chunk {size!r}": (POST + CHUNKED + size + b"\r\n" + BODY + b"\r\n0\r\n\r\n", 400, "HTTP/1.1")
         for size in (b"", b"0xd", b"-1", b"+d", b"d ", b" d", b"g", b"f" * 17)
@@ -93,12 +102,12 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "a chunk that ends in a line feed": (POST + CHUNKED + b"d\r\n" + BODY + b"\n0\r\n\r\n", 400, "HTTP/1.1"),
     "a size that ends in a line feed": (POST + CHUNKED + b"d\n" + BODY + b"\r\n0\r\n\r\n", 400, "HTTP/1.1"),
     **{
-        f"a body in {coding.decode()}": (POST + b"Content-Encoding: " + coding + b"\r\n" + WHOLE, 415, "Content-Encoding")
-        for coding in (b"gzip", b"GZIP", b"br", b"identity, gzip", b"gzip, identity", b"unheard-of")
+        f"a body in {coding.decode()}": (POST + b"Content-Encoding: " + coding + b"\r\n" + WHOLE, 415, CODINGS)
+        for coding in (b"gzip", b"x-gzip", b"GZIP", b"br", b"identity, gzip", b"gzip, identity", b"unheard-of")
     },
-    "a body in gzip and chunks": (POST + b"Content-Encoding: gzip\r\n" + CHUNKED + b"0\r\n\r\n", 415, "Content-Encoding"),
+    "a body in gzip and chunks": (POST + GZIP + CHUNKED + b"0\r\n\r\n", 415, CODINGS),
     "a body in two codings": (
-        POST + b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n" + WHOLE, 415, "Content-Encoding"),
+        POST + b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n" + WHOLE, 415, CODINGS),
     "an unknown expectation": (POST + b"Expect: 200-ok\r\n" + WHOLE, 417, "Expect"),
     "an unknown expectation beside a known one": (POST + b"Expect: 100-continue, magic\r\n" + WHOLE, 417, "Expect"),
     "an unknown expectation without a body": (PLAIN + b"Expect: magic\r\n\r\n", 417, "Expect"),
@@ -115,7 +124,7 @@ ACCEPTED: dict[str, bytes] = {
     "HTTP/1.0 without a host": b"GET /health HTTP/1.0\r\n\r\n",
     "HTTP/1.0 with a host": b"GET /health HTTP/1.0\r\nHost: a\r\n\r\n",
     "a URL": b"GET http://a/health HTTP/1.1\r\nHost: a\r\n" + CLOSE,
-    "a URL in capitals, with another host": b"GET HTTP://b:1/health HTTP/1.1\r\nHost: a\r\n" + CLOSE,
+    "a URL in capitals, with another host": b"GET HTTP://b:1/health? HTTP/1.1\r\nHost: a\r\n" + CLOSE,
     "a URL without a path": b"GET http://a HTTP/1.1\r\nHost: a\r\n" + CLOSE,
     "a coding of no body": PLAIN + b"Content-Encoding: gzip\r\n" + CLOSE,
     "another protocol": PLAIN + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",
@@ -126,9 +135,12 @@ ACCEPTED: dict[str, bytes] = {
 READ: dict[str, bytes] = {
     "no coding": WHOLE,
     "identity": b"Content-Encoding: identity\r\n" + WHOLE,
+    "an empty coding": b"Content-Encoding: \r\n" + WHOLE,
+    "identity with spaces around": b"Content-Encoding: \t identity \t\r\n" + WHOLE,
     "identity twice, in capitals": b"Content-Encoding: IDENTITY, identity\r\n" + WHOLE,
     "chunks": CHUNKED + b"D\r\n" + BODY + b"\r\n0\r\n\r\n",
-    "chunks in capitals": b"Transfer-Encoding: Chunked\r\n\r\n5\r\n" + BODY[:5] + b"\r\n8\r\n" + BODY[5:] + b"\r\n0\r\n\r\n",
+    "chunks in capitals": (
+        b"Transfer-Encoding: Chunked\r\n\r\n5\r\n" + BODY[:5] + b"\r\n8\r\n" + BODY[5:] + b"\r\n0\r\n\r\n"),
     "a continuation": b"Expect: 100-continue\r\n" + WHOLE,
     "a continuation in another case": b"Expect: 100-Continue\r\n" + WHOLE,
 }  # fmt: skip
@@ -192,12 +204,12 @@ async def test_a_client_of_http_1_0_gets_no_interim_answer(clinic: Clinic) -> No
 
 
 def test_the_host_of_a_url_counts_and_not_the_header() -> None:
-    headers = [(b"a", b"b"), (b"host", b"header.example")]
-    there = [(b"a", b"b"), (b"host", b"url.example:8")]
-    assert origin_form(b"http://url.example:8/x?y=/z", headers) == (b"/x?y=/z", there)
-    assert origin_form(b"https://url.example:8?y", headers) == (b"/?y", there)
-    assert origin_form(b"/http://url.example/", headers) == (b"/http://url.example/", headers)
+    def read(url: bytes, *headers: tuple[bytes, bytes], version: str = "1.1") -> tuple[bytes, object]:
+        return accepted(version, url, list(headers), upgrades=False)[:2]
 
-
-def test_a_plain_head_has_no_fault() -> None:
-    assert fault_of_head("1.1", b"/", [(b"host", b"a")], upgrades=False) is None
+    host, other = (b"host", b"header.example"), (b"a", b"b")
+    there = [(b"host", b"url.example:8"), other]
+    assert read(b"http://url.example:8/x?y=/z", host, other) == (b"/x?y=/z", there)
+    assert read(b"https://url.example:8?y", other, host) == (b"/?y", there)
+    assert read(b"HTTP://url.example:8", other, version="1.0") == (b"/", there)
+    assert read(b"/http://url.example/", other, host) == (b"/http://url.example/", [other, host])

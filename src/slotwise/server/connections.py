@@ -19,8 +19,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from slotwise.domain.errors import SlotwiseError
 from slotwise.observability.metrics import REFUSALS
-from slotwise.server.heads import fault_of_head, fault_of_unparsed, origin_form
-from slotwise.server.refusals import HeadTooLarge, MethodUnknown, RequestTooSlow, WriteRefusal
+from slotwise.server.heads import Headers, accepted, fault_of_unparsed, require_line
+from slotwise.server.refusals import HeadTooLarge, RequestTooSlow, WriteRefusal
 
 MAX_HEAD_BYTES = 32 * 1024
 MAX_HEADERS = 100
@@ -63,7 +63,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._hung_up = math.inf
         self._running: RequestResponseCycle | None = None
         self._piece = self._first_piece = self._bytes = self._unsent = 0
-        self._opening = b""  # the piece being parsed, until a request in it is complete
+        self._opening = b""  # the head being read and what came with it; nothing if another request came before it
         self._began = self._busy = self._read = self.loop.time()
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
 
@@ -90,9 +90,13 @@ class BoundedConnection(HttpToolsProtocol):
             return
         self._piece = len(data)
         self._bytes += self._piece
-        self._opening = data
+        if not self._in_head:
+            self._opening = data
+        elif self._opening:
+            self._opening += data
         super().data_received(data)
-        self._opening = b""
+        if not self._in_head:
+            self._opening = b""
         if self._deaf:
             return
         if self._in_head and self._bytes - self._first_piece > MAX_HEAD_BYTES:
@@ -113,34 +117,33 @@ class BoundedConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         if not self._deaf:
-            self._take(self._fault_of_head())
+            self._take_head()
         # The parser reports trailers like headers. They must not be added to the headers (RFC 9110, 6.5.1): they would
         # come after those that a proxy has set.
         self.headers = []
         self._in_head = False  # only now: a head that cannot be read to its end must be refused as a head
 
-    def _take(self, fault: SlotwiseError | None) -> None:
+    def _take_head(self) -> None:
         if len(self.pipeline) >= MAX_WAITING:
             self._end_after(self.cycle)
-        elif fault is not None:
-            self._refuse(fault)
-        else:
-            if not self.url.startswith(b"/"):
-                self.url, self.scope["headers"] = origin_form(self.url, self.headers)
-            if self.expect_100_continue and self.parser.get_http_version() == "1.0":
-                self.expect_100_continue = False  # HTTP/1.0 has no interim answers (RFC 9110, 10.1.1)
-            super().on_headers_complete()
-            if self.parser.should_upgrade() or not self.cycle.keep_alive:
-                # The connection stays HTTP/1.1, but after an Upgrade header the parser accepts no further request.
-                self._let_end(self.cycle)
+            return
+        try:
+            self.url, self.scope["headers"], self.expect_100_continue = self._accepted()
+        except SlotwiseError as error:
+            self._refuse(error)
+            return
+        super().on_headers_complete()
+        if self.parser.should_upgrade() or not self.cycle.keep_alive:
+            # The connection stays HTTP/1.1, but after an Upgrade header the parser accepts no further request.
+            self._let_end(self.cycle)
 
-    def _fault_of_head(self) -> SlotwiseError | None:
+    def _accepted(self) -> tuple[bytes, Headers, bool]:
+        """The head as the application gets it. Raises the reason if it is refused."""
         if len(self.headers) > MAX_HEADERS or (self._bytes > MAX_HEAD_BYTES < self._size_of_head()):
-            return HeadTooLarge()
-        if self.parser.get_method() == b"CONNECT":
-            return MethodUnknown()
-        version, upgrades = self.parser.get_http_version(), self.parser.should_upgrade()
-        return fault_of_head(version, self.url, self.headers, upgrades=upgrades)
+            raise HeadTooLarge
+        version = self.parser.get_http_version()
+        require_line(self.parser.get_method(), self.url, version, self._opening)
+        return accepted(version, self.url, self.headers, upgrades=self.parser.should_upgrade())
 
     def on_body(self, body: bytes) -> None:
         if self._deaf:

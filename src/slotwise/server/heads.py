@@ -20,47 +20,56 @@ from slotwise.server.refusals import (
 Headers = Sequence[tuple[bytes, bytes]]
 
 VERSIONS = frozenset({"1.0", "1.1"})
-_LINE = re.compile(rb"\s*[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^\s]+ HTTP/([0-9]\.[0-9])\r\n")
+_VERSION = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^\s]+ HTTP/([0-9]\.[0-9])\r\n")
 _HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
-# Each costs a look when it is there; most requests have only the first one of these.
-_LOOKED_AT = frozenset({b"host", b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"})
-_CONTINUE = [b"100-continue"]
+# White space around a value does not belong to it (RFC 9110, 5.5). The parser leaves it behind the value.
+_SPACE = b" \t"
+_LINE_ENDS = b"\r\n"
+# Each costs a look when it is there; most requests have none of these.
+_LOOKED_AT = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"})
+_CONTINUE = b"100-continue"
 
 
-def fault_of_head(version: str, url: bytes, headers: Headers, *, upgrades: bool) -> SlotwiseError | None:
-    """Why this head is refused; None if it is not. `upgrades` if the parser will not read HTTP after it."""
-    if version not in VERSIONS:
-        return _fault_of_version(version)
+def require_line(method: bytes, url: bytes, version: str, received: bytes) -> None:
+    """Refuse what the parser accepts in place of a request line: several spaces, the names of other protocols.
+
+    `received` begins with the line; it is empty if that is not known.
+    """
+    if method == b"CONNECT":
+        raise MethodUnknown
+    _require_version(version)
+    if received and not received.lstrip(_LINE_ENDS).startswith(method + b" " + url + b" HTTP/1"):
+        raise UnreadableRequest.of("request", "must begin like GET /health HTTP/1.1, with single spaces")
+
+
+def accepted(version: str, url: bytes, headers: Headers, *, upgrades: bool) -> tuple[bytes, Headers, bool]:
+    """The path and the headers for the application, and whether the client waits for 100 (Continue).
+
+    Raises the reason if the head is refused. `upgrades` if the parser will not read HTTP after it.
+    """
     hosts, others = [], False
     for name, value in headers:
         if name == b"host":
-            hosts.append(value.strip(b" \t"))
+            hosts.append(value)
         elif name in _LOOKED_AT:
             others = True
-    if (fault := _fault_of_hosts(version, hosts) or _fault_of_target(url)) is not None:
-        return fault
-    return _fault_of_others(version, headers, upgrades=upgrades) if others else None
+    headers = _with_host(version, headers, hosts)
+    waits = others and _waits(version, headers, upgrades=upgrades)
+    if not url.startswith(b"/") or b"#" in url:
+        url, headers = _origin_form(url, headers)
+    return url, headers, waits
 
 
 def fault_of_unparsed(received: bytes, reason: str) -> SlotwiseError:
     """Why a request that begins with these bytes could not be parsed; `reason` is the parser's, or empty."""
-    line = _LINE.match(received)
+    line = _VERSION.match(received)
     if line is not None and line[1].decode() not in VERSIONS:
         return VersionUnsupported()
     if line is not None and reason == "Invalid method encountered":
         return MethodUnknown()
     said = f" ({reason})" if reason else ""
     return UnreadableRequest.of("request", f"could not be read as an HTTP/1.1 request{said}")
-
-
-def origin_form(url: bytes, headers: Headers) -> tuple[bytes, Headers]:
-    """A target in absolute form as a path, and its host in place of the header `Host` (RFC 9112, 3.2.2)."""
-    if url.startswith(b"/") or (absolute := _ABSOLUTE.fullmatch(url)) is None:
-        return url, headers
-    host, rest = absolute[1], absolute[2]
-    path = rest if rest.startswith(b"/") else b"/" + rest
-    return path, [(name, host if name == b"host" else value) for name, value in headers]
 
 
 def promises_body(headers: Headers) -> bool:
@@ -70,45 +79,58 @@ def promises_body(headers: Headers) -> bool:
     )
 
 
-def _fault_of_version(version: str) -> SlotwiseError:
+def _require_version(version: str) -> None:
     # The parser takes a request line without a version for HTTP/0.9.
     if version == "0.9":
-        return UnreadableRequest.of("request", "must name its version after the path: HTTP/1.1")
-    return VersionUnsupported()
+        raise UnreadableRequest.of("request", "must name its version after the path: HTTP/1.1")
+    if version not in VERSIONS:
+        raise VersionUnsupported
 
 
-def _fault_of_hosts(version: str, hosts: Sequence[bytes]) -> SlotwiseError | None:
+def _with_host(version: str, headers: Headers, hosts: Sequence[bytes]) -> Headers:
+    """The headers, without white space around the host (RFC 9112, 3.2)."""
     if len(hosts) > 1 or (not hosts and version != "1.0"):
-        return UnreadableRequest.of("Host", "must be sent once")
-    if hosts and _HOST.fullmatch(hosts[0]) is None:
-        return UnreadableRequest.of("Host", "must be the name or the IP of a host, with a port if needed")
-    return None
+        raise UnreadableRequest.of("Host", "must be sent once")
+    if not hosts or _HOST.fullmatch(hosts[0]):
+        return headers
+    if not _HOST.fullmatch(host := hosts[0].strip(_SPACE)):
+        raise UnreadableRequest.of("Host", "must be the name or the IP of a host, with a port if needed")
+    return _naming(host, headers)
 
 
-def _fault_of_target(url: bytes) -> SlotwiseError | None:
-    """The parser accepts a fragment, which belongs to the client, and hosts that no `Host` could name."""
+def _origin_form(url: bytes, headers: Headers) -> tuple[bytes, Headers]:
+    """A target in absolute form as a path, and its host in place of the header `Host` (RFC 9112, 3.2.2).
+
+    The parser accepts a fragment, which belongs to the client, and hosts that no `Host` could name.
+    """
     if b"#" in url:
-        return UnreadableRequest.of("request", "must not have a fragment (#) in its URL")
-    if url.startswith(b"/"):
-        return None
+        raise UnreadableRequest.of("request", "must not have a fragment (#) in its URL")
     absolute = _ABSOLUTE.fullmatch(url)
     if absolute is None or _HOST.fullmatch(absolute[1]) is None:
-        return UnreadableRequest.of("request", "must be for a path, such as /health, or for an http URL")
-    return None
+        raise UnreadableRequest.of("request", "must be for a path, such as /health, or for an http URL")
+    host, rest = absolute[1], absolute[2]
+    return rest if rest.startswith(b"/") else b"/" + rest, _naming(host, headers)
 
 
-def _fault_of_others(version: str, headers: Headers, *, upgrades: bool) -> SlotwiseError | None:
+def _naming(host: bytes, headers: Headers) -> Headers:
+    return [(b"host", host), *((name, value) for name, value in headers if name != b"host")]
+
+
+def _waits(version: str, headers: Headers, *, upgrades: bool) -> bool:
+    """Whether the client waits for 100 (Continue). Raises the reason if a header of `_LOOKED_AT` is refused."""
     if upgrades and promises_body(headers):
         # The parser takes the body as data of the other protocol, so the request would be handled without its body.
-        return UnreadableRequest.of("Upgrade", "cannot be sent with a body")
+        raise UnreadableRequest.of("Upgrade", "cannot be sent with a body")
     if (transfer := _members(headers, b"transfer-encoding")) and (version == "1.0" or transfer != [b"chunked"]):
-        return _fault_of_transfer(version, transfer)
+        raise _fault_of_transfer(version, transfer)
     codings = _members(headers, b"content-encoding")
     if any(coding != b"identity" for coding in codings) and promises_body(headers):
-        return BodyEncoded()
-    if any(expected not in _CONTINUE for expected in _members(headers, b"expect")):
-        return ExpectationFailed()
-    return None
+        raise BodyEncoded
+    expected = _members(headers, b"expect")
+    if any(each != _CONTINUE for each in expected):
+        raise ExpectationFailed
+    # HTTP/1.0 has no interim answers (RFC 9110, 10.1.1).
+    return bool(expected) and version != "1.0"
 
 
 def _fault_of_transfer(version: str, codings: Sequence[bytes]) -> SlotwiseError:
@@ -122,5 +144,6 @@ def _fault_of_transfer(version: str, codings: Sequence[bytes]) -> SlotwiseError:
 
 def _members(headers: Headers, wanted: bytes) -> list[bytes]:
     """The members of a list (RFC 9110, 5.6.1) in small letters, from all headers of that name."""
-    members = [member.strip(b" \t").lower() for name, value in headers if name == wanted for member in value.split(b",")]
+    values = [value.lower() for name, value in headers if name == wanted]
+    members = [member.strip(_SPACE) for value in values for member in value.split(b",")]
     return [member for member in members if member]
