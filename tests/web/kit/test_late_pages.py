@@ -5,7 +5,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import httpx
-import pytest
 from litestar import Litestar, Router, route
 
 from slotwise.app import write_refusal
@@ -15,9 +14,9 @@ from slotwise.web.kit.errors import EXCEPTION_HANDLERS as ERROR_PAGES
 from slotwise.web.kit.parts import PageParts
 from slotwise.web.kit.rendering import HEADERS, Renderer
 from slotwise.web.kit.times import ClinicTime
-from tests.clinic import PATIENCE_SECONDS, Clinic
+from tests.clinic import PATIENCE_SECONDS
 from tests.security.serving import serving
-from tests.security.test_connections import Hurried, met, saying
+from tests.security.test_connections import Hurried
 
 
 class Rendering(PageParts, frozen=True):
@@ -32,13 +31,13 @@ class Late(Litestar):
 
 @route("/page", http_method=["GET", "POST"], status_code=200)
 async def late_page() -> str:
-    await asyncio.sleep(3)
+    await asyncio.sleep(2)
     return "late"
 
 
 @route("/api/late", http_method=["GET", "POST"], status_code=200)
 async def late_operation() -> str:
-    await asyncio.sleep(3)
+    await asyncio.sleep(2)
     return "late"
 
 
@@ -65,12 +64,3 @@ async def test_a_late_page_is_an_error_page_and_a_late_operation_a_problem() -> 
         assert f"<h1>{words}</h1>" in answer.text
     assert (head.status_code, head.content) == (503, b"")
     assert problem.json()["code"] == "outcome-unknown"
-
-
-@pytest.mark.parametrize("path", [b"/log-in", b"/api/auth/login"])
-async def test_half_a_form_is_answered_as_its_route_answers(clinic: Clinic, path: bytes) -> None:
-    head = b" HTTP/1.1\r\nHost: a\r\nSec-Fetch-Site: same-origin\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-    answer = await met(clinic, saying(b"POST " + path + head + b"Content-Length: 90\r\n\r\nemail="))
-    assert answer.status == 408
-    kind = "application/problem+json" if path.startswith(b"/api/") else "text/html; charset=utf-8"
-    assert answer.headers["content-type"] == kind
