@@ -235,8 +235,7 @@ def test_a_visitor_in_another_zone_sees_how_far_their_clock_differs(clinic: Clin
     page.goto(f"/?doctor={doctor['id']}")
     then = "At that time, your clock is 5 hours behind the clinic's."
     expect(page.locator("#results").get_by_text(then)).to_be_visible()
-    now = re.compile("Now, your clock is . hours behind the clinic's")
-    expect(page.get_by_role("contentinfo")).to_contain_text(now)
+    expect(page.get_by_role("contentinfo")).not_to_contain_text("your clock is")
     page.get_by_role("button", name=re.compile(re.escape(doctor["name"]))).click()
     expect(page.locator(".appointment").get_by_text(then)).to_be_visible()
     here = open_window()

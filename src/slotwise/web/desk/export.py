@@ -9,6 +9,7 @@ from datetime import datetime
 from slotwise.services.desk.export import ExportedBooking
 from slotwise.web.kit.status_words import booking_words
 from slotwise.web.kit.times import ClinicTime
+from slotwise.web.kit.zone_offsets import repeats
 
 # Without it, Excel reads the file in an 8-bit encoding.
 BYTE_ORDER_MARK = "\ufeff"
@@ -74,5 +75,8 @@ def _row_of(exported: ExportedBooking, time: ClinicTime) -> list[object]:
 
 
 def _local(moment: datetime | None, time: ClinicTime) -> str | None:
-    """In a form that spreadsheets of all countries read as a time."""
-    return None if moment is None else time.local(moment).strftime("%Y-%m-%d %H:%M:%S")
+    """In a form that spreadsheets of all countries read as a time. In an hour that comes twice: with its offset."""
+    if moment is None:
+        return None
+    local = time.local(moment)
+    return local.replace(microsecond=0, tzinfo=local.tzinfo if repeats(local) else None).isoformat(" ")

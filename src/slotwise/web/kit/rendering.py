@@ -44,7 +44,8 @@ class Renderer:
         self._environment = _environment(clinic_name, time)
 
     def render(self, template: str, **context: Any) -> str:
-        return self._environment.get_template(template).render(context)
+        with self.time.noting_what_is_shown():
+            return self._environment.get_template(template).render(context)
 
     def answer(
         self,
@@ -147,6 +148,7 @@ def _environment(clinic_name: str, time: ClinicTime) -> Environment:
     environment.globals |= {"clinic_name": clinic_name, "clinic_time": time, "asset": asset}
     environment.filters |= {
         "clock": time.clock,
+        "end_clock": time.end_clock,
         "day": time.day,
         "short_day": time.short_day,
         "moment": time.moment,

@@ -1,10 +1,18 @@
 """Times in words, in the clinic's zone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
+from slotwise.web.kit.zone_offsets import OffsetRun, offset_words, repeats, runs_of, runs_words
+
 ONE_DAY = timedelta(days=1)
 _PLAIN = {"UTC", "Etc/UTC"}
+
+# The moments in the page that is being rendered.
+_shown: ContextVar[set[datetime]] = ContextVar("shown")
 
 
 class ClinicTime:
@@ -32,23 +40,40 @@ class ClinicTime:
     def _midnight(self, day: date) -> datetime:
         return datetime.combine(day, time.min, self.zone).astimezone(UTC)
 
+    def wall_time(self, moment: datetime) -> time:
+        """To the minute, as a form has it."""
+        local = self.local(moment)
+        return time(local.hour, local.minute)
+
+    @contextmanager
+    def noting_what_is_shown(self) -> Iterator[None]:
+        """While a page is rendered, so that the page can say in which offsets its times are."""
+        token = _shown.set(set())
+        try:
+            yield
+        finally:
+            _shown.reset(token)
+
     # Templates use these as filters of the same names.
 
     def clock(self, moment: datetime) -> str:
-        """`09:30`."""
-        return self.local(moment).strftime("%H:%M")
+        """`09:30`; `01:30 UTC+2` in an hour that comes twice because the clocks go back."""
+        return f"{self._noted(moment):%H:%M}{self._which_hour(moment)}"
+
+    def end_clock(self, end: datetime, start: datetime) -> str:
+        """`09:30`; `Sat 5 Dec, 00:30` if it is on a later day than the start. Midnight needs no day."""
+        first, last = self.day_of(start), self.day_of(end - timedelta(microseconds=1))
+        return self.clock(end) if last <= first else self.short_moment(end)
 
     def day(self, moment: datetime | date) -> str:
         """`Tuesday 24 November`, with the year if it is another one."""
-        day = self.day_of(moment) if isinstance(moment, datetime) else moment
-        year = "" if day.year == self.today().year else f" {day.year}"
-        return f"{day:%A} {day.day} {day:%B}{year}"
+        day = self._noted_day(moment)
+        return f"{day:%A} {day.day} {day:%B}{self._year_words(day)}"
 
     def short_day(self, moment: datetime | date) -> str:
         """`Tue 24 Nov`, with the year if it is another one."""
-        day = self.day_of(moment) if isinstance(moment, datetime) else moment
-        year = "" if day.year == self.today().year else f" {day.year}"
-        return f"{day:%a} {day.day} {day:%b}{year}"
+        day = self._noted_day(moment)
+        return f"{day:%a} {day.day} {day:%b}{self._year_words(day)}"
 
     def moment(self, moment: datetime) -> str:
         """`Tuesday 24 November, 09:30`."""
@@ -60,14 +85,51 @@ class ClinicTime:
 
     def to_the_second(self, moment: datetime) -> str:
         """`Tue 24 Nov, 09:30:05`."""
-        return f"{self.short_day(moment)}, {self.local(moment):%H:%M:%S}"
+        return f"{self.short_day(moment)}, {self._noted(moment):%H:%M:%S}{self._which_hour(moment)}"
 
     @property
     def zone_words(self) -> str:
-        """`Europe/Berlin, UTC+1`: the name of the zone and its offset now."""
+        """`Europe/Berlin, UTC+1`: the name of the zone and its offset, or offsets, at the times of the page.
+
+        Where no page is rendered, or it shows no time: its offset now.
+        """
         name = self.zone.key.replace("_", " ")
-        offset = self.now().utcoffset() or timedelta()
-        return "UTC" if name in _PLAIN else f"{name}, {_offset_words(offset)}"
+        return "UTC" if name in _PLAIN else f"{name}, {runs_words(self.zone, self.shown_offsets, self._change_words)}"
+
+    @property
+    def shown_offsets(self) -> list[OffsetRun]:
+        """The zone's offsets at the times that the page shows, in order; now, if it shows none."""
+        return runs_of(self.zone, self._moments_shown or {self.now()})
+
+    @property
+    def shows_times(self) -> bool:
+        return bool(self._moments_shown)
+
+    @property
+    def _moments_shown(self) -> set[datetime]:
+        return _shown.get(set())
+
+    def _noted(self, moment: datetime) -> datetime:
+        """The moment in local time. The page that is being rendered shows it."""
+        self._moments_shown.add(moment)
+        return self.local(moment)
+
+    def _noted_day(self, moment: datetime | date) -> date:
+        """A day without a time counts as its noon, because the clocks change at night."""
+        if not isinstance(moment, datetime):
+            moment = datetime.combine(moment, time(12), self.zone)
+        return self._noted(moment).date()
+
+    def _which_hour(self, moment: datetime) -> str:
+        local = self.local(moment)
+        return f" {offset_words(local)}" if repeats(local) else ""
+
+    def _change_words(self, local: datetime) -> str:
+        """The day and time, by the clocks before it, of a change of the clocks."""
+        return f"{local:%A} {local.day} {local:%B}{self._year_words(local.date())}, {local:%H:%M}"
+
+    def _year_words(self, day: date) -> str:
+        return "" if day.year == self.today().year else f" {day.year}"
 
 
 def iso(moment: datetime) -> str:
@@ -86,10 +148,3 @@ def minutes_words(seconds: float) -> str:
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _offset_words(offset: timedelta) -> str:
-    minutes = round(offset.total_seconds() / 60)
-    hours, rest = divmod(abs(minutes), 60)
-    sign = "+" if minutes >= 0 else "-"
-    return f"UTC{sign}{hours}" + (f":{rest:02}" if rest else "")

@@ -110,7 +110,7 @@ def form_of(slot: Slot, clinic: ClinicTime) -> Form:
             "total_seats": str(slot.total_seats),
             "shown_period": _period_of(slot),
             "day": clinic.day_of(slot.start_time).isoformat(),
-            "time": clinic.clock(slot.start_time),
+            "time": f"{clinic.wall_time(slot.start_time):%H:%M}",
             "duration_minutes": str(slot.duration_minutes),
         }
     )

@@ -268,7 +268,7 @@ def _refuse(form: Form, error: InvalidInput | Conflict, time: ClinicTime) -> int
             form.refuse(at_fields_of_the_form(error))
             return 400
         case SlotOverlaps(period=(start, end), closed=closed):
-            form.problem = _overlap_words(f"{time.moment(start)} to {time.clock(end)}", closed=closed)
+            form.problem = _overlap_words(f"{time.moment(start)} to {time.end_clock(end, start)}", closed=closed)
         case _:
             form.problem = f"{error.detail.rstrip('.')}."
     return 409

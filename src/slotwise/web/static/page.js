@@ -1,13 +1,13 @@
 // Additions for every page. All forms and links work without them.
 
-/** How many minutes this machine's clock is ahead of a clock in that zone, at that moment. */
-function minutesAhead(zone, moment) {
-  // The Swedish format is that of ISO 8601.
-  const inZone = moment.toLocaleString("sv-SE", { timeZone: zone }).replace(" ", "T");
-  return -moment.getTimezoneOffset() - Math.round((Date.parse(`${inZone}Z`) - moment) / 60000);
+/** How many minutes this machine's clock is ahead of the clinic's at that moment, by the offsets of the page's times. */
+function minutesAhead(offsets, moment) {
+  const clinic = offsets.findLast(({ since }) => since <= moment) ?? offsets[0];
+  return -moment.getTimezoneOffset() - clinic.minutes;
 }
 
 function inWords(minutes) {
+  if (minutes === 0) return "the same as the clinic's";
   const hours = Math.floor(Math.abs(minutes) / 60);
   const rest = Math.abs(minutes) % 60;
   const parts = [];
@@ -16,16 +16,42 @@ function inWords(minutes) {
   return `${parts.join(" ")} ${minutes > 0 ? "ahead of" : "behind"} the clinic's`;
 }
 
-/** Tells visitors in another zone how far their clock differs: at the moment that the element names, or now. */
+/** The times that a part of the page shows, in order, each with its words. */
+function timesIn(scope) {
+  const shown = [...document.querySelectorAll(`${scope} time[datetime*="T"]`)];
+  const times = shown.map((time) => ({ moment: new Date(time.dateTime), words: time.textContent.trim() }));
+  return times.sort((one, other) => one.moment - other.moment);
+}
+
+/** The times at which the difference becomes another one. */
+function changesOf(offsets, times) {
+  const known = times.map((time) => ({ ...time, minutes: minutesAhead(offsets, time.moment) }));
+  return known.filter(({ minutes }, place) => place === 0 || minutes !== known[place - 1].minutes);
+}
+
+/** The offsets of the clinic's zone, in minutes, each with the first time of the page that has it: the server's numbers. */
+function offsetsOf(zone) {
+  const numbers = zone.dataset.offsets.trim().split(" ").map(Number);
+  return numbers.flatMap((number, place) => (place % 2 ? [] : [{ since: number * 1000, minutes: numbers[place + 1] }]));
+}
+
+/**
+ * Tells visitors in another zone how far their clock differs at the times that a part of the page shows. The difference
+ * changes over the year, so the page's foot says it only where no other part does.
+ */
 function tellOtherZone() {
-  const zone = document.querySelector("[data-zone]");
+  const zone = document.querySelector("[data-offsets]");
   if (!zone) return;
-  for (const place of document.querySelectorAll("[data-other-zone]")) {
-    // The difference changes over the year: zones change their clocks on different days.
-    const named = place.dataset.otherZone;
-    const minutes = minutesAhead(zone.dataset.zone, named ? new Date(named) : new Date());
-    place.hidden = minutes === 0;
-    if (minutes !== 0) place.textContent = `${named ? "At that time" : "Now"}, your clock is ${inWords(minutes)}.`;
+  const offsets = offsetsOf(zone);
+  const places = [...document.querySelectorAll("[data-other-zone]")];
+  for (const place of places) {
+    const times = timesIn(place.dataset.otherZone);
+    const [first, ...later] = changesOf(offsets, times.length ? times : [{ moment: new Date(offsets[0].since) }]);
+    place.hidden = (first.minutes === 0 && later.length === 0) || places.some((other) => other !== place && other.closest("main"));
+    if (place.hidden) continue;
+    const when = "now" in place.dataset ? "Now" : times.length > 1 && !place.closest("main") ? "At these times" : "At that time";
+    const others = later.map(({ minutes, words }) => `, from ${words} on ${inWords(minutes)}`).join("");
+    place.textContent = `${when}, your clock is ${inWords(first.minutes)}${others}.`;
   }
 }
 

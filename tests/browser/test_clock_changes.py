@@ -1,0 +1,89 @@
+"""Pages of a clinic in Berlin about days on which clocks change, and about days of the other half of the year."""
+
+import re
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import OpenWindow
+from tests.clinic import Clinic
+from tests.web.people import AccountVisitor, text_of
+
+BERLIN = ZoneInfo("Europe/Berlin")
+YEAR = datetime.now(UTC).year + 1
+
+
+def last_sunday(month: int) -> date:
+    day = date(YEAR, month, 31)
+    return day - timedelta(days=day.isoweekday() % 7)
+
+
+AUTUMN = last_sunday(10)
+
+
+def zone_words(page: str) -> str:
+    """The words of the page's foot."""
+    found = re.search(r"data-zone=[^>]*>([^<]*)<", page)
+    assert found, page
+    return found[1]
+
+
+@pytest.mark.parametrize(("month", "offset"), [(1, "UTC+1"), (7, "UTC+2"), (12, "UTC+1")])
+@pytest.mark.parametrize("has_times", [True, False], ids=["with times", "without times"])
+def test_the_offset_is_that_of_the_day_shown(clinic: Clinic, month: int, offset: str, has_times: bool) -> None:
+    slot = clinic.slot(startTime=f"{YEAR}-{month:02}-15T09:00:00Z")
+    day = 15 if has_times else 16
+    page = clinic.http.get(f"/?doctor={slot['doctorId']}&day={YEAR}-{month:02}-{day}").text
+    assert f'data-slot="{slot["id"]}"' in page or not has_times
+    if has_times:
+        assert zone_words(page) == f"Europe/Berlin, {offset}"
+    assert offset in zone_words(page)
+
+
+def test_the_hour_that_comes_twice_is_told_apart_everywhere(clinic: Clinic) -> None:
+    doctor = clinic.doctor(name="Dr. Night")["id"]
+    starts = [f"{AUTUMN}T00:30:00Z", f"{AUTUMN}T01:30:00Z"]
+    first, _ = (clinic.slot(doctorId=doctor, startTime=start, durationMinutes=60) for start in starts)
+    held = clinic.hold(first["id"], confirm=True)
+    token = held["manageToken"]
+    before, after = "02:30 UTC+2", "02:30 UTC+1"
+    finder = clinic.http.get(f"/?doctor={doctor}&day={AUTUMN}")
+    assert after in text_of(finder)
+    assert zone_words(finder.text) == "Europe/Berlin, UTC+1"
+    own = text_of(clinic.http.get(f"/bookings/{held['id']}?token={token}", follow_redirects=True))
+    assert re.search(rf", {re.escape(before)} .* Until {re.escape(after)}", own), own
+    with AccountVisitor(clinic.server) as desk:
+        desk.log_in("admin@slotwise.example", "a fine admin password")
+        for page in (
+            f"/admin/doctors/{doctor}?week={AUTUMN}",
+            f"/admin/day-sheet?doctor={doctor}&day={AUTUMN}",
+            f"/admin/slots/{first['id']}",
+            f"/admin/bookings/{held['id']}",
+        ):
+            shown = text_of(desk.http.get(page))
+            assert before in shown, page
+            assert after in shown, page
+        assert 'value="02:30"' in desk.http.get(f"/admin/slots/{first['id']}").text
+        assert before in text_of(desk.http.get(f"/admin/bookings?doctor={doctor}"))
+        table = desk.http.get(f"/admin/bookings.csv?doctor={doctor}").text
+        assert f"{AUTUMN} 02:30:00+02:00,{AUTUMN} 02:30:00+01:00" in table
+
+
+@pytest.mark.slow  # two to ten CPU seconds in a browser
+def test_a_visitor_in_another_zone_reads_one_difference_for_one_day(clinic: Clinic, open_window: OpenWindow) -> None:
+    # America puts its clocks forward two or three weeks before Europe.
+    doctor = clinic.doctor(name="Dr. Spring")
+    for start in (f"{YEAR}-03-20T14:00:00Z", f"{YEAR}-07-20T14:00:00Z"):
+        clinic.slot(doctorId=doctor["id"], startTime=start)
+    page = open_window(timezone_id="America/New_York")
+    page.goto(f"/?doctor={doctor['id']}")
+    told = page.get_by_text("your clock is").locator("visible=true")
+    expect(told).to_have_text("At that time, your clock is 5 hours behind the clinic's.")
+    page.goto(f"/?doctor={doctor['id']}&day={YEAR}-07-20")
+    expect(told).to_have_text("At that time, your clock is 6 hours behind the clinic's.")
+    expect(page.get_by_role("contentinfo")).to_contain_text("Europe/Berlin, UTC+2.")
+    page.get_by_label("Day", exact=True).fill(f"{YEAR}-03-20")
+    expect(told).to_have_text("At that time, your clock is 5 hours behind the clinic's.")
+    expect(page.get_by_role("contentinfo")).to_contain_text("Europe/Berlin, UTC+1.")
