@@ -6,11 +6,14 @@ that have it. So the result does not depend on the database's locale either.
 """
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache, lru_cache
 from itertools import chain
 
+from slotwise.domain.errors import InvalidInput
+from slotwise.domain.fields import clean_email, email_key
 from slotwise.domain.search_form import BLANK, IGNORED, search_form
 
 # More words than these do not make a search narrower.
@@ -21,12 +24,13 @@ _EDGE = f"[{IGNORED}{BLANK}]"
 _ANY_WORD = f"[^{IGNORED}{BLANK}][^{BLANK}]*"
 _ANY_GAP = f"[{BLANK}]{_EDGE}*"
 # Blanks and dashes divide what is typed: `Anne-Marie` finds `Anne Marie` too.
-_TYPED_GAP = re.compile(rf"[{BLANK}\u002d\u2010-\u2015\u2212\ufe58\ufe63\uff0d]+")
+_BLANKS = re.compile(f"[{BLANK}]+")
+_DASHES = re.compile(r"[\u002d\u2010-\u2015\u2212\ufe58\ufe63\uff0d]+")
 # Alphabets with cases, accents, compatible forms or ligatures.
 _ALPHABETS = (range(0x21, 0x3400), range(0xA640, 0xAC00), range(0xF900, 0xFFFE))
 _LONGEST_LIGATURE = 3
 # Longer words are spelled without ligatures, and the longest are cut: a pattern has a thousand characters a letter.
-_LONGEST_WITH_LIGATURES = 40
+LONGEST_WITH_LIGATURES = 40
 _LONGEST_WORD = 300
 # A run of letters that may be ligatures is spelled out in all ways, which double with every two letters.
 _LONGEST_RUN = 6
@@ -37,7 +41,7 @@ def containing(text: str | None) -> str | None:
     """Matches a text that has every word of `text` in it, in any order; None for no text."""
     if not text:
         return None
-    words = [_typed(word) for word in _TYPED_GAP.split(text) if search_form(word)][:MOST_WORDS]
+    words = [_typed(word) for word in _words(text) if search_form(word)][:MOST_WORDS]
     if not words:
         return _literally(text)
     return words[0] if len(words) == 1 else "^" + "".join(f"(?=.*{word})" for word in words)
@@ -61,11 +65,27 @@ def _whole(word: str) -> str:
     return f"{_NOTHING}{_spelled(word, may_go_on=False)}{_NOTHING}(?:[{BLANK}]|$)"
 
 
+def _words(text: str) -> Iterator[str]:
+    for word in _BLANKS.split(text):
+        yield from [word] if "@" in word else _DASHES.split(word)
+
+
 def _typed(word: str) -> str:
     """Punctuation at an end of a typed word says that the word has its end there."""
+    if "@" in word:
+        return _email(word)
     before = "" if search_form(word[0]) else f"(?:^|{_EDGE})"
     after = "" if search_form(word[-1]) else f"(?:{_EDGE}|$)"
     return before + _spelled(search_form(word), may_go_on=not after) + after
+
+
+def _email(word: str) -> str:
+    """Matches an e-mail address, or a part of it, by `email_key`: what looks like it may be another person's."""
+    try:
+        key = email_key(clean_email("text", word))
+    except InvalidInput:
+        key = email_key(unicodedata.normalize("NFC", word))
+    return "".join(f"[{c}{c.upper()}]" if c.isascii() and c.isalpha() else _escaped(c) for c in key)
 
 
 def _literally(text: str) -> str:
@@ -77,7 +97,7 @@ def _spelled(form: str, *, may_go_on: bool) -> str:
 
     If the word may go on, its last letter may be the first of a ligature.
     """
-    runs = list(_runs(form)) if len(form) <= _LONGEST_WITH_LIGATURES else list(form[:_LONGEST_WORD])
+    runs = list(_runs(form)) if len(form) <= LONGEST_WITH_LIGATURES else list(form[:_LONGEST_WORD])
     last = len(runs) - 1
     return _NOTHING.join(_one_of(_ways(run, is_last=may_go_on and place == last)) for place, run in enumerate(runs))
 
@@ -137,7 +157,7 @@ def _characters() -> dict[str, list[str]]:
 
 def _is_ligature(character: str, form: str) -> bool:
     """Not those of Arabic, which has hundreds: they stand in old documents, and every name would have many of them."""
-    return 1 < len(form) <= _LONGEST_LIGATURE and character.isalpha() and character < "\ufb50"
+    return 1 < len(form) <= _LONGEST_LIGATURE and character.isalnum() and character < "\ufb50"
 
 
 def _escaped(character: str) -> str:
