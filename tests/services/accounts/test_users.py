@@ -227,7 +227,8 @@ async def test_accounts_are_found_by_role_and_text_a_step_at_a_time(
     boss = await users.register("Boss", EMAIL, PASSWORD, Role.ADMIN)
     await connection.execute(
         "INSERT INTO users (id, email, name, role, password_hash) SELECT 100 + n, 'p' || n || '@example.net',"
-        " CASE WHEN n IN (3, 9) THEN 'Rare_Na\u0308me, Zoë' ELSE 'Somebody' END, 'patient', '' FROM generate_series(1, 10) AS n"
+        " CASE WHEN n IN (3, 9) THEN 'Rare_Na\u0308me, Zoë' ELSE 'Somebody' END, 'patient', ''"
+        " FROM generate_series(1, 10) AS n"
     )
     first = await users.list_users(boss, UserQuery(), LAST, 5)
     assert [user.id for user in first.users] == [110, 109, 108, 107, 106]
