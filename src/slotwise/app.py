@@ -19,10 +19,11 @@ from slotwise.db.readiness import wait_for_server
 from slotwise.db.schema import SchemaCheck
 from slotwise.db.time_zones import ZoneCheck
 from slotwise.domain.errors import SlotwiseError
-from slotwise.http.api_docs import OPENAPI
+from slotwise.http.api_document import OPENAPI
 from slotwise.http.kit import headers
 from slotwise.http.kit.problems import EXCEPTION_HANDLERS as PROBLEMS
 from slotwise.http.kit.problems import write_refusal as write_problem
+from slotwise.http.kit.schemas import StructSchemas
 from slotwise.http.parts import ApiRooms
 from slotwise.http.parts import dependencies as api_dependencies
 from slotwise.http.routes import API
@@ -111,6 +112,7 @@ def build(settings: Settings) -> Application:
         exception_handlers={**PROBLEMS, HTTPException: _answer_unmatched},
         after_exception=[recognize_visitor],
         openapi_config=OPENAPI,
+        plugins=[StructSchemas()],
         cors_config=_cors(settings),
         request_max_body_size=MAX_BODY_BYTES,
         logging_config=None,
@@ -255,7 +257,7 @@ def _cors(settings: Settings) -> CORSConfig | None:
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     if not origins:
         return None
-    return CORSConfig(allow_origins=origins, allow_headers=list(headers.SENT), expose_headers=list(headers.ANSWERED))
+    return CORSConfig(allow_origins=origins, allow_headers=list(headers.SENT), expose_headers=list(headers.EXPOSED))
 
 
 def _readable_refusals(cors: CORSConfig | None) -> WriteRefusal:

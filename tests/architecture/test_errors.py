@@ -18,7 +18,7 @@ VARIANTS = {
 # The domain knows no media types and no headers.
 EDGE_ONLY = {
     "UnsupportedMediaType", "RequestTooSlow", "HeadTooLarge", "VersionUnsupported", "MethodUnknown",
-    "ExpectationFailed", "BodyEncoded", "TransferCodingUnknown"}  # fmt: skip
+    "ExpectationFailed", "BodyEncoded", "TransferCodingUnknown", "BodyTooLarge", "Defect"}  # fmt: skip
 
 _CODE = re.compile(r"[a-z]+(-[a-z]+)*")
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from slotwise.app import build
-from slotwise.http.api_docs import openapi_document
+from slotwise.http.api_document import openapi_document
 from slotwise.settings import load_settings
 from tests.clinic import Clinic, holder, in_hours, object_of, problem, unique_email
 from tests.security.people import PASSWORD, People, new_people
@@ -28,32 +28,32 @@ POST   /api/auth/logout                      401   204   204    204   204   204 
 POST   /api/auth/password                    401   204   204    204   204   204    401   401      401     401     401
 POST   /api/doctors                          401   403   403    403   403   201    401   401      401     401     401
 GET    /api/doctors                          200   200   200    200   200   200    200   200      401     401     401
-GET    /api/doctors/{doctor_id}              200   200   200    200   200   200    200   200      401     401     401
-GET    /api/doctors/{doctor_id}     missing  404   404   404    404   404   404    404   404      401     401     401
-PATCH  /api/doctors/{doctor_id}              401   403   403    403   403   200    401   401      401     401     401
-PATCH  /api/doctors/{doctor_id}     missing  401   403   403    403   403   404    401   401      401     401     401
+GET    /api/doctors/{doctorId}               200   200   200    200   200   200    200   200      401     401     401
+GET    /api/doctors/{doctorId}      missing  404   404   404    404   404   404    404   404      401     401     401
+PATCH  /api/doctors/{doctorId}               401   403   403    403   403   200    401   401      401     401     401
+PATCH  /api/doctors/{doctorId}      missing  401   403   403    403   403   404    401   401      401     401     401
 POST   /api/slots                            401   403   403    403   403   201    401   401      401     401     401
 POST   /api/slots                   missing  401   403   403    403   403   404    401   401      401     401     401
 POST   /api/slots/batch                      401   403   403    403   403   201    401   401      401     401     401
 POST   /api/slots/batch             missing  401   403   403    403   403   404    401   401      401     401     401
 GET    /api/slots                            200   200   200    200   200   200    200   200      401     401     401
 GET    /api/slots/events                     200   200   200    200   200   200    200   200      401     401     401
-GET    /api/slots/{slot_id}                  200   200   200    200   200   200    200   200      401     401     401
-GET    /api/slots/{slot_id}         missing  404   404   404    404   404   404    404   404      401     401     401
-PATCH  /api/slots/{slot_id}                  401   403   403    403   403   200    401   401      401     401     401
-PATCH  /api/slots/{slot_id}         missing  401   403   403    403   403   404    401   401      401     401     401
+GET    /api/slots/{slotId}                   200   200   200    200   200   200    200   200      401     401     401
+GET    /api/slots/{slotId}          missing  404   404   404    404   404   404    404   404      401     401     401
+PATCH  /api/slots/{slotId}                   401   403   403    403   403   200    401   401      401     401     401
+PATCH  /api/slots/{slotId}          missing  401   403   403    403   403   404    401   401      401     401     401
 POST   /api/bookings                         201   201   201    201   201   201    201   201      401     401     401
 POST   /api/bookings                missing  404   404   404    404   404   404    404   404      401     401     401
 GET    /api/bookings                         401   403   403    403   200+  200+   401   401      401     401     401
 GET    /api/bookings/my-bookings             401   200+  200    200   200   200    401   401      401     401     401
-GET    /api/bookings/slot/{slot_id}          200   200   200    200   200+  200+   200   200      401     401     401
-GET    /api/bookings/slot/{slot_id} missing  404   404   404    404   404   404    404   404      401     401     401
-GET    /api/bookings/{booking_id}            200   200+  200    200   200+  200+   200+  200      401     401     401
-GET    /api/bookings/{booking_id}   missing  404   404   404    404   404   404    404   404      401     401     401
-POST   /api/bookings/{booking_id}/confirm    401   200+  403    403   200+  200+   200+  403      401     401     401
-POST   /api/bookings/{booking_id}/confirm missing 404 404 404   404   404   404    404   404      401     401     401
-DELETE /api/bookings/{booking_id}            401   200+  403    403   200+  200+   200+  403      401     401     401
-DELETE /api/bookings/{booking_id}   missing  404   404   404    404   404   404    404   404      401     401     401
+GET    /api/bookings/slot/{slotId}           200   200   200    200   200+  200+   200   200      401     401     401
+GET    /api/bookings/slot/{slotId}  missing  404   404   404    404   404   404    404   404      401     401     401
+GET    /api/bookings/{bookingId}             200   200+  200    200   200+  200+   200+  200      401     401     401
+GET    /api/bookings/{bookingId}    missing  404   404   404    404   404   404    404   404      401     401     401
+POST   /api/bookings/{bookingId}/confirm     401   200+  403    403   200+  200+   200+  403      401     401     401
+POST   /api/bookings/{bookingId}/confirm  missing 404 404 404   404   404   404    404   404      401     401     401
+DELETE /api/bookings/{bookingId}             401   200+  403    403   200+  200+   200+  403      401     401     401
+DELETE /api/bookings/{bookingId}    missing  404   404   404    404   404   404    404   404      401     401     401
 GET    /health                               200   200   200    200   200   200    200   200      200     200     200
 GET    /health/ready                         200   200   200    200   200   200    200   200      200     200     200
 GET    /metrics                              200   200   200    200   200   200    200   200      200     200     200
@@ -83,12 +83,12 @@ BODIES: dict[str, Body] = {
     "POST /api/auth/password": lambda _: {"currentPassword": PASSWORD, "newPassword": "another fine secret"},
     "DELETE /api/auth/me": lambda _: {"password": PASSWORD},
     "POST /api/doctors": lambda _: {"name": "Dr. New"},
-    "PATCH /api/doctors/{doctor_id}": lambda _: {"specialization": "Cardiology"},
+    "PATCH /api/doctors/{doctorId}": lambda _: {"specialization": "Cardiology"},
     "POST /api/slots": lambda target: {"doctorId": target.doctor_id, "startTime": in_hours(next(_hours))},
     "POST /api/slots/batch": lambda target: {
         "doctorId": target.doctor_id, "firstDay": "2031-02-04", "lastDay": "2031-02-04",
         "periods": [{"from": "09:00", "to": "10:00"}]},
-    "PATCH /api/slots/{slot_id}": lambda _: {"totalSeats": 90},
+    "PATCH /api/slots/{slotId}": lambda _: {"totalSeats": 90},
     "POST /api/bookings": lambda target: {
         "slotId": target.slot_id, "userName": "Nell New", "userEmail": "nell@example.org"},
 }  # fmt: skip
@@ -151,7 +151,7 @@ class Place:
         body, query = BODIES.get(row.operation), QUERIES.get(row.operation)
         with self._clinic.http.stream(
             method,
-            path.format(**target._asdict()),
+            path.format(doctorId=doctor_id, slotId=slot_id, bookingId=booking_id),
             headers=dict(proofs[who]),
             json=body(target) if body else None,
             params=query(target) if query else None,
@@ -184,7 +184,7 @@ def test_everybody_gets_what_the_table_says_and_nobody_anothers_name(clinic: Cli
 def test_the_table_also_checks_the_email(clinic: Clinic) -> None:
     """Otherwise `shows` would accept an answer with the name alone."""
     place = Place(clinic)
-    row = next(row for row in table() if row.operation == "GET /api/bookings/{booking_id}" and not row.missing)
+    row = next(row for row in table() if row.operation == "GET /api/bookings/{bookingId}" and not row.missing)
     for who in ("owner", "staff", "admin", "holder"):
         booking = place.call(row, who).json()
         assert (booking["userName"], booking["userEmail"]) == (NAME, place.people.owner_email)

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from slotwise.app import build
-from slotwise.http.api_docs import openapi_document
+from slotwise.http.api_document import openapi_document
 from slotwise.settings import load_settings
 from tests.clinic import Clinic, RunningServer, rows, unique_email
 from tests.security.conftest import OTHER_ORIGIN

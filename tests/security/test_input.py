@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from slotwise.app import build
-from slotwise.http.api_docs import openapi_document
+from slotwise.http.api_document import openapi_document
 from slotwise.settings import load_settings
 from tests.clinic import Clinic, in_hours, problem, unique_email
 from tests.depth import third_of
@@ -80,7 +80,7 @@ def kind_of(schema: Mapping[str, Any]) -> str:
     """The type of a field besides null."""
     if "$ref" in schema:
         return "string"
-    found = [schema, *schema.get("oneOf", ())]
+    found = [schema, *schema.get("anyOf", ())]
     if any(choice.get("format") == "date-time" for choice in found):
         return "time"
     kinds = {kind for choice in found for kind in [choice.get("type")] if isinstance(kind, str)} - {"null"}
@@ -89,10 +89,9 @@ def kind_of(schema: Mapping[str, Any]) -> str:
 
 def fields_of(operation: Mapping[str, Any]) -> Iterator[Field]:
     schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-    for choice in (schema, *schema.get("oneOf", ())):
-        if "$ref" in choice:
-            properties = DOCUMENT["components"]["schemas"][choice["$ref"].rpartition("/")[2]]["properties"]
-            yield from (Field(name, kind_of(described)) for name, described in properties.items())
+    if "$ref" in schema:
+        properties = DOCUMENT["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"]
+        yield from (Field(name, kind_of(described)) for name, described in properties.items())
 
 
 def operations() -> Iterator[Operation]:
@@ -146,7 +145,7 @@ class Target:
         return self._clinic.http.request(method, f"{self._path_for(path)}?{query}", headers=self.admin)
 
     def _path_for(self, path: str) -> str:
-        ids = {"doctor_id": self.slot["doctorId"], "slot_id": self.slot["id"], "booking_id": self.booking["id"]}
+        ids = {"doctorId": self.slot["doctorId"], "slotId": self.slot["id"], "bookingId": self.booking["id"]}
         return path.format(**ids)
 
 

@@ -15,7 +15,7 @@ from slotwise.cli.serving import serve_forever
 from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.pool import Database
 from slotwise.domain.users import Role, User
-from slotwise.http.api_docs import openapi_document
+from slotwise.http.api_document import openapi_document
 from slotwise.services.core.expiry import sweep_holds
 from slotwise.services.core.seat_events import EVERY_SLOT, announcing_changes
 from slotwise.services.schedule.demo import DemoPlan, seed_demo

@@ -4,13 +4,16 @@ import re
 import unicodedata
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Annotated
 
 from email_validator import EmailNotValidError, EmailSyntaxError, validate_email
 from email_validator.rfc_constants import CASE_INSENSITIVE_MAILBOX_NAMES
+from msgspec import Meta
 
 from slotwise.domain.errors import InvalidInput
 
 MAX_NAME_CHARACTERS = 200
+MAX_EMAIL_CHARACTERS = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 128
 MAX_ID = 2**63 - 1
@@ -23,6 +26,8 @@ _MAX_PLAIN_EMAIL = 64
 _NORMALIZED_TO_ASCII = re.compile("[\u037e\u1fef\u212a]")
 FIRST_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 LAST_READABLE_TIME = datetime(9999, 1, 1, tzinfo=UTC)
+# A time with an offset.
+Instant = Annotated[datetime, Meta(tz=True)]
 
 
 def clean_name(field: str, text: str) -> str:

@@ -4,6 +4,7 @@ from typing import Any
 
 from litestar import Controller, Request, Response, get
 from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -40,9 +41,14 @@ class ReadinessView(Struct, frozen=True):
     tzdata: str = EDITION
 
 
+def _with_reasons(arguments: dict[str, Any]) -> dict[str, Any]:
+    """An operation's arguments, with the answer documented that says why the server is not ready."""
+    reasons = ResponseSpec(ReadinessView, generate_examples=False, description="Not ready, with the reasons")
+    return arguments | {"responses": {**arguments["responses"], 503: reasons}}
+
+
 class HealthController(Controller):
     path = "/"
-    tags = ("Operation",)
 
     @get("/health", **operation("get_health", OPEN, "Check that the process answers, without the database"))
     async def get_health(self) -> HealthView:
@@ -50,7 +56,9 @@ class HealthController(Controller):
 
     @get(
         "/health/ready",
-        **operation("get_readiness", OPEN, "Check that bookings can be made: database, durability settings, schema"),
+        **_with_reasons(
+            operation("get_readiness", OPEN, "Check that bookings can be made: database, durability settings, schema")
+        ),
     )
     async def get_readiness(
         self,

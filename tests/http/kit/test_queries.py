@@ -5,7 +5,7 @@ import itertools
 import pytest
 
 from slotwise.app import build
-from slotwise.http.api_docs import openapi_document
+from slotwise.http.api_document import openapi_document
 from slotwise.settings import load_settings
 from tests.clinic import Clinic, problem
 
@@ -46,6 +46,27 @@ def test_every_operation_refuses_a_parameter_that_comes_twice_and_names_it(clini
     for method, path, name in ((method, path, name) for method, path, names in OPERATIONS for name in names):
         answer = clinic.http.request(method, f"{path_of(path)}?{name}=1&{name}=1", headers=clinic.admin)
         problem(answer, 400, "invalid-input", field=name)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/api/slots", "doctorId"),
+        ("/api/bookings", "doctorId"),
+        ("/api/bookings", "slotId"),
+        ("/api/bookings", "status"),
+    ],
+)
+@pytest.mark.parametrize("value", ["null", "NULL", ""])
+def test_a_filter_without_a_value_is_refused_and_not_ignored(clinic: Clinic, path: str, name: str, value: str) -> None:
+    problem(clinic.http.get(path, params={name: value}, headers=clinic.admin), 400, "invalid-input", field=name)
+
+
+def test_who_searches_for_the_word_null_gets_what_has_it(clinic: Clinic) -> None:
+    clinic.http.post("/api/doctors", json={"name": "Dr. Ada Null"}, headers=clinic.admin)
+    found = [doctor["name"] for doctor in clinic.http.get("/api/doctors?q=null&limit=500").json()["items"]]
+    assert "Dr. Ada Null" in found
+    assert all("null" in name.lower() for name in found)
 
 
 def test_a_plain_booking_with_an_unknown_query_parameter_holds_nothing(clinic: Clinic) -> None:

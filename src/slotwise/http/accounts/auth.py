@@ -1,27 +1,22 @@
 """Accounts: register, log in, log out, change the password."""
 
-from datetime import datetime
-from typing import Annotated
-
 from litestar import Controller, Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from slotwise.domain.errors import EmailTaken, InvalidCredentials, OutcomeUnknown, Overloaded, TooManyLogins
+from slotwise.domain.fields import Instant
 from slotwise.domain.users import Role, User
 from slotwise.http.kit.access import ACCOUNT, OPEN, ApiRequest, account_of
+from slotwise.http.kit.fields import Email, Password, PersonName
 from slotwise.http.kit.operations import operation
 from slotwise.services.accounts.users import Session, Users
 from slotwise.services.core.rate_limits import client_of
 
-Name = Annotated[str, Meta(description="1 to 200 characters after trimming", examples=["Ada Lovelace"])]
-Email = Annotated[str, Meta(examples=["ada@example.org"])]
-Password = Annotated[str, Meta(description="8 to 128 characters", examples=["correct horse battery"])]
-
 
 class Registration(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    name: Name
+    name: PersonName
     email: Email
     password: Password
 
@@ -41,8 +36,8 @@ class UserView(Struct, frozen=True, rename="camel"):
     email: str
     name: str
     role: Role
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
     @classmethod
     def of(cls, user: User) -> "UserView":
@@ -64,11 +59,18 @@ class SessionView(Struct, frozen=True, rename="camel"):
 
 class AuthController(Controller):
     path = "/api/auth"
-    tags = ("Accounts",)
 
     @post(
         "/register",
-        **operation("register", OPEN, "Register a patient's account", OutcomeUnknown, EmailTaken, Overloaded),
+        **operation(
+            "register",
+            OPEN,
+            "Register a patient's account",
+            OutcomeUnknown,
+            EmailTaken,
+            Overloaded,
+            sends=("Location",),
+        ),
     )
     async def register(self, data: JSONBody[Registration], users: NamedDependency[Users]) -> Response[UserView]:
         user = await users.register(data.name, data.email, data.password)

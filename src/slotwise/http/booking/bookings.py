@@ -27,9 +27,9 @@ from slotwise.http.booking.idempotency import IdempotencyHeader, require_single
 from slotwise.http.booking.views import BookingView, Confirmation, NewBooking, clean_person
 from slotwise.http.kit.access import (
     ACCOUNT,
-    ANYONE,
     DESK,
     HOLDER,
+    RECOGNIZED,
     REDACTED,
     ApiRequest,
     account_of,
@@ -51,14 +51,13 @@ NEWEST = IdPosition(MAX_ID)
 
 class BookingController(Controller):
     path = "/api/bookings"
-    tags = ("Bookings",)
 
     @post(
         "/",
         middleware=[FastPath()],
         **operation(
             "hold_seats",
-            ANYONE,
+            RECOGNIZED,
             "Hold seats, or book them at once",
             SlotNotFound,
             SlotFull,
@@ -70,6 +69,7 @@ class BookingController(Controller):
             OutcomeUnknown,
             description="A hold is PENDING until `expiresAt`; confirm it before then. `confirm: true` books without a "
             "hold.",
+            sends=("Location",),
         ),
     )
     async def hold_seats(
@@ -100,7 +100,7 @@ class BookingController(Controller):
         "/slot/{slot_id:int}",
         **operation(
             "list_bookings_of_slot",
-            ANYONE,
+            RECOGNIZED,
             "List the bookings of a slot, oldest first",
             SlotNotFound,
             description="Only staff and admins get names and e-mail addresses.",

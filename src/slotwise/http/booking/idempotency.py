@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
+from litestar.openapi.spec import Example
 from litestar.params import HeaderParameter
 
 from slotwise.domain.errors import InvalidInput
@@ -21,7 +22,8 @@ IdempotencyHeader = Annotated[
         description="A name for this attempt. For 24 hours, the same key with the same body gives the same answer and "
         f"no second booking. At most {MAX_CHARACTERS} characters. Without an access token it needs at least "
         f"{MIN_GUEST_CHARACTERS} and must be hard to guess, because the answer contains the manage token.",
-        examples=[],
+        examples=[Example(value="3f1c7b1e-4c1b-4d0a-9a53-0d8e6a3c8a55")],
+        schema_extra={"minLength": 1, "maxLength": MAX_CHARACTERS},
     ),
 ]
 

@@ -1,40 +1,38 @@
 """The JSON of bookings: bodies of requests and answers."""
 
-from datetime import datetime
 from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
 from slotwise.domain.errors import FieldError, InvalidInput
-from slotwise.domain.fields import MAX_ID, clean_email, clean_name
-from slotwise.domain.slots import MAX_SEATS
+from slotwise.domain.fields import Instant, clean_email, clean_name
 from slotwise.domain.users import User
-
-UserName = Annotated[str, Meta(description="1 to 200 characters after trimming", examples=["Ada Lovelace"])]
-UserEmail = Annotated[str, Meta(examples=["ada@example.org"])]
+from slotwise.http.kit.fields import Email, Id, PersonName, Seats
 
 
 class NewBooking(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """With an access token, name and e-mail default to the account's. `confirm: true` books without a hold."""
 
-    slot_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
-    user_name: UserName | None = None
-    user_email: UserEmail | None = None
-    seats_booked: Annotated[int, Meta(ge=1, le=MAX_SEATS)] = 1
+    slot_id: Id
+    user_name: PersonName | None = None
+    user_email: Email | None = None
+    seats_booked: Seats = 1
     confirm: bool = False
 
 
 class Confirmation(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """Name and e-mail for a hold that has none. A hold that has them keeps its own."""
 
-    user_name: UserName | None = None
-    user_email: UserEmail | None = None
+    user_name: PersonName | None = None
+    user_email: Email | None = None
 
 
 class BookedSlotView(Struct, frozen=True, rename="camel"):
-    start_time: datetime
-    end_time: datetime
+    """The booking's slot, as far as a patient needs it."""
+
+    start_time: Instant
+    end_time: Instant
     doctor_id: int
     doctor_name: str
     specialization: str | None
@@ -52,11 +50,11 @@ class BookingView(Struct, frozen=True, rename="camel"):
     user_email: str | None
     seats_booked: int
     status: BookingStatus
-    expires_at: datetime | None
-    confirmed_at: datetime | None
-    cancelled_at: datetime | None
-    created_at: datetime
-    updated_at: datetime
+    expires_at: Instant | None
+    confirmed_at: Instant | None
+    cancelled_at: Instant | None
+    created_at: Instant
+    updated_at: Instant
     slot: BookedSlotView
     manage_token: Annotated[
         str | UnsetType,

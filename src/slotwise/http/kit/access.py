@@ -78,8 +78,10 @@ def _require_role(*roles: Role) -> Guard:
 _BEARER: dict[str, list[str]] = {"accessToken": []}
 _BOOKING_TOKEN: dict[str, list[str]] = {"bookingToken": []}
 
-OPEN = Access(_allow_all, "anyone", [{}], refuses=())
-ANYONE = Access(_identify, "anyone", [{}, _BEARER], refuses=(NotAuthenticated,))
+OPEN = Access(_allow_all, "anyone", [], refuses=())
+ANYONE = Access(_identify, "anyone", [], refuses=(NotAuthenticated,))
+# Anyone, but an account makes a difference.
+RECOGNIZED = ANYONE._replace(security=[{}, _BEARER])
 ACCOUNT = Access(_require_account, "any account", [_BEARER], refuses=(NotAuthenticated,))
 DESK = Access(_require_role(*users.DESK), "staff and admins", [_BEARER])
 ADMIN = Access(_require_role(Role.ADMIN), "admins", [_BEARER])

@@ -8,6 +8,7 @@ import msgspec
 from litestar.datastructures import Headers
 from litestar.dto import AbstractDTO
 from litestar.typing import FieldDefinition
+from litestar.utils.typing import make_non_optional_union
 
 from slotwise.domain.errors import InvalidInput
 from slotwise.http.kit.problems import InvalidRequest, UnsupportedMediaType
@@ -42,7 +43,8 @@ class StrictJson(AbstractDTO[Any]):
         handler_id: str,
         backend_cls: Any = None,  # noqa: ARG003 - the framework's signature
     ) -> None:
-        cls._decoders[handler_id] = msgspec.json.Decoder(field_definition.annotation)
+        """An optional body may be missing, but one that is sent must be of its kind: `null` is not."""
+        cls._decoders[handler_id] = msgspec.json.Decoder(_kind_of(field_definition))
 
     @classmethod
     def create_openapi_schema(
@@ -51,7 +53,7 @@ class StrictJson(AbstractDTO[Any]):
         handler_id: str,  # noqa: ARG003 - the framework's signature
         schema_creator: SchemaCreator,
     ) -> Reference | Schema:
-        return schema_creator.for_field_definition(field_definition)
+        return schema_creator.for_field_definition(FieldDefinition.from_annotation(_kind_of(field_definition)))
 
     @classmethod
     def generate_field_definitions(cls, model_type: type[Any]) -> Any:
@@ -60,6 +62,11 @@ class StrictJson(AbstractDTO[Any]):
     @classmethod
     def detect_nested_field(cls, field_definition: FieldDefinition) -> bool:
         raise NotImplementedError
+
+
+def _kind_of(field_definition: FieldDefinition) -> Any:
+    annotation = field_definition.annotation
+    return make_non_optional_union(annotation) if field_definition.is_optional else annotation
 
 
 def invalid_field(message: str) -> InvalidInput:

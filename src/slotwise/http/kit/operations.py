@@ -1,18 +1,51 @@
-"""The declaration of an operation: its id, who may call it, and its errors."""
+"""The declaration of an operation: its id, who may call it, its errors, and how they look in the API document."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from litestar.datastructures import ResponseHeader
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, Operation, RequestBody
 
-from slotwise.domain.errors import DatabaseBusy, DatabaseUnavailable, InvalidInput, SlotwiseError
+from slotwise.domain.errors import (
+    DatabaseBusy,
+    DatabaseUnavailable,
+    InvalidInput,
+    SeatsTaken,
+    SlotFull,
+    SlotwiseError,
+    TooManyLogins,
+    TooManyRequests,
+)
 from slotwise.http.kit.access import Access
 from slotwise.http.kit.bodies import StrictJson
-from slotwise.http.kit.problems import MEDIA_TYPE, Problem, problem_type, status_of
+from slotwise.http.kit.problems import (
+    MEDIA_TYPE,
+    BodyTooLarge,
+    Defect,
+    Problem,
+    UnsupportedMediaType,
+    problem_of,
+    status_of,
+)
 from slotwise.http.kit.queries import refuse_other_queries
+from slotwise.server.refusals import BodyEncoded, HeadTooLarge, RequestTooSlow
+
+_OF_EVERY_OPERATION = (HeadTooLarge, Defect, DatabaseUnavailable, DatabaseBusy)
+_OF_EVERY_BODY = (RequestTooSlow, BodyTooLarge, UnsupportedMediaType, BodyEncoded)
+# Errors that tell more than their code.
+_EXAMPLES = {
+    type(error): error
+    for error in (
+        InvalidInput.of("slot_id", "is required"),
+        SeatsTaken(2),
+        SlotFull(1),
+        TooManyLogins(60),
+        TooManyRequests(60),
+    )
+}
 
 
 def operation(
@@ -21,8 +54,12 @@ def operation(
     summary: str,
     *raises: type[SlotwiseError],
     description: str = "",
+    sends: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Keyword arguments of a route handler. `raises` are its own errors, besides those of every operation."""
+    """Keyword arguments of a route handler.
+
+    `raises` are its own errors, besides those of every operation; `sends` are the headers of its success.
+    """
     return {
         "name": operation_id,
         "operation_id": operation_id,
@@ -32,30 +69,54 @@ def operation(
         "description": f"{description}\n\n**Who:** {access.who}.".strip(),
         "dto": StrictJson,
         "return_dto": None,
-        "responses": _documented([InvalidInput, *access.refuses, *raises, DatabaseUnavailable, DatabaseBusy]),
+        "responses": _documented([InvalidInput, *access.refuses, *raises, *_OF_EVERY_OPERATION]),
+        "response_headers": [ResponseHeader(name=name, documentation_only=True) for name in sends],
     }
 
 
-def _documented(raises: Sequence[type[SlotwiseError]]) -> dict[int, ResponseSpec]:
+def _documented(raises: Iterable[type[SlotwiseError]]) -> dict[int, ResponseSpec]:
+    return {
+        status: ResponseSpec(
+            data_container=Problem,
+            generate_examples=False,
+            description=_words(kinds),
+            media_type=MEDIA_TYPE,
+            examples=[Example(summary=kind.code, value=_example(kind)) for kind in kinds],
+        )
+        for status, kinds in _by_status(raises)
+    }
+
+
+def body_refusals() -> dict[str, Any]:
+    """The refusals of every operation with a body, as the API document has them."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        str(status): {
+            "description": _words(kinds),
+            "content": {
+                MEDIA_TYPE: {
+                    "schema": schema,
+                    "examples": {kind.code: {"summary": kind.code, "value": _example(kind)} for kind in kinds},
+                }
+            },
+        }
+        for status, kinds in _by_status(_OF_EVERY_BODY)
+    }
+
+
+def _by_status(raises: Iterable[type[SlotwiseError]]) -> list[tuple[int, list[type[SlotwiseError]]]]:
     by_status: dict[int, list[type[SlotwiseError]]] = {}
     for kind in dict.fromkeys(raises):
         by_status.setdefault(status_of(kind), []).append(kind)
-    return {status: _response(kinds) for status, kinds in sorted(by_status.items())}
+    return sorted(by_status.items())
 
 
-def _response(kinds: Sequence[type[SlotwiseError]]) -> ResponseSpec:
-    return ResponseSpec(
-        data_container=Problem,
-        generate_examples=False,  # they would have random values
-        description="; or ".join(f"{kind.title} (`{kind.code}`)" for kind in kinds),
-        media_type=MEDIA_TYPE,
-        examples=[Example(summary=kind.code, value=_example(kind)) for kind in kinds],
-    )
+def _words(kinds: Sequence[type[SlotwiseError]]) -> str:
+    return "; or ".join(f"{kind.title} (`{kind.code}`)" for kind in kinds)
 
 
 def _example(kind: type[SlotwiseError]) -> dict[str, Any]:
-    problem = Problem(problem_type(kind.code), kind.title, status_of(kind), kind.title, kind.code)
-    example: dict[str, Any] = msgspec.to_builtins(problem)
+    example: dict[str, Any] = msgspec.to_builtins(problem_of(_EXAMPLES[kind] if kind in _EXAMPLES else kind()))
     return example
 
 

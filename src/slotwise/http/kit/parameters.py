@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import msgspec
-from litestar.params import PathParameter, QueryParameter
+from litestar.params import HeaderParameter, PathParameter, QueryParameter
 
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
@@ -16,12 +16,21 @@ SlotId = Annotated[int | None, QueryParameter(name="slotId", ge=1, le=MAX_ID)]
 MinSeats = Annotated[int, QueryParameter(name="minSeats", ge=1, le=MAX_SEATS, description="Fewest free seats")]
 Text = Annotated[str | None, QueryParameter(min_length=1, max_length=200)]
 
+IfNoneMatch = Annotated[
+    str | None,
+    HeaderParameter(name="If-None-Match", description="The `ETag` of an earlier answer: 304 if it is still true"),
+]
+
 MAX_TIME_CHARACTERS = 40
 _AwareTime = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 def _time(name: str, description: str) -> Any:
-    return QueryParameter(name=name, description=description, schema_extra={"format": "date-time"})
+    return QueryParameter(
+        name=name,
+        description=description,
+        schema_extra={"format": "date-time", "maxLength": MAX_TIME_CHARACTERS},
+    )
 
 
 FromTime = Annotated[str | None, _time("from", "Start at or after this time, RFC 3339 with an offset")]

@@ -1,15 +1,16 @@
 """Answers for errors, as problem details (RFC 9457). Has the one table from error to status."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import structlog
 from litestar import Request, Response
 from litestar.exceptions import HTTPException, InternalServerException, SerializationException, ValidationException
 from litestar.types import Scope
+from msgspec import UNSET, Meta, UnsetType
 
 from slotwise.domain import errors
 from slotwise.domain.errors import FieldError, InvalidInput, SlotwiseError
@@ -34,6 +35,16 @@ class UnsupportedMediaType(SlotwiseError):
     title = "Send JSON, with Content-Type: application/json"
 
 
+class BodyTooLarge(SlotwiseError):
+    code = "body-too-large"
+    title = "The body has more than 64 KiB"
+
+
+class Defect(SlotwiseError):
+    code = "internal-error"
+    title = "The server has a defect; the request id helps to find it"
+
+
 class InvalidRequest(InvalidInput):
     """Invalid input whose fields keep the client's spelling."""
 
@@ -47,12 +58,14 @@ STATUS: dict[type[SlotwiseError], int] = {
     RequestTooSlow: 408,
     errors.Conflict: 409,
     errors.HoldExpired: 410,
+    BodyTooLarge: 413,
     UnsupportedMediaType: 415,
     BodyEncoded: 415,
     ExpectationFailed: 417,
     errors.KeyReused: 422,
     errors.TooManyRequests: 429,
     HeadTooLarge: 431,
+    Defect: 500,
     MethodUnknown: 501,
     TransferCodingUnknown: 501,
     errors.Unavailable: 503,
@@ -63,28 +76,47 @@ _FRAMEWORK_CODES = {
     400: "invalid-input",
     404: "not-found",
     405: "method-not-allowed",
-    413: "body-too-large",
+    413: BodyTooLarge.code,
 }
+_OTHER_CODE = "http-error"
+
+
+def _kinds(base: type[SlotwiseError]) -> Iterator[type[SlotwiseError]]:
+    yield base
+    for kind in base.__subclasses__():
+        yield from _kinds(kind)
+
+
+# Every code that an answer can have.
+CODES = sorted({
+    *(kind.code for kind in _kinds(SlotwiseError) if hasattr(kind, "code")),
+    *_FRAMEWORK_CODES.values(),
+    _OTHER_CODE,
+})  # fmt: skip
 
 log = structlog.get_logger()
 
 
 class FieldProblem(msgspec.Struct, frozen=True):
+    """What is wrong with one field of the body, one parameter or one header."""
+
     field: str
     message: str
 
 
-class Problem(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+class Problem(msgspec.Struct, frozen=True, rename="camel"):
     """RFC 9457 problem details. `code` is stable; `errors` names the fields of invalid input."""
 
-    type: str
+    type: Annotated[str, Meta(examples=["urn:slotwise:problem:slot-full"], extra_json_schema={"format": "uri"})]
     title: str
-    status: int
+    status: Annotated[int, Meta(ge=400, le=599)]
     detail: str
-    code: str
-    errors: list[FieldProblem] | None = None
-    available_seats: int | None = None
-    seats_taken: int | None = None
+    code: Annotated[str, Meta(extra_json_schema={"enum": CODES})]
+    errors: list[FieldProblem] | UnsetType = UNSET
+    available_seats: Annotated[int | UnsetType, Meta(description="How many seats are left: only with `slot-full`")] = (
+        UNSET
+    )
+    seats_taken: Annotated[int | UnsetType, Meta(description="Only with `seats-taken`")] = UNSET
 
 
 def _detail(error: SlotwiseError) -> str:
@@ -104,9 +136,9 @@ def problem_of(error: SlotwiseError) -> Problem:
         status=status_of(type(error)),
         detail=_detail(error),
         code=error.code,
-        errors=_fields(error) if isinstance(error, InvalidInput) else None,
-        available_seats=getattr(error, "available_seats", None),
-        seats_taken=getattr(error, "seats_taken", None),
+        errors=_fields(error) if isinstance(error, InvalidInput) else UNSET,
+        available_seats=getattr(error, "available_seats", UNSET),
+        seats_taken=getattr(error, "seats_taken", UNSET),
     )
 
 
@@ -158,7 +190,7 @@ def answer_framework_error(_: Request[Any, Any, Any], error: HTTPException) -> R
     if isinstance(error, InternalServerException):
         # Raised only if the client hung up while its body was read, so this answer reaches no client.
         return answer(problem_of(InvalidRequest.of("body", "was cut off")))
-    code = _FRAMEWORK_CODES.get(error.status_code, "http-error")
+    code = _FRAMEWORK_CODES.get(error.status_code, _OTHER_CODE)
     title = str(error.detail)
     return answer(Problem(problem_type(code), title, error.status_code, title, code), dict(error.headers or {}))
 
@@ -167,8 +199,7 @@ def answer_defect(_: Request[Any, Any, Any], error: Exception) -> Response[bytes
     """For a defect of the server. Logs only its type and place, because its message may contain personal data."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     log.error("defect", error=type(error).__name__, frames=frames[-8:])
-    title = "The server has a defect; the request id helps to find it"
-    return answer(Problem(problem_type("internal-error"), title, 500, title, "internal-error"))
+    return answer(problem_of(Defect()))
 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[Any]]] = {

@@ -11,20 +11,22 @@ from msgspec import Struct
 
 from slotwise.domain.errors import InvalidCredentials, LastAdmin, OutcomeUnknown, Overloaded, TooManyLogins
 from slotwise.domain.users import actor_of
-from slotwise.http.accounts.auth import Password, UserView
+from slotwise.http.accounts.auth import UserView
 from slotwise.http.kit.access import ACCOUNT, ApiRequest, account_of
+from slotwise.http.kit.fields import Password
 from slotwise.http.kit.operations import operation
 from slotwise.services.accounts.users import Users
 from slotwise.services.privacy.personal_data import Person, PersonalData, PersonalDataDocument
 
 
 class Erasure(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """The password proves that it is you who asks."""
+
     password: Password
 
 
 class PersonalDataController(Controller):
     path = "/api/auth/me"
-    tags = ("Accounts",)
 
     @get("/", **operation("get_account", ACCOUNT, "Read your own account"))
     async def get_account(self, request: ApiRequest) -> UserView:

@@ -1,6 +1,5 @@
 """The operations on doctors: add, change, read, list."""
 
-from datetime import datetime
 from typing import Annotated
 
 from litestar import Controller, Response, get, patch, post
@@ -10,14 +9,18 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from slotwise.domain.doctors import Doctor
 from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown
-from slotwise.http.kit.access import ADMIN, ANYONE, ApiRequest, account_of
+from slotwise.domain.fields import Instant
+from slotwise.http.kit.access import ADMIN, ANYONE, RECOGNIZED, ApiRequest, account_of
+from slotwise.http.kit.fields import NAME
 from slotwise.http.kit.operations import operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
 from slotwise.http.kit.parameters import Id, Text, clean_text
 from slotwise.services.schedule.doctors import Doctors
 
-Name = Annotated[str, Meta(description="1 to 200 characters after trimming", examples=["Dr. Grace Hopper"])]
-Specialization = Annotated[str, Meta(examples=["Cardiology"])]
+Name = Annotated[
+    str, Meta(description="1 to 200 characters after trimming", examples=["Dr. Grace Hopper"], extra_json_schema=NAME)
+]
+Specialization = Annotated[str, Meta(examples=["Cardiology"], extra_json_schema=NAME)]
 
 
 class NewDoctor(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -38,8 +41,8 @@ class DoctorView(Struct, frozen=True, rename="camel"):
     name: str
     specialization: str | None
     active: bool
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
     @classmethod
     def of(cls, doctor: Doctor) -> "DoctorView":
@@ -48,9 +51,8 @@ class DoctorView(Struct, frozen=True, rename="camel"):
 
 class DoctorController(Controller):
     path = "/api/doctors"
-    tags = ("Doctors",)
 
-    @post("/", **operation("create_doctor", ADMIN, "Add a doctor", OutcomeUnknown))
+    @post("/", **operation("create_doctor", ADMIN, "Add a doctor", OutcomeUnknown, sends=("Location",)))
     async def create_doctor(
         self, request: ApiRequest, data: JSONBody[NewDoctor], doctors: NamedDependency[Doctors]
     ) -> Response[DoctorView]:
@@ -61,7 +63,7 @@ class DoctorController(Controller):
         "/",
         **operation(
             "list_doctors",
-            ANYONE,
+            RECOGNIZED,
             "List doctors",
             description="Active doctors by name; staff and admins also get inactive ones. `q` searches in name and "
             "specialization: every word, in any order, whatever the accents and punctuation.",

@@ -97,7 +97,6 @@ def _with_stream(arguments: dict[str, Any]) -> dict[str, Any]:
 
 class SeatEventController(Controller):
     path = "/api/slots/events"
-    tags = ("Slots",)
 
     @get(
         "/",

@@ -13,25 +13,34 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from slotwise.batching.shared_reads import SharedReads
 from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown, SeatsTaken, SlotNotFound, SlotOverlaps
-from slotwise.domain.fields import FIRST_TIME, MAX_ID
-from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS, Slot, SlotChange, SlotStatus
+from slotwise.domain.fields import FIRST_TIME, Instant
+from slotwise.domain.slots import MAX_DURATION_MINUTES, Slot, SlotChange, SlotStatus
 from slotwise.domain.time_zones import time_zone
 from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
 from slotwise.http.kit.access import ADMIN, ANYONE, ApiRequest, account_of
+from slotwise.http.kit.fields import Id, Minutes, Seats
 from slotwise.http.kit.operations import operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, Page, StartPosition, decode_cursor, page_of
-from slotwise.http.kit.parameters import DoctorId, FromTime, Id, MinSeats, Text, ToTime, clean_text, parse_period
+from slotwise.http.kit.parameters import (
+    DoctorId,
+    FromTime,
+    IfNoneMatch,
+    MinSeats,
+    Text,
+    ToTime,
+    clean_text,
+    parse_period,
+)
+from slotwise.http.kit.parameters import Id as PathId
 from slotwise.services.schedule.slots import Clash, CreatedSlots, PlannedSlot, SlotQuery, Slots
 
 StartTime = Annotated[
     datetime, Meta(tz=True, description="RFC 3339, with an offset", examples=["2030-01-31T09:00:00Z"])
 ]
-Seats = Annotated[int, Meta(ge=1, le=MAX_SEATS)]
-Minutes = Annotated[int, Meta(ge=1, le=MAX_DURATION_MINUTES)]
 
 
 class NewSlot(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    doctor_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
+    doctor_id: Id
     start_time: StartTime
     total_seats: Seats = 1
     duration_minutes: Minutes = 30
@@ -55,7 +64,7 @@ class PartOfDay(Struct, frozen=True, forbid_unknown_fields=True):
 class NewSlots(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """Days, weekdays (1 is Monday) and parts of the day. Each part is filled from its start with equal slots."""
 
-    doctor_id: Annotated[int, Meta(ge=1, le=MAX_ID)]
+    doctor_id: Id
     first_day: Day
     last_day: Day
     periods: Annotated[list[PartOfDay], Meta(min_length=1, max_length=24)]
@@ -75,50 +84,50 @@ class NewSlots(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
         return Timetable(self.first_day, self.last_day, weekdays, hours, self.duration_minutes, self.break_minutes)
 
 
-class PlannedView(Struct, frozen=True, rename="camel"):
+class PlannedSlotView(Struct, frozen=True, rename="camel"):
     """`id` is null after a dry run."""
 
     id: int | None
-    start_time: datetime
-    end_time: datetime
+    start_time: Instant
+    end_time: Instant
 
     @classmethod
-    def of(cls, slot: PlannedSlot) -> "PlannedView":
+    def of(cls, slot: PlannedSlot) -> "PlannedSlotView":
         return cls(slot.id, slot.period.start_time, slot.period.end_time)
 
 
 class ClashView(Struct, frozen=True, rename="camel"):
     """A wanted period and the slot that it overlaps; null if the period has begun already."""
 
-    start_time: datetime
-    end_time: datetime
-    overlaps: PlannedView | None
+    start_time: Instant
+    end_time: Instant
+    overlaps: PlannedSlotView | None
 
     @classmethod
     def of(cls, clash: Clash) -> "ClashView":
         slot = clash.slot
-        overlaps = None if slot is None else PlannedView(slot.id, slot.start_time, slot.end_time)
+        overlaps = None if slot is None else PlannedSlotView(slot.id, slot.start_time, slot.end_time)
         return cls(clash.period.start_time, clash.period.end_time, overlaps)
 
 
-class SkippedView(Struct, frozen=True):
+class SkippedTimeView(Struct, frozen=True):
     day: date
     time: ClockTime
 
 
-class CreatedView(Struct, frozen=True, rename="camel"):
+class CreatedSlotsView(Struct, frozen=True, rename="camel"):
     """`skipped` has the local times that were left out because of a clock change."""
 
-    created: list[PlannedView]
+    created: list[PlannedSlotView]
     clashes: list[ClashView]
-    skipped: list[SkippedView]
+    skipped: list[SkippedTimeView]
 
     @classmethod
-    def of(cls, made: CreatedSlots) -> "CreatedView":
+    def of(cls, made: CreatedSlots) -> "CreatedSlotsView":
         return cls(
-            [PlannedView.of(slot) for slot in made.created],
+            [PlannedSlotView.of(slot) for slot in made.created],
             [ClashView.of(clash) for clash in made.clashes],
-            [SkippedView(skipped.day, f"{skipped.time:%H:%M}") for skipped in made.skipped],
+            [SkippedTimeView(skipped.day, f"{skipped.time:%H:%M}") for skipped in made.skipped],
         )
 
 
@@ -138,14 +147,14 @@ class SlotView(Struct, frozen=True, rename="camel"):
     doctor_id: int
     doctor_name: str
     specialization: str | None
-    start_time: datetime
-    end_time: datetime
+    start_time: Instant
+    end_time: Instant
     duration_minutes: int
     total_seats: int
     available_seats: int
     status: SlotStatus
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
     @classmethod
     def of(cls, slot: Slot) -> "SlotView":
@@ -196,17 +205,24 @@ class SlotLists:
         return EncodedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
+def _with_nothing_changed(arguments: dict[str, Any]) -> dict[str, Any]:
+    """An operation's arguments, with its answer documented for the case that the client has this version."""
+    nothing = ResponseSpec(None, generate_examples=False, description="Nothing has changed since that `ETag`")
+    return arguments | {"responses": {304: nothing, **arguments["responses"]}}
+
+
 def _with_nothing_created(arguments: dict[str, Any]) -> dict[str, Any]:
     """An operation's arguments, with its answer documented for the case that no slot is created."""
     nothing = ResponseSpec(
-        CreatedView, generate_examples=False, description="No slot was created: a dry run, or all slots were left out"
+        CreatedSlotsView,
+        generate_examples=False,
+        description="No slot was created: a dry run, or all slots were left out",
     )
     return arguments | {"responses": {200: nothing, **arguments["responses"]}}
 
 
 class SlotController(Controller):
     path = "/api/slots"
-    tags = ("Slots",)
 
     @post(
         "/",
@@ -217,6 +233,7 @@ class SlotController(Controller):
             OutcomeUnknown,
             DoctorNotFound,
             SlotOverlaps,
+            sends=("Location",),
             description="Slots of one doctor may touch but must not overlap. Closed slots count only while they still "
             "have bookings.",
         ),
@@ -247,7 +264,7 @@ class SlotController(Controller):
     )
     async def create_slots(
         self, request: ApiRequest, data: JSONBody[NewSlots], slots: NamedDependency[Slots]
-    ) -> Response[CreatedView]:
+    ) -> Response[CreatedSlotsView]:
         made = await slots.create_slots(
             account_of(request),
             data.doctor_id,
@@ -258,21 +275,23 @@ class SlotController(Controller):
             skip_clashes=data.skip_clashes,
         )
         nothing = data.dry_run or not made.created
-        return Response(CreatedView.of(made), status_code=200 if nothing else 201)
+        return Response(CreatedSlotsView.of(made), status_code=200 if nothing else 201)
 
     @get(
         "/",
-        **operation(
-            "list_slots",
-            ANYONE,
-            "Find free slots",
-            description="Future, open slots of active doctors with at least one free seat, by start. Answers have an "
-            "`ETag`; send it as `If-None-Match` to get 304 while nothing has changed.",
+        **_with_nothing_changed(
+            operation(
+                "list_slots",
+                ANYONE,
+                "Find free slots",
+                description="Future, open slots of active doctors with at least one free seat, by start. Answers have "
+                "an `ETag`; send it as `If-None-Match` to get 304 while nothing has changed.",
+                sends=("ETag", "Cache-Control"),
+            )
         ),
     )
     async def list_slots(
         self,
-        request: ApiRequest,
         slot_lists: NamedDependency[SlotLists],
         doctor_id: DoctorId = None,
         specialization: Text = None,
@@ -281,6 +300,7 @@ class SlotController(Controller):
         min_seats: MinSeats = 1,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
+        known: IfNoneMatch = None,
     ) -> Response[Page[SlotView]]:  # its bytes are prepared: SlotLists
         query = SlotQuery(
             doctor_id,
@@ -289,10 +309,10 @@ class SlotController(Controller):
             min_seats,
         )
         after = decode_cursor(cursor, StartPosition(FIRST_TIME, 0))
-        return _unless_known(request, await slot_lists.list_slots(SlotListQuery(query, limit, after)))
+        return _unless_known(known, await slot_lists.list_slots(SlotListQuery(query, limit, after)))
 
     @get("/{slot_id:int}", **operation("get_slot", ANYONE, "Read a slot", SlotNotFound))
-    async def get_slot(self, slot_id: Id, slots: NamedDependency[Slots]) -> SlotView:
+    async def get_slot(self, slot_id: PathId, slots: NamedDependency[Slots]) -> SlotView:
         return SlotView.of(await slots.get_slot(slot_id))
 
     @patch(
@@ -309,7 +329,7 @@ class SlotController(Controller):
         ),
     )
     async def update_slot(
-        self, request: ApiRequest, slot_id: Id, data: JSONBody[SlotPatch], slots: NamedDependency[Slots]
+        self, request: ApiRequest, slot_id: PathId, data: JSONBody[SlotPatch], slots: NamedDependency[Slots]
     ) -> SlotView:
         change = SlotChange(data.total_seats, data.status, data.start_time, data.duration_minutes)
         return SlotView.of(await slots.update_slot(account_of(request), slot_id, change))
@@ -321,10 +341,10 @@ def _minutes_of(clock: str) -> int:
     return int(hours) * 60 + int(minutes)
 
 
-def _unless_known(request: ApiRequest, page: EncodedPage) -> Response[Any]:
+def _unless_known(known: str | None, page: EncodedPage) -> Response[Any]:
     """304 if the client has this version (RFC 9110, 13.1.2). `no-cache`: clients may store it but must revalidate."""
     headers = {"ETag": page.etag, "Cache-Control": "no-cache"}
-    known = {tag.strip().removeprefix("W/") for tag in request.headers.get("if-none-match", "").split(",")}
-    if page.etag in known or "*" in known:
+    tags = {tag.strip().removeprefix("W/") for tag in (known or "").split(",")}
+    if page.etag in tags or "*" in tags:
         return Response(None, status_code=304, headers=headers)
     return Response(page.body, media_type="application/json", headers=headers)

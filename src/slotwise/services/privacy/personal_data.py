@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from datetime import datetime
 from typing import Any, Literal, assert_never
 
 import msgspec
@@ -12,7 +11,7 @@ from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import BookingStatus
 from slotwise.domain.errors import DatabaseBusy, InvalidCredentials, LastAdmin
-from slotwise.domain.fields import clean_email
+from slotwise.domain.fields import Instant, clean_email
 from slotwise.domain.users import Role
 from slotwise.observability import metrics
 from slotwise.services.accounts.users import UserId, password_attempts_of
@@ -43,8 +42,8 @@ class Account(Struct, frozen=True, rename="camel"):
     role: Role
     active: bool
     was_desk: bool
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
 
 
 class KeptBooking(Struct, frozen=True, rename="camel"):
@@ -55,17 +54,17 @@ class KeptBooking(Struct, frozen=True, rename="camel"):
     user_email: str | None
     seats_booked: int
     status: BookingStatus
-    expires_at: datetime | None
-    confirmed_at: datetime | None
-    cancelled_at: datetime | None
+    expires_at: Instant | None
+    confirmed_at: Instant | None
+    cancelled_at: Instant | None
     cancel_reason: str | None
-    created_at: datetime
-    updated_at: datetime
+    created_at: Instant
+    updated_at: Instant
     doctor_id: int
     doctor_name: str
     specialization: str | None
-    start_time: datetime
-    end_time: datetime
+    start_time: Instant
+    end_time: Instant
 
 
 class Event(Struct, frozen=True, rename="camel"):
@@ -76,7 +75,7 @@ class Event(Struct, frozen=True, rename="camel"):
     kind: str
     seats: int
     actor: str
-    created_at: datetime
+    created_at: Instant
 
 
 class AuditRow(Struct, frozen=True):
@@ -86,7 +85,7 @@ class AuditRow(Struct, frozen=True):
     action: str
     actor: str
     details: str
-    created_at: datetime
+    created_at: Instant
 
 
 class Note(Struct, frozen=True, rename="camel"):
@@ -95,7 +94,7 @@ class Note(Struct, frozen=True, rename="camel"):
     action: str
     actor: str
     details: dict[str, Any]
-    created_at: datetime
+    created_at: Instant
 
 
 class BookingRecord(KeptBooking, frozen=True, rename="camel"):

@@ -1,0 +1,183 @@
+"""The OpenAPI document. The framework describes the operations; what it has no means for is completed here."""
+
+import re
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import msgspec
+from litestar import Litestar
+from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin
+from litestar.openapi.spec import Components, Contact, License, SecurityScheme, Server, Tag
+
+from slotwise import __version__
+from slotwise.http.kit.headers import header_components
+from slotwise.http.kit.operations import body_refusals
+from slotwise.http.kit.problems import MEDIA_TYPE, camel
+from slotwise.http.kit.schemas import ID, StructSchemas, is_id
+
+_DESCRIPTION = """\
+Slotwise books doctors' appointments. A booking starts as a hold: it keeps its seats until `expiresAt`. Confirm it
+before then, or its seats become free again. However many people book at the same instant, no slot is oversold and no
+accepted booking is lost.
+
+**Try it:** find a slot with `GET /api/slots`. Hold a seat with `POST /api/bookings`. To confirm, send the `manageToken`
+from the answer in the header `Booking-Token`. To publish doctors and slots, log in as an admin at
+`POST /api/auth/login` and enter the `accessToken` under *Authorize*.
+
+Times are RFC 3339 in UTC. Lists come in pages: send `nextCursor` as `cursor` to get the next page. Errors are problem
+details (RFC 9457) with a stable `code`. Answers with status 429 and 503 have a `Retry-After` header. After a 503, send
+the same request again with the same `Idempotency-Key`.
+"""
+
+
+class Chapter(NamedTuple):
+    """Operations with one tag, in the order in which a person needs them."""
+
+    tag: str
+    description: str
+    operations: tuple[str, ...]
+
+
+CHAPTERS = (
+    Chapter(
+        "Accounts",
+        "Log in and out, register, manage your own data",
+        (
+            "log_in",
+            "register",
+            "get_account",
+            "log_out",
+            "change_password",
+            "export_personal_data",
+            "erase_personal_data",
+        ),
+    ),
+    Chapter("Doctors", "Who can be booked", ("list_doctors", "get_doctor")),
+    Chapter("Slots", "Find a time with free seats, and watch them", ("list_slots", "get_slot", "watch_seats")),
+    Chapter(
+        "Bookings",
+        "Hold, confirm, read and cancel",
+        (
+            "hold_seats",
+            "confirm_booking",
+            "get_booking",
+            "cancel_booking",
+            "list_bookings_of_user",
+            "list_bookings_of_slot",
+        ),
+    ),
+    Chapter(
+        "Administration",
+        "Publish doctors and slots, find all bookings: for staff and admins",
+        ("create_doctor", "update_doctor", "create_slot", "create_slots", "update_slot", "list_bookings"),
+    ),
+    Chapter("Operation", "Health and metrics", ("get_health", "get_readiness", "get_metrics")),
+)
+_PLACES = {name: place for place, name in enumerate(name for chapter in CHAPTERS for name in chapter.operations)}
+_TAGS = {name: chapter.tag for chapter in CHAPTERS for name in chapter.operations}
+
+OPENAPI = OpenAPIConfig(
+    title="Slotwise",
+    version=__version__,
+    description=_DESCRIPTION,
+    contact=Contact(name="The operator of this server"),
+    license=License(name="Apache-2.0", identifier="Apache-2.0"),
+    servers=[Server(url="/", description="This server")],
+    path="/api-docs/document",
+    render_plugins=(JsonRenderPlugin(),),
+    tags=[Tag(chapter.tag, chapter.description) for chapter in CHAPTERS],
+    components=Components(
+        headers=header_components(),  # type: ignore[arg-type]  # a dict of one of the types that it may have
+        security_schemes={
+            "accessToken": SecurityScheme(
+                type="http", scheme="bearer", bearer_format="JWT", description="`accessToken` of a log-in"
+            ),
+            "bookingToken": SecurityScheme(
+                type="apiKey",
+                name="Booking-Token",
+                security_scheme_in="header",
+                description="A booking's `manageToken`. In a link, it may be the query parameter `token` instead",
+            ),
+        },
+    ),
+)
+
+
+@lru_cache(maxsize=1)
+def openapi_document(app: Litestar) -> dict[str, Any]:
+    """The document as plain JSON values. The framework's own document has examples as Python objects."""
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema()))
+    components = document["components"]
+    components["schemas"] = app.plugins.get(StructSchemas).components()
+    components["responses"] = {}
+    for methods in document["paths"].values():
+        for operation in methods.values():
+            _complete(operation, components["responses"])
+    components["responses"] = dict(sorted(components["responses"].items()))
+    document["paths"] = _in_order_of_learning(document["paths"])
+    return document
+
+
+def _in_order_of_learning(paths: dict[str, Any]) -> dict[str, Any]:
+    def place(operation: dict[str, Any]) -> int:
+        return _PLACES[operation["operationId"]]
+
+    ordered = {
+        re.sub(r"{(\w+)}", lambda name: f"{{{camel(name[1])}}}", path): dict(
+            sorted(methods.items(), key=lambda item: place(item[1]))
+        )
+        for path, methods in paths.items()
+    }
+    return dict(sorted(ordered.items(), key=lambda item: min(map(place, item[1].values()))))
+
+
+def _complete(operation: dict[str, Any], shared: dict[str, Any]) -> None:
+    del operation["deprecated"]
+    operation["tags"] = [_TAGS[operation["operationId"]]]
+    operation.setdefault("security", [])
+    if "parameters" in operation:
+        operation["parameters"] = [_parameter(given) for given in operation["parameters"]]
+    if "requestBody" in operation:
+        operation["responses"] |= body_refusals()
+    answers = dict(sorted(operation["responses"].items()))
+    if "304" in answers:
+        answers["304"]["headers"] = answers["200"]["headers"]
+    operation["responses"] = {status: _answer(status, answer, shared) for status, answer in answers.items()}
+
+
+def _parameter(given: dict[str, Any]) -> dict[str, Any]:
+    """A parameter without its empty choices. One in a path has the spelling of JSON's fields."""
+    name = camel(given["name"]) if given["in"] == "path" else given["name"]
+    described = {"description": given["description"]} if "description" in given else {}
+    schema = _exact({key: value for key, value in given["schema"].items() if key not in {"oneOf", "description"}})
+    # A parameter that may be missing is never null.
+    for choice in given["schema"].get("oneOf", ()):
+        schema |= choice if choice.get("type") != "null" else {}
+    return {"name": name, "in": given["in"], **described, "required": given["required"]} | {
+        "schema": schema | (ID if is_id(name) else {})
+    }
+
+
+def _exact(schema: dict[str, Any]) -> dict[str, Any]:
+    """Integers in place of floats: the framework has all limits as floats."""
+    return {key: int(value) if isinstance(value, float) else value for key, value in schema.items()}
+
+
+def _answer(status: str, answer: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
+    """The answer with its headers. A problem with a single code is a component that all operations share."""
+    names = [*answer.get("headers", {}), "X-Request-ID", *_HEADERS_OF_STATUS.get(status, ())]
+    answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
+    problem = answer.get("content", {}).get(MEDIA_TYPE)
+    if problem is None:
+        return answer
+    problem["examples"] = {example["summary"]: example for example in problem["examples"].values()}
+    if len(problem["examples"]) > _MOST_CODES_OF_A_COMPONENT:
+        return answer
+    name = "Or".join("".join(map(str.capitalize, code.split("-"))) for code in problem["examples"])
+    shared[name] = answer
+    return {"$ref": f"#/components/responses/{name}"}
+
+
+_HEADERS_OF_STATUS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
+_MOST_CODES_OF_A_COMPONENT = 2
