@@ -1,8 +1,7 @@
 """Query parameters of the API: an operation refuses those that it does not have, and those that come twice."""
 
-from collections import Counter
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
 from litestar.connection import ASGIConnection
@@ -18,9 +17,15 @@ from slotwise.http.kit.problems import InvalidRequest
 MAX_NAMED = 10
 
 
+class _Known(NamedTuple):
+    names: frozenset[str]
+    # The framework would read the word `null` as if the parameter was missing, and so filter by nothing.
+    nullable: frozenset[str]
+
+
 def refuse_other_queries(more: frozenset[str]) -> Guard:
-    """A guard that accepts the query parameters of the handler and `more`, each at most once."""
-    by_handler: dict[str, frozenset[str]] = {}
+    """A guard that accepts the query parameters of the handler and `more`, each at most once and with a value."""
+    by_handler: dict[str, _Known] = {}
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
         query = connection.scope["query_string"]
@@ -28,25 +33,34 @@ def refuse_other_queries(more: frozenset[str]) -> Guard:
             return
         known = by_handler.get(handler.handler_id)
         if known is None:
-            known = by_handler[handler.handler_id] = _parameters_of(handler) | more
-        sent = Counter(name for name, _ in parse_qsl(query.decode("latin-1"), keep_blank_values=True))
-        faults = (fault for name, times in sent.items() if (fault := _fault(name, times, known)) is not None)
+            known = by_handler[handler.handler_id] = _known_by(handler, more)
+        values: dict[str, list[str]] = {}
+        for name, value in parse_qsl(query.decode("latin-1"), keep_blank_values=True):
+            values.setdefault(name, []).append(value)
+        faults = (fault for name, sent in values.items() if (fault := _fault(name, sent, known)) is not None)
         if named := list(islice(faults, MAX_NAMED)):
             raise InvalidRequest(*named)
 
     return guard
 
 
-def _parameters_of(handler: BaseRouteHandler) -> frozenset[str]:
-    definitions = {name: field.kwarg_definition for name, field in handler.parsed_fn_signature.parameters.items()}
-    return frozenset(
-        definition.name or name
-        for name, definition in definitions.items()
-        if isinstance(definition, ParameterKwarg) and definition.param_type == ParamType.QUERY
-    )
+def _known_by(handler: BaseRouteHandler, more: frozenset[str]) -> _Known:
+    fields = {
+        definition.name or name: field
+        for name, field in handler.parsed_fn_signature.parameters.items()
+        if isinstance(definition := field.kwarg_definition, ParameterKwarg) and definition.param_type == ParamType.QUERY
+    }
+    nullable = {
+        name
+        for name, field in fields.items()
+        if field.is_optional and str not in (kind.annotation for kind in field.inner_types)
+    }
+    return _Known(more | fields.keys(), frozenset(nullable))
 
 
-def _fault(name: str, times: int, known: frozenset[str]) -> FieldError | None:
-    if name not in known:
+def _fault(name: str, sent: list[str], known: _Known) -> FieldError | None:
+    if name not in known.names:
         return FieldError(name, "is not a query parameter of this request")
-    return FieldError(name, "must be given once") if times > 1 else None
+    if len(sent) > 1:
+        return FieldError(name, "must be given once")
+    return FieldError(name, "must not be null") if name in known.nullable and sent[0].lower() == "null" else None
