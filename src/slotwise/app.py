@@ -40,6 +40,7 @@ from slotwise.services.accounts.users import Users
 from slotwise.services.booking.batches import BookingBatches
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.calendars import Calendars
+from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.services.booking.my_bookings import MyBookings
 from slotwise.services.booking.page_holds import PageHolds
 from slotwise.services.booking.queues import BookingQueues
@@ -200,6 +201,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         booking_history=BookingHistory(database),
         bookings=bookings,
         calendars=Calendars(database),
+        clinic_changes=ClinicChanges(database),
         dashboard=Dashboard(database),
         day_sheets=DaySheets(database),
         doctors=Doctors(database, seat_events.seats_changed),

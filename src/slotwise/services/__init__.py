@@ -5,6 +5,7 @@ from msgspec import Struct
 from slotwise.services.accounts.users import Users
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.calendars import Calendars
+from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.services.booking.my_bookings import MyBookings
 from slotwise.services.booking.page_holds import PageHolds
 from slotwise.services.core.audit import AuditLog
@@ -27,6 +28,7 @@ class Services(Struct, frozen=True):
     booking_history: BookingHistory
     bookings: Bookings
     calendars: Calendars
+    clinic_changes: ClinicChanges
     dashboard: Dashboard
     day_sheets: DaySheets
     doctors: Doctors

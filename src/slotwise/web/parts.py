@@ -20,6 +20,7 @@ def dependencies(web: Callable[[], PageRooms]) -> dict[str, Callable[[], object]
         "booking_rate": lambda: web().booking_rate,
         "bookings": lambda: web().services.bookings,
         "calendars": lambda: web().services.calendars,
+        "clinic_changes": lambda: web().services.clinic_changes,
         "dashboard": lambda: web().services.dashboard,
         "day_sheets": lambda: web().services.day_sheets,
         "doctors": lambda: web().services.doctors,

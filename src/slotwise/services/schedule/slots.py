@@ -115,6 +115,13 @@ class DoctorWeek(Struct, frozen=True):
     cut_short: bool
 
 
+class Offer(Struct, frozen=True):
+    """Whether a slot takes bookings at all, and whether so many of its seats can be booked now."""
+
+    open: bool
+    free: bool
+
+
 class SlotQuery(Struct, frozen=True):
     """Which open slots to list. The period of starts is half-open, in UTC."""
 
@@ -130,6 +137,7 @@ Position: TypeAlias = tuple[datetime, int]
 
 LOCK_DOCTORS = Statement("schedule/slots.lock_doctors", LockedDoctor)
 CREATE_SLOTS = Statement("schedule/slots.create_slots", SlotId)
+GET_OFFER = Statement("schedule/slots.get_offer", Offer)
 GET_SLOT = Statement("schedule/slots.get_slot", Slot)
 LIST_SLOTS = Statement("schedule/slots.list_slots", Slot)
 LIST_SLOTS_OF_SIZE = Statement("schedule/slots.list_slots_of_size", Slot)
@@ -244,6 +252,14 @@ class Slots:
     async def get_slot(self, slot_id: int) -> Slot:
         async with self._database.connection() as connection:
             return await _get(connection, slot_id)
+
+    async def get_offer(self, slot_id: int, seats: int) -> Offer:
+        """By the rules of `hold_seats`. Raises `SlotNotFound`."""
+        async with self._database.connection() as connection:
+            offer = await GET_OFFER.first(connection, slot_id=slot_id, seats=seats)
+        if offer is None:
+            raise SlotNotFound
+        return offer
 
     async def list_slots(self, query: SlotQuery, limit: int, after: Position = (FIRST_TIME, 0)) -> list[Slot]:
         """Future open slots with enough free seats, by start and id, after the position; at most 501."""

@@ -51,6 +51,14 @@ SELECT s.slot_columns
 FROM slots_now AS s
 WHERE s.id = :slot_id::bigint;
 
+-- name: get_offer
+-- Tells whether a slot takes bookings, and whether some of its seats can be booked now.
+SELECT
+    s.status = 'OPEN' AND s.doctor_active AS open,
+    s.status = 'OPEN' AND s.doctor_active AND s.start_time > now() AND s.available_seats >= :seats::integer AS free
+FROM slots_now AS s
+WHERE s.id = :slot_id::bigint;
+
 -- name: list_slots
 -- A page of the slots on offer, by start.
 -- Two branches: slots whose counter has a free seat, by a walk along `slots_on_offer`; and the few that have one only

@@ -12,11 +12,12 @@ from litestar.params import FromPath, QueryParameter
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingFailed, BookingNotFound
 from slotwise.domain.fields import MAX_ID
-from slotwise.domain.slots import Slot
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.calendars import CalendarEntry, Calendars
+from slotwise.services.booking.clinic_changes import ClinicChange, ClinicChanges
 from slotwise.services.core.callers import Caller
 from slotwise.services.schedule.slots import Slots
+from slotwise.web.booking.clinic_changes import CANCELLED, ChangeWords, moved_words
 from slotwise.web.kit.access import ANYBODY, PageRequest, own_origin, page_for, visitor_in
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.rendering import HEADERS, Renderer, see_other
@@ -55,10 +56,11 @@ class AppointmentController(Controller):
         renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
         slots: NamedDependency[Slots],
+        clinic_changes: NamedDependency[ClinicChanges],
         token: Token = None,
     ) -> Response[Any]:
         managed = await managed_booking(request, bookings, booking_id, token)
-        return await show_appointment(request, renderer, slots, bookings, managed)
+        return await show_appointment(request, renderer, slots, bookings, clinic_changes, managed)
 
     @get("/bookings/{booking_id:int}/cancel", **page_for(ANYBODY))
     async def ask_before_cancelling(
@@ -96,12 +98,15 @@ class AppointmentController(Controller):
         renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
         calendars: NamedDependency[Calendars],
+        clinic_changes: NamedDependency[ClinicChanges],
         token: Token = None,
     ) -> Response[bytes]:
         managed = await managed_booking(request, bookings, booking_id, token)
         entry = await calendars.get_calendar_entry(managed.caller, booking_id)
         link = _link(request, managed) if managed.token else None
-        file = await asyncio.to_thread(_calendar_file, entry, renderer.time.zone, renderer.clinic_name, link)
+        changes = await clinic_changes.list_clinic_changes([managed.booking])
+        told = _told_in_calendar(changes.get(booking_id), entry, renderer)
+        file = await asyncio.to_thread(_calendar_file, entry, renderer.time.zone, renderer.clinic_name, link, told)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="appointment.ics"'}
         return Response(file, media_type=CALENDAR_TYPE, headers=headers)
 
@@ -125,6 +130,7 @@ async def show_appointment(
     renderer: Renderer,
     slots: Slots,
     bookings: Bookings,
+    clinic_changes: ClinicChanges,
     managed: ManagedBooking,
     form: Form | None = None,
     status: int = 200,
@@ -145,7 +151,8 @@ async def show_appointment(
         # The URL of this page, also when it answers a form.
         headers={"HX-Push-Url": managed.url},
         chosen=await _chosen_instead(request, bookings, booking) if booking.released else None,
-        can_book_again=ended and _is_on_offer(slot, booking.seats_booked, renderer),
+        offer=await slots.get_offer(slot.id, booking.seats_booked) if ended else None,
+        changes=ChangeWords(await clinic_changes.list_clinic_changes([booking]), renderer.time),
         now=renderer.time.now(),
         cookies=[
             *([clear_cookie(request, "hold")] if ended and _is_held_by(request, booking) else []),
@@ -189,17 +196,21 @@ def _link(request: PageRequest, managed: ManagedBooking) -> str | None:
     return f"{origin}{managed.url}" if origin else None
 
 
-def _is_on_offer(slot: Slot, seats: int, renderer: Renderer) -> bool:
-    return slot.status == "OPEN" and slot.start_time > renderer.time.now() and slot.available_seats >= seats
-
-
 def _is_held_by(request: PageRequest, booking: Booking) -> bool:
     hold = visitor_in(request).hold
     return hold is not None and hold.booking_id == booking.id
 
 
-def _calendar_file(entry: CalendarEntry, zone: ZoneInfo, clinic: str, link: str | None) -> bytes:
+def _told_in_calendar(change: ClinicChange | None, entry: CalendarEntry, renderer: Renderer) -> str | None:
+    if change is None or entry.status is BookingStatus.FAILED:
+        return None
+    if entry.status is BookingStatus.CANCELLED:
+        return CANCELLED if change.cancelled else None
+    return moved_words(change, entry.start_time, entry.end_time, renderer.time)
+
+
+def _calendar_file(entry: CalendarEntry, zone: ZoneInfo, clinic: str, link: str | None, told: str | None) -> bytes:
     """Runs in a thread: the first call imports the library, which takes 0.1 s and is left out of a worker's start."""
     from slotwise.web.booking.calendars import calendar_of  # noqa: PLC0415 - see above
 
-    return calendar_of(entry, zone, clinic, link)
+    return calendar_of(entry, zone, clinic, link, told)

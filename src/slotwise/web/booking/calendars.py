@@ -18,8 +18,10 @@ _STATUS = {
 _ENDED = {BookingStatus.CANCELLED, BookingStatus.FAILED}
 
 
-def calendar_of(entry: CalendarEntry, zone: ZoneInfo, clinic: str, link: str | None = None) -> bytes:
-    """The file for one appointment. `link` leads to the booking's page; None leaves it out.
+def calendar_of(
+    entry: CalendarEntry, zone: ZoneInfo, clinic: str, link: str | None = None, told: str | None = None
+) -> bytes:
+    """The file for one appointment. `link` leads to the booking's page; `told` says what the clinic changed.
 
     The file does not name the patient, because people share calendars with others.
     """
@@ -31,7 +33,7 @@ def calendar_of(entry: CalendarEntry, zone: ZoneInfo, clinic: str, link: str | N
     # have none, and calendars work without it.
     calendar.add("method", "PUBLISH")
     start, end = _period_in(zone, entry)
-    event = _event_of(entry, start, end, clinic, link)
+    event = _event_of(entry, start, end, clinic, link, told)
     if "TZID" in event["dtstart"].params:
         calendar.add_component(_zone_at(start, zone))
     calendar.add_component(event)
@@ -39,7 +41,9 @@ def calendar_of(entry: CalendarEntry, zone: ZoneInfo, clinic: str, link: str | N
     return file
 
 
-def _event_of(entry: CalendarEntry, start: datetime, end: datetime, clinic: str, link: str | None) -> Event:
+def _event_of(
+    entry: CalendarEntry, start: datetime, end: datetime, clinic: str, link: str | None, told: str | None
+) -> Event:
     return Event.new(
         uid=entry.uid,
         sequence=entry.sequence,
@@ -49,7 +53,7 @@ def _event_of(entry: CalendarEntry, start: datetime, end: datetime, clinic: str,
         start=start,
         end=end,
         summary=f"Appointment with {entry.doctor_name}",
-        description=_description_of(entry, link),
+        description=_description_of(entry, link, told),
         location=clinic,
         url=link,
         status=_STATUS[entry.status],
@@ -64,8 +68,9 @@ def _period_in(zone: ZoneInfo, entry: CalendarEntry) -> tuple[datetime, datetime
     return (start, end) if start.utcoffset() == end.utcoffset() else (entry.start_time, entry.end_time)
 
 
-def _description_of(entry: CalendarEntry, link: str | None) -> str:
+def _description_of(entry: CalendarEntry, link: str | None, told: str | None) -> str:
     lines = [
+        told,
         entry.specialization,
         f"For {entry.seats_booked} people" if entry.seats_booked > 1 else None,
         f"See or cancel this appointment: {link}" if link and entry.status not in _ENDED else None,

@@ -22,6 +22,7 @@ from slotwise.domain.fields import MAX_ID, clean_email, clean_name
 from slotwise.domain.slots import MAX_SEATS, Slot
 from slotwise.services.booking.batches import Held
 from slotwise.services.booking.bookings import Bookings
+from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.services.booking.page_holds import PageHolds, TimeChoice
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.rate_limits import BookingRate
@@ -70,6 +71,7 @@ class HoldController(Controller):
         booking_rate: NamedDependency[BookingRate],
         page_holds: NamedDependency[PageHolds],
         slots: NamedDependency[Slots],
+        clinic_changes: NamedDependency[ClinicChanges],
     ) -> Response[Any]:
         form = await Form.of(request)
         request.state.typed = form
@@ -82,7 +84,9 @@ class HoldController(Controller):
         except (InvalidInput, SlotFull, SlotClosed, SlotStarted, HoldExpired, BookingCancelled) as error:
             _explain(form, error, managed.booking)
             managed = await managed_booking(request, bookings, managed.booking.id, managed.token)
-            return await show_appointment(request, renderer, slots, bookings, managed, form, words_of(error).status)
+            return await show_appointment(
+                request, renderer, slots, bookings, clinic_changes, managed, form, words_of(error).status
+            )
         cookies = [clear_cookie(request, "hold"), clear_cookie(request, "draft")]
         return see_other(request, managed.url, notice="Your appointment is booked.", cookies=cookies)
 
@@ -96,6 +100,7 @@ class HoldController(Controller):
         booking_rate: NamedDependency[BookingRate],
         page_holds: NamedDependency[PageHolds],
         slots: NamedDependency[Slots],
+        clinic_changes: NamedDependency[ClinicChanges],
     ) -> Response[Any]:
         form = await Form.of(request)
         request.state.typed = form
@@ -107,7 +112,9 @@ class HoldController(Controller):
         except (InvalidInput, SlotFull, SlotClosed, SlotStarted) as error:
             _explain(form, error, managed.booking)
             managed = await managed_booking(request, bookings, booking_id, form.text("token"))
-            return await show_appointment(request, renderer, slots, bookings, managed, form, words_of(error).status)
+            return await show_appointment(
+                request, renderer, slots, bookings, clinic_changes, managed, form, words_of(error).status
+            )
         hold = BookingToken(changed.booking.id, changed.token or "")
         seats = changed.booking.seats_booked
         people = "1 person" if seats == 1 else f"{seats} people"

@@ -10,7 +10,9 @@ from litestar.di import NamedDependency
 from slotwise.domain.bookings import Booking
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
+from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.services.booking.my_bookings import FIRST, LAST, LOOKED_AT, MyBookings, Position
+from slotwise.web.booking.clinic_changes import ChangeWords
 from slotwise.web.kit.access import ACCOUNT, PageRequest, account_in, page_for
 from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import iso
@@ -30,7 +32,11 @@ class MyBookingController(Controller):
 
     @get("/", **page_for(ACCOUNT))
     async def show_my_bookings(
-        self, request: PageRequest, renderer: NamedDependency[Renderer], my_bookings: NamedDependency[MyBookings]
+        self,
+        request: PageRequest,
+        renderer: NamedDependency[Renderer],
+        my_bookings: NamedDependency[MyBookings],
+        clinic_changes: NamedDependency[ClinicChanges],
     ) -> Response[Any]:
         """Upcoming and past ones. With a position in the URL, only the rest of the one or the other."""
         user = account_in(request)
@@ -40,9 +46,11 @@ class MyBookingController(Controller):
             coming = _part(await my_bookings.list_coming_bookings(user, PAGE_SIZE + 1, after or FIRST))
         if after is None:
             past = _part(await my_bookings.list_past_bookings(user, PAGE_SIZE + 1, before or LAST))
+        shown = [booking for part in (coming, past) if part for booking in part.bookings]
         return renderer.answer(
             request,
             "booking/my_bookings.html",
+            changes=ChangeWords(await clinic_changes.list_clinic_changes(shown), renderer.time),
             coming=coming,
             past=past,
             user=user,

@@ -1,0 +1,49 @@
+"""How a patient is told what the clinic did to their appointment."""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from slotwise.domain.bookings import Booking, BookingStatus
+from slotwise.services.booking.clinic_changes import ClinicChange
+from slotwise.web.kit.times import ClinicTime
+
+CANCELLED = "The clinic cancelled this appointment."
+_STANDING = {BookingStatus.PENDING, BookingStatus.CONFIRMED}
+
+
+class ChangeWords:
+    """In sentences, for templates. They are made while a page is rendered, so that it notes which times it shows."""
+
+    def __init__(self, changes: Mapping[int, ClinicChange], time: ClinicTime) -> None:
+        self._changes = changes
+        self._time = time
+
+    def cancelled(self, booking: Booking) -> bool:
+        change = self._changes.get(booking.id)
+        return change is not None and change.cancelled
+
+    def moved(self, booking: Booking) -> str | None:
+        """What was moved; None if the appointment is as it was booked, has passed or does not stand."""
+        change = self._changes.get(booking.id)
+        if change is None or booking.status not in _STANDING or booking.end_time <= self._time.now():
+            return None
+        return moved_words(change, booking.start_time, booking.end_time, self._time)
+
+    def told(self, booking: Booking) -> str | None:
+        """In one sentence or two, for a list."""
+        return CANCELLED if self.cancelled(booking) else self.moved(booking)
+
+
+def moved_words(change: ClinicChange, start: datetime, end: datetime, time: ClinicTime) -> str | None:
+    """`start` and `end` are the times now. None if the booking was made for them, perhaps moved away and back."""
+    booked_start = change.booked_start or start
+    minutes = round((end - start).total_seconds() / 60)
+    booked_minutes = change.booked_minutes or minutes
+    if booked_start != start:
+        length = f" for {booked_minutes} minutes" if booked_minutes != minutes else ""
+        booked = f"{time.day(booked_start)} at {time.clock(booked_start)}{length}"
+        return f"The clinic moved this appointment. It was on {booked}."
+    if booked_minutes != minutes:
+        booked_end = start + timedelta(minutes=booked_minutes)
+        return f"The clinic changed when this appointment ends. It was until {time.end_clock(booked_end, start)}."
+    return None
