@@ -1,4 +1,4 @@
-"""Pages of a clinic in Berlin about days on which clocks change, and about days of the other half of the year."""
+"""Pages of a clinic in Berlin: days on which clocks change, days of the other half of the year, visits at midnight."""
 
 import re
 from datetime import UTC, date, datetime, timedelta
@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.conftest import OpenWindow
-from tests.clinic import Clinic
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic
 from tests.web.people import AccountVisitor, text_of
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -55,7 +55,7 @@ def test_the_hour_that_comes_twice_is_told_apart_everywhere(clinic: Clinic) -> N
     own = text_of(clinic.http.get(f"/bookings/{held['id']}?token={token}", follow_redirects=True))
     assert re.search(rf", {re.escape(before)} .* Until {re.escape(after)}", own), own
     with AccountVisitor(clinic.server) as desk:
-        desk.log_in("admin@slotwise.example", "a fine admin password")
+        desk.log_in(ADMIN_EMAIL, ADMIN_PASSWORD)
         for page in (
             f"/admin/doctors/{doctor}?week={AUTUMN}",
             f"/admin/day-sheet?doctor={doctor}&day={AUTUMN}",
@@ -69,6 +69,32 @@ def test_the_hour_that_comes_twice_is_told_apart_everywhere(clinic: Clinic) -> N
         assert before in text_of(desk.http.get(f"/admin/bookings?doctor={doctor}"))
         table = desk.http.get(f"/admin/bookings.csv?doctor={doctor}").text
         assert f"{AUTUMN} 02:30:00+02:00,{AUTUMN} 02:30:00+01:00" in table
+
+
+def test_a_visit_across_midnight_is_on_the_pages_of_both_days(clinic: Clinic) -> None:
+    doctor = clinic.doctor(name="Dr. Midnight")["id"]
+    sunday = last_sunday(5)
+    monday, before = sunday + timedelta(days=1), f"Sun {sunday.day} {sunday:%b} {YEAR}"
+    slot = clinic.slot(doctorId=doctor, startTime=f"{sunday}T21:45:00Z", durationMinutes=60)
+    clinic.hold(slot["id"], confirm=True)
+    with AccountVisitor(clinic.server) as desk:
+        desk.log_in(ADMIN_EMAIL, ADMIN_PASSWORD)
+
+        def shown(page: str) -> str:
+            return text_of(desk.http.get(page))
+
+        sheet = f"/admin/day-sheet?doctor={doctor}&day="
+        assert f"{before}, 23:45 \u2013 00:45 Began the day before" in shown(f"{sheet}{monday}")
+        assert "Ada Lovelace" in shown(f"{sheet}{monday}")
+        after = f"Mon {monday.day} {monday:%b} {YEAR}, 00:45"
+        assert f"23:45 \u2013 {after}" in shown(f"{sheet}{sunday}")
+        assert "Began" not in shown(f"{sheet}{sunday}")
+        assert "Dr. Midnight" in shown(f"/admin/day-sheet?day={monday}")
+        assert "Dr. Midnight" in shown(f"/admin?day={monday}")
+        assert "Until 00:45 booked" in shown(f"/admin/doctors/{doctor}?week={monday}")
+        assert "Until 00:45" not in shown(f"/admin/doctors/{doctor}?week={sunday}")
+        assert "23:45 booked" in shown(f"/admin/doctors/{doctor}?week={sunday}")
+        assert f"23:45 to {after}" in shown(f"/admin/slots/{slot['id']}")
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser

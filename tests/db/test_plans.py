@@ -395,11 +395,12 @@ WANTED = {"start_times": WANTED_STARTS, "end_times": [start + timedelta(hours=1)
 
 # Bookings of a day's slots, among which those who come are looked for.
 LOOKED_AT = 2000
+# Of a day, the slots of the day before are read too: one of them may end on it.
 DAY = {"starts_from": NOW, "starts_before": NOW + timedelta(hours=6)}
 
 LOOK_UPS = [
-    look_up(dashboard.LIST_UTILISATION, "slots_of_doctor", 1570, 5100, **DAY),
-    look_up(dashboard.COUNT_DAY, "slots_of_doctor", 9900, 9100, **DAY),
+    look_up(dashboard.LIST_UTILISATION, "slots_of_doctor", 6600, 10000, **DAY),
+    look_up(dashboard.COUNT_DAY, "slots_of_doctor", 14500, 15000, **DAY),
     look_up(dashboard.LIST_NEARLY_FULL, "slots_on_offer_by_size", 620, 700, starts_before=NOW + timedelta(days=7)),
     look_up(dashboard.LIST_EXPIRING_HOLDS, "holds_by_deadline", 30, 90),
     look_up(dashboard.LIST_LATEST_BOOKINGS, "bookings_pkey", 80, 250),
@@ -423,8 +424,8 @@ LOOK_UPS = [
     look_up(
         day_sheets.LIST_SLOTS_OF_DAY,
         "slots_of_doctor",
-        20,
-        60,
+        40,
+        130,
         doctor_id=filling.DOCTOR,
         starts_from=NOW,
         starts_before=NOW + timedelta(days=1),

@@ -10,7 +10,9 @@ from slotwise.db.pool import Database
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
 from slotwise.services.booking.search import BookingQuery
 from slotwise.services.desk import day_sheets
+from slotwise.services.desk.dashboard import Dashboard
 from slotwise.services.desk.day_sheets import DaySheets
+from slotwise.services.schedule.slots import Slots
 from tests.workers import DESK, GUEST, Worker, new_slot, wanted
 
 Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -46,8 +48,40 @@ async def test_a_day_sheet_has_every_slot_by_start_with_its_patients(
     note = await connection.fetchrow("SELECT subject, details ->> 'bookings' FROM audit_log WHERE action LIKE '%day'")
     assert note is not None
     assert tuple(note) == (f"doctor:{doctor_id}", "2")
-    later = await desk.list_bookings_of_day(READER, doctor_id, start + timedelta(seconds=1), start + timedelta(days=1))
+    end = start + timedelta(minutes=30)
+    later = await desk.list_bookings_of_day(READER, doctor_id, end, end + timedelta(days=1))
     assert later.slots == []
+
+
+@pytest.mark.parametrize("status", ["OPEN", "CLOSED"])
+@pytest.mark.parametrize(
+    ("before", "minutes", "shown"),
+    [(15, 60, True), (15, 15, False), (1439, 1440, True), (1440, 1440, False), (0, 1, True)],
+    ids=["across", "until midnight", "a minute after", "a whole day before", "at midnight"],
+)
+async def test_a_visit_across_midnight_is_on_both_days(
+    worker: Worker, desk: DaySheets, connection: Rows, status: str, before: int, minutes: int, shown: bool
+) -> None:
+    slot_id = await new_slot(connection, 1)
+    booking_id = (await worker.bookings.hold_seats(GUEST, wanted(slot_id, confirm=True))).booking.id
+    midnight = FIRST_TIME.replace(year=2031)
+    doctor_id = await connection.fetchval(
+        "UPDATE appointment_slots SET start_time = $2, end_time = $3, status = $4 WHERE id = $1 RETURNING doctor_id",
+        slot_id,
+        midnight - timedelta(minutes=before),
+        midnight + timedelta(minutes=minutes - before),
+        status,
+    )
+    day = midnight, midnight + timedelta(days=1)
+    sheet = await desk.list_bookings_of_day(READER, doctor_id, *day)
+    assert [booking.id for _, found in sheet.slots for booking in found] == [booking_id] * shown
+    assert [one.doctor.id for one in (await desk.list_sheets_of_day(READER, *day)).days] == [doctor_id] * shown
+    first = await desk.list_bookings_of_day(READER, doctor_id, midnight - timedelta(days=1), midnight)
+    assert len(first.slots) == (before > 0)
+    board = await Dashboard(worker.database).get_day(*day)
+    assert (board.count.confirmed, board.total.confirmed_seats) == (shown, shown)
+    week = await Slots(worker.database).list_week(doctor_id, midnight, midnight + timedelta(days=7))
+    assert [slot.id for slot in week.slots] == [slot_id] * shown
 
 
 async def test_a_day_sheet_that_searched_only_a_part_says_so(

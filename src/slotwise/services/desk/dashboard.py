@@ -69,7 +69,7 @@ class ExpiringHold(Struct, frozen=True):
 
 
 class Day(Struct, frozen=True):
-    """`utilisation` has the doctors who have slots that day, fullest first."""
+    """`utilisation` has the doctors who have slots that day, fullest first. A slot across midnight is on both days."""
 
     count: DayCount
     utilisation: list[Utilisation]

@@ -42,7 +42,10 @@ class DoctorOfDay(Struct, frozen=True):
 
 
 class DaySheet(Struct, frozen=True):
-    """A doctor's slots by start, with the bookings that have seats in them, by name. `cut_short` if there are more."""
+    """A doctor's slots by start, with the bookings that have seats in them, by name. `cut_short` if there are more.
+
+    One that began the day before and ends on this day comes first.
+    """
 
     slots: list[tuple[DaySlot, list[Booking]]]
     cut_short: bool

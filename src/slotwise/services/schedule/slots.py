@@ -224,7 +224,7 @@ class Slots:
         return CreatedSlots(created, clashes, laid.skipped)
 
     async def list_week(self, doctor_id: int, starts_from: datetime, starts_before: datetime) -> DoctorWeek:
-        """Slots that start in a period, open and closed; the first 2,000."""
+        """Slots that take place in a period, in part or as a whole, open and closed; the first 2,000."""
         async with self._database.connection() as connection:
             found = await LIST_WEEK.all(
                 connection,

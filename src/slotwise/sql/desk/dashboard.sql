@@ -1,5 +1,6 @@
 -- name: list_utilisation
 -- Counts offered, confirmed, held and free seats of each doctor with slots in a period; fullest first.
+-- A slot across midnight counts on both days: the doctor is at work on both.
 -- Reads doctor by doctor along `slots_of_doctor`. A seat that is neither free nor held is confirmed. A closed slot
 -- counts as offering only the seats that are taken.
 WITH of_day AS (
@@ -7,11 +8,7 @@ WITH of_day AS (
     FROM doctors AS d
     CROSS JOIN LATERAL (
         SELECT s.id, s.start_time, s.status, s.total_seats, s.available_seats
-        FROM appointment_slots AS s
-        WHERE
-            s.doctor_id = d.id
-            AND s.start_time >= :starts_from::timestamptz
-            AND s.start_time < :starts_before::timestamptz
+        FROM slots_in_period(d.id, :starts_from::timestamptz, :starts_before::timestamptz) AS s
         ORDER BY s.start_time, s.id
         LIMIT 2147483647
     ) AS s
@@ -79,11 +76,7 @@ WITH of_day AS (
     FROM doctors AS d
     CROSS JOIN LATERAL (
         SELECT s.id
-        FROM appointment_slots AS s
-        WHERE
-            s.doctor_id = d.id
-            AND s.start_time >= :starts_from::timestamptz
-            AND s.start_time < :starts_before::timestamptz
+        FROM slots_in_period(d.id, :starts_from::timestamptz, :starts_before::timestamptz) AS s
         ORDER BY s.start_time, s.id
         LIMIT 2147483647
     ) AS s

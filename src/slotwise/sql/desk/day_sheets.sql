@@ -6,24 +6,22 @@ FROM doctors AS d
 CROSS JOIN
     LATERAL (
         SELECT s.id
-        FROM appointment_slots AS s
-        WHERE
-            s.doctor_id = d.id
-            AND s.start_time >= :starts_from::timestamptz
-            AND s.start_time < :starts_before::timestamptz
-        ORDER BY s.start_time, s.id
+        FROM slots_in_period(d.id, :starts_from::timestamptz, :starts_before::timestamptz) AS s
+        -- The last ones first: most of those before the period do not reach into it.
+        ORDER BY s.start_time DESC, s.id DESC
         LIMIT 1
     ) AS s
 ORDER BY d.id;
 
 -- name: list_slots_of_day
--- Lists a doctor's slots of a period, by start.
+-- Lists a doctor's slots of a period, by start. One that began before and ends in it comes first.
 SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status
 FROM slots_now AS s
 WHERE
-    s.doctor_id = :doctor_id::bigint
-    AND s.start_time >= :starts_from::timestamptz
-    AND s.start_time < :starts_before::timestamptz
+    s.id IN (
+        SELECT p.id
+        FROM slots_in_period(:doctor_id::bigint, :starts_from::timestamptz, :starts_before::timestamptz) AS p
+    )
 ORDER BY s.start_time, s.id
 LIMIT :limit::integer;
 

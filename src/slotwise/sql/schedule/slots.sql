@@ -290,7 +290,7 @@ WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
 
 -- name: list_week
--- Lists a doctor's slots in a period, open or closed, with the seats of live holds.
+-- Lists a doctor's slots that take place in a period, open or closed, with the seats of live holds.
 -- A seat that is neither free nor held is confirmed, so no confirmed booking is read.
 WITH slots AS (
     SELECT
@@ -303,11 +303,7 @@ WITH slots AS (
         s.status
     FROM (
         SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status
-        FROM appointment_slots AS s
-        WHERE
-            s.doctor_id = :doctor_id::bigint
-            AND s.start_time >= :starts_from::timestamptz
-            AND s.start_time < :starts_before::timestamptz
+        FROM slots_in_period(:doctor_id::bigint, :starts_from::timestamptz, :starts_before::timestamptz) AS s
         ORDER BY s.start_time, s.id
         LIMIT :limit::integer
     ) AS s

@@ -148,6 +148,7 @@ def _environment(clinic_name: str, time: ClinicTime) -> Environment:
     environment.globals |= {"clinic_name": clinic_name, "clinic_time": time, "asset": asset}
     environment.filters |= {
         "clock": time.clock,
+        "clock_on": time.clock_on,
         "end_clock": time.end_clock,
         "day": time.day,
         "short_day": time.short_day,

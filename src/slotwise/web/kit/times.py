@@ -60,10 +60,22 @@ class ClinicTime:
         """`09:30`; `01:30 UTC+2` in an hour that comes twice because the clocks go back."""
         return f"{self._noted(moment):%H:%M}{self._which_hour(moment)}"
 
+    def clock_on(self, moment: datetime, day: date, *, ends: bool = False) -> str:
+        """`09:30`; `Sat 5 Dec, 00:30` if it is on another day. Midnight is on both days if something ends then."""
+        on_day = day == self.day_of(moment) or (ends and day == self.last_day(moment))
+        return self.clock(moment) if on_day else self.short_moment(moment)
+
     def end_clock(self, end: datetime, start: datetime) -> str:
-        """`09:30`; `Sat 5 Dec, 00:30` if it is on a later day than the start. Midnight needs no day."""
-        first, last = self.day_of(start), self.day_of(end - timedelta(microseconds=1))
-        return self.clock(end) if last <= first else self.short_moment(end)
+        """The end of something: `09:30`; `Sat 5 Dec, 00:30` if it is on a later day than the start."""
+        return self.clock_on(end, self.day_of(start), ends=True)
+
+    def last_day(self, end: datetime) -> date:
+        """The last day of something that ends then: at midnight, the day that is over."""
+        return self.day_of(end - timedelta(microseconds=1))
+
+    def is_on(self, day: date, start: datetime, end: datetime) -> bool:
+        """Whether something takes place on a day, in part or as a whole."""
+        return self.day_of(start) <= day <= self.last_day(end)
 
     def day(self, moment: datetime | date) -> str:
         """`Tuesday 24 November`, with the year if it is another one."""

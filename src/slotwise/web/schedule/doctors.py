@@ -143,7 +143,10 @@ async def _show_doctor(
 
 
 def _by_day(week: Week, found: Sequence[WeekSlot], time: ClinicTime) -> list[DayOfWeek]:
-    return [DayOfWeek(day, [slot for slot in found if time.day_of(slot.start_time) == day]) for day in week.days]
+    """A slot across midnight is on both days."""
+    return [
+        DayOfWeek(day, [slot for slot in found if time.is_on(day, slot.start_time, slot.end_time)]) for day in week.days
+    ]
 
 
 def _id_in(text: str) -> int:
