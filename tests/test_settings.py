@@ -41,6 +41,7 @@ def test_without_any_variable_there_are_sensible_defaults() -> None:
         ("TOKEN_SECONDS", ["1", "never"]),
         ("DB_POOL_SIZE", ["0", "x"]),
         ("DATABASE_WAIT_SECONDS", ["-1", "x"]),
+        ("CLINIC_LANGUAGE", ["English", "xx", "root", "\u00e4"]),
         ("CLINIC_TIME_ZONE", ["Mars/Olympus", "localtime", "Factory", "Europe", "/etc/passwd"]),
         ("RATE_LIMIT_BOOKINGS", ["lots", "3", "3/fortnight", "-1/minute"]),
         ("SEAT_STREAMS", ["-1", "many", "50001"]),
@@ -68,6 +69,7 @@ def test_a_refusal_of_a_bad_value_names_its_variable(name: str, values: list[str
         ("TRUSTED_PROXIES", "everywhere", "10.0.0.0/8"),
         ("CORS_ORIGINS", "everywhere", "https://clinic.example"),
         ("PUBLIC_URL", "everywhere", "https://clinic.example"),
+        ("CLINIC_LANGUAGE", "Elvish", "de-u-co-phonebk"),
         ("CLINIC_TIME_ZONE", "Mars/Olympus", "Europe/Berlin"),
     ],
 )

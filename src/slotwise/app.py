@@ -54,7 +54,7 @@ from slotwise.services.desk.day_sheets import DaySheets
 from slotwise.services.desk.export import BookingExport
 from slotwise.services.desk.history import BookingHistory
 from slotwise.services.privacy.personal_data import PersonalData
-from slotwise.services.schedule.doctors import Doctors
+from slotwise.services.schedule.doctors import Doctors, sort_doctors
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.services.schedule.slots import Slots
 from slotwise.settings import Settings, load_settings, signing_secret
@@ -203,9 +203,9 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         calendars=Calendars(database),
         clinic_changes=ClinicChanges(database),
         dashboard=Dashboard(database),
-        day_sheets=DaySheets(database),
-        doctors=Doctors(database, seat_events.seats_changed),
-        free_times=FreeTimes(database, settings.time_zone),
+        day_sheets=DaySheets(database, settings.name_order),
+        doctors=Doctors(database, seat_events.seats_changed, settings.name_order),
+        free_times=FreeTimes(database, settings.time_zone, order=settings.name_order),
         my_bookings=MyBookings(database),
         page_holds=PageHolds(bookings),
         personal_data=PersonalData(database, seat_events.seats_changed),
@@ -294,6 +294,7 @@ async def operator_database(settings: Settings, report: Callable[[str], None]) -
             report(f"Applied migration {name}")
         database = await Database.connect(url, OPERATOR_CONNECTIONS, statement_seconds=OPERATOR_STATEMENT_SECONDS)
         stack.push_async_callback(database.close)
+        await sort_doctors(database, settings.name_order, report)
         yield database
 
 

@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from msgspec import Meta
 from tzlocal import get_localzone_name
 
+from slotwise.domain.name_order import NameOrder, UnknownLanguage, name_order
 from slotwise.domain.time_zones import find_zone
 
 MIN_SECRET_BYTES = 32
@@ -92,6 +93,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     drain_seconds: Annotated[float, Meta(ge=0, le=60)] = 2.0
     database_wait_seconds: Annotated[int, Meta(ge=0, le=3600)] = 30
     clinic_name: Annotated[str, Meta(max_length=60)] = "Slotwise"
+    clinic_language: str = "en"
     clinic_time_zone: str = msgspec.field(default_factory=_local_zone_name)
     public_url: str | None = None
     crash_points: str | None = None
@@ -113,6 +115,11 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     def time_zone(self) -> ZoneInfo:
         """The clinic's time zone: its days begin in it, and its pages show times in it."""
         return ZoneInfo(self.clinic_time_zone)
+
+    @property
+    def name_order(self) -> NameOrder:
+        """How names are sorted in lists: as people who speak the clinic's language sort them."""
+        return name_order(self.clinic_language)
 
     @property
     def public_origin(self) -> str | None:
@@ -210,6 +217,7 @@ def _check(settings: Settings) -> None:
     _check_proxies(settings.trusted_proxies)
     _check_origins(settings.cors_origins)
     _check_time_zone(settings.clinic_time_zone)
+    _check_language(settings.clinic_language)
     _check_public_url(settings.public_url)
     if bool(settings.admin_email) != bool(settings.admin_password):
         raise InvalidSettings("ADMIN_EMAIL and ADMIN_PASSWORD: set both or neither")
@@ -263,6 +271,16 @@ def _shown(url: str) -> str:
     """The URL as it was set, with user name and password hidden, because the error message is logged."""
     _, at, rest = url.rpartition("@")
     return repr(f"***@{rest}" if at else rest)
+
+
+def _check_language(tag: str) -> None:
+    try:
+        name_order(tag)
+    except UnknownLanguage as error:
+        raise InvalidSettings(
+            f"CLINIC_LANGUAGE: {tag!r} is no language that names can be sorted in. Use a tag such as en, sv, or"
+            " de-u-co-phonebk for the order of a German telephone book"
+        ) from error
 
 
 def _check_time_zone(name: str) -> None:

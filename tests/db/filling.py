@@ -35,9 +35,9 @@ SELECT
     i, 'person' || i || '@example.org', 'Person ' || i, CASE WHEN i % 500 = 0 THEN 'staff' ELSE 'patient' END, 'none'
 FROM generate_series(1, {USERS}) AS i;
 
-INSERT INTO doctors (id, name, specialization, active)
+INSERT INTO doctors (id, name, name_sort_key, specialization, active)
 SELECT
-    i, 'Dr. ' || i,
+    i, 'Dr. ' || i, convert_to('Dr. ' || i, 'UTF8'),
     CASE WHEN i <= 2 THEN 'Rare' WHEN i % 10 = 9 THEN 'Booked out' WHEN i % 4 = 0 THEN 'Common' ELSE 'Other' END,
     i % 20 <> 7
 FROM generate_series(1, {DOCTOR_OF_TWO}) AS i;

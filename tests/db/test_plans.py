@@ -417,6 +417,7 @@ LOOK_UPS = [
         1700,
         starts_from=NOW,
         starts_before=NOW + timedelta(days=1),
+        limit=51,
     ),
     look_up(callers.READ_CLAIM, "bookings_pkey", 5, 13, booking_id=1),
     look_up(calendars.GET_CALENDAR_ENTRY, "changes_of_slot", 20, 40, booking_id=filling.BOOKINGS + 1),

@@ -84,9 +84,10 @@ def seed(
     random_seed: Annotated[int, typer.Option("--seed", help="The same seed and first day give the same data.")] = 1,
 ) -> None:
     """Add demo doctors and slots."""
-    zone = read_settings().time_zone
+    settings = read_settings()
+    zone = settings.time_zone
     first = first_day.date() if first_day else (datetime.now(zone) + timedelta(days=1)).date()
-    plan = DemoPlan(doctors, days, first, zone, random_seed)
+    plan = DemoPlan(doctors, days, first, zone, random_seed, settings.name_order)
 
     async def work(database: Database) -> int:
         async with announcing_changes(database) as seats_changed:

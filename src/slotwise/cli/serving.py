@@ -140,7 +140,7 @@ async def _prepare(settings: Settings) -> FirstAdmin | None:
         await _report_zones(settings.time_zone, database)
         first_admin = await _ensure_admin(settings, database)
         if settings.seeds_demo and await is_empty(database):
-            await _seed(database, settings.time_zone)
+            await _seed(database, settings)
     return first_admin
 
 
@@ -181,11 +181,12 @@ async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | 
     return generated
 
 
-async def _seed(database: Database, zone: ZoneInfo) -> None:
+async def _seed(database: Database, settings: Settings) -> None:
     """Start today, so that the clinic's first page has a day to show."""
-    today = datetime.now(zone).date()
+    zone = settings.time_zone
+    plan = DemoPlan(doctors=12, days=28, first_day=datetime.now(zone).date(), zone=zone, order=settings.name_order)
     with progress_bar("Adding demo doctors and slots") as progress:
-        await seed_demo(database, DemoPlan(doctors=12, days=28, first_day=today, zone=zone), progress)
+        await seed_demo(database, plan, progress)
 
 
 def _greet(settings: Settings, first_admin: FirstAdmin | None) -> None:

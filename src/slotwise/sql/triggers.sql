@@ -12,3 +12,10 @@ FOR EACH ROW EXECUTE FUNCTION remember_desk();
 
 CREATE OR REPLACE TRIGGER booking_user_active BEFORE INSERT ON bookings
 FOR EACH ROW WHEN (new.user_id IS NOT NULL) EXECUTE FUNCTION require_active_account();
+
+-- Two triggers, because what is inserted has no older row to be compared with.
+CREATE OR REPLACE TRIGGER doctor_has_sort_key BEFORE INSERT ON doctors
+FOR EACH ROW WHEN (new.name_sort_key IS NULL) EXECUTE FUNCTION keep_sort_key();
+
+CREATE OR REPLACE TRIGGER doctor_sort_key_follows_name BEFORE UPDATE OF name ON doctors
+FOR EACH ROW WHEN (new.name <> old.name) EXECUTE FUNCTION keep_sort_key();

@@ -8,10 +8,12 @@ import pytest
 
 from slotwise.db.pool import Database
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
+from slotwise.domain.name_order import ENGLISH
 from slotwise.services.booking.search import BookingQuery
 from slotwise.services.desk import day_sheets
 from slotwise.services.desk.dashboard import Dashboard
 from slotwise.services.desk.day_sheets import DaySheets
+from slotwise.services.schedule.doctors import sort_doctors
 from slotwise.services.schedule.slots import Slots
 from tests.workers import DESK, GUEST, Worker, new_slot, wanted
 
@@ -116,6 +118,7 @@ async def test_patients_of_one_time_stand_by_name_and_doctors_too(
     await connection.execute("UPDATE doctors SET name = 'Zoe'")
     await new_slot(connection, 1)
     await connection.execute("UPDATE doctors SET name = 'Ärger' WHERE id = (SELECT max(id) FROM doctors)")
+    await sort_doctors(worker.database, ENGLISH, print)
     found = await desk.list_sheets_of_day(READER, FIRST_TIME, LAST_READABLE_TIME)
     assert [day.doctor.name for day in found.days] == ["Ärger", "Zoe"]
     [(_, listed)] = found.days[1].sheet.slots

@@ -9,8 +9,7 @@ from msgspec import Struct
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking
-from slotwise.domain.doctors import place_by_name
-from slotwise.domain.sort_key import SortKey, sort_key
+from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.users import User, actor_of
 from slotwise.services.core.audit import record_action, shows_others
 
@@ -69,14 +68,16 @@ LIST_BOOKINGS_OF_DAY = Statement("desk/day_sheets.list_bookings_of_day", Booking
 
 
 class DaySheets:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, order: NameOrder = ENGLISH) -> None:
         self._database = database
+        self._order = order
 
     async def list_sheets_of_day(self, reader: User, starts_from: datetime, starts_before: datetime) -> DayOfAll:
         """Reads one sheet after the other. Each has its own entry in the audit log."""
         async with self._database.connection() as connection:
-            doctors = await LIST_DOCTORS_OF_DAY.all(connection, starts_from=starts_from, starts_before=starts_before)
-        doctors.sort(key=place_by_name)
+            doctors = await LIST_DOCTORS_OF_DAY.all(
+                connection, starts_from=starts_from, starts_before=starts_before, limit=MOST_SHEETS + 1
+            )
         days: list[DoctorsDay] = []
         patients = 0
         for doctor in doctors[:MOST_SHEETS]:
@@ -105,7 +106,7 @@ class DaySheets:
                 await record_action(
                     connection, actor_of(reader), "list_bookings_of_day", f"doctor:{doctor_id}", details
                 )
-        shown = _with_bookings(slots[:LONGEST_DAY], found)
+        shown = _with_bookings(slots[:LONGEST_DAY], found, self._order)
         return DaySheet(shown, len(slots) > LONGEST_DAY or any(slot.has_more_than(own) for slot, own in shown))
 
 
@@ -122,13 +123,13 @@ async def _slots_of_day(
     )
 
 
-def _with_bookings(slots: list[DaySlot], found: list[Booking]) -> list[tuple[DaySlot, list[Booking]]]:
+def _with_bookings(slots: list[DaySlot], found: list[Booking], order: NameOrder) -> list[tuple[DaySlot, list[Booking]]]:
+    """Patients of one time by name; holds that have no name yet come last, in the order in which they were made."""
+
+    def place(booking: Booking) -> tuple[bool, bytes, int]:
+        return booking.user_name is None, order.key(booking.user_name or ""), booking.id
+
     bookings = defaultdict(list)
     for booking in found:
         bookings[booking.slot_id].append(booking)
-    return [(slot, sorted(bookings[slot.id], key=_place_by_patient)) for slot in slots]
-
-
-def _place_by_patient(booking: Booking) -> tuple[bool, SortKey, int]:
-    """By the patient's name; holds that have none yet come last, in the order in which they were made."""
-    return booking.user_name is None, sort_key(booking.user_name or ""), booking.id
+    return [(slot, sorted(bookings[slot.id], key=place)) for slot in slots]

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
+from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.services.schedule.slots import CREATE_SLOTS
 
 SPECIALIZATIONS = (
@@ -47,6 +48,7 @@ class DemoPlan(NamedTuple):
     first_day: date
     zone: ZoneInfo
     seed: int = 1
+    order: NameOrder = ENGLISH
 
 
 class _Planned(NamedTuple):
@@ -78,9 +80,11 @@ async def seed_demo(database: Database, plan: DemoPlan, progress: Callable[[int,
 
 
 async def _create_doctors(connection: Connection, plan: DemoPlan, chance: random.Random) -> list[int]:
+    names = [f"Dr. {chance.choice(_FIRST_NAMES)} {chance.choice(_LAST_NAMES)}" for _ in range(plan.doctors)]
     rows = await CREATE_DOCTORS.all(
         connection,
-        names=[f"Dr. {chance.choice(_FIRST_NAMES)} {chance.choice(_LAST_NAMES)}" for _ in range(plan.doctors)],
+        names=names,
+        name_sort_keys=[plan.order.key(name) for name in names],
         specializations=[SPECIALIZATIONS[number % len(SPECIALIZATIONS)] for number in range(plan.doctors)],
     )
     return [row.id for row in rows]

@@ -14,8 +14,8 @@ from msgspec.structs import replace
 from slotwise.db.pool import Database
 from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
-from slotwise.domain.doctors import place_by_name
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
+from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.search_form import has_same_words
 from slotwise.domain.slots import Slot
 from slotwise.services.schedule.doctors import list_specializations
@@ -202,8 +202,15 @@ LOOK_FOR_PUBLISHED = Statement("schedule/free_times.look_for_published", _Publis
 
 
 class FreeTimes:
-    def __init__(self, database: Database, time_zone: ZoneInfo, farthest_search: int = FARTHEST_SEARCH) -> None:
+    def __init__(
+        self,
+        database: Database,
+        time_zone: ZoneInfo,
+        farthest_search: int = FARTHEST_SEARCH,
+        order: NameOrder = ENGLISH,
+    ) -> None:
         self._database = database
+        self._order = order
         self._time_zone = time_zone
         self._farthest_search = farthest_search
         self._slots = Slots(database)
@@ -257,15 +264,15 @@ class FreeTimes:
     async def _list_choices(self, query: TimeQuery) -> Choices | None:
         """None if there is no doctor to choose."""
         async with self._database.connection() as connection:
-            specializations = await list_specializations(connection, MOST_SPECIALIZATIONS)
+            specializations = await list_specializations(connection, MOST_SPECIALIZATIONS, self._order)
             doctors = await LIST_CHOOSABLE_DOCTORS.all(
                 connection,
                 doctor_id=query.doctor_id,
                 specialization=equal_to(query.specialization),
+                limit=MOST_DOCTORS + 1,
             )
         if not doctors:
             return None
-        doctors.sort(key=lambda doctor: (doctor.id != query.doctor_id, place_by_name(doctor)))
         return Choices(
             specializations,
             [ChoosableDoctor(row.id, row.name, row.specialization) for row in doctors[:MOST_DOCTORS]],

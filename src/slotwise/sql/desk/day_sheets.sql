@@ -1,5 +1,5 @@
 -- name: list_doctors_of_day
--- Lists the doctors who have a slot in a period, open or closed, by id. The caller sorts them by name.
+-- Lists the doctors who have a slot in a period, open or closed, by name.
 -- Looks up slots doctor by doctor along the index, because the planner would read all slots for a join.
 SELECT d.id, d.name
 FROM doctors AS d
@@ -11,7 +11,8 @@ CROSS JOIN
         ORDER BY s.start_time DESC, s.id DESC
         LIMIT 1
     ) AS s
-ORDER BY d.id;
+ORDER BY d.name_sort_key, d.id
+LIMIT :limit::integer;
 
 -- name: list_slots_of_day
 -- Lists a doctor's slots of a period, by start. One that began before and ends in it comes first.

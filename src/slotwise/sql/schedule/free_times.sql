@@ -1,5 +1,5 @@
 -- name: list_choosable_doctors
--- Active doctors by id, of one specialization if one is given; the chosen doctor is included. The caller sorts them.
+-- Active doctors by name, of one specialization if one is given; the chosen doctor is included and comes first.
 -- Each row has the time of the database's clock.
 SELECT d.id, d.name, d.specialization, now() AS now
 FROM doctors AS d
@@ -10,7 +10,8 @@ WHERE
         OR :specialization::text IS NULL
         OR d.specialization ~ :specialization::text
     )
-ORDER BY d.id;
+ORDER BY d.id IS NOT DISTINCT FROM :doctor_id::bigint DESC, d.name_sort_key ASC, d.id ASC
+LIMIT :limit::integer;
 
 -- name: count_free_times
 -- Counts, for each of some days, the slots that `hold_seats` would accept, up to a limit; `whole` if these are all.

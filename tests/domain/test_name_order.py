@@ -1,0 +1,43 @@
+"""The order of names in lists."""
+
+import unicodedata
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from slotwise.domain.name_order import ENGLISH, UnknownLanguage, name_order
+
+
+@pytest.mark.parametrize(
+    ("language", "names"),
+    [
+        ("en", ["3rd floor", "Ada", "Ägidius", "Anna", "Oberg", "Öberg", "Zebra", "zoe", "Zoe", "Zoë", "Жуков"]),
+        ("sv", ["Anna", "Oberg", "Zebra", "Ångström", "Ägidius", "Öberg"]),
+        ("da", ["Anna", "Zebra", "Ægir", "Ørsted", "Ågård"]),
+        ("de-u-co-phonebk", ["Muders", "Mueller", "Müller", "Muller"]),
+        ("es", ["Nuria", "Ñandu", "Ochoa"]),
+        ("lt", ["Yla", "Iva", "Jonas"]),
+    ],
+)
+def test_names_stand_as_people_of_a_language_sort_them(language: str, names: list[str]) -> None:
+    order = name_order(language)
+    assert sorted(names, key=order.key) == names
+    assert language in order.edition
+
+
+@pytest.mark.parametrize("language", ["", "xx", "root", "C", "ä", "x" * 1000])
+def test_a_language_without_rules_is_refused(language: str) -> None:
+    with pytest.raises(UnknownLanguage):
+        name_order(language)
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+def test_two_names_have_one_key_only_if_they_are_the_same_to_unicode(name: str, other: str) -> None:
+    same = unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", other)
+    assert (ENGLISH.key(name) == ENGLISH.key(other)) is same
+    assert ENGLISH.key(name) == ENGLISH.key(unicodedata.normalize("NFD", name))
+
+
+def test_a_key_of_any_length_is_whole() -> None:
+    assert ENGLISH.key("Ä각" * 5000 + "a") < ENGLISH.key("Ä각" * 5000 + "b")
