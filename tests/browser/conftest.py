@@ -118,11 +118,7 @@ def window(open_window: OpenWindow) -> Page:
 def desk(open_window: OpenWindow) -> Page:
     """A window in which the admin has logged in."""
     page = open_window()
-    page.goto("/log-in")
-    page.get_by_label("E-mail").fill(ADMIN_EMAIL)
-    page.get_by_label("Password", exact=True).fill(ADMIN_PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url("**/admin")
+    log_in(page)
     return page
 
 
@@ -145,6 +141,15 @@ def assert_accessible() -> AssertAccessible:
             page.set_viewport_size(size)
 
     return check
+
+
+def log_in(page: Page) -> None:
+    """As the admin."""
+    page.goto("/log-in")
+    page.get_by_label("E-mail").fill(ADMIN_EMAIL)
+    page.get_by_label("Password", exact=True).fill(ADMIN_PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.wait_for_url("**/admin")
 
 
 def choose(page: Page, doctor: dict[str, Any], clock: str = "") -> None:

@@ -53,8 +53,8 @@ class HoldController(Controller):
         booking_rate.admit(client_ip_of(request))
         slot_id, seats = form.number("slot", 1, MAX_ID), _seats_in(form)
         filters = filters_in(form.values)
-        if filters.keys() - {"seats"} and excludes(filters, await slots.get_slot(slot_id), renderer.time):
-            return see_other(request, url_with(filters), notice=EXCLUDED)
+        if filters and excludes(filters, await slots.get_slot(slot_id), renderer.time):
+            return see_other(request, url_with(filters, form.text("seats")), notice=EXCLUDED)
         try:
             held = await _hold(request, page_holds, slot_id, seats)
         except (SlotFull, SlotClosed, SlotStarted) as refusal:
@@ -146,7 +146,7 @@ class HoldController(Controller):
 
 
 def _seats_in(form: Form) -> int:
-    """An empty filter asks for one person, as on the page with the times."""
+    """None or an empty number asks for one person, as in the URL of the page with the times."""
     return form.number("seats", 1, MAX_SEATS) if form.text("seats") else 1
 
 

@@ -27,6 +27,7 @@ from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.kept_forms import kept_form_of
 from slotwise.web.kit.queries import Id, id_in, query_form
 from slotwise.web.kit.rendering import Renderer, see_other
+from slotwise.web.kit.time_filters import EXCLUDED, excludes, filters_in, url_with
 from slotwise.web.kit.visitors import (
     BookingToken,
     Draft,
@@ -62,6 +63,10 @@ class PhoneBookingController(Controller):
         slot_id, query = id_in(query_form(request, "slot"), "slot"), find_query_in(request.query_params)
         if slot_id is None:
             return _show_times(request, renderer, query, await free_times.list_next_times(query.times))
+        filters = filters_in(request.query_params)
+        if filters and excludes(filters, await slots.get_slot(slot_id), renderer.time, with_later_days=True):
+            seats = request.query_params.get("seats", "").strip()
+            return see_other(request, url_with(filters, seats, NEW), notice=EXCLUDED)
         forgets = "forget" in request.query_params
         draft = Draft() if forgets else visitor_in(request).draft_by(account_in(request).id)
         typed = {"user_name": draft.user_name, "user_email": draft.user_email, "seats": str(query.times.seats)}

@@ -1,4 +1,4 @@
-"""The filters that are on the screen while a person chooses a time: they are sent along with the choice.
+"""The filters on the screen while a person chooses a time. The choice sends them along.
 
 Between a change of a filter and the next list, the screen shows times that the new filters exclude.
 """
@@ -10,24 +10,27 @@ from slotwise.domain.search_form import has_same_words
 from slotwise.domain.slots import Slot
 from slotwise.web.kit.times import ClinicTime
 
-FILTERS = ("speciality", "doctor", "day", "seats")
-EXCLUDED = "You changed the search, so the time that you chose was not taken. These are the times for your search."
+FILTERS = ("speciality", "doctor", "day")
+EXCLUDED = "That time does not fit your search, so we did not take it. These are the times for your search."
 
 
 def filters_in(values: Mapping[str, str]) -> dict[str, str]:
-    """What is set of them, by name."""
+    """Those that are set, by name."""
     return {name: values[name].strip() for name in FILTERS if values.get(name, "").strip()}
 
 
-def excludes(filters: Mapping[str, str], slot: Slot, time: ClinicTime) -> bool:
-    """Whether the filters exclude the slot. Its seats are checked when it is held."""
-    own_day = time.day_of(slot.start_time).isoformat()
+def excludes(filters: Mapping[str, str], slot: Slot, time: ClinicTime, *, with_later_days: bool = False) -> bool:
+    """Whether a filter excludes the slot. `with_later_days` if the filter `day` also includes the days after it."""
+    specialization, day = slot.specialization or "", time.day_of(slot.start_time).isoformat()
+    first = filters.get("day", day)
     return (
-        not has_same_words(filters.get("speciality", slot.specialization or ""), slot.specialization or "")
+        not has_same_words(filters.get("speciality", specialization), specialization)
         or filters.get("doctor", str(slot.doctor_id)) != str(slot.doctor_id)
-        or filters.get("day", own_day) != own_day
+        or (day < first if with_later_days else day != first)
     )
 
 
-def url_with(filters: Mapping[str, str]) -> str:
-    return f"/?{urlencode(filters)}"
+def url_with(filters: Mapping[str, str], seats: str, path: str = "/") -> str:
+    """The page with the times for these filters."""
+    given = {**filters, **({"seats": seats} if seats else {})}
+    return f"{path}?{urlencode(given)}"

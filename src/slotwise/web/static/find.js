@@ -14,38 +14,48 @@ function showDay() {
   if (strip) strip.scrollLeft += day.getBoundingClientRect().left - strip.getBoundingClientRect().left - strip.clientWidth / 3;
 }
 
-// The list is inert while it does not fit what the visitor chose: a filter differs from the one that the list was made
-// for, which is the control's default, or another list is on its way.
-const waiting = new Set();
+// The times are inert while they may not fit what is chosen: a filter differs from its default, with which the list was
+// made, or another list is on its way.
+const awaited = new Set();
 
-function differs(control) {
-  const { value, defaultValue, options } = control;
-  return options ? [...options].some((option) => option.selected !== option.defaultSelected && option.value !== "") : value !== defaultValue;
+function isChanged(control) {
+  if (!control.options) return control.value !== control.defaultValue;
+  const made = [...control.options].find((option) => option.defaultSelected) ?? control.options[0];
+  return !made.selected;
+}
+
+function hasChangedFilters() {
+  return [...document.querySelectorAll("#filter-fields :is(input, select)")].some(isChanged);
 }
 
 function markStale() {
-  const changed = [...document.querySelectorAll("#filter-fields :is(input, select)")].some(differs);
-  for (const times of document.querySelectorAll("[data-times]")) times.inert = changed || waiting.size > 0;
+  const stale = awaited.size > 0 || hasChangedFilters();
+  for (const times of document.querySelectorAll("[data-times]")) times.inert = stale;
 }
 
-document.addEventListener("input", markStale);
-document.addEventListener("change", markStale);
-document.addEventListener("htmx:beforeSend", (event) => {
-  // A part that updates itself asks for the same list again.
-  if (!event.detail.requestConfig.elt.hidden) waiting.add(event.detail.xhr);
+/** Until this answer is on the screen, or failed. A part that updates itself asks for the same list again. */
+function awaitList(event) {
+  const { requestConfig, xhr } = event.detail;
+  if (requestConfig?.elt.hidden) return;
+  awaited.add(xhr);
+  xhr.addEventListener("loadend", () => {
+    awaited.delete(xhr);
+    markStale();
+  });
   markStale();
-});
-document.addEventListener("htmx:afterRequest", (event) => {
-  waiting.delete(event.detail.xhr);
-  markStale();
-});
+}
+
+for (const name of ["input", "change", "htmx:afterSettle"]) document.addEventListener(name, markStale);
+for (const name of ["htmx:beforeSend", "htmx:historyCacheMiss"]) document.addEventListener(name, awaitList);
 
 // An element with an id keeps the focus through a swap. If the focused element is gone, the focus moves to the day.
 let hadFocus = false;
 document.addEventListener("htmx:beforeSwap", (event) => {
   hadFocus = document.activeElement !== document.body;
-  if (event.detail.xhr.status < 400) return;
-  // An error page has no times to swap in. It is shown as a page of its own, unless the page updated itself.
+  const { xhr, serverResponse } = event.detail;
+  if (xhr.status < 400 && serverResponse.includes('id="results"')) return;
+  // An error page, or the one for logging in, has no times. It is shown as a page of its own, unless the page updated
+  // itself.
   event.detail.shouldSwap = false;
   if (!event.detail.requestConfig.elt.hidden) location.assign(event.detail.pathInfo.finalRequestPath);
 });
@@ -55,8 +65,11 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
   if (target.id === "found") event.detail.shouldSwap = fragment.textContent.trim() !== target.textContent.trim();
 });
 document.addEventListener("htmx:afterSettle", () => {
-  markStale();
   showDay();
   if (hadFocus && document.activeElement === document.body) document.querySelector("#day-heading")?.focus();
 });
 showDay();
+markStale();
+document.documentElement.dataset.loadsTimes = "";
+// A filter may have changed before this script ran.
+document.addEventListener("DOMContentLoaded", () => hasChangedFilters() && document.querySelector("#show").click());
