@@ -14,9 +14,10 @@ function showDay() {
   if (strip) strip.scrollLeft += day.getBoundingClientRect().left - strip.getBoundingClientRect().left - strip.clientWidth / 3;
 }
 
-// The times are inert while they may not fit what is chosen: a filter differs from its default, with which the list was
-// made, or another list is on its way.
+// The times are stale while they may not fit what is chosen: a filter differs from its default, with which the list was
+// made, or another list is on its way. A card that is chosen meanwhile is taken only if the new list has it too.
 const awaited = new Set();
+let chosen = "";
 
 function isChanged(control) {
   if (!control.options) return control.value !== control.defaultValue;
@@ -28,9 +29,12 @@ function hasChangedFilters() {
   return [...document.querySelectorAll("#filter-fields :is(input, select)")].some(isChanged);
 }
 
+function isStale() {
+  return awaited.size > 0 || hasChangedFilters();
+}
+
 function markStale() {
-  const stale = awaited.size > 0 || hasChangedFilters();
-  for (const times of document.querySelectorAll("[data-times]")) times.inert = stale;
+  for (const times of document.querySelectorAll("[data-times]")) times.ariaBusy = isStale();
 }
 
 /** Until this answer is on the screen, or failed. A part that updates itself asks for the same list again. */
@@ -41,10 +45,26 @@ function awaitList(event) {
   xhr.addEventListener("loadend", () => {
     awaited.delete(xhr);
     markStale();
+    if (awaited.size === 0) takeChosen();
   });
   markStale();
 }
 
+function takeChosen() {
+  const card = isStale() ? null : document.getElementById(chosen);
+  chosen = "";
+  card?.click();
+}
+
+function keepFromStaleList(event) {
+  const card = event.target.closest?.("[data-times] .time > :is(a, button)");
+  if (!card || !isStale()) return;
+  event.preventDefault();
+  chosen = card.id;
+  if (awaited.size === 0) document.querySelector("#show").click();
+}
+
+document.addEventListener("click", keepFromStaleList);
 for (const name of ["input", "change", "htmx:afterSettle"]) document.addEventListener(name, markStale);
 for (const name of ["htmx:beforeSend", "htmx:historyCacheMiss"]) document.addEventListener(name, awaitList);
 
