@@ -41,9 +41,16 @@ WHERE s.status = 'OPEN' AND d.active;
 -- Open slots that have not started and have overdue holds. `available_seats` does not count the seats of these yet.
 -- The planner expects nearly every hold to be overdue, because nearly every booking's deadline is past. So the holds
 -- are read in the order of `holds_by_deadline`, which leaves out the live ones, and the slots are looked up one by one,
--- which leaves out all others. The two limits only keep the planner from other plans.
+-- which leaves out all others. The two limits only keep the planner from other plans. Active doctors are read once,
+-- into a hash: in a join, the planner expects so few rows that it would read all doctors again for every slot.
 CREATE OR REPLACE VIEW overdue_slots AS
-SELECT s.id, s.doctor_id, s.specialization, s.start_time, s.available_seats, overdue.seats AS overdue_seats
+SELECT
+    s.id,
+    s.doctor_id,
+    (SELECT d.specialization FROM doctors AS d WHERE d.id = s.doctor_id) AS specialization,
+    s.start_time,
+    s.available_seats,
+    overdue.seats AS overdue_seats
 FROM (
     SELECT b.slot_id, sum(b.seats_booked) AS seats
     FROM (
@@ -55,13 +62,15 @@ FROM (
     ) AS b
     GROUP BY b.slot_id
 ) AS overdue
-CROSS JOIN LATERAL (
-    SELECT s.id, s.doctor_id, s.specialization, s.start_time, s.available_seats
-    FROM open_slots AS s
-    WHERE s.id = overdue.slot_id AND s.start_time > now()
-    ORDER BY s.id
-    LIMIT 1
-) AS s;
+CROSS JOIN
+    LATERAL (
+        SELECT s.id, s.doctor_id, s.start_time, s.available_seats
+        FROM appointment_slots AS s
+        WHERE s.id = overdue.slot_id AND s.status = 'OPEN' AND s.start_time > now()
+        ORDER BY s.id
+        LIMIT 1
+    ) AS s
+WHERE (s.doctor_id IN (SELECT d.id FROM doctors AS d WHERE d.active)) IS TRUE;
 
 -- A booking as readers see it: an overdue hold is FAILED, even before a sweep.
 CREATE OR REPLACE VIEW bookings_now AS

@@ -266,7 +266,7 @@ with_freed_seats AS (
     SELECT s.id, s.start_time
     FROM overdue_slots AS s
     WHERE
-        s.specialization ~ :specialization::text
+        s.doctor_id IN (SELECT t.id FROM theirs AS t)
         AND s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
         AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
