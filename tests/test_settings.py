@@ -65,6 +65,7 @@ def test_a_refusal_of_a_bad_value_names_its_variable(name: str, values: list[str
         ("LOG_LEVEL", "loud", "debug, info, warning or error"),
         ("SEED_DEMO", "2", "on or off (also true or false, yes or no, 1 or 0)"),
         ("CLINIC_NAME", "x" * 61, "at most 60 characters"),
+        ("CLINIC_LOCATION", "x" * 201, "at most 200"),
         ("RATE_LIMIT_BOOKINGS", "lots", "60/minute"),
         ("TRUSTED_PROXIES", "everywhere", "10.0.0.0/8"),
         ("CORS_ORIGINS", "everywhere", "https://clinic.example"),

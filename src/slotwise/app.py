@@ -132,7 +132,9 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
         crash_points = CrashPoints(settings.crash_points_dir)
         services = _services(settings, pools, passwords, crash_points)
         booking_rate = BookingRate(settings.booking_rate)
-        renderer = Renderer(settings.clinic_name, ClinicTime(settings.time_zone), settings.public_origin)
+        renderer = Renderer(
+            settings.clinic_name, ClinicTime(settings.time_zone), settings.public_origin, settings.clinic_location
+        )
         application.api = ApiRooms(
             services=services,
             database=pools.requests,

@@ -44,6 +44,7 @@ _ORIGIN = re.compile(
 SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 
 HIGHEST_PORT = 65535
+LONGEST_LOCATION = 200
 Port = Annotated[int, Meta(ge=1, le=HIGHEST_PORT)]
 
 
@@ -94,6 +95,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     database_wait_seconds: Annotated[int, Meta(ge=0, le=3600)] = 30
     clinic_name: Annotated[str, Meta(max_length=60)] = "Slotwise"
     clinic_language: str = "en"
+    clinic_location: str | None = None
     clinic_time_zone: str = msgspec.field(default_factory=_local_zone_name)
     public_url: str | None = None
     crash_points: str | None = None
@@ -218,6 +220,7 @@ def _check(settings: Settings) -> None:
     _check_origins(settings.cors_origins)
     _check_time_zone(settings.clinic_time_zone)
     _check_language(settings.clinic_language)
+    _check_location(settings.clinic_location or "")
     _check_public_url(settings.public_url)
     if bool(settings.admin_email) != bool(settings.admin_password):
         raise InvalidSettings("ADMIN_EMAIL and ADMIN_PASSWORD: set both or neither")
@@ -281,6 +284,11 @@ def _check_language(tag: str) -> None:
             f"CLINIC_LANGUAGE: {tag!r} is no language that names can be sorted in. Use a tag such as en, sv, or"
             " de-u-co-phonebk for the order of a German telephone book"
         ) from error
+
+
+def _check_location(location: str) -> None:
+    if len(location) > LONGEST_LOCATION:
+        raise InvalidSettings(f"CLINIC_LOCATION: has {len(location)} characters; it takes at most {LONGEST_LOCATION}")
 
 
 def _check_time_zone(name: str) -> None:

@@ -16,6 +16,7 @@ from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, PATIENCE_SECONDS, Clinic, 
 from tests.conftest import fresh_database, running_server
 
 ZONE = "Europe/Berlin"
+LOCATION = "Lindenhof Clinic, Lindenstraße 12; 10969 Berlin"
 HOLD_SECONDS = 60
 # In dark mode only colours differ, so only rules about colours run.
 RULES = {
@@ -39,7 +40,12 @@ AssertAccessible = Callable[[Page], None]
 @pytest.fixture(scope="session")
 def site(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
     """A server with a clinic in another zone than most machines."""
-    settings = {"CLINIC_TIME_ZONE": ZONE, "WORKERS": "2", "HOLD_SECONDS": str(HOLD_SECONDS)}
+    settings = {
+        "CLINIC_TIME_ZONE": ZONE,
+        "CLINIC_LOCATION": LOCATION,
+        "WORKERS": "2",
+        "HOLD_SECONDS": str(HOLD_SECONDS),
+    }
     with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
         yield server
 

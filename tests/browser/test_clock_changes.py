@@ -1,13 +1,15 @@
 """Pages of a clinic in Berlin: days on which clocks change, days of the other half of the year, visits at midnight."""
 
 import re
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from icalendar import Calendar
 from playwright.sync_api import expect
 
-from tests.browser.conftest import OpenWindow
+from tests.browser.conftest import LOCATION, OpenWindow
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic
 from tests.web.people import AccountVisitor, text_of
 
@@ -95,6 +97,26 @@ def test_a_visit_across_midnight_is_on_the_pages_of_both_days(clinic: Clinic) ->
         assert "Until 00:45" not in shown(f"/admin/doctors/{doctor}?week={sunday}")
         assert "23:45 booked" in shown(f"/admin/doctors/{doctor}?week={sunday}")
         assert f"23:45 to {after}" in shown(f"/admin/slots/{slot['id']}")
+
+
+def test_a_calendar_file_has_the_instant_the_location_and_the_doctor_s_new_name(clinic: Clinic) -> None:
+    doctor = clinic.doctor(name="Dr. Autumn")["id"]
+    slot = clinic.slot(doctorId=doctor, startTime=f"{AUTUMN}T01:00:00Z", durationMinutes=30)
+    held = clinic.hold(slot["id"], confirm=True)
+    sequences = []
+    for name in ("Dr. Autumn", "Dr. Winter"):
+        answer = clinic.http.patch(f"/api/doctors/{doctor}", json={"name": name}, headers=clinic.admin)
+        assert answer.status_code == 200, answer.text
+        file = clinic.http.get(f"/bookings/{held['id']}/calendar.ics?token={held['manageToken']}").content
+        events: list[Any] = Calendar.from_ical(file).events
+        [event] = events
+        assert (event.start, event.end) == (
+            datetime.combine(AUTUMN, time(1), UTC),
+            datetime.combine(AUTUMN, time(1, 30), UTC),
+        )
+        assert (event["summary"], event["location"]) == (f"Appointment with {name}", LOCATION)
+        sequences.append(event["sequence"])
+    assert sequences[0] < sequences[1]
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser

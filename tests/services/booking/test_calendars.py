@@ -7,6 +7,7 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 import pytest_asyncio
+from msgspec.structs import replace
 
 from slotwise.domain.bookings import BookingStatus
 from slotwise.domain.errors import BookingNotFound, NotAllowed, NotAuthenticated
@@ -15,6 +16,7 @@ from slotwise.domain.users import Role, User
 from slotwise.services.booking.batches import Held
 from slotwise.services.booking.calendars import CalendarEntry, Calendars
 from slotwise.services.core.callers import Caller
+from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.slots import Slots
 from tests.workers import DESK, GUEST, NOW, Worker, new_slot, wanted, workers
 
@@ -35,6 +37,13 @@ class Appointment:
     async def move(self, hours: int) -> None:
         change = SlotChange(start_time=NOW + timedelta(days=30, hours=hours))
         await Slots(self.worker.database).update_slot(ADMIN, self.slot_id, change)
+
+    async def rename(self, **fields: str | bool) -> None:
+        doctor_id = await self._doctor_id()
+        await Doctors(self.worker.database).update_doctor(ADMIN, doctor_id, **fields)  # type: ignore[arg-type]
+
+    async def _doctor_id(self) -> int:
+        return (await Slots(self.worker.database).get_slot(self.slot_id)).doctor_id
 
     async def entry(self, held: Held) -> CalendarEntry:
         caller = Caller(manage_token=held.manage.token)
@@ -77,6 +86,29 @@ async def test_only_moves_of_its_slot_since_the_booking_count(appointment: Appoi
     assert (await appointment.entry(held)).sequence == 0
     await appointment.move(3)
     assert (await appointment.entry(held)).sequence == 1
+
+
+async def test_the_sequence_grows_when_the_doctor_s_name_or_specialty_changes(
+    appointment: Appointment, connection: Connection
+) -> None:
+    held = await appointment.hold(confirm=True)
+    other = Appointment(appointment.worker, await new_slot(connection, 10))
+    entries = [await appointment.entry(held)]
+    for fields in ({"name": "Dr. New"}, {"name": "Dr. Newer"}, {"specialization": "Cardiology"}):
+        await appointment.rename(**fields)
+        entries.append(await appointment.entry(held))
+    assert [entry.sequence for entry in entries] == [0, 1, 2, 3]
+    assert (entries[-1].doctor_name, entries[-1].specialization) == ("Dr. Newer", "Cardiology")
+    changes = [entry.changed_at for entry in entries]
+    assert changes == sorted(set(changes)), "LAST-MODIFIED is later each time"
+    await other.rename(name="Dr. Other")
+    await appointment.rename(name="Dr. Newer")
+    await appointment.rename(active=False)
+    assert await unchanged(appointment, held, entries[-1])
+
+
+async def unchanged(appointment: Appointment, held: Held, before: CalendarEntry) -> bool:
+    return replace(await appointment.entry(held), read_at=before.read_at) == before
 
 
 async def test_an_overdue_hold_has_ended(appointment: Appointment, connection: Connection) -> None:

@@ -15,7 +15,7 @@ _NAMESPACE = uuid.UUID("6f0d2a4e-7d4b-4c1f-9a55-3b8f8c2f5e1d")
 
 
 class CalendarEntry(Struct, frozen=True):
-    """A booking without name and e-mail. `sequence` grows with each change that moves or ends the appointment."""
+    """A booking without name and e-mail. `sequence` grows with each change of what the entry says."""
 
     manage_token_hash: bytes
     status: BookingStatus

@@ -1,7 +1,9 @@
 -- name: get_calendar_entry
 -- Reads a booking as an entry of a calendar.
--- RFC 5546, 2.1.4: the sequence grows with each change of the times and of the status. All changes of one slot are made
--- under its lock and in order of time, so a move after the booking has a later time.
+-- RFC 5546, 2.1.4: the sequence grows with each change of what the entry says: of the times, of the status, of the
+-- doctor's name and specialization. All changes of one slot are made under its lock and in order of time, so a move
+-- after the booking has a later time. Changes of the doctor are not in that order, so those before the booking count
+-- too: the sequence need not begin at zero, but must never stay the same.
 SELECT
     r.manage_token_hash,
     b.status,
@@ -11,9 +13,10 @@ SELECT
     b.start_time,
     b.end_time,
     b.created_at,
-    greatest(b.updated_at, moves.newest) AS changed_at,
+    greatest(b.updated_at, moves.newest, renames.newest) AS changed_at,
     clock_timestamp() AS read_at,
     moves.number
+    + renames.number
     + (b.expires_at IS NOT NULL AND b.confirmed_at IS NOT NULL)::integer
     + (b.status IN ('CANCELLED', 'FAILED'))::integer AS sequence
 FROM bookings AS r
@@ -24,4 +27,13 @@ CROSS JOIN
         FROM booking_events AS e
         WHERE e.slot_id = b.slot_id AND e.booking_id IS NULL AND e.kind = 'MOVED' AND e.created_at > b.created_at
     ) AS moves
+CROSS JOIN
+    LATERAL (
+        SELECT count(*)::integer AS number, max(a.created_at) AS newest
+        FROM audit_log AS a
+        WHERE
+            a.subject = 'doctor:' || b.doctor_id
+            AND a.action = 'update_doctor'
+            AND a.details ?| ARRAY['name', 'specialization']
+    ) AS renames
 WHERE r.id = :booking_id::bigint;

@@ -3,7 +3,6 @@
 import asyncio
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
@@ -106,7 +105,7 @@ class AppointmentController(Controller):
         link = _link(request, managed) if managed.token else None
         changes = await clinic_changes.list_clinic_changes([managed.booking])
         told = _told_in_calendar(changes.get(booking_id), entry, renderer)
-        file = await asyncio.to_thread(_calendar_file, entry, renderer.time.zone, renderer.clinic_name, link, told)
+        file = await asyncio.to_thread(_calendar_file, entry, renderer.clinic_location, link, told)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="appointment.ics"'}
         return Response(file, media_type=CALENDAR_TYPE, headers=headers)
 
@@ -209,8 +208,8 @@ def _told_in_calendar(change: ClinicChange | None, entry: CalendarEntry, rendere
     return moved_words(change, entry.start_time, entry.end_time, renderer.time)
 
 
-def _calendar_file(entry: CalendarEntry, zone: ZoneInfo, clinic: str, link: str | None, told: str | None) -> bytes:
+def _calendar_file(entry: CalendarEntry, location: str, link: str | None, told: str | None) -> bytes:
     """Runs in a thread: the first call imports the library, which takes 0.1 s and is left out of a worker's start."""
     from slotwise.web.booking.calendars import calendar_of  # noqa: PLC0415 - see above
 
-    return calendar_of(entry, zone, clinic, link, told)
+    return calendar_of(entry, location, link, told)

@@ -37,8 +37,11 @@ SHOWN_AGAIN = (
 class Renderer:
     """Renders templates into answers. `origin` is the public URL of the pages, if the settings have one."""
 
-    def __init__(self, clinic_name: str, time: ClinicTime, origin: str | None = None) -> None:
+    def __init__(
+        self, clinic_name: str, time: ClinicTime, origin: str | None = None, clinic_location: str | None = None
+    ) -> None:
         self.clinic_name = clinic_name
+        self.clinic_location = clinic_location or clinic_name
         self.time = time
         self.origin = origin
         self._environment = _environment(clinic_name, time)
