@@ -198,6 +198,13 @@ async def test_a_client_that_waits_for_a_refusal_before_its_body_gets_it(clinic:
     assert (answer.status, b"100 Continue" in answer.text) == (415, False), answer
 
 
+async def test_the_only_line_of_http_0_9_is_refused_at_once(clinic: Clinic) -> None:
+    """Nothing follows it, so the end of its head would never come."""
+    answer = await met(clinic, saying(b"GET /health\r\n"))
+    assert (answer.status, answer.seconds < at_most(2.5)) == (400, True), answer
+    assert "must name its version" in answer.problem["detail"]
+
+
 async def test_a_client_of_http_1_0_gets_no_interim_answer(clinic: Clinic) -> None:
     head = POST.replace(b"HTTP/1.1", b"HTTP/1.0") + b"Expect: 100-continue\r\n"
     assert (await met(clinic, saying(head + WHOLE))).status == 400

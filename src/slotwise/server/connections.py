@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from slotwise.domain.errors import SlotwiseError
 from slotwise.observability.metrics import REFUSALS
-from slotwise.server.heads import Headers, accepted, fault_of_unparsed, require_line
+from slotwise.server.heads import Headers, accepted, fault_of_unparsed, require_line, require_version_in
 from slotwise.server.refusals import HeadTooLarge, RequestTooSlow, WriteRefusal
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -99,12 +99,20 @@ class BoundedConnection(HttpToolsProtocol):
             self._opening = b""
         if self._deaf:
             return
-        if self._in_head and self._bytes - self._first_piece > MAX_HEAD_BYTES:
-            self._refuse(HeadTooLarge())
+        if self._in_head:
+            self._look_at_half_a_head()
         elif self._bytes > MAX_REQUEST_BYTES and self._arriving:
             self.transport.abort()
-        elif self._arriving and not self._in_head:
+        elif self._arriving:
             self._receive_in_time()  # needed only for a body that comes in pieces
+
+    def _look_at_half_a_head(self) -> None:
+        try:
+            if self._bytes - self._first_piece > MAX_HEAD_BYTES:
+                raise HeadTooLarge
+            require_version_in(self._opening)
+        except SlotwiseError as error:
+            self._refuse(error)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()

@@ -20,7 +20,10 @@ from slotwise.server.refusals import (
 Headers = Sequence[tuple[bytes, bytes]]
 
 VERSIONS = frozenset({"1.0", "1.1"})
+# What the parser takes a request line without a version for.
+_OLDEST = "0.9"
 _VERSION = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^\s]+ HTTP/([0-9]\.[0-9])\r\n")
+_WITHOUT_VERSION = re.compile(rb"[\r\n]*[A-Z]+ [^\s]+\r\n")
 _HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 # White space around a value does not belong to it (RFC 9110, 5.5). The parser leaves it behind the value.
@@ -61,6 +64,12 @@ def accepted(version: str, url: bytes, headers: Headers, *, upgrades: bool) -> t
     return url, headers, waits
 
 
+def require_version_in(received: bytes) -> None:
+    """Refuse the first line of HTTP/0.9 as soon as it is there: no headers follow it, so the head would never end."""
+    if _WITHOUT_VERSION.match(received):
+        _require_version(_OLDEST)
+
+
 def fault_of_unparsed(received: bytes, reason: str) -> SlotwiseError:
     """Why a request that begins with these bytes could not be parsed; `reason` is the parser's, or empty."""
     line = _VERSION.match(received)
@@ -80,8 +89,7 @@ def promises_body(headers: Headers) -> bool:
 
 
 def _require_version(version: str) -> None:
-    # The parser takes a request line without a version for HTTP/0.9.
-    if version == "0.9":
+    if version == _OLDEST:
         raise UnreadableRequest.of("request", "must name its version after the path: HTTP/1.1")
     if version not in VERSIONS:
         raise VersionUnsupported
