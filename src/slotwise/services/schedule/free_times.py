@@ -167,6 +167,7 @@ class _DoctorNow(Struct, frozen=True):
     id: int
     name: str
     specialization: str | None
+    name_sort_key: bytes
     now: datetime
 
 
@@ -273,22 +274,24 @@ class FreeTimes:
             )
         if not doctors:
             return None
+        # The chosen doctor came first, in order to be among those that are shown.
+        shown = sorted(doctors[:MOST_DOCTORS], key=lambda row: (row.name_sort_key, row.id))
         return Choices(
             specializations,
-            [ChoosableDoctor(row.id, row.name, row.specialization) for row in doctors[:MOST_DOCTORS]],
+            [ChoosableDoctor(row.id, row.name, row.specialization) for row in shown],
             len(doctors) > MOST_DOCTORS,
             self._date_of(doctors[0].now),
         )
 
     def _understand(self, asked: TimeQuery, query: TimeQuery, choices: Choices) -> _Understood:
-        first = choices.doctors[0]
-        chosen = first.id == query.doctor_id and _is_of(first, query.specialization)
+        asked_for = next((doctor for doctor in choices.doctors if doctor.id == query.doctor_id), None)
+        chosen = asked_for if asked_for is not None and _is_of(asked_for, query.specialization) else None
         day = query.day if query.day is not None and choices.today <= query.day <= LAST_DAY else None
         after = query.after if query.after is not None and self._date_of(query.after[0]) == day else None
         understood = TimeQuery(
-            _as_spelled(choices, query.specialization), first.id if chosen else None, day, query.seats, after
+            _as_spelled(choices, query.specialization), chosen.id if chosen else None, day, query.seats, after
         )
-        return _Understood(understood, _ignored(asked, understood), first if chosen else None)
+        return _Understood(understood, _ignored(asked, understood), chosen)
 
     async def _list_times(self, query: TimeQuery) -> list[Slot]:
         """A page of times and one more, of one day or of any."""

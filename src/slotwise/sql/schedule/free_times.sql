@@ -1,7 +1,7 @@
 -- name: list_choosable_doctors
 -- Active doctors by name, of one specialization if one is given; the chosen doctor is included and comes first.
 -- Each row has the time of the database's clock.
-SELECT d.id, d.name, d.specialization, now() AS now
+SELECT d.id, d.name, d.specialization, d.name_sort_key, now() AS now
 FROM doctors AS d
 WHERE
     d.active
