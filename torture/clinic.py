@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD
 from torture.client import Caller
+from torture.page_client import headers_of
 from torture.plan import Plan
 
 ACCOUNTS = 6
@@ -34,7 +35,9 @@ class Clinic(Struct, frozen=True):
     last_seats: list[int]
     probe: int
     patients: list[Caller]
+    # The desk is an admin.
     desk: Caller
+    staff: Caller
 
 
 async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
@@ -45,9 +48,10 @@ async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
     practices = [await _open_practice(session, desk, total) for total in (seats, racing, [PROBE_SEATS], quiet)]
     (doctor, slots), (_, last_seats), (_, probe), (quiet_doctor, quiet_slots) = practices
     patients = await asyncio.gather(*(_register(session, number) for number in range(ACCOUNTS)))
+    staff = await _employ(session, desk)
     seats_of = dict(zip(slots, seats, strict=True))
     return Clinic(
-        doctor, slots, seats_of, quiet_doctor, quiet_slots, list(last_seats), next(iter(probe)), patients, desk
+        doctor, slots, seats_of, quiet_doctor, quiet_slots, list(last_seats), next(iter(probe)), patients, desk, staff
     )
 
 
@@ -73,6 +77,14 @@ async def _register(session: aiohttp.ClientSession, number: int) -> Caller:
     email, password = f"account{number}@torture.example", "a fine patient password"
     await session.post("/api/auth/register", json={"name": f"Account {number}", "email": email, "password": password})
     return await log_in(session, f"account{number}", email, password)
+
+
+async def _employ(session: aiohttp.ClientSession, admin: Caller) -> Caller:
+    """A receptionist, who is no admin. Only the pages give roles."""
+    email, password = "staff@torture.example", "a fine staff password"
+    form = {"name": "Staff", "email": email, "role": "staff", "password": password}
+    await session.post("/admin/users/new", data=form, headers=headers_of(admin.cookies), allow_redirects=False)
+    return await log_in(session, "staff", email, password)
 
 
 async def log_in(session: aiohttp.ClientSession, name: str, email: str, password: str) -> Caller:

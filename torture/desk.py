@@ -67,17 +67,19 @@ class Receptionist:
 
 
 class Administrator:
-    """Resizes, closes, reopens and moves slots, one after the other. No other client changes these slots. `slots` has
-    their original starts, in seconds since 1970."""
+    """Resizes, closes, reopens and moves slots, one after the other. Staff close and reopen them too. No other client
+    changes these slots. `slots` has their original starts, in seconds since 1970."""
 
     def __init__(
-        self, process: int, seed: int, client: Client, admin: Caller, slots: dict[int, float], seats: dict[int, int]
-    ) -> None:
+        self, process: int, seed: int, client: Client, admin: Caller, staff: Caller, slots: dict[int, float],
+        seats: dict[int, int],
+    ) -> None:  # fmt: skip
         self._random = Random(f"{seed}/admin/{process}")
         self._process = process
         self._client = client
         self._browser = Browser(client.connections)
         self._admin = admin
+        self._staff = staff
         self._slots = slots
         self._seats = seats
 
@@ -99,23 +101,26 @@ class Administrator:
         return Change(start=self._slots[slot_id] + 60 * self._random.choice(MOVES))
 
     async def _change(self, slot_id: int, change: Change) -> Attempt:
+        by = self._staff if change.status and self._random.random() < 0.5 else self._admin
         if self._random.random() < 0.5:
-            return await self._by_api(slot_id, change)
-        attempt, asked = await self._browser.change_slot(self._process, self._admin, slot_id, change)
+            return await self._by_api(slot_id, change, by)
+        attempt, asked = await self._browser.change_slot(self._process, by, slot_id, change)
         for _ in range(SURE):
             # The page has listed the affected bookings and asks for confirmation: confirm.
             if not asked:
                 break
-            attempt, asked = await self._browser.change_slot(self._process, self._admin, slot_id, change, asked)
+            attempt, asked = await self._browser.change_slot(self._process, by, slot_id, change, asked)
         return attempt
 
-    async def _by_api(self, slot_id: int, change: Change) -> Attempt:
+    async def _by_api(self, slot_id: int, change: Change, by: Caller) -> Attempt:
         start = "" if change.start is None else datetime.fromtimestamp(change.start, UTC).isoformat()
-        return await self._client.change_slot(self._process, self._admin, slot_id, change, start)
+        return await self._client.change_slot(self._process, by, slot_id, change, start)
 
     async def _reopen(self, slot_id: int) -> None:
+        by = self._random.choice((self._admin, self._staff))
+
         async def reopen() -> Attempt:
-            return await self._by_api(slot_id, Change(status="OPEN"))
+            return await self._by_api(slot_id, Change(status="OPEN"), by)
 
         await until_told(await reopen(), reopen, self._random)
 

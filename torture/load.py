@@ -51,7 +51,7 @@ class Load:
                 Receptionist(200 + place, plan.seed, near, clinic.desk, list(clinic.slots), recent)
                 for place in range(plan.receptionists)
             ),
-            Administrator(300, plan.seed, near, clinic.desk, clinic.slots, clinic.seats),
+            Administrator(300, plan.seed, near, clinic.desk, clinic.staff, clinic.slots, clinic.seats),
             Publisher(310, plan.seed, near, clinic.desk),
             *(
                 Reader(

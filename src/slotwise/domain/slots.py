@@ -7,6 +7,7 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
 from slotwise.domain.fields import clean_period
+from slotwise.domain.users import DESK, Role
 
 MAX_SEATS = 1_000_000
 MAX_DURATION_MINUTES = 24 * 60
@@ -44,6 +45,11 @@ class SlotChange(Struct, frozen=True):
     status: SlotStatus | UnsetType = UNSET
     start_time: datetime | UnsetType = UNSET
     duration_minutes: int | UnsetType = UNSET
+
+    def may_be_made_by(self, role: Role) -> bool:
+        """Staff may close and reopen a slot. Everything else of a slot is an admin's."""
+        closes_or_reopens = self.status is not UNSET and self == SlotChange(status=self.status)
+        return role is Role.ADMIN or (closes_or_reopens and role in DESK)
 
     def applied_to(self, slot: Slot) -> Slot:
         """The changed slot; `available_seats` is not adjusted. Raises `InvalidInput`."""

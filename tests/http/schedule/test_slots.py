@@ -64,6 +64,23 @@ def test_only_admins_publish_slots(clinic: Clinic, staff: dict[str, str]) -> Non
     assert clinic.free_seats(slot["id"]) == 1
 
 
+def test_staff_change_only_whether_a_slot_is_open(clinic: Clinic, staff: dict[str, str]) -> None:
+    slot = clinic.slot()
+    url = f"/api/slots/{slot['id']}"
+    for status in ("CLOSED", "CLOSED", "OPEN"):
+        answer = clinic.http.patch(url, json={"status": status}, headers=staff)
+        assert (answer.status_code, answer.json()["status"]) == (200, status)
+    for body in (
+        {"totalSeats": 1},
+        {"status": "CLOSED", "totalSeats": 1},
+        {"startTime": at(9)},
+        {"durationMinutes": 9},
+    ):
+        problem(clinic.http.patch(url, json=body, headers=staff), 403, "not-allowed")
+    problem(clinic.http.patch("/api/slots/999999999", json={"status": "CLOSED"}, headers=staff), 404)
+    assert clinic.http.get(url).json()["status"] == "OPEN"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

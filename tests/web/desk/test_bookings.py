@@ -32,6 +32,7 @@ from tests.clinic import (
     PATIENCE_SECONDS,
     Clinic,
     RunningServer,
+    holder,
     in_hours,
     rows,
     unique_email,
@@ -402,6 +403,29 @@ def test_a_day_sheet_shows_the_day_of_the_doctor(clinic: Clinic, desk: Visitor) 
     assert desk.open(f"{sheet}2026-02-30").status_code == 400
     assert "No times on this day" in desk.open(f"{sheet}2031-01-01").text
     assert len(notes(clinic, "list_bookings_of_day", f"doctor:{slot['doctorId']}")) == 1
+
+
+def test_patients_whose_appointments_the_clinic_cancelled_are_listed_until_they_are_told(
+    clinic: Clinic, desk: Visitor
+) -> None:
+    """On the day sheet and on the page of the time: not those who cancelled themselves, nor holds."""
+    slot = clinic.slot(seats=4, startTime="2031-03-06T12:00:00Z")
+    names = ("Grace Hopper", "Alan Turing", "Mary Somerville")
+    grace, alan, mary = (clinic.hold(slot["id"], userName=name, confirm=True) for name in names)
+    held = clinic.hold(slot["id"], userName="Holly Hold")
+    clinic.http.patch(f"/api/slots/{slot['id']}", json={"status": "CLOSED"}, headers=clinic.admin)
+    for booking, by in ((grace, clinic.admin), (alan, holder(alan)), (held, clinic.admin), (mary, clinic.admin)):
+        assert clinic.http.delete(f"/api/bookings/{booking['id']}", headers=by).status_code == 200
+    sheet = f"/admin/day-sheet?doctor={slot['doctorId']}&day=2031-03-06"
+    for url in (sheet, "/admin/day-sheet?doctor=&day=2031-03-06", f"/admin/slots/{slot['id']}"):
+        page = unescape(desk.open(url).text)
+        for name, listed in (*zip(names, (1, 0, 1), strict=True), ("Holly Hold", 0)):
+            assert page.count(f">{name}</a>") == listed, (url, name)
+        assert "Cancelled by the clinic: tell th" in page
+        assert grace["userEmail"] in page
+    assert "0 of 4 taken, closed" in desk.open(sheet).text
+    assert len(notes(clinic, "list_cancelled_bookings", f"slot:{slot['id']}")) == 1
+    assert ">Grace Hopper</a>" not in desk.open(f"/admin/day-sheet?doctor={slot['doctorId']}&day=2031-03-07").text
 
 
 def test_the_day_sheet_of_all_doctors_lists_those_with_slots_by_name(clinic: Clinic, desk: Visitor) -> None:

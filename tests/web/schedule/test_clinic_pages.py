@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, rows, unique_email
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, plant_account, rows, unique_email
 from tests.web.visiting import Visitor
 
 DAY = "2032-05-04"  # a Tuesday
@@ -61,6 +61,39 @@ def slot_with_bookings(clinic: Clinic, seats: int = 3) -> dict[str, Any]:
     return slot
 
 
+def test_staff_close_and_reopen_a_time_and_change_nothing_else(clinic: Clinic, server: RunningServer) -> None:
+    slot = slot_with_bookings(clinic)
+    url = f"/admin/slots/{slot['id']}"
+    email = unique_email()
+    plant_account(server.database_url, email, "Rita Reception", "staff", "receptionist's secret")
+    with logged_in(server, email, "receptionist's secret") as staff:
+        staff.open(url)
+        assert "Move this time" not in staff.page.text
+        staff.submit(url, status="CLOSED")
+        assert staff.heading == "Close a time with 2 bookings?"
+        staff.submit(url)
+        assert "Closed: it takes no new bookings." in staff.page.text
+        for fields in ({"total_seats": 9}, {"day": DAY, "time": "15:00", "duration_minutes": 30}, {"day": "x"}):
+            assert staff.send(url, **fields).status_code == 403
+        as_it_was = clinic.http.get(f"/api/slots/{slot['id']}").json()
+        assert (as_it_was["status"], as_it_was["startTime"], as_it_was["totalSeats"]) == (
+            "CLOSED",
+            slot["startTime"],
+            3,
+        )
+        staff.open(url)
+        staff.submit(url, status="OPEN")
+        assert "Open for booking again." in staff.page.text
+    [(user_id,)] = rows(server.database_url, "SELECT id FROM users WHERE email = $1", email)
+    noted = rows(
+        server.database_url,
+        "SELECT details ->> 'status' FROM audit_log WHERE action = 'update_slot' AND subject = $1 AND actor = $2",
+        f"slot:{slot['id']}",
+        f"user:{user_id}",
+    )
+    assert [tuple(row) for row in noted] == [('["OPEN", "CLOSED"]',), ('["CLOSED", "OPEN"]',)]
+
+
 def test_staff_see_doctors_and_only_admins_change_them(clinic: Clinic, server: RunningServer) -> None:
     slot = clinic.slot(seats=2)
     booking = clinic.hold(slot["id"])
@@ -76,12 +109,12 @@ def test_staff_see_doctors_and_only_admins_change_them(clinic: Clinic, server: R
         f"/admin/doctors/{slot['doctorId']}/active",
         f"/admin/doctors/{slot['doctorId']}/slots/new",
         f"/admin/doctors/{slot['doctorId']}/slots/one",
-        f"/admin/slots/{slot['id']}",
     )
     with logged_in(server, email, "receptionist's secret") as staff:
         for url in looking:
             assert staff.open(url).status_code == 200, url
-            assert 'method="post"' not in staff.page.text.partition("<main")[2], url
+            forms = staff.page.text.partition("<main")[2].count('method="post"')
+            assert forms == ("/slots/" in url), url  # to close it
         for url in (f"/admin/bookings/{booking['id']}", f"/admin/bookings?slot={slot['id']}"):
             assert f'href="/admin/slots/{slot["id"]}"' in staff.open(url).text, url
         for url in changing:

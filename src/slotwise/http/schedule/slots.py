@@ -12,12 +12,12 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from slotwise.batching.shared_reads import SharedReads
-from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown, SeatsTaken, SlotNotFound, SlotOverlaps
+from slotwise.domain.errors import DoctorNotFound, NotAllowed, OutcomeUnknown, SeatsTaken, SlotNotFound, SlotOverlaps
 from slotwise.domain.fields import FIRST_TIME, Instant
 from slotwise.domain.slots import MAX_DURATION_MINUTES, Slot, SlotChange, SlotStatus
 from slotwise.domain.time_zones import time_zone
 from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
-from slotwise.http.kit.access import ADMIN, ANYONE, ApiRequest, account_of
+from slotwise.http.kit.access import ADMIN, ANYONE, DESK, ApiRequest, account_of
 from slotwise.http.kit.fields import Id, Minutes, Seats
 from slotwise.http.kit.operations import operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, Page, StartPosition, decode_cursor, page_of
@@ -319,7 +319,7 @@ class SlotController(Controller):
         "/{slot_id:int}",
         **operation(
             "update_slot",
-            ADMIN,
+            DESK._replace(who="staff and admins; staff may change only `status`"),
             "Change a slot",
             OutcomeUnknown,
             SlotNotFound,
@@ -331,8 +331,11 @@ class SlotController(Controller):
     async def update_slot(
         self, request: ApiRequest, slot_id: PathId, data: JSONBody[SlotPatch], slots: NamedDependency[Slots]
     ) -> SlotView:
+        account = account_of(request)
         change = SlotChange(data.total_seats, data.status, data.start_time, data.duration_minutes)
-        return SlotView.of(await slots.update_slot(account_of(request), slot_id, change))
+        if not change.may_be_made_by(account.role):
+            raise NotAllowed
+        return SlotView.of(await slots.update_slot(account, slot_id, change))
 
 
 def _minutes_of(clock: str) -> int:

@@ -5,9 +5,11 @@ from datetime import datetime
 
 from msgspec import Struct
 
-from slotwise.db.pool import Database
+from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking
+from slotwise.domain.users import User, actor_of
+from slotwise.services.core.audit import record_action, shows_others
 
 
 class ClinicChange(Struct, frozen=True):
@@ -23,6 +25,11 @@ class ClinicChange(Struct, frozen=True):
 
 
 LIST_CLINIC_CHANGES = Statement("booking/clinic_changes.list_clinic_changes", ClinicChange)
+LIST_CANCELLED_BOOKINGS = Statement("booking/clinic_changes.list_cancelled_bookings", Booking)
+
+# How many bookings of the slots are read to find them, and how many of them are shown.
+MOST_LOOKED_AT = 100_000
+MOST_CANCELLED = 500
 
 
 class ClinicChanges:
@@ -36,3 +43,24 @@ class ClinicChanges:
         async with self._database.connection() as connection:
             found = await LIST_CLINIC_CHANGES.all(connection, booking_ids=[booking.id for booking in bookings])
         return {change.booking_id: change for change in found}
+
+    async def list_cancelled_bookings(self, reader: User, slot_id: int) -> list[Booking]:
+        """The appointments of a slot that the clinic cancelled, with names, for the desk, which tells the patients."""
+        async with self._database.connection() as connection:
+            found = await cancelled_by_clinic(connection, [slot_id])
+            if shows_others(reader, found):
+                details = {"bookings": len(found)}
+                await record_action(connection, actor_of(reader), "list_cancelled_bookings", f"slot:{slot_id}", details)
+        return found
+
+
+async def cancelled_by_clinic(connection: Connection, slot_ids: Sequence[int]) -> list[Booking]:
+    """Oldest first in each slot. Not those that patients cancelled, nor holds that were never confirmed."""
+    cancelled = await LIST_CANCELLED_BOOKINGS.all(
+        connection, slot_ids=slot_ids, looked_at=MOST_LOOKED_AT, limit=MOST_CANCELLED
+    )
+    if not cancelled:
+        return []
+    changes = await LIST_CLINIC_CHANGES.all(connection, booking_ids=[booking.id for booking in cancelled])
+    by_clinic = {change.booking_id for change in changes if change.cancelled}
+    return [booking for booking in cancelled if booking.id in by_clinic]

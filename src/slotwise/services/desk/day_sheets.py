@@ -11,6 +11,7 @@ from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking
 from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.users import User, actor_of
+from slotwise.services.booking.clinic_changes import cancelled_by_clinic
 from slotwise.services.core.audit import record_action, shows_others
 
 # More slots and patients than these do not fit on a sheet that is printed. The last is how many bookings are read to
@@ -44,9 +45,11 @@ class DaySheet(Struct, frozen=True):
     """A doctor's slots by start, with the bookings that have seats in them, by name. `cut_short` if there are more.
 
     One that began the day before and ends on this day comes first.
+    `to_tell` has, by slot, those that the clinic cancelled. They have no seats; their patients must be told.
     """
 
     slots: list[tuple[DaySlot, list[Booking]]]
+    to_tell: dict[int, list[Booking]]
     cut_short: bool
 
 
@@ -99,15 +102,18 @@ class DaySheets:
                 looked_at=MOST_LOOKED_AT,
                 limit=MOST_PATIENTS,
             )
+            cancelled = await cancelled_by_clinic(connection, [slot.id for slot in slots[:LONGEST_DAY]])
             # Read again after the bookings: a seat that was released meanwhile must not look like a missing booking.
             slots = await _slots_of_day(connection, doctor_id, starts_from, starts_before)
-            if shows_others(reader, found):
-                details = {"starts_from": starts_from, "bookings": len(found)}
+            if shows_others(reader, [*found, *cancelled]):
+                told = {"cancelled": len(cancelled)} if cancelled else {}
+                details = {"starts_from": starts_from, "bookings": len(found), **told}
                 await record_action(
                     connection, actor_of(reader), "list_bookings_of_day", f"doctor:{doctor_id}", details
                 )
         shown = _with_bookings(slots[:LONGEST_DAY], found, self._order)
-        return DaySheet(shown, len(slots) > LONGEST_DAY or any(slot.has_more_than(own) for slot, own in shown))
+        to_tell = {slot.id: own for slot, own in _with_bookings(slots[:LONGEST_DAY], cancelled, self._order) if own}
+        return DaySheet(shown, to_tell, len(slots) > LONGEST_DAY or any(slot.has_more_than(own) for slot, own in shown))
 
 
 async def _slots_of_day(

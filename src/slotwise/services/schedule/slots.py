@@ -12,7 +12,14 @@ from slotwise.db.pool import Connection, Database
 from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking
-from slotwise.domain.errors import DatabaseBusy, DoctorNotFound, InvalidInput, SeatsTaken, SlotNotFound, SlotOverlaps
+from slotwise.domain.errors import (
+    DatabaseBusy,
+    DoctorNotFound,
+    InvalidInput,
+    SeatsTaken,
+    SlotNotFound,
+    SlotOverlaps,
+)
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, clean_period
 from slotwise.domain.slots import Slot, SlotChange, SlotStatus, ledger_kinds
 from slotwise.domain.time_zones import UTC_ZONE
@@ -274,12 +281,12 @@ class Slots:
             return await _list_all(connection, query, limit, after)
 
     async def update_slot(
-        self, admin: User, slot_id: int, change: SlotChange, seen: SlotSeen | None = None, *, dry_run: bool = False
+        self, account: User, slot_id: int, change: SlotChange, seen: SlotSeen | None = None, *, dry_run: bool = False
     ) -> Slot:
         """Raises `SeatsTaken` for a total below the seats held or booked, `InvalidInput`, and `SlotOverlaps`.
 
         With `seen`, raises `SlotChangedMeanwhile` if the slot has changed since. A dry run raises the same errors and
-        changes nothing.
+        changes nothing. Callers ask `change.may_be_made_by` first.
         """
         for _ in range(UPDATE_TRIES):
             async with self._database.connection() as connection:
@@ -289,7 +296,7 @@ class Slots:
                 raise SlotChangedMeanwhile
             newest = None if seen is None else seen.newest_booking
             async with self._database.effect() as connection:
-                done = await _write(connection, admin, slot, wanted, newest, dry_run=dry_run)
+                done = await _write(connection, account, slot, wanted, newest, dry_run=dry_run)
             count_expired(done.expired_holds, "update")
             # "again": another change of the slot came in between.
             if done.outcome != "again":

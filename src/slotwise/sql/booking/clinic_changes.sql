@@ -49,3 +49,32 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS length ON TRUE
 WHERE b.id = any(:booking_ids::bigint[]);
+
+-- name: list_cancelled_bookings
+-- Lists the appointments of some slots that were cancelled, by whomever, by slot, oldest first.
+-- A slot may have any number of bookings, so each gets its share of `looked_at`. It compares a row instead of using `=`
+-- for the reason given with `list_bookings_of_slots`.
+WITH found AS (
+    SELECT c.id
+    FROM unnest(:slot_ids::bigint[]) AS w (slot_id)
+    CROSS JOIN LATERAL (
+        SELECT l.slot_id, l.id
+        FROM (
+            SELECT b.slot_id, b.id, b.status, b.confirmed_at
+            FROM bookings AS b
+            WHERE b.slot_id >= w.slot_id AND (b.slot_id, b.id) <= (w.slot_id, 9223372036854775807)
+            ORDER BY b.slot_id DESC, b.id DESC
+            LIMIT :looked_at::integer / greatest(cardinality(:slot_ids::bigint[]), 1)
+        ) AS l
+        -- A hold that was released was no appointment.
+        WHERE l.status = 'CANCELLED' AND l.confirmed_at IS NOT NULL
+        ORDER BY l.slot_id DESC, l.id DESC
+        LIMIT :limit::integer
+    ) AS c
+)
+
+SELECT b.booking_columns
+FROM bookings_now AS b
+WHERE b.id IN (SELECT f.id FROM found AS f)
+ORDER BY b.slot_id, b.id
+LIMIT :limit::integer;

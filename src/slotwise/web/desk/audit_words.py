@@ -32,6 +32,7 @@ ACTIONS = {
     "list_bookings": "Looked through bookings",
     "list_bookings_of_day": "Looked at a day sheet",
     "list_bookings_of_slot": "Looked at the bookings of a slot",
+    "list_cancelled_bookings": "Looked at appointments that the clinic cancelled",
     "list_bookings_of_user": "Looked at the bookings of an account",
     "list_latest_bookings": "Looked at the latest bookings",
     "get_history": "Looked at the history of a booking",

@@ -10,9 +10,11 @@ from msgspec import UNSET
 
 from slotwise.domain.bookings import Booking
 from slotwise.domain.doctors import Doctor
-from slotwise.domain.errors import Conflict, InvalidInput, SlotNotFound, SlotOverlaps
+from slotwise.domain.errors import Conflict, InvalidInput, NotAllowed, SlotNotFound, SlotOverlaps
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.slots import Slot, SlotChange, SlotStatus
+from slotwise.domain.users import Role
+from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.slots import CreatedSlots, SlotChangedMeanwhile, Slots, SlotSeen, WeekSlot
 from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for
@@ -120,36 +122,50 @@ class SlotController(Controller):
 
     @get("/slots/{slot_id:int}", **page_for(DESK))
     async def show_slot(
-        self, request: PageRequest, slot_id: Id, renderer: NamedDependency[Renderer], slots: NamedDependency[Slots]
+        self,
+        request: PageRequest,
+        slot_id: Id,
+        renderer: NamedDependency[Renderer],
+        slots: NamedDependency[Slots],
+        clinic_changes: NamedDependency[ClinicChanges],
     ) -> Response[Any]:
         slot = await slots.get_slot(slot_id)
-        return await _show_slot(request, renderer, slots, slot, form_of(slot, renderer.time))
+        return await _show_slot(request, renderer, slots, clinic_changes, slot, form_of(slot, renderer.time))
 
-    @post("/slots/{slot_id:int}", **page_for(ADMIN))
+    @post("/slots/{slot_id:int}", **page_for(DESK))
     async def update_slot(
-        self, request: PageRequest, slot_id: Id, renderer: NamedDependency[Renderer], slots: NamedDependency[Slots]
+        self,
+        request: PageRequest,
+        slot_id: Id,
+        renderer: NamedDependency[Renderer],
+        slots: NamedDependency[Slots],
+        clinic_changes: NamedDependency[ClinicChanges],
     ) -> Response[Any]:
         """Asks first if the change affects bookings."""
         form = await Form.of(request)
+        account = account_in(request)
+        if account.role is not Role.ADMIN and not form.text("status"):
+            # Before it is told what is wrong with the slot or with what was typed.
+            raise NotAllowed
         slot = await slots.get_slot(slot_id)
         try:
             change = change_in(form, slot, renderer.time)
+            if not change.may_be_made_by(account.role):
+                raise NotAllowed
             seen = SlotSeen(slot.start_time, slot.end_time, await slots.get_newest_booking(slot_id))
             if _affects_bookings(change) and _listed_in(form) < seen.newest_booking:
                 # Refuse an impossible change before asking.
-                await slots.update_slot(account_in(request), slot_id, change, dry_run=True)
-                affected = await slots.list_affected_bookings(account_in(request), slot_id, MOST_LISTED + 1)
+                await slots.update_slot(account, slot_id, change, dry_run=True)
+                affected = await slots.list_affected_bookings(account, slot_id, MOST_LISTED + 1)
                 if affected:
                     return _ask_whether_sure(request, renderer, slot, form, change, affected, seen.newest_booking)
-            changed = await slots.update_slot(
-                account_in(request), slot_id, change, seen if _affects_bookings(change) else None
-            )
+            changed = await slots.update_slot(account, slot_id, change, seen if _affects_bookings(change) else None)
         except SlotChangedMeanwhile:
-            return await _show_slot_again(request, renderer, slots, slot_id)
+            return await _show_slot_again(request, renderer, slots, clinic_changes, slot_id)
         except (InvalidInput, Conflict) as error:
             status = _refuse(form, error, renderer.time)
             form.values = form_of(slot, renderer.time).values | form.values
-            return await _show_slot(request, renderer, slots, slot, form, status)
+            return await _show_slot(request, renderer, slots, clinic_changes, slot, form, status)
         return see_other(request, f"/admin/slots/{slot_id}", notice=_done_words(slot, changed, renderer.time))
 
 
@@ -196,7 +212,13 @@ def _by_day(preview: CreatedSlots, time: ClinicTime) -> list[tuple[date, list[da
 
 
 async def _show_slot(
-    request: PageRequest, renderer: Renderer, slots: Slots, slot: Slot, form: Form, status: int = 200
+    request: PageRequest,
+    renderer: Renderer,
+    slots: Slots,
+    clinic_changes: ClinicChanges,
+    slot: Slot,
+    form: Form,
+    status: int = 200,
 ) -> Response[Any]:
     seats = await _seats_of(slots, slot)
     return renderer.answer(
@@ -205,17 +227,20 @@ async def _show_slot(
         status,
         slot=slot,
         seats=seats,
+        to_tell=await clinic_changes.list_cancelled_bookings(account_in(request), slot.id),
         form=form,
         past=slot.start_time <= renderer.time.now(),
     )
 
 
-async def _show_slot_again(request: PageRequest, renderer: Renderer, slots: Slots, slot_id: int) -> Response[Any]:
+async def _show_slot_again(
+    request: PageRequest, renderer: Renderer, slots: Slots, clinic_changes: ClinicChanges, slot_id: int
+) -> Response[Any]:
     """Shows the slot as it is now, without what was typed, because that was meant for the slot as it was."""
     slot = await slots.get_slot(slot_id)
     form = form_of(slot, renderer.time)
     form.problem = CHANGED_MEANWHILE
-    return await _show_slot(request, renderer, slots, slot, form, 409)
+    return await _show_slot(request, renderer, slots, clinic_changes, slot, form, 409)
 
 
 async def _seats_of(slots: Slots, slot: Slot) -> WeekSlot:
