@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from icalendar import Calendar
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import LOCATION, OpenWindow
+from tests.browser.conftest import LOCATION, AssertAccessible, OpenWindow
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic
 from tests.web.people import AccountVisitor, text_of
 
@@ -135,3 +135,21 @@ def test_a_visitor_in_another_zone_reads_one_difference_for_one_day(clinic: Clin
     page.get_by_label("Day", exact=True).fill(f"{YEAR}-03-20")
     expect(told).to_have_text("At that time, your clock is 5 hours behind the clinic's.")
     expect(page.get_by_role("contentinfo")).to_contain_text("Europe/Berlin, UTC+1.")
+
+
+@pytest.mark.slow  # two to ten CPU seconds in a browser
+def test_long_times_fit_their_places(clinic: Clinic, desk: Page, assert_accessible: AssertAccessible) -> None:
+    doctor = clinic.doctor(name="Dr. Ada Lovelace-Byron")["id"]
+    for start in (f"{AUTUMN - timedelta(days=1)}T21:30:00Z", f"{AUTUMN}T00:30:00Z", f"{AUTUMN}T01:30:00Z"):
+        clinic.slot(doctorId=doctor, startTime=start, durationMinutes=60)
+    for page in (f"/?doctor={doctor}&day={AUTUMN}", f"/admin/doctors/{doctor}?week={AUTUMN}"):
+        desk.goto(page)
+        assert_accessible(desk)
+    desk.goto(f"/admin/day-sheet?doctor={doctor}&day={AUTUMN}")
+    assert_accessible(desk)
+    desk.set_viewport_size({"width": 700, "height": 800})
+    desk.emulate_media(media="print")
+    too_wide = (
+        "[...document.querySelectorAll('.day-sheet :is(th, td)')].filter((e) => e.scrollWidth > e.clientWidth + 1)"
+    )
+    assert desk.evaluate(f"{too_wide}.map((e) => e.textContent)") == []

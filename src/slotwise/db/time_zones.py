@@ -47,7 +47,7 @@ class ZoneCheck:
 
 
 async def compare_zone(connection: Connection, zone: ZoneInfo) -> list[str]:
-    now = datetime.now(UTC)
+    now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
     moments = [now + distance for distance in MOMENTS_COMPARED]
     try:
         offsets = await READ_OFFSETS.all(connection, zone=zone.key, moments=moments)
