@@ -257,3 +257,27 @@ def test_a_time_that_is_taken_meanwhile_is_shown_as_taken(clinic: Clinic, window
     clinic.http.delete(f"/api/bookings/{held['id']}", headers={"Booking-Token": held["manageToken"]})
     expect(room).to_have_text("")
     expect(button).to_have_accessible_name(free)
+
+
+@pytest.mark.slow  # two to ten CPU seconds in a browser
+@pytest.mark.parametrize("scripts", [True, False])
+def test_a_tab_that_lost_its_hold_to_another_tab_says_so_and_leads_there(
+    open_window: OpenWindow, clinic: Clinic, scripts: bool
+) -> None:
+    first, second = (clinic.doctor(name=f"Dr. {name}") for name in ("First", "Second"))
+    slot, _ = (clinic.slot(doctorId=doctor["id"]) for doctor in (first, second))
+    tab = open_window(java_script_enabled=scripts)
+    choose(tab, first)
+    other = tab.context.new_page()
+    choose(other, second)
+    if not scripts:
+        tab.get_by_label("Name").fill("Ada Lovelace")
+        tab.get_by_label("E-mail").fill("ada@example.org")
+        tab.get_by_role("button", name="Confirm").click()
+    expect(tab.get_by_role("heading", level=1)).to_have_text("This time is no longer held for you")
+    expect(tab.get_by_text("because you chose another time")).to_contain_text("with Dr. Second")
+    expect(tab.locator("[data-deadline]")).to_have_count(0)
+    assert clinic.free_seats(slot["id"]) == 1
+    tab.get_by_role("link", name="Continue with the other time").click()
+    expect(tab.get_by_role("heading", level=1)).to_have_text("Confirm your appointment")
+    expect(tab.locator("#main")).to_contain_text("Dr. Second")

@@ -101,6 +101,22 @@ def test_bookings_are_found_by_a_query_and_shown_in_pages(clinic: Clinic, desk: 
     assert f"\n{number}," in desk.open(f"{LIST}.csv?who=%23{number}").text
 
 
+def test_a_released_hold_is_found_but_not_as_a_cancelled_appointment(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(seats=3)
+    released, cancelled = (clinic.hold(slot["id"], confirm=confirm) for confirm in (False, True))
+    for booking in (released, cancelled):
+        assert clinic.http.delete(f"/api/bookings/{booking['id']}", headers=holder(booking)).status_code == 200
+    of_slot = f"slot={slot['id']}"
+    assert found_ids(desk.open(f"{LIST}?{of_slot}")) == [cancelled["id"], released["id"]]
+    assert desk.page.text.count(">Released</span>") == 1
+    for query in (of_slot, f"who={released['userEmail']}", f"who={released['id']}&{of_slot}"):
+        ids = found_ids(desk.open(f"{LIST}?status=CANCELLED&{query}"))
+        assert released["id"] not in ids, query
+    assert found_ids(desk.open(f"{LIST}?status=CANCELLED&{of_slot}")) == [cancelled["id"]]
+    file = desk.open(f"{LIST}.csv?status=CANCELLED&{of_slot}").text
+    assert (file.count("Cancelled"), file.count("Released")) == (2, 0)  # the column is called Cancelled too
+
+
 @pytest.mark.parametrize(
     ("query", "field"),
     [

@@ -16,6 +16,9 @@ from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 MOST_SLOTS = 30_000
 STEPS = (10_000, 90_000)
 STEPS_OF_STATUS = (10_000, 90_000, 900_000)
+# Where released holds are left out, it reads at most this many pages of this many bookings.
+MOST_PAGES = 10
+PAGE_LIMIT = 500
 
 
 class BookingQuery(Struct, frozen=True):
@@ -23,7 +26,8 @@ class BookingQuery(Struct, frozen=True):
 
     Each word of `text` is searched for inside name and e-mail address.
 
-    The booking with the id `number` comes first, if it matches everything but `text`.
+    The booking with the id `number` comes first, if it matches everything but `text`. `without_released` leaves out
+    holds that were given up before they were confirmed: they are CANCELLED, but were never appointments.
     """
 
     status: BookingStatus | None = None
@@ -33,6 +37,7 @@ class BookingQuery(Struct, frozen=True):
     starts_before: datetime = LAST_READABLE_TIME
     text: str | None = None
     number: int | None = None
+    without_released: bool = False
 
     @property
     def of_period(self) -> bool:
@@ -87,12 +92,29 @@ FIND_SPAN = Statement("booking/search.find_span", Span)
 
 
 async def find_bookings(connection: Connection, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
-    found = await _find_by_text(connection, query, before_id, limit)
+    find = _find_without_released if query.without_released else _find_by_text
+    found = await find(connection, query, before_id, limit)
     if query.number is None:
         return found
     is_first_page = before_id >= MAX_ID
     numbered = await _find_numbered(connection, query, query.number) if is_first_page else None
     return replace(found, number=query.number, numbered=numbered)
+
+
+async def _find_without_released(
+    connection: Connection, query: BookingQuery, before_id: int, limit: int
+) -> FoundBookings:
+    """No index tells released holds from cancelled appointments, so this reads on until the page is full."""
+    found: list[Booking] = []
+    for _ in range(MOST_PAGES):
+        page = await _find_by_text(connection, query, before_id, PAGE_LIMIT)
+        found += [booking for booking in page.bookings if not booking.released]
+        if len(found) >= limit:
+            return FoundBookings(found[:limit])
+        if len(page.bookings) < PAGE_LIMIT:
+            return FoundBookings(found, page.walked_to)
+        before_id = page.bookings[-1].id
+    return FoundBookings(found, before_id)
 
 
 async def _find_by_text(connection: Connection, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
@@ -104,6 +126,8 @@ async def _find_by_text(connection: Connection, query: BookingQuery, before_id: 
 async def _find_numbered(connection: Connection, query: BookingQuery, number: int) -> Booking | None:
     """`_list_all` does not select by doctor or slot, so both are checked here."""
     for booking in await _list_all(connection, replace(query, text=None), number, number + 1, 1):
+        if query.without_released and booking.released:
+            continue
         if query.doctor_id in {None, booking.doctor_id} and query.slot_id in {None, booking.slot_id}:
             return booking
     return None

@@ -153,14 +153,16 @@ def booking_query_in(form: Form, time: ClinicTime) -> BookingQuery:
     """Raises `InvalidInput`."""
     starts_from, starts_before = period_in(form, time)
     number = _NUMBER.fullmatch(form.text("who"))
+    status = choice_in(form, "status", BookingStatus)
     return BookingQuery(
-        choice_in(form, "status", BookingStatus),
+        status,
         id_in(form, "doctor"),
         id_in(form, "slot"),
         starts_from,
         starts_before,
         text_in(form, "who"),
         int(number[1]) if number else None,
+        without_released=status is BookingStatus.CANCELLED,
     )
 
 
