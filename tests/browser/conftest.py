@@ -20,7 +20,7 @@ LOCATION = "Lindenhof Clinic, Lindenstraße 12; 10969 Berlin"
 HOLD_SECONDS = 60
 # In dark mode only colours differ, so only rules about colours run.
 RULES = {
-    "light": {"resultTypes": ["violations"]},
+    "light": {"resultTypes": ["violations"], "rules": {"label-content-name-mismatch": {"enabled": True}}},
     "dark": {
         "resultTypes": ["violations"],
         "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},
