@@ -158,7 +158,7 @@ async def sort_doctors(database: Database, order: NameOrder, report: Callable[[s
     """Write the keys that are not those of `order` anew; return of how many doctors.
 
     That is after another language was set, after ICU's rules changed, and for names that the release before wrote. All
-    keys are compared, because a key does not say which rules it was made by: 10,000 take a tenth of a second.
+    keys are compared, because a key does not say which rules it was made by: 10,000 take 0.14 seconds.
     """
     written = last_id = 0
     while doctors := await _read_keys(database, last_id):
