@@ -420,7 +420,7 @@ LOOK_UPS = [
         limit=51,
     ),
     look_up(callers.READ_CLAIM, "bookings_pkey", 5, 13, booking_id=1),
-    look_up(calendars.GET_CALENDAR_ENTRY, "changes_of_slot", 20, 40, booking_id=filling.BOOKINGS + 1),
+    look_up(calendars.READ_CLAIMED_ENTRY, "changes_of_slot", 20, 40, booking_id=filling.BOOKINGS + 1),
     look_up(history.GET_ENDING, "bookings_pkey", 5, 11, booking_id=1),
     look_up(
         day_sheets.LIST_SLOTS_OF_DAY,

@@ -9,7 +9,7 @@ from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import BookingStatus
 from slotwise.domain.errors import BookingNotFound
-from slotwise.services.core.callers import READ_CLAIM, Caller, refuse
+from slotwise.services.core.callers import Caller, Claim, refuse
 
 _NAMESPACE = uuid.UUID("6f0d2a4e-7d4b-4c1f-9a55-3b8f8c2f5e1d")
 
@@ -35,7 +35,19 @@ class CalendarEntry(Struct, frozen=True):
         return str(uuid.uuid5(_NAMESPACE, self.manage_token_hash.hex()))
 
 
-GET_CALENDAR_ENTRY = Statement("booking/calendars.get_calendar_entry", CalendarEntry)
+class ClaimedEntry(Struct, frozen=True):
+    """An entry, and what a caller must match to see it."""
+
+    entry: CalendarEntry
+    user_id: int | None
+    user_email: str | None
+
+    @property
+    def claim(self) -> Claim:
+        return Claim(self.user_id, self.user_email, self.entry.manage_token_hash)
+
+
+READ_CLAIMED_ENTRY = Statement("booking/calendars.read_claimed_entry", ClaimedEntry)
 
 
 class Calendars:
@@ -45,9 +57,9 @@ class Calendars:
     async def get_calendar_entry(self, caller: Caller, booking_id: int) -> CalendarEntry:
         """For callers who may manage the booking. It shows no patient's name, so the desk's reads are not recorded."""
         async with self._database.connection() as connection:
-            claim = await READ_CLAIM.first(connection, booking_id=booking_id)
-            if claim is None:
-                raise BookingNotFound
-            if not caller.may_manage(claim):
-                refuse(caller)
-            return await GET_CALENDAR_ENTRY.one(connection, booking_id=booking_id)
+            read = await READ_CLAIMED_ENTRY.first(connection, booking_id=booking_id)
+        if read is None:
+            raise BookingNotFound
+        if not caller.may_manage(read.claim):
+            refuse(caller)
+        return read.entry

@@ -1,5 +1,5 @@
--- name: get_calendar_entry
--- Reads a booking as an entry of a calendar.
+-- name: read_claimed_entry
+-- Reads a booking as an entry of a calendar, and what a caller's claim to it is checked against.
 -- RFC 5546, 2.1.4: the sequence grows with each change of what the entry says: of the times, of the status, of the
 -- doctor's name and specialization. All changes of one slot are made under its lock and in order of time, so a move
 -- after the booking has a later time. Changes of the doctor are not in that order, so those before the booking count
@@ -18,7 +18,9 @@ SELECT
     moves.number
     + renames.number
     + (b.expires_at IS NOT NULL AND b.confirmed_at IS NOT NULL)::integer
-    + (b.status IN ('CANCELLED', 'FAILED'))::integer AS sequence
+    + (b.status IN ('CANCELLED', 'FAILED'))::integer AS sequence,
+    b.user_id,
+    b.user_email
 FROM bookings AS r
 INNER JOIN bookings_now AS b ON r.id = b.id
 CROSS JOIN
