@@ -51,7 +51,7 @@ def everything_about(patient: AccountVisitor, booking: dict[str, Any]) -> list[s
     return [page_of(patient, booking), text_of(patient.http.get("/account")), calendar_text(patient, booking)]
 
 
-def test_a_moved_appointment_says_when_it_was_until_it_has_passed(clinic: Clinic, patient: AccountVisitor) -> None:
+def test_a_moved_appointment_says_when_it_was(clinic: Clinic, patient: AccountVisitor) -> None:
     """Also after a chain of moves: the patient knows the time that they booked."""
     booking = booked(clinic, patient)
     assert not any("The clinic" in text for text in everything_about(patient, booking))
@@ -66,6 +66,24 @@ def test_a_moved_appointment_says_when_it_was_until_it_has_passed(clinic: Clinic
         clinic.server.database_url,
         "UPDATE appointment_slots SET start_time = now() - interval '2 hours', end_time = now() - interval '1 hour'"
         " WHERE id = $1",
+        booking["slotId"],
+    )
+    assert MOVED in page_of(patient, booking), "a patient who comes at the old time must read it"
+
+
+def test_a_move_is_not_told_when_both_times_have_passed(clinic: Clinic, patient: AccountVisitor) -> None:
+    booking = booked(clinic, patient)
+    rows(
+        clinic.server.database_url,
+        "UPDATE appointment_slots SET start_time = now() - interval '2 hours', end_time = now() - interval '1 hour'"
+        " WHERE id = $1",
+        booking["slotId"],
+    )
+    rows(
+        clinic.server.database_url,
+        "INSERT INTO audit_log (actor, action, subject, details)"
+        " SELECT 'operator', 'update_slot', 'slot:' || $1::bigint,"
+        " jsonb_build_object('start_time', jsonb_build_array(now() - interval '5 hours', now()))",
         booking["slotId"],
     )
     assert "The clinic moved" not in page_of(patient, booking)
@@ -125,6 +143,16 @@ def test_an_appointment_that_the_patient_cancelled_is_not_the_clinics(clinic: Cl
         assert NOTHING_TO_DO in texts[0]
         assert AGAIN in texts[0]
         assert not any("The clinic" in text for text in texts)
+
+
+def test_who_cancels_again_what_the_patient_has_cancelled_changes_nothing(
+    clinic: Clinic, patient: AccountVisitor
+) -> None:
+    """The desk's page may be older than the cancellation."""
+    booking = booked(clinic, patient)
+    cancel(clinic, booking, holder(booking))
+    cancel(clinic, booking, clinic.admin)
+    assert not any("The clinic" in text for text in everything_about(patient, booking))
 
 
 def test_a_receptionist_who_cancels_their_own_appointment_is_a_patient(clinic: Clinic, server: RunningServer) -> None:

@@ -16,6 +16,7 @@ SELECT
         WHERE
             a.subject = 'booking:' || b.id
             AND a.action = 'cancel_booking'
+            AND a.details ? 'status'
             AND NOT EXISTS (
                 SELECT 1
                 FROM users AS u
@@ -51,7 +52,7 @@ LEFT JOIN LATERAL (
 WHERE b.id = any(:booking_ids::bigint[]);
 
 -- name: list_cancelled_bookings
--- Lists the appointments of some slots that were cancelled, by whomever, by slot, oldest first.
+-- Lists the appointments of some slots that a patient or the clinic cancelled, by slot, oldest first.
 -- A slot may have any number of bookings, so each gets its share of `looked_at`. It compares a row instead of using `=`
 -- for the reason given with `list_bookings_of_slots`.
 WITH found AS (
@@ -60,14 +61,14 @@ WITH found AS (
     CROSS JOIN LATERAL (
         SELECT l.slot_id, l.id
         FROM (
-            SELECT b.slot_id, b.id, b.status, b.confirmed_at
+            SELECT b.slot_id, b.id, b.status, b.confirmed_at, b.user_email
             FROM bookings AS b
             WHERE b.slot_id >= w.slot_id AND (b.slot_id, b.id) <= (w.slot_id, 9223372036854775807)
             ORDER BY b.slot_id DESC, b.id DESC
             LIMIT :looked_at::integer / greatest(cardinality(:slot_ids::bigint[]), 1)
         ) AS l
-        -- A hold that was released was no appointment.
-        WHERE l.status = 'CANCELLED' AND l.confirmed_at IS NOT NULL
+        -- A hold that was released was no appointment, and nobody can tell a person whose data are erased.
+        WHERE l.status = 'CANCELLED' AND l.confirmed_at IS NOT NULL AND l.user_email <> 'erased@erased.invalid'
         ORDER BY l.slot_id DESC, l.id DESC
         LIMIT :limit::integer
     ) AS c

@@ -23,9 +23,11 @@ class ChangeWords:
         return change is not None and change.cancelled
 
     def moved(self, booking: Booking) -> str | None:
-        """What was moved; None if the appointment is as it was booked, has passed or does not stand."""
+        """What was moved; None if the appointment is as it was booked or does not stand, or both times have passed."""
         change = self._changes.get(booking.id)
-        if change is None or booking.status not in _STANDING or booking.end_time <= self._time.now():
+        if change is None or booking.status not in _STANDING:
+            return None
+        if max(booking.end_time, change.booked_start or booking.start_time) <= self._time.now():
             return None
         return moved_words(change, booking.start_time, booking.end_time, self._time)
 
