@@ -356,7 +356,7 @@ def test_an_expired_hold_keeps_typed_values_and_offers_the_time_again(
         visitor.submit("/bookings/[0-9]+/release")
         clinic.hold(slot["id"])
         visitor.open(url)
-        assert "Somebody else has taken it" in visitor.page.text
+        assert "It is booked or on hold now" in visitor.page.text
         assert bookings_of(clinic, slot["id"])[0] == (1, "FAILED")
 
 

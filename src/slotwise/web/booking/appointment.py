@@ -149,7 +149,7 @@ async def show_appointment(
         started=booking.start_time <= renderer.time.now(),
         # The URL of this page, also when it answers a form.
         headers={"HX-Push-Url": managed.url},
-        chosen=await _chosen_instead(request, bookings, booking) if booking.released else None,
+        chosen=await _chosen_instead(request, bookings, booking) if ended and booking.confirmed_at is None else None,
         offer=await slots.get_offer(slot.id, booking.seats_booked) if ended else None,
         changes=ChangeWords(await clinic_changes.list_clinic_changes([booking]), renderer.time),
         now=renderer.time.now(),

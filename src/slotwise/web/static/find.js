@@ -37,13 +37,14 @@ function markStale() {
   for (const times of document.querySelectorAll("[data-times]")) times.ariaBusy = isStale();
 }
 
-/** Until this answer is on the screen, or failed. A part that updates itself asks for the same list again. */
+/** Until this answer is on the screen. If it failed, nothing is taken: the old list need not be what was wanted. A part that updates itself asks for the same list again. */
 function awaitList(event) {
   const { requestConfig, xhr } = event.detail;
   if (requestConfig?.elt.hidden) return;
   awaited.add(xhr);
   xhr.addEventListener("loadend", () => {
     awaited.delete(xhr);
+    if (xhr.status < 200 || xhr.status >= 400) chosen = "";
     markStale();
     if (awaited.size === 0) takeChosen();
   });

@@ -123,11 +123,12 @@ document.addEventListener("htmx:afterSettle", (event) => {
   if (event.detail.requestConfig?.verb === "post") tellOtherTabs();
 });
 
-// What is typed into a field with a preset number replaces that number. A click sets the caret after the focus came.
+// What is typed into a field with a preset number replaces that number. A click sets the caret after the focus came. A
+// field keeps the focus when a list is loaded, and then has the number of that list as its preset one.
 let entered = null;
 document.addEventListener("pointerdown", (event) => {
   const field = event.target.closest?.('input[type="number"]');
-  entered = field && field !== document.activeElement ? field : null;
+  entered = field && (field !== document.activeElement || field.value === field.defaultValue) ? field : null;
 });
 document.addEventListener("focusin", (event) => event.target.matches?.('input[type="number"]') && event.target.select());
 document.addEventListener("click", (event) => {
