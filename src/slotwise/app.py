@@ -54,7 +54,7 @@ from slotwise.services.desk.day_sheets import DaySheets
 from slotwise.services.desk.export import BookingExport
 from slotwise.services.desk.history import BookingHistory
 from slotwise.services.privacy.personal_data import PersonalData
-from slotwise.services.schedule.doctors import Doctors, sort_doctors
+from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.services.schedule.slots import Slots
 from slotwise.settings import Settings, load_settings, signing_secret
@@ -296,7 +296,6 @@ async def operator_database(settings: Settings, report: Callable[[str], None]) -
             report(f"Applied migration {name}")
         database = await Database.connect(url, OPERATOR_CONNECTIONS, statement_seconds=OPERATOR_STATEMENT_SECONDS)
         stack.push_async_callback(database.close)
-        await sort_doctors(database, settings.name_order, report)
         yield database
 
 

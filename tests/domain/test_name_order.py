@@ -18,6 +18,7 @@ from slotwise.domain.name_order import ENGLISH, UnknownLanguage, name_order
         ("de-u-co-phonebk", ["Muders", "Mueller", "Müller", "Muller"]),
         ("es", ["Nuria", "Ñandu", "Ochoa"]),
         ("lt", ["Yla", "Iva", "Jonas"]),
+        ("eu", ["Ane", "Ñandu", "Zuriñe"]),
     ],
 )
 def test_names_stand_as_people_of_a_language_sort_them(language: str, names: list[str]) -> None:

@@ -30,7 +30,8 @@ READ_OFFSETS = Statement("database/time_zones.read_offsets", ZoneOffset)
 class ZoneCheck:
     """Compares once whether PostgreSQL knows the clinic's zone as Slotwise does.
 
-    Slotwise does not need PostgreSQL's zones. Whoever queries the database with them gets other local times.
+    Slotwise does not need PostgreSQL's zones. A person who queries the
+    database with them sees other local times.
     """
 
     def __init__(self, zone: ZoneInfo) -> None:

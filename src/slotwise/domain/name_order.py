@@ -31,7 +31,7 @@ class NameOrder:
         """`language` is a tag such as `sv` or `de-u-co-phonebk` (BCP 47). Raises `UnknownLanguage`."""
         status = ctypes.c_int(0)
         self._rules = _icu("ucol_open", ctypes.c_void_p)(language.encode("ascii", "replace"), ctypes.byref(status))
-        if status.value > 0 or not self._rules or self._valid_name() == _ROOT:
+        if status.value > 0 or not self._rules or not self._is_known(language):
             raise UnknownLanguage(language)
         _icu("ucol_setAttribute")(ctypes.c_void_p(self._rules), _STRENGTH, _IDENTICAL, ctypes.byref(status))
         self._sort_key = _icu("ucol_getSortKey")
@@ -53,6 +53,11 @@ class NameOrder:
             ctypes.c_void_p(self._rules), _VALID, ctypes.byref(ctypes.c_int(0))
         )
         return name.decode() if name else _ROOT
+
+    def _is_known(self, language: str) -> bool:
+        """The order of many languages, such as Basque, is the common one. ICU then has no rules but their names."""
+        tag = language.encode("ascii", "replace")
+        return self._valid_name() != _ROOT or bool(_icu("uloc_getISO3Language", ctypes.c_char_p)(tag))
 
     def _version(self) -> str:
         version = (ctypes.c_uint8 * 4)()

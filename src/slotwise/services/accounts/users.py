@@ -149,7 +149,7 @@ class Users:
         return user
 
     def account_named_by(self, token: str) -> int | None:
-        """Whose an access token was, valid or not. It proves no right to anything."""
+        """The id of the account that a token names, valid or not. It proves no right to anything."""
         return self._tokens.account_named_by(token)
 
     async def log_out(self, user: User) -> None:

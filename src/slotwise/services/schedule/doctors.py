@@ -82,8 +82,7 @@ class Doctors:
     ) -> list[Doctor]:
         """By name, after the doctor `after_id` if it is not 0; doctors of the same name by id.
 
-        The page begins where that doctor stands now, whatever keys names had when the page before was read. Doctors
-        who no longer take appointments only `with_inactive`.
+        The page begins where that doctor stands now. Doctors who no longer take appointments only `with_inactive`.
         """
         async with self._database.connection() as connection:
             return await LIST_DOCTORS.all(

@@ -63,7 +63,7 @@ FROM days AS day
 INNER JOIN doctors AS d ON day.doctor_id = d.id
 ORDER BY
     (day.confirmed_seats + day.held_seats)::double precision / greatest(day.offered_seats, 1) DESC,
-    d.name ASC,
+    d.name_sort_key ASC,
     d.id ASC;
 
 -- name: count_day

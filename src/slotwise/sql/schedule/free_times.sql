@@ -238,7 +238,7 @@ FROM (
 ) AS n
 INNER JOIN doctors AS d ON n.doctor_id = d.id
 GROUP BY d.id
-ORDER BY min(n.start_time), d.id
+ORDER BY min(n.start_time), d.name_sort_key, d.id
 LIMIT :limit::integer;
 
 -- name: look_for_published
