@@ -63,7 +63,10 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "a URL with a user": (line(b"GET http://u@a/health HTTP/1.1"), 400, "http URL"),
     "a star": (line(b"GET * HTTP/1.1"), 400, "for a path"),
     "a tunnel": (line(b"CONNECT a:443 HTTP/1.1"), 501, "method"),
-    "a method of nobody": (line(b"BREW /health HTTP/1.1"), 501, "method"),
+    **{
+        f"the method {method.decode()}": (line(method + b" /health HTTP/1.1"), 501, "method")
+        for method in (b"BREW", b"GETS", b"POSTS", b"GET-X", b"DESCRIBE", b"SETUP", b"PRI")
+    },
     "a method in small letters": (line(b"get /health HTTP/1.1"), 501, "method"),
     "a method with a bracket": (line(b"G(T /health HTTP/1.1"), 400, "HTTP/1.1"),
     "line feeds alone": (b"GET /health HTTP/1.1\nHost: a\n\n", 400, "HTTP/1.1"),
@@ -157,6 +160,33 @@ async def test_a_doubtful_head_is_refused_with_a_clear_problem_and_the_end_of_th
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.headers["connection"] == "close"
     assert words in answer.problem["detail"]
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_doubtful_head_behind_another_request_is_refused_too(clinic: Clinic, name: str) -> None:
+    """In one piece of data, as somebody would send it who wants a proxy to see other requests than the server."""
+    text, status, _ = REFUSED[name]
+    answer = await met(clinic, saying(PLAIN + b"\r\n" + text + PLAIN + b"\r\n"))
+    assert statuses(answer) == [200, status], answer
+
+
+@pytest.mark.parametrize("before", [WHOLE, CHUNKED + b"D\r\n" + BODY + b"\r\n0\r\n\r\n"])
+async def test_a_doubtful_head_behind_a_body_is_refused_too(clinic: Clinic, before: bytes) -> None:
+    answer = await met(clinic, saying(POST + before + line(b"GET /health RTSP/1.0")))
+    assert statuses(answer) == [400, 400], answer
+
+
+async def test_requests_in_one_piece_of_data_are_all_answered(clinic: Clinic) -> None:
+    posts = POST + WHOLE, POST + CHUNKED + b"D\r\n" + BODY + b"\r\n0\r\n\r\n"
+    pieces = [*posts, PLAIN + b"\r\n", *posts, b"\r\n" + PLAIN + CLOSE]
+    answer = await met(clinic, saying(b"".join(pieces)))
+    assert statuses(answer) == [400, 400, 200, 400, 400, 200], answer
+
+
+async def test_a_refused_head_request_gets_no_content(clinic: Clinic) -> None:
+    answer = await met(clinic, saying(b"HEAD /health HTTP/1.1\r\n\r\n"))
+    assert answer.status == 400
+    assert answer.text.endswith(b"\r\n\r\n"), answer
 
 
 @pytest.mark.parametrize("name", ACCEPTED)

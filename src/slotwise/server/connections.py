@@ -38,6 +38,7 @@ MAX_WAITING = 64
 # The kernel's send buffer. The kernel asks for more data only when a third of it is free. By default it has megabytes:
 # a slow client may need more than PATIENCE_SECONDS for a third of that, and would look as if it read nothing.
 SEND_BUFFER_BYTES = 128 * 1024
+_END_OF_HEAD = b"\r\n\r\n"
 _REFUSAL = "slotwise.refusal"
 _ENDING = "slotwise.ending"
 _TOO_LATE = "slotwise.too_late"
@@ -64,6 +65,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._running: RequestResponseCycle | None = None
         self._piece = self._first_piece = self._bytes = self._unsent = 0
         self._opening = b""  # the head being read and what came with it; nothing if another request came before it
+        # Where in it the next head begins; None if that is not known, behind chunks.
+        self._place: int | None = 0
         self._began = self._busy = self._read = self.loop.time()
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
 
@@ -91,8 +94,8 @@ class BoundedConnection(HttpToolsProtocol):
         self._piece = len(data)
         self._bytes += self._piece
         if not self._in_head:
-            self._opening = data
-        elif self._opening:
+            self._opening, self._place = data, 0
+        else:
             self._opening += data
         super().data_received(data)
         if not self._in_head:
@@ -110,7 +113,7 @@ class BoundedConnection(HttpToolsProtocol):
         try:
             if self._bytes - self._first_piece > MAX_HEAD_BYTES:
                 raise HeadTooLarge
-            require_version_in(self._opening)
+            require_version_in(self._line())
         except SlotwiseError as error:
             self._refuse(error)
 
@@ -150,10 +153,14 @@ class BoundedConnection(HttpToolsProtocol):
         if len(self.headers) > MAX_HEADERS or (self._bytes > MAX_HEAD_BYTES < self._size_of_head()):
             raise HeadTooLarge
         version = self.parser.get_http_version()
-        require_line(self.parser.get_method(), self.url, version, self._opening)
-        return accepted(version, self.url, self.headers, upgrades=self.parser.should_upgrade())
+        require_line(self.parser.get_method(), self.url, version, self._opening, self._place)
+        head = accepted(version, self.url, self.headers, upgrades=self.parser.should_upgrade())
+        self._pass(_END_OF_HEAD)
+        return head
 
     def on_body(self, body: bytes) -> None:
+        if self._place is not None:
+            self._place += len(body)
         if self._deaf:
             return
         if self.cycle.response_complete:
@@ -163,12 +170,23 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        self._arriving, self._opening = False, b""
+        self._arriving = False
         if not self._deaf:
             super().on_message_complete()
 
+    def on_chunk_header(self) -> None:
+        self._place = None
+
+    def _pass(self, end: bytes) -> None:
+        if self._place is not None and (found := self._opening.find(end, self._place)) >= 0:
+            self._place = found + len(end)
+
+    def _line(self) -> bytes:
+        """What begins with the request line; empty if it is not known where that begins."""
+        return b"" if self._place is None else self._opening[self._place :]
+
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the server's text is no problem document
-        error = fault_of_unparsed(self._opening, _reason_of(sys.exception()))
+        error = fault_of_unparsed(self._line(), _reason_of(sys.exception()))
         if self._arriving and not self._in_head:
             self._give_up(error)
         elif not self._deaf:
@@ -208,9 +226,10 @@ class BoundedConnection(HttpToolsProtocol):
         extensions = {"extensions": {_REFUSAL: error}}
         # Of the head only what says which page may read the answer: the rest may be what is wrong.
         heard = [(name, value) for name, value in self.headers if name == b"origin"]
+        method = {"method": "HEAD"} if self._line().lstrip(b"\r\n").startswith(b"HEAD ") else {}
         place = {"path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "headers": heard, "state": {}}
         origin = {"server": self.server, "client": self.client, "scheme": self.scheme}
-        earlier, scope = self.cycle, cast("HTTPScope", _UNPARSED | place | origin | extensions)
+        earlier, scope = self.cycle, cast("HTTPScope", _UNPARSED | method | place | origin | extensions)
         self.cycle = self._cycle_of(scope)
         self._end_after(self.cycle)
         if earlier is None or earlier.response_complete:

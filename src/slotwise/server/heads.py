@@ -23,7 +23,6 @@ VERSIONS = frozenset({"1.0", "1.1"})
 # What the parser takes a request line without a version for.
 _OLDEST = "0.9"
 _VERSION = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^\s]+ HTTP/([0-9]\.[0-9])\r\n")
-_WITHOUT_VERSION = re.compile(rb"[\r\n]*[A-Z]+ [^\s]+\r\n")
 _HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 # White space around a value does not belong to it (RFC 9110, 5.5). The parser leaves it behind the value.
@@ -34,15 +33,16 @@ _LOOKED_AT = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"
 _CONTINUE = b"100-continue"
 
 
-def require_line(method: bytes, url: bytes, version: str, received: bytes) -> None:
+def require_line(method: bytes, url: bytes, version: str, received: bytes, place: int | None) -> None:
     """Refuse what the parser accepts in place of a request line: several spaces, the names of other protocols.
 
-    `received` begins with the line; it is empty if that is not known.
+    `received` has the line at this place, behind the requests that came before; or anywhere, if the place is None.
     """
     if method == b"CONNECT":
         raise MethodUnknown
     _require_version(version)
-    if received and not received.lstrip(_LINE_ENDS).startswith(method + b" " + url + b" HTTP/1"):
+    line = method + b" " + url + b" HTTP/1"
+    if not (line in received if place is None else received[place:].lstrip(_LINE_ENDS).startswith(line)):
         raise UnreadableRequest.of("request", "must begin like GET /health HTTP/1.1, with single spaces")
 
 
@@ -66,7 +66,8 @@ def accepted(version: str, url: bytes, headers: Headers, *, upgrades: bool) -> t
 
 def require_version_in(received: bytes) -> None:
     """Refuse the first line of HTTP/0.9 as soon as it is there: no headers follow it, so the head would never end."""
-    if _WITHOUT_VERSION.match(received):
+    line, end, _ = received.lstrip(_LINE_ENDS).partition(_LINE_ENDS)
+    if end and line.count(b" ") == 1:
         _require_version(_OLDEST)
 
 
@@ -75,7 +76,7 @@ def fault_of_unparsed(received: bytes, reason: str) -> SlotwiseError:
     line = _VERSION.match(received)
     if line is not None and line[1].decode() not in VERSIONS:
         return VersionUnsupported()
-    if line is not None and reason == "Invalid method encountered":
+    if line is not None and (" method" in reason or reason.startswith("Expected HTTP/2")):
         return MethodUnknown()
     said = f" ({reason})" if reason else ""
     return UnreadableRequest.of("request", f"could not be read as an HTTP/1.1 request{said}")
