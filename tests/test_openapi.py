@@ -225,6 +225,19 @@ def test_what_has_an_etag_has_the_parameter_that_takes_it_back(document: dict[st
         assert conditional is ("304" in operation["responses"]), name
 
 
+def test_every_object_says_which_fields_it_may_have(document: dict[str, Any]) -> None:
+    """Generators take an object without any for one that is always empty."""
+    for name, schema in document["components"]["schemas"].items():
+        for field, value in {"": schema, **schema.get("properties", {})}.items():
+            if value.get("type") == "object":
+                assert value.keys() & {"properties", "additionalProperties"}, (name, field)
+
+
+def test_the_health_of_a_server_is_described_as_it_is_sent(document: dict[str, Any], clinic: Clinic) -> None:
+    described = document["components"]["schemas"]["Readiness"]
+    assert set(described["required"]) == clinic.http.get("/health/ready").json().keys()
+
+
 def test_what_every_operation_may_answer_is_documented(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         assert {"400", "431", "500", "503"} <= set(operation["responses"]), name

@@ -37,8 +37,8 @@ class ReadinessView(Struct, frozen=True):
     status: str
     problems: list[str]
     database: dict[str, str]
-    warnings: list[str] = []
-    tzdata: str = EDITION
+    warnings: list[str]
+    tzdata: str
 
 
 def _with_reasons(arguments: dict[str, Any]) -> dict[str, Any]:
@@ -68,11 +68,11 @@ class HealthController(Controller):
         zone_check: NamedDependency[ZoneCheck],
     ) -> Response[ReadinessView]:
         if is_draining(request.scope):
-            return _not_ready(ReadinessView("draining", ["the server is shutting down"], {}))
+            return _not_ready(ReadinessView("draining", ["the server is shutting down"], {}, [], EDITION))
         try:
             view = await _readiness(database, schema_check, zone_check)
         except SlotwiseError as error:
-            view = ReadinessView("unavailable", [error.detail], {})
+            view = ReadinessView("unavailable", [error.detail], {}, [], EDITION)
         if view.status == "ready":
             return Response(view)
         return _not_ready(view)
@@ -101,4 +101,4 @@ async def _readiness(database: Database, schema_check: SchemaCheck, zone_check: 
         "fullPageWrites": facts.full_page_writes,
         "synchronousCommit": facts.synchronous_commit,
     }
-    return ReadinessView("unsafe" if problems else "ready", problems, settings, warnings)
+    return ReadinessView("unsafe" if problems else "ready", problems, settings, warnings, EDITION)

@@ -13,6 +13,7 @@ from slotwise.domain.errors import (
     DatabaseBusy,
     DatabaseUnavailable,
     InvalidInput,
+    Overloaded,
     SeatsTaken,
     SlotFull,
     SlotwiseError,
@@ -33,7 +34,7 @@ from slotwise.http.kit.problems import (
 from slotwise.http.kit.queries import refuse_other_queries
 from slotwise.server.refusals import BodyEncoded, HeadTooLarge, RequestTooSlow
 
-_OF_EVERY_OPERATION = (HeadTooLarge, Defect, DatabaseUnavailable, DatabaseBusy)
+_OF_EVERY_OPERATION = (HeadTooLarge, Defect, DatabaseUnavailable, DatabaseBusy, Overloaded)
 _OF_EVERY_BODY = (RequestTooSlow, BodyTooLarge, UnsupportedMediaType, BodyEncoded)
 # Errors that tell more than their code.
 _EXAMPLES = {

@@ -71,11 +71,17 @@ def _plain(value: Any) -> Any:
             plain = {key: _plain(item) for key, item in value.items()}
             if isinstance(description := plain.get("description"), str):
                 plain["description"] = cleandoc(description)
-            return {"type": "string", **plain} if isinstance(plain.get("enum"), list) else plain
+            return _open(plain) | ({"type": "string"} if isinstance(plain.get("enum"), list) else {})
         case list():
             return [_plain(item) for item in value]
         case _:
             return value
+
+
+def _open(schema: dict[str, Any]) -> dict[str, Any]:
+    """An object of any fields says so: generators take one without fields for one that never has any."""
+    is_any = schema.get("type") == "object" and not schema.keys() & {"properties", "additionalProperties"}
+    return schema | ({"additionalProperties": True} if is_any else {})
 
 
 def _complete(name: str, schema: dict[str, Any]) -> None:
