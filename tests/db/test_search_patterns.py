@@ -7,7 +7,7 @@ import asyncpg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from slotwise.db.search_patterns import LONGEST_WITH_LIGATURES, MOST_WORDS, containing, equal_to
+from slotwise.db.search_patterns import MOST_LETTERS_WITH_LIGATURES, MOST_WORDS, containing, equal_to
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import clean_name
 from slotwise.domain.search_form import has_same_words, search_form
@@ -120,7 +120,7 @@ async def test_any_text_is_a_pattern_that_finds_what_has_its_form(
         assert row is not None
         found, same = row
         words = search_form(stored).split()
-        if len(words) <= MOST_WORDS and max(map(len, words), default=41) <= LONGEST_WITH_LIGATURES:
+        if len(words) <= MOST_WORDS and sum(map(len, words)) <= MOST_LETTERS_WITH_LIGATURES:
             assert bool(same) is has_same_words(stored, text)
             assert found or not same or "@" in text
 
@@ -132,6 +132,34 @@ async def test_the_longest_text_is_searched_for(connection: Connection) -> None:
     for typed in ("ﬃ" * 200, "\ufdfa" * 200):
         await connection.fetchval("SELECT $1::text ~ $2::text", typed, containing(typed))
         await connection.fetchval("SELECT $1::text ~ $2::text", typed, equal_to(typed))
+
+
+# Texts of 200 characters at most: of letters that stand in many ligatures, or have many characters, in long and short
+# words; of characters that are many letters; of e-mail addresses; of what has a meaning in a pattern.
+LARGE = [
+    " ".join(["s" * 16] * 12)[:200],
+    *(letter * count for letter in "sfi1aex#" for count in (40, 41, 200)),
+    *(" ".join([word] * 12) for word in ("ss", "sst", "fif", "ststss...", "iiii", "e" * 15, "\ufdfa" * 15)),
+    *("ﬃ" * 200, "\ufdfa" * 200, "ß é" * 66, "s-" * 100, "'s" * 100, "a " * 100, "ab@" * 66, "dzdž" * 10),
+    "]^-[\\" * 40,
+]
+MOST_CHARACTERS = 45_000
+
+
+async def test_the_pattern_of_no_text_is_large(connection: Connection) -> None:
+    """Ten thousand doctors are compared with the largest in a twentieth of a second."""
+    patterns = {pattern for text in LARGE for pattern in (containing(text), equal_to(text)) if pattern is not None}
+    assert max(map(len, patterns)) < MOST_CHARACTERS
+    largest = max(patterns, key=len)
+    counted = "SELECT count(*) FROM generate_series(1, 10000) AS d (i) WHERE 'Ear, Nose & Throat ' || d.i ~ $1"
+    assert await connection.fetchval(counted, largest) == 0
+
+
+async def test_every_character_in_a_set_stands_for_itself(connection: Connection) -> None:
+    characters = [character for character in map(chr, range(0x20, 0x7F)) if search_form(character)]
+    pairs = [(c, containing(t)) for c in map(chr, range(0x20, 0x7F)) for t in characters]
+    expected = [search_form(c) == search_form(t) for c in map(chr, range(0x20, 0x7F)) for t in characters]
+    assert await matches(connection, pairs) == expected
 
 
 async def test_a_specialization_is_the_same_with_the_same_words(connection: Connection) -> None:

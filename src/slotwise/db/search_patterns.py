@@ -8,7 +8,7 @@ that have it. So the result does not depend on the database's locale either.
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import chain
 
@@ -16,35 +16,42 @@ from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import clean_email, email_key
 from slotwise.domain.search_form import BLANK, IGNORED, search_form
 
-# More words than these do not make a search narrower.
+# More words and letters than these do not make a search narrower.
 MOST_WORDS = 12
-_NOTHING = f"[{IGNORED}]*"
-_EDGE = f"[{IGNORED}{BLANK}]"
-# A word, a gap between two words, and what may surround them.
-_ANY_WORD = f"[^{IGNORED}{BLANK}][^{BLANK}]*"
-_ANY_GAP = f"[{BLANK}]{_EDGE}*"
+MOST_LETTERS = 200
+# Texts of more letters are spelled without ligatures: each letter of a ligature stands in several ways to spell it.
+MOST_LETTERS_WITH_LIGATURES = 40
 # Blanks and dashes divide what is typed: `Anne-Marie` finds `Anne Marie` too.
 _BLANKS = re.compile(f"[{BLANK}]+")
 _DASHES = re.compile(r"[\u002d\u2010-\u2015\u2212\ufe58\ufe63\uff0d]+")
 # Alphabets with cases, accents, compatible forms or ligatures.
 _ALPHABETS = (range(0x21, 0x3400), range(0xA640, 0xAC00), range(0xF900, 0xFFFE))
 _LONGEST_LIGATURE = 3
-# Longer words are spelled without ligatures, and the longest are cut: a pattern has a thousand characters a letter.
-LONGEST_WITH_LIGATURES = 40
-_LONGEST_WORD = 300
 # A run of letters that may be ligatures is spelled out in all ways, which double with every two letters.
-_LONGEST_RUN = 6
-_LAST_OF_FOUR_DIGITS = 0xFFFF
+_LONGEST_RUN = 4
+# These have a meaning inside a bracket expression.
+_SPECIAL_IN_SET = frozenset("]^-[\\")
+# A range of fewer characters than this is no shorter than the characters.
+_SHORTEST_RANGE = 3
+_NOTHING = f"[{IGNORED}]*"
+_BLANK = f"[{BLANK}]"
+_EDGE = f"[{IGNORED}{BLANK}]"
+# A word, a gap between two words, and what may surround them.
+_ANY_WORD = f"[^{IGNORED}{BLANK}][^{BLANK}]*"
+_ANY_GAP = f"{_BLANK}{_EDGE}*"
 
 
 def containing(text: str | None) -> str | None:
     """Matches a text that has every word of `text` in it, in any order; None for no text."""
     if not text:
         return None
-    words = [_typed(word) for word in _words(text) if search_form(word)][:MOST_WORDS]
+    words = [(word, form) for word in _words(text) if (form := search_form(word))]
     if not words:
-        return _literally(text)
-    return words[0] if len(words) == 1 else "^" + "".join(f"(?=.*{word})" for word in words)
+        return re.escape(text)
+    forms = _within_limits([form for _, form in words])
+    ligatures = _are_few(forms)
+    typed = [_typed(word, form, ligatures=ligatures) for (word, _), form in zip(words, forms, strict=False)]
+    return typed[0] if len(typed) == 1 else "^" + "".join(f"(?=.*{word})" for word in typed)
 
 
 @lru_cache(maxsize=256)
@@ -54,15 +61,37 @@ def equal_to(text: str | None) -> str | None:
         return None
     words = search_form(text).split()
     if not words:
-        return f"^{_literally(text)}$"
-    each = "".join(f"(?=(?:.*[{BLANK}])?{_whole(word)})" for word in words[:MOST_WORDS])
+        return f"^{re.escape(text)}$"
+    forms = _within_limits(words)
+    ligatures = _are_few(forms)
+    each = "".join(
+        f"(?=(?:.*{_BLANK})?{_whole(word, form, ligatures=ligatures)})"
+        for word, form in zip(words, forms, strict=False)
+    )
     if len(words) > MOST_WORDS:
         return f"^{each}"
     return f"^{each}{_EDGE}*{_ANY_WORD}{f'{_ANY_GAP}{_ANY_WORD}' * (len(words) - 1)}(?:{_ANY_GAP})?$"
 
 
-def _whole(word: str) -> str:
-    return f"{_NOTHING}{_spelled(word, may_go_on=False)}{_NOTHING}(?:[{BLANK}]|$)"
+def _within_limits(words: Sequence[str]) -> list[str]:
+    """The first words, with the first letters of all of them."""
+    left, within = MOST_LETTERS, []
+    for word in words[:MOST_WORDS]:
+        if left > 0:
+            within.append(word[:left])
+        left -= len(word)
+    return within
+
+
+def _are_few(forms: Iterable[str]) -> bool:
+    return sum(map(len, forms)) <= MOST_LETTERS_WITH_LIGATURES
+
+
+def _whole(word: str, form: str, *, ligatures: bool) -> str:
+    """Matches the word, or what begins with the letters of it that are within the limits."""
+    is_cut = form != word
+    spelled = _NOTHING + _spelled(form, ligatures=ligatures, may_go_on=is_cut)
+    return spelled if is_cut else f"{spelled}{_NOTHING}(?:{_BLANK}|$)"
 
 
 def _words(text: str) -> Iterator[str]:
@@ -70,13 +99,13 @@ def _words(text: str) -> Iterator[str]:
         yield from [word] if "@" in word else _DASHES.split(word)
 
 
-def _typed(word: str) -> str:
+def _typed(word: str, form: str, *, ligatures: bool) -> str:
     """Punctuation at an end of a typed word says that the word has its end there."""
     if "@" in word:
         return _email(word)
     before = "" if search_form(word[0]) else f"(?:^|{_EDGE})"
-    after = "" if search_form(word[-1]) else f"(?:{_EDGE}|$)"
-    return before + _spelled(search_form(word), may_go_on=not after) + after
+    after = "" if search_form(word[-1]) or form != search_form(word) else f"(?:{_EDGE}|$)"
+    return before + _spelled(form, ligatures=ligatures, may_go_on=not after) + after
 
 
 def _email(word: str) -> str:
@@ -85,19 +114,15 @@ def _email(word: str) -> str:
         key = email_key(clean_email("text", word))
     except InvalidInput:
         key = email_key(unicodedata.normalize("NFC", word))
-    return "".join(f"[{c}{c.upper()}]" if c.isascii() and c.isalpha() else _escaped(c) for c in key)
+    return "".join(f"[{c}{c.upper()}]" if c.isascii() and c.isalpha() else re.escape(c) for c in key)
 
 
-def _literally(text: str) -> str:
-    return "".join(map(_escaped, text))
-
-
-def _spelled(form: str, *, may_go_on: bool) -> str:
+def _spelled(form: str, *, ligatures: bool, may_go_on: bool) -> str:
     """Matches every spelling of a word in normal form, with anything ignored between its letters.
 
     If the word may go on, its last letter may be the first of a ligature.
     """
-    runs = list(_runs(form)) if len(form) <= LONGEST_WITH_LIGATURES else list(form[:_LONGEST_WORD])
+    runs = list(_runs(form)) if ligatures else list(form)
     last = len(runs) - 1
     return _NOTHING.join(_one_of(_ways(run, is_last=may_go_on and place == last)) for place, run in enumerate(runs))
 
@@ -141,7 +166,7 @@ def _set_of(letters: str, *, is_last: bool) -> str:
     found = set(known.get(letters, ())) | ({letters} if len(letters) == 1 else set())
     if is_last:
         found.update(chain.from_iterable(known[form] for form in known if form.startswith(letters)))
-    return f"[{''.join(map(_escaped, sorted(found)))}]"
+    return _set(map(ord, found))
 
 
 @cache
@@ -160,6 +185,23 @@ def _is_ligature(character: str, form: str) -> bool:
     return 1 < len(form) <= _LONGEST_LIGATURE and character.isalnum() and character < "\ufb50"
 
 
-def _escaped(character: str) -> str:
-    point = ord(character)
-    return f"\\u{point:04x}" if point <= _LAST_OF_FOUR_DIGITS else f"\\U{point:08x}"
+def _set(points: Iterable[int]) -> str:
+    """A bracket expression, with ranges where they are shorter."""
+    ranges: list[list[int]] = []
+    for point in sorted(points):
+        if ranges and ranges[-1][1] == point - 1:
+            ranges[-1][1] = point
+        else:
+            ranges.append([point, point])
+    return f"[{''.join(_range(first, last) for first, last in ranges)}]"
+
+
+def _range(first: int, last: int) -> str:
+    if last - first < _SHORTEST_RANGE:
+        return "".join(_in_set(point) for point in range(first, last + 1))
+    return f"{_in_set(first)}-{_in_set(last)}"
+
+
+def _in_set(point: int) -> str:
+    character = chr(point)
+    return f"\\{character}" if character in _SPECIAL_IN_SET else character
