@@ -43,11 +43,16 @@ FOUND = [
     ("Jean anne-marie@müller.example", "ANNE-MARIE@MÜLLER.example"),
     ("Zoë zoe@example.org", "@exam"),
     ("Room ¾", "3/4"),
+    ("Andréas", "Andre\u0301"),
+    ("x\u0302y", "x\u0302"),
+    ("Zoella", "\u200bzoe\u200d"),
     ("100%_sure", "100%"),
     ("%%%", "%"),
 ]
 NOT_FOUND = [
     ("Zoë Müller", "zoex"),
+    ("Andréas", "Andre\u0301."),
+    ("Andréas", "\u201cdréas"),
     ("Zoë Müller", "zoe miller"),
     ("Iris \u0130@example.org", "i@example.org"),
     ("Zoe zoë@example.org", "zoe@example.org"),

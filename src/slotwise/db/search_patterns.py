@@ -95,7 +95,7 @@ def _whole(word: str, form: str, *, ligatures: bool) -> str:
 
 
 def _words(text: str) -> Iterator[str]:
-    for word in _BLANKS.split(text):
+    for word in _BLANKS.split(unicodedata.normalize("NFC", text)):
         yield from [word] if "@" in word else _DASHES.split(word)
 
 
@@ -103,9 +103,14 @@ def _typed(word: str, form: str, *, ligatures: bool) -> str:
     """Punctuation at an end of a typed word says that the word has its end there."""
     if "@" in word:
         return _email(word)
-    before = "" if search_form(word[0]) else f"(?:^|{_EDGE})"
-    after = "" if search_form(word[-1]) or form != search_form(word) else f"(?:{_EDGE}|$)"
+    before = f"(?:^|{_EDGE})" if _is_punctuation(word[0]) else ""
+    after = f"(?:{_EDGE}|$)" if _is_punctuation(word[-1]) and form == search_form(word) else ""
     return before + _spelled(form, ligatures=ligatures, may_go_on=not after) + after
+
+
+def _is_punctuation(character: str) -> bool:
+    """Not an accent or an invisible character, which belongs to the letter before it."""
+    return not search_form(character) and unicodedata.category(character)[0] in "PS"
 
 
 def _email(word: str) -> str:
@@ -113,7 +118,7 @@ def _email(word: str) -> str:
     try:
         key = email_key(clean_email("text", word))
     except InvalidInput:
-        key = email_key(unicodedata.normalize("NFC", word))
+        key = email_key(word)
     return "".join(f"[{c}{c.upper()}]" if c.isascii() and c.isalpha() else re.escape(c) for c in key)
 
 
