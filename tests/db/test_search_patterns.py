@@ -42,6 +42,20 @@ FOUND = [
     ("Zoë Müller zoe@example.org", "Muller ZOE@Example.org"),
     ("Jean anne-marie@müller.example", "ANNE-MARIE@MÜLLER.example"),
     ("Zoë zoe@example.org", "@exam"),
+    *(
+        ("Zoë zoe@example.org", pasted)
+        for pasted in (
+            "<zoe@example.org>",
+            "zoe@example.org,",
+            "Zoë (zoe@example.org);",
+            "'zoe@example.org':",
+            '"@exam"',
+        )
+    ),
+    *(
+        ("Zoë zoe@example.org", pasted)
+        for pasted in ("\u201czoe@example.org\u201d", "zoe@example.org.", "[zoe@example.org]")
+    ),
     ("Room ¾", "3/4"),
     ("Andréas", "Andre\u0301"),
     ("x\u0302y", "x\u0302"),
@@ -56,6 +70,7 @@ NOT_FOUND = [
     ("Zoë Müller", "zoe miller"),
     ("Iris \u0130@example.org", "i@example.org"),
     ("Zoe zoë@example.org", "zoe@example.org"),
+    ("Zoe zoe@example.org", "<zoë@example.org>"),
     ("Name", "_ame"),
     ("Room 100", "Room_100"),
     ("Name", "%"),

@@ -26,6 +26,8 @@ _BLANKS = re.compile(f"[{BLANK}]+")
 _DASHES = re.compile(r"[\u002d\u2010-\u2015\u2212\ufe58\ufe63\uff0d]+")
 # Alphabets with cases, accents, compatible forms or ligatures.
 _ALPHABETS = (range(0x21, 0x3400), range(0xA640, 0xAC00), range(0xF900, 0xFFFE))
+# What surrounds an e-mail address in a letter or in a list of addresses.
+_AROUND_EMAIL = "<>()[]{},;:.!?\\\"'\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
 _LONGEST_LIGATURE = 3
 # A run of letters that may be ligatures is spelled out in all ways, which double with every two letters.
 _LONGEST_RUN = 4
@@ -96,7 +98,7 @@ def _whole(word: str, form: str, *, ligatures: bool) -> str:
 
 def _words(text: str) -> Iterator[str]:
     for word in _BLANKS.split(unicodedata.normalize("NFC", text)):
-        yield from [word] if "@" in word else _DASHES.split(word)
+        yield from [word.strip(_AROUND_EMAIL)] if "@" in word else _DASHES.split(word)
 
 
 def _typed(word: str, form: str, *, ligatures: bool) -> str:
