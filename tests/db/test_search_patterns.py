@@ -24,6 +24,10 @@ FOUND = [
     ("Conan O'Hara", "O\u2019HARA"),
     ("Conan O'Hara", "ohara"),
     ("Conan O'Hara", "O Hara"),
+    *(("Conan O Hara", typed) for typed in ("O'Hara", "o\u2019hara", "O.Hara", "O-Hara")),
+    *((stored, typed) for stored in ("St. John", "St.John", "St John") for typed in ("St.John", "St. John", "st john")),
+    *(("Ann/Eve A\u00b7B", typed) for typed in ("Ann Eve", "Ann/Eve", "ann.eve", "A B", "ab")),
+    ("Anne-Marie Roy", "Annemarie"),
     ("Anne-Marie Roy", "Anne Marie"),
     ("Anne Marie Roy", "Anne\u2010Marie"),
     ("Hans Groß", "GROSS"),
@@ -65,6 +69,8 @@ FOUND = [
 ]
 NOT_FOUND = [
     ("Zoë Müller", "zoex"),
+    ("Conan O Hara", "ohara"),
+    ("مُ حَمَّد", "مُحَمَّد"),
     ("Andréas", "Andre\u0301."),
     ("Andréas", "\u201cdréas"),
     ("Zoë Müller", "zoe miller"),
@@ -84,6 +90,13 @@ SAME = [
     ("Médecine générale", "générale médecine", True),
     ("Ear, Nose & Throat", "ear nose throat", True),
     ("Ear Nose Throat", "Ear, Nose & Throat", True),
+    *(
+        (f"Ear{divider}Nose{divider}Throat", f"Throat{other}Ear{other}Nose", True)
+        for divider in " -\u2011"
+        for other in ("-", " ", " \u2013 ", "\u2010")
+    ),
+    ("Ear-Nose", "EarNose", False),
+    ("EarNose", "Ear-Nose", False),
     ("Pediatric Cardiology", "Cardiology", False),
     ("Cardiology", "Pediatric Cardiology", False),
     ("Cardiology", "Cardio", False),
@@ -163,7 +176,7 @@ LARGE = [
     *("ﬃ" * 200, "\ufdfa" * 200, "ß é" * 66, "s-" * 100, "'s" * 100, "a " * 100, "ab@" * 66, "dzdž" * 10),
     "]^-[\\" * 40,
 ]
-MOST_CHARACTERS = 45_000
+MOST_CHARACTERS = 60_000
 
 
 async def test_the_pattern_of_no_text_is_large(connection: Connection) -> None:
@@ -185,3 +198,4 @@ async def test_every_character_in_a_set_stands_for_itself(connection: Connection
 async def test_a_specialization_is_the_same_with_the_same_words(connection: Connection) -> None:
     same = await matches(connection, [(stored, equal_to(asked)) for stored, asked, _ in SAME])
     assert same == [expected for _, _, expected in SAME]
+    assert [has_same_words(stored, asked) for stored, asked, _ in SAME] == same

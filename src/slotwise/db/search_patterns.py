@@ -10,20 +10,19 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
-from itertools import chain
+from itertools import chain, pairwise
 
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import clean_email, email_key
-from slotwise.domain.search_form import BLANK, IGNORED, search_form
+from slotwise.domain.search_form import BLANK, DASH, IGNORED, search_form
 
 # More words and letters than these do not make a search narrower.
 MOST_WORDS = 12
 MOST_LETTERS = 200
 # Texts of more letters are spelled without ligatures: each letter of a ligature stands in several ways to spell it.
 MOST_LETTERS_WITH_LIGATURES = 40
-# Blanks and dashes divide what is typed: `Anne-Marie` finds `Anne Marie` too.
 _BLANKS = re.compile(f"[{BLANK}]+")
-_DASHES = re.compile(r"[\u002d\u2010-\u2015\u2212\ufe58\ufe63\uff0d]+")
+_DASHES = re.compile(f"[{DASH}]+")
 # Alphabets with cases, accents, compatible forms or ligatures.
 _ALPHABETS = (range(0x21, 0x3400), range(0xA640, 0xAC00), range(0xF900, 0xFFFE))
 # What surrounds an e-mail address in a letter or in a list of addresses.
@@ -35,19 +34,21 @@ _LONGEST_RUN = 4
 _SPECIAL_IN_SET = frozenset("]^-[\\")
 # A range of fewer characters than this is no shorter than the characters.
 _SHORTEST_RANGE = 3
+# What may stand between two letters of a word, between those of a word that is typed, and between words.
 _NOTHING = f"[{IGNORED}]*"
-_BLANK = f"[{BLANK}]"
-_EDGE = f"[{IGNORED}{BLANK}]"
-# A word, a gap between two words, and what may surround them.
-_ANY_WORD = f"[^{IGNORED}{BLANK}][^{BLANK}]*"
-_ANY_GAP = f"{_BLANK}{_EDGE}*"
+_NO_BLANK = f"[{IGNORED}{DASH}]*"
+_EDGE = f"[{IGNORED}{BLANK}{DASH}]"
+_DIVIDER = f"[{BLANK}{DASH}]"
+# A word, and a gap between two words.
+_ANY_WORD = f"[^{IGNORED}{BLANK}{DASH}][^{BLANK}{DASH}]*"
+_ANY_GAP = f"{_DIVIDER}{_EDGE}*"
 
 
 def containing(text: str | None) -> str | None:
     """Matches a text that has every word of `text` in it, in any order; None for no text."""
     if not text:
         return None
-    words = [(word, form) for word in _words(text) if (form := search_form(word))]
+    words = [(word, form) for word in _words(text) if (form := _form(word))]
     if not words:
         return re.escape(text)
     forms = _within_limits([form for _, form in words])
@@ -67,7 +68,7 @@ def equal_to(text: str | None) -> str | None:
     forms = _within_limits(words)
     ligatures = _are_few(forms)
     each = "".join(
-        f"(?=(?:.*{_BLANK})?{_whole(word, form, ligatures=ligatures)})"
+        f"(?=(?:.*{_DIVIDER})?{_whole(word, form, ligatures=ligatures)})"
         for word, form in zip(words, forms, strict=False)
     )
     if len(words) > MOST_WORDS:
@@ -92,8 +93,8 @@ def _are_few(forms: Iterable[str]) -> bool:
 def _whole(word: str, form: str, *, ligatures: bool) -> str:
     """Matches the word, or what begins with the letters of it that are within the limits."""
     is_cut = form != word
-    spelled = _NOTHING + _spelled(form, ligatures=ligatures, may_go_on=is_cut)
-    return spelled if is_cut else f"{spelled}{_NOTHING}(?:{_BLANK}|$)"
+    spelled = _NOTHING + _spelled(form, _NOTHING, ligatures=ligatures, may_go_on=is_cut)
+    return spelled if is_cut else f"{spelled}{_NOTHING}(?:{_DIVIDER}|$)"
 
 
 def _words(text: str) -> Iterator[str]:
@@ -101,13 +102,23 @@ def _words(text: str) -> Iterator[str]:
         yield from [word.strip(_AROUND_EMAIL)] if "@" in word else _DASHES.split(word)
 
 
+def _form(word: str) -> str:
+    """In normal form, with a blank for punctuation inside the word: `O'Hara` finds `O Hara` too."""
+    return search_form("".join(" " if _divides(character) else character for character in word))
+
+
+def _divides(character: str) -> bool:
+    """Not an underscore, which joins what it stands between."""
+    return _is_punctuation(character) and unicodedata.category(character) != "Pc"
+
+
 def _typed(word: str, form: str, *, ligatures: bool) -> str:
     """Punctuation at an end of a typed word says that the word has its end there."""
     if "@" in word:
         return _email(word)
     before = f"(?:^|{_EDGE})" if _is_punctuation(word[0]) else ""
-    after = f"(?:{_EDGE}|$)" if _is_punctuation(word[-1]) and form == search_form(word) else ""
-    return before + _spelled(form, ligatures=ligatures, may_go_on=not after) + after
+    after = f"(?:{_EDGE}|$)" if _is_punctuation(word[-1]) and form == _form(word) else ""
+    return before + _spelled(form, _NO_BLANK, ligatures=ligatures, may_go_on=not after) + after
 
 
 def _is_punctuation(character: str) -> bool:
@@ -124,22 +135,30 @@ def _email(word: str) -> str:
     return "".join(f"[{c}{c.upper()}]" if c.isascii() and c.isalpha() else re.escape(c) for c in key)
 
 
-def _spelled(form: str, *, ligatures: bool, may_go_on: bool) -> str:
-    """Matches every spelling of a word in normal form, with anything ignored between its letters.
+def _spelled(form: str, between: str, *, ligatures: bool, may_go_on: bool) -> str:
+    """Matches every spelling of a word in normal form, with `between` between its letters, and anything at its blanks.
 
     If the word may go on, its last letter may be the first of a ligature.
     """
-    runs = list(_runs(form)) if ligatures else list(form)
-    last = len(runs) - 1
-    return _NOTHING.join(_one_of(_ways(run, is_last=may_go_on and place == last)) for place, run in enumerate(runs))
+    letters, gaps = form.replace(" ", ""), _gaps(form, between)
+    spelled = []
+    for start, end in _runs(letters) if ligatures else pairwise(range(len(letters) + 1)):
+        ways = _ways(letters[start:end], gaps[start:end], is_last=may_go_on and end == len(letters))
+        spelled += [gaps[start], _one_of(ways)]
+    return "".join(spelled[1:])
 
 
-def _runs(form: str) -> Iterator[str]:
-    """The word in pieces, so that no ligature could stand for letters of two of them."""
+def _gaps(form: str, between: str) -> list[str]:
+    """What may stand before each letter."""
+    return [gap for word in form.split() for gap in [f"{_EDGE}*", *[between] * (len(word) - 1)]]
+
+
+def _runs(letters: str) -> Iterator[tuple[int, int]]:
+    """Where each piece of the word starts and ends, so that no ligature could stand for letters of two of them."""
     start = 0
-    for end in range(1, len(form) + 1):
-        if end == len(form) or end - start == _LONGEST_RUN or not _is_inside_a_ligature(form, end):
-            yield form[start:end]
+    for end in range(1, len(letters) + 1):
+        if end == len(letters) or end - start == _LONGEST_RUN or not _is_inside_a_ligature(letters, end):
+            yield start, end
             start = end
 
 
@@ -151,14 +170,15 @@ def _is_inside_a_ligature(form: str, place: int) -> bool:
     )
 
 
-def _ways(run: str, *, is_last: bool) -> Iterator[str]:
+def _ways(run: str, gaps: Sequence[str], *, is_last: bool) -> Iterator[str]:
     """All ways to spell a run, letter by letter or with ligatures. The last one may go on after the word."""
     for length in range(1, min(_LONGEST_LIGATURE, len(run)) + 1):
         letters, rest = run[:length], run[length:]
         if length > 1 and letters not in _characters():
             continue
         here = _set_of(letters, is_last=is_last and not rest)
-        yield from (here + _NOTHING + way for way in _ways(rest, is_last=is_last)) if rest else (here,)
+        ways = _ways(rest, gaps[length:], is_last=is_last) if rest else ("",)
+        yield from (here + (gaps[length] if rest else "") + way for way in ways)
 
 
 def _one_of(ways: Iterator[str]) -> str:
