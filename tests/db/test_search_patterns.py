@@ -95,6 +95,10 @@ SAME = [
         for divider in " -\u2011"
         for other in ("-", " ", " \u2013 ", "\u2010")
     ),
+    ("a a b", "a b b", False),
+    ("a b", "a b b", False),
+    ("b a b", "a b b", True),
+    ("++", "--", False),
     ("Ear-Nose", "EarNose", False),
     ("EarNose", "Ear-Nose", False),
     ("Pediatric Cardiology", "Cardiology", False),
@@ -167,13 +171,37 @@ async def test_the_longest_text_is_searched_for(connection: Connection) -> None:
         await connection.fetchval("SELECT $1::text ~ $2::text", typed, equal_to(typed))
 
 
+FEW_WORDS = st.lists(st.sampled_from(["a", "A,", "b", "b-a", "ss", "ß", "++", "-"]), min_size=1, max_size=5).map(
+    " ".join
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(FEW_WORDS, FEW_WORDS), min_size=1, max_size=30))
+async def test_the_pattern_and_the_comparison_of_words_agree(
+    connection: Connection, pairs: list[tuple[str, str]]
+) -> None:
+    same = await matches(connection, [(stored, equal_to(asked)) for stored, asked in pairs])
+    assert same == [has_same_words(stored, asked) for stored, asked in pairs]
+
+
 # Texts of 200 characters at most: of letters that stand in many ligatures, or have many characters, in long and short
 # words; of characters that are many letters; of e-mail addresses; of what has a meaning in a pattern.
 LARGE = [
     " ".join(["s" * 16] * 12)[:200],
     *(letter * count for letter in "sfi1aex#" for count in (40, 41, 200)),
     *(" ".join([word] * 12) for word in ("ss", "sst", "fif", "ststss...", "iiii", "e" * 15, "\ufdfa" * 15)),
-    *("ﬃ" * 200, "\ufdfa" * 200, "ß é" * 66, "s-" * 100, "'s" * 100, "a " * 100, "ab@" * 66, "dzdž" * 10),
+    *(
+        "ﬃ" * 200,
+        "\ufdfa" * 200,
+        "ß é" * 66,
+        "s-" * 100,
+        "'s" * 100,
+        "a " * 100,
+        "\ufdfa " * 100,
+        "ab@" * 66,
+        "dzdž" * 10,
+    ),
     "]^-[\\" * 40,
 ]
 MOST_CHARACTERS = 60_000

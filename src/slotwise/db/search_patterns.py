@@ -7,7 +7,7 @@ that have it. So the result does not depend on the database's locale either.
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, lru_cache
 from itertools import chain, pairwise
@@ -34,6 +34,8 @@ _LONGEST_RUN = 4
 _SPECIAL_IN_SET = frozenset("]^-[\\")
 # A range of fewer characters than this is no shorter than the characters.
 _SHORTEST_RANGE = 3
+# PostgreSQL counts no further.
+_MOST_TIMES = 255
 # What may stand between two letters of a word, between those of a word that is typed, and between words.
 _NOTHING = f"[{IGNORED}]*"
 _NO_BLANK = f"[{IGNORED}{DASH}]*"
@@ -59,21 +61,28 @@ def containing(text: str | None) -> str | None:
 
 @lru_cache(maxsize=256)
 def equal_to(text: str | None) -> str | None:
-    """Matches a text that has the same words as `text`, in any order; None for no text."""
+    """Matches a text that has the same words as `text`, in any order; None for no text.
+
+    That has each word at least as often as `text`, and no more words.
+    """
     if not text:
         return None
     words = search_form(text).split()
     if not words:
         return f"^{re.escape(text)}$"
-    forms = _within_limits(words)
+    counts = Counter(words)
+    distinct = list(counts)
+    forms = _within_limits(distinct)
     ligatures = _are_few(forms)
     each = "".join(
-        f"(?=(?:.*{_DIVIDER})?{_whole(word, form, ligatures=ligatures)})"
-        for word, form in zip(words, forms, strict=False)
+        f"(?=(?:(?:.*{_DIVIDER})?{_whole(word, form, ligatures=ligatures)}){_times(counts[word])})"
+        for word, form in zip(distinct, forms, strict=False)
     )
-    if len(words) > MOST_WORDS:
-        return f"^{each}"
-    return f"^{each}{_EDGE}*{_ANY_WORD}{f'{_ANY_GAP}{_ANY_WORD}' * (len(words) - 1)}(?:{_ANY_GAP})?$"
+    return f"^{each}{_EDGE}*{_ANY_WORD}(?:{_ANY_GAP}{_ANY_WORD}){_times(len(words) - 1)}(?:{_ANY_GAP})?$"
+
+
+def _times(count: int) -> str:
+    return f"{{{count}}}" if count <= _MOST_TIMES else f"{{{_MOST_TIMES},}}"
 
 
 def _within_limits(words: Sequence[str]) -> list[str]:

@@ -46,8 +46,8 @@ def has_same_words(text: str, other: str) -> bool:
 
 @lru_cache(maxsize=1024)
 def words_in_order(text: str) -> tuple[str, ...]:
-    """The words of a text in normal form, sorted: equal if two texts have the same words."""
-    return tuple(sorted(search_form(text).split(" ")))
+    """The words of a text in normal form, sorted: equal if two texts have the same words. Without words, the text."""
+    return tuple(sorted(search_form(text).split())) or (text,)
 
 
 def _folded(word: str) -> str:
