@@ -1,12 +1,14 @@
 """The normal form of text for search."""
 
+import re
 import unicodedata
+from itertools import chain
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slotwise.domain.search_form import has_same_words, search_form
+from slotwise.domain.search_form import BLANK, DASH, IGNORED, has_same_words, search_form
 
 ALIKE = [
     ("Zoë", "zoe"),
@@ -29,6 +31,15 @@ ALIKE = [
 @pytest.mark.parametrize(("text", "form"), ALIKE)
 def test_case_accents_punctuation_and_compatible_forms_make_no_difference(text: str, form: str) -> None:
     assert search_form(text) == form
+
+
+def test_exactly_the_characters_without_a_form_are_ignored_or_divide_words() -> None:
+    """Of all of Unicode but Chinese characters and Korean syllables."""
+    parts = (range(0x09, 0x0E), range(0x20, 0x3400), range(0xA000, 0xAC00), range(0xE000, 0x17000))
+    rare = (range(0x18D00, 0x20000), range(0x2F800, 0x2FA20), range(0xE0000, 0xE1000))
+    characters = [*map(chr, chain(*parts, *rare))]
+    left_out = set(re.findall(f"[{IGNORED}{BLANK}{DASH}]", "".join(characters)))
+    assert left_out == {character for character in characters if not search_form(character)}
 
 
 @given(st.text(max_size=60))

@@ -23,8 +23,15 @@ MOST_LETTERS = 200
 MOST_LETTERS_WITH_LIGATURES = 40
 _BLANKS = re.compile(f"[{BLANK}]+")
 _DASHES = re.compile(f"[{DASH}]+")
-# Alphabets with cases, accents, compatible forms or ligatures.
-_ALPHABETS = (range(0x21, 0x3400), range(0xA640, 0xAC00), range(0xF900, 0xFFFE))
+# Alphabets with cases, accents, compatible forms or ligatures. The last ones: Deseret to Vithkuqi, small Latin letters,
+# Old Hungarian to Garay, Warang Citi, Medefaidrin, mathematical letters, small Cyrillic letters, Adlam, mathematical
+# letters of Arabic, letters and words in squares, digits of displays, Chinese characters that stand in Unicode twice.
+_ALPHABETS = (
+    *(range(0x21, 0x3400), range(0xA640, 0xAC00), range(0xF900, 0xFFFE)),
+    *(range(0x10400, 0x105C0), range(0x10780, 0x107C0), range(0x10C80, 0x10D90), range(0x118A0, 0x118E0)),
+    *(range(0x16E40, 0x16E80), range(0x1D400, 0x1D800), range(0x1E030, 0x1E070), range(0x1E900, 0x1E944)),
+    *(range(0x1EE00, 0x1EF00), range(0x1F100, 0x1F260), range(0x1FBF0, 0x1FBFA), range(0x2F800, 0x2FA20)),
+)
 # What surrounds an e-mail address in a letter or in a list of addresses.
 _AROUND_EMAIL = "<>()[]{},;:.!?\\\"'\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
 _LONGEST_LIGATURE = 3
@@ -207,7 +214,7 @@ def _set_of(letters: str, *, is_last: bool) -> str:
 
 @cache
 def _characters() -> dict[str, list[str]]:
-    """Characters by their normal form. Made by the first search, in a twentieth of a second."""
+    """Characters by their normal form. Made by the first search, in a tenth of a second."""
     found = defaultdict(list)
     for character in map(chr, chain.from_iterable(_ALPHABETS)):
         form = search_form(character)
