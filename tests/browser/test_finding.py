@@ -205,3 +205,13 @@ def test_the_focus_stays_where_it_is_when_the_list_loads(window: Page, new_times
         window.wait_for_url("**&seats=2")
         expect(window.locator("[data-times]")).to_have_attribute("aria-busy", "false")
         expect(window.locator(focused)).to_be_focused()
+
+
+@pytest.mark.slow  # two to ten CPU seconds in a browser
+@pytest.mark.parametrize("width", [320, 390, 768, 1280])
+def test_a_time_of_day_stands_on_one_line(window: Page, new_times: NewTimes, kind: str, width: int) -> None:
+    new_times("Dr. Early", 50)
+    window.set_viewport_size({"width": width, "height": 800})
+    window.goto(f"/?speciality={quote(kind)}")
+    lines = "time => time.getBoundingClientRect().height / parseFloat(getComputedStyle(time).fontSize)"
+    assert times(window).locator("time").evaluate(lines) < 2
