@@ -59,14 +59,7 @@ class AccessTokens:
         and other characters in the signature itself.
         """
         try:
-            decoded = jwt.decode_complete(
-                token,
-                self._secret,
-                algorithms=["HS256"],
-                audience=AUDIENCE,
-                issuer=ISSUER,
-                options={"require": _REQUIRED, "strict_aud": True, "verify_iat": False},
-            )
+            decoded = self._decode(token)
             if decoded["header"].get("typ") != TYPE or _is_from_the_future(decoded["payload"]["iat"]):
                 raise NotAuthenticated
             if not token.endswith(f".{base64url.encode(decoded['signature'])}"):
@@ -75,17 +68,21 @@ class AccessTokens:
         except (jwt.InvalidTokenError, ValueError, TypeError) as error:
             raise NotAuthenticated from error
 
+    def _decode(self, token: str, *, expired: bool = False) -> dict[str, Any]:
+        """Header, payload and signature. `expired` accepts a token that has expired, too."""
+        return jwt.decode_complete(
+            token,
+            self._secret,
+            algorithms=["HS256"],
+            audience=AUDIENCE,
+            issuer=ISSUER,
+            options={"require": _REQUIRED, "strict_aud": True, "verify_iat": False, "verify_exp": not expired},
+        )
+
     def account_named_by(self, token: str) -> int | None:
         """The id in a token that was signed with this secret, expired or not. It proves no right to anything."""
         try:
-            payload = jwt.decode(
-                token,
-                self._secret,
-                algorithms=["HS256"],
-                audience=AUDIENCE,
-                issuer=ISSUER,
-                options={"require": _REQUIRED, "strict_aud": True, "verify_iat": False, "verify_exp": False},
-            )
+            payload = self._decode(token, expired=True)["payload"]
             return _claims_of(payload).user_id
         except (jwt.InvalidTokenError, NotAuthenticated, ValueError, TypeError):
             return None
