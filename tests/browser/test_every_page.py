@@ -60,6 +60,10 @@ def test_every_page_for_the_clinic_is_accessible(
     assert_accessible(desk)
     desk.goto(f"/admin/bookings/new?slot={slot['id']}")
     assert_accessible(desk)
+    # The board of a day on which somebody works; that of today may be empty.
+    desk.goto(f"/admin?day={slot['startTime'][:10]}")
+    expect(desk.get_by_role("table")).to_have_count(1)
+    assert_accessible(desk)
 
 
 def account_of(clinic: Clinic, headers: dict[str, str]) -> int:
