@@ -20,6 +20,7 @@ from slotwise.services.core.callers import Caller
 from slotwise.services.core.idempotency import IdempotencyKey
 from slotwise.services.core.invariants import find_violations
 from slotwise.services.core.manage_tokens import ManageTokens
+from tests.clinic import PATIENCE_SECONDS
 
 Result = TypeVar("Result")
 
@@ -113,6 +114,21 @@ def holding(*attempts: tuple[SeatRequest, IdempotencyKey | None]) -> Callable[[W
         return await worker.bookings.hold_seats(GUEST, request, key)
 
     return attempt
+
+
+async def waiting_for_a_lock(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
+    """How many other sessions of this database wait for a lock. Other databases of the server do not count."""
+    count: int = await connection.fetchval(
+        "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
+        " WHERE NOT granted AND datname = current_database()"
+    )
+    return count
+
+
+async def until_waiting_for_a_lock(connection: "asyncpg.Connection[asyncpg.Record]", count: int = 1) -> None:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while await waiting_for_a_lock(connection) < count:  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.005)
 
 
 async def violations(database: Database) -> list[str]:

@@ -243,6 +243,7 @@ async def _who_stands(connection: "asyncpg.Connection[asyncpg.Record]") -> tuple
     query = (
         "SELECT w.pid, t.transactionid::text AS id FROM pg_locks AS w JOIN pg_locks AS t ON w.pid = t.pid"
         " WHERE w.locktype = 'advisory' AND NOT w.granted AND t.locktype = 'transactionid' AND t.granted"
+        " AND w.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
     )
     async with asyncio.timeout(PATIENCE_SECONDS):
         while not (found := await connection.fetch(query)):  # noqa: ASYNC110 - no event tells of it

@@ -3,20 +3,16 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from functools import partial
 
 import asyncpg
 import httpx
-import pytest
 from torture.patching import drop_rules, mutate
 
 from slotwise.domain.errors import SlotFull
 from slotwise.services.booking.batches import Held, HoldRequest
 from tests.clinic import PATIENCE_SECONDS, Clinic
 from tests.depth import many
-from tests.workers import Worker, at_once, each, holding, new_slot, violations, wanted, workers
-
-ROUNDS_OF_A_MUTANT = 100
+from tests.workers import each, holding, new_slot, until_waiting_for_a_lock, violations, wanted, workers
 
 
 def test_64_clients_over_http_get_exactly_the_seats_there_are(clinic: Clinic) -> None:
@@ -62,12 +58,14 @@ async def test_without_the_lock_the_same_race_oversells(database_url: str, conne
     await mutate(connection, "hold_seats", "FOR NO KEY UPDATE", "")
     # Without the lock two batches also write the same ledger sequence; keep that from hiding the overselling.
     await drop_rules(connection, "slot_seats_in_range", "event_seats_in_range", "booking_events_pkey")
+    request = wanted(await new_slot(connection, seats=3))
     async with workers(database_url) as pair:
-        for _ in range(ROUNDS_OF_A_MUTANT):
-            if await _sold(pair, connection) > 3:
-                assert await violations(pair[0].database)
-                return
-    pytest.fail(f"{ROUNDS_OF_A_MUTANT} rounds without a lock and nothing was oversold: the race test proves nothing")
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE bookings IN SHARE MODE")
+            wanting = asyncio.ensure_future(each(pair, 16, holding((request, None))))
+            await until_waiting_for_a_lock(connection, len(pair))
+        assert sum(isinstance(result, Held) for result in await wanting) > 3
+        assert await violations(pair[0].database)
 
 
 async def test_even_without_the_lock_the_ledgers_key_refuses_the_second_of_two_batches(
@@ -75,17 +73,13 @@ async def test_even_without_the_lock_the_ledgers_key_refuses_the_second_of_two_b
 ) -> None:
     """The second line of defence: two batches that both saw the same free seats write the same ledger sequence."""
     await mutate(connection, "hold_seats", "FOR NO KEY UPDATE", "")
-    refused = 0
+    request = HoldRequest(wanted(await new_slot(connection, seats=3)), "guest")
     async with workers(database_url) as pair:
-        for _ in range(ROUNDS_OF_A_MUTANT):
-            request = HoldRequest(wanted(await new_slot(connection, seats=3)), "guest")
-            results = await at_once([partial(worker.batches.hold, [request, request]) for worker in pair])
-            refused += sum(isinstance(result, asyncpg.UniqueViolationError) for result in results)
-        assert refused
+        # Both may read and decide; neither may write before the other has decided.
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE bookings IN SHARE MODE")
+            batches = [asyncio.ensure_future(worker.batches.hold([request, request])) for worker in pair]
+            await until_waiting_for_a_lock(connection, len(batches))
+        results = await asyncio.gather(*batches, return_exceptions=True)
+        assert sum(isinstance(result, asyncpg.UniqueViolationError) for result in results) == 1, results
         assert await violations(pair[0].database) == []
-
-
-async def _sold(pair: list[Worker], connection: asyncpg.Connection) -> int:
-    """How many of sixteen clients that want one of three seats at once get one."""
-    request = wanted(await new_slot(connection, seats=3))
-    return sum(isinstance(result, Held) for result in await each(pair, 16, holding((request, None))))

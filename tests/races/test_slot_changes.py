@@ -18,8 +18,18 @@ from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.users import Role, User
 from slotwise.services.booking.batches import Held
 from slotwise.services.schedule.slots import Slots
-from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, at_most, eventually
-from tests.workers import GUEST, NOW, Worker, at_once, new_slot, violations, wanted, workers
+from tests.clinic import Clinic, RunningServer, at_most, eventually
+from tests.workers import (
+    GUEST,
+    NOW,
+    Worker,
+    at_once,
+    new_slot,
+    until_waiting_for_a_lock,
+    violations,
+    wanted,
+    workers,
+)
 
 ADMIN = User(0, "admin@example.org", "Admin", Role.ADMIN, True, 1, NOW, NOW)
 ROUNDS = 5
@@ -136,10 +146,7 @@ async def _stop_in_the_middle(clinic: Clinic, url: str, stopped: psutil.Process,
     with ThreadPoolExecutor() as threads:
         change = {"json": {"totalSeats": 5}, "headers": clinic.admin}
         answer = threads.submit(lambda: clinic.http.patch(f"/api/slots/{slot_id}", **change))  # type: ignore[arg-type]
-        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory'"
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not await looker.fetchval(waiting):  # noqa: ASYNC110 - another process is waited for
-                await asyncio.sleep(0.01)
+        await until_waiting_for_a_lock(looker)
         os.kill(stopped.pid, signal.SIGSTOP)
         try:
             await holder.close()

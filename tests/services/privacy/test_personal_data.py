@@ -40,7 +40,17 @@ from slotwise.services.privacy.personal_data import (
 from tests.clinic import PATIENCE_SECONDS
 from tests.services.accounts.test_users import LOOKALIKES
 from tests.traces import places_of
-from tests.workers import GUEST, Worker, at_once, new_slot, violations, wanted, workers
+from tests.workers import (
+    GUEST,
+    Worker,
+    at_once,
+    new_slot,
+    until_waiting_for_a_lock,
+    violations,
+    waiting_for_a_lock,
+    wanted,
+    workers,
+)
 
 NAME, EMAIL = "Wilhelmina Canarybird", "wilhelmina.canary@example.org"
 HASH = "a hash"
@@ -286,9 +296,7 @@ async def _after_somebody_waits(
     await first()
     waiting = asyncio.ensure_future(attempt)
     async with asyncio.timeout(PATIENCE_SECONDS):
-        while not waiting.done() and not await connection.fetchval(  # noqa: ASYNC110 - no event tells of it
-            "SELECT count(*) FROM pg_locks WHERE NOT granted"
-        ):
+        while not (waiting.done() or await waiting_for_a_lock(connection)):  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.005)
     await transaction.commit()
     return (await asyncio.gather(waiting, return_exceptions=True))[0]
@@ -366,7 +374,7 @@ async def test_an_erasure_that_waits_for_the_account_does_not_block_its_slots(
     async with connection.transaction():
         await connection.execute("SELECT 1 FROM users WHERE id = $1 FOR UPDATE", canary.id)
         erasure = asyncio.ensure_future(personal_data.erase_personal_data(Person(canary.id), "test"))
-        await asyncio.sleep(0.05)
+        await until_waiting_for_a_lock(connection)
         async with asyncio.timeout(PATIENCE_SECONDS):
             assert isinstance(await worker.bookings.hold_seats(GUEST, wanted(slot_id)), Held)
             with pytest.raises(DatabaseBusy):
