@@ -346,6 +346,24 @@ def test_the_docs_and_all_they_load_come_from_this_server(clinic: Clinic) -> Non
     assert not re.search(r"https?://", clinic.http.get("/api-docs/static/api-docs.js").text)
 
 
+# Where frameworks and generators have a document if nobody says where else.
+USUAL = {
+    f"{folder}{name}"
+    for folder in ("", "/api", "/api-docs", "/api-docs/document", "/docs", "/schema", "/swagger")
+    for name in ("/openapi", "/openapi.json", "/openapi.yaml", "/openapi.yml", "/swagger.json", "/redoc")
+}
+
+
+def test_there_is_one_document_at_one_path(clinic: Clinic) -> None:
+    own = {route.path for route in build(load_settings({})).routes if "{" not in route.path}
+    answers = {path: clinic.http.get(path) for path in own | USUAL if path != WITHOUT_END.removeprefix("GET ")}
+    found = {path for path, answer in answers.items() if re.search(r"openapi\W+3\.", answer.text)}
+    assert found == {"/api-docs/openapi.json"}
+    for path in USUAL - own:
+        assert answers[path].status_code == 404, path
+        assert answers[path].headers["content-type"] == "application/problem+json", path
+
+
 @pytest.mark.parametrize(
     "name", ["../api_docs.py", "..%2fapi_docs.py", "%2e%2e/problems.py", "swagger-ui/LICENSE", "", "/etc/passwd"]
 )

@@ -19,7 +19,6 @@ from slotwise.db.readiness import wait_for_server
 from slotwise.db.schema import SchemaCheck
 from slotwise.db.time_zones import ZoneCheck
 from slotwise.domain.errors import SlotwiseError
-from slotwise.http.api_document import OPENAPI
 from slotwise.http.kit import headers
 from slotwise.http.kit.problems import EXCEPTION_HANDLERS as PROBLEMS
 from slotwise.http.kit.problems import write_refusal as write_problem
@@ -112,7 +111,7 @@ def build(settings: Settings) -> Application:
         lifespan=[lambda _: _lifespan(application, settings)],
         exception_handlers={**PROBLEMS, HTTPException: _answer_unmatched},
         after_exception=[recognize_visitor],
-        openapi_config=OPENAPI,
+        openapi_config=None,  # the one document is made and served by http/api_docs
         plugins=[StructSchemas()],
         cors_config=_cors(settings),
         request_max_body_size=MAX_BODY_BYTES,

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 from litestar import Litestar
+from litestar._openapi.plugin import OpenAPIPlugin
+from litestar.config.app import AppConfig
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, Contact, License, SecurityScheme, Server, Tag
 
 from slotwise import __version__
@@ -77,15 +78,13 @@ CHAPTERS = (
 _PLACES = {name: place for place, name in enumerate(name for chapter in CHAPTERS for name in chapter.operations)}
 _TAGS = {name: chapter.tag for chapter in CHAPTERS for name in chapter.operations}
 
-OPENAPI = OpenAPIConfig(
+_CONFIG = OpenAPIConfig(
     title="Slotwise",
     version=__version__,
     description=_DESCRIPTION,
     contact=Contact(name="The operator of this server"),
     license=License(name="Apache-2.0", identifier="Apache-2.0"),
     servers=[Server(url="/", description="This server")],
-    path="/api-docs/document",
-    render_plugins=(JsonRenderPlugin(),),
     tags=[Tag(chapter.tag, chapter.description) for chapter in CHAPTERS],
     components=Components(
         headers=header_components(),  # type: ignore[arg-type]  # a dict of one of the types that it may have
@@ -107,7 +106,7 @@ OPENAPI = OpenAPIConfig(
 @lru_cache(maxsize=1)
 def openapi_document(app: Litestar) -> dict[str, Any]:
     """The document as plain JSON values. The framework's own document has examples as Python objects."""
-    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(app.openapi_schema.to_schema()))
+    document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(_described(app)))
     components = document["components"]
     components["schemas"] = app.plugins.get(StructSchemas).components()
     components["responses"] = {}
@@ -117,6 +116,17 @@ def openapi_document(app: Litestar) -> dict[str, Any]:
     components["responses"] = dict(sorted(components["responses"].items()))
     document["paths"] = _in_order_of_learning(document["paths"])
     return document
+
+
+def _described(app: Litestar) -> dict[str, Any]:
+    """What the framework says about the operations.
+
+    Its plugin gets the configuration here and not from the application: with the application's, it would also serve
+    what it says, as a second document that is not complete.
+    """
+    plugin = app.plugins.get(OpenAPIPlugin)
+    plugin.on_app_init(AppConfig(openapi_config=_CONFIG))
+    return plugin.provide_openapi_schema()
 
 
 def _in_order_of_learning(paths: dict[str, Any]) -> dict[str, Any]:
