@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slotwise.domain.name_order import ENGLISH, UnknownLanguage, name_order
+from slotwise.domain.name_order import ENGLISH, MAX_KEY_BYTES, UnknownLanguage, name_order
 
 
 @pytest.mark.parametrize(
@@ -40,5 +40,8 @@ def test_two_names_have_one_key_only_if_they_are_the_same_to_unicode(name: str, 
     assert ENGLISH.key(name) == ENGLISH.key(unicodedata.normalize("NFD", name))
 
 
-def test_a_key_of_any_length_is_whole() -> None:
-    assert ENGLISH.key("Ä각" * 5000 + "a") < ENGLISH.key("Ä각" * 5000 + "b")
+def test_a_key_of_any_length_fits_and_is_of_one_name_only() -> None:
+    long = [ENGLISH.key("Ä각" * 5000 + end) for end in "ab"] + [ENGLISH.key("\ufdfa" * 200)]
+    assert [len(key) for key in long] == [MAX_KEY_BYTES] * 3
+    assert ENGLISH.key("A") < long[0] != long[1] < ENGLISH.key("B")
+    assert len(ENGLISH.key("\u1e69" * 100)) > MAX_KEY_BYTES - 100, "shorter ones are not cut"

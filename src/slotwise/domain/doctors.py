@@ -1,8 +1,19 @@
 """Doctors, who offer slots."""
 
 from datetime import datetime
+from typing import NamedTuple
 
 from msgspec import Struct
+
+
+class DoctorPosition(NamedTuple):
+    """A place in the list of doctors: by the sort key of the name (`domain.name_order`), then by id."""
+
+    name_sort_key: bytes
+    id: int
+
+
+FIRST_DOCTOR = DoctorPosition(b"", 0)
 
 
 class Doctor(Struct, frozen=True):
@@ -12,3 +23,8 @@ class Doctor(Struct, frozen=True):
     active: bool
     created_at: datetime
     updated_at: datetime
+    name_sort_key: bytes
+
+    @property
+    def position(self) -> DoctorPosition:
+        return DoctorPosition(self.name_sort_key, self.id)

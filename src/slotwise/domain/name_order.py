@@ -8,6 +8,7 @@ https://unicode-org.github.io/icu-docs/apidoc/released/icu4c/ucol_8h.html
 
 import ctypes
 from functools import cache
+from hashlib import blake2b
 from typing import Any
 
 import icu4py
@@ -16,6 +17,9 @@ from icu4py import locale as _linked
 _VALID = 1
 _STRENGTH, _IDENTICAL = 5, 15
 _BUFFER = 4096
+# For cursors and indexes. The longest name has half as many in Latin letters, and at most as many without rules.
+MAX_KEY_BYTES = 810
+_DIGEST = 16
 # The order of a language that ICU does not know, and how its rules of another name are named.
 _ROOT = "root"
 
@@ -38,9 +42,18 @@ class NameOrder:
         self.edition = f"ICU {icu4py.icu_version}, rules {self._version()}, language {language}"
 
     def key(self, name: str) -> bytes:
-        """Keys have the order of their names; two names have one key only if they are the same text to Unicode."""
+        """Keys have the order of their names; two names have one key only if they are the same text to Unicode.
+
+        A key has at most `MAX_KEY_BYTES`. That of a name in some scripts would be longer: it is cut, and a digest shows
+        that it is the key of another name than those with the same beginning.
+        """
         text = name.encode("utf-16-le", "surrogatepass")
-        return self._written(text, _BUFFER)
+        key = self._written(text, _BUFFER)
+        return (
+            key
+            if len(key) <= MAX_KEY_BYTES
+            else key[: MAX_KEY_BYTES - _DIGEST] + blake2b(key, digest_size=_DIGEST).digest()
+        )
 
     def _written(self, text: bytes, size: int) -> bytes:
         buffer = ctypes.create_string_buffer(size)

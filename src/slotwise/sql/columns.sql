@@ -17,7 +17,7 @@ FROM slots_now AS s;
 
 -- name: doctor_columns
 -- The fields of `domain.doctors.Doctor`, in the same order.
-SELECT d.id, d.name, d.specialization, d.active, d.created_at, d.updated_at
+SELECT d.id, d.name, d.specialization, d.active, d.created_at, d.updated_at, d.name_sort_key
 FROM doctors AS d;
 
 -- name: user_columns

@@ -17,6 +17,8 @@ BAD_CURSORS = [
     "WyJ4Il0",
     "Wy0xXQ",
     "WzkyMjMzNzIwMzY4NTQ3NzU4MDhd",
+    "Wzdd",
+    "WyJ4IiwxXQ",
     "é",
     "\x00",
 ]
@@ -127,6 +129,21 @@ def test_pages_are_sorted_as_people_sort_names_and_then_by_id(clinic: Clinic) ->
             break
     in_order = ["adam", "Adam", "Ärger", "Øberg", "Ohm", "Zoe", "Zoë"]
     assert seen == [(name, doctor_id) for name in in_order for doctor_id in made[name]]
+
+
+@pytest.mark.parametrize("name", ["{} A", "{} Z"])
+def test_a_page_begins_where_the_last_one_ended_after_its_last_doctor_got_another_name(
+    clinic: Clinic, name: str
+) -> None:
+    """Also with the longest keys that a name can have."""
+    word = uuid4().hex
+    for letter in "BCDE":
+        clinic.doctor(name=f"{word} {letter} {chr(0xFDFA) * 160}", specialization=word)
+    wanted: dict[str, Any] = {"specialization": word, "limit": 2}
+    first = clinic.http.get("/api/doctors", params=wanted).json()
+    change(clinic, first["items"][-1]["id"], name=name.format(word))
+    second = clinic.http.get("/api/doctors", params=wanted | {"cursor": first["nextCursor"]}).json()
+    assert [doctor["name"][33] for doctor in second["items"]] == ["D", "E"]
 
 
 @pytest.mark.parametrize("limit", ["0", "-1", "501", "x", "1.5", "", "99999999999999999999"])

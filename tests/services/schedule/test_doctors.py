@@ -7,6 +7,7 @@ import asyncpg
 import pytest
 
 from slotwise.db.pool import Database
+from slotwise.domain.doctors import FIRST_DOCTOR
 from slotwise.domain.name_order import ENGLISH, name_order
 from slotwise.domain.users import Role, User
 from slotwise.services.schedule import doctors as doctor_cases
@@ -30,10 +31,10 @@ async def test_a_list_that_is_cut_short_still_has_the_chosen_doctor(database: Da
 
 async def names_in(database: Database) -> list[str]:
     """Page by page."""
-    doctors, names, after = Doctors(database), [], 0
+    doctors, names, after = Doctors(database), [], FIRST_DOCTOR
     while page := await doctors.list_doctors(after, 2):
         names += [doctor.name for doctor in page]
-        after = page[-1].id
+        after = page[-1].position
     return names
 
 

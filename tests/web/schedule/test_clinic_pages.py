@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from html import unescape
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -142,6 +143,21 @@ def test_a_doctor_is_added_found_edited_deactivated_and_reactivated(clinic: Clin
     assert (known["name"], known["specialization"], known["active"]) == (f"{name} II", None, False)
     desk.send(f"{url}/active", active="yes")
     assert clinic.http.get(f"/api/doctors/{known['id']}").json()["active"] is True
+
+
+def test_the_next_page_of_doctors_begins_where_the_last_one_ended_after_a_rename(clinic: Clinic, desk: Visitor) -> None:
+    word = uuid4().hex
+    plant = "INSERT INTO doctors (name) SELECT $1 || to_char(number, ' FM00') FROM generate_series(0, 52) AS number"
+    rows(clinic.server.database_url, plant, word)
+    desk.open(f"/admin/doctors?q={word}")
+    [following] = re.findall(r'rel="next" href="([^"]+)"', desk.page.text)
+    last = rows(clinic.server.database_url, "SELECT id FROM doctors WHERE name = $1", f"{word} 49")[0]["id"]
+    clinic.http.patch(f"/api/doctors/{last}", json={"name": f"{word} 00"}, headers=clinic.admin)
+    desk.open(unescape(following))
+    assert re.findall(rf">{word} (\d\d)<", desk.page.text) == ["50", "51", "52"]
+    for unreadable in ("7", "7.", "x.", "-1.eA", "7.e", "9" * 30 + ".eA"):
+        desk.open(f"/admin/doctors?q={word}&after={unreadable}")
+        assert f">{word} 00<" in desk.page.text
 
 
 def test_a_doctor_without_a_name_is_refused_at_the_field(desk: Visitor) -> None:

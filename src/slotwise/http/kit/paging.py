@@ -10,6 +10,7 @@ from litestar.params import QueryParameter
 from slotwise.domain import base64url
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
+from slotwise.domain.name_order import MAX_KEY_BYTES
 
 Item = TypeVar("Item")
 View = TypeVar("View")
@@ -17,10 +18,12 @@ Position = TypeVar("Position")
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 500
+# The longest has a sort key of `MAX_KEY_BYTES`.
+MAX_CURSOR = 1500
 
 Limit = Annotated[int, QueryParameter(ge=1, le=MAX_LIMIT, description="Most items of a page")]
 Cursor = Annotated[
-    str | None, QueryParameter(name="cursor", description="`nextCursor` of the previous page", max_length=200)
+    str | None, QueryParameter(name="cursor", description="`nextCursor` of the previous page", max_length=MAX_CURSOR)
 ]
 
 
@@ -36,6 +39,13 @@ class StartPosition(msgspec.Struct, array_like=True, frozen=True):
         # No slot starts outside these limits, and the database cannot compare with times far outside.
         if not FIRST_TIME <= self.start_time < LAST_READABLE_TIME:
             raise ValueError("out of range")
+
+
+class NamePosition(msgspec.Struct, array_like=True, frozen=True):
+    """A place in a list by name. It stays the same when the name that it was made of is changed."""
+
+    sort_key: Annotated[bytes, msgspec.Meta(max_length=MAX_KEY_BYTES)]
+    id: Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
 
 
 class Page(msgspec.Struct, Generic[View], frozen=True, rename="camel"):

@@ -7,13 +7,13 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from slotwise.domain.doctors import Doctor
+from slotwise.domain.doctors import FIRST_DOCTOR, Doctor, DoctorPosition
 from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown
 from slotwise.domain.fields import Instant
 from slotwise.http.kit.access import ADMIN, ANYONE, RECOGNIZED, ApiRequest, account_of
 from slotwise.http.kit.fields import NAME
 from slotwise.http.kit.operations import operation
-from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
+from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, NamePosition, Page, decode_cursor, page_of
 from slotwise.http.kit.parameters import Id, Text, clean_text
 from slotwise.services.schedule.doctors import Doctors
 
@@ -21,6 +21,8 @@ Name = Annotated[
     str, Meta(description="1 to 200 characters after trimming", examples=["Dr. Grace Hopper"], extra_json_schema=NAME)
 ]
 Specialization = Annotated[str, Meta(examples=["Cardiology"], extra_json_schema=NAME)]
+
+FIRST = NamePosition(*FIRST_DOCTOR)
 
 
 class NewDoctor(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -78,14 +80,15 @@ class DoctorController(Controller):
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Page[DoctorView]:
+        after = decode_cursor(cursor, FIRST)
         found = await doctors.list_doctors(
-            decode_cursor(cursor, IdPosition(0)).id,
+            DoctorPosition(after.sort_key, after.id),
             limit + 1,
             clean_text("specialization", specialization),
             clean_text("q", q),
             with_inactive=request.user is not None and request.user.at_desk,
         )
-        return page_of(found, limit, DoctorView.of, lambda doctor: IdPosition(doctor.id))
+        return page_of(found, limit, DoctorView.of, lambda doctor: NamePosition(*doctor.position))
 
     @get("/{doctor_id:int}", **operation("get_doctor", ANYONE, "Read a doctor", DoctorNotFound))
     async def get_doctor(self, doctor_id: Id, doctors: NamedDependency[Doctors]) -> DoctorView:

@@ -8,7 +8,7 @@ from msgspec import Struct
 from slotwise.db.pool import Connection, Database
 from slotwise.db.search_patterns import containing, equal_to
 from slotwise.db.statements import NoRow, Statement
-from slotwise.domain.doctors import Doctor
+from slotwise.domain.doctors import FIRST_DOCTOR, Doctor, DoctorPosition
 from slotwise.domain.errors import DoctorNotFound
 from slotwise.domain.fields import clean_name
 from slotwise.domain.name_order import ENGLISH, NameOrder
@@ -74,20 +74,21 @@ class Doctors:
 
     async def list_doctors(
         self,
-        after_id: int,
+        after: DoctorPosition,
         limit: int,
         specialization: str | None = None,
         text: str | None = None,
         with_inactive: bool = False,
     ) -> list[Doctor]:
-        """By name, after the doctor `after_id` if it is not 0; doctors of the same name by id.
+        """By name, after a position; doctors of the same name by id.
 
-        The page begins where that doctor stands now. Doctors who no longer take appointments only `with_inactive`.
+        Doctors who no longer take appointments only `with_inactive`.
         """
         async with self._database.connection() as connection:
             return await LIST_DOCTORS.all(
                 connection,
-                after_id=after_id,
+                after_key=after.name_sort_key,
+                after_id=after.id,
                 limit=limit,
                 specialization=equal_to(specialization),
                 pattern=containing(text),
@@ -98,7 +99,13 @@ class Doctors:
         """Doctors to choose from: the first by name, active or not, and the chosen one if it is not among them."""
         async with self._database.connection() as connection:
             listed = await LIST_DOCTORS.all(
-                connection, after_id=0, limit=limit, specialization=None, pattern=None, with_inactive=True
+                connection,
+                after_key=FIRST_DOCTOR.name_sort_key,
+                after_id=FIRST_DOCTOR.id,
+                limit=limit,
+                specialization=None,
+                pattern=None,
+                with_inactive=True,
             )
             if chosen_id is None or any(doctor.id == chosen_id for doctor in listed):
                 return listed

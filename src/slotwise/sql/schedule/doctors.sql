@@ -11,15 +11,12 @@ FROM doctors AS d
 WHERE d.id = :doctor_id::bigint;
 
 -- name: list_doctors
--- A page of doctors by name, after the doctor `after_id` if it is not zero; doctors of the same name by id.
+-- A page of doctors by name, after a position; doctors of the same name by id.
 -- Patterns are those of `db/search_patterns.py`: `pattern` of name and specialization together.
 SELECT d.doctor_columns
 FROM doctors AS d
 WHERE
-    (
-        :after_id::bigint = 0
-        OR (d.name_sort_key, d.id) > (SELECT l.name_sort_key, l.id FROM doctors AS l WHERE l.id = :after_id::bigint)
-    )
+    (d.name_sort_key, d.id) > (:after_key::bytea, :after_id::bigint)
     AND (d.active OR :with_inactive::boolean)
     AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
     AND (:pattern::text IS NULL OR concat_ws(' ', d.name, d.specialization) ~ :pattern::text)

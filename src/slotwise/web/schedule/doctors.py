@@ -1,5 +1,6 @@
 """The clinic's doctors and their weeks."""
 
+import re
 from collections.abc import Sequence
 from datetime import date
 from typing import Any, NamedTuple
@@ -7,9 +8,9 @@ from typing import Any, NamedTuple
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 
-from slotwise.domain.doctors import Doctor
+from slotwise.domain import base64url
+from slotwise.domain.doctors import FIRST_DOCTOR, Doctor, DoctorPosition
 from slotwise.domain.errors import InvalidInput
-from slotwise.domain.fields import MAX_ID
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.slots import Slots, WeekSlot
 from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for, visitor_in
@@ -20,6 +21,7 @@ from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.times import ClinicTime
 
 PAGE_SIZE = 50
+_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 class DayOfWeek(NamedTuple):
@@ -117,7 +119,7 @@ async def _show_list(
     request: PageRequest, renderer: Renderer, doctors: Doctors, form: Form, status: int = 200
 ) -> Response[Any]:
     text = text_in(query_form(request, "q"), "q")
-    after = _id_in(request.query_params.get("after", ""))
+    after = _position_in(request.query_params.get("after", ""))
     found = await doctors.list_doctors(after, PAGE_SIZE + 1, text=text, with_inactive=True)
     specializations = await doctors.list_specializations() if visitor_in(request).is_admin else []
     return renderer.answer(
@@ -125,9 +127,9 @@ async def _show_list(
         "schedule/doctors/list.html",
         status,
         found=found[:PAGE_SIZE],
-        more=len(found) > PAGE_SIZE,
+        more=_position_words(found[PAGE_SIZE - 1].position) if len(found) > PAGE_SIZE else None,
         searched=text or "",
-        later=after > 0,
+        later=after > FIRST_DOCTOR,
         specializations=specializations,
         form=form,
     )
@@ -149,6 +151,16 @@ def _by_day(week: Week, found: Sequence[WeekSlot], time: ClinicTime) -> list[Day
     ]
 
 
-def _id_in(text: str) -> int:
-    """Zero if it is not an id."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < len(str(MAX_ID)) else 0
+def _position_words(position: DoctorPosition) -> str:
+    return f"{position.id}.{base64url.encode(position.name_sort_key)}"
+
+
+def _position_in(text: str) -> DoctorPosition:
+    """The first page if it is not a position."""
+    doctor_id, _, key = text.partition(".")
+    if not _ID.fullmatch(doctor_id):
+        return FIRST_DOCTOR
+    try:
+        return DoctorPosition(base64url.decode(key), int(doctor_id))
+    except ValueError:
+        return FIRST_DOCTOR
