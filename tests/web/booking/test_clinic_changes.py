@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 from icalendar import Calendar
 
-from tests.clinic import Clinic, RunningServer, holder, plant_account, rows, unique_email
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, holder, plant_account, rows, unique_email
 from tests.web.people import PASSWORD, AccountVisitor, text_of
+from tests.web.visiting import Visitor
 
 MOVED = "The clinic moved this appointment. It was on Tuesday 4 May 2032 at 09:00"
 CANCELLED = "The clinic cancelled this appointment"
@@ -143,6 +144,40 @@ def test_an_appointment_that_the_patient_cancelled_is_not_the_clinics(clinic: Cl
         assert NOTHING_TO_DO in texts[0]
         assert AGAIN in texts[0]
         assert not any("The clinic" in text for text in texts)
+
+
+def test_what_the_desk_cancels_for_a_patient_who_asked_is_not_the_clinics(
+    clinic: Clinic, patient: AccountVisitor
+) -> None:
+    """The desk ticks it. Without the tick, the same form makes it the clinic's."""
+    with Visitor(clinic.server) as desk:
+        desk.send("/log-in", email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+        asked, not_asked = booked(clinic, patient), booked(clinic, patient, "13:00")
+        for booking, typed in ((asked, {"patient_asked": "yes"}), (not_asked, {})):
+            form = f"/admin/bookings/{booking['id']}/cancel"
+            desk.open(form)
+            assert desk.submit(form, reason="x" * 201, **typed).status_code == 400
+            assert ("checked" in desk.page.text) == bool(typed), "a refused form keeps the tick"
+            desk.submit(form, reason="A reason", **typed)
+            assert ("The patient asked for this." in text_of(desk.page)) == bool(typed)
+            to_tell = text_of(desk.open(f"/admin/slots/{booking['slotId']}"))
+            assert ("tell these patients" in to_tell) != bool(typed)
+        log = text_of(desk.open(f"/admin/audit?about=booking+{asked['id']}"))
+        assert log.count("Noted that the patient asked to cancel") == 2, "the entry, and the choice of entries"
+    assert CANCELLED in page_of(patient, not_asked)
+    assert CANCELLED in calendar_text(patient, not_asked)
+    assert NOTHING_TO_DO in page_of(patient, asked)
+    assert "The clinic" not in calendar_text(patient, asked)
+    assert text_of(patient.http.get("/account")).count(CANCELLED) == 1
+
+
+def test_a_wish_noted_too_late_does_not_change_what_the_clinic_did(clinic: Clinic, patient: AccountVisitor) -> None:
+    booking = booked(clinic, patient)
+    cancel(clinic, booking, clinic.admin)
+    with Visitor(clinic.server) as desk:
+        desk.send("/log-in", email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+        desk.send(f"/admin/bookings/{booking['id']}/cancel", reason="", patient_asked="yes")
+    assert CANCELLED in page_of(patient, booking)
 
 
 def test_who_cancels_again_what_the_patient_has_cancelled_changes_nothing(

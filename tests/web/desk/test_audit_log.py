@@ -139,7 +139,7 @@ def test_an_invalid_position_in_the_log_is_harmless(desk: Visitor, before: str) 
 
 
 def test_every_action_has_words_and_all_words_have_an_action() -> None:
-    """SQL records erasures, bookings by the desk and changes of slots; Python records all others."""
+    """SQL records erasures, bookings by the desk, patients' wishes and changes of slots; Python records all others."""
     calls = [
         call.args[2].value
         for source in sources()
@@ -149,4 +149,4 @@ def test_every_action_has_words_and_all_words_have_an_action() -> None:
         and ast.unparse(call.func) in {"record_action", "self._note_reading"}
         and isinstance(call.args[2], ast.Constant)
     ]
-    assert set(ACTIONS) == {*calls, "erase_personal_data", "hold_seats", "update_slot"}
+    assert set(ACTIONS) == {*calls, "erase_personal_data", "hold_seats", "note_patients_wish", "update_slot"}

@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias, assert_never
 
 from msgspec import Struct
 
-from slotwise.db.pool import Database
-from slotwise.db.statements import Statement
+from slotwise.db.pool import Connection, Database
+from slotwise.db.statements import NoRow, Statement
 from slotwise.domain.bookings import Booking, Refusal, SeatRequest
 from slotwise.domain.errors import AnsweredMeanwhile, KeyReused, SlotClosed, SlotFull, SlotNotFound, SlotStarted
 from slotwise.observability import metrics
@@ -50,13 +50,14 @@ class ConfirmRequest(Struct, frozen=True):
 
 
 class CancelRequest(Struct, frozen=True):
-    """With `only_hold`, a confirmed booking is not cancelled."""
+    """With `only_hold`, a confirmed booking is not cancelled. `patient_asked` if the desk does it for the patient."""
 
     booking_id: int
     reason: str | None
     actor: str
     only_hold: bool = False
     request_id: str | None = None
+    patient_asked: bool = False
 
 
 class HoldRow(Struct, frozen=True):
@@ -89,6 +90,7 @@ HOLD_SEATS = Statement("booking/bookings.hold_seats", HoldRow)
 REPLACE_HOLD = Statement("booking/bookings.replace_hold", HoldRow)
 CONFIRM_BOOKINGS = Statement("booking/bookings.confirm_bookings", Confirmed)
 CANCEL_BOOKINGS = Statement("booking/bookings.cancel_bookings", Cancelled)
+NOTE_PATIENTS_WISHES = Statement("booking/clinic_changes.note_patients_wishes", NoRow)
 
 
 class BookingBatches:
@@ -174,8 +176,10 @@ class BookingBatches:
                 only_holds=[request.only_hold for request in requests],
                 request_ids=self._request_ids(requests),
             )
+            cancelled = {row.booking.id: row.booking.slot_id for row in rows if row.outcome == "cancelled"}
+            await _note_wishes(connection, [request for request in requests if request.booking_id in cancelled])
         self._crash_points.reach("cancel_booking", "after_commit")
-        self._seats_changed({row.booking.slot_id for row in rows if row.outcome == "cancelled"})
+        self._seats_changed(set(cancelled.values()))
         found = {row.booking.id: row for row in rows}
         return [found.get(request.booking_id) for request in requests]
 
@@ -219,6 +223,18 @@ class BookingBatches:
                 return _REFUSALS[row.outcome]()
             case _:
                 assert_never(row.outcome)
+
+
+async def _note_wishes(connection: Connection, cancelled: Sequence[CancelRequest]) -> None:
+    """In the transaction that cancels: at no moment does a page say that the clinic did what the patient asked for."""
+    asked = [request for request in cancelled if request.patient_asked]
+    if asked:
+        await NOTE_PATIENTS_WISHES.run(
+            connection,
+            booking_ids=[request.booking_id for request in asked],
+            actors=[request.actor for request in asked],
+            request_ids=[request.request_id for request in asked],
+        )
 
 
 _REFUSALS: dict[str, Callable[[], Refusal | KeyReused]] = {

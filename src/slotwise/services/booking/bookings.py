@@ -119,12 +119,18 @@ class Bookings:
             case _:
                 assert_never(done.outcome)
 
-    async def cancel_booking(self, caller: Caller, booking_id: int, reason: str | None = None) -> Booking:
-        """Return the cancelled booking; cancelling again changes nothing."""
+    async def cancel_booking(
+        self, caller: Caller, booking_id: int, reason: str | None = None, *, patient_asked: bool = False
+    ) -> Booking:
+        """Return the cancelled booking; cancelling again changes nothing.
+
+        `patient_asked` if the desk does what the patient asked for. Otherwise the patient reads that the clinic did it.
+        """
         await self._authorize(caller, booking_id)
-        done = await self._cancel(
-            caller, CancelRequest(booking_id, reason, caller.actor, request_id=_request_id(caller))
+        request = CancelRequest(
+            booking_id, reason, caller.actor, request_id=_request_id(caller), patient_asked=patient_asked
         )
+        done = await self._cancel(caller, request)
         match done.outcome:
             case "cancelled":
                 return done.booking

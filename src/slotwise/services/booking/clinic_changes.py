@@ -15,7 +15,7 @@ from slotwise.services.core.audit import record_action, shows_others
 class ClinicChange(Struct, frozen=True):
     """The start and the length that the booking was made for; None if neither was changed since.
 
-    `cancelled` if somebody at the desk cancelled it who is not its patient.
+    `cancelled` if somebody at the desk cancelled it who is not its patient, and the patient had not asked for it.
     """
 
     booking_id: int

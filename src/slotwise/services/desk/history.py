@@ -37,14 +37,18 @@ class History(Struct, frozen=True):
 
     booking: Booking
     cancel_reason: str | None
+    patient_asked: bool
     events: list[HistoryEvent]
     cut_short: bool
 
 
 class Ending(Struct, frozen=True):
-    """`events` is how many events of the booking the ledger must have."""
+    """`patient_asked` if the desk cancelled it because the patient asked for it. `events` is how many events of the
+    booking the ledger must have.
+    """
 
     cancel_reason: str | None
+    patient_asked: bool
     events: int
 
 
@@ -69,7 +73,8 @@ class BookingHistory:
         own = [event for event in events if not event.of_slot]
         of_slot = [event for event in events if event.of_slot]
         shown = sorted(own + of_slot[:MOST_CHANGES], key=lambda event: event.sequence)
-        return History(found, ending.cancel_reason, shown, len(own) < ending.events or len(of_slot) > MOST_CHANGES)
+        cut_short = len(own) < ending.events or len(of_slot) > MOST_CHANGES
+        return History(found, ending.cancel_reason, ending.patient_asked, shown, cut_short)
 
     async def get_slip(self, reader: User, booking_id: int) -> Booking:
         """The booking, for the slip that its patient gets. Raises `BookingNotFound`."""

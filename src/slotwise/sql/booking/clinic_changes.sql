@@ -5,7 +5,7 @@
 -- every change of a slot and every cancellation at the desk is noted. Changes of one slot and its bookings are made
 -- under its lock and in order of time, so a move after the booking has a later time. The first note of a kind has the
 -- value that the booking was made for. A person at the desk who cancels the own appointment does so as a patient; the
--- e-mail address decides, because the desk also books for others.
+-- e-mail address decides, because the desk also books for others. What the patient asked for is not the clinic's.
 SELECT
     b.id AS booking_id,
     start.was AS booked_start,
@@ -25,6 +25,10 @@ SELECT
                     AND a.actor = 'user:' || u.id
                     AND email_key(u.email) = email_key(b.user_email)
             )
+    ) AND NOT EXISTS (
+        SELECT 1
+        FROM audit_log AS a
+        WHERE a.subject = 'booking:' || b.id AND a.action = 'note_patients_wish'
     ) AS cancelled
 FROM bookings AS b
 LEFT JOIN LATERAL (
@@ -50,6 +54,13 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS length ON TRUE
 WHERE b.id = any(:booking_ids::bigint[]);
+
+-- name: note_patients_wishes
+-- Notes of some cancellations by the desk that the patients asked for them. These are entries of their own, because
+-- another parameter would be another version of the function `cancel_bookings`, which notes the cancellations.
+INSERT INTO audit_log (actor, action, subject, request_id)
+SELECT w.actor, 'note_patients_wish', 'booking:' || w.booking_id, w.request_id
+FROM unnest(:booking_ids::bigint[], :actors::text[], :request_ids::text[]) AS w (booking_id, actor, request_id);
 
 -- name: list_cancelled_bookings
 -- Lists the appointments of some slots that a patient or the clinic cancelled, by slot, oldest first.

@@ -1,7 +1,13 @@
 -- name: get_ending
--- Reads a booking's reason of cancellation, if one was given, and how many ledger rows the booking has.
+-- Reads a booking's reason of cancellation, if one was given, whether the patient asked the desk for it, and how many
+-- ledger rows the booking has.
 SELECT
     b.cancel_reason,
+    (
+        SELECT count(*) > 0
+        FROM audit_log AS a
+        WHERE a.subject = 'booking:' || b.id AND a.action = 'note_patients_wish'
+    ) AS patient_asked,
     1
     + (b.expires_at IS NOT NULL AND b.confirmed_at IS NOT NULL)::integer
     + (b.status IN ('CANCELLED', 'FAILED'))::integer AS events

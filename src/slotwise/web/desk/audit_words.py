@@ -37,6 +37,7 @@ ACTIONS = {
     "list_latest_bookings": "Looked at the latest bookings",
     "get_history": "Looked at the history of a booking",
     "list_users": "Looked through accounts",
+    "note_patients_wish": "Noted that the patient asked to cancel",
     "reset_password": "Set a new password",
     "update_doctor": "Changed a doctor",
     "update_slot": "Changed a slot",

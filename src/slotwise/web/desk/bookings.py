@@ -118,7 +118,8 @@ class BookingController(Controller):
         bookings: NamedDependency[Bookings],
     ) -> Response[Any]:
         booking = await bookings.get_booking(visitor_in(request).as_caller(), booking_id)
-        return renderer.answer(request, "desk/bookings/cancel.html", booking=booking, form=Form({"reason": ""}))
+        form = Form({"reason": "", "patient_asked": ""})
+        return renderer.answer(request, "desk/bookings/cancel.html", booking=booking, form=form)
 
     @post("/bookings/{booking_id:int}/cancel", **page_for(DESK))
     async def cancel_booking(
@@ -132,7 +133,8 @@ class BookingController(Controller):
         caller = visitor_in(request).as_caller()
         try:
             reason = clean_name("reason", form.text("reason")) if form.text("reason") else None
-            await bookings.cancel_booking(caller, booking_id, reason)
+            asked = form.text("patient_asked") == "yes"
+            await bookings.cancel_booking(caller, booking_id, reason, patient_asked=asked)
         except SlotwiseError as error:
             status = refuse(form, error)
             booking = await bookings.get_booking(caller, booking_id)
