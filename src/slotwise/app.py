@@ -202,7 +202,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         booking_history=BookingHistory(database),
         bookings=bookings,
         calendars=Calendars(database),
-        clinic_changes=ClinicChanges(database),
+        clinic_changes=ClinicChanges(database, settings.name_order),
         dashboard=Dashboard(database),
         day_sheets=DaySheets(database, settings.name_order),
         doctors=Doctors(database, seat_events.seats_changed, settings.name_order),
@@ -211,7 +211,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         page_holds=PageHolds(bookings),
         personal_data=PersonalData(database, seat_events.seats_changed),
         seat_events=seat_events,
-        slots=Slots(database, settings.time_zone, seat_events.seats_changed),
+        slots=Slots(database, settings.time_zone, seat_events.seats_changed, settings.name_order),
         users=Users(database, passwords, AccessTokens(secret, settings.token_seconds)),
     )
 

@@ -1,11 +1,13 @@
 """Bookings: their states, and the reasons to refuse a request for seats."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
 
 from slotwise.domain.errors import SlotClosed, SlotFull, SlotNotFound, SlotStarted
+from slotwise.domain.name_order import NameOrder
 
 
 class BookingStatus(StrEnum):
@@ -42,6 +44,15 @@ class Booking(Struct, frozen=True):
     def released(self) -> bool:
         """Whether it was a hold that was given up: never confirmed, so not a cancelled appointment."""
         return self.status is BookingStatus.CANCELLED and self.confirmed_at is None
+
+
+def sorted_by_name(bookings: Iterable[Booking], order: NameOrder) -> list[Booking]:
+    """By patient; those of one name by id. Holds that have no name yet come last."""
+
+    def place(booking: Booking) -> tuple[bool, bytes, int]:
+        return booking.user_name is None, order.key(booking.user_name or ""), booking.id
+
+    return sorted(bookings, key=place)
 
 
 class SeatRequest(Struct, frozen=True):

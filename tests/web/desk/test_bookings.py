@@ -69,6 +69,22 @@ def plant(clinic: Clinic, slot_id: int, count: int, name: str = "Planted") -> No
     )
 
 
+def cancel_planted(clinic: Clinic, slot_id: int) -> None:
+    rows(
+        clinic.server.database_url,
+        "WITH ended AS (UPDATE bookings SET status = 'CANCELLED', cancelled_at = now()"
+        " WHERE slot_id = $1 AND status = 'CONFIRMED' RETURNING id, slot_id),"
+        " numbered AS (SELECT id, slot_id, row_number() OVER (ORDER BY id) AS n FROM ended),"
+        " told AS (INSERT INTO booking_events (slot_id, sequence, kind, booking_id, seats, available_after,"
+        " total_after, actor, created_at) SELECT s.id, s.last_event + e.n, 'CANCELLED', e.id, 1,"
+        " s.available_seats + e.n, s.total_seats, 'test', now()"
+        " FROM numbered AS e JOIN appointment_slots AS s ON s.id = e.slot_id)"
+        " UPDATE appointment_slots SET available_seats = available_seats + (SELECT count(*) FROM ended),"
+        " last_event = last_event + (SELECT count(*) FROM ended) WHERE id = $1",
+        slot_id,
+    )
+
+
 def notes(clinic: Clinic, action: str, subject: str) -> list[dict[str, str]]:
     query = "SELECT actor, details::text FROM audit_log WHERE action = $1 AND subject = $2 ORDER BY id"
     return [dict(row) for row in rows(clinic.server.database_url, query, action, subject)]
@@ -442,6 +458,39 @@ def test_patients_whose_appointments_the_clinic_cancelled_are_listed_until_they_
     assert "0 of 4 taken, closed" in desk.open(sheet).text
     assert len(notes(clinic, "list_cancelled_bookings", f"slot:{slot['id']}")) == 1
     assert ">Grace Hopper</a>" not in desk.open(f"/admin/day-sheet?doctor={slot['doctorId']}&day=2031-03-07").text
+
+
+def test_lists_of_the_patients_of_a_time_stand_by_name(clinic: Clinic, desk: Visitor) -> None:
+    """Those whom the clinic cancelled, those who come, and those whom a change affects."""
+    slot = clinic.slot(seats=10, startTime="2031-03-08T12:00:00Z")
+    in_order = ["adam", "\u00c4rger", "\u00d8berg", "Ohm", "Zoe"]
+    cancelled, _ = (
+        [clinic.hold(slot["id"], userName=name, confirm=True) for name in reversed(in_order)] for _ in range(2)
+    )
+    for booking in cancelled:
+        clinic.http.delete(f"/api/bookings/{booking['id']}", headers=clinic.admin)
+
+    def listed(page: httpx.Response) -> list[str]:
+        return re.findall(f"({'|'.join(in_order)})</a>", unescape(page.text))
+
+    assert listed(desk.open(f"/admin/day-sheet?doctor={slot['doctorId']}&day=2031-03-08")) == in_order * 2
+    assert listed(desk.open(f"/admin/slots/{slot['id']}")) == in_order
+    assert listed(desk.send(f"/admin/slots/{slot['id']}", status="CLOSED")) == in_order
+
+
+def test_more_cancelled_appointments_than_are_read_are_not_passed_over_in_silence(
+    clinic: Clinic, desk: Visitor
+) -> None:
+    """On the day sheet and on the page of the time, even if none of those that were read is the clinic's."""
+    slot = clinic.slot(seats=501, startTime="2031-03-09T12:00:00Z")
+    sheet, page = f"/admin/day-sheet?doctor={slot['doctorId']}&day=2031-03-09", f"/admin/slots/{slot['id']}"
+    for number, more in ((500, 0), (1, 1)):
+        plant(clinic, slot["id"], number)
+        cancel_planted(clinic, slot["id"])
+        for url in (sheet, page):
+            assert unescape(desk.open(url).text).count(">all cancelled appointments of this") == more, (number, url)
+    [link] = re.findall(r'href="([^"]+)">all cancelled appointments of this', desk.open(sheet).text)
+    assert len(found_ids(desk.open(unescape(link)))) == 50
 
 
 def test_the_day_sheet_of_all_doctors_lists_those_with_slots_by_name(clinic: Clinic, desk: Visitor) -> None:

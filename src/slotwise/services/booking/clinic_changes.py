@@ -7,7 +7,8 @@ from msgspec import Struct
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
-from slotwise.domain.bookings import Booking
+from slotwise.domain.bookings import Booking, sorted_by_name
+from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.users import User, actor_of
 from slotwise.services.core.audit import record_action, shows_others
 
@@ -24,17 +25,25 @@ class ClinicChange(Struct, frozen=True):
     cancelled: bool
 
 
+class CancelledBookings(Struct, frozen=True):
+    """Appointments that the clinic cancelled, by name. `cut_short` if not all that were cancelled have been read."""
+
+    bookings: list[Booking]
+    cut_short: bool
+
+
 LIST_CLINIC_CHANGES = Statement("booking/clinic_changes.list_clinic_changes", ClinicChange)
 LIST_CANCELLED_BOOKINGS = Statement("booking/clinic_changes.list_cancelled_bookings", Booking)
 
-# How many bookings of the slots are read to find them, and how many of them are shown.
+# How many bookings of the slots are read to find the cancelled ones, and how many of these to find the clinic's.
 MOST_LOOKED_AT = 100_000
 MOST_CANCELLED = 500
 
 
 class ClinicChanges:
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, order: NameOrder = ENGLISH) -> None:
         self._database = database
+        self._order = order
 
     async def list_clinic_changes(self, bookings: Sequence[Booking]) -> dict[int, ClinicChange]:
         """By booking. For readers who may see these bookings: it shows no names, so the read is not recorded."""
@@ -44,23 +53,25 @@ class ClinicChanges:
             found = await LIST_CLINIC_CHANGES.all(connection, booking_ids=[booking.id for booking in bookings])
         return {change.booking_id: change for change in found}
 
-    async def list_cancelled_bookings(self, reader: User, slot_id: int) -> list[Booking]:
+    async def list_cancelled_bookings(self, reader: User, slot_id: int) -> CancelledBookings:
         """The appointments of a slot that the clinic cancelled, with names, for the desk, which tells the patients."""
         async with self._database.connection() as connection:
-            found = await cancelled_by_clinic(connection, [slot_id])
-            if shows_others(reader, found):
-                details = {"bookings": len(found)}
+            found = await cancelled_by_clinic(connection, [slot_id], self._order)
+            if shows_others(reader, found.bookings):
+                details = {"bookings": len(found.bookings)}
                 await record_action(connection, actor_of(reader), "list_cancelled_bookings", f"slot:{slot_id}", details)
         return found
 
 
-async def cancelled_by_clinic(connection: Connection, slot_ids: Sequence[int]) -> list[Booking]:
-    """Oldest first in each slot. Not those that patients cancelled, nor holds that were never confirmed."""
+async def cancelled_by_clinic(connection: Connection, slot_ids: Sequence[int], order: NameOrder) -> CancelledBookings:
+    """Of some slots. Not those that patients cancelled, nor holds that were never confirmed."""
     cancelled = await LIST_CANCELLED_BOOKINGS.all(
-        connection, slot_ids=slot_ids, looked_at=MOST_LOOKED_AT, limit=MOST_CANCELLED
+        connection, slot_ids=slot_ids, looked_at=MOST_LOOKED_AT, limit=MOST_CANCELLED + 1
     )
     if not cancelled:
-        return []
-    changes = await LIST_CLINIC_CHANGES.all(connection, booking_ids=[booking.id for booking in cancelled])
+        return CancelledBookings([], cut_short=False)
+    read = cancelled[:MOST_CANCELLED]
+    changes = await LIST_CLINIC_CHANGES.all(connection, booking_ids=[booking.id for booking in read])
     by_clinic = {change.booking_id for change in changes if change.cancelled}
-    return [booking for booking in cancelled if booking.id in by_clinic]
+    told = sorted_by_name((booking for booking in read if booking.id in by_clinic), order)
+    return CancelledBookings(told, cut_short=len(cancelled) > MOST_CANCELLED)

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
-from slotwise.domain.bookings import Booking
+from slotwise.domain.bookings import Booking, sorted_by_name
 from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.users import User, actor_of
 from slotwise.services.booking.clinic_changes import cancelled_by_clinic
@@ -45,12 +45,14 @@ class DaySheet(Struct, frozen=True):
     """A doctor's slots by start, with the bookings that have seats in them, by name. `cut_short` if there are more.
 
     One that began the day before and ends on this day comes first.
-    `to_tell` has, by slot, those that the clinic cancelled. They have no seats; their patients must be told.
+    `to_tell` has, by slot, those that the clinic cancelled. They have no seats; their patients must be told. There may
+    be more of them if `more_cancelled`.
     """
 
     slots: list[tuple[DaySlot, list[Booking]]]
     to_tell: dict[int, list[Booking]]
     cut_short: bool
+    more_cancelled: bool
 
 
 class DoctorsDay(Struct, frozen=True):
@@ -102,18 +104,19 @@ class DaySheets:
                 looked_at=MOST_LOOKED_AT,
                 limit=MOST_PATIENTS,
             )
-            cancelled = await cancelled_by_clinic(connection, [slot.id for slot in slots[:LONGEST_DAY]])
+            cancelled = await cancelled_by_clinic(connection, [slot.id for slot in slots[:LONGEST_DAY]], self._order)
             # Read again after the bookings: a seat that was released meanwhile must not look like a missing booking.
             slots = await _slots_of_day(connection, doctor_id, starts_from, starts_before)
-            if shows_others(reader, [*found, *cancelled]):
-                told = {"cancelled": len(cancelled)} if cancelled else {}
+            if shows_others(reader, [*found, *cancelled.bookings]):
+                told = {"cancelled": len(cancelled.bookings)} if cancelled.bookings else {}
                 details = {"starts_from": starts_from, "bookings": len(found), **told}
                 await record_action(
                     connection, actor_of(reader), "list_bookings_of_day", f"doctor:{doctor_id}", details
                 )
-        shown = _with_bookings(slots[:LONGEST_DAY], found, self._order)
-        to_tell = {slot.id: own for slot, own in _with_bookings(slots[:LONGEST_DAY], cancelled, self._order) if own}
-        return DaySheet(shown, to_tell, len(slots) > LONGEST_DAY or any(slot.has_more_than(own) for slot, own in shown))
+        by_slot, to_tell = _by_slot(sorted_by_name(found, self._order)), _by_slot(cancelled.bookings)
+        shown = [(slot, by_slot.get(slot.id, [])) for slot in slots[:LONGEST_DAY]]
+        cut_short = len(slots) > LONGEST_DAY or any(slot.has_more_than(own) for slot, own in shown)
+        return DaySheet(shown, to_tell, cut_short, cancelled.cut_short)
 
 
 async def _slots_of_day(
@@ -129,13 +132,8 @@ async def _slots_of_day(
     )
 
 
-def _with_bookings(slots: list[DaySlot], found: list[Booking], order: NameOrder) -> list[tuple[DaySlot, list[Booking]]]:
-    """Patients of one time by name; holds that have no name yet come last, in the order in which they were made."""
-
-    def place(booking: Booking) -> tuple[bool, bytes, int]:
-        return booking.user_name is None, order.key(booking.user_name or ""), booking.id
-
+def _by_slot(found: Sequence[Booking]) -> dict[int, list[Booking]]:
     bookings = defaultdict(list)
     for booking in found:
         bookings[booking.slot_id].append(booking)
-    return [(slot, sorted(bookings[slot.id], key=place)) for slot in slots]
+    return dict(bookings)

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from slotwise.db.pool import Connection, Database
 from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
-from slotwise.domain.bookings import Booking
+from slotwise.domain.bookings import Booking, sorted_by_name
 from slotwise.domain.errors import (
     DatabaseBusy,
     DoctorNotFound,
@@ -21,6 +21,7 @@ from slotwise.domain.errors import (
     SlotOverlaps,
 )
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, clean_period
+from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.slots import Slot, SlotChange, SlotStatus, ledger_kinds
 from slotwise.domain.time_zones import UTC_ZONE
 from slotwise.domain.timetables import Period, SkippedTime, Timetable, lay_out
@@ -161,13 +162,20 @@ UPDATE_SLOT = Statement("schedule/slots.update_slot", SlotUpdate)
 UPDATE_TRIES = 3
 # More than a page can usefully show.
 MOST_OF_A_WEEK = 2_000
+# How many bookings are read and sorted, of which a page shows the first.
+MOST_AFFECTED = 501
 
 
 class Slots:
     def __init__(
-        self, database: Database, clinic_zone: ZoneInfo = UTC_ZONE, seats_changed: SeatsChanged = ignore_changes
+        self,
+        database: Database,
+        clinic_zone: ZoneInfo = UTC_ZONE,
+        seats_changed: SeatsChanged = ignore_changes,
+        order: NameOrder = ENGLISH,
     ) -> None:
         self._database = database
+        self._order = order
         self._clinic_zone = clinic_zone
         self._seats_changed = seats_changed
 
@@ -243,9 +251,10 @@ class Slots:
         return DoctorWeek(found[:MOST_OF_A_WEEK], cut_short=len(found) > MOST_OF_A_WEEK)
 
     async def list_affected_bookings(self, reader: User, slot_id: int, limit: int) -> list[Booking]:
-        """The live bookings that a change of the slot affects, with names, for the desk; at most 501."""
+        """The live bookings that a change of the slot affects, by name, for the desk. Reads at most 501 of them."""
         async with self._database.connection() as connection:
-            found = await LIST_AFFECTED_BOOKINGS.all(connection, slot_id=slot_id, limit=limit)
+            affected = await LIST_AFFECTED_BOOKINGS.all(connection, slot_id=slot_id, limit=MOST_AFFECTED)
+            found = sorted_by_name(affected, self._order)[:limit]
             if shows_others(reader, found):
                 details = {"bookings": rows_shown(found, limit)}
                 await record_action(connection, actor_of(reader), "list_affected_bookings", f"slot:{slot_id}", details)
