@@ -181,7 +181,8 @@ def test_the_public_url_is_kept_as_browsers_write_it(url: str, origin: str) -> N
     "url",
     ["clinic.example", "https://", "https://clinic.example/", "https://clinic.example/book", "ftp://clinic.example",
      "https://clinic.example?x", "https://user@clinic.example", "https://clinic.example:port", "https://a b",
-     "https://clinic.example:65536", "https://clinic.example:0443", "https://clinic.example:0"],
+     "https://clinic.example:65536", "https://clinic.example:0443", "https://clinic.example:0", "https://a..b",
+     "https://[::::]"],
 )  # fmt: skip
 def test_a_public_url_that_is_no_origin_is_refused(url: str) -> None:
     with pytest.raises(InvalidSettings, match="PUBLIC_URL"):

@@ -18,6 +18,7 @@ from tzlocal import get_localzone_name
 
 from slotwise.domain.name_order import NameOrder, UnknownLanguage, name_order
 from slotwise.domain.time_zones import find_zone
+from slotwise.domain.url_hosts import HIGHEST_PORT, is_host
 
 MIN_SECRET_BYTES = 32
 PLACEHOLDER_SECRETS = frozenset(
@@ -35,15 +36,14 @@ PLACEHOLDER_SECRETS = frozenset(
 MIN_DISTINCT = 10
 _GUESSABLE = re.compile(r"change.?me|your.?(jwt|256|super|secret)|placeholder|^<|openssl rand")
 
+# With a port as browsers write it.
 _ORIGIN = re.compile(
-    r"https?://([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:(?P<port>[1-9][0-9]{0,4}))?",
-    re.ASCII | re.IGNORECASE,
+    r"https?://(?P<host>([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?)", re.ASCII | re.IGNORECASE
 )
 
 # The values of a switch, in any case.
 SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
 
-HIGHEST_PORT = 65535
 LONGEST_LOCATION = 200
 Port = Annotated[int, Meta(ge=1, le=HIGHEST_PORT)]
 
@@ -263,7 +263,7 @@ def _check_public_url(url: str | None) -> None:
     if url is None:
         return
     origin = _ORIGIN.fullmatch(url)
-    if origin is None or int(origin["port"] or 1) > HIGHEST_PORT:
+    if origin is None or not is_host(origin["host"].encode()):
         raise InvalidSettings(
             f"PUBLIC_URL: {_shown(url)} must be a scheme and a host, with a port if needed, without a user name or a"
             " path, such as https://clinic.example"

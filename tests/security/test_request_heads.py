@@ -35,7 +35,8 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
         f"the host {value!r}": (host(value), 400, "Host must be the name")
         for value in (
             b"", b" ", b" a b", b" a,b", b" a/b", b" a@b", b" a:b", b" a:1:2", b" :80", b" [::1", b" [x]", b" a?b",
-            b" a#b", b" a\\b", b" a\xff", b" a:999999", b" http://a")
+            b" a#b", b" a\\b", b" a\xff", b" a:99999", b" http://a", b" a%", b" a%zz", b" ..", b" .a", b" a..b",
+            b" [::::]", b" [1.2.3.4]", b" [::1%25lo]", b" [::1]a", b" [::1]:65536")
     },
     "no version": (line(b"GET /health"), 400, "must name its version"),
     "HTTP/0.9": (line(b"GET /health HTTP/0.9"), 400, "version"),
@@ -60,7 +61,10 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "a URL without its path": (line(b"GET health HTTP/1.1"), 400, "HTTP/1.1"),
     "a URL of another kind": (line(b"GET ftp://a/health HTTP/1.1"), 400, "http URL"),
     "a URL without a host": (line(b"GET http:///health HTTP/1.1"), 400, "request"),
-    "a URL with a user": (line(b"GET http://u@a/health HTTP/1.1"), 400, "http URL"),
+    **{
+        f"a URL with the host {value.decode()}": (line(b"GET http://" + value + b"/health HTTP/1.1"), 400, "request")
+        for value in (b"u@a", b"a:99999", b"..", b"[::::]", b"a%zz", b"a:b")
+    },
     "a star": (line(b"GET * HTTP/1.1"), 400, "for a path"),
     "a tunnel": (line(b"CONNECT a:443 HTTP/1.1"), 501, "method"),
     **{
@@ -122,12 +126,17 @@ ACCEPTED: dict[str, bytes] = {
     "a header with spaces around": b"GET /health HTTP/1.1\r\nHost: \t a \t\r\n" + CLOSE,
     **{
         f"the host {value.decode()}": b"GET /health HTTP/1.1\r\nHost: " + value + b"\r\n" + CLOSE
-        for value in (b"clinic.example", b"CLINIC:3000", b"a_b", b"127.0.0.1:80", b"[::1]", b"[::1]:3000", b"a:")
+        for value in (b"clinic.example", b"CLINIC:3000", b"a_b", b"127.0.0.1:80", b"[::1]", b"[::1]:3000", b"a:",
+                      b"a~b", b"%C3%A9.example", b"a!$&'()*+;=b", b"a.", b"a:65535", b"[::ffff:1.2.3.4]:")
     },
     "HTTP/1.0 without a host": b"GET /health HTTP/1.0\r\n\r\n",
     "HTTP/1.0 with a host": b"GET /health HTTP/1.0\r\nHost: a\r\n\r\n",
     "a URL": b"GET http://a/health HTTP/1.1\r\nHost: a\r\n" + CLOSE,
     "a URL in capitals, with another host": b"GET HTTP://b:1/health? HTTP/1.1\r\nHost: a\r\n" + CLOSE,
+    **{
+        f"a URL with the host {value.decode()}": b"GET http://" + value + b"/health HTTP/1.1\r\nHost: a\r\n" + CLOSE
+        for value in (b"a~b", b"%C3%A9", b"a!b:", b"[::1]:80")
+    },
     "a URL without a path": b"GET http://a HTTP/1.1\r\nHost: a\r\n" + CLOSE,
     "a coding of no body": PLAIN + b"Content-Encoding: gzip\r\n" + CLOSE,
     "another protocol": PLAIN + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n",

@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 
 from slotwise.domain.errors import SlotwiseError
+from slotwise.domain.url_hosts import is_host
 from slotwise.server.refusals import (
     BodyEncoded,
     ExpectationFailed,
@@ -23,7 +24,6 @@ VERSIONS = frozenset({"1.0", "1.1"})
 # What the parser takes a request line without a version for.
 _OLDEST = "0.9"
 _VERSION = re.compile(rb"[\r\n]*[!#$%&'*+.^_`|~0-9A-Za-z-]+ [^\s]+ HTTP/([0-9]\.[0-9])\r\n")
-_HOST = re.compile(rb"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{0,5})?")
 _ABSOLUTE = re.compile(rb"https?://([^/?#]*)([^#]*)", re.IGNORECASE)
 # White space around a value does not belong to it (RFC 9110, 5.5). The parser leaves it behind the value.
 _SPACE = b" \t"
@@ -100,9 +100,9 @@ def _with_host(version: str, headers: Headers, hosts: Sequence[bytes]) -> Header
     """The headers, without white space around the host (RFC 9112, 3.2)."""
     if len(hosts) > 1 or (not hosts and version != "1.0"):
         raise UnreadableRequest.of("Host", "must be sent once")
-    if not hosts or _HOST.fullmatch(hosts[0]):
+    if not hosts or is_host(hosts[0]):
         return headers
-    if not _HOST.fullmatch(host := hosts[0].strip(_SPACE)):
+    if not is_host(host := hosts[0].strip(_SPACE)):
         raise UnreadableRequest.of("Host", "must be the name or the IP of a host, with a port if needed")
     return _naming(host, headers)
 
@@ -115,7 +115,7 @@ def _origin_form(url: bytes, headers: Headers) -> tuple[bytes, Headers]:
     if b"#" in url:
         raise UnreadableRequest.of("request", "must not have a fragment (#) in its URL")
     absolute = _ABSOLUTE.fullmatch(url)
-    if absolute is None or _HOST.fullmatch(absolute[1]) is None:
+    if absolute is None or not is_host(absolute[1]):
         raise UnreadableRequest.of("request", "must be for a path, such as /health, or for an http URL")
     host, rest = absolute[1], absolute[2]
     return rest if rest.startswith(b"/") else b"/" + rest, _naming(host, headers)

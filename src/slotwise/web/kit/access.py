@@ -1,6 +1,5 @@
 """Checks before a handler runs: who may open the page, and that a change comes from a page of this site."""
 
-import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -13,6 +12,7 @@ from litestar.handlers import BaseRouteHandler
 
 from slotwise.domain import users
 from slotwise.domain.errors import NotAllowed, NotAuthenticated
+from slotwise.domain.url_hosts import is_host
 from slotwise.domain.users import Role, User
 from slotwise.services.core.rate_limits import client_of
 from slotwise.web.kit.parts import page_parts
@@ -21,7 +21,6 @@ from slotwise.web.kit.visitors import Connection, Visitor, visitor_of
 PageRequest = Request[Any, Any, Any]
 Guard = Callable[[Connection, BaseRouteHandler], Awaitable[None]]
 
-_HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(:[0-9]{1,5})?", re.ASCII | re.IGNORECASE)
 MAX_FIELDS = 200
 MAX_DIGITS = 18
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -81,8 +80,8 @@ def own_origin(connection: Connection) -> str | None:
     named: str | None = page_parts(connection).origin
     if named is not None:
         return named
-    host = connection.headers.get("host", "")
-    return f"{connection.scope['scheme']}://{host}" if _HOST.fullmatch(host) else None
+    host: str = connection.headers.get("host", "")
+    return f"{connection.scope['scheme']}://{host}" if is_host(host.encode()) else None
 
 
 async def _let_in(connection: Connection, _: BaseRouteHandler) -> None:
