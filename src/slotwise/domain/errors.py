@@ -171,7 +171,7 @@ class BookingCancelled(Conflict):
 
 class BookingFailed(Conflict):
     code = "booking-failed"
-    title = "The hold expired before it was confirmed; there is nothing to cancel"
+    title = "The hold expired before it was confirmed; there is nothing to release"
 
 
 class HoldExpired(SlotwiseError):

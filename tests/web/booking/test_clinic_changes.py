@@ -163,7 +163,7 @@ def test_what_the_desk_cancels_for_a_patient_who_asked_is_not_the_clinics(
             to_tell = text_of(desk.open(f"/admin/slots/{booking['slotId']}"))
             assert ("tell these patients" in to_tell) != bool(typed)
         log = text_of(desk.open(f"/admin/audit?about=booking+{asked['id']}"))
-        assert log.count("Noted that the patient asked to cancel") == 2, "the entry, and the choice of entries"
+        assert log.count("Noted that the patient asked for it") == 2, "the entry, and the choice of entries"
     assert CANCELLED in page_of(patient, not_asked)
     assert CANCELLED in calendar_text(patient, not_asked)
     assert NOTHING_TO_DO in page_of(patient, asked)
@@ -202,8 +202,27 @@ def test_a_receptionist_who_cancels_their_own_appointment_is_a_patient(clinic: C
         assert CANCELLED in page_of(rita, of_another)
 
 
-def test_a_hold_that_the_clinic_ended_says_so(clinic: Clinic, patient: AccountVisitor) -> None:
+def test_a_receptionist_who_gives_up_their_own_hold_is_a_patient(clinic: Clinic, server: RunningServer) -> None:
+    """It has no name and no address yet. They let it go on its page, for another time, and at the desk."""
+    email = unique_email()
+    plant_account(server.database_url, email, "Rita Reception", "staff", PASSWORD)
+    with Visitor(server) as rita:
+        rita.send("/log-in", email=email, password=PASSWORD)
+        slots = [clinic.slot()["id"] for _ in range(4)]
+        pages = [rita.hold(slot) for slot in slots[:2]]
+        rita.submit("/bookings/[0-9]+/release")
+        pages.append(rita.hold(slots[2]))
+        at_desk = f"/admin{pages[2].partition('?')[0]}/cancel"
+        rita.open(at_desk)
+        rita.submit(at_desk)
+        for page in pages:
+            told = text_of(rita.open(page))
+            assert "You gave up this time before you confirmed it" in told, told
+            assert "The clinic" not in told
+
+
+def test_a_hold_that_the_clinic_released_says_so(clinic: Clinic, patient: AccountVisitor) -> None:
     booking = booked(clinic, patient, confirm=False)
     cancel(clinic, booking, clinic.admin)
-    assert "The clinic ended this hold before it was confirmed" in page_of(patient, booking)
+    assert "The clinic released this hold before it was confirmed" in page_of(patient, booking)
     assert "The clinic" not in text_of(patient.http.get("/account"))

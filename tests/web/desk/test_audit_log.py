@@ -97,7 +97,8 @@ DETAILS = [
      "name from 2033-99-99T00:00:00Z to Dr. PENDING, specialty from none to X"),
     ("user:7", "change_rights", {"role": "staff", "active": True}, "role staff, active yes"),
     ("booking:7", "cancel_booking", {"status": ["PENDING", "CANCELLED"], "reason": True},
-     "status from on hold to cancelled, with a reason"),
+     "status from on hold to released, with a reason"),
+    ("booking:7", "cancel_booking", {"status": ["CONFIRMED", "CANCELLED"]}, "status from confirmed to cancelled"),
     ("guest", "erase_personal_data", {"booking_ids": [17, 18]}, "booking ids 17 18"),
 ]  # fmt: skip
 

@@ -37,6 +37,7 @@ from tests.clinic import (
     rows,
     unique_email,
 )
+from tests.web.people import text_of
 from tests.web.visiting import Visitor
 
 LIST = "/admin/bookings"
@@ -129,8 +130,42 @@ def test_a_released_hold_is_found_but_not_as_a_cancelled_appointment(clinic: Cli
         ids = found_ids(desk.open(f"{LIST}?status=CANCELLED&{query}"))
         assert released["id"] not in ids, query
     assert found_ids(desk.open(f"{LIST}?status=CANCELLED&{of_slot}")) == [cancelled["id"]]
-    file = desk.open(f"{LIST}.csv?status=CANCELLED&{of_slot}").text
-    assert (file.count("Cancelled"), file.count("Released")) == (2, 0)  # the column is called Cancelled too
+    for query in (of_slot, f"who={released['userEmail']}&{of_slot}", f"who={released['id']}&{of_slot}"):
+        assert found_ids(desk.open(f"{LIST}?status=RELEASED&{query}")) == [released["id"]], query
+    assert '<option value="RELEASED" selected>Released</option>' in desk.page.text
+    assert found_ids(desk.open(f"{LIST}?status=RELEASED&who={cancelled['id']}&{of_slot}")) == []
+    # The column is called Cancelled too.
+    for status, counts in (("CANCELLED", (2, 0)), ("RELEASED", (1, 1))):
+        file = desk.open(f"{LIST}.csv?status={status}&{of_slot}").text
+        assert (file.count("Cancelled"), file.count("Released")) == counts
+
+
+def test_a_hold_is_released_and_not_cancelled(clinic: Clinic, desk: Visitor) -> None:
+    """On every page of the desk, in its form and in the log."""
+    booking = clinic.hold(clinic.slot()["id"])
+    place, form = f"{LIST}/{booking['id']}", f"{LIST}/{booking['id']}/cancel"
+    seen = [desk.open(place), desk.open(form)]
+    assert desk.heading == "Release this hold?"
+    desk.submit(form, reason="Rang")
+    assert "The hold is released." in desk.page.text
+    seen += [desk.page, desk.send(f"{place}/confirm", again="yes"), desk.open(form)]
+    assert "no longer on hold, so it cannot be confirmed" in seen[3].text
+    assert desk.url == place, "there is nothing left to ask about"
+    assert not [page.url for page in seen if "cancel" in text_of(page).lower()]
+    log = desk.open(f"/admin/audit?about=booking+{booking['id']}&action=cancel_booking").text.partition("<tbody")[2]
+    assert "Released a hold" in log
+    assert "with a reason, status from on hold to released" in log
+    assert "ancelled" not in log
+
+
+def test_a_hold_that_is_confirmed_before_the_desk_releases_it_stays(clinic: Clinic, desk: Visitor) -> None:
+    booking = clinic.hold(clinic.slot()["id"])
+    form = f"{LIST}/{booking['id']}/cancel"
+    desk.open(form)
+    clinic.http.post(f"/api/bookings/{booking['id']}/confirm", headers=holder(booking))
+    desk.submit(form)
+    assert "The booking was confirmed meanwhile, so it stays." in desk.page.text
+    assert clinic.http.get(f"/api/bookings/{booking['id']}").json()["status"] == "CONFIRMED"
 
 
 @pytest.mark.parametrize(

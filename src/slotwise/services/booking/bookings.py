@@ -146,14 +146,22 @@ class Bookings:
             case _:
                 assert_never(done.outcome)
 
-    async def release_hold(self, caller: Caller, booking_id: int, *, checked: bool = False) -> BookingStatus:
+    async def release_hold(
+        self,
+        caller: Caller,
+        booking_id: int,
+        reason: str | None = None,
+        *,
+        checked: bool = False,
+        patient_asked: bool = False,
+    ) -> BookingStatus:
         """Release a hold's seats. A booking that is no longer a hold stays as it is. Returns its status now.
 
-        `checked` as for `replace_hold`.
+        `checked` as for `replace_hold`, `patient_asked` as for `cancel_booking`.
         """
         if not checked:
             await self._authorize(caller, booking_id)
-        request = CancelRequest(booking_id, None, caller.actor, only_hold=True, request_id=_request_id(caller))
+        request = CancelRequest(booking_id, reason, caller.actor, True, _request_id(caller), patient_asked)
         return (await self._cancel(caller, request)).booking.status
 
     def _queues_of(self, caller: Caller) -> BookingQueues:

@@ -16,7 +16,7 @@ from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 MOST_SLOTS = 30_000
 STEPS = (10_000, 90_000)
 STEPS_OF_STATUS = (10_000, 90_000, 900_000)
-# Where released holds are left out, it reads at most this many pages of this many bookings.
+# Where released holds are found or left out, it reads at most this many pages of this many bookings.
 MOST_PAGES = 10
 PAGE_LIMIT = 500
 
@@ -26,8 +26,9 @@ class BookingQuery(Struct, frozen=True):
 
     Each word of `text` is searched for inside name and e-mail address.
 
-    The booking with the id `number` comes first, if it matches everything but `text`. `without_released` leaves out
-    holds that were given up before they were confirmed: they are CANCELLED, but were never appointments.
+    The booking with the id `number` comes first, if it matches everything but `text`. Holds that were given up before
+    they were confirmed are CANCELLED, but were never appointments: `released` finds only these or, if false, leaves
+    them out.
     """
 
     status: BookingStatus | None = None
@@ -37,7 +38,7 @@ class BookingQuery(Struct, frozen=True):
     starts_before: datetime = LAST_READABLE_TIME
     text: str | None = None
     number: int | None = None
-    without_released: bool = False
+    released: bool | None = None
 
     @property
     def of_period(self) -> bool:
@@ -47,6 +48,7 @@ class BookingQuery(Struct, frozen=True):
         """What is set, for the audit log. A text may be a name, so only its presence is recorded."""
         filters = {
             "status": self.status,
+            "released": self.released,
             "doctor_id": self.doctor_id,
             "slot_id": self.slot_id,
             "starts_from": None if self.starts_from == FIRST_TIME else self.starts_from,
@@ -92,7 +94,7 @@ FIND_SPAN = Statement("booking/search.find_span", Span)
 
 
 async def find_bookings(connection: Connection, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
-    find = _find_without_released if query.without_released else _find_by_text
+    find = _find_by_text if query.released is None else _find_by_release
     found = await find(connection, query, before_id, limit)
     if query.number is None:
         return found
@@ -101,14 +103,12 @@ async def find_bookings(connection: Connection, query: BookingQuery, before_id: 
     return replace(found, number=query.number, numbered=numbered)
 
 
-async def _find_without_released(
-    connection: Connection, query: BookingQuery, before_id: int, limit: int
-) -> FoundBookings:
+async def _find_by_release(connection: Connection, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
     """No index tells released holds from cancelled appointments, so this reads on until the page is full."""
     found: list[Booking] = []
     for _ in range(MOST_PAGES):
         page = await _find_by_text(connection, query, before_id, PAGE_LIMIT)
-        found += [booking for booking in page.bookings if not booking.released]
+        found += [booking for booking in page.bookings if booking.released is query.released]
         if len(found) >= limit:
             return FoundBookings(found[:limit])
         if len(page.bookings) < PAGE_LIMIT:
@@ -126,7 +126,7 @@ async def _find_by_text(connection: Connection, query: BookingQuery, before_id: 
 async def _find_numbered(connection: Connection, query: BookingQuery, number: int) -> Booking | None:
     """`_list_all` does not select by doctor or slot, so both are checked here."""
     for booking in await _list_all(connection, replace(query, text=None), number, number + 1, 1):
-        if query.without_released and booking.released:
+        if query.released not in {None, booking.released}:
             continue
         if query.doctor_id in {None, booking.doctor_id} and query.slot_id in {None, booking.slot_id}:
             return booking

@@ -5,7 +5,8 @@
 -- every change of a slot and every cancellation at the desk is noted. Changes of one slot and its bookings are made
 -- under its lock and in order of time, so a move after the booking has a later time. The first note of a kind has the
 -- value that the booking was made for. A person at the desk who cancels the own appointment does so as a patient; the
--- e-mail address decides, because the desk also books for others. What the patient asked for is not the clinic's.
+-- e-mail address decides, because the desk also books for others. A hold of the own account that has no address yet is
+-- the own one. What the patient asked for is not the clinic's.
 SELECT
     b.id AS booking_id,
     start.was AS booked_start,
@@ -23,7 +24,7 @@ SELECT
                 WHERE
                     u.id = b.user_id
                     AND a.actor = 'user:' || u.id
-                    AND email_key(u.email) = email_key(b.user_email)
+                    AND coalesce(email_key(u.email) = email_key(b.user_email), TRUE)
             )
     ) AND NOT EXISTS (
         SELECT 1

@@ -84,10 +84,11 @@ class AppointmentController(Controller):
         form = await Form.of(request)
         managed = await managed_booking(request, bookings, booking_id, form.text("token"))
         try:
-            await bookings.cancel_booking(managed.caller, booking_id)
+            ended = await bookings.cancel_booking(managed.caller, booking_id)
         except BookingFailed:
             return see_other(request, managed.url)
-        return see_other(request, managed.url, notice="Your appointment is cancelled.")
+        told = "We no longer hold that time for you." if ended.released else "Your appointment is cancelled."
+        return see_other(request, managed.url, notice=told)
 
     @get("/bookings/{booking_id:int}/calendar.ics", **page_for(ANYBODY))
     async def get_calendar_entry(

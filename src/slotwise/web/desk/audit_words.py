@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
@@ -12,7 +13,7 @@ from slotwise.web.kit.times import ClinicTime
 
 # Each action of the log in words.
 ACTIONS = {
-    "cancel_booking": "Cancelled a booking",
+    "cancel_booking": "Cancelled a booking or released a hold",
     "change_rights": "Changed the rights of an account",
     "confirm_booking": "Confirmed a booking",
     "create_doctor": "Added a doctor",
@@ -37,7 +38,7 @@ ACTIONS = {
     "list_latest_bookings": "Looked at the latest bookings",
     "get_history": "Looked at the history of a booking",
     "list_users": "Looked through accounts",
-    "note_patients_wish": "Noted that the patient asked to cancel",
+    "note_patients_wish": "Noted that the patient asked for it",
     "reset_password": "Set a new password",
     "update_doctor": "Changed a doctor",
     "update_slot": "Changed a slot",
@@ -46,7 +47,7 @@ ACTIONS = {
 _CHANGES = {"cancel_booking", "change_rights", "confirm_booking", "update_doctor", "update_slot"}
 # Without details nothing was changed: the booking already was in that status, and was only shown.
 _LOOKS = {
-    "cancel_booking": "Looked at a cancelled booking",
+    "cancel_booking": "Looked at a cancelled booking or a released hold",
     "confirm_booking": "Looked at a confirmed booking",
 }
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)")
@@ -71,16 +72,27 @@ _TURNS = {
 }
 
 
+# A hold that is given up is CANCELLED in the tables, and released in words.
+_RELEASE = ("PENDING", "CANCELLED")
+
+
 def action_words(entry: AuditEntry) -> str:
     if entry.action in _LOOKS and entry.details == "{}":
         return _LOOKS[entry.action]
+    if entry.action == "cancel_booking":
+        released = tuple(_details_of(entry).get("status", ())) == _RELEASE
+        return "Released a hold" if released else "Cancelled a booking"
     return ACTIONS.get(entry.action) or entry.action.replace("_", " ").capitalize()
 
 
 def details_words(entry: AuditEntry, time: ClinicTime) -> str:
     """`seats from 4 to 6, closed for booking`; `bookings 12`."""
-    details: dict[str, object] = msgspec.json.decode(entry.details)
-    return ", ".join(_detail_words(entry, name, value, time) for name, value in details.items())
+    return ", ".join(_detail_words(entry, name, value, time) for name, value in _details_of(entry).items())
+
+
+def _details_of(entry: AuditEntry) -> dict[str, Any]:
+    details: dict[str, Any] = msgspec.json.decode(entry.details)
+    return details
 
 
 def _detail_words(entry: AuditEntry, name: str, value: object, time: ClinicTime) -> str:
@@ -114,6 +126,8 @@ def _change_words(kind: str, name: str, was: object, now: object, time: ClinicTi
         return _TURNS[kind, name, now]
     if name in _OWN_SPELLING:
         return f"{_NAMES.get(name, name)} from {was or 'none'} to {now or 'none'}"
+    if (was, now) == _RELEASE:
+        now = "released"
     told = f"from {_value_words(was, time)} to {_value_words(now, time)}"
     match name:
         case "start_time":

@@ -31,8 +31,15 @@ from slotwise.web.kit.times import ClinicTime
 PAGE_SIZE = 50
 MOST_DOCTORS = 500
 QUERY_FIELDS = ("who", "status", "doctor", "from", "to", "slot")
-STATUSES = [(status.value, status_words(status)) for status in BookingStatus]
+RELEASED = "RELEASED"
+STATUSES = [(status, status_words(status)) for status in (*BookingStatus, RELEASED)]
 LIST = "/admin/bookings"
+# What became of a hold that the desk released, by its status then.
+HOLD_ENDED = {
+    BookingStatus.CANCELLED: "The hold is released.",
+    BookingStatus.CONFIRMED: "The booking was confirmed meanwhile, so it stays. To end it, cancel it.",
+    BookingStatus.FAILED: "The hold had expired before.",
+}
 _NUMBER = re.compile(r"#?([0-9]{1,18})", re.ASCII)
 
 
@@ -118,6 +125,8 @@ class BookingController(Controller):
         bookings: NamedDependency[Bookings],
     ) -> Response[Any]:
         booking = await bookings.get_booking(visitor_in(request).as_caller(), booking_id)
+        if booking.status not in {BookingStatus.PENDING, BookingStatus.CONFIRMED}:
+            return see_other(request, f"{LIST}/{booking_id}")
         form = Form({"reason": "", "patient_asked": ""})
         return renderer.answer(request, "desk/bookings/cancel.html", booking=booking, form=form)
 
@@ -134,12 +143,16 @@ class BookingController(Controller):
         try:
             reason = clean_name("reason", form.text("reason")) if form.text("reason") else None
             asked = form.text("patient_asked") == "yes"
-            await bookings.cancel_booking(caller, booking_id, reason, patient_asked=asked)
+            if form.text("hold") == "yes":
+                told = HOLD_ENDED[await bookings.release_hold(caller, booking_id, reason, patient_asked=asked)]
+            else:
+                ended = await bookings.cancel_booking(caller, booking_id, reason, patient_asked=asked)
+                told = HOLD_ENDED[ended.status] if ended.released else "The booking is cancelled."
         except SlotwiseError as error:
             status = refuse(form, error)
             booking = await bookings.get_booking(caller, booking_id)
             return renderer.answer(request, "desk/bookings/cancel.html", status, booking=booking, form=form)
-        return see_other(request, f"{LIST}/{booking_id}", notice="The booking is cancelled.")
+        return see_other(request, f"{LIST}/{booking_id}", notice=told)
 
 
 async def doctors_to_choose(doctors: Doctors, form: Form) -> dict[str, Any]:
@@ -155,7 +168,8 @@ def booking_query_in(form: Form, time: ClinicTime) -> BookingQuery:
     """Raises `InvalidInput`."""
     starts_from, starts_before = period_in(form, time)
     number = _NUMBER.fullmatch(form.text("who"))
-    status = choice_in(form, "status", BookingStatus)
+    only_released = form.text("status") == RELEASED
+    status = BookingStatus.CANCELLED if only_released else choice_in(form, "status", BookingStatus)
     return BookingQuery(
         status,
         id_in(form, "doctor"),
@@ -164,7 +178,7 @@ def booking_query_in(form: Form, time: ClinicTime) -> BookingQuery:
         starts_before,
         text_in(form, "who"),
         int(number[1]) if number else None,
-        without_released=status is BookingStatus.CANCELLED,
+        released=only_released if status is BookingStatus.CANCELLED else None,
     )
 
 

@@ -14,7 +14,7 @@ from litestar.exceptions import HTTPException
 from litestar.types import Scope
 
 from slotwise.domain import errors
-from slotwise.domain.errors import InvalidInput, SlotClosed, SlotFull, SlotwiseError
+from slotwise.domain.errors import BookingCancelled, InvalidInput, SlotClosed, SlotFull, SlotwiseError
 from slotwise.observability.metrics import REFUSALS
 from slotwise.server.refusals import RequestTooSlow, Written
 from slotwise.web.kit.access import PageRequest, Unsent, visitor_in
@@ -193,6 +193,8 @@ def refuse(form: Form, error: SlotwiseError) -> int:
             form.problem = seats_left_words(error.available_seats)
         case SlotClosed():
             form.problem = "This time is closed for booking."
+        case BookingCancelled():
+            form.problem = "This booking is no longer on hold, so it cannot be confirmed."
         case _:
             form.problem = f"{error.detail.rstrip('.')}."
     return words_of(error).status

@@ -6,6 +6,7 @@ _WORDS = {
     "PENDING": "On hold",
     "CONFIRMED": "Confirmed",
     "CANCELLED": "Cancelled",
+    "RELEASED": "Released",
     "FAILED": "Expired",
     "OPEN": "Open",
     "CLOSED": "Closed",
@@ -14,7 +15,7 @@ _WORDS = {
 
 def booking_words(booking: Booking) -> str:
     """The status of a booking; a released hold was never an appointment, so it is not called cancelled."""
-    return "Released" if booking.released else status_words(booking.status)
+    return status_words("RELEASED" if booking.released else booking.status)
 
 
 def status_words(status: str) -> str:
