@@ -12,6 +12,7 @@ from harness.watchdog import temporary_folder, watch
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from scripts.chromium import installed
 
+from tests.browser.full_clinic import FullClinic, fill
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, PATIENCE_SECONDS, Clinic, RunningServer
 from tests.conftest import fresh_database, running_server
 
@@ -75,6 +76,13 @@ def browser(site: RunningServer) -> Iterator[Browser]:
 def clinic(site: RunningServer) -> Iterator[Clinic]:
     with Clinic(site) as clinic:
         yield clinic
+
+
+@pytest.fixture(scope="session")
+def full(site: RunningServer) -> FullClinic:
+    """What the tests of one process share, because it takes a second."""
+    with Clinic(site) as clinic:
+        return fill(clinic)
 
 
 @pytest.fixture

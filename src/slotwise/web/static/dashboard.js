@@ -8,4 +8,8 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   if (xhr.status !== 200 || answered !== asked) event.detail.shouldSwap = false;
   // After a log-out, the answer comes from the log-in page: reload to show it.
   if (xhr.status === 200 && answered !== asked) location.reload();
+  // What is unfolded stays unfolded.
+  for (const { id } of event.target.querySelectorAll("details[open]")) {
+    event.detail.serverResponse = event.detail.serverResponse.replace(`<details id="${id}"`, "$& open");
+  }
 });

@@ -69,10 +69,7 @@ document.addEventListener("click", keepFromStaleList);
 for (const name of ["input", "change", "htmx:afterSettle"]) document.addEventListener(name, markStale);
 for (const name of ["htmx:beforeSend", "htmx:historyCacheMiss"]) document.addEventListener(name, awaitList);
 
-// An element with an id keeps the focus through a swap. If the focused element is gone, the focus moves to the day.
-let hadFocus = false;
 document.addEventListener("htmx:beforeSwap", (event) => {
-  hadFocus = document.activeElement !== document.body;
   const { xhr, serverResponse } = event.detail;
   if (xhr.status < 400 && serverResponse.includes('id="results"')) return;
   // An error page, or the one for logging in, has no times. It is shown as a page of its own, unless the page updated
@@ -85,10 +82,7 @@ document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { fragment, target } = event.detail;
   if (target.id === "found") event.detail.shouldSwap = fragment.textContent.trim() !== target.textContent.trim();
 });
-document.addEventListener("htmx:afterSettle", () => {
-  showDay();
-  if (hadFocus && document.activeElement === document.body) document.querySelector("#day-heading")?.focus();
-});
+document.addEventListener("htmx:afterSettle", showDay);
 showDay();
 markStale();
 document.documentElement.dataset.loadsTimes = "";

@@ -68,12 +68,29 @@ function trouble(kind) {
   }
 }
 
-/** Where the focused control was replaced, the focus moves to the new heading, which screen readers then read. */
-function focusHeading(root) {
-  const heading = root.querySelector("h1");
-  if (!heading || document.activeElement !== document.body) return;
-  heading.tabIndex = -1;
-  heading.focus({ preventScroll: true });
+// A control in a part that is replaced has an id, by which it keeps the focus. If it is gone, the focus moves to the
+// heading of its section, or to the first heading of the new part. Screen readers then read that heading.
+let focused = null;
+
+function noteFocus() {
+  const control = document.activeElement;
+  if (control === document.body) return;
+  focused = { control, section: control.closest("[aria-labelledby]")?.getAttribute("aria-labelledby") };
+}
+
+function headingOf(part) {
+  const ofPage = part.querySelector("h1");
+  if (ofPage || !focused || focused.control.isConnected) return ofPage;
+  return document.getElementById(focused.section) ?? part.querySelector("h2");
+}
+
+function keepFocus(part) {
+  const heading = document.activeElement === document.body ? headingOf(part) : null;
+  if (heading) {
+    heading.tabIndex = -1;
+    heading.focus({ preventScroll: true });
+  }
+  if (document.activeElement !== document.body) focused = null;
 }
 
 /** Where the browser gives no clipboard (without TLS), this selects the text, so that it can be copied by hand. */
@@ -109,6 +126,7 @@ window.addEventListener("pageshow", () => {
 document.addEventListener("htmx:afterRequest", (event) => {
   delete event.detail.elt?.closest?.("form")?.dataset.sent;
 });
+document.addEventListener("htmx:beforeSwap", noteFocus);
 document.addEventListener("htmx:sendError", () => trouble("offline"));
 document.addEventListener("htmx:timeout", () => trouble("offline"));
 document.addEventListener("htmx:beforeSend", () => trouble(null));
@@ -119,7 +137,7 @@ document.addEventListener("htmx:responseError", (event) => {
 document.addEventListener("htmx:afterSettle", (event) => {
   prepare();
   focusWhatNeedsIt(event.target);
-  focusHeading(event.target);
+  keepFocus(event.target);
   if (event.detail.requestConfig?.verb === "post") tellOtherTabs();
 });
 
