@@ -39,15 +39,18 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
             b" [::::]", b" [1.2.3.4]", b" [::1%25lo]", b" [::1]a", b" [::1]:65536")
     },
     "no version": (line(b"GET /health"), 400, "must name its version"),
-    "HTTP/0.9": (line(b"GET /health HTTP/0.9"), 400, "version"),
+    "a space in place of the version": (line(b"GET /health "), 400, "a path and a version"),
+    "HTTP/0.9": (line(b"GET /health HTTP/0.9"), 505, "does not speak this version"),
+    "HTTP/0.0": (line(b"GET /health HTTP/0.0"), 505, "does not speak this version"),
     "HTTP/2.0": (line(b"GET /health HTTP/2.0"), 505, "HTTP/1.1"),
     "HTTP/2.0 in a change": (POST.replace(b"HTTP/1.1", b"HTTP/2.0") + WHOLE, 505, "HTTP/1.1"),
     "the preface of HTTP/2": (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, "HTTP/1.1"),
     "HTTP/3.0": (line(b"GET /health HTTP/3.0"), 505, "HTTP/1.1"),
     "HTTP/1.2": (line(b"GET /health HTTP/1.2"), 505, "HTTP/1.1"),
-    "HTTP/1": (line(b"GET /health HTTP/1"), 400, "HTTP/1.1"),
-    "HTTP/1.10": (line(b"GET /health HTTP/1.10"), 400, "HTTP/1.1"),
-    "a version in small letters": (line(b"GET /health http/1.1"), 400, "HTTP/1.1"),
+    **{
+        f"the version {version.decode()}": (line(b"GET /health " + version), 400, "a path and a version")
+        for version in (b"HTTP/1", b"HTTP/2", b"HTTP/1.10", b"HTTP/10.0", b"HTTP/1.x", b"http/1.1", b"1.1")
+    },
     "two spaces": (line(b"GET /health  HTTP/1.1"), 400, "single spaces"),
     "two spaces before the URL": (line(b"GET  /health HTTP/1.1"), 400, "single spaces"),
     "a tab before the URL": (line(b"GET\t/health HTTP/1.1"), 400, "HTTP/1.1"),
@@ -66,6 +69,8 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
         for value in (b"u@a", b"a:99999", b"..", b"[::::]", b"a%zz", b"a:b")
     },
     "a star": (line(b"GET * HTTP/1.1"), 400, "for a path"),
+    "a star with a query": (line(b"OPTIONS *?a HTTP/1.1"), 400, "for a path"),
+    "a star in HTTP/0.9": (line(b"OPTIONS *"), 400, "must name its version"),
     "a tunnel": (line(b"CONNECT a:443 HTTP/1.1"), 501, "method"),
     **{
         f"the method {method.decode()}": (line(method + b" /health HTTP/1.1"), 501, "method")
@@ -73,6 +78,10 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     },
     "a method in small letters": (line(b"get /health HTTP/1.1"), 501, "method"),
     "a method with a bracket": (line(b"G(T /health HTTP/1.1"), 400, "HTTP/1.1"),
+    **{
+        f"two of {name.decode()}": (PLAIN + name + b": a\r\n" + name.lower() + b": a\r\n\r\n", 400, "must be sent once")
+        for name in (b"Content-Type", b"Idempotency-Key", b"Last-Event-ID", b"Origin", b"Sec-Fetch-Site")
+    },
     "line feeds alone": (b"GET /health HTTP/1.1\nHost: a\n\n", 400, "HTTP/1.1"),
     "a line feed alone in the headers": (PLAIN[:-2] + b"\nA: b\r\n\r\n", 400, "HTTP/1.1"),
     "a carriage return alone": (PLAIN + b"A: b\rC: d\r\n\r\n", 400, "HTTP/1.1"),
@@ -202,6 +211,23 @@ async def test_a_refused_head_request_gets_no_content(clinic: Clinic) -> None:
 async def test_a_head_that_is_right_is_accepted(clinic: Clinic, name: str) -> None:
     answer = await met(clinic, saying(ACCEPTED[name]))
     assert answer.status == 200, answer
+
+
+@pytest.mark.parametrize("host", [b"a", b"b:80"])
+async def test_the_server_as_a_whole_answers_options(clinic: Clinic, host: bytes) -> None:
+    answer = await met(clinic, saying(b"OPTIONS * HTTP/1.1\r\nHost: " + host + b"\r\n\r\n" + PLAIN + CLOSE))
+    assert statuses(answer) == [204, 200], answer
+
+
+def test_headers_that_are_one_list_are_read_as_one(clinic: Clinic) -> None:
+    etag = clinic.http.get("/api/slots").headers["etag"]
+    for one, other in ((etag, '"another"'), ('"another"', etag), (f'"a", {etag}', ""), ("", f"W/{etag}")):
+        sent = [("If-None-Match", one), ("X-Between", "a"), ("if-none-match", other)]
+        assert clinic.http.get("/api/slots", headers=sent).status_code == 304, sent
+    accepts = [("Accept", "image/png"), ("Accept", "text/html")]
+    assert clinic.http.get("/nothing", headers=accepts).headers["content-type"].startswith("text/html")
+    encodings = [("Accept-Encoding", "br"), ("Accept-Encoding", "gzip")]
+    assert clinic.http.get("/", headers=encodings).headers["content-encoding"] == "gzip"
 
 
 @pytest.mark.parametrize("name", READ)

@@ -23,7 +23,7 @@ class HeadTooLarge(SlotwiseError):
 
 class VersionUnsupported(SlotwiseError):
     code = "http-version-not-supported"
-    title = "Send the request as HTTP/1.1"
+    title = "The server does not speak this version of HTTP; send the request as HTTP/1.1"
 
 
 class MethodUnknown(SlotwiseError):

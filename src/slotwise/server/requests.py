@@ -14,6 +14,7 @@ from prometheus_client import Counter, Histogram
 from slotwise.domain.errors import OutcomeUnknown, Overloaded, SlotwiseError
 from slotwise.observability import metrics
 from slotwise.server.connections import answer_when_late, forget_when_late, is_endless, refusal_in, refuse
+from slotwise.server.heads import EVERYTHING
 from slotwise.server.refusals import WriteRefusal
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -78,6 +79,8 @@ class Requests:
         try:
             if (refusal := refusal_in(scope)) is not None:
                 await refuse(refusal, scope, self._write_refusal, send_observed)
+            elif scope["raw_path"] == EVERYTHING:
+                await _answer_for_server(send_observed)
             else:
                 await self._app(scope, receive, send_observed)
         finally:
@@ -91,6 +94,12 @@ class Requests:
         if self._hsts:
             headers.append(_HSTS)
         return headers
+
+
+async def _answer_for_server(send: Send) -> None:
+    """`OPTIONS *` asks about no path: it only tries whether the server answers (RFC 9110, 9.3.7)."""
+    await send({"type": "http.response.start", "status": HTTPStatus.NO_CONTENT, "headers": []})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _refusal_of_late(scope: HTTPScope) -> SlotwiseError:

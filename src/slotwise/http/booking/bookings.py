@@ -23,7 +23,7 @@ from slotwise.domain.errors import (
 )
 from slotwise.domain.fields import MAX_ID
 from slotwise.http.booking.fast_path import FastPath, hold
-from slotwise.http.booking.idempotency import IdempotencyHeader, require_single
+from slotwise.http.booking.idempotency import IdempotencyHeader
 from slotwise.http.booking.views import BookingView, Confirmation, NewBooking, clean_person
 from slotwise.http.kit.access import (
     ACCOUNT,
@@ -78,7 +78,6 @@ class BookingController(Controller):
         data: JSONBody[NewBooking],
         idempotency: IdempotencyHeader = None,
     ) -> Response[BookingView]:
-        require_single(request.headers.getall("idempotency-key", []))
         held = await hold(api_parts(request.scope), request.user, client_ip_of(request.scope), idempotency, data)
         return Response(
             BookingView.of(held.booking, held.manage.token), headers={"Location": f"/api/bookings/{held.booking.id}"}

@@ -1,7 +1,6 @@
 """The header `Idempotency-Key`: a string of RFC 8941, or the same without quotes."""
 
 import re
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -44,12 +43,6 @@ def parse_key(header: str) -> str:
     if not 1 <= len(key) <= MAX_CHARACTERS:
         raise InvalidInput.of(_FIELD, f"must have 1 to {MAX_CHARACTERS} characters")
     return key
-
-
-def require_single(headers: Sequence[str]) -> None:
-    """Refuse two keys: a program between client and server might read the other one."""
-    if len(headers) > 1:
-        raise InvalidInput.of(_FIELD, "must be sent once")
 
 
 def idempotency_key(header: str | None, user: User | None, route: str, body: msgspec.Struct) -> IdempotencyKey | None:
