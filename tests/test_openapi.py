@@ -105,9 +105,11 @@ def test_every_operation_says_what_it_does_and_who_may_call_it(document: dict[st
 def test_every_error_is_a_problem_document_with_an_example_for_each_code(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         for status, answer in operation["responses"].items():
-            if status < "400" or name == "GET /health/ready":
+            if status < "400":
                 continue
-            assert set(answer["content"]) == {"application/problem+json"}, (name, status)
+            # What is not ready says why. If it cannot even say so in time, the answer is a problem.
+            others = {"application/json"} if (name, status) == ("GET /health/ready", "503") else set()
+            assert set(answer["content"]) == {"application/problem+json"} | others, (name, status)
             content = answer["content"]["application/problem+json"]
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}
             codes = {example["value"]["code"] for example in content["examples"].values()}
@@ -202,20 +204,45 @@ def test_examples_of_problems_are_what_the_server_sends(document: dict[str, Any]
     assert missing["examples"]["invalid-input"]["value"]["errors"] == [{"field": "slotId", "message": "is required"}]
 
 
-# What each answer has beside its body, by status; the API may send more on an answer than these.
-HEADERS = {"201": "Location", "304": "ETag", "401": "WWW-Authenticate", "429": "Retry-After", "503": "Retry-After"}
+# What answers have beside their body, by status.
+HEADERS = {
+    "201": "Location",
+    "304": "ETag",
+    "401": "WWW-Authenticate",
+    "415": "Accept-Encoding",
+    "429": "Retry-After",
+    "503": "Retry-After",
+}
 
 
 def test_every_answer_describes_its_headers(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         for status, answer in operation["responses"].items():
             described = set(answer["headers"])
-            assert "X-Request-ID" in described, (name, status)
+            assert {"X-Request-ID", "Cache-Control"} <= described, (name, status)
             if status in HEADERS and (name, status) != ("POST /api/slots/batch", "201"):
                 assert HEADERS[status] in described, (name, status)
     for header in document["components"]["headers"].values():
         assert header["description"]
         assert header["schema"]["type"] in {"string", "integer"}
+
+
+def test_an_answer_that_several_operations_give_is_described_once(document: dict[str, Any]) -> None:
+    inline = [
+        json.dumps(answer)
+        for methods in document["paths"].values()
+        for operation in methods.values()
+        for answer in operation["responses"].values()
+        if "application/problem+json" in answer.get("content", {})
+    ]
+    assert len(inline) == len(set(inline))
+
+
+def test_every_operation_takes_the_request_id_of_its_client(document: dict[str, Any]) -> None:
+    for name, operation in operations(document):
+        assert ("X-Request-ID", "header", False) in [
+            (given["name"], given["in"], given["required"]) for given in operation["parameters"]
+        ], name
 
 
 def test_what_has_an_etag_has_the_parameter_that_takes_it_back(document: dict[str, Any]) -> None:
@@ -240,9 +267,9 @@ def test_the_health_of_a_server_is_described_as_it_is_sent(document: dict[str, A
 
 def test_what_every_operation_may_answer_is_documented(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
-        assert {"400", "431", "500", "503"} <= set(operation["responses"]), name
-        if "requestBody" in operation:
-            assert {"408", "413", "415"} <= set(operation["responses"]), name
+        statuses = set(operation["responses"])
+        assert {"400", "408", "415", "417", "431", "500", "501", "503", "505"} <= statuses, name
+        assert ("413" in statuses) is ("requestBody" in operation), name
 
 
 def test_every_limit_of_the_program_is_in_the_document(document: dict[str, Any]) -> None:

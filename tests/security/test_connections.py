@@ -22,6 +22,7 @@ from slotwise.server.connections import MAX_HEAD_BYTES, MAX_HEADERS, MAX_WAITING
 from slotwise.server.requests import Requests
 from slotwise.settings import Settings
 from tests.clinic import PATIENCE_SECONDS, Clinic, at_most, holder, problem
+from tests.described import described
 from tests.security.serving import serving
 
 # L3: every request is answered or reset within this time, also during faults.
@@ -185,7 +186,7 @@ async def test_whoever_keeps_the_server_waiting_is_answered_or_reset_in_time(cli
             if name == "half a form of a page":
                 assert b"<h1>Your request did not arrive in time</h1>" in answer.text
             else:
-                assert answer.headers["content-type"] == "application/problem+json", name
+                described("GET", "/health", 408, answer.headers, json.dumps(answer.problem).encode())
                 assert answer.problem["code"] == "request-timeout", name
 
 

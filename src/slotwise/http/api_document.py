@@ -1,6 +1,7 @@
 """The OpenAPI document. The framework describes the operations; what it has no means for is completed here."""
 
 import re
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -8,13 +9,16 @@ import msgspec
 from litestar import Litestar
 from litestar._openapi.plugin import OpenAPIPlugin
 from litestar.config.app import AppConfig
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, Contact, License, SecurityScheme, Server, Tag
+from litestar.routes import BaseRoute, HTTPRoute
 
 from slotwise import __version__
-from slotwise.http.kit.headers import header_components
-from slotwise.http.kit.operations import body_refusals
-from slotwise.http.kit.problems import MEDIA_TYPE, camel
+from slotwise.http.kit.answers import complete_answers, share_problems
+from slotwise.http.kit.headers import DESCRIBED as HEADERS
+from slotwise.http.kit.operations import Declared, declared
+from slotwise.http.kit.problems import Problem, camel
 from slotwise.http.kit.schemas import ID, StructSchemas, is_id
 
 _DESCRIPTION = """\
@@ -78,6 +82,21 @@ CHAPTERS = (
 _PLACES = {name: place for place, name in enumerate(name for chapter in CHAPTERS for name in chapter.operations)}
 _TAGS = {name: chapter.tag for chapter in CHAPTERS for name in chapter.operations}
 
+# The server reads it, and no handler.
+_REQUEST_ID = {
+    "name": "X-Request-ID",
+    "in": "header",
+    "required": False,
+    "schema": {"$ref": "#/components/schemas/RequestId"},
+}
+_SCHEMAS = {
+    "RequestId": {
+        "title": "RequestId",
+        "description": "Your own id of the request: 1 to 64 letters, digits, `.`, `_`, `-`. The server replaces others",
+        "type": "string",
+    }
+}
+
 _CONFIG = OpenAPIConfig(
     title="Slotwise",
     version=__version__,
@@ -87,7 +106,6 @@ _CONFIG = OpenAPIConfig(
     servers=[Server(url="/", description="This server")],
     tags=[Tag(chapter.tag, chapter.description) for chapter in CHAPTERS],
     components=Components(
-        headers=header_components(),  # type: ignore[arg-type]  # a dict of one of the types that it may have
         security_schemes={
             "accessToken": SecurityScheme(
                 type="http", scheme="bearer", bearer_format="JWT", description="`accessToken` of a log-in"
@@ -107,14 +125,16 @@ _CONFIG = OpenAPIConfig(
 def openapi_document(app: Litestar) -> dict[str, Any]:
     """The document as plain JSON values. The framework's own document has examples as Python objects."""
     document: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(_described(app)))
-    components = document["components"]
-    components["schemas"] = app.plugins.get(StructSchemas).components()
-    components["responses"] = {}
-    for methods in document["paths"].values():
-        for operation in methods.values():
-            _complete(operation, components["responses"])
-    components["responses"] = dict(sorted(components["responses"].items()))
+    said = _declarations(app)
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    for operation in operations:
+        _complete(operation, said[operation["operationId"]])
     document["paths"] = _in_order_of_learning(document["paths"])
+    document["components"] |= {
+        "headers": HEADERS,
+        "responses": share_problems(operations),
+        "schemas": _SCHEMAS | app.plugins.get(StructSchemas).components(Problem),
+    }
     return document
 
 
@@ -129,31 +149,22 @@ def _described(app: Litestar) -> dict[str, Any]:
     return plugin.provide_openapi_schema()
 
 
-def _in_order_of_learning(paths: dict[str, Any]) -> dict[str, Any]:
-    def place(operation: dict[str, Any]) -> int:
-        return _PLACES[operation["operationId"]]
-
-    ordered = {
-        re.sub(r"{(\w+)}", lambda name: f"{{{camel(name[1])}}}", path): dict(
-            sorted(methods.items(), key=lambda item: place(item[1]))
-        )
-        for path, methods in paths.items()
-    }
-    return dict(sorted(ordered.items(), key=lambda item: min(map(place, item[1].values()))))
+def _declarations(app: Litestar) -> dict[str, Declared]:
+    """What the handlers say about themselves, by the ids of their operations."""
+    handlers = {handler.name: handler for route in app.routes for handler in _handlers_of(route)}
+    return {name: said for name, handler in handlers.items() if name and (said := declared(handler)) is not None}
 
 
-def _complete(operation: dict[str, Any], shared: dict[str, Any]) -> None:
+def _handlers_of(route: BaseRoute) -> Iterable[BaseRouteHandler]:
+    return route.route_handlers if isinstance(route, HTTPRoute) else ()
+
+
+def _complete(operation: dict[str, Any], said: Declared) -> None:
     del operation["deprecated"]
     operation["tags"] = [_TAGS[operation["operationId"]]]
     operation.setdefault("security", [])
-    if "parameters" in operation:
-        operation["parameters"] = [_parameter(given) for given in operation["parameters"]]
-    if "requestBody" in operation:
-        operation["responses"] |= body_refusals()
-    answers = dict(sorted(operation["responses"].items()))
-    if "304" in answers:
-        answers["304"]["headers"] = answers["200"]["headers"]
-    operation["responses"] = {status: _answer(status, answer, shared) for status, answer in answers.items()}
+    operation["parameters"] = [*map(_parameter, operation.get("parameters", ())), _REQUEST_ID]
+    operation["responses"] = complete_answers(operation["responses"], said, has_body="requestBody" in operation)
 
 
 def _parameter(given: dict[str, Any]) -> dict[str, Any]:
@@ -174,20 +185,14 @@ def _exact(schema: dict[str, Any]) -> dict[str, Any]:
     return {key: int(value) if isinstance(value, float) else value for key, value in schema.items()}
 
 
-def _answer(status: str, answer: dict[str, Any], shared: dict[str, Any]) -> dict[str, Any]:
-    """The answer with its headers. A problem with a single code is a component that all operations share."""
-    names = [*answer.get("headers", {}), "X-Request-ID", *_HEADERS_OF_STATUS.get(status, ())]
-    answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
-    problem = answer.get("content", {}).get(MEDIA_TYPE)
-    if problem is None:
-        return answer
-    problem["examples"] = {example["summary"]: example for example in problem["examples"].values()}
-    if len(problem["examples"]) > _MOST_CODES_OF_A_COMPONENT:
-        return answer
-    name = "Or".join("".join(map(str.capitalize, code.split("-"))) for code in problem["examples"])
-    shared[name] = answer
-    return {"$ref": f"#/components/responses/{name}"}
+def _in_order_of_learning(paths: dict[str, Any]) -> dict[str, Any]:
+    def place(operation: dict[str, Any]) -> int:
+        return _PLACES[operation["operationId"]]
 
-
-_HEADERS_OF_STATUS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
-_MOST_CODES_OF_A_COMPONENT = 2
+    ordered = {
+        re.sub(r"{(\w+)}", lambda name: f"{{{camel(name[1])}}}", path): dict(
+            sorted(methods.items(), key=lambda item: place(item[1]))
+        )
+        for path, methods in paths.items()
+    }
+    return dict(sorted(ordered.items(), key=lambda item: min(map(place, item[1].values()))))

@@ -4,7 +4,6 @@ from typing import Any
 
 from litestar import Controller, Request, Response, get
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from msgspec import Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 
@@ -15,7 +14,7 @@ from slotwise.db.time_zones import ZoneCheck
 from slotwise.domain.errors import SlotwiseError
 from slotwise.domain.time_zones import EDITION
 from slotwise.http.kit.access import OPEN
-from slotwise.http.kit.operations import operation
+from slotwise.http.kit.operations import answer, operation
 from slotwise.observability.metrics_report import MetricsReport
 from slotwise.server.worker import is_draining
 
@@ -41,23 +40,24 @@ class ReadinessView(Struct, frozen=True):
     tzdata: str
 
 
-def _with_reasons(arguments: dict[str, Any]) -> dict[str, Any]:
-    """An operation's arguments, with the answer documented that says why the server is not ready."""
-    reasons = ResponseSpec(ReadinessView, generate_examples=False, description="Not ready, with the reasons")
-    return arguments | {"responses": {**arguments["responses"], 503: reasons}}
-
-
 class HealthController(Controller):
     path = "/"
 
-    @get("/health", **operation("get_health", OPEN, "Check that the process answers, without the database"))
+    @get(
+        "/health",
+        **operation("get_health", OPEN, "Check that the process answers, without the database", needs_database=False),
+    )
     async def get_health(self) -> HealthView:
         return HealthView("ok")
 
     @get(
         "/health/ready",
-        **_with_reasons(
-            operation("get_readiness", OPEN, "Check that bookings can be made: database, durability settings, schema")
+        **operation(
+            "get_readiness",
+            OPEN,
+            "Check that bookings can be made: database, durability settings, schema",
+            also_answers={503: answer(ReadinessView, "Not ready, with the reasons")},
+            needs_database=False,
         ),
     )
     async def get_readiness(
@@ -80,7 +80,9 @@ class HealthController(Controller):
     @get(
         "/metrics",
         media_type="text/plain",
-        **operation("get_metrics", OPEN, "Read the metrics of all workers in Prometheus' text format"),
+        **operation(
+            "get_metrics", OPEN, "Read the metrics of all workers in Prometheus' text format", needs_database=False
+        ),
     )
     async def get_metrics(self, metrics_report: NamedDependency[MetricsReport]) -> Response[bytes]:
         return Response(metrics_report.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})

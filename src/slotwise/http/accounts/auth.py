@@ -5,7 +5,7 @@ from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import Struct
 
-from slotwise.domain.errors import EmailTaken, InvalidCredentials, OutcomeUnknown, Overloaded, TooManyLogins
+from slotwise.domain.errors import EmailTaken, InvalidCredentials, OutcomeUnknown, TooManyLogins
 from slotwise.domain.fields import Instant
 from slotwise.domain.users import Role, User
 from slotwise.http.kit.access import ACCOUNT, OPEN, ApiRequest, account_of
@@ -68,7 +68,6 @@ class AuthController(Controller):
             "Register a patient's account",
             OutcomeUnknown,
             EmailTaken,
-            Overloaded,
             sends=("Location",),
         ),
     )
@@ -86,7 +85,6 @@ class AuthController(Controller):
             OutcomeUnknown,
             InvalidCredentials,
             TooManyLogins,
-            Overloaded,
             description="After ten failures in 15 minutes for one account from one client IP, further attempts from "
             "this IP to this account are refused for a while.",
         ),
@@ -119,7 +117,6 @@ class AuthController(Controller):
             OutcomeUnknown,
             InvalidCredentials,
             TooManyLogins,
-            Overloaded,
             description="Revokes all your access tokens, also the one of this request. Log in again.",
         ),
     )

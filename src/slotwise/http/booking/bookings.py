@@ -14,7 +14,6 @@ from slotwise.domain.errors import (
     HoldExpired,
     KeyReused,
     OutcomeUnknown,
-    Overloaded,
     SlotClosed,
     SlotFull,
     SlotNotFound,
@@ -65,7 +64,6 @@ class BookingController(Controller):
             SlotStarted,
             KeyReused,
             TooManyRequests,
-            Overloaded,
             OutcomeUnknown,
             description="A hold is PENDING until `expiresAt`; confirm it before then. `confirm: true` books without a "
             "hold.",
@@ -172,7 +170,6 @@ class BookingController(Controller):
             BookingNotFound,
             BookingCancelled,
             HoldExpired,
-            Overloaded,
             OutcomeUnknown,
             description="Confirming a booking again changes nothing and gives the same answer.",
         ),
@@ -200,7 +197,6 @@ class BookingController(Controller):
             BookingNotFound,
             BookingFailed,
             SlotStarted,
-            Overloaded,
             OutcomeUnknown,
             description="The seats become free at once. Cancelling a booking again changes nothing and gives the same "
             "answer.",

@@ -1,52 +1,53 @@
-"""The declaration of an operation: its id, who may call it, its errors, and how they look in the API document."""
+"""The declaration of an operation: its id, who may call it, its answers and its errors."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
-from litestar.datastructures import ResponseHeader
+from litestar.enums import MediaType
+from litestar.handlers import BaseRouteHandler
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import Example, Operation, RequestBody
+from litestar.openapi.spec import Operation, RequestBody
 
-from slotwise.domain.errors import (
-    DatabaseBusy,
-    DatabaseUnavailable,
-    InvalidInput,
-    Overloaded,
-    SeatsTaken,
-    SlotFull,
-    SlotwiseError,
-    TooManyLogins,
-    TooManyRequests,
-)
+from slotwise.domain.errors import DatabaseBusy, DatabaseUnavailable, InvalidInput, Overloaded, SlotwiseError
 from slotwise.http.kit.access import Access
 from slotwise.http.kit.bodies import StrictJson
-from slotwise.http.kit.problems import (
-    MEDIA_TYPE,
-    BodyTooLarge,
-    Defect,
-    Problem,
-    UnsupportedMediaType,
-    problem_of,
-    status_of,
-)
+from slotwise.http.kit.problems import BodyTooLarge, Defect, UnsupportedMediaType
 from slotwise.http.kit.queries import refuse_other_queries
-from slotwise.server.refusals import BodyEncoded, HeadTooLarge, RequestTooSlow
+from slotwise.server.refusals import (
+    BodyEncoded,
+    ExpectationFailed,
+    HeadTooLarge,
+    RequestTooSlow,
+    TransferCodingUnknown,
+    VersionUnsupported,
+)
 
-_OF_EVERY_OPERATION = (HeadTooLarge, Defect, DatabaseUnavailable, DatabaseBusy, Overloaded)
-_OF_EVERY_BODY = (RequestTooSlow, BodyTooLarge, UnsupportedMediaType, BodyEncoded)
-# Errors that tell more than their code.
-_EXAMPLES = {
-    type(error): error
-    for error in (
-        InvalidInput.of("slot_id", "is required"),
-        SeatsTaken(2),
-        SlotFull(1),
-        TooManyLogins(60),
-        TooManyRequests(60),
-    )
-}
+_OF_EVERY_OPERATION = (
+    InvalidInput,
+    RequestTooSlow,
+    BodyEncoded,
+    ExpectationFailed,
+    HeadTooLarge,
+    Defect,
+    TransferCodingUnknown,
+    Overloaded,
+    VersionUnsupported,
+)
+_OF_DATABASE = (DatabaseUnavailable, DatabaseBusy)
+OF_EVERY_BODY = (BodyTooLarge, UnsupportedMediaType)
+
+_DECLARED = "declared"
+
+
+class Declared(NamedTuple):
+    """What the API document says about an operation and the framework has no place for.
+
+    `refuses` are the errors of an operation without a body; `sends` are the headers of its success.
+    """
+
+    refuses: tuple[type[SlotwiseError], ...]
+    sends: tuple[str, ...]
 
 
 def operation(
@@ -56,11 +57,15 @@ def operation(
     *raises: type[SlotwiseError],
     description: str = "",
     sends: Sequence[str] = (),
+    also_answers: Mapping[int, ResponseSpec] | None = None,
+    needs_database: bool = True,
 ) -> dict[str, Any]:
     """Keyword arguments of a route handler.
 
     `raises` are its own errors, besides those of every operation; `sends` are the headers of its success.
+    `also_answers` are those besides errors and the answer that the handler's types tell.
     """
+    shared = _OF_EVERY_OPERATION + (_OF_DATABASE if needs_database else ())
     return {
         "name": operation_id,
         "operation_id": operation_id,
@@ -70,55 +75,19 @@ def operation(
         "description": f"{description}\n\n**Who:** {access.who}.".strip(),
         "dto": StrictJson,
         "return_dto": None,
-        "responses": _documented([InvalidInput, *access.refuses, *raises, *_OF_EVERY_OPERATION]),
-        "response_headers": [ResponseHeader(name=name, documentation_only=True) for name in sends],
+        "responses": also_answers,
+        "opt": {_DECLARED: Declared((*access.refuses, *raises, *shared), tuple(sends))},
     }
 
 
-def _documented(raises: Iterable[type[SlotwiseError]]) -> dict[int, ResponseSpec]:
-    return {
-        status: ResponseSpec(
-            data_container=Problem,
-            generate_examples=False,
-            description=_words(kinds),
-            media_type=MEDIA_TYPE,
-            examples=[Example(summary=kind.code, value=_example(kind)) for kind in kinds],
-        )
-        for status, kinds in _by_status(raises)
-    }
+def declared(handler: BaseRouteHandler) -> Declared | None:
+    """What `operation` said about the handler; None for one that is no operation."""
+    return handler.opt.get(_DECLARED)
 
 
-def body_refusals() -> dict[str, Any]:
-    """The refusals of every operation with a body, as the API document has them."""
-    schema = {"$ref": "#/components/schemas/Problem"}
-    return {
-        str(status): {
-            "description": _words(kinds),
-            "content": {
-                MEDIA_TYPE: {
-                    "schema": schema,
-                    "examples": {kind.code: {"summary": kind.code, "value": _example(kind)} for kind in kinds},
-                }
-            },
-        }
-        for status, kinds in _by_status(_OF_EVERY_BODY)
-    }
-
-
-def _by_status(raises: Iterable[type[SlotwiseError]]) -> list[tuple[int, list[type[SlotwiseError]]]]:
-    by_status: dict[int, list[type[SlotwiseError]]] = {}
-    for kind in dict.fromkeys(raises):
-        by_status.setdefault(status_of(kind), []).append(kind)
-    return sorted(by_status.items())
-
-
-def _words(kinds: Sequence[type[SlotwiseError]]) -> str:
-    return "; or ".join(f"{kind.title} (`{kind.code}`)" for kind in kinds)
-
-
-def _example(kind: type[SlotwiseError]) -> dict[str, Any]:
-    example: dict[str, Any] = msgspec.to_builtins(problem_of(_EXAMPLES[kind] if kind in _EXAMPLES else kind()))
-    return example
+def answer(kind: type | None, description: str, media_type: str = MediaType.JSON) -> ResponseSpec:
+    """One of `also_answers`."""
+    return ResponseSpec(kind, generate_examples=False, description=description, media_type=media_type)
 
 
 @dataclass

@@ -73,10 +73,8 @@ STATUS: dict[type[SlotwiseError], int] = {
 }
 
 _FRAMEWORK_CODES = {
-    400: "invalid-input",
     404: "not-found",
     405: "method-not-allowed",
-    413: BodyTooLarge.code,
 }
 _OTHER_CODE = "http-error"
 
@@ -190,6 +188,8 @@ def answer_framework_error(_: Request[Any, Any, Any], error: HTTPException) -> R
     if isinstance(error, InternalServerException):
         # Raised only if the client hung up while its body was read, so this answer reaches no client.
         return answer(problem_of(InvalidRequest.of("body", "was cut off")))
+    if error.status_code == STATUS[BodyTooLarge]:
+        return answer(problem_of(BodyTooLarge()))
     code = _FRAMEWORK_CODES.get(error.status_code, _OTHER_CODE)
     title = str(error.detail)
     return answer(Problem(problem_type(code), title, error.status_code, title, code), dict(error.headers or {}))

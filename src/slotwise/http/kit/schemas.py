@@ -41,8 +41,11 @@ class StructSchemas(OpenAPISchemaPlugin):
         reference: Any = schema_creator.schema_registry.get_reference_for_field_definition(kept)
         return reference  # type: ignore[no-any-return]  # the framework takes it, too
 
-    def components(self) -> dict[str, dict[str, Any]]:
-        _, components = msgspec.json.schema_components(self._types.values(), ref_template=_PREFIX + "{name}")
+    def components(self, *others: type) -> dict[str, dict[str, Any]]:
+        """The schemas of those types and of others, which the framework does not know."""
+        _, components = msgspec.json.schema_components(
+            [*self._types.values(), *others], ref_template=_PREFIX + "{name}"
+        )
         named = {component_name(name): _component(component_name(name), schema) for name, schema in components.items()}
         return dict(sorted(named.items()))
 

@@ -9,7 +9,7 @@ from litestar.params import JSONBody
 from litestar.response import Stream
 from msgspec import Struct
 
-from slotwise.domain.errors import InvalidCredentials, LastAdmin, OutcomeUnknown, Overloaded, TooManyLogins
+from slotwise.domain.errors import InvalidCredentials, LastAdmin, OutcomeUnknown, TooManyLogins
 from slotwise.domain.users import actor_of
 from slotwise.http.accounts.auth import UserView
 from slotwise.http.kit.access import ACCOUNT, ApiRequest, account_of
@@ -64,7 +64,6 @@ class PersonalDataController(Controller):
             InvalidCredentials,
             TooManyLogins,
             LastAdmin,
-            Overloaded,
             OutcomeUnknown,
             description="Cancels your upcoming bookings, removes your name and e-mail address from the account and "
             "all its bookings, and revokes all your access tokens. This cannot be undone. You can register again with "

@@ -3,23 +3,21 @@
 import asyncio
 from contextlib import AbstractContextManager
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 from litestar import Controller, get
 from litestar.di import NamedDependency
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.response.base import ASGIResponse
 from litestar.types import ASGIApp, Receive, Scope, Send
 from msgspec import Struct
 
-from slotwise.domain.errors import Overloaded, SlotwiseError, TooManyRequests
+from slotwise.domain.errors import SlotwiseError, TooManyRequests
 from slotwise.domain.slots import SlotStatus
 from slotwise.http.kit.access import ANYONE, ApiRequest, client_ip_of
 from slotwise.http.kit.direct import send_refusal
-from slotwise.http.kit.operations import operation
+from slotwise.http.kit.operations import answer, operation
 from slotwise.http.kit.parts import api_parts
 from slotwise.server.connections import end_at_shutdown
 from slotwise.services.core.seat_events import Listener, News, SeatEvents
@@ -87,22 +85,20 @@ class EventStream(ASGIResponse):
                 hang_up.cancel()
 
 
-def _with_stream(arguments: dict[str, Any]) -> dict[str, Any]:
-    """An operation's arguments, with the stream documented as its answer."""
-    stream = ResponseSpec(
-        str, generate_examples=False, description="Events, until either side hangs up", media_type=MEDIA_TYPE
-    )
-    return arguments | {"responses": {200: stream, **arguments["responses"]}}
-
-
 class SeatEventController(Controller):
     path = "/api/slots/events"
 
     @get(
         "/",
         middleware=[Door()],
-        **_with_stream(
-            operation("watch_seats", ANYONE, "Watch free seats", Overloaded, TooManyRequests, description=_EVENTS)
+        **operation(
+            "watch_seats",
+            ANYONE,
+            "Watch free seats",
+            TooManyRequests,
+            description=_EVENTS,
+            sends=("X-Accel-Buffering",),
+            also_answers={200: answer(str, "Events, until either side hangs up", MEDIA_TYPE)},
         ),
     )
     async def watch_seats(self, request: ApiRequest, seat_events: NamedDependency[SeatEvents]) -> EventStream:

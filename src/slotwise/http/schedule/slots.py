@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import msgspec
 from litestar import Controller, Response, get, patch, post
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
@@ -19,7 +18,7 @@ from slotwise.domain.time_zones import time_zone
 from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
 from slotwise.http.kit.access import ADMIN, ANYONE, DESK, ApiRequest, account_of
 from slotwise.http.kit.fields import Id, Minutes, Seats
-from slotwise.http.kit.operations import operation
+from slotwise.http.kit.operations import answer, operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, Page, StartPosition, decode_cursor, page_of
 from slotwise.http.kit.parameters import (
     DoctorId,
@@ -205,22 +204,6 @@ class SlotLists:
         return EncodedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
-def _with_nothing_changed(arguments: dict[str, Any]) -> dict[str, Any]:
-    """An operation's arguments, with its answer documented for the case that the client has this version."""
-    nothing = ResponseSpec(None, generate_examples=False, description="Nothing has changed since that `ETag`")
-    return arguments | {"responses": {304: nothing, **arguments["responses"]}}
-
-
-def _with_nothing_created(arguments: dict[str, Any]) -> dict[str, Any]:
-    """An operation's arguments, with its answer documented for the case that no slot is created."""
-    nothing = ResponseSpec(
-        CreatedSlotsView,
-        generate_examples=False,
-        description="No slot was created: a dry run, or all slots were left out",
-    )
-    return arguments | {"responses": {200: nothing, **arguments["responses"]}}
-
-
 class SlotController(Controller):
     path = "/api/slots"
 
@@ -248,18 +231,19 @@ class SlotController(Controller):
 
     @post(
         "/batch",
-        **_with_nothing_created(
-            operation(
-                "create_slots",
-                ADMIN,
-                "Publish many slots",
-                OutcomeUnknown,
-                DoctorNotFound,
-                SlotOverlaps,
-                description=f"Creates all slots or none: at most {MAX_SLOTS_AT_ONCE}, over at most {MAX_DAYS_AT_ONCE} "
-                "days. `dryRun` only shows which slots would be created and which clash. `skipClashes` leaves out "
-                "slots that clash.",
-            )
+        **operation(
+            "create_slots",
+            ADMIN,
+            "Publish many slots",
+            OutcomeUnknown,
+            DoctorNotFound,
+            SlotOverlaps,
+            description=f"Creates all slots or none: at most {MAX_SLOTS_AT_ONCE}, over at most {MAX_DAYS_AT_ONCE} "
+            "days. `dryRun` only shows which slots would be created and which clash. `skipClashes` leaves out slots "
+            "that clash.",
+            also_answers={
+                200: answer(CreatedSlotsView, "No slot was created: a dry run, or all slots were left out"),
+            },
         ),
     )
     async def create_slots(
@@ -279,15 +263,14 @@ class SlotController(Controller):
 
     @get(
         "/",
-        **_with_nothing_changed(
-            operation(
-                "list_slots",
-                ANYONE,
-                "Find free slots",
-                description="Future, open slots of active doctors with at least one free seat, by start. Answers have "
-                "an `ETag`; send it as `If-None-Match` to get 304 while nothing has changed.",
-                sends=("ETag", "Cache-Control"),
-            )
+        **operation(
+            "list_slots",
+            ANYONE,
+            "Find free slots",
+            description="Future, open slots of active doctors with at least one free seat, by start. Answers have an "
+            "`ETag`; send it as `If-None-Match` to get 304 while nothing has changed.",
+            sends=("ETag",),
+            also_answers={304: answer(None, "Nothing has changed since that `ETag`")},
         ),
     )
     async def list_slots(
