@@ -9,7 +9,19 @@ import httpx
 import pytest
 from icalendar import Calendar
 
-from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, rows, run_out, unique_email
+from slotwise.domain.errors import SlotFull
+from slotwise.web.kit.errors import words_of
+from tests.clinic import (
+    ADMIN_EMAIL,
+    ADMIN_PASSWORD,
+    PATIENCE_SECONDS,
+    Clinic,
+    RunningServer,
+    rows,
+    run_out,
+    unique_email,
+)
+from tests.web.people import text_of
 from tests.web.visiting import Visitor
 
 
@@ -123,9 +135,34 @@ def test_a_taken_time_is_refused_and_the_next_try_is_a_new_attempt(clinic: Clini
     other = clinic.hold(slot["id"])
     assert visitor.send("/hold", slot=slot["id"], seats=1).status_code == 409
     assert visitor.heading == "This time is no longer free"
+    assert "It is booked or on hold now." in visitor.page.text
     token = {"Booking-Token": other["manageToken"]}
     clinic.http.delete(f"/api/bookings/{other['id']}", headers=token)
     visitor.hold(slot["id"])
+
+
+def test_no_refusal_says_who_has_the_time(clinic: Clinic, visitor: Visitor) -> None:
+    """It may be the visitor's own hold, which this browser no longer knows. And one person needs no "seat"."""
+    slot = clinic.slot()
+    visitor.hold(slot["id"])
+    visitor.http.cookies.clear()
+    pages = [visitor.send("/hold", slot=slot["id"], seats=1)]
+    visitor.send("/log-in", email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+    person = {"user_name": "Ada", "user_email": "ada@example.org"}
+    pages.append(visitor.open(f"/admin/bookings/new?slot={slot['id']}"))
+    pages.append(visitor.send("/admin/bookings/new", slot=slot["id"], seats=1, **person))
+    other = clinic.slot()
+    pages.append(visitor.send("/hold", slot=other["id"], seats=2))
+    assert visitor.heading == "There is room for only 1 person"
+    pages.append(visitor.send("/admin/bookings/new", slot=other["id"], seats=2, **person))
+    assert [page.status_code for page in pages] == [409, 200, 409, 409, 409]
+    for page in pages:
+        told = text_of(page)
+        assert not re.search("else|You have not|seat", told), told
+        assert "on hold now" in told or "room for only 1 person" in told, told
+    assert "on hold now" in words_of(SlotFull(0)).advice
+    finder = text_of(visitor.open(f"/admin/bookings/new?doctor={slot['doctorId']}"))
+    assert "No free times Times may be booked, or on hold at this moment." in finder
 
 
 def test_a_refusal_for_too_few_seats_says_how_many_are_left(clinic: Clinic, visitor: Visitor) -> None:

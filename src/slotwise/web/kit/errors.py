@@ -46,9 +46,8 @@ WORDS: dict[type[SlotwiseError], Words] = {
     ),
     errors.SlotNotFound: Words(404, "This time does not exist", "It may have been moved. Choose another time."),
     errors.NotFound: Words(404, "This page does not exist", "Check the link, or start again."),
-    errors.SlotFull: Words(
-        409, "This time is no longer free", "Somebody else has booked it or is holding it. Choose another time."
-    ),
+    # It may be the visitor's own hold, made without this browser's cookies: no page says who has the time.
+    errors.SlotFull: Words(409, "This time is no longer free", "It is booked or on hold now. Choose another time."),
     errors.SlotClosed: Words(409, "This time is no longer offered", "The clinic has closed it. Choose another time."),
     errors.SlotStarted: Words(409, "This appointment has started", "It can no longer be changed here."),
     RequestTooSlow: Words(408, "Your request did not arrive in time", "Check your connection, and send it again."),
@@ -202,5 +201,5 @@ def refuse(form: Form, error: SlotwiseError) -> int:
 
 def seats_left_words(count: int) -> str:
     if count == 0:
-        return "This time is no longer free: it is booked or held by somebody else."
-    return "Only 1 seat is left." if count == 1 else f"Only {count} seats are left."
+        return "This time is no longer free: it is booked or on hold now."
+    return "There is room for only 1 person." if count == 1 else f"Only {count} seats are left."
