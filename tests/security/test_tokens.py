@@ -12,8 +12,13 @@ from typing import Any
 
 import jwt
 import pytest
+from litestar.connection import ASGIConnection
 
+from slotwise.domain.errors import InvalidInput
+from slotwise.http.kit.paging import IdPosition, decode_cursor, encode_cursor
 from slotwise.services.core.manage_tokens import ManageTokens, proves
+from slotwise.services.core.seals import Seals
+from slotwise.web.kit.visitors import BookingToken, read_slip, slip_cookie
 from tests.architecture.sources import Source, functions, sources
 from tests.clinic import Clinic, RunningServer, holder, problem, rows
 from tests.http.accounts.test_auth import HEADER, NOW, encoded, forged, secret_of
@@ -113,9 +118,10 @@ def test_a_token_of_a_server_whose_clock_is_minutes_ahead_gets_in(clinic: Clinic
 
 
 def other_last_letter(token: str) -> str:
-    """The same signature with its two spare bits set: 32 bytes need 43 letters, which have 258 bits."""
+    """The same bytes with spare bits set: 32 bytes, as a signature has, need 43 letters, which have 258 bits."""
     letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
-    return token[:-1] + letters[letters.index(token[-1]) | 3]
+    spare = {0: 0, 2: 15, 3: 3}[len(token.rpartition(".")[2]) % 4]
+    return token[:-1] + letters[letters.index(token[-1]) | spare]
 
 
 RESPELLED: dict[str, Callable[[str], str]] = {
@@ -179,6 +185,46 @@ def test_a_booking_with_a_token_sent_twice_is_refused(clinic: Clinic, victim: di
     body = {"slotId": clinic.slot()["id"], "userName": "Ada", "userEmail": "ada@example.org"}
     for headers in ([good, bad], [bad, good]):
         problem(clinic.http.post("/api/bookings", json=body, headers=headers), 401, "not-authenticated")
+
+
+# Everything else that is kept in base64url by clients
+
+MANAGE = ManageTokens("a secret of at least 32 bytes, for tests").new()
+SEALS = Seals("a secret of at least 32 bytes, for tests")
+
+
+def with_cookie(value: str) -> Any:
+    scope: Any = {"type": "http", "scheme": "http", "headers": [(b"cookie", b"slotwise-slip=" + value.encode())]}
+    return ASGIConnection(scope)
+
+
+def reads_cursor(text: str) -> bool:
+    try:
+        return decode_cursor(text, IdPosition(0)) == IdPosition(70)
+    except InvalidInput:
+        return False
+
+
+def reads_cookie(text: str) -> bool:
+    return read_slip(with_cookie(text), 1) is not None
+
+
+# A text, which may be followed by its mark, and whether it is read.
+KEPT: dict[str, tuple[str, Callable[[str], bool]]] = {
+    "a cursor": (encode_cursor(IdPosition(70)), reads_cursor),
+    "a cookie": (slip_cookie(with_cookie(""), BookingToken(1, "token")).value or "", reads_cookie),
+    "a sealed form": (SEALS.seal(b"content"), lambda text: SEALS.unseal(text) is not None),
+    "a manage token": (MANAGE.token, lambda text: proves(text, MANAGE.digest)),
+}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_what_a_client_keeps_is_read_in_one_spelling_only(name: str) -> None:
+    text, is_read = KEPT[name]
+    body, dot, mark = text.partition(".")
+    assert is_read(text)
+    for other in {body + "=", body + "==", body[:-1] + "!" + body[-1], other_last_letter(body)} - {body}:
+        assert not is_read(other + dot + mark), other
 
 
 # Manage tokens

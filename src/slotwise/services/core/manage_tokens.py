@@ -4,14 +4,16 @@ A token is an HMAC of a random nonce under the server's secret. A booking keeps 
 keeps the nonce, so that a repeated answer can give the token again, although no table has it.
 """
 
-import base64
 import hashlib
 import hmac
 import secrets
 
 from msgspec import Struct
 
+from slotwise.domain import base64url
+
 NONCE_BYTES = 16
+TOKEN_BYTES = 24
 _LABEL = b"slotwise manage token"
 
 
@@ -33,7 +35,7 @@ class ManageTokens:
 
     def again(self, nonce: bytes) -> ManageToken:
         mac = hmac.digest(self._key, nonce, "sha256")
-        return ManageToken(nonce, base64.urlsafe_b64encode(mac[:24]).decode())
+        return ManageToken(nonce, base64url.encode(mac[:TOKEN_BYTES]))
 
 
 def token_digest(token: str) -> bytes:

@@ -1,9 +1,9 @@
 """Texts that a browser keeps for the server: anyone can read them, and only the server can write them."""
 
-import base64
-import binascii
 import hashlib
 import hmac
+
+from slotwise.domain import base64url
 
 _LABEL = b"slotwise seal"
 
@@ -13,7 +13,7 @@ class Seals:
         self._key = hmac.digest(secret.encode(), _LABEL, hashlib.sha256)
 
     def seal(self, content: bytes) -> str:
-        body = base64.urlsafe_b64encode(content).decode().rstrip("=")
+        body = base64url.encode(content)
         return f"{body}.{self._mark(body)}"
 
     def unseal(self, text: str) -> bytes | None:
@@ -21,10 +21,7 @@ class Seals:
         body, _, mark = text.partition(".")
         if not text.isascii() or not hmac.compare_digest(mark, self._mark(body)):
             return None
-        try:
-            return base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
-        except (binascii.Error, ValueError):
-            return None
+        return base64url.decode(body)
 
     def _mark(self, body: str) -> str:
         return hmac.digest(self._key, body.encode(), hashlib.sha256).hex()
