@@ -214,6 +214,7 @@ def desk(case: str, statement: Statement[Any], indexes: set[str], rows: int, pag
         "any_start": "starts_from" not in sought,
         "starts_from": FIRST_TIME,
         "starts_before": LAST_READABLE_TIME,
+        "ends_after": FIRST_TIME,
         "pattern": None,
         "before_id": MAX_ID,
         "floor_id": 0,
@@ -300,7 +301,18 @@ LISTS_OF_BOOKINGS = [
         starts_from=NOW,
         starts_before=NOW + timedelta(days=1),
     ),
-    desk("of an hour", OF_SLOTS, OF_SLOTS_BY, 1380, 4000, starts_from=NOW, starts_before=NOW + timedelta(hours=1)),
+    desk(
+        "of a doctor's day, in part or as a whole",
+        OF_SLOTS,
+        OF_SLOTS_BY,
+        240,
+        600,
+        doctor_id=filling.DOCTOR,
+        starts_from=NOW - timedelta(days=1),
+        starts_before=NOW + timedelta(days=1),
+        ends_after=NOW,
+    ),
+    desk("of an hour", OF_SLOTS, OF_SLOTS_BY, 1380, 4300, starts_from=NOW, starts_before=NOW + timedelta(hours=1)),
 ]
 
 

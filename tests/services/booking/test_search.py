@@ -1,6 +1,6 @@
 """The desk's walk: it ends after its steps, says where, and continues there without gaps or repeats."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 import asyncpg
@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from slotwise.domain.bookings import BookingStatus
-from slotwise.domain.fields import MAX_ID
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.services.booking import search as booking_search
 from slotwise.services.booking.search import BookingQuery, find_bookings
 from tests.workers import NOW, new_slot
@@ -57,6 +57,35 @@ async def test_a_rare_text_is_found_a_few_steps_at_a_time(connection: Connection
     for booking_id in range(101, 113):
         await plant(connection, booking_id, "Rare Name" if booking_id in {102, 111} else "Somebody")
     assert await pages(connection, BookingQuery(text="rare")) == [[111], [], [102]]
+
+
+@pytest.mark.parametrize("way", ["walk", "walk of a status", "slots", "slots of a doctor", "one slot"])
+async def test_an_appointment_is_found_on_each_day_that_it_takes_place_on(
+    connection: Connection, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    await plant(connection, 101, "Room 101", "PENDING")
+    slot_id, doctor_id = (await connection.fetch("SELECT id, doctor_id FROM appointment_slots"))[0]
+    monkeypatch.setattr(booking_search, "MOST_SLOTS", 0 if "walk" in way else 10)
+    query = BookingQuery(
+        status=BookingStatus.PENDING if "status" in way else None,
+        doctor_id=doctor_id if "doctor" in way else None,
+        slot_id=slot_id if way == "one slot" else None,
+    )
+    midnights = {day: datetime(2031, 3, day, tzinfo=UTC) for day in range(14, 19)}
+    for start, minutes, days in (("15T23:45", 60, [15, 16]), ("15T23:00", 60, [15]), ("16T00:00", 1440, [16])):
+        begins = datetime.fromisoformat(f"2031-03-{start}:00+00:00")
+        move = "UPDATE appointment_slots SET start_time = $1, end_time = $2"
+        await connection.execute(move, begins, begins + timedelta(minutes=minutes))
+        for asked in (query, replace(query, text="#101", number=101)):
+            found = {
+                day: (await find_bookings(connection, asked.during(begin, begin + timedelta(days=1)), MAX_ID, 9)).first(
+                    9
+                )
+                for day, begin in midnights.items()
+            }
+            assert [day for day in found if found[day]] == days
+        assert await everything(connection, query.during(midnights[days[-1]], LAST_READABLE_TIME)) == [101]
+        assert await everything(connection, query.during(FIRST_TIME, midnights[days[0]])) == []
 
 
 async def test_the_numbered_booking_comes_first_and_once_if_it_matches_the_rest(

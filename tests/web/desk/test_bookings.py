@@ -495,6 +495,20 @@ def test_patients_whose_appointments_the_clinic_cancelled_are_listed_until_they_
     assert ">Grace Hopper</a>" not in desk.open(f"/admin/day-sheet?doctor={slot['doctorId']}&day=2031-03-07").text
 
 
+def test_a_visit_across_midnight_is_found_on_both_days_also_in_the_file(clinic: Clinic, desk: Visitor) -> None:
+    slot = clinic.slot(startTime="2031-03-07T23:45:00Z", durationMinutes=60)
+    booking = clinic.hold(slot["id"], userName="Nora Night", confirm=True)["id"]
+    days = [f"2031-03-{day:02}" for day in range(6, 11)]
+    queries = {day: f"doctor={slot['doctorId']}&from={day}&to={day}" for day in days}
+    assert [day for day in days if found_ids(desk.open(f"{LIST}?{queries[day]}")) == [booking]] == days[1:3]
+    assert [day for day in days if "Nora Night" in desk.open(f"{LIST}.csv?{queries[day]}").text] == days[1:3]
+    by_start = {
+        day: {"from": f"{day}T00:00:00Z", "to": f"{day}T23:59:59Z", "doctorId": slot["doctorId"]} for day in days
+    }
+    found = {day: clinic.http.get("/api/bookings", params=by_start[day], headers=clinic.admin).json() for day in days}
+    assert [day for day in days if found[day]["items"]] == days[1:2], "by the start, as the API says"
+
+
 def test_lists_of_the_patients_of_a_time_stand_by_name(clinic: Clinic, desk: Visitor) -> None:
     """Those whom the clinic cancelled, those who come, and those whom a change affects."""
     slot = clinic.slot(seats=10, startTime="2031-03-08T12:00:00Z")

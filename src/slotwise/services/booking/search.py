@@ -1,6 +1,6 @@
 """How the desk finds bookings among millions: by slot if the query selects few, otherwise by a limited walk."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,6 +10,7 @@ from slotwise.db.search_patterns import containing
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
+from slotwise.domain.slots import MAX_DURATION_MINUTES
 
 # A search takes a tenth of a second at most: it reads at most this many slots, or walks over this many booking ids in
 # each step. Bookings of one status have an index, so a walk over them gets further in the same time.
@@ -19,10 +20,11 @@ STEPS_OF_STATUS = (10_000, 90_000, 900_000)
 # Where released holds are found or left out, it reads at most this many pages of this many bookings.
 MOST_PAGES = 10
 PAGE_LIMIT = 500
+LONGEST_SLOT = timedelta(minutes=MAX_DURATION_MINUTES)
 
 
 class BookingQuery(Struct, frozen=True):
-    """What the desk searches for. The period of starts is half-open.
+    """What the desk searches for. The period of starts is half-open. `during` is another way to ask for a period.
 
     Each word of `text` is searched for inside name and e-mail address.
 
@@ -39,10 +41,15 @@ class BookingQuery(Struct, frozen=True):
     text: str | None = None
     number: int | None = None
     released: bool | None = None
+    ends_after: datetime = FIRST_TIME
 
     @property
     def of_period(self) -> bool:
         return (self.starts_from, self.starts_before) != (FIRST_TIME, LAST_READABLE_TIME)
+
+    def during(self, begins: datetime, ends: datetime) -> "BookingQuery":
+        """For appointments that take place in a half-open period, in part or as a whole."""
+        return replace(self, starts_from=max(FIRST_TIME, begins - LONGEST_SLOT), starts_before=ends, ends_after=begins)
 
     def outline(self) -> dict[str, object]:
         """What is set, for the audit log. A text may be a name, so only its presence is recorded."""
@@ -51,7 +58,9 @@ class BookingQuery(Struct, frozen=True):
             "released": self.released,
             "doctor_id": self.doctor_id,
             "slot_id": self.slot_id,
-            "starts_from": None if self.starts_from == FIRST_TIME else self.starts_from,
+            # `during` makes it of `ends_after`.
+            "starts_from": self.starts_from if self.ends_after == FIRST_TIME != self.starts_from else None,
+            "ends_after": None if self.ends_after == FIRST_TIME else self.ends_after,
             "starts_before": None if self.starts_before == LAST_READABLE_TIME else self.starts_before,
             "text": True if self.text else None,
         }
@@ -171,6 +180,7 @@ async def _list_all(connection: Connection, query: BookingQuery, floor: int, bef
         any_start=not query.of_period,
         starts_from=query.starts_from,
         starts_before=query.starts_before,
+        ends_after=query.ends_after,
         floor_id=floor,
         before_id=before,
         limit=limit,
@@ -187,6 +197,7 @@ async def _list_of_status(
         any_start=not query.of_period,
         starts_from=query.starts_from,
         starts_before=query.starts_before,
+        ends_after=query.ends_after,
         floor_id=floor,
         before_id=before,
         limit=limit,
@@ -200,6 +211,7 @@ async def _list_of_slots(connection: Connection, query: BookingQuery, before_id:
         doctor_id=query.doctor_id,
         starts_from=query.starts_from,
         starts_before=query.starts_before,
+        ends_after=query.ends_after,
         status=query.status,
         pattern=containing(query.text),
         before_id=before_id,

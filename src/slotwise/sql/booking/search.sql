@@ -25,7 +25,10 @@ WITH page AS (
             AND (
                 :any_start::boolean
                 OR (
-                    SELECT s.start_time >= :starts_from::timestamptz AND s.start_time < :starts_before::timestamptz
+                    SELECT
+                        s.start_time >= :starts_from::timestamptz
+                        AND s.start_time < :starts_before::timestamptz
+                        AND s.end_time > :ends_after::timestamptz
                     FROM appointment_slots AS s
                     WHERE s.id = b.slot_id
                 )
@@ -58,7 +61,10 @@ WITH settled AS (
         AND (
             :any_start::boolean
             OR (
-                SELECT s.start_time >= :starts_from::timestamptz AND s.start_time < :starts_before::timestamptz
+                SELECT
+                    s.start_time >= :starts_from::timestamptz
+                    AND s.start_time < :starts_before::timestamptz
+                    AND s.end_time > :ends_after::timestamptz
                 FROM appointment_slots AS s
                 WHERE s.id = b.slot_id
             )
@@ -80,7 +86,10 @@ overdue AS (
         AND (
             :any_start::boolean
             OR (
-                SELECT s.start_time >= :starts_from::timestamptz AND s.start_time < :starts_before::timestamptz
+                SELECT
+                    s.start_time >= :starts_from::timestamptz
+                    AND s.start_time < :starts_before::timestamptz
+                    AND s.end_time > :ends_after::timestamptz
                 FROM appointment_slots AS s
                 WHERE s.id = b.slot_id
             )
@@ -106,7 +115,7 @@ WHERE b.id IN (SELECT p.id FROM page AS p)
 ORDER BY b.id DESC;
 
 -- name: count_slots_of_period
--- Counts the slots that start in a period, up to a limit.
+-- Counts the slots that start in a period, up to a limit. Their ends are left out: the index does not have them.
 SELECT count(*)::integer AS slots
 FROM (
     SELECT 1
@@ -132,6 +141,7 @@ WITH wanted AS MATERIALIZED (
         AND s.doctor_id = coalesce(:doctor_id::bigint, s.doctor_id)
         AND s.start_time >= :starts_from::timestamptz
         AND s.start_time < :starts_before::timestamptz
+        AND s.end_time > :ends_after::timestamptz
     UNION ALL
     SELECT s.id
     FROM (
@@ -145,6 +155,7 @@ WITH wanted AS MATERIALIZED (
             s.doctor_id = d.id
             AND s.start_time >= :starts_from::timestamptz
             AND s.start_time < :starts_before::timestamptz
+            AND s.end_time > :ends_after::timestamptz
         ORDER BY s.start_time, s.id
         LIMIT 2147483647
     ) AS s

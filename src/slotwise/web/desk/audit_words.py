@@ -52,6 +52,7 @@ _LOOKS = {
 }
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)")
 _NAMES = {
+    "ends_after": "from",
     "seats": "people",
     "specialization": "specialty",
     "starts_before": "before",

@@ -166,20 +166,18 @@ async def doctors_to_choose(doctors: Doctors, form: Form) -> dict[str, Any]:
 
 def booking_query_in(form: Form, time: ClinicTime) -> BookingQuery:
     """Raises `InvalidInput`."""
-    starts_from, starts_before = period_in(form, time)
     number = _NUMBER.fullmatch(form.text("who"))
     only_released = form.text("status") == RELEASED
     status = BookingStatus.CANCELLED if only_released else choice_in(form, "status", BookingStatus)
-    return BookingQuery(
+    query = BookingQuery(
         status,
         id_in(form, "doctor"),
         id_in(form, "slot"),
-        starts_from,
-        starts_before,
-        text_in(form, "who"),
-        int(number[1]) if number else None,
+        text=text_in(form, "who"),
+        number=int(number[1]) if number else None,
         released=only_released if status is BookingStatus.CANCELLED else None,
     )
+    return query.during(*period_in(form, time))
 
 
 def person_in(form: Form) -> tuple[str | None, str | None]:
