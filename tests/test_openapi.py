@@ -275,8 +275,8 @@ def test_what_every_operation_may_answer_is_documented(document: dict[str, Any])
 def test_every_limit_of_the_program_is_in_the_document(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     limits: dict[str, dict[str, Any]] = {
-        "Registration.name": {"minLength": 1, "maxLength": 200},
-        "Registration.email": {"format": "email", "maxLength": 254},
+        "Registration.name": {"minLength": 1, "maxLength": 200, "pattern": r"\S"},
+        "Registration.email": {"minLength": 3, "maxLength": 254},
         "Registration.password": {"minLength": 8, "maxLength": 128},
         "NewDoctor.name": {"minLength": 1, "maxLength": 200},
         "NewSlot.totalSeats": {"minimum": 1, "maximum": 1_000_000},
@@ -285,11 +285,27 @@ def test_every_limit_of_the_program_is_in_the_document(document: dict[str, Any])
         "NewBooking.slotId": {"minimum": 1, "maximum": 2**63 - 1, "format": "int64"},
         "Booking.id": {"format": "int64"},
         "Booking.createdAt": {"format": "date-time"},
+        "Booking.seatsBooked": {"minimum": 1, "maximum": 1_000_000},
+        "Booking.manageToken": {"pattern": "^[A-Za-z0-9_-]{32}$"},
+        "BookedSlot.doctorName": {"minLength": 1, "maxLength": 200},
+        "Slot.availableSeats": {"minimum": 0, "maximum": 1_000_000},
+        "Slot.totalSeats": {"minimum": 1, "maximum": 1_000_000},
+        "Slot.durationMinutes": {"minimum": 1, "maximum": 1440},
+        "User.email": {"minLength": 3, "maxLength": 254},
+        "Session.tokenType": {"enum": ["Bearer"]},
+        "Session.expiresIn": {"minimum": 1},
+        "Problem.availableSeats": {"minimum": 0},
+        "Event.sequence": {"minimum": 1},
+        "Health.status": {"enum": ["ok"]},
+        "Readiness.status": {"enum": ["draining", "ready", "unavailable", "unsafe"]},
+        "NewSlots.weekdays": {"description": "All seven if not given"},
         "BookingRecord.startTime": {"format": "date-time"},
     }
     for place, wanted in limits.items():
         component, _, field = place.partition(".")
         assert wanted.items() <= schemas[component]["properties"][field].items(), place
+    zone, _ = schemas["NewSlots"]["properties"]["timeZone"]["anyOf"]
+    assert (zone["minLength"], zone["maxLength"]) == (1, 64)
     name, nothing = schemas["NewBooking"]["properties"]["userName"]["anyOf"]
     assert (name["minLength"], name["maxLength"], nothing) == (1, 200, {"type": "null"})
     for _, operation in operations(document):

@@ -9,6 +9,8 @@ from slotwise.domain.errors import InvalidInput
 
 # The edition of the time zone database that all local times are computed with, such as 2026f.
 EDITION: str = IANA_VERSION
+# The longest name has 32: America/Argentina/ComodRivadavia.
+MAX_ZONE_CHARACTERS = 64
 UTC_ZONE = ZoneInfo("UTC")
 # Names in the list that are no zones: "localtime" is the machine's setting, "Factory" means that it was never set.
 NO_PLACES = frozenset({"localtime", "Factory"})
@@ -19,7 +21,7 @@ def find_zone(name: str) -> ZoneInfo | None:
 
     Looks the name up in the list first: ZoneInfo takes a name as a file path, and not every file there is a zone.
     """
-    return ZoneInfo(name) if name in _known_names() else None
+    return ZoneInfo(name) if name in known_names() else None
 
 
 def time_zone(field: str, name: str) -> ZoneInfo:
@@ -30,5 +32,5 @@ def time_zone(field: str, name: str) -> ZoneInfo:
 
 
 @cache
-def _known_names() -> frozenset[str]:
+def known_names() -> frozenset[str]:
     return frozenset(available_timezones()) - NO_PLACES

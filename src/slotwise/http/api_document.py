@@ -16,10 +16,11 @@ from litestar.routes import BaseRoute, HTTPRoute
 
 from slotwise import __version__
 from slotwise.http.kit.answers import complete_answers, share_problems
+from slotwise.http.kit.fields import ID, is_id
 from slotwise.http.kit.headers import DESCRIBED as HEADERS
 from slotwise.http.kit.operations import Declared, declared
 from slotwise.http.kit.problems import Problem, camel
-from slotwise.http.kit.schemas import ID, StructSchemas, is_id
+from slotwise.http.kit.schemas import StructSchemas
 
 _DESCRIPTION = """\
 Slotwise books doctors' appointments. A booking starts as a hold: it keeps its seats until `expiresAt`. Confirm it

@@ -1,10 +1,10 @@
 """Liveness, readiness and metrics."""
 
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from litestar import Controller, Request, Response, get
 from litestar.di import NamedDependency
-from msgspec import Struct
+from msgspec import Meta, Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from slotwise.db.pool import Database
@@ -23,7 +23,7 @@ READINESS_SECONDS = 2.0
 
 
 class HealthView(Struct, frozen=True):
-    status: str
+    status: Literal["ok"]
 
 
 class ReadinessView(Struct, frozen=True):
@@ -33,11 +33,11 @@ class ReadinessView(Struct, frozen=True):
     PostgreSQL's differs, which does not keep the server from being ready.
     """
 
-    status: str
+    status: Literal["ready", "unsafe", "unavailable", "draining"]
     problems: list[str]
     database: dict[str, str]
     warnings: list[str]
-    tzdata: str
+    tzdata: Annotated[str, Meta(examples=["2026f"])]
 
 
 class HealthController(Controller):

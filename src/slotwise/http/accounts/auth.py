@@ -1,14 +1,16 @@
 """Accounts: register, log in, log out, change the password."""
 
+from typing import Annotated, Literal
+
 from litestar import Controller, Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from slotwise.domain.errors import EmailTaken, InvalidCredentials, OutcomeUnknown, TooManyLogins
 from slotwise.domain.fields import Instant
 from slotwise.domain.users import Role, User
-from slotwise.http.kit.access import ACCOUNT, OPEN, ApiRequest, account_of
+from slotwise.http.kit.access import ACCOUNT, MAX_TOKEN_CHARACTERS, OPEN, ApiRequest, account_of
 from slotwise.http.kit.fields import Email, Password, PersonName
 from slotwise.http.kit.operations import operation
 from slotwise.services.accounts.users import Session, Users
@@ -47,9 +49,9 @@ class UserView(Struct, frozen=True, rename="camel"):
 class SessionView(Struct, frozen=True, rename="camel"):
     """`expiresIn` is in seconds."""
 
-    access_token: str
-    token_type: str
-    expires_in: int
+    access_token: Annotated[str, Meta(max_length=MAX_TOKEN_CHARACTERS)]
+    token_type: Literal["Bearer"]
+    expires_in: Annotated[int, Meta(ge=1)]
     user: UserView
 
     @classmethod

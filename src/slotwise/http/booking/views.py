@@ -58,7 +58,10 @@ class BookingView(Struct, frozen=True, rename="camel"):
     slot: BookedSlotView
     manage_token: Annotated[
         str | UnsetType,
-        Meta(description="Only in the answer to a new booking. Gives the right to read, confirm and cancel it"),
+        Meta(
+            description="Only in the answer to a new booking. Gives the right to read, confirm and cancel it",
+            extra_json_schema={"pattern": "^[A-Za-z0-9_-]{32}$"},
+        ),
     ] = UNSET
 
     @classmethod

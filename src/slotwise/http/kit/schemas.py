@@ -15,11 +15,10 @@ from litestar.params import BodyKwarg
 from litestar.plugins import OpenAPISchemaPlugin
 from litestar.typing import FieldDefinition
 
-from slotwise.domain.fields import MAX_ID
+from slotwise.http.kit.fields import limits_of
 
 _PREFIX = "#/components/schemas/"
 _GENERIC = re.compile(r"(\w+?)_(\w+)_")
-ID = {"format": "int64", "minimum": 1, "maximum": MAX_ID}
 
 
 class StructSchemas(OpenAPISchemaPlugin):
@@ -88,18 +87,14 @@ def _open(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _complete(name: str, schema: dict[str, Any]) -> None:
-    """Give ids their range, and say a default in words: generators make a field with a default a required one."""
-    if is_id(name):
-        for choice in (schema, *schema.get("anyOf", ())):
-            choice.update(ID if choice.get("type") == "integer" else {})
+    """Add the limits of its name, and say a default in words: generators make a field with a default a required one."""
+    for choice in (schema, *schema.get("anyOf", ())):
+        if choice.get("type") in {"integer", "string"}:
+            choice.update(limits_of(name) | choice)
     default = schema.pop("default", None)
     if default not in (None, []):
         words = [schema.get("description"), f"{json_text(default)} if not given"]
         schema["description"] = "; ".join(word for word in words if word)
-
-
-def is_id(name: str) -> bool:
-    return name == "id" or name.endswith("Id")
 
 
 def json_text(value: Any) -> str:

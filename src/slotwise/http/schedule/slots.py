@@ -14,7 +14,7 @@ from slotwise.batching.shared_reads import SharedReads
 from slotwise.domain.errors import DoctorNotFound, NotAllowed, OutcomeUnknown, SeatsTaken, SlotNotFound, SlotOverlaps
 from slotwise.domain.fields import FIRST_TIME, Instant
 from slotwise.domain.slots import MAX_DURATION_MINUTES, Slot, SlotChange, SlotStatus
-from slotwise.domain.time_zones import time_zone
+from slotwise.domain.time_zones import MAX_ZONE_CHARACTERS, time_zone
 from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
 from slotwise.http.kit.access import ADMIN, ANYONE, DESK, ApiRequest, account_of
 from slotwise.http.kit.fields import Id, Minutes, Seats
@@ -51,6 +51,14 @@ ClockTime = Annotated[
 ]
 Day = Annotated[date, Meta(examples=["2030-01-07"])]
 Weekday = Annotated[int, Meta(ge=1, le=7)]
+ZoneName = Annotated[
+    str,
+    Meta(
+        description="A name of the IANA time zone database; the clinic's zone if not given",
+        examples=["Europe/Berlin"],
+        extra_json_schema={"minLength": 1, "maxLength": MAX_ZONE_CHARACTERS},
+    ),
+]
 
 
 class PartOfDay(Struct, frozen=True, forbid_unknown_fields=True):
@@ -67,13 +75,13 @@ class NewSlots(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     first_day: Day
     last_day: Day
     periods: Annotated[list[PartOfDay], Meta(min_length=1, max_length=24)]
-    weekdays: Annotated[list[Weekday], Meta(min_length=1, max_length=7)] = field(
+    weekdays: Annotated[list[Weekday], Meta(min_length=1, max_length=7, description="All seven if not given")] = field(
         default_factory=lambda: sorted(EVERY_DAY)
     )
     duration_minutes: Minutes = 30
     break_minutes: Annotated[int, Meta(ge=0, le=MAX_DURATION_MINUTES)] = 0
     total_seats: Seats = 1
-    time_zone: Annotated[str | None, Meta(description="Default: the clinic's", examples=["Europe/Berlin"])] = None
+    time_zone: ZoneName | None = None
     dry_run: bool = False
     skip_clashes: bool = False
 

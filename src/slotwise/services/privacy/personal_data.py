@@ -2,10 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, Literal, assert_never
+from typing import Annotated, Any, Literal, assert_never
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
@@ -22,6 +22,8 @@ from slotwise.services.core.seat_events import EVERY_SLOT, SeatsChanged, ignore_
 PAGE = 100
 # How often an erasure looks for new bookings. A person who books without pause must not keep a worker busy.
 ROUNDS = 5
+# What the ledger says about a booking. Its other kinds are about a slot.
+KINDS_OF_BOOKINGS = ["BOOKED", "CANCELLED", "CONFIRMED", "EXPIRED", "HELD"]
 
 
 class Person(Struct, frozen=True):
@@ -72,9 +74,9 @@ class Event(Struct, frozen=True, rename="camel"):
 
     booking_id: int
     sequence: int
-    kind: str
+    kind: Annotated[str, Meta(extra_json_schema={"enum": KINDS_OF_BOOKINGS})]
     seats: int
-    actor: str
+    actor: Annotated[str, Meta(description="`user:<id>`, `guest`, or the part of the server that did it")]
     created_at: Instant
 
 
