@@ -176,3 +176,9 @@ def choose(page: Page, doctor: dict[str, Any], clock: str = "") -> None:
     page.goto(f"/?doctor={doctor['id']}")
     page.get_by_role("button", name=re.compile(rf"{clock}.*{re.escape(doctor['name'])}")).first.click()
     page.wait_for_url("**/bookings/**")
+
+
+def use_account(page: Page, clinic: Clinic, headers: dict[str, str]) -> None:
+    """Open pages as the account whose API headers these are, without the log-in page."""
+    token = headers["Authorization"].removeprefix("Bearer ")
+    page.context.add_cookies([{"name": "slotwise-session", "value": token, "url": clinic.server.url}])

@@ -10,6 +10,7 @@ from tests.clinic import Clinic, holder, in_hours, rows
 BERLIN = ZoneInfo("Europe/Berlin")
 # More than the dashboard shows before the others are folded away, and than a page of free times has.
 DOCTORS, TIMES = 14, 60
+EMPTY_DAY = "2090-01-15"
 
 
 class Names(NamedTuple):

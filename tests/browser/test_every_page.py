@@ -1,10 +1,18 @@
 """Every page as it opens. The other files test what happens when it is used."""
 
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import datetime
+
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import AssertAccessible
-from tests.clinic import Clinic
+from tests.browser.conftest import AssertAccessible, OpenWindow, log_in, use_account
+from tests.browser.full_clinic import BERLIN, EMPTY_DAY, FullClinic, patient_of
+from tests.clinic import Clinic, RunningServer, rows
+from tests.conftest import fresh_database, running_server
 from tests.web.visiting import routes
 
 # Pieces of pages, files, and redirects.
@@ -39,32 +47,150 @@ def test_every_page_for_visitors_is_accessible(
 
 
 @pytest.mark.slow  # every page by axe: a minute
-def test_every_page_for_the_clinic_is_accessible(
-    clinic: Clinic, desk: Page, assert_accessible: AssertAccessible
+def test_every_page_of_a_full_account_is_accessible(
+    clinic: Clinic, window: Page, full: FullClinic, assert_accessible: AssertAccessible
 ) -> None:
-    slot = clinic.slot(seats=3)
-    booking = clinic.hold(slot["id"], userName="Ada Lovelace", confirm=True)
-    about = {"doctor_id": slot["doctorId"], "slot_id": slot["id"], "booking_id": booking["id"]}
-    patient, me = (account_of(clinic, headers) for headers in (clinic.patient(), clinic.admin))
-    looked_at = 0
+    use_account(window, clinic, patient_of(clinic, full))
+    looker = Looker(window, assert_accessible)
+    for path in ("/account", "/account/password", "/account/data", "/account/delete", full.link):
+        looker.look(path)
+    for name in ("Later appointments", "Cancel the appointment", "Details of the appointment", "Confirm by"):
+        window.goto("/account")
+        window.get_by_role("link", name=name).first.click()
+        assert_accessible(window)
+
+
+# What stands behind the path of a page in other states: full lists with more than one page, and empty ones.
+FULL: dict[str, tuple[str, ...]] = {
+    "/": (
+        "?doctor={doctor}&day={long_day}",
+        "?doctor={doctor}&day={long_day}&after={after}",
+        "?speciality={specialization}&day=" + EMPTY_DAY,
+        "?doctor={taken}",
+    ),
+    "/admin": ("?live=off",),
+    "/admin/bookings/new": (
+        "?slot={free}",
+        "?doctor={doctor}&day={long_day}",
+        "?doctor={doctor}&day={long_day}&after={after}",
+    ),
+    "/admin/day-sheet": ("?doctor={doctor_id}&day={today}", "?day={today}"),
+    "/admin/doctors/{doctor_id}": ("?week={long_day}",),
+    "/admin/doctors/{doctor_id}/slots/new": ("?kind=one",),
+}
+EMPTY: dict[str, tuple[str, ...]] = {
+    "/": ("?doctor={doctor_id}",),
+    "/account": ("",),
+    "/admin": (f"?day={EMPTY_DAY}",),
+    "/admin/audit": ("?about=booking+999999999",),
+    "/admin/bookings": ("?who=nobody-has-this", "?slot={free}"),
+    "/admin/bookings/new": ("?doctor={doctor_id}", "?slot={held_slot}"),
+    "/admin/day-sheet": (f"?day={EMPTY_DAY}", "?doctor={doctor_id}&day=" + EMPTY_DAY),
+    "/admin/doctors": ("?q=nobody-has-this",),
+    "/admin/doctors/{doctor_id}": ("",),
+    "/admin/slots/{slot_id}": ("",),
+    "/admin/users": ("?who=nobody-has-this",),
+}
+
+
+class Looker:
+    """Looks at pages, and at the next page of a list where there is one."""
+
+    def __init__(self, page: Page, assert_accessible: AssertAccessible) -> None:
+        self._page = page
+        self._assert_accessible = assert_accessible
+        self.next_pages: set[str] = set()
+
+    def look(self, url: str) -> None:
+        answer = self._page.goto(url)
+        assert answer is not None
+        assert answer.status == 200, url
+        expect(self._page.get_by_role("heading", level=1)).to_have_count(1)
+        self._assert_accessible(self._page)
+        older = self._page.locator("main a[rel=next]", has_text=re.compile("^(Older|Later times|Next page)$"))
+        path = url.partition("?")[0]
+        if path not in self.next_pages and older.count():
+            self.next_pages.add(path)
+            self.look(str(older.get_attribute("href")))
+
+
+@pytest.mark.slow  # every page by axe: two minutes
+def test_every_page_for_the_clinic_is_accessible_when_it_is_full(
+    clinic: Clinic, desk: Page, full: FullClinic, assert_accessible: AssertAccessible
+) -> None:
+    more_than_a_page_of_each_list(clinic, full)
+    patient, me = (account_of(clinic, headers) for headers in (patient_of(clinic, full), clinic.admin))
+    about = {
+        **full._asdict(),
+        "doctor_id": full.busy, "slot_id": full.slot, "booking_id": full.booking,
+        "today": datetime.now(BERLIN).date(), "free": clinic.slot(seats=3)["id"],
+    }  # fmt: skip
+    looker = Looker(desk, assert_accessible)
     for path in sorted(pages() - FOR_STRANGERS):
-        for user_id in (patient, me) if "{user_id}" in path else (me,):
-            looked_at += 1
-            answer = desk.goto(path.format(user_id=user_id, **about))
-            assert answer is not None
-            assert answer.status == 200, desk.url
-            expect(desk.get_by_role("heading", level=1)).to_have_count(1)
-            assert_accessible(desk)
-    assert looked_at >= 20
+        for query in ("", *FULL.get(path, ())):
+            for user_id in (patient, me) if "{user_id}" in path else (me,):
+                looker.look((path + query).format(user_id=user_id, **about))
+    assert looker.next_pages == {
+        "/admin/audit",
+        "/admin/bookings",
+        "/admin/bookings/new",
+        "/admin/doctors",
+        "/admin/users",
+    }
     desk.goto("/admin/slots/999999999")
     assert_accessible(desk)
-    desk.goto(f"/admin/bookings/new?slot={slot['id']}")
-    assert_accessible(desk)
-    # The board of a day on which somebody works; that of today may be empty.
-    desk.goto(f"/admin?day={slot['startTime'][:10]}")
-    expect(desk.get_by_role("table")).to_have_count(1)
-    assert_accessible(desk)
+
+
+@pytest.mark.slow  # every page by axe: a minute
+def test_every_page_for_the_clinic_is_accessible_when_it_is_empty(
+    clinic: Clinic, desk: Page, assert_accessible: AssertAccessible
+) -> None:
+    slot, held = clinic.slot(), clinic.hold(clinic.slot()["id"])
+    about = {"doctor_id": clinic.doctor()["id"], "slot_id": slot["id"], "free": slot["id"], "held_slot": held["slotId"]}
+    looker = Looker(desk, assert_accessible)
+    for path, queries in EMPTY.items():
+        for query in queries:
+            looker.look((path + query).format(**about))
+
+
+@pytest.fixture
+def new_site(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
+    """A server without doctors. Made in a thread of its own, because a browser's tests have an event loop in theirs."""
+    with ThreadPoolExecutor(max_workers=1) as thread, ExitStack() as stack:
+
+        def start() -> RunningServer:
+            url = stack.enter_context(fresh_database(postgres_url, migrated_template))
+            return stack.enter_context(running_server(url, {}))
+
+        yield thread.submit(start).result()
+        thread.submit(stack.close).result()
+
+
+@pytest.mark.slow  # every page by axe: a minute
+def test_every_page_of_a_new_clinic_is_accessible(
+    new_site: RunningServer, open_window: OpenWindow, assert_accessible: AssertAccessible
+) -> None:
+    page = open_window(new_site)
+    log_in(page)
+    looker = Looker(page, assert_accessible)
+    for path in sorted(path for path in pages() - FOR_STRANGERS if "{" not in path):
+        looker.look(path)
 
 
 def account_of(clinic: Clinic, headers: dict[str, str]) -> int:
     return int(clinic.http.get("/api/auth/me", headers=headers).json()["id"])
+
+
+def more_than_a_page_of_each_list(clinic: Clinic, full: FullClinic) -> None:
+    """Of users, doctors and bookings, behind the server's back because that is quicker. Logging in fills the log."""
+    for fill_up in (
+        "INSERT INTO users (email, name, role, password_hash)"
+        " SELECT 'more' || n || '@example.org', 'Pat Patient', 'patient', '' FROM generate_series(1, 60) AS n",
+        "INSERT INTO doctors (name) SELECT 'Dr. Ada Lovelace' FROM generate_series(1, 60)",
+        "INSERT INTO audit_log (actor, action, subject)"
+        " SELECT 'seed', 'create_doctor', 'doctor:1' FROM generate_series(1, 60)",
+    ):
+        rows(clinic.server.database_url, fill_up)
+    slot = clinic.slot(seats=60)
+    for _ in range(51):
+        clinic.hold(slot["id"], confirm=True)

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.full_clinic import FullClinic
+from tests.browser.full_clinic import EMPTY_DAY, FullClinic
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic
 from tests.web.people import AccountVisitor
 
@@ -16,7 +16,6 @@ CONTROLS = {"a", "button", "input", "select", "textarea", "summary"}
 HEADINGS = {"h1", "h2"}
 # Elements without an end tag (HTML, 13.1.2).
 VOID = {"br", "hr", "img", "input", "link", "meta", "rect"}
-EMPTY_DAY = "2090-01-15"
 
 
 class Part:
