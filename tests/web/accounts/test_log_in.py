@@ -281,7 +281,7 @@ def test_a_visitor_whose_session_ended_is_asked_to_log_in(
 
 def test_a_form_without_a_session_changes_nothing_and_says_so(visitor: AccountVisitor) -> None:
     answer = visitor.post("/account/password", current_password=PASSWORD, new_password="another fine secret")
-    assert (answer.status_code, answer.headers["location"]) == (303, "/log-in")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/log-in?next=%2Faccount%2Fpassword")
     assert "Please log in first. Nothing was changed." in text_of(visitor.http.get("/log-in"))
 
 

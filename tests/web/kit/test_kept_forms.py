@@ -105,6 +105,25 @@ def test_passwords_are_not_kept(admin: Admin) -> None:
         assert SHOWN_AGAIN in text_of(page)
 
 
+def test_a_form_without_anything_to_keep_is_shown_again_after_the_log_in(admin: Admin) -> None:
+    """Nothing was typed but passwords, it is too long for a cookie, or the browser has dropped who typed it."""
+    for path, fields in {
+        "/account/password": {"current_password": SECRET, "new_password": SECRET},
+        "/account/delete": {"password": SECRET},
+        "/admin/users/new": {"name": TYPED * 1000},
+    }.items():
+        for cookies_stay in (True, False):
+            end_sessions(admin.server, admin.email)
+            if not cookies_stay:
+                admin.http.cookies.clear()
+            asked = admin.post(path, **fields)
+            asks = admin.http.get(asked.headers["location"])
+            assert SECRET not in str(admin.http.cookies)
+            next_url = re.findall(r'name="next" value="([^"]*)"', asks.text)
+            entered = admin.log_in(admin.email, **({"next": next_url[0]} if next_url else {}))
+            assert entered.headers["location"] == path
+
+
 def test_a_patient_typed_for_a_time_that_is_taken_meanwhile_is_kept_for_the_next_time(
     admin: Admin, clinic: Clinic
 ) -> None:
@@ -128,15 +147,23 @@ def test_another_account_on_the_same_browser_sees_nothing_of_it(admin: Admin, se
 
 def test_every_form_that_needs_an_account_names_a_page_that_exists(admin: Admin, clinic: Clinic) -> None:
     slot = clinic.slot()
-    held = clinic.hold(slot["id"])
+    held = clinic.hold(slot["id"], confirm=True)
     other = new_admin(admin.server)
     [(user_id,)] = rows(admin.server.database_url, "SELECT id FROM users WHERE email = $1", other)
     target = Target(slot["doctorId"], slot["id"], held["id"], user_id, "")
-    needing = [route.removeprefix("POST ") for route in routes() if route.startswith(("POST /admin", "POST /account"))]
-    assert len(needing) > 10
+    of_account = ("POST /admin", "POST /account", "POST /bookings/")
+    needing = [route.removeprefix("POST ") for route in routes() if route.startswith(of_account)]
+    assert len(needing) > 15
+    assert {route for route in routes() if route.startswith("POST") and not route.startswith(of_account)} == {
+        "POST /hold",
+        "POST /log-in",
+        "POST /log-out",
+        "POST /register",
+    }
     for path in needing:
         end_sessions(admin.server, admin.email)
-        admin.post(path.format(**target._asdict()), typed="yes", slot=str(slot["id"]))
+        asked = admin.post(path.format(**target._asdict()), typed="yes", slot=str(slot["id"]))
+        assert asked.headers["location"] == "/log-in", path
         leads_to = admin.log_in(admin.email).headers["location"]
         page = admin.http.get(leads_to)
         assert page.status_code == 200, (path, leads_to)
@@ -148,12 +175,12 @@ def test_every_form_that_needs_an_account_says_whose_it_is() -> None:
         (template.name, form)
         for template in Path("src/slotwise/web/templates").rglob("*.html")
         for form in re.findall(
-            r'<form [^>]*method="post" action="(?:/admin|/account)[^>]*>.{0,18}', template.read_text()
+            r'<form [^>]*method="post" action="(?:/admin|/account|/bookings).*?</form>', template.read_text(), re.DOTALL
         )
     ]
-    assert len(forms) > 15
+    assert len(forms) > 18
     for template, form in forms:
-        assert form.endswith("{{ typist_field }}"), template
+        assert "{{ typist_field }}" in form or "{{ hidden_token() }}" in form, template
 
 
 def test_nobody_else_can_write_a_seal() -> None:

@@ -23,20 +23,20 @@ POST /hold                                      303   303   303   303    303   3
 POST /hold                             missing  404   404   404   404    404   404   404    404   404
 GET  /bookings/{booking_id}                     404   200+  404   404    200+  200+  200+   404   404
 GET  /bookings/{booking_id}            missing  404   404   404   404    404   404   404    404   404
-POST /bookings/{booking_id}/confirm             404   303   404   404    303   303   303    404   404
-POST /bookings/{booking_id}/confirm    missing  404   404   404   404    404   404   404    404   404
-POST /bookings/{booking_id}/seats               404   303   404   404    303   303   303    404   404
-POST /bookings/{booking_id}/seats      missing  404   404   404   404    404   404   404    404   404
-POST /bookings/{booking_id}/release             404   303   404   404    303   303   303    404   404
-POST /bookings/{booking_id}/release    missing  404   404   404   404    404   404   404    404   404
+POST /bookings/{booking_id}/confirm             in    303   404   404    303   303   303    404   in
+POST /bookings/{booking_id}/confirm    missing  in    404   404   404    404   404   404    404   in
+POST /bookings/{booking_id}/seats               in    303   404   404    303   303   303    404   in
+POST /bookings/{booking_id}/seats      missing  in    404   404   404    404   404   404    404   in
+POST /bookings/{booking_id}/release             in    303   404   404    303   303   303    404   in
+POST /bookings/{booking_id}/release    missing  in    404   404   404    404   404   404    404   in
 GET  /bookings/{booking_id}/confirm             303   303   303   303    303   303   303    303   303
 GET  /bookings/{booking_id}/confirm    missing  303   303   303   303    303   303   303    303   303
 GET  /bookings/{booking_id}/seats               303   303   303   303    303   303   303    303   303
 GET  /bookings/{booking_id}/seats      missing  303   303   303   303    303   303   303    303   303
 GET  /bookings/{booking_id}/cancel              404   200+  404   404    200+  200+  200+   404   404
 GET  /bookings/{booking_id}/cancel     missing  404   404   404   404    404   404   404    404   404
-POST /bookings/{booking_id}/cancel              404   303   404   404    303   303   303    404   404
-POST /bookings/{booking_id}/cancel     missing  404   404   404   404    404   404   404    404   404
+POST /bookings/{booking_id}/cancel              in    303   404   404    303   303   303    404   in
+POST /bookings/{booking_id}/cancel     missing  in    404   404   404    404   404   404    404   in
 GET  /bookings/{booking_id}/calendar.ics        404   200   404   404    200   200   200    404   404
 GET  /bookings/{booking_id}/calendar.ics missing 404  404   404   404    404   404   404    404   404
 GET  /log-in                                    200   303   303   303    303   303   200    200   200

@@ -17,7 +17,7 @@ from slotwise.services.booking.clinic_changes import ClinicChange, ClinicChanges
 from slotwise.services.core.callers import Caller
 from slotwise.services.schedule.slots import Slots
 from slotwise.web.booking.clinic_changes import CANCELLED, ChangeWords, moved_words
-from slotwise.web.kit.access import ANYBODY, PageRequest, own_origin, page_for, visitor_in
+from slotwise.web.kit.access import ANYBODY, PageRequest, ask_for_account, own_origin, page_for, visitor_in
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.rendering import HEADERS, Renderer, see_other
 from slotwise.web.kit.visitors import attempt_cookie, clear_cookie
@@ -74,7 +74,12 @@ class AppointmentController(Controller):
         if managed.booking.status is not BookingStatus.CONFIRMED:
             return see_other(request, managed.url)
         return renderer.answer(
-            request, "booking/cancel.html", booking=managed.booking, token=managed.token, booking_url=managed.url
+            request,
+            "booking/cancel.html",
+            booking=managed.booking,
+            token=managed.token,
+            booking_url=managed.url,
+            form=Form(),
         )
 
     @post("/bookings/{booking_id:int}/cancel", **page_for(ANYBODY))
@@ -114,7 +119,12 @@ class AppointmentController(Controller):
 async def managed_booking(
     request: PageRequest, bookings: Bookings, booking_id: int, token: str | None
 ) -> ManagedBooking:
-    """Raises `BookingNotFound` also for a visitor who may not manage it: strangers do not learn that it exists."""
+    """Raises `BookingNotFound` also for a visitor who may not manage it: strangers do not learn that it exists.
+
+    A form without a log-in or a link may be of an account whose session has ended: it asks to log in first.
+    """
+    if request.method == "POST" and visitor_in(request).as_caller(booking_id, token or None) == Caller():
+        await ask_for_account(request)
     if not 0 < booking_id <= MAX_ID or len(token or "") > MAX_TOKEN_CHARACTERS:
         raise BookingNotFound
     caller = visitor_in(request).as_caller(booking_id, token or None)

@@ -35,6 +35,8 @@ from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.time_filters import EXCLUDED, excludes, filters_in, url_with
 from slotwise.web.kit.visitors import BookingToken, attempt_cookie, clear_cookie, draft_cookie, draft_of, hold_cookie
 
+PAGE = "/bookings/{booking_id}"
+
 
 class HoldController(Controller):
     path = "/"
@@ -61,7 +63,7 @@ class HoldController(Controller):
             return await _show_refusal(request, renderer, refusal, await slots.get_slot(slot_id))
         return see_other(request, _url_of_hold(held), cookies=_cookies_of(request, held, form))
 
-    @post("/bookings/{booking_id:int}/confirm", **page_for(ANYBODY))
+    @post("/bookings/{booking_id:int}/confirm", **page_for(ANYBODY, form_on=PAGE))
     async def confirm_booking(
         self,
         request: PageRequest,
@@ -90,7 +92,7 @@ class HoldController(Controller):
         cookies = [clear_cookie(request, "hold"), clear_cookie(request, "draft")]
         return see_other(request, managed.url, notice="Your appointment is booked.", cookies=cookies)
 
-    @post("/bookings/{booking_id:int}/seats", **page_for(ANYBODY))
+    @post("/bookings/{booking_id:int}/seats", **page_for(ANYBODY, form_on=PAGE))
     async def change_seats(
         self,
         request: PageRequest,
@@ -121,7 +123,7 @@ class HoldController(Controller):
         notice = f"We are now holding this time for {people}. Confirm the appointment before the hold ends."
         return see_other(request, changed.url, notice=notice, cookies=_cookies_of(request, hold, form))
 
-    @post("/bookings/{booking_id:int}/release", **page_for(ANYBODY))
+    @post("/bookings/{booking_id:int}/release", **page_for(ANYBODY, form_on=PAGE))
     async def release_hold(
         self,
         request: PageRequest,

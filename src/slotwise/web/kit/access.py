@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import parse_qsl
 
 from litestar import Request
@@ -92,10 +92,14 @@ async def _let_in(connection: Connection, _: BaseRouteHandler) -> None:
 async def _require_account(connection: Connection, handler: BaseRouteHandler) -> None:
     await _let_in(connection, handler)
     if connection.state.visitor.user is None:
-        if isinstance(connection, Request) and connection.method == "POST":
-            # The handler of the error keeps it until the log-in. It cannot read the request itself.
-            connection.state.unsent = await _unsent(connection, handler)
-        raise NotAuthenticated
+        await ask_for_account(connection)
+
+
+async def ask_for_account(connection: Connection) -> NoReturn:
+    """Raise `NotAuthenticated`. The handler of that error keeps a form until the log-in. It cannot read it itself."""
+    if isinstance(connection, Request) and connection.method == "POST":
+        connection.state.unsent = await _unsent(connection, connection.route_handler)
+    raise NotAuthenticated
 
 
 async def _unsent(request: PageRequest, handler: BaseRouteHandler) -> Unsent:

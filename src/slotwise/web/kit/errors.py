@@ -132,15 +132,21 @@ def ask_to_log_in(request: PageRequest) -> Response[Any]:
     """And come back here after the log-in. After a change, come back to its form, with what was typed."""
     if request.method != "GET":
         return _keep_form(request)
-    return see_other(request, f"/log-in?{urlencode({'next': url_of_request(request)})}")
+    return see_other(request, _log_in_for(url_of_request(request)))
+
+
+def _log_in_for(page: str) -> str:
+    return f"/log-in?{urlencode({'next': page})}"
 
 
 def _keep_form(request: PageRequest) -> Response[Any]:
     unsent: Unsent | None = request.state.get("unsent")
-    kept = kept_cookie(request, unsent.page, unsent.fields) if unsent else None
     told = "Please log in first. Nothing was changed."
-    if kept is None:
+    if unsent is None:
         return see_other(request, "/log-in", notice=told)
+    kept = kept_cookie(request, unsent.page, unsent.fields)
+    if kept is None:
+        return see_other(request, _log_in_for(unsent.page), notice=told)
     told += " What you typed is kept for 15 minutes, except passwords, and shown again after you log in."
     return see_other(request, "/log-in", notice=told, cookies=[kept])
 

@@ -51,10 +51,10 @@ def typist_field(connection: Connection, user: User | None) -> Markup:
 
 
 def kept_cookie(connection: Connection, page: str, fields: Sequence[tuple[str, str]]) -> Cookie | None:
-    """None if nothing can be kept: nothing was typed, it is too long for a cookie, or it is unknown who typed it."""
+    """None if nothing can be kept: it is too long for a cookie, or it is unknown who typed it."""
     account_id = _typist_of(connection, dict(fields).get(TYPIST))
     typed = [(name, value) for name, value in fields if "password" not in name and name != TYPIST]
-    if account_id is None or not typed:
+    if account_id is None:
         return None
     kept = KeptForm(account_id, page, typed, int(time.time()) + KEPT_SECONDS)
     text = _sealed(connection, kept)
