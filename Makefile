@@ -32,7 +32,7 @@ test: export PYTHONDONTWRITEBYTECODE :=
 test: setup-dev ## Run the test suite (four minutes); SLOW=on: all tests, POSTGRES=<bin dir>: with that PostgreSQL
 	@$(BIN)/python scripts/chromium.py
 	@$(BIN)/python scripts/pgbouncer.py
-	@$(BIN)/python scripts/clients.py
+	@$(BIN)/python scripts/clients.py clients $(if $(ALL),linters)
 	@exec $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(ALL),,-m "not slow") $(ARGS)
 
 bench: setup-dev ## Run the benchmarks (an hour); ARGS=--quick takes a few minutes, ARGS=--help shows all options

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-WITHOUT = "chromium: NOT INSTALLED, so the browser tests are skipped. On Debian or Ubuntu: sudo apt install chromium"
+WITHOUT = "chromium: NOT TESTED: the pages in a browser. On Debian or Ubuntu: sudo apt install chromium"
 
 
 def installed() -> "str | None":

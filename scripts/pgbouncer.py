@@ -15,7 +15,7 @@ def main() -> int:
     if shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or not shutil.which("apt-get"):
         return 0
     if os.getuid() != 0:
-        print("pgbouncer is not installed: the tests of connection pooling are skipped", file=sys.stderr)
+        print("pgbouncer: NOT TESTED: connection pooling. pgbouncer is not installed", file=sys.stderr)
         return 0
     quiet = os.environ | {"DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
     subprocess.run(["apt-get", "update", "-qq"], env=quiet, check=False)

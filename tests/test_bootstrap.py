@@ -1,8 +1,10 @@
-"""`make` and `scripts/bootstrap.py`, which a newcomer runs first."""
+"""`make` and `scripts/bootstrap.py`, which a newcomer runs first, and what is told about tests that cannot run."""
 
 import ast
 import importlib.util
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -133,3 +135,32 @@ def test_make_says_what_to_install_when_there_is_no_python() -> None:
     )
     assert done.returncode != 0
     assert "apt install python3 python3-venv" in done.stderr
+
+
+def test_without_node_it_is_told_what_is_not_tested(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts/clients.py"), "clients", "linters"]
+    done = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=True, timeout=60)
+    assert done.stderr.splitlines() == [
+        "npm: NOT TESTED: the TypeScript client. This needs Node and npm's registry.",
+        "npm: NOT TESTED: the API document with the linters of OpenAPI. This needs Node and npm's registry.",
+    ]
+
+
+def test_ci_ends_with_what_was_not_tested(tmp_path: Path) -> None:
+    """A stand-in for `make` says it at its beginning, and one for `scripts/postgres.py` between the runs of `make`."""
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
+    for name, words in (
+        ("bin/make", "npm: NOT TESTED: a client.\nall is well"),
+        (".venv/bin/python", "NOT TESTED: a 16."),
+    ):
+        stand_in = tmp_path / name
+        stand_in.parent.mkdir(parents=True)
+        stand_in.write_text(f"#!/bin/sh\nprintf '{words}\\n' >&2\n")
+        stand_in.chmod(0o755)
+    environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
+    done = subprocess.run(
+        [tmp_path / ".ci/run"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[-2:] == ["NOT TESTED: a 16.", "npm: NOT TESTED: a client."]
