@@ -71,8 +71,8 @@ async def test_a_refused_change_leaves_the_hold_and_its_key_as_they_were(
         )
         assert isinstance(refusal, SlotFull)
         assert refusal.available_seats == 2
-        booking = await worker.bookings.get_managed_booking(caller, held.booking.id)
-        assert booking.status is BookingStatus.PENDING
+        managed = await worker.bookings.get_managed_booking(caller, held.booking.id)
+        assert managed.booking.status is BookingStatus.PENDING
         await worker.bookings.release_hold(Caller(manage_token=other.manage.token), other.booking.id)
         assert await worker.bookings.replace_hold(caller, held.booking.id, SeatRequest(slot_id, 3)) is not None
         assert await violations(worker.database) == []
@@ -87,5 +87,5 @@ async def test_a_hold_that_was_confirmed_in_between_is_not_replaced(
         caller = Caller(manage_token=held.manage.token)
         await worker.bookings.confirm_booking(caller, held.booking.id)
         assert await worker.bookings.replace_hold(caller, held.booking.id, SeatRequest(slot_id, 2)) is None
-        booking = await worker.bookings.get_managed_booking(caller, held.booking.id)
-        assert booking.status is BookingStatus.CONFIRMED
+        managed = await worker.bookings.get_managed_booking(caller, held.booking.id)
+        assert managed.booking.status is BookingStatus.CONFIRMED

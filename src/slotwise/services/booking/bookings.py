@@ -33,7 +33,7 @@ from slotwise.services.booking.batches import (
 from slotwise.services.booking.queues import BookingQueues
 from slotwise.services.booking.search import BookingQuery, FoundBookings, find_bookings
 from slotwise.services.core.audit import record_action, request_id, rows_shown, shows_others
-from slotwise.services.core.callers import READ_CLAIM, Caller, Claim, refuse
+from slotwise.services.core.callers import READ_CLAIM, Caller, Claim, Manager, refuse
 from slotwise.services.core.idempotency import IdempotencyKey
 from slotwise.services.core.manage_tokens import proves
 
@@ -51,6 +51,13 @@ class ClaimedBooking(Struct, frozen=True):
     @property
     def claim(self) -> Claim:
         return Claim(self.booking.user_id, self.booking.user_email, self.manage_token_hash)
+
+
+class ManagedBooking(Struct, frozen=True):
+    """A booking, and the caller who was found to be one who may manage it."""
+
+    caller: Manager
+    booking: Booking
 
 
 READ_CLAIMED_BOOKING = Statement("booking/bookings.read_claimed_booking", ClaimedBooking)
@@ -73,21 +80,14 @@ class Bookings:
         return _held_or_raise(await self._queues_of(caller).holds.submit(request))
 
     async def replace_hold(
-        self,
-        caller: Caller,
-        booking_id: int,
-        wanted: SeatRequest,
-        key: IdempotencyKey | None = None,
-        *,
-        checked: bool = False,
+        self, caller: Caller, booking_id: int, wanted: SeatRequest, key: IdempotencyKey | None = None
     ) -> Held | None:
         """Replace a hold on the same slot.
 
         If the new hold is refused (same errors as `hold_seats`), the old one is kept. None if the old one was
-        confirmed meanwhile: it is kept too. `checked` if the booking was read for this caller before, with their right.
+        confirmed meanwhile: it is kept too.
         """
-        if not checked:
-            await self._authorize(caller, booking_id)
+        await self._authorize(caller, booking_id)
         request = HoldRequest(wanted, caller.actor, key, _request_id(caller))
         outcome = await self._queues_of(caller).replace_hold(booking_id, request)
         return None if outcome is None else _held_or_raise(outcome)
@@ -147,20 +147,13 @@ class Bookings:
                 assert_never(done.outcome)
 
     async def release_hold(
-        self,
-        caller: Caller,
-        booking_id: int,
-        reason: str | None = None,
-        *,
-        checked: bool = False,
-        patient_asked: bool = False,
+        self, caller: Caller, booking_id: int, reason: str | None = None, *, patient_asked: bool = False
     ) -> BookingStatus:
         """Release a hold's seats. A booking that is no longer a hold stays as it is. Returns its status now.
 
-        `checked` as for `replace_hold`, `patient_asked` as for `cancel_booking`.
+        `patient_asked` as for `cancel_booking`.
         """
-        if not checked:
-            await self._authorize(caller, booking_id)
+        await self._authorize(caller, booking_id)
         request = CancelRequest(booking_id, reason, caller.actor, True, _request_id(caller), patient_asked)
         return (await self._cancel(caller, request)).booking.status
 
@@ -190,15 +183,16 @@ class Bookings:
                 await record_action(connection, caller.actor, "get_booking", f"booking:{booking_id}")
         return read.booking if caller.may_manage(read.claim) else redacted(read.booking)
 
-    async def get_managed_booking(self, caller: Caller, booking_id: int) -> Booking:
+    async def get_managed_booking(self, caller: Caller, booking_id: int) -> ManagedBooking:
         """In full for a caller who may manage it. Raises `BookingNotFound` for others."""
         async with self._database.connection() as connection:
             read = await READ_CLAIMED_BOOKING.first(connection, booking_id=booking_id)
-            if read is None or not caller.may_manage(read.claim):
+            manager = None if read is None else caller.manager_of(booking_id, read.claim)
+            if read is None or manager is None:
                 raise BookingNotFound
             if shows_others(caller.user, [read.booking]):
                 await record_action(connection, caller.actor, "get_managed_booking", f"booking:{booking_id}")
-        return read.booking
+        return ManagedBooking(manager, read.booking)
 
     async def opens(self, manage_token: str, booking_id: int) -> bool:
         """Whether this is the manage token of the booking. Accounts do not count here."""
@@ -244,6 +238,9 @@ class Bookings:
             await queues.drained()
 
     async def _authorize(self, caller: Caller, booking_id: int) -> None:
+        """Refuse a caller who may not manage the booking. Looks it up, unless the caller has the proof already."""
+        if isinstance(caller, Manager) and caller.booking_id == booking_id:
+            return
         async with self._database.connection() as connection:
             claim = await READ_CLAIM.first(connection, booking_id=booking_id)
         if claim is None:

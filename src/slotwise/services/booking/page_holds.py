@@ -4,11 +4,12 @@ import contextlib
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
 from slotwise.domain.errors import BookingNotFound, SlotwiseError
 from slotwise.services.booking.batches import Held
-from slotwise.services.booking.bookings import Bookings
+from slotwise.services.booking.bookings import Bookings, ManagedBooking
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.idempotency import IdempotencyKey
 
@@ -28,7 +29,7 @@ class PageHolds:
         self._bookings = bookings
 
     async def hold_time(self, caller: Caller, choice: TimeChoice, instead_of: int | None = None) -> Held:
-        """Make a hold without a name, then release the hold `instead_of`, which was read for this caller before.
+        """Make a hold without a name, then release the hold `instead_of`.
 
         Raises the errors of `Bookings.hold_seats`; the old hold is then kept.
         """
@@ -38,21 +39,23 @@ class PageHolds:
         return held
 
     async def change_seats(self, caller: Caller, held: Booking, choice: TimeChoice) -> Held | None:
-        """Replace `held`, as read for this caller, by a hold of the chosen number of seats, for the same owner.
+        """Replace `held` by a hold of the chosen number of seats, for the same owner.
 
         The same attempt gives the same hold. None if `held` was confirmed meanwhile. Raises the errors of
         `Bookings.hold_seats`; `held` is then kept. The seats of `held` count as free for the new hold.
         """
         wanted = SeatRequest(choice.slot_id, choice.seats, held.user_id)
-        return await self._bookings.replace_hold(caller, held.id, wanted, _key(caller, choice, held.id), checked=True)
+        return await self._bookings.replace_hold(caller, held.id, wanted, _key(caller, choice, held.id))
 
-    async def find_hold(self, booking_id: int, token: str) -> Booking | None:
-        """The hold with this id and manage token; None if it is no longer a hold."""
+    async def find_hold(self, caller: Caller, booking_id: int) -> ManagedBooking | None:
+        """The hold with this id and the caller's manage token; None if it is no longer a hold."""
         try:
-            booking = await self._bookings.get_managed_booking(Caller(None, token), booking_id)
+            found = await self._bookings.get_managed_booking(Caller(None, caller.manage_token), booking_id)
         except BookingNotFound:
             return None
-        return booking if booking.status is BookingStatus.PENDING else None
+        if found.booking.status is not BookingStatus.PENDING:
+            return None
+        return ManagedBooking(replace(found.caller, user=caller.user), found.booking)
 
     async def _hold(self, caller: Caller, choice: TimeChoice) -> Held:
         """A repeated click gives the same hold. If that hold is over by now, it makes a new one."""
@@ -61,16 +64,16 @@ class PageHolds:
             held = await self._bookings.hold_seats(Caller(caller.user), wanted, _key(caller, choice))
             if not held.replayed or await self._stands(held):
                 return held
-            choice = msgspec.structs.replace(choice, attempt=f"{choice.attempt}+")
+            choice = replace(choice, attempt=f"{choice.attempt}+")
 
     async def _stands(self, held: Held) -> bool:
-        booking = await self._bookings.get_managed_booking(Caller(None, held.manage.token), held.booking.id)
-        return booking.status in {BookingStatus.PENDING, BookingStatus.CONFIRMED}
+        found = await self._bookings.get_managed_booking(Caller(None, held.manage.token), held.booking.id)
+        return found.booking.status in {BookingStatus.PENDING, BookingStatus.CONFIRMED}
 
     async def _release(self, caller: Caller, booking_id: int) -> None:
         """If this fails, the old hold expires by itself. The caller has the new hold, so the error is ignored."""
         with contextlib.suppress(SlotwiseError):
-            await self._bookings.release_hold(caller, booking_id, checked=True)
+            await self._bookings.release_hold(caller, booking_id)
 
 
 def _key(caller: Caller, choice: TimeChoice, instead_of: int | None = None) -> IdempotencyKey | None:

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
+from msgspec.structs import replace
 
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingFailed, BookingNotFound
@@ -27,7 +28,7 @@ MAX_TOKEN_CHARACTERS = 200
 CALENDAR_TYPE = "text/calendar; method=PUBLISH"
 
 
-class ManagedBooking(NamedTuple):
+class Appointment(NamedTuple):
     """A booking that the visitor may manage. `token` is None if they may do so only by their account."""
 
     caller: Caller
@@ -116,9 +117,7 @@ class AppointmentController(Controller):
         return Response(file, media_type=CALENDAR_TYPE, headers=headers)
 
 
-async def managed_booking(
-    request: PageRequest, bookings: Bookings, booking_id: int, token: str | None
-) -> ManagedBooking:
+async def managed_booking(request: PageRequest, bookings: Bookings, booking_id: int, token: str | None) -> Appointment:
     """Raises `BookingNotFound` also for a visitor who may not manage it: strangers do not learn that it exists.
 
     A form without a log-in or a link may be of an account whose session has ended: it asks to log in first.
@@ -128,11 +127,12 @@ async def managed_booking(
     if not 0 < booking_id <= MAX_ID or len(token or "") > MAX_TOKEN_CHARACTERS:
         raise BookingNotFound
     caller = visitor_in(request).as_caller(booking_id, token or None)
-    booking = await bookings.get_managed_booking(caller, booking_id)
-    if caller.user and caller.manage_token and not await bookings.opens(caller.manage_token, booking_id):
+    found = await bookings.get_managed_booking(caller, booking_id)
+    manager = found.caller
+    if manager.user and manager.manage_token and not await bookings.opens(manager.manage_token, booking_id):
         # The account gives access, and the token in the URL is wrong: leave it out of links.
-        caller = Caller(caller.user)
-    return ManagedBooking(caller, caller.manage_token, booking)
+        manager = replace(manager, manage_token=None)
+    return Appointment(manager, manager.manage_token, found.booking)
 
 
 async def show_appointment(
@@ -141,7 +141,7 @@ async def show_appointment(
     slots: Slots,
     bookings: Bookings,
     clinic_changes: ClinicChanges,
-    managed: ManagedBooking,
+    managed: Appointment,
     form: Form | None = None,
     status: int = 200,
 ) -> Response[Any]:
@@ -172,18 +172,17 @@ async def show_appointment(
     )
 
 
-async def _chosen_instead(request: PageRequest, bookings: Bookings, released: Booking) -> ManagedBooking | None:
+async def _chosen_instead(request: PageRequest, bookings: Bookings, released: Booking) -> Appointment | None:
     """The visitor's newer hold, for the page of the hold that they gave up for it, perhaps in another tab."""
     hold = visitor_in(request).hold
     if hold is None or hold.booking_id <= released.id:
         return None
-    caller = Caller(None, hold.token)
     try:
-        chosen = await bookings.get_managed_booking(caller, hold.booking_id)
+        chosen = await bookings.get_managed_booking(Caller(None, hold.token), hold.booking_id)
     except BookingNotFound:
         return None
-    stands = chosen.status in {BookingStatus.PENDING, BookingStatus.CONFIRMED}
-    return ManagedBooking(caller, hold.token, chosen) if stands else None
+    stands = chosen.booking.status in {BookingStatus.PENDING, BookingStatus.CONFIRMED}
+    return Appointment(chosen.caller, hold.token, chosen.booking) if stands else None
 
 
 def _empty_form(request: PageRequest, booking: Booking) -> Form:
@@ -200,7 +199,7 @@ def _empty_form(request: PageRequest, booking: Booking) -> Form:
     )
 
 
-def _link(request: PageRequest, managed: ManagedBooking) -> str | None:
+def _link(request: PageRequest, managed: Appointment) -> str | None:
     """The link to this appointment. With a token it works without an account."""
     origin = own_origin(request)
     return f"{origin}{managed.url}" if origin else None

@@ -27,7 +27,7 @@ from slotwise.services.booking.page_holds import PageHolds, TimeChoice
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.rate_limits import BookingRate
 from slotwise.services.schedule.slots import Slots
-from slotwise.web.booking.appointment import ManagedBooking, managed_booking, show_appointment, url_of_booking
+from slotwise.web.booking.appointment import Appointment, managed_booking, show_appointment, url_of_booking
 from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page_for, visitor_in
 from slotwise.web.kit.errors import seats_left_words, words_of
 from slotwise.web.kit.forms import Form, read_all
@@ -155,20 +155,21 @@ def _seats_in(form: Form) -> int:
 async def _hold(request: PageRequest, page_holds: PageHolds, slot_id: int, seats: int) -> Held | BookingToken:
     """A visitor who chooses the time that they already hold keeps that hold, with another number of seats if wanted."""
     visitor = visitor_in(request)
-    own = await page_holds.find_hold(visitor.hold.booking_id, visitor.hold.token) if visitor.hold else None
-    if own is None or visitor.hold is None or own.slot_id != slot_id:
+    hold, choice = visitor.hold, TimeChoice(slot_id, seats, visitor.attempt)
+    own = await page_holds.find_hold(visitor.as_caller(hold.booking_id), hold.booking_id) if hold else None
+    if own is None or hold is None:
         # A hold that has ended needs no release.
-        old = own.id if own else None
-        return await page_holds.hold_time(visitor.as_caller(old), TimeChoice(slot_id, seats, visitor.attempt), old)
-    if own.seats_booked == seats:
-        return visitor.hold
-    changed = await page_holds.change_seats(visitor.as_caller(own.id), own, TimeChoice(slot_id, seats, visitor.attempt))
-    return changed or visitor.hold
+        return await page_holds.hold_time(visitor.as_caller(), choice)
+    if own.booking.slot_id != slot_id:
+        return await page_holds.hold_time(own.caller, choice, own.booking.id)
+    if own.booking.seats_booked == seats:
+        return hold
+    return await page_holds.change_seats(own.caller, own.booking, choice) or hold
 
 
 async def _with_other_seats(
-    request: PageRequest, booking_rate: BookingRate, page_holds: PageHolds, managed: ManagedBooking, form: Form
-) -> ManagedBooking:
+    request: PageRequest, booking_rate: BookingRate, page_holds: PageHolds, managed: Appointment, form: Form
+) -> Appointment:
     """Counts against the booking rate limit; otherwise a client could keep seats by changing them endlessly."""
     seats = form.number("seats", 1, MAX_SEATS)
     booking_rate.admit(client_ip_of(request))
@@ -177,7 +178,7 @@ async def _with_other_seats(
     if held is None:
         return managed
     token = held.manage.token
-    return ManagedBooking(Caller(managed.caller.user, token), token, held.booking)
+    return Appointment(Caller(managed.caller.user, token), token, held.booking)
 
 
 async def _show_refusal(request: PageRequest, renderer: Renderer, refusal: SlotwiseError, slot: Slot) -> Response[Any]:

@@ -99,12 +99,10 @@ class FindPages:
         if visitor.hold is None:
             return None
         try:
-            booking = await self._bookings.get_managed_booking(
-                Caller(None, visitor.hold.token), visitor.hold.booking_id
-            )
+            found = await self._bookings.get_managed_booking(Caller(None, visitor.hold.token), visitor.hold.booking_id)
         except BookingNotFound:
             return None
-        return booking if booking.status is BookingStatus.PENDING else None
+        return found.booking if found.booking.status is BookingStatus.PENDING else None
 
     async def _make(self, query: FindQuery) -> SharedPage:
         found = await self._days.read(query.times)
