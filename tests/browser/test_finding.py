@@ -181,20 +181,6 @@ def test_the_first_time_is_on_the_first_screen_and_nothing_shifts_while_the_page
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
-def test_the_chosen_day_looks_different_from_the_others_in_forced_colours(
-    open_window: OpenWindow, new_times: NewTimes, kind: str
-) -> None:
-    new_times("Dr. Early", 50, 100)
-    window = open_window(forced_colors="active")
-    window.goto(f"/?speciality={quote(kind)}")
-    outlines = window.locator(".days a").evaluate_all(
-        "(days) => days.map((day) => [day.hasAttribute('aria-current'), getComputedStyle(day).outlineStyle])"
-    )
-    assert {outline for chosen, outline in outlines if chosen} == {"solid"}
-    assert {outline for chosen, outline in outlines if not chosen} == {"none"}
-
-
-@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_the_focus_stays_where_it_is_when_the_list_loads(window: Page, new_times: NewTimes, kind: str) -> None:
     new_times("Dr. Early", 50, 100, seats=3)
     for key, focused in (("Tab", "#show"), ("Shift+Tab", "#day"), ("Enter", "#seats")):
