@@ -412,21 +412,56 @@ async def test_a_request_for_another_protocol_is_ignored(clinic: Clinic, protoco
         assert answer.seconds < at_most(5)
 
 
-async def test_a_body_with_a_request_for_another_protocol_is_refused(clinic: Clinic) -> None:
-    """Otherwise it would be handled without its body, such as a confirmation without its name."""
-    held = await asyncio.to_thread(lambda: clinic.hold(clinic.slot(seats=2)["id"]))
-    confirm = f"POST /api/bookings/{held['id']}/confirm HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
-    token = f"Booking-Token: {held['manageToken']}\r\n".encode()
-    body = b'{"userName": "Grace Hopper"}'
-    book = b'{"slotId": %d, "userName": "A", "userEmail": "a@example.org"}' % held["slotId"]
-    for head, text in ((confirm.encode() + token, body), (BOOKING, book)):
-        length = b"Content-Length: %d\r\n\r\n%b" % (len(text), text)
-        chunks = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(text), text)
-        for sent in (length, chunks):
-            answer = await met(clinic, saying(head + WISH % b"h2c" + sent))
-            assert answer.status == 400, answer
-            assert answer.problem["errors"][0]["field"] == "Upgrade"
-    assert clinic.http.get(f"/api/bookings/{held['id']}").json()["status"] == "PENDING"
+def framed(body: bytes) -> tuple[bytes, bytes]:
+    """The end of a head and the body, with its length or in chunks."""
+    chunks = b"%x\r\n%b\r\n%x\r\n%b\r\n0\r\n\r\n" % (9, body[:9], len(body) - 9, body[9:])
+    return (
+        b"Content-Length: %d\r\n\r\n%b" % (len(body), body),
+        b"Transfer-Encoding: chunked\r\n\r\n" + chunks,
+    )
+
+
+@pytest.mark.parametrize("behind", [b"", b"GET /health HTTP/1.1\r\nHost: a\r\n\r\n", b"PRI * HTTP/2.0\r\n\r\n", b"{}"])
+async def test_the_body_of_a_request_for_another_protocol_is_read(clinic: Clinic, behind: bytes) -> None:
+    """Java's client asks for HTTP/2 with its first request. Whatever is behind the body is no part of it."""
+    slot = await asyncio.to_thread(clinic.slot, seats=9)
+    body = json.dumps({"slotId": slot["id"], "userName": "Grace", "userEmail": "grace@example.org"}).encode()
+    for sent in framed(body):
+        answer = await met(clinic, saying(BOOKING + WISH % b"h2c" + sent + behind))
+        assert (statuses(answer), answer.headers["connection"]) == ([201], "close")
+        assert answer.seconds < at_most(5)
+    assert clinic.free_seats(slot["id"]) == 7
+
+
+@pytest.mark.parametrize("pause_at", [1, 40, -90, -70, -40, -1])
+async def test_such_a_body_may_come_in_pieces_and_behind_another_request(clinic: Clinic, pause_at: int) -> None:
+    slot = await asyncio.to_thread(clinic.slot, seats=9)
+    body = json.dumps({"slotId": slot["id"], "userName": "Grace", "userEmail": "grace@example.org"}).encode()
+    for sent in framed(body):
+        whole = BOOKING + WISH % b"h2c" + sent
+        for first in (b"", HEAD + b"\r\n"):
+
+            async def talk(line: Line, first: bytes = first, whole: bytes = whole) -> None:
+                await line.say(first + whole[:pause_at])
+                await asyncio.sleep(0.01)
+                await line.say(whole[pause_at:])
+
+            assert statuses(await met(clinic, talk)) == ([200, 201] if first else [201])
+
+
+async def test_a_body_behind_chunks_with_a_request_for_another_protocol_is_refused(clinic: Clinic) -> None:
+    """It is not known where the body begins, and without its body the request would mean something else."""
+    (_, chunked), body = framed(b'{"slotId": 1}'), b'{"slotId": 1}'
+    for sent in framed(body):
+        answer = await met(clinic, saying(BOOKING + chunked + BOOKING + WISH % b"h2c" + sent))
+        assert statuses(answer) == [400, 400]
+        assert b'"field":"Upgrade"' in answer.text
+
+
+async def test_a_broken_body_with_a_request_for_another_protocol_is_refused(clinic: Clinic) -> None:
+    for broken in (b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}"):
+        answer = await met(clinic, saying(BOOKING + WISH % b"h2c" + broken))
+        assert statuses(answer) == [400], answer
 
 
 async def test_a_running_request_learns_that_its_client_hung_up_even_if_others_wait_behind_it() -> None:

@@ -19,7 +19,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from slotwise.domain.errors import SlotwiseError
 from slotwise.observability.metrics import REFUSALS
-from slotwise.server.heads import Headers, accepted, fault_of_unparsed, require_line, require_version_in
+from slotwise.server.heads import (
+    Headers,
+    accepted,
+    fault_of_unparsed,
+    promises_body,
+    require_line,
+    require_version_in,
+)
 from slotwise.server.refusals import HeadTooLarge, RequestTooSlow, WriteRefusal
 
 MAX_HEAD_BYTES = 32 * 1024
@@ -39,6 +46,7 @@ MAX_WAITING = 64
 # a slow client may need more than PATIENCE_SECONDS for a third of that, and would look as if it read nothing.
 SEND_BUFFER_BYTES = 128 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
+_FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _REFUSAL = "slotwise.refusal"
 _ENDING = "slotwise.ending"
 _TOO_LATE = "slotwise.too_late"
@@ -67,6 +75,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._opening = b""  # the head being read and what came with it; nothing if another request came before it
         # Where in it the next head begins; None if that is not known, behind chunks.
         self._place: int | None = 0
+        self._unread = b""  # what the parser leaves behind a head with an Upgrade header
         self._began = self._busy = self._read = self.loop.time()
         self._watch = self.loop.call_later(LOOK_SECONDS, self._look)
 
@@ -98,6 +107,9 @@ class BoundedConnection(HttpToolsProtocol):
         else:
             self._opening += data
         super().data_received(data)
+        if self._unread:
+            rest, self._unread = self._unread, b""
+            super().data_received(rest)
         if not self._in_head:
             self._opening = b""
         if self._deaf:
@@ -134,6 +146,12 @@ class BoundedConnection(HttpToolsProtocol):
         self.headers = []
         self._in_head = False  # only now: a head that cannot be read to its end must be refused as a head
 
+    def _read_body_with_another_parser(self) -> None:
+        """The parser takes what is behind an Upgrade header for another protocol, which is ignored (RFC 9110, 7.8)."""
+        framing = [b"%b: %b\r\n" % header for header in self.headers if header[0] in _FRAMING]
+        self._unread = b"".join([b"POST / HTTP/1.1\r\n", *framing, b"\r\n", self._opening[self._place :]])
+        self.parser = httptools.HttpRequestParser(_LastBody(self))
+
     def _take_head(self) -> None:
         if len(self.pipeline) >= MAX_WAITING:
             self._end_after(self.cycle)
@@ -144,9 +162,11 @@ class BoundedConnection(HttpToolsProtocol):
             self._refuse(error)
             return
         super().on_headers_complete()
-        if self.parser.should_upgrade() or not self.cycle.keep_alive:
+        if (upgrades := self.parser.should_upgrade()) or not self.cycle.keep_alive:
             # The connection stays HTTP/1.1, but after an Upgrade header the parser accepts no further request.
             self._let_end(self.cycle)
+        if upgrades and promises_body(self.headers):
+            self._read_body_with_another_parser()
 
     def _accepted(self) -> tuple[bytes, Headers, bool]:
         """The head as the application gets it. Raises the reason if it is refused."""
@@ -154,7 +174,9 @@ class BoundedConnection(HttpToolsProtocol):
             raise HeadTooLarge
         version = self.parser.get_http_version()
         require_line(self.parser.get_method(), self.url, version, self._opening, self._place)
-        head = accepted(version, self.url, self.headers, upgrades=self.parser.should_upgrade())
+        # A body is read behind an Upgrade header, too, if it is known where the body begins.
+        lost = self.parser.should_upgrade() and self._place is None
+        head = accepted(version, self.url, self.headers, upgrades=lost)
         self._pass(_END_OF_HEAD)
         return head
 
@@ -170,6 +192,8 @@ class BoundedConnection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._unread:
+            return
         self._arriving = False
         if not self._deaf:
             super().on_message_complete()
@@ -309,6 +333,22 @@ class BoundedConnection(HttpToolsProtocol):
         if self._arriving or not (self.cycle is None or self.cycle.response_complete):
             self._busy = now
         return now - max(self._busy, self._began) > self.idle_seconds
+
+
+class _LastBody:
+    """Hands the last body of a connection on to it, and nothing that comes behind."""
+
+    def __init__(self, connection: BoundedConnection) -> None:
+        self._connection: BoundedConnection | None = connection
+
+    def on_body(self, body: bytes) -> None:
+        if self._connection is not None:
+            self._connection.on_body(body)
+
+    def on_message_complete(self) -> None:
+        if self._connection is not None:
+            self._connection.on_message_complete()
+            self._connection = None
 
 
 class _LastAnswer:

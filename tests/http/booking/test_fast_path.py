@@ -134,6 +134,15 @@ def test_both_paths_refuse_full_and_closed_slots_alike(clinic: Clinic) -> None:
         assert _comparable(short) == _comparable(ordinary)
 
 
+def test_on_both_paths_the_last_of_two_equal_fields_counts(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=9)
+    person = f'{{"slotId": {slot["id"]}, "userName": "Ada", "userEmail": "ada@example.org"'
+    for media_type in (PLAIN, ORDINARY):
+        body = f'{person}, "seatsBooked": 1, "seatsBooked": 2}}'
+        answer = clinic.http.post("/api/bookings", content=body, headers={"Content-Type": media_type})
+        assert (answer.status_code, answer.json()["seatsBooked"]) == (201, 2)
+
+
 def test_both_paths_count_for_one_rate_limit(start_server: Callable[..., RunningServer]) -> None:
     with Clinic(start_server(RATE_LIMIT_BOOKINGS="2/minute")) as clinic:
         slot_id = clinic.slot(seats=5)["id"]
