@@ -15,6 +15,29 @@ from slotwise.domain.search_form import has_same_words, search_form
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
+SEPARATORS = (
+    " ",
+    "/",
+    "&",
+    " & ",
+    "\u00b7",
+    "_",
+    "+",
+    "\\",
+    "|",
+    ",",
+    "; ",
+    ":",
+    "*",
+    "\u2022",
+    "\u30fb",
+    "\uff0f",
+    "\uff06",
+    "\uff65",
+)
+GYNECOLOGY = ("OB-GYN", "OBGYN", "OB GYN", "ob/gyn", "Ob&Gyn", "Ob.Gyn.", "OB\u2011GYN")
+# The same as syllables, in half width, and as letters that stand alone.
+KOREAN = ("김민수 각", "\uffa1\uffdc\uffb1\uffb1\uffdc\uffa4\uffb5\uffd3 \uffa1\uffc2\uffa1", "ㄱㅣㅁㅁㅣㄴㅅㅜ ㄱㅏㄱ")
 # What is stored, and what is typed to find it.
 FOUND = [
     ("Zoë Müller", "zoe\u0308"),
@@ -25,9 +48,17 @@ FOUND = [
     ("Conan O'Hara", "O\u2019HARA"),
     ("Conan O'Hara", "ohara"),
     ("Conan O'Hara", "O Hara"),
-    *(("Conan O Hara", typed) for typed in ("O'Hara", "o\u2019hara", "O.Hara", "O-Hara")),
+    *(("Conan O Hara", typed) for typed in ("ohara", "conanohara", "O'Hara", "o\u2019hara", "O.Hara", "O-Hara")),
     *((stored, typed) for stored in ("St. John", "St.John", "St John") for typed in ("St.John", "St. John", "st john")),
     *(("Ann/Eve A\u00b7B", typed) for typed in ("Ann Eve", "Ann/Eve", "ann.eve", "A B", "ab")),
+    *(
+        (f"Dr. Who Ear{divider}Nose{divider}Throat", typed)
+        for divider in SEPARATORS
+        for typed in ("Ear Nose Throat", "throat ear/nose", "EarNoseThroat", f"Nose{divider}Ear")
+    ),
+    *((stored, typed) for stored in GYNECOLOGY for typed in GYNECOLOGY),
+    *((stored, typed) for stored in KOREAN for typed in (*KOREAN, "\u1106\u1175\u11ab\u1109\u116e", "민")),
+    ("مُ حَمَّد", "مُحَمَّد"),
     ("Anne-Marie Roy", "Annemarie"),
     ("Anne-Marie Roy", "Anne Marie"),
     ("Anne Marie Roy", "Anne\u2010Marie"),
@@ -61,7 +92,8 @@ FOUND = [
         ("Zoë zoe@example.org", pasted)
         for pasted in ("\u201czoe@example.org\u201d", "zoe@example.org.", "[zoe@example.org]")
     ),
-    ("Room ¾", "3/4"),
+    ("Room ¾", "34"),
+    ("Room 3/4", "\u00be"),
     ("Andréas", "Andre\u0301"),
     ("x\u0302y", "x\u0302"),
     ("Zoella", "\u200bzoe\u200d"),
@@ -78,8 +110,8 @@ FOUND = [
 ]
 NOT_FOUND = [
     ("Zoë Müller", "zoex"),
-    ("Conan O Hara", "ohara"),
-    ("مُ حَمَّد", "مُحَمَّد"),
+    ("Joan Nolan", "ann"),
+    ("Joan O Hara Smith", "oharas"),
     ("Andréas", "Andre\u0301."),
     ("Andréas", "\u201cdréas"),
     ("Zoë Müller", "zoe miller"),
@@ -87,7 +119,6 @@ NOT_FOUND = [
     ("Zoe zoë@example.org", "zoe@example.org"),
     ("Zoe zoe@example.org", "<zoë@example.org>"),
     ("Name", "_ame"),
-    ("Room 100", "Room_100"),
     ("Name", "%"),
     ("Name", "N.*e"),
     ("Name", "[a-z]"),
@@ -108,8 +139,17 @@ SAME = [
     ("a b", "a b b", False),
     ("b a b", "a b b", True),
     ("++", "--", False),
-    ("Ear-Nose", "EarNose", False),
-    ("EarNose", "Ear-Nose", False),
+    *(
+        (f"Ear{divider}Nose{divider}Throat", typed, True)
+        for divider in SEPARATORS
+        for typed in ("Ear Nose Throat", "throat, EAR & nose", "EarNoseThroat", "Ear.Nose.Throat")
+    ),
+    *((stored, typed, True) for stored in GYNECOLOGY for typed in GYNECOLOGY),
+    *((stored, typed, True) for stored in KOREAN for typed in KOREAN),
+    ("EarNose", "Nose-Ear", False),
+    ("OB GYN", "OBGY", False),
+    ("OBGYN", "OB GYN X", False),
+    ("김민", "김미ㄴㅏ", False),
     ("Pediatric Cardiology", "Cardiology", False),
     ("Cardiology", "Pediatric Cardiology", False),
     ("Cardiology", "Cardio", False),
@@ -130,7 +170,8 @@ async def matches(connection: Connection, pairs: list[tuple[str, str | None]]) -
 
 async def test_a_name_is_found_as_it_is_shown_or_typed_and_nothing_else(connection: Connection) -> None:
     found = await matches(connection, [(stored, containing(typed)) for stored, typed in FOUND + NOT_FOUND])
-    assert found == [True] * len(FOUND) + [False] * len(NOT_FOUND)
+    wrong = [pair for pair, is_found in zip(FOUND + NOT_FOUND, found, strict=True) if is_found is (pair in NOT_FOUND)]
+    assert wrong == []
 
 
 async def test_every_character_is_found_by_its_normal_form_and_by_itself(connection: Connection) -> None:
@@ -220,7 +261,7 @@ LARGE = [
     ),
     "]^-[\\" * 40,
 ]
-MOST_CHARACTERS = 70_000
+MOST_CHARACTERS = 71_000
 
 
 async def test_the_pattern_of_no_text_is_large(connection: Connection) -> None:
@@ -241,5 +282,5 @@ async def test_every_character_in_a_set_stands_for_itself(connection: Connection
 
 async def test_a_specialization_is_the_same_with_the_same_words(connection: Connection) -> None:
     same = await matches(connection, [(stored, equal_to(asked)) for stored, asked, _ in SAME])
-    assert same == [expected for _, _, expected in SAME]
+    assert [case for case, is_same in zip(SAME, same, strict=True) if is_same is not case[2]] == []
     assert [has_same_words(stored, asked) for stored, asked, _ in SAME] == same

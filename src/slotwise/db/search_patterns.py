@@ -14,15 +14,24 @@ from itertools import chain, pairwise
 
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import clean_email, email_key
-from slotwise.domain.search_form import BLANK, DASH, IGNORED, search_form
+from slotwise.domain.search_form import (
+    BLANK,
+    FINAL_CONSONANTS,
+    IGNORED,
+    MOST_LETTERS_OF_ONE_WORD,
+    SEPARATOR,
+    search_form,
+)
 
 # More words and letters than these do not make a search narrower.
 MOST_WORDS = 12
 MOST_LETTERS = 200
 # Texts of more letters are spelled without ligatures: each letter of a ligature stands in several ways to spell it.
 MOST_LETTERS_WITH_LIGATURES = 40
+_RANGES = re.compile(r"\\?(.)(?:-\\?(.))?", re.DOTALL)
 _BLANKS = re.compile(f"[{BLANK}]+")
-_DASHES = re.compile(f"[{DASH}]+")
+# Between two parts of a word, not at its ends.
+_SEPARATORS = re.compile(f"(?<=[^{SEPARATOR}])[{SEPARATOR}]+(?=[^{SEPARATOR}])")
 # Alphabets with cases, accents, compatible forms or ligatures. The last ones: Deseret to Vithkuqi, small Latin letters,
 # Old Hungarian to Garay, Warang Citi, Medefaidrin, mathematical letters, small Cyrillic letters, Adlam, mathematical
 # letters of Arabic, letters and words in squares, digits of displays, Chinese characters that stand in Unicode twice.
@@ -39,17 +48,51 @@ _LONGEST_LIGATURE = 3
 _LONGEST_RUN = 4
 # These have a meaning inside a bracket expression.
 _SPECIAL_IN_SET = frozenset("]^-[\\")
+# In Korean, a syllable is one character.
+_FIRST_SYLLABLE, _LAST_SYLLABLE = "\uac00", "\ud7a3"
+_AT_BEGINNING = {final: first for first, final in FINAL_CONSONANTS.items()}
 # A range of fewer characters than this is no shorter than the characters.
 _SHORTEST_RANGE = 3
 # PostgreSQL counts no further.
 _MOST_TIMES = 255
+
+
+def _set(points: Iterable[int]) -> str:
+    """A bracket expression, with ranges where they are shorter."""
+    ranges: list[list[int]] = []
+    for point in sorted(points):
+        if ranges and ranges[-1][1] == point - 1:
+            ranges[-1][1] = point
+        else:
+            ranges.append([point, point])
+    return f"[{''.join(_range(first, last) for first, last in ranges)}]"
+
+
+def _range(first: int, last: int) -> str:
+    if last - first < _SHORTEST_RANGE:
+        return "".join(_in_set(point) for point in range(first, last + 1))
+    return f"{_in_set(first)}-{_in_set(last)}"
+
+
+def _in_set(point: int) -> str:
+    character = chr(point)
+    return f"\\{character}" if character in _SPECIAL_IN_SET else character
+
+
+def _class(*parts: str, but: bool = False) -> str:
+    """One bracket expression of several in the notation of `domain/search_form.py`: it has fewer ranges than all."""
+    ranges = (found for part in parts for found in _RANGES.finditer(part))
+    points = chain.from_iterable(range(ord(found[1]), ord(found[2] or found[1]) + 1) for found in ranges)
+    return ("[^" if but else "[") + _set({*points})[1:]
+
+
 # What may stand between two letters of a word, between those of a word that is typed, and between words.
-_NOTHING = f"[{IGNORED}]*"
-_NO_BLANK = f"[{IGNORED}{DASH}]*"
-_EDGE = f"[{IGNORED}{BLANK}{DASH}]"
-_DIVIDER = f"[{BLANK}{DASH}]"
+_NOTHING = f"{_class(IGNORED)}*"
+_NO_BLANK = f"{_class(IGNORED, SEPARATOR)}*"
+_EDGE = _class(IGNORED, SEPARATOR, BLANK)
+_DIVIDER = _class(SEPARATOR, BLANK)
 # A word, and a gap between two words.
-_ANY_WORD = f"[^{IGNORED}{BLANK}{DASH}][^{BLANK}{DASH}]*"
+_ANY_WORD = f"{_class(IGNORED, SEPARATOR, BLANK, but=True)}{_class(SEPARATOR, BLANK, but=True)}*"
 _ANY_GAP = f"{_DIVIDER}{_EDGE}*"
 
 
@@ -70,7 +113,7 @@ def containing(text: str | None) -> str | None:
 def equal_to(text: str | None) -> str | None:
     """Matches a text that has the same words as `text`, in any order; None for no text.
 
-    That has each word at least as often as `text`, and no more words.
+    That has each word at least as often as `text`, and no more words; or the same letters, however divided into words.
     """
     if not text:
         return None
@@ -85,7 +128,17 @@ def equal_to(text: str | None) -> str | None:
         f"(?=(?:(?:.*{_DIVIDER})?{_whole(word, form, ligatures=ligatures)}){_times(counts[word])})"
         for word, form in zip(distinct, forms, strict=False)
     )
-    return f"^{each}{_EDGE}*{_ANY_WORD}(?:{_ANY_GAP}{_ANY_WORD}){_times(len(words) - 1)}(?:{_ANY_GAP})?$"
+    in_any_order = f"{each}{_EDGE}*{_ANY_WORD}(?:{_ANY_GAP}{_ANY_WORD}){_times(len(words) - 1)}(?:{_ANY_GAP})?$"
+    letters = "".join(words)
+    if len(letters) > MOST_LETTERS_OF_ONE_WORD:
+        return f"^{in_any_order}"
+    joined = _joined(letters, ligatures=len(letters) <= MOST_LETTERS_WITH_LIGATURES // 2)
+    return f"^(?:{in_any_order}|{_EDGE}*{joined}{_EDGE}*$)"
+
+
+def _joined(letters: str, *, ligatures: bool) -> str:
+    """Matches the letters, however they are divided into words."""
+    return _spelled(letters, f"{_EDGE}*", ligatures=ligatures, may_go_on=False)
 
 
 def _times(count: int) -> str:
@@ -115,26 +168,28 @@ def _whole(word: str, form: str, *, ligatures: bool) -> str:
 
 def _words(text: str) -> Iterator[str]:
     for word in _BLANKS.split(unicodedata.normalize("NFC", text)):
-        yield from [word.strip(_AROUND_EMAIL)] if "@" in word else _DASHES.split(word)
+        yield from [word.strip(_AROUND_EMAIL)] if "@" in word else _SEPARATORS.split(word)
 
 
 def _form(word: str) -> str:
     """In normal form, with a blank for punctuation inside the word: `O'Hara` finds `O Hara` too."""
-    return search_form("".join(" " if _divides(character) else character for character in word))
-
-
-def _divides(character: str) -> bool:
-    """Not an underscore, which joins what it stands between."""
-    return _is_punctuation(character) and unicodedata.category(character) != "Pc"
+    return search_form("".join(" " if _is_punctuation(character) else character for character in word))
 
 
 def _typed(word: str, form: str, *, ligatures: bool) -> str:
-    """Punctuation at an end of a typed word says that the word has its end there."""
+    """A part of a word, or whole words without what is between them: `OBGYN` finds `OB GYN`.
+
+    Punctuation at an end of a typed word says that the word has its end there.
+    """
     if "@" in word:
         return _email(word)
     before = f"(?:^|{_EDGE})" if _is_punctuation(word[0]) else ""
     after = f"(?:{_EDGE}|$)" if _is_punctuation(word[-1]) and form == _form(word) else ""
-    return before + _spelled(form, _NO_BLANK, ligatures=ligatures, may_go_on=not after) + after
+    part = before + _spelled(form, _NO_BLANK, ligatures=ligatures, may_go_on=not after) + after
+    letters = form.replace(" ", "")
+    if len(letters) == 1 or not ligatures:
+        return part
+    return f"(?:{part}|(?:^|{_EDGE}){_joined(letters, ligatures=False)}(?:{_EDGE}|$))"
 
 
 def _is_punctuation(character: str) -> bool:
@@ -205,11 +260,25 @@ def _one_of(ways: Iterator[str]) -> str:
 @lru_cache(maxsize=4096)
 def _set_of(letters: str, *, is_last: bool) -> str:
     """The characters that have this normal form, or also those that begin with it."""
+    if _FIRST_SYLLABLE <= letters <= _LAST_SYLLABLE:
+        return _syllable(letters)
     known = _characters()
     found = set(known.get(letters, ())) | ({letters} if len(letters) == 1 else set())
     if is_last:
         found.update(chain.from_iterable(known[form] for form in known if form.startswith(letters)))
     return _set(map(ord, found))
+
+
+def _syllable(syllable: str) -> str:
+    """Matches a syllable of Korean as one character, or as letters of half width or that stand alone."""
+    [first, vowel, *final] = list(unicodedata.normalize("NFD", syllable))
+    letters = [_set_of(first, is_last=False), _set_of(vowel, is_last=False)]
+    if final:
+        without = _set([ord(unicodedata.normalize("NFC", first + vowel))])
+        ends = [_set_of(letter, is_last=False) for letter in (final[0], _AT_BEGINNING.get(final[0])) if letter]
+        letters = [f"(?:{without}|{''.join(letters)})", f"(?:{'|'.join(ends)})"]
+    whole = _set(map(ord, [syllable, *_characters().get(syllable, ())]))
+    return f"(?:{whole}|{''.join(letters)})"
 
 
 @cache
@@ -226,25 +295,3 @@ def _characters() -> dict[str, list[str]]:
 def _is_ligature(character: str, form: str) -> bool:
     """Not those of Arabic, which has hundreds: they stand in old documents, and every name would have many of them."""
     return 1 < len(form) <= _LONGEST_LIGATURE and character.isalnum() and character < "\ufb50"
-
-
-def _set(points: Iterable[int]) -> str:
-    """A bracket expression, with ranges where they are shorter."""
-    ranges: list[list[int]] = []
-    for point in sorted(points):
-        if ranges and ranges[-1][1] == point - 1:
-            ranges[-1][1] = point
-        else:
-            ranges.append([point, point])
-    return f"[{''.join(_range(first, last) for first, last in ranges)}]"
-
-
-def _range(first: int, last: int) -> str:
-    if last - first < _SHORTEST_RANGE:
-        return "".join(_in_set(point) for point in range(first, last + 1))
-    return f"{_in_set(first)}-{_in_set(last)}"
-
-
-def _in_set(point: int) -> str:
-    character = chr(point)
-    return f"\\{character}" if character in _SPECIAL_IN_SET else character

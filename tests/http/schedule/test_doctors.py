@@ -80,13 +80,19 @@ def test_the_list_is_filtered_by_specialization_and_by_text(clinic: Clinic) -> N
     assert find(clinic, specialization=word) == []
     assert {d["id"] for d in find(clinic, q=word.upper())} == {heart["id"], skin["id"]}
     assert [d["id"] for d in find(clinic, q=f"{word} 100%_s")] == [skin["id"]]
-    assert find(clinic, q=f"{word}_100") == [], "a wildcard of LIKE was taken for one"
+    assert [d["id"] for d in find(clinic, q=f"{word}_100")] == [skin["id"]]
+    assert find(clinic, q=f"{word} s%e") == [], "a wildcard of LIKE was taken for one"
     assert find(clinic, q=f"Heart {word}", specialization="Skin") == []
 
 
 def test_doctors_are_found_however_they_are_typed(clinic: Clinic) -> None:
     word = uuid4().hex
     doctor = clinic.doctor(name=f"Dr. Zoë O\u2019Hara {word}", specialization=f"Médecine {word}")["id"]
+    parts = [clinic.doctor(specialization=f"{word}/Ear{divider}Nose{divider}OB/Gyn")["id"] for divider in "/ &"]
+    for typed in (f"OB-Gyn, Ear & Nose {word}", f"{word} Ear/Nose/OB GYN"):
+        assert {d["id"] for d in find(clinic, specialization=typed)} == {*parts}
+        assert {d["id"] for d in find(clinic, q=typed)} == {*parts}
+    assert {d["id"] for d in find(clinic, q=f"OBGYN {word}")} == {*parts}
     for typed in (f"{word} zoe\u0308", f"{word} O'HARA", f"ohara {word}"):
         assert [d["id"] for d in find(clinic, q=typed)] == [doctor]
     for typed in (f"MEDECINE {word}", f"{word} Me\u0301decine"):

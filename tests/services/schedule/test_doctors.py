@@ -29,6 +29,13 @@ async def test_a_list_that_is_cut_short_still_has_the_chosen_doctor(database: Da
         assert await doctors.list_doctors_with(no_other, 1) == [first]
 
 
+async def test_spellings_of_one_specialization_are_one_choice(database: Database) -> None:
+    doctors = Doctors(database)
+    for number, spelled in enumerate(("OB-GYN", "Skin & Hair", "OBGYN", "hair/skin", "Ob Gyn", "GYN")):
+        await doctors.create_doctor(ADMIN, f"Dr. {number}", spelled)
+    assert await doctors.list_specializations() == ["GYN", "OB-GYN", "Skin & Hair"]
+
+
 async def names_in(database: Database) -> list[str]:
     """Page by page."""
     doctors, names, after = Doctors(database), [], FIRST_DOCTOR

@@ -12,7 +12,7 @@ from slotwise.domain.doctors import FIRST_DOCTOR, Doctor, DoctorPosition
 from slotwise.domain.errors import DoctorNotFound
 from slotwise.domain.fields import clean_name
 from slotwise.domain.name_order import ENGLISH, NameOrder
-from slotwise.domain.search_form import words_in_order
+from slotwise.domain.search_form import forms_of_words
 from slotwise.domain.users import User, actor_of
 from slotwise.services.core.audit import changes, record_action
 from slotwise.services.core.seat_events import EVERY_SLOT, SeatsChanged, ignore_changes
@@ -152,12 +152,16 @@ class Doctors:
 async def list_specializations(
     connection: Connection, limit: int, order: NameOrder, *, with_inactive: bool = False
 ) -> list[str]:
-    """By name. Spellings with the same words are one: that of the doctor with the lowest id."""
+    """By name. Spellings of the same words are one: that of the doctor with the lowest id."""
     found = await LIST_SPECIALIZATIONS.all(connection, with_inactive=with_inactive, limit=MOST_SPELLINGS)
-    spelled: dict[tuple[str, ...], str] = {}
+    spelled: list[str] = []
+    seen: set[tuple[str, ...]] = set()
     for known in found:
-        spelled.setdefault(words_in_order(known.specialization), known.specialization)
-    return sorted(spelled.values(), key=order.key)[:limit]
+        forms = forms_of_words(known.specialization)
+        if seen.isdisjoint(forms):
+            spelled.append(known.specialization)
+        seen |= forms
+    return sorted(spelled, key=order.key)[:limit]
 
 
 async def sort_doctors(database: Database, order: NameOrder, report: Callable[[str], None]) -> int:
