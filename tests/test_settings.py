@@ -41,7 +41,7 @@ def test_without_any_variable_there_are_sensible_defaults() -> None:
         ("TOKEN_SECONDS", ["1", "never"]),
         ("DB_POOL_SIZE", ["0", "x"]),
         ("DATABASE_WAIT_SECONDS", ["-1", "x"]),
-        ("CLINIC_LANGUAGE", ["English", "xx", "root", "\u00e4"]),
+        ("CLINIC_LANGUAGE", ["English", "xx", "root", "\u00e4", "de_DE.UTF-8", "en-", "de-u-co-nonsense"]),
         ("CLINIC_TIME_ZONE", ["Mars/Olympus", "localtime", "Factory", "Europe", "/etc/passwd"]),
         ("RATE_LIMIT_BOOKINGS", ["lots", "3", "3/fortnight", "-1/minute"]),
         ("SEAT_STREAMS", ["-1", "many", "50001"]),

@@ -281,8 +281,8 @@ def _check_language(tag: str) -> None:
         name_order(tag)
     except UnknownLanguage as error:
         raise InvalidSettings(
-            f"CLINIC_LANGUAGE: {tag!r} is no language that names can be sorted in. Use a tag such as en, sv, or"
-            " de-u-co-phonebk for the order of a German telephone book"
+            f"CLINIC_LANGUAGE: {tag!r} is no language that names can be sorted in. Use a tag (BCP 47) such as en,"
+            " de-AT, or de-u-co-phonebk for the order of a German telephone book"
         ) from error
 
 

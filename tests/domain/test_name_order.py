@@ -27,7 +27,30 @@ def test_names_stand_as_people_of_a_language_sort_them(language: str, names: lis
     assert language in order.edition
 
 
-@pytest.mark.parametrize("language", ["", "xx", "root", "C", "ä", "x" * 1000])
+MALFORMED = (
+    "de_DE",
+    "de_DE.UTF-8",
+    "C.UTF-8",
+    "en-",
+    "-en",
+    "de--DE",
+    " en",
+    "en\n",
+    "de,en",
+    "de@collation=phonebook",
+    "de-u-co",
+)
+WITHOUT_THAT_ORDER = ("de-u-co-nonsense", "en-u-co-phonebk", "de-DE-u-co-trad", "de-u-kn-nonsense", "x-private")
+
+
+@pytest.mark.parametrize(
+    "tag", ["de-DE", "DE-de", "zh-Hant-TW", "es-419", "zh-u-co-stroke", "de-u-co-standard", "de-u-kn"]
+)
+def test_a_tag_of_any_form_that_has_rules_is_accepted(tag: str) -> None:
+    assert tag in name_order(tag).edition
+
+
+@pytest.mark.parametrize("language", ["", "xx", "root", "C", "ä", "x" * 1000, *MALFORMED, *WITHOUT_THAT_ORDER])
 def test_a_language_without_rules_is_refused(language: str) -> None:
     with pytest.raises(UnknownLanguage):
         name_order(language)

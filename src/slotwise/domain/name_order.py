@@ -22,6 +22,7 @@ MAX_KEY_BYTES = 810
 _DIGEST = 16
 # The order of a language that ICU does not know, and how its rules of another name are named.
 _ROOT = "root"
+_LONGEST_LOCALE = 200
 
 
 class UnknownLanguage(Exception):
@@ -33,9 +34,10 @@ class NameOrder:
 
     def __init__(self, language: str) -> None:
         """`language` is a tag such as `sv` or `de-u-co-phonebk` (BCP 47). Raises `UnknownLanguage`."""
+        locale = _locale_of(language)
         status = ctypes.c_int(0)
-        self._rules = _icu("ucol_open", ctypes.c_void_p)(language.encode("ascii", "replace"), ctypes.byref(status))
-        if status.value > 0 or not self._rules or not self._is_known(language):
+        self._rules = _icu("ucol_open", ctypes.c_void_p)(locale, ctypes.byref(status))
+        if status.value > 0 or not self._rules or not self._is_known(locale) or not _has_order(locale):
             raise UnknownLanguage(language)
         _icu("ucol_setAttribute")(ctypes.c_void_p(self._rules), _STRENGTH, _IDENTICAL, ctypes.byref(status))
         self._sort_key = _icu("ucol_getSortKey")
@@ -67,10 +69,9 @@ class NameOrder:
         )
         return name.decode() if name else _ROOT
 
-    def _is_known(self, language: str) -> bool:
+    def _is_known(self, locale: bytes) -> bool:
         """The order of many languages, such as Basque, is the common one. ICU then has no rules but their names."""
-        tag = language.encode("ascii", "replace")
-        return self._valid_name() != _ROOT or bool(_icu("uloc_getISO3Language", ctypes.c_char_p)(tag))
+        return self._valid_name() != _ROOT or bool(_icu("uloc_getISO3Language", ctypes.c_char_p)(locale))
 
     def _version(self) -> str:
         version = (ctypes.c_uint8 * 4)()
@@ -82,6 +83,29 @@ class NameOrder:
 def name_order(language: str) -> NameOrder:
     """Made once for each language in three milliseconds, and never freed. Raises `UnknownLanguage`."""
     return NameOrder(language)
+
+
+def _locale_of(tag: str) -> bytes:
+    """What ICU calls the language of a well-formed tag. ICU itself reads as much of a tag as it understands."""
+    text = tag.encode("ascii", "replace")
+    name, read, status = ctypes.create_string_buffer(_LONGEST_LOCALE), ctypes.c_int32(0), ctypes.c_int(0)
+    _icu("uloc_forLanguageTag")(text, name, len(name), ctypes.byref(read), ctypes.byref(status))
+    if status.value > 0 or read.value != len(text) or not name.value:
+        raise UnknownLanguage(tag)
+    return name.value
+
+
+def _has_order(locale: bytes) -> bool:
+    """Whether the language has the order that the tag names, as German has `phonebk`; or names none."""
+    wanted, status = ctypes.create_string_buffer(_LONGEST_LOCALE), ctypes.c_int(0)
+    _icu("uloc_getKeywordValue")(locale, b"collation", wanted, len(wanted), ctypes.byref(status))
+    orders = ctypes.c_void_p(
+        _icu("ucol_getKeywordValuesForLocale", ctypes.c_void_p)(b"collation", locale, False, ctypes.byref(status))
+    )
+    read = _icu("uenum_next", ctypes.c_char_p)
+    known = set(iter(lambda: read(orders, None, ctypes.byref(status)), None))
+    _icu("uenum_close", None)(orders)
+    return not wanted.value or wanted.value in known
 
 
 def _icu(name: str, answer: Any = ctypes.c_int32) -> Any:
