@@ -270,6 +270,8 @@ def test_what_every_operation_may_answer_is_documented(document: dict[str, Any])
         statuses = set(operation["responses"])
         assert {"400", "408", "415", "417", "431", "500", "501", "503", "505"} <= statuses, name
         assert ("413" in statuses) is ("requestBody" in operation), name
+        unavailable = operation["responses"]["503"]["content"]["application/problem+json"]["examples"]
+        assert ("outcome-unknown" in unavailable) is not name.startswith("GET "), name
 
 
 def test_every_limit_of_the_program_is_in_the_document(document: dict[str, Any]) -> None:

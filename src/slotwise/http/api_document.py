@@ -1,7 +1,6 @@
 """The OpenAPI document. The framework describes the operations; what it has no means for is completed here."""
 
 import re
-from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -9,10 +8,9 @@ import msgspec
 from litestar import Litestar
 from litestar._openapi.plugin import OpenAPIPlugin
 from litestar.config.app import AppConfig
-from litestar.handlers import BaseRouteHandler
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.spec import Components, Contact, License, SecurityScheme, Server, Tag
-from litestar.routes import BaseRoute, HTTPRoute
+from litestar.routes import HTTPRoute
 
 from slotwise import __version__
 from slotwise.http.kit.answers import complete_answers, share_problems
@@ -152,12 +150,8 @@ def _described(app: Litestar) -> dict[str, Any]:
 
 def _declarations(app: Litestar) -> dict[str, Declared]:
     """What the handlers say about themselves, by the ids of their operations."""
-    handlers = {handler.name: handler for route in app.routes for handler in _handlers_of(route)}
-    return {name: said for name, handler in handlers.items() if name and (said := declared(handler)) is not None}
-
-
-def _handlers_of(route: BaseRoute) -> Iterable[BaseRouteHandler]:
-    return route.route_handlers if isinstance(route, HTTPRoute) else ()
+    handlers = [handler for route in app.routes if isinstance(route, HTTPRoute) for handler in route.route_handlers]
+    return {handler.name: said for handler in handlers if handler.name and (said := declared(handler)) is not None}
 
 
 def _complete(operation: dict[str, Any], said: Declared) -> None:
@@ -187,13 +181,15 @@ def _exact(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_order_of_learning(paths: dict[str, Any]) -> dict[str, Any]:
-    def place(operation: dict[str, Any]) -> int:
-        return _PLACES[operation["operationId"]]
+    """Paths by the first operation that a person needs of each, and so the methods of a path."""
 
-    ordered = {
-        re.sub(r"{(\w+)}", lambda name: f"{{{camel(name[1])}}}", path): dict(
-            sorted(methods.items(), key=lambda item: place(item[1]))
-        )
-        for path, methods in paths.items()
-    }
-    return dict(sorted(ordered.items(), key=lambda item: min(map(place, item[1].values()))))
+    def place(item: tuple[str, dict[str, Any]]) -> int:
+        return _PLACES[item[1]["operationId"]]
+
+    ordered = {_spelled(path): dict(sorted(methods.items(), key=place)) for path, methods in paths.items()}
+    return dict(sorted(ordered.items(), key=lambda item: min(map(place, item[1].items()))))
+
+
+def _spelled(path: str) -> str:
+    """With its parameters spelled like JSON's fields."""
+    return re.sub(r"{(\w+)}", lambda name: f"{{{camel(name[1])}}}", path)
