@@ -244,7 +244,7 @@ async def test_the_parts_of_a_long_day_link_to_their_first_times(find_pages: Fin
     noon = midnight + timedelta(hours=12)
     url = f"/?day={midnight.date()}&amp;after={noon:%Y%m%dT%H%M%SZ}-0"
     page = (await find_pages.shared_page(FindQuery(TimeQuery(), unread=False))).body.decode()
-    assert f'<a href="{url}">Afternoon</a>' in page
+    assert f'href="{url}">Afternoon</a>' in page
     after = (
         await find_pages.shared_page(FindQuery(TimeQuery(day=midnight.date(), after=(noon, 0)), unread=False))
     ).body
@@ -280,7 +280,7 @@ async def test_a_day_with_too_many_times_to_count_has_no_number_and_can_be_searc
     assert ', 1 free time"' in itself
     unasked = (await find_pages.shared_page(FindQuery(TimeQuery(seats=2), unread=False))).body.decode()
     assert "No time for 2 people found yet" in unasked
-    assert re.search(rf'<a class="button primary" href="/\?day={day}&amp;seats=2">Search from ', unasked)
+    assert f'href="/?day={day}&amp;seats=2">Search from ' in unasked
     after = (
         await find_pages.shared_page(FindQuery(TimeQuery(day=day + timedelta(days=1), seats=2), unread=False))
     ).body
