@@ -93,6 +93,22 @@ EMPTY: dict[str, tuple[str, ...]] = {
 }
 
 
+def urls_of(clinic: Clinic, full: FullClinic) -> list[str]:
+    """Each page that an admin can open, in each of its full states."""
+    users = [account_of(clinic, headers) for headers in (patient_of(clinic, full), clinic.admin)]
+    about = {
+        **full._asdict(),
+        "doctor_id": full.busy, "slot_id": full.slot, "booking_id": full.booking,
+        "today": datetime.now(BERLIN).date(), "free": clinic.slot(seats=3)["id"],
+    }  # fmt: skip
+    return [
+        (path + query).format(user_id=user_id, **about)
+        for path in sorted(pages() - FOR_STRANGERS)
+        for query in ("", *FULL.get(path, ()))
+        for user_id in (users if "{user_id}" in path else users[-1:])
+    ]
+
+
 class Looker:
     """Looks at pages, and at the next page of a list where there is one."""
 
@@ -119,17 +135,9 @@ def test_every_page_for_the_clinic_is_accessible_when_it_is_full(
     clinic: Clinic, desk: Page, full: FullClinic, assert_accessible: AssertAccessible
 ) -> None:
     more_than_a_page_of_each_list(clinic, full)
-    patient, me = (account_of(clinic, headers) for headers in (patient_of(clinic, full), clinic.admin))
-    about = {
-        **full._asdict(),
-        "doctor_id": full.busy, "slot_id": full.slot, "booking_id": full.booking,
-        "today": datetime.now(BERLIN).date(), "free": clinic.slot(seats=3)["id"],
-    }  # fmt: skip
     looker = Looker(desk, assert_accessible)
-    for path in sorted(pages() - FOR_STRANGERS):
-        for query in ("", *FULL.get(path, ())):
-            for user_id in (patient, me) if "{user_id}" in path else (me,):
-                looker.look((path + query).format(user_id=user_id, **about))
+    for url in urls_of(clinic, full):
+        looker.look(url)
     assert looker.next_pages == {
         "/admin/audit",
         "/admin/bookings",
