@@ -76,7 +76,7 @@ PATIENTS_CONNECTIONS = 3
 # The desk's three queues share two: a worker rarely has more than one change of the desk at a time.
 DESK_CONNECTIONS = 2
 OPERATOR_CONNECTIONS = 2
-# How many new objects until the youngest generation is collected, and collections of one until the next older is.
+# After how many new objects the youngest generation is collected, and after how many collections the next older one.
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 OPERATOR_STATEMENT_SECONDS = 3600.0
 

@@ -47,7 +47,7 @@ class Source(msgspec.Struct, frozen=True):
 
     @property
     def number(self) -> str:
-        """By which dbmate knows a migration."""
+        """The number by which dbmate knows a migration."""
         return self.name.rpartition("/")[2].partition("_")[0]
 
 
@@ -94,7 +94,7 @@ Catalogue = Mapping[str, str]
 
 @cache
 def sources() -> tuple[Source, ...]:
-    """All that makes the schema, in the order in which it is applied: each may need what stands before it."""
+    """All that makes the schema, in the order in which it is applied: each may need those before it."""
     names = [*_names_in("migrations"), "views.sql", *_names_in("functions"), "triggers.sql"]
     return tuple(Source(name, source_text(name)) for name in names)
 
@@ -114,7 +114,7 @@ def _names_in(folder: str) -> list[str]:
 
 @cache
 def expected_catalogue() -> Catalogue:
-    """What the sources make. A test holds the file to them."""
+    """What the sources make. A test compares the file with them."""
     lines = source_text("catalogue.txt").splitlines()
     return dict(line.split(" | ", 1) for line in lines)
 

@@ -1,4 +1,4 @@
-"""Takes over databases that were made when one migration stood in nine.
+"""Takes over databases of an earlier release, whose nine migrations are one now.
 
 The first seven of them made all tables but `schema_history`; the last two added that table and functions.
 """
@@ -40,7 +40,7 @@ FIND_RECORDS = Statement("database/schema.find_records", Found)
 
 
 async def is_of_nine(connection: Connection) -> bool:
-    """Whether the database has migrations of that time: by its records, or without any by how many were applied."""
+    """Whether the database has migrations of that release, by its records or, without any, by their number."""
     applied = await read_applied(connection)
     if not applied:
         return False
@@ -51,9 +51,9 @@ async def is_of_nine(connection: Connection) -> bool:
 
 
 async def adopt(connection: Connection) -> None:
-    """Make the database one that has this version's first migration. Raises `UnsuitableDatabase`, with nothing done.
+    """Turn the nine migrations into this version's first one. If it raises `UnsuitableDatabase`, nothing was done.
 
-    What comes out must be compared with the schema before the transaction commits.
+    The caller must compare the result with the schema before the transaction commits.
     """
     applied, records = await read_applied(connection), await read_records(connection)
     problem = _problem(applied, records)
@@ -72,7 +72,7 @@ async def adopt(connection: Connection) -> None:
 
 
 def _problem(applied: set[str], records: list[Record]) -> str:
-    """With what to do; empty where there is none."""
+    """A sentence with what to do; empty if there is no problem."""
     count = len(applied)
     if sorted(applied) != NUMBERS[:count]:
         numbers = f"{NUMBERS[0]} to {NUMBERS[-1]}"

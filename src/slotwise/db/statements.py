@@ -106,7 +106,7 @@ def columns_of(row: type[msgspec.Struct]) -> list[msgspec.structs.FieldInfo]:
 
 
 def _nested_rows(row: type[msgspec.Struct]) -> list[_Nested]:
-    """By their places once those before them are made: each becomes one value."""
+    """Where each nested row begins and ends. The rows before it are made first, so each of them is one value."""
     rows = [_row_in(field.type) for field in msgspec.structs.fields(row)]
     return [_Nested(place, place + len(columns_of(kind)), kind) for place, kind in enumerate(rows) if kind is not None]
 

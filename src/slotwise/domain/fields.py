@@ -80,8 +80,8 @@ def _normalized(email: str) -> str:
 def email_key(email: str) -> str:
     """What two e-mail addresses are compared by. `email_key` in the database is the same.
 
-    Only A to Z are folded, as RFC 5321 leaves everything else to the receiving host. To fold all of Unicode makes two
-    people one: `lower` turns a dotted capital I into i.
+    Only A to Z are folded, as RFC 5321 leaves everything else to the receiving host. If all of Unicode were folded, two
+    people could be taken for one: `lower` turns a dotted capital I into i.
     """
     return email.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
 

@@ -7,7 +7,7 @@ from slotwise.http.schedule.slots import SlotLists
 
 
 class ApiRooms(ApiParts, frozen=True):
-    """With what a room has for itself."""
+    """All parts of the API, with those of a single room."""
 
     slot_lists: SlotLists
 

@@ -93,7 +93,7 @@ class BoundedConnection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
-        """Note the progress: the client has read much, but by the next look just as much may have been written."""
+        """Note the progress. The next look may not see it, because just as much may have been written since."""
         self._read = self.loop.time()
         super().resume_writing()
 
@@ -248,7 +248,7 @@ class BoundedConnection(HttpToolsProtocol):
     def _refuse(self, error: SlotwiseError) -> None:
         """Answer in place of the application, after the earlier requests, and hang up."""
         extensions = {"extensions": {_REFUSAL: error}}
-        # Of the head only what says which page may read the answer: the rest may be what is wrong.
+        # Keep only the header that says which page may read the answer: another one may be what is wrong.
         heard = [(name, value) for name, value in self.headers if name == b"origin"]
         method = {"method": "HEAD"} if self._line().lstrip(b"\r\n").startswith(b"HEAD ") else {}
         place = {"path": "/", "raw_path": b"/", "query_string": b"", "root_path": "", "headers": heard, "state": {}}
@@ -352,7 +352,7 @@ class _LastBody:
 
 
 class _LastAnswer:
-    """The transport for the last answer of a connection: closing it hangs up in our way."""
+    """The transport for the last answer of a connection: closing it calls `hang_up`."""
 
     def __init__(self, transport: Transport, hang_up: Callable[[], None]) -> None:
         self.write, self.is_closing, self.close = transport.write, transport.is_closing, hang_up

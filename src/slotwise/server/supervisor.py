@@ -93,8 +93,8 @@ class Supervisor(Multiprocess):
             now = time.monotonic()
             self._look(min(now - looked, LONGEST_LOOK_SECONDS))
             looked = now
-            # After the look, which notes that a worker serves: a worker reports that before its first answer, and from
-            # then on SIGTERM drains.
+            # After the look: it notes that a worker serves, which a worker reports before its first answer. From then
+            # on SIGTERM drains.
             self.handle_signals()
             if not self._has_served:
                 waiting.say("Waiting for a worker to start")

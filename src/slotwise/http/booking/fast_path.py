@@ -65,7 +65,7 @@ async def _hold(scope: Scope, headers: Mapping[bytes, bytes], wanted: NewBooking
 def _is_plain(scope: Scope, headers: Mapping[bytes, bytes]) -> bool:
     """Whether the content type is JSON, the URL has no query, and no header comes twice.
 
-    If a header does, the framework decides which counts. A query is refused there, too.
+    The ordinary path refuses two tokens, and a query.
     """
     once = len(headers) == len(list(scope["headers"]))
     return not scope["query_string"] and headers.get(b"content-type") in _JSON and once

@@ -32,5 +32,5 @@ class Application(Protocol):
 
 
 def api_parts(scope: Scope) -> ApiParts:
-    """Those of the application that serves this request."""
+    """The parts of the application that serves this request."""
     return cast("Application", scope["litestar_app"]).api

@@ -55,8 +55,8 @@ class AccessTokens:
     def read(self, token: str) -> TokenClaims:
         """Raises `NotAuthenticated` unless the token is unexpired and was signed with this secret for this API.
 
-        It must be spelled as it was issued. The signature covers only the text before it: the library ignores padding
-        and other characters in the signature itself.
+        It must be spelled as it was issued. The signature covers only the text before it, and the library accepts a
+        signature with padding.
         """
         try:
             decoded = self._decode(token)

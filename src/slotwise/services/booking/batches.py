@@ -226,7 +226,7 @@ class BookingBatches:
 
 
 async def _note_wishes(connection: Connection, cancelled: Sequence[CancelRequest]) -> None:
-    """In the transaction that cancels: at no moment does a page say that the clinic did what the patient asked for."""
+    """Done in the transaction that cancels, so that no page says meanwhile that the clinic cancelled by itself."""
     asked = [request for request in cancelled if request.patient_asked]
     if asked:
         await NOTE_PATIENTS_WISHES.run(

@@ -54,7 +54,7 @@ class ClaimedBooking(Struct, frozen=True):
 
 
 class ManagedBooking(Struct, frozen=True):
-    """A booking, and the caller who was found to be one who may manage it."""
+    """A booking, and a caller with the proof that they may manage it."""
 
     caller: Manager
     booking: Booking

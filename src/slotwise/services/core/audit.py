@@ -60,7 +60,7 @@ class AuditPosition(Struct, frozen=True):
 
 
 class Move(Struct, frozen=True):
-    """When a slot was moved, by the ledger, and the details of it in the audit log, as JSON."""
+    """A move of a slot: its time in the ledger, and its details in the audit log, as JSON."""
 
     moved_at: datetime
     details: str

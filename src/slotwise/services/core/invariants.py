@@ -148,7 +148,7 @@ RULES = (
 async def find_violations(
     database: Database, slot_id: int | None = None, progress: Progress = lambda _done, _slots: None
 ) -> list[Violation]:
-    """The first violations of each rule, in one slot or in all. `progress` gets how many of how many slots are done."""
+    """The first violations of each rule, in one slot or in all. `progress` gets the number done and the total."""
     found: list[Violation] = []
     if slot_id is not None:
         await _look_at(database, slot_id, slot_id, found)

@@ -65,7 +65,7 @@ async def is_empty(database: Database) -> bool:
 async def seed_demo(database: Database, plan: DemoPlan, progress: Callable[[int, int], None]) -> int:
     """Add the planned doctors and slots in one transaction; return the number of slots.
 
-    `progress` gets how many slots are done, of how many.
+    `progress` gets the number of slots that are done and their total.
     """
     chance = random.Random(plan.seed)  # noqa: S311 - reproducible on purpose, and not secret
     async with database.transaction() as connection:

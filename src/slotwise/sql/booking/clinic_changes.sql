@@ -1,12 +1,12 @@
 -- name: list_clinic_changes
 -- Reads what the clinic did to some bookings: the times that they were made for, if it moved them since, and whether it
 -- cancelled them.
--- The ledger has neither the old times nor whose the canceller's e-mail address is, so this reads the audit log, where
--- every change of a slot and every cancellation at the desk is noted. Changes of one slot and its bookings are made
--- under its lock and in order of time, so a move after the booking has a later time. The first note of a kind has the
--- value that the booking was made for. A person at the desk who cancels the own appointment does so as a patient; the
--- e-mail address decides, because the desk also books for others. A hold of the own account that has no address yet is
--- the own one. What the patient asked for is not the clinic's.
+-- This reads the audit log, which notes every change of a slot and every cancellation at the desk: the ledger has no
+-- old times. Changes of one slot and its bookings are made under its lock and in order of time, so a move after the
+-- booking has a later time. The first note of a kind has the value that the booking was made for.
+-- A person at the desk who cancels their own appointment does so as a patient. An appointment is their own if it has
+-- their account and their e-mail address, because the desk also books for others; a hold without an address needs only
+-- the account. A cancellation that the patient asked for is not the clinic's.
 SELECT
     b.id AS booking_id,
     start.was AS booked_start,
@@ -79,7 +79,7 @@ WITH found AS (
             ORDER BY b.slot_id DESC, b.id DESC
             LIMIT :looked_at::integer / greatest(cardinality(:slot_ids::bigint[]), 1)
         ) AS l
-        -- A hold that was released was no appointment, and nobody can tell a person whose data are erased.
+        -- A released hold was no appointment, and a person whose data are erased cannot be told.
         WHERE l.status = 'CANCELLED' AND l.confirmed_at IS NOT NULL AND l.user_email <> 'erased@erased.invalid'
         ORDER BY l.slot_id DESC, l.id DESC
         LIMIT :limit::integer

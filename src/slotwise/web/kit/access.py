@@ -32,7 +32,7 @@ class Audience(NamedTuple):
 
 
 class Unsent(NamedTuple):
-    """A form that nobody may send now, and the URL of its page."""
+    """A form that was sent without a log-in, and the URL of its page."""
 
     page: str
     fields: list[tuple[str, str]]

@@ -84,7 +84,7 @@ class Visitor(Struct, frozen=True):
         return self.draft if self.draft.typed_by == account_id else Draft()
 
     def as_caller(self, booking_id: int | None = None, token: str | None = None) -> Caller:
-        """By account, and by the given token or the token of the hold."""
+        """With the account, and with the given token or the token of the hold."""
         if token is None and self.hold is not None and self.hold.booking_id == booking_id:
             token = self.hold.token
         return Caller(self.user, token)
