@@ -125,6 +125,7 @@ async def cost_of_cancelling(connection: Connection, slot_id: int) -> Cost:
         actors=["guest"] * BATCH,
         only_holds=[False] * BATCH,
         request_ids=None,
+        patients_asked=[False] * BATCH,
     )
 
 

@@ -15,7 +15,7 @@ from tests.workers import DESK, GUEST, Worker, holder_of, new_slot, wanted, work
 
 UseCase = Callable[[Bookings, Caller, int, int], Awaitable[Any]]
 
-# What a page does with the booking that it has read: its manager, its id, and its slot's.
+# What a page does with the booking that it has read: its caller, its id, and its slot's.
 USE_CASES: dict[str, UseCase] = {
     "confirm": lambda bookings, caller, booking, _: bookings.confirm_booking(caller, booking),
     "cancel": lambda bookings, caller, booking, _: bookings.cancel_booking(caller, booking),
@@ -40,9 +40,9 @@ async def test_the_right_to_a_booking_is_looked_up_once(
     async with workers(database_url, 1) as [worker]:
         slot_id = await new_slot(connection, 3)
         held = await worker.bookings.hold_seats(GUEST, wanted(slot_id, 1))
-        manager = (await worker.bookings.get_managed_booking(holder_of(held), held.booking.id)).caller
+        caller = (await worker.bookings.get_managed_booking(holder_of(held), held.booking.id)).caller
         forbid_reading(worker)
-        assert await USE_CASES[name](worker.bookings, manager, held.booking.id, slot_id) is not None
+        assert await USE_CASES[name](worker.bookings, caller, held.booking.id, slot_id) is not None
         with pytest.raises(AssertionError, match="looked up"):
             await USE_CASES[name](worker.bookings, holder_of(held), held.booking.id, slot_id)
 
@@ -54,9 +54,9 @@ async def test_the_right_to_a_booking_is_none_to_another(
     async with workers(database_url, 1) as [worker]:
         slot_id = await new_slot(connection, 3)
         own, other = [await worker.bookings.hold_seats(GUEST, wanted(slot_id, 1)) for _ in range(2)]
-        manager = (await worker.bookings.get_managed_booking(holder_of(own), own.booking.id)).caller
+        caller = (await worker.bookings.get_managed_booking(holder_of(own), own.booking.id)).caller
         with pytest.raises(NotAllowed):
-            await USE_CASES[name](worker.bookings, manager, other.booking.id, slot_id)
+            await USE_CASES[name](worker.bookings, caller, other.booking.id, slot_id)
         assert (await worker.bookings.get_booking(DESK, other.booking.id)).status is BookingStatus.PENDING
 
 

@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias, assert_never
 
 from msgspec import Struct
 
-from slotwise.db.pool import Connection, Database
-from slotwise.db.statements import NoRow, Statement
+from slotwise.db.pool import Database
+from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, Refusal, SeatRequest
 from slotwise.domain.errors import AnsweredMeanwhile, KeyReused, SlotClosed, SlotFull, SlotNotFound, SlotStarted
 from slotwise.observability import metrics
@@ -90,7 +90,6 @@ HOLD_SEATS = Statement("booking/bookings.hold_seats", HoldRow)
 REPLACE_HOLD = Statement("booking/bookings.replace_hold", HoldRow)
 CONFIRM_BOOKINGS = Statement("booking/bookings.confirm_bookings", Confirmed)
 CANCEL_BOOKINGS = Statement("booking/bookings.cancel_bookings", Cancelled)
-NOTE_PATIENTS_WISHES = Statement("booking/clinic_changes.note_patients_wishes", NoRow)
 
 
 class BookingBatches:
@@ -175,11 +174,10 @@ class BookingBatches:
                 actors=[request.actor for request in requests],
                 only_holds=[request.only_hold for request in requests],
                 request_ids=self._request_ids(requests),
+                patients_asked=[request.patient_asked for request in requests],
             )
-            cancelled = {row.booking.id: row.booking.slot_id for row in rows if row.outcome == "cancelled"}
-            await _note_wishes(connection, [request for request in requests if request.booking_id in cancelled])
         self._crash_points.reach("cancel_booking", "after_commit")
-        self._seats_changed(set(cancelled.values()))
+        self._seats_changed({row.booking.slot_id for row in rows if row.outcome == "cancelled"})
         found = {row.booking.id: row for row in rows}
         return [found.get(request.booking_id) for request in requests]
 
@@ -223,18 +221,6 @@ class BookingBatches:
                 return _REFUSALS[row.outcome]()
             case _:
                 assert_never(row.outcome)
-
-
-async def _note_wishes(connection: Connection, cancelled: Sequence[CancelRequest]) -> None:
-    """Done in the transaction that cancels, so that no page says meanwhile that the clinic cancelled by itself."""
-    asked = [request for request in cancelled if request.patient_asked]
-    if asked:
-        await NOTE_PATIENTS_WISHES.run(
-            connection,
-            booking_ids=[request.booking_id for request in asked],
-            actors=[request.actor for request in asked],
-            request_ids=[request.request_id for request in asked],
-        )
 
 
 _REFUSALS: dict[str, Callable[[], Refusal | KeyReused]] = {

@@ -33,7 +33,7 @@ from slotwise.services.booking.batches import (
 from slotwise.services.booking.queues import BookingQueues
 from slotwise.services.booking.search import BookingQuery, FoundBookings, find_bookings
 from slotwise.services.core.audit import record_action, request_id, rows_shown, shows_others
-from slotwise.services.core.callers import READ_CLAIM, Caller, Claim, Manager, refuse
+from slotwise.services.core.callers import READ_CLAIM, Caller, Claim, ProvenCaller, refuse
 from slotwise.services.core.idempotency import IdempotencyKey
 from slotwise.services.core.manage_tokens import proves
 
@@ -56,7 +56,7 @@ class ClaimedBooking(Struct, frozen=True):
 class ManagedBooking(Struct, frozen=True):
     """A booking, and a caller with the proof that they may manage it."""
 
-    caller: Manager
+    caller: ProvenCaller
     booking: Booking
 
 
@@ -187,12 +187,12 @@ class Bookings:
         """In full for a caller who may manage it. Raises `BookingNotFound` for others."""
         async with self._database.connection() as connection:
             read = await READ_CLAIMED_BOOKING.first(connection, booking_id=booking_id)
-            manager = None if read is None else caller.manager_of(booking_id, read.claim)
-            if read is None or manager is None:
+            proven = None if read is None else caller.proven_for(booking_id, read.claim)
+            if read is None or proven is None:
                 raise BookingNotFound
             if shows_others(caller.user, [read.booking]):
                 await record_action(connection, caller.actor, "get_managed_booking", f"booking:{booking_id}")
-        return ManagedBooking(manager, read.booking)
+        return ManagedBooking(proven, read.booking)
 
     async def opens(self, manage_token: str, booking_id: int) -> bool:
         """Whether this is the manage token of the booking. Accounts do not count here."""
@@ -239,7 +239,7 @@ class Bookings:
 
     async def _authorize(self, caller: Caller, booking_id: int) -> None:
         """Refuse a caller who may not manage the booking. Looks it up, unless the caller has the proof already."""
-        if isinstance(caller, Manager) and caller.booking_id == booking_id:
+        if isinstance(caller, ProvenCaller) and caller.booking_id == booking_id:
             return
         async with self._database.connection() as connection:
             claim = await READ_CLAIM.first(connection, booking_id=booking_id)

@@ -39,14 +39,14 @@ class Caller(Struct, frozen=True):
         owns = self.user is not None and self.user.owns(claim.user_id, claim.user_email)
         return owns or self.at_desk or proves(self.manage_token, claim.manage_token_hash)
 
-    def manager_of(self, booking_id: int, claim: Claim) -> "Manager | None":
+    def proven_for(self, booking_id: int, claim: Claim) -> "ProvenCaller | None":
         """This caller with the proof that they may manage the booking; None if they may not."""
         if not self.may_manage(claim):
             return None
-        return Manager(self.user, self.manage_token, booking_id=booking_id)
+        return ProvenCaller(self.user, self.manage_token, booking_id=booking_id)
 
 
-class Manager(Caller, frozen=True, kw_only=True):
+class ProvenCaller(Caller, frozen=True, kw_only=True):
     """A caller who has proved that they may manage this booking, so that a use case need not look again."""
 
     booking_id: int

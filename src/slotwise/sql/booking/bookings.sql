@@ -56,14 +56,32 @@ FROM confirm_bookings(
 
 -- name: cancel_bookings
 -- Cancels the live bookings of a batch, in its own transaction; a row for each booking that exists.
+-- Also notes for which of them the patient had asked the desk. In another statement, the note could be lost, and a page
+-- could say meanwhile that the clinic had cancelled by itself. The function, which notes the cancellation, does not do
+-- it, because another parameter would be another version of it.
+WITH cancelled AS MATERIALIZED (
+    SELECT c.booking, c.outcome
+    FROM cancel_bookings(
+            booking_ids => :booking_ids::bigint[],
+            reasons => :reasons::text[],
+            actors => :actors::text[],
+            only_holds => :only_holds::boolean[],
+            request_ids => :request_ids::text[]
+        ) AS c
+),
+
+noted AS (
+    INSERT INTO audit_log (actor, action, subject, request_id)
+    SELECT w.actor, 'note_patients_wish', 'booking:' || w.booking_id, w.request_id
+    FROM unnest(
+            :booking_ids::bigint[], :actors::text[], :request_ids::text[], :patients_asked::boolean[]
+        ) AS w (booking_id, actor, request_id, patient_asked)
+    INNER JOIN cancelled AS c ON w.booking_id = (c.booking).id
+    WHERE w.patient_asked AND c.outcome = 'cancelled'
+)
+
 SELECT (c.booking).booking_columns, c.outcome
-FROM cancel_bookings(
-        booking_ids => :booking_ids::bigint[],
-        reasons => :reasons::text[],
-        actors => :actors::text[],
-        only_holds => :only_holds::boolean[],
-        request_ids => :request_ids::text[]
-    ) AS c;
+FROM cancelled AS c;
 
 -- name: sweep_holds
 -- Fails overdue holds of slots that are not locked, and gives their seats back.

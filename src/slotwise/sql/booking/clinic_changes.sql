@@ -56,13 +56,6 @@ LEFT JOIN LATERAL (
 ) AS length ON TRUE
 WHERE b.id = any(:booking_ids::bigint[]);
 
--- name: note_patients_wishes
--- Notes of some cancellations by the desk that the patients asked for them. These are entries of their own, because
--- another parameter would be another version of the function `cancel_bookings`, which notes the cancellations.
-INSERT INTO audit_log (actor, action, subject, request_id)
-SELECT w.actor, 'note_patients_wish', 'booking:' || w.booking_id, w.request_id
-FROM unnest(:booking_ids::bigint[], :actors::text[], :request_ids::text[]) AS w (booking_id, actor, request_id);
-
 -- name: list_cancelled_bookings
 -- Lists the appointments of some slots that a patient or the clinic cancelled, by slot, oldest first.
 -- A slot may have any number of bookings, so each gets its share of `looked_at`. It compares a row instead of using `=`

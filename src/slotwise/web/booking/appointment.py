@@ -128,11 +128,11 @@ async def managed_booking(request: PageRequest, bookings: Bookings, booking_id: 
         raise BookingNotFound
     caller = visitor_in(request).as_caller(booking_id, token or None)
     found = await bookings.get_managed_booking(caller, booking_id)
-    manager = found.caller
-    if manager.user and manager.manage_token and not await bookings.opens(manager.manage_token, booking_id):
+    proven = found.caller
+    if proven.user and proven.manage_token and not await bookings.opens(proven.manage_token, booking_id):
         # The account gives access, and the token in the URL is wrong: leave it out of links.
-        manager = replace(manager, manage_token=None)
-    return Appointment(manager, manager.manage_token, found.booking)
+        proven = replace(proven, manage_token=None)
+    return Appointment(proven, proven.manage_token, found.booking)
 
 
 async def show_appointment(
