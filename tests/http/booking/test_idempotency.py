@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, holder, in_hours, problem, rows
+from tests.described import document
 
 
 def attempt(
@@ -139,9 +140,13 @@ def test_an_invalid_key_is_refused_with_its_field_name(clinic: Clinic, key: byte
     assert clinic.free_seats(slot["id"]) == 1
 
 
-def test_the_longest_key_has_255_characters(clinic: Clinic) -> None:
-    slot = clinic.slot(seats=2)
-    assert attempt(clinic, slot["id"], new_key() + "x" * 223).status_code == 201
+def test_the_longest_key_has_255_characters_and_the_document_allows_it_in_each_form(clinic: Clinic) -> None:
+    slot = clinic.slot(seats=9)
+    parameters = document()["paths"]["/api/bookings"]["post"]["parameters"]
+    (most,) = (given["schema"]["maxLength"] for given in parameters if given["name"] == "Idempotency-Key")
+    for longest in (new_key() + "x" * 223, f'"{new_key()}{"x" * 223}"', '"' + '\\"' * 255 + '"'):
+        assert attempt(clinic, slot["id"], longest).status_code == 201
+        assert len(longest) <= most
 
 
 def test_a_key_must_be_hard_to_guess_for_guests_but_not_for_accounts(clinic: Clinic) -> None:

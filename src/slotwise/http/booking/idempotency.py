@@ -13,6 +13,8 @@ from slotwise.services.core.idempotency import IdempotencyKey
 
 MAX_CHARACTERS = 255
 MIN_GUEST_CHARACTERS = 16
+# In quotes. A key of quotes has a backslash before each.
+_MAX_SENT = 2 * MAX_CHARACTERS + 2
 
 IdempotencyHeader = Annotated[
     str | None,
@@ -22,7 +24,7 @@ IdempotencyHeader = Annotated[
         f"no second booking. At most {MAX_CHARACTERS} characters. Without an access token it needs at least "
         f"{MIN_GUEST_CHARACTERS} and must be hard to guess, because the answer contains the manage token.",
         examples=[Example(value="3f1c7b1e-4c1b-4d0a-9a53-0d8e6a3c8a55")],
-        schema_extra={"minLength": 1, "maxLength": MAX_CHARACTERS},
+        schema_extra={"minLength": 1, "maxLength": _MAX_SENT},
     ),
 ]
 
