@@ -5,6 +5,7 @@ from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 
 from litestar import Controller, Response, get, post
+from litestar.datastructures import Cookie
 from litestar.di import NamedDependency
 from litestar.params import FromPath, QueryParameter
 from msgspec.structs import replace
@@ -21,7 +22,7 @@ from slotwise.web.booking.clinic_changes import CANCELLED, ChangeWords, moved_wo
 from slotwise.web.kit.access import ANYBODY, PageRequest, ask_for_account, own_origin, page_for, visitor_in
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.rendering import HEADERS, Renderer, see_other
-from slotwise.web.kit.visitors import attempt_cookie, clear_cookie
+from slotwise.web.kit.visitors import attempt_cookie, clear_cookie, draft_cookie, draft_of
 
 Token = Annotated[str | None, QueryParameter(name="token", max_length=200)]
 MAX_TOKEN_CHARACTERS = 200
@@ -168,8 +169,15 @@ async def show_appointment(
             *([clear_cookie(request, "hold")] if ended and _is_held_by(request, booking) else []),
             # A refusal is stored under its idempotency key, so the next try needs a new key.
             *([attempt_cookie(request)] if form else []),
+            *(_draft_cookies(request, form) if form and ended else []),
         ],
     )
+
+
+def _draft_cookies(request: PageRequest, form: Form) -> list[Cookie]:
+    """What was typed for a hold that has ended, for the form of the next one."""
+    draft = draft_of(form.text("user_name"), form.text("user_email"))
+    return [draft_cookie(request, draft)] if draft else []
 
 
 async def _chosen_instead(request: PageRequest, bookings: Bookings, released: Booking) -> Appointment | None:

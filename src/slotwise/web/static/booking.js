@@ -60,14 +60,22 @@ async function look() {
   const shown = document.querySelector("#main:has([data-deadline])");
   if (!shown) return;
   const answer = await fetch(location.href, { headers: { Accept: "text/html" } }).catch(() => null);
-  if (!answer || answer.status !== 200 || !shown.isConnected) return;
-  const main = new DOMParser().parseFromString(await answer.text(), "text/html").querySelector("#main");
+  if (answer?.status !== 200) return;
+  let page = await answer.text();
+  const main = new DOMParser().parseFromString(page, "text/html").querySelector("#main");
   // A hold that still runs, or ran out here, stays with what was typed.
   if (!main || main.querySelector("[data-deadline], [data-ran-out]")) return;
-  shown.replaceWith(document.adoptNode(main));
-  const heading = main.querySelector("h1");
-  heading.tabIndex = -1;
-  heading.focus();
+  if (main.querySelector("[data-released]")) page = (await refused(shown.querySelector("[data-confirm]"))) ?? page;
+  if (shown.isConnected) htmx.swap(shown, page, { swapStyle: "outerHTML" }, { select: "#main", selectOOB: "#clinic-zone" });
+}
+
+/** The answer to the form of a released hold, which stays released: the same page, and what was typed is kept for the next hold. */
+async function refused(form) {
+  const typed = new URLSearchParams(new FormData(form));
+  // Another number would ask for a new hold.
+  typed.delete("seats");
+  const answer = await fetch(form.action, { method: "POST", body: typed }).catch(() => null);
+  return answer && answer.status < 500 ? answer.text() : null;
 }
 
 tabs.addEventListener("message", look);
