@@ -119,6 +119,18 @@ def test_a_calendar_file_has_the_instant_the_location_and_the_doctor_s_new_name(
     assert sequences[0] < sequences[1]
 
 
+def test_a_calendar_file_says_in_which_zone_a_moved_appointment_was(clinic: Clinic) -> None:
+    slot = clinic.slot(startTime=f"{YEAR}-07-15T07:00:00Z")
+    held = clinic.hold(slot["id"], confirm=True)
+    moved = {"startTime": f"{YEAR}-12-15T10:00:00Z"}
+    assert clinic.http.patch(f"/api/slots/{slot['id']}", json=moved, headers=clinic.admin).status_code == 200
+    file = clinic.http.get(f"/bookings/{held['id']}/calendar.ics?token={held['manageToken']}").content
+    events: list[Any] = Calendar.from_ical(file).events
+    assert (
+        f"15 July {YEAR} at 09:00. That is in the clinic's time zone, Europe/Berlin, UTC+2." in events[0]["description"]
+    )
+
+
 @pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_a_visitor_in_another_zone_reads_one_difference_for_one_day(clinic: Clinic, open_window: OpenWindow) -> None:
     # America puts its clocks forward two or three weeks before Europe.

@@ -1,9 +1,11 @@
 -- name: read_claimed_entry
 -- Reads a booking as an entry of a calendar, and what a caller's claim to it is checked against.
--- RFC 5546, 2.1.4: the sequence grows with each change of what the entry says: of the times, of the status, of the
--- doctor's name and specialization. All changes of one slot are made under its lock and in order of time, so a move
--- after the booking has a later time. Changes of the doctor are not in that order, so those before the booking count
--- too: the sequence need not begin at zero, but must never stay the same.
+-- RFC 5546, 2.1.4: the sequence grows with each change of the times and of the status, and here also of the doctor's
+-- name and specialization. The clinic's name and location are settings, whose changes leave no row to count. Calendars
+-- take the new ones because, of two files of one sequence, the one with the later DTSTAMP counts (RFC 5546, 2.1.5).
+-- All changes of one slot are made under its lock and in order of time, so a move after the booking has a later time.
+-- Changes of the doctor are not in that order, so those before the booking count too: the sequence need not begin at
+-- zero, but must never stay the same.
 SELECT
     r.manage_token_hash,
     b.status,

@@ -223,7 +223,11 @@ def _told_in_calendar(change: ClinicChange | None, entry: CalendarEntry, rendere
         return None
     if entry.status is BookingStatus.CANCELLED:
         return CANCELLED if change.cancelled else None
-    return moved_words(change, entry.start_time, entry.end_time, renderer.time)
+    time = renderer.time
+    with time.noting_what_is_shown():
+        words = moved_words(change, entry.start_time, entry.end_time, time)
+        # Calendars show the appointment itself in the zone of their owner.
+        return f"{words} That is in the clinic's time zone, {time.zone_words}." if words else None
 
 
 def _calendar_file(entry: CalendarEntry, location: str, link: str | None, told: str | None) -> bytes:
