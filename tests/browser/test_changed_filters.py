@@ -114,6 +114,29 @@ def test_a_time_that_is_chosen_while_the_list_loads_is_taken_if_the_new_list_has
 
 
 @pytest.mark.parametrize("at_desk", [False, True])
+def test_a_filter_that_is_typed_while_the_list_loads_stays(
+    request: pytest.FixtureRequest, slot: dict[str, Any], at_desk: bool
+) -> None:
+    page: Page = request.getfixturevalue("desk" if at_desk else "window")
+    path = DESK if at_desk else "/"
+    page.goto(f"{path}?speciality={quote(slot['kind'])}")
+    network = SlowNetwork(page, f"**{path}?*")
+    page.get_by_label("Doctor").select_option(str(slot["doctorId"]))
+    people = page.get_by_label("People", exact=True)
+    people.click()
+    page.keyboard.type("2")
+    network.recover()
+    expect(page.locator("#results .time").filter(has_text="Dr. Late")).to_have_count(0)
+    page.keyboard.type("0")
+    expect(people).to_have_value("20")
+    expect(people).to_be_focused()
+    expect(page.locator("[data-times]")).to_have_attribute("aria-busy", "true")
+    page.keyboard.press("Tab")
+    page.wait_for_url("**&seats=20")
+    expect(card(page)).to_have_count(0)
+
+
+@pytest.mark.parametrize("at_desk", [False, True])
 def test_without_scripts_a_time_that_changed_filters_exclude_is_not_taken(
     open_window: OpenWindow, clinic: Clinic, slot: dict[str, Any], at_desk: bool
 ) -> None:

@@ -18,6 +18,7 @@ function showDay() {
 // made, or another list is on its way. A card that is chosen meanwhile is taken only if the new list has it too.
 const awaited = new Set();
 let chosen = "";
+let asked = "";
 
 function isChanged(control) {
   if (!control.options) return control.value !== control.defaultValue;
@@ -25,8 +26,16 @@ function isChanged(control) {
   return !made.selected;
 }
 
+function filters() {
+  return [...document.querySelectorAll("#filter-fields :is(input, select)")];
+}
+
 function hasChangedFilters() {
-  return [...document.querySelectorAll("#filter-fields :is(input, select)")].some(isChanged);
+  return filters().some(isChanged);
+}
+
+function filterValues() {
+  return JSON.stringify(filters().map((control) => control.value));
 }
 
 function isStale() {
@@ -42,6 +51,7 @@ function awaitList(event) {
   const { requestConfig, xhr } = event.detail;
   if (requestConfig?.elt.hidden) return;
   awaited.add(xhr);
+  asked = filterValues();
   xhr.addEventListener("loadend", () => {
     awaited.delete(xhr);
     if (xhr.status < 200 || xhr.status >= 400) chosen = "";
@@ -77,10 +87,12 @@ document.addEventListener("htmx:beforeSwap", (event) => {
   event.detail.shouldSwap = false;
   if (!event.detail.requestConfig.elt.hidden) location.assign(event.detail.pathInfo.finalRequestPath);
 });
-// Screen readers read the number of times again only when it changed.
+// Screen readers read the number of times again only when it changed. Filters stay as they are if one was changed after
+// the list was asked for: the next list has it.
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { fragment, target } = event.detail;
   if (target.id === "found") event.detail.shouldSwap = fragment.textContent.trim() !== target.textContent.trim();
+  if (target.id === "filter-fields") event.detail.shouldSwap = filterValues() === asked;
 });
 document.addEventListener("htmx:afterSettle", showDay);
 showDay();
