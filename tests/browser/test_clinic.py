@@ -68,6 +68,25 @@ def test_the_dashboard_updates_itself_until_updates_are_paused(
 
 
 @pytest.mark.slow  # two to ten CPU seconds in a browser
+def test_the_dashboard_is_loaded_again_when_its_heading_or_its_foot_would_be_wrong(clinic: Clinic, desk: Page) -> None:
+    desk.goto("/admin")
+    # The foot names one offset only, whatever the lists of other tests show.
+    one_offset = "(offset) => { document.querySelector('[data-offsets]').dataset.offsets = `0 ${offset}`; }"
+    another_day = "() => { document.querySelector('h1 time').dateTime = '2020-01-15'; }"
+    year = datetime.now(UTC).year + 1
+    for month, offset in ((1, 120), (7, 60)):
+        desk.evaluate(one_offset, offset)
+        clinic.hold(clinic.slot(startTime=f"{year}-{month:02}-15T09:00:00Z")["id"])
+        with desk.expect_navigation():
+            desk.evaluate("document.body.dispatchEvent(new Event('seats-refresh'))")
+        expect(desk.get_by_role("contentinfo")).to_contain_text("UTC+1")
+    expect(desk.get_by_role("contentinfo")).to_contain_text("UTC+2")
+    desk.evaluate(another_day)
+    with desk.expect_navigation():
+        desk.evaluate("document.body.dispatchEvent(new Event('seats-refresh'))")
+
+
+@pytest.mark.slow  # two to ten CPU seconds in a browser
 def test_the_dashboard_leads_to_the_log_in_page_after_a_log_out(desk: Page) -> None:
     desk.goto("/admin")
     desk.context.clear_cookies()

@@ -13,3 +13,18 @@ document.addEventListener("htmx:beforeSwap", (event) => {
     event.detail.serverResponse = event.detail.serverResponse.replace(`<details id="${id}"`, "$& open");
   }
 });
+
+/** Pairs of a time, in seconds, and the offset of the clinic's zone from then on, in minutes. */
+function offsetsIn(words) {
+  return [...words.matchAll(/(-?\d+) (-?\d+)/g)].map(([, since, minutes]) => [Number(since), Number(minutes)]);
+}
+
+// The page's heading and foot are not replaced. After midnight, or when a part shows a time in an offset that the foot
+// does not name, the whole page is loaded again.
+document.addEventListener("htmx:afterSettle", () => {
+  const ofPage = offsetsIn(document.querySelector("[data-offsets]").dataset.offsets);
+  const shown = [...document.querySelectorAll("[data-shown]")].flatMap((part) => offsetsIn(part.dataset.shown));
+  const named = ([moment, minutes]) => (ofPage.findLast(([since]) => since <= moment) ?? ofPage[0])[1] === minutes;
+  const isToday = document.querySelector("#board").dataset.day === document.querySelector("h1 time").dateTime;
+  if (!isToday || !shown.every(named)) location.reload();
+});
