@@ -17,7 +17,7 @@ from torture.roads import Road
 
 # Texts of pages that refuse, with the code that a problem document would have. The first match counts.
 _REFUSALS = (
-    (re.compile(r"Only (?P<free>\d+) seats? (?:is|are) left"), "slot-full"),
+    (re.compile(r"There is room for only (?P<free>\d+) "), "slot-full"),
     (re.compile(r"This time is no longer free"), "slot-full"),
     (re.compile(r"(?P<taken>\d+) seats are held or booked"), "seats-taken"),
     (re.compile(r"The clinic has closed it|This time is closed for booking"), "slot-closed"),

@@ -168,7 +168,7 @@ def test_no_refusal_says_who_has_the_time(clinic: Clinic, visitor: Visitor) -> N
 def test_a_refusal_for_too_few_seats_says_how_many_are_left(clinic: Clinic, visitor: Visitor) -> None:
     slot = clinic.slot(seats=2)
     visitor.send("/hold", slot=slot["id"], seats=3)
-    assert visitor.heading == "Only 2 seats are left"
+    assert visitor.heading == "There is room for only 2 people"
     visitor.submit("/hold")
     assert bookings_of(clinic, slot["id"]) == [(2, "PENDING")]
 
@@ -205,7 +205,7 @@ def test_too_many_seats_are_refused_and_the_hold_stays(clinic: Clinic, visitor: 
     visitor.hold(slot["id"])
     visitor.confirm(seats=3)
     assert visitor.page.status_code == 409
-    assert "Only 2 seats are left." in visitor.page.text
+    assert "There is room for only 2 people." in visitor.page.text
     assert bookings_of(clinic, slot["id"]) == [(1, "PENDING")]
 
 

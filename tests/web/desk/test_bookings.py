@@ -411,7 +411,7 @@ def test_a_refused_phone_booking_shows_its_errors_and_can_be_sent_again(clinic: 
     assert desk.page.text.count('aria-invalid="true"') == 3
     grace, email = "Grace", "g@example.org"
     assert desk.submit(f"{LIST}/new", seats=3, user_name=grace, user_email=email).status_code == 409
-    assert "Only 2 seats are left." in desk.page.text
+    assert "There is room for only 2 people." in desk.page.text
     desk.submit(f"{LIST}/new", seats=2, user_name=grace, user_email=email)
     assert "Booked and confirmed" in desk.page.text
     assert "This time is full" in desk.open(f"{LIST}/new?slot={slot['id']}").text

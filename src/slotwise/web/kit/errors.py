@@ -208,4 +208,4 @@ def refuse(form: Form, error: SlotwiseError) -> int:
 def seats_left_words(count: int) -> str:
     if count == 0:
         return "This time is no longer free: it is booked or on hold now."
-    return "There is room for only 1 person." if count == 1 else f"Only {count} seats are left."
+    return f"There is room for only {count} {'person' if count == 1 else 'people'}."
