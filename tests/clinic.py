@@ -134,7 +134,7 @@ def rows(database_url: str, query: str, *arguments: Any) -> "list[asyncpg.Record
         finally:
             await connection.close()
 
-    # A thread of its own, because a browser's tests have an event loop at work in theirs.
+    # A thread of its own, because a browser's tests have an event loop at work.
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(asyncio.run, fetch()).result()
 

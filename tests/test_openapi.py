@@ -391,7 +391,7 @@ def test_the_docs_and_all_they_load_come_from_this_server(clinic: Clinic) -> Non
     assert not re.search(r"https?://", clinic.http.get("/api-docs/static/api-docs.js").text)
 
 
-# Where frameworks and generators have a document if nobody says where else.
+# Where frameworks and generators have a document by default.
 USUAL = {
     f"{folder}{name}"
     for folder in ("", "/api", "/api-docs", "/api-docs/document", "/docs", "/schema", "/swagger")

@@ -44,9 +44,8 @@ class FullClinic(NamedTuple):
 def fill(clinic: Clinic, names: Names = SHORT) -> FullClinic:
     kind = f"{names.specialization} {uuid4().hex[:8]}"
     doctors = [clinic.doctor(name=names.doctor, specialization=kind)["id"] for _ in range(DOCTORS)]
-    # Each lasts a day, so that it is one of today's at any time of day.
     today = [
-        clinic.slot(seats=20, doctorId=doctor, startTime=in_hours(1 / 60), durationMinutes=1440)["id"]
+        clinic.slot(seats=20, doctorId=doctor, startTime=in_hours(1), durationMinutes=1440)["id"]
         for doctor in doctors[1:]
     ]
     person = {"userName": names.patient, "userEmail": names.email}
@@ -61,10 +60,15 @@ def fill(clinic: Clinic, names: Names = SHORT) -> FullClinic:
     _publish(clinic, doctors[0], long_day)
     taken = clinic.doctor(name=names.doctor, specialization=kind)["id"]
     clinic.hold(clinic.slot(doctorId=taken)["id"], **person)
-    # The holds last for all tests.
+    # The holds last for all tests. The slots of today begin now and last a day, so that they are of today at any hour.
     rows(
         clinic.server.database_url,
         "UPDATE bookings SET expires_at = now() + interval '1 hour' WHERE status = 'PENDING'",
+    )
+    rows(
+        clinic.server.database_url,
+        "UPDATE appointment_slots SET start_time = now(), end_time = now() + interval '1 day' WHERE id = any($1)",
+        today,
     )
     return FullClinic(
         doctor=doctors[0],

@@ -136,6 +136,29 @@ def test_a_filter_that_is_typed_while_the_list_loads_stays(
     expect(card(page)).to_have_count(0)
 
 
+@pytest.mark.slow  # two pages on a slow network
+@pytest.mark.parametrize("at_desk", [False, True])
+def test_a_list_is_not_stale_once_its_filters_are_on_the_screen_again(
+    request: pytest.FixtureRequest, slot: dict[str, Any], at_desk: bool
+) -> None:
+    page: Page = request.getfixturevalue("desk" if at_desk else "window")
+    path = DESK if at_desk else "/"
+    page.goto(f"{path}?speciality={quote(slot['kind'])}")
+    network = SlowNetwork(page, f"**{path}?*")
+    page.get_by_label("Doctor").select_option(str(slot["doctorId"]))
+    people = page.get_by_label("People", exact=True)
+    people.click()
+    page.keyboard.press("End")
+    page.keyboard.type("2")
+    network.recover()
+    expect(page.locator("#results .time").filter(has_text="Dr. Late")).to_have_count(0)
+    expect(page.locator("[data-times]")).to_have_attribute("aria-busy", "true")
+    page.keyboard.press("Backspace")
+    expect(people).to_have_value("1")
+    expect(page.locator("[data-times]")).to_have_attribute("aria-busy", "false")
+    expect(page.get_by_label("Doctor")).to_have_value(str(slot["doctorId"]))
+
+
 @pytest.mark.parametrize("at_desk", [False, True])
 def test_without_scripts_a_time_that_changed_filters_exclude_is_not_taken(
     open_window: OpenWindow, clinic: Clinic, slot: dict[str, Any], at_desk: bool

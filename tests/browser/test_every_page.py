@@ -163,7 +163,7 @@ def test_every_page_for_the_clinic_is_accessible_when_it_is_empty(
 
 @pytest.fixture
 def new_site(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
-    """A server without doctors. Made in a thread of its own, because a browser's tests have an event loop in theirs."""
+    """A server without doctors. Made in a thread of its own, because a browser's tests have an event loop."""
     with ThreadPoolExecutor(max_workers=1) as thread, ExitStack() as stack:
 
         def start() -> RunningServer:

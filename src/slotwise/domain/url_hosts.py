@@ -1,6 +1,7 @@
 """The host of a URL or of the header `Host`, with its port if it has one (RFC 3986, 3.2.2 and 3.2.3)."""
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
 HIGHEST_PORT = 65535
@@ -12,6 +13,7 @@ _NAME = rb"%(label)s(?:\.%(label)s)*+\.?" % {b"label": _LABEL}
 _HOST = re.compile(rb"(?:%b|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(?::0*+(?P<port>[0-9]{0,5}))?" % _NAME)
 
 
+@lru_cache(maxsize=256)
 def is_host(text: bytes) -> bool:
     """Whether this is a name, an IPv4 or an IPv6 in brackets. After it there may be a colon and a port, or no port."""
     host = _HOST.fullmatch(text)

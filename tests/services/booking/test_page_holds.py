@@ -30,7 +30,7 @@ class _NoDatabase:
 
 
 def forbid_reading(worker: Worker) -> None:
-    worker.bookings._database = _NoDatabase()  # type: ignore[assignment]  # the queues keep theirs
+    worker.bookings._database = _NoDatabase()  # type: ignore[assignment]  # the queues keep their own
 
 
 @pytest.mark.parametrize("name", USE_CASES)

@@ -1,5 +1,6 @@
 """Doctors below HTTP."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TypeAlias
 
@@ -34,6 +35,19 @@ async def test_spellings_of_one_specialization_are_one_choice(database: Database
     for number, spelled in enumerate(("OB-GYN", "Skin & Hair", "OBGYN", "hair/skin", "Ob Gyn", "GYN")):
         await doctors.create_doctor(ADMIN, f"Dr. {number}", spelled)
     assert await doctors.list_specializations() == ["GYN", "OB-GYN", "Skin & Hair"]
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [("OBGYN", "OB/GYN", "GYN/OB"), ("EarNoseThroat", "Ear Nose Throat", "Throat, Ear, Nose"), ("A B", "AB", "B A")],
+)
+async def test_the_choices_together_find_every_doctor(database: Database, spellings: Sequence[str]) -> None:
+    doctors = Doctors(database)
+    made = {(await doctors.create_doctor(ADMIN, f"Dr. {spelled}", spelled)).id for spelled in spellings}
+    found = set()
+    for choice in await doctors.list_specializations():
+        found |= {doctor.id for doctor in await doctors.list_doctors(FIRST_DOCTOR, 10, specialization=choice)}
+    assert found == made
 
 
 async def names_in(database: Database) -> list[str]:

@@ -510,7 +510,7 @@ def test_a_visit_across_midnight_is_found_on_both_days_also_in_the_file(clinic: 
 
 
 def test_lists_of_the_patients_of_a_time_stand_by_name(clinic: Clinic, desk: Visitor) -> None:
-    """Those whom the clinic cancelled, those who come, and those whom a change affects."""
+    """Patients with a cancelled appointment, patients who come, and patients whose time is to be changed."""
     slot = clinic.slot(seats=10, startTime="2031-03-08T12:00:00Z")
     in_order = ["adam", "\u00c4rger", "\u00d8berg", "Ohm", "Zoe"]
     cancelled, _ = (

@@ -26,7 +26,10 @@ class ClinicChange(Struct, frozen=True):
 
 
 class CancelledBookings(Struct, frozen=True):
-    """Appointments that the clinic cancelled, by name. `cut_short` if not all that were cancelled have been read."""
+    """Appointments that the clinic cancelled, by name. `cut_short` if more than `MOST_CANCELLED` were cancelled.
+
+    Only the newest `MOST_LOOKED_AT` bookings of all slots together, in equal parts for each slot, are looked at.
+    """
 
     bookings: list[Booking]
     cut_short: bool

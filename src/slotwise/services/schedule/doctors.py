@@ -160,7 +160,8 @@ async def list_specializations(
         forms = forms_of_words(known.specialization)
         if seen.isdisjoint(forms):
             spelled.append(known.specialization)
-        seen |= forms
+            # Only of what is shown: what is like a spelling that is left out need not be like the one that is shown.
+            seen |= forms
     return sorted(spelled, key=order.key)[:limit]
 
 

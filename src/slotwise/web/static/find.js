@@ -46,6 +46,16 @@ function markStale() {
   for (const times of document.querySelectorAll("[data-times]")) times.ariaBusy = isStale();
 }
 
+/** The filters stay as they are, and the list on the screen was made with these values: they become the defaults. */
+function setDefaults(values) {
+  for (const [place, control] of filters().entries()) {
+    const shown = control.value;
+    for (const option of control.options ?? []) option.defaultSelected = option.value === values[place];
+    if (!control.options) control.defaultValue = values[place];
+    control.value = shown;
+  }
+}
+
 /** Until this answer is on the screen. If it failed, nothing is taken: the old list need not be what was wanted. A part that updates itself asks for the same list again. */
 function awaitList(event) {
   const { requestConfig, xhr } = event.detail;
@@ -92,7 +102,10 @@ document.addEventListener("htmx:beforeSwap", (event) => {
 document.addEventListener("htmx:oobBeforeSwap", (event) => {
   const { fragment, target } = event.detail;
   if (target.id === "found") event.detail.shouldSwap = fragment.textContent.trim() !== target.textContent.trim();
-  if (target.id === "filter-fields") event.detail.shouldSwap = filterValues() === asked;
+  if (target.id === "filter-fields" && filterValues() !== asked) {
+    event.detail.shouldSwap = false;
+    setDefaults(JSON.parse(asked));
+  }
 });
 document.addEventListener("htmx:afterSettle", showDay);
 showDay();
