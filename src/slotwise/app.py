@@ -260,7 +260,12 @@ def _cors(settings: Settings) -> CORSConfig | None:
     origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
     if not origins:
         return None
-    return CORSConfig(allow_origins=origins, allow_headers=list(headers.SENT), expose_headers=list(headers.EXPOSED))
+    return CORSConfig(
+        allow_origins=origins,
+        allow_methods=["GET", "POST", "PATCH", "DELETE"],
+        allow_headers=list(headers.SENT),
+        expose_headers=list(headers.EXPOSED),
+    )
 
 
 def _readable_refusals(cors: CORSConfig | None) -> WriteRefusal:

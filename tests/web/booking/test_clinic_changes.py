@@ -225,4 +225,7 @@ def test_a_hold_that_the_clinic_released_says_so(clinic: Clinic, patient: Accoun
     booking = booked(clinic, patient, confirm=False)
     cancel(clinic, booking, clinic.admin)
     assert "The clinic released this hold before it was confirmed" in page_of(patient, booking)
+    told = calendar_text(patient, booking)
+    assert "The clinic released this hold before it was confirmed" in told
+    assert "appointment" not in told
     assert "The clinic" not in text_of(patient.http.get("/account"))

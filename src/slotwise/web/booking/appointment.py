@@ -18,7 +18,7 @@ from slotwise.services.booking.calendars import CalendarEntry, Calendars
 from slotwise.services.booking.clinic_changes import ClinicChange, ClinicChanges
 from slotwise.services.core.callers import Caller
 from slotwise.services.schedule.slots import Slots
-from slotwise.web.booking.clinic_changes import CANCELLED, ChangeWords, moved_words
+from slotwise.web.booking.clinic_changes import CANCELLED, RELEASED, ChangeWords, moved_words
 from slotwise.web.kit.access import ANYBODY, PageRequest, ask_for_account, own_origin, page_for, visitor_in
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.rendering import HEADERS, Renderer, see_other
@@ -112,7 +112,7 @@ class AppointmentController(Controller):
         entry = await calendars.get_calendar_entry(managed.caller, booking_id)
         link = _link(request, managed) if managed.token else None
         changes = await clinic_changes.list_clinic_changes([managed.booking])
-        told = _told_in_calendar(changes.get(booking_id), entry, renderer)
+        told = _told_in_calendar(changes.get(booking_id), managed.booking, entry, renderer)
         file = await asyncio.to_thread(_calendar_file, entry, renderer.clinic_location, link, told)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="appointment.ics"'}
         return Response(file, media_type=CALENDAR_TYPE, headers=headers)
@@ -218,11 +218,15 @@ def _is_held_by(request: PageRequest, booking: Booking) -> bool:
     return hold is not None and hold.booking_id == booking.id
 
 
-def _told_in_calendar(change: ClinicChange | None, entry: CalendarEntry, renderer: Renderer) -> str | None:
+def _told_in_calendar(
+    change: ClinicChange | None, booking: Booking, entry: CalendarEntry, renderer: Renderer
+) -> str | None:
+    """The entry was read after the booking, so only what never changes is asked of the booking."""
     if change is None or entry.status is BookingStatus.FAILED:
         return None
     if entry.status is BookingStatus.CANCELLED:
-        return CANCELLED if change.cancelled else None
+        ended = RELEASED if booking.confirmed_at is None else CANCELLED
+        return ended if change.cancelled else None
     time = renderer.time
     with time.noting_what_is_shown():
         words = moved_words(change, entry.start_time, entry.end_time, time)

@@ -8,6 +8,7 @@ from slotwise.services.booking.clinic_changes import ClinicChange
 from slotwise.web.kit.times import ClinicTime
 
 CANCELLED = "The clinic cancelled this appointment."
+RELEASED = "The clinic released this hold before it was confirmed."
 _STANDING = {BookingStatus.PENDING, BookingStatus.CONFIRMED}
 
 
