@@ -1,15 +1,18 @@
 """Every operation and form is part of the load, or of a list that says why not."""
 
+import re
+
 from torture.roads import DRIVEN, LEFT_OUT
 
 from slotwise.app import build
+from slotwise.http.api_document import openapi_document
 from slotwise.settings import load_settings
 from tests.web.visiting import routes
 
 
 def ways_in() -> set[str]:
     """Each operation of the OpenAPI document by its id, and each form of the pages by its method and path."""
-    document = build(load_settings({})).openapi_schema.to_schema()
+    document = openapi_document(build(load_settings({})))
     operations = {way["operationId"] for ways in document["paths"].values() for way in ways.values()}
     return operations | {route.rstrip("/") for route in routes() if route.startswith("POST ")}
 
@@ -27,13 +30,20 @@ def test_what_is_driven_or_left_out_exists() -> None:
 
 
 def test_a_driven_road_has_the_path_that_the_program_answers() -> None:
-    document = build(load_settings({})).openapi_schema.to_schema()
+    document = openapi_document(build(load_settings({})))
     paths = {
-        way["operationId"]: (method.upper(), path)
+        way["operationId"]: (method.upper(), _without_names(path))
         for path, ways in document["paths"].items()
         for method, way in ways.items()
     }
-    assert {road.name: (road.method, road.path) for road in DRIVEN if road.name in paths}.items() <= paths.items()
+    driven = {road.name: (road.method, _without_names(road.path)) for road in DRIVEN if road.name in paths}
+    assert driven
+    assert driven.items() <= paths.items()
+
+
+def _without_names(path: str) -> str:
+    """Clients and server have each their own spelling of a parameter's name."""
+    return re.sub(r"{\w+}", "{}", path)
 
 
 def test_every_reason_says_something() -> None:
