@@ -110,7 +110,7 @@ def literal(value: object) -> str:
             items = ", ".join(json.dumps(str(item)) for item in value)
             return f"'{{{items}}}'"
         case _:
-            return f"'{value}'"
+            return "'" + str(value).replace("'", "''") + "'"
 
 
 # The guards.

@@ -32,6 +32,10 @@ class Caller(Struct, frozen=True):
         return actor_of(self.user)
 
     @property
+    def is_stranger(self) -> bool:
+        return self.user is None and self.manage_token is None
+
+    @property
     def at_desk(self) -> bool:
         return self.user is not None and self.user.at_desk
 
@@ -54,6 +58,6 @@ class ProvenCaller(Caller, frozen=True, kw_only=True):
 
 def refuse(caller: Caller) -> NoReturn:
     """Raise `NotAuthenticated` for a stranger, `NotAllowed` for a caller with an account or a manage token."""
-    if caller.user is None and caller.manage_token is None:
+    if caller.is_stranger:
         raise NotAuthenticated
     raise NotAllowed

@@ -123,7 +123,7 @@ async def managed_booking(request: PageRequest, bookings: Bookings, booking_id: 
 
     A form without a log-in or a link may be of an account whose session has ended: it asks to log in first.
     """
-    if request.method == "POST" and visitor_in(request).as_caller(booking_id, token or None) == Caller():
+    if request.method == "POST" and visitor_in(request).as_caller(booking_id, token or None).is_stranger:
         await ask_for_account(request)
     if not 0 < booking_id <= MAX_ID or len(token or "") > MAX_TOKEN_CHARACTERS:
         raise BookingNotFound
