@@ -1,6 +1,6 @@
 """A clinic in which each list has something, and more than one page of it where that is cheap."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, NamedTuple
 from uuid import uuid4
 from zoneinfo import ZoneInfo
@@ -94,15 +94,16 @@ def _publish(clinic: Clinic, doctor: int, day: date) -> None:
 
 
 def patient_of(clinic: Clinic, full: FullClinic, names: Names = SHORT) -> dict[str, str]:
-    """An account with more than a page of appointments, two of them cancelled, as the header of its token."""
+    """An account with more than a page of appointments, two of them cancelled, as the header of its token.
+
+    Of a doctor of its own, so that the long day stays long.
+    """
     headers = clinic.patient(names.patient)
-    start = datetime.combine(full.long_day, time(9), BERLIN).astimezone(UTC)
-    query: dict[str, str | int] = {
-        "specialization": full.specialization,
-        "from": f"{start:%Y-%m-%dT%H:%M:%SZ}",
-        "limit": 24,
-    }
-    slots: list[dict[str, Any]] = clinic.http.get("/api/slots", params=query).json()["items"]
+    doctor = clinic.doctor(name=names.doctor, specialization=names.specialization)["id"]
+    _publish(clinic, doctor, full.long_day)
+    slots: list[dict[str, Any]] = clinic.http.get("/api/slots", params={"doctorId": doctor, "limit": 24}).json()[
+        "items"
+    ]
     for number, slot in enumerate(slots):
         booking = clinic.hold(slot["id"], headers=headers, confirm=number > 0)
         if number in {1, 2}:
