@@ -118,6 +118,8 @@ def holding(*attempts: tuple[SeatRequest, IdempotencyKey | None]) -> Callable[[W
 
 async def waiting_for_a_lock(connection: "asyncpg.Connection[asyncpg.Record]") -> int:
     """How many other sessions of this database wait for a lock. Other databases of the server do not count."""
+    # Inside a transaction, PostgreSQL otherwise shows the sessions that there were when it was first asked.
+    await connection.execute("SELECT pg_stat_clear_snapshot()")
     count: int = await connection.fetchval(
         "SELECT count(DISTINCT pid) FROM pg_locks JOIN pg_stat_activity USING (pid)"
         " WHERE NOT granted AND datname = current_database()"
