@@ -8,6 +8,7 @@ import asyncpg
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from slotwise.db import search_patterns
 from slotwise.db.search_patterns import MOST_LETTERS_WITH_LIGATURES, MOST_WORDS, containing, equal_to
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import clean_name
@@ -214,9 +215,18 @@ async def test_any_text_is_a_pattern_that_finds_what_has_its_form(
         assert row is not None
         found, same = row
         words = search_form(stored).split()
-        if len(words) <= MOST_WORDS and sum(map(len, words)) <= MOST_LETTERS_WITH_LIGATURES:
+        if (
+            len(words) <= MOST_WORDS
+            and sum(map(len, words)) <= MOST_LETTERS_WITH_LIGATURES
+            and not _is_cut("".join(words))
+        ):
             assert bool(same) is has_same_words(stored, text)
             assert found or not same or "@" in text
+
+
+def _is_cut(letters: str) -> bool:
+    """Whether so many ligatures follow one another that one of them may not be seen, as in five times f."""
+    return any(end - start == search_patterns._LONGEST_RUN for start, end in search_patterns._runs(letters))
 
 
 async def test_the_longest_text_is_searched_for(connection: Connection) -> None:
