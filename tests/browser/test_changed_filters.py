@@ -8,7 +8,7 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import OpenWindow, log_in
 from tests.clinic import Clinic, in_hours
@@ -113,10 +113,10 @@ def test_a_time_that_is_chosen_while_the_list_loads_is_taken_if_the_new_list_has
     expect(window.get_by_role("heading", level=1)).to_have_text("Confirm your appointment")
 
 
-@pytest.mark.parametrize("at_desk", [False, True])
-def test_a_filter_that_is_typed_while_the_list_loads_stays(
+def typing_while_the_list_loads(
     request: pytest.FixtureRequest, slot: dict[str, Any], at_desk: bool
-) -> None:
+) -> tuple[Page, SlowNetwork, Locator]:
+    """A page that waits for the list of another doctor, with the focus in "People"."""
     page: Page = request.getfixturevalue("desk" if at_desk else "window")
     path = DESK if at_desk else "/"
     page.goto(f"{path}?speciality={quote(slot['kind'])}")
@@ -124,6 +124,14 @@ def test_a_filter_that_is_typed_while_the_list_loads_stays(
     page.get_by_label("Doctor").select_option(str(slot["doctorId"]))
     people = page.get_by_label("People", exact=True)
     people.click()
+    return page, network, people
+
+
+@pytest.mark.parametrize("at_desk", [False, True])
+def test_a_filter_that_is_typed_while_the_list_loads_stays(
+    request: pytest.FixtureRequest, slot: dict[str, Any], at_desk: bool
+) -> None:
+    page, network, people = typing_while_the_list_loads(request, slot, at_desk)
     page.keyboard.type("2")
     network.recover()
     expect(page.locator("#results .time").filter(has_text="Dr. Late")).to_have_count(0)
@@ -141,13 +149,7 @@ def test_a_filter_that_is_typed_while_the_list_loads_stays(
 def test_a_list_is_not_stale_once_its_filters_are_on_the_screen_again(
     request: pytest.FixtureRequest, slot: dict[str, Any], at_desk: bool
 ) -> None:
-    page: Page = request.getfixturevalue("desk" if at_desk else "window")
-    path = DESK if at_desk else "/"
-    page.goto(f"{path}?speciality={quote(slot['kind'])}")
-    network = SlowNetwork(page, f"**{path}?*")
-    page.get_by_label("Doctor").select_option(str(slot["doctorId"]))
-    people = page.get_by_label("People", exact=True)
-    people.click()
+    page, network, people = typing_while_the_list_loads(request, slot, at_desk)
     page.keyboard.press("End")
     page.keyboard.type("2")
     network.recover()
