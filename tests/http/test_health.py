@@ -28,7 +28,7 @@ FAMILIES = {
 
 def samples(clinic: Clinic) -> dict[tuple[str, ...], float]:
     """Values by name and label values."""
-    text = clinic.http.get("/metrics").text
+    text = clinic.http.get("/metrics").raise_for_status().text
     return {
         (sample.name, *sample.labels.values()): sample.value
         for family in text_string_to_metric_families(text)
@@ -85,7 +85,7 @@ def test_every_metric_exists_changes_and_has_no_names(clinic: Clinic) -> None:
         return [name for name in moved if not after.get(name, 0) > before.get(name, 0)]
 
     eventually(lambda: not still())
-    text = clinic.http.get("/metrics").text
+    text = clinic.http.get("/metrics").raise_for_status().text
     assert {family.name for family in text_string_to_metric_families(text)} >= FAMILIES
     assert samples(clinic)["slotwise_pool_connections", "requests", "open"] > 0
     assert "@" not in text
@@ -97,7 +97,7 @@ def test_unknown_paths_make_no_new_labels(clinic: Clinic) -> None:
     """Otherwise anybody could fill the memory, or put a name into the metrics."""
     clinic.http.get("/api/nobody/ada@example.org")
     clinic.http.request("CANARY", "/api/slots")
-    text = clinic.http.get("/metrics").text
+    text = clinic.http.get("/metrics").raise_for_status().text
     assert "ada" not in text
     assert re.search(r'route="unmatched"', text)
     assert "CANARY" not in text
@@ -124,7 +124,7 @@ def test_without_its_database_the_server_is_alive_but_not_ready(
 
 
 def test_metrics_have_the_release_and_the_resources_of_processes(clinic: Clinic) -> None:
-    text = clinic.http.get("/metrics").text
+    text = clinic.http.get("/metrics").raise_for_status().text
     assert f'slotwise_build_info{{version="{__version__}"}} 1.0' in text
     figures = dict(re.findall(r"^(process_\w+) (\S+)$", text, re.MULTILINE))
     server = psutil.Process(clinic.server.process.pid)

@@ -25,7 +25,7 @@ class MetricsReport:
         if shared is None:
             self._registry.register(_Own())
         else:
-            multiprocess.MultiProcessCollector(self._registry, str(shared))  # type: ignore[no-untyped-call]
+            self._registry.register(_Workers(shared))
             self._registry.register(_Processes(shared))
         self._registry.register(_Release())
 
@@ -38,6 +38,22 @@ class _Own(Collector):
 
     def collect(self) -> Iterable[Metric]:
         return REGISTRY.collect()
+
+
+class _Workers(Collector):
+    """The metrics of all workers, added up.
+
+    A worker's file is empty for a moment when it is made, and for good if the worker is killed then. The library fails
+    at such a file (prometheus/client_python, issue 1199), so empty ones are left out.
+    """
+
+    def __init__(self, shared: Path) -> None:
+        self._shared = shared
+
+    def collect(self) -> Iterable[Metric]:
+        begun = [str(path) for path in self._shared.glob("*.db") if _size(path)]
+        metrics: Iterable[Metric] = multiprocess.MultiProcessCollector.merge(begun)  # type: ignore[no-untyped-call]
+        return metrics
 
 
 class _Release(Collector):
@@ -76,3 +92,10 @@ def _added_up(same: Sequence[Metric]) -> Metric:
     together = Metric(first.name, first.documentation, first.type)
     together.add_sample(name, {}, min(values) if name in LEAST_OF else sum(values))
     return together
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # a dead worker's gauges have just been removed
+        return 0
