@@ -290,7 +290,7 @@ LISTS_OF_BOOKINGS = [
     desk("of the desk's slot with a history", OF_SLOTS, {"bookings_of_slot"}, 720, 1150, slot_id=filling.OLD_SLOT),
     desk("of a doctor", OF_SLOTS, OF_SLOTS_BY, 760, 2000, doctor_id=filling.DOCTOR),
     desk("of a doctor, deep", OF_SLOTS, OF_SLOTS_BY, 690, 2050, doctor_id=filling.DOCTOR, before_id=DEEP),
-    desk("of a doctor, cancelled", OF_SLOTS, OF_SLOTS_BY, 500, 780, doctor_id=filling.DOCTOR, status="CANCELLED"),
+    desk("of a doctor, cancelled", OF_SLOTS, OF_SLOTS_BY, 500, 900, doctor_id=filling.DOCTOR, status="CANCELLED"),
     desk(
         "of a doctor's day",
         OF_SLOTS,
