@@ -3,6 +3,12 @@
 Slots of 400 doctors, half of them past, half of the rest sold out. Bookings of the same slots, nearly all confirmed.
 """
 
+from datetime import UTC, datetime
+
+# All times are around this one, not the database's: a slow machine may fill it long after the tests were collected.
+NOW = datetime.now(UTC)
+_AT = f"'{NOW.isoformat()}'::timestamptz"
+
 DOCTORS = 400
 SLOTS_EACH = 100
 SLOTS = DOCTORS * SLOTS_EACH
@@ -24,7 +30,7 @@ REGULAR = 7
 FRESH_SLOT = SLOTS + 1
 OLD_SLOT = SLOTS + 2
 OLD_SLOT_HISTORY = 30_000
-_OLD_SLOT_BEGAN = "(now() - interval '1 day')"
+_OLD_SLOT_BEGAN = f"({_AT} - interval '1 day')"
 
 FILL = f"""
 -- Foreign keys are not what is tested here.
@@ -51,14 +57,14 @@ FROM generate_series(1, {DOCTORS}) AS i
 CROSS JOIN generate_series(1, {SLOTS_EACH}) AS j
 CROSS JOIN LATERAL (
     SELECT
-        now() + (j - {SLOTS_EACH} / 2) * interval '2 hours' + i % 60 * interval '1 minute' AS start,
+        {_AT} + (j - {SLOTS_EACH} / 2) * interval '2 hours' + i % 60 * interval '1 minute' AS start,
         CASE WHEN (i + j) % 10 = 3 THEN 20 ELSE 1 END AS seats
 ) AS planned;
 
 INSERT INTO appointment_slots (id, doctor_id, start_time, end_time, total_seats, available_seats)
 SELECT i, {DOCTOR_OF_TWO}, start, start + interval '30 minutes', 1000000, 1000000 - (i = {OLD_SLOT})::integer
 FROM generate_series({FRESH_SLOT}, {OLD_SLOT}) AS i
-CROSS JOIN LATERAL (SELECT now() + i % 10 * interval '1 day' AS start) AS planned;
+CROSS JOIN LATERAL (SELECT {_AT} + i % 10 * interval '1 day' AS start) AS planned;
 
 INSERT INTO booking_events (slot_id, sequence, kind, seats, available_after, total_after, actor, created_at)
 SELECT s.id, 1, 'CREATED', s.total_seats, s.available_seats, s.total_seats, 'test', {_OLD_SLOT_BEGAN}
@@ -85,8 +91,8 @@ INSERT INTO bookings (
 )
 SELECT
     k, 1 + k * 7919 % {SLOTS}, CASE WHEN k % 100 = 1 THEN {REGULAR} WHEN k % 2 = 0 THEN 1 + k % {USERS} END,
-    'Person ' || k, 'person' || k || '@example.org', 1, status, now() + interval '1 minute',
-    CASE WHEN status = 'CONFIRMED' THEN now() END, CASE WHEN status = 'CANCELLED' THEN now() END,
+    'Person ' || k, 'person' || k || '@example.org', 1, status, {_AT} + interval '1 minute',
+    CASE WHEN status = 'CONFIRMED' THEN {_AT} END, CASE WHEN status = 'CANCELLED' THEN {_AT} END,
     decode(md5(k::text), 'hex')
 FROM generate_series(1, {BOOKINGS}) AS k
 CROSS JOIN LATERAL (
@@ -105,31 +111,31 @@ CROSS JOIN LATERAL (SELECT {_OLD_SLOT_BEGAN} + k * interval '1 second' AS held_a
 INSERT INTO bookings (id, slot_id, user_name, user_email, seats_booked, status, expires_at, manage_token_hash)
 SELECT
     {BOOKINGS + OLD_SLOT_HISTORY} + k, id, 'Ada', 'ada@example.org', 1, 'PENDING',
-    now() + CASE WHEN k <= {OVERDUE} THEN interval '-1 minute' ELSE interval '1 day' END, '\\x00'
+    {_AT} + CASE WHEN k <= {OVERDUE} THEN interval '-1 minute' ELSE interval '1 day' END, '\\x00'
 FROM (
     SELECT s.id, row_number() OVER (ORDER BY md5(s.id::text)) AS k
     FROM appointment_slots AS s
-    WHERE s.available_seats = 0 AND s.status = 'OPEN' AND s.start_time > now()
+    WHERE s.available_seats = 0 AND s.status = 'OPEN' AND s.start_time > {_AT}
 ) AS sold_out
 WHERE k <= {OVERDUE + LIVE_HOLDS};
 
 INSERT INTO idempotency_keys (caller, route, key_hash, body_hash, answer, manage_nonce, created_at)
 SELECT 'guest', 'POST /api/bookings', decode(md5(k::text), 'hex'), '\\x00', '1', '\\x00',
-    now() - k * interval '6 seconds'
+    {_AT} - k * interval '6 seconds'
 FROM generate_series(1, 20000) AS k;
 
 INSERT INTO login_attempts (account_hash, created_at)
 -- A hundred of them a day older than the rest: how long the tests take changes nothing in which are old.
 SELECT
     decode(md5((k % 5000)::text), 'hex'),
-    now() - k * interval '1 second' - CASE WHEN k > 19900 THEN interval '1 day' ELSE interval '0' END
+    {_AT} - k * interval '1 second' - CASE WHEN k > 19900 THEN interval '1 day' ELSE interval '0' END
 FROM generate_series(1, 20000) AS k;
 
 INSERT INTO audit_log (actor, action, subject, created_at)
 SELECT
     CASE WHEN k % 400 = 0 THEN 'user:2' ELSE 'user:1' END,
     CASE WHEN k % 1000 = 0 THEN 'change_rights' ELSE 'get_booking' END,
-    'booking:' || k, now() - k * interval '1 minute'
+    'booking:' || k, {_AT} - k * interval '1 minute'
 FROM generate_series(1, 20000) AS k;
 
 SELECT setval('bookings_id_seq', {BOOKINGS + OLD_SLOT_HISTORY + OVERDUE + LIVE_HOLDS});

@@ -8,7 +8,7 @@ result. No test measures time.
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, NamedTuple, TypeAlias
 
 import asyncpg
@@ -26,6 +26,7 @@ from slotwise.services.desk import dashboard, day_sheets, export, history
 from slotwise.services.privacy import personal_data
 from slotwise.services.schedule import free_times, slots
 from tests.db import filling
+from tests.db.filling import NOW
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Plan: TypeAlias = dict[str, Any]
@@ -33,7 +34,6 @@ Plan: TypeAlias = dict[str, Any]
 LARGE = {"appointment_slots", "bookings", "booking_events", "idempotency_keys", "users", "login_attempts", "audit_log"}
 PLAN_MODES = ("force_generic_plan", "force_custom_plan")
 PAGE = 100
-NOW = datetime.now(UTC)
 
 
 class Guard(NamedTuple):
