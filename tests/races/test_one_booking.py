@@ -289,9 +289,10 @@ async def test_without_the_lock_two_cancels_both_find_the_booking_live(
     await drop_rules(connection, "booking_events_pkey")
     async with workers(database_url) as pair:
         slot_id, request = await _one_of_five_bookings(pair[0], connection)
-        # Both may read and decide; neither may write before the other has decided.
+        # Both may read and decide; neither may write before the other has decided. A lock of the table would make them
+        # wait too early: they decide in the statement that writes.
         async with connection.transaction():
-            await connection.execute("LOCK TABLE bookings IN SHARE MODE")
+            await connection.execute("SELECT FROM bookings WHERE id = $1 FOR UPDATE", request.booking_id)
             cancelling = asyncio.ensure_future(each(pair, 2, lambda worker, _: worker.batches.cancel([request])))
             await until_waiting_for_a_lock(connection, 2)
         await cancelling
