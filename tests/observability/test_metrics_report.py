@@ -1,6 +1,7 @@
 """The report of all workers' metrics, also while one of them is being started or was killed then."""
 
 from pathlib import Path
+from typing import Any
 
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
@@ -9,9 +10,9 @@ from slotwise.observability.metrics_report import MetricsReport
 
 def write_counter(file: Path, value: float) -> None:
     key = mmap_key("seen", "seen_total", [], [], "Things seen")
-    values = MmapedDict(str(file))  # type: ignore[no-untyped-call]
-    values.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]  # the library has no types here
-    values.close()  # type: ignore[no-untyped-call]
+    values: Any = MmapedDict(str(file))  # type: ignore[no-untyped-call]  # the library has no types for its files
+    values.write_value(key, value, 0.0)
+    values.close()
 
 
 def test_metrics_of_all_workers_are_added_up(tmp_path: Path) -> None:
