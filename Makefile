@@ -29,7 +29,7 @@ test: export SLOTWISE_TEST_ISOLATION := $(ISOLATION)
 test: export SLOTWISE_TEST_SLOW := $(if $(ALL),on,off)
 # Container images often set this variable. Unset it, so that modules are compiled once and not by each process.
 test: export PYTHONDONTWRITEBYTECODE :=
-test: setup-dev ## Run the test suite (four minutes); SLOW=on: all tests, POSTGRES=<bin dir>: with that PostgreSQL
+test: setup-dev ## Run the test suite (four and a half minutes); SLOW=on: all tests, POSTGRES=<bin dir>: with that PostgreSQL
 	@$(BIN)/python scripts/chromium.py
 	@$(BIN)/python scripts/pgbouncer.py
 	@$(BIN)/python scripts/clients.py clients $(if $(ALL),linters)
