@@ -91,9 +91,10 @@ class Application(Litestar):
 def create_app() -> ASGIApp:
     """What a worker process serves. Reads the environment."""
     settings = load_settings()
-    configure_logs(settings.log_level, json_lines=settings.production)
+    log_request = configure_logs(settings.log_level, json_lines=settings.production)
     application = build(settings)
-    return Requests(application, _readable_refusals(application.cors_config), hsts=settings.production)
+    refusals = _readable_refusals(application.cors_config)
+    return Requests(application, refusals, log_request, hsts=settings.production)
 
 
 def build(settings: Settings) -> Application:

@@ -15,7 +15,8 @@ from slotwise.db.migrator import MigrationFailed
 from slotwise.db.pool import Database
 from slotwise.db.readiness import UnsuitableDatabase
 from slotwise.domain.errors import SlotwiseError
-from slotwise.observability.logs import configure_logs, forget_reader
+from slotwise.observability.log_output import forget_reader
+from slotwise.observability.logs import configure_logs
 from slotwise.settings import InvalidSettings, Settings, load_settings
 
 Result = TypeVar("Result")

@@ -1,17 +1,26 @@
 """Structured logs on standard error: JSON lines in production, readable lines in development."""
 
+import atexit
 import logging
-import os
 import sys
+from contextvars import ContextVar
 
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
 
+from slotwise.observability.log_output import LogOutput
+from slotwise.observability.request_log import LogRequest, json_line, log_nothing, readable_line, request_log
 
-def configure_logs(level: str, json_lines: bool) -> None:
-    """Log Slotwise's events from `level` on and its libraries' warnings, in one format."""
+# The id of the request that is being answered; every line about it has it.
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+def configure_logs(level: str, json_lines: bool) -> LogRequest:
+    """Log Slotwise's events from `level` on and its libraries' warnings, in one format. Returns the log of requests."""
+    output = LogOutput(sys.stderr.fileno())
+    atexit.register(output.close)
     shared: list[Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _add_request_id,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _name_error,
@@ -19,13 +28,14 @@ def configure_logs(level: str, json_lines: bool) -> None:
     renderer: Processor = (
         structlog.processors.JSONRenderer() if json_lines else structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty())
     )
+    lowest = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[*shared, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.WriteLoggerFactory(_StandardError()),  # type: ignore[arg-type]  # as much of a file as it uses
+        wrapper_class=structlog.make_filtering_bound_logger(lowest),
+        logger_factory=structlog.WriteLoggerFactory(output),  # type: ignore[arg-type]  # as much of a file as it uses
         cache_logger_on_first_use=True,
     )
-    libraries = logging.StreamHandler(sys.stderr)
+    libraries = logging.StreamHandler(output)
     libraries.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -33,29 +43,15 @@ def configure_logs(level: str, json_lines: bool) -> None:
         )
     )
     logging.basicConfig(level=logging.WARNING, handlers=[libraries], force=True)
+    if lowest > logging.INFO:
+        return log_nothing
+    return request_log(json_line if json_lines else readable_line(colors=sys.stderr.isatty()), output.write_soon)
 
 
-def forget_reader() -> None:
-    """Redirect standard error to /dev/null after its reader has gone, as in `slotwise serve 2>&1 | head`."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stderr.fileno())
-    os.close(nowhere)
-
-
-class _StandardError:
-    """A line that cannot be written is lost, so that the request is answered even if the log has no reader."""
-
-    def write(self, line: str) -> None:
-        try:
-            sys.stderr.write(line)
-        except OSError:
-            forget_reader()
-
-    def flush(self) -> None:
-        try:
-            sys.stderr.flush()
-        except OSError:
-            forget_reader()
+def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    if (request_id := REQUEST_ID.get()) is not None:
+        event["request_id"] = request_id
+    return event
 
 
 def _name_error(_: WrappedLogger, __: str, event: EventDict) -> EventDict:

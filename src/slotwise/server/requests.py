@@ -6,13 +6,14 @@ import time
 from functools import cache
 from http import HTTPStatus
 
-import structlog
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Counter, Histogram
 
 from slotwise.domain.errors import OutcomeUnknown, Overloaded, SlotwiseError
 from slotwise.observability import metrics
+from slotwise.observability.logs import REQUEST_ID
+from slotwise.observability.request_log import LogRequest, log_nothing
 from slotwise.server.connections import answer_when_late, forget_when_late, is_endless, refusal_in, refuse
 from slotwise.server.heads import EVERYTHING
 from slotwise.server.refusals import WriteRefusal
@@ -31,15 +32,16 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000")
 # What is logged for a client that hung up before its answer.
 _NOT_ANSWERED = 499
 
-log = structlog.get_logger("slotwise.http")
-
 
 class Requests:
     """The outermost ASGI layer. It logs a route's template, never the path, which may contain a token."""
 
-    def __init__(self, app: ASGIApp, write_refusal: WriteRefusal, *, hsts: bool) -> None:
+    def __init__(
+        self, app: ASGIApp, write_refusal: WriteRefusal, log_request: LogRequest = log_nothing, *, hsts: bool
+    ) -> None:
         self._app = app
         self._write_refusal = write_refusal
+        self._log_request = log_request
         self._hsts = hsts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -74,8 +76,7 @@ class Requests:
                 answered_late = True
 
         answer_when_late(received, answer_late)
-        structlog.contextvars.clear_contextvars()
-        structlog.contextvars.bind_contextvars(request_id=request_id)
+        REQUEST_ID.set(request_id)
         try:
             if (refusal := refusal_in(scope)) is not None:
                 await refuse(refusal, scope, self._write_refusal, send_observed)
@@ -85,7 +86,15 @@ class Requests:
                 await self._app(scope, receive, send_observed)
         finally:
             forget_when_late(received)
-            _record(scope, status, time.perf_counter() - started)
+            self._record(scope, request_id, int(status), time.perf_counter() - started)
+
+    def _record(self, scope: HTTPScope, request_id: str, status: int, seconds: float) -> None:
+        route = scope.get("path_template") or "unmatched"
+        requests, latency = _meters(scope["method"], route, status)
+        requests.inc()
+        if not is_endless(scope):
+            latency.observe(seconds)
+        self._log_request(request_id, scope["method"], route, status, seconds)
 
     def _headers(self, headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
         present = {name.lower() for name, _ in headers}
@@ -137,12 +146,3 @@ def _request_id(scope: HTTPScope) -> str:
 def _meters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
     """The metrics of a route, cached because the library takes a lock and copies strings to find them."""
     return metrics.REQUESTS.labels(method, route, status), metrics.LATENCY.labels(route)
-
-
-def _record(scope: HTTPScope, status: int, seconds: float) -> None:
-    route = scope.get("path_template") or "unmatched"
-    requests, latency = _meters(scope["method"], route, status)
-    requests.inc()
-    if not is_endless(scope):
-        latency.observe(seconds)
-    log.info("request", method=scope["method"], route=route, status=int(status), milliseconds=round(seconds * 1000, 2))

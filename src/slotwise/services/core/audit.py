@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
-import structlog
 from msgspec import Struct
 
 from slotwise.db.pool import Connection, Database
@@ -13,6 +12,7 @@ from slotwise.db.statements import NoRow, Statement
 from slotwise.domain.bookings import Booking
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME
 from slotwise.domain.users import User, actor_of
+from slotwise.observability.logs import REQUEST_ID
 
 _MICROSECOND = timedelta(microseconds=1)
 _NUMBERED = re.compile(r"(user|booking|slot|doctor):[0-9]{1,19}")
@@ -144,8 +144,7 @@ def changes(before: object, after: object, *fields: str) -> dict[str, object]:
 
 def request_id() -> str | None:
     """The id of the request that is being answered; None outside of one."""
-    known: str | None = structlog.contextvars.get_contextvars().get("request_id")
-    return known
+    return REQUEST_ID.get()
 
 
 def shows_others(reader: User | None, found: Sequence[Booking]) -> bool:
