@@ -4,13 +4,14 @@ import gc
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from litestar import Litestar, Request, Response, Router
 from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from litestar.exceptions import HTTPException
 from litestar.types import ASGIApp, Scope
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.migrator import migrate
@@ -30,6 +31,7 @@ from slotwise.http.schedule.slots import SlotLists
 from slotwise.observability.crash_points import CrashPoints
 from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_report import MetricsReport
+from slotwise.server.direct import DirectRoutes, declared_in
 from slotwise.server.refusals import WriteRefusal, Written
 from slotwise.server.requests import Requests
 from slotwise.services import Services
@@ -86,6 +88,7 @@ class Application(Litestar):
 
     api: ApiRooms
     web: PageRooms
+    direct: DirectRoutes
 
 
 def create_app() -> ASGIApp:
@@ -94,7 +97,11 @@ def create_app() -> ASGIApp:
     log_request = configure_logs(settings.log_level, json_lines=settings.production)
     application = build(settings)
     refusals = _readable_refusals(application.cors_config)
-    return Requests(application, refusals, log_request, hsts=settings.production)
+    proxies = (
+        ProxyHeadersMiddleware(cast("Any", application), settings.trusted_proxies) if settings.trusted_proxies else None
+    )
+    direct = lambda: application.direct  # noqa: E731
+    return Requests(application, refusals, log_request, direct, proxies, hsts=settings.production)
 
 
 def build(settings: Settings) -> Application:
@@ -153,6 +160,7 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
             renderer=renderer,
             find_pages=FindPages(services.free_times, services.bookings, renderer),
         )
+        application.direct = declared_in(application)
         stack.push_async_callback(services.bookings.drained)
         seats_changed = services.seat_events.seats_changed
         await stack.enter_async_context(

@@ -111,6 +111,9 @@ class GroupCommit(Generic[Request, Outcome]):
             await asyncio.sleep(self._refusal_seconds)
             raise Overloaded
 
+    def has_room(self) -> bool:
+        return not self._is_full()
+
     def _is_full(self) -> bool:
         """Full at its limit, or earlier if one more request would wait too long, judged by the last batch's time."""
         waiting = len(self._queue)

@@ -28,7 +28,7 @@ from slotwise.domain.time_zones import EDITION
 from slotwise.domain.users import Role
 from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_directory import metrics_directory
-from slotwise.server.connections import BoundedConnection
+from slotwise.server.direct_connection import DirectConnection
 from slotwise.server.listener import BACKLOG, ListenFailed, allow_many_connections, listen
 from slotwise.server.supervisor import GRACE_SECONDS, Supervisor, WorkersFailed
 from slotwise.services.schedule.demo import DemoPlan, is_empty, seed_demo
@@ -208,7 +208,7 @@ def _uvicorn_config(settings: Settings) -> uvicorn.Config:
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http=BoundedConnection,
+        http=DirectConnection,
         ws="none",
         lifespan="on",
         access_log=False,

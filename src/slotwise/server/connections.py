@@ -110,6 +110,7 @@ class BoundedConnection(HttpToolsProtocol):
         if self._unread:
             rest, self._unread = self._unread, b""
             super().data_received(rest)
+        self._piece_parsed()
         if not self._in_head:
             self._opening = b""
         if self._deaf:
@@ -128,6 +129,9 @@ class BoundedConnection(HttpToolsProtocol):
             require_version_in(self._line())
         except SlotwiseError as error:
             self._refuse(error)
+
+    def _piece_parsed(self) -> None:
+        """For a connection that does more with a piece of data when it has been parsed."""
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -160,7 +164,11 @@ class BoundedConnection(HttpToolsProtocol):
             self.url, self.scope["headers"], self.expect_100_continue = self._accepted()
         except SlotwiseError as error:
             self._refuse(error)
-            return
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        """Give the request to the application; its body may follow."""
         super().on_headers_complete()
         if (upgrades := self.parser.should_upgrade()) or not self.cycle.keep_alive:
             # The connection stays HTTP/1.1, but after an Upgrade header the parser accepts no further request.
@@ -183,8 +191,10 @@ class BoundedConnection(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         if self._place is not None:
             self._place += len(body)
-        if self._deaf:
-            return
+        if not self._deaf:
+            self._take_body(body)
+
+    def _take_body(self, body: bytes) -> None:
         if self.cycle.response_complete:
             # Read the body to its end and throw it away: a client that is still sending would lose the answer if the
             # connection broke.
@@ -196,7 +206,10 @@ class BoundedConnection(HttpToolsProtocol):
             return
         self._arriving = False
         if not self._deaf:
-            super().on_message_complete()
+            self._take_end()
+
+    def _take_end(self) -> None:
+        super().on_message_complete()
 
     def on_chunk_header(self) -> None:
         self._place = None

@@ -3,20 +3,28 @@
 import re
 import secrets
 import time
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import cache
 from http import HTTPStatus
 
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from prometheus_client import Counter, Histogram
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from slotwise.domain.errors import OutcomeUnknown, Overloaded, SlotwiseError
 from slotwise.observability import metrics
 from slotwise.observability.logs import REQUEST_ID
+from slotwise.observability.metrics import REFUSALS
 from slotwise.observability.request_log import LogRequest, log_nothing
 from slotwise.server.connections import answer_when_late, forget_when_late, is_endless, refusal_in, refuse
+from slotwise.server.direct import Answer, Call, DirectRoute, DirectRoutes, Found
+from slotwise.server.direct_connection import DIRECT, Exchange
 from slotwise.server.heads import EVERYTHING
 from slotwise.server.refusals import WriteRefusal
+
+NO_ROUTES = DirectRoutes([])
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HEADERS = {
@@ -26,6 +34,7 @@ _HEADERS = {
     b"content-security-policy": b"default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     b"cache-control": b"no-store",
 }
+_NAMES = frozenset(name.decode() for name in _HEADERS)
 _SAFE = frozenset({HttpMethod.GET, HttpMethod.HEAD, HttpMethod.OPTIONS})
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 
@@ -37,15 +46,26 @@ class Requests:
     """The outermost ASGI layer. It logs a route's template, never the path, which may contain a token."""
 
     def __init__(
-        self, app: ASGIApp, write_refusal: WriteRefusal, log_request: LogRequest = log_nothing, *, hsts: bool
+        self,
+        app: ASGIApp,
+        write_refusal: WriteRefusal,
+        log_request: LogRequest = log_nothing,
+        direct: Callable[[], DirectRoutes] = lambda: NO_ROUTES,
+        proxies: ProxyHeadersMiddleware | None = None,
+        *,
+        hsts: bool,
     ) -> None:
         self._app = app
+        self._direct = direct
+        self._proxies = proxies
+        self._common = _lines(_HEADERS.items()) + (_lines([_HSTS]) if hsts else b"")
         self._write_refusal = write_refusal
         self._log_request = log_request
         self._hsts = hsts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != ScopeType.HTTP:
+            scope["state"][DIRECT] = self
             await self._app(scope, receive, send)
             return
         received = scope
@@ -86,15 +106,65 @@ class Requests:
                 await self._app(scope, receive, send_observed)
         finally:
             forget_when_late(received)
-            self._record(scope, request_id, int(status), time.perf_counter() - started)
+            route, seconds = scope.get("path_template") or "unmatched", time.perf_counter() - started
+            self._record(request_id, scope["method"], route, int(status), seconds, timed=not is_endless(scope))
 
-    def _record(self, scope: HTTPScope, request_id: str, status: int, seconds: float) -> None:
-        route = scope.get("path_template") or "unmatched"
-        requests, latency = _meters(scope["method"], route, status)
+    def _record(
+        self, request_id: str, method: str, route: str, status: int, seconds: float, *, timed: bool = True
+    ) -> None:
+        requests, latency = _meters(method, route, status)
         requests.inc()
-        if not is_endless(scope):
+        if timed:
             latency.observe(seconds)
-        self._log_request(request_id, scope["method"], route, status, seconds)
+        self._log_request(request_id, method, route, status, seconds)
+
+    def find(self, method: bytes, url: bytes) -> Found | None:
+        return self._direct().find(method, url)
+
+    def client_host(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
+        """The client's IP: as the proxy says if it is a trusted one, like uvicorn's middleware for the ordinary way."""
+        forwarded = headers.get(b"x-forwarded-for")
+        if forwarded is None or self._proxies is None or peer not in self._proxies.trusted_hosts:
+            return peer
+        host, _port = self._proxies.trusted_hosts.get_trusted_client_address(forwarded.decode("latin-1"))
+        return host or peer
+
+    async def answer_call(self, route: DirectRoute, call: Call, exchange: Exchange) -> None:
+        request_id = _harmless(call.headers.get(b"x-request-id", b""))
+        started = time.perf_counter()
+        status = _NOT_ANSWERED
+
+        async def answer(answer: Answer) -> None:
+            nonlocal status
+            if status == _NOT_ANSWERED:
+                status = answer.status
+                await exchange.send(self._head(answer, request_id), answer.body)
+
+        async def answer_late() -> None:
+            error = Overloaded() if route.method in _SAFE else OutcomeUnknown()
+            REFUSALS.labels(error.code).inc()
+            written = self._write_refusal(error, exchange.scope)
+            exchange.keep_alive = False
+            await answer(Answer(written.status, written.media_type, written.body, dict(written.headers)))
+
+        answer_when_late(exchange.scope, answer_late)
+        REQUEST_ID.set(request_id)
+        try:
+            await answer(await route.operation(call))
+        finally:
+            forget_when_late(exchange.scope)
+            self._record(request_id, route.method, route.template, status, time.perf_counter() - started)
+
+    def _head(self, answer: Answer, request_id: str) -> list[bytes]:
+        own = {"content-type": answer.media_type, "content-length": str(len(answer.body))} if answer.media_type else {}
+        own.update({name.lower(): value for name, value in answer.headers.items()})
+        fields = "".join(f"{name}: {value}\r\n" for name, value in own.items())
+        common = self._common if own.keys().isdisjoint(_NAMES) else self._common_without(own)
+        return [STATUS_LINE[answer.status], f"{fields}x-request-id: {request_id}\r\n".encode("latin-1"), common]
+
+    def _common_without(self, own: Container[str]) -> bytes:
+        others = ((name, value) for name, value in _HEADERS.items() if name.decode() not in own)
+        return _lines(others) + (_lines([_HSTS]) if self._hsts else b"")
 
     def _headers(self, headers: list[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
         present = {name.lower() for name, _ in headers}
@@ -137,8 +207,15 @@ def _with_all_methods(scope: HTTPScope, headers: list[tuple[bytes, bytes]]) -> l
 
 
 def _request_id(scope: HTTPScope) -> str:
+    return _harmless(next((value for name, value in scope["headers"] if name == b"x-request-id"), b""))
+
+
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(name + b": " + value + b"\r\n" for name, value in headers)
+
+
+def _harmless(sent: bytes) -> str:
     """The client's own request id if it is harmless, so that its logs and ours can be joined; else a new one."""
-    sent = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
     return sent.decode() if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
 
 

@@ -1,9 +1,11 @@
 """The operations on bookings: hold, confirm, cancel, read, list."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from litestar import Controller, Response, delete, get, post
+from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
+from litestar.handlers import BaseRouteHandler
 from litestar.params import JSONBody, QueryParameter
 
 from slotwise.domain.bookings import Booking, BookingStatus
@@ -21,9 +23,9 @@ from slotwise.domain.errors import (
     TooManyRequests,
 )
 from slotwise.domain.fields import MAX_ID
-from slotwise.http.booking.fast_path import FastPath, hold
+from slotwise.http.booking import calls
 from slotwise.http.booking.idempotency import IdempotencyHeader
-from slotwise.http.booking.views import BookingView, Confirmation, NewBooking, clean_person
+from slotwise.http.booking.views import BookingView, Confirmation, NewBooking
 from slotwise.http.kit.access import (
     ACCOUNT,
     DESK,
@@ -33,8 +35,8 @@ from slotwise.http.kit.access import (
     ApiRequest,
     account_of,
     caller_of,
-    client_ip_of,
 )
+from slotwise.http.kit.direct import answered, direct, read_json
 from slotwise.http.kit.operations import BodyOptional, operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
 from slotwise.http.kit.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_period
@@ -48,12 +50,17 @@ StatusFilter = Annotated[BookingStatus | None, QueryParameter(name="status")]
 NEWEST = IdPosition(MAX_ID)
 
 
+async def _require_room(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Before the body is read: a full queue must cost as little as possible."""
+    await api_parts(connection.scope).services.bookings.require_room()
+
+
 class BookingController(Controller):
     path = "/api/bookings"
 
     @post(
         "/",
-        middleware=[FastPath()],
+        **direct(calls.hold_seats, read_json(NewBooking), calls.may_hold_seats),
         **operation(
             "hold_seats",
             RECOGNIZED,
@@ -68,18 +75,16 @@ class BookingController(Controller):
             description="A hold is PENDING until `expiresAt`; confirm it before then. `confirm: true` books without a "
             "hold.",
             sends=("Location",),
+            first=_require_room,
         ),
     )
     async def hold_seats(
         self,
         request: ApiRequest,
         data: JSONBody[NewBooking],
-        idempotency: IdempotencyHeader = None,
+        idempotency: IdempotencyHeader = None,  # noqa: ARG002 - for the API document; `calls.hold_seats` reads it
     ) -> Response[BookingView]:
-        held = await hold(api_parts(request.scope), request.user, client_ip_of(request.scope), idempotency, data)
-        return Response(
-            BookingView.of(held.booking, held.manage.token), headers={"Location": f"/api/bookings/{held.booking.id}"}
-        )
+        return await answered(request, data=data)
 
     @get("/my-bookings", **operation("list_bookings_of_user", ACCOUNT, "List your own bookings, newest first"))
     async def list_bookings_of_user(
@@ -153,16 +158,19 @@ class BookingController(Controller):
         walked_to = None if found.walked_to is None else IdPosition(found.walked_to)
         return page_of(found.bookings, limit, BookingView.of, _position, walked_to)
 
-    @get("/{booking_id:int}", **operation("get_booking", REDACTED, "Read a booking", BookingNotFound))
-    async def get_booking(
-        self, request: ApiRequest, booking_id: Id, bookings: NamedDependency[Bookings]
-    ) -> BookingView:
-        return BookingView.of(await bookings.get_booking(caller_of(request), booking_id))
+    @get(
+        "/{booking_id:int}",
+        **direct(calls.get_booking),
+        **operation("get_booking", REDACTED, "Read a booking", BookingNotFound),
+    )
+    async def get_booking(self, request: ApiRequest, booking_id: Id) -> Response[BookingView]:
+        return await answered(request, booking_id)
 
     @post(
         "/{booking_id:int}/confirm",
         status_code=200,
         operation_class=BodyOptional,
+        **direct(calls.confirm_booking, read_json(Confirmation, Confirmation())),
         **operation(
             "confirm_booking",
             HOLDER,
@@ -175,21 +183,14 @@ class BookingController(Controller):
         ),
     )
     async def confirm_booking(
-        self,
-        request: ApiRequest,
-        booking_id: Id,
-        bookings: NamedDependency[Bookings],
-        data: JSONBody[Confirmation | None] = None,
-    ) -> BookingView:
-        person = data or Confirmation()
-        user_name, user_email = clean_person(person.user_name, person.user_email)
-        booking = await bookings.confirm_booking(caller_of(request), booking_id, user_name, user_email)
-        api_parts(request.scope).crash_points.reach("confirm_booking", "before_answer")
-        return BookingView.of(booking)
+        self, request: ApiRequest, booking_id: Id, data: JSONBody[Confirmation | None] = None
+    ) -> Response[BookingView]:
+        return await answered(request, booking_id, data=data or Confirmation())
 
     @delete(
         "/{booking_id:int}",
         status_code=200,
+        **direct(calls.cancel_booking),
         **operation(
             "cancel_booking",
             HOLDER,
@@ -202,12 +203,8 @@ class BookingController(Controller):
             "answer.",
         ),
     )
-    async def cancel_booking(
-        self, request: ApiRequest, booking_id: Id, bookings: NamedDependency[Bookings]
-    ) -> BookingView:
-        booking = await bookings.cancel_booking(caller_of(request), booking_id)
-        api_parts(request.scope).crash_points.reach("cancel_booking", "before_answer")
-        return BookingView.of(booking)
+    async def cancel_booking(self, request: ApiRequest, booking_id: Id) -> Response[BookingView]:
+        return await answered(request, booking_id)
 
 
 def _position(booking: Booking) -> IdPosition:

@@ -1,28 +1,134 @@
-"""Answers that are sent without the framework, which would cost several times as much as the work behind them."""
+"""Operations that are served in two ways: by the connection itself, and by the framework.
 
-from collections.abc import Mapping
+An operation is one function from a call to an answer. The connection calls it for plain requests; see
+`server/direct.py`. For all other requests, the framework's handler calls it through `answered`. So there is one
+implementation, and the framework validates, documents and guards.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
+from litestar import Response
 from litestar.types import Send
+from msgspec import Struct
 
 from slotwise.domain.errors import SlotwiseError
-from slotwise.http.kit.problems import MEDIA_TYPE, headers_of, problem_of
+from slotwise.http.kit.access import ApiRequest, caller_of, client_ip_of, identify
+from slotwise.http.kit.parts import ApiParts, api_parts
+from slotwise.http.kit.parts import Application as HasApi
+from slotwise.http.kit.problems import MEDIA_TYPE, defect_of, encoded, headers_of, problem_of
 from slotwise.observability.metrics import REFUSALS
+from slotwise.server.direct import Answer, Call, Declared, DirectRoute, Raw, Read, read_nothing
+from slotwise.services.core.callers import Caller
+from slotwise.services.core.rate_limits import client_of
 
-encode = msgspec.json.Encoder().encode
+Data = TypeVar("Data")
+
+JSON = "application/json"
+_OPERATION = "operation"
+_JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
+_encode = msgspec.json.Encoder().encode
+
+
+class ApiCall(Struct, Generic[Data], frozen=True):
+    """A request that was read, from a caller who is known.
+
+    `numbers` are those in the path, `data` is what was read from body or query, and `client` is what rate limits count
+    by. `headers` have each name once, in small letters.
+    """
+
+    caller: Caller
+    client: str
+    headers: Mapping[bytes, bytes]
+    numbers: tuple[int, ...]
+    data: Data
+
+    def header(self, name: bytes) -> str | None:
+        value = self.headers.get(name)
+        return None if value is None else value.decode("latin-1")
+
+
+# The first argument is what the operation needs of the API's parts.
+Operation: TypeAlias = Callable[[Any, ApiCall[Any]], Awaitable[Answer]]
+
+
+def direct(
+    operation: Operation, read: Read = read_nothing, is_open: Callable[[ApiParts], bool] = lambda _: True
+) -> dict[str, Any]:
+    """Keyword arguments of a handler whose operation the connection may answer itself while `is_open` says so.
+
+    The operation is for everybody: guards of roles are not asked.
+    """
+
+    def bind(application: Any, method: str, template: str) -> DirectRoute:
+        api = cast("HasApi", application).api
+        return DirectRoute(method, template, _for_connection(api, operation), read, lambda: is_open(api))
+
+    return {"opt": {Declared.KEY: Declared(bind), _OPERATION: operation}}
+
+
+async def answered(request: ApiRequest, *numbers: int, data: Any = None) -> Response[Any]:
+    """The answer of the operation that the request's handler declares."""
+    operation: Operation = request.route_handler.opt[_OPERATION]
+    headers = dict(request.scope["headers"])  # the server has refused what may come once and came twice
+    call = ApiCall(caller_of(request), client_ip_of(request.scope), headers, numbers, data)
+    answer = await operation(api_parts(request.scope), call)
+    body, media_type = answer.body or None, answer.media_type or None
+    return Response(body, status_code=answer.status, media_type=media_type, headers=dict(answer.headers))
+
+
+def read_json(kind: Any, default: Any = None) -> Read:
+    """Reads a valid body; None for all others, because only the ordinary way can say what is wrong."""
+    decode = msgspec.json.Decoder(kind).decode
+
+    def read(raw: Raw) -> Any:
+        if not raw.body and not raw.query:
+            return default
+        if raw.query or raw.headers.get(b"content-type") not in _JSON:
+            return None
+        try:
+            return decode(raw.body)
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+
+    return read
+
+
+def json_answer(view: Struct, status: HTTPStatus = HTTPStatus.OK, headers: Mapping[str, str] | None = None) -> Answer:
+    return Answer(status, JSON, _encode(view), headers or {})
+
+
+def _for_connection(api: ApiParts, operation: Operation) -> Callable[[Call], Awaitable[Answer]]:
+    """The operation for calls that are not identified yet; its errors become problem documents."""
+
+    async def answer(call: Call) -> Answer:
+        try:
+            user = await identify(api.services.users, call.header(b"authorization") or "")
+            caller = Caller(user, call.header(b"booking-token") or None)
+            return await operation(api, ApiCall(caller, client_of(call.host), call.headers, call.numbers, call.data))
+        except SlotwiseError as error:
+            return _refusal(error)
+        except Exception as error:  # a defect: the connection must answer and go on
+            return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, MEDIA_TYPE, encoded(defect_of(error)))
+
+    return answer
+
+
+def _refusal(error: SlotwiseError) -> Answer:
+    REFUSALS.labels(error.code).inc()
+    problem = problem_of(error)
+    return Answer(problem.status, MEDIA_TYPE, encoded(problem), headers_of(error))
 
 
 async def send_refusal(send: Send, error: SlotwiseError) -> None:
-    REFUSALS.labels(error.code).inc()
-    problem = problem_of(error)
-    await send_answer(send, problem.status, MEDIA_TYPE, headers_of(error), encode(problem))
-
-
-async def send_answer(send: Send, status: int, media_type: str, headers: Mapping[str, str], body: bytes) -> None:
+    """For an endless answer, which is sent without the framework."""
+    answer = _refusal(error)
     raw = [
-        (b"content-type", media_type.encode()),
-        (b"content-length", str(len(body)).encode()),
-        *((name.lower().encode(), value.encode()) for name, value in headers.items()),
+        (b"content-type", answer.media_type.encode()),
+        (b"content-length", str(len(answer.body)).encode()),
+        *((name.lower().encode(), value.encode()) for name, value in answer.headers.items()),
     ]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
+    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
+    await send({"type": "http.response.body", "body": answer.body, "more_body": False})

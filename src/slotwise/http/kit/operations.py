@@ -10,7 +10,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Operation, RequestBody
 
 from slotwise.domain.errors import DatabaseBusy, DatabaseUnavailable, InvalidInput, Overloaded, SlotwiseError
-from slotwise.http.kit.access import Access
+from slotwise.http.kit.access import Access, Guard
 from slotwise.http.kit.bodies import StrictJson
 from slotwise.http.kit.problems import BodyTooLarge, Defect, UnsupportedMediaType
 from slotwise.http.kit.queries import refuse_other_queries
@@ -59,17 +59,19 @@ def operation(
     sends: Sequence[str] = (),
     also_answers: Mapping[int, ResponseSpec] | None = None,
     needs_database: bool = True,
+    first: Guard | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments of a route handler.
 
     `raises` are its own errors, besides those of every operation; `sends` are the headers of its success.
-    `also_answers` are those besides errors and the answer that the handler's types tell.
+    `also_answers` are those besides errors and the answer that the handler's types tell. The guard `first` is asked
+    before all others.
     """
     shared = _OF_EVERY_OPERATION + (_OF_DATABASE if needs_database else ())
     return {
         "name": operation_id,
         "operation_id": operation_id,
-        "guards": [access.guard, refuse_other_queries(access.query)],
+        "guards": [*([first] if first else []), access.guard, refuse_other_queries(access.query)],
         "security": access.security,
         "summary": summary,
         "description": f"{description}\n\n**Who:** {access.who}.".strip(),

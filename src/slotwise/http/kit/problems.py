@@ -196,10 +196,14 @@ def answer_framework_error(_: Request[Any, Any, Any], error: HTTPException) -> R
 
 
 def answer_defect(_: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
+    return answer(defect_of(error))
+
+
+def defect_of(error: Exception) -> Problem:
     """For a defect of the server. Logs only its type and place, because its message may contain personal data."""
     frames = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
     log.error("defect", error=type(error).__name__, frames=frames[-8:])
-    return answer(problem_of(Defect()))
+    return problem_of(Defect())
 
 
 EXCEPTION_HANDLERS: dict[int | type[Exception], Callable[[Request[Any, Any, Any], Any], Response[Any]]] = {

@@ -2,7 +2,8 @@
 
 import hashlib
 from datetime import date, datetime
-from typing import Annotated, Any
+from http import HTTPStatus
+from typing import Annotated, Protocol
 
 import msgspec
 from litestar import Controller, Response, get, patch, post
@@ -17,6 +18,7 @@ from slotwise.domain.slots import MAX_DURATION_MINUTES, Slot, SlotChange, SlotSt
 from slotwise.domain.time_zones import MAX_ZONE_CHARACTERS, time_zone
 from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
 from slotwise.http.kit.access import ADMIN, ANYONE, DESK, ApiRequest, account_of
+from slotwise.http.kit.direct import JSON, ApiCall, answered, direct, json_answer
 from slotwise.http.kit.fields import Id, Minutes, Seats
 from slotwise.http.kit.operations import answer, operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, Page, StartPosition, decode_cursor, page_of
@@ -31,6 +33,8 @@ from slotwise.http.kit.parameters import (
     parse_period,
 )
 from slotwise.http.kit.parameters import Id as PathId
+from slotwise.http.kit.parts import ApiParts
+from slotwise.server.direct import Answer, Raw
 from slotwise.services.schedule.slots import Clash, CreatedSlots, PlannedSlot, SlotQuery, Slots
 
 StartTime = Annotated[
@@ -181,6 +185,10 @@ class SlotView(Struct, frozen=True, rename="camel"):
         )
 
 
+MOST_QUERIES = 1000
+MOST_QUERY_BYTES = 500
+
+
 class SlotListQuery(Struct, frozen=True):
     slots: SlotQuery
     limit: int
@@ -210,6 +218,44 @@ class SlotLists:
         page = page_of(found, query.limit, SlotView.of, lambda slot: StartPosition(slot.start_time, slot.id))
         body = msgspec.json.encode(page)
         return EncodedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
+
+
+class _KnownQueries:
+    """Queries as they were spelled, with what they mean, so that each spelling is read and checked once."""
+
+    def __init__(self) -> None:
+        self._queries: dict[bytes, SlotListQuery] = {}
+
+    def remember(self, spelled: bytes, query: SlotListQuery) -> None:
+        if len(spelled) <= MOST_QUERY_BYTES:
+            if len(self._queries) >= MOST_QUERIES:
+                self._queries.clear()
+            self._queries[spelled] = query
+
+    def read(self, raw: Raw) -> SlotListQuery | None:
+        return None if raw.body else self._queries.get(raw.query)
+
+
+_KNOWN_QUERIES = _KnownQueries()
+
+
+class HasSlotLists(Protocol):
+    @property
+    def slot_lists(self) -> SlotLists: ...
+
+
+async def _list_slots(api: HasSlotLists, call: ApiCall[SlotListQuery]) -> Answer:
+    """304 if the client has this version (RFC 9110, 13.1.2). `no-cache`: clients may store it but must revalidate."""
+    page = await api.slot_lists.list_slots(call.data)
+    headers = {"ETag": page.etag, "Cache-Control": "no-cache"}
+    tags = {tag.strip().removeprefix("W/") for tag in (call.header(b"if-none-match") or "").split(",")}
+    if page.etag in tags or "*" in tags:
+        return Answer(HTTPStatus.NOT_MODIFIED, "", b"", headers)
+    return Answer(HTTPStatus.OK, JSON, page.body, headers)
+
+
+async def _get_slot(api: ApiParts, call: ApiCall[None]) -> Answer:
+    return json_answer(SlotView.of(await api.services.slots.get_slot(call.numbers[0])))
 
 
 class SlotController(Controller):
@@ -271,6 +317,7 @@ class SlotController(Controller):
 
     @get(
         "/",
+        **direct(_list_slots, _KNOWN_QUERIES.read),
         **operation(
             "list_slots",
             ANYONE,
@@ -283,7 +330,7 @@ class SlotController(Controller):
     )
     async def list_slots(
         self,
-        slot_lists: NamedDependency[SlotLists],
+        request: ApiRequest,
         doctor_id: DoctorId = None,
         specialization: Text = None,
         from_time: FromTime = None,
@@ -291,7 +338,7 @@ class SlotController(Controller):
         min_seats: MinSeats = 1,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
-        known: IfNoneMatch = None,
+        known: IfNoneMatch = None,  # noqa: ARG002 - for the API document; `_list_slots` reads it
     ) -> Response[Page[SlotView]]:  # its bytes are prepared: SlotLists
         query = SlotQuery(
             doctor_id,
@@ -300,11 +347,13 @@ class SlotController(Controller):
             min_seats,
         )
         after = decode_cursor(cursor, StartPosition(FIRST_TIME, 0))
-        return _unless_known(known, await slot_lists.list_slots(SlotListQuery(query, limit, after)))
+        wanted = SlotListQuery(query, limit, after)
+        _KNOWN_QUERIES.remember(request.scope["query_string"], wanted)
+        return await answered(request, data=wanted)
 
-    @get("/{slot_id:int}", **operation("get_slot", ANYONE, "Read a slot", SlotNotFound))
-    async def get_slot(self, slot_id: PathId, slots: NamedDependency[Slots]) -> SlotView:
-        return SlotView.of(await slots.get_slot(slot_id))
+    @get("/{slot_id:int}", **direct(_get_slot), **operation("get_slot", ANYONE, "Read a slot", SlotNotFound))
+    async def get_slot(self, request: ApiRequest, slot_id: PathId) -> Response[SlotView]:
+        return await answered(request, slot_id)
 
     @patch(
         "/{slot_id:int}",
@@ -333,12 +382,3 @@ def _minutes_of(clock: str) -> int:
     """Minutes since midnight."""
     hours, _, minutes = clock.partition(":")
     return int(hours) * 60 + int(minutes)
-
-
-def _unless_known(known: str | None, page: EncodedPage) -> Response[Any]:
-    """304 if the client has this version (RFC 9110, 13.1.2). `no-cache`: clients may store it but must revalidate."""
-    headers = {"ETag": page.etag, "Cache-Control": "no-cache"}
-    tags = {tag.strip().removeprefix("W/") for tag in (known or "").split(",")}
-    if page.etag in tags or "*" in tags:
-        return Response(None, status_code=304, headers=headers)
-    return Response(page.body, media_type="application/json", headers=headers)

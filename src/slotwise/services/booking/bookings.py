@@ -232,6 +232,10 @@ class Bookings:
         """Raise `Overloaded` if the queue for holds is full. Called before a request is read."""
         await self._patients.holds.require_room()
 
+    def has_room(self) -> bool:
+        """Whether the queue for holds takes another request."""
+        return self._patients.holds.has_room()
+
     async def drained(self) -> None:
         """Wait until every accepted request is answered."""
         for queues in (self._patients, self._desk):

@@ -1,26 +1,26 @@
-"""The fast path of `POST /api/bookings` and the ordinary path give the same answers.
+"""The connection and the framework give the same answers.
 
-A parameter in the content type changes nothing, but sends a request along the ordinary path.
+A header that nobody reads, and a parameter in the content type, send a request the ordinary way.
 """
 
 import json
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from types import MappingProxyType, SimpleNamespace
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import httpx
 import pytest
-from litestar.types import Message, ReceiveMessage
 
-from slotwise.batching.group_commit import GroupCommit
-from slotwise.http.booking.fast_path import MAX_PLAIN_BYTES, FastPath
+from slotwise.app import build
+from slotwise.server.direct import MOST_BODY_BYTES, Declared
+from slotwise.settings import Settings
 from tests.clinic import Clinic, RunningServer, problem, rows
 
 PLAIN = "application/json"
 CLIENTS_REQUEST_ID = "mine-1"
-ORDINARY = "application/json; road=ordinary"
+ORDINARY = "application/json; way=ordinary"
+TO_ORDINARY = {"X-Way": "ordinary"}
 
 
 class Case(NamedTuple):
@@ -60,7 +60,7 @@ CASES = {
     "another shape": Case(400, raw=b"[]"),
     "bytes that are no text": Case(400, raw=b'{"slotId": 1, "userName": "\xff"}'),
     "nothing": Case(400, raw=b""),
-    "a long name": Case(400, {"userName": "x" * MAX_PLAIN_BYTES}),
+    "a long name": Case(400, {"userName": "x" * MOST_BODY_BYTES}),
     "too long a body": Case(413, {"userName": "x" * 70_000}),
 }
 
@@ -75,7 +75,7 @@ def _send(clinic: Clinic, slot_id: int, case: Case, content_type: str, **headers
 
 def _comparable(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:
     """An answer without the values that differ between bookings. It only says whether they are there."""
-    body = answer.json()
+    body = answer.json() if answer.content else {}
     for field in ("id", "manageToken", "createdAt", "updatedAt", "expiresAt", "confirmedAt"):
         if body.get(field):
             body[field] = "given"
@@ -92,7 +92,7 @@ def _comparable(answer: httpx.Response) -> tuple[int, dict[str, str], Any]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_both_paths_give_the_same_answer(clinic: Clinic, name: str) -> None:
+def test_both_ways_give_the_same_answer(clinic: Clinic, name: str) -> None:
     case, slot_id = CASES[name], clinic.slot(seats=9)["id"]
     short, ordinary = (_send(clinic, slot_id, case, kind) for kind in (PLAIN, ORDINARY))
     assert short.status_code == case.status, short.text
@@ -102,7 +102,7 @@ def test_both_paths_give_the_same_answer(clinic: Clinic, name: str) -> None:
             assert answer.headers["location"] == f"/api/bookings/{answer.json()['id']}"
 
 
-def test_an_account_is_recognised_on_both_paths(clinic: Clinic) -> None:
+def test_an_account_is_recognised_on_both_ways(clinic: Clinic) -> None:
     patient = clinic.patient("Pat Patient")
     slot_id = clinic.slot(seats=5)["id"]
     case = Case(201, {"userName": None, "userEmail": None})
@@ -113,7 +113,7 @@ def test_an_account_is_recognised_on_both_paths(clinic: Clinic) -> None:
     assert [booking["id"] for booking in mine] == [ordinary.json()["id"], short.json()["id"]]
 
 
-def test_a_key_used_on_one_path_is_known_on_the_other(clinic: Clinic) -> None:
+def test_a_key_used_on_one_way_is_known_on_the_other(clinic: Clinic) -> None:
     slot_id = clinic.slot(seats=5)["id"]
     case = Case(201, headers={"Idempotency-Key": secrets.token_urlsafe()})
     first, again = (_send(clinic, slot_id, case, kind) for kind in (PLAIN, ORDINARY))
@@ -124,7 +124,7 @@ def test_a_key_used_on_one_path_is_known_on_the_other(clinic: Clinic) -> None:
         problem(_send(clinic, slot_id, other, kind), 422, "idempotency-key-reused")
 
 
-def test_both_paths_refuse_full_and_closed_slots_alike(clinic: Clinic) -> None:
+def test_both_ways_refuse_full_and_closed_slots_alike(clinic: Clinic) -> None:
     full, closed = clinic.slot(), clinic.slot()
     clinic.hold(full["id"])
     clinic.http.patch(f"/api/slots/{closed['id']}", json={"status": "CLOSED"}, headers=clinic.admin)
@@ -143,7 +143,7 @@ def test_on_both_paths_the_last_of_two_equal_fields_counts(clinic: Clinic) -> No
         assert (answer.status_code, answer.json()["seatsBooked"]) == (201, 2)
 
 
-def test_both_paths_count_for_one_rate_limit(start_server: Callable[..., RunningServer]) -> None:
+def test_both_ways_count_for_one_rate_limit(start_server: Callable[..., RunningServer]) -> None:
     with Clinic(start_server(RATE_LIMIT_BOOKINGS="2/minute")) as clinic:
         slot_id = clinic.slot(seats=5)["id"]
         assert [_send(clinic, slot_id, Case(201), kind).status_code for kind in (PLAIN, ORDINARY)] == [201, 201]
@@ -152,7 +152,7 @@ def test_both_paths_count_for_one_rate_limit(start_server: Callable[..., Running
         assert abs(int(short.headers["retry-after"]) - int(ordinary.headers["retry-after"])) <= 1
 
 
-def test_both_paths_are_counted_as_one_route(start_server: Callable[..., RunningServer]) -> None:
+def test_both_ways_are_counted_as_one_route(start_server: Callable[..., RunningServer]) -> None:
     with Clinic(start_server()) as clinic:
         slot_id = clinic.slot(seats=5)["id"]
         for kind in (PLAIN, ORDINARY):
@@ -162,56 +162,99 @@ def test_both_paths_are_counted_as_one_route(start_server: Callable[..., Running
         assert rows(clinic.server.database_url, "SELECT count(*) FROM bookings")[0][0] == 2
 
 
-async def _never(_: Sequence[object]) -> list[object]:
-    raise AssertionError("nothing was submitted")
+def _slots_of(clinic: Clinic) -> str:
+    doctor = clinic.doctor()
+    for hour in (9, 10):
+        clinic.slot(seats=3, doctorId=doctor["id"], startTime=f"2031-01-01T{hour:02}:00:00Z")
+    return f"/api/slots?doctorId={doctor['id']}"
 
 
-async def _reaches_the_ordinary_handler(
-    body: bytes, content_type: str, more_body: bool = False, query: bytes = b""
-) -> bool:
-    """Whether the fast path passes a request on, with its body unchanged."""
-    messages: list[ReceiveMessage] = [{"type": "http.request", "body": body, "more_body": more_body}]
-    handed_on: list[bytes] = []
-
-    async def receive() -> ReceiveMessage:
-        return messages.pop()
-
-    async def ordinary(_scope: Any, receive: Any, _send: Any) -> None:
-        handed_on.append((await receive())["body"])
-
-    async def send(_: Message) -> None:
-        raise AssertionError("nothing to say")
-
-    # Only the parts of an application that are read before the two paths part. The fast path asks for accounts next.
-    application = SimpleNamespace(api=SimpleNamespace(services=SimpleNamespace(bookings=GroupCommit("test", _never))))
-    headers = [(b"content-type", content_type.encode())]
-    scope: Any = {"type": "http", "headers": headers, "query_string": query, "litestar_app": application}
-    with suppress(AttributeError):
-        await FastPath().handle(scope, receive, send, ordinary)
-    assert handed_on in ([], [body])
-    return bool(handed_on)
+def _both(clinic: Clinic, method: str, path: str, **more: Any) -> tuple[httpx.Response, httpx.Response]:
+    """The answers of both ways to one request. Called once beforehand: a query goes the ordinary way at first."""
+    headers = more.pop("headers", {})
+    ordinary = clinic.http.request(method, path, headers=headers | TO_ORDINARY, **more)
+    return clinic.http.request(method, path, headers=headers, **more), ordinary
 
 
-GOOD = b'{"slotId": 1, "userName": "Ada", "userEmail": "ada@example.org"}'
+@pytest.mark.parametrize("headers", [{}, {"If-None-Match": '"other"'}, {"If-None-Match": "*"}])
+def test_both_ways_list_slots_alike(clinic: Clinic, headers: dict[str, str]) -> None:
+    short, ordinary = _both(clinic, "GET", _slots_of(clinic), headers=headers)
+    assert _comparable(short) == _comparable(ordinary)
+    assert short.status_code == (304 if "*" in headers.values() else 200)
+
+
+def test_a_list_that_has_not_changed_is_not_sent_again_on_either_way(clinic: Clinic) -> None:
+    path = _slots_of(clinic)
+    tag = clinic.http.get(path).headers["etag"]
+    short, ordinary = _both(clinic, "GET", path, headers={"If-None-Match": f'"other", W/{tag}'})
+    assert short.status_code == 304
+    assert _comparable(short) == _comparable(ordinary)
 
 
 @pytest.mark.parametrize(
-    ("body", "content_type", "more_body", "ordinary"),
+    ("method", "path", "status"),
     [
-        (GOOD, PLAIN, False, False),
-        (GOOD, "application/json; charset=utf-8", False, False),
-        (GOOD, ORDINARY, False, True),
-        (GOOD, "text/plain", False, True),
-        (GOOD, PLAIN, True, True),
-        (b"{", PLAIN, False, True),
-        (GOOD + b" " * MAX_PLAIN_BYTES, PLAIN, False, True),
+        ("GET", "/api/slots/{slot}", 200),
+        ("GET", "/api/slots/999999999", 404),
+        ("GET", "/api/slots/0", 400),
+        ("GET", "/api/slots/{slot}?x=1", 400),
+        ("GET", "/api/slots?limit=0", 400),
+        ("GET", "/api/slots?from=2031-01-02T00:00:00Z&to=2031-01-01T00:00:00Z", 400),
+        ("GET", "/api/bookings/{booking}", 200),
+        ("GET", "/api/bookings/{booking}?token={token}", 401),
+        ("GET", "/api/bookings/999999999", 404),
+        ("GET", "/api/bookings/99999999999999999999", 400),
+        ("POST", "/api/bookings/{booking}/confirm", 200),
+        ("POST", "/api/bookings/{booking}/confirm?x=1", 400),
+        ("POST", "/api/bookings/999999999/confirm", 404),
+        ("POST", "/api/bookings/{other}/confirm", 403),
+        ("DELETE", "/api/bookings/{booking}", 200),
+        ("DELETE", "/api/bookings/{other}", 403),
+        ("DELETE", "/api/bookings/999999999", 404),
+        ("PUT", "/api/bookings/{booking}", 405),
     ],
 )
-async def test_only_plain_requests_take_the_fast_path(
-    body: bytes, content_type: str, more_body: bool, ordinary: bool
-) -> None:
-    assert await _reaches_the_ordinary_handler(body, content_type, more_body) is ordinary
+@pytest.mark.parametrize("who", ["nobody", "holder", "patient", "staff", "liar"])
+def test_both_ways_answer_everybody_alike(clinic: Clinic, method: str, path: str, status: int, who: str) -> None:
+    slot_id = clinic.slot(seats=5)["id"]
+    held, other = clinic.hold(slot_id), clinic.hold(slot_id)
+    headers = {
+        "nobody": {},
+        "holder": {"Booking-Token": held["manageToken"]},
+        "patient": clinic.patient(),
+        "staff": clinic.admin,
+        "liar": {"Authorization": "Bearer a.b.c"},
+    }[who]
+    url = path.format(slot=slot_id, booking=held["id"], other=other["id"], token=held["manageToken"])
+    short, ordinary = _both(clinic, method, url, headers=headers)
+    assert _comparable(short) == _comparable(ordinary)
+    if who == "holder":
+        assert short.status_code == status, short.text
 
 
-async def test_a_request_with_a_query_takes_the_ordinary_path_which_refuses_it() -> None:
-    assert await _reaches_the_ordinary_handler(GOOD, PLAIN, query=b"seats=2")
+def test_both_ways_confirm_with_a_name(clinic: Clinic) -> None:
+    slot_id = clinic.slot(seats=5)["id"]
+    for body in ({"userName": "Zoe"}, {"userName": ""}, {"userName": 1}, {"userEmail": "zoe"}, {"seats": 1}):
+        held = clinic.hold(slot_id)
+        path, headers = f"/api/bookings/{held['id']}/confirm", {"Booking-Token": held["manageToken"]}
+        short, ordinary = _both(clinic, "POST", path, headers=headers, json=body)
+        assert _comparable(short) == _comparable(ordinary)
+
+
+def test_the_operations_that_the_connection_answers() -> None:
+    application = build(Settings())
+    declared = {
+        (method, route.path_format)
+        for route in application.routes
+        for handler in getattr(route, "route_handlers", ())
+        if Declared.KEY in handler.opt
+        for method in handler.http_methods - {"OPTIONS"}
+    }
+    assert declared == {
+        ("POST", "/api/bookings"),
+        ("GET", "/api/bookings/{booking_id}"),
+        ("POST", "/api/bookings/{booking_id}/confirm"),
+        ("DELETE", "/api/bookings/{booking_id}"),
+        ("GET", "/api/slots"),
+        ("GET", "/api/slots/{slot_id}"),
+    }

@@ -1,0 +1,41 @@
+"""What the operations on bookings do with a call, whichever way it came."""
+
+from http import HTTPStatus
+
+from slotwise.http.booking.idempotency import idempotency_key
+from slotwise.http.booking.views import BookingView, Confirmation, NewBooking, clean_person, seat_request
+from slotwise.http.kit.direct import ApiCall, json_answer
+from slotwise.http.kit.parts import ApiParts
+from slotwise.server.direct import Answer
+from slotwise.services.core.callers import Caller
+
+
+async def hold_seats(api: ApiParts, call: ApiCall[NewBooking]) -> Answer:
+    api.booking_rate.admit(call.client)
+    user = call.caller.user
+    key = idempotency_key(call.header(b"idempotency-key"), user, "POST /api/bookings", call.data)
+    held = await api.services.bookings.hold_seats(Caller(user), seat_request(call.data, user), key)
+    api.crash_points.reach("hold_seats", "before_answer")
+    view = BookingView.of(held.booking, held.manage.token)
+    return json_answer(view, HTTPStatus.CREATED, {"Location": f"/api/bookings/{held.booking.id}"})
+
+
+def may_hold_seats(api: ApiParts) -> bool:
+    return api.services.bookings.has_room()
+
+
+async def confirm_booking(api: ApiParts, call: ApiCall[Confirmation]) -> Answer:
+    name, email = clean_person(call.data.user_name, call.data.user_email)
+    booking = await api.services.bookings.confirm_booking(call.caller, call.numbers[0], name, email)
+    api.crash_points.reach("confirm_booking", "before_answer")
+    return json_answer(BookingView.of(booking))
+
+
+async def cancel_booking(api: ApiParts, call: ApiCall[None]) -> Answer:
+    booking = await api.services.bookings.cancel_booking(call.caller, call.numbers[0])
+    api.crash_points.reach("cancel_booking", "before_answer")
+    return json_answer(BookingView.of(booking))
+
+
+async def get_booking(api: ApiParts, call: ApiCall[None]) -> Answer:
+    return json_answer(BookingView.of(await api.services.bookings.get_booking(call.caller, call.numbers[0])))

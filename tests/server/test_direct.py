@@ -1,0 +1,179 @@
+"""Which requests a connection answers itself, and that it does not confuse them with others."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from slotwise.http.kit.problems import write_refusal
+from slotwise.server.direct import MOST_BODY_BYTES, Answer, Call, DirectRoute, DirectRoutes, Raw
+from slotwise.server.direct_connection import DirectConnection
+from slotwise.server.requests import Requests
+from tests.clinic import PATIENCE_SECONDS
+from tests.security.serving import serving
+
+HOST = b"Host: a\r\n"
+
+
+async def echo(call: Call) -> Answer:
+    return Answer(200, "text/plain", b"direct %r %r" % (call.numbers, call.data))
+
+
+async def fail(_: Call) -> Answer:
+    await asyncio.sleep(0.05)
+    return Answer(200, "text/plain", b"direct slow")
+
+
+async def ordinary(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "lifespan":
+        for _ in range(2):
+            await send({"type": f"{(await receive())['type']}.complete"})
+        return
+    body, more = b"", True
+    while more:
+        message = await receive()
+        body, more = body + message.get("body", b""), message.get("more_body", False)
+    said = b"ordinary " + scope["path"].encode() + b" " + body
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(said))]})
+    await send({"type": "http.response.body", "body": said})
+
+
+def read_text(raw: Raw) -> Any:
+    return None if raw.body == b"bad" else (raw.query, raw.body)
+
+
+ROUTES = DirectRoutes(
+    [
+        DirectRoute("GET", "/one/{id}", echo),
+        DirectRoute("GET", "/one/{id}/of/{other}", echo),
+        DirectRoute("POST", "/some", echo, read_text),
+        DirectRoute("GET", "/slow", fail),
+        DirectRoute("GET", "/closed", echo, is_open=lambda: False),
+    ]
+)
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[tuple[str, int]]:
+    requests = Requests(ordinary, write_refusal, direct=lambda: ROUTES, hsts=False)
+    with serving(requests, DirectConnection, lifespan="on") as place:
+        yield place
+
+
+async def said(address: tuple[str, int], *pieces: bytes) -> bytes:
+    """All that a connection answers to these pieces of data until it ends."""
+    reader, writer = await asyncio.open_connection(*address)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.02 if len(pieces) > 1 else 0)  # so that each piece arrives by itself
+        writer.write_eof()
+        answer = await reader.read()
+    writer.close()
+    return answer
+
+
+def get(path: bytes, more: bytes = b"", version: bytes = b"1.1") -> bytes:
+    return b"GET " + path + b" HTTP/" + version + b"\r\n" + HOST + more + b"\r\n"
+
+
+def post(body: bytes, more: bytes = b"") -> bytes:
+    return b"POST /some HTTP/1.1\r\n" + HOST + more + b"Content-Length: %d\r\n\r\n" % len(body) + body
+
+
+DIRECT = {
+    "a number": (get(b"/one/7"), b"direct (7,) ()"),
+    "two numbers": (get(b"/one/7/of/12"), b"direct (7, 12) ()"),
+    "a body": (post(b"x"), b"direct () (b'', b'x')"),
+    "a query that is read": (post(b"x").replace(b"/some", b"/some?a=1"), b"direct () (b'a=1', b'x')"),
+    "a largest body": (post(b"x" * MOST_BODY_BYTES), b"direct () (b'', b'xxx"),
+    "known headers": (get(b"/one/7", b"Accept: */*\r\nUser-Agent: x\r\nConnection: Keep-Alive\r\n"), b"direct (7,)"),
+}
+
+ORDINARY = {
+    "another path": get(b"/two/7"),
+    "a path below": get(b"/one/7/more"),
+    "a number with a zero": get(b"/one/07"),
+    "a number with a sign": get(b"/one/+7"),
+    "a zero": get(b"/one/0"),
+    "a number in other words": get(b"/one/%37"),
+    "a number beyond 64 bits": get(b"/one/9223372036854775808"),
+    "the template itself": get(b"/one/{}"),
+    "a slash at the end": get(b"/one/7/"),
+    "two slashes": get(b"//one/7"),
+    "a query that nobody reads": get(b"/one/7?x=1"),
+    "an empty query": get(b"/one/7?").replace(b"?", b"?="),
+    "an absolute URL with another host": get(b"http://a/two/7"),
+    "another method": get(b"/one/7").replace(b"GET", b"PUT"),
+    "only the head": get(b"/one/7").replace(b"GET", b"HEAD"),
+    "an old version": get(b"/one/7", version=b"1.0"),
+    "an unknown header": get(b"/one/7", b"X-Anything: 1\r\n"),
+    "a header twice": get(b"/one/7", b"Accept: a\r\nAccept: b\r\n"),
+    "an origin": get(b"/one/7", b"Origin: http://a\r\n"),
+    "a cookie": get(b"/one/7", b"Cookie: a=b\r\n"),
+    "a range": get(b"/one/7", b"Range: bytes=0-1\r\n"),
+    "a connection to close": get(b"/one/7", b"Connection: close\r\n"),
+    "an upgrade": get(b"/one/7", b"Connection: Upgrade\r\nUpgrade: h2c\r\n"),
+    "a body nobody reads": get(b"/one/7", b"Content-Length: 1\r\n") + b"x",
+    "chunks": b"POST /some HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    "a body that is expected": post(b"x", b"Expect: 100-continue\r\n"),
+    "a body of the wrong form": post(b"bad"),
+    "too large a body": post(b"x" * (MOST_BODY_BYTES + 1)),
+    "a closed operation": get(b"/closed"),
+}
+
+
+@pytest.mark.parametrize("name", DIRECT)
+async def test_plain_requests_are_answered_directly(address: tuple[str, int], name: str) -> None:
+    request, expected = DIRECT[name]
+    assert expected in await said(address, request)
+
+
+@pytest.mark.parametrize("name", ORDINARY)
+async def test_all_others_go_the_ordinary_way(address: tuple[str, int], name: str) -> None:
+    answer = await said(address, ORDINARY[name])
+    assert b"direct" not in answer
+    assert answer.startswith(b"HTTP/1.1 "), answer
+    if b"HEAD" not in ORDINARY[name]:
+        assert b"ordinary" in answer or answer.split()[1].startswith(b"4"), answer
+
+
+async def test_a_body_in_pieces_goes_the_ordinary_way_in_full(address: tuple[str, int]) -> None:
+    whole = post(b"0123456789")
+    assert b"ordinary /some 0123456789" in await said(address, whole[:-6], whole[-6:-3], whole[-3:])
+
+
+async def test_a_head_in_pieces_is_still_plain(address: tuple[str, int]) -> None:
+    whole = post(b"0123456789")
+    assert b"direct () (b'', b'0123456789')" in await said(address, whole[:15], whole[15:])
+
+
+async def test_pipelined_requests_are_answered_in_order(address: tuple[str, int]) -> None:
+    asked = [get(b"/one/1"), get(b"/slow"), post(b"x"), get(b"/two"), get(b"/one/2"), get(b"/slow"), get(b"/one/3")]
+    answer = await said(address, b"".join(asked))
+    told = [b"(1,)", b"slow", b"/some x", b"/two ", b"/one/2", b"/slow ", b"/one/3"]
+    assert answer.count(b"HTTP/1.1 200 ") == len(asked)
+    places = [answer.index(text) for text in told[:4]]
+    assert places == sorted(places)
+
+
+async def test_a_connection_serves_many_requests_either_way(address: tuple[str, int]) -> None:
+    reader, writer = await asyncio.open_connection(*address)
+    for number in range(1, 20):
+        for request, word in ((get(b"/one/%d" % number), b"direct (%d,)" % number), (get(b"/two"), b"ordinary /two")):
+            writer.write(request)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+                assert word in await reader.readexactly(length)
+    writer.close()
+
+
+async def test_a_client_that_hangs_up_disturbs_nobody(address: tuple[str, int]) -> None:
+    for _ in range(5):
+        _, writer = await asyncio.open_connection(*address)
+        writer.write(get(b"/slow"))
+        writer.transport.abort()
+    assert b"direct (7,)" in await said(address, get(b"/one/7"))
