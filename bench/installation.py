@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,17 +17,24 @@ from bench.server import SLOTWISE, slotwise_server
 IN_MEMORY = {"tmpfs", "ramfs"}
 ADMIN_EMAIL = "admin@slotwise.example"
 ADMIN_PASSWORD = "a fine admin password"
-# Defaults, except: no log line per request, no demo data, an admin to log in as, and long holds. Otherwise holds of an
-# early round would expire during a later one; `churn` measures the cost of expiry.
-SETTINGS = {
-    "HOST": "127.0.0.1",
-    "LOG_LEVEL": "warning",
-    "SEED_DEMO": "off",
-    "DRAIN_SECONDS": "0",
+# As in production, with the log on, which goes to a file. Except: one client may book as often as it can, there is an
+# admin to log in as, and holds are long. Otherwise holds of an early round would expire during a later one; `churn`
+# measures the cost of expiry.
+SHOWN = {
+    "APP_ENV": "production",
+    "LOG_LEVEL": "info",
+    "RATE_LIMIT_BOOKINGS": "off",
     "HOLD_SECONDS": "3600",
+}
+SETTINGS = SHOWN | {
+    "HOST": "127.0.0.1",
+    "DRAIN_SECONDS": "0",
+    "JWT_SECRET": secrets.token_urlsafe(32),
     "ADMIN_EMAIL": ADMIN_EMAIL,
     "ADMIN_PASSWORD": ADMIN_PASSWORD,
 }
+# In place of those above, to show what the log costs.
+LOG_OFF = {"LOG_LEVEL": "warning"}
 
 
 class NoRealDisk(Exception):

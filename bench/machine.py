@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import psutil
 from msgspec import Struct
 
-from bench.installation import SETTINGS, Installation
+from bench.installation import SHOWN, Installation
 from slotwise import __version__
 
 BUSY = 0.5
@@ -29,13 +29,12 @@ class Machine(Struct, frozen=True):
     def lines(self) -> Iterator[str]:
         yield f"Slotwise {self.slotwise}, {self.workers} workers; Python {self.python}; PostgreSQL {self.postgres}"
         yield f"{self.cores} cores, {self.memory_gigabytes:.0f} GB, {self.system}"
-        yield "Defaults, except " + ", ".join(f"{name}={value}" for name, value in self.settings.items())
+        yield "Settings: " + ", ".join(f"{name}={value}" for name, value in self.settings.items())
         if self.load > BUSY:
             yield f"[yellow]The machine was busy before the run (load {self.load:.1f}): figures will vary.[/]"
 
 
 def describe(installation: Installation, workers: int, load: float) -> Machine:
-    shown = ("LOG_LEVEL", "SEED_DEMO", "HOLD_SECONDS")
     return Machine(
         slotwise=__version__,
         cores=os.cpu_count() or 1,
@@ -45,5 +44,5 @@ def describe(installation: Installation, workers: int, load: float) -> Machine:
         postgres=installation.postgres_version,
         load=load,
         workers=workers,
-        settings={name: SETTINGS[name] for name in shown},
+        settings=SHOWN,
     )

@@ -6,12 +6,14 @@ from functools import partial
 from bench import baseline
 from bench.booking import book, warm_up
 from bench.findings import Finding, Target, at_least, at_most
+from bench.installation import LOG_OFF
 from bench.lab import Case, Lab
 from bench.readings import Measured
 from bench.scenarios.scenario import Scenario
 from bench.tools import PGBENCH, WRK
 
 CLIENTS = 64
+SILENT = f"{CLIENTS} connections, log off"
 FLAT = 0.75
 """A ratio of medians below this counts as slower. On a shared machine one case varies by up to a quarter."""
 
@@ -33,11 +35,12 @@ def measure_spread(lab: Lab) -> Iterator[Finding]:
 
 def _measure(lab: Lab, slots: int) -> Measured:
     seconds = lab.plan.seconds
-    with lab.clinic() as clinic, lab.baseline() as plain, clinic.serve() as server:
-        warm_up(clinic, server)
+    with lab.clinic() as clinic, lab.baseline() as plain, clinic.serve() as server, clinic.serve(**LOG_OFF) as silent:
+        warm_up(clinic, server, silent)
         cases: dict[str, Case] = {
             _at(count): partial(book, clinic, server, slots, count, seconds) for count in lab.plan.connections
         }
+        cases[SILENT] = partial(book, clinic, silent, slots, CLIENTS, seconds)
         cases["pgbench"] = partial(plain.book, slots, CLIENTS, seconds)
         return lab.measure(cases)
 
@@ -45,6 +48,7 @@ def _measure(lab: Lab, slots: int) -> Measured:
 def _rates(lab: Lab, measured: Measured) -> Iterator[Finding]:
     for count in lab.plan.connections:
         yield Finding(f"bookings, {_at(count)}", "/s", measured.rate(_at(count)))
+    yield Finding(f"bookings, {SILENT}", "/s", measured.rate(SILENT))
     yield Finding(f"pgbench, {CLIENTS} clients", "/s", measured.rate("pgbench"))
 
 
