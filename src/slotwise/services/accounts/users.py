@@ -7,6 +7,7 @@ from weakref import WeakValueDictionary
 import msgspec
 from msgspec import Struct
 
+from slotwise.batching.batched_reads import BatchedReads
 from slotwise.db.pool import Connection, Database
 from slotwise.db.search_patterns import containing
 from slotwise.db.statements import NoRow, Statement
@@ -82,6 +83,7 @@ class FoundUsers(Struct, frozen=True):
 
 CREATE_USER = Statement("accounts/users.create_user", User)
 GET_USER = Statement("accounts/users.get_user", User)
+GET_USERS = Statement("accounts/users.get_users", User)
 GET_CREDENTIALS = Statement("accounts/users.get_credentials", Credentials)
 GET_PASSWORD_HASH = Statement("accounts/users.get_password_hash", PasswordHash)
 CHANGE_PASSWORD = Statement("accounts/users.change_password", UserId)
@@ -106,6 +108,7 @@ class Users:
         self._database = database
         self._passwords = passwords
         self._tokens = tokens
+        self._accounts = BatchedReads(self._read_accounts)
         self._turns: WeakValueDictionary[bytes, asyncio.Lock] = WeakValueDictionary()
 
     async def register(
@@ -142,11 +145,14 @@ class Users:
     async def authenticate(self, token: str) -> User:
         """The account of an access token; raises `NotAuthenticated` unless both are still valid."""
         claims = self._tokens.read(token)
-        async with self._database.connection() as connection:
-            user = await GET_USER.first(connection, user_id=claims.user_id)
+        user = await self._accounts.read(claims.user_id)
         if user is None or not user.active or user.token_version != claims.version:
             raise NotAuthenticated
         return user
+
+    async def _read_accounts(self, user_ids: list[int]) -> dict[int, User]:
+        async with self._database.connection() as connection:
+            return {user.id: user for user in await GET_USERS.all(connection, user_ids=user_ids)}
 
     def account_named_by(self, token: str) -> int | None:
         """The id of the account that a token names, valid or not. It proves no right to anything."""

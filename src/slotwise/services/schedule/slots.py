@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from msgspec import Struct
 from msgspec.structs import replace
 
+from slotwise.batching.batched_reads import BatchedReads
 from slotwise.db.pool import Connection, Database
 from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
@@ -147,6 +148,7 @@ LOCK_DOCTORS = Statement("schedule/slots.lock_doctors", LockedDoctor)
 CREATE_SLOTS = Statement("schedule/slots.create_slots", SlotId)
 GET_OFFER = Statement("schedule/slots.get_offer", Offer)
 GET_SLOT = Statement("schedule/slots.get_slot", Slot)
+GET_SLOTS = Statement("schedule/slots.get_slots", Slot)
 LIST_SLOTS = Statement("schedule/slots.list_slots", Slot)
 LIST_SLOTS_OF_SIZE = Statement("schedule/slots.list_slots_of_size", Slot)
 LIST_SLOTS_OF_DOCTOR = Statement("schedule/slots.list_slots_of_doctor", Slot)
@@ -178,6 +180,7 @@ class Slots:
         self._order = order
         self._clinic_zone = clinic_zone
         self._seats_changed = seats_changed
+        self._reads = BatchedReads(self._read)
 
     async def create_slot(
         self, admin: User, doctor_id: int, start_time: datetime, total_seats: int, duration_minutes: int
@@ -266,8 +269,14 @@ class Slots:
             return (await GET_NEWEST_BOOKING.one(connection, slot_id=slot_id)).id
 
     async def get_slot(self, slot_id: int) -> Slot:
+        slot = await self._reads.read(slot_id)
+        if slot is None:
+            raise SlotNotFound
+        return slot
+
+    async def _read(self, slot_ids: list[int]) -> dict[int, Slot]:
         async with self._database.connection() as connection:
-            return await _get(connection, slot_id)
+            return {slot.id: slot for slot in await GET_SLOTS.all(connection, slot_ids=slot_ids)}
 
     async def get_offer(self, slot_id: int, seats: int) -> Offer:
         """By the rules of `hold_seats`. Raises `SlotNotFound`."""

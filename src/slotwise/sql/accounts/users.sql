@@ -12,6 +12,12 @@ SELECT u.user_columns
 FROM users AS u
 WHERE u.id = :user_id::bigint;
 
+-- name: get_users
+-- Reads those of some accounts that there are.
+SELECT u.user_columns
+FROM users AS u
+WHERE u.id = any(:user_ids::bigint[]);
+
 -- name: get_credentials
 -- Reads what a log-in is checked against.
 SELECT u.id, u.password_hash, u.active, u.token_version

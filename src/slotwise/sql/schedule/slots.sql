@@ -51,6 +51,12 @@ SELECT s.slot_columns
 FROM slots_now AS s
 WHERE s.id = :slot_id::bigint;
 
+-- name: get_slots
+-- Reads those of some slots that there are.
+SELECT s.slot_columns
+FROM slots_now AS s
+WHERE s.id = any(:slot_ids::bigint[]);
+
 -- name: get_offer
 -- Tells whether a slot takes bookings, and whether some of its seats can be booked now.
 SELECT
