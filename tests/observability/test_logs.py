@@ -1,14 +1,27 @@
 """Logs of a production server: JSON lines with request ids, without personal data."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, eventually, holder, refuse_a_row, rows
+from tests.clinic import (
+    ADMIN_EMAIL,
+    ADMIN_PASSWORD,
+    PATIENCE_SECONDS,
+    Clinic,
+    RunningServer,
+    eventually,
+    holder,
+    refuse_a_row,
+    rows,
+)
 from tests.clusters import named
 from tests.conftest import running_server
 
@@ -112,3 +125,22 @@ def test_the_databases_own_log_quotes_no_refused_row(clinic: Clinic, postgres_lo
     said = postgres_log.read_text(errors="replace")
     assert "user_email_unique" in said, "the refusal is not in the log, so this proves nothing"
     assert "canary.in.the.index" not in said
+
+
+@pytest.mark.parametrize("form", ["production", "development"])
+def test_no_line_of_an_answered_request_is_lost_when_the_server_ends(
+    start_server: Callable[..., RunningServer], form: str
+) -> None:
+    """Requests until the server hangs up, which it does at SIGTERM."""
+    server = start_server(APP_ENV=form, JWT_SECRET=SECRET)
+    answered = []
+    with Clinic(server) as clinic, suppress(httpx.TransportError):
+        for number in range(100_000):
+            clinic.http.get("/health", headers={"X-Request-ID": f"asked.{number}"})
+            answered.append(f"asked.{number}")
+            if number == 200:
+                server.process.terminate()
+    server.process.wait(PATIENCE_SECONDS)
+    logged = re.findall(r"asked\.[0-9]+", server.log.read_text())
+    assert len(answered) > 200
+    assert set(answered) - set(logged) == set()
