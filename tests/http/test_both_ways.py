@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from slotwise.app import build
-from slotwise.server.direct import MOST_BODY_BYTES, Declared
+from slotwise.server.direct import MOST_BODY_BYTES, Binding
 from slotwise.settings import Settings
 from tests.clinic import Clinic, RunningServer, problem, rows
 
@@ -247,7 +247,7 @@ def test_the_operations_that_the_connection_answers() -> None:
         (method, route.path_format)
         for route in application.routes
         for handler in getattr(route, "route_handlers", ())
-        if Declared.KEY in handler.opt
+        if Binding.KEY in handler.opt
         for method in handler.http_methods - {"OPTIONS"}
     }
     assert declared == {

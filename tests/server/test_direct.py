@@ -110,7 +110,7 @@ ORDINARY = {
     "only the head": get(b"/one/7").replace(b"GET", b"HEAD"),
     "an old version": get(b"/one/7", version=b"1.0"),
     "an unknown header": get(b"/one/7", b"X-Anything: 1\r\n"),
-    "a header twice": get(b"/one/7", b"Accept: a\r\nAccept: b\r\n"),
+    "a header twice": get(b"/one/7", b"User-Agent: a\r\nUser-Agent: b\r\n"),
     "an origin": get(b"/one/7", b"Origin: http://a\r\n"),
     "a cookie": get(b"/one/7", b"Cookie: a=b\r\n"),
     "a range": get(b"/one/7", b"Range: bytes=0-1\r\n"),
@@ -138,6 +138,10 @@ async def test_all_others_go_the_ordinary_way(address: tuple[str, int], name: st
     assert answer.startswith(b"HTTP/1.1 "), answer
     if b"HEAD" not in ORDINARY[name]:
         assert b"ordinary" in answer or answer.split()[1].startswith(b"4"), answer
+
+
+async def test_a_list_in_two_headers_is_one_list(address: tuple[str, int]) -> None:
+    assert b"direct (7,)" in await said(address, get(b"/one/7", b"Accept: a\r\nAccept: b\r\n"))
 
 
 async def test_a_body_in_pieces_goes_the_ordinary_way_in_full(address: tuple[str, int]) -> None:

@@ -96,7 +96,7 @@ class DirectRoute(Struct, frozen=True):
     is_open: IsOpen = lambda: True
 
 
-class Declared(Struct, frozen=True):
+class Binding(Struct, frozen=True):
     """In a handler's `opt`: makes its route for an application that has started."""
 
     KEY: ClassVar[str] = "direct"
@@ -129,10 +129,10 @@ class DirectRoutes:
 def declared_in(application: Litestar) -> DirectRoutes:
     """The routes whose handlers declare that they may be answered directly."""
     return DirectRoutes(
-        handler.opt[Declared.KEY].bind(application, method, route.path_format)
+        handler.opt[Binding.KEY].bind(application, method, route.path_format)
         for route in application.routes
         for handler in getattr(route, "route_handlers", ())
-        if isinstance(handler, HTTPRouteHandler) and Declared.KEY in handler.opt
+        if isinstance(handler, HTTPRouteHandler) and Binding.KEY in handler.opt
         for method in handler.http_methods
         if method != "OPTIONS"
     )

@@ -20,7 +20,7 @@ from slotwise.http.kit.parts import ApiParts, api_parts
 from slotwise.http.kit.parts import Application as HasApi
 from slotwise.http.kit.problems import MEDIA_TYPE, defect_of, encoded, headers_of, problem_of
 from slotwise.observability.metrics import REFUSALS
-from slotwise.server.direct import Answer, Call, Declared, DirectRoute, Raw, Read, read_nothing
+from slotwise.server.direct import Answer, Binding, Call, DirectRoute, Raw, Read, read_nothing
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.rate_limits import client_of
 
@@ -66,7 +66,7 @@ def direct(
         api = cast("HasApi", application).api
         return DirectRoute(method, template, _for_connection(api, operation), read, lambda: is_open(api))
 
-    return {"opt": {Declared.KEY: Declared(bind), _OPERATION: operation}}
+    return {Binding.KEY: Binding(bind), _OPERATION: operation}
 
 
 async def answered(request: ApiRequest, *numbers: int, data: Any = None) -> Response[Any]:
