@@ -431,7 +431,7 @@ LOOK_UPS = [
         starts_before=NOW + timedelta(days=1),
         limit=51,
     ),
-    look_up(callers.READ_CLAIM, "bookings_pkey", 5, 13, booking_id=1),
+    look_up(callers.READ_CLAIMS, "bookings_pkey", 5, 13, booking_ids=[1]),
     look_up(calendars.READ_CLAIMED_ENTRY, "changes_of_slot", 20, 40, booking_id=filling.BOOKINGS + 1),
     look_up(history.GET_ENDING, "bookings_pkey", 5, 11, booking_id=1),
     look_up(

@@ -163,6 +163,12 @@ async def test_pipelined_requests_are_answered_in_order(address: tuple[str, int]
     assert places == sorted(places)
 
 
+async def test_requests_behind_a_body_that_was_read_directly_are_read(address: tuple[str, int]) -> None:
+    answer = await said(address, post(b"0123456789") + get(b"/two") + post(b"x") + get(b"/one/3"))
+    assert answer.count(b"HTTP/1.1 200 ") == 4
+    assert b"direct () (b'', b'0123456789')" in answer
+
+
 async def test_a_connection_serves_many_requests_either_way(address: tuple[str, int]) -> None:
     reader, writer = await asyncio.open_connection(*address)
     for number in range(1, 20):

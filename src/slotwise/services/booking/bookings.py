@@ -5,6 +5,7 @@ from typing import assert_never
 import msgspec
 from msgspec import Struct
 
+from slotwise.batching.batched_reads import BatchedReads
 from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
@@ -33,7 +34,7 @@ from slotwise.services.booking.batches import (
 from slotwise.services.booking.queues import BookingQueues
 from slotwise.services.booking.search import BookingQuery, FoundBookings, find_bookings
 from slotwise.services.core.audit import record_action, request_id, rows_shown, shows_others
-from slotwise.services.core.callers import READ_CLAIM, Caller, Claim, ProvenCaller, refuse
+from slotwise.services.core.callers import READ_CLAIMS, Caller, Claim, ProvenCaller, refuse
 from slotwise.services.core.idempotency import IdempotencyKey
 from slotwise.services.core.manage_tokens import proves
 
@@ -60,7 +61,7 @@ class ManagedBooking(Struct, frozen=True):
     booking: Booking
 
 
-READ_CLAIMED_BOOKING = Statement("booking/bookings.read_claimed_booking", ClaimedBooking)
+READ_CLAIMED_BOOKINGS = Statement("booking/bookings.read_claimed_bookings", ClaimedBooking)
 
 
 class Bookings:
@@ -70,6 +71,8 @@ class Bookings:
         self._database = database
         self._patients = patients
         self._desk = desk
+        self._claims = BatchedReads(self._read_claims)
+        self._claimed = BatchedReads(self._read_claimed)
 
     async def hold_seats(self, caller: Caller, wanted: SeatRequest, key: IdempotencyKey | None = None) -> Held:
         """Make a hold or, if `wanted.confirm` is set, a confirmed booking.
@@ -175,29 +178,24 @@ class Bookings:
 
     async def get_booking(self, caller: Caller, booking_id: int) -> Booking:
         """In full for a caller who may manage it, without name and e-mail for others."""
-        async with self._database.connection() as connection:
-            read = await READ_CLAIMED_BOOKING.first(connection, booking_id=booking_id)
-            if read is None:
-                raise BookingNotFound
-            if shows_others(caller.user, [read.booking]):
-                await record_action(connection, caller.actor, "get_booking", f"booking:{booking_id}")
+        read = await self._claimed.read(booking_id)
+        if read is None:
+            raise BookingNotFound
+        await self._note_reading(caller, read.booking, "get_booking")
         return read.booking if caller.may_manage(read.claim) else redacted(read.booking)
 
     async def get_managed_booking(self, caller: Caller, booking_id: int) -> ManagedBooking:
         """In full for a caller who may manage it. Raises `BookingNotFound` for others."""
-        async with self._database.connection() as connection:
-            read = await READ_CLAIMED_BOOKING.first(connection, booking_id=booking_id)
-            proven = None if read is None else caller.proven_for(booking_id, read.claim)
-            if read is None or proven is None:
-                raise BookingNotFound
-            if shows_others(caller.user, [read.booking]):
-                await record_action(connection, caller.actor, "get_managed_booking", f"booking:{booking_id}")
+        read = await self._claimed.read(booking_id)
+        proven = None if read is None else caller.proven_for(booking_id, read.claim)
+        if read is None or proven is None:
+            raise BookingNotFound
+        await self._note_reading(caller, read.booking, "get_managed_booking")
         return ManagedBooking(proven, read.booking)
 
     async def opens(self, manage_token: str, booking_id: int) -> bool:
         """Whether this is the manage token of the booking. Accounts do not count here."""
-        async with self._database.connection() as connection:
-            claim = await READ_CLAIM.first(connection, booking_id=booking_id)
+        claim = await self._claims.read(booking_id)
         return claim is not None and proves(manage_token, claim.manage_token_hash)
 
     async def list_bookings_of_slot(self, caller: Caller, slot_id: int, after_id: int, limit: int) -> list[Booking]:
@@ -245,12 +243,21 @@ class Bookings:
         """Refuse a caller who may not manage the booking. Looks it up, unless the caller has the proof already."""
         if isinstance(caller, ProvenCaller) and caller.booking_id == booking_id:
             return
-        async with self._database.connection() as connection:
-            claim = await READ_CLAIM.first(connection, booking_id=booking_id)
+        claim = await self._claims.read(booking_id)
         if claim is None:
             raise BookingNotFound
         if not caller.may_manage(claim):
             refuse(caller)
+
+    async def _read_claims(self, booking_ids: list[int]) -> dict[int, Claim]:
+        async with self._database.connection() as connection:
+            claims = await READ_CLAIMS.all(connection, booking_ids=booking_ids)
+        return {claim.booking_id: claim for claim in claims}
+
+    async def _read_claimed(self, booking_ids: list[int]) -> dict[int, ClaimedBooking]:
+        async with self._database.connection() as connection:
+            read = await READ_CLAIMED_BOOKINGS.all(connection, booking_ids=booking_ids)
+        return {row.booking.id: row for row in read}
 
 
 def _request_id(caller: Caller) -> str | None:

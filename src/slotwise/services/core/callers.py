@@ -18,7 +18,11 @@ class Claim(Struct, frozen=True):
     manage_token_hash: bytes
 
 
-READ_CLAIM = Statement("core/callers.read_claim", Claim)
+class ClaimOfBooking(Claim, frozen=True):
+    booking_id: int
+
+
+READ_CLAIMS = Statement("core/callers.read_claims", ClaimOfBooking)
 
 
 class Caller(Struct, frozen=True):

@@ -94,12 +94,12 @@ SELECT b.booking_columns
 FROM bookings_now AS b
 WHERE b.id = any(:booking_ids::bigint[]);
 
--- name: read_claimed_booking
--- Reads a booking, and what a caller's claim to it is checked against.
+-- name: read_claimed_bookings
+-- Reads bookings, and what callers' claims to them are checked against.
 SELECT n.booking_columns, b.manage_token_hash
 FROM bookings AS b
 INNER JOIN bookings_now AS n ON b.id = n.id
-WHERE b.id = :booking_id::bigint;
+WHERE b.id = any(:booking_ids::bigint[]);
 
 -- name: list_bookings_of_slot
 -- A page of a slot's bookings, oldest first.
