@@ -1,7 +1,6 @@
 """The composition root: builds every part from the settings and connects them. Only this module knows all others."""
 
 import gc
-import secrets
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, NamedTuple, cast
@@ -14,9 +13,7 @@ from litestar.types import ASGIApp, Scope
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from slotwise.db.embedded import EmbeddedServer
-from slotwise.db.migrator import migrate
 from slotwise.db.pool import Database
-from slotwise.db.readiness import wait_for_server
 from slotwise.db.schema import SchemaCheck
 from slotwise.db.time_zones import ZoneCheck
 from slotwise.domain.errors import SlotwiseError
@@ -77,10 +74,8 @@ MAX_BODY_BYTES = 64 * 1024
 PATIENTS_CONNECTIONS = 3
 # The desk's three queues share two: a worker rarely has more than one change of the desk at a time.
 DESK_CONNECTIONS = 2
-OPERATOR_CONNECTIONS = 2
 # After how many new objects the youngest generation is collected, and after how many collections the next older one.
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
-OPERATOR_STATEMENT_SECONDS = 3600.0
 
 
 class Application(Litestar):
@@ -132,7 +127,7 @@ def build(settings: Settings) -> Application:
 @asynccontextmanager
 async def _lifespan(application: Application, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
-        url = settings.database_url or stack.enter_context(embedded_server(settings)).url
+        url = settings.database_url or stack.enter_context(EmbeddedServer(settings.data_dir, settings.postgres_bin)).url
         pools = await _connect(stack, url, settings.db_pool_size)
         passwords = Passwords()
         stack.callback(passwords.close)
@@ -289,29 +284,3 @@ def _readable_refusals(cors: CORSConfig | None) -> WriteRefusal:
         return written._replace(headers=[*written.headers, *allowed.items()])
 
     return write
-
-
-def embedded_server(settings: Settings, report: Callable[[str], None] | None = None) -> EmbeddedServer:
-    """The PostgreSQL that comes with Slotwise. It runs as long as any process is inside its context.
-
-    `report` gets messages about what it waits for; without `report` they go to the log.
-    """
-    return EmbeddedServer(settings.data_dir, settings.postgres_bin, report)
-
-
-@asynccontextmanager
-async def operator_database(settings: Settings, report: Callable[[str], None]) -> AsyncIterator[Database]:
-    """A checked and migrated database for a command; `report` gets messages while it waits for the server."""
-    async with AsyncExitStack() as stack:
-        url = settings.database_url or stack.enter_context(embedded_server(settings, report)).url
-        await wait_for_server(url, settings.database_wait_seconds, report)
-        for name in await migrate(url, report):
-            report(f"Applied migration {name}")
-        database = await Database.connect(url, OPERATOR_CONNECTIONS, statement_seconds=OPERATOR_STATEMENT_SECONDS)
-        stack.push_async_callback(database.close)
-        yield database
-
-
-def operator_users(database: Database) -> Users:
-    """Accounts for a command, which issues no tokens."""
-    return Users(database, Passwords(), AccessTokens(secrets.token_urlsafe(), 60))

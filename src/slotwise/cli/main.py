@@ -1,24 +1,17 @@
-"""The commands and their options. Each command calls one service and prints the result."""
+"""The commands and their options.
 
-import json
-from datetime import datetime, timedelta
-from typing import Annotated, NoReturn
+A command imports what does its work only when it runs: everything together takes ten times as long to import as this
+module, and `slotwise --help` and a mistyped command need none of it.
+"""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from slotwise import __version__
-from slotwise.app import build, operator_users
-from slotwise.cli.checking import check
-from slotwise.cli.privacy import privacy
-from slotwise.cli.running import fail, plain_errors, progress_bar, read_settings, run
-from slotwise.cli.serving import serve_forever
-from slotwise.db.embedded import EmbeddedServer
-from slotwise.db.pool import Database
-from slotwise.domain.users import Role, User
-from slotwise.http.api_document import openapi_document
-from slotwise.services.core.expiry import sweep_holds
-from slotwise.services.core.seat_events import EVERY_SLOT, announcing_changes
-from slotwise.services.schedule.demo import DemoPlan, seed_demo
+from slotwise.domain.users import Role
 
 app = typer.Typer(
     help="Doctor-appointment booking server. Settings come from the environment and .env; see .env.example.",
@@ -28,6 +21,7 @@ app = typer.Typer(
 admin = typer.Typer(help="Manage admins.", no_args_is_help=True)
 user = typer.Typer(help="Manage accounts.", no_args_is_help=True)
 db = typer.Typer(help="Look at the database.", no_args_is_help=True)
+privacy = typer.Typer(help="Export or erase a person's data.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 app.add_typer(user, name="user")
 app.add_typer(db, name="db")
@@ -38,6 +32,7 @@ Password = Annotated[
     str,
     typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="Prompted for if not given."),
 ]
+PersonEmail = Annotated[str, typer.Argument(help="The person's e-mail address.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -60,18 +55,17 @@ def serve(
     workers: Annotated[int | None, typer.Option(min=1, help="Number of processes. Overrides WORKERS.")] = None,
 ) -> None:
     """Start the server. Prepares the database first: migrations, first admin, demo data."""
-    with plain_errors():
-        serve_forever(host, port, workers)
+    from slotwise.cli.serving import serve_forever
+
+    serve_forever(host, port, workers)
 
 
 @app.command()
 def migrate() -> None:
     """Migrate the database to this version's schema. `serve` does this at every start."""
+    from slotwise.cli.upkeep import migrate_database
 
-    async def work(_: Database) -> None:
-        typer.echo("The database has this version's schema.")
-
-    run(work)
+    migrate_database()
 
 
 @app.command()
@@ -84,30 +78,17 @@ def seed(
     random_seed: Annotated[int, typer.Option("--seed", help="The same seed and first day give the same data.")] = 1,
 ) -> None:
     """Add demo doctors and slots."""
-    settings = read_settings()
-    zone = settings.time_zone
-    first = first_day.date() if first_day else (datetime.now(zone) + timedelta(days=1)).date()
-    plan = DemoPlan(doctors, days, first, zone, random_seed, settings.name_order)
+    from slotwise.cli.upkeep import add_demo_data
 
-    async def work(database: Database) -> int:
-        async with announcing_changes(database) as seats_changed:
-            with progress_bar("Seeding slots") as progress:
-                slots = await seed_demo(database, plan, progress)
-            seats_changed([EVERY_SLOT])
-        return slots
-
-    typer.echo(f"Added {doctors} doctors and {run(work)} slots from {first} on.")
+    add_demo_data(doctors, days, first_day, random_seed)
 
 
 @app.command()
 def expire() -> None:
     """Expire overdue holds now. The server does this every SWEEP_SECONDS."""
+    from slotwise.cli.upkeep import expire_holds
 
-    async def work(database: Database) -> int:
-        async with announcing_changes(database) as seats_changed:
-            return await sweep_holds(database, by="command", seats_changed=seats_changed)
-
-    typer.echo(f"Expired {run(work)} holds.")
+    expire_holds()
 
 
 @app.command()
@@ -116,22 +97,25 @@ def check_invariants(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Check that no slot is oversold and no booking is lost. Exit status 1: a rule is broken; 2: could not finish."""
+    from slotwise.cli.checking import check
+
     check(slot, as_json)
 
 
 @app.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
-    with plain_errors():
-        typer.echo(json.dumps(openapi_document(build(read_settings())), indent=2))
+    from slotwise.cli.printing import print_openapi
+
+    print_openapi()
 
 
 @db.command("url")
 def db_url() -> None:
     """Print the database's URL, for psql and other tools."""
-    with plain_errors():
-        settings = read_settings()
-        typer.echo(settings.database_url or EmbeddedServer(settings.data_dir, settings.postgres_bin).url)
+    from slotwise.cli.upkeep import print_url
+
+    print_url()
 
 
 @admin.command("create")
@@ -141,7 +125,9 @@ def create_admin(
     name: Annotated[str, typer.Option(help="The admin's name.")] = "Administrator",
 ) -> None:
     """Create an admin account, which may do everything."""
-    _create(name, email, password, Role.ADMIN)
+    from slotwise.cli.accounts import create_account
+
+    create_account(name, email, password, Role.ADMIN)
 
 
 @user.command("create")
@@ -152,56 +138,64 @@ def create_user(
     password: Password,
 ) -> None:
     """Create an account with any role."""
-    _create(name, email, password, role)
+    from slotwise.cli.accounts import create_account
+
+    create_account(name, email, password, role)
 
 
 @user.command("set-role")
 def set_role(email: Email, role: Role) -> None:
     """Change an account's role. Revokes its tokens."""
-    changed = _change(email, role=role)
+    from slotwise.cli.accounts import change_account
+
+    changed = change_account(email, role=role)
     typer.echo(f"{changed.email} now has the role {changed.role}.")
 
 
 @user.command()
 def deactivate(email: Email) -> None:
     """Deactivate an account: it can no longer log in. Revokes its tokens; its bookings stay."""
-    typer.echo(f"{_change(email, active=False).email} can no longer log in.")
+    from slotwise.cli.accounts import change_account
+
+    typer.echo(f"{change_account(email, active=False).email} can no longer log in.")
 
 
 @user.command()
 def activate(email: Email) -> None:
     """Activate an account again: it can log in."""
-    typer.echo(f"{_change(email, active=True).email} can log in.")
+    from slotwise.cli.accounts import change_account
+
+    typer.echo(f"{change_account(email, active=True).email} can log in.")
 
 
 @user.command("set-password")
 def set_password(email: Email, password: Password) -> None:
     """Set an account's password. Revokes its tokens."""
+    from slotwise.cli.accounts import replace_password
 
-    async def work(database: Database) -> bool:
-        users = operator_users(database)
-        found = await users.find_user(email)
-        return found is not None and await users.reset_password("operator", found.id, password)
-
-    if not run(work):
-        _no_account(email)
+    replace_password(email, password)
     typer.echo(f"{email} has a new password.")
 
 
-def _create(name: str, email: str, password: str, role: Role) -> None:
-    created = run(lambda database: operator_users(database).register(name, email, password, role, "operator"))
-    typer.echo(f"Created {created.role} {created.email}.")
+@privacy.command("export")
+def export_personal_data(
+    email: PersonEmail,
+    output: Annotated[
+        Path | None,
+        typer.Option(dir_okay=False, help="File to write, readable only by you. Default: standard output."),
+    ] = None,
+) -> None:
+    """Print all data about a person as JSON, found by account and by e-mail address."""
+    from slotwise.cli.privacy import export
+
+    export(email, output)
 
 
-def _change(email: str, role: Role | None = None, active: bool | None = None) -> User:
-    async def work(database: Database) -> User | None:
-        users = operator_users(database)
-        found = await users.find_user(email)
-        return await users.change_rights("operator", found.id, role, active) if found else None
+@privacy.command("erase")
+def erase_personal_data(
+    email: PersonEmail, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False
+) -> None:
+    """Cancel a person's upcoming bookings and erase name and e-mail address for good."""
+    from slotwise.cli.privacy import erase
 
-    changed = run(work)
-    return changed if changed is not None else _no_account(email)
-
-
-def _no_account(email: str) -> NoReturn:
-    fail(f"there is no account with the e-mail address {email}")
+    erase(email, ask=not yes)

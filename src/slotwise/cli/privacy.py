@@ -4,7 +4,7 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, BinaryIO
+from typing import BinaryIO
 
 import typer
 
@@ -13,20 +13,9 @@ from slotwise.db.pool import Database
 from slotwise.services.core.seat_events import announcing_changes
 from slotwise.services.privacy.personal_data import Erased, Person, PersonalData
 
-privacy = typer.Typer(help="Export or erase a person's data.", no_args_is_help=True)
 
-Email = Annotated[str, typer.Argument(help="The person's e-mail address.")]
-
-
-@privacy.command("export")
-def export_personal_data(
-    email: Email,
-    output: Annotated[
-        Path | None,
-        typer.Option(dir_okay=False, help="File to write, readable only by you. Default: standard output."),
-    ] = None,
-) -> None:
-    """Print all data about a person as JSON, found by account and by e-mail address."""
+def export(email: str, output: Path | None) -> None:
+    """Write to standard output if no file is given."""
 
     async def work(database: Database) -> None:
         service = PersonalData(database)
@@ -37,15 +26,12 @@ def export_personal_data(
     run(work)
 
 
-@privacy.command("erase")
-def erase_personal_data(email: Email, yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False) -> None:
-    """Cancel a person's upcoming bookings and erase name and e-mail address for good."""
-
+def erase(email: str, *, ask: bool) -> None:
     async def work(database: Database) -> Erased:
         async with announcing_changes(database) as seats_changed:
             service = PersonalData(database, seats_changed)
             person = await _known(service, email)
-            if not yes:
+            if ask:
                 _confirm(person, await service.count_bookings(person))
             return await service.erase_personal_data(person, "operator")
 

@@ -1,23 +1,25 @@
 """What every command shares: settings, the database, and errors printed as one line."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from slotwise.app import operator_database
-from slotwise.db.embedded import DataDirInUse, EmbeddedServerError
-from slotwise.db.migrator import MigrationFailed
+from slotwise.db.embedded import DataDirInUse, EmbeddedServer, EmbeddedServerError
+from slotwise.db.migrator import MigrationFailed, migrate
 from slotwise.db.pool import Database
-from slotwise.db.readiness import UnsuitableDatabase
+from slotwise.db.readiness import UnsuitableDatabase, wait_for_server
 from slotwise.domain.errors import SlotwiseError
 from slotwise.observability.log_output import forget_reader
 from slotwise.observability.logs import configure_logs
 from slotwise.settings import InvalidSettings, Settings, load_settings
+
+OPERATOR_CONNECTIONS = 2
+OPERATOR_STATEMENT_SECONDS = 3600.0
 
 Result = TypeVar("Result")
 
@@ -66,8 +68,26 @@ def run(work: Callable[[Database], Coroutine[Any, Any, Result]]) -> Result:
 
 
 async def _on_database(settings: Settings, work: Callable[[Database], Coroutine[Any, Any, Result]]) -> Result:
-    async with operator_database(settings, report=screen.print) as database:
+    async with operator_database(settings, screen.print) as database:
         return await work(database)
+
+
+def embedded_server(settings: Settings, report: Callable[[str], None]) -> EmbeddedServer:
+    """The PostgreSQL that comes with Slotwise. It runs as long as any process is inside its context."""
+    return EmbeddedServer(settings.data_dir, settings.postgres_bin, report)
+
+
+@asynccontextmanager
+async def operator_database(settings: Settings, report: Callable[[str], None]) -> AsyncIterator[Database]:
+    """A checked and migrated database for a command; `report` gets messages while it waits for the server."""
+    async with AsyncExitStack() as stack:
+        url = settings.database_url or stack.enter_context(embedded_server(settings, report)).url
+        await wait_for_server(url, settings.database_wait_seconds, report)
+        for name in await migrate(url, report):
+            report(f"Applied migration {name}")
+        database = await Database.connect(url, OPERATOR_CONNECTIONS, statement_seconds=OPERATOR_STATEMENT_SECONDS)
+        stack.push_async_callback(database.close)
+        yield database
 
 
 @contextmanager

@@ -18,8 +18,15 @@ import msgspec
 import structlog
 import uvicorn
 
-from slotwise.app import embedded_server, operator_database, operator_users
-from slotwise.cli.running import CommandFailed, progress_bar, screen
+from slotwise.cli.accounts import operator_users
+from slotwise.cli.running import (
+    CommandFailed,
+    embedded_server,
+    operator_database,
+    plain_errors,
+    progress_bar,
+    screen,
+)
 from slotwise.db.embedded import EmbeddedServer, EmbeddedServerError, StartGivenUp, claim_data_dir, was_killed
 from slotwise.db.pool import Database
 from slotwise.db.time_zones import ZoneCheck
@@ -28,7 +35,6 @@ from slotwise.domain.time_zones import EDITION
 from slotwise.domain.users import Role
 from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_directory import metrics_directory
-from slotwise.server.direct_connection import DirectConnection
 from slotwise.server.listener import BACKLOG, ListenFailed, allow_many_connections, listen
 from slotwise.server.supervisor import GRACE_SECONDS, Supervisor, WorkersFailed
 from slotwise.services.schedule.demo import DemoPlan, is_empty, seed_demo
@@ -48,6 +54,7 @@ class FirstAdmin(NamedTuple):
     password: str
 
 
+@plain_errors()
 def serve_forever(host: str | None, port: int | None, workers: int | None) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP. Arguments override the environment."""
     settings = _settings(host, port, workers)
@@ -62,7 +69,7 @@ def serve_forever(host: str | None, port: int | None, workers: int | None) -> No
         # prometheus-client finds the other workers' counters only by this variable.
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = stack.enter_context(metrics_directory())
         if settings.embedded:
-            stack.enter_context(_kept_running(embedded_server(settings, report=screen.print)))
+            stack.enter_context(_kept_running(embedded_server(settings, screen.print)))
         first_admin = asyncio.run(_prepare(settings))
         # Listen only now: clients that connected before there are workers would wait without an answer.
         listener = stack.enter_context(_listener(settings))
@@ -137,7 +144,7 @@ def _kept_running(server: EmbeddedServer) -> Iterator[None]:
 
 
 async def _prepare(settings: Settings) -> FirstAdmin | None:
-    async with operator_database(settings, report=screen.print) as database:
+    async with operator_database(settings, screen.print) as database:
         await _report_zones(settings.time_zone, database)
         await sort_doctors(database, settings.name_order, screen.print)
         first_admin = await _ensure_admin(settings, database)
@@ -203,12 +210,13 @@ def _greet(settings: Settings, first_admin: FirstAdmin | None) -> None:
 
 
 def _uvicorn_config(settings: Settings) -> uvicorn.Config:
+    # The workers import the application; this process does without.
     return uvicorn.Config(
         "slotwise.app:create_app",
         factory=True,
         workers=settings.workers,
         loop="uvloop",
-        http=DirectConnection,
+        http="slotwise.server.direct_connection:DirectConnection",
         ws="none",
         lifespan="on",
         access_log=False,
