@@ -40,6 +40,11 @@ STARTS = {
             {"icalendar", "jinja2", "limits", "litestar", "zxcvbn", "slotwise.app", "slotwise.http", "slotwise.web"}
         ),
     ),
+    # 0.8 s in place of 1.0 s where pydantic is installed.
+    "a worker": Start(
+        "from slotwise.app import build; from slotwise.settings import Settings; build(Settings())",
+        frozenset({"icalendar", "limits", "pydantic", "typer", "zxcvbn", "slotwise.cli"}),
+    ),
 }  # fmt: skip
 
 

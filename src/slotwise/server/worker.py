@@ -1,5 +1,6 @@
 """One worker process: both ends of the pipe between the worker and its supervisor."""
 
+import gc
 import os
 import signal
 import threading
@@ -124,6 +125,7 @@ class Worker(Process):
 
     def target(self, sockets: list[socket] | None = None) -> None:
         """Runs in the worker. Makes the server before the answering thread starts, so that both use the same one."""
+        gc.disable()  # imports make only what stays; the application enables it again once it has started
         self._sending = threading.Lock()
         self._server = WatchedServer(self.config, self._send_pulse)
         super().target(sockets)

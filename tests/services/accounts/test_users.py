@@ -21,7 +21,7 @@ from slotwise.domain.errors import (
 )
 from slotwise.domain.users import Role, User
 from slotwise.services.accounts import users as user_cases
-from slotwise.services.accounts.passwords import Passwords
+from slotwise.services.accounts.passwords import DECOY, Passwords
 from slotwise.services.accounts.tokens import AccessTokens
 from slotwise.services.accounts.users import UserQuery, Users, prune_login_attempts
 
@@ -131,6 +131,12 @@ async def test_a_log_in_renews_a_hash_made_with_weaker_parameters(users: Users, 
     assert "m=19456,t=2,p=1" in await connection.fetchval("SELECT password_hash FROM users")
     assert (await users.authenticate(session.access_token)).id == ada.id
     await users.log_in(EMAIL, PASSWORD, CLIENT_IP)
+
+
+def test_a_log_in_without_an_account_costs_as_much_as_one_with_a_wrong_password() -> None:
+    passwords = Passwords()
+    passwords.close()
+    assert not passwords.is_dated(DECOY)
 
 
 async def test_an_invalid_hash_matches_no_password(users: Users, ada: User, connection: Rows) -> None:
