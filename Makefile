@@ -15,6 +15,8 @@ BIN := .venv/bin
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
 
+# Container images often set this variable. Unset it, so that modules are compiled once and not by each process.
+run test: export PYTHONDONTWRITEBYTECODE :=
 run: setup ## Start Slotwise on http://localhost:3000 with its own database
 	@exec $(BIN)/slotwise serve
 
@@ -27,8 +29,6 @@ ALL = $(filter on yes true 1,$(SLOW))
 test: export SLOTWISE_TEST_POSTGRES_BIN := $(POSTGRES)
 test: export SLOTWISE_TEST_ISOLATION := $(ISOLATION)
 test: export SLOTWISE_TEST_SLOW := $(if $(ALL),on,off)
-# Container images often set this variable. Unset it, so that modules are compiled once and not by each process.
-test: export PYTHONDONTWRITEBYTECODE :=
 test: setup-dev ## Run the test suite (four and a half minutes); SLOW=on: all tests, POSTGRES=<bin dir>: with that PostgreSQL
 	@$(BIN)/python scripts/chromium.py
 	@$(BIN)/python scripts/pgbouncer.py

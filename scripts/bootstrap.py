@@ -22,6 +22,8 @@ INPUTS = ("uv.lock", "pyproject.toml", "scripts/uv.txt", "scripts/bootstrap.py")
 OLDEST = (3, 11)
 CANDIDATES = ("python3.13", "python3.12", "python3.11", "python3.14", "python3")
 PROBE = "import sys, venv, ensurepip; sys.exit(sys.version_info[:2] < (3, 11))"
+# What `slotwise serve` and its workers run. Python keeps the bytecode of all that this imports.
+SERVER = "import slotwise.app, slotwise.cli.main, slotwise.cli.serving, slotwise.server.direct_connection"
 ADD_PIP = "import ensurepip; ensurepip.bootstrap()"
 NETWORK = re.compile(
     r"dns error|name resolution|resolve host|connection|connect error|client error|timed? ?out|unreachable"
@@ -147,6 +149,11 @@ def sync(dev: bool) -> None:
     shutil.rmtree(str(cache), ignore_errors=True)
 
 
+def compile_server() -> None:
+    """Compile what the server imports. Otherwise each start would do it, if bytecode may not be written then."""
+    run([str(PYTHON), "-c", SERVER], "could not import Slotwise", {"PYTHONDONTWRITEBYTECODE": ""})
+
+
 def run(command: "list[str]", failure: str, extra_environment: "dict[str, str] | None" = None) -> None:
     """Run `command` and show uv's progress lines. If it fails, raise `BootstrapError` with all its output."""
     environment = dict(os.environ, **(extra_environment or {}))
@@ -207,6 +214,7 @@ def bootstrap(dev: bool) -> None:
         STAMP.unlink()
     install_uv()
     sync(dev)
+    compile_server()
     wanted["dev"] = dev or bool(found.get("dev"))
     STAMP.write_text(json.dumps(wanted), encoding="utf-8")
 

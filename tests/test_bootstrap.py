@@ -109,6 +109,18 @@ def test_an_environment_that_was_moved_or_has_another_lock_file_is_created_again
     assert not bootstrap.up_to_date({}, wanted)
 
 
+def test_what_the_server_imports_is_compiled_even_if_the_environment_forbids_to_write_bytecode(
+    bootstrap: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
+    monkeypatch.setattr(bootstrap, "SERVER", "import small")
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    (tmp_path / "small.py").touch()
+    bootstrap.compile_server()
+    assert len(list(tmp_path.rglob("small.*.pyc"))) == 1
+
+
 def test_the_script_keeps_to_the_grammar_of_python_3_5() -> None:
     ast.parse(SCRIPT.read_text(encoding="utf-8"), feature_version=(3, 5))
 
