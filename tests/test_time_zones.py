@@ -9,7 +9,6 @@ import re
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -17,7 +16,7 @@ import pytest
 from tzdata import IANA_VERSION
 
 from slotwise.db.pool import Database
-from slotwise.db.time_zones import MOMENTS_COMPARED, compare_zone
+from slotwise.db.time_zones import changes_of, compare_zone
 from tests.architecture.sources import ROOT
 from tests.clinic import Clinic, RunningServer, rows, slotwise
 from tests.zones import false_edition
@@ -98,16 +97,22 @@ def test_a_difference_to_postgresql_is_told(database_url: str) -> None:
         [warning] = asyncio.run(compared(ZoneInfo.from_file(rules, key="Europe/Berlin")))
     assert "Europe/Berlin" in warning
     assert IANA_VERSION in warning
-    assert asyncio.run(compared(ZoneInfo("UTC"))) == []
+    for name in ("UTC", "Europe/Berlin"):  # without and with changes
+        assert asyncio.run(compared(ZoneInfo(name))) == []
     with (false_edition() / "Europe/Berlin").open("rb") as rules:
         [unknown] = asyncio.run(compared(ZoneInfo.from_file(rules, key="Mars/Olympus")))
     assert "has no Mars/Olympus" in unknown
 
 
-def test_each_hour_from_a_year_ago_to_two_years_ahead_is_compared() -> None:
-    assert MOMENTS_COMPARED[0] == timedelta(days=-366)
-    assert MOMENTS_COMPARED[-1] > timedelta(days=730)
-    assert {after - before for before, after in pairwise(MOMENTS_COMPARED)} == {timedelta(hours=1)}
+@pytest.mark.parametrize("name", ["Europe/Berlin", "Africa/Casablanca", "Australia/Lord_Howe", "UTC"])
+def test_a_change_of_the_clocks_is_known_by_its_hour(name: str) -> None:
+    zone, first = ZoneInfo(name), datetime(2026, 1, 1, 5, tzinfo=UTC)
+    hours = [first + timedelta(hours=hour) for hour in range(500 * 24)]
+    offsets = [hour.astimezone(zone).utcoffset() for hour in hours]
+    changed = [hours[at] for at in range(1, len(hours)) if offsets[at] != offsets[at - 1]]
+    changes = changes_of(zone, first, hours[-1])
+    assert [change.moment for change in changes] == [first, *changed]
+    assert all(timedelta(seconds=change.seconds) == offsets[hours.index(change.moment)] for change in changes)
 
 
 def test_no_statement_computes_local_times_or_days() -> None:

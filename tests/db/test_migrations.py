@@ -117,9 +117,12 @@ def test_migrations_are_numbered_without_a_gap() -> None:
     assert [int(name[:4]) for name in NAMES] == list(range(1, len(NAMES) + 1))
 
 
-async def test_migrating_again_changes_nothing(empty_url: str) -> None:
+async def test_migrating_again_changes_nothing_and_starts_no_program(
+    empty_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert await migrate(empty_url) == NAMES
     before = await tables(empty_url)
+    monkeypatch.setattr("slotwise.db.migrator._dbmate", lambda: "/no/such/program")
     assert await migrate(empty_url) == []
     assert await tables(empty_url) == before
     assert await applied(empty_url) == [name[:4] for name in NAMES]

@@ -116,9 +116,10 @@ async def _migrate(connection: Connection, url: str, report: Callable[[str], Non
     if applied:
         await _require_own_texts(connection, records, applied)
     changed = changed_sources(records)
-    if records and (changed or any(source.number not in applied for source in migrations())):
+    pending = any(source.number not in applied for source in migrations())
+    if records and (changed or pending):
         await _announce(url)
-    names = await _apply(url, report)
+    names = await _apply(url, report) if pending else []
     await _replace(connection, changed)
     await _record(connection)
     return names

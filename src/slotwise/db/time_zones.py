@@ -11,20 +11,21 @@ from slotwise.db.connection import Connection
 from slotwise.db.statements import Statement
 from slotwise.domain.time_zones import EDITION
 
-# Each hour of three years, counted from now: editions may disagree on the day of a change, or on its hour.
-MOMENTS_COMPARED = [timedelta(hours=hours) for hours in range(-366 * 24, 2 * 366 * 24)]
+# What is compared, by the hour: editions may disagree on the day of a change, or on its hour.
+LOOK_BACK = timedelta(days=366)
+LOOK_AHEAD = timedelta(days=2 * 366)
 
 log = structlog.get_logger()
 
 
-class ZoneOffset(msgspec.Struct, frozen=True):
-    """By how many seconds a zone's clocks are ahead of UTC at a moment."""
+class ZoneChange(msgspec.Struct, frozen=True):
+    """By how many seconds a zone's clocks are ahead of UTC from a moment on."""
 
     moment: datetime
     seconds: int
 
 
-READ_OFFSETS = Statement("database/time_zones.read_offsets", ZoneOffset)
+READ_CHANGES = Statement("database/time_zones.read_changes", ZoneChange)
 
 
 class ZoneCheck:
@@ -49,20 +50,41 @@ class ZoneCheck:
 
 async def compare_zone(connection: Connection, zone: ZoneInfo) -> list[str]:
     now = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    moments = [now + distance for distance in MOMENTS_COMPARED]
+    first, last = now - LOOK_BACK, now + LOOK_AHEAD
     try:
-        offsets = await READ_OFFSETS.all(connection, zone=zone.key, moments=moments)
+        changes = await READ_CHANGES.all(connection, zone=zone.key, first=first, last=last)
     except asyncpg.InvalidParameterValueError:
         return [f"PostgreSQL's time zone database has no {zone.key}"]
-    differing = next((offset for offset in offsets if timedelta(seconds=offset.seconds) != _ahead(offset, zone)), None)
+    differing = min((change.moment for change in {*changes} ^ {*changes_of(zone, first, last)}), default=None)
     if differing is None:
         return []
+    ahead = timedelta(seconds=[change.seconds for change in changes if change.moment <= differing][-1])
     return [
         f"PostgreSQL's time zone database differs from Slotwise's ({EDITION}) for {zone.key}, for example at"
-        f" {differing.moment:%Y-%m-%d %H:%M} UTC: Slotwise shows {differing.moment.astimezone(zone):%H:%M}, PostgreSQL"
-        f" {differing.moment + timedelta(seconds=differing.seconds):%H:%M}"
+        f" {differing:%Y-%m-%d %H:%M} UTC: Slotwise shows {differing.astimezone(zone):%H:%M}, PostgreSQL"
+        f" {differing + ahead:%H:%M}"
     ]
 
 
-def _ahead(offset: ZoneOffset, zone: ZoneInfo) -> timedelta | None:
-    return offset.moment.astimezone(zone).utcoffset()
+def changes_of(zone: ZoneInfo, first: datetime, last: datetime) -> list[ZoneChange]:
+    """As `READ_CHANGES`, by Slotwise's database. Looks at the hours of only those days at whose ends clocks differ."""
+    changes = [ZoneChange(first, _ahead(first, zone))]
+    day = first
+    while day < last:
+        next_day = min(day + timedelta(days=1), last)
+        if _ahead(next_day, zone) != changes[-1].seconds:
+            for hour in _hours(day, next_day):
+                if (seconds := _ahead(hour, zone)) != changes[-1].seconds:
+                    changes.append(ZoneChange(hour, seconds))
+        day = next_day
+    return changes
+
+
+def _hours(after: datetime, last: datetime) -> list[datetime]:
+    return [after + timedelta(hours=hours) for hours in range(1, (last - after) // timedelta(hours=1) + 1)]
+
+
+def _ahead(moment: datetime, zone: ZoneInfo) -> int:
+    offset = moment.astimezone(zone).utcoffset()
+    assert offset is not None
+    return int(offset.total_seconds())
