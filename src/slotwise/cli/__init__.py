@@ -2,7 +2,7 @@
 
 import gc
 
-# How many new objects until garbage is collected. What imports make stays, and there are a hundred thousand of it.
+# After how many new objects the youngest generation is collected. Imports make 100,000, and all of them stay.
 GARBAGE_THRESHOLD = 50_000
 
 
