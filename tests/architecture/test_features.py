@@ -8,6 +8,7 @@ import pytest
 
 from slotwise.app import build
 from slotwise.db.statements import sql_of
+from slotwise.server.guarding import Guarded
 from slotwise.services.accounts.users import Users
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.privacy.personal_data import PersonalData
@@ -157,10 +158,14 @@ def test_every_page_is_guarded_by_an_audience() -> None:
     """The guard is what keeps strangers and other sites' forms out; `page` gives it."""
     audiences = {audience.guard for audience in (ANYBODY, ACCOUNT, DESK, ADMIN)}
     pages = [handler for handler in handlers_of_all_routes() if handler.fn.__module__.startswith("slotwise.web.")]
-    bare = [handler for handler in pages if not audiences & set(handler.guards or ())]
+    bare = [handler for handler in pages if not audiences & guards_of(handler)]
     assert pages
     assert {handler.fn.__module__ for handler in bare} <= BARE_ROUTES
     assert not [handler for handler in bare if "POST" in handler.http_methods]
+
+
+def guards_of(handler: Any) -> set[object]:
+    return {guard for one in handler.middleware or () if isinstance(one, Guarded) for guard in one.guards}
 
 
 def handlers_of_all_routes() -> list[Any]:

@@ -1,6 +1,5 @@
 """Authentication and roles: who may call an operation. Checked before a request's body is read."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
 from litestar import Request
@@ -12,12 +11,12 @@ from slotwise.domain import users
 from slotwise.domain.errors import NotAllowed, NotAuthenticated, SlotwiseError
 from slotwise.domain.users import Role, User
 from slotwise.http.kit.parts import api_parts
+from slotwise.server.guarding import Guard
 from slotwise.services.accounts.users import Users
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.rate_limits import client_of
 
 ApiRequest = Request[User | None, Any, Any]
-Guard = Callable[[ASGIConnection[Any, Any, Any, Any], BaseRouteHandler], Awaitable[None]]
 
 MAX_TOKEN_CHARACTERS = 2048
 

@@ -11,7 +11,6 @@ from typing import Any, Generic, TypeAlias, TypeVar, cast
 
 import msgspec
 from litestar import Response
-from litestar.types import Send
 from msgspec import Struct
 
 from slotwise.domain.errors import SlotwiseError
@@ -120,15 +119,3 @@ def _refusal(error: SlotwiseError) -> Answer:
     REFUSALS.labels(error.code).inc()
     problem = problem_of(error)
     return Answer(problem.status, MEDIA_TYPE, encoded(problem), headers_of(error))
-
-
-async def send_refusal(send: Send, error: SlotwiseError) -> None:
-    """For an endless answer, which is sent without the framework."""
-    answer = _refusal(error)
-    raw = [
-        (b"content-type", answer.media_type.encode()),
-        (b"content-length", str(len(answer.body)).encode()),
-        *((name.lower().encode(), value.encode()) for name, value in answer.headers.items()),
-    ]
-    await send({"type": "http.response.start", "status": answer.status, "headers": raw})
-    await send({"type": "http.response.body", "body": answer.body, "more_body": False})

@@ -10,10 +10,11 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Operation, RequestBody
 
 from slotwise.domain.errors import DatabaseBusy, DatabaseUnavailable, InvalidInput, Overloaded, SlotwiseError
-from slotwise.http.kit.access import Access, Guard
+from slotwise.http.kit.access import Access
 from slotwise.http.kit.bodies import StrictJson
 from slotwise.http.kit.problems import BodyTooLarge, Defect, UnsupportedMediaType
 from slotwise.http.kit.queries import refuse_other_queries
+from slotwise.server.guarding import Guard, Guarded
 from slotwise.server.refusals import (
     BodyEncoded,
     ExpectationFailed,
@@ -71,7 +72,7 @@ def operation(
     return {
         "name": operation_id,
         "operation_id": operation_id,
-        "guards": [*([first] if first else []), access.guard, refuse_other_queries(access.query)],
+        "middleware": [Guarded(*([first] if first else []), access.guard, refuse_other_queries(access.query))],
         "security": access.security,
         "summary": summary,
         "description": f"{description}\n\n**Who:** {access.who}.".strip(),

@@ -10,8 +10,8 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import ParameterKwarg
 
 from slotwise.domain.errors import FieldError
-from slotwise.http.kit.access import Guard
 from slotwise.http.kit.problems import InvalidRequest
+from slotwise.server.guarding import Guard
 
 # A query has room for thousands of names, and the answer should not be many times as long.
 MAX_NAMED = 10

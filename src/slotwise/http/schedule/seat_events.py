@@ -3,20 +3,20 @@
 import asyncio
 from contextlib import AbstractContextManager
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 from litestar import Controller, get
+from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
-from litestar.enums import ScopeType
-from litestar.middleware import ASGIMiddleware
+from litestar.handlers import BaseRouteHandler
 from litestar.response.base import ASGIResponse
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import Receive, Scope, Send
 from msgspec import Struct
 
-from slotwise.domain.errors import SlotwiseError, TooManyRequests
+from slotwise.domain.errors import TooManyRequests
 from slotwise.domain.slots import SlotStatus
 from slotwise.http.kit.access import ANYONE, ApiRequest, client_ip_of
-from slotwise.http.kit.direct import send_refusal
 from slotwise.http.kit.operations import answer, operation
 from slotwise.http.kit.parts import api_parts
 from slotwise.server.connections import end_at_shutdown
@@ -44,21 +44,9 @@ class SeatsView(Struct, frozen=True, rename="camel"):
     status: SlotStatus
 
 
-class Door(ASGIMiddleware):
-    """Refuses streams beyond the limits before the framework handles them.
-
-    Thousands may come at once, and every other request waits until they are refused.
-    """
-
-    scopes = (ScopeType.HTTP,)
-
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        try:
-            api_parts(scope).services.seat_events.require_place(client_ip_of(scope))
-        except SlotwiseError as error:
-            await send_refusal(send, error)
-        else:
-            await next_app(scope, receive, send)
+async def _require_place(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Thousands of streams may come at once, and every other request waits until they are refused."""
+    api_parts(connection.scope).services.seat_events.require_place(client_ip_of(connection.scope))
 
 
 class EventStream(ASGIResponse):
@@ -90,7 +78,6 @@ class SeatEventController(Controller):
 
     @get(
         "/",
-        middleware=[Door()],
         **operation(
             "watch_seats",
             ANYONE,
@@ -98,6 +85,7 @@ class SeatEventController(Controller):
             TooManyRequests,
             description=_EVENTS,
             sends=("X-Accel-Buffering",),
+            first=_require_place,
             also_answers={200: answer(str, "Events, until either side hangs up", MEDIA_TYPE)},
         ),
     )

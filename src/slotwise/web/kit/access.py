@@ -1,6 +1,5 @@
 """Checks before a handler runs: who may open the page, and that a change comes from a page of this site."""
 
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import parse_qsl
@@ -14,12 +13,12 @@ from slotwise.domain import users
 from slotwise.domain.errors import NotAllowed, NotAuthenticated
 from slotwise.domain.url_hosts import is_host
 from slotwise.domain.users import Role, User
+from slotwise.server.guarding import Guard, Guarded
 from slotwise.services.core.rate_limits import client_of
 from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.visitors import Connection, Visitor, visitor_of
 
 PageRequest = Request[Any, Any, Any]
-Guard = Callable[[Connection, BaseRouteHandler], Awaitable[None]]
 
 MAX_FIELDS = 200
 MAX_DIGITS = 18
@@ -49,7 +48,7 @@ def page_for(audience: Audience, form_on: str | None = None, **more: Any) -> dic
     `form_on` is the path of the page that has the form, if it is not the path that the form is sent to.
     """
     where = {} if form_on is None else {"opt": {"form_on": form_on}}
-    return {"guards": [audience.guard], "include_in_schema": False, **where, **more}
+    return {"middleware": [Guarded(audience.guard)], "include_in_schema": False, **where, **more}
 
 
 def refuse_other_sites(connection: Connection) -> None:
