@@ -1,6 +1,9 @@
-"""pgbench on plain tables: the cost of a booking without a web server and without Slotwise."""
+"""Plain tables of a booking service, and pgbench on them: the cost of a booking without a web server and Slotwise."""
 
-from bench.database import execute, number, statement
+from functools import partial
+
+from bench.acknowledgements import require_rows
+from bench.database import execute, number, row, statement
 from bench.load import pgbench
 from bench.readings import CheckFailed, Reading
 
@@ -8,6 +11,8 @@ SLOTS = 1_000
 
 
 class Baseline:
+    """The slots from 1 to `SLOTS` are pgbench's."""
+
     def __init__(self, url: str) -> None:
         self.url = url
 
@@ -23,7 +28,24 @@ class Baseline:
     def rows(self) -> int:
         return number(self.url, "SELECT count(*) FROM bench.booking")
 
+    def open_slots(self, count: int) -> range:
+        """Open more slots; returns their ids."""
+        made = row(self.url, statement("open_plain_slots"), count)
+        return range(made["first"], made["last"] + 1)
+
+    def require_bookings(self, slots: range, acknowledged: int, unheard: int) -> None:
+        """Raise `CheckFailed` unless the slots have a row for each acknowledgement, and one seat less for each row."""
+        require_rows(partial(self._bookings, slots), acknowledged, unheard)
+
+    def _bookings(self, slots: range) -> int:
+        found = row(self.url, statement("plain_bookings"), slots[0], slots[-1])
+        if found["bookings"] != found["seats"]:
+            raise CheckFailed(f"{found['bookings']:,} bookings took {found['seats']:,} seats of {len(slots):,} slots")
+        return int(found["bookings"])
+
 
 def new_baseline(url: str) -> Baseline:
     execute(url, statement("baseline"))
-    return Baseline(url)
+    baseline = Baseline(url)
+    baseline.open_slots(SLOTS)
+    return baseline

@@ -4,9 +4,11 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 
 import httpx
 
+from bench.acknowledgements import require_rows
 from bench.database import number, row, statement
 from bench.installation import ADMIN_EMAIL, ADMIN_PASSWORD, Installation
 from bench.processes import ToolFailed, output_of
@@ -18,7 +20,6 @@ SLOTS_PER_STATEMENT = 100_000
 SLOTS_PER_DOCTOR = 1_000
 # Even with only a thousand slots, each doctor, speciality and day then has a full page.
 FEWEST_DOCTORS = 10
-SETTLE_SECONDS = 5
 IDLE_SECONDS = 60
 
 
@@ -52,26 +53,9 @@ class Clinic:
         return number(self.database_url, "SELECT coalesce(max(id), 0) FROM bookings")
 
     def require_bookings(self, slots: range, since: int, acknowledged: int, unheard: int) -> None:
-        """Raise `CheckFailed` unless the slots have a row for each acknowledgement since that booking.
-
-        A load generator that stops ignores the answers to its last requests, one per connection. Only these `unheard`
-        requests may have made further bookings. Waits until the server has finished them.
-        """
-        made = self._settled_bookings(slots, since)
-        if not acknowledged <= made <= acknowledged + unheard:
-            raise CheckFailed(
-                f"{acknowledged:,} bookings were acknowledged and {made:,} rows are there; "
-                f"up to {unheard} may have been booked unheard"
-            )
-
-    def _settled_bookings(self, slots: range, since: int) -> int:
+        """Raise `CheckFailed` unless the slots have a row for each acknowledgement since that booking."""
         query = "SELECT count(*) FROM bookings WHERE id > $1 AND slot_id BETWEEN $2 AND $3"
-        before, made = -1, number(self.database_url, query, since, slots[0], slots[-1])
-        deadline = time.monotonic() + SETTLE_SECONDS
-        while made != before and time.monotonic() < deadline:
-            time.sleep(0.05)
-            before, made = made, number(self.database_url, query, since, slots[0], slots[-1])
-        return made
+        require_rows(partial(number, self.database_url, query, since, slots[0], slots[-1]), acknowledged, unheard)
 
     def await_idle(self) -> None:
         """Return when the database runs no statement. Raises `CheckFailed` if statements do not end."""

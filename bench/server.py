@@ -6,7 +6,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from subprocess import Popen
 from typing import NamedTuple
@@ -50,14 +50,11 @@ class Server(NamedTuple):
         )
 
 
-@contextmanager
-def slotwise_server(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
-    with _server([SLOTWISE, "serve"], settings, folder) as server:
-        yield server
+def slotwise_server(settings: Mapping[str, str], folder: Path) -> AbstractContextManager[Server]:
+    return running_server([SLOTWISE, "serve"], settings, folder)
 
 
-@contextmanager
-def bare_server(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
+def bare_server(settings: Mapping[str, str], folder: Path) -> AbstractContextManager[Server]:
     """`bench.bare` under the same uvicorn, with the options of `slotwise serve`."""
     arguments = {
         "--host": settings["HOST"],
@@ -72,12 +69,13 @@ def bare_server(settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
     }
     flags = ["--factory", "--no-access-log", "--no-server-header", "--no-proxy-headers"]
     options = [word for pair in arguments.items() for word in pair]
-    with _server([sys.executable, "-m", "uvicorn", "bench.bare:create_app", *flags, *options], settings, folder) as it:
-        yield it
+    program = [sys.executable, "-m", "uvicorn", "bench.bare:create_app"]
+    return running_server([*program, *flags, *options], settings, folder)
 
 
 @contextmanager
-def _server(command: Command, settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
+def running_server(command: Command, settings: Mapping[str, str], folder: Path) -> Iterator[Server]:
+    """A server that takes its port from `--port` or from `PORT`."""
     port = _free_port()
     log = folder / f"server-{port}.log"
     environment = {"PATH": os.environ["PATH"], **settings, "PORT": str(port)}

@@ -2,7 +2,7 @@
 CREATE SCHEMA bench;
 
 CREATE TABLE bench.slot (
-    id bigint PRIMARY KEY,
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     doctor_id bigint NOT NULL,
     start_time timestamptz NOT NULL,
     end_time timestamptz NOT NULL,
@@ -25,7 +25,3 @@ CREATE TABLE bench.booking (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX booking_slot ON bench.booking (slot_id);
-
-INSERT INTO bench.slot (id, doctor_id, start_time, end_time, total_seats, available_seats)
-SELECT n.n, 1, now() + interval '1 day', now() + interval '1 day 30 minutes', 1000000000, 1000000000
-FROM generate_series(1, 1000) AS n (n);
