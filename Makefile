@@ -10,10 +10,10 @@ ARGS ?=
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench torture mutants check format setup setup-dev clean
+.PHONY: help run test bench bench-peers torture mutants check format setup setup-dev clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 # Container images often set this variable. Unset it, so that modules are compiled once and not by each process.
 run test: export PYTHONDONTWRITEBYTECODE :=
@@ -37,6 +37,10 @@ test: setup-dev ## Run the test suite (four and a half minutes); SLOW=on: all te
 
 bench: setup-dev ## Run the benchmarks (an hour); ARGS=--quick takes a few minutes, ARGS=--help shows all options
 	@exec $(BIN)/python -m bench $(ARGS)
+
+bench-peers: setup-dev ## Install services written with FastAPI and Express, and compare; ARGS=--quick takes a minute
+	@$(BIN)/python scripts/peers.py
+	@exec $(BIN)/python -m bench --only peers --json bench/results/peers.json --svg bench/results/peers.svg $(ARGS)
 
 torture: setup-dev ## Inject faults under load and check the promises; ARGS=--short takes two minutes
 	@exec $(BIN)/python -m torture run $(ARGS)

@@ -38,7 +38,8 @@ def _print_list(wanted: bool) -> None:
     if wanted:
         for scenario in SCENARIOS:
             needs = ", ".join(tool.name for tool in scenario.needs)
-            typer.echo(f"{scenario.name}\n    {scenario.sentence}. Needs {needs}.")
+            when = " Runs only if it is named." if scenario.on_request else ""
+            typer.echo(f"{scenario.name}\n    {scenario.sentence}. Needs {needs}.{when}")
         raise typer.Exit
 
 
@@ -79,7 +80,7 @@ def bench(
     plan = msgspec.structs.replace(plan, **{name: value for name, value in given.items() if value})
     _allow_connections()
     _end_politely()
-    run = _run(_chosen(only), plan, directory)
+    run = _run(chosen(only), plan, directory)
     print_report(_console(), run.machine, run.results)
     _write(run, json, svg)
     if any(result.failure for result in run.results):
@@ -113,12 +114,14 @@ def _write(run: Run, json: Path, svg: Path) -> None:
         typer.echo(f"Chart    {svg}")
 
 
-def _chosen(names: list[str] | None) -> list[Scenario]:
+def chosen(names: list[str] | None) -> list[Scenario]:
     known = {scenario.name: scenario for scenario in SCENARIOS}
     unknown = [name for name in names or () if name not in known]
     if unknown:
         raise typer.BadParameter(f"there is no scenario {unknown[0]}; there are: {', '.join(known)}")
-    return [scenario for scenario in SCENARIOS if not names or scenario.name in names]
+    if names:
+        return [scenario for scenario in SCENARIOS if scenario.name in names]
+    return [scenario for scenario in SCENARIOS if not scenario.on_request]
 
 
 def _run(scenarios: list[Scenario], plan: Plan, directory: Path) -> Run:

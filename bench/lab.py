@@ -1,4 +1,4 @@
-"""The tools of a scenario: clinics, baselines, and rounds in which its cases take turns."""
+"""The tools of a scenario: clinics, baselines, peers, and rounds in which its cases take turns."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -7,6 +7,8 @@ from typing import TypeVar
 from bench.baseline import Baseline, new_baseline
 from bench.clinic import Clinic, new_clinic
 from bench.installation import Installation
+from bench.peers.kinds import Kind
+from bench.peers.peer import Peer
 from bench.plan import Plan
 from bench.readings import Measured, Reading
 
@@ -30,6 +32,12 @@ class Lab:
         """pgbench's tables, in a database that no server of Slotwise uses."""
         with self._installation.new_database() as url:
             yield new_baseline(url)
+
+    @contextmanager
+    def peer(self, kind: Kind) -> Iterator[Peer]:
+        """A server of that kind, on a database of its own."""
+        with self.baseline() as tables, kind.serve(self._installation, tables.url) as server:
+            yield Peer(server, tables)
 
     def measure(self, cases: Mapping[str, Case]) -> Measured:
         return Measured(self.alternate(cases))

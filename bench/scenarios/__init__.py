@@ -9,6 +9,7 @@ from bench.scenarios.footprint import BYTES, MEMORY
 from bench.scenarios.growth import CHURN, IN_SLOT, IN_TABLE
 from bench.scenarios.log_ins import LOG_INS
 from bench.scenarios.overload import OVERLOAD
+from bench.scenarios.peers import PEERS
 from bench.scenarios.scenario import Scenario
 from bench.scenarios.slot_lists import SLOT_LISTS
 
@@ -31,4 +32,5 @@ SCENARIOS: tuple[Scenario, ...] = (
     CHURN,
     MEMORY,
     BYTES,
+    PEERS,
 )
