@@ -257,4 +257,5 @@ def test_the_operations_that_the_connection_answers() -> None:
         ("DELETE", "/api/bookings/{booking_id}"),
         ("GET", "/api/slots"),
         ("GET", "/api/slots/{slot_id}"),
+        ("GET", "/"),
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from slotwise.domain.errors import SlotwiseError
 from slotwise.http.kit.problems import write_refusal
 from slotwise.server.direct import MOST_BODY_BYTES, Answer, Call, DirectRoute, DirectRoutes, Raw
 from slotwise.server.direct_connection import DirectConnection
@@ -23,6 +24,10 @@ async def echo(call: Call) -> Answer:
 async def fail(_: Call) -> Answer:
     await asyncio.sleep(0.05)
     return Answer(200, "text/plain", b"direct slow")
+
+
+def refuse(error: SlotwiseError) -> Answer:
+    return Answer(500, "text/plain", error.code.encode())
 
 
 async def ordinary(scope: Any, receive: Any, send: Any) -> None:
@@ -45,11 +50,11 @@ def read_text(raw: Raw) -> Any:
 
 ROUTES = DirectRoutes(
     [
-        DirectRoute("GET", "/one/{id}", echo),
-        DirectRoute("GET", "/one/{id}/of/{other}", echo),
-        DirectRoute("POST", "/some", echo, read_text),
-        DirectRoute("GET", "/slow", fail),
-        DirectRoute("GET", "/closed", echo, is_open=lambda: False),
+        DirectRoute("GET", "/one/{id}", echo, refuse),
+        DirectRoute("GET", "/one/{id}/of/{other}", echo, refuse),
+        DirectRoute("POST", "/some", echo, refuse, read_text),
+        DirectRoute("GET", "/slow", fail, refuse),
+        DirectRoute("GET", "/closed", echo, refuse, is_open=lambda: False),
     ]
 )
 

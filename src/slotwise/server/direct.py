@@ -7,14 +7,19 @@ no route by name: handlers declare what may be answered directly, and the table 
 
 import re
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, ClassVar, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Generic, NamedTuple, TypeAlias, TypeVar
 
 from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from msgspec import Struct
 
+from slotwise.domain.errors import SlotwiseError
+
 # Larger bodies go the ordinary way.
 MOST_BODY_BYTES = 4096
+# Of a route: how many queries are known, and how long they may be.
+MOST_QUERIES = 1000
+MOST_QUERY_BYTES = 500
 _NUMBER = re.compile(rb"(?<=/)[1-9][0-9]{0,17}(?=/|\Z)")
 _PARAMETER = re.compile(r"\{[^}]*\}")
 _PLACE = b"{}"
@@ -44,6 +49,9 @@ _PLAIN_HEADERS = frozenset(
 )
 
 
+Query = TypeVar("Query")
+
+
 class Raw(NamedTuple):
     """A plain request that nobody has read yet. Each header came once."""
 
@@ -52,13 +60,20 @@ class Raw(NamedTuple):
     body: bytes
 
 
+class Origin(NamedTuple):
+    """The client's IP, and `http` or `https`: as a trusted proxy says, if there is one."""
+
+    host: str
+    scheme: str
+
+
 class Call(Struct, frozen=True):
-    """`numbers` are those in the path, `data` is what the route has read, and `host` is the client's IP."""
+    """`numbers` are those in the path, and `data` is what the route has read."""
 
     headers: Mapping[bytes, bytes]
     numbers: tuple[int, ...]
     data: Any
-    host: str
+    origin: Origin
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name)
@@ -75,6 +90,8 @@ class Answer(Struct, frozen=True):
 
 
 Operation: TypeAlias = Callable[[Call], Awaitable[Answer]]
+# Writes the answer for an error, also for one that no operation raises: that an answer is late.
+Refuse: TypeAlias = Callable[[SlotwiseError], Answer]
 # None if the request must go the ordinary way, which can say what is wrong with it.
 Read: TypeAlias = Callable[[Raw], Any]
 # Says whether an operation takes calls at this moment.
@@ -86,12 +103,29 @@ def read_nothing(raw: Raw) -> Any:
     return None if raw.body or raw.query else ()
 
 
+class KnownQueries(Generic[Query]):
+    """Queries as they were spelled, with what they mean. A spelling is read once, the ordinary way."""
+
+    def __init__(self) -> None:
+        self._queries: dict[bytes, Query] = {}
+
+    def remember(self, spelled: bytes, query: Query) -> None:
+        if len(spelled) <= MOST_QUERY_BYTES:
+            if len(self._queries) >= MOST_QUERIES:
+                self._queries.clear()
+            self._queries[spelled] = query
+
+    def read(self, raw: Raw) -> Query | None:
+        return None if raw.body else self._queries.get(raw.query)
+
+
 class DirectRoute(Struct, frozen=True):
     """`template` as in the log, such as `/api/bookings/{booking_id}`; every parameter is a number."""
 
     method: str
     template: str
     operation: Operation
+    refuse: Refuse
     read: Read = read_nothing
     is_open: IsOpen = lambda: True
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from slotwise.server.connections import BoundedConnection
-from slotwise.server.direct import MOST_BODY_BYTES, Call, DirectRoute, Found, Raw, plain_headers
+from slotwise.server.direct import MOST_BODY_BYTES, Call, DirectRoute, Found, Origin, Raw, plain_headers
 
 # The key in the lifespan's state of who answers directly.
 DIRECT = "direct"
@@ -20,7 +20,7 @@ class AnswersDirectly(Protocol):
 
     def find(self, method: bytes, url: bytes) -> Found | None: ...
 
-    def client_host(self, peer: str, headers: Mapping[bytes, bytes]) -> str: ...
+    def origin_of(self, peer: str, headers: Mapping[bytes, bytes]) -> Origin: ...
 
     async def answer_call(self, route: DirectRoute, call: Call, exchange: "Exchange") -> None: ...
 
@@ -115,8 +115,8 @@ class DirectConnection(BoundedConnection):
 
     def _answer(self, arrived: _Arriving, data: Any) -> None:
         direct = cast("AnswersDirectly", self.app_state[DIRECT])
-        host = direct.client_host(self.client[0] if self.client else "", arrived.plain)
-        call = Call(arrived.plain, arrived.found.numbers, data, host)
+        origin = direct.origin_of(self.client[0] if self.client else "", arrived.plain)
+        call = Call(arrived.plain, arrived.found.numbers, data, origin)
         exchange = Exchange(self, keep_alive=self.parser.should_keep_alive())
         self.cycle = self._running = cast("RequestResponseCycle", exchange)
         self._started = self.loop.time()

@@ -19,7 +19,7 @@ from slotwise.observability.logs import REQUEST_ID
 from slotwise.observability.metrics import REFUSALS
 from slotwise.observability.request_log import LogRequest, log_nothing
 from slotwise.server.connections import answer_when_late, forget_when_late, is_endless, refusal_in, refuse
-from slotwise.server.direct import Answer, Call, DirectRoute, DirectRoutes, Found
+from slotwise.server.direct import Answer, Call, DirectRoute, DirectRoutes, Found, Origin
 from slotwise.server.direct_connection import DIRECT, Exchange
 from slotwise.server.heads import EVERYTHING
 from slotwise.server.refusals import WriteRefusal
@@ -35,6 +35,7 @@ _HEADERS = {
     b"cache-control": b"no-store",
 }
 _NAMES = frozenset(name.decode() for name in _HEADERS)
+_SCHEMES = {"http", "https"}
 _SAFE = frozenset({HttpMethod.GET, HttpMethod.HEAD, HttpMethod.OPTIONS})
 _HSTS = (b"strict-transport-security", b"max-age=31536000")
 
@@ -121,13 +122,14 @@ class Requests:
     def find(self, method: bytes, url: bytes) -> Found | None:
         return self._direct().find(method, url)
 
-    def client_host(self, peer: str, headers: Mapping[bytes, bytes]) -> str:
-        """The client's IP: as the proxy says if it is a trusted one, like uvicorn's middleware for the ordinary way."""
-        forwarded = headers.get(b"x-forwarded-for")
-        if forwarded is None or self._proxies is None or peer not in self._proxies.trusted_hosts:
-            return peer
-        host, _port = self._proxies.trusted_hosts.get_trusted_client_address(forwarded.decode("latin-1"))
-        return host or peer
+    def origin_of(self, peer: str, headers: Mapping[bytes, bytes]) -> Origin:
+        """As uvicorn's middleware finds it for the ordinary way."""
+        if self._proxies is None or peer not in self._proxies.trusted_hosts:
+            return Origin(peer, "http")
+        scheme = headers.get(b"x-forwarded-proto", b"").decode("latin-1").strip()
+        forwarded = headers.get(b"x-forwarded-for", b"").decode("latin-1")
+        host, _port = self._proxies.trusted_hosts.get_trusted_client_address(forwarded)
+        return Origin(host or peer, scheme if scheme in _SCHEMES else "http")
 
     async def answer_call(self, route: DirectRoute, call: Call, exchange: Exchange) -> None:
         request_id = _harmless(call.headers.get(b"x-request-id", b""))
@@ -143,9 +145,8 @@ class Requests:
         async def answer_late() -> None:
             error = Overloaded() if route.method in _SAFE else OutcomeUnknown()
             REFUSALS.labels(error.code).inc()
-            written = self._write_refusal(error, exchange.scope)
             exchange.keep_alive = False
-            await answer(Answer(written.status, written.media_type, written.body, dict(written.headers)))
+            await answer(route.refuse(error))
 
         answer_when_late(exchange.scope, answer_late)
         REQUEST_ID.set(request_id)

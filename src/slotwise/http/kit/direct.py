@@ -63,7 +63,7 @@ def direct(
 
     def bind(application: Any, method: str, template: str) -> DirectRoute:
         api = cast("HasApi", application).api
-        return DirectRoute(method, template, _for_connection(api, operation), read, lambda: is_open(api))
+        return DirectRoute(method, template, _for_connection(api, operation), _refusal, read, lambda: is_open(api))
 
     return {Binding.KEY: Binding(bind), _OPERATION: operation}
 
@@ -106,8 +106,11 @@ def _for_connection(api: ApiParts, operation: Operation) -> Callable[[Call], Awa
         try:
             user = await identify(api.services.users, call.header(b"authorization") or "")
             caller = Caller(user, call.header(b"booking-token") or None)
-            return await operation(api, ApiCall(caller, client_of(call.host), call.headers, call.numbers, call.data))
+            return await operation(
+                api, ApiCall(caller, client_of(call.origin.host), call.headers, call.numbers, call.data)
+            )
         except SlotwiseError as error:
+            REFUSALS.labels(error.code).inc()
             return _refusal(error)
         except Exception as error:  # a defect: the connection must answer and go on
             return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, MEDIA_TYPE, encoded(defect_of(error)))
@@ -116,6 +119,5 @@ def _for_connection(api: ApiParts, operation: Operation) -> Callable[[Call], Awa
 
 
 def _refusal(error: SlotwiseError) -> Answer:
-    REFUSALS.labels(error.code).inc()
     problem = problem_of(error)
     return Answer(problem.status, MEDIA_TYPE, encoded(problem), headers_of(error))

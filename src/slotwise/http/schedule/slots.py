@@ -34,7 +34,7 @@ from slotwise.http.kit.parameters import (
 )
 from slotwise.http.kit.parameters import Id as PathId
 from slotwise.http.kit.parts import ApiParts
-from slotwise.server.direct import Answer, Raw
+from slotwise.server.direct import Answer, KnownQueries
 from slotwise.services.schedule.slots import Clash, CreatedSlots, PlannedSlot, SlotQuery, Slots
 
 StartTime = Annotated[
@@ -185,10 +185,6 @@ class SlotView(Struct, frozen=True, rename="camel"):
         )
 
 
-MOST_QUERIES = 1000
-MOST_QUERY_BYTES = 500
-
-
 class SlotListQuery(Struct, frozen=True):
     slots: SlotQuery
     limit: int
@@ -220,23 +216,7 @@ class SlotLists:
         return EncodedPage(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')
 
 
-class _KnownQueries:
-    """Queries as they were spelled, with what they mean, so that each spelling is read and checked once."""
-
-    def __init__(self) -> None:
-        self._queries: dict[bytes, SlotListQuery] = {}
-
-    def remember(self, spelled: bytes, query: SlotListQuery) -> None:
-        if len(spelled) <= MOST_QUERY_BYTES:
-            if len(self._queries) >= MOST_QUERIES:
-                self._queries.clear()
-            self._queries[spelled] = query
-
-    def read(self, raw: Raw) -> SlotListQuery | None:
-        return None if raw.body else self._queries.get(raw.query)
-
-
-_KNOWN_QUERIES = _KnownQueries()
+_KNOWN_QUERIES: KnownQueries[SlotListQuery] = KnownQueries()
 
 
 class HasSlotLists(Protocol):

@@ -108,7 +108,16 @@ def show_error(request: PageRequest, error: SlotwiseError) -> Response[Any]:
 def write_refusal(error: SlotwiseError, scope: Scope) -> Written:
     """The same page for the server, which answers some requests in place of the application."""
     request: PageRequest = Request(scope)
-    answer = _show_refusal(request, error).to_asgi_response(None, request)
+    return _written(request, _show_refusal(request, error))
+
+
+def write_defect(error: Exception, scope: Scope) -> Written:
+    request: PageRequest = Request(scope)
+    return _written(request, show_defect(request, error))
+
+
+def _written(request: PageRequest, page: Response[Any]) -> Written:
+    answer = page.to_asgi_response(None, request)
     sent = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in answer.encode_headers()]
     headers = [(name, value) for name, value in sent if name.lower() not in {"content-type", "content-length"}]
     return Written(answer.status_code, f"{HTML}; charset=utf-8", answer.body, headers)

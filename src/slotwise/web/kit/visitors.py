@@ -127,7 +127,11 @@ def is_secure(connection: Connection) -> bool:
 
 
 def cookie_key(connection: Connection, name: CookieName) -> str:
-    return f"__Host-slotwise-{name}" if is_secure(connection) else f"slotwise-{name}"
+    return _key(name, secure=is_secure(connection))
+
+
+def _key(name: CookieName, *, secure: bool) -> str:
+    return f"__Host-slotwise-{name}" if secure else f"slotwise-{name}"
 
 
 def read_cookie(connection: Connection, name: CookieName) -> str | None:
@@ -157,12 +161,16 @@ def _decoded(connection: Connection, name: CookieName, kind: type[Any]) -> Any:
 
 
 def set_cookie(connection: Connection, name: CookieName, value: str, seconds: int) -> Cookie:
+    return _cookie(name, value, seconds, secure=is_secure(connection))
+
+
+def _cookie(name: CookieName, value: str, seconds: int, *, secure: bool) -> Cookie:
     return Cookie(
-        key=cookie_key(connection, name),
+        key=_key(name, secure=secure),
         value=value,
         max_age=seconds,
         path="/",
-        secure=is_secure(connection),
+        secure=secure,
         httponly=True,
         samesite="lax",
     )
@@ -181,7 +189,12 @@ def hold_cookie(connection: Connection, hold: BookingToken) -> Cookie:
 
 
 def attempt_cookie(connection: Connection) -> Cookie:
-    return set_cookie(connection, "attempt", new_attempt(), ATTEMPT_SECONDS)
+    return first_attempt_cookie(secure=is_secure(connection))
+
+
+def first_attempt_cookie(*, secure: bool) -> Cookie:
+    """For a visitor without cookies. `secure` if the page goes out under TLS."""
+    return _cookie("attempt", new_attempt(), ATTEMPT_SECONDS, secure=secure)
 
 
 def slip_cookie(connection: Connection, booked: BookingToken) -> Cookie:

@@ -3,7 +3,8 @@
 import gzip
 from collections.abc import Sequence
 from datetime import datetime, time
-from typing import Any
+from http import HTTPStatus
+from typing import Any, Protocol
 
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
@@ -15,13 +16,15 @@ from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingNotFound
 from slotwise.domain.search_form import has_same_words
 from slotwise.domain.slots import Slot
+from slotwise.server.direct import Answer, Call, KnownQueries
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.core.callers import Caller
 from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeDay, FreeTimes
 from slotwise.web.kit.access import ANYBODY, PageRequest, page_for, visitor_in
 from slotwise.web.kit.assets import accepts_gzip
+from slotwise.web.kit.direct import direct_page
 from slotwise.web.kit.rendering import HEADERS, HTML, Renderer, cookies_due, see_other
-from slotwise.web.kit.visitors import Visitor, clear_cookie
+from slotwise.web.kit.visitors import Visitor, clear_cookie, first_attempt_cookie
 from slotwise.web.schedule.free_times_query import (
     EMPTY_QUERY,
     MOST_SEATS,
@@ -122,27 +125,47 @@ class FindPages:
         return SharedPage(body, gzip.compress(body, _GZIP_LEVEL, mtime=0))
 
 
+_KNOWN_QUERIES: KnownQueries[FindQuery] = KnownQueries()
+_KNOWN_QUERIES.remember(b"", EMPTY_QUERY)
+
+
+class HasFindPages(Protocol):
+    @property
+    def find_pages(self) -> FindPages: ...
+
+
+async def _show_shared_page(web: HasFindPages, call: Call) -> Answer:
+    """For a visitor without cookies."""
+    shared = await web.find_pages.shared_page(call.data)
+    cookie = first_attempt_cookie(secure=call.origin.scheme == "https")
+    answer = _answer(call.header(b"accept-encoding") or "", shared)
+    return replace(answer, headers={**answer.headers, "Set-Cookie": cookie.to_header(header="")})
+
+
 class FindController(Controller):
     path = PATH
 
-    @get("/", **page_for(ANYBODY))
+    @get("/", **direct_page(_show_shared_page, _KNOWN_QUERIES.read), **page_for(ANYBODY))
     async def find_times(self, request: PageRequest, find_pages: NamedDependency[FindPages]) -> Response[Any]:
         text = request.scope["query_string"].decode("latin-1")
         query = find_query_in(request.query_params) if text else EMPTY_QUERY
         if text and not query.unread and not is_url_of(query.times, text):
             # Without scripts, a form sends its empty fields too.
             return see_other(request, url_of(query.times))
+        _KNOWN_QUERIES.remember(request.scope["query_string"], query)
         if not visitor_in(request).is_anybody:
             return await find_pages.own_page(request, query)
-        return _answer(request, await find_pages.shared_page(query))
+        answer = _answer(request.headers.get("accept-encoding", ""), await find_pages.shared_page(query))
+        cookies = cookies_due(request)
+        return Response(answer.body, headers=dict(answer.headers), cookies=cookies, media_type=answer.media_type)
 
 
-def _answer(request: PageRequest, shared: SharedPage) -> Response[Any]:
+def _answer(accept_encoding: str, shared: SharedPage) -> Answer:
     """Browsers must not keep it: a visitor who goes back must see the time that they hold."""
     headers, body = {**HEADERS, "Vary": "Accept-Encoding"}, shared.body
-    if accepts_gzip(request):
+    if accepts_gzip(accept_encoding):
         headers["Content-Encoding"], body = "gzip", shared.compressed
-    return Response(body, headers=headers, cookies=cookies_due(request), media_type=HTML)
+    return Answer(HTTPStatus.OK, f"{HTML}; charset=utf-8", body, headers)
 
 
 def context_of(renderer: Renderer, query: FindQuery, found: FreeDay | None, held: Booking | None) -> dict[str, Any]:
