@@ -4,6 +4,7 @@ A header that nobody reads, and a parameter in the content type, send a request 
 """
 
 import json
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -239,6 +240,28 @@ def test_both_ways_confirm_with_a_name(clinic: Clinic) -> None:
         path, headers = f"/api/bookings/{held['id']}/confirm", {"Booking-Token": held["manageToken"]}
         short, ordinary = _both(clinic, "POST", path, headers=headers, json=body)
         assert _comparable(short) == _comparable(ordinary)
+
+
+@pytest.mark.parametrize("headers", [{}, {"Accept-Encoding": "gzip"}, {"Accept-Encoding": "br, gzip;q=0"}])
+@pytest.mark.parametrize("query", ["", "?day=2031-01-01", "?day=yesterday", "?seats=1"])
+def test_both_ways_show_the_start_page_alike(clinic: Clinic, query: str, headers: dict[str, str]) -> None:
+    """A visitor without cookies, again and again: each gets a cookie of their own."""
+    answers = []
+    for way in (TO_ORDINARY, {}, TO_ORDINARY, {}):
+        answer = httpx.get(f"{clinic.server.url}/{query}", headers={"Accept-Encoding": "identity"} | headers | way)
+        [cookie] = answer.headers.get_list("set-cookie") or [""]
+        told = dict(answer.headers) | {"date": "", "x-request-id": "", "set-cookie": re.sub("=[^;]*", "=", cookie, 1)}
+        answers.append((answer.status_code, told, answer.text))
+    assert all(answer == answers[0] for answer in answers)
+
+
+def test_a_start_page_under_tls_sets_a_cookie_for_tls(start_server: Callable[..., RunningServer]) -> None:
+    server = start_server(TRUSTED_PROXIES="127.0.0.1")
+    for way in (TO_ORDINARY, {}):
+        for scheme, name in (("https", "__Host-slotwise-attempt="), ("http", "slotwise-attempt=")):
+            answer = httpx.get(f"{server.url}/", headers={"X-Forwarded-Proto": scheme} | way)
+            assert answer.headers["set-cookie"].startswith(name)
+            assert ("Secure" in answer.headers["set-cookie"]) is (scheme == "https")
 
 
 def test_the_operations_that_the_connection_answers() -> None:

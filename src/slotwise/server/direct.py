@@ -27,6 +27,27 @@ _KEEP_ALIVE = b"keep-alive"
 # A request with any other header goes the ordinary way.
 _PLAIN_HEADERS = frozenset(
     {
+        # Nobody reads these.
+        b"cache-control",
+        b"dnt",
+        b"pragma",
+        b"priority",
+        b"referer",
+        b"sec-ch-ua",
+        b"sec-ch-ua-mobile",
+        b"sec-ch-ua-platform",
+        b"sec-fetch-dest",
+        b"sec-fetch-mode",
+        b"sec-fetch-user",
+        b"sec-gpc",
+        b"traceparent",
+        b"upgrade-insecure-requests",
+        b"user-agent",
+        b"via",
+        b"x-forwarded-host",
+        b"x-real-ip",
+        # Forms of pages are refused by this one, but none is answered directly.
+        b"sec-fetch-site",
         b"accept",
         b"accept-encoding",
         b"accept-language",
@@ -38,12 +59,8 @@ _PLAIN_HEADERS = frozenset(
         b"host",
         b"idempotency-key",
         b"if-none-match",
-        b"traceparent",
-        b"user-agent",
         b"x-forwarded-for",
-        b"x-forwarded-host",
         b"x-forwarded-proto",
-        b"x-real-ip",
         b"x-request-id",
     }
 )
