@@ -30,6 +30,7 @@ from slotwise.http.schedule.slots import SlotLists
 from slotwise.observability.crash_points import CrashPoints
 from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_report import MetricsReport
+from slotwise.observability.request_meters import REQUEST_METERS
 from slotwise.server.direct import DirectRoutes, declared_in
 from slotwise.server.refusals import WriteRefusal, Written
 from slotwise.server.requests import Requests
@@ -137,6 +138,7 @@ def build(settings: Settings) -> Application:
 @asynccontextmanager
 async def _lifespan(application: Application, settings: Settings) -> AsyncIterator[None]:
     async with AsyncExitStack() as stack:
+        stack.callback(REQUEST_METERS.flush)
         url = settings.database_url or stack.enter_context(EmbeddedServer(settings.data_dir, settings.postgres_bin)).url
         pools = await _connect(stack, url, settings.db_pool_size)
         passwords = Passwords()

@@ -2,11 +2,11 @@
 
 from prometheus_client import Counter, Gauge, Histogram
 
-_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 REQUESTS = Counter("slotwise_http_requests_total", "Answered requests", ["method", "route", "status"])
 LATENCY = Histogram(
-    "slotwise_http_request_seconds", "Time from request to the end of its answer", ["route"], buckets=_SECONDS
+    "slotwise_http_request_seconds", "Time from request to the end of its answer", ["route"], buckets=LATENCY_SECONDS
 )
 BATCH_SIZE = Histogram(
     "slotwise_batch_size", "Requests that shared one transaction", ["queue"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)

@@ -12,6 +12,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from slotwise import __version__
+from slotwise.observability.request_meters import REQUEST_METERS
 
 # For these, the report has the minimum of all processes instead of the sum: the first start, the lowest limit.
 LEAST_OF = frozenset({"process_start_time_seconds", "process_max_fds"})
@@ -30,6 +31,7 @@ class MetricsReport:
         self._registry.register(_Release())
 
     def text(self) -> bytes:
+        REQUEST_METERS.flush()
         return generate_latest(self._registry)
 
 

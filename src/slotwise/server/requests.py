@@ -4,20 +4,18 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Container, Iterable, Mapping
-from functools import cache
 from http import HTTPStatus
 
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
-from prometheus_client import Counter, Histogram
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from slotwise.domain.errors import OutcomeUnknown, Overloaded, SlotwiseError
-from slotwise.observability import metrics
 from slotwise.observability.logs import REQUEST_ID
 from slotwise.observability.metrics import REFUSALS
 from slotwise.observability.request_log import LogRequest, log_nothing
+from slotwise.observability.request_meters import REQUEST_METERS
 from slotwise.server.connections import answer_when_late, forget_when_late, is_endless, refusal_in, refuse
 from slotwise.server.direct import Answer, Call, DirectRoute, DirectRoutes, Found, Origin
 from slotwise.server.direct_connection import DIRECT, Exchange
@@ -113,10 +111,7 @@ class Requests:
     def _record(
         self, request_id: str, method: str, route: str, status: int, seconds: float, *, timed: bool = True
     ) -> None:
-        requests, latency = _meters(method, route, status)
-        requests.inc()
-        if timed:
-            latency.observe(seconds)
+        REQUEST_METERS.record(method, route, status, seconds, timed=timed)
         self._log_request(request_id, method, route, status, seconds)
 
     def find(self, method: bytes, url: bytes) -> Found | None:
@@ -218,9 +213,3 @@ def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 def _harmless(sent: bytes) -> str:
     """The client's own request id if it is harmless, so that its logs and ours can be joined; else a new one."""
     return sent.decode() if _REQUEST_ID.fullmatch(sent) else secrets.token_hex(8)
-
-
-@cache
-def _meters(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
-    """The metrics of a route, cached because the library takes a lock and copies strings to find them."""
-    return metrics.REQUESTS.labels(method, route, status), metrics.LATENCY.labels(route)
