@@ -26,6 +26,7 @@ from slotwise.http.kit.schemas import StructSchemas
 from slotwise.http.parts import ApiRooms
 from slotwise.http.parts import dependencies as api_dependencies
 from slotwise.http.routes import API
+from slotwise.http.schedule.doctors import DoctorLists
 from slotwise.http.schedule.slots import SlotLists
 from slotwise.observability.crash_points import CrashPoints
 from slotwise.observability.logs import configure_logs
@@ -157,6 +158,7 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
             metrics_report=MetricsReport(settings.metrics_dir),
             booking_rate=booking_rate,
             crash_points=crash_points,
+            doctor_lists=DoctorLists(services.doctors),
             slot_lists=SlotLists(services.slots),
         )
         application.web = PageRooms(

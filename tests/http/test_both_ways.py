@@ -197,6 +197,9 @@ def test_a_list_that_has_not_changed_is_not_sent_again_on_either_way(clinic: Cli
     [
         ("GET", "/api/slots/{slot}", 200),
         ("GET", "/api/slots/999999999", 404),
+        ("GET", "/api/doctors", 200),
+        ("GET", "/api/doctors?limit=1", 200),
+        ("GET", "/health", 200),
         ("GET", "/api/slots/0", 400),
         ("GET", "/api/slots/{slot}?x=1", 400),
         ("GET", "/api/slots?limit=0", 400),
@@ -284,5 +287,7 @@ def test_the_operations_that_the_connection_answers() -> None:
         ("DELETE", "/api/bookings/{booking_id}"),
         ("GET", "/api/slots"),
         ("GET", "/api/slots/{slot_id}"),
+        ("GET", "/api/doctors"),
+        ("GET", "/health"),
         ("GET", "/"),
     }

@@ -13,9 +13,11 @@ from slotwise.db.schema import SchemaCheck
 from slotwise.db.time_zones import ZoneCheck
 from slotwise.domain.errors import SlotwiseError
 from slotwise.domain.time_zones import EDITION
-from slotwise.http.kit.access import OPEN
+from slotwise.http.kit.access import OPEN, ApiRequest
+from slotwise.http.kit.direct import ApiCall, answered, direct, json_answer
 from slotwise.http.kit.operations import answer, operation
 from slotwise.observability.metrics_report import MetricsReport
+from slotwise.server.direct import Answer
 from slotwise.server.worker import is_draining
 
 # A load balancer waits only a few seconds for an answer; without one it takes the server for dead.
@@ -40,15 +42,20 @@ class ReadinessView(Struct, frozen=True):
     tzdata: Annotated[str, Meta(examples=["2026f"])]
 
 
+async def _get_health(_: object, __: ApiCall[None]) -> Answer:
+    return json_answer(HealthView("ok"))
+
+
 class HealthController(Controller):
     path = "/"
 
     @get(
         "/health",
+        **direct(_get_health, identifies=False),
         **operation("get_health", OPEN, "Check that the process answers, without the database", needs_database=False),
     )
-    async def get_health(self) -> HealthView:
-        return HealthView("ok")
+    async def get_health(self, request: ApiRequest) -> Response[HealthView]:
+        return await answered(request)
 
     @get(
         "/health/ready",

@@ -3,12 +3,14 @@
 from collections.abc import Callable
 
 from slotwise.http.kit.parts import ApiParts
+from slotwise.http.schedule.doctors import DoctorLists
 from slotwise.http.schedule.slots import SlotLists
 
 
 class ApiRooms(ApiParts, frozen=True):
     """All parts of the API, with those of a single room."""
 
+    doctor_lists: DoctorLists
     slot_lists: SlotLists
 
 

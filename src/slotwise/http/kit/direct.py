@@ -14,7 +14,8 @@ from litestar import Response
 from msgspec import Struct
 
 from slotwise.domain.errors import SlotwiseError
-from slotwise.http.kit.access import ApiRequest, caller_of, client_ip_of, identify
+from slotwise.http.kit import access
+from slotwise.http.kit.access import ApiRequest, client_ip_of, identify
 from slotwise.http.kit.parts import ApiParts, api_parts
 from slotwise.http.kit.parts import Application as HasApi
 from slotwise.http.kit.problems import MEDIA_TYPE, defect_of, encoded, headers_of, problem_of
@@ -54,16 +55,22 @@ Operation: TypeAlias = Callable[[Any, ApiCall[Any]], Awaitable[Answer]]
 
 
 def direct(
-    operation: Operation, read: Read = read_nothing, is_open: Callable[[ApiParts], bool] = lambda _: True
+    operation: Operation,
+    read: Read = read_nothing,
+    is_open: Callable[[ApiParts], bool] = lambda _: True,
+    *,
+    identifies: bool = True,
 ) -> dict[str, Any]:
     """Keyword arguments of a handler whose operation the connection may answer itself while `is_open` says so.
 
-    The operation is for everybody: guards of roles are not asked.
+    The operation is for everybody: guards of roles are not asked. Unless it `identifies` its callers, tokens are
+    ignored.
     """
 
     def bind(application: Any, method: str, template: str) -> DirectRoute:
         api = cast("HasApi", application).api
-        return DirectRoute(method, template, _for_connection(api, operation), _refusal, read, lambda: is_open(api))
+        answer = _for_connection(api, operation, _identify if identifies else _ignore)
+        return DirectRoute(method, template, answer, _refusal, read, lambda: is_open(api))
 
     return {Binding.KEY: Binding(bind), _OPERATION: operation}
 
@@ -72,7 +79,7 @@ async def answered(request: ApiRequest, *numbers: int, data: Any = None) -> Resp
     """The answer of the operation that the request's handler declares."""
     operation: Operation = request.route_handler.opt[_OPERATION]
     headers = dict(request.scope["headers"])  # the server has refused what may come once and came twice
-    call = ApiCall(caller_of(request), client_ip_of(request.scope), headers, numbers, data)
+    call = ApiCall(access.caller_of(request), client_ip_of(request.scope), headers, numbers, data)
     answer = await operation(api_parts(request.scope), call)
     body, media_type = answer.body or None, answer.media_type or None
     return Response(body, status_code=answer.status, media_type=media_type, headers=dict(answer.headers))
@@ -99,16 +106,24 @@ def json_answer(view: Struct, status: HTTPStatus = HTTPStatus.OK, headers: Mappi
     return Answer(status, JSON, _encode(view), headers or {})
 
 
-def _for_connection(api: ApiParts, operation: Operation) -> Callable[[Call], Awaitable[Answer]]:
+async def _identify(api: ApiParts, call: Call) -> Caller:
+    user = await identify(api.services.users, call.header(b"authorization") or "")
+    return Caller(user, call.header(b"booking-token") or None)
+
+
+async def _ignore(_: ApiParts, __: Call) -> Caller:
+    return Caller()
+
+
+def _for_connection(
+    api: ApiParts, operation: Operation, caller_of: Callable[[ApiParts, Call], Awaitable[Caller]]
+) -> Callable[[Call], Awaitable[Answer]]:
     """The operation for calls that are not identified yet; its errors become problem documents."""
 
     async def answer(call: Call) -> Answer:
         try:
-            user = await identify(api.services.users, call.header(b"authorization") or "")
-            caller = Caller(user, call.header(b"booking-token") or None)
-            return await operation(
-                api, ApiCall(caller, client_of(call.origin.host), call.headers, call.numbers, call.data)
-            )
+            caller, client = await caller_of(api, call), client_of(call.origin.host)
+            return await operation(api, ApiCall(caller, client, call.headers, call.numbers, call.data))
         except SlotwiseError as error:
             REFUSALS.labels(error.code).inc()
             return _refusal(error)

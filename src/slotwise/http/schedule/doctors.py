@@ -1,20 +1,26 @@
 """The operations on doctors: add, change, read, list."""
 
-from typing import Annotated
+from http import HTTPStatus
+from typing import Annotated, Protocol
 
+import msgspec
 from litestar import Controller, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec.structs import replace
 
+from slotwise.batching.shared_reads import SharedReads
 from slotwise.domain.doctors import FIRST_DOCTOR, Doctor, DoctorPosition
 from slotwise.domain.errors import DoctorNotFound, OutcomeUnknown
 from slotwise.domain.fields import Instant
 from slotwise.http.kit.access import ADMIN, ANYONE, RECOGNIZED, ApiRequest, account_of
+from slotwise.http.kit.direct import JSON, ApiCall, answered, direct
 from slotwise.http.kit.fields import NAME
 from slotwise.http.kit.operations import operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, NamePosition, Page, decode_cursor, page_of
 from slotwise.http.kit.parameters import Id, Text, clean_text
+from slotwise.server.direct import Answer, KnownQueries
 from slotwise.services.schedule.doctors import Doctors
 
 Name = Annotated[
@@ -51,6 +57,49 @@ class DoctorView(Struct, frozen=True, rename="camel"):
         return cls(doctor.id, doctor.name, doctor.specialization, doctor.active, doctor.created_at, doctor.updated_at)
 
 
+class DoctorListQuery(Struct, frozen=True):
+    specialization: str | None
+    text: str | None
+    limit: int
+    after: NamePosition
+    with_inactive: bool = False
+
+
+class DoctorLists:
+    """One read and one encoding serve all requests that want the same page at the same time."""
+
+    def __init__(self, doctors: Doctors) -> None:
+        self._doctors = doctors
+        self._reads = SharedReads(self._read)
+
+    async def list_doctors(self, query: DoctorListQuery) -> bytes:
+        return await self._reads.read(query)
+
+    async def _read(self, query: DoctorListQuery) -> bytes:
+        found = await self._doctors.list_doctors(
+            DoctorPosition(query.after.sort_key, query.after.id),
+            query.limit + 1,
+            query.specialization,
+            query.text,
+            query.with_inactive,
+        )
+        page = page_of(found, query.limit, DoctorView.of, lambda doctor: NamePosition(*doctor.position))
+        return msgspec.json.encode(page)
+
+
+_KNOWN_QUERIES: KnownQueries[DoctorListQuery] = KnownQueries()
+
+
+class HasDoctorLists(Protocol):
+    @property
+    def doctor_lists(self) -> DoctorLists: ...
+
+
+async def _list_doctors(api: HasDoctorLists, call: ApiCall[DoctorListQuery]) -> Answer:
+    query = replace(call.data, with_inactive=call.caller.at_desk)
+    return Answer(HTTPStatus.OK, JSON, await api.doctor_lists.list_doctors(query))
+
+
 class DoctorController(Controller):
     path = "/api/doctors"
 
@@ -63,6 +112,7 @@ class DoctorController(Controller):
 
     @get(
         "/",
+        **direct(_list_doctors, _KNOWN_QUERIES.read),
         **operation(
             "list_doctors",
             RECOGNIZED,
@@ -74,21 +124,16 @@ class DoctorController(Controller):
     async def list_doctors(
         self,
         request: ApiRequest,
-        doctors: NamedDependency[Doctors],
         specialization: Text = None,
         q: Text = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
-    ) -> Page[DoctorView]:
-        after = decode_cursor(cursor, FIRST)
-        found = await doctors.list_doctors(
-            DoctorPosition(after.sort_key, after.id),
-            limit + 1,
-            clean_text("specialization", specialization),
-            clean_text("q", q),
-            with_inactive=request.user is not None and request.user.at_desk,
+    ) -> Response[Page[DoctorView]]:  # its bytes are prepared: DoctorLists
+        query = DoctorListQuery(
+            clean_text("specialization", specialization), clean_text("q", q), limit, decode_cursor(cursor, FIRST)
         )
-        return page_of(found, limit, DoctorView.of, lambda doctor: NamePosition(*doctor.position))
+        _KNOWN_QUERIES.remember(request.scope["query_string"], query)
+        return await answered(request, data=query)
 
     @get("/{doctor_id:int}", **operation("get_doctor", ANYONE, "Read a doctor", DoctorNotFound))
     async def get_doctor(self, doctor_id: Id, doctors: NamedDependency[Doctors]) -> DoctorView:
