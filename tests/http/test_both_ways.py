@@ -6,7 +6,8 @@ A header that nobody reads, and a parameter in the content type, send a request 
 import json
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -16,8 +17,11 @@ import pytest
 from slotwise.app import build
 from slotwise.server.direct import MOST_BODY_BYTES, Binding
 from slotwise.settings import Settings
-from tests.clinic import Clinic, RunningServer, problem, rows
+from tests.clinic import Clinic, RunningServer, eventually, problem, rows
+from tests.conftest import fresh_database, running_server
+from tests.http.test_health import samples
 
+PRODUCTION = {"APP_ENV": "production", "JWT_SECRET": "a secret of more than thirty-two bytes, for tests"}
 PLAIN = "application/json"
 CLIENTS_REQUEST_ID = "mine-1"
 ORDINARY = "application/json; way=ordinary"
@@ -163,6 +167,49 @@ def test_both_ways_are_counted_as_one_route(start_server: Callable[..., RunningS
         assert rows(clinic.server.database_url, "SELECT count(*) FROM bookings")[0][0] == 2
 
 
+@pytest.fixture(scope="module")
+def lone_worker(postgres_url: str, migrated_template: str) -> Iterator[Clinic]:
+    """A server whose log can be read by a program, and whose metrics are those of one process."""
+    with (
+        fresh_database(postgres_url, migrated_template) as url,
+        running_server(url, {"WORKERS": "1", **PRODUCTION}) as server,
+        Clinic(server) as clinic,
+    ):
+        yield clinic
+
+
+def _counts(clinic: Clinic) -> Counter[tuple[str, ...]]:
+    found = {name: int(value) for name, value in samples(clinic).items() if name[0].endswith(("_total", "_count"))}
+    return Counter({name: count for name, count in found.items() if "/metrics" not in name and name[0] != "process"})
+
+
+def _log_line(clinic: Clinic, answer: httpx.Response, place: int) -> dict[str, Any]:
+    """The line of the request in the log, without what differs between any two requests."""
+    asked = answer.headers["x-request-id"]
+
+    def lines() -> list[dict[str, Any]]:
+        read = [json.loads(line) for line in clinic.server.log.read_text().splitlines() if asked in line]
+        return [line for line in read if line["event"] == "request"]
+
+    eventually(lambda: len(lines()) > place)
+    return lines()[place] | {"timestamp": "", "request_id": "", "milliseconds": 0}
+
+
+# With a key, the second request is not like the first one.
+@pytest.mark.parametrize("name", [name for name in CASES if name != "an idempotency key"])
+def test_both_ways_are_logged_and_counted_alike(lone_worker: Clinic, name: str) -> None:
+    case, slot_id = CASES[name], lone_worker.slot(seats=9)["id"]
+    before = _counts(lone_worker)
+    short = _send(lone_worker, slot_id, case, PLAIN)
+    between = _counts(lone_worker)
+    ordinary = _send(lone_worker, slot_id, case, ORDINARY)
+    after = _counts(lone_worker)
+    assert between - before == after - between
+    assert (between - before)["slotwise_http_requests_total", "POST", "/api/bookings", str(case.status)] == 1
+    same_id = short.headers["x-request-id"] == ordinary.headers["x-request-id"]
+    assert _log_line(lone_worker, short, 0) == _log_line(lone_worker, ordinary, int(same_id))
+
+
 def _slots_of(clinic: Clinic) -> str:
     doctor = clinic.doctor()
     for hour in (9, 10):
@@ -259,7 +306,8 @@ def test_both_ways_show_the_start_page_alike(clinic: Clinic, query: str, headers
             "set-cookie": re.sub("=[^;]*", "=", cookie, count=1),
         }
         answers.append((answer.status_code, told, answer.text))
-    assert all(answer == answers[0] for answer in answers)
+    for other in answers[1:]:
+        assert other == answers[0]
 
 
 def test_a_start_page_under_tls_sets_a_cookie_for_tls(start_server: Callable[..., RunningServer]) -> None:

@@ -157,7 +157,7 @@ class FindController(Controller):
             return await find_pages.own_page(request, query)
         answer = _answer(request.headers.get("accept-encoding", ""), await find_pages.shared_page(query))
         cookies = cookies_due(request)
-        return Response(answer.body, headers=dict(answer.headers), cookies=cookies, media_type=answer.media_type)
+        return Response(answer.body, headers=dict(answer.headers), cookies=cookies, media_type=HTML)
 
 
 def _answer(accept_encoding: str, shared: SharedPage) -> Answer:
