@@ -39,7 +39,7 @@ def clean_name(field: str, text: str) -> str:
         raise InvalidInput.of(field, "must not be empty")
     if len(name) > MAX_NAME_CHARACTERS:
         raise InvalidInput.of(field, f"must have at most {MAX_NAME_CHARACTERS} characters")
-    if any(_is_control(character) for character in name):
+    if not name.isprintable() and any(_is_control(character) for character in name):
         raise InvalidInput.of(field, "must not contain control characters")
     return name
 
