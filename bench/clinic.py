@@ -13,7 +13,7 @@ from bench.database import number, row, statement
 from bench.installation import ADMIN_EMAIL, ADMIN_PASSWORD, Installation
 from bench.processes import ToolFailed, output_of
 from bench.readings import CheckFailed
-from bench.server import SLOTWISE, Server, bare_server, slotwise_server
+from bench.server import SLOTWISE, Server, baseline_server, slotwise_server
 
 MOST_SEATS = 1_000_000
 SLOTS_PER_STATEMENT = 100_000
@@ -35,8 +35,8 @@ class Clinic:
         """Another server; the arguments are environment variables."""
         return slotwise_server(self._settings | settings, self._installation.folder)
 
-    def serve_bare(self) -> AbstractContextManager[Server]:
-        return bare_server(self._settings, self._installation.folder)
+    def serve_baseline(self, app: str, **settings: str) -> AbstractContextManager[Server]:
+        return baseline_server(app, self._settings | settings, self._installation.folder)
 
     def open_slots(self, count: int = 1, seats: int = MOST_SEATS) -> range:
         """Open slots in the future; returns their ids."""

@@ -54,8 +54,8 @@ def slotwise_server(settings: Mapping[str, str], folder: Path) -> AbstractContex
     return running_server([SLOTWISE, "serve"], settings, folder)
 
 
-def bare_server(settings: Mapping[str, str], folder: Path) -> AbstractContextManager[Server]:
-    """`bench.bare` under the same uvicorn, with the options of `slotwise serve`."""
+def baseline_server(app: str, settings: Mapping[str, str], folder: Path) -> AbstractContextManager[Server]:
+    """`bench.<app>` under the same uvicorn, with the options of `slotwise serve`."""
     arguments = {
         "--host": settings["HOST"],
         "--workers": settings["WORKERS"],
@@ -69,7 +69,7 @@ def bare_server(settings: Mapping[str, str], folder: Path) -> AbstractContextMan
     }
     flags = ["--factory", "--no-access-log", "--no-server-header", "--no-proxy-headers"]
     options = [word for pair in arguments.items() for word in pair]
-    program = [sys.executable, "-m", "uvicorn", "bench.bare:create_app"]
+    program = [sys.executable, "-m", "uvicorn", f"bench.{app}:create_app"]
     return running_server([*program, *flags, *options], settings, folder)
 
 

@@ -3,6 +3,7 @@
 --   first, last   range of slot ids; each request books a random one of them
 --   key     prefix of every Idempotency-Key; without it none is sent
 --   email, password, path, token   as the kinds need them
+--   way     a header that only the framework reads, so that the connection does not answer by itself
 -- Prints one line of JSON at the end. Counts every status: wrk itself only counts those that are not 2xx or 3xx.
 
 local threads = {}
@@ -24,6 +25,7 @@ end
 local function headers(extra)
   local all = { ["Content-Type"] = "application/json" }
   if options.token then all["Authorization"] = "Bearer " .. options.token end
+  if options.way then all["X-Way"] = options.way end
   for name, value in pairs(extra or {}) do all[name] = value end
   return all
 end

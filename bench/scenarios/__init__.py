@@ -10,6 +10,7 @@ from bench.scenarios.growth import CHURN, IN_SLOT, IN_TABLE
 from bench.scenarios.log_ins import LOG_INS
 from bench.scenarios.overload import OVERLOAD
 from bench.scenarios.peers import PEERS
+from bench.scenarios.reads import READS
 from bench.scenarios.scenario import Scenario
 from bench.scenarios.slot_lists import SLOT_LISTS
 
@@ -24,6 +25,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     IDEMPOTENCY,
     LOG_INS,
     OVERLOAD,
+    READS,
     SLOT_LISTS,
     FINDING,
     BOOKING_LISTS,

@@ -91,7 +91,7 @@ def _findings(measured: Measured, sizes: Sequence[int]) -> Iterator[Finding]:
     least, most = sizes[0], sizes[-1]
     for name in ("first page", "by doctor", "by speciality", "by period", "deep page"):
         for size in sizes:
-            target = at_least(3000) if name == "first page" else None
+            target = at_least(4000) if name == "first page" else None
             yield Finding(_named(name, size), "/s", measured.rate(_named(name, size)), target)
         growth = measured.rate(_named(name, most)).over(measured.rate(_named(name, least)))
         flat = at_least(FLAT) if name == "first page" else None
