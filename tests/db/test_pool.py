@@ -636,3 +636,15 @@ async def test_closing_does_not_wait_for_a_statement_that_hangs(database_url: st
         await database.close()
         with pytest.raises(DatabaseUnavailable):
             await hanging
+
+
+async def test_it_is_counted_how_long_callers_wait_for_a_connection(lone: Database) -> None:
+    async def use() -> None:
+        async with lone.connection() as connection:
+            await connection.execute(f"SELECT pg_sleep({LINGER_SECONDS})")
+
+    await use()
+    before = lone.waited_seconds
+    await asyncio.gather(*(use() for _ in range(3)))
+    # The second waits for the first, and the third for both.
+    assert lone.waited_seconds - before >= 0.99 * 3 * LINGER_SECONDS

@@ -22,6 +22,7 @@ FAMILIES = {
     "slotwise_expired_holds",
     "slotwise_replayed_answers",
     "slotwise_refusals",
+    "slotwise_pool_wait_seconds",
     "slotwise_pool_connections",
 }
 

@@ -42,6 +42,8 @@ class Database:
     def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", statement_seconds: float) -> None:
         self._pool = pool
         self._statement_seconds = statement_seconds
+        # Of all callers together, for a connection.
+        self.waited_seconds = 0.0
 
     @classmethod
     async def connect(cls, url: str, size: int, statement_seconds: float = STATEMENT_SECONDS) -> "Database":
@@ -80,12 +82,13 @@ class Database:
         loop = asyncio.get_running_loop()
         least = ANSWER_SECONDS if seconds is not None else self._statement_seconds + ANSWER_SECONDS
         seconds = self._statement_seconds + GRACE_SECONDS if seconds is None else seconds
-        deadline = loop.time() + seconds
+        asked = loop.time()
         with connecting():
             connection = await self._pool.acquire(timeout=min(ACQUIRE_SECONDS, seconds))
         got = loop.time()
+        self.waited_seconds += got - asked
         with translated():
-            cut = loop.call_at(max(deadline, got + least), connection.terminate)
+            cut = loop.call_at(max(asked + seconds, got + least), connection.terminate)
             try:
                 yield connection
             except BaseException as error:

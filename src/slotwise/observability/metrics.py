@@ -27,6 +27,9 @@ LOG_LINES_LOST = Counter(
     "slotwise_log_lines_lost_total", "Log lines that nobody read in time, or that could not be written"
 )
 SEAT_LISTENERS = Gauge("slotwise_seat_listeners", "Clients that watch seats", multiprocess_mode="livesum")
+POOL_WAITS = Counter(
+    "slotwise_pool_wait_seconds_total", "Time that requests and batches waited for a database connection", ["pool"]
+)
 POOL_CONNECTIONS = Gauge(
     "slotwise_pool_connections",
     "Database connections by pool and state",

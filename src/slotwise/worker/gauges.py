@@ -1,4 +1,4 @@
-"""Gauges of the database connections: how many are open, and how many of them are idle."""
+"""Metrics of the database connections: how many are open and idle, and how long was waited for one."""
 
 import asyncio
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 from prometheus_client import multiprocess
 
 from slotwise.db.pool import Database
-from slotwise.observability.metrics import POOL_CONNECTIONS
+from slotwise.observability.metrics import POOL_CONNECTIONS, POOL_WAITS
 from slotwise.worker.housekeeping import every
 
 SECONDS = 1.0
@@ -17,13 +17,18 @@ SECONDS = 1.0
 
 @asynccontextmanager
 async def gauges(pools: Mapping[str, Database], shared: Path | None) -> AsyncIterator[None]:
-    """Update the gauges of these pools while the block runs.
+    """Update the metrics of these pools while the block runs.
 
     `shared` is the directory with all workers' metrics; the metrics of killed workers are removed from it.
     """
 
+    counted = dict.fromkeys(pools, 0.0)
+
     async def read() -> None:
         for name, pool in pools.items():
+            waited = pool.waited_seconds
+            POOL_WAITS.labels(name).inc(waited - counted[name])
+            counted[name] = waited
             POOL_CONNECTIONS.labels(name, "open").set(pool.size)
             POOL_CONNECTIONS.labels(name, "idle").set(pool.idle)
 
