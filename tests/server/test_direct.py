@@ -21,13 +21,30 @@ async def echo(call: Call) -> Answer:
     return Answer(200, "text/plain", b"direct %r %r" % (call.numbers, call.data))
 
 
-async def fail(_: Call) -> Answer:
+async def dawdle(_: Call) -> Answer:
     await asyncio.sleep(0.05)
     return Answer(200, "text/plain", b"direct slow")
 
 
-def refuse(error: SlotwiseError) -> Answer:
+async def fail(_: Call) -> Answer:
+    raise RuntimeError("of Ada Lovelace")
+
+
+async def wait_for_ever(_: Call) -> Answer:
+    await asyncio.Event().wait()
+    raise AssertionError("nothing sets the event")
+
+
+async def answer_what_cannot_be_sent(_: Call) -> Answer:
+    return Answer(999, "text/plain", b"")
+
+
+def refuse(error: SlotwiseError, _: Call) -> Answer:
     return Answer(500, "text/plain", error.code.encode())
+
+
+def fail_to_refuse(_: SlotwiseError, __: Call) -> Answer:
+    raise RuntimeError("of Ada Lovelace")
 
 
 async def ordinary(scope: Any, receive: Any, send: Any) -> None:
@@ -48,12 +65,20 @@ def read_text(raw: Raw) -> Any:
     return None if raw.body == b"bad" else (raw.query, raw.body)
 
 
+class Impatient(DirectConnection):
+    answer_seconds = 0.5
+
+
 ROUTES = DirectRoutes(
     [
         DirectRoute("GET", "/one/{id}", echo, refuse),
         DirectRoute("GET", "/one/{id}/of/{other}", echo, refuse),
         DirectRoute("POST", "/some", echo, refuse, read_text),
-        DirectRoute("GET", "/slow", fail, refuse),
+        DirectRoute("GET", "/slow", dawdle, refuse),
+        DirectRoute("GET", "/broken", fail, refuse),
+        DirectRoute("GET", "/unsendable", answer_what_cannot_be_sent, refuse),
+        DirectRoute("GET", "/stuck", wait_for_ever, refuse),
+        DirectRoute("GET", "/stuck-and-broken", wait_for_ever, fail_to_refuse),
         DirectRoute("GET", "/closed", echo, refuse, is_open=lambda: False),
     ]
 )
@@ -62,19 +87,20 @@ ROUTES = DirectRoutes(
 @pytest.fixture(scope="module")
 def address() -> Iterator[tuple[str, int]]:
     requests = Requests(ordinary, write_refusal, direct=lambda: ROUTES, hsts=False)
-    with serving(requests, DirectConnection, lifespan="on") as place:
+    with serving(requests, Impatient, lifespan="on", grace_seconds=1) as place:
         yield place
 
 
-async def said(address: tuple[str, int], *pieces: bytes) -> bytes:
-    """All that a connection answers to these pieces of data, before it is asked to end."""
+async def said(address: tuple[str, int], *pieces: bytes, ends: bool = False) -> bytes:
+    """All that a connection answers to these pieces of data, before it is asked to end, unless it `ends` by itself."""
     reader, writer = await asyncio.open_connection(*address)
     async with asyncio.timeout(PATIENCE_SECONDS):
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
             await asyncio.sleep(0.02 if len(pieces) > 1 else 0)  # so that each piece arrives by itself
-        writer.write(get(b"/bye", b"Connection: close\r\n"))
+        if not ends:
+            writer.write(get(b"/bye", b"Connection: close\r\n"))
         answer = await reader.read()
     writer.close()
     return answer.rpartition(b"HTTP/1.1 ")[0] if answer.endswith(b"ordinary /bye ") else answer
@@ -110,7 +136,7 @@ ORDINARY = {
     "two slashes": get(b"//one/7"),
     "a query that nobody reads": get(b"/one/7?x=1"),
     "an empty query": get(b"/one/7?").replace(b"?", b"?="),
-    "an absolute URL with another host": get(b"http://a/two/7"),
+    "an absolute URL": get(b"http://a/one/7"),
     "another method": get(b"/one/7").replace(b"GET", b"PUT"),
     "only the head": get(b"/one/7").replace(b"GET", b"HEAD"),
     "an old version": get(b"/one/7", version=b"1.0"),
@@ -130,6 +156,10 @@ ORDINARY = {
 }
 
 
+# After these the connection is closed, and what would come then might be answered by a reset.
+ENDING = {"an old version", "a connection to close", "an upgrade"}
+
+
 @pytest.mark.parametrize("name", DIRECT)
 async def test_plain_requests_are_answered_directly(address: tuple[str, int], name: str) -> None:
     request, expected = DIRECT[name]
@@ -138,11 +168,42 @@ async def test_plain_requests_are_answered_directly(address: tuple[str, int], na
 
 @pytest.mark.parametrize("name", ORDINARY)
 async def test_all_others_go_the_ordinary_way(address: tuple[str, int], name: str) -> None:
-    answer = await said(address, ORDINARY[name])
+    answer = await said(address, ORDINARY[name], ends=name in ENDING)
     assert b"direct" not in answer
     assert answer.startswith(b"HTTP/1.1 "), answer
     if b"HEAD" not in ORDINARY[name]:
         assert b"ordinary" in answer or answer.split()[1].startswith(b"4"), answer
+
+
+@pytest.mark.parametrize("path", [b"/broken", b"/unsendable"])
+async def test_a_defect_is_answered_and_the_connection_ends(
+    address: tuple[str, int], path: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What comes behind it on the connection must not wait for ever."""
+    answer = await said(address, get(path) + get(b"/one/7"), ends=True)
+    assert answer.startswith(b"HTTP/1.1 500 "), answer
+    assert b"connection: close" in answer
+    assert answer.endswith(b"Internal Server Error")
+    assert "Ada" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("path", "said_late"), [(b"/stuck", b"overloaded"), (b"/stuck-and-broken", b"Internal Server Error")]
+)
+async def test_what_takes_too_long_is_answered_in_its_place(
+    address: tuple[str, int], path: bytes, said_late: bytes
+) -> None:
+    assert said_late in await said(address, get(path), ends=True)
+
+
+async def test_at_the_end_of_the_server_what_still_runs_is_answered() -> None:
+    requests = Requests(ordinary, write_refusal, direct=lambda: ROUTES, hsts=False)
+    with serving(requests, DirectConnection, lifespan="on", grace_seconds=1) as place:
+        reader, writer = await asyncio.open_connection(*place)
+        writer.write(get(b"/stuck"))
+        await asyncio.sleep(0.1)  # so that it runs
+    assert b"overloaded" in await reader.read()
+    writer.close()
 
 
 async def test_a_list_in_two_headers_is_one_list(address: tuple[str, int]) -> None:

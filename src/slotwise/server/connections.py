@@ -72,6 +72,7 @@ class BoundedConnection(HttpToolsProtocol):
         self._hung_up = math.inf
         self._running: RequestResponseCycle | None = None
         self._piece = self._first_piece = self._bytes = self._unsent = 0
+        self._target = b""  # as sent; `url` has only its path and query
         self._opening = b""  # the head being read and what came with it; nothing if another request came before it
         # Where in it the next head begins; None if that is not known, behind chunks.
         self._place: int | None = 0
@@ -161,6 +162,7 @@ class BoundedConnection(HttpToolsProtocol):
             self._end_after(self.cycle)
             return
         try:
+            self._target = self.url
             self.url, self.scope["headers"], self.expect_100_continue = self._accepted()
         except SlotwiseError as error:
             self._refuse(error)

@@ -27,7 +27,7 @@ _KEEP_ALIVE = b"keep-alive"
 # A request with any other header goes the ordinary way.
 _PLAIN_HEADERS = frozenset(
     {
-        # Nobody reads these.
+        # No operation reads these.
         b"cache-control",
         b"dnt",
         b"pragma",
@@ -70,7 +70,7 @@ Query = TypeVar("Query")
 
 
 class Raw(NamedTuple):
-    """A plain request that nobody has read yet. Each header came once."""
+    """A plain request before its body and query are read. Each header came once."""
 
     headers: Mapping[bytes, bytes]
     query: bytes
@@ -84,17 +84,22 @@ class Origin(NamedTuple):
     scheme: str
 
 
-class Call(Struct, frozen=True):
-    """`numbers` are those in the path, and `data` is what the route has read."""
+class Headed(Struct, frozen=True):
+    """`headers` have each name once, in small letters."""
 
     headers: Mapping[bytes, bytes]
-    numbers: tuple[int, ...]
-    data: Any
-    origin: Origin
 
     def header(self, name: bytes) -> str | None:
         value = self.headers.get(name)
         return None if value is None else value.decode("latin-1")
+
+
+class Call(Headed, frozen=True):
+    """`numbers` are those in the path, and `data` is what the route has read."""
+
+    numbers: tuple[int, ...]
+    data: Any
+    origin: Origin
 
 
 class Answer(Struct, frozen=True):
@@ -108,7 +113,7 @@ class Answer(Struct, frozen=True):
 
 Operation: TypeAlias = Callable[[Call], Awaitable[Answer]]
 # Writes the answer for an error, also for one that no operation raises: that an answer is late.
-Refuse: TypeAlias = Callable[[SlotwiseError], Answer]
+Refuse: TypeAlias = Callable[[SlotwiseError, Call], Answer]
 # None if the request must go the ordinary way, which can say what is wrong with it.
 Read: TypeAlias = Callable[[Raw], Any]
 # Says whether an operation takes calls at this moment.

@@ -33,7 +33,7 @@ class Exchange:
         self.keep_alive = keep_alive
         self.scope = cast("HTTPScope", {"headers": []})
         self.transport = connection.transport
-        self.message_event = _NOBODY_WAITS
+        self.message_event = _NOTHING_WAITS
         self.disconnected = self.response_started = self.response_complete = False
 
     async def send(self, head: list[bytes], body: bytes) -> None:
@@ -44,12 +44,12 @@ class Exchange:
         await self._connection.write_answer(self, head, body)
 
 
-class _Nobody:
+class _NoWait:
     def set(self) -> None:
         """There is no body to wait for."""
 
 
-_NOBODY_WAITS = _Nobody()
+_NOTHING_WAITS = _NoWait()
 
 
 class _Arriving(Struct):
@@ -73,7 +73,7 @@ class DirectConnection(BoundedConnection):
         direct = cast("AnswersDirectly | None", self.app_state.get(DIRECT))
         if direct is None or not (self.cycle is None or self.cycle.response_complete):
             return None
-        if self.parser.get_http_version() != "1.1" or self.parser.should_upgrade():
+        if self.parser.get_http_version() != "1.1" or self.parser.should_upgrade() or self._target != self.url:
             return None
         found = direct.find(self.parser.get_method(), self.url)
         plain = None if found is None else plain_headers(list(self.scope["headers"]))

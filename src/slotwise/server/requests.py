@@ -3,9 +3,11 @@
 import re
 import secrets
 import time
+from asyncio import CancelledError
 from collections.abc import Callable, Container, Iterable, Mapping
 from http import HTTPStatus
 
+import structlog
 from litestar.enums import HttpMethod, ScopeType
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -39,6 +41,10 @@ _HSTS = (b"strict-transport-security", b"max-age=31536000")
 
 # What is logged for a client that hung up before its answer.
 _NOT_ANSWERED = 499
+# The answer if even the one for an error cannot be made; as uvicorn's.
+_BROKEN = Answer(HTTPStatus.INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", b"Internal Server Error")
+
+log = structlog.get_logger()
 
 
 class Requests:
@@ -91,7 +97,7 @@ class Requests:
         async def answer_late() -> None:
             nonlocal answered_late
             if status == _NOT_ANSWERED:
-                await refuse(_refusal_of_late(scope), scope, self._write_refusal, send_observed)
+                await refuse(_refusal_of_late(scope["method"]), scope, self._write_refusal, send_observed)
                 answered_late = True
 
         answer_when_late(received, answer_late)
@@ -134,19 +140,26 @@ class Requests:
         async def answer(answer: Answer) -> None:
             nonlocal status
             if status == _NOT_ANSWERED:
+                head = self._head(answer, request_id)
                 status = answer.status
-                await exchange.send(self._head(answer, request_id), answer.body)
+                await exchange.send(head, answer.body)
 
         async def answer_late() -> None:
-            error = Overloaded() if route.method in _SAFE else OutcomeUnknown()
-            REFUSALS.labels(error.code).inc()
-            exchange.keep_alive = False
-            await answer(route.refuse(error))
+            if status == _NOT_ANSWERED:
+                exchange.keep_alive = False
+                await answer(_late_answer(route, call))
 
         answer_when_late(exchange.scope, answer_late)
         REQUEST_ID.set(request_id)
         try:
             await answer(await route.operation(call))
+        except CancelledError:  # the server ends, and has waited long enough
+            await answer_late()
+            raise
+        except Exception as error:  # a defect: requests behind this one must be answered
+            log.error("request_failed", error=type(error).__name__)  # noqa: TRY400 - see problems.py
+            exchange.keep_alive = False
+            await answer(_BROKEN)
         finally:
             forget_when_late(exchange.scope)
             self._record(request_id, route.method, route.template, status, time.perf_counter() - started)
@@ -177,9 +190,19 @@ async def _answer_for_server(send: Send) -> None:
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-def _refusal_of_late(scope: HTTPScope) -> SlotwiseError:
+def _refusal_of_late(method: str) -> SlotwiseError:
     """A change may still happen, or have happened; a read that is repeated does no harm (RFC 9110, 9.2.1)."""
-    return Overloaded() if scope["method"] in _SAFE else OutcomeUnknown()
+    return Overloaded() if method in _SAFE else OutcomeUnknown()
+
+
+def _late_answer(route: DirectRoute, call: Call) -> Answer:
+    error = _refusal_of_late(route.method)
+    REFUSALS.labels(error.code).inc()
+    try:
+        return route.refuse(error, call)
+    except Exception as defect:
+        log.error("request_failed", error=type(defect).__name__)  # noqa: TRY400 - see problems.py
+        return _BROKEN
 
 
 def _head_only(send: Send) -> Send:

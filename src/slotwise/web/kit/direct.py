@@ -11,6 +11,7 @@ from slotwise.observability.metrics import REFUSALS
 from slotwise.server.direct import Answer, Binding, Call, DirectRoute, Read
 from slotwise.server.refusals import Written
 from slotwise.web.kit.errors import write_defect, write_refusal
+from slotwise.web.kit.visitors import Visitor
 
 # The first argument is what the page needs of the parts of the pages.
 ShowPage: TypeAlias = Callable[[Any, Call], Awaitable[Answer]]
@@ -20,28 +21,29 @@ def direct_page(show: ShowPage, read: Read) -> dict[str, Any]:
     """Keyword arguments of the handler of a page that looks the same for everybody without cookies."""
 
     def bind(application: Litestar, method: str, template: str) -> DirectRoute:
-        def refuse(error: SlotwiseError) -> Answer:
-            return _written(write_refusal(error, _scope_of(application, template)))
+        def refuse(error: SlotwiseError, call: Call) -> Answer:
+            return _written(write_refusal(error, _scope_of(application, template, call)))
 
         async def answer(call: Call) -> Answer:
             try:
                 return await show(cast("Any", application).web, call)
             except SlotwiseError as error:
                 REFUSALS.labels(error.code).inc()
-                return refuse(error)
+                return refuse(error, call)
             except Exception as error:  # a defect: the connection must answer and go on
-                return _written(write_defect(error, _scope_of(application, template)))
+                return _written(write_defect(error, _scope_of(application, template, call)))
 
         return DirectRoute(method, template, answer, refuse, read)
 
     return {Binding.KEY: Binding(bind)}
 
 
-def _scope_of(application: Litestar, path: str) -> Scope:
+def _scope_of(application: Litestar, path: str, call: Call) -> Scope:
     """Of a visitor without cookies."""
-    place = {"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": [], "state": {}}
-    origin = {"server": None, "client": None, "scheme": "http", "litestar_app": application, "app": application}
-    return cast("Scope", {"type": "http", "method": "GET", "http_version": "1.1", **place, **origin})
+    place = {"path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "", "headers": []}
+    visit = {"server": None, "client": None, "scheme": call.origin.scheme, "state": {"visitor": Visitor()}}
+    owner = {"litestar_app": application, "app": application}
+    return cast("Scope", {"type": "http", "method": "GET", "http_version": "1.1", **place, **visit, **owner})
 
 
 def _written(page: Written) -> Answer:
