@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from slotwise.batching.batched_reads import BatchedReads
+from slotwise.batching.batched_reads import PATIENCE_SECONDS, BatchedReads
 from slotwise.domain.errors import DatabaseUnavailable
 
 
@@ -76,3 +76,24 @@ async def test_a_caller_that_goes_away_takes_nothing_from_the_others() -> None:
     gone.cancel()
     shelf.gate.set()
     assert await stays == 3
+
+
+async def test_a_read_that_never_ends_holds_up_only_its_own_callers() -> None:
+    shelf = Shelf()
+    reads = BatchedReads(shelf.read)
+    [stuck] = await asking(reads, "a")
+    stuck_gate, shelf.gate = shelf.gate, asyncio.Event()
+    shelf.gate.set()
+    async with asyncio.timeout(PATIENCE_SECONDS + 1):
+        assert [await task for task in await asking(reads, "b", "c")] == [2, 3]
+        assert await reads.read("a") == 1
+    assert not stuck.done()
+    # It ends at last, while another one is in flight, for which the next one waits as usual.
+    shelf.gate.clear()
+    later = await asking(reads, "b")
+    stuck_gate.set()
+    assert await stuck == 1
+    later += await asking(reads, "c")
+    assert shelf.readings[-1] == ["b"]
+    shelf.gate.set()
+    assert [await task for task in later] == [2, 3]

@@ -9,6 +9,9 @@ from typing import Generic, TypeVar
 
 from slotwise.batching.shared_reads import SharedReads
 
+# A connection whose server is silent holds up its own callers, and no others.
+PATIENCE_SECONDS = 0.25
+
 Wanted = TypeVar("Wanted", bound=Hashable)
 Result = TypeVar("Result")
 
@@ -19,7 +22,7 @@ class BatchedReads(Generic[Wanted, Result]):
     def __init__(self, read: Callable[[list[Wanted]], Awaitable[Mapping[Wanted, Result]]]) -> None:
         self._read = read
         self._wanted: set[Wanted] = set()
-        self._together = SharedReads(self._read_all)
+        self._together = SharedReads(self._read_all, patience_seconds=PATIENCE_SECONDS)
 
     async def read(self, wanted: Wanted) -> Result | None:
         """The result of a read that starts after this call. An error goes to all callers that share the read."""

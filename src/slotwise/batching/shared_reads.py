@@ -16,16 +16,26 @@ Result = TypeVar("Result")
 
 
 class SharedReads(Generic[Wanted, Result]):
-    """For each wanted thing, at most one read is in flight, and one more waits for it to end.
+    """For each wanted thing, one read is in flight, and one more waits for it to end.
 
     A lone caller's read starts at once. Other callers wait for the read in flight, which may have begun before their
     own write, and then for the next one. An error goes to all callers that share the read.
     """
 
-    def __init__(self, read: Callable[[Wanted], Awaitable[Result]], *, limit: int = 2048) -> None:
-        """`limit` counts all reads in flight and waiting, of all wanted things."""
+    def __init__(
+        self,
+        read: Callable[[Wanted], Awaitable[Result]],
+        *,
+        limit: int = 2048,
+        patience_seconds: float | None = None,
+    ) -> None:
+        """`limit` counts all reads in flight and waiting, of all wanted things.
+
+        A read does not wait longer than `patience_seconds` for the one before it, which may have lost its server.
+        """
         self._read = read
         self._limit = limit
+        self._patience_seconds = patience_seconds
         self._in_flight: dict[Wanted, asyncio.Task[Result]] = {}
         self._next: dict[Wanted, asyncio.Task[Result]] = {}
 
@@ -44,11 +54,12 @@ class SharedReads(Generic[Wanted, Result]):
 
     async def _take_turn(self, wanted: Wanted, before: asyncio.Task[Result] | None) -> Result:
         if before is not None:
-            await asyncio.wait([before])
+            await asyncio.wait([before], timeout=self._patience_seconds)
             await take_in_what_has_arrived()
         # From here on, new callers cannot join this read.
-        self._in_flight[wanted] = self._next.pop(wanted)
+        reading = self._in_flight[wanted] = self._next.pop(wanted)
         try:
             return await self._read(wanted)
         finally:
-            del self._in_flight[wanted]
+            if self._in_flight.get(wanted) is reading:
+                del self._in_flight[wanted]
