@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import resource
 import select
 import socket
 import subprocess
@@ -156,3 +157,33 @@ async def test_a_thread_may_write_while_the_loop_does(tmp_path: Path) -> None:
 def _lost() -> float:
     value: float = LOG_LINES_LOST._value.get()
     return value
+
+
+def test_on_a_full_disk_half_a_line_stays_and_later_lines_stand_by_themselves(tmp_path: Path) -> None:
+    """A limit of the file's size takes the place of the disk: it, too, first accepts a part and then nothing."""
+    file = tmp_path / "log"
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with file.open("ab") as opened:
+        output, lost = LogOutput(opened.fileno()), _lost()
+        output.write("a" * 79 + "\n")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        try:
+            output.write("b" * 79 + "\n")
+            output.write("c" * 79 + "\n")
+            assert _lost() - lost == 2
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        output.write("d" * 79 + "\n")
+    assert file.read_text().splitlines() == ["a" * 79, "b" * 20, "d" * 79]
+
+
+async def test_a_full_disk_disturbs_no_event_loop(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with (tmp_path / "log").open("ab") as opened:
+        output = LogOutput(opened.fileno())
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+        try:
+            output.write("a" * 79 + "\n")
+            output.close()
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

@@ -10,6 +10,7 @@ import select
 import socket
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from threading import RLock
 from time import monotonic
 
@@ -36,9 +37,13 @@ class LogOutput:
         self._write, self._watched = _writer(fd)
         self._lines: list[bytes] = []
         self._bytes = 0
+        self._begun = False  # whether a part of the first line has left
+        self._torn = False  # whether the rest of such a line was lost
         self._soon = False
         self._watching: asyncio.AbstractEventLoop | None = None
-        self._lock = RLock()  # the loop's thread and others write, and a signal may interrupt either
+        # The loop's thread and others write. A signal that ends the process may come in between: then the last line may
+        # be written twice.
+        self._lock = RLock()
 
     def write(self, text: str) -> None:
         """Write complete lines, after those that wait."""
@@ -58,7 +63,10 @@ class LogOutput:
             try:
                 self._write_waiting()
             except BlockingIOError:
-                self._watch()
+                if self._watched is None:
+                    self._lose_all()
+                else:
+                    self._watch(self._watched)
             except BrokenPipeError:
                 forget_reader(self._fd)
                 self._write = len
@@ -72,7 +80,8 @@ class LogOutput:
         self._unwatch()
         self.flush()
         while self._lines and monotonic() < until:
-            _wait_for_room(self._watched, until - monotonic())
+            if self._watched is not None:
+                _wait_for_room(self._watched, until - monotonic())
             self.flush()
 
     def _add(self, line: bytes) -> None:
@@ -89,31 +98,31 @@ class LogOutput:
             self.flush()
 
     def _write_waiting(self) -> None:
+        if self._torn and self._lines:
+            self._lines[0], self._bytes = b"\n" + self._lines[0], self._bytes + 1
         for count, piece in _pieces(self._lines):
             written = self._write(piece)
-            if written < len(piece):
-                self._lines[:count] = [piece[written:]]
-                self._bytes -= written
-                raise BlockingIOError
-            del self._lines[:count]
+            self._torn = False
+            self._begun = written < len(piece)
+            self._lines[:count] = [piece[written:]] if self._begun else []
             self._bytes -= written
+            if self._begun:
+                raise BlockingIOError
 
-    def _watch(self) -> None:
+    def _watch(self, fd: int) -> None:
         """Go on when the reader has taken something. Without a loop, that is at the next line."""
         if self._watching is None:
-            try:
+            with suppress(RuntimeError):
                 loop = asyncio.get_running_loop()
-                loop.add_writer(self._watched, self._write_watched)
+                loop.add_writer(fd, self._write_watched)
                 self._watching = loop
-            except RuntimeError:
-                return
 
     def _write_watched(self) -> None:
         self._unwatch()
         self.flush()
 
     def _unwatch(self) -> None:
-        if self._watching is not None and not self._watching.is_closed():
+        if self._watching is not None and self._watched is not None and not self._watching.is_closed():
             self._watching.remove_writer(self._watched)
         self._watching = None
 
@@ -121,6 +130,7 @@ class LogOutput:
         LOG_LINES_LOST.inc(len(self._lines))
         self._lines.clear()
         self._bytes = 0
+        self._torn, self._begun = self._torn or self._begun, False
 
 
 def _pieces(lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -134,8 +144,10 @@ def _pieces(lines: list[bytes]) -> Iterator[tuple[int, bytes]]:
         yield count, lines[0] if count == 1 else b"".join(lines[:count])
 
 
-def _writer(fd: int) -> tuple[Callable[[bytes], int], int]:
+def _writer(fd: int) -> tuple[Callable[[bytes], int], int | None]:
     """A function that writes without waiting and says how many bytes were taken, and the descriptor to wait for.
+
+    There is nothing to wait for where a file takes only a part: its disk is full.
 
     A pipe is opened anew: to make the shared one non-blocking would change it for its other writers, too.
     """
@@ -144,7 +156,7 @@ def _writer(fd: int) -> tuple[Callable[[bytes], int], int]:
         connection = socket.socket(fileno=os.dup(fd))
         return lambda piece: connection.send(piece, socket.MSG_DONTWAIT), fd
     if stat.S_ISREG(mode):
-        return lambda piece: os.write(fd, piece), fd
+        return lambda piece: os.write(fd, piece), None
     try:
         own = os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError:  # another user's pipe, or a system without /proc
