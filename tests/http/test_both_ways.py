@@ -283,6 +283,12 @@ def test_both_ways_answer_everybody_alike(clinic: Clinic, method: str, path: str
         assert short.status_code == status, short.text
 
 
+@pytest.mark.parametrize("path", ["/api/slots", "/api/doctors", "/health"])
+def test_two_manage_tokens_do_not_matter_where_none_counts(clinic: Clinic, path: str) -> None:
+    tokens = [("Booking-Token", "a"), ("Booking-Token", "b")]
+    assert httpx.get(clinic.server.url + path, headers=tokens).status_code == 200
+
+
 def test_both_ways_confirm_with_a_name(clinic: Clinic) -> None:
     slot_id = clinic.slot(seats=5)["id"]
     for body in ({"userName": "Zoe"}, {"userName": ""}, {"userName": 1}, {"userEmail": "zoe"}, {"seats": 1}):
@@ -308,6 +314,19 @@ def test_both_ways_show_the_start_page_alike(clinic: Clinic, query: str, headers
         answers.append((answer.status_code, told, answer.text))
     for other in answers[1:]:
         assert other == answers[0]
+
+
+def test_a_defect_is_shown_alike_on_both_ways(start_server: Callable[..., RunningServer]) -> None:
+    with Clinic(start_server()) as clinic:
+        rows(clinic.server.database_url, "DROP SCHEMA public CASCADE")
+        shown = []
+        for way in ({}, TO_ORDINARY):
+            answer = httpx.get(clinic.server.url, headers=way)
+            told = dict(answer.headers) | {"date": "", "content-length": ""}
+            told["set-cookie"] = re.sub("=[^;]*", "=", told["set-cookie"], count=1)
+            shown.append((answer.status_code, {**told, "x-request-id": ""}))
+        assert shown[0] == shown[1]
+        assert shown[0][0] == 500
 
 
 def test_a_start_page_under_tls_sets_a_cookie_for_tls(start_server: Callable[..., RunningServer]) -> None:

@@ -86,9 +86,9 @@ def seed(
 @app.command()
 def expire() -> None:
     """Expire overdue holds now. The server does this every SWEEP_SECONDS."""
-    from slotwise.cli.upkeep import expire_holds
+    from slotwise.cli import upkeep
 
-    expire_holds()
+    upkeep.expire()
 
 
 @app.command()

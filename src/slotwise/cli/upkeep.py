@@ -35,7 +35,7 @@ def add_demo_data(doctors: int, days: int, first_day: datetime | None, random_se
     typer.echo(f"Added {doctors} doctors and {run(work)} slots from {first} on.")
 
 
-def expire_holds() -> None:
+def expire() -> None:
     async def work(database: Database) -> int:
         async with announcing_changes(database) as seats_changed:
             return await sweep_holds(database, by="command", seats_changed=seats_changed)

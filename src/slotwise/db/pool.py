@@ -83,10 +83,12 @@ class Database:
         least = ANSWER_SECONDS if seconds is not None else self._statement_seconds + ANSWER_SECONDS
         seconds = self._statement_seconds + GRACE_SECONDS if seconds is None else seconds
         asked = loop.time()
-        with connecting():
-            connection = await self._pool.acquire(timeout=min(ACQUIRE_SECONDS, seconds))
-        got = loop.time()
-        self.waited_seconds += got - asked
+        try:
+            with connecting():
+                connection = await self._pool.acquire(timeout=min(ACQUIRE_SECONDS, seconds))
+        finally:
+            got = loop.time()
+            self.waited_seconds += got - asked
         with translated():
             cut = loop.call_at(max(asked + seconds, got + least), connection.terminate)
             try:

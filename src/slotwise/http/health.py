@@ -14,7 +14,7 @@ from slotwise.db.time_zones import ZoneCheck
 from slotwise.domain.errors import SlotwiseError
 from slotwise.domain.time_zones import EDITION
 from slotwise.http.kit.access import OPEN, ApiRequest
-from slotwise.http.kit.direct import ApiCall, answered, direct, json_answer
+from slotwise.http.kit.direct import UNIDENTIFIED, ApiCall, answered, direct, json_answer
 from slotwise.http.kit.operations import answer, operation
 from slotwise.observability.metrics_report import MetricsReport
 from slotwise.server.direct import Answer
@@ -51,7 +51,7 @@ class HealthController(Controller):
 
     @get(
         "/health",
-        **direct(_get_health, identifies=False),
+        **direct(_get_health, callers=UNIDENTIFIED),
         **operation("get_health", OPEN, "Check that the process answers, without the database", needs_database=False),
     )
     async def get_health(self, request: ApiRequest) -> Response[HealthView]:

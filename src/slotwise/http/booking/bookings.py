@@ -36,7 +36,7 @@ from slotwise.http.kit.access import (
     account_of,
     caller_of,
 )
-from slotwise.http.kit.direct import answered, direct, read_json
+from slotwise.http.kit.direct import BY_HOLDER, answered, direct, read_json
 from slotwise.http.kit.operations import BodyOptional, operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
 from slotwise.http.kit.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_period
@@ -160,7 +160,7 @@ class BookingController(Controller):
 
     @get(
         "/{booking_id:int}",
-        **direct(calls.get_booking),
+        **direct(calls.get_booking, callers=BY_HOLDER),
         **operation("get_booking", REDACTED, "Read a booking", BookingNotFound),
     )
     async def get_booking(self, request: ApiRequest, booking_id: Id) -> Response[BookingView]:
@@ -170,7 +170,7 @@ class BookingController(Controller):
         "/{booking_id:int}/confirm",
         status_code=200,
         operation_class=BodyOptional,
-        **direct(calls.confirm_booking, read_json(Confirmation, Confirmation())),
+        **direct(calls.confirm_booking, read_json(Confirmation, Confirmation()), callers=BY_HOLDER),
         **operation(
             "confirm_booking",
             HOLDER,
@@ -190,7 +190,7 @@ class BookingController(Controller):
     @delete(
         "/{booking_id:int}",
         status_code=200,
-        **direct(calls.cancel_booking),
+        **direct(calls.cancel_booking, callers=BY_HOLDER),
         **operation(
             "cancel_booking",
             HOLDER,

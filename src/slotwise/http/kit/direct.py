@@ -7,7 +7,7 @@ implementation, and the framework validates, documents and guards.
 
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
-from typing import Any, Generic, TypeAlias, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar, cast
 
 import msgspec
 from litestar import Response
@@ -20,35 +20,56 @@ from slotwise.http.kit.parts import ApiParts, api_parts
 from slotwise.http.kit.parts import Application as HasApi
 from slotwise.http.kit.problems import MEDIA_TYPE, defect_of, encoded, headers_of, problem_of
 from slotwise.observability.metrics import REFUSALS
-from slotwise.server.direct import Answer, Binding, Call, DirectRoute, Raw, Read, read_nothing
+from slotwise.server.direct import Answer, Binding, Call, DirectRoute, Headed, Raw, Read, read_nothing
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.rate_limits import client_of
 
 Data = TypeVar("Data")
 
 JSON = "application/json"
-_OPERATION = "operation"
+_OPERATION, _CALLER_OF = "operation", "caller_of"
 _JSON = frozenset({b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"})
 _encode = msgspec.json.Encoder().encode
 
 
-class ApiCall(Struct, Generic[Data], frozen=True):
+class ApiCall(Headed, Generic[Data], frozen=True):
     """A request that was read, from a caller who is known.
 
     `numbers` are those in the path, `data` is what was read from body or query, and `client` is what rate limits count
-    by. `headers` have each name once, in small letters.
+    by.
     """
 
     caller: Caller
     client: str
-    headers: Mapping[bytes, bytes]
     numbers: tuple[int, ...]
     data: Data
 
-    def header(self, name: bytes) -> str | None:
-        value = self.headers.get(name)
-        return None if value is None else value.decode("latin-1")
 
+class Callers(NamedTuple):
+    """Who calls, on either way: by the connection, and by the framework after its guards."""
+
+    of_call: Callable[[ApiParts, Call], Awaitable[Caller]]
+    of_request: Callable[[ApiRequest], Caller]
+
+
+async def _account_of(api: ApiParts, call: Call) -> Caller:
+    return Caller(await identify(api.services.users, call.header(b"authorization") or ""))
+
+
+async def _holder_of(api: ApiParts, call: Call) -> Caller:
+    return Caller((await _account_of(api, call)).user, call.header(b"booking-token") or None)
+
+
+async def _stranger(_: ApiParts, __: Call) -> Caller:
+    return Caller()
+
+
+# Ignores all tokens.
+UNIDENTIFIED = Callers(_stranger, lambda _: Caller())
+# By an access token.
+BY_ACCOUNT = Callers(_account_of, lambda request: Caller(request.user))
+# By an access token, the booking's manage token, or both.
+BY_HOLDER = Callers(_holder_of, access.caller_of)
 
 # The first argument is what the operation needs of the API's parts.
 Operation: TypeAlias = Callable[[Any, ApiCall[Any]], Awaitable[Answer]]
@@ -59,27 +80,27 @@ def direct(
     read: Read = read_nothing,
     is_open: Callable[[ApiParts], bool] = lambda _: True,
     *,
-    identifies: bool = True,
+    callers: Callers = BY_ACCOUNT,
 ) -> dict[str, Any]:
     """Keyword arguments of a handler whose operation the connection may answer itself while `is_open` says so.
 
-    The operation is for everybody: guards of roles are not asked. Unless it `identifies` its callers, tokens are
-    ignored.
+    The operation is for everybody: guards of roles are not asked.
     """
 
     def bind(application: Any, method: str, template: str) -> DirectRoute:
         api = cast("HasApi", application).api
-        answer = _for_connection(api, operation, _identify if identifies else _ignore)
-        return DirectRoute(method, template, answer, _refusal, read, lambda: is_open(api))
+        answer = _for_connection(api, operation, callers.of_call)
+        return DirectRoute(method, template, answer, lambda error, _: _refusal(error), read, lambda: is_open(api))
 
-    return {Binding.KEY: Binding(bind), _OPERATION: operation}
+    return {Binding.KEY: Binding(bind), _OPERATION: operation, _CALLER_OF: callers.of_request}
 
 
 async def answered(request: ApiRequest, *numbers: int, data: Any = None) -> Response[Any]:
     """The answer of the operation that the request's handler declares."""
     operation: Operation = request.route_handler.opt[_OPERATION]
+    caller_of: Callable[[ApiRequest], Caller] = request.route_handler.opt[_CALLER_OF]
     headers = dict(request.scope["headers"])  # the server has refused what may come once and came twice
-    call = ApiCall(access.caller_of(request), client_ip_of(request.scope), headers, numbers, data)
+    call = ApiCall(headers, caller_of(request), client_ip_of(request.scope), numbers, data)
     answer = await operation(api_parts(request.scope), call)
     body, media_type = answer.body or None, answer.media_type or None
     return Response(body, status_code=answer.status, media_type=media_type, headers=dict(answer.headers))
@@ -106,15 +127,6 @@ def json_answer(view: Struct, status: HTTPStatus = HTTPStatus.OK, headers: Mappi
     return Answer(status, JSON, _encode(view), headers or {})
 
 
-async def _identify(api: ApiParts, call: Call) -> Caller:
-    user = await identify(api.services.users, call.header(b"authorization") or "")
-    return Caller(user, call.header(b"booking-token") or None)
-
-
-async def _ignore(_: ApiParts, __: Call) -> Caller:
-    return Caller()
-
-
 def _for_connection(
     api: ApiParts, operation: Operation, caller_of: Callable[[ApiParts, Call], Awaitable[Caller]]
 ) -> Callable[[Call], Awaitable[Answer]]:
@@ -123,7 +135,7 @@ def _for_connection(
     async def answer(call: Call) -> Answer:
         try:
             caller, client = await caller_of(api, call), client_of(call.origin.host)
-            return await operation(api, ApiCall(caller, client, call.headers, call.numbers, call.data))
+            return await operation(api, ApiCall(call.headers, caller, client, call.numbers, call.data))
         except SlotwiseError as error:
             REFUSALS.labels(error.code).inc()
             return _refusal(error)
