@@ -1,6 +1,6 @@
 """The connection and the framework give the same answers.
 
-A header that nobody reads, and a parameter in the content type, send a request the ordinary way.
+A header that is not read, and a parameter in the content type, send a request the ordinary way.
 """
 
 import json

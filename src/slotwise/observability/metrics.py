@@ -24,7 +24,7 @@ EXPIRIES = Counter("slotwise_expired_holds_total", "Expired holds", ["by"])
 REPLAYS = Counter("slotwise_replayed_answers_total", "Repeated answers for a repeated Idempotency-Key")
 REFUSALS = Counter("slotwise_refusals_total", "Refused requests by reason", ["reason"])
 LOG_LINES_LOST = Counter(
-    "slotwise_log_lines_lost_total", "Log lines that nobody read in time, or that could not be written"
+    "slotwise_log_lines_lost_total", "Log lines that were not read in time, or could not be written"
 )
 SEAT_LISTENERS = Gauge("slotwise_seat_listeners", "Clients that watch seats", multiprocess_mode="livesum")
 POOL_WAITS = Counter(
