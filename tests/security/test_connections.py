@@ -360,6 +360,18 @@ async def test_a_request_is_answered_in_time_though_the_application_is_not(metho
         assert await asyncio.to_thread(ended.wait, PATIENCE_SECONDS)
 
 
+@pytest.mark.parametrize(
+    "behind", [b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 50\r\n\r\n{", b"GET / HTTP/1.1\r\n"]
+)
+async def test_half_a_request_behind_one_that_is_late_changes_nothing(behind: bytes) -> None:
+    with serving(Requests(_slow_application, write_refusal, hsts=False), Hurried) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" + behind)
+        async with asyncio.timeout(at_most(2.5)):
+            assert b" 503 " in await reader.readuntil(b"\r\n")
+        writer.close()
+
+
 async def test_an_answer_that_has_begun_is_not_cut_short() -> None:
     async def halting(scope: Any, receive: Any, send: Any) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})

@@ -1,5 +1,7 @@
 """Heads that two programs may understand differently (RFC 9110, RFC 9112): one table, over raw sockets."""
 
+import asyncio
+
 import pytest
 
 from slotwise.server.heads import accepted
@@ -199,6 +201,33 @@ async def test_requests_in_one_piece_of_data_are_all_answered(clinic: Clinic) ->
     pieces = [*posts, PLAIN + b"\r\n", *posts, b"\r\n" + PLAIN + CLOSE]
     answer = await met(clinic, saying(b"".join(pieces)))
     assert statuses(answer) == [400, 400, 200, 400, 400, 200], answer
+
+
+SLOT = b"GET /api/slots/999999 HTTP/1.1\r\nHost: a\r\n\r\n"
+TRAILED = POST + CHUNKED + b"D\r\n" + BODY + b"\r\n0\r\nX-T: 12\r\n\r\n"
+
+
+@pytest.mark.parametrize("pause_at", range(len(POST), len(TRAILED), 3))
+async def test_chunks_and_trailers_may_come_in_pieces_before_another_request(clinic: Clinic, pause_at: int) -> None:
+    async def talk(line: Line) -> None:
+        await line.say(TRAILED[:pause_at])
+        await asyncio.sleep(0.01)
+        await line.say(TRAILED[pause_at:] + SLOT + PLAIN + CLOSE)
+
+    assert statuses(await met(clinic, talk)) == [400, 404, 200]
+
+
+@pytest.mark.parametrize("empty", [b"\r\n", b"\r\n\r\n", b"\r\n" * 5, b"\n\n"])
+async def test_empty_lines_before_a_request_hide_neither_it_nor_the_next(clinic: Clinic, empty: bytes) -> None:
+    answer = await met(clinic, saying(empty + PLAIN + b"\r\n" + empty + SLOT + empty + PLAIN + CLOSE))
+    assert statuses(answer) == [200, 404, 200], answer
+
+
+async def test_empty_lines_before_a_request_for_another_protocol_are_not_its_body(clinic: Clinic) -> None:
+    upgrade = b"Upgrade: x\r\nConnection: upgrade\r\n"
+    answer = await met(clinic, saying(b"\r\n\r\n" + POST + upgrade + WHOLE))
+    assert statuses(answer) == [400]
+    assert b"malformed" not in answer.text, "the application was given something else"
 
 
 async def test_a_refused_head_request_gets_no_content(clinic: Clinic) -> None:

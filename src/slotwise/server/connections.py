@@ -46,6 +46,7 @@ MAX_WAITING = 64
 # a slow client may need more than PATIENCE_SECONDS for a third of that, and would look as if it read nothing.
 SEND_BUFFER_BYTES = 128 * 1024
 _END_OF_HEAD = b"\r\n\r\n"
+_LINE_ENDS = frozenset({b"\r", b"\n"})
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
 _REFUSAL = "slotwise.refusal"
 _ENDING = "slotwise.ending"
@@ -104,7 +105,9 @@ class BoundedConnection(HttpToolsProtocol):
         self._piece = len(data)
         self._bytes += self._piece
         if not self._in_head:
-            self._opening, self._place = data, 0
+            # It is not known how much of the piece belongs to chunks and their trailers.
+            in_chunks = self._arriving and self._place is None
+            self._opening, self._place = data, None if in_chunks else 0
         else:
             self._opening += data
         super().data_received(data)
@@ -187,7 +190,7 @@ class BoundedConnection(HttpToolsProtocol):
         # A body is read behind an Upgrade header, too, if it is known where the body begins.
         lost = self.parser.should_upgrade() and self._place is None
         head = accepted(version, self.url, self.headers, upgrades=lost)
-        self._pass(_END_OF_HEAD)
+        self._pass_head()
         return head
 
     def on_body(self, body: bytes) -> None:
@@ -216,9 +219,14 @@ class BoundedConnection(HttpToolsProtocol):
     def on_chunk_header(self) -> None:
         self._place = None
 
-    def _pass(self, end: bytes) -> None:
-        if self._place is not None and (found := self._opening.find(end, self._place)) >= 0:
-            self._place = found + len(end)
+    def _pass_head(self) -> None:
+        if self._place is None:
+            return
+        # There may be empty lines before a request (RFC 9112, 2.2).
+        while self._opening[self._place : self._place + 1] in _LINE_ENDS:
+            self._place += 1
+        if (found := self._opening.find(_END_OF_HEAD, self._place)) >= 0:
+            self._place = found + len(_END_OF_HEAD)
 
     def _line(self) -> bytes:
         """What begins with the request line; empty if it is not known where that begins."""
@@ -308,7 +316,9 @@ class BoundedConnection(HttpToolsProtocol):
     def _answer_if_late(self, now: float) -> None:
         """Answer in the application's place. It is not cut short: what it has sent to the database may be done."""
         cycle = self._running
-        if cycle is None or cycle.response_started or self._arriving or now - self._started <= self.answer_seconds:
+        # Its own body must be there; what arrives behind it does not matter.
+        arrives = self._arriving and not self._in_head and cycle is self.cycle
+        if cycle is None or cycle.response_started or arrives or now - self._started <= self.answer_seconds:
             return
         if (answer := cast("dict[str, Any]", cycle.scope).pop(_TOO_LATE, None)) is not None:
             self._late = self.loop.create_task(answer())
