@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from slotwise.batching.shared_reads import SharedReads
+from slotwise.db.pool import STATEMENT_SECONDS
 from slotwise.domain.errors import DatabaseUnavailable, Overloaded
+from tests.clinic import PATIENCE_SECONDS
 
 
 class Shelf:
@@ -140,3 +142,19 @@ async def test_nothing_is_cached_afterwards(reads: SharedReads[str, int], shelf:
     await asyncio.gather(*tasks)
     assert not reads._in_flight
     assert not reads._next
+
+
+async def test_a_read_that_never_ends_holds_up_only_its_own_callers(shelf: Shelf) -> None:
+    reads = SharedReads(shelf.read, patience_seconds=0.05)
+    [stuck] = await asking(reads, "a")
+    shelf.gate = asyncio.Event()
+    shelf.gate.set()
+    shelf.number = 1
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await reads.read("a") == 1
+    assert not stuck.done()
+    stuck.cancel()
+
+
+def test_every_read_is_impatient() -> None:
+    assert SharedReads(Shelf().read)._patience_seconds < STATEMENT_SECONDS

@@ -11,6 +11,10 @@ from typing import Generic, TypeVar
 from slotwise.batching.group_commit import take_in_what_has_arrived
 from slotwise.domain.errors import Overloaded
 
+# If a connection falls silent, later callers must not wait for it. A read of very many slots may take longer than this
+# by itself: then two of them run.
+PATIENCE_SECONDS = 1.0
+
 Wanted = TypeVar("Wanted", bound=Hashable)
 Result = TypeVar("Result")
 
@@ -27,7 +31,7 @@ class SharedReads(Generic[Wanted, Result]):
         read: Callable[[Wanted], Awaitable[Result]],
         *,
         limit: int = 2048,
-        patience_seconds: float | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
         """`limit` counts all reads in flight and waiting, of all wanted things.
 
