@@ -101,7 +101,7 @@ class Application(Litestar):
 def create_app() -> ASGIApp:
     """What a worker process serves. Reads the environment."""
     settings = load_settings()
-    log_request = configure_logs(settings.log_level, json_lines=settings.production)
+    log_request, _ = configure_logs(settings.log_level, json_lines=settings.production)
     application = build(settings)
     refusals = _readable_refusals(application.cors_config)
     proxies = (

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -43,6 +44,47 @@ def test_a_worker_that_hangs_does_not_keep_the_server_from_stopping(start_server
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(at_most(10)) == 0
     assert not hanging.is_running()
+
+
+@pytest.mark.slow  # two to five CPU seconds for a server of its own
+def test_a_log_that_is_not_read_from_the_beginning_stops_neither_the_start_nor_the_end(
+    database_url: str, tmp_path: Path
+) -> None:
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 512)
+    os.set_blocking(writing, True)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "TMPDIR": str(tmp_path),
+        "DATABASE_URL": database_url,
+        "SLOTWISE_DATA_DIR": str(tmp_path / "data"),
+        "PORT": str(free_port()),
+        "WORKERS": "1",
+        "SEED_DEMO": "off",
+    }
+    command: list[Path | str] = [Path(sys.executable).with_name("slotwise"), "serve"]
+    server = subprocess.Popen(command, env=environment, stderr=writing, start_new_session=True)
+    health = f"http://127.0.0.1:{environment['PORT']}/health"
+
+    def answers() -> bool:
+        with suppress(httpx.TransportError):
+            return httpx.get(health, verify=False).status_code == 200
+        return False
+
+    try:
+        _until(answers)
+        worker = next(filter(_is_worker, psutil.Process(server.pid).children()))
+        worker.kill()
+        _until(lambda: worker not in psutil.Process(server.pid).children() and answers())
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(at_most(10)) == 0
+    finally:
+        server.kill()
+        os.close(reading)
+        os.close(writing)
 
 
 @pytest.mark.slow  # two to five CPU seconds for a server of its own

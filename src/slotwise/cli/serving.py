@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
+from typing import IO, NamedTuple, cast
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -58,7 +58,8 @@ class FirstAdmin(NamedTuple):
 def serve_forever(host: str | None, port: int | None, workers: int | None) -> None:
     """Serve until SIGTERM, SIGINT or SIGHUP. Arguments override the environment."""
     settings = _settings(host, port, workers)
-    configure_logs(settings.log_level, json_lines=settings.production)
+    logs = configure_logs(settings.log_level, json_lines=settings.production)
+    screen.file = cast("IO[str]", logs.output)  # as much of a file as a screen uses
     _end_on_signals()
     allow_many_connections()
     with ExitStack() as stack:

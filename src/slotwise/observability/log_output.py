@@ -50,6 +50,9 @@ class LogOutput:
         self._add(text.encode(errors="backslashreplace"))
         self.flush()
 
+    def isatty(self) -> bool:
+        return os.isatty(self._fd)
+
     def write_soon(self, line: bytes) -> None:
         """For the event loop's thread: write with all other lines of this turn of the loop."""
         self._add(line)

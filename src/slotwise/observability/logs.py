@@ -4,6 +4,7 @@ import atexit
 import logging
 import sys
 from contextvars import ContextVar
+from typing import NamedTuple
 
 import structlog
 from structlog.types import EventDict, Processor, WrappedLogger
@@ -15,8 +16,15 @@ from slotwise.observability.request_log import LogRequest, json_line, log_nothin
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
-def configure_logs(level: str, json_lines: bool) -> LogRequest:
-    """Log Slotwise's events from `level` on and its libraries' warnings, in one format. Returns the log of requests."""
+class Logs(NamedTuple):
+    """What logs requests, and standard error as all lines use it, which never waits for its reader."""
+
+    log_request: LogRequest
+    output: LogOutput
+
+
+def configure_logs(level: str, json_lines: bool) -> Logs:
+    """Log Slotwise's events from `level` on and its libraries' warnings, in one format."""
     output = LogOutput(sys.stderr.fileno())
     atexit.register(output.close)
     shared: list[Processor] = [
@@ -44,8 +52,9 @@ def configure_logs(level: str, json_lines: bool) -> LogRequest:
     )
     logging.basicConfig(level=logging.WARNING, handlers=[libraries], force=True)
     if lowest > logging.INFO:
-        return log_nothing
-    return request_log(json_line if json_lines else readable_line(colors=sys.stderr.isatty()), output.write_soon)
+        return Logs(log_nothing, output)
+    line = json_line if json_lines else readable_line(colors=sys.stderr.isatty())
+    return Logs(request_log(line, output.write_soon), output)
 
 
 def _add_request_id(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
