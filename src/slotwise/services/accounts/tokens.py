@@ -28,10 +28,11 @@ class TokenClaims(Struct, frozen=True):
 
 
 def _claims_of(payload: dict[str, Any]) -> TokenClaims:
-    user_id = int(payload["sub"])
-    if not 0 < user_id <= MAX_ID:
+    """In the spelling in which `issue` writes them."""
+    user_id, version = int(payload["sub"]), payload["ver"]
+    if not 0 < user_id <= MAX_ID or payload["sub"] != str(user_id) or type(version) is not int:
         raise NotAuthenticated
-    return TokenClaims(user_id, int(payload["ver"]))
+    return TokenClaims(user_id, version)
 
 
 class _Verified(NamedTuple):
@@ -85,7 +86,7 @@ class AccessTokens:
             if not token.endswith(f".{base64url.encode(decoded['signature'])}"):
                 raise NotAuthenticated
             return _Verified(_claims_of(decoded["payload"]), int(decoded["payload"]["exp"]))
-        except (jwt.InvalidTokenError, ValueError, TypeError) as error:
+        except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
             raise NotAuthenticated from error
 
     def _decode(self, token: str, *, expired: bool = False) -> dict[str, Any]:
@@ -104,7 +105,7 @@ class AccessTokens:
         try:
             payload = self._decode(token, expired=True)["payload"]
             return _claims_of(payload).user_id
-        except (jwt.InvalidTokenError, NotAuthenticated, ValueError, TypeError):
+        except (jwt.InvalidTokenError, NotAuthenticated, ValueError, TypeError, OverflowError):
             return None
 
 
