@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import re
 from functools import cache
 from importlib.resources import files
 
@@ -13,6 +14,9 @@ from slotwise.web.kit.access import PageRequest
 
 _STATIC = files("slotwise.web") / "static"
 _TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
+# An older name of it (RFC 9110, 8.4.1.3), and the weight of what is not acceptable (12.4.2).
+_GZIP = frozenset({"gzip", "x-gzip"})
+_REFUSED = re.compile(r"[qQ]=0(\.0{0,3})?")
 _FOR_EVER = "public, max-age=31536000, immutable"
 
 
@@ -43,8 +47,10 @@ def asset(name: str) -> str:
 
 def accepts_gzip(accept_encoding: str) -> bool:
     """By the header's value (RFC 9110, 12.5.3)."""
-    offers = (offer.strip().partition(";") for offer in accept_encoding.split(","))
-    return any(coding == "gzip" and quality.replace(" ", "") != "q=0" for coding, _, quality in offers)
+    offers = (offer.partition(";") for offer in accept_encoding.split(","))
+    return any(
+        coding.strip().lower() in _GZIP and not _REFUSED.fullmatch(quality.strip()) for coding, _, quality in offers
+    )
 
 
 class AssetController(Controller):
