@@ -5,7 +5,7 @@ import asyncio
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from slotwise.observability import request_meters
-from slotwise.observability.metrics import LATENCY, LATENCY_SECONDS, REQUESTS
+from slotwise.observability.metrics import LATENCY, LATENCY_SECONDS, REFUSALS, REQUESTS
 from slotwise.observability.request_meters import RequestMeters
 from tests.clinic import PATIENCE_SECONDS
 
@@ -41,7 +41,9 @@ async def test_added_up_latencies_fall_into_the_librarys_buckets() -> None:
 async def test_sums_are_handed_on_without_a_reader() -> None:
     meters = RequestMeters()
     meters.record("PUT", ROUTE, 200, 0.1, timed=True)
+    meters.count_refusal("of-this-test")
     async with asyncio.timeout(PATIENCE_SECONDS):
         while REQUESTS.labels("PUT", ROUTE, 200)._value.get() != 1:  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(request_meters.FLUSH_SECONDS / 4)
+    assert REFUSALS.labels("of-this-test")._value.get() == 1
     assert generate_latest()

@@ -11,7 +11,7 @@ from functools import cache
 
 from prometheus_client import Histogram
 
-from slotwise.observability.metrics import LATENCY, LATENCY_SECONDS, REQUESTS
+from slotwise.observability.metrics import LATENCY, LATENCY_SECONDS, REFUSALS, REQUESTS
 
 FLUSH_SECONDS = 0.2
 
@@ -27,6 +27,7 @@ class _Latencies:
 class RequestMeters:
     def __init__(self) -> None:
         self._requests: Counter[tuple[str, str, int]] = Counter()
+        self._refusals: Counter[str] = Counter()
         self._latencies: dict[str, _Latencies] = {}
         self._flushing = False
 
@@ -37,6 +38,14 @@ class RequestMeters:
             latencies = self._latencies.setdefault(route, _Latencies())
             latencies.buckets[bisect_left(LATENCY_SECONDS, seconds)] += 1
             latencies.seconds += seconds
+        self._flush_soon()
+
+    def count_refusal(self, code: str) -> None:
+        """For the event loop's thread."""
+        self._refusals[code] += 1
+        self._flush_soon()
+
+    def _flush_soon(self) -> None:
         if not self._flushing:
             self._flushing = True
             asyncio.get_running_loop().call_later(FLUSH_SECONDS, self.flush)
@@ -44,9 +53,12 @@ class RequestMeters:
     def flush(self) -> None:
         self._flushing = False
         requests, self._requests = self._requests, Counter()
+        refusals, self._refusals = self._refusals, Counter()
         latencies, self._latencies = self._latencies, {}
         for labels, count in requests.items():
             REQUESTS.labels(*labels).inc(count)
+        for code, count in refusals.items():
+            REFUSALS.labels(code).inc(count)
         for route, latency in latencies.items():
             _add(_histogram_of(route), latency)
 

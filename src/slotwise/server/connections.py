@@ -18,7 +18,7 @@ from uvicorn._types import ASGI3Application, ASGIReceiveEvent, HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from slotwise.domain.errors import SlotwiseError
-from slotwise.observability.metrics import REFUSALS
+from slotwise.observability.request_meters import REQUEST_METERS
 from slotwise.server.heads import (
     Headers,
     accepted,
@@ -439,7 +439,7 @@ def _ending_in(scope: Any) -> Callable[[], None] | None:
 
 
 async def refuse(error: SlotwiseError, scope: Scope, write: WriteRefusal, send: Send) -> None:
-    REFUSALS.labels(error.code).inc()
+    REQUEST_METERS.count_refusal(error.code)
     status, media_type, body, more = write(error, scope)
     headers = [
         (b"content-type", media_type.encode()),

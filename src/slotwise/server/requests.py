@@ -15,7 +15,6 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from slotwise.domain.errors import OutcomeUnknown, Overloaded, SlotwiseError
 from slotwise.observability.logs import REQUEST_ID
-from slotwise.observability.metrics import REFUSALS
 from slotwise.observability.request_log import LogRequest, log_nothing
 from slotwise.observability.request_meters import REQUEST_METERS
 from slotwise.server.connections import answer_when_late, forget_when_late, is_endless, refusal_in, refuse
@@ -197,7 +196,7 @@ def _refusal_of_late(method: str) -> SlotwiseError:
 
 def _late_answer(route: DirectRoute, call: Call) -> Answer:
     error = _refusal_of_late(route.method)
-    REFUSALS.labels(error.code).inc()
+    REQUEST_METERS.count_refusal(error.code)
     try:
         return route.refuse(error, call)
     except Exception as defect:

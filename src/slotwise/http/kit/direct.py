@@ -19,7 +19,7 @@ from slotwise.http.kit.access import ApiRequest, client_ip_of, identify
 from slotwise.http.kit.parts import ApiParts, api_parts
 from slotwise.http.kit.parts import Application as HasApi
 from slotwise.http.kit.problems import MEDIA_TYPE, defect_of, encoded, headers_of, problem_of
-from slotwise.observability.metrics import REFUSALS
+from slotwise.observability.request_meters import REQUEST_METERS
 from slotwise.server.direct import Answer, Binding, Call, DirectRoute, Headed, Raw, Read, read_nothing
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.rate_limits import client_of
@@ -137,7 +137,7 @@ def _for_connection(
             caller, client = await caller_of(api, call), client_of(call.origin.host)
             return await operation(api, ApiCall(call.headers, caller, client, call.numbers, call.data))
         except SlotwiseError as error:
-            REFUSALS.labels(error.code).inc()
+            REQUEST_METERS.count_refusal(error.code)
             return _refusal(error)
         except Exception as error:  # a defect: the connection must answer and go on
             return Answer(HTTPStatus.INTERNAL_SERVER_ERROR, MEDIA_TYPE, encoded(defect_of(error)))

@@ -2,8 +2,9 @@
 
 import traceback
 from collections.abc import Callable, Iterator
+from functools import cache
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 import structlog
@@ -14,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from slotwise.domain import errors
 from slotwise.domain.errors import FieldError, InvalidInput, SlotwiseError
-from slotwise.observability.metrics import REFUSALS
+from slotwise.observability.request_meters import REQUEST_METERS
 from slotwise.server.refusals import (
     BodyEncoded,
     ExpectationFailed,
@@ -124,6 +125,11 @@ def _detail(error: SlotwiseError) -> str:
 
 
 def status_of(kind: type[SlotwiseError]) -> int:
+    return _status_of(cast("Any", kind))
+
+
+@cache
+def _status_of(kind: type[SlotwiseError]) -> int:
     return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
 
 
@@ -165,7 +171,7 @@ def write_refusal(error: SlotwiseError, _: Scope) -> Written:
 
 
 def answer_domain_error(_: Request[Any, Any, Any], error: SlotwiseError) -> Response[bytes]:
-    REFUSALS.labels(error.code).inc()
+    REQUEST_METERS.count_refusal(error.code)
     return answer(problem_of(error), headers_of(error))
 
 

@@ -7,7 +7,7 @@ from litestar import Litestar
 from litestar.types import Scope
 
 from slotwise.domain.errors import SlotwiseError
-from slotwise.observability.metrics import REFUSALS
+from slotwise.observability.request_meters import REQUEST_METERS
 from slotwise.server.direct import Answer, Binding, Call, DirectRoute, Read
 from slotwise.server.refusals import Written
 from slotwise.web.kit.errors import write_defect, write_refusal
@@ -28,7 +28,7 @@ def direct_page(show: ShowPage, read: Read) -> dict[str, Any]:
             try:
                 return await show(cast("Any", application).web, call)
             except SlotwiseError as error:
-                REFUSALS.labels(error.code).inc()
+                REQUEST_METERS.count_refusal(error.code)
                 return refuse(error, call)
             except Exception as error:  # a defect: the connection must answer and go on
                 return _written(write_defect(error, _scope_of(application, template, call)))

@@ -15,7 +15,7 @@ from litestar.types import Scope
 
 from slotwise.domain import errors
 from slotwise.domain.errors import BookingCancelled, InvalidInput, SlotClosed, SlotFull, SlotwiseError
-from slotwise.observability.metrics import REFUSALS
+from slotwise.observability.request_meters import REQUEST_METERS
 from slotwise.server.refusals import RequestTooSlow, Written
 from slotwise.web.kit.access import PageRequest, Unsent, visitor_in
 from slotwise.web.kit.forms import Form
@@ -101,7 +101,7 @@ async def recognize_visitor(error: Exception, scope: Scope) -> None:
 
 
 def show_error(request: PageRequest, error: SlotwiseError) -> Response[Any]:
-    REFUSALS.labels(error.code).inc()
+    REQUEST_METERS.count_refusal(error.code)
     return ask_to_log_in(request) if isinstance(error, errors.NotAuthenticated) else _show_refusal(request, error)
 
 
