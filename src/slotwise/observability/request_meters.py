@@ -6,7 +6,7 @@ Here a request costs a few additions, and the sums are handed to the library sev
 
 import asyncio
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import cache
 
 from prometheus_client import Histogram
@@ -28,14 +28,14 @@ class RequestMeters:
     def __init__(self) -> None:
         self._requests: Counter[tuple[str, str, int]] = Counter()
         self._refusals: Counter[str] = Counter()
-        self._latencies: dict[str, _Latencies] = {}
+        self._latencies: defaultdict[str, _Latencies] = defaultdict(_Latencies)
         self._flushing = False
 
     def record(self, method: str, route: str, status: int, seconds: float, *, timed: bool) -> None:
         """For the event loop's thread. `timed` if the latency counts, too."""
         self._requests[method, route, status] += 1
         if timed:
-            latencies = self._latencies.setdefault(route, _Latencies())
+            latencies = self._latencies[route]
             latencies.buckets[bisect_left(LATENCY_SECONDS, seconds)] += 1
             latencies.seconds += seconds
         self._flush_soon()
@@ -54,7 +54,7 @@ class RequestMeters:
         self._flushing = False
         requests, self._requests = self._requests, Counter()
         refusals, self._refusals = self._refusals, Counter()
-        latencies, self._latencies = self._latencies, {}
+        latencies, self._latencies = self._latencies, defaultdict(_Latencies)
         for labels, count in requests.items():
             REQUESTS.labels(*labels).inc(count)
         for code, count in refusals.items():
