@@ -104,6 +104,20 @@ def test_unknown_paths_make_no_new_labels(clinic: Clinic) -> None:
     assert "CANARY" not in text
 
 
+def test_a_head_counts_as_a_head_and_a_get_as_a_get(clinic: Clinic) -> None:
+    """Though a HEAD is answered as a GET. Whichever comes first in a worker does not name the other."""
+    before = samples(clinic)
+    for _ in range(8):
+        clinic.http.head("/health/ready")
+        clinic.http.get("/health/ready")
+
+    def counted(method: str) -> int:
+        name = ("slotwise_http_requests_total", method, "/health/ready", "200")
+        return round(samples(clinic).get(name, 0) - before.get(name, 0))
+
+    eventually(lambda: counted("HEAD") == counted("GET") == 8)
+
+
 def test_without_its_database_the_server_is_alive_but_not_ready(
     postgres_url: str, migrated_template: str, start_server: Callable[..., RunningServer]
 ) -> None:

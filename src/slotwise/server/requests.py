@@ -75,7 +75,7 @@ class Requests:
         received = scope
         if scope["method"] == "HEAD":
             # A HEAD is a GET without content (RFC 9110, 9.3.2). uvicorn leaves the content out.
-            scope = {**scope, "method": HttpMethod.GET}
+            scope = {**scope, "method": HttpMethod.GET.value}
             send = _head_only(send)
         request_id = _request_id(scope)
         started = time.perf_counter()
@@ -111,7 +111,7 @@ class Requests:
         finally:
             forget_when_late(received)
             route, seconds = scope.get("path_template") or "unmatched", time.perf_counter() - started
-            self._record(request_id, scope["method"], route, int(status), seconds, timed=not is_endless(scope))
+            self._record(request_id, received["method"], route, int(status), seconds, timed=not is_endless(scope))
 
     def _record(
         self, request_id: str, method: str, route: str, status: int, seconds: float, *, timed: bool = True
