@@ -46,7 +46,7 @@ function tellOtherZone() {
   const places = [...document.querySelectorAll("[data-other-zone]")];
   for (const place of places) {
     const times = timesIn(place.dataset.otherZone);
-    const [first, ...later] = changesOf(offsets, times.length ? times : [{ moment: new Date(offsets[0].since) }]);
+    const [first, ...later] = changesOf(offsets, times.length ? times : [{ moment: new Date() }]);
     place.hidden = (first.minutes === 0 && later.length === 0) || places.some((other) => other !== place && other.closest("main"));
     if (place.hidden) continue;
     const when = "now" in place.dataset ? "Now" : times.length > 1 && !place.closest("main") ? "At these times" : "At that time";
