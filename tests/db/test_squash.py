@@ -11,7 +11,7 @@ import pytest
 from slotwise.db.migrator import migrate
 from slotwise.db.readiness import UnsuitableDatabase
 from slotwise.db.schema import SchemaCheck, expected_catalogue, migrations
-from slotwise.db.squash import CHECKSUMS
+from slotwise.db.squash import CHECKSUMS, is_of_nine
 from tests.db.test_migrations import NAMES as CURRENT
 from tests.db.test_migrations import Connection, applied, dbmate, empty_url, plant_a_slot
 from tests.db.write_catalogue import catalogue_of
@@ -158,3 +158,46 @@ async def test_migrations_of_something_else_are_refused(empty_url: str) -> None:
 
 def test_there_is_one_migration_now() -> None:
     assert migrations()[0].number == "0001"
+
+
+# Seven or more migrations of this version are not the nine.
+
+
+async def plant(url: str, *, numbers: int, records: list[str]) -> Connection:
+    """A connection to a database of this version as if it had that many migrations and only these records."""
+    await migrate(url)
+    connection = await asyncpg.connect(url)
+    await connection.execute("DELETE FROM schema_history")
+    for number in range(1, numbers + 1):
+        await connection.execute("INSERT INTO schema_migrations VALUES ($1) ON CONFLICT DO NOTHING", f"{number:04}")
+    for name in records:
+        await connection.execute("INSERT INTO schema_history VALUES ($1, 'checksum', '0.1.0')", name)
+    return connection
+
+
+def test_no_migration_has_the_name_of_one_of_the_nine() -> None:
+    assert not {source.name for source in migrations()} & set(CHECKSUMS)
+
+
+@pytest.mark.parametrize("numbers", [7, 8, 9, 12])
+@pytest.mark.parametrize("records", [[], ["release 0.1.0"], ["migrations/0001_tables.sql", "migrations/0009_new.sql"]])
+async def test_many_migrations_of_this_version_are_not_taken_for_the_nine(
+    empty_url: str, numbers: int, records: list[str]
+) -> None:
+    connection = await plant(empty_url, numbers=numbers, records=records)
+    assert not await is_of_nine(connection)
+    await connection.close()
+
+
+async def test_the_nine_are_known_by_one_name_however_many_there_are(empty_url: str) -> None:
+    connection = await plant(empty_url, numbers=3, records=["migrations/0001_schema.sql"])
+    assert await is_of_nine(connection)
+    await connection.close()
+
+
+@pytest.mark.parametrize("count", [7, 8, 9])
+async def test_the_nine_without_records_are_known_too(empty_url: str, tmp_path: Path, count: int) -> None:
+    make_old(empty_url, tmp_path, count=count)
+    connection = await asyncpg.connect(empty_url)
+    assert await is_of_nine(connection)
+    await connection.close()

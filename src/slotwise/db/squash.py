@@ -27,6 +27,8 @@ CHECKSUMS = {
 NUMBERS = [name.removeprefix("migrations/")[:4] for name in CHECKSUMS]
 # Databases with fewer have other tables.
 COMPLETE = 7
+# The eighth made the table of records, so a database that has it without records has at least this many.
+WITH_RECORDS = 8
 REST_FIRST = (
     "Start the Slotwise that made it once more, in its last state, so that it applies the rest; then start this one"
 )
@@ -37,17 +39,24 @@ class Found(msgspec.Struct, frozen=True):
 
 
 FIND_RECORDS = Statement("database/schema.find_records", Found)
+FIND_EMAIL_KEY = Statement("database/schema.find_email_key", Found)
 
 
 async def is_of_nine(connection: Connection) -> bool:
-    """Whether the database has migrations of that release, by its records or, without any, by their number."""
+    """Whether the database has migrations of that release, by the names in its records.
+
+    A migrator that was killed has left no records. Then a function tells that no migration of that release made. The
+    number of migrations tells nothing: this version has many of its own.
+    """
     applied = await read_applied(connection)
     if not applied:
         return False
     if not (await FIND_RECORDS.one(connection)).found:
         return True
     records = await read_records(connection)
-    return any(record.name in CHECKSUMS for record in records) or (not records and len(applied) > len(migrations()))
+    if records:
+        return any(record.name in CHECKSUMS for record in records)
+    return len(applied) >= WITH_RECORDS and not (await FIND_EMAIL_KEY.one(connection)).found
 
 
 async def adopt(connection: Connection) -> None:

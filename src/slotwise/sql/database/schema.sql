@@ -38,6 +38,10 @@ FROM schema_history AS h;
 -- Tells whether the database has a table of what was applied.
 SELECT to_regclass('schema_history') IS NOT NULL AS found;
 
+-- name: find_email_key
+-- Tells whether the database has the function that migration 0002 makes.
+SELECT to_regprocedure('email_key(text)') IS NOT NULL AS found;
+
 -- name: list_applied
 -- Lists the numbers of the migrations that were applied, from dbmate's own table.
 SELECT m.version::text AS version
