@@ -8,7 +8,6 @@ from structlog.testing import capture_logs
 
 from slotwise.batching.group_commit import GroupCommit
 from slotwise.domain.errors import DatabaseUnavailable, OutcomeUnknown, Overloaded
-from tests.clinic import at_most
 
 
 class Recorder:
@@ -138,27 +137,6 @@ async def test_a_full_queue_refuses_slowly() -> None:
         await queue.submit(1)
     assert asyncio.get_running_loop().time() - began >= 0.1
     assert recorder.batches == []
-
-
-async def test_a_slow_queue_is_full_before_its_bound_and_takes_requests_again_once_it_is_fast() -> None:
-    """The last batch took longer than the patience, so a request behind another whole batch would wait too long."""
-    recorder = Recorder()
-    patience = at_most(0.05)
-    queue = GroupCommit("test", recorder.commit, batch_limit=1, patience_seconds=patience, refusal_seconds=0)
-    recorder.gate.clear()
-    slow = await _submitted(queue, [1, 2])
-    await asyncio.sleep(patience + 0.05)
-    recorder.gate.set()
-    await slow[0]
-    recorder.gate.clear()
-    waiting = await _submitted(queue, [3])
-    while len(recorder.batches) < 2:  # noqa: ASYNC110 - the batch is told from outside by its record only
-        await asyncio.sleep(0)
-    with pytest.raises(Overloaded):
-        await queue.submit(4)
-    recorder.gate.set()
-    assert await asyncio.gather(*slow, *waiting) == [10, 20, 30]
-    assert await queue.submit(5) == 50
 
 
 async def test_past_its_deadline_a_waiting_request_is_refused_and_never_done() -> None:

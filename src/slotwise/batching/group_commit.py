@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
+from slotwise.batching.pace import Pace
 from slotwise.domain.errors import OutcomeUnknown, Overloaded, Unavailable
 from slotwise.observability import metrics
 
@@ -81,7 +82,8 @@ class GroupCommit(Generic[Request, Outcome]):
         self._patience_seconds = patience_seconds
         self._refusal_seconds = refusal_seconds
         self._queue: deque[_Waiting[Request, Outcome]] = deque()
-        self._batch_seconds = 0.0
+        # A new queue counts as fast enough for its limit: a full one would be served within the patience.
+        self._pace = Pace(patience_seconds, queue_limit / batch_limit)
         self._in_flight: Sequence[_Waiting[Request, Outcome]] = ()
         self._pump: asyncio.Task[None] | None = None
         self._name = name
@@ -115,10 +117,10 @@ class GroupCommit(Generic[Request, Outcome]):
         return not self._is_full()
 
     def _is_full(self) -> bool:
-        """Full at its limit, or earlier if one more request would wait too long, judged by the last batch's time."""
+        """Full at its limit, or earlier if one more request would wait too long at the pace of the recent batches."""
         waiting = len(self._queue)
         batches_ahead = waiting // self._batch_limit
-        return waiting >= self._queue_limit or batches_ahead * self._batch_seconds > self._patience_seconds
+        return waiting >= self._queue_limit or batches_ahead * self._pace.batch_seconds > self._patience_seconds
 
     async def drained(self) -> None:
         """Wait until all accepted requests are answered, at most two seconds."""
@@ -134,7 +136,7 @@ class GroupCommit(Generic[Request, Outcome]):
                     started = loop.time()
                     await self._serve(batch)
                     await take_in_what_has_arrived(self._fills_a_batch)
-                    self._batch_seconds = loop.time() - started
+                    self._pace.note(loop.time() - started)
         finally:
             self._in_flight = ()
             watch.cancel()
