@@ -16,6 +16,7 @@ from dotenv import dotenv_values
 from msgspec import Meta
 from tzlocal import get_localzone_name
 
+from slotwise.domain.clinics import FIRST_CLINIC, Clinic
 from slotwise.domain.name_order import NameOrder, UnknownLanguage, name_order
 from slotwise.domain.time_zones import find_zone
 from slotwise.domain.url_hosts import HIGHEST_PORT, is_host
@@ -117,6 +118,11 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     def time_zone(self) -> ZoneInfo:
         """The clinic's time zone: its days begin in it, and its pages show times in it."""
         return ZoneInfo(self.clinic_time_zone)
+
+    @property
+    def first_clinic(self) -> Clinic:
+        """The clinic that an installation begins with."""
+        return Clinic(FIRST_CLINIC, self.clinic_name, self.clinic_time_zone, self.clinic_location)
 
     @property
     def name_order(self) -> NameOrder:

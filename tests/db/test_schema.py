@@ -169,8 +169,10 @@ DAMAGES = {
         "ALTER TABLE doctors DROP CONSTRAINT doctors_pkey CASCADE",
         "ALTER TABLE doctors ADD CONSTRAINT doctors_pkey PRIMARY KEY (id);"
         " ALTER TABLE appointment_slots ADD CONSTRAINT slot_doctor_exists"
+        " FOREIGN KEY (doctor_id) REFERENCES doctors (id);"
+        " ALTER TABLE doctor_clinics ADD CONSTRAINT doctor_of_clinic_exists"
         " FOREIGN KEY (doctor_id) REFERENCES doctors (id)",
-        "constraint appointment_slots.slot_doctor_exists is missing, constraint doctors.doctors_pkey is missing",
+        r"constraint appointment_slots.slot_doctor_exists is missing, .*constraint doctors.doctors_pkey is missing",
     ),
     "switched off trigger": (
         "ALTER TABLE audit_log DISABLE TRIGGER audit_log_append_only",

@@ -37,6 +37,7 @@ from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_directory import metrics_directory
 from slotwise.server.listener import BACKLOG, ListenFailed, allow_many_connections, listen
 from slotwise.server.supervisor import GRACE_SECONDS, Supervisor, WorkersFailed
+from slotwise.services.schedule.clinics import fill_first_clinic
 from slotwise.services.schedule.demo import DemoPlan, is_empty, seed_demo
 from slotwise.services.schedule.doctors import sort_doctors
 from slotwise.settings import Settings, load_settings
@@ -147,6 +148,7 @@ def _kept_running(server: EmbeddedServer) -> Iterator[None]:
 async def _prepare(settings: Settings) -> FirstAdmin | None:
     async with operator_database(settings, screen.print) as database:
         await _report_zones(settings.time_zone, database)
+        await fill_first_clinic(database, settings.first_clinic)
         await sort_doctors(database, settings.name_order, screen.print)
         first_admin = await _ensure_admin(settings, database)
         if settings.seeds_demo and await is_empty(database):

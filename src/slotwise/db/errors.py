@@ -7,6 +7,7 @@ import asyncpg
 
 from slotwise.domain.errors import (
     AnsweredMeanwhile,
+    ClinicNotFound,
     DatabaseBusy,
     DatabaseUnavailable,
     DoctorNotFound,
@@ -24,6 +25,10 @@ _BY_CONSTRAINT: dict[str, Callable[[], Exception]] = {
     "user_email_unique": EmailTaken,
     "booking_user_active": NotAuthenticated,
     "slot_doctor_exists": DoctorNotFound,
+    "slot_clinic_exists": ClinicNotFound,
+    "doctor_of_clinic_exists": DoctorNotFound,
+    "clinic_of_doctor_exists": ClinicNotFound,
+    "clinic_of_user_exists": ClinicNotFound,
     "slot_overlaps": SlotOverlaps,
     "slot_total_in_range": lambda: InvalidInput.of("total_seats", "must be from 1 to 1000000"),
     "slot_time_readable": lambda: InvalidInput.of("start_time", "is out of range"),

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from slotwise.domain.clinics import FIRST_CLINIC
 from slotwise.domain.errors import SlotClosed, SlotFull, SlotNotFound, SlotStarted
 from slotwise.domain.name_order import NameOrder
 
@@ -39,6 +40,7 @@ class Booking(Struct, frozen=True):
     specialization: str | None
     start_time: datetime
     end_time: datetime
+    clinic_id: int = FIRST_CLINIC
 
     @property
     def released(self) -> bool:

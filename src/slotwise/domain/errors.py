@@ -83,6 +83,11 @@ class DoctorNotFound(NotFound):
     title = "The doctor does not exist"
 
 
+class ClinicNotFound(NotFound):
+    code = "clinic-not-found"
+    title = "The clinic does not exist"
+
+
 class SlotNotFound(NotFound):
     code = "slot-not-found"
     title = "The slot does not exist"

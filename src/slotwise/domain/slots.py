@@ -6,6 +6,7 @@ from enum import StrEnum
 from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import replace
 
+from slotwise.domain.clinics import FIRST_CLINIC
 from slotwise.domain.fields import clean_period
 from slotwise.domain.users import DESK, Role
 
@@ -32,6 +33,7 @@ class Slot(Struct, frozen=True):
     status: SlotStatus
     created_at: datetime
     updated_at: datetime
+    clinic_id: int = FIRST_CLINIC
 
     @property
     def duration_minutes(self) -> int:

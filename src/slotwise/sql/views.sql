@@ -14,7 +14,8 @@ SELECT
     s.status,
     s.created_at,
     s.updated_at,
-    d.active AS doctor_active
+    d.active AS doctor_active,
+    s.clinic_id
 FROM appointment_slots AS s
 INNER JOIN doctors AS d ON s.doctor_id = d.id
 LEFT JOIN LATERAL (
@@ -33,7 +34,15 @@ LEFT JOIN LATERAL (
 -- Slots that take bookings: open, of an active doctor. `hold_seats` also asks for enough free seats and a start in the
 -- future; the statements that use this view add those two conditions.
 CREATE OR REPLACE VIEW open_slots AS
-SELECT s.id, s.doctor_id, d.specialization, s.start_time, s.total_seats, s.available_seats, s.has_free_seat
+SELECT
+    s.id,
+    s.doctor_id,
+    d.specialization,
+    s.start_time,
+    s.total_seats,
+    s.available_seats,
+    s.has_free_seat,
+    s.clinic_id
 FROM appointment_slots AS s
 INNER JOIN doctors AS d ON s.doctor_id = d.id
 WHERE s.status = 'OPEN' AND d.active;
@@ -50,7 +59,8 @@ SELECT
     (SELECT d.specialization FROM doctors AS d WHERE d.id = s.doctor_id) AS specialization,
     s.start_time,
     s.available_seats,
-    overdue.seats AS overdue_seats
+    overdue.seats AS overdue_seats,
+    s.clinic_id
 FROM (
     SELECT b.slot_id, sum(b.seats_booked) AS seats
     FROM (
@@ -64,7 +74,7 @@ FROM (
 ) AS overdue
 CROSS JOIN
     LATERAL (
-        SELECT s.id, s.doctor_id, s.start_time, s.available_seats
+        SELECT s.id, s.doctor_id, s.start_time, s.available_seats, s.clinic_id
         FROM appointment_slots AS s
         WHERE s.id = overdue.slot_id AND s.status = 'OPEN' AND s.start_time > now()
         ORDER BY s.id
@@ -91,7 +101,8 @@ SELECT
     d.name AS doctor_name,
     d.specialization,
     s.start_time,
-    s.end_time
+    s.end_time,
+    s.clinic_id
 FROM bookings AS b
 INNER JOIN appointment_slots AS s ON b.slot_id = s.id
 INNER JOIN doctors AS d ON s.doctor_id = d.id;

@@ -79,7 +79,7 @@ def test_a_new_booking_is_at_its_location_and_has_its_appointment(clinic: Clinic
     booking = answer.json()
     assert set(booking) == FIELDS | {"manageToken"}
     assert booking["slot"] == {
-        name: slot[name] for name in ("startTime", "endTime", "doctorId", "doctorName", "specialization")
+        name: slot[name] for name in ("startTime", "endTime", "doctorId", "doctorName", "specialization", "clinicId")
     }
     assert answer.headers["location"] == f"/api/bookings/{booking['id']}"
     del booking["manageToken"]

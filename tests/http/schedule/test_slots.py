@@ -51,6 +51,7 @@ def test_a_new_slot_is_at_its_location(clinic: Clinic) -> None:
         "status": "OPEN",
         "createdAt": slot["createdAt"],
         "updatedAt": slot["updatedAt"],
+        "clinicId": 1,
     }
     assert clinic.http.get(answer.headers["location"]).json() == slot
 

@@ -36,6 +36,7 @@ class BookedSlotView(Struct, frozen=True, rename="camel"):
     doctor_id: int
     doctor_name: str
     specialization: str | None
+    clinic_id: int
 
 
 class BookingView(Struct, frozen=True, rename="camel"):
@@ -84,6 +85,7 @@ class BookingView(Struct, frozen=True, rename="camel"):
                 doctor_id=booking.doctor_id,
                 doctor_name=booking.doctor_name,
                 specialization=booking.specialization,
+                clinic_id=booking.clinic_id,
             ),
             manage_token=manage_token,
         )

@@ -166,6 +166,7 @@ class SlotView(Struct, frozen=True, rename="camel"):
     status: SlotStatus
     created_at: Instant
     updated_at: Instant
+    clinic_id: int
 
     @classmethod
     def of(cls, slot: Slot) -> "SlotView":
@@ -182,6 +183,7 @@ class SlotView(Struct, frozen=True, rename="camel"):
             slot.status,
             slot.created_at,
             slot.updated_at,
+            slot.clinic_id,
         )
 
 

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
+from slotwise.domain.clinics import FIRST_CLINIC
 from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.services.schedule.slots import CREATE_SLOTS
 
@@ -105,6 +106,7 @@ async def _create_slots(connection: Connection, planned: Sequence[_Planned]) -> 
     await CREATE_SLOTS.run(
         connection,
         doctor_ids=[slot.doctor_id for slot in planned],
+        clinic_ids=[FIRST_CLINIC] * len(planned),
         start_times=[slot.start for slot in planned],
         end_times=[slot.start + timedelta(minutes=SLOT_MINUTES) for slot in planned],
         total_seats=[slot.seats for slot in planned],

@@ -13,6 +13,7 @@ from slotwise.db.pool import Connection, Database
 from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, sorted_by_name
+from slotwise.domain.clinics import FIRST_CLINIC
 from slotwise.domain.errors import (
     DatabaseBusy,
     DoctorNotFound,
@@ -183,7 +184,13 @@ class Slots:
         self._reads = BatchedReads(self._read)
 
     async def create_slot(
-        self, admin: User, doctor_id: int, start_time: datetime, total_seats: int, duration_minutes: int
+        self,
+        admin: User,
+        doctor_id: int,
+        start_time: datetime,
+        total_seats: int,
+        duration_minutes: int,
+        clinic_id: int = FIRST_CLINIC,
     ) -> Slot:
         """Raises `SlotOverlaps`, `DoctorNotFound`, and `InvalidInput` for a start that is not in the future."""
         start, end = clean_period("start_time", start_time, duration_minutes)
@@ -194,6 +201,7 @@ class Slots:
             created = await CREATE_SLOTS.one(
                 connection,
                 doctor_ids=[doctor_id],
+                clinic_ids=[clinic_id],
                 start_times=[start],
                 end_times=[end],
                 total_seats=[total_seats],
@@ -215,6 +223,7 @@ class Slots:
         dry_run: bool = False,
         skip_clashes: bool = False,
         planned: int | None = None,
+        clinic_id: int = FIRST_CLINIC,
     ) -> CreatedSlots:
         """Create all slots of a timetable, or none. Its zone is the clinic's, unless `zone` is given.
 
@@ -234,7 +243,7 @@ class Slots:
                 _refuse_any(clashes)
             if planned not in {None, len(free)}:
                 raise SlotOverlaps
-            created = await _create(connection, admin, doctor_id, free, total_seats)
+            created = await _create(connection, admin, doctor_id, clinic_id, free, total_seats)
             if created:
                 details = {"slots": len(created), "first": created[0].id, "last": created[-1].id}
                 await record_action(connection, actor_of(admin), "create_slots", f"doctor:{doctor_id}", details)
@@ -414,11 +423,12 @@ def _refuse_any(clashes: Sequence[Clash]) -> None:
 
 
 async def _create(
-    connection: Connection, admin: User, doctor_id: int, periods: Sequence[Period], total_seats: int
+    connection: Connection, admin: User, doctor_id: int, clinic_id: int, periods: Sequence[Period], total_seats: int
 ) -> list[PlannedSlot]:
     ids = await CREATE_SLOTS.all(
         connection,
         doctor_ids=[doctor_id] * len(periods),
+        clinic_ids=[clinic_id] * len(periods),
         start_times=[period.start_time for period in periods],
         end_times=[period.end_time for period in periods],
         total_seats=[total_seats] * len(periods),

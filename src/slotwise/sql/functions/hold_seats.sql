@@ -111,6 +111,7 @@ BEGIN
             d.specialization,
             s.start_time,
             s.end_time,
+            s.clinic_id,
             CASE
                 WHEN k.body_hash = w.body_hash THEN k.answer ->> 'outcome'
                 WHEN k.body_hash IS NOT NULL THEN 'key_reused'
@@ -154,6 +155,8 @@ BEGIN
             booking.user_email := wanted.user_email;
             booking.seats_booked := wanted.seats;
             booking.status := CASE WHEN wanted.confirmed THEN 'CONFIRMED' ELSE 'PENDING' END;
+            -- Not part of a kept answer of the release before.
+            booking.clinic_id := wanted.clinic_id;
             IF replayed THEN
                 booking := jsonb_populate_record(booking, wanted.answer -> 'booking');
             ELSE

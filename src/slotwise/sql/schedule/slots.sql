@@ -13,13 +13,17 @@ FOR NO KEY UPDATE;
 WITH wanted AS (
     SELECT w.*, nextval('appointment_slots_id_seq') AS id
     FROM unnest(
-            :doctor_ids::bigint[], :start_times::timestamptz[], :end_times::timestamptz[], :total_seats::integer[]
-        ) WITH ORDINALITY AS w (doctor_id, start_time, end_time, total_seats, position)
+            :doctor_ids::bigint[],
+            :clinic_ids::bigint[],
+            :start_times::timestamptz[],
+            :end_times::timestamptz[],
+            :total_seats::integer[]
+        ) WITH ORDINALITY AS w (doctor_id, clinic_id, start_time, end_time, total_seats, position)
 ),
 
 written AS (
-    INSERT INTO appointment_slots (id, doctor_id, start_time, end_time, total_seats, available_seats)
-    SELECT w.id, w.doctor_id, w.start_time, w.end_time, w.total_seats, w.total_seats
+    INSERT INTO appointment_slots (id, doctor_id, clinic_id, start_time, end_time, total_seats, available_seats)
+    SELECT w.id, w.doctor_id, w.clinic_id, w.start_time, w.end_time, w.total_seats, w.total_seats
     FROM wanted AS w
 ),
 
