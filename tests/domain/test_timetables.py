@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from slotwise.domain.errors import InvalidInput
-from slotwise.domain.timetables import EVERY_DAY, MINUTES_OF_A_DAY, Hours, SkippedTime, Timetable, lay_out
+from slotwise.domain.timetables import EVERY_DAY, MINUTES_OF_A_DAY, Hours, SkippedTime, Timetable, ends_in_time, lay_out
 
 BERLIN = ZoneInfo("Europe/Berlin")
 # Clocks go forward from 02:00 to 03:00 on the first of these, and back from 03:00 to 02:00 on the second.
@@ -75,6 +75,13 @@ def test_a_slot_that_would_last_beyond_its_hours_is_skipped() -> None:
     assert [f"{period.start_time:%H:%M}" for period in laid.periods] == ["01:00"]
 
 
+def test_a_slot_that_ends_when_clocks_go_forward_fits_into_hours_that_end_then() -> None:
+    """The clock goes from 02:00 to 03:00 at the end of the second slot."""
+    laid = lay_out(timetable(SPRING, hours=(Hours(60, 120),)), BERLIN)
+    assert [f"{period.start_time:%H:%M}" for period in laid.periods] == ["00:00", "00:30"]
+    assert not laid.skipped
+
+
 def test_of_a_time_that_comes_twice_the_first_is_taken() -> None:
     laid = lay_out(timetable(AUTUMN, hours=(Hours(2 * 60, 3 * 60 + 30),)), BERLIN)
     assert [f"{period.start_time:%H:%M}" for period in laid.periods] == ["00:00", "00:30", "02:00"]
@@ -99,7 +106,7 @@ def test_no_two_periods_overlap_and_each_is_as_long_as_wanted_and_ends_in_time(
     )
     assert all(period.end_time - period.start_time == timedelta(minutes=duration) for period in laid.periods)
     closes = datetime.combine(day, time()) + timedelta(minutes=hours[0].closes)
-    assert all(period.end_time.astimezone(ZoneInfo(zone)).replace(tzinfo=None) <= closes for period in laid.periods)
+    assert all(ends_in_time(period.end_time, closes, ZoneInfo(zone)) for period in laid.periods)
     wanted = len(range(opens, hours[0].closes - duration + 1, duration + pause))
     assert len(laid.periods) + len(laid.skipped) == wanted
 

@@ -1,7 +1,7 @@
 """The errors of the domain, named as facts. Each edge has one table from these to its answers; no HTTP here."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar, Self
 
 
@@ -129,6 +129,24 @@ class SlotOverlaps(Conflict):
         if self.closed:
             return "The doctor has a closed slot in that period that still has bookings. Move it or cancel them first."
         return self.title
+
+
+@dataclass(eq=False)
+class ScheduleTooLarge(Conflict):
+    """`last_day` is the last day, by UTC, until which the change is small enough; None if no earlier end helps."""
+
+    code = "schedule-too-large"
+    title = "The change concerns too many slots at once"
+    touched: int
+    limit: int
+    last_day: date | None = None
+
+    @property
+    def detail(self) -> str:
+        proposal = (
+            "Make it in several parts." if self.last_day is None else f"Let it end on {self.last_day} or earlier."
+        )
+        return f"It would change {self.touched} slots, and at most {self.limit} can be changed at once. {proposal}"
 
 
 @dataclass(eq=False)

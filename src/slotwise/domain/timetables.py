@@ -67,7 +67,7 @@ def lay_out(timetable: Timetable, zone: tzinfo) -> LaidOut:
     laid = LaidOut([], [])
     length = timedelta(minutes=timetable.duration_minutes)
     for local, closes in _starts(timetable):
-        start = _moment(local, zone)
+        start = first_moment(local, zone)
         if start is None or not _fits(laid.periods, Period(start, start + length), closes, zone):
             laid.skipped.append(SkippedTime(local.date(), time(local.hour, local.minute)))
         else:
@@ -78,17 +78,31 @@ def lay_out(timetable: Timetable, zone: tzinfo) -> LaidOut:
 def _fits(before: Sequence[Period], period: Period, closes: datetime, zone: tzinfo) -> bool:
     """Whether it begins after the periods before it, and ends, in local time, before its hours are over."""
     follows = not before or before[-1].end_time <= period.start_time
-    return follows and _local_time(period.end_time, zone) <= closes
+    return follows and ends_in_time(period.end_time, closes, zone)
 
 
-def _moment(local: datetime, zone: tzinfo) -> datetime | None:
-    """The first moment with this local time in that zone; None if a clock change skips it."""
+def first_moment(local: datetime, zone: tzinfo) -> datetime | None:
+    """The first moment with this local time in that zone, in UTC; None if a clock change skips it."""
     moment = local.replace(tzinfo=zone).astimezone(UTC)
-    return moment if _local_time(moment, zone) == local else None
+    return moment if local_time(moment, zone) == local else None
 
 
-def _local_time(moment: datetime, zone: tzinfo) -> datetime:
+def local_time(moment: datetime, zone: tzinfo) -> datetime:
+    """What the clock on the wall shows at that moment: a time without an offset."""
     return moment.astimezone(zone).replace(tzinfo=None)
+
+
+def ends_in_time(end: datetime, closes: datetime, zone: tzinfo) -> bool:
+    """Whether something that ends at that moment is over when hours end at this local time.
+
+    Looks at its last microsecond: where clocks go forward at 02:00, the end of 01:30 to 02:00 is shown as 03:00.
+    """
+    return local_time(end - timedelta.resolution, zone) < closes
+
+
+def slot_starts(hours: Hours, duration_minutes: int, break_minutes: int) -> range:
+    """Starts of the slots that end within the hours, in minutes since midnight."""
+    return range(hours.opens, hours.closes - duration_minutes + 1, duration_minutes + break_minutes)
 
 
 def _starts(timetable: Timetable) -> Iterator[tuple[datetime, datetime]]:
@@ -109,9 +123,7 @@ def _days(timetable: Timetable) -> Iterator[date]:
 
 
 def _minutes(timetable: Timetable, hours: Hours) -> range:
-    """Starts of the slots that end within the hours, in minutes since midnight."""
-    last = hours.closes - timetable.duration_minutes
-    return range(hours.opens, last + 1, timetable.duration_minutes + timetable.break_minutes)
+    return slot_starts(hours, timetable.duration_minutes, timetable.break_minutes)
 
 
 def _check(timetable: Timetable) -> None:

@@ -1,0 +1,336 @@
+"""What is to be done so that the slots that exist become those that a plan wants. Pure and idempotent."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, tzinfo
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from slotwise.domain.schedules import Closure, Closures, Plan, Rule, SkippedSlot, SkipReason, Taken, WantedSlot
+from slotwise.domain.slots import SlotStatus
+from slotwise.domain.timetables import first_moment
+
+# A rule and a moment.
+Key: TypeAlias = tuple[int | None, datetime]
+
+
+class ExistingSlot(Struct, frozen=True):
+    """A slot as it is. `total_seats` includes the `added_seats` of its live overbookings.
+
+    A slot made by hand has no rule. `pinned` says that a person changed a rule's slot; `drifted`, that it is booked
+    and its rule no longer wants it. `closure_id` is the closure that closed it. `confirmed` and `holds` count its
+    confirmed bookings and its live holds.
+    """
+
+    id: int
+    doctor_id: int
+    clinic_id: int
+    start_time: datetime
+    end_time: datetime
+    status: SlotStatus
+    total_seats: int
+    added_seats: int = 0
+    visit_type_ids: tuple[int, ...] | None = None
+    rule_id: int | None = None
+    rule_version: int | None = None
+    local_start: datetime | None = None
+    closure_id: int | None = None
+    drifted: bool = False
+    pinned: bool = False
+    confirmed: int = 0
+    holds: int = 0
+
+    @property
+    def is_open(self) -> bool:
+        return self.status is SlotStatus.OPEN
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether the doctor can have no other slot in its period."""
+        return self.is_open or self.confirmed > 0 or self.holds > 0
+
+    @property
+    def follows_rule(self) -> bool:
+        """Whether a rule may change it."""
+        return self.rule_id is not None and not self.pinned
+
+
+class ClosedSlot(Struct, frozen=True):
+    """Close this slot and cancel its live holds. Without a closure, because its rule no longer wants it."""
+
+    slot_id: int
+    closure_id: int | None
+
+
+class SlotStamp(Struct, frozen=True):
+    """What a slot is to say of where it comes from: all of it, as it is afterwards."""
+
+    slot_id: int
+    rule_version: int | None
+    local_start: datetime | None
+    closure_id: int | None
+
+
+class Difference(Struct, frozen=True):
+    """What to do, in this order: close, drift and undrift, restamp, reopen, add. Each list is in order of time or id.
+
+    A reopened slot becomes open and gets its stamp. A slot may be in several of these lists, but in none twice.
+    """
+
+    add: tuple[WantedSlot, ...] = ()
+    close: tuple[ClosedSlot, ...] = ()
+    reopen: tuple[SlotStamp, ...] = ()
+    restamp: tuple[SlotStamp, ...] = ()
+    drift: tuple[int, ...] = ()
+    undrift: tuple[int, ...] = ()
+    skipped: tuple[SkippedSlot, ...] = ()
+
+    @property
+    def touched_ids(self) -> frozenset[int]:
+        """The existing slots that it writes."""
+        closed = (each.slot_id for each in self.close)
+        stamped = (each.slot_id for each in (*self.reopen, *self.restamp))
+        return frozenset((*closed, *stamped, *self.drift, *self.undrift))
+
+    @property
+    def touched(self) -> int:
+        """How many slots it writes."""
+        return len(self.add) + len(self.touched_ids)
+
+
+def diff(plan: Plan, existing: Iterable[ExistingSlot], closures: Iterable[Closure], now: datetime) -> Difference:
+    """The way from the existing slots to the plan, which was made with the same closures.
+
+    `existing` has all slots of the plan's doctors on its days, and may have more. Slots that have begun stay as they
+    are. A rule's slot that is no longer wanted is closed; if it has confirmed bookings, it keeps them and is drifted.
+    A closure closes open slots of every origin. Slots whose closure is gone are reopened where nothing overlaps; those
+    of rules, if the plan wants them.
+    """
+    comparison = _Comparison(plan, sorted(existing, key=lambda slot: slot.id), closures, now)
+    comparison.follow_closures()
+    comparison.follow_rules()
+    comparison.fill_gaps()
+    return comparison.difference()
+
+
+class _Comparison:
+    """A difference in the making. Its three steps follow one another."""
+
+    def __init__(
+        self, plan: Plan, existing: Sequence[ExistingSlot], closures: Iterable[Closure], now: datetime
+    ) -> None:
+        self._plan, self._existing, self._now = plan, existing, now
+        self._future = [slot for slot in existing if slot.start_time > now]
+        self._closures = Closures(closures)
+        self._wanted = {_key(slot): slot for slot in plan.wanted if slot.start_time > now}
+        self._wanted_but_closed = {_key(closed.wanted): closed.wanted for closed in plan.closed}
+        self._close: dict[int, ClosedSlot] = {}
+        self._restamp: list[SlotStamp] = []
+        self._drift: list[int] = []
+        self._undrift: list[int] = []
+        self._skipped = [skip for skip in plan.skipped if skip.start_time is None or skip.start_time > now]
+        self._candidates: list[ExistingSlot] = []
+        self._reopen: list[SlotStamp] = []
+        self._add: list[WantedSlot] = []
+
+    def difference(self) -> Difference:
+        return Difference(
+            add=tuple(self._add),
+            close=tuple(self._close.values()),
+            reopen=tuple(self._reopen),
+            restamp=tuple(self._restamp),
+            drift=tuple(self._drift),
+            undrift=tuple(self._undrift),
+            skipped=tuple(self._skipped),
+        )
+
+    def follow_closures(self) -> None:
+        for slot in self._future:
+            if slot.is_open:
+                closure = self._closure_of(slot)
+                if closure is not None:
+                    self._close[slot.id] = ClosedSlot(slot.id, closure.id)
+            elif slot.closure_id is not None and not self._keeps_closed(slot, slot.closure_id):
+                self._leave_closure(slot)
+
+    def _keeps_closed(self, slot: ExistingSlot, closure_id: int) -> bool:
+        return self._closures.close(closure_id, slot.doctor_id, slot.clinic_id, slot.start_time, slot.end_time)
+
+    def _closure_of(self, slot: ExistingSlot) -> Closure | None:
+        return self._closures.find(slot.doctor_id, slot.clinic_id, slot.start_time, slot.end_time)
+
+    def _leave_closure(self, slot: ExistingSlot) -> None:
+        """The closure that closed the slot is gone. Another may keep it closed."""
+        closure = self._closure_of(slot)
+        if closure is not None:
+            self._restamp.append(_stamp(slot, closure.id))
+        elif not slot.follows_rule:
+            self._candidates.append(slot)
+
+    def follow_rules(self) -> None:
+        for slot in self._future:
+            if slot.follows_rule and slot.local_start is not None and self._plan.covers(slot.local_start):
+                self._follow_rule(slot)
+        self._leave_out_what_people_changed()
+
+    def _follow_rule(self, slot: ExistingSlot) -> None:
+        wanted = _match(slot, self._wanted)
+        if wanted is None and _match(slot, self._wanted_but_closed) is None:
+            self._no_longer_wanted(slot)
+            return
+        if slot.drifted:
+            self._undrift.append(slot.id)
+        if wanted is not None and slot.is_open:
+            self._keep(slot, wanted)
+        elif wanted is not None:
+            self._candidates.append(slot)
+
+    def _no_longer_wanted(self, slot: ExistingSlot) -> None:
+        """A slot that is kept for its bookings is closed, too: patients must not book what no rule says."""
+        if slot.is_open:
+            self._close.setdefault(slot.id, ClosedSlot(slot.id, None))
+        if slot.confirmed > 0 and not slot.drifted:
+            self._drift.append(slot.id)
+        if slot.confirmed == 0 and slot.drifted:
+            self._undrift.append(slot.id)
+
+    def _keep(self, slot: ExistingSlot, wanted: WantedSlot) -> None:
+        del self._wanted[_key(wanted)]
+        if (slot.rule_version, slot.local_start) != (wanted.rule_version, wanted.local_start):
+            self._restamp.append(_stamp_of(slot, wanted))
+
+    def _leave_out_what_people_changed(self) -> None:
+        """A slot that a person changed stands for the time that its rule gave it."""
+        pinned = {(slot.rule_id, slot.local_start): slot for slot in self._existing if slot.rule_id and slot.pinned}
+        for key, wanted in list(self._wanted.items()):
+            slot = pinned.get((wanted.rule_id, wanted.local_start))
+            if slot is not None:
+                del self._wanted[key]
+                if not (slot.is_open and _period(slot) == _period(wanted)):
+                    self._skip(wanted, SkipReason.CHANGED_BY_HAND, slot)
+
+    def fill_gaps(self) -> None:
+        """Reopen, then add, where nothing overlaps. Slots that take the doctor's time already are reopened first."""
+        waiting = {slot.id for slot in self._candidates}
+        busy = [slot for slot in self._candidates if slot.takes_time]
+        free = [slot for slot in self._candidates if not slot.takes_time]
+        taken = [slot for slot in self._existing if slot.id not in waiting and self._takes_time(slot)]
+        self._reopen_what_fits(busy, taken)
+        taken += busy
+        taken += self._reopen_what_fits(free, taken)
+        by_doctor = _by_doctor(taken)
+        for wanted in self._wanted.values():
+            other = by_doctor[wanted.doctor_id].find(wanted.start_time, wanted.end_time)
+            if other is None:
+                self._add.append(wanted)
+            else:
+                self._skip(wanted, SkipReason.OTHER_SLOT, other)
+
+    def _takes_time(self, slot: ExistingSlot) -> bool:
+        """Whether it takes time after the closing, which cancels holds and keeps confirmed bookings."""
+        return slot.confirmed > 0 if slot.id in self._close else slot.takes_time
+
+    def _reopen_what_fits(
+        self, candidates: Iterable[ExistingSlot], taken: Iterable[ExistingSlot]
+    ) -> list[ExistingSlot]:
+        by_doctor = _by_doctor(taken)
+        reopened: dict[int, ExistingSlot] = {}
+        fitting = []
+        for slot in sorted(candidates, key=lambda slot: (slot.start_time, -slot.id)):
+            before = reopened.get(slot.doctor_id)
+            other = before if before is not None and before.end_time > slot.start_time else None
+            other = other or by_doctor[slot.doctor_id].find(slot.start_time, slot.end_time)
+            if self._reopens(slot, other):
+                reopened[slot.doctor_id] = slot
+                fitting.append(slot)
+        return fitting
+
+    def _reopens(self, slot: ExistingSlot, other: ExistingSlot | None) -> bool:
+        """Reopens it, unless another slot is in the way.
+
+        What stays closed and does not follow a rule forgets its closure: it is not to be reopened by surprise, months
+        after the closure was undone.
+        """
+        wanted = _match(slot, self._wanted) if slot.follows_rule else None
+        if slot.follows_rule and (wanted is None or other is not None):
+            return False
+        stamp = _stamp(slot, None) if wanted is None else _stamp_of(slot, wanted)
+        if other is not None:
+            self._restamp.append(stamp)
+            self._skip(slot, SkipReason.OTHER_SLOT, other)
+            return False
+        if wanted is not None:
+            del self._wanted[_key(wanted)]
+        self._reopen.append(stamp)
+        return True
+
+    def _skip(self, slot: WantedSlot | ExistingSlot, reason: SkipReason, other: ExistingSlot) -> None:
+        self._skipped.append(
+            SkippedSlot(
+                slot.doctor_id, slot.clinic_id, slot.rule_id, slot.local_start, slot.start_time, reason,
+                other_slot_id=other.id,
+            )
+        )  # fmt: skip
+
+
+def _match(slot: ExistingSlot, wanted: Mapping[Key, WantedSlot]) -> WantedSlot | None:
+    """What the plan wants and this slot already is, apart from its stamp and whether it is open."""
+    match = wanted.get((slot.rule_id, slot.start_time))
+    return match if match is not None and _content(match) == _content(slot) else None
+
+
+def _content(slot: WantedSlot | ExistingSlot) -> tuple[object, ...]:
+    seats = slot.total_seats - slot.added_seats if isinstance(slot, ExistingSlot) else slot.total_seats
+    return slot.doctor_id, slot.clinic_id, slot.end_time, seats, slot.visit_type_ids
+
+
+def _key(wanted: WantedSlot) -> Key:
+    return wanted.rule_id, wanted.start_time
+
+
+def _period(slot: WantedSlot | ExistingSlot) -> tuple[datetime, datetime]:
+    return slot.start_time, slot.end_time
+
+
+def _stamp(slot: ExistingSlot, closure_id: int | None) -> SlotStamp:
+    return SlotStamp(slot.id, slot.rule_version, slot.local_start, closure_id)
+
+
+def _stamp_of(slot: ExistingSlot, wanted: WantedSlot) -> SlotStamp:
+    return SlotStamp(slot.id, wanted.rule_version, wanted.local_start, None)
+
+
+def _by_doctor(slots: Iterable[ExistingSlot]) -> Mapping[int, Taken[ExistingSlot]]:
+    grouped: dict[int, list[ExistingSlot]] = defaultdict(list)
+    for slot in slots:
+        grouped[slot.doctor_id].append(slot)
+    taken: dict[int, Taken[ExistingSlot]] = defaultdict(lambda: Taken(()))
+    taken.update({doctor_id: Taken(each) for doctor_id, each in grouped.items()})
+    return taken
+
+
+class MovedTime(Struct, frozen=True):
+    """A published slot whose wall time is no longer what its rule says, by the zones of today.
+
+    `moment` is when the wall time now comes; None if a clock change skips it.
+    """
+
+    slot: ExistingSlot
+    moment: datetime | None
+
+
+def moved_by_zone(slots: Iterable[ExistingSlot], rules: Iterable[Rule], zones: Mapping[int, tzinfo]) -> list[MovedTime]:
+    """What would move by another edition of the time zone database, or by another zone of a clinic.
+
+    Slots made by hand and slots that a person changed are their own: they were given as moments.
+    """
+    known = {rule.id for rule in rules if rule.removed_at is None}
+    moved = []
+    for slot in slots:
+        if slot.local_start is None or slot.pinned or slot.rule_id not in known:
+            continue
+        moment = first_moment(slot.local_start, zones[slot.clinic_id])
+        if moment != slot.start_time:
+            moved.append(MovedTime(slot, moment))
+    return moved

@@ -1,0 +1,371 @@
+"""What a change of schedules would do: which times come, go and stay, and which bookings it concerns."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from itertools import chain
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from slotwise.domain.bookings import BookingStatus
+from slotwise.domain.errors import FieldError, InvalidInput, ScheduleTooLarge
+from slotwise.domain.schedule_diff import Difference, ExistingSlot, diff
+from slotwise.domain.schedule_rules import closure_faults, rule_faults, text_faults
+from slotwise.domain.schedules import ClosedTime, Closure, Closures, Plan, Rule, SkippedSlot, plan
+from slotwise.domain.slots import MAX_DURATION_MINUTES
+from slotwise.domain.time_zones import EDITION, find_zone, time_zone
+
+MAX_TOUCHED_SLOTS = 20_000
+# Ids of rules and closures that a change adds, before the database gives them theirs. They are higher than all others,
+# and in order, so that the plan stays the same.
+FIRST_NEW_ID = 2**62
+
+
+class Decision(StrEnum):
+    """What happens to a confirmed booking whose slot goes: it stays, and is listed, or it is cancelled."""
+
+    KEEP = "KEEP"
+    CANCEL = "CANCEL"
+
+
+class Decisions(Struct, frozen=True):
+    """`bookings` has what differs from the default, by booking id. The message is for the patients cancelled."""
+
+    default: Decision = Decision.KEEP
+    bookings: Mapping[int, Decision] = msgspec.field(default_factory=dict)
+    message: str | None = None
+
+    def of(self, booking_id: int) -> Decision:
+        return self.bookings.get(booking_id, self.default)
+
+
+class ZoneChange(Struct, frozen=True):
+    clinic_id: int
+    time_zone: str
+
+
+class LengthChange(Struct, frozen=True):
+    """Rules with this visit type make slots of this length from now on."""
+
+    visit_type_id: int
+    minutes: int
+
+
+class ScheduleChange(Struct, frozen=True):
+    """Rules and closures to add have any id. Those to change are as they are to be, with the version that was read.
+
+    A removed rule or closure comes back if it is changed to one that is not removed.
+    """
+
+    add_rules: tuple[Rule, ...] = ()
+    change_rules: tuple[Rule, ...] = ()
+    remove_rules: tuple[int, ...] = ()
+    add_closures: tuple[Closure, ...] = ()
+    change_closures: tuple[Closure, ...] = ()
+    remove_closures: tuple[int, ...] = ()
+    change_zones: tuple[ZoneChange, ...] = ()
+    change_lengths: tuple[LengthChange, ...] = ()
+    decisions: Decisions = Decisions()
+
+
+class LiveBooking(Struct, frozen=True):
+    """A confirmed booking, or a live hold, of a slot that may be concerned."""
+
+    id: int
+    slot_id: int
+    status: BookingStatus
+    seats_booked: int
+    added_seats: int = 0
+    user_name: str | None = None
+    user_email: str | None = None
+
+    @property
+    def is_confirmed(self) -> bool:
+        return self.status is BookingStatus.CONFIRMED
+
+
+class ScheduleState(Struct, frozen=True):
+    """What the database has, in one snapshot. `zones` are names by clinic id, `visit_minutes` by visit type id.
+
+    Slots are published until the day before `published_until`.
+    """
+
+    rules: tuple[Rule, ...]
+    closures: tuple[Closure, ...]
+    slots: tuple[ExistingSlot, ...]
+    bookings: tuple[LiveBooking, ...]
+    zones: Mapping[int, str]
+    now: datetime
+    published_until: date
+    visit_minutes: Mapping[int, int] = msgspec.field(default_factory=dict)
+    tzdata: str = EDITION
+
+
+class Hit(Struct, frozen=True):
+    """A confirmed booking that a change concerns. Without a closure, its rule no longer wants the slot."""
+
+    booking: LiveBooking
+    slot: ExistingSlot
+    closure_id: int | None
+    decision: Decision
+    message: str | None = None
+
+
+class Preview(Struct, frozen=True):
+    """What a change does. `come`, `go` and `stay` count times that patients can see, future ones only.
+
+    `holds` are being booked now and are cancelled. `closed` are times that rules would want if it were not for
+    closures. Rules and closures are those after the change; new ones have ids from `FIRST_NEW_ID` on.
+    """
+
+    come: int
+    go: int
+    stay: int
+    hits: tuple[Hit, ...]
+    holds: tuple[LiveBooking, ...]
+    closed: tuple[ClosedTime, ...]
+    difference: Difference
+    rules: tuple[Rule, ...]
+    closures: tuple[Closure, ...]
+
+    @property
+    def skipped(self) -> tuple[SkippedSlot, ...]:
+        return self.difference.skipped
+
+    @property
+    def cancelled(self) -> tuple[Hit, ...]:
+        return tuple(hit for hit in self.hits if hit.decision is Decision.CANCEL)
+
+
+def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
+    """What the change does to this state. Raises `InvalidInput`, and `ScheduleTooLarge` for too many slots."""
+    check_change(change)
+    after = changed(state, change)
+    wanted = _plan(after)
+    hits = _hits(after, change, diff(wanted, after.slots, after.closures, after.now))
+    slots = _without_cancelled(after.slots, hits)
+    difference = _within_horizon(diff(wanted, slots, after.closures, after.now), after.published_until)
+    if difference.touched > MAX_TOUCHED_SLOTS:
+        raise ScheduleTooLarge(difference.touched, MAX_TOUCHED_SLOTS, _last_day_that_fits(change, difference, slots))
+    return _preview(after, difference, wanted, hits)
+
+
+def _preview(after: ScheduleState, difference: Difference, wanted: Plan, hits: tuple[Hit, ...]) -> Preview:
+    going = {closed.slot_id for closed in difference.close}
+    return Preview(
+        come=len(difference.add) + len(difference.reopen),
+        go=len(going),
+        stay=sum(slot.is_open and slot.start_time > after.now and slot.id not in going for slot in after.slots),
+        hits=hits,
+        holds=tuple(each for each in after.bookings if each.slot_id in going and not each.is_confirmed),
+        closed=tuple(each for each in wanted.closed if each.wanted.start_time > after.now),
+        difference=difference,
+        rules=after.rules,
+        closures=after.closures,
+    )
+
+
+def changed(state: ScheduleState, change: ScheduleChange) -> ScheduleState:
+    """The state with the rules, closures and zones after the change; its slots are still those before.
+
+    Raises `InvalidInput` if a rule's slots have not the length of its visit types.
+    """
+    lengths = {each.visit_type_id: each.minutes for each in change.change_lengths}
+    after = replace(
+        state,
+        rules=_rules(state, change, lengths),
+        closures=_closures(state, change),
+        zones={**state.zones, **{each.clinic_id: each.time_zone for each in change.change_zones}},
+        visit_minutes={**state.visit_minutes, **lengths},
+    )
+    _raise(chain(_id_faults(state, change), _length_faults(after, change)))
+    return after
+
+
+def _rules(state: ScheduleState, change: ScheduleChange, lengths: Mapping[int, int]) -> tuple[Rule, ...]:
+    new = {rule.id: rule for rule in change.change_rules}
+    kept = (_rule_after(rule, new.get(rule.id, rule), change, state.now, lengths) for rule in state.rules)
+    added = (
+        replace(_with_length(rule, lengths), id=FIRST_NEW_ID + place, version=1)
+        for place, rule in enumerate(change.add_rules)
+    )
+    return (*kept, *added)
+
+
+def _rule_after(before: Rule, rule: Rule, change: ScheduleChange, now: datetime, lengths: Mapping[int, int]) -> Rule:
+    if rule.id in change.remove_rules:
+        rule = replace(rule, removed_at=now)
+    rule = replace(_with_length(rule, lengths), version=before.version)
+    return rule if rule == before else replace(rule, version=before.version + 1)
+
+
+def _with_length(rule: Rule, lengths: Mapping[int, int]) -> Rule:
+    minutes = [lengths[each] for each in rule.visit_type_ids or () if each in lengths]
+    return replace(rule, slot_minutes=minutes[0]) if minutes and rule.removed_at is None else rule
+
+
+def _closures(state: ScheduleState, change: ScheduleChange) -> tuple[Closure, ...]:
+    new = {closure.id: closure for closure in change.change_closures}
+    kept = (_closure_after(closure, new.get(closure.id, closure), change, state.now) for closure in state.closures)
+    added = (replace(closure, id=FIRST_NEW_ID + place, version=1) for place, closure in enumerate(change.add_closures))
+    return (*kept, *added)
+
+
+def _closure_after(before: Closure, closure: Closure, change: ScheduleChange, now: datetime) -> Closure:
+    if closure.id in change.remove_closures:
+        closure = replace(closure, removed_at=now)
+    closure = replace(closure, version=before.version)
+    return closure if closure == before else replace(closure, version=before.version + 1)
+
+
+def _plan(after: ScheduleState) -> Plan:
+    """The plan for all days that have slots, also for those that a longer horizon of before has published."""
+    # Somewhere it is still the day before that in UTC.
+    first_day = after.now.astimezone(UTC).date() - timedelta(days=1)
+    published = (slot.local_start.date() for slot in after.slots if slot.follows_rule and slot.local_start is not None)
+    last_day = max(published, default=first_day)
+    zones = {clinic_id: time_zone("time_zone", name) for clinic_id, name in after.zones.items()}
+    return plan(after.rules, after.closures, first_day, max(last_day, after.published_until - timedelta(days=1)), zones)
+
+
+def _within_horizon(difference: Difference, published_until: date) -> Difference:
+    """Adds nothing on days that are not published yet."""
+    add = tuple(wanted for wanted in difference.add if wanted.local_start.date() < published_until)
+    return replace(difference, add=add)
+
+
+def _hits(after: ScheduleState, change: ScheduleChange, difference: Difference) -> tuple[Hit, ...]:
+    """Confirmed bookings of slots that go or drift, and of those that lie in a new or changed closure."""
+    causes = _causes(after, change, difference)
+    slots = {slot.id: slot for slot in after.slots}
+    messages = {closure.id: closure.message for closure in after.closures}
+    hits = []
+    for booking in after.bookings:
+        if booking.is_confirmed and booking.slot_id in causes:
+            closure_id = causes[booking.slot_id]
+            decision = change.decisions.of(booking.id)
+            message = change.decisions.message or (messages[closure_id] if closure_id is not None else None)
+            told = message if decision is Decision.CANCEL else None
+            hits.append(Hit(booking, slots[booking.slot_id], closure_id, decision, told))
+    return tuple(sorted(hits, key=lambda hit: (hit.slot.start_time, hit.slot.id, hit.booking.id)))
+
+
+def _causes(after: ScheduleState, change: ScheduleChange, difference: Difference) -> dict[int, int | None]:
+    """The closure, or None, by the id of each slot whose bookings are concerned."""
+    causes: dict[int, int | None] = dict.fromkeys(difference.drift)
+    causes.update({closed.slot_id: closed.closure_id for closed in difference.close})
+    changing = {closure.id for closure in change.change_closures}
+    fresh = Closures(each for each in after.closures if each.id >= FIRST_NEW_ID or each.id in changing)
+    for slot in after.slots:
+        if slot.start_time > after.now and causes.get(slot.id) is None:
+            closure = fresh.find(slot.doctor_id, slot.clinic_id, slot.start_time, slot.end_time)
+            if closure is not None:
+                causes[slot.id] = closure.id
+    return causes
+
+
+def _without_cancelled(slots: Sequence[ExistingSlot], hits: Iterable[Hit]) -> tuple[ExistingSlot, ...]:
+    """The slots as they are once the bookings to cancel are gone, with the seats that were added for them."""
+    cancelled: dict[int, list[LiveBooking]] = defaultdict(list)
+    for hit in hits:
+        if hit.decision is Decision.CANCEL:
+            cancelled[hit.slot.id].append(hit.booking)
+    return tuple(_less(slot, cancelled[slot.id]) if slot.id in cancelled else slot for slot in slots)
+
+
+def _less(slot: ExistingSlot, bookings: Sequence[LiveBooking]) -> ExistingSlot:
+    added = sum(booking.added_seats for booking in bookings)
+    return replace(
+        slot,
+        confirmed=slot.confirmed - len(bookings),
+        total_seats=slot.total_seats - added,
+        added_seats=slot.added_seats - added,
+    )
+
+
+def _last_day_that_fits(change: ScheduleChange, difference: Difference, slots: Iterable[ExistingSlot]) -> date | None:
+    """Until which day, by UTC, there are few enough slots to change; None if an earlier end would not help.
+
+    What is added may end earlier. What is changed or removed would go from that day on, too.
+    """
+    if not (change.add_rules or change.add_closures or change.change_closures):
+        return None
+    starts = {slot.id: slot.start_time for slot in slots}
+    days = sorted(
+        chain(
+            (starts[slot_id].date() for slot_id in difference.touched_ids),
+            (wanted.start_time.date() for wanted in difference.add),
+        )
+    )
+    too_late = days[MAX_TOUCHED_SLOTS]
+    return too_late - timedelta(days=1) if days[0] < too_late else None
+
+
+def check_change(change: ScheduleChange) -> None:
+    """Raises `InvalidInput` that names each field that is wrong, such as `add_rules[0].closes`."""
+    _raise(_faults(change))
+
+
+def _raise(faults: Iterable[FieldError]) -> None:
+    found = tuple(faults)
+    if found:
+        raise InvalidInput(*found)
+
+
+def _faults(change: ScheduleChange) -> Iterator[FieldError]:
+    for name in ("add_rules", "change_rules"):
+        for place, rule in enumerate(getattr(change, name)):
+            yield from _within(f"{name}[{place}]", rule_faults(rule))
+    for name in ("add_closures", "change_closures"):
+        for place, closure in enumerate(getattr(change, name)):
+            yield from _within(f"{name}[{place}]", closure_faults(closure))
+    for place, zone in enumerate(change.change_zones):
+        if find_zone(zone.time_zone) is None:
+            yield FieldError(f"change_zones[{place}].time_zone", "must be the name of a time zone")
+    for place, length in enumerate(change.change_lengths):
+        if not 1 <= length.minutes <= MAX_DURATION_MINUTES:
+            yield FieldError(f"change_lengths[{place}].minutes", f"must be from 1 to {MAX_DURATION_MINUTES}")
+    yield from _within("decisions", text_faults("message", change.decisions.message))
+
+
+def _within(place: str, faults: Iterable[FieldError]) -> Iterator[FieldError]:
+    return (FieldError(f"{place}.{fault.field}", fault.message) for fault in faults)
+
+
+def _id_faults(state: ScheduleState, change: ScheduleChange) -> Iterator[FieldError]:
+    rules, closures = {rule.id for rule in state.rules}, {closure.id for closure in state.closures}
+    named = {
+        "change_rules": ([rule.id for rule in change.change_rules], rules),
+        "remove_rules": (change.remove_rules, rules),
+        "change_closures": ([closure.id for closure in change.change_closures], closures),
+        "remove_closures": (change.remove_closures, closures),
+    }
+    for name, (ids, known) in named.items():
+        for place, each in enumerate(ids):
+            if each not in known:
+                yield FieldError(f"{name}[{place}]", "does not exist")
+
+
+def _length_faults(after: ScheduleState, change: ScheduleChange) -> Iterator[FieldError]:
+    """A rule's slots are as long as each of its visit types. Says so of the rules that the change concerns."""
+    changing = {rule.id: f"change_rules[{place}].slot_minutes" for place, rule in enumerate(change.change_rules)}
+    adding = {FIRST_NEW_ID + place: f"add_rules[{place}].slot_minutes" for place in range(len(change.add_rules))}
+    fields = changing | adding
+    for rule in after.rules:
+        minutes = {after.visit_minutes[each] for each in rule.visit_type_ids or () if each in after.visit_minutes}
+        field = fields.get(rule.id, "change_lengths")
+        concerned = rule.id in fields or any(
+            each.visit_type_id in (rule.visit_type_ids or ()) for each in change.change_lengths
+        )
+        if rule.removed_at is None and concerned and minutes - {rule.slot_minutes}:
+            yield FieldError(field, "must be the length of the rule's visit types")
+
+
+def token_of(fingerprints: Iterable[str], change: ScheduleChange) -> str:
+    """Says what was looked at: the same for the same fingerprints and the same change with its decisions."""
+    seen = msgspec.json.encode([sorted(fingerprints), change], order="deterministic")
+    return hashlib.sha256(seen).hexdigest()

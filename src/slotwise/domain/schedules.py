@@ -1,0 +1,303 @@
+"""Schedules: the times that rules want, less those that closures close.
+
+Pure: a plan depends on rules, closures, days and zones only.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime, time, timedelta, tzinfo
+from enum import StrEnum
+from itertools import accumulate
+from typing import Generic, Protocol, TypeVar
+
+from msgspec import Struct
+
+from slotwise.domain.timetables import Hours, ends_in_time, first_moment, slot_starts
+
+# How many days before its first day a plan looks at, because slots that begin earlier may overlap those of that day.
+_DAYS_BEFORE = 7
+
+
+class Rule(Struct, frozen=True):
+    """On one weekday, between two hours of wall time, a doctor has slots at a clinic. First and last day are included.
+
+    `weekday` is that of ISO 8601: 1 is Monday. Weeks are counted from the Monday of the first day's week. `opens` and
+    `closes` are minutes since midnight of that day; from 1440 on they are on the next day.
+    """
+
+    id: int
+    doctor_id: int
+    clinic_id: int
+    first_day: date
+    last_day: date | None
+    every_weeks: int
+    weekday: int
+    opens: int
+    closes: int
+    slot_minutes: int
+    break_minutes: int
+    total_seats: int
+    visit_type_ids: tuple[int, ...] | None = None
+    version: int = 1
+    removed_at: datetime | None = None
+
+
+class ClosureKind(StrEnum):
+    HOLIDAY = "HOLIDAY"
+    ABSENCE = "ABSENCE"
+
+
+class Closure(Struct, frozen=True):
+    """A time without visits, half-open, in UTC: of a doctor, of a clinic, of a doctor at a clinic, or of all.
+
+    The reason is for the desk, the message for patients.
+    """
+
+    id: int
+    doctor_id: int | None
+    clinic_id: int | None
+    start_time: datetime
+    end_time: datetime
+    kind: ClosureKind
+    reason: str | None = None
+    message: str | None = None
+    version: int = 1
+    removed_at: datetime | None = None
+
+    def applies_to(self, doctor_id: int, clinic_id: int) -> bool:
+        return self.doctor_id in {None, doctor_id} and self.clinic_id in {None, clinic_id}
+
+
+class WantedSlot(Struct, frozen=True):
+    """A slot that a rule wants. Start and end are in UTC; `local_start` is the wall time at the clinic."""
+
+    rule_id: int
+    rule_version: int
+    doctor_id: int
+    clinic_id: int
+    start_time: datetime
+    end_time: datetime
+    local_start: datetime
+    total_seats: int
+    visit_type_ids: tuple[int, ...] | None
+
+
+class ClosedTime(Struct, frozen=True):
+    """A slot that a rule would want if it were not for a closure."""
+
+    wanted: WantedSlot
+    closure_id: int
+
+
+class SkipReason(StrEnum):
+    """Why a time of a rule gets no slot."""
+
+    CLOCK_CHANGE = "CLOCK_CHANGE"  # clocks go forward, and no clock shows this time
+    BEFORE_LASTS = "BEFORE_LASTS"  # after a clock change, the slot before has not ended
+    AFTER_HOURS = "AFTER_HOURS"  # after a clock change, it would end after the rule's hours
+    OTHER_RULE = "OTHER_RULE"  # a rule with a lower id has a slot in this time
+    OTHER_SLOT = "OTHER_SLOT"  # a slot that is not this rule's, or is booked, takes the doctor's time
+    CHANGED_BY_HAND = "CHANGED_BY_HAND"  # a person closed, moved or changed the slot of this time
+
+
+class SkippedSlot(Struct, frozen=True):
+    """A time without a slot. `rule_id` is None for a slot made by hand that a closure closed and that stays closed.
+
+    `other_rule_id` or `other_slot_id` says what is in the way.
+    """
+
+    doctor_id: int
+    clinic_id: int
+    rule_id: int | None
+    local_start: datetime | None
+    start_time: datetime | None
+    reason: SkipReason
+    other_rule_id: int | None = None
+    other_slot_id: int | None = None
+
+
+class Plan(Struct, frozen=True):
+    """What rules want on the days from first to last, by the wall clocks of the clinics. Both days are included.
+
+    Wanted slots of a doctor do not overlap; they are in order of doctor and time.
+    """
+
+    first_day: date
+    last_day: date
+    wanted: tuple[WantedSlot, ...] = ()
+    closed: tuple[ClosedTime, ...] = ()
+    skipped: tuple[SkippedSlot, ...] = ()
+
+    def covers(self, local_start: datetime) -> bool:
+        return self.first_day <= local_start.date() <= self.last_day
+
+
+class Closures:
+    """Finds the closure of a period. Removed closures close nothing."""
+
+    def __init__(self, closures: Iterable[Closure]) -> None:
+        live = (closure for closure in closures if closure.removed_at is None)
+        self._all = sorted(live, key=lambda closure: (closure.start_time, closure.id))
+        self._by_place: dict[tuple[int, int], tuple[list[Closure], list[datetime]]] = {}
+
+    def find(self, doctor_id: int, clinic_id: int, start: datetime, end: datetime) -> Closure | None:
+        """The closure with the lowest id that overlaps the period of this doctor at this clinic."""
+        closures, starts = self._of(doctor_id, clinic_id)
+        before_end = closures[: bisect_left(starts, end)]
+        overlapping = [closure for closure in before_end if closure.end_time > start]
+        return min(overlapping, key=lambda closure: closure.id, default=None)
+
+    def close(self, closure_id: int, doctor_id: int, clinic_id: int, start: datetime, end: datetime) -> bool:
+        """Whether this closure overlaps the period of this doctor at this clinic."""
+        closures, _ = self._of(doctor_id, clinic_id)
+        return any(
+            closure.id == closure_id and closure.start_time < end and closure.end_time > start for closure in closures
+        )
+
+    def _of(self, doctor_id: int, clinic_id: int) -> tuple[list[Closure], list[datetime]]:
+        place = (doctor_id, clinic_id)
+        if place not in self._by_place:
+            applying = [closure for closure in self._all if closure.applies_to(doctor_id, clinic_id)]
+            self._by_place[place] = applying, [closure.start_time for closure in applying]
+        return self._by_place[place]
+
+
+def plan(
+    rules: Iterable[Rule], closures: Iterable[Closure], first_day: date, last_day: date, zones: Mapping[int, tzinfo]
+) -> Plan:
+    """The slots that rules want on these days. `zones` has the zone of each clinic by its id.
+
+    Where clocks go forward, the missing times are skipped; where they go back, the first of two equal times is taken.
+    Of two rules of a doctor whose slots overlap, the one with the lower id wins. Closures are looked at last, so they
+    only take times away: a closed time of one rule is not given to another.
+    """
+    made = _Making(Closures(closures), zones, first_day, last_day)
+    live = sorted((rule for rule in rules if rule.removed_at is None), key=lambda rule: (rule.doctor_id, rule.id))
+    for rule in live:
+        made.add(rule)
+    return made.plan()
+
+
+class _Making:
+    """A plan in the making. Rules are added in order of doctor and id."""
+
+    def __init__(self, closures: Closures, zones: Mapping[int, tzinfo], first_day: date, last_day: date) -> None:
+        self._closures, self._zones = closures, zones
+        self._first_day, self._last_day = first_day, last_day
+        self._doctors: dict[int, list[WantedSlot]] = {}
+        self._skipped: list[SkippedSlot] = []
+
+    def add(self, rule: Rule) -> None:
+        taken = Taken(self._doctors.get(rule.doctor_id, ()))
+        kept = []
+        for wanted in self._slots(rule):
+            other = taken.find(wanted.start_time, wanted.end_time)
+            if other is None:
+                kept.append(wanted)
+            else:
+                self._skipped.append(_skipped(wanted, other))
+        self._doctors[rule.doctor_id] = sorted([*taken.periods, *kept], key=lambda slot: slot.start_time)
+
+    def plan(self) -> Plan:
+        wanted, closed = [], []
+        for slot in (slot for slots in self._doctors.values() for slot in slots if self._covers(slot.local_start)):
+            closure = self._closures.find(slot.doctor_id, slot.clinic_id, slot.start_time, slot.end_time)
+            if closure is None:
+                wanted.append(slot)
+            else:
+                closed.append(ClosedTime(slot, closure.id))
+        skipped = (each for each in self._skipped if each.local_start and self._covers(each.local_start))
+        return Plan(self._first_day, self._last_day, tuple(wanted), tuple(closed), tuple(skipped))
+
+    def _covers(self, local_start: datetime) -> bool:
+        return self._first_day <= local_start.date() <= self._last_day
+
+    def _slots(self, rule: Rule) -> Iterator[WantedSlot]:
+        for day in days_of(rule, self._first_day - timedelta(days=_DAYS_BEFORE), self._last_day):
+            yield from self._slots_of_day(rule, day)
+
+    def _slots_of_day(self, rule: Rule, day: date) -> Iterator[WantedSlot]:
+        zone, midnight = self._zones[rule.clinic_id], datetime.combine(day, time())
+        length = timedelta(minutes=rule.slot_minutes)
+        closes, end_before = midnight + timedelta(minutes=rule.closes), None
+        for minutes in slot_starts(Hours(rule.opens, rule.closes), rule.slot_minutes, rule.break_minutes):
+            local = midnight + timedelta(minutes=minutes)
+            start = first_moment(local, zone)
+            reason = _why_skipped(start, length, end_before, closes, zone)
+            if start is None or reason is not None:
+                self._skip(rule, local, start, reason or SkipReason.CLOCK_CHANGE)
+                continue
+            end_before = start + length
+            yield _wanted(rule, start, end_before, local)
+
+    def _skip(self, rule: Rule, local: datetime, start: datetime | None, reason: SkipReason) -> None:
+        self._skipped.append(SkippedSlot(rule.doctor_id, rule.clinic_id, rule.id, local, start, reason))
+
+
+def days_of(rule: Rule, first_day: date, last_day: date) -> Iterator[date]:
+    """The days of a rule from the first to the last, both included."""
+    monday = rule.first_day - timedelta(days=rule.first_day.isoweekday() - 1)
+    origin = (monday + timedelta(days=rule.weekday - 1)).toordinal()
+    earliest = max(first_day, rule.first_day).toordinal()
+    latest = min(last_day, rule.last_day or last_day).toordinal()
+    step = 7 * rule.every_weeks
+    nearest = origin + max(0, -((origin - earliest) // step)) * step
+    return (date.fromordinal(day) for day in range(nearest, latest + 1, step))
+
+
+def _why_skipped(
+    start: datetime | None, length: timedelta, end_before: datetime | None, closes: datetime, zone: tzinfo
+) -> SkipReason | None:
+    if start is None:
+        return SkipReason.CLOCK_CHANGE
+    if end_before is not None and end_before > start:
+        return SkipReason.BEFORE_LASTS
+    return None if ends_in_time(start + length, closes, zone) else SkipReason.AFTER_HOURS
+
+
+def _wanted(rule: Rule, start: datetime, end: datetime, local_start: datetime) -> WantedSlot:
+    return WantedSlot(
+        rule.id, rule.version, rule.doctor_id, rule.clinic_id, start, end, local_start, rule.total_seats,
+        rule.visit_type_ids,
+    )  # fmt: skip
+
+
+def _skipped(wanted: WantedSlot, other: WantedSlot) -> SkippedSlot:
+    return SkippedSlot(
+        wanted.doctor_id, wanted.clinic_id, wanted.rule_id, wanted.local_start, wanted.start_time,
+        SkipReason.OTHER_RULE, other_rule_id=other.rule_id,
+    )  # fmt: skip
+
+
+class HasPeriod(Protocol):
+    """Something half-open, in UTC."""
+
+    @property
+    def start_time(self) -> datetime: ...
+
+    @property
+    def end_time(self) -> datetime: ...
+
+
+Taker = TypeVar("Taker", bound=HasPeriod)
+
+
+class Taken(Generic[Taker]):
+    """A doctor's time that is taken, in order of its starts. Periods may overlap one another."""
+
+    def __init__(self, periods: Iterable[Taker]) -> None:
+        self.periods = sorted(periods, key=lambda period: period.start_time)
+        self._starts = [period.start_time for period in self.periods]
+        # Of each period, the place of the one that ends last among it and those before it.
+        self._latest = list(accumulate(range(len(self.periods)), self._later))
+
+    def find(self, start: datetime, end: datetime) -> Taker | None:
+        """A period that overlaps this one; None if nothing does."""
+        place = bisect_left(self._starts, end)
+        if place == 0:
+            return None
+        latest = self.periods[self._latest[place - 1]]
+        return latest if latest.end_time > start else None
+
+    def _later(self, one: int, other: int) -> int:
+        return one if self.periods[one].end_time > self.periods[other].end_time else other
