@@ -245,11 +245,20 @@ def test_every_operation_takes_the_request_id_of_its_client(document: dict[str, 
         ], name
 
 
-def test_what_has_an_etag_has_the_parameter_that_takes_it_back(document: dict[str, Any]) -> None:
+def test_what_has_an_etag_has_a_parameter_that_takes_it_back(document: dict[str, Any]) -> None:
+    """That of a thing may be taken back by the operation that changes it."""
+    changeable = {
+        name
+        for name, operation in operations(document)
+        if "If-Match" in [given["name"] for given in operation.get("parameters", ())]
+    }
     for name, operation in operations(document):
-        conditional = "If-None-Match" in [given["name"] for given in operation.get("parameters", ())]
-        assert conditional is ("ETag" in operation["responses"].get("200", {"headers": ()})["headers"]), name
-        assert conditional is ("304" in operation["responses"]), name
+        takes = [given["name"] for given in operation.get("parameters", ())]
+        assert ("If-None-Match" in takes) is ("304" in operation["responses"]), name
+        assert ("If-Match" in takes) is ("412" in operation["responses"]), name
+        if "ETag" in operation["responses"].get("200", {"headers": ()})["headers"]:
+            path = name.partition(" ")[2]
+            assert "If-None-Match" in takes or f"PATCH {path}" in changeable, name
 
 
 def test_every_object_says_which_fields_it_may_have(document: dict[str, Any]) -> None:
@@ -346,7 +355,7 @@ def test_no_padlock_is_shown_where_a_token_changes_nothing(document: dict[str, A
 
 def test_operations_stand_in_the_order_in_which_a_client_needs_them(document: dict[str, Any]) -> None:
     tags = [tag["name"] for tag in document["tags"]]
-    assert tags == ["Accounts", "Doctors", "Slots", "Bookings", "Administration", "Operation"]
+    assert tags == ["Accounts", "Clinics", "Doctors", "Slots", "Bookings", "Administration", "Operation"]
     assert all(tag["description"] for tag in document["tags"])
     ids = [operation["operationId"] for _, operation in operations(document)]
     learned = ["log_in", "list_doctors", "list_slots", "hold_seats", "confirm_booking", "create_slots", "get_health"]

@@ -47,6 +47,7 @@ from slotwise.services.booking.my_bookings import MyBookings
 from slotwise.services.booking.page_holds import PageHolds
 from slotwise.services.booking.queues import BookingQueues
 from slotwise.services.core.audit import AuditLog
+from slotwise.services.core.clinics import ClinicDirectory
 from slotwise.services.core.manage_tokens import ManageTokens
 from slotwise.services.core.rate_limits import BookingRate
 from slotwise.services.core.seals import Seals
@@ -56,6 +57,7 @@ from slotwise.services.desk.day_sheets import DaySheets
 from slotwise.services.desk.export import BookingExport
 from slotwise.services.desk.history import BookingHistory
 from slotwise.services.privacy.personal_data import PersonalData
+from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.services.schedule.slots import Slots
@@ -69,6 +71,7 @@ from slotwise.web.parts import PageRooms
 from slotwise.web.parts import dependencies as page_dependencies
 from slotwise.web.routes import PAGE_CONTROLLERS
 from slotwise.web.schedule.free_times import FindPages
+from slotwise.worker.clinics import refreshing
 from slotwise.worker.gauges import gauges
 from slotwise.worker.housekeeping import housekeeping
 from slotwise.worker.seat_relay import seat_relay
@@ -175,6 +178,7 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
         await stack.enter_async_context(
             housekeeping(pools.requests, settings.sweep_seconds, crash_points, seats_changed)
         )
+        await stack.enter_async_context(refreshing(services.directory))
         await stack.enter_async_context(seat_relay(url, services.seat_events))
         await stack.enter_async_context(gauges(pools._asdict(), settings.metrics_dir))
         _freeze_what_stays()
@@ -212,6 +216,7 @@ def _freeze_what_stays() -> None:
 
 def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_points: CrashPoints) -> Services:
     database = pools.requests
+    directory = ClinicDirectory(database, settings.first_clinic)
     secret = signing_secret(settings)
     seat_events = SeatEvents(settings.seat_streams, settings.seat_streams_per_client)
     bookings = _bookings(settings, pools, ManageTokens(secret), crash_points, seat_events.seats_changed)
@@ -221,8 +226,10 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         booking_history=BookingHistory(database),
         bookings=bookings,
         calendars=Calendars(database),
+        clinics=Clinics(database, directory.refresh),
         clinic_changes=ClinicChanges(database, settings.name_order),
         dashboard=Dashboard(database),
+        directory=directory,
         day_sheets=DaySheets(database, settings.name_order),
         doctors=Doctors(database, seat_events.seats_changed, settings.name_order),
         free_times=FreeTimes(database, settings.time_zone, order=settings.name_order),

@@ -12,13 +12,14 @@ from slotwise.server.guarding import Guarded
 from slotwise.services.accounts.users import Users
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.privacy.personal_data import PersonalData
+from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.slots import Slots
 from slotwise.settings import Settings
 from slotwise.web.kit.access import ACCOUNT, ADMIN, ANYBODY, DESK
 from tests.architecture.sources import ROOT, Function, Source, functions, sources, statement_features
 
-SERVICES = {service.__name__: service for service in (Bookings, Doctors, PersonalData, Slots, Users)}
+SERVICES = {service.__name__: service for service in (Bookings, Clinics, Doctors, PersonalData, Slots, Users)}
 
 NAMED_OTHERWISE = {
     "http/schedule/seat_events.py": "core/seat_events",  # which bookings, slots and privacy tell of changes
@@ -38,6 +39,7 @@ BARE_ROUTES = {
 }
 ROOMS_WITH_STATEMENTS = (
     ("booking", "bookings"),
+    ("schedule", "clinics"),
     ("schedule", "doctors"),
     ("schedule", "slots"),
     ("privacy", "personal_data"),

@@ -42,6 +42,7 @@ POSTGRES_TYPES: dict[object, set[str]] = {
 
 LOCKS_IN_FULL = {
     "core/idempotency.prune_answers",  # deletes what it locks, and DELETE takes the full lock anyway
+    "schedule/clinics.keep_clinic",  # a shared lock: many may add times at one clinic, while nobody closes it
 }
 
 

@@ -26,6 +26,12 @@ GET    /api/auth/me/data                     401   200+  200    200   200   200 
 DELETE /api/auth/me                          401   204   204    204   204   204    401   401      401     401     401
 POST   /api/auth/logout                      401   204   204    204   204   204    401   401      401     401     401
 POST   /api/auth/password                    401   204   204    204   204   204    401   401      401     401     401
+POST   /api/clinics                          401   403   403    403   403   201    401   401      401     401     401
+GET    /api/clinics                          200   200   200    200   200   200    200   200      401     401     401
+GET    /api/clinics/{clinicId}               200   200   200    200   200   200    200   200      401     401     401
+GET    /api/clinics/{clinicId}      missing  404   404   404    404   404   404    404   404      401     401     401
+PATCH  /api/clinics/{clinicId}               401   403   403    403   403   200    401   401      401     401     401
+PATCH  /api/clinics/{clinicId}      missing  401   403   403    403   403   404    401   401      401     401     401
 POST   /api/doctors                          401   403   403    403   403   201    401   401      401     401     401
 GET    /api/doctors                          200   200   200    200   200   200    200   200      401     401     401
 GET    /api/doctors/{doctorId}               200   200   200    200   200   200    200   200      401     401     401
@@ -83,6 +89,8 @@ BODIES: dict[str, Body] = {
     "POST /api/auth/login": lambda target: {"email": target.owner_email, "password": PASSWORD},
     "POST /api/auth/password": lambda _: {"currentPassword": PASSWORD, "newPassword": "another fine secret"},
     "DELETE /api/auth/me": lambda _: {"password": PASSWORD},
+    "POST /api/clinics": lambda _: {"name": "Out of use", "timeZone": "Europe/Berlin", "active": False},
+    "PATCH /api/clinics/{clinicId}": lambda _: {"openingNote": "Closed on Sundays"},
     "POST /api/doctors": lambda _: {"name": "Dr. New"},
     "PATCH /api/doctors/{doctorId}": lambda _: {"specialization": "Cardiology"},
     "POST /api/slots": lambda target: {"doctorId": target.doctor_id, "startTime": in_hours(next(_hours))},
@@ -162,7 +170,9 @@ class Place:
         body, query = BODIES.get(row.name), QUERIES.get(row.operation)
         with self._clinic.http.stream(
             method,
-            path.format(doctorId=doctor_id, slotId=slot_id, bookingId=booking_id),
+            path.format(
+                clinicId=MISSING if row.missing else 1, doctorId=doctor_id, slotId=slot_id, bookingId=booking_id
+            ),
             headers=dict(proofs[who]),
             json=body(target) if body else None,
             params=query(target) if query else None,

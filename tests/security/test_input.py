@@ -14,7 +14,7 @@ import pytest
 from slotwise.app import build
 from slotwise.http.api_document import openapi_document
 from slotwise.settings import load_settings
-from tests.clinic import Clinic, in_hours, problem, unique_email
+from tests.clinic import Clinic, in_hours, problem, rows, unique_email
 from tests.depth import third_of
 from tests.security.people import new_people
 
@@ -118,6 +118,8 @@ class Target:
         self.slot = clinic.slot(seats=900)
         self.booking = clinic.hold(self.slot["id"])
         self.admin = dict(new_people(clinic.server, "Nell New").headers["admin"])
+        new = {"name": "North", "timeZone": "UTC", "active": False}
+        self.clinic_id = int(clinic.http.post("/api/clinics", json=new, headers=self.admin).json()["id"])
 
     def good(self, field: str) -> Any:
         values = {
@@ -125,9 +127,10 @@ class Target:
             "newPassword": "a better secret, this", "specialization": "Cardiology", "doctorId": self.slot["doctorId"],
             "slotId": self.slot["id"], "startTime": in_hours(next(_hours)), "totalSeats": 900, "durationMinutes": 30,
             "userName": "Nell New", "userEmail": "nell@example.org", "seatsBooked": 1, "confirm": False,
-            "status": "OPEN", "active": True, "firstDay": "2031-02-04", "lastDay": "2031-02-04", "weekdays": [2],
+            "status": "OPEN", "active": False, "firstDay": "2031-02-04", "lastDay": "2031-02-04", "weekdays": [2],
             "periods": [{"from": "09:00", "to": "10:00"}], "breakMinutes": 0, "timeZone": "UTC", "dryRun": True,
-            "skipClashes": True,
+            "skipClashes": True, "address": "12 High Street", "telephone": "+44 20 7946 0000", "directions": "Bus 7",
+            "openingNote": "Closed on Sundays", "colour": "#1b6e8c",
         }  # fmt: skip
         return values[field]
 
@@ -145,7 +148,12 @@ class Target:
         return self._clinic.http.request(method, f"{self._path_for(path)}?{query}", headers=self.admin)
 
     def _path_for(self, path: str) -> str:
-        ids = {"doctorId": self.slot["doctorId"], "slotId": self.slot["id"], "bookingId": self.booking["id"]}
+        ids = {
+            "clinicId": self.clinic_id,
+            "doctorId": self.slot["doctorId"],
+            "slotId": self.slot["id"],
+            "bookingId": self.booking["id"],
+        }
         return path.format(**ids)
 
 
@@ -161,6 +169,7 @@ def target(clinic: Clinic) -> Iterator[Target]:
         answer = clinic.http.get(path, params={"limit": 500}, headers=target.admin)
         assert answer.status_code == 200, answer.text
         answer.json()
+    rows(clinic.server.database_url, "UPDATE clinics SET active = FALSE WHERE id <> 1 AND active")
 
 
 def refused_or_taken(answer: httpx.Response, about: object) -> bool:

@@ -1,17 +1,30 @@
 """Clinics: the places that patients come to, each with its name, its time zone, and how to get there."""
 
+import re
+import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
+from msgspec.structs import replace
 
-from slotwise.domain.time_zones import UTC_ZONE, find_zone
+from slotwise.domain.errors import FieldError, InvalidInput
+from slotwise.domain.fields import clean_email, clean_name
+from slotwise.domain.time_zones import UTC_ZONE, find_zone, time_zone
 
 # The clinic that is always there. What knows nothing of clinics means this one.
 FIRST_CLINIC = 1
 # Of a clinic that nobody has named yet: then the settings say its name and zone.
 UNNAMED_VERSION = 0
 _NEVER = datetime(2000, 1, 1, tzinfo=UTC)
+
+MAX_CLINIC_NAME = 60
+MAX_TELEPHONE = 40
+MAX_NOTE = 1000
+_TELEPHONE = re.compile(r"\+?[0-9][0-9 ()/.-]{2,39}", re.ASCII)
+_COLOUR = re.compile(r"#[0-9a-f]{6}", re.ASCII)
 
 
 class Clinic(Struct, frozen=True):
@@ -40,3 +53,89 @@ class Clinic(Struct, frozen=True):
     def location(self) -> str:
         """Where an appointment is, in a calendar: the address, or the name if there is none."""
         return self.address or self.name
+
+
+class ClinicChange(Struct, frozen=True):
+    """What to change; UNSET leaves a value as it is, None removes it."""
+
+    name: str | UnsetType = UNSET
+    time_zone: str | UnsetType = UNSET
+    address: str | UnsetType | None = UNSET
+    telephone: str | UnsetType | None = UNSET
+    email: str | UnsetType | None = UNSET
+    directions: str | UnsetType | None = UNSET
+    opening_note: str | UnsetType | None = UNSET
+    colour: str | UnsetType | None = UNSET
+    active: bool | UnsetType = UNSET
+
+    def applied_to(self, clinic: Clinic) -> Clinic:
+        """The changed clinic, with clean values. Raises `InvalidInput` with all faults."""
+        values: dict[str, object] = {}
+        faults: list[FieldError] = []
+        for field in self.__struct_fields__:
+            given = getattr(self, field)
+            if given is UNSET:
+                continue
+            try:
+                values[field] = given if isinstance(given, bool) else _clean(field, given)
+            except InvalidInput as error:
+                faults += error.errors
+        if faults:
+            raise InvalidInput(*faults)
+        return replace(clinic, **values)
+
+
+def _clean(field: str, text: str | None) -> str | None:
+    """The clean value; None for an empty one that may be missing."""
+    is_required = field in {"name", "time_zone"}
+    if not is_required and (text is None or not text.strip()):
+        return None
+    return _CLEANERS[field](text or "")
+
+
+def _clean_clinic_name(text: str) -> str:
+    name = clean_name("name", text)
+    if len(name) > MAX_CLINIC_NAME:
+        raise InvalidInput.of("name", f"must have at most {MAX_CLINIC_NAME} characters")
+    return name
+
+
+def _clean_telephone(text: str) -> str:
+    number = text.strip()
+    if not _TELEPHONE.fullmatch(number):
+        raise InvalidInput.of("telephone", "must be a telephone number, such as +44 20 7946 0000")
+    return number
+
+
+def _clean_colour(text: str) -> str:
+    colour = text.strip().lower()
+    if not _COLOUR.fullmatch(colour):
+        raise InvalidInput.of("colour", "must be a colour such as #1b6e8c")
+    return colour
+
+
+def _clean_note(field: str, text: str) -> str:
+    """Several lines. Each ends with a line feed, however it was typed."""
+    lines = text.strip().replace("\r\n", "\n").replace("\r", "\n")
+    if len(lines) > MAX_NOTE:
+        raise InvalidInput.of(field, f"must have at most {MAX_NOTE} characters")
+    for line in filter(str.strip, lines.split("\n")):
+        _refuse_controls(field, line)
+    return unicodedata.normalize("NFC", lines)
+
+
+def _refuse_controls(field: str, line: str) -> None:
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in line):
+        raise InvalidInput.of(field, "must not contain control characters")
+
+
+_CLEANERS: dict[str, Callable[[str], str]] = {
+    "name": _clean_clinic_name,
+    "time_zone": lambda text: time_zone("time_zone", text.strip()).key,
+    "address": partial(clean_name, "address"),
+    "telephone": _clean_telephone,
+    "email": partial(clean_email, "email"),
+    "directions": partial(_clean_note, "directions"),
+    "opening_note": partial(_clean_note, "opening_note"),
+    "colour": _clean_colour,
+}

@@ -197,6 +197,30 @@ class BookingFailed(Conflict):
     title = "The hold expired before it was confirmed; there is nothing to release"
 
 
+class ClinicInUse(Conflict):
+    code = "clinic-in-use"
+    title = "The clinic has open times that have not started; close or move them first"
+
+
+class LastClinic(Conflict):
+    code = "last-clinic"
+    title = "This is the only active clinic"
+
+
+@dataclass(eq=False)
+class ChangedMeanwhile(SlotwiseError):
+    """`present` is the thing as it is now, and `version` its version. Edges show it."""
+
+    code = "changed-meanwhile"
+    title = "Somebody else has changed it since you read it"
+    present: object = None
+    version: int = 1
+
+    @property
+    def detail(self) -> str:
+        return "Somebody else has changed it since you read it. Nothing was done; `present` shows it as it is now."
+
+
 class HoldExpired(SlotwiseError):
     code = "hold-expired"
     title = "The hold has expired; its seats are free again"

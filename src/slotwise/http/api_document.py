@@ -57,6 +57,7 @@ CHAPTERS = (
             "erase_personal_data",
         ),
     ),
+    Chapter("Clinics", "Where appointments take place", ("list_clinics", "get_clinic")),
     Chapter("Doctors", "Who can be booked", ("list_doctors", "get_doctor")),
     Chapter("Slots", "Find a time with free seats, and watch them", ("list_slots", "get_slot", "watch_seats")),
     Chapter(
@@ -74,7 +75,16 @@ CHAPTERS = (
     Chapter(
         "Administration",
         "Publish doctors and slots, find all bookings: for staff and admins",
-        ("create_doctor", "update_doctor", "create_slot", "create_slots", "update_slot", "list_bookings"),
+        (
+            "create_clinic",
+            "update_clinic",
+            "create_doctor",
+            "update_doctor",
+            "create_slot",
+            "create_slots",
+            "update_slot",
+            "list_bookings",
+        ),
     ),
     Chapter("Operation", "Health and metrics", ("get_health", "get_readiness", "get_metrics")),
 )

@@ -17,6 +17,7 @@ class ApiRooms(ApiParts, frozen=True):
 def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Callable[[], object]]:
     return {
         "bookings": lambda: api().services.bookings,
+        "clinics": lambda: api().services.clinics,
         "database": lambda: api().database,
         "doctors": lambda: api().services.doctors,
         "metrics_report": lambda: api().metrics_report,

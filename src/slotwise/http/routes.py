@@ -7,6 +7,7 @@ from slotwise.http.api_docs import ApiDocsController
 from slotwise.http.booking.bookings import BookingController
 from slotwise.http.health import HealthController
 from slotwise.http.privacy.personal_data import PersonalDataController
+from slotwise.http.schedule.clinics import ClinicController
 from slotwise.http.schedule.doctors import DoctorController
 from slotwise.http.schedule.seat_events import SeatEventController
 from slotwise.http.schedule.slots import SlotController
@@ -14,6 +15,7 @@ from slotwise.http.schedule.slots import SlotController
 API: list[ControllerRouterHandler] = [
     AuthController,
     PersonalDataController,
+    ClinicController,
     DoctorController,
     SlotController,
     SeatEventController,

@@ -9,12 +9,14 @@ from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.services.booking.my_bookings import MyBookings
 from slotwise.services.booking.page_holds import PageHolds
 from slotwise.services.core.audit import AuditLog
+from slotwise.services.core.clinics import ClinicDirectory
 from slotwise.services.core.seat_events import SeatEvents
 from slotwise.services.desk.dashboard import Dashboard
 from slotwise.services.desk.day_sheets import DaySheets
 from slotwise.services.desk.export import BookingExport
 from slotwise.services.desk.history import BookingHistory
 from slotwise.services.privacy.personal_data import PersonalData
+from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.services.schedule.slots import Slots
@@ -29,7 +31,9 @@ class Services(Struct, frozen=True):
     bookings: Bookings
     calendars: Calendars
     clinic_changes: ClinicChanges
+    clinics: Clinics
     dashboard: Dashboard
+    directory: ClinicDirectory
     day_sheets: DaySheets
     doctors: Doctors
     free_times: FreeTimes

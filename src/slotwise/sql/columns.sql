@@ -16,6 +16,13 @@ SELECT
     s.status, s.created_at, s.updated_at, s.clinic_id
 FROM slots_now AS s;
 
+-- name: clinic_columns
+-- The fields of `domain.clinics.Clinic`, in the same order.
+SELECT
+    c.id, c.name, c.time_zone, c.address, c.telephone, c.email, c.directions, c.opening_note, c.colour, c.active,
+    c.version, c.created_at, c.updated_at
+FROM clinics AS c;
+
 -- name: doctor_columns
 -- The fields of `domain.doctors.Doctor`, in the same order.
 SELECT d.id, d.name, d.specialization, d.active, d.created_at, d.updated_at, d.name_sort_key

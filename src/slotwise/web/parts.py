@@ -21,6 +21,7 @@ def dependencies(web: Callable[[], PageRooms]) -> dict[str, Callable[[], object]
         "bookings": lambda: web().services.bookings,
         "calendars": lambda: web().services.calendars,
         "clinic_changes": lambda: web().services.clinic_changes,
+        "clinics": lambda: web().services.clinics,
         "dashboard": lambda: web().services.dashboard,
         "day_sheets": lambda: web().services.day_sheets,
         "doctors": lambda: web().services.doctors,

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from slotwise.domain.errors import (
+    ChangedMeanwhile,
     DatabaseBusy,
     DatabaseUnavailable,
     InvalidInput,
@@ -27,6 +28,7 @@ Answer = dict[str, Any]
 _EXAMPLES = {
     type(error): error
     for error in (
+        ChangedMeanwhile({"id": 1, "version": 3}, 3),
         InvalidInput.of("slot_id", "is required"),
         SeatsTaken(2),
         SlotFull(1),

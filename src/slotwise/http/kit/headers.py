@@ -8,6 +8,7 @@ SENT = (
     "Booking-Token",
     "Content-Type",
     "Idempotency-Key",
+    "If-Match",
     "If-None-Match",
     "Last-Event-ID",  # by an EventSource that reconnects
     "X-Request-ID",
@@ -28,7 +29,8 @@ DESCRIBED: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string", "enum": ["no-cache", "no-store"]},
     },
     "ETag": {
-        "description": "The version of the answer. Send it as `If-None-Match` to get 304 while nothing has changed",
+        "description": "The version of the answer. Send it as `If-None-Match` to get 304 while nothing has changed, "
+        "or as `If-Match` to change only this version",
         "schema": {"type": "string", "pattern": '^"[0-9a-f]+"$'},
     },
     "Location": {

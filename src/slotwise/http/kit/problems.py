@@ -59,6 +59,7 @@ STATUS: dict[type[SlotwiseError], int] = {
     RequestTooSlow: 408,
     errors.Conflict: 409,
     errors.HoldExpired: 410,
+    errors.ChangedMeanwhile: 412,
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
     BodyEncoded: 415,
@@ -116,6 +117,9 @@ class Problem(msgspec.Struct, frozen=True, rename="camel"):
         UNSET
     )
     seats_taken: Annotated[int | UnsetType, Meta(description="Only with `seats-taken`")] = UNSET
+    present: Annotated[
+        dict[str, Any] | UnsetType, Meta(description="What the thing is now: only with `changed-meanwhile`")
+    ] = UNSET
 
 
 def _detail(error: SlotwiseError) -> str:
@@ -143,6 +147,7 @@ def problem_of(error: SlotwiseError) -> Problem:
         errors=_fields(error) if isinstance(error, InvalidInput) else UNSET,
         available_seats=getattr(error, "available_seats", UNSET),
         seats_taken=getattr(error, "seats_taken", UNSET),
+        present=msgspec.to_builtins(error.present) if isinstance(error, errors.ChangedMeanwhile) else UNSET,
     )
 
 
@@ -164,6 +169,11 @@ def encoded(problem: Problem) -> bytes:
     return msgspec.json.encode(problem)
 
 
+def etag_of(version: int) -> str:
+    """A strong validator (RFC 9110, 8.8.3)."""
+    return f'"{version}"'
+
+
 def write_refusal(error: SlotwiseError, _: Scope) -> Written:
     """For the server, which answers some requests in place of the application."""
     problem = problem_of(error)
@@ -182,6 +192,8 @@ def headers_of(error: SlotwiseError) -> dict[str, str]:
         headers["Retry-After"] = str(seconds)
     if status_of(type(error)) == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, errors.ChangedMeanwhile):
+        headers["ETag"] = etag_of(error.version)
     if isinstance(error, BodyEncoded):
         headers["Accept-Encoding"] = "identity"  # RFC 9110, 15.5.16
     return headers

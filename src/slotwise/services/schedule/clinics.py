@@ -1,10 +1,111 @@
-"""The use cases of clinics."""
+"""The use cases of clinics: the places that patients come to."""
 
-from slotwise.db.pool import Database
+from collections.abc import Awaitable, Callable
+
+from msgspec import Struct
+
+from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import NoRow, Statement
-from slotwise.domain.clinics import FIRST_CLINIC, Clinic
+from slotwise.domain.clinics import FIRST_CLINIC, Clinic, ClinicChange
+from slotwise.domain.errors import ChangedMeanwhile, ClinicInUse, ClinicNotFound, InvalidInput, LastClinic
+from slotwise.domain.users import User, actor_of
+from slotwise.services.core.audit import changes, record_action
 
+
+class Found(Struct, frozen=True):
+    found: bool
+
+
+CREATE_CLINIC = Statement("schedule/clinics.create_clinic", Clinic)
 FILL_FIRST_CLINIC = Statement("schedule/clinics.fill_first_clinic", NoRow)
+GET_CLINIC = Statement("schedule/clinics.get_clinic", Clinic)
+HAS_OPEN_TIMES = Statement("schedule/clinics.has_open_times", Found)
+KEEP_CLINIC = Statement("schedule/clinics.keep_clinic", Clinic)
+LIST_CLINICS = Statement("schedule/clinics.list_clinics", Clinic)
+LOCK_CLINICS = Statement("schedule/clinics.lock_clinics", Clinic)
+UPDATE_CLINIC = Statement("schedule/clinics.update_clinic", Clinic)
+
+# All that a person can change, which the audit log shows.
+CHANGEABLE = ClinicChange.__struct_fields__
+_BLANK = Clinic(0, "", "")
+
+
+class Clinics:
+    """`refresh` makes this worker know what was changed; the others read it within a second or two."""
+
+    def __init__(self, database: Database, refresh: Callable[[], Awaitable[None]]) -> None:
+        self._database = database
+        self._refresh = refresh
+
+    async def create_clinic(self, admin: User, details: ClinicChange) -> Clinic:
+        """Raises `InvalidInput`."""
+        wanted = details.applied_to(_BLANK)
+        if not wanted.name:
+            raise InvalidInput.of("name", "is required")
+        if not wanted.time_zone:
+            raise InvalidInput.of("time_zone", "is required")
+        async with self._database.transaction() as connection:
+            clinic = await CREATE_CLINIC.one(
+                connection,
+                name=wanted.name,
+                time_zone=wanted.time_zone,
+                address=wanted.address,
+                telephone=wanted.telephone,
+                email=wanted.email,
+                directions=wanted.directions,
+                opening_note=wanted.opening_note,
+                colour=wanted.colour,
+                active=wanted.active,
+            )
+            await record_action(connection, actor_of(admin), "create_clinic", f"clinic:{clinic.id}")
+        await self._refresh()
+        return clinic
+
+    async def get_clinic(self, clinic_id: int) -> Clinic:
+        async with self._database.connection() as connection:
+            clinic = await GET_CLINIC.first(connection, clinic_id=clinic_id)
+        if clinic is None:
+            raise ClinicNotFound
+        return clinic
+
+    async def list_clinics(self, after_id: int, limit: int, *, with_inactive: bool = False) -> list[Clinic]:
+        """By id, after one."""
+        async with self._database.connection() as connection:
+            return await LIST_CLINICS.all(connection, after_id=after_id, limit=limit, with_inactive=with_inactive)
+
+    async def update_clinic(
+        self, admin: User, clinic_id: int, change: ClinicChange, versions: frozenset[int] | None = None
+    ) -> Clinic:
+        """Change a clinic that has one of these versions, or any.
+
+        Raises `ChangedMeanwhile` with the clinic as it is now, `InvalidInput`, `ClinicInUse` and `LastClinic`.
+        """
+        async with self._database.transaction() as connection:
+            # All of them: of two admins who each deactivate one of two clinics, the second must see the first.
+            clinics = {clinic.id: clinic for clinic in await LOCK_CLINICS.all(connection)}
+            before = clinics.get(clinic_id)
+            if before is None:
+                raise ClinicNotFound
+            if versions is not None and before.version not in versions:
+                raise ChangedMeanwhile(before, before.version)
+            wanted = change.applied_to(before)
+            if before.active and not wanted.active:
+                await _refuse_closing(connection, clinic_id, list(clinics.values()))
+            after = await _write(connection, wanted) if wanted != before else before
+            details = changes(before, after, *CHANGEABLE)
+            await record_action(connection, actor_of(admin), "update_clinic", f"clinic:{clinic_id}", details)
+        await self._refresh()
+        return after
+
+
+async def keep_open_clinic(connection: Connection, clinic_id: int) -> Clinic:
+    """The clinic, which takes appointments until the transaction ends. Call it before the doctor is locked."""
+    clinic = await KEEP_CLINIC.first(connection, clinic_id=clinic_id)
+    if clinic is None:
+        raise ClinicNotFound
+    if not clinic.active:
+        raise InvalidInput.of("clinic_id", "is a clinic that takes no appointments")
+    return clinic
 
 
 async def fill_first_clinic(database: Database, clinic: Clinic) -> None:
@@ -13,3 +114,26 @@ async def fill_first_clinic(database: Database, clinic: Clinic) -> None:
         await FILL_FIRST_CLINIC.run(
             connection, name=clinic.name, time_zone=clinic.time_zone, address=clinic.address, clinic_id=FIRST_CLINIC
         )
+
+
+async def _refuse_closing(connection: Connection, clinic_id: int, clinics: list[Clinic]) -> None:
+    if not any(clinic.active for clinic in clinics if clinic.id != clinic_id):
+        raise LastClinic
+    if (await HAS_OPEN_TIMES.one(connection, clinic_id=clinic_id)).found:
+        raise ClinicInUse
+
+
+async def _write(connection: Connection, wanted: Clinic) -> Clinic:
+    return await UPDATE_CLINIC.one(
+        connection,
+        clinic_id=wanted.id,
+        name=wanted.name,
+        time_zone=wanted.time_zone,
+        address=wanted.address,
+        telephone=wanted.telephone,
+        email=wanted.email,
+        directions=wanted.directions,
+        opening_note=wanted.opening_note,
+        colour=wanted.colour,
+        active=wanted.active,
+    )

@@ -3,3 +3,68 @@
 UPDATE clinics AS c
 SET name = :name::text, time_zone = :time_zone::text, address = :address::text, version = 1, updated_at = now()
 WHERE c.id = :clinic_id::bigint AND c.version = 0;
+
+-- name: create_clinic
+-- Adds a clinic.
+INSERT INTO clinics AS c (
+    name, time_zone, address, telephone, email, directions, opening_note, colour, active
+)
+VALUES (
+    :name::text, :time_zone::text, :address::text, :telephone::text, :email::text, :directions::text,
+    :opening_note::text, :colour::text, :active::boolean
+)
+RETURNING c.clinic_columns;
+
+-- name: list_clinics
+-- A page of clinics by id, after one; clinics that take no appointments only `with_inactive`.
+SELECT c.clinic_columns
+FROM clinics AS c
+WHERE c.id > :after_id::bigint AND (c.active OR :with_inactive::boolean)
+ORDER BY c.id
+LIMIT :limit::integer;
+
+-- name: get_clinic
+-- Reads a clinic.
+SELECT c.clinic_columns
+FROM clinics AS c
+WHERE c.id = :clinic_id::bigint;
+
+-- name: lock_clinics
+-- Takes the locks of all clinics, in id order, and reads them under the locks. They are few.
+SELECT c.clinic_columns
+FROM clinics AS c
+ORDER BY c.id
+FOR NO KEY UPDATE;
+
+-- name: keep_clinic
+-- Takes a shared lock, so that a clinic does not stop taking appointments while times are added. Without it, an admin
+-- who closes the clinic sees no open times, while another transaction is about to commit some.
+SELECT c.clinic_columns
+FROM clinics AS c
+WHERE c.id = :clinic_id::bigint
+FOR SHARE;
+
+-- name: has_open_times
+-- Tells whether a clinic has open times that have not started.
+SELECT exists(
+    SELECT FROM appointment_slots AS s
+    WHERE s.clinic_id = :clinic_id::bigint AND s.status = 'OPEN' AND s.start_time > clock_timestamp()
+) AS found;
+
+-- name: update_clinic
+-- Writes all that can be changed of a clinic, whose lock is held.
+UPDATE clinics AS c
+SET
+    name = :name::text,
+    time_zone = :time_zone::text,
+    address = :address::text,
+    telephone = :telephone::text,
+    email = :email::text,
+    directions = :directions::text,
+    opening_note = :opening_note::text,
+    colour = :colour::text,
+    active = :active::boolean,
+    version = c.version + 1,
+    updated_at = now()
+WHERE c.id = :clinic_id::bigint
+RETURNING c.clinic_columns;

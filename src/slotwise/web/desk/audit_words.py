@@ -16,6 +16,7 @@ ACTIONS = {
     "cancel_booking": "Cancelled a booking or released a hold",
     "change_rights": "Changed the rights of an account",
     "confirm_booking": "Confirmed a booking",
+    "create_clinic": "Added a clinic",
     "create_doctor": "Added a doctor",
     "create_slot": "Added a slot",
     "create_slots": "Added many slots",
@@ -40,11 +41,12 @@ ACTIONS = {
     "list_users": "Looked through accounts",
     "note_patients_wish": "Noted that the patient asked for it",
     "reset_password": "Set a new password",
+    "update_clinic": "Changed a clinic",
     "update_doctor": "Changed a doctor",
     "update_slot": "Changed a slot",
 }
 # Actions whose details are pairs of an old and a new value.
-_CHANGES = {"cancel_booking", "change_rights", "confirm_booking", "update_doctor", "update_slot"}
+_CHANGES = {"cancel_booking", "change_rights", "confirm_booking", "update_clinic", "update_doctor", "update_slot"}
 # Without details nothing was changed: the booking already was in that status, and was only shown.
 _LOOKS = {
     "cancel_booking": "Looked at a cancelled booking or a released hold",
@@ -60,13 +62,17 @@ _NAMES = {
     "text": "searched for a text:",
 }
 # Texts that a person typed keep their spelling.
-_OWN_SPELLING = {"name", "specialization"}
+_OWN_SPELLING = {
+    "address", "directions", "email", "name", "opening_note", "specialization", "telephone", "time_zone",
+}  # fmt: skip
 _VALUES = {"PENDING": "on hold"}
 _PLAIN = {None: "none", True: "yes", False: "no"}
 # Fields with two states, by kind, field and new value.
 _TURNS = {
     ("slot", "status", "OPEN"): "opened for booking again",
     ("slot", "status", "CLOSED"): "closed for booking",
+    ("clinic", "active", True): "takes appointments again",
+    ("clinic", "active", False): "takes no appointments",
     ("doctor", "active", True): "takes appointments again",
     ("doctor", "active", False): "takes no new appointments",
     ("user", "active", True): "reactivated",

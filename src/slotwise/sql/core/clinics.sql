@@ -1,0 +1,11 @@
+-- name: read_clinics
+-- Reads all clinics by id.
+SELECT c.clinic_columns
+FROM clinics AS c
+ORDER BY c.id;
+
+-- name: list_limits
+-- Lists the clinics of the accounts that work for some only.
+SELECT u.user_id, u.clinic_id
+FROM user_clinics AS u
+ORDER BY u.user_id, u.clinic_id;
