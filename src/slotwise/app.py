@@ -61,6 +61,7 @@ from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.services.schedule.slots import Slots
+from slotwise.services.schedule.visit_types import VisitTypes
 from slotwise.settings import Settings, load_settings, signing_secret
 from slotwise.web.kit.errors import EXCEPTION_HANDLERS as ERROR_PAGES
 from slotwise.web.kit.errors import recognize_visitor, show_framework_error
@@ -239,6 +240,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         seat_events=seat_events,
         slots=Slots(database, settings.time_zone, seat_events.seats_changed, settings.name_order),
         users=Users(database, passwords, AccessTokens(secret, settings.token_seconds)),
+        visit_types=VisitTypes(database, seat_events.seats_changed),
     )
 
 

@@ -272,6 +272,10 @@ def key(rows: str) -> str:
     return f"INSERT INTO idempotency_keys (caller, route, key_hash, body_hash, answer, manage_nonce) VALUES {rows}"
 
 
+def visit_type(fields: str, values: str) -> str:
+    return f"INSERT INTO visit_types (name, minutes{fields and ', '}{fields}) VALUES ('Visit', {values})"
+
+
 async def plant_a_slot(connection: Connection) -> None:
     """Doctors 1 and 2; the first has slot 1, on a morning of 2040, with five seats. A user."""
     await connection.execute(user("Ada@x.org", "patient"))
@@ -325,6 +329,16 @@ VIOLATIONS = [
     ("booking_times_match_status", booking("1, NULL, 'Ada', 'a@b.org', 1, 'CONFIRMED', NULL, NULL, NULL")),
     ("booking_times_match_status", booking("1, NULL, 'Ada', 'a@b.org', 1, 'CANCELLED', NULL, NULL, NULL")),
     ("booking_times_match_status", booking("1, NULL, 'Ada', 'a@b.org', 1, 'PENDING', now(), NULL, now()")),
+    ("visit_type_minutes_in_range", visit_type("", "0")),
+    ("visit_type_minutes_in_range", visit_type("", "1441")),
+    ("visit_type_buffer_in_range", visit_type("buffer_minutes", "30, 241")),
+    ("visit_type_mode_known", visit_type("mode", "30, 'LETTER'")),
+    ("visit_type_limits_in_range", visit_type("min_notice_minutes", "30, -1")),
+    ("visit_type_limits_in_range", visit_type("horizon_days", "30, 0")),
+    ("visit_type_limits_in_range", visit_type("change_deadline_minutes", "30, 525601")),
+    ("visit_type_limits_in_range", visit_type("max_live_per_patient", "30, 0")),
+    ("visit_type_patients_known", visit_type("patients", "30, 'OLD'")),
+    ("visit_type_bookable_by_known", visit_type("bookable_by", "30, 'NOBODY'")),
     ("event_kind_known", event("FORGOTTEN", "4, 5")),
     ("event_seats_in_range", event("HELD", "-1, 5")),
     ("event_seats_in_range", event("HELD", "6, 5")),

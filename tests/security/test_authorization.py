@@ -38,6 +38,12 @@ GET    /api/doctors/{doctorId}               200   200   200    200   200   200 
 GET    /api/doctors/{doctorId}      missing  404   404   404    404   404   404    404   404      401     401     401
 PATCH  /api/doctors/{doctorId}               401   403   403    403   403   200    401   401      401     401     401
 PATCH  /api/doctors/{doctorId}      missing  401   403   403    403   403   404    401   401      401     401     401
+POST   /api/visit-types                      401   403   403    403   403   201    401   401      401     401     401
+GET    /api/visit-types                      200   200   200    200   200   200    200   200      401     401     401
+GET    /api/visit-types/{visitTypeId}        200   200   200    200   200   200    200   200      401     401     401
+GET    /api/visit-types/{visitTypeId} missing 404  404   404    404   404   404    404   404      401     401     401
+PATCH  /api/visit-types/{visitTypeId}        401   403   403    403   403   200    401   401      401     401     401
+PATCH  /api/visit-types/{visitTypeId} missing 401  403   403    403   403   404    401   401      401     401     401
 POST   /api/slots                            401   403   403    403   403   201    401   401      401     401     401
 POST   /api/slots                   missing  401   403   403    403   403   404    401   401      401     401     401
 POST   /api/slots/batch                      401   403   403    403   403   201    401   401      401     401     401
@@ -93,6 +99,8 @@ BODIES: dict[str, Body] = {
     "PATCH /api/clinics/{clinicId}": lambda _: {"openingNote": "Closed on Sundays"},
     "POST /api/doctors": lambda _: {"name": "Dr. New"},
     "PATCH /api/doctors/{doctorId}": lambda _: {"specialization": "Cardiology"},
+    "POST /api/visit-types": lambda _: {"name": "First visit", "minutes": 30},
+    "PATCH /api/visit-types/{visitTypeId}": lambda _: {"name": "Check-up"},
     "POST /api/slots": lambda target: {"doctorId": target.doctor_id, "startTime": in_hours(next(_hours))},
     "POST /api/slots/batch": lambda target: {
         "doctorId": target.doctor_id, "firstDay": "2031-02-04", "lastDay": "2031-02-04",
@@ -150,6 +158,7 @@ class Place:
         self._clinic = clinic
         self.people: People = new_people(clinic.server, NAME)
         self.slot = clinic.slot(seats=50)
+        self._visit_type = _new_visit_type(clinic)
         self._stray = clinic.hold(self.slot["id"], userName="Nell New", userEmail="nell@example.org")
         # One for each caller, made before one of them can end the owner's session.
         self._bookings = [self._book() for _ in CALLERS]
@@ -166,18 +175,28 @@ class Place:
         method, path = row.operation.split()
         ids = (self.slot["doctorId"], self.slot["id"], booking["id"])
         doctor_id, slot_id, booking_id = (MISSING, MISSING, MISSING) if row.missing else ids
+        visit_type_id = MISSING if row.missing else self._visit_type
         target = Target(doctor_id, slot_id, booking_id, self.people.owner_email)
         body, query = BODIES.get(row.name), QUERIES.get(row.operation)
         with self._clinic.http.stream(
             method,
             path.format(
-                clinicId=MISSING if row.missing else 1, doctorId=doctor_id, slotId=slot_id, bookingId=booking_id
+                clinicId=MISSING if row.missing else 1,
+                doctorId=doctor_id,
+                slotId=slot_id,
+                bookingId=booking_id,
+                visitTypeId=visit_type_id,
             ),
             headers=dict(proofs[who]),
             json=body(target) if body else None,
             params=query(target) if query else None,
         ) as answer:
             return _first_piece(answer) if "event-stream" in answer.headers.get("content-type", "") else _read(answer)
+
+
+def _new_visit_type(clinic: Clinic) -> int:
+    made = clinic.http.post("/api/visit-types", json={"name": "First visit", "minutes": 30}, headers=clinic.admin)
+    return int(object_of(made)["id"])
 
 
 def _read(answer: httpx.Response) -> httpx.Response:

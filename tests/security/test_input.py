@@ -117,6 +117,8 @@ class Target:
         self._clinic = clinic
         self.slot = clinic.slot(seats=900)
         self.booking = clinic.hold(self.slot["id"])
+        visit_type = {"name": "First visit", "minutes": 30}
+        self._visit_type = clinic.http.post("/api/visit-types", json=visit_type, headers=clinic.admin).json()["id"]
         self.admin = dict(new_people(clinic.server, "Nell New").headers["admin"])
         new = {"name": "North", "timeZone": "UTC", "active": False}
         self.clinic_id = int(clinic.http.post("/api/clinics", json=new, headers=self.admin).json()["id"])
@@ -131,6 +133,10 @@ class Target:
             "periods": [{"from": "09:00", "to": "10:00"}], "breakMinutes": 0, "timeZone": "UTC", "dryRun": True,
             "skipClashes": True, "address": "12 High Street", "telephone": "+44 20 7946 0000", "directions": "Bus 7",
             "openingNote": "Closed on Sundays", "colour": "#1b6e8c",
+            "minutes": 30, "bufferMinutes": 5, "mode": "VIDEO",
+            "videoLink": "https://example.org/", "instructions": "Ring the bell.", "minNoticeMinutes": 0,
+            "horizonDays": 365, "changeDeadlineMinutes": 0, "maxLivePerPatient": 9, "patients": "ANY",
+            "bookableBy": "ANYONE", "visitTypeId": None, "visitTypeIds": None,
         }  # fmt: skip
         return values[field]
 
@@ -153,6 +159,7 @@ class Target:
             "doctorId": self.slot["doctorId"],
             "slotId": self.slot["id"],
             "bookingId": self.booking["id"],
+            "visitTypeId": self._visit_type,
         }
         return path.format(**ids)
 

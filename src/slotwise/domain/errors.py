@@ -98,6 +98,11 @@ class BookingNotFound(NotFound):
     title = "The booking does not exist"
 
 
+class VisitTypeNotFound(NotFound):
+    code = "visit-type-not-found"
+    title = "The visit type does not exist"
+
+
 class EmailTaken(Conflict):
     code = "email-taken"
     title = "An account with this e-mail address already exists"

@@ -59,6 +59,7 @@ CHAPTERS = (
     ),
     Chapter("Clinics", "Where appointments take place", ("list_clinics", "get_clinic")),
     Chapter("Doctors", "Who can be booked", ("list_doctors", "get_doctor")),
+    Chapter("Visit types", "What can be booked", ("list_visit_types", "get_visit_type")),
     Chapter("Slots", "Find a time with free seats, and watch them", ("list_slots", "get_slot", "watch_seats")),
     Chapter(
         "Bookings",
@@ -80,6 +81,8 @@ CHAPTERS = (
             "update_clinic",
             "create_doctor",
             "update_doctor",
+            "create_visit_type",
+            "update_visit_type",
             "create_slot",
             "create_slots",
             "update_slot",

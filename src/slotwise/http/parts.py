@@ -26,6 +26,7 @@ def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Callable[[], object]]
         "seat_events": lambda: api().services.seat_events,
         "slot_lists": lambda: api().slot_lists,
         "slots": lambda: api().services.slots,
+        "visit_types": lambda: api().services.visit_types,
         "users": lambda: api().services.users,
         "zone_check": lambda: api().zone_check,
     }

@@ -11,6 +11,7 @@ from slotwise.http.schedule.clinics import ClinicController
 from slotwise.http.schedule.doctors import DoctorController
 from slotwise.http.schedule.seat_events import SeatEventController
 from slotwise.http.schedule.slots import SlotController
+from slotwise.http.schedule.visit_types import VisitTypeController
 
 API: list[ControllerRouterHandler] = [
     AuthController,
@@ -18,6 +19,7 @@ API: list[ControllerRouterHandler] = [
     ClinicController,
     DoctorController,
     SlotController,
+    VisitTypeController,
     SeatEventController,
     BookingController,
     HealthController,

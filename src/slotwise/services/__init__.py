@@ -20,6 +20,7 @@ from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.services.schedule.slots import Slots
+from slotwise.services.schedule.visit_types import VisitTypes
 
 
 class Services(Struct, frozen=True):
@@ -43,3 +44,4 @@ class Services(Struct, frozen=True):
     seat_events: SeatEvents
     slots: Slots
     users: Users
+    visit_types: VisitTypes

@@ -32,3 +32,11 @@ FROM doctors AS d;
 -- The fields of `domain.users.User`, in the same order.
 SELECT u.id, u.email, u.name, u.role, u.active, u.token_version, u.created_at, u.updated_at, u.was_desk
 FROM users AS u;
+
+-- name: visit_type_columns
+-- The fields of `domain.visit_types.VisitType`, in the same order.
+SELECT
+    t.id, t.name, t.minutes, t.buffer_minutes, t.mode, t.video_link, t.instructions, t.min_notice_minutes,
+    t.horizon_days, t.change_deadline_minutes, t.max_live_per_patient, t.patients, t.bookable_by, t.active, t.version,
+    t.created_at, t.updated_at
+FROM visit_types AS t;

@@ -32,5 +32,6 @@ def dependencies(web: Callable[[], PageRooms]) -> dict[str, Callable[[], object]
         "personal_data": lambda: web().services.personal_data,
         "renderer": lambda: web().renderer,
         "slots": lambda: web().services.slots,
+        "visit_types": lambda: web().services.visit_types,
         "users": lambda: web().services.users,
     }

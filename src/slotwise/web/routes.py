@@ -18,6 +18,7 @@ from slotwise.web.privacy.personal_data import PersonalDataController
 from slotwise.web.schedule.doctors import DoctorController
 from slotwise.web.schedule.free_times import FindController
 from slotwise.web.schedule.slots import SlotController
+from slotwise.web.schedule.visit_types import VisitTypeController
 
 PAGE_CONTROLLERS: list[ControllerRouterHandler] = [
     AccountController,
@@ -36,4 +37,5 @@ PAGE_CONTROLLERS: list[ControllerRouterHandler] = [
     SlotController,
     DashboardController,
     UserController,
+    VisitTypeController,
 ]

@@ -75,6 +75,13 @@ GET  /admin/slots/{slot_id}            missing  in    403   403   403    404   4
 POST /admin/slots/{slot_id}                     in    403   403   403    403   303   in     in    in
 POST /admin/slots/{slot_id}             status  in    403   403   403    303   303   in     in    in
 POST /admin/slots/{slot_id}            missing  in    403   403   403    403   404   in     in    in
+GET  /admin/visit-types                         in    403   403   403    200   200   in     in    in
+GET  /admin/visit-types/new                     in    403   403   403    403   200   in     in    in
+POST /admin/visit-types/new                     in    403   403   403    403   303   in     in    in
+GET  /admin/visit-types/{visit_type_id}         in    403   403   403    403   200   in     in    in
+GET  /admin/visit-types/{visit_type_id} missing in    403   403   403    403   404   in     in    in
+POST /admin/visit-types/{visit_type_id}         in    403   403   403    403   303   in     in    in
+POST /admin/visit-types/{visit_type_id} missing in    403   403   403    403   404   in     in    in
 GET  /admin/bookings                            in    403   403   403    200+  200+  in     in    in
 GET  /admin/bookings.csv                        in    403   403   403    200+  200+  in     in    in
 GET  /admin/bookings/new                        in    403   403   403    200   200   in     in    in
@@ -123,6 +130,7 @@ class Target(NamedTuple):
     booking_id: int
     user_id: int
     owner_email: str
+    visit_type_id: int = 0
 
 
 def _no_query(_: Target) -> Fields:
@@ -161,6 +169,8 @@ FORMS: dict[str, Form] = {
     "/admin/slots/{slot_id}": lambda _: {"total_seats": 90},
     "/admin/slots/{slot_id} status": lambda _: {"status": "OPEN"},
     "/admin/bookings/new": lambda target: {"slot": target.slot_id, "seats": 1, **PERSON},
+    "/admin/visit-types/new": lambda _: {"name": "Check-up", "minutes": 30, "buffer_minutes": 0},
+    "/admin/visit-types/{visit_type_id}": lambda _: {"active": "yes"},
     "/admin/users/new": lambda _: {"name": "N", "email": unique_email(), "role": "staff", "password": PASSWORD},
     "/admin/users/{user_id}/password": lambda _: {"password": "another fine secret", "version": 1},
     "/admin/users/{user_id}/rights": lambda _: {"role": "patient"},
@@ -218,6 +228,8 @@ class Place:
         self._clinic = clinic
         self.people: People = new_people(clinic.server, NAME)
         self._slot = clinic.slot(seats=60)
+        visit_type = {"name": "First visit", "minutes": 30}
+        self._visit_type = clinic.http.post("/api/visit-types", json=visit_type, headers=clinic.admin).json()["id"]
         self._stray = clinic.hold(self._slot["id"], userName="Nell New", userEmail="nell@example.org")
         self._bookings = [self._book(confirmed) for _ in CALLERS]
         self._owner_id = self._account_of(self.people.headers["owner"])
@@ -239,9 +251,9 @@ class Place:
     def target(self, who: str, missing: bool = False) -> Target:
         booking_id = self._bookings[CALLERS.index(who)]["id"]
         if missing:
-            return Target(MISSING, MISSING, MISSING, MISSING, self.people.owner_email)
+            return Target(MISSING, MISSING, MISSING, MISSING, self.people.owner_email, MISSING)
         doctor_id, slot_id = self._slot["doctorId"], self._slot["id"]
-        return Target(doctor_id, slot_id, booking_id, self._owner_id, self.people.owner_email)
+        return Target(doctor_id, slot_id, booking_id, self._owner_id, self.people.owner_email, self._visit_type)
 
     def actor_of(self, who: str) -> str:
         return f"user:{self._account_of(self.people.headers[who])}"

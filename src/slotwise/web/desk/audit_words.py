@@ -21,6 +21,7 @@ ACTIONS = {
     "create_slot": "Added a slot",
     "create_slots": "Added many slots",
     "create_user": "Added an account",
+    "create_visit_type": "Added a visit type",
     "erase_personal_data": "Erased personal data",
     "export_bookings": "Downloaded bookings",
     "export_personal_data": "Downloaded a person's data",
@@ -44,9 +45,18 @@ ACTIONS = {
     "update_clinic": "Changed a clinic",
     "update_doctor": "Changed a doctor",
     "update_slot": "Changed a slot",
+    "update_visit_type": "Changed a visit type",
 }
 # Actions whose details are pairs of an old and a new value.
-_CHANGES = {"cancel_booking", "change_rights", "confirm_booking", "update_clinic", "update_doctor", "update_slot"}
+_CHANGES = {
+    "cancel_booking",
+    "change_rights",
+    "confirm_booking",
+    "update_clinic",
+    "update_doctor",
+    "update_slot",
+    "update_visit_type",
+}
 # Without details nothing was changed: the booking already was in that status, and was only shown.
 _LOOKS = {
     "cancel_booking": "Looked at a cancelled booking or a released hold",

@@ -1,0 +1,142 @@
+"""The use cases of visit types."""
+
+from collections.abc import Mapping, Sequence
+
+from msgspec.structs import replace
+
+from slotwise.db.pool import Connection, Database
+from slotwise.db.statements import Statement
+from slotwise.domain.errors import ChangedMeanwhile, InvalidInput, VisitTypeNotFound
+from slotwise.domain.users import User, actor_of
+from slotwise.domain.visit_types import (
+    FIELDS,
+    VisitType,
+    VisitTypeChange,
+    VisitTypeFields,
+    clean_visit_type,
+    clean_visit_type_ids,
+    fields_of,
+)
+from slotwise.services.core.audit import changes, record_action
+from slotwise.services.core.seat_events import EVERY_SLOT, SeatsChanged, ignore_changes
+
+CREATE_VISIT_TYPE = Statement("schedule/visit_types.create_visit_type", VisitType)
+GET_VISIT_TYPE = Statement("schedule/visit_types.get_visit_type", VisitType)
+GET_VISIT_TYPES = Statement("schedule/visit_types.get_visit_types", VisitType)
+LIST_VISIT_TYPES = Statement("schedule/visit_types.list_visit_types", VisitType)
+LOCK_VISIT_TYPE = Statement("schedule/visit_types.lock_visit_type", VisitType)
+UPDATE_VISIT_TYPE = Statement("schedule/visit_types.update_visit_type", VisitType)
+
+# More than a page can usefully let people choose from.
+MOST_CHOOSABLE = 200
+# For patients, or long: the log only says that they were changed.
+_NOT_NOTED = ("video_link", "instructions")
+
+
+class VisitTypes:
+    def __init__(self, database: Database, seats_changed: SeatsChanged = ignore_changes) -> None:
+        self._database = database
+        self._seats_changed = seats_changed
+
+    async def create_visit_type(self, admin: User, fields: VisitTypeFields) -> VisitType:
+        """Raises `InvalidInput`."""
+        cleaned = clean_visit_type(fields)
+        async with self._database.transaction() as connection:
+            values = self._values(cleaned)
+            made = await CREATE_VISIT_TYPE.one(connection, **values)
+            await record_action(connection, actor_of(admin), "create_visit_type", f"visit_type:{made.id}")
+        return made
+
+    async def get_visit_type(self, visit_type_id: int) -> VisitType:
+        """Raises `VisitTypeNotFound`."""
+        async with self._database.connection() as connection:
+            found = await GET_VISIT_TYPE.first(connection, visit_type_id=visit_type_id)
+        if found is None:
+            raise VisitTypeNotFound
+        return found
+
+    async def get_visit_types(self, ids: Sequence[int]) -> list[VisitType]:
+        """Those of them that there are, by id."""
+        if not ids:
+            return []
+        async with self._database.connection() as connection:
+            return await GET_VISIT_TYPES.all(connection, visit_type_ids=ids)
+
+    async def list_visit_types(
+        self, after_id: int = 0, limit: int = MOST_CHOOSABLE, *, for_desk: bool = False
+    ) -> list[VisitType]:
+        """By id, after that one. Only those that patients can book, unless `for_desk`."""
+        async with self._database.connection() as connection:
+            return await LIST_VISIT_TYPES.all(connection, after_id=after_id, limit=limit, for_desk=for_desk)
+
+    async def update_visit_type(
+        self, admin: User, visit_type_id: int, change: VisitTypeChange, versions: frozenset[int] | None = None
+    ) -> VisitType:
+        """Raises `InvalidInput`, and `ChangedMeanwhile` if the type no longer has one of these versions.
+
+        Slots that have the type keep their end and their buffer until they are changed themselves.
+        """
+        async with self._database.transaction() as connection:
+            before = await LOCK_VISIT_TYPE.first(connection, visit_type_id=visit_type_id)
+            if before is None:
+                raise VisitTypeNotFound
+            if versions is not None and before.version not in versions:
+                raise ChangedMeanwhile(before, before.version)
+            wanted = clean_visit_type(change.applied_to(fields_of(before)))
+            if wanted == fields_of(before):
+                return before
+            values = self._values(wanted)
+            after = await UPDATE_VISIT_TYPE.one(connection, visit_type_id=visit_type_id, **values)
+            details = _noted(before, after)
+            await record_action(
+                connection, actor_of(admin), "update_visit_type", f"visit_type:{visit_type_id}", details
+            )
+        # What patients can book may have changed, in any number of slots.
+        self._seats_changed([EVERY_SLOT])
+        return after
+
+    def _values(self, fields: VisitTypeFields) -> Mapping[str, object]:
+        return {
+            "name": fields.name,
+            "minutes": fields.minutes,
+            "buffer_minutes": fields.buffer_minutes,
+            "mode": fields.mode,
+            "video_link": fields.video_link,
+            "instructions": fields.instructions,
+            "min_notice_minutes": fields.min_notice_minutes,
+            "horizon_days": fields.horizon_days,
+            "change_deadline_minutes": fields.change_deadline_minutes,
+            "max_live_per_patient": fields.max_live_per_patient,
+            "patients": fields.patients,
+            "bookable_by": fields.bookable_by,
+            "active": fields.active,
+        }
+
+
+def _noted(before: VisitType, after: VisitType) -> dict[str, object]:
+    plain = changes(before, after, *(name for name in FIELDS if name not in _NOT_NOTED))
+    return plain | {name: True for name in _NOT_NOTED if getattr(before, name) != getattr(after, name)}
+
+
+async def require_visit_types(connection: Connection, ids: Sequence[int] | None, minutes: int) -> list[int] | None:
+    """These ids for a slot or a rule whose visits take so many minutes: each once and in order; None for none.
+
+    Raises `InvalidInput` naming `visit_type_ids` if a type does not exist or takes longer. Types are never deleted, so
+    what was found stays true. An inactive type may be kept: it is offered again when it becomes active.
+    """
+    wanted = clean_visit_type_ids(None if ids is None else list(ids))
+    if wanted is None:
+        return None
+    found = {one.id: one for one in await GET_VISIT_TYPES.all(connection, visit_type_ids=wanted)}
+    for visit_type_id in wanted:
+        if visit_type_id not in found:
+            raise InvalidInput.of("visit_type_ids", f"names visit type {visit_type_id}, which does not exist")
+        if found[visit_type_id].minutes > minutes:
+            longest = f"{found[visit_type_id].minutes} minutes, longer than the time"
+            raise InvalidInput.of("visit_type_ids", f"names visit type {visit_type_id}, which takes {longest}")
+    return wanted
+
+
+def without_secrets(visit_type: VisitType) -> VisitType:
+    """As patients see it who have not booked it: without the link to the video visit."""
+    return replace(visit_type, video_link=None)

@@ -1,0 +1,72 @@
+-- name: create_visit_type
+-- Adds a visit type.
+INSERT INTO visit_types AS t (
+    name, minutes, buffer_minutes, mode, video_link, instructions, min_notice_minutes, horizon_days,
+    change_deadline_minutes, max_live_per_patient, patients, bookable_by, active
+)
+VALUES (
+    :name::text,
+    :minutes::integer,
+    :buffer_minutes::integer,
+    :mode::text,
+    :video_link::text,
+    :instructions::text,
+    :min_notice_minutes::integer,
+    :horizon_days::integer,
+    :change_deadline_minutes::integer,
+    :max_live_per_patient::integer,
+    :patients::text,
+    :bookable_by::text,
+    :active::boolean
+)
+RETURNING t.visit_type_columns;
+
+-- name: get_visit_type
+-- Reads a visit type.
+SELECT t.visit_type_columns
+FROM visit_types AS t
+WHERE t.id = :visit_type_id::bigint;
+
+-- name: get_visit_types
+-- Reads those of some visit types that there are, by id.
+SELECT t.visit_type_columns
+FROM visit_types AS t
+WHERE t.id = any(:visit_type_ids::bigint[])
+ORDER BY t.id;
+
+-- name: list_visit_types
+-- A page of visit types by id: all, or only those that patients can book.
+SELECT t.visit_type_columns
+FROM visit_types AS t
+WHERE t.id > :after_id::bigint AND (:for_desk::boolean OR (t.active AND t.bookable_by <> 'STAFF'))
+ORDER BY t.id
+LIMIT :limit::integer;
+
+-- name: lock_visit_type
+-- Locks a visit type and reads it.
+SELECT t.visit_type_columns
+FROM visit_types AS t
+WHERE t.id = :visit_type_id::bigint
+FOR NO KEY UPDATE;
+
+-- name: update_visit_type
+-- Gives a visit type other values.
+UPDATE visit_types AS t
+SET
+    name = :name::text,
+    minutes = :minutes::integer,
+    buffer_minutes = :buffer_minutes::integer,
+    mode = :mode::text,
+    video_link = :video_link::text,
+    instructions = :instructions::text,
+    min_notice_minutes = :min_notice_minutes::integer,
+    horizon_days = :horizon_days::integer,
+    change_deadline_minutes = :change_deadline_minutes::integer,
+    max_live_per_patient = :max_live_per_patient::integer,
+    patients = :patients::text,
+    bookable_by = :bookable_by::text,
+    active = :active::boolean,
+    version = t.version + 1,
+    updated_at = now()
+WHERE t.id = :visit_type_id::bigint
+RETURNING t.visit_type_columns;

@@ -1,0 +1,75 @@
+"""The pages on which admins keep the kinds of visits."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
+from tests.web.people import AccountVisitor, error_of, text_of
+
+LIST = "/admin/visit-types"
+
+
+@pytest.fixture
+def admin(server: RunningServer) -> Iterator[AccountVisitor]:
+    with AccountVisitor(server) as visitor:
+        assert visitor.log_in(ADMIN_EMAIL, ADMIN_PASSWORD).status_code == 303
+        visitor.http.follow_redirects = True
+        yield visitor
+
+
+def new_type(admin: AccountVisitor, clinic: Clinic, name: str) -> int:
+    """Adds it by the form, with only what is required; returns its id."""
+    admin.open(f"{LIST}/new")
+    page = admin.submit(f"{LIST}/new", name=name)
+    assert f"{name} was added" in page.text
+    listed = clinic.http.get("/api/visit-types", params={"limit": 500}, headers=clinic.admin).json()["items"]
+    return int(max(one["id"] for one in listed if one["name"] == name))
+
+
+def test_an_admin_adds_changes_and_stops_a_type(admin: AccountVisitor, clinic: Clinic) -> None:
+    visit_type = new_type(admin, clinic, "Vaccination")
+    path = f"{LIST}/{visit_type}"
+    admin.open(path)
+    admin.submit(path, minutes="20", min_notice="2", min_notice_unit="days", instructions="Bring your pass.")
+    read = clinic.http.get(f"/api/visit-types/{visit_type}").json()
+    assert (read["minutes"], read["minNoticeMinutes"], read["instructions"]) == (20, 2880, "Bring your pass.")
+    page = admin.open(path)
+    assert 'name="min_notice" type="number"' in page.text
+    assert 'value="2"' in page.text
+    admin.send(path, active="no", version=read_version(clinic, visit_type))
+    assert "no longer offered" in admin.page.text
+    assert not clinic.http.get(f"/api/visit-types/{visit_type}").json()["active"]
+
+
+def read_version(clinic: Clinic, visit_type: int) -> str:
+    return str(clinic.http.get(f"/api/visit-types/{visit_type}").headers["etag"]).strip('"')
+
+
+def test_the_second_of_two_clerks_is_shown_what_the_first_changed_and_keeps_both(
+    admin: AccountVisitor, clinic: Clinic, server: RunningServer
+) -> None:
+    visit_type = new_type(admin, clinic, "Check-up")
+    path = f"{LIST}/{visit_type}"
+    with AccountVisitor(server) as second:
+        second.log_in(ADMIN_EMAIL, ADMIN_PASSWORD)
+        second.open(path)
+        admin.open(path)
+        admin.submit(path, minutes="45")
+        refused = second.submit(path, name="Long check-up")
+        assert refused.status_code == 409
+        assert "Length: was 30, is now 45" in text_of(refused)
+        assert clinic.http.get(f"/api/visit-types/{visit_type}").json()["name"] == "Check-up"
+        second.submit(path)
+    read = clinic.http.get(f"/api/visit-types/{visit_type}").json()
+    assert (read["name"], read["minutes"]) == ("Long check-up", 45)
+
+
+def test_what_is_wrong_stands_at_its_field(admin: AccountVisitor) -> None:
+    admin.open(f"{LIST}/new")
+    page = admin.submit(f"{LIST}/new", name="", minutes="0", video_link="javascript:alert(1)")
+    assert page.status_code == 400
+    assert "whole number from 1 to 1440" in error_of(page, "minutes")
+    page = admin.submit(f"{LIST}/new", name="", minutes="30", video_link="javascript:alert(1)")
+    assert "must not be empty" in error_of(page, "name").lower()
+    assert "link" in error_of(page, "video_link")
