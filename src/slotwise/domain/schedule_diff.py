@@ -228,8 +228,17 @@ class _Comparison:
                 self._skip(wanted, SkipReason.OTHER_SLOT, other)
 
     def _takes_time(self, slot: ExistingSlot) -> bool:
-        """Whether it takes time after the closing, which cancels holds and keeps confirmed bookings."""
-        return slot.confirmed > 0 if slot.id in self._close else slot.takes_time
+        """Whether it takes time after the closing, which cancels holds and keeps confirmed bookings.
+
+        The time of a slot that no rule may change and that a closure closed is kept free for it. Otherwise a closure
+        could make room for new times, and undoing it could not give back what was.
+        """
+        closed = self._close.get(slot.id)
+        closure_id = slot.closure_id if closed is None else closed.closure_id
+        stays_closed = closed is not None or not slot.is_open
+        if stays_closed and closure_id is not None and not slot.follows_rule:
+            return True
+        return slot.confirmed > 0 if closed is not None else slot.takes_time
 
     def _reopen_what_fits(
         self, candidates: Iterable[ExistingSlot], taken: Iterable[ExistingSlot]

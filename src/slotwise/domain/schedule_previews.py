@@ -351,21 +351,22 @@ def _id_faults(state: ScheduleState, change: ScheduleChange) -> Iterator[FieldEr
 
 
 def _length_faults(after: ScheduleState, change: ScheduleChange) -> Iterator[FieldError]:
-    """A rule's slots are as long as each of its visit types. Says so of the rules that the change concerns."""
-    changing = {rule.id: f"change_rules[{place}].slot_minutes" for place, rule in enumerate(change.change_rules)}
-    adding = {FIRST_NEW_ID + place: f"add_rules[{place}].slot_minutes" for place in range(len(change.add_rules))}
-    fields = changing | adding
+    """A rule's slots are as long as each of its visit types, and fit into its hours."""
+    given = {rule.id: f"change_rules[{place}].slot_minutes" for place, rule in enumerate(change.change_rules)}
+    given |= {FIRST_NEW_ID + place: f"add_rules[{place}].slot_minutes" for place in range(len(change.add_rules))}
+    lengths = {each.visit_type_id: f"change_lengths[{n}].minutes" for n, each in enumerate(change.change_lengths)}
     for rule in after.rules:
-        minutes = {after.visit_minutes[each] for each in rule.visit_type_ids or () if each in after.visit_minutes}
-        field = fields.get(rule.id, "change_lengths")
-        concerned = rule.id in fields or any(
-            each.visit_type_id in (rule.visit_type_ids or ()) for each in change.change_lengths
-        )
-        if rule.removed_at is None and concerned and minutes - {rule.slot_minutes}:
-            yield FieldError(field, "must be the length of the rule's visit types")
+        types = rule.visit_type_ids or ()
+        field = given.get(rule.id) or next((lengths[each] for each in types if each in lengths), None)
+        if field is None or rule.removed_at is not None:
+            continue
+        if any(after.visit_minutes.get(each, rule.slot_minutes) != rule.slot_minutes for each in types):
+            yield FieldError(field, "must be the length of each visit type of the rule")
+        elif rule.slot_minutes > rule.closes - rule.opens:
+            yield FieldError(field, "does not fit into the hours of a rule")
 
 
 def token_of(fingerprints: Iterable[str], change: ScheduleChange) -> str:
     """Says what was looked at: the same for the same fingerprints and the same change with its decisions."""
-    seen = msgspec.json.encode([sorted(fingerprints), change], order="deterministic")
-    return hashlib.sha256(seen).hexdigest()
+    seen = msgspec.to_builtins([sorted(fingerprints), change], str_keys=True)
+    return hashlib.sha256(msgspec.json.encode(seen, order="deterministic")).hexdigest()

@@ -5,14 +5,15 @@ Pure: a plan depends on rules, closures, days and zones only.
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from itertools import accumulate
+from operator import attrgetter
 from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from slotwise.domain.timetables import Hours, ends_in_time, first_moment, slot_starts
+from slotwise.domain.timetables import Hours, ends_in_time, first_moment, local_time, slot_starts
 
 # How many days before its first day a plan looks at, because slots that begin earlier may overlap those of that day.
 _DAYS_BEFORE = 7
@@ -136,29 +137,26 @@ class Closures:
     """Finds the closure of a period. Removed closures close nothing."""
 
     def __init__(self, closures: Iterable[Closure]) -> None:
-        live = (closure for closure in closures if closure.removed_at is None)
-        self._all = sorted(live, key=lambda closure: (closure.start_time, closure.id))
-        self._by_place: dict[tuple[int, int], tuple[list[Closure], list[datetime]]] = {}
+        self._live = [closure for closure in closures if closure.removed_at is None]
+        self._by_place: dict[tuple[int, int], Taken[Closure]] = {}
 
     def find(self, doctor_id: int, clinic_id: int, start: datetime, end: datetime) -> Closure | None:
         """The closure with the lowest id that overlaps the period of this doctor at this clinic."""
-        closures, starts = self._of(doctor_id, clinic_id)
-        before_end = closures[: bisect_left(starts, end)]
-        overlapping = [closure for closure in before_end if closure.end_time > start]
-        return min(overlapping, key=lambda closure: closure.id, default=None)
+        closures = self._of(doctor_id, clinic_id)
+        if closures.find(start, end) is None:
+            return None
+        overlapping = (each for each in closures.periods if each.start_time < end and each.end_time > start)
+        return min(overlapping, key=attrgetter("id"))
 
     def close(self, closure_id: int, doctor_id: int, clinic_id: int, start: datetime, end: datetime) -> bool:
         """Whether this closure overlaps the period of this doctor at this clinic."""
-        closures, _ = self._of(doctor_id, clinic_id)
-        return any(
-            closure.id == closure_id and closure.start_time < end and closure.end_time > start for closure in closures
-        )
+        closures = self._of(doctor_id, clinic_id).periods
+        return any(each.id == closure_id and each.start_time < end and each.end_time > start for each in closures)
 
-    def _of(self, doctor_id: int, clinic_id: int) -> tuple[list[Closure], list[datetime]]:
+    def _of(self, doctor_id: int, clinic_id: int) -> "Taken[Closure]":
         place = (doctor_id, clinic_id)
         if place not in self._by_place:
-            applying = [closure for closure in self._all if closure.applies_to(doctor_id, clinic_id)]
-            self._by_place[place] = applying, [closure.start_time for closure in applying]
+            self._by_place[place] = Taken(each for each in self._live if each.applies_to(doctor_id, clinic_id))
         return self._by_place[place]
 
 
@@ -184,11 +182,11 @@ class _Making:
     def __init__(self, closures: Closures, zones: Mapping[int, tzinfo], first_day: date, last_day: date) -> None:
         self._closures, self._zones = closures, zones
         self._first_day, self._last_day = first_day, last_day
-        self._doctors: dict[int, list[WantedSlot]] = {}
+        self._doctors: dict[int, Taken[WantedSlot]] = {}
         self._skipped: list[SkippedSlot] = []
 
     def add(self, rule: Rule) -> None:
-        taken = Taken(self._doctors.get(rule.doctor_id, ()))
+        taken = self._doctors.get(rule.doctor_id) or Taken[WantedSlot](())
         kept = []
         for wanted in self._slots(rule):
             other = taken.find(wanted.start_time, wanted.end_time)
@@ -196,11 +194,13 @@ class _Making:
                 kept.append(wanted)
             else:
                 self._skipped.append(_skipped(wanted, other))
-        self._doctors[rule.doctor_id] = sorted([*taken.periods, *kept], key=lambda slot: slot.start_time)
+        self._doctors[rule.doctor_id] = Taken([*taken.periods, *kept])
 
     def plan(self) -> Plan:
         wanted, closed = [], []
-        for slot in (slot for slots in self._doctors.values() for slot in slots if self._covers(slot.local_start)):
+        for slot in (
+            slot for taken in self._doctors.values() for slot in taken.periods if self._covers(slot.local_start)
+        ):
             closure = self._closures.find(slot.doctor_id, slot.clinic_id, slot.start_time, slot.end_time)
             if closure is None:
                 wanted.append(slot)
@@ -213,14 +213,23 @@ class _Making:
         return self._first_day <= local_start.date() <= self._last_day
 
     def _slots(self, rule: Rule) -> Iterator[WantedSlot]:
+        zone, hours = self._zones[rule.clinic_id], Hours(rule.opens, rule.closes)
+        starts = slot_starts(hours, rule.slot_minutes, rule.break_minutes)
         for day in days_of(rule, self._first_day - timedelta(days=_DAYS_BEFORE), self._last_day):
-            yield from self._slots_of_day(rule, day)
+            midnight = datetime.combine(day, time())
+            offset = _steady_offset(midnight, hours, zone)
+            if offset is None:
+                yield from self._slots_beside_change(rule, midnight, starts, zone)
+            else:
+                yield from _slots_of_day(rule, midnight, starts, offset)
 
-    def _slots_of_day(self, rule: Rule, day: date) -> Iterator[WantedSlot]:
-        zone, midnight = self._zones[rule.clinic_id], datetime.combine(day, time())
-        length = timedelta(minutes=rule.slot_minutes)
-        closes, end_before = midnight + timedelta(minutes=rule.closes), None
-        for minutes in slot_starts(Hours(rule.opens, rule.closes), rule.slot_minutes, rule.break_minutes):
+    def _slots_beside_change(
+        self, rule: Rule, midnight: datetime, starts: Iterable[int], zone: tzinfo
+    ) -> Iterator[WantedSlot]:
+        """The slots of a day on which clocks change during the hours."""
+        length, end_before = timedelta(minutes=rule.slot_minutes), None
+        closes = midnight + timedelta(minutes=rule.closes)
+        for minutes in starts:
             local = midnight + timedelta(minutes=minutes)
             start = first_moment(local, zone)
             reason = _why_skipped(start, length, end_before, closes, zone)
@@ -243,6 +252,27 @@ def days_of(rule: Rule, first_day: date, last_day: date) -> Iterator[date]:
     step = 7 * rule.every_weeks
     nearest = origin + max(0, -((origin - earliest) // step)) * step
     return (date.fromordinal(day) for day in range(nearest, latest + 1, step))
+
+
+def _steady_offset(midnight: datetime, hours: Hours, zone: tzinfo) -> timedelta | None:
+    """How far the clocks are ahead of UTC during these hours; None if they change.
+
+    It looks at their beginning, middle and end: no zone changes its clocks and changes them back within a day. Most
+    days are steady, and need no look at each slot.
+    """
+    opens, half = midnight + timedelta(minutes=hours.opens), timedelta(minutes=hours.closes - hours.opens) / 2
+    begin = first_moment(opens, zone)
+    if begin is None or any(local_time(begin + n * half, zone) != opens + n * half for n in (1, 2)):
+        return None
+    return opens.replace(tzinfo=UTC) - begin
+
+
+def _slots_of_day(rule: Rule, midnight: datetime, starts: Iterable[int], offset: timedelta) -> Iterator[WantedSlot]:
+    begin, length = midnight.replace(tzinfo=UTC) - offset, timedelta(minutes=rule.slot_minutes)
+    for minutes in starts:
+        after = timedelta(minutes=minutes)
+        start = begin + after
+        yield _wanted(rule, start, start + length, midnight + after)
 
 
 def _why_skipped(
@@ -286,7 +316,7 @@ class Taken(Generic[Taker]):
     """A doctor's time that is taken, in order of its starts. Periods may overlap one another."""
 
     def __init__(self, periods: Iterable[Taker]) -> None:
-        self.periods = sorted(periods, key=lambda period: period.start_time)
+        self.periods = sorted(periods, key=attrgetter("start_time"))
         self._starts = [period.start_time for period in self.periods]
         # Of each period, the place of the one that ends last among it and those before it.
         self._latest = list(accumulate(range(len(self.periods)), self._later))

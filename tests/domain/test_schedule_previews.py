@@ -1,0 +1,314 @@
+"""What a change of schedules would do, told beforehand."""
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from slotwise.domain.bookings import BookingStatus
+from slotwise.domain.errors import InvalidInput, ScheduleTooLarge
+from slotwise.domain.schedule_diff import ClosedSlot, ExistingSlot
+from slotwise.domain.schedule_previews import (
+    FIRST_NEW_ID,
+    Decision,
+    Decisions,
+    LengthChange,
+    LiveBooking,
+    Preview,
+    ScheduleChange,
+    ScheduleState,
+    ZoneChange,
+    outline,
+    token_of,
+)
+from slotwise.domain.schedules import Rule
+from slotwise.domain.slots import SlotStatus
+from tests.domain.schedule_worlds import MONDAY, NOW, applied, closure, rule, slot
+
+# At 09:00 in Berlin.
+NINE = datetime(2027, 1, 4, 8, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+MONDAY_OFF = closure(NINE - 4 * HOUR, NINE + 8 * HOUR, message="The practice is closed.")
+# From 09:00 to 10:00 each Monday: two slots a week, for two weeks.
+HOURS = rule(closes=10 * 60)
+
+
+def state(
+    *rules: Rule, slots: Iterable[ExistingSlot] = (), bookings: Iterable[LiveBooking] = (), **fields: Any
+) -> ScheduleState:
+    everything: dict[str, Any] = {
+        "closures": (),
+        "zones": {1: "Europe/Berlin", 2: "America/New_York"},
+        "now": NOW,
+        "published_until": MONDAY + 14 * DAY,
+    }
+    return ScheduleState(rules, slots=tuple(slots), bookings=tuple(bookings), **everything | fields)
+
+
+def booked(slot_id: int, booking_id: int = 500, **fields: Any) -> LiveBooking:
+    return LiveBooking(booking_id, slot_id, BookingStatus.CONFIRMED, 1, **fields)
+
+
+def held(slot_id: int, booking_id: int = 600) -> LiveBooking:
+    return LiveBooking(booking_id, slot_id, BookingStatus.PENDING, 1)
+
+
+def published(*rules: Rule, bookings: Iterable[LiveBooking] = (), **fields: Any) -> ScheduleState:
+    """The state once the rules are published: slots 1, 2, 3 ... in order of time, some of them booked."""
+    before = state(*rules, **fields)
+    slots = applied(outline(before, ScheduleChange()).difference, ())
+    return replace(before, slots=tuple(_counted(each, bookings) for each in slots), bookings=tuple(bookings))
+
+
+def _counted(each: ExistingSlot, bookings: Iterable[LiveBooking]) -> ExistingSlot:
+    of_slot = [booking for booking in bookings if booking.slot_id == each.id]
+    confirmed = sum(booking.is_confirmed for booking in of_slot)
+    added = sum(booking.added_seats for booking in of_slot)
+    return replace(
+        each,
+        confirmed=confirmed,
+        holds=len(of_slot) - confirmed,
+        added_seats=added,
+        total_seats=each.total_seats + added,
+    )
+
+
+def counts(preview: Preview) -> tuple[int, int, int]:
+    return preview.come, preview.go, preview.stay
+
+
+def test_a_new_rule_makes_times_come_under_an_id_to_be_replaced() -> None:
+    preview = outline(state(), ScheduleChange(add_rules=(HOURS, replace(HOURS, opens=480, closes=540))))
+    assert counts(preview) == (8, 0, 0)
+    assert {wanted.rule_id for wanted in preview.difference.add} == {FIRST_NEW_ID, FIRST_NEW_ID + 1}
+    assert [each.id for each in preview.rules] == [FIRST_NEW_ID, FIRST_NEW_ID + 1]
+
+
+def test_other_hours_from_a_day_on_let_times_come_go_and_stay() -> None:
+    """The way to new hours from next month on: the rule of before ends, and another begins."""
+    now_until = replace(HOURS, last_day=MONDAY + 6 * DAY)
+    from_then = rule(first_day=MONDAY + 7 * DAY, opens=14 * 60, closes=17 * 60)
+    preview = outline(published(HOURS), ScheduleChange(change_rules=(now_until,), add_rules=(from_then,)))
+    assert counts(preview) == (6, 2, 2)
+    assert [each.version for each in preview.rules] == [2, 1]
+
+
+def test_a_change_that_changes_nothing_keeps_the_version() -> None:
+    preview = outline(published(HOURS), ScheduleChange(change_rules=(replace(HOURS, version=9),)))
+    assert counts(preview) == (0, 0, 4)
+    assert preview.rules == (HOURS,)
+
+
+def test_a_removed_rule_makes_its_times_go_and_lists_the_booking_as_kept() -> None:
+    before = published(HOURS, bookings=[booked(1, user_name="Ada")])
+    preview = outline(before, ScheduleChange(remove_rules=(1,)))
+    assert counts(preview) == (0, 4, 0)
+    [hit] = preview.hits
+    assert (hit.booking.user_name, hit.slot.id, hit.closure_id, hit.decision) == ("Ada", 1, None, Decision.KEEP)
+    assert preview.difference.drift == (1,)
+    assert preview.rules[0].removed_at == NOW
+
+
+def test_a_removed_rule_comes_back_by_a_change() -> None:
+    before = published(HOURS, bookings=[booked(1)])
+    gone = outline(before, ScheduleChange(remove_rules=(1,)))
+    after = replace(before, rules=gone.rules, slots=tuple(applied(gone.difference, before.slots)))
+    back = outline(after, ScheduleChange(change_rules=(HOURS,)))
+    assert counts(back) == (4, 0, 0)
+    assert not back.difference.add
+    assert not back.hits
+
+
+def test_a_booking_that_is_cancelled_lets_its_slot_go_instead_of_drifting() -> None:
+    before = published(HOURS, bookings=[booked(1), booked(2, 501)])
+    decisions = Decisions(Decision.CANCEL, {501: Decision.KEEP}, "We moved.")
+    preview = outline(before, ScheduleChange(change_rules=(replace(HOURS, slot_minutes=20),), decisions=decisions))
+    assert [(hit.booking.id, hit.decision, hit.message) for hit in preview.hits] == [
+        (500, Decision.CANCEL, "We moved."),
+        (501, Decision.KEEP, None),
+    ]
+    assert [hit.booking.id for hit in preview.cancelled] == [500]
+    assert preview.difference.drift == (2,)
+    # 09:00 is free now; 09:20 and 09:40 overlap the booking at 09:30.
+    assert [f"{each.local_start:%d %H:%M}" for each in preview.difference.add] == [
+        "04 09:00", "11 09:00", "11 09:20", "11 09:40",
+    ]  # fmt: skip
+    assert [each.other_slot_id for each in preview.skipped] == [2, 2]
+
+
+def test_the_seats_added_for_a_cancelled_booking_are_no_longer_there() -> None:
+    before = published(HOURS, bookings=[booked(1, added_seats=1), booked(1, 501)])
+    closing = ScheduleChange(add_closures=(MONDAY_OFF,), decisions=Decisions(bookings={500: Decision.CANCEL}))
+    preview = outline(before, closing)
+    cancelled = replace(before.slots[0], confirmed=1, total_seats=1, added_seats=0)
+    after = applied(preview.difference, (cancelled, *before.slots[1:]))
+    undone = outline(replace(before, slots=tuple(after)), ScheduleChange())
+    assert undone.difference.close == ()
+    assert [stamp.slot_id for stamp in undone.difference.reopen] == [1, 2]
+
+
+def test_a_closure_closes_times_of_every_origin_and_tells_whom_it_hits() -> None:
+    by_hand = slot(NINE + 3 * HOUR, id=70, confirmed=1)
+    before = published(HOURS, bookings=[booked(2), held(1)])
+    before = replace(before, slots=(*before.slots, by_hand), bookings=(*before.bookings, booked(70, 501)))
+    preview = outline(before, ScheduleChange(add_closures=(MONDAY_OFF,)))
+    assert counts(preview) == (0, 3, 2)
+    assert [(hit.booking.id, hit.closure_id, hit.decision) for hit in preview.hits] == [
+        (500, FIRST_NEW_ID, Decision.KEEP),
+        (501, FIRST_NEW_ID, Decision.KEEP),
+    ]
+    assert [hold.id for hold in preview.holds] == [600]
+    assert len(preview.closed) == 2
+    assert not preview.difference.drift
+
+
+def test_the_closures_message_is_for_patients_unless_the_change_has_one() -> None:
+    before = published(HOURS, bookings=[booked(1)])
+    for message in (None, "Dr Who is ill."):
+        decisions = Decisions(Decision.CANCEL, message=message)
+        preview = outline(before, ScheduleChange(add_closures=(MONDAY_OFF,), decisions=decisions))
+        assert preview.hits[0].message == (message or "The practice is closed.")
+
+
+def test_an_absence_lists_bookings_of_slots_that_are_closed_already() -> None:
+    """Their patients would else come to a doctor who is away."""
+    before = published(HOURS, bookings=[booked(1)])
+    closed = (replace(before.slots[0], status=SlotStatus.CLOSED, pinned=True), *before.slots[1:])
+    preview = outline(replace(before, slots=closed), ScheduleChange(add_closures=(MONDAY_OFF,)))
+    assert [hit.booking.id for hit in preview.hits] == [500]
+    assert [each.slot_id for each in preview.difference.close] == [2]
+
+
+def test_a_change_does_not_list_what_was_closed_or_drifted_before() -> None:
+    before = published(HOURS, bookings=[booked(1), booked(3, 501)])
+    for change in (ScheduleChange(add_closures=(MONDAY_OFF,)), ScheduleChange(remove_rules=(1,))):
+        preview = outline(before, change)
+        assert preview.hits
+        slots = [replace(each, closure_id=each.closure_id and 33) for each in applied(preview.difference, before.slots)]
+        closures = tuple(replace(each, id=33) for each in preview.closures)
+        after = replace(before, rules=preview.rules, closures=closures, slots=tuple(slots))
+        assert not outline(after, ScheduleChange()).hits
+
+
+def test_a_removed_closure_gives_back_its_times() -> None:
+    before = published(HOURS, closures=(MONDAY_OFF,))
+    assert len(before.slots) == 2
+    preview = outline(before, ScheduleChange(remove_closures=(1,)))
+    assert counts(preview) == (2, 0, 2)
+    assert not outline(before, ScheduleChange(change_closures=(replace(MONDAY_OFF, reason="Roof"),))).come
+
+
+def test_a_closure_that_becomes_longer_hits_those_in_its_new_part() -> None:
+    before = published(HOURS, closures=(MONDAY_OFF,), bookings=[booked(1)])
+    longer = replace(MONDAY_OFF, end_time=MONDAY_OFF.end_time + 7 * DAY)
+    preview = outline(before, ScheduleChange(change_closures=(longer,)))
+    assert [(hit.booking.id, hit.closure_id) for hit in preview.hits] == [(500, 1)]
+    assert set(preview.difference.close) == {ClosedSlot(1, 1), ClosedSlot(2, 1)}
+
+
+def test_a_clinics_new_zone_moves_the_times_and_keeps_the_wall_clock() -> None:
+    before = published(HOURS, bookings=[booked(1)])
+    preview = outline(before, ScheduleChange(change_zones=(ZoneChange(1, "Europe/Athens"),)))
+    assert counts(preview) == (4, 4, 0)
+    assert {f"{each.local_start:%H:%M}" for each in preview.difference.add} == {"09:00", "09:30"}
+    assert preview.difference.add[0].start_time == NINE - HOUR
+    assert [hit.booking.id for hit in preview.hits] == [500]
+
+
+def test_a_visit_types_new_length_cuts_the_hours_of_its_rules_anew() -> None:
+    typed = replace(HOURS, visit_type_ids=(5,))
+    other = replace(HOURS, id=2, doctor_id=2)
+    before = published(typed, other, visit_minutes={5: 30})
+    preview = outline(before, ScheduleChange(change_lengths=(LengthChange(5, 20),)))
+    assert counts(preview) == (6, 4, 4)
+    assert [(each.slot_minutes, each.version) for each in preview.rules] == [(20, 2), (30, 1)]
+
+
+def refused(before: ScheduleState, change: ScheduleChange) -> list[str]:
+    with pytest.raises(InvalidInput) as refusal:
+        outline(before, change)
+    return [error.field for error in refusal.value.errors]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (ScheduleChange(add_rules=(HOURS, replace(HOURS, weekday=8))), "add_rules[1].weekday"),
+        (ScheduleChange(change_rules=(replace(HOURS, opens=-1),)), "change_rules[0].opens"),
+        (ScheduleChange(change_rules=(replace(HOURS, id=77),)), "change_rules[0]"),
+        (ScheduleChange(remove_rules=(1, 77)), "remove_rules[1]"),
+        (ScheduleChange(add_closures=(replace(MONDAY_OFF, end_time=NOW),)), "add_closures[0].end_time"),
+        (ScheduleChange(change_closures=(replace(MONDAY_OFF, reason=""),)), "change_closures[0].reason"),
+        (ScheduleChange(remove_closures=(77,)), "remove_closures[0]"),
+        (ScheduleChange(change_closures=(replace(MONDAY_OFF, id=77),)), "change_closures[0]"),
+        (ScheduleChange(change_zones=(ZoneChange(1, "Mars/Base"),)), "change_zones[0].time_zone"),
+        (ScheduleChange(change_lengths=(LengthChange(5, 0),)), "change_lengths[0].minutes"),
+        (ScheduleChange(change_lengths=(LengthChange(5, 61),)), "change_lengths[0].minutes"),
+        (ScheduleChange(change_lengths=(LengthChange(5, 20),)), "change_lengths[0].minutes"),
+        (
+            ScheduleChange(add_rules=(replace(HOURS, visit_type_ids=(5,), slot_minutes=20),)),
+            "add_rules[0].slot_minutes",
+        ),
+        (ScheduleChange(decisions=Decisions(message="\x00")), "decisions.message"),
+    ],
+)
+def test_a_change_that_makes_no_sense_is_refused_by_name(change: ScheduleChange, field: str) -> None:
+    """Rule 2 has two visit types of 30 minutes."""
+    before = state(
+        HOURS, replace(HOURS, id=2, visit_type_ids=(5, 6)), closures=(MONDAY_OFF,), visit_minutes={5: 30, 6: 30}
+    )
+    assert refused(before, change) == [field]
+
+
+def test_a_change_of_too_many_slots_is_refused_with_a_day_until_which_it_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Twelve slots on each of 14 days."""
+    monkeypatch.setattr("slotwise.domain.schedule_previews.MAX_TOUCHED_SLOTS", 60)
+    daily = tuple(rule(weekday=day, closes=15 * 60) for day in range(1, 8))
+    with pytest.raises(ScheduleTooLarge) as refusal:
+        outline(state(), ScheduleChange(add_rules=daily))
+    error = refusal.value
+    assert (error.touched, error.limit, error.last_day) == (14 * 12, 60, date(2027, 1, 8))
+    assert "Let it end on 2027-01-08" in error.detail
+    shorter = tuple(replace(each, last_day=error.last_day) for each in daily)
+    assert outline(state(), ScheduleChange(add_rules=shorter)).come == 60
+
+
+def test_a_closure_of_too_many_slots_is_refused_with_a_day_until_which_it_fits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = published(*(rule(id=day, weekday=day) for day in range(1, 8)))
+    monkeypatch.setattr("slotwise.domain.schedule_previews.MAX_TOUCHED_SLOTS", 20)
+    fortnight = replace(MONDAY_OFF, end_time=NINE + 14 * DAY)
+    with pytest.raises(ScheduleTooLarge) as refusal:
+        outline(before, ScheduleChange(add_closures=(fortnight,)))
+    assert refusal.value.last_day == date(2027, 1, 6)
+    shorter = replace(fortnight, end_time=datetime(2027, 1, 7, tzinfo=UTC))
+    assert outline(before, ScheduleChange(add_closures=(shorter,))).go == 18
+
+
+def test_too_large_a_change_without_a_period_has_no_day_to_propose(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = published(HOURS)
+    monkeypatch.setattr("slotwise.domain.schedule_previews.MAX_TOUCHED_SLOTS", 3)
+    with pytest.raises(ScheduleTooLarge) as refusal:
+        outline(before, ScheduleChange(remove_rules=(1,)))
+    assert refusal.value.last_day is None
+    assert "in several parts" in refusal.value.detail
+
+
+def test_the_token_is_the_same_for_the_same_and_another_for_anything_else() -> None:
+    change = ScheduleChange(remove_rules=(1,), decisions=Decisions(bookings={1: Decision.KEEP, 2: Decision.CANCEL}))
+    same = replace(change, decisions=Decisions(bookings={2: Decision.CANCEL, 1: Decision.KEEP}))
+    token = token_of(["a", "b"], change)
+    assert token == token_of(["b", "a"], same)
+    others = [
+        token_of(["a"], change),
+        token_of(["a", "c"], change),
+        token_of(["a", "b"], ScheduleChange(remove_rules=(1,))),
+        token_of(["a", "b"], replace(change, decisions=Decisions(bookings={1: Decision.KEEP}))),
+    ]
+    assert len({token, *others}) == 5
