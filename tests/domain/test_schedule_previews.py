@@ -139,6 +139,14 @@ def test_a_booking_that_is_cancelled_lets_its_slot_go_instead_of_drifting() -> N
     assert [each.other_slot_id for each in preview.skipped] == [2, 2]
 
 
+def test_a_booking_of_several_seats_is_one_booking() -> None:
+    """`confirmed` may count seats, as the database does."""
+    before = published(replace(HOURS, total_seats=2), bookings=[replace(booked(1), seats_booked=2)])
+    before = replace(before, slots=(replace(before.slots[0], confirmed=2), *before.slots[1:]))
+    change = ScheduleChange(remove_rules=(1,), decisions=Decisions(Decision.CANCEL))
+    assert outline(before, change).difference.drift == ()
+
+
 def test_the_seats_added_for_a_cancelled_booking_are_no_longer_there() -> None:
     before = published(HOURS, bookings=[booked(1, added_seats=1), booked(1, 501)])
     closing = ScheduleChange(add_closures=(MONDAY_OFF,), decisions=Decisions(bookings={500: Decision.CANCEL}))

@@ -171,6 +171,13 @@ def test_a_closure_is_of_a_doctor_of_a_clinic_or_of_all(of: dict[str, Any], left
     assert {(wanted.doctor_id, wanted.clinic_id) for wanted in made.wanted} == left
 
 
+def test_of_several_closures_the_one_with_the_lowest_id_is_told() -> None:
+    """The same at each look, in whatever order they were found."""
+    closing = [closure(utc(MONDAY, 0), utc(MONDAY, 23), id=number) for number in (4, 3, 5)]
+    made = plan([rule()], closing, MONDAY, MONDAY, ZONES)
+    assert {each.closure_id for each in made.closed} == {3}
+
+
 def test_a_closure_gives_no_time_of_one_rule_to_another() -> None:
     """Otherwise a holiday of one clinic would publish times at another, and undoing it would take them away."""
     here, there = rule(id=1), rule(id=2, clinic_id=2)

@@ -19,8 +19,8 @@ class ExistingSlot(Struct, frozen=True):
     """A slot as it is. `total_seats` includes the `added_seats` of its live overbookings.
 
     A slot made by hand has no rule. `pinned` says that a person changed a rule's slot; `drifted`, that it is booked
-    and its rule no longer wants it. `closure_id` is the closure that closed it. `confirmed` and `holds` count its
-    confirmed bookings and its live holds.
+    and its rule no longer wants it. `closure_id` is the closure that closed it. `confirmed` and `holds` are more than
+    zero if it has confirmed bookings or live holds.
     """
 
     id: int

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from itertools import chain
@@ -147,7 +147,7 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     after = changed(state, change)
     wanted = _plan(after)
     hits = _hits(after, change, diff(wanted, after.slots, after.closures, after.now))
-    slots = _without_cancelled(after.slots, hits)
+    slots = _without_cancelled(after, hits)
     difference = _within_horizon(diff(wanted, slots, after.closures, after.now), after.published_until)
     if difference.touched > MAX_TOUCHED_SLOTS:
         raise ScheduleTooLarge(difference.touched, MAX_TOUCHED_SLOTS, _last_day_that_fits(change, difference, slots))
@@ -268,20 +268,23 @@ def _causes(after: ScheduleState, change: ScheduleChange, difference: Difference
     return causes
 
 
-def _without_cancelled(slots: Sequence[ExistingSlot], hits: Iterable[Hit]) -> tuple[ExistingSlot, ...]:
+def _without_cancelled(after: ScheduleState, hits: Iterable[Hit]) -> tuple[ExistingSlot, ...]:
     """The slots as they are once the bookings to cancel are gone, with the seats that were added for them."""
-    cancelled: dict[int, list[LiveBooking]] = defaultdict(list)
-    for hit in hits:
-        if hit.decision is Decision.CANCEL:
-            cancelled[hit.slot.id].append(hit.booking)
-    return tuple(_less(slot, cancelled[slot.id]) if slot.id in cancelled else slot for slot in slots)
+    cancelled = {hit.booking.id for hit in hits if hit.decision is Decision.CANCEL}
+    concerned = {hit.slot.id for hit in hits if hit.booking.id in cancelled}
+    bookings: dict[int, list[LiveBooking]] = defaultdict(list)
+    for booking in after.bookings:
+        if booking.is_confirmed and booking.slot_id in concerned:
+            bookings[booking.slot_id].append(booking)
+    return tuple(_less(slot, bookings[slot.id], cancelled) if slot.id in concerned else slot for slot in after.slots)
 
 
-def _less(slot: ExistingSlot, bookings: Sequence[LiveBooking]) -> ExistingSlot:
-    added = sum(booking.added_seats for booking in bookings)
+def _less(slot: ExistingSlot, bookings: Sequence[LiveBooking], cancelled: Container[int]) -> ExistingSlot:
+    gone = [booking for booking in bookings if booking.id in cancelled]
+    added = sum(booking.added_seats for booking in gone)
     return replace(
         slot,
-        confirmed=slot.confirmed - len(bookings),
+        confirmed=len(bookings) - len(gone),
         total_seats=slot.total_seats - added,
         added_seats=slot.added_seats - added,
     )

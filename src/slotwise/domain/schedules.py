@@ -257,12 +257,12 @@ def days_of(rule: Rule, first_day: date, last_day: date) -> Iterator[date]:
 def _steady_offset(midnight: datetime, hours: Hours, zone: tzinfo) -> timedelta | None:
     """How far the clocks are ahead of UTC during these hours; None if they change.
 
-    It looks at their beginning, middle and end: no zone changes its clocks and changes them back within a day. Most
-    days are steady, and need no look at each slot.
+    It looks at their beginning and end: no zone changes its clocks and changes them back within two days. Most days
+    are steady, and need no look at each slot.
     """
-    opens, half = midnight + timedelta(minutes=hours.opens), timedelta(minutes=hours.closes - hours.opens) / 2
+    opens, length = midnight + timedelta(minutes=hours.opens), timedelta(minutes=hours.closes - hours.opens)
     begin = first_moment(opens, zone)
-    if begin is None or any(local_time(begin + n * half, zone) != opens + n * half for n in (1, 2)):
+    if begin is None or local_time(begin + length, zone) != opens + length:
         return None
     return opens.replace(tzinfo=UTC) - begin
 
