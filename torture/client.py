@@ -160,6 +160,17 @@ class Client:
         }
         return await self._send(attempt, roads.HOLD_SEATS, read_hold, headers, json=body)
 
+    async def overbook(self, process: int, desk: Caller, slot_id: int, seats: int) -> Attempt:
+        attempt = self._attempt(process, "hold", slot_id, desk, seats=seats, at_once=True)
+        body = {
+            "userName": attempt.marker,
+            "userEmail": f"{attempt.marker}@torture.example",
+            "seatsBooked": seats,
+            "reason": "torture",
+        }
+        path = roads.OVERBOOK_SEATS.path.format(slot_id=slot_id)
+        return await self._send(attempt, roads.OVERBOOK_SEATS, read_hold, desk.headers, path=path, json=body)
+
     async def confirm(self, hold: Attempt, booking: Held, by: Caller | None = None) -> Attempt:
         """Confirm with the booking's token, or as an account at the desk. A hold without a name gets its marker."""
         attempt = self._of_booking("confirm", hold, booking, by)

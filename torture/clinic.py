@@ -21,11 +21,14 @@ SLOTS_OF_A_RACER = 12
 AT_ONCE = 4
 QUIET_SLOTS = 12
 QUIET_SEATS = 2
+OVERBOOKED_SLOTS = 3
+OVERBOOKED_SEATS = 1
 
 
 class Clinic(Struct, frozen=True):
     """`slots` has the starts of one doctor's slots, in seconds since 1970, and `seats` their seats. `last_seats` are
-    slots for races. `probe` is the slot that is booked to see whether bookings succeed."""
+    slots for races. `overbooked` are those of the overbooker alone. `probe` is the slot that is booked to see whether
+    bookings succeed."""
 
     doctor: int
     slots: dict[int, float]
@@ -33,6 +36,7 @@ class Clinic(Struct, frozen=True):
     quiet_doctor: int
     quiet_slots: dict[int, float]
     last_seats: list[int]
+    overbooked: list[int]
     probe: int
     patients: list[Caller]
     # The desk is an admin.
@@ -45,13 +49,26 @@ async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
     seats = [SEATS[number % len(SEATS)] for number in range(plan.slots)]
     racing = [LAST_SEATS[number % len(LAST_SEATS)] for number in range(SLOTS_OF_A_RACER * plan.racers)]
     quiet = [QUIET_SEATS] * QUIET_SLOTS
-    practices = [await _open_practice(session, desk, total) for total in (seats, racing, [PROBE_SEATS], quiet)]
-    (doctor, slots), (_, last_seats), (_, probe), (quiet_doctor, quiet_slots) = practices
+    overbooked = [OVERBOOKED_SEATS] * OVERBOOKED_SLOTS
+    practices = [
+        await _open_practice(session, desk, total) for total in (seats, racing, overbooked, [PROBE_SEATS], quiet)
+    ]
+    (doctor, slots), (_, last_seats), (_, full), (_, probe), (quiet_doctor, quiet_slots) = practices
     patients = await asyncio.gather(*(_register(session, number) for number in range(ACCOUNTS)))
     staff = await _employ(session, desk)
     seats_of = dict(zip(slots, seats, strict=True))
     return Clinic(
-        doctor, slots, seats_of, quiet_doctor, quiet_slots, list(last_seats), next(iter(probe)), patients, desk, staff
+        doctor,
+        slots,
+        seats_of,
+        quiet_doctor,
+        quiet_slots,
+        list(last_seats),
+        list(full),
+        next(iter(probe)),
+        patients,
+        desk,
+        staff,
     )
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from random import Random
 
 from torture import roads
-from torture.client import Caller, Client, Held
+from torture.client import GUEST, Caller, Client, Held, held
 from torture.history import Attempt, Change
 from torture.page_client import Browser, held_by_page
 from torture.patients import Recent, Stop, new_key, until_told
@@ -64,6 +64,51 @@ class Receptionist:
         booking = held_by_page(hold)
         if booking is not None:
             await self._cancel(hold, booking)
+
+
+class Overbooker:
+    """Overbooks slots that it has filled, while it books and cancels there. No other client uses these slots."""
+
+    def __init__(self, process: int, seed: int, client: Client, desk: Caller, slots: Sequence[int]) -> None:
+        self._random = Random(f"{seed}/overbooker/{process}")
+        self._process = process
+        self._client = client
+        self._browser = Browser(client.connections)
+        self._desk = desk
+        self._slots = slots
+
+    async def live(self, stop: Stop) -> None:
+        while not stop.now:
+            await stop.patients_go.wait()
+            slot_id = self._random.choice(self._slots)
+            made = await asyncio.gather(*(act(slot_id) for act in (self._overbook, self._hold, self._overbook)))
+            booked = [one for one in made if one is not None]
+            # What is held meanwhile must not get the seats that go away.
+            held = (await asyncio.gather(self._hold(slot_id), *(self._cancel(*one) for one in booked)))[0]
+            if held is not None:
+                await self._cancel(*held)
+            await asyncio.sleep(2 * PAUSE_SECONDS * self._random.random())
+
+    async def _overbook(self, slot_id: int) -> tuple[Attempt, Held] | None:
+        seats = self._random.choice((1, 2))
+        if self._random.random() < 0.5:
+            made = await self._client.overbook(self._process, self._desk, slot_id, seats)
+            booking = held(made)
+        else:
+            made = await self._browser.overbook(self._process, self._desk, slot_id, seats, new_key())
+            booking = held_by_page(made)
+        return None if booking is None else (made, booking)
+
+    async def _hold(self, slot_id: int) -> tuple[Attempt, Held] | None:
+        made = await self._client.hold(self._process, GUEST, slot_id, at_once=self._random.random() < 0.5)
+        booking = held(made)
+        return None if booking is None else (made, booking)
+
+    async def _cancel(self, hold: Attempt, booking: Held) -> None:
+        async def cancel() -> Attempt:
+            return await self._client.cancel(hold, booking, self._desk)
+
+        await until_told(await cancel(), cancel, self._random)
 
 
 class Administrator:

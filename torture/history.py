@@ -110,6 +110,11 @@ class Attempt(Struct):
         return self.outcome in {"ok", "fail"} and self.purpose != "other_body"
 
     @property
+    def overbooks(self) -> bool:
+        """Whether the seats that the slot lacks are added for it."""
+        return self.road in {"overbook_seats", "POST /admin/slots/{slot_id}/overbook"}
+
+    @property
     def nameless(self) -> bool:
         """Whether its booking has no name yet: the pages ask for a name when a hold is confirmed."""
         return self.road in {"POST /hold", "POST /bookings/{booking_id}/seats"}

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from torture.client import GUEST, Caller, Client, Connections
 from torture.clinic import QUIET_SEATS, Clinic
-from torture.desk import Administrator, Publisher, Receptionist
+from torture.desk import Administrator, Overbooker, Publisher, Receptionist
 from torture.history import History
 from torture.patients import LastSeats, Patient, Recent, Stop
 from torture.plan import Plan
@@ -53,6 +53,7 @@ class Load:
             ),
             Administrator(300, plan.seed, near, clinic.desk, clinic.staff, clinic.slots, clinic.seats),
             Publisher(310, plan.seed, near, clinic.desk),
+            Overbooker(320, plan.seed, near, clinic.staff, clinic.overbooked),
             *(
                 Reader(
                     400 + place, plan.seed, near.connections, callers, clinic.desk, clinic.doctor, clinic.slots, recent

@@ -53,6 +53,10 @@ async def keep_seats_that_the_desk_cancels(connection: Connection) -> None:
     )  # fmt: skip
 
 
+async def keep_added_seats(connection: Connection) -> None:
+    await mutate(connection, "cancel_bookings", "PERFORM take_added_seats(overbooked, overbooked_actors);", "NULL;")
+
+
 async def sweep_without_a_second_look(connection: Connection) -> None:
     await mutate(connection, "expire_holds", "AND b.expires_at <= (SELECT clock_timestamp())", "")
 
@@ -113,6 +117,10 @@ OF_SEATS = (
     Mutant(
         "desk-keeps-seats", "a cancel by the desk keeps the seats", keep_seats_that_the_desk_cancels,
         frozenset({"S1", "S12 model"}),
+    ),
+    Mutant(
+        "added-seats-stay", "seats that were added by overbooking stay after a cancel", keep_added_seats,
+        frozenset({"W5", "S12 added"}),
     ),
     Mutant(
         "two-step-seats", "the seats of a hold are changed in two transactions", change_nothing,

@@ -83,6 +83,14 @@ class Browser:
         }  # fmt: skip
         return await self._send(attempt, roads.DESK_BOOKING_FORM, desk, form, _read_slip)
 
+    async def overbook(self, process: int, desk: Caller, slot_id: int, seats: int, key: str) -> Attempt:
+        attempt = self._connections.attempt(process, "hold", slot_id, desk, seats=seats, at_once=True)
+        form = {
+            "seats": seats, "key": key, "reason": "torture",
+            "user_name": attempt.marker, "user_email": f"{attempt.marker}@torture.example",
+        }  # fmt: skip
+        return await self._send(attempt, roads.OVERBOOKING_FORM, desk, form, _read_slip)
+
     async def change_slot(
         self, process: int, admin: Caller, slot_id: int, change: Change, listed: int = 0
     ) -> tuple[Attempt, int]:

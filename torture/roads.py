@@ -26,6 +26,7 @@ LIST_BOOKINGS_OF_USER = Road("list_bookings_of_user", "GET", "/api/bookings/my-b
 LIST_SLOTS = Road("list_slots", "GET", "/api/slots")
 GET_SLOT = Road("get_slot", "GET", "/api/slots/{slot_id}")
 UPDATE_SLOT = Road("update_slot", "PATCH", "/api/slots/{slot_id}")
+OVERBOOK_SEATS = Road("overbook_seats", "POST", "/api/slots/{slot_id}/overbookings")
 CREATE_SLOT = Road("create_slot", "POST", "/api/slots")
 CREATE_SLOTS = Road("create_slots", "POST", "/api/slots/batch")
 CREATE_DOCTOR = Road("create_doctor", "POST", "/api/doctors")
@@ -46,6 +47,7 @@ DESK_BOOKING_FORM = _form("/admin/bookings/new")
 DESK_CONFIRM_FORM = _form("/admin/bookings/{booking_id}/confirm")
 DESK_CANCEL_FORM = _form("/admin/bookings/{booking_id}/cancel")
 SLOT_FORM = _form("/admin/slots/{slot_id}")
+OVERBOOKING_FORM = _form("/admin/slots/{slot_id}/overbook")
 NEW_SLOT_FORM = _form("/admin/doctors/{doctor_id}/slots/one")
 NEW_SLOTS_FORM = _form("/admin/doctors/{doctor_id}/slots/new")
 NEW_DOCTOR_FORM = _form("/admin/doctors")
@@ -56,10 +58,11 @@ FIND_PAGE = Road("GET /", "GET", "/")
 
 DRIVEN = (
     HOLD_SEATS, CONFIRM_BOOKING, CANCEL_BOOKING, GET_BOOKING, LIST_BOOKINGS, LIST_BOOKINGS_OF_SLOT,
-    LIST_BOOKINGS_OF_USER, LIST_SLOTS, GET_SLOT, UPDATE_SLOT, CREATE_SLOT, CREATE_SLOTS, CREATE_DOCTOR, UPDATE_DOCTOR,
-    LIST_DOCTORS, GET_DOCTOR, GET_ACCOUNT, GET_HEALTH, GET_READINESS, GET_METRICS,
+    LIST_BOOKINGS_OF_USER, LIST_SLOTS, GET_SLOT, UPDATE_SLOT, OVERBOOK_SEATS, CREATE_SLOT, CREATE_SLOTS,
+    CREATE_DOCTOR, UPDATE_DOCTOR, LIST_DOCTORS, GET_DOCTOR, GET_ACCOUNT, GET_HEALTH, GET_READINESS, GET_METRICS,
     HOLD_FORM, CONFIRM_FORM, SEATS_FORM, RELEASE_FORM, CANCEL_FORM, DESK_BOOKING_FORM, DESK_CONFIRM_FORM,
-    DESK_CANCEL_FORM, SLOT_FORM, NEW_SLOT_FORM, NEW_SLOTS_FORM, NEW_DOCTOR_FORM, DOCTOR_FORM, ACTIVE_DOCTOR_FORM,
+    DESK_CANCEL_FORM, SLOT_FORM, OVERBOOKING_FORM, NEW_SLOT_FORM, NEW_SLOTS_FORM, NEW_DOCTOR_FORM, DOCTOR_FORM,
+    ACTIVE_DOCTOR_FORM,
 )  # fmt: skip
 
 _BEFORE_THE_LOAD = "every run uses it once for each account, before its load begins"

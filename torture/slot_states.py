@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from torture.history import Attempt
-from torture.slot_history import EFFECT_OF_KIND, RELEASING, TAKING, Event, SlotHistory, deadlines_of, spans
+from torture.slot_history import CANCELLING, EFFECT_OF_KIND, RELEASING, TAKING, Event, SlotHistory, deadlines_of, spans
 from torture.violation import CLOCK_SECONDS
 
 NEVER = float("inf")
@@ -104,13 +104,33 @@ def _states(history: SlotHistory) -> Iterator[SlotState]:
 
 
 def asked_for(history: SlotHistory) -> dict[int, list[Attempt]]:
-    """For each ledger row about the slot itself, the admin's requests that can have caused it."""
+    """For each ledger row about the slot itself, the requests that can have caused it: an admin's change, or an
+    overbooking and its cancellation, which add seats and take them away."""
     changes = [attempt for attempt in history.attempts if attempt.name == "change_slot" and attempt.outcome != "fail"]
     return {
-        event.sequence: [attempt for attempt in changes if _can_be(event, attempt)]
+        event.sequence: [
+            *(attempt for attempt in changes if _can_be(event, attempt)),
+            *(_of_overbooking(history, event) if event.kind == "RESIZED" else ()),
+        ]
         for event in history.events
         if event.kind in CHANGES
     }
+
+
+def _of_overbooking(history: SlotHistory, resized: Event) -> Iterator[Attempt]:
+    """The requests for what one transaction did together with a change of the seats."""
+    if not resized.transaction:
+        return
+    beside = [event for event in history.events if _together(event, resized)]
+    booked = {event.booking_id for event in beside if event.kind == "BOOKED"}
+    cancelled = {event.booking_id for event in beside if event.kind == "CANCELLED"}
+    markers = {row.marker for row in history.rows if row.id in booked}
+    for attempt in history.attempts:
+        overbooked = attempt.overbooks and attempt.marker in markers
+        if attempt.outcome != "fail" and (
+            overbooked or (attempt.name in CANCELLING and attempt.booking_id in cancelled)
+        ):
+            yield attempt
 
 
 def _start_of(attempt: Attempt) -> float:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from torture.rules.deadlines import find_early_ends, find_late_acknowledgements, find_late_confirms
 from torture.rules.effects import find_halves, find_lost, find_lost_changes, find_unasked
-from torture.rules.order import find_disorder, find_illegal_steps
+from torture.rules.order import find_disorder, find_illegal_steps, find_stray_seats
 from torture.rules.reads import find_stale_reads, find_untrue_sights
 from torture.rules.refusals import find_untrue_ends, find_untrue_limits, find_untrue_refusals
 from torture.slot_history import SlotHistory
@@ -22,6 +22,7 @@ CHECKS: dict[str, Callable[[SlotHistory], Iterator[str]]] = {
     "S12 order": find_disorder,
     "S12 model": find_illegal_steps,
     "S12 whole": find_halves,
+    "S12 added": find_stray_seats,
     "S13": find_untrue_refusals,
     "S13 ends": find_untrue_ends,
     "S13 slot": find_untrue_limits,

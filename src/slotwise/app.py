@@ -44,6 +44,7 @@ from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.calendars import Calendars
 from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.services.booking.my_bookings import MyBookings
+from slotwise.services.booking.overbookings import Overbookings
 from slotwise.services.booking.page_holds import PageHolds
 from slotwise.services.booking.queues import BookingQueues
 from slotwise.services.core.audit import AuditLog
@@ -235,6 +236,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         doctors=Doctors(database, seat_events.seats_changed, settings.name_order),
         free_times=FreeTimes(database, settings.time_zone, order=settings.name_order),
         my_bookings=MyBookings(database),
+        overbookings=Overbookings(pools.desk, ManageTokens(secret), seat_events.seats_changed),
         page_holds=PageHolds(bookings),
         personal_data=PersonalData(database, seat_events.seats_changed),
         seat_events=seat_events,

@@ -21,7 +21,7 @@ from tests.db.test_statements import names_in_files, sql_with_comments
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 SETTINGS = {"plan_cache_mode=force_generic_plan", "enable_seqscan=off"}
-LOCKS_ARE_HELD_BY_THE_CALLER = {"expire_holds"}
+LOCKS_ARE_HELD_BY_THE_CALLER = {"expire_holds", "take_added_seats"}
 
 # They use the clock only to find what to lock. The function that they call next decides what is overdue.
 LOOKS_BEFORE_IT_LOCKS = {"sweep_holds": "expire_holds"}

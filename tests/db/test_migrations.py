@@ -303,6 +303,13 @@ VIOLATIONS = [
     ("slot_seats_in_range", "UPDATE appointment_slots SET available_seats = -1"),
     ("slot_seats_in_range", "UPDATE appointment_slots SET available_seats = 6"),
     ("slot_seats_in_range", "UPDATE appointment_slots SET total_seats = 4"),
+    ("slot_added_seats_in_range", "UPDATE appointment_slots SET added_seats = -1"),
+    ("slot_added_seats_in_range", "UPDATE appointment_slots SET added_seats = 5"),
+    (
+        "booking_added_seats_in_range",
+        booking("1, NULL, 'Ada', 'a@b.org', 1, 'CONFIRMED', NULL, now(), NULL")
+        + "; UPDATE bookings SET added_seats = 2",
+    ),
     ("slot_total_in_range", slot("1, '2040-01-02Z', '2040-01-03Z', 0, 0, 'OPEN'")),
     ("slot_total_in_range", slot("1, '2040-01-02Z', '2040-01-03Z', 1000001, 1, 'OPEN'")),
     ("slot_ends_after_start", slot("1, '2040-01-02Z', '2040-01-02Z', 1, 1, 'CLOSED'")),

@@ -55,6 +55,8 @@ GET    /api/slots/{slotId}          missing  404   404   404    404   404   404 
 PATCH  /api/slots/{slotId}                   401   403   403    403   403   200    401   401      401     401     401
 PATCH  /api/slots/{slotId}           status  401   403   403    403   200   200    401   401      401     401     401
 PATCH  /api/slots/{slotId}          missing  401   403   403    403   403   404    401   401      401     401     401
+POST   /api/slots/{slotId}/overbookings      401   403   403    403   201   201    401   401      401     401     401
+POST   /api/slots/{slotId}/overbookings missing  401  403  403   403   404   404    401   401      401     401     401
 POST   /api/bookings                         201   201   201    201   201   201    201   201      401     401     401
 POST   /api/bookings                missing  404   404   404    404   404   404    404   404      401     401     401
 GET    /api/bookings                         401   403   403    403   200+  200+   401   401      401     401     401
@@ -107,6 +109,8 @@ BODIES: dict[str, Body] = {
         "periods": [{"from": "09:00", "to": "10:00"}]},
     "PATCH /api/slots/{slotId}": lambda _: {"totalSeats": 90},
     "PATCH /api/slots/{slotId} status": lambda _: {"status": "OPEN"},
+    "POST /api/slots/{slotId}/overbookings": lambda _: {
+        "userName": "Nell New", "userEmail": "nell@example.org", "reason": "In pain"},
     "POST /api/bookings": lambda target: {
         "slotId": target.slot_id, "userName": "Nell New", "userEmail": "nell@example.org"},
 }  # fmt: skip

@@ -70,11 +70,20 @@ class Day:
         self.rows.append(Row(booking_id, seats, "PENDING", attempt.marker, attempt.began + 100))
         return attempt
 
-    def change(self, name: Any, kind: str, status: str, free: int, outcome: Any = "ok") -> Attempt:
+    def overbook(self, booking_id: int) -> Attempt:
+        """A booking of a full slot, for which one seat is added."""
+        number, total = len(self.events) + 1, self.events[-1].total_after + 1
+        attempt = self.ask("hold", at_once=True, answer=Answer(id=booking_id), road="overbook_seats")
+        self.write("RESIZED", None, total, 1, transaction=number, total=total)
+        self.write("BOOKED", booking_id, 1, 0, transaction=number, total=total)
+        self.rows.append(Row(booking_id, 1, "CONFIRMED", attempt.marker, None))
+        return attempt
+
+    def change(self, name: Any, kind: str, status: str, free: int, outcome: Any = "ok", total: int = 2) -> Attempt:
         """A confirm or cancel of the newest booking, in the ledger and in the table."""
         row = self.rows.pop()
         attempt = self.ask(name, outcome, booking_id=row.id)
-        self.write(kind, row.id, row.seats, free)
+        self.write(kind, row.id, row.seats, free, total=total)
         self.rows.append(Row(row.id, row.seats, status, row.marker, row.expires_at))
         return attempt
 
@@ -184,6 +193,13 @@ def write_in_another_order(day: Day) -> None:
 def oversell(day: Day) -> None:
     for booking_id in (2, 3, 4):
         day.book(booking_id=booking_id, free=max(0, 3 - booking_id))
+
+
+def keep_an_added_seat(day: Day) -> None:
+    """Two seats are booked, a third is added for one more booking, which is cancelled: the seat stays."""
+    day.book(booking_id=2, seats=2, free=0)
+    day.overbook(3)
+    day.change("cancel", "CANCELLED", "CANCELLED", free=1, total=3)
 
 
 def miscount(day: Day) -> None:
@@ -422,6 +438,7 @@ def show_an_overdue_hold_as_pending(day: Day) -> None:
         ("S12 order", write_in_another_order),
         ("S12 model", oversell),
         ("S12 model", miscount),
+        ("S12 added", keep_an_added_seat),
         ("S13", refuse_a_free_seat),
         ("S13", refuse_what_fits),
         ("S13", tell_of_seats_freed_later),
@@ -473,6 +490,17 @@ def test_all_that_the_desk_and_the_pages_do_has_no_violation() -> None:
     answer = Answer(code="seats-taken", seats_taken=0)
     assert list(find_violations(day.history)) == []
     day.ask("change_slot", "fail", change=Change(total=-1), http_status=409, answer=answer)
+    assert list(find_violations(day.history)) == []
+
+
+def test_an_overbooked_booking_that_comes_and_goes_has_no_violation() -> None:
+    day = a_good_day()
+    day.book(booking_id=2, seats=2, free=0)
+    day.overbook(3)
+    number = len(day.events) + 1
+    day.change("cancel", "CANCELLED", "CANCELLED", free=1, total=3)
+    day.events[-1] = msgspec.structs.replace(day.events[-1], transaction=number)
+    day.write("RESIZED", None, 2, 0, at=day.events[-1].at, transaction=number)
     assert list(find_violations(day.history)) == []
 
 

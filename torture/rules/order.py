@@ -2,8 +2,9 @@
 another began, it comes first in the ledger."""
 
 from collections.abc import Iterator
+from itertools import groupby
 
-from torture.slot_history import EFFECT_OF_KIND, RELEASING, TAKING, SlotHistory, spans
+from torture.slot_history import EFFECT_OF_KIND, RELEASING, TAKING, Event, SlotHistory, spans
 
 
 def find_disorder(history: SlotHistory) -> Iterator[str]:
@@ -31,3 +32,27 @@ def find_illegal_steps(history: SlotHistory) -> Iterator[str]:
         free = event.total_after - sum(live.values())
         if free < 0 or free != event.available_after:
             yield f"event {event.sequence} leaves {event.available_after} seats free, but {free} would be right"
+
+
+def find_stray_seats(history: SlotHistory) -> Iterator[str]:
+    """S12: seats that were added for a booking go away in the transaction that ends it, neither more nor fewer."""
+    added: dict[int | None, int] = {}
+    total = 0
+    for _, group in groupby(history.events, key=lambda event: event.transaction or -event.sequence):
+        together = list(group)
+        change = together[-1].total_after - total if total else 0
+        total = together[-1].total_after
+        expected = -sum(added.pop(event.booking_id, 0) for event in together if event.kind == "CANCELLED")
+        if _overbooks(together):
+            added[together[-1].booking_id] = change
+        elif change != expected and (expected or not _by_an_admin(together)):
+            first = together[0].sequence
+            yield f"the transaction of event {first} changes the total by {change}, but {expected} would be right"
+
+
+def _overbooks(together: list[Event]) -> bool:
+    return [event.kind for event in together[-2:]] == ["RESIZED", "BOOKED"]
+
+
+def _by_an_admin(together: list[Event]) -> bool:
+    return all(event.booking_id is None or event.kind == "EXPIRED" for event in together)

@@ -41,6 +41,8 @@ class Booking(Struct, frozen=True):
     start_time: datetime
     end_time: datetime
     clinic_id: int = FIRST_CLINIC
+    # How many seats the desk added to the full slot for it; None if it was not overbooked.
+    added_seats: int | None = None
 
     @property
     def released(self) -> bool:
@@ -66,6 +68,16 @@ class SeatRequest(Struct, frozen=True):
     user_name: str | None = None
     user_email: str | None = None
     confirm: bool = False
+
+
+class Overbooking(Struct, frozen=True):
+    """A request of the desk for seats of a slot that may be full. `reason` is why, for colleagues."""
+
+    slot_id: int
+    seats: int
+    user_name: str
+    user_email: str
+    reason: str
 
 
 Refusal = SlotNotFound | SlotClosed | SlotStarted | SlotFull

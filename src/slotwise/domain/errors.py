@@ -156,12 +156,17 @@ class ScheduleTooLarge(Conflict):
 
 @dataclass(eq=False)
 class SeatsTaken(Conflict):
+    """`seats_taken` is the smallest total. `added_seats` of them, if any, were added by overbooking."""
+
     code = "seats-taken"
     title = "More seats are taken than the new total"
     seats_taken: int
+    added_seats: int = 0
 
     @property
     def detail(self) -> str:
+        if self.added_seats > 0 and self.seats_taken == self.added_seats + 1:
+            return f"{self.added_seats} of the seats were added by overbooking; besides these, one must stay"
         return f"{self.seats_taken} seats are held or booked; the total cannot be lower"
 
 

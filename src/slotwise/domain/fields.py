@@ -14,6 +14,8 @@ from slotwise.domain.errors import InvalidInput
 
 MAX_NAME_CHARACTERS = 200
 MAX_EMAIL_CHARACTERS = 254  # RFC 5321, 4.5.3.1.3, without the angle brackets
+MIN_REASON_CHARACTERS = 3
+MAX_REASON_CHARACTERS = 200
 MIN_PASSWORD_CHARACTERS = 8
 MAX_PASSWORD_CHARACTERS = 128
 MAX_ID = 2**63 - 1
@@ -42,6 +44,14 @@ def clean_name(field: str, text: str) -> str:
     if not name.isprintable() and any(_is_control(character) for character in name):
         raise InvalidInput.of(field, "must not contain control characters")
     return name
+
+
+def clean_reason(field: str, text: str) -> str:
+    """As a name, but of 3 to 200 characters."""
+    reason = clean_name(field, text)
+    if len(reason) < MIN_REASON_CHARACTERS:
+        raise InvalidInput.of(field, f"must have {MIN_REASON_CHARACTERS} to {MAX_REASON_CHARACTERS} characters")
+    return reason
 
 
 def clean_email(field: str, text: str) -> str:

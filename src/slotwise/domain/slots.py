@@ -47,14 +47,19 @@ class SlotChange(Struct, frozen=True):
     status: SlotStatus | UnsetType = UNSET
     start_time: datetime | UnsetType = UNSET
     duration_minutes: int | UnsetType = UNSET
+    # The total without the seats that were added by overbooking. In place of `total_seats`.
+    offered_seats: int | UnsetType = UNSET
 
     def may_be_made_by(self, role: Role) -> bool:
         """Staff may close and reopen a slot. Everything else of a slot is an admin's."""
         closes_or_reopens = self.status is not UNSET and self == SlotChange(status=self.status)
         return role is Role.ADMIN or (closes_or_reopens and role in DESK)
 
-    def applied_to(self, slot: Slot) -> Slot:
-        """The changed slot; `available_seats` is not adjusted. Raises `InvalidInput`."""
+    def applied_to(self, slot: Slot, added_seats: int = 0) -> Slot:
+        """The changed slot; `available_seats` is not adjusted. Raises `InvalidInput`.
+
+        `added_seats` of its seats were added by overbooking.
+        """
         start = slot.start_time if self.start_time is UNSET else self.start_time
         minutes = slot.duration_minutes if self.duration_minutes is UNSET else self.duration_minutes
         start, end = clean_period("start_time", start, minutes)
@@ -62,9 +67,14 @@ class SlotChange(Struct, frozen=True):
             slot,
             start_time=start,
             end_time=end,
-            total_seats=slot.total_seats if self.total_seats is UNSET else self.total_seats,
+            total_seats=self._total_of(slot, added_seats),
             status=slot.status if self.status is UNSET else self.status,
         )
+
+    def _total_of(self, slot: Slot, added_seats: int) -> int:
+        if self.offered_seats is not UNSET:
+            return self.offered_seats + added_seats
+        return slot.total_seats if self.total_seats is UNSET else self.total_seats
 
 
 def ledger_kinds(before: Slot, after: Slot) -> list[str]:

@@ -87,6 +87,7 @@ CHAPTERS = (
             "create_slots",
             "update_slot",
             "list_bookings",
+            "overbook_seats",
         ),
     ),
     Chapter("Operation", "Health and metrics", ("get_health", "get_readiness", "get_metrics")),

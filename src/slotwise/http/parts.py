@@ -21,6 +21,7 @@ def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Callable[[], object]]
         "database": lambda: api().database,
         "doctors": lambda: api().services.doctors,
         "metrics_report": lambda: api().metrics_report,
+        "overbookings": lambda: api().services.overbookings,
         "personal_data": lambda: api().services.personal_data,
         "schema_check": lambda: api().schema_check,
         "seat_events": lambda: api().services.seat_events,

@@ -5,6 +5,7 @@ from litestar.types import ControllerRouterHandler
 from slotwise.http.accounts.auth import AuthController
 from slotwise.http.api_docs import ApiDocsController
 from slotwise.http.booking.bookings import BookingController
+from slotwise.http.booking.overbookings import OverbookingController
 from slotwise.http.health import HealthController
 from slotwise.http.privacy.personal_data import PersonalDataController
 from slotwise.http.schedule.clinics import ClinicController
@@ -22,6 +23,7 @@ API: list[ControllerRouterHandler] = [
     VisitTypeController,
     SeatEventController,
     BookingController,
+    OverbookingController,
     HealthController,
     ApiDocsController,
 ]

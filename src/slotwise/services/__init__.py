@@ -7,6 +7,7 @@ from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.calendars import Calendars
 from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.services.booking.my_bookings import MyBookings
+from slotwise.services.booking.overbookings import Overbookings
 from slotwise.services.booking.page_holds import PageHolds
 from slotwise.services.core.audit import AuditLog
 from slotwise.services.core.clinics import ClinicDirectory
@@ -39,6 +40,7 @@ class Services(Struct, frozen=True):
     doctors: Doctors
     free_times: FreeTimes
     my_bookings: MyBookings
+    overbookings: Overbookings
     page_holds: PageHolds
     personal_data: PersonalData
     seat_events: SeatEvents

@@ -6,7 +6,7 @@
 SELECT
     b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
     b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time,
-    b.clinic_id
+    b.clinic_id, b.added_seats
 FROM bookings_now AS b;
 
 -- name: slot_columns

@@ -102,7 +102,8 @@ SELECT
     d.specialization,
     s.start_time,
     s.end_time,
-    s.clinic_id
+    s.clinic_id,
+    b.added_seats
 FROM bookings AS b
 INNER JOIN appointment_slots AS s ON b.slot_id = s.id
 INNER JOIN doctors AS d ON s.doctor_id = d.id;

@@ -12,6 +12,7 @@ from slotwise.web.desk.audit_log import AuditController
 from slotwise.web.desk.bookings import BookingController
 from slotwise.web.desk.dashboard import DashboardController
 from slotwise.web.desk.day_sheets import DaySheetController
+from slotwise.web.desk.overbookings import OverbookingController
 from slotwise.web.desk.phone_booking import PhoneBookingController
 from slotwise.web.kit.assets import AssetController
 from slotwise.web.privacy.personal_data import PersonalDataController
@@ -32,6 +33,7 @@ PAGE_CONTROLLERS: list[ControllerRouterHandler] = [
     BookingController,
     FindController,
     HoldController,
+    OverbookingController,
     PhoneBookingController,
     SessionController,
     SlotController,

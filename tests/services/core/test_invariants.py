@@ -215,7 +215,7 @@ STEPS, COUNTERS, LIVE = "find_broken_steps", "find_slots_beside_their_ledger", "
 OVERSOLD, TRANSITIONS, STATUSES = "find_oversold_instants", "find_illegal_transitions", "find_status_mismatches"
 LATE, EARLY, RELEASES = "find_late_confirmations", "find_early_expiries", "find_wrong_releases"
 GAPS, ENDS, BEGINNINGS = "find_ledger_gaps", "find_wrong_ends", "find_wrong_beginnings"
-TIMES, STRAY = "find_backward_times", "find_stray_events"
+TIMES, STRAY, ADDED = "find_backward_times", "find_stray_events", "find_wrong_added_seats"
 
 # The constraint is removed here, so that a row can have any values.
 UNCHECKED = "ALTER TABLE booking_events DROP CONSTRAINT event_seats_in_range"
@@ -438,6 +438,10 @@ PLANTED = (
     Planted(
         STRAY, "about the slot, and naming a booking", (rewritten(1, "booking_id = 1"),),
         "W4", 1, "CREATED names a booking; expected none, as it is about the slot",
+    ),
+    Planted(
+        ADDED, "added seats that stay", ("UPDATE appointment_slots SET added_seats = 1 WHERE id = 1",),
+        "W5", 7, "1 of the seats count as added by overbooking; expected 0, as its confirmed bookings say",
     ),
 )  # fmt: skip
 

@@ -150,4 +150,11 @@ def test_every_action_has_words_and_all_words_have_an_action() -> None:
         and ast.unparse(call.func) in {"record_action", "self._note_reading"}
         and isinstance(call.args[2], ast.Constant)
     ]
-    assert set(ACTIONS) == {*calls, "erase_personal_data", "hold_seats", "note_patients_wish", "update_slot"}
+    assert set(ACTIONS) == {
+        *calls,
+        "erase_personal_data",
+        "hold_seats",
+        "note_patients_wish",
+        "overbook_seats",
+        "update_slot",
+    }

@@ -82,6 +82,10 @@ GET  /admin/visit-types/{visit_type_id}         in    403   403   403    403   2
 GET  /admin/visit-types/{visit_type_id} missing in    403   403   403    403   404   in     in    in
 POST /admin/visit-types/{visit_type_id}         in    403   403   403    403   303   in     in    in
 POST /admin/visit-types/{visit_type_id} missing in    403   403   403    403   404   in     in    in
+GET  /admin/slots/{slot_id}/overbook            in    403   403   403    200   200   in     in    in
+GET  /admin/slots/{slot_id}/overbook   missing  in    403   403   403    404   404   in     in    in
+POST /admin/slots/{slot_id}/overbook            in    403   403   403    303   303   in     in    in
+POST /admin/slots/{slot_id}/overbook   missing  in    403   403   403    404   404   in     in    in
 GET  /admin/bookings                            in    403   403   403    200+  200+  in     in    in
 GET  /admin/bookings.csv                        in    403   403   403    200+  200+  in     in    in
 GET  /admin/bookings/new                        in    403   403   403    200   200   in     in    in
@@ -168,6 +172,7 @@ FORMS: dict[str, Form] = {
     "/admin/doctors/{doctor_id}/slots/one": _new_slot,
     "/admin/slots/{slot_id}": lambda _: {"total_seats": 90},
     "/admin/slots/{slot_id} status": lambda _: {"status": "OPEN"},
+    "/admin/slots/{slot_id}/overbook": lambda _: {"seats": 1, "reason": "In pain", **PERSON},
     "/admin/bookings/new": lambda target: {"slot": target.slot_id, "seats": 1, **PERSON},
     "/admin/visit-types/new": lambda _: {"name": "Check-up", "minutes": 30, "buffer_minutes": 0},
     "/admin/visit-types/{visit_type_id}": lambda _: {"active": "yes"},

@@ -64,6 +64,10 @@ class BookingView(Struct, frozen=True, rename="camel"):
             extra_json_schema={"pattern": "^[A-Za-z0-9_-]{32}$"},
         ),
     ] = UNSET
+    added_seats: Annotated[
+        int | UnsetType,
+        Meta(description="Only of an overbooked booking: how many seats were added for it. Not shown to strangers"),
+    ] = UNSET
 
     @classmethod
     def of(cls, booking: Booking, manage_token: str | UnsetType = UNSET) -> "BookingView":
@@ -88,6 +92,7 @@ class BookingView(Struct, frozen=True, rename="camel"):
                 clinic_id=booking.clinic_id,
             ),
             manage_token=manage_token,
+            added_seats=UNSET if booking.added_seats is None else booking.added_seats,
         )
 
 

@@ -32,7 +32,7 @@ _SEATS: dict[str, Any] = {"minimum": 1, "maximum": MAX_SEATS}
 _OF_ANSWERS = {
     **dict.fromkeys(("name", "userName", "doctorName", "specialization"), NAME),
     **dict.fromkeys(("email", "userEmail"), _EMAIL),
-    **dict.fromkeys(("seats", "seatsBooked", "seatsTaken", "totalSeats"), _SEATS),
+    **dict.fromkeys(("addedSeats", "seats", "seatsBooked", "seatsTaken", "totalSeats"), _SEATS),
     "availableSeats": _SEATS | {"minimum": 0},
     "durationMinutes": {"minimum": 1, "maximum": MAX_DURATION_MINUTES},
     "nextCursor": {"minLength": 1, "maxLength": MAX_CURSOR},

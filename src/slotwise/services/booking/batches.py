@@ -129,7 +129,7 @@ class BookingBatches:
             self._crash_points.reach("hold_seats", "after_commit")
             self._seats_changed(_changed(requests, rows))
             _count(rows)
-            return [self._outcome(row, token) for row, token in zip(rows, tokens, strict=True)]
+            return [outcome_of(row, token, self._manage_tokens) for row, token in zip(rows, tokens, strict=True)]
 
     async def replace_hold(self, booking_id: int, request: HoldRequest) -> HoldOutcome | None:
         """Replace a hold on the same slot; None if it was confirmed. Not batched, because it is rare."""
@@ -145,7 +145,7 @@ class BookingBatches:
                 return None
             self._seats_changed({request.wanted.slot_id})
             _count([row])
-            return self._outcome(row, token)
+            return outcome_of(row, token, self._manage_tokens)
 
     async def confirm(self, requests: Sequence[ConfirmRequest]) -> list[Confirmed | None]:
         """None if the booking does not exist."""
@@ -208,19 +208,21 @@ class BookingBatches:
     ) -> list[str | None] | None:
         return [request.request_id for request in requests] if self._noted else None
 
-    def _outcome(self, row: HoldRow, token: ManageToken) -> HoldOutcome:
-        match row.outcome:
-            case "held":
-                assert row.booking is not None
-                if row.replayed:
-                    return Held(row.booking, self._manage_tokens.again(row.manage_nonce or b""), replayed=True)
-                return Held(row.booking, token)
-            case "slot_full":
-                return SlotFull(row.available_seats or 0)
-            case "slot_closed" | "slot_started" | "slot_not_found" | "key_reused":
-                return _REFUSALS[row.outcome]()
-            case _:
-                assert_never(row.outcome)
+
+def outcome_of(row: HoldRow, token: ManageToken, manage_tokens: ManageTokens) -> HoldOutcome:
+    """`token` is the one that was made for the request. A replayed answer has the token that was given then."""
+    match row.outcome:
+        case "held":
+            assert row.booking is not None
+            if row.replayed:
+                return Held(row.booking, manage_tokens.again(row.manage_nonce or b""), replayed=True)
+            return Held(row.booking, token)
+        case "slot_full":
+            return SlotFull(row.available_seats or 0)
+        case "slot_closed" | "slot_started" | "slot_not_found" | "key_reused":
+            return _REFUSALS[row.outcome]()
+        case _:
+            assert_never(row.outcome)
 
 
 _REFUSALS: dict[str, Callable[[], Refusal | KeyReused]] = {

@@ -80,7 +80,7 @@ class Bookings:
         Raises a `Refusal`, `KeyReused`, and the `Unavailable` errors of `GroupCommit.submit`.
         """
         request = HoldRequest(wanted, caller.actor, key, _request_id(caller))
-        return _held_or_raise(await self._queues_of(caller).holds.submit(request))
+        return held_or_raise(await self._queues_of(caller).holds.submit(request))
 
     async def replace_hold(
         self, caller: Caller, booking_id: int, wanted: SeatRequest, key: IdempotencyKey | None = None
@@ -93,7 +93,7 @@ class Bookings:
         await self._authorize(caller, booking_id)
         request = HoldRequest(wanted, caller.actor, key, _request_id(caller))
         outcome = await self._queues_of(caller).replace_hold(booking_id, request)
-        return None if outcome is None else _held_or_raise(outcome)
+        return None if outcome is None else held_or_raise(outcome)
 
     async def confirm_booking(
         self, caller: Caller, booking_id: int, user_name: str | None = None, user_email: str | None = None
@@ -265,7 +265,8 @@ def _request_id(caller: Caller) -> str | None:
     return request_id() if caller.at_desk else None
 
 
-def _held_or_raise(outcome: HoldOutcome) -> Held:
+def held_or_raise(outcome: HoldOutcome) -> Held:
+    """The booking. Raises the refusal if there is none."""
     match outcome:
         case Held():
             return outcome
@@ -276,5 +277,5 @@ def _held_or_raise(outcome: HoldOutcome) -> Held:
 
 
 def redacted(booking: Booking) -> Booking:
-    """The booking without name and e-mail, as strangers may see it."""
-    return msgspec.structs.replace(booking, user_name=None, user_email=None)
+    """The booking without name and e-mail, as strangers may see it, and without what the desk did for it."""
+    return msgspec.structs.replace(booking, user_name=None, user_email=None, added_seats=None)

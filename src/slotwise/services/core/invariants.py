@@ -142,6 +142,11 @@ RULES = (
         "a ledger row about a booking names one of that slot, with its seats",
         Statement("core/invariants.find_stray_events", Finding),
     ),
+    _rule(
+        "W5",
+        "the seats that overbooking added to a slot are those of its confirmed bookings",
+        Statement("core/invariants.find_wrong_added_seats", Finding),
+    ),
 )
 
 

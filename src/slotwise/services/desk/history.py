@@ -37,6 +37,7 @@ class History(Struct, frozen=True):
 
     booking: Booking
     cancel_reason: str | None
+    overbooking_reason: str | None
     patient_asked: bool
     events: list[HistoryEvent]
     cut_short: bool
@@ -48,6 +49,7 @@ class Ending(Struct, frozen=True):
     """
 
     cancel_reason: str | None
+    overbooking_reason: str | None
     patient_asked: bool
     events: int
 
@@ -74,7 +76,7 @@ class BookingHistory:
         of_slot = [event for event in events if event.of_slot]
         shown = sorted(own + of_slot[:MOST_CHANGES], key=lambda event: event.sequence)
         cut_short = len(own) < ending.events or len(of_slot) > MOST_CHANGES
-        return History(found, ending.cancel_reason, ending.patient_asked, shown, cut_short)
+        return History(found, ending.cancel_reason, ending.overbooking_reason, ending.patient_asked, shown, cut_short)
 
     async def get_slip(self, reader: User, booking_id: int) -> Booking:
         """The booking, for the slip that its patient gets. Raises `BookingNotFound`."""

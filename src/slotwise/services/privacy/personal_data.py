@@ -60,6 +60,8 @@ class KeptBooking(Struct, frozen=True, rename="camel"):
     confirmed_at: Instant | None
     cancelled_at: Instant | None
     cancel_reason: str | None
+    added_seats: int | None
+    overbooking_reason: str | None
     created_at: Instant
     updated_at: Instant
     doctor_id: int

@@ -37,6 +37,13 @@ class SlotId(Struct, frozen=True):
     id: int
 
 
+class ChangedSlot(Struct, frozen=True):
+    """A slot that is about to be changed. `added_seats` of its seats were added by overbooking."""
+
+    slot: Slot
+    added_seats: int
+
+
 class LockedDoctor(Struct, frozen=True):
     """`now` is the database's clock."""
 
@@ -106,7 +113,10 @@ class CreatedSlots(Struct, frozen=True):
 
 
 class WeekSlot(Struct, frozen=True):
-    """A slot as the desk sees it: `total_seats` is the sum of the three others."""
+    """A slot as the desk sees it: `total_seats` is the sum of the three others.
+
+    `added_seats` of them were added by overbooking.
+    """
 
     id: int
     start_time: datetime
@@ -116,6 +126,7 @@ class WeekSlot(Struct, frozen=True):
     held_seats: int
     confirmed_seats: int
     status: SlotStatus
+    added_seats: int
 
 
 class DoctorWeek(Struct, frozen=True):
@@ -149,6 +160,7 @@ LOCK_DOCTORS = Statement("schedule/slots.lock_doctors", LockedDoctor)
 CREATE_SLOTS = Statement("schedule/slots.create_slots", SlotId)
 GET_OFFER = Statement("schedule/slots.get_offer", Offer)
 GET_SLOT = Statement("schedule/slots.get_slot", Slot)
+GET_CHANGED_SLOT = Statement("schedule/slots.get_changed_slot", ChangedSlot)
 GET_SLOTS = Statement("schedule/slots.get_slots", Slot)
 LIST_SLOTS = Statement("schedule/slots.list_slots", Slot)
 LIST_SLOTS_OF_SIZE = Statement("schedule/slots.list_slots_of_size", Slot)
@@ -317,8 +329,11 @@ class Slots:
         """
         for _ in range(UPDATE_TRIES):
             async with self._database.connection() as connection:
-                slot = await _get(connection, slot_id)
-            wanted = change.applied_to(slot)
+                read = await GET_CHANGED_SLOT.first(connection, slot_id=slot_id)
+            if read is None:
+                raise SlotNotFound
+            slot = read.slot
+            wanted = change.applied_to(slot, read.added_seats)
             if seen is not None and (seen.start_time, seen.end_time) != (slot.start_time, slot.end_time):
                 raise SlotChangedMeanwhile
             newest = None if seen is None else seen.newest_booking
@@ -330,7 +345,7 @@ class Slots:
                 break
         else:
             raise DatabaseBusy
-        _refuse_update(done)
+        _refuse_update(done, read.added_seats)
         if dry_run or done.updated_at is None:
             return slot
         self._seats_changed([slot_id])
@@ -445,13 +460,6 @@ async def _lock_doctor(connection: Connection, doctor_id: int) -> datetime:
     return doctor.now
 
 
-async def _get(connection: Connection, slot_id: int) -> Slot:
-    slot = await GET_SLOT.first(connection, slot_id=slot_id)
-    if slot is None:
-        raise SlotNotFound
-    return slot
-
-
 async def _write(
     connection: Connection, admin: User, before: Slot, after: Slot, newest_booking: int | None, *, dry_run: bool
 ) -> SlotUpdate:
@@ -475,7 +483,7 @@ async def _write(
     )
 
 
-def _refuse_update(done: SlotUpdate) -> None:
+def _refuse_update(done: SlotUpdate, added_seats: int) -> None:
     match done.outcome:
         case "updated" | "again":
             return
@@ -484,7 +492,7 @@ def _refuse_update(done: SlotUpdate) -> None:
         case "booked":
             raise SlotChangedMeanwhile
         case "seats_taken":
-            raise SeatsTaken(done.taken)
+            raise SeatsTaken(done.taken, added_seats)
         case "overlaps":
             assert done.overlapped_start is not None
             assert done.overlapped_end is not None

@@ -422,6 +422,27 @@ WHERE
 ORDER BY e.slot_id, e.sequence
 LIMIT :limit::integer;
 
+-- name: find_wrong_added_seats
+-- W5: slots with other added seats than those of their confirmed bookings.
+SELECT
+    s.id AS slot_id,
+    s.last_event AS sequence,
+    NULL::bigint AS booking_id,
+    format('%s of the seats count as added by overbooking', s.added_seats) AS found,
+    format('%s, as its confirmed bookings say', coalesce(added.seats, 0)) AS expected
+FROM appointment_slots AS s
+LEFT JOIN (
+    SELECT b.slot_id, sum(b.added_seats) AS seats
+    FROM bookings AS b
+    WHERE b.slot_id BETWEEN :first_slot::bigint AND :last_slot::bigint AND b.status = 'CONFIRMED'
+    GROUP BY b.slot_id
+) AS added ON s.id = added.slot_id
+WHERE
+    s.id BETWEEN :first_slot::bigint AND :last_slot::bigint
+    AND s.added_seats <> coalesce(added.seats, 0)
+ORDER BY s.id
+LIMIT :limit::integer;
+
 -- name: read_ledger
 -- Reads some rows of one slot's ledger, oldest first.
 SELECT e.sequence, e.kind, e.booking_id, e.seats, e.available_after, e.total_after, e.actor, e.created_at

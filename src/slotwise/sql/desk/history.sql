@@ -1,8 +1,9 @@
 -- name: get_ending
--- Reads a booking's reason of cancellation, if one was given, whether the patient asked the desk for it, and how many
--- ledger rows the booking has.
+-- Reads a booking's reasons of cancellation and of overbooking, if there are any, whether the patient asked the desk to
+-- cancel it, and how many ledger rows the booking has.
 SELECT
     b.cancel_reason,
+    b.overbooking_reason,
     (
         SELECT count(*) > 0
         FROM audit_log AS a

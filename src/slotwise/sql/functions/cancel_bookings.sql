@@ -2,6 +2,7 @@
 -- afterwards, each with its outcome: 'cancelled', 'already_cancelled', 'confirmed', 'failed' or 'started'.
 -- Cancel, expiry and confirm of one booking run one after the other, under the lock of its slot. Only the first cancel
 -- or expiry finds it live, so its seats come back once. Whether it is still a hold is certain only under that lock.
+-- Seats that were added for a booking go away with it.
 CREATE OR REPLACE FUNCTION cancel_bookings(
     booking_ids bigint[],
     reasons text[],
@@ -19,6 +20,9 @@ AS $$
 DECLARE
     ids bigint[];
     outcomes text[];
+    -- The cancelled bookings for which seats were added; null if there is none.
+    overbooked bigint[];
+    overbooked_actors text[];
 BEGIN
     PERFORM 1
     FROM appointment_slots AS s
@@ -34,6 +38,7 @@ BEGIN
             w.actor,
             b.slot_id,
             b.seats_booked,
+            b.added_seats,
             clock.now,
             CASE
                 WHEN b.id IS NULL THEN 'not_found'
@@ -91,9 +96,18 @@ BEGIN
         WHERE s.id = f.slot_id
     )
 
-    SELECT array_agg(w.booking_id), array_agg(w.outcome) INTO ids, outcomes
+    SELECT
+        array_agg(w.booking_id),
+        array_agg(w.outcome),
+        array_agg(w.booking_id) FILTER (WHERE w.added_seats IS NOT NULL AND w.outcome = 'cancelled'),
+        array_agg(w.actor) FILTER (WHERE w.added_seats IS NOT NULL AND w.outcome = 'cancelled')
+    INTO ids, outcomes, overbooked, overbooked_actors
     FROM wanted AS w
     WHERE w.outcome <> 'not_found';
+
+    IF overbooked IS NOT NULL THEN
+        PERFORM take_added_seats(overbooked, overbooked_actors);
+    END IF;
 
     IF request_ids IS NOT NULL THEN
         INSERT INTO audit_log (actor, action, subject, details, request_id)

@@ -56,12 +56,13 @@ BEGIN
         RETURN;
     END IF;
 
-    -- The reason of an earlier cancellation may be free text. Holds that never had a name get none.
+    -- The reasons may be free text. Holds that never had a name get none.
     UPDATE bookings AS b
     SET
         user_name = CASE WHEN b.user_name IS NOT NULL THEN 'Erased' END,
         user_email = CASE WHEN b.user_email IS NOT NULL THEN 'erased@erased.invalid' END,
         cancel_reason = NULL,
+        overbooking_reason = NULL,
         updated_at = clock_timestamp()
     WHERE b.id = any(booking_ids);
 

@@ -86,10 +86,15 @@ BEGIN
                 0
             )
             THEN 'booked'
-        WHEN total_seats < taken THEN 'seats_taken'
+        -- Without the added seats, at least one must be left: these go away with their bookings.
+        WHEN total_seats < greatest(taken, slot.added_seats + 1) THEN 'seats_taken'
         WHEN comes_to_new_time AND overlapped_start IS NOT NULL THEN 'overlaps'
         ELSE 'updated'
     END;
+
+    IF outcome = 'seats_taken' THEN
+        taken := greatest(taken, slot.added_seats + 1);
+    END IF;
 
     IF outcome = 'updated' AND NOT dry_run THEN
         INSERT INTO booking_events (

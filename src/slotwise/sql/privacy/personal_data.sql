@@ -28,8 +28,8 @@ ORDER BY b.id;
 -- Reads some bookings with all that they contain about a person.
 SELECT
     n.id, n.slot_id, n.user_id, n.user_name, n.user_email, n.seats_booked, n.status, n.expires_at, n.confirmed_at,
-    n.cancelled_at, b.cancel_reason, n.created_at, n.updated_at, n.doctor_id, n.doctor_name, n.specialization,
-    n.start_time, n.end_time
+    n.cancelled_at, b.cancel_reason, b.added_seats, b.overbooking_reason, n.created_at, n.updated_at, n.doctor_id,
+    n.doctor_name, n.specialization, n.start_time, n.end_time
 FROM bookings AS b
 INNER JOIN bookings_now AS n ON b.id = n.id
 WHERE b.id = any(:booking_ids::bigint[])

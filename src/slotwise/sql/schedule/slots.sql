@@ -55,6 +55,13 @@ SELECT s.slot_columns
 FROM slots_now AS s
 WHERE s.id = :slot_id::bigint;
 
+-- name: get_changed_slot
+-- Reads a slot that is about to be changed, and how many of its seats were added by overbooking.
+SELECT s.slot_columns, t.added_seats
+FROM slots_now AS s
+INNER JOIN appointment_slots AS t ON s.id = t.id
+WHERE s.id = :slot_id::bigint;
+
 -- name: get_slots
 -- Reads those of some slots that there are.
 SELECT s.slot_columns
@@ -310,9 +317,10 @@ WITH slots AS (
         s.total_seats,
         s.available_seats + p.overdue AS available_seats,
         p.held AS held_seats,
-        s.status
+        s.status,
+        s.added_seats
     FROM (
-        SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status
+        SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status, s.added_seats
         FROM slots_in_period(:doctor_id::bigint, :starts_from::timestamptz, :starts_before::timestamptz) AS s
         ORDER BY s.start_time, s.id
         LIMIT :limit::integer
@@ -339,7 +347,8 @@ SELECT
     s.available_seats,
     s.held_seats,
     s.total_seats - s.available_seats - s.held_seats AS confirmed_seats,
-    s.status
+    s.status,
+    s.added_seats
 FROM slots AS s
 ORDER BY s.start_time, s.id;
 

@@ -41,6 +41,7 @@ ACTIONS = {
     "get_history": "Looked at the history of a booking",
     "list_users": "Looked through accounts",
     "note_patients_wish": "Noted that the patient asked for it",
+    "overbook_seats": "Overbooked a slot",
     "reset_password": "Set a new password",
     "update_clinic": "Changed a clinic",
     "update_doctor": "Changed a doctor",
@@ -64,6 +65,7 @@ _LOOKS = {
 }
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)")
 _NAMES = {
+    "added_seats": "people added",
     "ends_after": "from",
     "seats": "people",
     "specialization": "specialty",

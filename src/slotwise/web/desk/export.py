@@ -52,6 +52,7 @@ def _heading(time: ClinicTime) -> list[object]:
         f"Confirmed ({zone})",
         f"Cancelled ({zone})",
         "Reason for cancelling",
+        "Overbooked",
     ]
 
 
@@ -71,6 +72,7 @@ def _row_of(exported: ExportedBooking, time: ClinicTime) -> list[object]:
         _local(booking.confirmed_at, time),
         None if booking.released else _local(booking.cancelled_at, time),
         exported.cancel_reason,
+        "yes" if booking.added_seats else None,
     ]
 
 

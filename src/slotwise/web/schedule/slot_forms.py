@@ -104,10 +104,9 @@ def timetable_typed(form: Form) -> str:
 
 
 def form_of(slot: Slot, clinic: ClinicTime) -> Form:
-    """The form to change a slot, filled with its present values."""
+    """The form to change a slot, filled with its present values, except for the seats."""
     return Form(
         {
-            "total_seats": str(slot.total_seats),
             "shown_period": _period_of(slot),
             "day": clinic.day_of(slot.start_time).isoformat(),
             "time": f"{clinic.wall_time(slot.start_time):%H:%M}",
@@ -128,7 +127,8 @@ def change_in(form: Form, slot: Slot, clinic: ClinicTime) -> SlotChange:
             start_time=UNSET if _shows_start(form, slot, clinic) else wanted.start_time,
             duration_minutes=UNSET if wanted.duration_minutes == slot.duration_minutes else wanted.duration_minutes,
         )
-    return SlotChange(total_seats=form.number("total_seats", 1, MAX_SEATS))
+    # Without the seats that were added by overbooking, which the page names beside it.
+    return SlotChange(offered_seats=form.number("total_seats", 1, MAX_SEATS))
 
 
 def _period_of(slot: Slot) -> str:

@@ -221,6 +221,7 @@ async def _show_slot(
     status: int = 200,
 ) -> Response[Any]:
     seats = await _seats_of(slots, slot)
+    form.values.setdefault("total_seats", str(seats.total_seats - seats.added_seats))
     return renderer.answer(
         request,
         "schedule/slots/slot.html",
