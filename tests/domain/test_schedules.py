@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from slotwise.domain.schedules import Plan, Rule, SkipReason, Taken, days_of, plan
@@ -191,10 +191,12 @@ def test_a_closure_gives_no_time_of_one_rule_to_another() -> None:
 @settings(max_examples=many(20, 200))
 @given(rules(), closures())
 def test_a_plan_of_many_days_is_the_plans_of_its_days_together(wanting: list[Rule], closing: list[Any]) -> None:
-    whole = plan(wanting, closing, MONDAY, MONDAY + timedelta(days=13), ZONES)
-    days = [plan(wanting, closing, day, day, ZONES) for day in (MONDAY + timedelta(days=n) for n in range(14))]
-    for part in ("wanted", "closed", "skipped"):
-        assert set(getattr(whole, part)) == {each for day in days for each in getattr(day, part)}
+    """Also if it begins days after its rules."""
+    days = [MONDAY + timedelta(days=number) for number in range(3, 14)]
+    whole = plan(wanting, closing, days[0], days[-1], ZONES)
+    parts = [plan(wanting, closing, day, day, ZONES) for day in days]
+    for name in ("wanted", "closed", "skipped"):
+        assert set(getattr(whole, name)) == {each for part in parts for each in getattr(part, name)}
 
 
 @settings(max_examples=many(20, 200))
@@ -207,6 +209,7 @@ def test_a_closure_only_takes_away(wanting: list[Rule], closing: list[Any]) -> N
     assert not {each.wanted for each in closed.closed} & set(closed.wanted)
 
 
+@example([(0, 20), (5, 1)], 10, 5)
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 20))), st.integers(0, 60), st.integers(1, 10))
 def test_what_takes_a_time_is_found_as_by_looking_at_all(
     periods: list[tuple[int, int]], start: int, length: int

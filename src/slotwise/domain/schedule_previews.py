@@ -224,11 +224,12 @@ def _closure_after(before: Closure, closure: Closure, change: ScheduleChange, no
 
 def _plan(after: ScheduleState) -> Plan:
     """The plan for all days that have slots, also for those that a longer horizon of before has published."""
+    clinic_ids = {rule.clinic_id for rule in after.rules}
     # Somewhere it is still the day before that in UTC.
     first_day = after.now.astimezone(UTC).date() - timedelta(days=1)
     published = (slot.local_start.date() for slot in after.slots if slot.follows_rule and slot.local_start is not None)
     last_day = max(published, default=first_day)
-    zones = {clinic_id: time_zone("time_zone", name) for clinic_id, name in after.zones.items()}
+    zones = {clinic_id: time_zone("time_zone", after.zones[clinic_id]) for clinic_id in clinic_ids}
     return plan(after.rules, after.closures, first_day, max(last_day, after.published_until - timedelta(days=1)), zones)
 
 
