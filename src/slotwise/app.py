@@ -68,7 +68,6 @@ from slotwise.web.kit.errors import EXCEPTION_HANDLERS as ERROR_PAGES
 from slotwise.web.kit.errors import recognize_visitor, show_framework_error
 from slotwise.web.kit.errors import write_refusal as write_page
 from slotwise.web.kit.rendering import Renderer
-from slotwise.web.kit.times import ClinicTime
 from slotwise.web.parts import PageRooms
 from slotwise.web.parts import dependencies as page_dependencies
 from slotwise.web.routes import PAGE_CONTROLLERS
@@ -152,9 +151,7 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
         crash_points = CrashPoints(settings.crash_points_dir)
         services = _services(settings, pools, passwords, crash_points)
         booking_rate = BookingRate(settings.booking_rate)
-        renderer = Renderer(
-            settings.clinic_name, ClinicTime(settings.time_zone), settings.public_origin, settings.clinic_location
-        )
+        renderer = Renderer(services.directory, settings.public_origin, settings.clinic_name)
         application.api = ApiRooms(
             services=services,
             database=pools.requests,
@@ -234,14 +231,14 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         directory=directory,
         day_sheets=DaySheets(database, settings.name_order),
         doctors=Doctors(database, seat_events.seats_changed, settings.name_order),
-        free_times=FreeTimes(database, settings.time_zone, order=settings.name_order),
+        free_times=FreeTimes(database, directory, order=settings.name_order),
         my_bookings=MyBookings(database),
         overbookings=Overbookings(pools.desk, ManageTokens(secret), seat_events.seats_changed),
         page_holds=PageHolds(bookings),
         personal_data=PersonalData(database, seat_events.seats_changed),
         seat_events=seat_events,
-        slots=Slots(database, settings.time_zone, seat_events.seats_changed, settings.name_order),
-        users=Users(database, passwords, AccessTokens(secret, settings.token_seconds)),
+        slots=Slots(database, directory, seat_events.seats_changed, settings.name_order),
+        users=Users(database, passwords, AccessTokens(secret, settings.token_seconds), directory.limits_of),
         visit_types=VisitTypes(database, seat_events.seats_changed),
     )
 

@@ -123,6 +123,7 @@ def free_slots(case: str, statement: Statement[Any], index: str, rows: int, page
         "starts_before": LAST_READABLE_TIME,
         "min_seats": 1,
         "specialization": None,
+        "clinic_id": None,
         "limit": PAGE,
     } | sought
     arguments = {name: everything[name] for name in statement.parameters}
@@ -144,6 +145,8 @@ FREE_SLOTS = [
     free_slots("of a rare kind", OF_SPECIALIZATION, BY_DOCTOR, 290, 960, specialization=equal_to("rare")),
     free_slots("of a common kind", OF_SPECIALIZATION, BY_DOCTOR, 600, 2500, specialization=equal_to("common")),
     free_slots("of a booked-out kind", OF_SPECIALIZATION, BY_DOCTOR, 130, 540, specialization=equal_to("booked out")),
+    free_slots("of a clinic", OF_SPECIALIZATION, BY_DOCTOR, 1600, 5400, clinic_id=1),
+    free_slots("of a clinic without slots", OF_SPECIALIZATION, BY_DOCTOR, 42000, 60000, clinic_id=2),
     free_slots("of no kind", OF_SPECIALIZATION, "holds_by_deadline", 100, 260, specialization=equal_to("none")),
 ]
 
@@ -161,6 +164,7 @@ def free_days(
         "min_seats": 1,
         "doctor_id": None,
         "specialization": None,
+        "clinic_id": None,
         "most_looked_at": free_times.MOST_LOOKED_AT,
         "limit": free_times.MOST_COUNTED,
     } | sought
@@ -401,20 +405,33 @@ SOME_BOOKINGS = list(range(1, filling.BOOKINGS, filling.BOOKINGS // 64))[:64]
 SOME_SLOTS = list(range(1, filling.SLOTS, filling.SLOTS // 64))[:64]
 SOME_HASH = hashlib.md5(b"1").digest()
 
-WEEK = {"doctor_id": filling.DOCTOR, "starts_from": NOW, "starts_before": NOW + timedelta(days=7), "limit": 2000}
+WEEK = {
+    "doctor_id": filling.DOCTOR,
+    "starts_from": NOW,
+    "starts_before": NOW + timedelta(days=7),
+    "limit": 2000,
+    "clinic_ids": None,
+}
 WANTED_STARTS = [NOW + timedelta(hours=hours) for hours in range(-40, 24)]
 WANTED = {"start_times": WANTED_STARTS, "end_times": [start + timedelta(hours=1) for start in WANTED_STARTS]}
 
 # Bookings of a day's slots, among which those who come are looked for.
 LOOKED_AT = 2000
 # Of a day, the slots of the day before are read too: one of them may end on it.
-DAY = {"starts_from": NOW, "starts_before": NOW + timedelta(hours=6)}
+DAY = {"starts_from": NOW, "starts_before": NOW + timedelta(hours=6), "clinic_ids": None}
 
 LOOK_UPS = [
     look_up(dashboard.LIST_UTILISATION, "slots_of_doctor", 6600, 10000, **DAY),
     look_up(dashboard.COUNT_DAY, "slots_of_doctor", 14500, 15000, **DAY),
-    look_up(dashboard.LIST_NEARLY_FULL, "slots_on_offer_by_size", 620, 700, starts_before=NOW + timedelta(days=7)),
-    look_up(dashboard.LIST_EXPIRING_HOLDS, "holds_by_deadline", 30, 90),
+    look_up(
+        dashboard.LIST_NEARLY_FULL,
+        "slots_on_offer_by_size",
+        620,
+        700,
+        starts_before=NOW + timedelta(days=7),
+        clinic_ids=None,
+    ),
+    look_up(dashboard.LIST_EXPIRING_HOLDS, "holds_by_deadline", 30, 90, clinic_ids=None),
     look_up(dashboard.LIST_LATEST_BOOKINGS, "bookings_pkey", 80, 250),
     look_up(slots.LIST_WEEK, "slots_of_doctor", 80, 300, **WEEK),
     look_up(slots.LIST_CLASHES, "slot_overlaps", 900, 1500, doctor_id=filling.DOCTOR, **WANTED),
@@ -429,6 +446,7 @@ LOOK_UPS = [
         1700,
         starts_from=NOW,
         starts_before=NOW + timedelta(days=1),
+        clinic_ids=None,
         limit=51,
     ),
     look_up(callers.READ_CLAIMS, "bookings_pkey", 5, 13, booking_ids=[1]),
@@ -442,6 +460,7 @@ LOOK_UPS = [
         doctor_id=filling.DOCTOR,
         starts_from=NOW,
         starts_before=NOW + timedelta(days=1),
+        clinic_ids=None,
         limit=500,
     ),
     look_up(
@@ -485,7 +504,7 @@ HISTORIES = [
     Guard(
         "day of a slot with a history",
         day_sheets.LIST_BOOKINGS_OF_DAY,
-        {"slot_ids": [filling.OLD_SLOT], "looked_at": LOOKED_AT, "limit": 2000},
+        {"slot_ids": [filling.OLD_SLOT], "looked_at": LOOKED_AT, "limit": 2000, "clinic_ids": None},
         {"bookings_of_slot", "holds_of_slot"},
         LOOKED_AT + 10,
         LOOKED_AT + 40,

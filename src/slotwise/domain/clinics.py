@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from zoneinfo import ZoneInfo
@@ -53,6 +53,54 @@ class Clinic(Struct, frozen=True):
     def location(self) -> str:
         """Where an appointment is, in a calendar: the address, or the name if there is none."""
         return self.address or self.name
+
+    @property
+    def tells_more(self) -> bool:
+        """Whether it has more for patients than its name and address."""
+        return any((self.telephone, self.email, self.directions, self.opening_note))
+
+
+class ClinicBook:
+    """All clinics. What no clinic is named for is about the main one: the first that takes appointments."""
+
+    def __init__(self, clinics: Sequence[Clinic]) -> None:
+        self._keep(clinics)
+
+    def _keep(self, clinics: Sequence[Clinic]) -> None:
+        self._known = {clinic.id: clinic for clinic in clinics}
+        self._active = [clinic for clinic in clinics if clinic.active] or list(clinics[:1])
+
+    @classmethod
+    def of_one(cls, zone: ZoneInfo = UTC_ZONE, name: str = "Clinic") -> "ClinicBook":
+        return cls([Clinic(FIRST_CLINIC, name, zone.key)])
+
+    @property
+    def all(self) -> list[Clinic]:
+        """By id, also those that take no appointments."""
+        return list(self._known.values())
+
+    @property
+    def active(self) -> list[Clinic]:
+        """Those that take appointments, by id; never empty. Another list after each change."""
+        return self._active
+
+    @property
+    def main(self) -> Clinic:
+        return self._active[0]
+
+    @property
+    def several(self) -> bool:
+        return len(self._active) > 1
+
+    def find(self, clinic_id: int | None) -> Clinic | None:
+        return None if clinic_id is None else self._known.get(clinic_id)
+
+    def get(self, clinic_id: int | None) -> Clinic:
+        """The main one in place of none, and of one that another worker has added just now."""
+        return self.find(clinic_id) or self.main
+
+    def zone_of(self, clinic_id: int | None) -> ZoneInfo:
+        return self.get(clinic_id).zone
 
 
 class ClinicChange(Struct, frozen=True):

@@ -4,6 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from slotwise.domain.fields import email_key
 
@@ -35,6 +36,14 @@ class User(Struct, frozen=True):
     def at_desk(self) -> bool:
         return self.role in DESK
 
+    @property
+    def clinic_ids(self) -> frozenset[int] | None:
+        """The clinics whose bookings and times an account at the desk sees and changes; None for all."""
+        return None
+
+    def works_at(self, clinic_id: int) -> bool:
+        return self.clinic_ids is None or clinic_id in self.clinic_ids
+
     def owns(self, user_id: int | None, user_email: str | None) -> bool:
         """Whether a booking is this person's own.
 
@@ -42,6 +51,23 @@ class User(Struct, frozen=True):
         """
         books_for_others = self.was_desk or self.at_desk
         return user_id == self.id and (not books_for_others or email_key(user_email or "") == email_key(self.email))
+
+
+class LimitedUser(User, frozen=True, kw_only=True):
+    """Staff or a doctor who works for some clinics only."""
+
+    limits: frozenset[int]
+
+    @property
+    def clinic_ids(self) -> frozenset[int] | None:
+        return self.limits
+
+    @classmethod
+    def of(cls, user: User, limits: frozenset[int] | None) -> User:
+        """The account with its limits. An admin has none."""
+        if limits is None or user.role not in {Role.STAFF, Role.DOCTOR}:
+            return user
+        return cls(**asdict(user), limits=limits)
 
 
 def actor_of(user: User | None) -> str:

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from slotwise.db.pool import Connection, Database
+from slotwise.domain.clinics import ClinicBook
 from slotwise.domain.errors import SlotwiseError
 from slotwise.services.schedule.free_times import (
     LAST_DAY,
@@ -38,10 +39,10 @@ class Planted:
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", database: Database) -> None:
         self._connection = connection
         self._database = database
-        self.free_times = FreeTimes(database, ZONE)
+        self.free_times = FreeTimes(database, ClinicBook.of_one(ZONE))
 
     def end_searches_after(self, slots: int) -> None:
-        self.free_times = FreeTimes(self._database, ZONE, slots)
+        self.free_times = FreeTimes(self._database, ClinicBook.of_one(ZONE), slots)
 
     async def doctor(self, name: str = "Dr. Who", kind: str | None = None, active: bool = True) -> int:
         query = "INSERT INTO doctors (name, specialization, active) VALUES ($1, $2, $3) RETURNING id"
@@ -346,7 +347,7 @@ async def test_a_time_taken_while_its_day_is_read_is_replaced_by_the_next(
     database.others, database.quicker_than = connection, 3
     database.command = f"UPDATE appointment_slots SET available_seats = 1 WHERE id = {first}"
     try:
-        found = await FreeTimes(database, ZONE).find_times(TimeQuery(doctor_id=doctor, seats=2))
+        found = await FreeTimes(database, ClinicBook.of_one(ZONE)).find_times(TimeQuery(doctor_id=doctor, seats=2))
     finally:
         await database.close()
     assert found is not None

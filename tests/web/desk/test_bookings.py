@@ -10,7 +10,6 @@ from datetime import datetime
 from html import unescape
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
-from zoneinfo import ZoneInfo
 
 import asyncpg
 import httpx
@@ -18,12 +17,12 @@ import msgspec
 import pytest
 
 from slotwise.db.pool import Database
+from slotwise.domain.clinics import ClinicBook
 from slotwise.domain.users import Role
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.web.desk.export import written
 from slotwise.web.desk.phone_booking import TIMES_TEMPLATE, context_of
 from slotwise.web.kit.rendering import Renderer
-from slotwise.web.kit.times import ClinicTime
 from slotwise.web.kit.visitors import Visitor as Somebody
 from slotwise.web.schedule.free_times_query import find_query_in
 from tests.clinic import (
@@ -390,7 +389,8 @@ async def test_the_desk_can_search_on_where_nearly_every_time_has_too_few_seats(
         " FROM generate_series(1, 7) AS n CROSS JOIN LATERAL (VALUES (now() + n * interval '1 day')) AS s (start)",
         doctor,
     )
-    renderer, free_times = Renderer("Test Clinic", ClinicTime(ZoneInfo("UTC"))), FreeTimes(database, ZoneInfo("UTC"), 5)
+    clinics = ClinicBook.of_one()
+    renderer, free_times = Renderer(clinics), FreeTimes(database, clinics, 5)
 
     async def page_of(url: str) -> str:
         query = find_query_in(dict(parse_qsl(urlsplit(url).query)))

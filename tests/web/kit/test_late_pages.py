@@ -8,12 +8,12 @@ import httpx
 from litestar import Litestar, Router, route
 
 from slotwise.app import write_refusal
+from slotwise.domain.clinics import ClinicBook
 from slotwise.http.kit.problems import EXCEPTION_HANDLERS as PROBLEMS
 from slotwise.server.requests import Requests
 from slotwise.web.kit.errors import EXCEPTION_HANDLERS as ERROR_PAGES
 from slotwise.web.kit.parts import PageParts
 from slotwise.web.kit.rendering import HEADERS, Renderer
-from slotwise.web.kit.times import ClinicTime
 from tests.clinic import PATIENCE_SECONDS
 from tests.security.serving import serving
 from tests.security.test_connections import Hurried
@@ -45,7 +45,7 @@ def late() -> Late:
     pages = Router("/", route_handlers=[late_page], exception_handlers=ERROR_PAGES)
     application = Late([pages, late_operation], exception_handlers=PROBLEMS, openapi_config=None, logging_config=None)
     nothing: Any = None
-    renderer = Renderer("Clinic", ClinicTime(ZoneInfo("Europe/Berlin")))
+    renderer = Renderer(ClinicBook.of_one(ZoneInfo("Europe/Berlin")))
     application.web = Rendering(services=nothing, booking_rate=nothing, origin=None, seals=nothing, renderer=renderer)
     return application
 

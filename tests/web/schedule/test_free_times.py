@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 import pytest_asyncio
 
+from slotwise.domain.clinics import ClinicBook
 from slotwise.services.schedule.free_times import MOST_LOOKED_AT, MOST_TIMES, FreeTimes, TimeQuery
 from slotwise.web.kit.assets import content_of
 from slotwise.web.kit.rendering import Renderer
@@ -31,8 +32,8 @@ UTC_ZONE = ZoneInfo("UTC")
 @pytest_asyncio.fixture
 async def find_pages(database_url: str) -> AsyncIterator[FindPages]:
     async with workers(database_url, 1) as [worker]:
-        renderer = Renderer("Test Clinic", ClinicTime(UTC_ZONE))
-        yield FindPages(FreeTimes(worker.database, UTC_ZONE, MOST_LOOKED_AT - 1), worker.bookings, renderer)
+        renderer = Renderer(ClinicBook.of_one())
+        yield FindPages(FreeTimes(worker.database, ClinicBook.of_one(), MOST_LOOKED_AT - 1), worker.bookings, renderer)
 
 
 @pytest.fixture
@@ -175,11 +176,9 @@ async def test_a_position_at_the_end_of_the_calendar_is_ignored_in_every_zone(
     database_url: str, connection: Any, zone: str, after: str
 ) -> None:
     await fill(connection)
-    clinic_zone = ZoneInfo(zone)
+    clinics = ClinicBook.of_one(ZoneInfo(zone))
     async with workers(database_url, 1) as [worker]:
-        pages = FindPages(
-            FreeTimes(worker.database, clinic_zone), worker.bookings, Renderer("Test Clinic", ClinicTime(clinic_zone))
-        )
+        pages = FindPages(FreeTimes(worker.database, clinics), worker.bookings, Renderer(clinics))
         page = await pages.shared_page(find_query_in({"after": after}))
     assert b"data-slot=" in page.body
 

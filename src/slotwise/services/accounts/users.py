@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -20,7 +21,7 @@ from slotwise.domain.errors import (
     TooManyLogins,
 )
 from slotwise.domain.fields import clean_email, clean_name, email_key
-from slotwise.domain.users import Role, User, actor_of
+from slotwise.domain.users import LimitedUser, Role, User, actor_of
 from slotwise.services.accounts.passwords import Passwords, new_password
 from slotwise.services.accounts.tokens import AccessTokens
 from slotwise.services.core.audit import changes, record_action
@@ -104,8 +105,16 @@ PRUNE_LOGIN_ATTEMPTS = Statement("accounts/users.prune_login_attempts", NoRow)
 
 
 class Users:
-    def __init__(self, database: Database, passwords: Passwords, tokens: AccessTokens) -> None:
+    def __init__(
+        self,
+        database: Database,
+        passwords: Passwords,
+        tokens: AccessTokens,
+        limits_of: Callable[[int], frozenset[int] | None] = lambda _: None,
+    ) -> None:
+        """`limits_of` gives the clinics that an account works for, by its id; None for all."""
         self._database = database
+        self._limits_of = limits_of
         self._passwords = passwords
         self._tokens = tokens
         self._accounts = BatchedReads(self._read_accounts)
@@ -148,7 +157,7 @@ class Users:
         user = await self._accounts.read(claims.user_id)
         if user is None or not user.active or user.token_version != claims.version:
             raise NotAuthenticated
-        return user
+        return LimitedUser.of(user, self._limits_of(user.id))
 
     async def _read_accounts(self, user_ids: list[int]) -> dict[int, User]:
         async with self._database.connection() as connection:

@@ -35,6 +35,7 @@ from slotwise.services.booking.queues import BookingQueues
 from slotwise.services.booking.search import BookingQuery, FoundBookings, find_bookings
 from slotwise.services.core.audit import record_action, request_id, rows_shown, shows_others
 from slotwise.services.core.callers import READ_CLAIMS, Caller, Claim, ProvenCaller, refuse
+from slotwise.services.core.clinics import require_desk_of_slot
 from slotwise.services.core.idempotency import IdempotencyKey
 from slotwise.services.core.manage_tokens import proves
 
@@ -51,7 +52,7 @@ class ClaimedBooking(Struct, frozen=True):
 
     @property
     def claim(self) -> Claim:
-        return Claim(self.booking.user_id, self.booking.user_email, self.manage_token_hash)
+        return Claim(self.booking.user_id, self.booking.user_email, self.manage_token_hash, self.booking.clinic_id)
 
 
 class ManagedBooking(Struct, frozen=True):
@@ -77,8 +78,11 @@ class Bookings:
     async def hold_seats(self, caller: Caller, wanted: SeatRequest, key: IdempotencyKey | None = None) -> Held:
         """Make a hold or, if `wanted.confirm` is set, a confirmed booking.
 
-        Raises a `Refusal`, `KeyReused`, and the `Unavailable` errors of `GroupCommit.submit`.
+        Raises a `Refusal`, `KeyReused`, and the `Unavailable` errors of `GroupCommit.submit`; `NotAllowed` for a desk
+        of other clinics.
         """
+        if caller.user is not None and caller.user.at_desk:
+            await require_desk_of_slot(self._database, caller.user, wanted.slot_id)
         request = HoldRequest(wanted, caller.actor, key, _request_id(caller))
         return held_or_raise(await self._queues_of(caller).holds.submit(request))
 
@@ -181,8 +185,10 @@ class Bookings:
         read = await self._claimed.read(booking_id)
         if read is None:
             raise BookingNotFound
+        if not caller.may_manage(read.claim):
+            return redacted(read.booking)
         await self._note_reading(caller, read.booking, "get_booking")
-        return read.booking if caller.may_manage(read.claim) else redacted(read.booking)
+        return read.booking
 
     async def get_managed_booking(self, caller: Caller, booking_id: int) -> ManagedBooking:
         """In full for a caller who may manage it. Raises `BookingNotFound` for others."""
@@ -201,10 +207,11 @@ class Bookings:
     async def list_bookings_of_slot(self, caller: Caller, slot_id: int, after_id: int, limit: int) -> list[Booking]:
         async with self._database.connection() as connection:
             found = await LIST_BOOKINGS_OF_SLOT.all(connection, slot_id=slot_id, after_id=after_id, limit=limit)
-            if shows_others(caller.user, found):
-                details = {"bookings": rows_shown(found, limit)}
+            seen = [booking for booking in found if caller.sees_all_of(booking.clinic_id)]
+            if shows_others(caller.user, seen):
+                details = {"bookings": rows_shown(seen, limit)}
                 await record_action(connection, caller.actor, "list_bookings_of_slot", f"slot:{slot_id}", details)
-        return found if caller.at_desk else [redacted(booking) for booking in found]
+        return [booking if caller.sees_all_of(booking.clinic_id) else redacted(booking) for booking in found]
 
     async def list_bookings_of_user(self, user: User, before_id: int, limit: int) -> list[Booking]:
         """Users at the desk also see what they booked for others, which is recorded; users who left the desk do not."""
@@ -213,6 +220,7 @@ class Bookings:
             found = await LIST_BOOKINGS_OF_USER.all(
                 connection, user_id=user.id, before_id=before_id, own_email=own_email, limit=limit
             )
+            found = [booking if _sees(user, booking) else redacted(booking) for booking in found]
             if shows_others(user, found):
                 details = {"bookings": rows_shown(found, limit)}
                 await record_action(connection, actor_of(user), "list_bookings_of_user", actor_of(user), details)
@@ -220,7 +228,7 @@ class Bookings:
 
     async def list_bookings(self, reader: User, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
         async with self._database.connection() as connection:
-            found = await find_bookings(connection, query, before_id, limit)
+            found = await find_bookings(connection, query.within(reader.clinic_ids), before_id, limit)
             if shows_others(reader, found.first(limit)):
                 details = query.outline() | {"bookings": len(found.first(limit - 1))}
                 await record_action(connection, actor_of(reader), "list_bookings", "bookings", details)
@@ -258,6 +266,11 @@ class Bookings:
         async with self._database.connection() as connection:
             read = await READ_CLAIMED_BOOKINGS.all(connection, booking_ids=booking_ids)
         return {row.booking.id: row for row in read}
+
+
+def _sees(user: User, booking: Booking) -> bool:
+    """What an account booked for others, it sees only while it works at that clinic."""
+    return user.owns(booking.user_id, booking.user_email) or user.works_at(booking.clinic_id)
 
 
 def _request_id(caller: Caller) -> str | None:

@@ -41,10 +41,11 @@ class ClaimedEntry(Struct, frozen=True):
     entry: CalendarEntry
     user_id: int | None
     user_email: str | None
+    clinic_id: int
 
     @property
     def claim(self) -> Claim:
-        return Claim(self.user_id, self.user_email, self.entry.manage_token_hash)
+        return Claim(self.user_id, self.user_email, self.entry.manage_token_hash, self.clinic_id)
 
 
 READ_CLAIMED_ENTRY = Statement("booking/calendars.read_claimed_entry", ClaimedEntry)

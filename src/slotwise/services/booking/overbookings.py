@@ -9,6 +9,7 @@ from slotwise.observability import metrics
 from slotwise.services.booking.batches import Held, HoldRow, outcome_of
 from slotwise.services.booking.bookings import held_or_raise
 from slotwise.services.core.audit import request_id
+from slotwise.services.core.clinics import require_desk_of_slot
 from slotwise.services.core.expiry import count_expired
 from slotwise.services.core.idempotency import KEEP_SECONDS, IdempotencyKey
 from slotwise.services.core.manage_tokens import ManageToken, ManageTokens
@@ -31,8 +32,9 @@ class Overbookings:
         """Make a confirmed booking, and add the seats that the slot lacks for it.
 
         Adds none if enough are free. Raises a `Refusal` and `KeyReused`; `SlotFull` only if the slot would have more
-        than a million seats.
+        than a million seats; `NotAllowed` for the desk of other clinics.
         """
+        await require_desk_of_slot(self._writers, account, wanted.slot_id)
         token = self._manage_tokens.new()
         row = await self._written(account, wanted, key, token)
         count_expired(row.expired_holds, "booking")

@@ -42,10 +42,23 @@ class BookingQuery(Struct, frozen=True):
     number: int | None = None
     released: bool | None = None
     ends_after: datetime = FIRST_TIME
+    clinic_ids: frozenset[int] | None = None
 
     @property
     def of_period(self) -> bool:
         return (self.starts_from, self.starts_before) != (FIRST_TIME, LAST_READABLE_TIME)
+
+    def within(self, clinic_ids: frozenset[int] | None) -> "BookingQuery":
+        """For a reader who works for these clinics only; None for all."""
+        if clinic_ids is None:
+            return self
+        return replace(self, clinic_ids=clinic_ids if self.clinic_ids is None else clinic_ids & self.clinic_ids)
+
+    def finds(self, booking: Booking) -> bool:
+        """Whether it matches what no index knows."""
+        return self.released in {None, booking.released} and (
+            self.clinic_ids is None or booking.clinic_id in self.clinic_ids
+        )
 
     def during(self, begins: datetime, ends: datetime) -> "BookingQuery":
         """For appointments that take place in a half-open period, in part or as a whole."""
@@ -58,6 +71,7 @@ class BookingQuery(Struct, frozen=True):
             "released": self.released,
             "doctor_id": self.doctor_id,
             "slot_id": self.slot_id,
+            "clinic_ids": None if self.clinic_ids is None else sorted(self.clinic_ids),
             # `during` makes it of `ends_after`.
             "starts_from": self.starts_from if self.ends_after == FIRST_TIME != self.starts_from else None,
             "ends_after": None if self.ends_after == FIRST_TIME else self.ends_after,
@@ -103,7 +117,8 @@ FIND_SPAN = Statement("booking/search.find_span", Span)
 
 
 async def find_bookings(connection: Connection, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
-    find = _find_by_text if query.released is None else _find_by_release
+    is_indexed = query.released is None and query.clinic_ids is None
+    find = _find_by_text if is_indexed else _find_by_reading
     found = await find(connection, query, before_id, limit)
     if query.number is None:
         return found
@@ -112,12 +127,14 @@ async def find_bookings(connection: Connection, query: BookingQuery, before_id: 
     return replace(found, number=query.number, numbered=numbered)
 
 
-async def _find_by_release(connection: Connection, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
-    """No index tells released holds from cancelled appointments, so this reads on until the page is full."""
+async def _find_by_reading(connection: Connection, query: BookingQuery, before_id: int, limit: int) -> FoundBookings:
+    """No index tells released holds from cancelled appointments, or bookings of one clinic from those of others. So
+    this reads on until the page is full.
+    """
     found: list[Booking] = []
     for _ in range(MOST_PAGES):
         page = await _find_by_text(connection, query, before_id, PAGE_LIMIT)
-        found += [booking for booking in page.bookings if booking.released is query.released]
+        found += [booking for booking in page.bookings if query.finds(booking)]
         if len(found) >= limit:
             return FoundBookings(found[:limit])
         if len(page.bookings) < PAGE_LIMIT:
@@ -135,7 +152,7 @@ async def _find_by_text(connection: Connection, query: BookingQuery, before_id: 
 async def _find_numbered(connection: Connection, query: BookingQuery, number: int) -> Booking | None:
     """`_list_all` does not select by doctor or slot, so both are checked here."""
     for booking in await _list_all(connection, replace(query, text=None), number, number + 1, 1):
-        if query.released not in {None, booking.released}:
+        if not query.finds(booking):
             continue
         if query.doctor_id in {None, booking.doctor_id} and query.slot_id in {None, booking.slot_id}:
             return booking

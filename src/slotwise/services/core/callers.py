@@ -16,6 +16,7 @@ class Claim(Struct, frozen=True):
     user_id: int | None
     user_email: str | None
     manage_token_hash: bytes
+    clinic_id: int
 
 
 class ClaimOfBooking(Claim, frozen=True):
@@ -43,9 +44,13 @@ class Caller(Struct, frozen=True):
     def at_desk(self) -> bool:
         return self.user is not None and self.user.at_desk
 
+    def sees_all_of(self, clinic_id: int) -> bool:
+        """Whether the caller is at the desk of that clinic: then they see its patients, and may change its bookings."""
+        return self.user is not None and self.user.at_desk and self.user.works_at(clinic_id)
+
     def may_manage(self, claim: Claim) -> bool:
         owns = self.user is not None and self.user.owns(claim.user_id, claim.user_email)
-        return owns or self.at_desk or proves(self.manage_token, claim.manage_token_hash)
+        return owns or self.sees_all_of(claim.clinic_id) or proves(self.manage_token, claim.manage_token_hash)
 
     def proven_for(self, booking_id: int, claim: Claim) -> "ProvenCaller | None":
         """This caller with the proof that they may manage the booking; None if they may not."""
@@ -58,6 +63,12 @@ class ProvenCaller(Caller, frozen=True, kw_only=True):
     """A caller who has proved that they may manage this booking, so that a use case need not look again."""
 
     booking_id: int
+
+
+def require_desk_of(user: User, clinic_id: int) -> None:
+    """Raise `NotAllowed` for an account that works for other clinics only. The one place for what the desk does."""
+    if not user.works_at(clinic_id):
+        raise NotAllowed
 
 
 def refuse(caller: Caller) -> NoReturn:

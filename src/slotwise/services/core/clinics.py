@@ -7,10 +7,18 @@ from msgspec import Struct
 from slotwise.batching.shared_reads import SharedReads
 from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
-from slotwise.domain.clinics import FIRST_CLINIC, UNNAMED_VERSION, Clinic
+from slotwise.domain.clinics import UNNAMED_VERSION, Clinic, ClinicBook
+from slotwise.domain.users import User
+from slotwise.services.core.callers import require_desk_of
 
 # How often a worker reads them anew. A change that it makes itself, it knows at once.
 REFRESH_SECONDS = 1.0
+
+
+class Place(Struct, frozen=True):
+    """Where a slot is."""
+
+    clinic_id: int
 
 
 class Limit(Struct, frozen=True):
@@ -18,49 +26,23 @@ class Limit(Struct, frozen=True):
     clinic_id: int
 
 
+GET_PLACE = Statement("core/clinics.get_place", Place)
 READ_CLINICS = Statement("core/clinics.read_clinics", Clinic)
 LIST_LIMITS = Statement("core/clinics.list_limits", Limit)
 
 
-class ClinicDirectory:
+class ClinicDirectory(ClinicBook):
     """The clinics as they were at most a second or two ago.
 
     Until somebody has named the first clinic, it is as the settings say.
     """
 
     def __init__(self, database: Database, first: Clinic) -> None:
+        super().__init__([first])
         self._database = database
         self._first = first
         self._reads = SharedReads(self._read)
-        self._known = {FIRST_CLINIC: first}
-        self._active = [first]
         self._limits: dict[int, frozenset[int]] = {}
-
-    @property
-    def active(self) -> list[Clinic]:
-        """Those that take appointments, by id; never empty."""
-        return self._active
-
-    @property
-    def all(self) -> list[Clinic]:
-        """By id, also those that take no appointments."""
-        return list(self._known.values())
-
-    @property
-    def main(self) -> Clinic:
-        """The first that takes appointments. Its zone counts where no other clinic is meant."""
-        return self._active[0]
-
-    @property
-    def several(self) -> bool:
-        return len(self._active) > 1
-
-    def get(self, clinic_id: int) -> Clinic:
-        """The main clinic in place of one that another worker has added just now."""
-        return self._known.get(clinic_id, self.main)
-
-    def find(self, clinic_id: int | None) -> Clinic | None:
-        return None if clinic_id is None else self._known.get(clinic_id)
 
     def limits_of(self, user_id: int) -> frozenset[int] | None:
         """The clinics that an account works for; None for all."""
@@ -75,9 +57,19 @@ class ClinicDirectory:
             clinics = await READ_CLINICS.all(connection)
             limits = await LIST_LIMITS.all(connection)
         known = [self._first if clinic.version == UNNAMED_VERSION else clinic for clinic in clinics]
-        self._known = {clinic.id: clinic for clinic in known}
-        self._active = [clinic for clinic in known if clinic.active] or [self._first]
+        if known != self.all:
+            self._keep(known)
         of_users = defaultdict(set)
         for limit in limits:
             of_users[limit.user_id].add(limit.clinic_id)
         self._limits = {user_id: frozenset(ids) for user_id, ids in of_users.items()}
+
+
+async def require_desk_of_slot(database: Database, user: User, slot_id: int) -> None:
+    """Raise `NotAllowed` for the desk of other clinics. Asks the database only for an account that has limits."""
+    if user.clinic_ids is None:
+        return
+    async with database.connection() as connection:
+        place = await GET_PLACE.first(connection, slot_id=slot_id)
+    if place is not None:
+        require_desk_of(user, place.clinic_id)

@@ -10,12 +10,15 @@ from slotwise.batching.shared_reads import SharedReads
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking
+from slotwise.domain.fields import MAX_ID
 from slotwise.domain.slots import Slot
 from slotwise.domain.users import User, actor_of
+from slotwise.services.booking.search import BookingQuery, find_bookings
 from slotwise.services.core.audit import record_action, shows_others
 
 LOOK_AHEAD = timedelta(days=7)
 MOST_COUNTED = 10_000
+MOST_LATEST = 20
 
 
 class Utilisation(Struct, frozen=True):
@@ -66,6 +69,7 @@ class ExpiringHold(Struct, frozen=True):
     seconds_left: int
     doctor_name: str
     start_time: datetime
+    clinic_id: int
 
 
 class Day(Struct, frozen=True):
@@ -102,6 +106,7 @@ class LatestBookings(Struct, frozen=True):
 class DayQuery(Struct, frozen=True):
     starts_from: datetime
     starts_before: datetime
+    clinic_ids: frozenset[int] | None
 
 
 LIST_UTILISATION = Statement("desk/dashboard.list_utilisation", Utilisation)
@@ -118,14 +123,19 @@ class Dashboard:
         self._database = database
         self._reads = SharedReads(self._read_day)
 
-    async def get_day(self, starts_from: datetime, starts_before: datetime) -> Day:
-        """One read serves all who ask at the same time: each open dashboard asks again whenever a seat is taken."""
-        return await self._reads.read(DayQuery(starts_from, starts_before))
+    async def get_day(
+        self, starts_from: datetime, starts_before: datetime, clinic_ids: frozenset[int] | None = None
+    ) -> Day:
+        """Of some clinics or, with None, of all.
+
+        One read serves all who ask for it at the same time: each open dashboard asks again whenever a seat is taken.
+        """
+        return await self._reads.read(DayQuery(starts_from, starts_before, clinic_ids))
 
     async def list_latest_bookings(self, reader: User, known_mark: str = "") -> LatestBookings | None:
         """The newest 20 with their names. None while they have the known mark: then nothing is shown or recorded."""
         async with self._database.connection() as connection:
-            latest = _marked(await LIST_LATEST_BOOKINGS.all(connection))
+            latest = _marked(await _latest(connection, reader))
             if latest.mark == known_mark:
                 return None
             if shows_others(reader, latest.bookings):
@@ -136,15 +146,33 @@ class Dashboard:
     async def _read_day(self, query: DayQuery) -> Day:
         async with self._database.connection() as connection:
             return Day(
-                await COUNT_DAY.one(connection, starts_from=query.starts_from, starts_before=query.starts_before),
+                await _count_day(connection, query),
                 await _utilisation(connection, query),
-                await LIST_NEARLY_FULL.all(connection, starts_before=query.starts_from + LOOK_AHEAD),
-                await LIST_EXPIRING_HOLDS.all(connection),
+                await LIST_NEARLY_FULL.all(
+                    connection, starts_before=query.starts_from + LOOK_AHEAD, clinic_ids=query.clinic_ids
+                ),
+                await LIST_EXPIRING_HOLDS.all(connection, clinic_ids=query.clinic_ids),
             )
 
 
 async def _utilisation(connection: Connection, query: DayQuery) -> list[Utilisation]:
-    return await LIST_UTILISATION.all(connection, starts_from=query.starts_from, starts_before=query.starts_before)
+    return await LIST_UTILISATION.all(
+        connection, starts_from=query.starts_from, starts_before=query.starts_before, clinic_ids=query.clinic_ids
+    )
+
+
+async def _count_day(connection: Connection, query: DayQuery) -> DayCount:
+    return await COUNT_DAY.one(
+        connection, starts_from=query.starts_from, starts_before=query.starts_before, clinic_ids=query.clinic_ids
+    )
+
+
+async def _latest(connection: Connection, reader: User) -> list[Booking]:
+    """For a reader of some clinics, found among the newest bookings of all."""
+    if reader.clinic_ids is None:
+        return await LIST_LATEST_BOOKINGS.all(connection)
+    query = BookingQuery(clinic_ids=reader.clinic_ids)
+    return (await find_bookings(connection, query, MAX_ID, MOST_LATEST)).first(MOST_LATEST)
 
 
 def _marked(bookings: Sequence[Booking]) -> LatestBookings:

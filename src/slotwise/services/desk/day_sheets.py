@@ -30,6 +30,7 @@ class DaySlot(Struct, frozen=True):
     total_seats: int
     available_seats: int
     status: str
+    clinic_id: int
 
     def has_more_than(self, bookings: Sequence[Booking]) -> bool:
         """Whether more seats are taken than these bookings have."""
@@ -81,7 +82,11 @@ class DaySheets:
         """Reads one sheet after the other. Each has its own entry in the audit log."""
         async with self._database.connection() as connection:
             doctors = await LIST_DOCTORS_OF_DAY.all(
-                connection, starts_from=starts_from, starts_before=starts_before, limit=MOST_SHEETS + 1
+                connection,
+                starts_from=starts_from,
+                starts_before=starts_before,
+                clinic_ids=reader.clinic_ids,
+                limit=MOST_SHEETS + 1,
             )
         days: list[DoctorsDay] = []
         patients = 0
@@ -97,7 +102,7 @@ class DaySheets:
         self, reader: User, doctor_id: int, starts_from: datetime, starts_before: datetime
     ) -> DaySheet:
         async with self._database.connection() as connection:
-            slots = await _slots_of_day(connection, doctor_id, starts_from, starts_before)
+            slots = await _slots_of_day(connection, reader, doctor_id, starts_from, starts_before)
             found = await LIST_BOOKINGS_OF_DAY.all(
                 connection,
                 slot_ids=[slot.id for slot in slots[:LONGEST_DAY]],
@@ -106,7 +111,7 @@ class DaySheets:
             )
             cancelled = await cancelled_by_clinic(connection, [slot.id for slot in slots[:LONGEST_DAY]], self._order)
             # Read again after the bookings: a seat that was released meanwhile must not look like a missing booking.
-            slots = await _slots_of_day(connection, doctor_id, starts_from, starts_before)
+            slots = await _slots_of_day(connection, reader, doctor_id, starts_from, starts_before)
             if shows_others(reader, [*found, *cancelled.bookings]):
                 told = {"cancelled": len(cancelled.bookings)} if cancelled.bookings else {}
                 details = {"starts_from": starts_from, "bookings": len(found), **told}
@@ -120,7 +125,7 @@ class DaySheets:
 
 
 async def _slots_of_day(
-    connection: Connection, doctor_id: int, starts_from: datetime, starts_before: datetime
+    connection: Connection, reader: User, doctor_id: int, starts_from: datetime, starts_before: datetime
 ) -> list[DaySlot]:
     """One more than is shown, which tells whether there are more."""
     return await LIST_SLOTS_OF_DAY.all(
@@ -128,6 +133,7 @@ async def _slots_of_day(
         doctor_id=doctor_id,
         starts_from=starts_from,
         starts_before=starts_before,
+        clinic_ids=reader.clinic_ids,
         limit=LONGEST_DAY + 1,
     )
 

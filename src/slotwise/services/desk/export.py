@@ -39,6 +39,7 @@ class BookingExport:
         No connection is held between two pages, however slowly the client reads. The audit log has an entry before the
         first page, and one at the end with the number of bookings. Without the second, the export broke off.
         """
+        query = query.within(reader.clinic_ids)
         async with self._database.connection() as connection:
             await record_action(connection, actor_of(reader), "export_bookings", "bookings", query.outline())
         before: int | None = MAX_ID

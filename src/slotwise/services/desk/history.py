@@ -11,6 +11,7 @@ from slotwise.domain.errors import BookingNotFound
 from slotwise.domain.users import User, actor_of
 from slotwise.services.booking.bookings import READ_BOOKINGS
 from slotwise.services.core.audit import record_action, shows_others
+from slotwise.services.core.callers import require_desk_of
 
 # The most changes of its slot that a history shows.
 MOST_CHANGES = 200
@@ -63,11 +64,12 @@ class BookingHistory:
         self._database = database
 
     async def get_history(self, reader: User, booking_id: int) -> History:
-        """A booking with its history. Raises `BookingNotFound`."""
+        """A booking with its history. Raises `BookingNotFound`, and `NotAllowed` for the desk of other clinics."""
         async with self._database.connection() as connection:
             found = await READ_BOOKINGS.first(connection, booking_ids=[booking_id])
             if found is None:
                 raise BookingNotFound
+            require_desk_of(reader, found.clinic_id)
             ending = await GET_ENDING.one(connection, booking_id=booking_id)
             events = await GET_HISTORY.all(connection, booking_id=booking_id, most_of_slot=MOST_CHANGES + 1)
             # Recorded even if the booking is the reader's own: the history shows the names of colleagues.
@@ -79,11 +81,12 @@ class BookingHistory:
         return History(found, ending.cancel_reason, ending.overbooking_reason, ending.patient_asked, shown, cut_short)
 
     async def get_slip(self, reader: User, booking_id: int) -> Booking:
-        """The booking, for the slip that its patient gets. Raises `BookingNotFound`."""
+        """The booking, for the slip that its patient gets. Raises `BookingNotFound` and `NotAllowed`."""
         async with self._database.connection() as connection:
             booking = await READ_BOOKINGS.first(connection, booking_ids=[booking_id])
             if booking is None:
                 raise BookingNotFound
+            require_desk_of(reader, booking.clinic_id)
             if shows_others(reader, [booking]):
                 await record_action(connection, actor_of(reader), "get_slip", f"booking:{booking_id}")
         return booking

@@ -1,12 +1,12 @@
 """How a person finds a time: the free times of one day, the days around it, and alternatives if there are none.
 
-A time is free if `hold_seats` would accept it. Days are in the clinic's zone; twice a year one has 23 or 25 hours.
+A time is free if `hold_seats` would accept it. Days are in the zone of the query's clinic; twice a year one has 23 or
+25 hours.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from slotwise.db.pool import Database
 from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
+from slotwise.domain.clinics import ClinicBook
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.search_form import has_same_words
@@ -44,6 +45,7 @@ class TimeQuery(Struct, frozen=True):
     day: date | None = None
     seats: int = 1
     after: Position | None = None
+    clinic_id: int | None = None
 
 
 class Ignored(StrEnum):
@@ -206,13 +208,13 @@ class FreeTimes:
     def __init__(
         self,
         database: Database,
-        time_zone: ZoneInfo,
+        clinics: ClinicBook,
         farthest_search: int = FARTHEST_SEARCH,
         order: NameOrder = ENGLISH,
     ) -> None:
         self._database = database
         self._order = order
-        self._time_zone = time_zone
+        self._clinics = clinics
         self._farthest_search = farthest_search
         self._slots = Slots(database)
 
@@ -221,6 +223,7 @@ class FreeTimes:
 
         Parts of the query that cannot be met, such as a past day, are ignored.
         """
+        query = self._at_known_clinic(query)
         read = await self._read_query(query)
         if read is None:
             return None
@@ -234,11 +237,12 @@ class FreeTimes:
 
     async def list_next_times(self, query: TimeQuery) -> NextTimes | None:
         """A page of free times from `query.day` on, or from now on. None if no doctor takes appointments."""
+        query = self._at_known_clinic(query)
         read = await self._read_query(replace(query, after=None))
         if read is None:
             return None
         understood, choices = read
-        starts_from = self._start_of(understood.query.day) if understood.query.day else FIRST_TIME
+        starts_from = self._start_of(query, understood.query.day) if understood.query.day else FIRST_TIME
         after = max(query.after or (FIRST_TIME, 0), (starts_from, 0))
         reach = await self._find_reach(understood.query, after[0])
         slot_query = _slot_query(understood.query, starts_from, _just_after(reach))
@@ -250,8 +254,14 @@ class FreeTimes:
             choices=_of_specialization(choices, understood.query),
             times=times[:MOST_TIMES],
             rest=_end_of_page(times) if ended is None else (ended, MAX_ID),
-            looked_to=None if ended is None else self._date_of(ended),
+            looked_to=None if ended is None else self._date_of(query, ended),
         )
+
+    def _at_known_clinic(self, query: TimeQuery) -> TimeQuery:
+        """Without a clinic where there is one only, or where that one takes no appointments."""
+        clinic = self._clinics.find(query.clinic_id)
+        is_choice = clinic is not None and clinic.active and self._clinics.several
+        return query if is_choice else replace(query, clinic_id=None)
 
     async def _read_query(self, query: TimeQuery) -> tuple[_Understood, Choices] | None:
         """The query without what cannot be met, and the choices. None if there is no doctor to choose."""
@@ -270,6 +280,7 @@ class FreeTimes:
                 connection,
                 doctor_id=query.doctor_id,
                 specialization=equal_to(query.specialization),
+                clinic_id=query.clinic_id,
                 limit=MOST_DOCTORS + 1,
             )
         if not doctors:
@@ -280,16 +291,21 @@ class FreeTimes:
             specializations,
             [ChoosableDoctor(row.id, row.name, row.specialization) for row in shown],
             len(doctors) > MOST_DOCTORS,
-            self._date_of(doctors[0].now),
+            self._date_of(query, doctors[0].now),
         )
 
     def _understand(self, asked: TimeQuery, query: TimeQuery, choices: Choices) -> _Understood:
         asked_for = next((doctor for doctor in choices.doctors if doctor.id == query.doctor_id), None)
         chosen = asked_for if asked_for is not None and _is_of(asked_for, query.specialization) else None
         day = query.day if query.day is not None and choices.today <= query.day <= LAST_DAY else None
-        after = query.after if query.after is not None and self._date_of(query.after[0]) == day else None
+        after = query.after if query.after is not None and self._date_of(query, query.after[0]) == day else None
         understood = TimeQuery(
-            _as_spelled(choices, query.specialization), chosen.id if chosen else None, day, query.seats, after
+            _as_spelled(choices, query.specialization),
+            chosen.id if chosen else None,
+            day,
+            query.seats,
+            after,
+            query.clinic_id,
         )
         return _Understood(understood, _ignored(asked, understood), chosen)
 
@@ -300,16 +316,16 @@ class FreeTimes:
             first = (await self._search(query, FIRST_TIME)).first
             if first is None:
                 return []
-            day = self._date_of(first.start_time)
+            day = self._date_of(query, first.start_time)
         if day is not None:
-            starts_from, starts_before = self._start_of(day), self._start_of(day + timedelta(days=1))
+            starts_from, starts_before = self._start_of(query, day), self._start_of(query, day + timedelta(days=1))
         slot_query = _slot_query(query, starts_from, starts_before)
         return await self._slots.list_slots(slot_query, MOST_TIMES + 1, query.after or (FIRST_TIME, 0))
 
     async def _describe(self, understood: _Understood, choices: Choices, found: list[Slot]) -> FreeDay:
         query, today = understood.query, choices.today
-        day = query.day or (self._date_of(found[0].start_time) if found else today)
-        times = [slot for slot in found if self._date_of(slot.start_time) == day]
+        day = query.day or (self._date_of(query, found[0].start_time) if found else today)
+        times = [slot for slot in found if self._date_of(query, slot.start_time) == day]
         strip_from = today + (day - today) // timedelta(DAYS_OF_STRIP) * timedelta(DAYS_OF_STRIP)
         return FreeDay(
             query=query,
@@ -328,9 +344,9 @@ class FreeTimes:
 
     async def _count_times(self, query: TimeQuery, first: date) -> list[Day]:
         days = [first + timedelta(days=number) for number in range(DAYS_OF_STRIP + 1)]
-        starts = [self._start_of(day) for day in days]
+        starts = [self._start_of(query, day) for day in days]
         async with self._database.connection() as connection:
-            if query.doctor_id is None and query.specialization is None:
+            if query.doctor_id is None and query.specialization is None and query.clinic_id is None:
                 counted = await COUNT_FREE_TIMES.all(
                     connection,
                     days_from=starts[:-1],
@@ -346,6 +362,7 @@ class FreeTimes:
                     days_to=starts[1:],
                     doctor_id=query.doctor_id,
                     specialization=equal_to(query.specialization),
+                    clinic_id=query.clinic_id,
                     min_seats=query.seats,
                     most_looked_at=MOST_LOOKED_AT,
                     limit=MOST_COUNTED,
@@ -359,19 +376,19 @@ class FreeTimes:
         if search.first is None and query.seats > 1:
             for_one = (await self._search(replace(query, seats=1), FIRST_TIME)).first
         others = await self._list_others(understood, day) if understood.doctor else []
-        looked_to = None if search.ended is None else self._date_of(search.ended)
+        looked_to = None if search.ended is None else self._date_of(query, search.ended)
         return Nothing(await self._find_reason(query, day, search), search.first, looked_to, for_one, others)
 
     async def _find_nearest(self, query: TimeQuery, day: date) -> _Search:
         """Without a day in the query, search from now on: a time may have become free since the list was read."""
         if query.day is None:
             return await self._search(query, FIRST_TIME)
-        later = await self._search(query, self._start_of(day + timedelta(days=1)))
+        later = await self._search(query, self._start_of(query, day + timedelta(days=1)))
         if later.first or later.ended:
             return later
         first = await self._search(query, FIRST_TIME)
         # Everything after the day was just searched. So if this search reached the day, nothing was left out.
-        whole = first.ended is None or first.ended >= self._start_of(day)
+        whole = first.ended is None or first.ended >= self._start_of(query, day)
         return _Search(first.first) if whole else first
 
     async def _search(self, query: TimeQuery, starts_from: datetime) -> _Search:
@@ -387,7 +404,7 @@ class FreeTimes:
         if query.seats == 1 or query.doctor_id is not None:
             return None
         async with self._database.connection() as connection:
-            if query.specialization is None:
+            if query.specialization is None and query.clinic_id is None:
                 reach = await FIND_REACH.one(
                     connection,
                     min_seats=query.seats,
@@ -398,13 +415,14 @@ class FreeTimes:
                 reach = await FIND_REACH_OF_SPECIALIZATION.one(
                     connection,
                     specialization=equal_to(query.specialization),
+                    clinic_id=query.clinic_id,
                     starts_from=starts_from,
                     most_looked_at=self._farthest_search,
                 )
         return reach.start_time
 
     async def _list_others(self, understood: _Understood, day: date) -> list[OtherDoctor]:
-        doctor = understood.doctor
+        doctor, query = understood.doctor, understood.query
         if doctor is None or doctor.specialization is None:
             return []
         async with self._database.connection() as connection:
@@ -412,8 +430,9 @@ class FreeTimes:
                 connection,
                 doctor_id=doctor.id,
                 specialization=equal_to(doctor.specialization),
-                min_seats=understood.query.seats,
-                starts_from=self._start_of(day),
+                clinic_id=query.clinic_id,
+                min_seats=query.seats,
+                starts_from=self._start_of(query, day),
                 limit=MOST_OTHERS,
             )
 
@@ -423,23 +442,24 @@ class FreeTimes:
                 connection,
                 doctor_id=query.doctor_id,
                 specialization=equal_to(query.specialization),
-                day_from=self._start_of(day),
-                day_to=self._start_of(day + timedelta(days=1)),
+                clinic_id=query.clinic_id,
+                day_from=self._start_of(query, day),
+                day_to=self._start_of(query, day + timedelta(days=1)),
             )
         if search.first is None and search.ended is None:
             return Why.ALL_TAKEN if published.ahead else Why.UNPUBLISHED
         return Why.DAY_TAKEN if published.on_day else Why.DAY_UNPUBLISHED
 
-    def _start_of(self, day: date) -> datetime:
+    def _start_of(self, query: TimeQuery, day: date) -> datetime:
         """Midnight at the clinic, in UTC. If the clock skips midnight, the moment of that change."""
-        return datetime.combine(day, time(), self._time_zone).astimezone(UTC)
+        return datetime.combine(day, time(), self._clinics.zone_of(query.clinic_id)).astimezone(UTC)
 
-    def _date_of(self, moment: datetime) -> date:
-        return moment.astimezone(self._time_zone).date()
+    def _date_of(self, query: TimeQuery, moment: datetime) -> date:
+        return moment.astimezone(self._clinics.zone_of(query.clinic_id)).date()
 
 
 def _slot_query(query: TimeQuery, starts_from: datetime, starts_before: datetime) -> SlotQuery:
-    return SlotQuery(query.doctor_id, query.specialization, starts_from, starts_before, query.seats)
+    return SlotQuery(query.doctor_id, query.specialization, starts_from, starts_before, query.seats, query.clinic_id)
 
 
 def _just_after(reach: datetime | None) -> datetime:

@@ -13,7 +13,7 @@ from slotwise.db.pool import Connection, Database
 from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, sorted_by_name
-from slotwise.domain.clinics import FIRST_CLINIC
+from slotwise.domain.clinics import FIRST_CLINIC, ClinicBook
 from slotwise.domain.errors import (
     DatabaseBusy,
     DoctorNotFound,
@@ -25,10 +25,11 @@ from slotwise.domain.errors import (
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, clean_period
 from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.slots import Slot, SlotChange, SlotStatus, ledger_kinds
-from slotwise.domain.time_zones import UTC_ZONE
 from slotwise.domain.timetables import Period, SkippedTime, Timetable, lay_out
 from slotwise.domain.users import User, actor_of
 from slotwise.services.core.audit import changes, encoded, record_action, request_id, rows_shown, shows_others
+from slotwise.services.core.callers import require_desk_of
+from slotwise.services.core.clinics import require_desk_of_slot
 from slotwise.services.core.expiry import count_expired
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 
@@ -127,6 +128,7 @@ class WeekSlot(Struct, frozen=True):
     confirmed_seats: int
     status: SlotStatus
     added_seats: int
+    clinic_id: int
 
 
 class DoctorWeek(Struct, frozen=True):
@@ -151,6 +153,7 @@ class SlotQuery(Struct, frozen=True):
     starts_from: datetime = FIRST_TIME
     starts_before: datetime = LAST_READABLE_TIME
     min_seats: int = 1
+    clinic_id: int | None = None
 
 
 # The place of a slot in its list: start and id.
@@ -185,13 +188,13 @@ class Slots:
     def __init__(
         self,
         database: Database,
-        clinic_zone: ZoneInfo = UTC_ZONE,
+        clinics: ClinicBook | None = None,
         seats_changed: SeatsChanged = ignore_changes,
         order: NameOrder = ENGLISH,
     ) -> None:
         self._database = database
         self._order = order
-        self._clinic_zone = clinic_zone
+        self._clinics = clinics or ClinicBook.of_one()
         self._seats_changed = seats_changed
         self._reads = BatchedReads(self._read)
 
@@ -243,7 +246,7 @@ class Slots:
         `SlotOverlaps`, or `InvalidInput` for a past start, unless `skip_clashes` leaves out what clashes. `planned` is
         how many slots a dry run returned: if there would now be more or fewer, that raises `SlotOverlaps` too.
         """
-        laid = lay_out(timetable, zone or self._clinic_zone)
+        laid = lay_out(timetable, zone or self._clinics.zone_of(clinic_id))
         async with self._database.transaction() as connection:
             now = await _lock_doctor(connection, doctor_id)
             clashes = await _find_clashes(connection, doctor_id, laid.periods, now)
@@ -262,20 +265,31 @@ class Slots:
         self._seats_changed([slot.id for slot in created if slot.id is not None])
         return CreatedSlots(created, clashes, laid.skipped)
 
-    async def list_week(self, doctor_id: int, starts_from: datetime, starts_before: datetime) -> DoctorWeek:
-        """Slots that take place in a period, in part or as a whole, open and closed; the first 2,000."""
+    async def list_week(
+        self,
+        doctor_id: int,
+        starts_from: datetime,
+        starts_before: datetime,
+        clinic_ids: frozenset[int] | None = None,
+    ) -> DoctorWeek:
+        """Slots that take place in a period, in part or as a whole, open and closed; the first 2,000.
+
+        Those of some clinics or, with None, of all.
+        """
         async with self._database.connection() as connection:
             found = await LIST_WEEK.all(
                 connection,
                 doctor_id=doctor_id,
                 starts_from=starts_from,
                 starts_before=starts_before,
+                clinic_ids=clinic_ids,
                 limit=MOST_OF_A_WEEK + 1,
             )
         return DoctorWeek(found[:MOST_OF_A_WEEK], cut_short=len(found) > MOST_OF_A_WEEK)
 
     async def list_affected_bookings(self, reader: User, slot_id: int, limit: int) -> list[Booking]:
         """The live bookings that a change of the slot affects, by name, for the desk. Reads at most 501 of them."""
+        await require_desk_of_slot(self._database, reader, slot_id)
         async with self._database.connection() as connection:
             affected = await LIST_AFFECTED_BOOKINGS.all(connection, slot_id=slot_id, limit=MOST_AFFECTED)
             found = sorted_by_name(affected, self._order)[:limit]
@@ -313,7 +327,7 @@ class Slots:
         async with self._database.connection() as connection:
             if query.doctor_id is not None:
                 return await _list_of_doctor(connection, query, limit, after)
-            if query.specialization is not None:
+            if query.specialization is not None or query.clinic_id is not None:
                 return await _list_of_specialization(connection, query, limit, after)
             if query.min_seats > 1:
                 return await _list_of_size(connection, query, limit, after)
@@ -325,7 +339,7 @@ class Slots:
         """Raises `SeatsTaken` for a total below the seats held or booked, `InvalidInput`, and `SlotOverlaps`.
 
         With `seen`, raises `SlotChangedMeanwhile` if the slot has changed since. A dry run raises the same errors and
-        changes nothing. Callers ask `change.may_be_made_by` first.
+        changes nothing. Callers ask `change.may_be_made_by` first. Raises `NotAllowed` for the desk of other clinics.
         """
         for _ in range(UPDATE_TRIES):
             async with self._database.connection() as connection:
@@ -333,6 +347,7 @@ class Slots:
             if read is None:
                 raise SlotNotFound
             slot = read.slot
+            require_desk_of(account, slot.clinic_id)
             wanted = change.applied_to(slot, read.added_seats)
             if seen is not None and (seen.start_time, seen.end_time) != (slot.start_time, slot.end_time):
                 raise SlotChangedMeanwhile
@@ -378,6 +393,7 @@ async def _list_of_doctor(connection: Connection, query: SlotQuery, limit: int, 
         connection,
         doctor_id=query.doctor_id,
         specialization=equal_to(query.specialization),
+        clinic_id=query.clinic_id,
         after_time=after[0],
         after_id=after[1],
         starts_before=query.starts_before,
@@ -390,6 +406,7 @@ async def _list_of_specialization(connection: Connection, query: SlotQuery, limi
     return await LIST_SLOTS_OF_SPECIALIZATION.all(
         connection,
         specialization=equal_to(query.specialization),
+        clinic_id=query.clinic_id,
         after_time=after[0],
         after_id=after[1],
         starts_before=query.starts_before,

@@ -22,7 +22,8 @@ SELECT
     + (b.expires_at IS NOT NULL AND b.confirmed_at IS NOT NULL)::integer
     + (b.status IN ('CANCELLED', 'FAILED'))::integer AS sequence,
     b.user_id,
-    b.user_email
+    b.user_email,
+    b.clinic_id
 FROM bookings AS r
 INNER JOIN bookings_now AS b ON r.id = b.id
 CROSS JOIN

@@ -9,3 +9,9 @@ ORDER BY c.id;
 SELECT u.user_id, u.clinic_id
 FROM user_clinics AS u
 ORDER BY u.user_id, u.clinic_id;
+
+-- name: get_place
+-- Reads at which clinic a slot is.
+SELECT s.clinic_id
+FROM appointment_slots AS s
+WHERE s.id = :slot_id::bigint;

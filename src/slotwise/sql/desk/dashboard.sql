@@ -1,5 +1,6 @@
 -- name: list_utilisation
 -- Counts offered, confirmed, held and free seats of each doctor with slots in a period; fullest first.
+-- Here and below, at some clinics only, if these are given.
 -- A slot across midnight counts on both days: the doctor is at work on both.
 -- Reads doctor by doctor along `slots_of_doctor`. A seat that is neither free nor held is confirmed. A closed slot
 -- counts as offering only the seats that are taken.
@@ -9,6 +10,7 @@ WITH of_day AS (
     CROSS JOIN LATERAL (
         SELECT s.id, s.start_time, s.status, s.total_seats, s.available_seats
         FROM slots_in_period(d.id, :starts_from::timestamptz, :starts_before::timestamptz) AS s
+        WHERE :clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[])
         ORDER BY s.start_time, s.id
         LIMIT 2147483647
     ) AS s
@@ -77,6 +79,7 @@ WITH of_day AS (
     CROSS JOIN LATERAL (
         SELECT s.id
         FROM slots_in_period(d.id, :starts_from::timestamptz, :starts_before::timestamptz) AS s
+        WHERE :clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[])
         ORDER BY s.start_time, s.id
         LIMIT 2147483647
     ) AS s
@@ -104,7 +107,13 @@ looked_at AS (
 running AS (
     SELECT 1
     FROM bookings AS b
-    WHERE coalesce(b.status, '') = 'PENDING' AND b.expires_at > now()
+    WHERE
+        coalesce(b.status, '') = 'PENDING'
+        AND b.expires_at > now()
+        AND (
+            :clinic_ids::bigint[] IS NULL
+            OR (SELECT s.clinic_id FROM appointment_slots AS s WHERE s.id = b.slot_id) = any(:clinic_ids::bigint[])
+        )
     ORDER BY b.expires_at
     LIMIT 10000
 )
@@ -134,6 +143,7 @@ WITH candidates AS (
                 AND s.has_free_seat
                 AND s.start_time > now()
                 AND s.start_time < :starts_before::timestamptz
+                AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
             ORDER BY s.start_time, s.id
             LIMIT 500
         ) AS n
@@ -163,11 +173,18 @@ SELECT
     h.expires_at,
     ceil(extract(EPOCH FROM h.expires_at - now()))::integer AS seconds_left,
     d.name AS doctor_name,
-    s.start_time
+    s.start_time,
+    s.clinic_id
 FROM (
     SELECT b.id, b.slot_id, b.seats_booked, b.expires_at
     FROM bookings AS b
-    WHERE coalesce(b.status, '') = 'PENDING' AND b.expires_at > now()
+    WHERE
+        coalesce(b.status, '') = 'PENDING'
+        AND b.expires_at > now()
+        AND (
+            :clinic_ids::bigint[] IS NULL
+            OR (SELECT s.clinic_id FROM appointment_slots AS s WHERE s.id = b.slot_id) = any(:clinic_ids::bigint[])
+        )
     ORDER BY b.expires_at
     LIMIT 10
 ) AS h

@@ -1,5 +1,6 @@
 -- name: list_doctors_of_day
 -- Lists the doctors who have a slot in a period, open or closed, by name.
+-- Here and below, at some clinics only, if these are given.
 -- Looks up slots doctor by doctor along the index, because the planner would read all slots for a join.
 SELECT d.id, d.name
 FROM doctors AS d
@@ -7,6 +8,7 @@ CROSS JOIN
     LATERAL (
         SELECT s.id
         FROM slots_in_period(d.id, :starts_from::timestamptz, :starts_before::timestamptz) AS s
+        WHERE :clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[])
         -- The last ones first: most of those before the period do not reach into it.
         ORDER BY s.start_time DESC, s.id DESC
         LIMIT 1
@@ -16,12 +18,13 @@ LIMIT :limit::integer;
 
 -- name: list_slots_of_day
 -- Lists a doctor's slots of a period, by start. One that began before and ends in it comes first.
-SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status
+SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status, s.clinic_id
 FROM slots_now AS s
 WHERE
     s.id IN (
         SELECT p.id
         FROM slots_in_period(:doctor_id::bigint, :starts_from::timestamptz, :starts_before::timestamptz) AS p
+        WHERE :clinic_ids::bigint[] IS NULL OR p.clinic_id = any(:clinic_ids::bigint[])
     )
 ORDER BY s.start_time, s.id
 LIMIT :limit::integer;

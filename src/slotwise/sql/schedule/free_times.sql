@@ -1,5 +1,6 @@
 -- name: list_choosable_doctors
 -- Active doctors by name, of one specialization if one is given; the chosen doctor is included and comes first.
+-- With a clinic, without the doctors who work only elsewhere.
 -- Each row has the time of the database's clock.
 SELECT d.id, d.name, d.specialization, d.name_sort_key, now() AS now
 FROM doctors AS d
@@ -9,6 +10,11 @@ WHERE
         d.id = :doctor_id::bigint
         OR :specialization::text IS NULL
         OR d.specialization ~ :specialization::text
+    )
+    AND d.id NOT IN (
+        SELECT w.doctor_id FROM doctor_clinics AS w
+        GROUP BY w.doctor_id
+        HAVING NOT bool_or(w.clinic_id = :clinic_id::bigint)
     )
 ORDER BY d.id IS NOT DISTINCT FROM :doctor_id::bigint DESC, d.name_sort_key ASC, d.id ASC
 LIMIT :limit::integer;
@@ -79,7 +85,7 @@ LEFT JOIN with_freed_seats AS f ON c.place = f.place
 ORDER BY c.place;
 
 -- name: count_free_times_of_doctors
--- The same as `count_free_times` for one doctor or one specialization; a null filter is off.
+-- The same as `count_free_times` for one doctor, one specialization or one clinic; a null filter is off.
 WITH days AS (
     SELECT d.starts, d.ends, d.place
     FROM unnest(:days_from::timestamptz[], :days_to::timestamptz[]) WITH ORDINALITY AS d (starts, ends, place)
@@ -92,6 +98,11 @@ theirs AS MATERIALIZED (
         d.active
         AND (:doctor_id::bigint IS NULL OR d.id = :doctor_id::bigint)
         AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
+        AND d.id NOT IN (
+            SELECT w.doctor_id FROM doctor_clinics AS w
+            GROUP BY w.doctor_id
+            HAVING NOT bool_or(w.clinic_id = :clinic_id::bigint)
+        )
 ),
 
 with_freed_seats AS (
@@ -102,6 +113,7 @@ with_freed_seats AS (
         s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
         AND s.doctor_id IN (SELECT t.id FROM theirs AS t)
+        AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
     GROUP BY d.place
 ),
 
@@ -126,6 +138,7 @@ with_free_seats AS (
                             WHERE
                                 s.doctor_id = t.id
                                 AND s.has_free_seat
+                                AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
                                 AND s.start_time >= greatest(d.starts, now() + interval '1 microsecond')
                                 AND s.start_time < d.ends
                             ORDER BY s.start_time, s.id
@@ -170,10 +183,18 @@ CROSS JOIN LATERAL (
 ) AS n;
 
 -- name: find_reach_of_specialization
--- The same as `find_reach` for one specialization: its doctors share `most_looked_at` slots equally.
+-- The same as `find_reach` for one specialization or one clinic: its doctors share `most_looked_at` slots equally.
 WITH theirs AS MATERIALIZED (
-    SELECT d.id FROM doctors AS d
-    WHERE d.specialization ~ :specialization::text AND d.active
+    SELECT d.id
+    FROM doctors AS d
+    WHERE
+        (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
+        AND d.active
+        AND d.id NOT IN (
+            SELECT w.doctor_id FROM doctor_clinics AS w
+            GROUP BY w.doctor_id
+            HAVING NOT bool_or(w.clinic_id = :clinic_id::bigint)
+        )
 ),
 
 quota AS (
@@ -191,6 +212,7 @@ CROSS JOIN LATERAL (
             s.doctor_id = t.id
             AND s.status = 'OPEN'
             AND s.has_free_seat
+            AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
             AND s.start_time > greatest(:starts_from::timestamptz, now())
         ORDER BY s.start_time, s.id
         LIMIT (SELECT q.slots + 1 FROM quota AS q)
@@ -199,6 +221,7 @@ CROSS JOIN LATERAL (
 
 -- name: list_other_doctors
 -- Other doctors of a specialization, each with the first free time after a given one; soonest first.
+-- At one clinic, if one is given.
 WITH theirs AS MATERIALIZED (
     SELECT d.id FROM doctors AS d
     WHERE d.specialization ~ :specialization::text AND d.active AND d.id <> :doctor_id::bigint
@@ -213,6 +236,7 @@ with_free_seats AS (
         WHERE
             s.doctor_id = t.id
             AND s.has_free_seat
+            AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
             AND s.available_seats >= :min_seats::integer
             AND s.start_time >= greatest(:starts_from::timestamptz, now() + interval '1 microsecond')
         ORDER BY s.start_time, s.id
@@ -225,6 +249,7 @@ with_freed_seats AS (
     FROM overdue_slots AS s
     WHERE
         s.doctor_id IN (SELECT t.id FROM theirs AS t)
+        AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
         AND s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
         AND s.start_time >= :starts_from::timestamptz
@@ -263,6 +288,7 @@ SELECT
             WHERE
                 s.doctor_id = t.id
                 AND s.status = 'OPEN'
+                AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
                 AND s.start_time >= greatest(:day_from::timestamptz, now() + interval '1 microsecond')
                 AND s.start_time < :day_to::timestamptz
             ORDER BY s.start_time, s.id
@@ -275,7 +301,11 @@ SELECT
         CROSS JOIN LATERAL (
             SELECT s.start_time
             FROM appointment_slots AS s
-            WHERE s.doctor_id = t.id AND s.status = 'OPEN' AND s.start_time > now()
+            WHERE
+                s.doctor_id = t.id
+                AND s.status = 'OPEN'
+                AND s.start_time > now()
+                AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
             ORDER BY s.start_time, s.id
             LIMIT 1
         ) AS s

@@ -173,7 +173,8 @@ WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
 
 -- name: list_slots_of_doctor
--- A page of one doctor's slots on offer, none if another specialization is given; otherwise like `list_slots`.
+-- A page of one doctor's slots on offer, none if another specialization is given; at one clinic if one is given;
+-- otherwise like `list_slots`.
 WITH with_free_seats AS (
     SELECT s.id, s.start_time
     FROM open_slots AS s
@@ -181,6 +182,7 @@ WITH with_free_seats AS (
         s.doctor_id = :doctor_id::bigint
         AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
         AND s.has_free_seat
+        AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
         AND s.available_seats >= :min_seats::integer
         AND (s.start_time, s.id) > (
             greatest(:after_time::timestamptz, now()),
@@ -197,6 +199,7 @@ with_freed_seats AS (
     WHERE
         s.doctor_id = :doctor_id::bigint
         AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
+        AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
         AND s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
         AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
@@ -220,13 +223,21 @@ WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
 
 -- name: list_slots_of_specialization
--- A page of the slots on offer of one specialization's doctors; otherwise like `list_slots`.
+-- A page of the slots on offer of one specialization's doctors, or of one clinic; otherwise like `list_slots`.
 -- A walk by start would pass the slots of all other doctors before it finds those of a rare specialization. Instead the
 -- first slots of each doctor, together a page, show where the page ends at the latest. Then each doctor's slots up to
 -- there are read.
 WITH theirs AS MATERIALIZED (
-    SELECT d.id FROM doctors AS d
-    WHERE d.specialization ~ :specialization::text AND d.active
+    SELECT d.id
+    FROM doctors AS d
+    WHERE
+        (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
+        AND d.active
+        AND d.id NOT IN (
+            SELECT w.doctor_id FROM doctor_clinics AS w
+            GROUP BY w.doctor_id
+            HAVING NOT bool_or(w.clinic_id = :clinic_id::bigint)
+        )
 ),
 
 quota AS (
@@ -242,6 +253,7 @@ first_ones AS (
         WHERE
             s.doctor_id = t.id
             AND s.has_free_seat
+            AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
             AND s.available_seats >= :min_seats::integer
             AND (s.start_time, s.id) > (
                 greatest(:after_time::timestamptz, now()),
@@ -267,6 +279,7 @@ with_free_seats AS (
         WHERE
             s.doctor_id = t.id
             AND s.has_free_seat
+            AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
             AND s.available_seats >= :min_seats::integer
             AND (s.start_time, s.id) > (
                 greatest(:after_time::timestamptz, now()),
@@ -284,6 +297,7 @@ with_freed_seats AS (
     FROM overdue_slots AS s
     WHERE
         s.doctor_id IN (SELECT t.id FROM theirs AS t)
+        AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
         AND s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
         AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
@@ -307,7 +321,8 @@ WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
 
 -- name: list_week
--- Lists a doctor's slots that take place in a period, open or closed, with the seats of live holds.
+-- Lists a doctor's slots that take place in a period, open or closed, with the seats of live holds; at some clinics, if
+-- these are given.
 -- A seat that is neither free nor held is confirmed, so no confirmed booking is read.
 WITH slots AS (
     SELECT
@@ -318,10 +333,12 @@ WITH slots AS (
         s.available_seats + p.overdue AS available_seats,
         p.held AS held_seats,
         s.status,
-        s.added_seats
+        s.added_seats,
+        s.clinic_id
     FROM (
-        SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status, s.added_seats
+        SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status, s.added_seats, s.clinic_id
         FROM slots_in_period(:doctor_id::bigint, :starts_from::timestamptz, :starts_before::timestamptz) AS s
+        WHERE :clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[])
         ORDER BY s.start_time, s.id
         LIMIT :limit::integer
     ) AS s
@@ -348,7 +365,8 @@ SELECT
     s.held_seats,
     s.total_seats - s.available_seats - s.held_seats AS confirmed_seats,
     s.status,
-    s.added_seats
+    s.added_seats,
+    s.clinic_id
 FROM slots AS s
 ORDER BY s.start_time, s.id;
 

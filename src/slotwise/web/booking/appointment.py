@@ -78,6 +78,7 @@ class AppointmentController(Controller):
         return renderer.answer(
             request,
             "booking/cancel.html",
+            clinic_id=managed.booking.clinic_id,
             booking=managed.booking,
             token=managed.token,
             booking_url=managed.url,
@@ -113,7 +114,7 @@ class AppointmentController(Controller):
         link = _link(request, managed) if managed.token else None
         changes = await clinic_changes.list_clinic_changes([managed.booking])
         told = _told_in_calendar(changes.get(booking_id), managed.booking, entry, renderer)
-        file = await asyncio.to_thread(_calendar_file, entry, renderer.clinic_location, link, told)
+        file = await asyncio.to_thread(_calendar_file, entry, location_words(renderer, managed.booking), link, told)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="appointment.ics"'}
         return Response(file, media_type=CALENDAR_TYPE, headers=headers)
 
@@ -147,24 +148,26 @@ async def show_appointment(
     status: int = 200,
 ) -> Response[Any]:
     booking = managed.booking
+    time = renderer.time_of(booking.clinic_id)
     slot = await slots.get_slot(booking.slot_id)
     ended = booking.status in {BookingStatus.FAILED, BookingStatus.CANCELLED}
     return renderer.answer(
         request,
         "booking/appointment.html",
         status,
+        clinic_id=booking.clinic_id,
         booking=booking,
         slot=slot,
         token=managed.token,
         form=form or _empty_form(request, booking),
         link=_link(request, managed),
-        started=booking.start_time <= renderer.time.now(),
+        started=booking.start_time <= time.now(),
         # The URL of this page, also when it answers a form.
         headers={"HX-Push-Url": managed.url},
         chosen=await _chosen_instead(request, bookings, booking) if ended and booking.confirmed_at is None else None,
         offer=await slots.get_offer(slot.id, booking.seats_booked) if ended else None,
-        changes=ChangeWords(await clinic_changes.list_clinic_changes([booking]), renderer.time),
-        now=renderer.time.now(),
+        changes=ChangeWords(await clinic_changes.list_clinic_changes([booking]), renderer.time_of),
+        now=time.now(),
         cookies=[
             *([clear_cookie(request, "hold")] if ended and _is_held_by(request, booking) else []),
             # A refusal is stored under its idempotency key, so the next try needs a new key.
@@ -227,11 +230,17 @@ def _told_in_calendar(
     if entry.status is BookingStatus.CANCELLED:
         ended = RELEASED if booking.confirmed_at is None else CANCELLED
         return ended if change.cancelled else None
-    time = renderer.time
+    time = renderer.time_of(booking.clinic_id)
     with time.noting_what_is_shown():
         words = moved_words(change, entry.start_time, entry.end_time, time)
         # Calendars show the appointment itself in the zone of their owner.
         return f"{words} That is in the clinic's time zone, {time.zone_words}." if words else None
+
+
+def location_words(renderer: Renderer, booking: Booking) -> str:
+    """Where the appointment is, for calendars. Where there are several clinics, with the name of this one."""
+    clinic = renderer.clinics.get(booking.clinic_id)
+    return f"{clinic.name}, {clinic.address}" if renderer.clinics.several and clinic.address else clinic.location
 
 
 def _calendar_file(entry: CalendarEntry, location: str, link: str | None, told: str | None) -> bytes:

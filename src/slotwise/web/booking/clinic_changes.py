@@ -1,6 +1,6 @@
 """How a patient is told what the clinic did to their appointment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 from slotwise.domain.bookings import Booking, BookingStatus
@@ -15,9 +15,10 @@ _STANDING = {BookingStatus.PENDING, BookingStatus.CONFIRMED}
 class ChangeWords:
     """In sentences, for templates. They are made while a page is rendered, so that it notes which times it shows."""
 
-    def __init__(self, changes: Mapping[int, ClinicChange], time: ClinicTime) -> None:
+    def __init__(self, changes: Mapping[int, ClinicChange], time_of: Callable[[int], ClinicTime]) -> None:
+        """`time_of` gives the time at a clinic."""
         self._changes = changes
-        self._time = time
+        self._time_of = time_of
 
     def cancelled(self, booking: Booking) -> bool:
         change = self._changes.get(booking.id)
@@ -28,9 +29,10 @@ class ChangeWords:
         change = self._changes.get(booking.id)
         if change is None or booking.status not in _STANDING:
             return None
-        if max(booking.end_time, change.booked_start or booking.start_time) <= self._time.now():
+        time = self._time_of(booking.clinic_id)
+        if max(booking.end_time, change.booked_start or booking.start_time) <= time.now():
             return None
-        return moved_words(change, booking.start_time, booking.end_time, self._time)
+        return moved_words(change, booking.start_time, booking.end_time, time)
 
     def told(self, booking: Booking) -> str | None:
         """In one sentence or two, for a list."""

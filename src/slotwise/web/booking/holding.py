@@ -32,7 +32,7 @@ from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page_for
 from slotwise.web.kit.errors import seats_left_words, words_of
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.rendering import Renderer, see_other
-from slotwise.web.kit.time_filters import EXCLUDED, excludes, filters_in, url_with
+from slotwise.web.kit.time_filters import EXCLUDED, filters_in, is_excluded, url_with
 from slotwise.web.kit.visitors import BookingToken, attempt_cookie, clear_cookie, draft_cookie, draft_of, hold_cookie
 
 PAGE = "/bookings/{booking_id}"
@@ -55,7 +55,7 @@ class HoldController(Controller):
         booking_rate.admit(client_ip_of(request))
         slot_id, seats = form.number("slot", 1, MAX_ID), _seats_in(form)
         filters = filters_in(form.values)
-        if filters and excludes(filters, await slots.get_slot(slot_id), renderer.time):
+        if filters and is_excluded(renderer, filters, await slots.get_slot(slot_id)):
             return see_other(request, url_with(filters, form.text("seats")), notice=EXCLUDED)
         try:
             held = await _hold(request, page_holds, slot_id, seats)
@@ -136,15 +136,20 @@ class HoldController(Controller):
         if await bookings.release_hold(managed.caller, booking_id) is BookingStatus.CONFIRMED:
             stays = "This appointment is already confirmed, so it stays. To give it up, cancel it."
             return see_other(request, managed.url, notice=stays)
-        day = renderer.time.day_of(managed.booking.start_time)
+        day = renderer.time_of(managed.booking.clinic_id).day_of(managed.booking.start_time)
         cookies = [clear_cookie(request, "hold"), clear_cookie(request, "draft"), attempt_cookie(request)]
         gone = "We no longer hold that time for you. Choose another one."
-        return see_other(request, f"/?day={day}", notice=gone, cookies=cookies)
+        return see_other(request, f"/?{_at_clinic(renderer, managed.booking)}day={day}", notice=gone, cookies=cookies)
 
     @get(["/bookings/{booking_id:int}/confirm", "/bookings/{booking_id:int}/seats"], **page_for(ANYBODY))
     async def lead_back(self, request: PageRequest, booking_id: FromPath[int]) -> Response[Any]:
         """The URL of a form that was answered with a page, opened again: show the booking."""
         return see_other(request, f"/bookings/{booking_id}")
+
+
+def _at_clinic(renderer: Renderer, booking: Booking) -> str:
+    """For the URL of the free times: the clinic, where there are several."""
+    return f"clinic={booking.clinic_id}&" if renderer.clinics.several else ""
 
 
 def _seats_in(form: Form) -> int:
@@ -187,6 +192,7 @@ async def _show_refusal(request: PageRequest, renderer: Renderer, refusal: Slotw
         request,
         "booking/taken.html",
         words_of(refusal).status,
+        clinic_id=slot.clinic_id,
         cookies=[attempt_cookie(request)],
         slot=slot,
         code=refusal.code,

@@ -43,14 +43,14 @@ class MyBookingController(Controller):
         after, before = _position(request, "after"), _position(request, "before")
         coming = past = None
         if before is None:
-            coming = _part(await my_bookings.list_coming_bookings(user, PAGE_SIZE + 1, after or FIRST))
+            coming = _part(renderer, await my_bookings.list_coming_bookings(user, PAGE_SIZE + 1, after or FIRST))
         if after is None:
-            past = _part(await my_bookings.list_past_bookings(user, PAGE_SIZE + 1, before or LAST))
+            past = _part(renderer, await my_bookings.list_past_bookings(user, PAGE_SIZE + 1, before or LAST))
         shown = [booking for part in (coming, past) if part for booking in part.bookings]
         return renderer.answer(
             request,
             "booking/my_bookings.html",
-            changes=ChangeWords(await clinic_changes.list_clinic_changes(shown), renderer.time),
+            changes=ChangeWords(await clinic_changes.list_clinic_changes(shown), renderer.time_of),
             coming=coming,
             past=past,
             user=user,
@@ -59,10 +59,11 @@ class MyBookingController(Controller):
         )
 
 
-def _part(found: Sequence[Booking]) -> Part:
+def _part(renderer: Renderer, found: Sequence[Booking]) -> Part:
     shown = found[:PAGE_SIZE]
     last = Position.of(shown[-1]) if len(found) > PAGE_SIZE else None
-    return Part(shown, f"{iso(last.start_time)}.{last.booking_id}" if last else None)
+    at_clinics = [renderer.at_clinic(booking) for booking in shown]
+    return Part(at_clinics, f"{iso(last.start_time)}.{last.booking_id}" if last else None)
 
 
 def _position(request: PageRequest, name: str) -> Position | None:

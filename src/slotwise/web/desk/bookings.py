@@ -19,7 +19,7 @@ from slotwise.services.desk.history import BookingHistory, History
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.web.desk.audit_words import move_words
 from slotwise.web.desk.export import rows_of
-from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for, visitor_in
+from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for, require_clinic, visitor_in
 from slotwise.web.kit.downloads import download
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form
@@ -67,7 +67,7 @@ class BookingController(Controller):
         return renderer.answer(
             request,
             "desk/bookings/list.html",
-            found=found.first(PAGE_SIZE),
+            found=[renderer.at_clinic(booking) for booking in found.first(PAGE_SIZE)],
             numbered=found.numbered,
             filtered=query != BookingQuery(),
             newest="before" in request.query_params and link(LIST, form),
@@ -125,10 +125,13 @@ class BookingController(Controller):
         bookings: NamedDependency[Bookings],
     ) -> Response[Any]:
         booking = await bookings.get_booking(visitor_in(request).as_caller(), booking_id)
+        require_clinic(request, booking.clinic_id)
         if booking.status not in {BookingStatus.PENDING, BookingStatus.CONFIRMED}:
             return see_other(request, f"{LIST}/{booking_id}")
         form = Form({"reason": "", "patient_asked": ""})
-        return renderer.answer(request, "desk/bookings/cancel.html", booking=booking, form=form)
+        return renderer.answer(
+            request, "desk/bookings/cancel.html", clinic_id=booking.clinic_id, booking=booking, form=form
+        )
 
     @post("/bookings/{booking_id:int}/cancel", **page_for(DESK))
     async def cancel_booking(
@@ -151,7 +154,10 @@ class BookingController(Controller):
         except SlotwiseError as error:
             status = refuse(form, error)
             booking = await bookings.get_booking(caller, booking_id)
-            return renderer.answer(request, "desk/bookings/cancel.html", status, booking=booking, form=form)
+            require_clinic(request, booking.clinic_id)
+            return renderer.answer(
+                request, "desk/bookings/cancel.html", status, clinic_id=booking.clinic_id, booking=booking, form=form
+            )
         return see_other(request, f"{LIST}/{booking_id}", notice=told)
 
 
@@ -197,16 +203,17 @@ async def show_booking(
     status: int = 200,
 ) -> Response[Any]:
     history = await booking_history.get_history(account_in(request), booking_id)
-    started = history.booking.start_time <= renderer.time.now()
+    time = renderer.time_of(history.booking.clinic_id)
     form = form or Form({"user_name": "", "user_email": ""})
     return renderer.answer(
         request,
         "desk/bookings/booking.html",
         status,
+        clinic_id=history.booking.clinic_id,
         history=history,
         booking=history.booking,
-        moves=await _moves_of(history, audit_log, renderer.time),
-        started=started,
+        moves=await _moves_of(history, audit_log, time),
+        started=history.booking.start_time <= time.now(),
         form=form,
     )
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from litestar import Controller, Response, get
 from litestar.di import NamedDependency
+from msgspec.structs import replace
 
 from slotwise.domain.errors import InvalidInput
 from slotwise.services.desk.day_sheets import DayOfAll, DaySheets, DoctorOfDay, DoctorsDay
@@ -49,10 +50,27 @@ class DaySheetController(Controller):
             doctor = await doctors.get_doctor(doctor_id)
             sheet = await day_sheets.list_bookings_of_day(account_in(request), doctor_id, *period)
             found = DayOfAll([DoctorsDay(DoctorOfDay(doctor.id, doctor.name), sheet)], cut_short=False)
+        found = _at_clinics(renderer, found)
         context |= {"before": _link(form, day - ONE_DAY), "after": _link(form, day + ONE_DAY)}
         return renderer.answer(
             request, TEMPLATE, asked=True, of_one=doctor_id is not None, found=found, day=day, **context
         )
+
+
+def _at_clinics(renderer: Renderer, found: DayOfAll) -> DayOfAll:
+    """With the times of each slot in the zone of its clinic."""
+    return replace(
+        found,
+        days=[
+            replace(
+                day,
+                sheet=replace(
+                    day.sheet, slots=[(renderer.at_clinic(slot), bookings) for slot, bookings in day.sheet.slots]
+                ),
+            )
+            for day in found.days
+        ],
+    )
 
 
 def _link(form: Form, day: date) -> str:

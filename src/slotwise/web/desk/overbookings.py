@@ -15,7 +15,7 @@ from slotwise.services.core.idempotency import IdempotencyKey
 from slotwise.services.schedule.slots import Slots
 from slotwise.web.desk.bookings import LIST
 from slotwise.web.desk.phone_booking import UNKNOWN
-from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for, visitor_in
+from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for, require_clinic, visitor_in
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.queries import Id
@@ -84,11 +84,13 @@ async def _show(
     request: PageRequest, renderer: Renderer, slots: Slots, slot_id: int, form: Form, status: int = 200
 ) -> Response[Any]:
     slot = await slots.get_slot(slot_id)
+    require_clinic(request, slot.clinic_id)
     return renderer.answer(
         request,
         "desk/overbookings/new.html",
         status,
+        clinic_id=slot.clinic_id,
         slot=slot,
-        started=slot.start_time <= renderer.time.now(),
+        started=slot.start_time <= renderer.time_of(slot.clinic_id).now(),
         form=form,
     )

@@ -1,7 +1,8 @@
 """Booking for a patient who calls or stands at the desk."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from itertools import groupby
+from datetime import date
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from msgspec.structs import replace
 from slotwise.domain.bookings import SeatRequest
 from slotwise.domain.errors import OutcomeUnknown, SlotwiseError
 from slotwise.domain.fields import clean_email, clean_name
-from slotwise.domain.slots import MAX_SEATS
+from slotwise.domain.slots import MAX_SEATS, Slot
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.core.idempotency import IdempotencyKey
 from slotwise.services.desk.history import BookingHistory
@@ -21,13 +22,13 @@ from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeTimes, NextT
 from slotwise.services.schedule.slots import Slots
 from slotwise.web.booking.appointment import url_of_booking
 from slotwise.web.desk.bookings import LIST
-from slotwise.web.kit.access import DESK, PageRequest, account_in, own_origin, page_for, visitor_in
+from slotwise.web.kit.access import DESK, PageRequest, account_in, own_origin, page_for, require_clinic, visitor_in
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.kept_forms import kept_form_of
 from slotwise.web.kit.queries import Id, id_in, query_form
 from slotwise.web.kit.rendering import Renderer, see_other
-from slotwise.web.kit.time_filters import EXCLUDED, excludes, filters_in, url_with
+from slotwise.web.kit.time_filters import EXCLUDED, filters_in, is_excluded, url_with
 from slotwise.web.kit.visitors import (
     BookingToken,
     Draft,
@@ -64,7 +65,7 @@ class PhoneBookingController(Controller):
         if slot_id is None:
             return _show_times(request, renderer, query, await free_times.list_next_times(query.times))
         filters = filters_in(request.query_params)
-        if filters and excludes(filters, await slots.get_slot(slot_id), renderer.time, with_later_days=True):
+        if filters and is_excluded(renderer, filters, await slots.get_slot(slot_id), with_later_days=True):
             seats = request.query_params.get("seats", "").strip()
             return see_other(request, url_with(filters, seats, NEW), notice=EXCLUDED)
         forgets = "forget" in request.query_params
@@ -119,6 +120,7 @@ class PhoneBookingController(Controller):
         return renderer.answer(
             request,
             "desk/bookings/slip.html",
+            clinic_id=booking.clinic_id,
             cookies=[clear_cookie(request, "slip")],
             booking=booking,
             link=link,
@@ -159,19 +161,26 @@ def _show_times(request: PageRequest, renderer: Renderer, query: FindQuery, foun
 
 def context_of(renderer: Renderer, query: FindQuery, found: NextTimes | None) -> dict[str, Any]:
     """What the template shows."""
-    times = found.times if found else []
+    times = [renderer.at_clinic(slot) for slot in found.times] if found else []
     later = replace(found.query, after=found.rest) if found and found.rest else None
     return {
         "found": found,
         "unread": query.unread,
-        "days": [
-            (day, list(of_day)) for day, of_day in groupby(times, lambda slot: renderer.time.day_of(slot.start_time))
-        ],
+        "clinics": renderer.clinics.active if renderer.clinics.several else [],
+        "days": _by_day(renderer, times),
         "first": url_of(replace(found.query, after=None), NEW) if found and found.query.after else None,
         "later": later and url_of(later, NEW),
         "most_doctors": MOST_DOCTORS,
         "most_seats": MOST_SEATS,
     }
+
+
+def _by_day(renderer: Renderer, times: Sequence[Slot]) -> list[tuple[date, list[Slot]]]:
+    """Each by the clock of its clinic. A day is there once, even if it begins at one clinic and ends at another."""
+    days: defaultdict[date, list[Slot]] = defaultdict(list)
+    for slot in times:
+        days[renderer.time.day_of(slot.start_time)].append(slot)
+    return sorted(days.items())
 
 
 async def _show(
@@ -186,16 +195,19 @@ async def _show(
 ) -> Response[Any]:
     """`recalled` if name and e-mail come from an earlier try."""
     slot = await slots.get_slot(id_in(form, "slot") or 0)
+    require_clinic(request, slot.clinic_id)
+    time = renderer.time_of(slot.clinic_id)
     seats = find_query_in({"seats": form.text("seats")}).times.seats
     return renderer.answer(
         request,
         "desk/phone_booking/new.html",
         status,
+        clinic_id=slot.clinic_id,
         cookies=cookies,
         slot=slot,
-        started=slot.start_time <= renderer.time.now(),
+        started=slot.start_time <= time.now(),
         form=form,
         recalled=recalled,
         seats=seats,
-        others=url_of(TimeQuery(doctor_id=slot.doctor_id, day=renderer.time.day_of(slot.start_time), seats=seats), NEW),
+        others=url_of(TimeQuery(doctor_id=slot.doctor_id, day=time.day_of(slot.start_time), seats=seats), NEW),
     )

@@ -14,6 +14,7 @@ from slotwise.domain.errors import NotAllowed, NotAuthenticated
 from slotwise.domain.url_hosts import is_host
 from slotwise.domain.users import Role, User
 from slotwise.server.guarding import Guard, Guarded
+from slotwise.services.core.callers import require_desk_of
 from slotwise.services.core.rate_limits import client_of
 from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.visitors import Connection, Visitor, visitor_of
@@ -145,6 +146,11 @@ def account_in(request: PageRequest) -> User:
     if user is None:
         raise NotAuthenticated
     return user
+
+
+def require_clinic(request: PageRequest, clinic_id: int) -> None:
+    """Raise `NotAllowed` for staff who work for other clinics only. Services ask the same of what they read."""
+    require_desk_of(account_in(request), clinic_id)
 
 
 def client_ip_of(request: PageRequest) -> str:

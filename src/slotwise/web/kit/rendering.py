@@ -1,20 +1,22 @@
 """From a template and values to an answer: one Jinja environment and one set of headers for all pages."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from functools import partial
+from typing import Any, Protocol, TypeVar, cast
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from litestar import Response
 from litestar.datastructures import Cookie
 from msgspec.structs import replace
 
+from slotwise.domain.clinics import ClinicBook
 from slotwise.web.kit.access import PageRequest, visitor_in
 from slotwise.web.kit.assets import asset
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.kept_forms import kept_form_of, typist_field
 from slotwise.web.kit.parts import PageParts
 from slotwise.web.kit.status_words import booking_words, status_words
-from slotwise.web.kit.times import ClinicTime, iso, minutes_words
+from slotwise.web.kit.times import ClinicTime, PageTime, iso, iso_at_clinic, minutes_words
 from slotwise.web.kit.visitors import attempt_cookie, clear_cookie, notice_cookie
 
 HTML = "text/html"
@@ -28,6 +30,19 @@ HEADERS = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 
+# The times of a row that are in the zone of its clinic.
+_AT_CLINIC = ("start_time", "end_time")
+
+
+class OfClinic(Protocol):
+    """A row that is about a clinic."""
+
+    @property
+    def clinic_id(self) -> int: ...
+
+
+Row = TypeVar("Row", bound=OfClinic)
+
 SHOWN_AGAIN = (
     "You are logged in again. The form was not sent. What you typed is here again, except passwords. "
     "Check it, and press the button again."
@@ -35,20 +50,50 @@ SHOWN_AGAIN = (
 
 
 class Renderer:
-    """Renders templates into answers. `origin` is the public URL of the pages, if the settings have one."""
+    """Renders templates into answers. `origin` is the public URL of the pages, if the settings have one.
 
-    def __init__(
-        self, clinic_name: str, time: ClinicTime, origin: str | None = None, clinic_location: str | None = None
-    ) -> None:
-        self.clinic_name = clinic_name
-        self.clinic_location = clinic_location or clinic_name
-        self.time = time
+    `brand` is the name of all clinics together, for when there are several.
+    """
+
+    def __init__(self, clinics: ClinicBook, origin: str | None = None, brand: str = "Slotwise") -> None:
+        self.clinics = clinics
         self.origin = origin
-        self._environment = _environment(clinic_name, time)
+        self._brand = brand
+        self._times: dict[str, ClinicTime] = {}
+        self._page_time = PageTime(lambda: clinics.main.zone)
+        self._environment = _environment(clinics, self._page_time)
 
-    def render(self, template: str, **context: Any) -> str:
-        with self.time.noting_what_is_shown():
-            return self._environment.get_template(template).render(context)
+    @property
+    def time(self) -> ClinicTime:
+        """In the zone of the main clinic."""
+        return self.time_of(None)
+
+    def time_of(self, clinic_id: int | None) -> ClinicTime:
+        """In the zone of a clinic."""
+        zone = self.clinics.zone_of(clinic_id)
+        return self._times.setdefault(zone.key, ClinicTime(zone))
+
+    def at_clinic(self, row: Row) -> Row:
+        """A booking or a slot of a list, with its times in the zone of its clinic."""
+        zone = self.clinics.zone_of(row.clinic_id)
+        if zone is self.clinics.main.zone:
+            return row
+        changed: Row = replace(
+            cast("Any", row), **{name: getattr(row, name).astimezone(zone) for name in _AT_CLINIC if hasattr(row, name)}
+        )
+        return changed
+
+    @property
+    def brand(self) -> str:
+        return self._brand if self.clinics.several else self.clinics.main.name
+
+    def render(self, template: str, *, clinic_id: int | None = None, **context: Any) -> str:
+        """`clinic_id` is the clinic that the page is about, if it is about one."""
+        clinic = None if clinic_id is None else self.clinics.get(clinic_id)
+        with self._page_time.of_page(None if clinic is None else clinic.zone):
+            return self._environment.get_template(template).render(
+                context, brand=self.brand, clinic=clinic, several_clinics=self.clinics.several
+            )
 
     def answer(
         self,
@@ -58,9 +103,10 @@ class Renderer:
         *,
         cookies: Sequence[Cookie] = (),
         headers: Mapping[str, str] | None = None,
+        clinic_id: int | None = None,
         **context: Any,
     ) -> Response[str]:
-        """A page for this visitor, with their notice if they have one."""
+        """A page for this visitor, with their notice if they have one. `clinic_id` as for `render`."""
         visitor = visitor_in(request)
         form = context.get("form")
         if form is not None and _fill_kept_form(request, form):
@@ -68,6 +114,7 @@ class Renderer:
             cookies = [*cookies, clear_cookie(request, "kept")]
         html = self.render(
             template,
+            clinic_id=clinic_id,
             visitor=visitor,
             path=request.scope["path"],
             typist_field=typist_field(request, visitor.user),
@@ -138,7 +185,7 @@ def see_other(
     )
 
 
-def _environment(clinic_name: str, time: ClinicTime) -> Environment:
+def _environment(clinics: ClinicBook, time: PageTime) -> Environment:
     environment = Environment(
         loader=PackageLoader("slotwise.web"),
         autoescape=True,
@@ -148,7 +195,7 @@ def _environment(clinic_name: str, time: ClinicTime) -> Environment:
         auto_reload=False,
         cache_size=-1,
     )
-    environment.globals |= {"clinic_name": clinic_name, "clinic_time": time, "asset": asset}
+    environment.globals |= {"clinic_words": partial(_clinic_words, clinics), "clinic_time": time, "asset": asset}
     environment.filters |= {
         "clock": time.clock,
         "clock_on": time.clock_on,
@@ -159,8 +206,18 @@ def _environment(clinic_name: str, time: ClinicTime) -> Environment:
         "short_moment": time.short_moment,
         "to_the_second": time.to_the_second,
         "iso": iso,
+        "iso_at_clinic": iso_at_clinic,
         "minutes_words": minutes_words,
         "status_words": status_words,
         "booking_words": booking_words,
     }
     return environment
+
+
+def _clinic_words(clinics: ClinicBook, clinic_id: int) -> str:
+    """Beside a row of a list: its clinic, and its zone if that differs. Nothing where there is one clinic."""
+    if not clinics.several:
+        return ""
+    clinic = clinics.get(clinic_id)
+    zone = clinic.time_zone.replace("_", " ")
+    return clinic.name if clinic.time_zone == clinics.main.time_zone else f"{clinic.name}, {zone}"

@@ -8,9 +8,10 @@ from urllib.parse import urlencode
 
 from slotwise.domain.search_form import has_same_words
 from slotwise.domain.slots import Slot
+from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import ClinicTime
 
-FILTERS = ("speciality", "doctor", "day")
+FILTERS = ("clinic", "speciality", "doctor", "day")
 EXCLUDED = "That time does not fit your search, so we did not take it. These are the times for your search."
 
 
@@ -25,9 +26,15 @@ def excludes(filters: Mapping[str, str], slot: Slot, time: ClinicTime, *, with_l
     first = filters.get("day", day)
     return (
         not has_same_words(filters.get("speciality", specialization), specialization)
+        or filters.get("clinic", str(slot.clinic_id)) != str(slot.clinic_id)
         or filters.get("doctor", str(slot.doctor_id)) != str(slot.doctor_id)
         or (day < first if with_later_days else day != first)
     )
+
+
+def is_excluded(renderer: Renderer, filters: Mapping[str, str], slot: Slot, *, with_later_days: bool = False) -> bool:
+    """By the clock of the slot's clinic."""
+    return excludes(filters, slot, renderer.time_of(slot.clinic_id), with_later_days=with_later_days)
 
 
 def url_with(filters: Mapping[str, str], seats: str, path: str = "/") -> str:

@@ -1,6 +1,6 @@
 """Times in words, in the clinic's zone."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, date, datetime, time, timedelta
@@ -11,6 +11,8 @@ from slotwise.web.kit.zone_offsets import OffsetRun, offset_words, repeats, runs
 ONE_DAY = timedelta(days=1)
 _PLAIN = {"UTC", "Etc/UTC"}
 
+# The zone of the clinic that the page is about.
+_zone_of_page: ContextVar[ZoneInfo | None] = ContextVar("zone_of_page", default=None)
 # The moments in the page that is being rendered.
 _shown: ContextVar[set[datetime]] = ContextVar("shown")
 
@@ -19,7 +21,11 @@ class ClinicTime:
     """Times in the clinic's zone. `now` is the server's clock: for words such as "today", never to decide on a hold."""
 
     def __init__(self, zone: ZoneInfo) -> None:
-        self.zone = zone
+        self._zone = zone
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return self._zone
 
     def now(self) -> datetime:
         return datetime.now(self.zone)
@@ -28,7 +34,8 @@ class ClinicTime:
         return self.now().date()
 
     def local(self, moment: datetime) -> datetime:
-        return moment.astimezone(self.zone)
+        """One that has a clinic's zone keeps it: in a list of several clinics, each time is in its own zone."""
+        return moment if isinstance(moment.tzinfo, ZoneInfo) else moment.astimezone(self.zone)
 
     def day_of(self, moment: datetime) -> date:
         return self.local(moment).date()
@@ -123,8 +130,10 @@ class ClinicTime:
 
     def _noted(self, moment: datetime) -> datetime:
         """The moment in local time. The page that is being rendered shows it."""
-        self._moments_shown.add(moment)
-        return self.local(moment)
+        local = self.local(moment)
+        if local.tzinfo is self.zone:
+            self._moments_shown.add(moment)
+        return local
 
     def _noted_day(self, moment: datetime | date) -> date:
         """A day without a time counts as its noon, because the clocks change at night."""
@@ -144,9 +153,35 @@ class ClinicTime:
         return "" if day.year == self.today().year else f" {day.year}"
 
 
+class PageTime(ClinicTime):
+    """Times in the zone of the clinic that a page is about; otherwise in that of the main clinic."""
+
+    def __init__(self, main: Callable[[], ZoneInfo]) -> None:
+        self._main = main
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return _zone_of_page.get() or self._main()
+
+    @contextmanager
+    def of_page(self, zone: ZoneInfo | None) -> Iterator[None]:
+        """While a page is rendered that is about a clinic in this zone."""
+        token = _zone_of_page.set(zone)
+        try:
+            with self.noting_what_is_shown():
+                yield
+        finally:
+            _zone_of_page.reset(token)
+
+
 def iso(moment: datetime) -> str:
     """For `<time datetime>` and scripts, in UTC."""
     return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def iso_at_clinic(moment: datetime) -> str:
+    """The same with the offset of its clinic, where the times of a list are in several zones."""
+    return moment.isoformat() if isinstance(moment.tzinfo, ZoneInfo) else iso(moment)
 
 
 def minutes_words(seconds: float) -> str:

@@ -63,8 +63,10 @@ class DoctorController(Controller):
     ) -> Response[Any]:
         doctor = await doctors.get_doctor(doctor_id)
         week = Week.of(day_in(query_form(request, "week"), "week") or renderer.time.today())
-        found = await slots.list_week(doctor_id, *renderer.time.bounds(week.monday, week.sunday))
-        days = _by_day(week, found.slots, renderer.time)
+        found = await slots.list_week(
+            doctor_id, *renderer.time.bounds(week.monday, week.sunday), account_in(request).clinic_ids
+        )
+        days = _by_day(week, [renderer.at_clinic(slot) for slot in found.slots], renderer.time)
         now = renderer.time.now()
         return renderer.answer(
             request, "schedule/doctors/week.html", doctor=doctor, week=week, days=days, found=found, now=now

@@ -19,7 +19,7 @@ from slotwise.domain.slots import Slot
 from slotwise.server.direct import Answer, Call, KnownQueries
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.core.callers import Caller
-from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeDay, FreeTimes
+from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeDay, FreeTimes, TimeQuery
 from slotwise.web.kit.access import ANYBODY, PageRequest, page_for, visitor_in
 from slotwise.web.kit.assets import accepts_gzip
 from slotwise.web.kit.direct import direct_page
@@ -89,13 +89,16 @@ class FindPages:
         """For a visitor with an account, or with a time that is held for them."""
         visitor = visitor_in(request)
         held = await self._held_by(visitor)
-        found = await self._days.read(query.times)
+        found = await self._find(query)
         # A visitor whose hold has ended gets the shared page from the next request on.
         ended = visitor.hold is not None and held is None
         cookies = [clear_cookie(request, "hold")] if ended else []
-        return self._renderer.answer(
-            request, TEMPLATE, cookies=cookies, **context_of(self._renderer, query, found, held)
-        )
+        context = context_of(self._renderer, query, found, held)
+        return self._renderer.answer(request, TEMPLATE, cookies=cookies, clinic_id=_clinic_of(query, found), **context)
+
+    async def _find(self, query: FindQuery) -> FreeDay | None:
+        """None also where the visitor has to choose a clinic first."""
+        return None if _asks_where(self._renderer, query) else await self._days.read(query.times)
 
     async def _held_by(self, visitor: Visitor) -> Booking | None:
         """The hold that the browser remembers, if it is still live. Found by its token alone, so no name is read."""
@@ -108,9 +111,10 @@ class FindPages:
         return found.booking if found.booking.status is BookingStatus.PENDING else None
 
     async def _make(self, query: FindQuery) -> SharedPage:
-        found = await self._days.read(query.times)
+        found = await self._find(query)
         # The words for days and for the zone change with the calendar.
-        shown = (found, self._renderer.time.today(), self._renderer.time.zone_words)
+        time = self._renderer.time_of(_clinic_of(query, found))
+        shown = (found, time.today(), time.zone_words, self._renderer.clinics.active)
         before, made = self._made.get(query, (None, None))
         if made is None or before != shown:
             made = self._render(query, found)
@@ -121,7 +125,8 @@ class FindPages:
 
     def _render(self, query: FindQuery, found: FreeDay | None) -> SharedPage:
         context = context_of(self._renderer, query, found, None)
-        body = self._renderer.render(TEMPLATE, visitor=Visitor(), path=PATH, **context).encode()
+        clinic_id = _clinic_of(query, found)
+        body = self._renderer.render(TEMPLATE, clinic_id=clinic_id, visitor=Visitor(), path=PATH, **context).encode()
         return SharedPage(body, gzip.compress(body, _GZIP_LEVEL, mtime=0))
 
 
@@ -172,6 +177,8 @@ def context_of(renderer: Renderer, query: FindQuery, found: FreeDay | None, held
     """What the template shows."""
     times = query.times if found is None else found.query
     return {
+        "clinics": renderer.clinics.active if renderer.clinics.several else [],
+        "asks_where": _asks_where(renderer, query),
         "found": found,
         "held": held,
         "unread": query.unread,
@@ -180,11 +187,23 @@ def context_of(renderer: Renderer, query: FindQuery, found: FreeDay | None, held
         "long": found is not None and (found.more or times.after is not None),
         "more": None if found is None or not found.more else _url_after(found),
         "here": url_of(times),
+        "clear": url_of(TimeQuery(clinic_id=times.clinic_id)),
         "most_doctors": MOST_DOCTORS,
         "most_seats": MOST_SEATS,
         "url_on": lambda day: url_of(on(times, day)),
         "url_with": lambda **change: url_of(replace(times, after=None, **change)),
     }
+
+
+def _asks_where(renderer: Renderer, query: FindQuery) -> bool:
+    """Whether there are several clinics, and the query names none that takes appointments."""
+    clinic = renderer.clinics.find(query.times.clinic_id)
+    return renderer.clinics.several and (clinic is None or not clinic.active)
+
+
+def _clinic_of(query: FindQuery, found: FreeDay | None) -> int | None:
+    """The clinic that the page is about. What was found knows whether that of the query can be chosen."""
+    return query.times.clinic_id if found is None else found.query.clinic_id
 
 
 def _url_after(found: FreeDay) -> str:
@@ -196,9 +215,10 @@ def parts_of(renderer: Renderer, found: FreeDay, held: Booking | None) -> list[P
     """The parts of the day with times on this page; all parts if the day does not fit on one page."""
     offers = _offers(renderer, found, held)
     long = found.more or found.query.after is not None
+    local = renderer.time_of(found.query.clinic_id).local
     parts = []
     for name, first, before in PARTS_OF_DAY:
-        own = [offer for offer in offers if _is_within(renderer.time.local(offer.start_time).time(), first, before)]
+        own = [offer for offer in offers if _is_within(local(offer.start_time).time(), first, before)]
         if own or long:
             parts.append(PartOfDay(name, own, _url_from(renderer, found, first)))
     return parts
@@ -212,7 +232,7 @@ def _url_from(renderer: Renderer, found: FreeDay, first: time) -> str:
     """Begins before the first slot that starts then: ids begin at 1."""
     if first == time(0):
         return url_of(on(found.query, found.day))
-    start = datetime.combine(found.day, first, renderer.time.zone)
+    start = datetime.combine(found.day, first, renderer.time_of(found.query.clinic_id).zone)
     return url_of(replace(found.query, day=found.day, after=(start, 0)))
 
 
@@ -240,7 +260,8 @@ def _fits(renderer: Renderer, found: FreeDay, held: Booking) -> bool:
     """Whether the held time would be on this page if it were free."""
     query = found.query
     return (
-        renderer.time.day_of(held.start_time) == found.day
+        renderer.time_of(query.clinic_id).day_of(held.start_time) == found.day
+        and query.clinic_id in {None, held.clinic_id}
         and query.doctor_id in {None, held.doctor_id}
         and (query.specialization is None or has_same_words(query.specialization, held.specialization or ""))
         and (query.after is None or query.after < (held.start_time, held.slot_id))

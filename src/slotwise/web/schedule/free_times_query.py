@@ -39,9 +39,11 @@ def find_query_in(query: Mapping[str, str]) -> FindQuery:
         day=_read_day(given.get("day", "")),
         seats=_read_seats(given.get("seats", "")) or 1,
         after=_read_position(given.get("after", "")),
+        clinic_id=_read_id(given.get("clinic", "")),
     )
     unread = (
         ("speciality" in given and read.specialization is None)
+        or ("clinic" in given and read.clinic_id is None)
         or ("doctor" in given and read.doctor_id is None)
         or ("day" in given and read.day is None)
         or ("seats" in given and _read_seats(given["seats"]) is None)
@@ -52,6 +54,7 @@ def find_query_in(query: Mapping[str, str]) -> FindQuery:
 def url_of(query: TimeQuery, path: str = "/") -> str:
     """The URL that people share and bookmark: the same for the same query, and as short as possible."""
     parameters = {
+        "clinic": query.clinic_id,
         "speciality": query.specialization,
         "doctor": query.doctor_id,
         "day": query.day,

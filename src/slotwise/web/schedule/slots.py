@@ -17,7 +17,7 @@ from slotwise.domain.users import Role
 from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.slots import CreatedSlots, SlotChangedMeanwhile, Slots, SlotSeen, WeekSlot
-from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for
+from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for, require_clinic
 from slotwise.web.kit.calendar_days import Week
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.queries import Id, day_in, query_form
@@ -130,7 +130,9 @@ class SlotController(Controller):
         clinic_changes: NamedDependency[ClinicChanges],
     ) -> Response[Any]:
         slot = await slots.get_slot(slot_id)
-        return await _show_slot(request, renderer, slots, clinic_changes, slot, form_of(slot, renderer.time))
+        return await _show_slot(
+            request, renderer, slots, clinic_changes, slot, form_of(slot, renderer.time_of(slot.clinic_id))
+        )
 
     @post("/slots/{slot_id:int}", **page_for(DESK))
     async def update_slot(
@@ -148,8 +150,9 @@ class SlotController(Controller):
             # Before it is told what is wrong with the slot or with what was typed.
             raise NotAllowed
         slot = await slots.get_slot(slot_id)
+        require_clinic(request, slot.clinic_id)
         try:
-            change = change_in(form, slot, renderer.time)
+            change = change_in(form, slot, renderer.time_of(slot.clinic_id))
             if not change.may_be_made_by(account.role):
                 raise NotAllowed
             seen = SlotSeen(slot.start_time, slot.end_time, await slots.get_newest_booking(slot_id))
@@ -163,10 +166,12 @@ class SlotController(Controller):
         except SlotChangedMeanwhile:
             return await _show_slot_again(request, renderer, slots, clinic_changes, slot_id)
         except (InvalidInput, Conflict) as error:
-            status = _refuse(form, error, renderer.time)
-            form.values = form_of(slot, renderer.time).values | form.values
+            status = _refuse(form, error, renderer.time_of(slot.clinic_id))
+            form.values = form_of(slot, renderer.time_of(slot.clinic_id)).values | form.values
             return await _show_slot(request, renderer, slots, clinic_changes, slot, form, status)
-        return see_other(request, f"/admin/slots/{slot_id}", notice=_done_words(slot, changed, renderer.time))
+        return see_other(
+            request, f"/admin/slots/{slot_id}", notice=_done_words(slot, changed, renderer.time_of(slot.clinic_id))
+        )
 
 
 async def _create(request: PageRequest, slots: Slots, doctor: Doctor, form: Form, *, sure: bool) -> CreatedSlots:
@@ -220,17 +225,19 @@ async def _show_slot(
     form: Form,
     status: int = 200,
 ) -> Response[Any]:
+    require_clinic(request, slot.clinic_id)
     seats = await _seats_of(slots, slot)
     form.values.setdefault("total_seats", str(seats.total_seats - seats.added_seats))
     return renderer.answer(
         request,
         "schedule/slots/slot.html",
         status,
+        clinic_id=slot.clinic_id,
         slot=slot,
         seats=seats,
         to_tell=await clinic_changes.list_cancelled_bookings(account_in(request), slot.id),
         form=form,
-        past=slot.start_time <= renderer.time.now(),
+        past=slot.start_time <= renderer.time_of(slot.clinic_id).now(),
     )
 
 
@@ -239,7 +246,7 @@ async def _show_slot_again(
 ) -> Response[Any]:
     """Shows the slot as it is now, without what was typed, because that was meant for the slot as it was."""
     slot = await slots.get_slot(slot_id)
-    form = form_of(slot, renderer.time)
+    form = form_of(slot, renderer.time_of(slot.clinic_id))
     form.problem = CHANGED_MEANWHILE
     return await _show_slot(request, renderer, slots, clinic_changes, slot, form, 409)
 
@@ -267,6 +274,7 @@ def _ask_whether_sure(
     return renderer.answer(
         request,
         "schedule/slots/sure.html",
+        clinic_id=slot.clinic_id,
         slot=slot,
         form=form,
         closing=closing,
