@@ -15,6 +15,7 @@ from tests.clinic import rows, slotwise
 
 COMMANDS = [
     [], ["serve"], ["seed"], ["migrate"], ["expire"], ["check-invariants"], ["openapi"], ["db"], ["db", "url"],
+    ["import"], ["import", "doctors"], ["import", "timetables"], ["import", "bookings"],
     ["admin"], ["admin", "create"], ["user"], ["user", "create"], ["user", "set-role"], ["user", "set-password"],
     ["user", "deactivate"], ["user", "activate"], ["privacy"], ["privacy", "export"], ["privacy", "erase"],
 ]  # fmt: skip

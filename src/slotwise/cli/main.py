@@ -22,6 +22,12 @@ admin = typer.Typer(help="Manage admins.", no_args_is_help=True)
 user = typer.Typer(help="Manage accounts.", no_args_is_help=True)
 db = typer.Typer(help="Look at the database.", no_args_is_help=True)
 privacy = typer.Typer(help="Export or erase a person's data.", no_args_is_help=True)
+imports = typer.Typer(
+    name="import",
+    help="Import doctors, then their timetables, then bookings from CSV files.",
+    no_args_is_help=True,
+)
+app.add_typer(imports, name="import")
 app.add_typer(admin, name="admin")
 app.add_typer(user, name="user")
 app.add_typer(db, name="db")
@@ -33,6 +39,17 @@ Password = Annotated[
     typer.Option(prompt=True, confirmation_prompt=True, hide_input=True, help="Prompted for if not given."),
 ]
 PersonEmail = Annotated[str, typer.Argument(help="The person's e-mail address.")]
+
+
+ImportFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE.csv",
+        help="CSV in UTF-8, with commas or semicolons. The first line names the columns, in any order.",
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and change nothing.")]
+SkipFaulty = Annotated[bool, typer.Option("--skip-faulty", help="Leave faulty lines out. Otherwise, one stops all.")]
 
 
 def _print_version(wanted: bool) -> None:
@@ -199,3 +216,59 @@ def erase_personal_data(
     from slotwise.cli.privacy import erase
 
     erase(email, ask=not yes)
+
+
+@imports.command("doctors")
+def import_doctors(file: ImportFile, dry_run: DryRun = False, skip_faulty: SkipFaulty = False) -> None:
+    """Import doctors. One whose name is there already is left as it is.
+
+    An example of a file:
+
+    \b
+    name,specialization
+    Dr. Grace Hopper,Cardiology
+    Dr. Katherine Johnson,
+
+    The column specialization may be missing.
+    """
+    from slotwise.cli import importing
+
+    importing.doctors(file, dry_run=dry_run, skip_faulty=skip_faulty)
+
+
+@imports.command("timetables")
+def import_timetables(file: ImportFile, dry_run: DryRun = False, skip_faulty: SkipFaulty = False) -> None:
+    """Import times of doctors. A time of the doctor that starts at the same moment is left as it is.
+
+    An example of a file:
+
+    \b
+    doctor,first_day,last_day,weekdays,from,to,duration_minutes,break_minutes,total_seats
+    Dr. Grace Hopper,2031-02-03,2031-02-28,Mon Wed Fri,09:00,12:00,30,0,1
+    Dr. Grace Hopper,2031-02-03,2031-02-28,2 4,14:00,17:00,20,10,1
+
+    Days are included. Hours are the clinic's local time. The last three columns may be missing: 30, 0 and 1. Other
+    columns: specialization, to tell doctors of one name apart, and clinic, the name of a clinic other than the first.
+    """
+    from slotwise.cli import importing
+
+    importing.timetables(file, dry_run=dry_run, skip_faulty=skip_faulty)
+
+
+@imports.command("bookings")
+def import_bookings(file: ImportFile, dry_run: DryRun = False, skip_faulty: SkipFaulty = False) -> None:
+    """Import confirmed bookings. One of the same time, name and e-mail address is left as it is, also if cancelled.
+
+    An example of a file:
+
+    \b
+    doctor,day,time,name,email,people
+    Dr. Grace Hopper,2031-02-03,09:30,Ada Lovelace,ada@example.org,1
+
+    Day and time are the clinic's local time, and must be the start of a time that is there. The column people may be
+    missing: 1. Other columns: specialization, to tell doctors of one name apart, and clinic, the name of a clinic other
+    than the first.
+    """
+    from slotwise.cli import importing
+
+    importing.bookings(file, dry_run=dry_run, skip_faulty=skip_faulty)
