@@ -127,6 +127,7 @@ def test_a_closed_slot_of_the_rule_is_reopened_before_another_is_added_at_its_ti
     difference = compared([replace(ONE, version=3)], slots)
     assert difference.reopen == tuple(SlotStamp(each.id, 3, each.local_start, None) for each in slots)
     assert not difference.add
+    assert not difference.skipped
 
 
 def test_of_several_closed_slots_of_one_time_one_is_reopened_the_one_with_bookings_first() -> None:
@@ -209,6 +210,14 @@ def test_a_closure_closes_open_slots_of_every_origin_also_booked_ones() -> None:
     assert not difference.drift
 
 
+def test_a_booked_slot_that_a_closure_closes_does_not_drift() -> None:
+    """Its rule still wants it; the closure says why it is closed."""
+    slots = first_of(settled([ONE]), confirmed=1)
+    difference = compared([ONE], slots, [ALL_DAY])
+    assert difference.close == (ClosedSlot(slots[0].id, 9),)
+    assert not difference.drift
+
+
 def test_undoing_a_closure_reopens_exactly_the_slots_that_it_closed() -> None:
     by_hand = [
         slot(NINE + 8 * HALF_HOUR, id=7),
@@ -247,6 +256,26 @@ def test_a_slot_in_whose_time_there_is_another_by_now_stays_closed_for_good() ->
     assert difference.restamp == (SlotStamp(7, None, None, None),)
     after = applied(difference, [closed, other])
     assert quiet(compared([], [each for each in after if each.id == 7]))
+
+
+def test_of_two_slots_in_one_time_whose_closures_are_gone_one_comes_back() -> None:
+    first, second = (
+        slot(NINE + place * HALF_HOUR / 2, id=7 + place, status=SlotStatus.CLOSED, closure_id=9) for place in range(2)
+    )
+    difference = compared([], [first, second])
+    assert [stamp.slot_id for stamp in difference.reopen] == [7]
+    assert [each.other_slot_id for each in difference.skipped] == [7]
+    applied(difference, [first, second])
+
+
+def test_a_closed_slot_that_cannot_come_back_takes_its_time_as_long_as_it_has_bookings() -> None:
+    """Of the two in one time, only one is reopened; the other still has a patient."""
+    first = slot(NINE, id=7, status=SlotStatus.CLOSED, closure_id=9, confirmed=1)
+    second = slot(NINE + HALF_HOUR / 2, id=8, status=SlotStatus.CLOSED, closure_id=9, confirmed=1)
+    wanting = rule(opens=9 * 60 + 40, closes=10 * 60 + 10)
+    difference = compared([wanting], [first, second])
+    assert [stamp.slot_id for stamp in difference.reopen] == [7]
+    assert starts(difference.add) == ["11 08:40"]
 
 
 def test_a_closed_time_is_kept_free_for_the_slot_made_by_hand_that_is_to_come_back_there() -> None:
