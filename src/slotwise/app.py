@@ -61,6 +61,8 @@ from slotwise.services.privacy.personal_data import PersonalData
 from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.free_times import FreeTimes
+from slotwise.services.schedule.publishing import Publisher
+from slotwise.services.schedule.schedules import Schedules
 from slotwise.services.schedule.slots import Slots
 from slotwise.services.schedule.visit_types import VisitTypes
 from slotwise.settings import Settings, load_settings, signing_secret
@@ -174,8 +176,9 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
         application.direct = declared_in(application)
         stack.push_async_callback(services.bookings.drained)
         seats_changed = services.seat_events.seats_changed
+        publisher = Publisher(pools.requests, settings.publish_days, seats_changed)
         await stack.enter_async_context(
-            housekeeping(pools.requests, settings.sweep_seconds, crash_points, seats_changed)
+            housekeeping(pools.requests, settings.sweep_seconds, crash_points, seats_changed, publisher)
         )
         await stack.enter_async_context(refreshing(services.directory))
         await stack.enter_async_context(seat_relay(url, services.seat_events))
@@ -236,6 +239,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         overbookings=Overbookings(pools.desk, ManageTokens(secret), seat_events.seats_changed),
         page_holds=PageHolds(bookings),
         personal_data=PersonalData(database, seat_events.seats_changed),
+        schedules=Schedules(database, settings.publish_days, seat_events.seats_changed),
         seat_events=seat_events,
         slots=Slots(database, directory, seat_events.seats_changed, settings.name_order),
         users=Users(database, passwords, AccessTokens(secret, settings.token_seconds), directory.limits_of),

@@ -94,6 +94,7 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     prometheus_multiproc_dir: str | None = None
     drain_seconds: Annotated[float, Meta(ge=0, le=60)] = 2.0
     database_wait_seconds: Annotated[int, Meta(ge=0, le=3600)] = 30
+    publish_days: Annotated[int, Meta(ge=1, le=731)] = 90
     clinic_name: Annotated[str, Meta(max_length=60)] = "Slotwise"
     clinic_language: str = "en"
     clinic_location: str | None = None

@@ -217,12 +217,21 @@ async def test_every_table_tells_when_a_row_was_made_and_changed(connection: Con
     assert {name for name in names if (name, "updated_at") not in dated} == APPEND_ONLY
 
 
+# What a clinic's calendar and wall clock show, on purpose: in whichever zone, and by whichever edition of the zones.
+WALL_CLOCKS = {
+    "schedule_rules.first_day",
+    "schedule_rules.last_day",
+    "rule_runs.published_until",
+    "appointment_slots.local_start",
+}
+
+
 async def test_no_column_holds_a_time_without_its_zone(connection: Connection) -> None:
     rows = await connection.fetch(
         "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
         " AND data_type IN ('timestamp without time zone', 'date', 'time without time zone')"
     )
-    assert not rows
+    assert {f"{table}.{column}" for table, column in rows} == WALL_CLOCKS
 
 
 @pytest.mark.parametrize("table", sorted(APPEND_ONLY))
@@ -288,6 +297,19 @@ async def plant_a_slot(connection: Connection) -> None:
     )
 
 
+def rule(values: str) -> str:
+    """Doctor, clinic, first and last day, weeks, weekday, opening, closing, minutes, break, seats."""
+    return (
+        "INSERT INTO schedule_rules (doctor_id, clinic_id, first_day, last_day, every_weeks, weekday, opens, closes,"
+        f" slot_minutes, break_minutes, total_seats) VALUES ({values})"
+    )
+
+
+def closed(values: str) -> str:
+    """Doctor, clinic, start, end, kind, reason."""
+    return f"INSERT INTO closures (doctor_id, clinic_id, start_time, end_time, kind, reason) VALUES ({values})"
+
+
 VIOLATIONS = [
     ("user_email_unique", user("aDA@X.ORG", "staff")),
     ("user_role_known", user("a@b.org", "king")),
@@ -318,6 +340,31 @@ VIOLATIONS = [
     ("slot_time_readable", slot("1, '2040-01-02Z', '9999-01-01Z', 1, 1, 'CLOSED'")),
     ("slot_time_readable", slot("1, '2040-01-02Z', 'infinity', 1, 1, 'CLOSED'")),
     ("slot_status_known", slot("1, '2040-01-02Z', '2040-01-03Z', 1, 1, 'AJAR'")),
+    ("slot_rule_exists", "UPDATE appointment_slots SET rule_id = 99"),
+    ("slot_closure_exists", "UPDATE appointment_slots SET closure_id = 99"),
+    ("rule_doctor_exists", rule("99, 1, '2040-01-02', NULL, 1, 1, 540, 600, 30, 0, 1")),
+    ("rule_clinic_exists", rule("1, 99, '2040-01-02', NULL, 1, 1, 540, 600, 30, 0, 1")),
+    ("rule_days_in_order", rule("1, 1, '2040-01-02', '2040-01-01', 1, 1, 540, 600, 30, 0, 1")),
+    ("rule_days_readable", rule("1, 1, '1999-12-31', NULL, 1, 1, 540, 600, 30, 0, 1")),
+    ("rule_days_readable", rule("1, 1, '2040-01-02', '9998-01-01', 1, 1, 540, 600, 30, 0, 1")),
+    ("rule_weeks_in_range", rule("1, 1, '2040-01-02', NULL, 0, 1, 540, 600, 30, 0, 1")),
+    ("rule_weekday_known", rule("1, 1, '2040-01-02', NULL, 1, 8, 540, 600, 30, 0, 1")),
+    ("rule_hours_in_order", rule("1, 1, '2040-01-02', NULL, 1, 1, 600, 600, 30, 0, 1")),
+    ("rule_hours_in_order", rule("1, 1, '2040-01-02', NULL, 1, 1, 600, 2880, 30, 0, 1")),
+    ("rule_minutes_in_range", rule("1, 1, '2040-01-02', NULL, 1, 1, 540, 600, 0, 0, 1")),
+    ("rule_minutes_in_range", rule("1, 1, '2040-01-02', NULL, 1, 1, 540, 600, 30, -1, 1")),
+    ("rule_seats_in_range", rule("1, 1, '2040-01-02', NULL, 1, 1, 540, 600, 30, 0, 0")),
+    (
+        "run_rule_exists",
+        "INSERT INTO rule_runs (rule_id, rule_version, published_until, tzdata) VALUES (99, 1, '2040-01-01', '')",
+    ),
+    ("closure_doctor_exists", closed("99, NULL, '2040-01-02Z', '2040-01-03Z', 'ABSENCE', NULL")),
+    ("closure_clinic_exists", closed("NULL, 99, '2040-01-02Z', '2040-01-03Z', 'ABSENCE', NULL")),
+    ("closure_ends_after_start", closed("1, NULL, '2040-01-02Z', '2040-01-02Z', 'ABSENCE', NULL")),
+    ("closure_time_readable", closed("1, NULL, '1999-12-31Z', '2040-01-02Z', 'ABSENCE', NULL")),
+    ("closure_time_readable", closed("1, NULL, '2040-01-02Z', 'infinity', 'ABSENCE', NULL")),
+    ("closure_kind_known", closed("1, NULL, '2040-01-02Z', '2040-01-03Z', 'STRIKE', NULL")),
+    ("closure_texts_short", closed("1, NULL, '2040-01-02Z', '2040-01-03Z', 'ABSENCE', repeat('x', 1001)")),
     ("booking_slot_exists", booking("99, NULL, 'Ada', 'a@b.org', 1, 'PENDING', now(), NULL, NULL")),
     ("booking_user_exists", booking("1, 99, 'Ada', 'a@b.org', 1, 'PENDING', now(), NULL, NULL")),
     (
@@ -368,7 +415,7 @@ FACTS: dict[str, type[Exception]] = {
 }
 
 
-@pytest.mark.parametrize(("rule", "command"), VIOLATIONS, ids=[rule for rule, _ in VIOLATIONS])
+@pytest.mark.parametrize(("rule", "command"), VIOLATIONS, ids=[name for name, _ in VIOLATIONS])
 async def test_the_database_refuses_what_breaks_a_rule(planted: Connection, rule: str, command: str) -> None:
     with pytest.raises(asyncpg.IntegrityConstraintViolationError) as refusal:
         await planted.execute(command)
@@ -385,7 +432,7 @@ async def test_every_rule_of_the_schema_is_named_and_shown_to_refuse(connection:
     )
     rules = {row["name"] for row in rows}
     elsewhere = {"booking_events_pkey", "idempotency_keys_pkey", "booking_user_active"}  # the last is a trigger
-    assert rules == {rule for rule, _ in VIOLATIONS} - elsewhere
+    assert rules == {name for name, _ in VIOLATIONS} - elsewhere
     assert not [rule for rule in rules if re.search(r"_(check|fkey|key|excl)\d*$", rule)]
 
 

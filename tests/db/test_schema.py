@@ -166,13 +166,11 @@ DAMAGES = {
         "function sweep_holds is not as",
     ),
     "dropped rule": (
-        "ALTER TABLE doctors DROP CONSTRAINT doctors_pkey CASCADE",
-        "ALTER TABLE doctors ADD CONSTRAINT doctors_pkey PRIMARY KEY (id);"
-        " ALTER TABLE appointment_slots ADD CONSTRAINT slot_doctor_exists"
-        " FOREIGN KEY (doctor_id) REFERENCES doctors (id);"
-        " ALTER TABLE doctor_clinics ADD CONSTRAINT doctor_of_clinic_exists"
-        " FOREIGN KEY (doctor_id) REFERENCES doctors (id)",
-        r"constraint appointment_slots.slot_doctor_exists is missing, .*constraint doctors.doctors_pkey is missing",
+        "ALTER TABLE appointment_slots DROP CONSTRAINT appointment_slots_pkey CASCADE",
+        "ALTER TABLE appointment_slots ADD CONSTRAINT appointment_slots_pkey PRIMARY KEY (id);"
+        " ALTER TABLE bookings ADD CONSTRAINT booking_slot_exists"
+        " FOREIGN KEY (slot_id) REFERENCES appointment_slots (id)",
+        r"constraint appointment_slots.appointment_slots_pkey is missing, .*constraint bookings.booking_slot_exists",
     ),
     "switched off trigger": (
         "ALTER TABLE audit_log DISABLE TRIGGER audit_log_append_only",

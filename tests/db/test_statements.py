@@ -10,7 +10,7 @@ import pkgutil
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from functools import cache
 from types import NoneType, UnionType
@@ -36,9 +36,15 @@ POSTGRES_TYPES: dict[object, set[str]] = {
     str: {"text", "varchar", "name"},
     bool: {"bool"},
     bytes: {"bytea"},
+    date: {"date"},
     datetime: {"timestamptz"},
+    list[int]: {"int8[]"},
     list[str]: {"text[]"},
+    tuple[int, ...]: {"int8[]"},
 }
+
+# Of these names, the driver's `datetime` has no zone.
+WALL_TIMES = {"local_start"}
 
 LOCKS_IN_FULL = {
     "core/idempotency.prune_answers",  # deletes what it locks, and DELETE takes the full lock anyway
@@ -191,7 +197,7 @@ async def row_faults(connection: Connection, statement: AnyStatement) -> list[st
     return hidden + [
         f"{statement.name}.{name} is {kind}, which does not fit {field.type}"
         for (name, kind), field in zip(columns, fields, strict=True)
-        if kind not in fitting(field.type)
+        if kind not in ({"timestamp"} if name in WALL_TIMES else fitting(field.type))
     ]
 
 

@@ -57,6 +57,13 @@ PATCH  /api/slots/{slotId}           status  401   403   403    403   200   200 
 PATCH  /api/slots/{slotId}          missing  401   403   403    403   403   404    401   401      401     401     401
 POST   /api/slots/{slotId}/overbookings      401   403   403    403   201   201    401   401      401     401     401
 POST   /api/slots/{slotId}/overbookings missing  401  403  403   403   404   404    401   401      401     401     401
+GET    /api/doctors/{doctorId}/rules         401   403   403    403   200   200    401   401      401     401     401
+GET    /api/doctors/{doctorId}/rules missing 401   403   403    403   404   404    401   401      401     401     401
+GET    /api/closures                         401   403   403    403   200   200    401   401      401     401     401
+POST   /api/schedule/preview                 401   403   403    403   403   200    401   401      401     401     401
+POST   /api/schedule/preview        absence  401   403   403    403   200   200    401   401      401     401     401
+POST   /api/schedule/apply                   401   403   403    403   403   409    401   401      401     401     401
+POST   /api/schedule/apply          absence  401   403   403    403   409   409    401   401      401     401     401
 POST   /api/bookings                         201   201   201    201   201   201    201   201      401     401     401
 POST   /api/bookings                missing  404   404   404    404   404   404    404   404      401     401     401
 GET    /api/bookings                         401   403   403    403   200+  200+   401   401      401     401     401
@@ -89,6 +96,19 @@ class Target(NamedTuple):
     owner_email: str
 
 
+def new_rules(target: Target) -> dict[str, Any]:
+    return {
+        "doctorId": target.doctor_id,
+        "firstDay": "2031-02-04",
+        "weekdays": [1],
+        "periods": [{"from": "09:00", "to": "10:00"}],
+    }
+
+
+def new_absence(target: Target) -> dict[str, Any]:
+    return {"doctorId": target.doctor_id, "startTime": "2031-02-04T09:00:00Z", "endTime": "2031-02-05T09:00:00Z"}
+
+
 Body = Callable[[Target], dict[str, Any]]
 
 # What is sent, for operations that take something.
@@ -111,6 +131,11 @@ BODIES: dict[str, Body] = {
     "PATCH /api/slots/{slotId} status": lambda _: {"status": "OPEN"},
     "POST /api/slots/{slotId}/overbookings": lambda _: {
         "userName": "Nell New", "userEmail": "nell@example.org", "reason": "In pain"},
+    "POST /api/schedule/preview": lambda target: {"addRules": [new_rules(target)]},
+    "POST /api/schedule/preview absence": lambda target: {"addClosures": [new_absence(target)]},
+    "POST /api/schedule/apply": lambda target: {"addRules": [new_rules(target)], "token": "of another preview"},
+    "POST /api/schedule/apply absence": lambda target: {
+        "addClosures": [new_absence(target)], "token": "of another preview"},
     "POST /api/bookings": lambda target: {
         "slotId": target.slot_id, "userName": "Nell New", "userEmail": "nell@example.org"},
 }  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 from functools import cache
 from importlib.resources import files
-from typing import Any, Generic, NamedTuple, TypeVar, get_args
+from typing import Any, Generic, NamedTuple, TypeVar, get_args, get_origin
 
 import asyncpg
 import msgspec
@@ -46,6 +46,7 @@ class Statement(Generic[Row]):
             for place, field in enumerate(columns_of(row))
             if (kind := _enumeration(field.type))
         ]
+        self._tuples = [place for place, field in enumerate(columns_of(row)) if _is_tuple(field.type)]
         self._nested = _nested_rows(row)
 
     async def all(self, connection: Connection, **arguments: object) -> list[Row]:
@@ -68,12 +69,15 @@ class Statement(Generic[Row]):
 
     def _row_of(self, record: "asyncpg.Record") -> Row:
         """The columns have the order and types of the fields: tests check that for every statement."""
-        if not (self._enumerations or self._nested):
+        if not (self._enumerations or self._tuples or self._nested):
             return self.row(*record)
         values = list(record)
         for place, members in self._enumerations:
             if values[place] is not None:
                 values[place] = members[values[place]]
+        for place in self._tuples:
+            if values[place] is not None:
+                values[place] = tuple(values[place])
         for place, end, row in self._nested:
             values[place:end] = (None if values[place] is None else row(*values[place:end]),)
         return self.row(*values)
@@ -119,6 +123,11 @@ def _row_in(annotation: Any) -> type[msgspec.Struct] | None:
 def _enumeration(annotation: object) -> type[StrEnum] | None:
     """The field's type if it is an enumeration. Only for these the driver returns another type: text."""
     return annotation if isinstance(annotation, type) and issubclass(annotation, StrEnum) else None
+
+
+def _is_tuple(annotation: object) -> bool:
+    """Whether the field's type is a tuple, or may be None: the driver returns arrays as lists."""
+    return any(get_origin(kind) is tuple for kind in (annotation, *get_args(annotation)))
 
 
 def _numbered(sql: str) -> tuple[str, tuple[str, ...]]:

@@ -155,6 +155,19 @@ class ScheduleTooLarge(Conflict):
 
 
 @dataclass(eq=False)
+class ScheduleChanged(Conflict):
+    """`outlined` is what the change would do now."""
+
+    code = "schedule-changed"
+    title = "The schedule has changed since the preview; nothing was done"
+    outlined: object = None
+
+    @property
+    def detail(self) -> str:
+        return "Look at the new preview, and apply it if it is still right."
+
+
+@dataclass(eq=False)
 class SeatsTaken(Conflict):
     """`seats_taken` is the smallest total. `added_seats` of them, if any, were added by overbooking."""
 

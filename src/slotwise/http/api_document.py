@@ -90,6 +90,11 @@ CHAPTERS = (
             "overbook_seats",
         ),
     ),
+    Chapter(
+        "Schedules",
+        "Weekly hours, holidays and absences, and what a change of them does: for staff and admins",
+        ("list_rules", "list_closures", "preview_schedule", "apply_schedule"),
+    ),
     Chapter("Operation", "Health and metrics", ("get_health", "get_readiness", "get_metrics")),
 )
 _PLACES = {name: place for place, name in enumerate(name for chapter in CHAPTERS for name in chapter.operations)}

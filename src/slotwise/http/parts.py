@@ -24,6 +24,7 @@ def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Callable[[], object]]
         "overbookings": lambda: api().services.overbookings,
         "personal_data": lambda: api().services.personal_data,
         "schema_check": lambda: api().schema_check,
+        "schedules": lambda: api().services.schedules,
         "seat_events": lambda: api().services.seat_events,
         "slot_lists": lambda: api().slot_lists,
         "slots": lambda: api().services.slots,

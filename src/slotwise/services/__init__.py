@@ -20,6 +20,7 @@ from slotwise.services.privacy.personal_data import PersonalData
 from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.free_times import FreeTimes
+from slotwise.services.schedule.schedules import Schedules
 from slotwise.services.schedule.slots import Slots
 from slotwise.services.schedule.visit_types import VisitTypes
 
@@ -43,6 +44,7 @@ class Services(Struct, frozen=True):
     overbookings: Overbookings
     page_holds: PageHolds
     personal_data: PersonalData
+    schedules: Schedules
     seat_events: SeatEvents
     slots: Slots
     users: Users

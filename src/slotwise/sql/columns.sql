@@ -40,3 +40,16 @@ SELECT
     t.horizon_days, t.change_deadline_minutes, t.max_live_per_patient, t.patients, t.bookable_by, t.active, t.version,
     t.created_at, t.updated_at
 FROM visit_types AS t;
+
+-- name: rule_columns
+-- The fields of `domain.schedules.Rule`, in the same order.
+SELECT
+    r.id, r.doctor_id, r.clinic_id, r.first_day, r.last_day, r.every_weeks, r.weekday, r.opens, r.closes,
+    r.slot_minutes, r.break_minutes, r.total_seats, r.visit_type_ids, r.version, r.removed_at
+FROM schedule_rules AS r;
+
+-- name: closure_columns
+-- The fields of `domain.schedules.Closure`, in the same order.
+SELECT
+    c.id, c.doctor_id, c.clinic_id, c.start_time, c.end_time, c.kind, c.reason, c.message, c.version, c.removed_at
+FROM closures AS c;

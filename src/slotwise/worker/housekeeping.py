@@ -1,4 +1,4 @@
-"""Loops that expire overdue holds and delete old idempotency keys and old log-in failures."""
+"""Loops that expire overdue holds, publish the times of rules, and delete old answers and old log-in failures."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,15 +13,22 @@ from slotwise.services.accounts.users import prune_login_attempts
 from slotwise.services.core.expiry import sweep_holds
 from slotwise.services.core.idempotency import prune_answers
 from slotwise.services.core.seat_events import SeatsChanged
+from slotwise.services.schedule.publishing import Publisher
 
 PRUNE_SECONDS = 60.0
+# Most rounds find nothing to do: a day is due only once a day.
+PUBLISH_SECONDS = 60.0
 
 log = structlog.get_logger()
 
 
 @asynccontextmanager
 async def housekeeping(
-    database: Database, sweep_seconds: float, crash_points: CrashPoints, seats_changed: SeatsChanged
+    database: Database,
+    sweep_seconds: float,
+    crash_points: CrashPoints,
+    seats_changed: SeatsChanged,
+    publisher: Publisher,
 ) -> AsyncIterator[None]:
     """Run the loops while the block runs."""
 
@@ -30,6 +37,7 @@ async def housekeeping(
 
     loops = [
         asyncio.create_task(every(sweep_seconds, "sweep_holds", sweep)),
+        asyncio.create_task(every(PUBLISH_SECONDS, "publish_slots", publisher.publish_slots)),
         asyncio.create_task(every(PRUNE_SECONDS, "prune_answers", lambda: prune_answers(database))),
         asyncio.create_task(every(PRUNE_SECONDS, "prune_login_attempts", lambda: prune_login_attempts(database))),
     ]

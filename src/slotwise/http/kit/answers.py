@@ -12,6 +12,7 @@ from slotwise.domain.errors import (
     DatabaseUnavailable,
     InvalidInput,
     Overloaded,
+    ScheduleTooLarge,
     SeatsTaken,
     SlotFull,
     SlotwiseError,
@@ -30,6 +31,7 @@ _EXAMPLES = {
     for error in (
         ChangedMeanwhile({"id": 1, "version": 3}, 3),
         InvalidInput.of("slot_id", "is required"),
+        ScheduleTooLarge(25_000, 20_000),
         SeatsTaken(2),
         SlotFull(1),
         TooManyLogins(60),

@@ -90,7 +90,7 @@ class NewSlots(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     skip_clashes: bool = False
 
     def timetable(self) -> Timetable:
-        hours = tuple(Hours(_minutes_of(part.opens), _minutes_of(part.closes)) for part in self.periods)
+        hours = tuple(Hours(minutes_of(part.opens), minutes_of(part.closes)) for part in self.periods)
         weekdays = frozenset(self.weekdays)
         return Timetable(self.first_day, self.last_day, weekdays, hours, self.duration_minutes, self.break_minutes)
 
@@ -360,7 +360,7 @@ class SlotController(Controller):
         return SlotView.of(await slots.update_slot(account, slot_id, change))
 
 
-def _minutes_of(clock: str) -> int:
+def minutes_of(clock: str) -> int:
     """Minutes since midnight."""
     hours, _, minutes = clock.partition(":")
     return int(hours) * 60 + int(minutes)

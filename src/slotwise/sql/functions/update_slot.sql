@@ -119,6 +119,10 @@ BEGIN
             total_seats = update_slot.total_seats,
             available_seats = update_slot.total_seats - taken,
             status = update_slot.status,
+            -- Its rule leaves alone what a person has changed, and no closure reopens it.
+            pinned = s.pinned OR s.rule_id IS NOT NULL,
+            drifted = FALSE,
+            closure_id = NULL,
             last_event = slot.last_event + cardinality(kinds),
             updated_at = clock_timestamp()
         WHERE s.id = slot_id

@@ -13,6 +13,7 @@ from slotwise.web.kit.times import ClinicTime
 
 # Each action of the log in words.
 ACTIONS = {
+    "apply_schedule": "Changed a schedule",
     "cancel_booking": "Cancelled a booking or released a hold",
     "change_rights": "Changed the rights of an account",
     "confirm_booking": "Confirmed a booking",
@@ -45,6 +46,7 @@ ACTIONS = {
     "list_users": "Looked through accounts",
     "note_patients_wish": "Noted that the patient asked for it",
     "overbook_seats": "Overbooked a slot",
+    "preview_schedule": "Looked at what a change of a schedule would do",
     "reset_password": "Set a new password",
     "update_clinic": "Changed a clinic",
     "update_doctor": "Changed a doctor",

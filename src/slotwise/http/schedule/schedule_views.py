@@ -1,0 +1,261 @@
+"""The JSON of schedules: rules, closures, and what a change does."""
+
+from datetime import date, datetime
+from typing import Annotated
+
+from msgspec import Meta, Struct, field
+
+from slotwise.domain.fields import Instant
+from slotwise.domain.schedule_diff import MovedTime
+from slotwise.domain.schedule_previews import FIRST_NEW_ID, Decision, Hit, LiveBooking
+from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkippedSlot, SkipReason
+from slotwise.domain.timetables import MINUTES_OF_A_DAY
+from slotwise.http.kit.problems import Problem
+from slotwise.http.schedule.slots import ClockTime
+from slotwise.services.schedule.schedule_state import Run
+from slotwise.services.schedule.schedules import Applied, DoctorSchedule, Outlined
+
+# Of bookings, holds and skipped times that an answer lists. The counts are of all.
+MOST_LISTED = 1000
+
+WallTime = Annotated[datetime, Meta(tz=False, description="The clinic's wall time", examples=["2030-01-07T09:00:00"])]
+
+
+class RuleView(Struct, frozen=True, rename="camel"):
+    """`publishedUntil` is the first day without slots yet; null before the first were published.
+
+    A `to` that is not after `from` is on the next day.
+    """
+
+    id: int
+    doctor_id: int
+    clinic_id: int
+    first_day: date
+    last_day: date | None
+    every_weeks: int
+    weekday: int
+    opens: ClockTime = field(name="from")
+    closes: ClockTime = field(name="to")
+    duration_minutes: int
+    break_minutes: int
+    total_seats: int
+    version: int
+    published_until: date | None
+
+    @classmethod
+    def of(cls, rule: Rule, run: Run | None) -> "RuleView":
+        return cls(
+            rule.id,
+            rule.doctor_id,
+            rule.clinic_id,
+            rule.first_day,
+            rule.last_day,
+            rule.every_weeks,
+            rule.weekday,
+            _clock(rule.opens),
+            _clock(rule.closes),
+            rule.slot_minutes,
+            rule.break_minutes,
+            rule.total_seats,
+            rule.version,
+            None if run is None else run.published_until,
+        )
+
+
+class MovedView(Struct, frozen=True, rename="camel"):
+    """A published time that another edition of the time zones has moved; `now` is null if no clock shows it."""
+
+    slot_id: int
+    local_start: WallTime
+    start_time: Instant
+    now: Instant | None
+
+    @classmethod
+    def of(cls, moved: MovedTime) -> "MovedView":
+        assert moved.slot.local_start is not None
+        return cls(moved.slot.id, moved.slot.local_start, moved.slot.start_time, moved.moment)
+
+
+class RulesView(Struct, frozen=True, rename="camel"):
+    items: list[RuleView]
+    moved: list[MovedView]
+
+    @classmethod
+    def of(cls, schedule: DoctorSchedule) -> "RulesView":
+        rules = [RuleView.of(rule, schedule.runs.get(rule.id)) for rule in schedule.rules]
+        return cls(rules, [MovedView.of(moved) for moved in schedule.moved[:MOST_LISTED]])
+
+
+class ClosureView(Struct, frozen=True, rename="camel"):
+    """Of a doctor, of a clinic, or, without both, of all."""
+
+    id: int
+    doctor_id: int | None
+    clinic_id: int | None
+    start_time: Instant
+    end_time: Instant
+    kind: ClosureKind
+    reason: str | None
+    message: str | None
+    version: int
+
+    @classmethod
+    def of(cls, closure: Closure) -> "ClosureView":
+        return cls(
+            closure.id,
+            closure.doctor_id,
+            closure.clinic_id,
+            closure.start_time,
+            closure.end_time,
+            closure.kind,
+            closure.reason,
+            closure.message,
+            closure.version,
+        )
+
+
+class ClosuresView(Struct, frozen=True):
+    items: list[ClosureView]
+
+
+class HitView(Struct, frozen=True, rename="camel"):
+    """A confirmed booking that the change concerns. Without a closure, its rule no longer has the time.
+
+    `message` is what the patient is told.
+    """
+
+    booking_id: int
+    slot_id: int
+    doctor_id: int
+    start_time: Instant
+    user_name: str | None
+    user_email: str | None
+    seats_booked: int
+    closure_id: int | None
+    decision: Decision
+    message: str | None
+
+    @classmethod
+    def of(cls, hit: Hit) -> "HitView":
+        return cls(
+            hit.booking.id,
+            hit.slot.id,
+            hit.slot.doctor_id,
+            hit.slot.start_time,
+            hit.booking.user_name,
+            hit.booking.user_email,
+            hit.booking.seats_booked,
+            _known(hit.closure_id),
+            hit.decision,
+            hit.message,
+        )
+
+
+class HeldView(Struct, frozen=True, rename="camel"):
+    """A hold of a time that goes: it is being booked now, and is cancelled."""
+
+    booking_id: int
+    slot_id: int
+    seats_booked: int
+
+    @classmethod
+    def of(cls, hold: LiveBooking) -> "HeldView":
+        return cls(hold.id, hold.slot_id, hold.seats_booked)
+
+
+class SkippedView(Struct, frozen=True, rename="camel"):
+    """A time of a rule that gets no slot. A new rule has no id yet."""
+
+    rule_id: int | None
+    doctor_id: int
+    local_start: WallTime | None
+    reason: SkipReason
+    other_rule_id: int | None
+    other_slot_id: int | None
+
+    @classmethod
+    def of(cls, slot: SkippedSlot) -> "SkippedView":
+        return cls(
+            _known(slot.rule_id),
+            slot.doctor_id,
+            slot.local_start,
+            slot.reason,
+            _known(slot.other_rule_id),
+            slot.other_slot_id,
+        )
+
+
+class PreviewView(Struct, frozen=True, rename="camel"):
+    """How many times come, go and stay, and whom it concerns. Apply it with the token.
+
+    Lists have at most 1,000 items; the counts are of all.
+    """
+
+    token: str
+    come: int
+    go: int
+    stay: int
+    booking_count: int
+    bookings: list[HitView]
+    hold_count: int
+    holds: list[HeldView]
+    skipped_count: int
+    skipped: list[SkippedView]
+
+    @classmethod
+    def of(cls, outlined: Outlined) -> "PreviewView":
+        preview = outlined.preview
+        return cls(
+            outlined.token,
+            preview.come,
+            preview.go,
+            preview.stay,
+            len(preview.hits),
+            [HitView.of(hit) for hit in preview.hits[:MOST_LISTED]],
+            len(preview.holds),
+            [HeldView.of(hold) for hold in preview.holds[:MOST_LISTED]],
+            len(preview.skipped),
+            [SkippedView.of(slot) for slot in preview.skipped[:MOST_LISTED]],
+        )
+
+
+class AppliedView(Struct, frozen=True, rename="camel"):
+    """What was done. New ids are in the order of what was added; rules by entry, weekday and period."""
+
+    come: int
+    go: int
+    stay: int
+    cancelled_bookings: int
+    cancelled_holds: int
+    rule_ids: list[int]
+    closure_ids: list[int]
+
+    @classmethod
+    def of(cls, applied: Applied) -> "AppliedView":
+        preview = applied.preview
+        return cls(
+            preview.come,
+            preview.go,
+            preview.stay,
+            len(preview.cancelled),
+            applied.cancelled_holds,
+            applied.rule_ids,
+            applied.closure_ids,
+        )
+
+
+class ChangedProblem(Problem, frozen=True, rename="camel", kw_only=True):
+    """Something else has changed since the preview. Nothing was done; this is what would be done now."""
+
+    preview: PreviewView
+
+
+def _clock(minutes: int) -> str:
+    """Of the same day or of the next; the end of the day is 24:00."""
+    minutes = minutes if minutes == MINUTES_OF_A_DAY else minutes % MINUTES_OF_A_DAY
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def _known(row_id: int | None) -> int | None:
+    """Null for what has no id yet."""
+    return None if row_id is None or row_id >= FIRST_NEW_ID else row_id

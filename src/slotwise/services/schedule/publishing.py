@@ -1,0 +1,145 @@
+"""Publishes the times of schedule rules over a rolling horizon, and closes what was opened in a closed time.
+
+It only adds times on days that were not published yet. What a rule no longer says stays until a person has seen a
+preview of it.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+
+import structlog
+from msgspec import Struct
+from msgspec.structs import replace
+
+from slotwise.db.pool import Database
+from slotwise.db.statements import Statement
+from slotwise.domain.schedule_diff import Difference, moved_by_zone
+from slotwise.domain.schedule_previews import Preview, ScheduleChange, outline
+from slotwise.domain.schedules import WantedSlot
+from slotwise.domain.time_zones import UTC_ZONE, find_zone
+from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
+from slotwise.services.schedule.applying import NewRun, apply_preview, runs_of
+from slotwise.services.schedule.schedule_state import DoctorId, ReadSchedule, read_schedule
+
+ACTOR = "publisher"
+# Of one transaction, which locks a doctor for about 100 ms.
+SLOTS_AT_ONCE = 1_000
+# In these, a doctor cannot have more slots than one outline may touch.
+DAYS_AT_ONCE = 13
+NO_CHANGE = ScheduleChange()
+
+log = structlog.get_logger()
+
+
+class Claim(Struct, frozen=True):
+    claimed: bool
+
+
+class Piece(Struct, frozen=True):
+    """One transaction's work for a doctor. `whole` if nothing is left to publish afterwards."""
+
+    preview: Preview
+    runs: list[NewRun]
+    whole: bool
+
+
+CLAIM_PUBLISHING = Statement("schedule/schedules.claim_publishing", Claim)
+LIST_DUE_DOCTORS = Statement("schedule/schedules.list_due_doctors", DoctorId)
+
+
+class Publisher:
+    def __init__(self, database: Database, publish_days: int, seats_changed: SeatsChanged = ignore_changes) -> None:
+        self._database = database
+        self._publish_days = publish_days
+        self._seats_changed = seats_changed
+
+    async def publish_slots(self) -> int:
+        """Publish what is due; return how many slots were added. If another process publishes now, leave it to that."""
+        until = datetime.now(UTC).date() + timedelta(days=self._publish_days)
+        async with self._database.connection() as connection:
+            due = await LIST_DUE_DOCTORS.all(connection, published_until=until)
+        added = 0
+        for doctor in due:
+            done = await self._publish_doctor(doctor.id)
+            if done is None:
+                break
+            added += done
+        if added:
+            log.info("slots_published", slots=added, doctors=len(due))
+        return added
+
+    async def _publish_doctor(self, doctor_id: int) -> int | None:
+        """How many slots were added; None if another process publishes."""
+        added, whole = 0, False
+        while not whole:
+            piece = await self._publish_piece(doctor_id)
+            if piece is None:
+                return None
+            added, whole = added + piece.preview.come, piece.whole
+        return added
+
+    async def _publish_piece(self, doctor_id: int) -> Piece | None:
+        async with self._database.transaction() as connection:
+            if not (await CLAIM_PUBLISHING.one(connection)).claimed:
+                return None
+            read = await read_schedule(connection, [doctor_id], self._publish_days)
+            piece = await asyncio.to_thread(_next_piece, read)
+            done = await apply_preview(connection, read, NO_CHANGE, piece.preview, piece.runs, ACTOR)
+        if done.outcome == "changed":
+            # Somebody changed the schedule in these milliseconds; the next round sees what they made of it.
+            return None
+        self._seats_changed(done.slot_ids or [])
+        return piece
+
+
+def _next_piece(read: ReadSchedule) -> Piece:
+    target = read.state.published_until
+    until = min(target, _first_missing(read) + timedelta(days=DAYS_AT_ONCE))
+    preview = outline(replace(read.state, published_until=until), NO_CHANGE)
+    add = sorted((slot for slot in preview.difference.add if _is_new(read, slot)), key=lambda slot: slot.local_start)
+    if len(add) > SLOTS_AT_ONCE:
+        until = max(add[SLOTS_AT_ONCE].local_start.date(), add[0].local_start.date() + timedelta(days=1))
+        add = [slot for slot in add if slot.local_start.date() < until]
+    close = tuple(slot for slot in preview.difference.close if slot.closure_id is not None)
+    difference = Difference(add=tuple(add), close=close, skipped=preview.difference.skipped)
+    closed = {slot.slot_id for slot in close}
+    hits = tuple(hit for hit in preview.hits if hit.slot.id in closed)
+    piece = replace(preview, come=len(add), go=len(close), hits=hits, difference=difference)
+    return Piece(piece, _runs(read, piece, until), until == target)
+
+
+def _first_missing(read: ReadSchedule) -> date:
+    """The first day that some rule is not published on."""
+    today = read.state.now.astimezone(UTC).date() - timedelta(days=1)
+    days = (
+        run.published_until if (run := read.runs.get(rule.id)) else max(today, rule.first_day)
+        for rule in read.state.rules
+    )
+    return min(days, default=today)
+
+
+def _is_new(read: ReadSchedule, slot: WantedSlot) -> bool:
+    """Whether the slot lies on a day that its rule was not published on yet."""
+    run = read.runs.get(slot.rule_id)
+    return run is None or slot.local_start.date() >= run.published_until
+
+
+def _runs(read: ReadSchedule, preview: Preview, until: date) -> list[NewRun]:
+    """A rule with times that a new edition of the time zones has moved keeps its edition, until a person applies it."""
+    moved = set(_moved_rules(read))
+    return [_run(read, run, run.rule_id in moved) for run in runs_of(preview, until)]
+
+
+def _run(read: ReadSchedule, run: NewRun, moved: bool) -> NewRun:
+    before = read.runs.get(run.rule_id)
+    if before is None:
+        return run
+    tzdata = before.tzdata if moved else run.tzdata
+    return replace(run, published_until=max(run.published_until, before.published_until), tzdata=tzdata)
+
+
+def _moved_rules(read: ReadSchedule) -> Iterable[int]:
+    zones = {clinic_id: find_zone(name) or UTC_ZONE for clinic_id, name in read.state.zones.items()}
+    ahead = [slot for slot in read.state.slots if slot.start_time > read.state.now]
+    return [moved.slot.rule_id for moved in moved_by_zone(ahead, read.state.rules, zones) if moved.slot.rule_id]

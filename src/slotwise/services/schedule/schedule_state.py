@@ -1,0 +1,130 @@
+"""Reads the schedules of some doctors, as a change of them is computed from."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, date, datetime, timedelta
+
+from msgspec import Struct
+
+from slotwise.db.pool import Connection
+from slotwise.db.statements import Statement
+from slotwise.domain.fields import LAST_READABLE_TIME
+from slotwise.domain.schedule_diff import ExistingSlot
+from slotwise.domain.schedule_previews import LiveBooking, ScheduleChange, ScheduleState
+from slotwise.domain.schedules import Closure, Rule
+
+# A local day is under way at most one day before and after it is in UTC.
+DAY = timedelta(days=1)
+# More than any clinic has ahead of it.
+MOST_CLOSURES = 10_000
+
+
+class Fingerprint(Struct, frozen=True):
+    """`now` is the database's clock."""
+
+    now: datetime
+    fingerprint: str
+
+
+class Run(Struct, frozen=True):
+    """How far a rule is published: until the day before `published_until`. `skipped` is JSON."""
+
+    rule_id: int
+    rule_version: int
+    published_until: date
+    tzdata: str
+    skipped: str
+
+
+class ClinicZone(Struct, frozen=True):
+    id: int
+    time_zone: str
+
+
+class VisitMinutes(Struct, frozen=True):
+    id: int
+    minutes: int
+
+
+class DoctorId(Struct, frozen=True):
+    id: int
+
+
+class ReadSchedule(Struct, frozen=True):
+    """The state, and the digest of it that was read before it: it is never newer than the state."""
+
+    doctor_ids: list[int]
+    starts_from: datetime
+    fingerprint: str
+    state: ScheduleState
+    runs: dict[int, Run]
+
+
+GET_CLOSURES = Statement("schedule/schedules.get_closures", Closure)
+GET_RULES = Statement("schedule/schedules.get_rules", Rule)
+LIST_CLOSURES = Statement("schedule/schedules.list_closures", Closure)
+LIST_EXISTING_SLOTS = Statement("schedule/schedules.list_existing_slots", ExistingSlot)
+LIST_LIVE_BOOKINGS = Statement("schedule/schedules.list_live_bookings", LiveBooking)
+LIST_RULES = Statement("schedule/schedules.list_rules", Rule)
+LIST_RUNS = Statement("schedule/schedules.list_runs", Run)
+LIST_SCHEDULED_DOCTORS = Statement("schedule/schedules.list_scheduled_doctors", DoctorId)
+LIST_TIME_ZONES = Statement("schedule/schedules.list_time_zones", ClinicZone)
+LIST_VISIT_MINUTES = Statement("schedule/schedules.list_visit_minutes", VisitMinutes)
+READ_FINGERPRINT = Statement("schedule/schedules.read_fingerprint", Fingerprint)
+
+
+async def read_schedule(connection: Connection, doctor_ids: Sequence[int], publish_days: int) -> ReadSchedule:
+    """Everything ahead of these doctors. Slots are to be published for `publish_days` from today."""
+    starts_from = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - DAY
+    seen = await READ_FINGERPRINT.one(
+        connection, doctor_ids=doctor_ids, starts_from=starts_from, starts_before=LAST_READABLE_TIME
+    )
+    slots = await LIST_EXISTING_SLOTS.all(
+        connection, doctor_ids=doctor_ids, starts_from=starts_from, starts_before=LAST_READABLE_TIME
+    )
+    taken = [slot.id for slot in slots if slot.confirmed > 0 or slot.holds > 0]
+    runs = await LIST_RUNS.all(connection, doctor_ids=doctor_ids)
+    state = ScheduleState(
+        rules=tuple(await LIST_RULES.all(connection, doctor_ids=doctor_ids)),
+        closures=tuple(await list_closures(connection, starts_from, LAST_READABLE_TIME)),
+        slots=tuple(slots),
+        bookings=tuple(await LIST_LIVE_BOOKINGS.all(connection, slot_ids=taken)) if taken else (),
+        zones={zone.id: zone.time_zone for zone in await LIST_TIME_ZONES.all(connection)},
+        visit_minutes={each.id: each.minutes for each in await LIST_VISIT_MINUTES.all(connection)},
+        now=seen.now,
+        published_until=seen.now.astimezone(UTC).date() + timedelta(days=publish_days),
+    )
+    return ReadSchedule(list(doctor_ids), starts_from, seen.fingerprint, state, {run.rule_id: run for run in runs})
+
+
+async def list_closures(connection: Connection, starts_from: datetime, starts_before: datetime) -> list[Closure]:
+    """Those that touch the period, by start."""
+    return await LIST_CLOSURES.all(
+        connection, starts_from=starts_from, starts_before=starts_before, limit=MOST_CLOSURES
+    )
+
+
+async def find_concerned(connection: Connection, change: ScheduleChange) -> list[int]:
+    """The doctors whose schedules a change may concern, in order of id."""
+    rule_ids = [*(rule.id for rule in change.change_rules), *change.remove_rules]
+    closure_ids = [*(closure.id for closure in change.change_closures), *change.remove_closures]
+    rules = [*change.add_rules, *change.change_rules, *await GET_RULES.all(connection, rule_ids=rule_ids)]
+    closures = [
+        *change.add_closures,
+        *change.change_closures,
+        *await GET_CLOSURES.all(connection, closure_ids=closure_ids),
+    ]
+    doctors = {rule.doctor_id for rule in rules}
+    doctors |= {closure.doctor_id for closure in closures if closure.doctor_id is not None}
+    wide = [closure for closure in closures if closure.doctor_id is None]
+    clinics = {zone.clinic_id for zone in change.change_zones}
+    clinics |= {closure.clinic_id for closure in wide if closure.clinic_id is not None}
+    if wide or clinics:
+        doctors |= await _doctors_of(connection, clinics, of_all=any(each.clinic_id is None for each in wide))
+    return sorted(doctors)
+
+
+async def _doctors_of(connection: Connection, clinic_ids: Iterable[int], *, of_all: bool) -> set[int]:
+    found = await LIST_SCHEDULED_DOCTORS.all(
+        connection, clinic_ids=sorted(clinic_ids), of_all=of_all, starts_from=datetime.now(UTC)
+    )
+    return {doctor.id for doctor in found}

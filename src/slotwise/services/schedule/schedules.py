@@ -1,0 +1,203 @@
+"""The use cases of schedules: look at them, see what a change would do, and apply it."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from msgspec import Struct
+
+from slotwise.db.pool import Connection, Database
+from slotwise.db.statements import Statement
+from slotwise.domain.errors import DatabaseBusy, DoctorNotFound, InvalidInput, NotAllowed, ScheduleChanged
+from slotwise.domain.schedule_diff import MovedTime, moved_by_zone
+from slotwise.domain.schedule_previews import Preview, ScheduleChange, outline, token_of
+from slotwise.domain.schedules import Closure, ClosureKind, Rule
+from slotwise.domain.time_zones import EDITION, UTC_ZONE, find_zone
+from slotwise.domain.users import Role, User, actor_of
+from slotwise.services.core.audit import record_action
+from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
+from slotwise.services.schedule.applying import AppliedRow, Note, apply_preview, runs_of
+from slotwise.services.schedule.schedule_state import (
+    GET_CLOSURES,
+    GET_RULES,
+    DoctorId,
+    ReadSchedule,
+    Run,
+    find_concerned,
+    list_closures,
+    read_schedule,
+)
+
+# A try fails only if the schedule or one of its bookings changes in the milliseconds after it was read.
+TRIES = 3
+
+KNOWN_DOCTORS = Statement("schedule/schedules.known_doctors", DoctorId)
+
+
+class Outlined(Struct, frozen=True):
+    """What a change would do. Whoever has looked at it applies it with its token."""
+
+    preview: Preview
+    token: str
+    zones: dict[int, str]
+
+
+class Applied(Struct, frozen=True):
+    """New ids are in the order of what was added."""
+
+    preview: Preview
+    rule_ids: list[int]
+    closure_ids: list[int]
+    cancelled_holds: int
+
+
+class DoctorSchedule(Struct, frozen=True):
+    """`runs` are by rule. `moved` are times that another edition of the time zones has moved."""
+
+    rules: Sequence[Rule]
+    runs: dict[int, Run]
+    moved: Sequence[MovedTime]
+
+
+class Schedules:
+    """`publish_days` is how far ahead the times of rules are published."""
+
+    def __init__(self, database: Database, publish_days: int, seats_changed: SeatsChanged = ignore_changes) -> None:
+        self._database = database
+        self._publish_days = publish_days
+        self._seats_changed = seats_changed
+
+    async def list_rules(self, doctor_id: int) -> DoctorSchedule:
+        """The rules of a doctor, with how far each is published. Raises `DoctorNotFound`."""
+        async with self._database.connection() as connection:
+            await _require_doctors(connection, [doctor_id])
+            read = await read_schedule(connection, [doctor_id], self._publish_days)
+        zones = {clinic_id: find_zone(name) or UTC_ZONE for clinic_id, name in read.state.zones.items()}
+        outdated = {run.rule_id for run in read.runs.values() if run.tzdata != EDITION}
+        slots = [slot for slot in read.state.slots if slot.rule_id in outdated and slot.start_time > read.state.now]
+        return DoctorSchedule(read.state.rules, read.runs, moved_by_zone(slots, read.state.rules, zones))
+
+    async def list_closures(self, starts_from: datetime, starts_before: datetime) -> list[Closure]:
+        """The closures in force that touch the period, by start."""
+        async with self._database.connection() as connection:
+            return await list_closures(connection, starts_from, starts_before)
+
+    async def get_rules(self, rule_ids: Sequence[int]) -> dict[int, Rule]:
+        """Those of them that apply, by id."""
+        async with self._database.connection() as connection:
+            return {rule.id: rule for rule in await GET_RULES.all(connection, rule_ids=rule_ids)}
+
+    async def get_closures(self, closure_ids: Sequence[int]) -> dict[int, Closure]:
+        """Those of them that are in force, by id."""
+        async with self._database.connection() as connection:
+            return {closure.id: closure for closure in await GET_CLOSURES.all(connection, closure_ids=closure_ids)}
+
+    async def preview_schedule(self, account: User, change: ScheduleChange) -> Outlined:
+        """What the change would do. It names patients, so the look is recorded.
+
+        Raises `InvalidInput`, `DoctorNotFound`, `ScheduleTooLarge`, and `NotAllowed` for a member of staff who changes
+        more than absences.
+        """
+        _require_right(account, change)
+        async with self._database.connection() as connection:
+            read = await self._read(connection, change)
+            _require_absences(account, change, read.state.closures)
+            outlined = await _outlined(read, change)
+            if outlined.preview.hits or outlined.preview.holds:
+                details = {"bookings": len(outlined.preview.hits) + len(outlined.preview.holds)}
+                await record_action(connection, actor_of(account), "preview_schedule", _subject(read), details)
+        return outlined
+
+    async def apply_schedule(self, account: User, change: ScheduleChange, token: str) -> Applied:
+        """Do exactly what the preview with this token said, or nothing.
+
+        Raises `ScheduleChanged` if the change would now do something else, and the errors of `preview_schedule`.
+        """
+        _require_right(account, change)
+        for _ in range(TRIES):
+            async with self._database.connection() as connection:
+                read = await self._read(connection, change)
+            _require_absences(account, change, read.state.closures)
+            outlined = await _outlined(read, change)
+            if outlined.token != token:
+                raise ScheduleChanged(outlined)
+            done = await self._apply(account, read, change, outlined.preview)
+            if done.outcome == "applied":
+                self._seats_changed(done.slot_ids or [])
+                return _applied(outlined.preview, done)
+        raise DatabaseBusy
+
+    async def _apply(self, account: User, read: ReadSchedule, change: ScheduleChange, preview: Preview) -> AppliedRow:
+        runs = runs_of(preview, read.state.published_until)
+        note = Note(_subject(read), _details(preview))
+        async with self._database.effect() as connection:
+            return await apply_preview(connection, read, change, preview, runs, actor_of(account), note)
+
+    async def _read(self, connection: Connection, change: ScheduleChange) -> ReadSchedule:
+        doctor_ids = await find_concerned(connection, change)
+        await _require_doctors(connection, doctor_ids)
+        read = await read_schedule(connection, doctor_ids, self._publish_days)
+        _require_clinics(change, read.state.zones)
+        return read
+
+
+async def _outlined(read: ReadSchedule, change: ScheduleChange) -> Outlined:
+    """In a thread, because a year of a large clinic takes a second, in which this worker serves others."""
+    preview = await asyncio.to_thread(outline, read.state, change)
+    bookings = (f"{hit.booking.id}.{hit.decision}" for hit in preview.hits)
+    token = token_of([read.fingerprint, "/".join(bookings)], change)
+    return Outlined(preview, token, dict(read.state.zones))
+
+
+async def _require_doctors(connection: Connection, doctor_ids: Sequence[int]) -> None:
+    known = await KNOWN_DOCTORS.all(connection, doctor_ids=doctor_ids)
+    if len(known) < len(set(doctor_ids)):
+        raise DoctorNotFound
+
+
+def _require_clinics(change: ScheduleChange, zones: Mapping[int, str]) -> None:
+    for name in ("add_rules", "change_rules", "add_closures", "change_closures", "change_zones"):
+        for place, each in enumerate(getattr(change, name)):
+            if each.clinic_id is not None and each.clinic_id not in zones:
+                raise InvalidInput.of(f"{name}[{place}].clinic_id", "is not the id of a clinic")
+
+
+def _require_right(account: User, change: ScheduleChange) -> None:
+    """Admins may change all. Staff may enter, change and remove absences of doctors."""
+    if account.role is Role.ADMIN:
+        return
+    others = (change.add_rules, change.change_rules, change.remove_rules, change.change_zones, change.change_lengths)
+    absences = all(map(_is_absence, (*change.add_closures, *change.change_closures)))
+    if account.role is not Role.STAFF or any(others) or not absences:
+        raise NotAllowed
+
+
+def _require_absences(account: User, change: ScheduleChange, closures: Sequence[Closure]) -> None:
+    """The same for what a member of staff changes or removes: as it is now."""
+    touched = {*change.remove_closures, *(closure.id for closure in change.change_closures)}
+    others = (each for each in closures if each.id in touched and not _is_absence(each))
+    if account.role is not Role.ADMIN and any(others):
+        raise NotAllowed
+
+
+def _is_absence(closure: Closure) -> bool:
+    return closure.kind is ClosureKind.ABSENCE and closure.doctor_id is not None
+
+
+def _subject(read: ReadSchedule) -> str:
+    return f"doctor:{read.doctor_ids[0]}" if len(read.doctor_ids) == 1 else "schedule"
+
+
+def _details(preview: Preview) -> dict[str, object]:
+    counts = {
+        "added": preview.come,
+        "closed": preview.go,
+        "bookings": len(preview.hits),
+        "cancelled": len(preview.cancelled),
+        "holds": len(preview.holds),
+    }
+    return {name: count for name, count in counts.items() if count}
+
+
+def _applied(preview: Preview, done: AppliedRow) -> Applied:
+    return Applied(preview, done.new_rule_ids or [], done.new_closure_ids or [], done.cancelled_holds or 0)

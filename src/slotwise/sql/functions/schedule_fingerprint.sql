@@ -1,0 +1,48 @@
+-- A digest of what decides which slots some doctors have in a period: rules, closures, zones, and the slots themselves.
+-- Two equal digests mean that nothing of it changed. Bookings are not in it: they change all the time.
+CREATE OR REPLACE FUNCTION schedule_fingerprint(
+    doctor_ids bigint[], starts_from timestamptz, starts_before timestamptz
+) RETURNS text LANGUAGE plpgsql STABLE
+SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off
+AS $$
+BEGIN
+    RETURN md5(concat_ws(
+        '/',
+        (
+            SELECT string_agg(concat_ws('.', r.id, r.version), ',' ORDER BY r.id)
+            FROM schedule_rules AS r
+            WHERE r.doctor_id = any(schedule_fingerprint.doctor_ids) AND r.removed_at IS NULL
+        ),
+        (
+            SELECT string_agg(concat_ws('.', c.id, c.version), ',' ORDER BY c.id)
+            FROM closures AS c
+            WHERE
+                c.removed_at IS NULL
+                AND c.end_time > schedule_fingerprint.starts_from
+                AND c.start_time < schedule_fingerprint.starts_before
+                AND (c.doctor_id IS NULL OR c.doctor_id = any(schedule_fingerprint.doctor_ids))
+        ),
+        (SELECT string_agg(concat_ws('.', c.id, c.time_zone), ',' ORDER BY c.id) FROM clinics AS c),
+        (
+            SELECT
+                concat_ws('.', count(*), sum(hashtextextended(
+                    concat_ws(
+                        '.', s.id, s.start_time, s.end_time, s.total_seats - s.added_seats, s.status, s.rule_version, s.closure_id,
+                        s.drifted, s.pinned
+                    ),
+                    0
+                )))
+            FROM unnest(schedule_fingerprint.doctor_ids) AS d (id)
+            CROSS JOIN LATERAL (
+                SELECT s.*
+                FROM slots_in_period(
+                    d.id, schedule_fingerprint.starts_from, schedule_fingerprint.starts_before
+                ) AS s
+                ORDER BY s.start_time, s.id
+                LIMIT 2147483647
+            ) AS s
+        )
+    ));
+END
+$$;

@@ -1,0 +1,223 @@
+-- name: read_fingerprint
+-- Digests the schedule of some doctors in a period. Read it before the schedule itself, so that it is never newer.
+SELECT
+    clock_timestamp() AS now,
+    schedule_fingerprint(:doctor_ids::bigint[], :starts_from::timestamptz, :starts_before::timestamptz) AS fingerprint;
+
+-- name: list_rules
+-- Lists the rules of some doctors that apply.
+SELECT r.rule_columns
+FROM schedule_rules AS r
+WHERE r.doctor_id = any(:doctor_ids::bigint[]) AND r.removed_at IS NULL
+ORDER BY r.id;
+
+-- name: list_runs
+-- Tells how far the rules of some doctors are published. `skipped` is JSON.
+SELECT u.rule_id, u.rule_version, u.published_until, u.tzdata, u.skipped::text AS skipped
+FROM schedule_rules AS r
+INNER JOIN rule_runs AS u ON r.id = u.rule_id
+WHERE r.doctor_id = any(:doctor_ids::bigint[]) AND r.removed_at IS NULL
+ORDER BY u.rule_id;
+
+-- name: list_closures
+-- Lists the closures in force that touch a period, by start.
+SELECT c.closure_columns
+FROM closures AS c
+WHERE
+    c.removed_at IS NULL
+    AND c.end_time > :starts_from::timestamptz
+    AND c.start_time < :starts_before::timestamptz
+ORDER BY c.start_time, c.id
+LIMIT :limit::integer;
+
+-- name: get_closures
+-- Reads some closures that are in force.
+SELECT c.closure_columns
+FROM closures AS c
+WHERE c.id = any(:closure_ids::bigint[]) AND c.removed_at IS NULL
+ORDER BY c.id;
+
+-- name: get_rules
+-- Reads some rules that apply.
+SELECT r.rule_columns
+FROM schedule_rules AS r
+WHERE r.id = any(:rule_ids::bigint[]) AND r.removed_at IS NULL
+ORDER BY r.id;
+
+-- name: list_time_zones
+-- Lists the time zone of each clinic.
+SELECT c.id, c.time_zone
+FROM clinics AS c
+ORDER BY c.id;
+
+-- name: list_scheduled_doctors
+-- Finds the doctors whom closures concern: all active ones, or those who have slots or rules at a clinic.
+SELECT d.id
+FROM doctors AS d
+WHERE
+    :of_all::boolean
+    OR EXISTS (
+        SELECT 1 FROM schedule_rules AS r
+        WHERE r.doctor_id = d.id AND r.clinic_id = any(:clinic_ids::bigint[]) AND r.removed_at IS NULL
+    )
+    OR EXISTS (
+        SELECT 1 FROM appointment_slots AS s
+        WHERE
+            s.doctor_id = d.id
+            AND s.clinic_id = any(:clinic_ids::bigint[])
+            AND s.start_time > :starts_from::timestamptz
+    )
+ORDER BY d.id;
+
+-- name: list_existing_slots
+-- Lists the slots of some doctors that take place in a period, open and closed, as schedules are compared with.
+-- A seat that is neither free nor held is confirmed, so no confirmed booking is read.
+SELECT
+    s.id,
+    s.doctor_id,
+    s.clinic_id,
+    s.start_time,
+    s.end_time,
+    s.status,
+    s.total_seats,
+    s.added_seats,
+    s.visit_type_ids,
+    s.rule_id,
+    s.rule_version,
+    s.local_start,
+    s.closure_id,
+    s.drifted,
+    s.pinned,
+    s.total_seats - s.available_seats - p.taken AS confirmed,
+    p.held AS holds
+FROM unnest(:doctor_ids::bigint[]) AS d (id)
+CROSS JOIN
+    LATERAL (
+        SELECT s.*
+        FROM slots_in_period(d.id, :starts_from::timestamptz, :starts_before::timestamptz) AS s
+        ORDER BY s.start_time, s.id
+        LIMIT 2147483647
+    ) AS s
+CROSS JOIN
+    LATERAL (
+        SELECT
+            coalesce(sum(b.seats_booked), 0)::integer AS taken,
+            coalesce(sum(b.seats_booked) FILTER (WHERE b.expires_at > now()), 0)::integer AS held
+        FROM (
+            SELECT b.seats_booked, b.expires_at
+            FROM bookings AS b
+            WHERE b.slot_id = s.id AND b.status = 'PENDING' AND s.available_seats < s.total_seats
+            ORDER BY b.expires_at
+            LIMIT 2147483647
+        ) AS b
+    ) AS p
+ORDER BY s.id;
+
+-- name: list_live_bookings
+-- Lists the confirmed bookings and the live holds of some slots.
+SELECT b.id, b.slot_id, b.status, b.seats_booked, coalesce(b.added_seats, 0) AS added_seats, b.user_name, b.user_email
+FROM unnest(:slot_ids::bigint[]) AS w (slot_id)
+CROSS JOIN
+    LATERAL (
+        SELECT b.*
+        FROM bookings AS b
+        WHERE
+            b.slot_id <= w.slot_id
+            AND (b.slot_id, b.id) > (w.slot_id, 0)
+            AND (b.status = 'CONFIRMED' OR (b.status = 'PENDING' AND b.expires_at > now()))
+        ORDER BY b.slot_id, b.id
+        LIMIT 2147483647
+    ) AS b
+ORDER BY b.id;
+
+-- name: apply_schedule
+-- Applies a change of the schedule as it was outlined, or nothing if something has changed meanwhile.
+SELECT a.outcome, a.new_rule_ids, a.new_closure_ids, a.slot_ids, a.cancelled_holds
+FROM apply_schedule(
+        doctor_ids => :doctor_ids::bigint[],
+        starts_from => :starts_from::timestamptz,
+        starts_before => :starts_before::timestamptz,
+        fingerprint => :fingerprint::text,
+        first_new_id => :first_new_id::bigint,
+        rules => :rules::text::jsonb,
+        removed_rule_ids => :removed_rule_ids::bigint[],
+        closures => :closures::text::jsonb,
+        removed_closure_ids => :removed_closure_ids::bigint[],
+        clinic_ids => :clinic_ids::bigint[],
+        time_zones => :time_zones::text[],
+        added_rule_ids => :added_rule_ids::bigint[],
+        added_starts => :added_starts::timestamptz[],
+        added_ends => :added_ends::timestamptz[],
+        added_local_starts => :added_local_starts::timestamp[],
+        closed_slot_ids => :closed_slot_ids::bigint[],
+        closed_by => :closed_by::bigint[],
+        drifted_slot_ids => :drifted_slot_ids::bigint[],
+        undrifted_slot_ids => :undrifted_slot_ids::bigint[],
+        reopened_slot_ids => :reopened_slot_ids::bigint[],
+        stamped_slot_ids => :stamped_slot_ids::bigint[],
+        stamped_versions => :stamped_versions::integer[],
+        stamped_local_starts => :stamped_local_starts::timestamp[],
+        stamped_closures => :stamped_closures::bigint[],
+        hit_slot_ids => :hit_slot_ids::bigint[],
+        booking_ids => :booking_ids::bigint[],
+        cancelled_ids => :cancelled_ids::bigint[],
+        messages => :messages::text[],
+        runs => :runs::text::jsonb,
+        actor => :actor::text,
+        subject => :subject::text,
+        details => :details::text,
+        request_id => :request_id::text
+    ) AS a;
+
+-- name: list_due_doctors
+-- Finds the doctors with rules that are not published far enough, and those with open slots in a closed time.
+SELECT d.id
+FROM doctors AS d
+WHERE
+    d.active
+    AND (
+        EXISTS (
+            SELECT 1
+            FROM schedule_rules AS r
+            LEFT JOIN rule_runs AS u ON r.id = u.rule_id AND r.version = u.rule_version
+            WHERE
+                r.doctor_id = d.id
+                AND r.removed_at IS NULL
+                AND r.first_day < :published_until::date
+                AND coalesce(u.published_until, '-infinity')
+                < least(coalesce(r.last_day + 1, 'infinity'), :published_until::date)
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM closures AS c
+            CROSS JOIN
+                LATERAL (
+                    SELECT s.clinic_id
+                    FROM slots_in_period(d.id, greatest(c.start_time, now()), c.end_time) AS s
+                    WHERE s.status = 'OPEN' AND s.start_time > now()
+                ) AS s
+            WHERE
+                c.removed_at IS NULL
+                AND c.end_time > now()
+                AND coalesce(c.doctor_id, d.id) = d.id
+                AND coalesce(c.clinic_id, s.clinic_id) = s.clinic_id
+        )
+    )
+ORDER BY d.id;
+
+-- name: list_visit_minutes
+-- Lists the length of each visit type.
+SELECT t.id, t.minutes
+FROM visit_types AS t
+ORDER BY t.id;
+
+-- name: known_doctors
+-- Finds which of some doctors exist.
+SELECT d.id
+FROM doctors AS d
+WHERE d.id = any(:doctor_ids::bigint[])
+ORDER BY d.id;
+
+-- name: claim_publishing
+-- Claims the publishing of rules until the end of the transaction, if no other process has it now.
+SELECT pg_try_advisory_xact_lock(7305091, 1) AS claimed;

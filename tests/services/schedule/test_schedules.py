@@ -1,0 +1,247 @@
+"""Schedules below HTTP: what is previewed is what is done, to rules, closures, slots and bookings."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from msgspec.structs import replace
+
+from slotwise.db.pool import Database
+from slotwise.domain.clinics import Clinic
+from slotwise.domain.errors import NotAllowed, ScheduleChanged
+from slotwise.domain.schedule_previews import Decision, Decisions, ScheduleChange
+from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkipReason
+from slotwise.domain.slots import SlotChange, SlotStatus
+from slotwise.domain.users import Role, User
+from slotwise.services.schedule.clinics import fill_first_clinic
+from slotwise.services.schedule.doctors import Doctors
+from slotwise.services.schedule.publishing import Publisher
+from slotwise.services.schedule.schedules import Applied, Outlined, Schedules
+from slotwise.services.schedule.slots import Slots
+
+Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+THEN = datetime(2026, 1, 1, tzinfo=UTC)
+ADMIN = User(1, "admin@example.org", "Ann Admin", Role.ADMIN, True, 1, THEN, THEN)
+STAFF = User(2, "staff@example.org", "Stan Staff", Role.STAFF, True, 1, THEN, THEN)
+# In UTC, so that the day of a time is the same everywhere in these tests.
+TODAY = datetime.now(UTC).date()
+FIRST_DAY = TODAY + timedelta(days=2)
+WEEK = timedelta(days=7)
+
+
+class Practice:
+    """A doctor with weekly hours, on the weekday of `FIRST_DAY`: four slots, published for four weeks."""
+
+    def __init__(self, database: Database, rows: Rows, doctor_id: int) -> None:
+        self.database, self.rows, self.doctor_id = database, rows, doctor_id
+        self.schedules = Schedules(database, 25)
+        self.rule = Rule(
+            0, doctor_id, 1, FIRST_DAY, None, 1, FIRST_DAY.isoweekday(), 9 * 60, 11 * 60, 30, 0, 1
+        )  # fmt: skip
+
+    async def apply(self, account: User = ADMIN, **change: Any) -> Applied:
+        wanted = ScheduleChange(**change)
+        seen = await self.schedules.preview_schedule(account, wanted)
+        return await self.schedules.apply_schedule(account, wanted, seen.token)
+
+    async def add_rule(self, **fields: Any) -> Rule:
+        rule = replace(self.rule, **fields)
+        done = await self.apply(add_rules=(rule,))
+        return replace(rule, id=done.rule_ids[0])
+
+    async def slots(self, status: str = "OPEN") -> list[str]:
+        """Starts, as the number of the week and the time of the day."""
+        found = await self.rows.fetch(
+            "SELECT start_time FROM appointment_slots WHERE doctor_id = $1 AND status = $2 ORDER BY start_time",
+            self.doctor_id,
+            status,
+        )
+        return [f"{(row[0].date() - FIRST_DAY).days // 7} {row[0]:%H:%M}" for row in found]
+
+    async def book(self, start: datetime, *, confirmed: bool = True) -> int:
+        """A booking of the slot that starts then, as `hold_seats` makes it."""
+        booked = await self.rows.fetchval(
+            """SELECT (h.booking).id FROM hold_seats(
+                ARRAY(SELECT id FROM appointment_slots WHERE doctor_id = $1 AND start_time = $2 AND status = 'OPEN'),
+                ARRAY[1], ARRAY[NULL::bigint], ARRAY['Ada Lovelace'], ARRAY['ada@example.org'], ARRAY[$3::boolean],
+                ARRAY['\\x00'::bytea], ARRAY['guest'], '{}', '{}', '{}', '{}', '{}', NULL, 120, 86400) AS h""",
+            self.doctor_id, start, confirmed,
+        )  # fmt: skip
+        return int(booked)
+
+    async def status_of(self, booking_id: int) -> str:
+        return str(await self.rows.fetchval("SELECT status FROM bookings WHERE id = $1", booking_id))
+
+
+@pytest_asyncio.fixture
+async def practice(database: Database, connection: Rows) -> Practice:
+    await fill_first_clinic(database, Clinic(1, "Clinic", "UTC"))
+    doctor = await Doctors(database).create_doctor(ADMIN, "Dr. Who", None)
+    return Practice(database, connection, doctor.id)
+
+
+def moment(week: int, clock: str) -> datetime:
+    return datetime.combine(FIRST_DAY + week * WEEK, time.fromisoformat(clock), UTC)
+
+
+def closure(doctor_id: int | None, week: int, opens: str, closes: str, **fields: Any) -> Closure:
+    return Closure(
+        0, doctor_id, None, moment(week, opens), moment(week, closes), fields.pop("kind", ClosureKind.ABSENCE), **fields
+    )
+
+
+DAY = ["09:00", "09:30", "10:00", "10:30"]
+ALL = [f"{week} {clock}" for week in range(4) for clock in DAY]
+
+
+async def test_a_new_rule_has_its_times_at_once_and_further_days_later(practice: Practice) -> None:
+    await practice.add_rule()
+    assert await practice.slots() == ALL
+    assert await Publisher(practice.database, 25).publish_slots() == 0
+    assert await Publisher(practice.database, 32).publish_slots() == 4
+    assert await Publisher(practice.database, 32).publish_slots() == 0
+    assert await practice.slots() == [*ALL, *(f"4 {clock}" for clock in DAY)]
+
+
+async def test_an_ended_rule_publishes_no_further_days_and_stays_published(practice: Practice) -> None:
+    rule = await practice.add_rule(last_day=FIRST_DAY + WEEK)
+    assert await practice.slots() == ALL[:8]
+    await practice.apply(change_rules=(replace(rule, last_day=FIRST_DAY),))
+    assert await practice.slots() == ALL[:4]
+    assert await Publisher(practice.database, 60).publish_slots() == 0
+    await practice.apply(change_rules=(replace(rule, last_day=FIRST_DAY + WEEK),))
+    assert await practice.slots() == ALL[:8]
+
+
+async def test_a_change_of_hours_moves_free_times_and_keeps_or_cancels_booked_ones(practice: Practice) -> None:
+    rule = await practice.add_rule()
+    kept, cancelled = await practice.book(moment(1, "09:00")), await practice.book(moment(2, "09:00"))
+    hold = await practice.book(moment(3, "09:30"), confirmed=False)
+    later = replace(rule, opens=10 * 60, closes=12 * 60)
+    decisions = Decisions(Decision.KEEP, {cancelled: Decision.CANCEL}, "New hours")
+    seen = await practice.schedules.preview_schedule(ADMIN, ScheduleChange(change_rules=(later,), decisions=decisions))
+    assert (seen.preview.come, seen.preview.go, seen.preview.stay) == (8, 8, 8)
+    assert [(hit.booking.id, hit.decision) for hit in seen.preview.hits] == [
+        (kept, Decision.KEEP),
+        (cancelled, Decision.CANCEL),
+    ]
+    assert [held.id for held in seen.preview.holds] == [hold]
+    done = await practice.apply(change_rules=(later,), decisions=decisions)
+    assert done.cancelled_holds == 1
+    assert await practice.slots() == [
+        f"{week} {clock}" for week in range(4) for clock in ("10:00", "10:30", "11:00", "11:30")
+    ]
+    assert [await practice.status_of(each) for each in (kept, cancelled, hold)] == [
+        "CONFIRMED",
+        "CANCELLED",
+        "CANCELLED",
+    ]
+    assert await practice.rows.fetchval("SELECT cancel_reason FROM bookings WHERE id = $1", cancelled) == "New hours"
+    drifted = await practice.rows.fetch("SELECT start_time FROM appointment_slots WHERE drifted")
+    assert [row[0] for row in drifted] == [moment(1, "09:00")]
+    await practice.apply(change_rules=(rule,))
+    assert await practice.slots() == ALL
+    assert not await practice.rows.fetchval("SELECT count(*) FROM appointment_slots WHERE drifted")
+
+
+async def test_a_closure_closes_times_of_every_origin_and_undoing_it_reopens_just_these(practice: Practice) -> None:
+    await practice.add_rule()
+    slots = Slots(practice.database)
+    await slots.create_slot(ADMIN, practice.doctor_id, moment(1, "08:00"), 1, 30)
+    closed_by_hand = await practice.rows.fetchval(
+        "SELECT id FROM appointment_slots WHERE start_time = $1", moment(1, "10:00")
+    )
+    await slots.update_slot(ADMIN, closed_by_hand, SlotChange(status=SlotStatus.CLOSED))
+    before = await practice.slots()
+    done = await practice.apply(add_closures=(closure(practice.doctor_id, 1, "08:00", "10:30"),))
+    assert await practice.slots() == [each for each in before if each not in {"1 08:00", "1 09:00", "1 09:30"}]
+    await practice.apply(remove_closures=tuple(done.closure_ids))
+    assert await practice.slots() == before
+
+
+async def test_what_overlaps_by_now_is_not_reopened(practice: Practice) -> None:
+    await practice.add_rule()
+    done = await practice.apply(add_closures=(closure(practice.doctor_id, 1, "09:00", "10:00"),))
+    await practice.rows.execute(
+        "UPDATE closures SET end_time = start_time + interval '1 minute', version = version + 1"
+    )
+    await Slots(practice.database).create_slot(ADMIN, practice.doctor_id, moment(1, "09:35"), 1, 10)
+    change = ScheduleChange(remove_closures=tuple(done.closure_ids))
+    seen = await practice.schedules.preview_schedule(ADMIN, change)
+    assert [skip.reason for skip in seen.preview.skipped] == [SkipReason.OTHER_SLOT]
+    await practice.apply(remove_closures=tuple(done.closure_ids))
+    assert await practice.slots() == sorted({*ALL, "1 09:35"} - {"1 09:30"})
+
+
+async def test_a_removed_rule_that_comes_back_has_all_its_times_again(practice: Practice) -> None:
+    rule = await practice.add_rule()
+    await practice.apply(remove_rules=(rule.id,))
+    assert await practice.slots() == []
+    await practice.add_rule()
+    assert await practice.slots() == ALL
+
+
+async def test_holds_do_not_make_a_preview_old_and_a_confirmed_booking_does(practice: Practice) -> None:
+    await practice.add_rule()
+    change = ScheduleChange(add_closures=(closure(practice.doctor_id, 0, "09:00", "10:00"),))
+    seen = await practice.schedules.preview_schedule(ADMIN, change)
+    booked = await practice.book(moment(0, "09:00"))
+    with pytest.raises(ScheduleChanged) as refused:
+        await practice.schedules.apply_schedule(ADMIN, change, seen.token)
+    now = refused.value.outlined
+    assert isinstance(now, Outlined)
+    assert [hit.booking.id for hit in now.preview.hits] == [booked]
+    assert await practice.slots() == ALL
+    hold = await practice.book(moment(0, "09:30"), confirmed=False)
+    done = await practice.schedules.apply_schedule(ADMIN, change, now.token)
+    assert (done.cancelled_holds, await practice.status_of(hold)) == (1, "CANCELLED")
+
+
+async def test_another_change_in_between_makes_a_preview_old(practice: Practice) -> None:
+    rule = await practice.add_rule()
+    change = ScheduleChange(add_closures=(closure(practice.doctor_id, 0, "09:00", "10:00"),))
+    others = (
+        {"change_rules": (replace(rule, last_day=FIRST_DAY + 2 * WEEK),)},
+        {"add_closures": (closure(None, 2, "09:00", "10:00", kind=ClosureKind.HOLIDAY),)},
+    )
+    for other in others:
+        seen = await practice.schedules.preview_schedule(ADMIN, change)
+        await practice.apply(**other)
+        with pytest.raises(ScheduleChanged):
+            await practice.schedules.apply_schedule(ADMIN, change, seen.token)
+
+
+async def test_times_that_a_person_changed_are_left_alone_by_their_rule(practice: Practice) -> None:
+    rule = await practice.add_rule()
+    slot = await practice.rows.fetchval("SELECT id FROM appointment_slots WHERE start_time = $1", moment(0, "09:00"))
+    await Slots(practice.database).update_slot(ADMIN, slot, SlotChange(start_time=moment(0, "08:00")))
+    await practice.apply(remove_rules=(rule.id,))
+    assert await practice.slots() == ["0 08:00"]
+
+
+async def test_an_open_time_in_a_closure_is_closed_by_the_next_publishing(practice: Practice) -> None:
+    await practice.add_rule()
+    await practice.apply(add_closures=(closure(None, 1, "00:00", "23:00", kind=ClosureKind.HOLIDAY),))
+    await practice.rows.execute(
+        "UPDATE appointment_slots SET status = 'OPEN', closure_id = NULL WHERE start_time = $1", moment(1, "09:00")
+    )
+    await Publisher(practice.database, 25).publish_slots()
+    assert await practice.slots() == [each for each in ALL if not each.startswith("1 ")]
+
+
+async def test_staff_enter_absences_and_change_nothing_else(practice: Practice) -> None:
+    rule = await practice.add_rule()
+    done = await practice.apply(STAFF, add_closures=(closure(practice.doctor_id, 0, "09:00", "10:00"),))
+    holiday = await practice.apply(add_closures=(closure(None, 1, "09:00", "10:00", kind=ClosureKind.HOLIDAY),))
+    for refused in (
+        {"remove_rules": (rule.id,)},
+        {"add_closures": (closure(None, 1, "09:00", "10:00"),)},
+        {"add_closures": (closure(practice.doctor_id, 1, "09:00", "10:00", kind=ClosureKind.HOLIDAY),)},
+        {"remove_closures": tuple(holiday.closure_ids)},
+    ):
+        with pytest.raises(NotAllowed):
+            await practice.apply(STAFF, **refused)
+    await practice.apply(STAFF, remove_closures=tuple(done.closure_ids))
