@@ -137,6 +137,20 @@ class SlotOverlaps(Conflict):
 
 
 @dataclass(eq=False)
+class TimeClosed(Conflict):
+    """`times` is how many of several wanted slots lie in a holiday or an absence; 0 if one was wanted."""
+
+    code = "time-closed"
+    title = "The doctor is away, or the clinic is closed, in that period"
+    times: int = 0
+
+    @property
+    def detail(self) -> str:
+        what = f"{self.times} of the slots lie" if self.times else "The slot lies"
+        return f"{what} in a holiday or an absence. Nothing was done; shorten or remove the closure first."
+
+
+@dataclass(eq=False)
 class ScheduleTooLarge(Conflict):
     """`last_day` is the last day, by UTC, until which the change is small enough; None if no earlier end helps."""
 

@@ -12,7 +12,15 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from slotwise.batching.shared_reads import SharedReads
-from slotwise.domain.errors import DoctorNotFound, NotAllowed, OutcomeUnknown, SeatsTaken, SlotNotFound, SlotOverlaps
+from slotwise.domain.errors import (
+    DoctorNotFound,
+    NotAllowed,
+    OutcomeUnknown,
+    SeatsTaken,
+    SlotNotFound,
+    SlotOverlaps,
+    TimeClosed,
+)
 from slotwise.domain.fields import FIRST_TIME, Instant
 from slotwise.domain.slots import MAX_DURATION_MINUTES, Slot, SlotChange, SlotStatus
 from slotwise.domain.time_zones import MAX_ZONE_CHARACTERS, time_zone
@@ -108,17 +116,18 @@ class PlannedSlotView(Struct, frozen=True, rename="camel"):
 
 
 class ClashView(Struct, frozen=True, rename="camel"):
-    """A wanted period and the slot that it overlaps; null if the period has begun already."""
+    """A wanted period, and the slot that it overlaps or the closure that it lies in; without both, it has begun."""
 
     start_time: Instant
     end_time: Instant
     overlaps: PlannedSlotView | None
+    closure_id: int | None
 
     @classmethod
     def of(cls, clash: Clash) -> "ClashView":
         slot = clash.slot
         overlaps = None if slot is None else PlannedSlotView(slot.id, slot.start_time, slot.end_time)
-        return cls(clash.period.start_time, clash.period.end_time, overlaps)
+        return cls(clash.period.start_time, clash.period.end_time, overlaps, clash.closure_id)
 
 
 class SkippedTimeView(Struct, frozen=True):
@@ -252,6 +261,7 @@ class SlotController(Controller):
             OutcomeUnknown,
             DoctorNotFound,
             SlotOverlaps,
+            TimeClosed,
             sends=("Location",),
             description="Slots of one doctor may touch but must not overlap. Closed slots count only while they still "
             "have bookings.",
@@ -274,6 +284,7 @@ class SlotController(Controller):
             OutcomeUnknown,
             DoctorNotFound,
             SlotOverlaps,
+            TimeClosed,
             description=f"Creates all slots or none: at most {MAX_SLOTS_AT_ONCE}, over at most {MAX_DAYS_AT_ONCE} "
             "days. `dryRun` only shows which slots would be created and which clash. `skipClashes` leaves out slots "
             "that clash.",
@@ -347,6 +358,7 @@ class SlotController(Controller):
             SlotNotFound,
             SeatsTaken,
             SlotOverlaps,
+            TimeClosed,
             description="Bookings stay: they move with a moved slot, and a closed slot only takes no new ones.",
         ),
     )

@@ -21,6 +21,7 @@ from slotwise.domain.errors import (
     SeatsTaken,
     SlotNotFound,
     SlotOverlaps,
+    TimeClosed,
 )
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, clean_period
 from slotwise.domain.name_order import ENGLISH, NameOrder
@@ -32,6 +33,7 @@ from slotwise.services.core.callers import require_desk_of
 from slotwise.services.core.clinics import require_desk_of_slot
 from slotwise.services.core.expiry import count_expired
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
+from slotwise.services.schedule.closed_times import find_closed, require_open
 
 
 class SlotId(Struct, frozen=True):
@@ -94,10 +96,11 @@ class OverlappedSlot(Struct, frozen=True):
 
 
 class Clash(Struct, frozen=True):
-    """A period for which no slot can be created: it overlaps `slot` or, if that is None, it has begun."""
+    """A period for which no slot can be created: it overlaps `slot`, lies in a closure or, without both, has begun."""
 
     period: Period
-    slot: OverlappedSlot | None
+    slot: OverlappedSlot | None = None
+    closure_id: int | None = None
 
 
 class PlannedSlot(Struct, frozen=True):
@@ -207,12 +210,13 @@ class Slots:
         duration_minutes: int,
         clinic_id: int = FIRST_CLINIC,
     ) -> Slot:
-        """Raises `SlotOverlaps`, `DoctorNotFound`, and `InvalidInput` for a start that is not in the future."""
+        """Raises `SlotOverlaps`, `TimeClosed`, `DoctorNotFound`, and `InvalidInput` for a start in the past."""
         start, end = clean_period("start_time", start_time, duration_minutes)
         async with self._database.transaction() as connection:
             now = await _lock_doctor(connection, doctor_id)
             _refuse_past(start, now)
-            _refuse_clashes(await _find_clashes(connection, doctor_id, [Period(start, end)], now))
+            await require_open(connection, doctor_id, clinic_id, Period(start, end))
+            _refuse_clashes(await _find_clashes(connection, doctor_id, clinic_id, [Period(start, end)], now))
             created = await CREATE_SLOTS.one(
                 connection,
                 doctor_ids=[doctor_id],
@@ -243,13 +247,13 @@ class Slots:
         """Create all slots of a timetable, or none. Its zone is the clinic's, unless `zone` is given.
 
         A dry run returns what would be created and what clashes, and changes nothing. Otherwise a clash raises
-        `SlotOverlaps`, or `InvalidInput` for a past start, unless `skip_clashes` leaves out what clashes. `planned` is
-        how many slots a dry run returned: if there would now be more or fewer, that raises `SlotOverlaps` too.
+        `SlotOverlaps`, `TimeClosed`, or `InvalidInput` for a past start, unless `skip_clashes` leaves out what clashes.
+        `planned` is how many slots a dry run returned: if there would now be more or fewer, that raises `SlotOverlaps`.
         """
         laid = lay_out(timetable, zone or self._clinics.zone_of(clinic_id))
         async with self._database.transaction() as connection:
             now = await _lock_doctor(connection, doctor_id)
-            clashes = await _find_clashes(connection, doctor_id, laid.periods, now)
+            clashes = await _find_clashes(connection, doctor_id, clinic_id, laid.periods, now)
             clashing = {clash.period for clash in clashes}
             free = [period for period in laid.periods if period not in clashing]
             if dry_run:
@@ -336,7 +340,7 @@ class Slots:
     async def update_slot(
         self, account: User, slot_id: int, change: SlotChange, seen: SlotSeen | None = None, *, dry_run: bool = False
     ) -> Slot:
-        """Raises `SeatsTaken` for a total below the seats held or booked, `InvalidInput`, and `SlotOverlaps`.
+        """Raises `SeatsTaken` for a total below the seats held or booked, `InvalidInput`, `SlotOverlaps`, `TimeClosed`.
 
         With `seen`, raises `SlotChangedMeanwhile` if the slot has changed since. A dry run raises the same errors and
         changes nothing. Callers ask `change.may_be_made_by` first. Raises `NotAllowed` for the desk of other clinics.
@@ -351,6 +355,7 @@ class Slots:
             wanted = change.applied_to(slot, read.added_seats)
             if seen is not None and (seen.start_time, seen.end_time) != (slot.start_time, slot.end_time):
                 raise SlotChangedMeanwhile
+            await self._require_open(slot, wanted)
             newest = None if seen is None else seen.newest_booking
             async with self._database.effect() as connection:
                 done = await _write(connection, account, slot, wanted, newest, dry_run=dry_run)
@@ -366,6 +371,14 @@ class Slots:
         self._seats_changed([slot_id])
         # The slot is not read again: if that failed, the answer would deny a change that was made.
         return replace(wanted, available_seats=wanted.total_seats - done.taken, updated_at=done.updated_at)
+
+    async def _require_open(self, before: Slot, after: Slot) -> None:
+        """If the slot comes to a new time, or is reopened. If a closure comes in between, the publisher closes it."""
+        period = Period(after.start_time, after.end_time)
+        comes = before.status is not after.status or period != Period(before.start_time, before.end_time)
+        if comes and after.status is SlotStatus.OPEN:
+            async with self._database.connection() as connection:
+                await require_open(connection, before.doctor_id, before.clinic_id, period)
 
 
 # One statement for each way to walk, without filters that may be null, because one plan is made for all values.
@@ -416,7 +429,7 @@ async def _list_of_specialization(connection: Connection, query: SlotQuery, limi
 
 
 async def _find_clashes(
-    connection: Connection, doctor_id: int, periods: Sequence[Period], now: datetime
+    connection: Connection, doctor_id: int, clinic_id: int, periods: Sequence[Period], now: datetime
 ) -> list[Clash]:
     """Needs the doctor's lock, so that no clash arises before the slots are written.
 
@@ -431,10 +444,11 @@ async def _find_clashes(
         end_times=[period.end_time for period in periods],
     )
     by_period = {periods[slot.position - 1]: slot for slot in overlapped}
+    closed = await find_closed(connection, doctor_id, clinic_id, periods)
     return [
-        Clash(period, by_period.get(period) if period.start_time > now else None)
+        Clash(period) if period.start_time <= now else Clash(period, by_period.get(period), closed.get(period))
         for period in periods
-        if period in by_period or period.start_time <= now
+        if period in by_period or period in closed or period.start_time <= now
     ]
 
 
@@ -450,6 +464,9 @@ def _refuse_any(clashes: Sequence[Clash]) -> None:
     overlaps = sum(1 for clash in clashes if clash.slot is not None)
     if overlaps > 0:
         raise SlotOverlaps(overlaps)
+    closed = sum(1 for clash in clashes if clash.closure_id is not None)
+    if closed > 0:
+        raise TimeClosed(closed)
     if clashes:
         raise InvalidInput.of("first_day", f"makes {len(clashes)} times that are in the past")
 

@@ -211,6 +211,25 @@ SELECT t.id, t.minutes
 FROM visit_types AS t
 ORDER BY t.id;
 
+-- name: list_closed_periods
+-- Finds which of some periods of a doctor at a clinic lie in a closure, each with the first such closure.
+SELECT w.position::integer AS position, c.id AS closure_id
+FROM unnest(:start_times::timestamptz[], :end_times::timestamptz[])
+    WITH ORDINALITY AS w (start_time, end_time, position)
+CROSS JOIN LATERAL (
+    SELECT c.id
+    FROM closures AS c
+    WHERE
+        c.removed_at IS NULL
+        AND c.end_time > w.start_time
+        AND c.start_time < w.end_time
+        AND coalesce(c.doctor_id, :doctor_id::bigint) = :doctor_id::bigint
+        AND coalesce(c.clinic_id, :clinic_id::bigint) = :clinic_id::bigint
+    ORDER BY c.id
+    LIMIT 1
+) AS c
+ORDER BY w.position;
+
 -- name: known_doctors
 -- Finds which of some doctors exist.
 SELECT d.id

@@ -1,0 +1,168 @@
+"""Schedules over HTTP: a change is previewed, and applied as previewed."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.clinic import Clinic, holder, object_of, problem
+
+FIRST_DAY = (datetime.now(UTC) + timedelta(days=3)).date()
+
+
+def hours(doctor_id: int, **fields: Any) -> dict[str, Any]:
+    """Half an hour in the morning and one in the afternoon, on one day."""
+    return {
+        "doctorId": doctor_id,
+        "firstDay": FIRST_DAY.isoformat(),
+        "lastDay": FIRST_DAY.isoformat(),
+        "weekdays": [FIRST_DAY.isoweekday()],
+        "periods": [{"from": "09:00", "to": "09:30"}, {"from": "14:00", "to": "15:00"}],
+    } | fields
+
+
+def absence(doctor_id: int, **fields: Any) -> dict[str, Any]:
+    """The whole day, in every zone."""
+    return {
+        "doctorId": doctor_id,
+        "startTime": f"{FIRST_DAY - timedelta(days=1)}T00:00:00Z",
+        "endTime": f"{FIRST_DAY + timedelta(days=2)}T00:00:00Z",
+        "reason": "A cold",
+    } | fields
+
+
+def post(clinic: Clinic, what: str, **body: Any) -> httpx.Response:
+    return clinic.http.post(f"/api/schedule/{what}", json=body, headers=clinic.admin)
+
+
+def preview(clinic: Clinic, **body: Any) -> dict[str, Any]:
+    answer = post(clinic, "preview", **body)
+    assert answer.status_code == 200, answer.text
+    return object_of(answer)
+
+
+def apply(clinic: Clinic, **body: Any) -> dict[str, Any]:
+    answer = post(clinic, "apply", **body, token=preview(clinic, **body)["token"])
+    assert answer.status_code == 200, answer.text
+    return object_of(answer)
+
+
+def slots_of(clinic: Clinic, doctor_id: int) -> list[dict[str, Any]]:
+    answer = clinic.http.get("/api/slots", params={"doctorId": doctor_id})
+    found: list[dict[str, Any]] = answer.json()["items"]
+    return found
+
+
+def test_hours_become_slots_and_a_rule_for_each_period(clinic: Clinic) -> None:
+    doctor = clinic.doctor()["id"]
+    seen = preview(clinic, addRules=[hours(doctor)])
+    assert (seen["come"], seen["go"], seen["stay"]) == (3, 0, 0)
+    assert slots_of(clinic, doctor) == []
+    done = apply(clinic, addRules=[hours(doctor)])
+    assert [slot["durationMinutes"] for slot in slots_of(clinic, doctor)] == [30, 30, 30]
+    rules = clinic.http.get(f"/api/doctors/{doctor}/rules", headers=clinic.admin).json()
+    assert [(rule["id"], rule["from"], rule["to"]) for rule in rules["items"]] == list(
+        zip(done["ruleIds"], ["09:00", "14:00"], ["09:30", "15:00"], strict=True)
+    )
+    assert rules["moved"] == []
+    assert apply(clinic, changeRules=[{"id": done["ruleIds"][0], "totalSeats": 2}])["come"] == 1
+    assert sorted(slot["totalSeats"] for slot in slots_of(clinic, doctor)) == [1, 1, 2]
+    assert apply(clinic, removeRules=done["ruleIds"])["go"] == 3
+    assert slots_of(clinic, doctor) == []
+
+
+def test_an_absence_lists_patients_cancels_holds_and_is_undone(clinic: Clinic) -> None:
+    doctor = clinic.doctor()["id"]
+    apply(clinic, addRules=[hours(doctor)])
+    booked, held, _ = slots_of(clinic, doctor)
+    booking = clinic.hold(booked["id"], confirm=True, userName="Pia Present")
+    hold = clinic.hold(held["id"])
+    change: dict[str, Any] = {"addClosures": [absence(doctor)], "decision": "CANCEL", "message": "Please come later"}
+    seen = preview(clinic, **change)
+    assert (seen["go"], seen["bookingCount"], seen["holdCount"]) == (3, 1, 1)
+    assert [(hit["bookingId"], hit["userName"], hit["decision"], hit["message"]) for hit in seen["bookings"]] == [
+        (booking["id"], "Pia Present", "CANCEL", "Please come later")
+    ]
+    done = apply(clinic, **change)
+    assert (done["cancelledBookings"], done["cancelledHolds"]) == (1, 1)
+    refused = clinic.http.post(f"/api/bookings/{hold['id']}/confirm", headers=holder(hold))
+    assert problem(refused, 409)["code"] == "booking-cancelled"
+    [closure] = [
+        each
+        for each in clinic.http.get("/api/closures", headers=clinic.admin).json()["items"]
+        if each["id"] == done["closureIds"][0]
+    ]
+    assert (closure["doctorId"], closure["kind"], closure["reason"]) == (doctor, "ABSENCE", "A cold")
+    assert apply(clinic, removeClosures=done["closureIds"])["come"] == 3
+    assert [slot["id"] for slot in slots_of(clinic, doctor)] == [booked["id"], held["id"], _["id"]]
+
+
+def test_a_change_in_between_is_answered_with_a_new_preview(clinic: Clinic) -> None:
+    doctor = clinic.doctor()["id"]
+    apply(clinic, addRules=[hours(doctor)])
+    change = {"addClosures": [absence(doctor)]}
+    token = preview(clinic, **change)["token"]
+    booking = clinic.hold(slots_of(clinic, doctor)[0]["id"], confirm=True)
+    refused = problem(post(clinic, "apply", **change, token=token), 409)
+    assert refused["code"] == "schedule-changed"
+    assert [hit["bookingId"] for hit in refused["preview"]["bookings"]] == [booking["id"]]
+    assert len(slots_of(clinic, doctor)) == 2
+    assert post(clinic, "apply", **change, token=refused["preview"]["token"]).status_code == 200
+
+
+def test_no_slot_is_opened_by_hand_while_the_doctor_is_away(clinic: Clinic) -> None:
+    doctor = clinic.doctor()["id"]
+    start = f"{FIRST_DAY}T10:00:00Z"
+    slot = clinic.slot(doctorId=doctor, startTime=start)
+    apply(clinic, addClosures=[absence(doctor)])
+
+    def reopen() -> httpx.Response:
+        return clinic.http.patch(f"/api/slots/{slot['id']}", json={"status": "OPEN"}, headers=clinic.admin)
+
+    new = {"doctorId": doctor, "startTime": f"{FIRST_DAY}T11:00:00Z"}
+    many = {key: value for key, value in hours(doctor).items() if key != "weekdays"}
+    for refused in (
+        reopen(),
+        clinic.http.post("/api/slots", json=new, headers=clinic.admin),
+        clinic.http.post("/api/slots/batch", json=many, headers=clinic.admin),
+    ):
+        assert problem(refused, 409)["code"] == "time-closed"
+    tried = clinic.http.post("/api/slots/batch", json=many | {"dryRun": True}, headers=clinic.admin).json()
+    assert tried["created"] == []
+    assert all(clash["closureId"] is not None and clash["overlaps"] is None for clash in tried["clashes"])
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"durationMinutes": 120}, "addRules[1].durationMinutes"),
+        ({"lastDay": "2020-01-01"}, "addRules[1].lastDay"),
+        ({"clinicId": 10**9}, "addRules[1].clinicId"),
+        ({"weekdays": [8]}, "addRules[1].weekdays[0]"),
+    ],
+)
+def test_the_field_that_is_wrong_is_named_as_the_body_names_it(
+    clinic: Clinic, change: dict[str, Any], field: str
+) -> None:
+    doctor = clinic.doctor()["id"]
+    refused = problem(post(clinic, "preview", addRules=[hours(doctor), hours(doctor, **change)]), 400)
+    assert [fault["field"] for fault in refused["errors"]] == [field]
+
+
+def test_what_does_not_exist_is_named(clinic: Clinic) -> None:
+    doctor = clinic.doctor()["id"]
+    for body, field in (
+        ({"changeRules": [{"id": 10**9, "totalSeats": 2}]}, "changeRules[0].id"),
+        ({"removeRules": [10**9]}, "removeRules[0]"),
+        ({"removeClosures": [10**9]}, "removeClosures[0]"),
+        ({"changeZones": [{"clinicId": 1, "timeZone": "Nowhere/Land"}]}, "changeZones[0].timeZone"),
+        (
+            {"addClosures": [absence(doctor, endTime=f"{FIRST_DAY - timedelta(days=9)}T00:00:00Z")]},
+            "addClosures[0].endTime",
+        ),
+    ):
+        refused = problem(post(clinic, "preview", **body), 400)
+        assert [fault["field"] for fault in refused["errors"]] == [field], body
+    missing = problem(post(clinic, "preview", addRules=[hours(10**9)]), 404)
+    assert missing["code"] == "doctor-not-found"

@@ -1,0 +1,193 @@
+"""Changes of schedules beside bookings, slots made by hand, and a second publisher."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, date, datetime, time, timedelta
+
+import asyncpg
+from torture.patching import mutate
+
+from slotwise.domain.bookings import Booking
+from slotwise.domain.clinics import Clinic
+from slotwise.domain.errors import BookingCancelled, ScheduleChanged, SlotOverlaps
+from slotwise.domain.schedule_previews import ScheduleChange
+from slotwise.domain.schedules import Closure, ClosureKind, Rule
+from slotwise.domain.users import Role, User
+from slotwise.services.schedule.clinics import fill_first_clinic
+from slotwise.services.schedule.publishing import Publisher
+from slotwise.services.schedule.schedules import Applied, Schedules
+from slotwise.services.schedule.slots import Slots
+from tests.workers import (
+    GUEST,
+    NOW,
+    Worker,
+    at_once,
+    holder_of,
+    new_slot,
+    until_waiting_for_a_lock,
+    violations,
+    wanted,
+    workers,
+)
+
+ADMIN = User(0, "admin@example.org", "Admin", Role.ADMIN, True, 1, NOW, NOW)
+COMPARES_BOOKINGS = "live <> booking_ids OR"
+COMPARES_SCHEDULES = "fingerprint <> schedule_fingerprint(doctor_ids, starts_from, starts_before)"
+
+Attempt = Callable[[], Awaitable[object]]
+
+
+@asynccontextmanager
+async def two(url: str) -> AsyncIterator[list[Worker]]:
+    async with workers(url) as pair:
+        await fill_first_clinic(pair[0].database, Clinic(1, "Clinic", "UTC"))
+        yield pair
+
+
+async def in_order(connection: asyncpg.Connection, lock: str, number: int, *attempts: Attempt) -> list[object]:
+    """Let both wait for one row, the first in front, before either goes on."""
+    transaction = connection.transaction()
+    await transaction.start()
+    await connection.execute(lock, number)
+    running = []
+    for place, attempt in enumerate(attempts, 1):
+        running.append(asyncio.ensure_future(attempt()))
+        await until_waiting_for_a_lock(connection, place)
+    await transaction.commit()
+    return [*await asyncio.gather(*running, return_exceptions=True)]
+
+
+LOCK_SLOT = "SELECT 1 FROM appointment_slots WHERE id = $1 FOR NO KEY UPDATE"
+LOCK_DOCTOR = "SELECT 1 FROM doctors WHERE id = $1 FOR NO KEY UPDATE"
+
+
+async def close_beside_confirm(
+    pair: list[Worker], connection: asyncpg.Connection, *, confirm_first: bool
+) -> list[object]:
+    """What confirming and closing gave, in this order."""
+    slot_id = await new_slot(connection, seats=1)
+    doctor_id = await connection.fetchval("SELECT doctor_id FROM appointment_slots WHERE id = $1", slot_id)
+    held = await pair[0].bookings.hold_seats(GUEST, wanted(slot_id), None)
+    start = NOW + timedelta(days=30)
+    absence = Closure(0, doctor_id, None, start, start + timedelta(hours=1), ClosureKind.ABSENCE)
+    change, schedules = ScheduleChange(add_closures=(absence,)), Schedules(pair[1].database, 90)
+    seen = await schedules.preview_schedule(ADMIN, change)
+
+    async def confirm() -> object:
+        return await pair[0].bookings.confirm_booking(holder_of(held), held.booking.id, None, None)
+
+    async def close() -> object:
+        return await schedules.apply_schedule(ADMIN, change, seen.token)
+
+    attempts = (confirm, close) if confirm_first else (close, confirm)
+    results = await in_order(connection, LOCK_SLOT, slot_id, *attempts)
+    return results if confirm_first else results[::-1]
+
+
+async def test_a_confirm_that_comes_first_makes_the_preview_old(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    async with two(database_url) as pair:
+        confirmed, refused = await close_beside_confirm(pair, connection, confirm_first=True)
+        assert isinstance(confirmed, Booking)
+        assert isinstance(refused, ScheduleChanged)
+        assert await connection.fetchval("SELECT status FROM appointment_slots") == "OPEN"
+        assert await violations(pair[0].database) == []
+
+
+async def test_a_closure_that_comes_first_cancels_the_hold(database_url: str, connection: asyncpg.Connection) -> None:
+    async with two(database_url) as pair:
+        confirmed, closed = await close_beside_confirm(pair, connection, confirm_first=False)
+        assert isinstance(confirmed, BookingCancelled)
+        assert isinstance(closed, Applied)
+        assert closed.cancelled_holds == 1
+        assert await violations(pair[0].database) == []
+
+
+async def test_a_confirm_that_is_not_looked_for_is_closed_away_unseen(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """The negative control of the two above."""
+    await mutate(connection, "apply_schedule", COMPARES_BOOKINGS, "")
+    async with two(database_url) as pair:
+        confirmed, closed = await close_beside_confirm(pair, connection, confirm_first=True)
+        assert isinstance(confirmed, Booking)
+        assert isinstance(closed, Applied)
+        assert closed.preview.hits == ()
+        assert await connection.fetchval("SELECT status FROM appointment_slots") == "CLOSED"
+
+
+async def new_rule(pair: list[Worker], connection: asyncpg.Connection) -> int:
+    """A doctor with a rule of which nothing is published yet. Returns the doctor's id."""
+    doctor_id: int = await connection.fetchval("INSERT INTO doctors (name) VALUES ('Dr. Who') RETURNING id")
+    rule = Rule(0, doctor_id, 1, first_day(), None, 1, first_day().isoweekday(), 9 * 60, 12 * 60, 30, 0, 1)
+    change = ScheduleChange(add_rules=(rule,))
+    schedules = Schedules(pair[0].database, 1)
+    await schedules.apply_schedule(ADMIN, change, (await schedules.preview_schedule(ADMIN, change)).token)
+    assert await starts(connection, doctor_id) == []
+    return doctor_id
+
+
+def first_day() -> date:
+    return (NOW + timedelta(days=3)).date()
+
+
+async def starts(connection: asyncpg.Connection, doctor_id: int) -> list[str]:
+    """Of the first day's open slots."""
+    rows = await connection.fetch(
+        "SELECT start_time FROM appointment_slots WHERE doctor_id = $1 AND status = 'OPEN'"
+        " AND start_time < $2 ORDER BY start_time",
+        doctor_id,
+        datetime.combine(first_day() + timedelta(days=1), time(), UTC),
+    )
+    return [f"{row[0]:%H:%M}" for row in rows]
+
+
+MORNING = ["09:00", "09:30", "10:00", "10:30", "11:00", "11:30"]
+
+
+async def test_two_publishers_at_once_publish_each_time_once(database_url: str, connection: asyncpg.Connection) -> None:
+    async with two(database_url) as pair:
+        doctors = [await new_rule(pair, connection) for _ in range(3)]
+        publishers = [Publisher(worker.database, 20) for worker in pair]
+        added = await at_once([publishers[0].publish_slots, publishers[1].publish_slots])
+        added += [await publishers[0].publish_slots()]
+        assert all(isinstance(each, int) for each in added), added
+        assert [await starts(connection, doctor_id) for doctor_id in doctors] == [MORNING] * 3
+        assert await violations(pair[0].database) == []
+
+
+async def publish_beside_hand(pair: list[Worker], connection: asyncpg.Connection) -> tuple[list[object], int]:
+    """A slot is made by hand, in a time of the rule, while the publisher that has not seen it waits for the doctor."""
+    doctor_id = await new_rule(pair, connection)
+    moment = datetime.combine(first_day(), time(9, 15), UTC)
+
+    async def make() -> object:
+        return await Slots(pair[0].database).create_slot(ADMIN, doctor_id, moment, 1, 30)
+
+    async def publish() -> object:
+        return await Publisher(pair[1].database, 20).publish_slots()
+
+    return await in_order(connection, LOCK_DOCTOR, doctor_id, make, publish), doctor_id
+
+
+async def test_a_publisher_leaves_out_what_overlaps_a_slot_made_meanwhile(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    async with two(database_url) as pair:
+        (made, published), doctor_id = await publish_beside_hand(pair, connection)
+        assert not isinstance(made, Exception)
+        assert published == 0
+        await Publisher(pair[1].database, 20).publish_slots()
+        assert await starts(connection, doctor_id) == ["09:15", *MORNING[2:]]
+
+
+async def test_a_publisher_that_does_not_compare_meets_the_constraint(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """The negative control of the one above."""
+    await mutate(connection, "apply_schedule", COMPARES_SCHEDULES, "FALSE")
+    async with two(database_url) as pair:
+        (_, published), _ = await publish_beside_hand(pair, connection)
+        assert isinstance(published, SlotOverlaps)
