@@ -216,6 +216,19 @@ OVERSOLD, TRANSITIONS, STATUSES = "find_oversold_instants", "find_illegal_transi
 LATE, EARLY, RELEASES = "find_late_confirmations", "find_early_expiries", "find_wrong_releases"
 GAPS, ENDS, BEGINNINGS = "find_ledger_gaps", "find_wrong_ends", "find_wrong_beginnings"
 TIMES, STRAY, ADDED = "find_backward_times", "find_stray_events", "find_wrong_added_seats"
+OPENED, HIDDEN = "find_open_slots_in_closures", "find_hidden_bookings"
+
+# Foreign keys are off. The slot begins in 30 days. Both were changed ten minutes ago.
+CLOSED_WEEKS = """
+    INSERT INTO closures (id, doctor_id, clinic_id, start_time, end_time, kind, updated_at)
+    SELECT 1, {doctor}, {clinic}, '2000-01-01Z', s.start_time + interval '1 minute', 'HOLIDAY',
+        now() - interval '10 minutes'
+    FROM appointment_slots AS s WHERE s.id = 1;
+    UPDATE appointment_slots SET updated_at = now() - interval '10 minutes' WHERE id = 1
+"""
+CLOSED_FOR_ALL = CLOSED_WEEKS.format(doctor="NULL", clinic="NULL")
+OF_A_RULE = "UPDATE appointment_slots SET rule_id = 1, status = 'CLOSED' WHERE id = 1"
+REMOVED = "UPDATE closures SET removed_at = now()"
 
 # The constraint is removed here, so that a row can have any values.
 UNCHECKED = "ALTER TABLE booking_events DROP CONSTRAINT event_seats_in_range"
@@ -440,6 +453,26 @@ PLANTED = (
         "W4", 1, "CREATED names a booking; expected none, as it is about the slot",
     ),
     Planted(
+        OPENED, "open while all is closed", (CLOSED_FOR_ALL,), "S24", 7, "open from",
+    ),
+    Planted(
+        OPENED, "open while its doctor is away", (CLOSED_WEEKS.format(doctor="1", clinic="NULL"),),
+        "S24", 7, "open from",
+    ),
+    Planted(
+        OPENED, "open while its clinic is closed", (CLOSED_WEEKS.format(doctor="NULL", clinic="1"),),
+        "S24", 7, "open from",
+    ),
+    Planted(
+        HIDDEN, "closed without a reason that lists its bookings", (OF_A_RULE,),
+        "S24", 7, "confirmed in a closed slot that is not listed; expected drifted, or closed by a closure in force",
+    ),
+    Planted(
+        HIDDEN, "closed by a closure that is gone",
+        (CLOSED_FOR_ALL, OF_A_RULE, "UPDATE appointment_slots SET closure_id = 1", REMOVED),
+        "S24", 7, "confirmed in a closed slot that is not listed",
+    ),
+    Planted(
         ADDED, "added seats that stay", ("UPDATE appointment_slots SET added_seats = 1 WHERE id = 1",),
         "W5", 7, "1 of the seats count as added by overbooking; expected 0, as its confirmed bookings say",
     ),
@@ -483,6 +516,30 @@ async def test_a_planted_violation_is_found_by_its_rule(lived: Connection, plant
         and (finding.slot_id, finding.sequence) == (1, planted.sequence)
     ]
     assert [one for one in reported if one.startswith(planted.difference)], reported
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        (CLOSED_FOR_ALL, REMOVED),
+        (CLOSED_FOR_ALL, "UPDATE closures SET end_time = end_time - interval '1 minute'"),
+        (CLOSED_FOR_ALL, "UPDATE appointment_slots SET updated_at = now()"),
+        (CLOSED_FOR_ALL, "UPDATE closures SET updated_at = now()"),
+        (CLOSED_FOR_ALL, "UPDATE appointment_slots SET status = 'CLOSED'"),
+        (CLOSED_WEEKS.format(doctor="2", clinic="NULL"),),
+        (CLOSED_WEEKS.format(doctor="NULL", clinic="2"),),
+        (CLOSED_FOR_ALL, OF_A_RULE, "UPDATE appointment_slots SET closure_id = 1"),
+        (OF_A_RULE, "UPDATE appointment_slots SET drifted = TRUE"),
+        (OF_A_RULE, "UPDATE appointment_slots SET pinned = TRUE"),
+        (OF_A_RULE, "UPDATE appointment_slots SET rule_id = NULL"),
+        (OF_A_RULE, "UPDATE appointment_slots SET start_time = now() - interval '1 minute'"),
+    ],
+)
+async def test_what_closures_and_rules_may_leave_breaks_no_rule(lived: Connection, commands: tuple[str, ...]) -> None:
+    """What is open beside a closure or was opened just now, and bookings in closed times that are listed."""
+    for command in commands:
+        await lived.execute(command)
+    assert await findings_of(lived) == []
 
 
 def test_every_check_has_a_planted_violation_under_the_id_of_its_rule() -> None:

@@ -124,6 +124,12 @@ RULES = (
         Statement("core/invariants.find_wrong_releases", Finding),
     ),
     _rule(
+        "S24",
+        "no time is open in a closure for long, and no closed time of a rule has bookings without being listed",
+        Statement("core/invariants.find_open_slots_in_closures", Finding),
+        Statement("core/invariants.find_hidden_bookings", Finding),
+    ),
+    _rule(
         "W1",
         "a slot's ledger is numbered 1, 2, 3, ... up to the slot's newest row",
         Statement("core/invariants.find_ledger_gaps", Finding),

@@ -145,7 +145,8 @@ async def _outlined(read: ReadSchedule, change: ScheduleChange) -> Outlined:
     """In a thread, because a year of a large clinic takes a second, in which this worker serves others."""
     preview = await asyncio.to_thread(outline, read.state, change)
     bookings = (f"{hit.booking.id}.{hit.decision}" for hit in preview.hits)
-    token = token_of([read.fingerprint, "/".join(bookings)], change)
+    seen = [read.fingerprint, "/".join(bookings), read.state.published_until.isoformat()]
+    token = token_of(seen, change)
     return Outlined(preview, token, dict(read.state.zones))
 
 

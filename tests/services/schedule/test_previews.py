@@ -1,0 +1,394 @@
+"""What a preview says is what applying does: any sequence of changes, with bookings that arrive in between.
+
+The tables after a change are compared with the tables before it and the preview, by a pure `applied` of a dozen lines.
+"""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, time, timedelta
+from functools import partial
+from typing import Any, TypeAlias
+
+import asyncpg
+import pytest
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from msgspec.structs import asdict, replace
+
+from slotwise.db.pool import Database
+from slotwise.domain.clinics import Clinic
+from slotwise.domain.errors import ScheduleChanged
+from slotwise.domain.schedule_diff import Difference, ExistingSlot
+from slotwise.domain.schedule_previews import (
+    FIRST_NEW_ID,
+    Decision,
+    Decisions,
+    Preview,
+    ScheduleChange,
+    ZoneChange,
+    outline,
+)
+from slotwise.domain.schedules import Closure, ClosureKind, Rule
+from slotwise.domain.slots import SlotChange, SlotStatus
+from slotwise.domain.users import Role, User
+from slotwise.services.core.invariants import find_violations
+from slotwise.services.schedule.clinics import fill_first_clinic
+from slotwise.services.schedule.publishing import Publisher
+from slotwise.services.schedule.schedule_state import read_schedule
+from slotwise.services.schedule.schedules import Applied, Outlined, Schedules
+from slotwise.services.schedule.slots import Slots
+from tests.depth import many
+from tests.domain.schedule_worlds import applied, open_ids, overlapping
+
+Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+ADMIN = User(
+    1,
+    "admin@example.org",
+    "Ann Admin",
+    Role.ADMIN,
+    True,
+    1,
+    datetime(2026, 1, 1, tzinfo=UTC),
+    datetime(2026, 1, 1, tzinfo=UTC),
+)
+# All rules end before the horizon, so that nothing depends on the hour at which the test runs.
+PUBLISH_DAYS = 40
+FIRST_DAY = datetime.now(UTC).date() + timedelta(days=3)
+LAST_DAY = FIRST_DAY + timedelta(days=20)
+ZONES = ("UTC", "Europe/Berlin", "America/New_York")
+NUMBERS = st.integers(0, 5)
+SLOTS = """
+    SELECT
+        s.id, s.doctor_id, s.clinic_id, s.start_time, s.end_time, s.status, s.total_seats, s.added_seats,
+        s.visit_type_ids, s.rule_id, s.rule_version, s.local_start, s.closure_id, s.drifted, s.pinned,
+        (SELECT count(*) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'CONFIRMED') AS confirmed,
+        (SELECT count(*) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'PENDING') AS holds
+    FROM appointment_slots AS s WHERE s.doctor_id = $1 ORDER BY s.id
+"""
+BOOKINGS = """
+    SELECT b.id, b.slot_id, b.status, b.cancel_reason FROM bookings AS b
+    INNER JOIN appointment_slots AS s ON b.slot_id = s.id WHERE s.doctor_id = $1 ORDER BY b.id
+"""
+RULES = "SELECT id, version, removed_at IS NULL AS applies FROM schedule_rules WHERE doctor_id = $1 ORDER BY id"
+CLOSURES = """
+    SELECT id, version, start_time, end_time, removed_at IS NULL AS applies FROM closures
+    WHERE doctor_id = $1 OR clinic_id = any($2::bigint[]) ORDER BY id
+"""
+HOLD = """
+    SELECT (h.booking).id FROM hold_seats(
+        ARRAY[$1::bigint], ARRAY[$2::integer], ARRAY[NULL::bigint], ARRAY['Ada Lovelace'], ARRAY['ada@example.org'],
+        ARRAY[$3::boolean], ARRAY['\\x00'::bytea], ARRAY['guest'], '{}', '{}', '{}', '{}', '{}', NULL, 86000, 86400
+    ) AS h
+"""
+
+
+@pytest.fixture
+def runner() -> Iterator[asyncio.Runner]:
+    with asyncio.Runner() as runner:
+        yield runner
+
+
+def test_a_change_does_what_its_preview_says(database_url: str, runner: asyncio.Runner) -> None:
+    run_changes(database_url, runner, examples=many(3, 8), steps=14)
+
+
+# Each step takes some hundredths of a second; many are needed until rules, closures and bookings meet in rare ways.
+@pytest.mark.slow
+def test_many_changes_do_what_their_previews_say(database_url: str, runner: asyncio.Runner) -> None:
+    run_changes(database_url, runner, examples=60, steps=40)
+
+
+def run_changes(database_url: str, runner: asyncio.Runner, examples: int, steps: int) -> None:
+    database = runner.run(Database.connect(database_url, 4))
+    rows = runner.run(asyncpg.connect(database_url))
+    runner.run(fill_first_clinic(database, Clinic(1, "Clinic", "UTC")))
+    try:
+        run_state_machine_as_test(
+            # Called without arguments for each history; its annotation asks for the class itself.
+            partial(Changes, database, rows, runner),  # type: ignore[arg-type]
+            settings=settings(
+                max_examples=examples,
+                stateful_step_count=steps,
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+    finally:
+        runner.run(rows.close())
+        runner.run(database.close())
+
+
+class Tables:
+    """What the tables have of one doctor."""
+
+    def __init__(
+        self, slots: Sequence[ExistingSlot], bookings: Sequence[Any], rules: Sequence[Any], closures: Sequence[Any]
+    ) -> None:
+        self.slots, self.bookings = list(slots), [tuple(row) for row in bookings]
+        self.weekly, self.closures = [tuple(row) for row in rules], [tuple(row) for row in closures]
+
+    @classmethod
+    async def read(cls, rows: Rows, doctor_id: int, clinic_ids: Sequence[int]) -> "Tables":
+        slots = [
+            ExistingSlot(**row | {"status": SlotStatus(row["status"]), "visit_type_ids": None})
+            for row in map(dict, await rows.fetch(SLOTS, doctor_id))
+        ]
+        closures = await rows.fetch(CLOSURES, doctor_id, list(clinic_ids))
+        return cls(slots, await rows.fetch(BOOKINGS, doctor_id), await rows.fetch(RULES, doctor_id), closures)
+
+
+class Changes(RuleBasedStateMachine):
+    """A doctor at two clinics. `weekly` are the rules, `closures` the closures that apply."""
+
+    def __init__(self, database: Database, rows: Rows, runner: asyncio.Runner) -> None:
+        super().__init__()
+        self.database, self.rows, self.runner = database, rows, runner
+        self.schedules = Schedules(database, PUBLISH_DAYS)
+        self.slots = Slots(database)
+        self.weekly: dict[int, Rule] = {}
+        self.closures: dict[int, Closure] = {}
+        self.clinics = [
+            self._insert("INSERT INTO clinics (name, time_zone) VALUES ('Clinic', $1) RETURNING id", zone)
+            for zone in ZONES[:2]
+        ]
+        self.doctor = self._insert("INSERT INTO doctors (name) VALUES ($1) RETURNING id", "Dr. Who")
+
+    def _insert(self, statement: str, value: str) -> int:
+        return int(self.runner.run(self.rows.fetchval(statement, value)))
+
+    @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7))
+    def add_rule(self, numbers: list[int]) -> None:
+        self.change(numbers, add_rules=(self._rule(numbers),))
+
+    @precondition(lambda self: self.weekly)
+    @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7), place=NUMBERS)
+    def change_rule(self, numbers: list[int], place: int) -> None:
+        before = self._one(self.weekly, place)
+        after = self._rule(numbers) if numbers[0] % 2 else replace(before, last_day=FIRST_DAY + timedelta(days=7))
+        self.change(numbers, change_rules=(replace(after, id=before.id),))
+
+    @precondition(lambda self: self.weekly)
+    @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7), place=NUMBERS)
+    def remove_rule(self, numbers: list[int], place: int) -> None:
+        self.change(numbers, remove_rules=(self._one(self.weekly, place).id,))
+
+    @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7))
+    def add_closure(self, numbers: list[int]) -> None:
+        self.change(numbers, add_closures=(self._closure(numbers),))
+
+    @precondition(lambda self: self.closures)
+    @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7), place=NUMBERS)
+    def change_closure(self, numbers: list[int], place: int) -> None:
+        before, other = self._one(self.closures, place), self._closure(numbers)
+        after = replace(before, start_time=other.start_time, end_time=other.end_time, message=other.message)
+        self.change(numbers, change_closures=(after,))
+
+    @precondition(lambda self: self.closures)
+    @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7), place=NUMBERS)
+    def remove_closure(self, numbers: list[int], place: int) -> None:
+        self.change(numbers, remove_closures=(self._one(self.closures, place).id,))
+
+    @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7))
+    def change_zone(self, numbers: list[int]) -> None:
+        self.change(numbers, change_zones=(ZoneChange(self.clinics[numbers[3] % 2], ZONES[numbers[4] % 3]),))
+
+    def _one(self, known: dict[int, Any], place: int) -> Any:
+        return list(known.values())[place % len(known)]
+
+    def _rule(self, numbers: Sequence[int]) -> Rule:
+        opens = 60 * (8 + numbers[3])
+        return Rule(
+            id=0,
+            doctor_id=self.doctor,
+            clinic_id=self.clinics[numbers[5] % 2],
+            first_day=FIRST_DAY,
+            last_day=LAST_DAY,
+            every_weeks=1 + numbers[0] // 4,
+            weekday=(FIRST_DAY + timedelta(days=numbers[5] % 3)).isoweekday(),
+            opens=opens,
+            closes=opens + 180,
+            slot_minutes=(30, 45, 60)[numbers[4] % 3],
+            break_minutes=15 * (numbers[6] % 2),
+            total_seats=1 + numbers[6] // 3,
+        )
+
+    def _closure(self, numbers: Sequence[int]) -> Closure:
+        start = _moment(numbers[3] % 3 + 7 * (numbers[4] % 2), 7 + 2 * numbers[6])
+        return Closure(
+            id=0,
+            doctor_id=self.doctor if numbers[5] % 3 else None,
+            clinic_id=None if numbers[5] % 3 else self.clinics[0],
+            start_time=start,
+            end_time=start + timedelta(hours=1 + 5 * numbers[4]),
+            kind=ClosureKind.ABSENCE,
+            message="Sorry." if numbers[6] % 2 else None,
+        )
+
+    def change(self, numbers: Sequence[int], **fields: Any) -> None:
+        """Previews the change, lets something happen, applies it, and compares."""
+        before = self.tables()
+        confirmed = [row[0] for row in before.bookings if row[2] == "CONFIRMED"]
+        exceptions = dict.fromkeys(confirmed[:: 1 + numbers[1]], Decision.CANCEL)
+        decisions = Decisions(Decision.CANCEL if numbers[2] == 0 else Decision.KEEP, exceptions, "New hours.")
+        change = ScheduleChange(**fields, decisions=decisions)
+        seen = self.runner.run(self.schedules.preview_schedule(ADMIN, change))
+        seen = self._meanwhile(numbers, change, seen)
+        before = self.tables()
+        done = self.runner.run(self.schedules.apply_schedule(ADMIN, change, seen.token))
+        self._compare(before, seen.preview, done)
+        self._remember(seen.preview, done)
+
+    def _meanwhile(self, numbers: Sequence[int], change: ScheduleChange, seen: Outlined) -> Outlined:
+        """A hold does not make the preview old, nor a booking of a time that stays. One of a time that goes does."""
+        going = {closed.slot_id for closed in seen.preview.difference.close}
+        free = [slot for slot in self.tables().slots if slot.is_open and self._free(slot.id) > 0]
+        if numbers[0] > 3 or not free:
+            return seen
+        slot = next((slot for slot in free if (slot.id in going) is (numbers[0] > 0)), free[0])
+        confirm = numbers[0] != 1
+        self._hold(slot.id, 1, confirm=confirm)
+        if not confirm or slot.id not in going:
+            return seen
+        with pytest.raises(ScheduleChanged) as refused:
+            self.runner.run(self.schedules.apply_schedule(ADMIN, change, seen.token))
+        now = refused.value.outlined
+        assert isinstance(now, Outlined)
+        assert len(now.preview.hits) == len(seen.preview.hits) + 1
+        return now
+
+    def _compare(self, before: Tables, preview: Preview, done: Applied) -> None:
+        after = self.tables()
+        self._compare_bookings(before, after, preview)
+        rules, closures = _ids(done.rule_ids), _ids(done.closure_ids)
+        expected = applied(preview.difference, _without(before.slots, preview))
+        known = {slot.id for slot in before.slots}
+        assert _existing(after.slots, known, {}, {}) == _existing(expected, known, rules, closures)
+        assert _added(after.slots, known, {}) == _added(expected, known, rules)
+        opened, open_before = open_ids(after.slots), open_ids(before.slots)
+        assert (len(opened - open_before), len(open_before - opened)) == (preview.come, preview.go)
+        # Without rules, a clinic's zone may not concern this doctor.
+        assert len(opened & open_before) == preview.stay or not preview.rules
+        assert overlapping(after.slots) is None
+        applying = {rules.get(each.id, each.id): each.version for each in preview.rules if each.removed_at is None}
+        assert {row[0]: row[1] for row in after.weekly if row[2]} == applying
+
+    def _compare_bookings(self, before: Tables, after: Tables, preview: Preview) -> None:
+        going = {closed.slot_id for closed in preview.difference.close}
+        cancelled = {hit.booking.id: hit.message for hit in preview.cancelled}
+        expected = []
+        for booking_id, slot_id, status, reason in before.bookings:
+            gone = booking_id in cancelled or (status == "PENDING" and slot_id in going)
+            expected.append((booking_id, slot_id, "CANCELLED" if gone else status, cancelled.get(booking_id, reason)))
+        assert after.bookings == expected
+        listed = {hit.booking.id for hit in preview.hits}
+        assert {row[0] for row in before.bookings if row[1] in going and row[2] == "CONFIRMED"} <= listed
+
+    def _remember(self, preview: Preview, done: Applied) -> None:
+        rules, closures = _ids(done.rule_ids), _ids(done.closure_ids)
+        self.weekly = {
+            rules.get(each.id, each.id): replace(each, id=rules.get(each.id, each.id))
+            for each in preview.rules if each.removed_at is None
+        }  # fmt: skip
+        self.closures = {
+            closures.get(each.id, each.id): replace(each, id=closures.get(each.id, each.id))
+            for each in preview.closures
+            if each.removed_at is None and (each.doctor_id == self.doctor or each.clinic_id in self.clinics)
+        }
+
+    @rule(place=st.integers(0, 50), seats=st.integers(1, 2), confirm=st.booleans())
+    def book(self, place: int, seats: int, confirm: bool) -> None:
+        free = [slot for slot in self.tables().slots if slot.is_open and self._free(slot.id) >= seats]
+        if free:
+            self._hold(free[place % len(free)].id, seats, confirm=confirm)
+
+    def _free(self, slot_id: int) -> int:
+        return self._read("SELECT available_seats FROM appointment_slots WHERE id = $1", slot_id)
+
+    def _read(self, statement: str, slot_id: int) -> int:
+        return int(self.runner.run(self.rows.fetchval(statement, slot_id)))
+
+    def _hold(self, slot_id: int, seats: int, *, confirm: bool) -> None:
+        assert self.runner.run(self.rows.fetchval(HOLD, slot_id, seats, confirm)) is not None
+
+    @rule(day=NUMBERS, hour=NUMBERS)
+    def add_slot_by_hand(self, day: int, hour: int) -> None:
+        start = _moment(day % 3, 8 + 2 * hour)
+        end = start + timedelta(minutes=40)
+        taken = any(slot.takes_time and slot.start_time < end and slot.end_time > start for slot in self.tables().slots)
+        closed = any(each.start_time < end and each.end_time > start for each in self.closures.values())
+        if not taken and not closed:
+            self.runner.run(self.slots.create_slot(ADMIN, self.doctor, start, 2, 40))
+
+    @rule(place=st.integers(0, 50))
+    def close_slot_by_hand(self, place: int) -> None:
+        open_ = [slot for slot in self.tables().slots if slot.is_open]
+        if open_:
+            change = SlotChange(status=SlotStatus.CLOSED)
+            self.runner.run(self.slots.update_slot(ADMIN, open_[place % len(open_)].id, change))
+
+    @rule()
+    def publish(self) -> None:
+        """Everything was published when it was changed."""
+        before = self.tables()
+        assert self.runner.run(Publisher(self.database, PUBLISH_DAYS).publish_slots()) == 0
+        assert self.tables().slots == before.slots
+
+    @invariant()
+    def nothing_is_left_to_do(self) -> None:
+        difference = self.runner.run(self._difference())
+        assert replace(difference, skipped=()) == Difference()
+
+    async def _difference(self) -> Difference:
+        async with self.database.connection() as connection:
+            read = await read_schedule(connection, [self.doctor], PUBLISH_DAYS)
+        return outline(read.state, ScheduleChange()).difference
+
+    @invariant()
+    def no_open_slot_lies_in_a_closure_and_no_booking_is_hidden(self) -> None:
+        for slot in self.tables().slots:
+            closing = [
+                each for each in self.closures.values()
+                if each.applies_to(slot.doctor_id, slot.clinic_id)
+                and each.start_time < slot.end_time and each.end_time > slot.start_time
+            ]  # fmt: skip
+            assert not (slot.is_open and closing)
+            hidden = slot.confirmed > 0 and not slot.is_open
+            assert not hidden or slot.drifted or slot.closure_id or slot.pinned or slot.rule_id is None
+
+    def tables(self) -> Tables:
+        return self.runner.run(Tables.read(self.rows, self.doctor, self.clinics))
+
+    def teardown(self) -> None:
+        for violation in self.runner.run(find_violations(self.database)):
+            raise AssertionError(violation)
+
+
+def _moment(day: int, hour: int) -> datetime:
+    return datetime.combine(FIRST_DAY + timedelta(days=day), time(), UTC) + timedelta(hours=hour)
+
+
+def _ids(made: Sequence[int]) -> dict[int | None, int]:
+    return {FIRST_NEW_ID + place: row_id for place, row_id in enumerate(made)}
+
+
+def _without(slots: Sequence[ExistingSlot], preview: Preview) -> list[ExistingSlot]:
+    """The slots when the bookings to cancel are gone."""
+    gone = [hit.booking.slot_id for hit in preview.cancelled]
+    return [replace(slot, confirmed=slot.confirmed - gone.count(slot.id)) for slot in slots]
+
+
+def _existing(
+    slots: Sequence[ExistingSlot], known: set[int], rules: dict[int | None, int], closures: dict[int | None, int]
+) -> list[dict[str, Any]]:
+    """Those that were there before, with the ids that the database gave."""
+    found = [slot for slot in slots if slot.id in known]
+    return [asdict(replace(slot, closure_id=closures.get(slot.closure_id, slot.closure_id))) for slot in found]
+
+
+def _added(slots: Sequence[ExistingSlot], known: set[int], rules: dict[int | None, int]) -> list[dict[str, Any]]:
+    found = [
+        replace(slot, rule_id=rules.get(slot.rule_id, slot.rule_id), id=0) for slot in slots if slot.id not in known
+    ]
+    return [asdict(slot) for slot in sorted(found, key=lambda slot: slot.start_time)]
