@@ -29,7 +29,7 @@ CONFIG = SchemathesisConfig.from_dict({
     # What the document allows may still break a rule it cannot state, such as a common password (400), or meet a
     # state that refuses it. `If-None-Match: *` is always true (304).
     "checks": {
-        "positive_data_acceptance": {"expected-statuses": ["2xx", 304, 400, 401, 404, 409, 410, 422, 429]},
+        "positive_data_acceptance": {"expected-statuses": ["2xx", 304, 400, 401, 404, 409, 410, 412, 422, 429]},
         "max_response_time": 10,
     },
 })  # fmt: skip

@@ -57,6 +57,7 @@ from slotwise.services.desk.dashboard import Dashboard
 from slotwise.services.desk.day_sheets import DaySheets
 from slotwise.services.desk.export import BookingExport
 from slotwise.services.desk.history import BookingHistory
+from slotwise.services.desk.set_up import SettingUp
 from slotwise.services.privacy.personal_data import PersonalData
 from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
@@ -241,6 +242,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         personal_data=PersonalData(database, seat_events.seats_changed),
         schedules=Schedules(database, settings.publish_days, seat_events.seats_changed),
         seat_events=seat_events,
+        setting_up=SettingUp(database),
         slots=Slots(database, directory, seat_events.seats_changed, settings.name_order),
         users=Users(database, passwords, AccessTokens(secret, settings.token_seconds), directory.limits_of),
         visit_types=VisitTypes(database, seat_events.seats_changed),

@@ -100,6 +100,7 @@ def urls_of(clinic: Clinic, full: FullClinic) -> list[str]:
         **full._asdict(),
         "doctor_id": full.busy, "slot_id": full.slot, "booking_id": full.booking,
         "today": datetime.now(BERLIN).date(), "free": clinic.slot(seats=3)["id"],
+        "clinic_id": 1,
         "visit_type_id": clinic.http.post(
             "/api/visit-types", json={"name": "First visit", "minutes": 30}, headers=clinic.admin
         ).json()["id"],

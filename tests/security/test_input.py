@@ -132,7 +132,7 @@ class Target:
             "status": "OPEN", "active": False, "firstDay": "2031-02-04", "lastDay": "2031-02-04", "weekdays": [2],
             "periods": [{"from": "09:00", "to": "10:00"}], "breakMinutes": 0, "timeZone": "UTC", "dryRun": True,
             "skipClashes": True, "address": "12 High Street", "telephone": "+44 20 7946 0000", "directions": "Bus 7",
-            "openingNote": "Closed on Sundays", "colour": "#1b6e8c",
+            "openingNote": "Closed on Sundays", "clinicId": 1, "colour": "#1b6e8c",
             "minutes": 30, "bufferMinutes": 5, "mode": "VIDEO",
             "videoLink": "https://example.org/", "instructions": "Ring the bell.", "minNoticeMinutes": 0,
             "horizonDays": 365, "changeDeadlineMinutes": 0, "maxLivePerPatient": 9, "patients": "ANY",

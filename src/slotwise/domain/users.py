@@ -18,6 +18,8 @@ class Role(StrEnum):
 
 DESK = frozenset({Role.ADMIN, Role.STAFF})
 """The roles at the desk: they see all patients and may change all bookings."""
+LIMITED_ROLES = frozenset({Role.STAFF, Role.DOCTOR})
+"""The roles that may be limited to some clinics."""
 
 
 class User(Struct, frozen=True):
@@ -65,7 +67,7 @@ class LimitedUser(User, frozen=True, kw_only=True):
     @classmethod
     def of(cls, user: User, limits: frozenset[int] | None) -> User:
         """The account with its limits. An admin has none."""
-        if limits is None or user.role not in {Role.STAFF, Role.DOCTOR}:
+        if limits is None or user.role not in LIMITED_ROLES:
             return user
         return cls(**asdict(user), limits=limits)
 

@@ -16,6 +16,7 @@ from slotwise.services.desk.dashboard import Dashboard
 from slotwise.services.desk.day_sheets import DaySheets
 from slotwise.services.desk.export import BookingExport
 from slotwise.services.desk.history import BookingHistory
+from slotwise.services.desk.set_up import SettingUp
 from slotwise.services.privacy.personal_data import PersonalData
 from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
@@ -46,6 +47,7 @@ class Services(Struct, frozen=True):
     personal_data: PersonalData
     schedules: Schedules
     seat_events: SeatEvents
+    setting_up: SettingUp
     slots: Slots
     users: Users
     visit_types: VisitTypes

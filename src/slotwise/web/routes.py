@@ -14,8 +14,10 @@ from slotwise.web.desk.dashboard import DashboardController
 from slotwise.web.desk.day_sheets import DaySheetController
 from slotwise.web.desk.overbookings import OverbookingController
 from slotwise.web.desk.phone_booking import PhoneBookingController
+from slotwise.web.desk.set_up import SetUpController
 from slotwise.web.kit.assets import AssetController
 from slotwise.web.privacy.personal_data import PersonalDataController
+from slotwise.web.schedule.clinics import ClinicController
 from slotwise.web.schedule.doctors import DoctorController
 from slotwise.web.schedule.free_times import FindController
 from slotwise.web.schedule.slots import SlotController
@@ -28,6 +30,7 @@ PAGE_CONTROLLERS: list[ControllerRouterHandler] = [
     AssetController,
     AuditController,
     AppointmentController,
+    ClinicController,
     DoctorController,
     DaySheetController,
     BookingController,
@@ -36,6 +39,7 @@ PAGE_CONTROLLERS: list[ControllerRouterHandler] = [
     OverbookingController,
     PhoneBookingController,
     SessionController,
+    SetUpController,
     SlotController,
     DashboardController,
     UserController,

@@ -54,6 +54,16 @@ POST /account/delete                            in    303   303   303    303   3
 GET  /admin                                     in    403   403   403    200+  200+  in     in    in
 GET  /admin/today/board                     in    403   403   403    200   200   in     in    in
 GET  /admin/today/latest                    in    403   403   403    200+  200+  in     in    in
+GET  /admin/clinics                             in    403   403   403    403   200   in     in    in
+GET  /admin/clinics/new                         in    403   403   403    403   200   in     in    in
+POST /admin/clinics/new                         in    403   403   403    403   400   in     in    in
+GET  /admin/clinics/{clinic_id}                 in    403   403   403    403   200   in     in    in
+GET  /admin/clinics/{clinic_id}        missing  in    403   403   403    403   404   in     in    in
+POST /admin/clinics/{clinic_id}                 in    403   403   403    403   303   in     in    in
+POST /admin/clinics/{clinic_id}        missing  in    403   403   403    403   404   in     in    in
+POST /admin/clinics/{clinic_id}/active          in    403   403   403    403   303   in     in    in
+POST /admin/clinics/{clinic_id}/active missing  in    403   403   403    403   404   in     in    in
+GET  /admin/set-up                              in    403   403   403    403   200   in     in    in
 GET  /admin/doctors                             in    403   403   403    200   200   in     in    in
 POST /admin/doctors                             in    403   403   403    403   303   in     in    in
 GET  /admin/doctors/{doctor_id}                 in    403   403   403    200   200   in     in    in
@@ -62,6 +72,8 @@ GET  /admin/doctors/{doctor_id}/edit            in    403   403   403    403   2
 GET  /admin/doctors/{doctor_id}/edit   missing  in    403   403   403    403   404   in     in    in
 POST /admin/doctors/{doctor_id}/edit            in    403   403   403    403   303   in     in    in
 POST /admin/doctors/{doctor_id}/edit   missing  in    403   403   403    403   404   in     in    in
+POST /admin/doctors/{doctor_id}/clinics         in    403   403   403    403   303   in     in    in
+POST /admin/doctors/{doctor_id}/clinics missing in    403   403   403    403   404   in     in    in
 POST /admin/doctors/{doctor_id}/active          in    403   403   403    403   303   in     in    in
 POST /admin/doctors/{doctor_id}/active missing  in    403   403   403    403   404   in     in    in
 GET  /admin/doctors/{doctor_id}/slots/new       in    403   403   403    403   200   in     in    in
@@ -111,6 +123,8 @@ GET  /admin/users/{user_id}/password            in    403   403   403    403   2
 GET  /admin/users/{user_id}/password   missing  in    403   403   403    403   404   in     in    in
 POST /admin/users/{user_id}/password            in    403   403   403    403   303   in     in    in
 POST /admin/users/{user_id}/password   missing  in    403   403   403    403   404   in     in    in
+POST /admin/users/{user_id}/clinics             in    403   403   403    403   303   in     in    in
+POST /admin/users/{user_id}/clinics    missing  in    403   403   403    403   404   in     in    in
 POST /admin/users/{user_id}/rights              in    403   403   403    403   303   in     in    in
 POST /admin/users/{user_id}/rights     missing  in    403   403   403    403   404   in     in    in
 GET  /static/{version}/{name}                   200   200   200   200    200   200   200    200   200
@@ -135,6 +149,7 @@ class Target(NamedTuple):
     user_id: int
     owner_email: str
     visit_type_id: int = 0
+    clinic_id: int = MISSING
 
 
 def _no_query(_: Target) -> Fields:
@@ -166,6 +181,11 @@ FORMS: dict[str, Form] = {
     "/register": lambda _: {"name": "Nell New", "email": unique_email(), "password": PASSWORD},
     "/account/password": lambda _: {"current_password": PASSWORD, "new_password": "another fine secret"},
     "/account/delete": lambda _: {"password": PASSWORD},
+    "/admin/clinics/new": lambda _: {"name": "", "time_zone": "UTC"},
+    "/admin/clinics/{clinic_id}": lambda _: {"opening_note": "Closed on Sundays"},
+    "/admin/clinics/{clinic_id}/active": lambda _: {"active": "yes"},
+    "/admin/doctors/{doctor_id}/clinics": lambda _: {"clinics": 1},
+    "/admin/users/{user_id}/clinics": lambda _: {"clinics": 1},
     "/admin/doctors": lambda _: {"name": "Dr. New"},
     "/admin/doctors/{doctor_id}/edit": lambda _: {"name": "Dr. Renamed"},
     "/admin/doctors/{doctor_id}/slots/new": _new_slots,
@@ -258,7 +278,7 @@ class Place:
         if missing:
             return Target(MISSING, MISSING, MISSING, MISSING, self.people.owner_email, MISSING)
         doctor_id, slot_id = self._slot["doctorId"], self._slot["id"]
-        return Target(doctor_id, slot_id, booking_id, self._owner_id, self.people.owner_email, self._visit_type)
+        return Target(doctor_id, slot_id, booking_id, self._owner_id, self.people.owner_email, self._visit_type, 1)
 
     def actor_of(self, who: str) -> str:
         return f"user:{self._account_of(self.people.headers[who])}"

@@ -39,7 +39,17 @@ from slotwise.http.kit.access import (
 from slotwise.http.kit.direct import BY_HOLDER, answered, direct, read_json
 from slotwise.http.kit.operations import BodyOptional, operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
-from slotwise.http.kit.parameters import DoctorId, FromTime, Id, SlotId, Text, ToTime, clean_text, parse_period
+from slotwise.http.kit.parameters import (
+    ClinicId,
+    DoctorId,
+    FromTime,
+    Id,
+    SlotId,
+    Text,
+    ToTime,
+    clean_text,
+    parse_period,
+)
 from slotwise.http.kit.parts import api_parts
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.search import BookingQuery
@@ -140,6 +150,7 @@ class BookingController(Controller):
         status: StatusFilter = None,
         doctor_id: DoctorId = None,
         slot_id: SlotId = None,
+        clinic_id: ClinicId = None,
         from_time: FromTime = None,
         to_time: ToTime = None,
         q: Text = None,
@@ -152,6 +163,7 @@ class BookingController(Controller):
             slot_id,
             *parse_period(from_time, to_time),
             clean_text("q", q),
+            clinic_ids=None if clinic_id is None else frozenset({clinic_id}),
         )
         before = decode_cursor(cursor, NEWEST)
         found = await bookings.list_bookings(account_of(request), query, before.id, limit + 1)

@@ -13,6 +13,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from slotwise.batching.shared_reads import SharedReads
 from slotwise.domain.errors import (
+    ClinicNotFound,
     DoctorNotFound,
     NotAllowed,
     OutcomeUnknown,
@@ -31,6 +32,7 @@ from slotwise.http.kit.fields import Id, Minutes, Seats
 from slotwise.http.kit.operations import answer, operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, Page, StartPosition, decode_cursor, page_of
 from slotwise.http.kit.parameters import (
+    ClinicId,
     DoctorId,
     FromTime,
     IfNoneMatch,
@@ -55,6 +57,7 @@ class NewSlot(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     start_time: StartTime
     total_seats: Seats = 1
     duration_minutes: Minutes = 30
+    clinic_id: Annotated[Id | None, Meta(description="The first that takes appointments, if not given")] = None
 
 
 ClockTime = Annotated[
@@ -96,6 +99,7 @@ class NewSlots(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     time_zone: ZoneName | None = None
     dry_run: bool = False
     skip_clashes: bool = False
+    clinic_id: Annotated[Id | None, Meta(description="The first that takes appointments, if not given")] = None
 
     def timetable(self) -> Timetable:
         hours = tuple(Hours(minutes_of(part.opens), minutes_of(part.closes)) for part in self.periods)
@@ -260,6 +264,7 @@ class SlotController(Controller):
             "Publish a slot",
             OutcomeUnknown,
             DoctorNotFound,
+            ClinicNotFound,
             SlotOverlaps,
             TimeClosed,
             sends=("Location",),
@@ -271,7 +276,12 @@ class SlotController(Controller):
         self, request: ApiRequest, data: JSONBody[NewSlot], slots: NamedDependency[Slots]
     ) -> Response[SlotView]:
         slot = await slots.create_slot(
-            account_of(request), data.doctor_id, data.start_time, data.total_seats, data.duration_minutes
+            account_of(request),
+            data.doctor_id,
+            data.start_time,
+            data.total_seats,
+            data.duration_minutes,
+            data.clinic_id,
         )
         return Response(SlotView.of(slot), headers={"Location": f"/api/slots/{slot.id}"})
 
@@ -283,6 +293,7 @@ class SlotController(Controller):
             "Publish many slots",
             OutcomeUnknown,
             DoctorNotFound,
+            ClinicNotFound,
             SlotOverlaps,
             TimeClosed,
             description=f"Creates all slots or none: at most {MAX_SLOTS_AT_ONCE}, over at most {MAX_DAYS_AT_ONCE} "
@@ -304,6 +315,7 @@ class SlotController(Controller):
             None if data.time_zone is None else time_zone("time_zone", data.time_zone),
             dry_run=data.dry_run,
             skip_clashes=data.skip_clashes,
+            clinic_id=data.clinic_id,
         )
         nothing = data.dry_run or not made.created
         return Response(CreatedSlotsView.of(made), status_code=200 if nothing else 201)
@@ -329,6 +341,7 @@ class SlotController(Controller):
         from_time: FromTime = None,
         to_time: ToTime = None,
         min_seats: MinSeats = 1,
+        clinic_id: ClinicId = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
         known: IfNoneMatch = None,  # noqa: ARG002 - for the API document; `_list_slots` reads it
@@ -338,6 +351,7 @@ class SlotController(Controller):
             clean_text("specialization", specialization),
             *parse_period(from_time, to_time),
             min_seats,
+            clinic_id,
         )
         after = decode_cursor(cursor, StartPosition(FIRST_TIME, 0))
         wanted = SlotListQuery(query, limit, after)

@@ -7,15 +7,32 @@ from msgspec import Struct
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import NoRow, Statement
 from slotwise.domain.clinics import FIRST_CLINIC, Clinic, ClinicChange
-from slotwise.domain.errors import ChangedMeanwhile, ClinicInUse, ClinicNotFound, InvalidInput, LastClinic
+from slotwise.domain.errors import (
+    ChangedMeanwhile,
+    ClinicInUse,
+    ClinicNotFound,
+    DoctorNotFound,
+    InvalidInput,
+    LastClinic,
+)
 from slotwise.domain.users import User, actor_of
 from slotwise.services.core.audit import changes, record_action
+from slotwise.services.schedule.doctors import LOCK_DOCTOR
 
 
 class Found(Struct, frozen=True):
     found: bool
 
 
+class ClinicId(Struct, frozen=True):
+    clinic_id: int
+
+
+CHANGE_DOCTOR_CLINICS = Statement("schedule/clinics.change_doctor_clinics", NoRow)
+CHANGE_USER_CLINICS = Statement("schedule/clinics.change_user_clinics", NoRow)
+LIST_DOCTOR_CLINICS = Statement("schedule/clinics.list_doctor_clinics", ClinicId)
+LIST_USER_CLINICS = Statement("schedule/clinics.list_user_clinics", ClinicId)
+WORKS_AT = Statement("schedule/clinics.works_at", Found)
 CREATE_CLINIC = Statement("schedule/clinics.create_clinic", Clinic)
 FILL_FIRST_CLINIC = Statement("schedule/clinics.fill_first_clinic", NoRow)
 GET_CLINIC = Statement("schedule/clinics.get_clinic", Clinic)
@@ -96,6 +113,41 @@ class Clinics:
             await record_action(connection, actor_of(admin), "update_clinic", f"clinic:{clinic_id}", details)
         await self._refresh()
         return after
+
+    async def list_doctor_clinics(self, doctor_id: int) -> list[int]:
+        """Where a doctor works; empty for all clinics."""
+        async with self._database.connection() as connection:
+            return [row.clinic_id for row in await LIST_DOCTOR_CLINICS.all(connection, doctor_id=doctor_id)]
+
+    async def change_doctor_clinics(self, admin: User, doctor_id: int, clinic_ids: frozenset[int]) -> None:
+        """Say where a doctor works; empty for all clinics. The times that the doctor has elsewhere stay."""
+        async with self._database.transaction() as connection:
+            if await LOCK_DOCTOR.first(connection, doctor_id=doctor_id) is None:
+                raise DoctorNotFound
+            before = [row.clinic_id for row in await LIST_DOCTOR_CLINICS.all(connection, doctor_id=doctor_id)]
+            await CHANGE_DOCTOR_CLINICS.run(connection, doctor_id=doctor_id, clinic_ids=sorted(clinic_ids))
+            details = {"clinics": [before, sorted(clinic_ids)]}
+            await record_action(connection, actor_of(admin), "change_doctor_clinics", f"doctor:{doctor_id}", details)
+
+    async def list_user_clinics(self, user_id: int) -> list[int]:
+        """Which clinics an account works for; empty for all."""
+        async with self._database.connection() as connection:
+            return [row.clinic_id for row in await LIST_USER_CLINICS.all(connection, user_id=user_id)]
+
+    async def change_user_clinics(self, admin: User, user_id: int, clinic_ids: frozenset[int]) -> None:
+        """Say which clinics an account works for; empty for all. It takes effect within a second or two."""
+        async with self._database.transaction() as connection:
+            before = [row.clinic_id for row in await LIST_USER_CLINICS.all(connection, user_id=user_id)]
+            await CHANGE_USER_CLINICS.run(connection, user_id=user_id, clinic_ids=sorted(clinic_ids))
+            details = {"clinics": [before, sorted(clinic_ids)]}
+            await record_action(connection, actor_of(admin), "change_user_clinics", f"user:{user_id}", details)
+        await self._refresh()
+
+
+async def refuse_elsewhere(connection: Connection, doctor_id: int, clinic_id: int) -> None:
+    """Raise `InvalidInput` if the doctor, whose lock is held, does not work at the clinic."""
+    if not (await WORKS_AT.one(connection, doctor_id=doctor_id, clinic_id=clinic_id)).found:
+        raise InvalidInput.of("clinic_id", "is a clinic where this doctor does not work")
 
 
 async def keep_open_clinic(connection: Connection, clinic_id: int) -> Clinic:

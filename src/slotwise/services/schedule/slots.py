@@ -13,7 +13,7 @@ from slotwise.db.pool import Connection, Database
 from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, sorted_by_name
-from slotwise.domain.clinics import FIRST_CLINIC, ClinicBook
+from slotwise.domain.clinics import ClinicBook
 from slotwise.domain.errors import (
     DatabaseBusy,
     DoctorNotFound,
@@ -33,6 +33,7 @@ from slotwise.services.core.callers import require_desk_of
 from slotwise.services.core.clinics import require_desk_of_slot
 from slotwise.services.core.expiry import count_expired
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
+from slotwise.services.schedule.clinics import keep_open_clinic, refuse_elsewhere
 from slotwise.services.schedule.closed_times import find_closed, require_open
 
 
@@ -208,12 +209,17 @@ class Slots:
         start_time: datetime,
         total_seats: int,
         duration_minutes: int,
-        clinic_id: int = FIRST_CLINIC,
+        clinic_id: int | None = None,
     ) -> Slot:
-        """Raises `SlotOverlaps`, `TimeClosed`, `DoctorNotFound`, and `InvalidInput` for a start in the past."""
+        """At the main clinic, unless one is given.
+
+        Raises `SlotOverlaps`, `TimeClosed`, `DoctorNotFound`, `ClinicNotFound`, and `InvalidInput` for a start that is
+        not in the future, and for a clinic where the doctor does not work.
+        """
+        clinic_id = clinic_id or self._clinics.main.id
         start, end = clean_period("start_time", start_time, duration_minutes)
         async with self._database.transaction() as connection:
-            now = await _lock_doctor(connection, doctor_id)
+            now = await _lock_place(connection, clinic_id, doctor_id)
             _refuse_past(start, now)
             await require_open(connection, doctor_id, clinic_id, Period(start, end))
             _refuse_clashes(await _find_clashes(connection, doctor_id, clinic_id, [Period(start, end)], now))
@@ -242,7 +248,7 @@ class Slots:
         dry_run: bool = False,
         skip_clashes: bool = False,
         planned: int | None = None,
-        clinic_id: int = FIRST_CLINIC,
+        clinic_id: int | None = None,
     ) -> CreatedSlots:
         """Create all slots of a timetable, or none. Its zone is the clinic's, unless `zone` is given.
 
@@ -250,9 +256,10 @@ class Slots:
         `SlotOverlaps`, `TimeClosed`, or `InvalidInput` for a past start, unless `skip_clashes` leaves out what clashes.
         `planned` is how many slots a dry run returned: if there would now be more or fewer, that raises `SlotOverlaps`.
         """
+        clinic_id = clinic_id or self._clinics.main.id
         laid = lay_out(timetable, zone or self._clinics.zone_of(clinic_id))
         async with self._database.transaction() as connection:
-            now = await _lock_doctor(connection, doctor_id)
+            now = await _lock_place(connection, clinic_id, doctor_id)
             clashes = await _find_clashes(connection, doctor_id, clinic_id, laid.periods, now)
             clashing = {clash.period for clash in clashes}
             free = [period for period in laid.periods if period not in clashing]
@@ -484,6 +491,14 @@ async def _create(
         actor=actor_of(admin),
     )
     return [PlannedSlot(row.id, period) for row, period in zip(ids, periods, strict=True)]
+
+
+async def _lock_place(connection: Connection, clinic_id: int, doctor_id: int) -> datetime:
+    """Keep the clinic open and lock the doctor, who works there. Returns the time, read under the locks."""
+    await keep_open_clinic(connection, clinic_id)
+    now = await _lock_doctor(connection, doctor_id)
+    await refuse_elsewhere(connection, doctor_id, clinic_id)
+    return now
 
 
 async def _lock_doctor(connection: Connection, doctor_id: int) -> datetime:

@@ -68,3 +68,50 @@ SET
     updated_at = now()
 WHERE c.id = :clinic_id::bigint
 RETURNING c.clinic_columns;
+
+-- name: list_doctor_clinics
+-- Lists the clinics where a doctor works; none for a doctor who works at all of them.
+SELECT w.clinic_id
+FROM doctor_clinics AS w
+WHERE w.doctor_id = :doctor_id::bigint
+ORDER BY w.clinic_id;
+
+-- name: change_doctor_clinics
+-- Makes these the clinics where a doctor works, whose lock is held.
+WITH gone AS (
+    DELETE FROM doctor_clinics AS w
+    WHERE w.doctor_id = :doctor_id::bigint AND w.clinic_id <> all(:clinic_ids::bigint[])
+)
+
+INSERT INTO doctor_clinics (doctor_id, clinic_id)
+SELECT :doctor_id::bigint, w.clinic_id
+FROM unnest(:clinic_ids::bigint[]) AS w (clinic_id)
+ON CONFLICT (doctor_id, clinic_id) DO NOTHING;
+
+-- name: works_at
+-- Tells whether a doctor works at a clinic. One without clinics works at all of them.
+SELECT
+    NOT (EXISTS (SELECT FROM doctor_clinics AS w WHERE w.doctor_id = :doctor_id::bigint))
+    OR EXISTS (
+        SELECT FROM doctor_clinics AS w
+        WHERE w.doctor_id = :doctor_id::bigint AND w.clinic_id = :clinic_id::bigint
+    ) AS found;
+
+-- name: list_user_clinics
+-- Lists the clinics that an account works for; none for an account that works for all of them.
+SELECT u.clinic_id
+FROM user_clinics AS u
+WHERE u.user_id = :user_id::bigint
+ORDER BY u.clinic_id;
+
+-- name: change_user_clinics
+-- Makes these the clinics that an account works for.
+WITH gone AS (
+    DELETE FROM user_clinics AS u
+    WHERE u.user_id = :user_id::bigint AND u.clinic_id <> all(:clinic_ids::bigint[])
+)
+
+INSERT INTO user_clinics (user_id, clinic_id)
+SELECT :user_id::bigint, w.clinic_id
+FROM unnest(:clinic_ids::bigint[]) AS w (clinic_id)
+ON CONFLICT (user_id, clinic_id) DO NOTHING;

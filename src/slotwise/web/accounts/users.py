@@ -7,10 +7,12 @@ from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 
 from slotwise.domain.errors import InvalidInput, LastAdmin, SlotwiseError
-from slotwise.domain.users import Role, User, actor_of
+from slotwise.domain.users import LIMITED_ROLES, Role, User, actor_of
 from slotwise.services.accounts.passwords import random_password
 from slotwise.services.accounts.users import UserQuery, Users
+from slotwise.services.schedule.clinics import Clinics
 from slotwise.web.kit.access import ADMIN, PageRequest, account_in, page_for
+from slotwise.web.kit.clinics import clinics_in
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.queries import Id, before_in, choice_in, link, query_form, text_in
@@ -80,13 +82,23 @@ class UserController(Controller):
 
     @get("/{user_id:int}", **page_for(ADMIN))
     async def get_user(
-        self, request: PageRequest, user_id: Id, renderer: NamedDependency[Renderer], users: NamedDependency[Users]
+        self,
+        request: PageRequest,
+        user_id: Id,
+        renderer: NamedDependency[Renderer],
+        users: NamedDependency[Users],
+        clinics: NamedDependency[Clinics],
     ) -> Response[Any]:
-        return _show(request, renderer, await _found(request, users, user_id))
+        return await _show(request, renderer, clinics, await _found(request, users, user_id))
 
     @post("/{user_id:int}/rights", **page_for(ADMIN, form_on="/admin/users/{user_id}"))
     async def change_rights(
-        self, request: PageRequest, user_id: Id, renderer: NamedDependency[Renderer], users: NamedDependency[Users]
+        self,
+        request: PageRequest,
+        user_id: Id,
+        renderer: NamedDependency[Renderer],
+        users: NamedDependency[Users],
+        clinics: NamedDependency[Clinics],
     ) -> Response[Any]:
         form = await Form.of(request)
         admin = account_in(request)
@@ -97,10 +109,25 @@ class UserController(Controller):
                 return renderer.answer(request, "accounts/users/own_rights.html", user=user, form=form)
             await users.change_rights(actor_of(admin), user_id, role, active)
         except (InvalidInput, LastAdmin) as error:
-            return _show(request, renderer, user, form, refuse(form, error))
+            return await _show(request, renderer, clinics, user, form, refuse(form, error))
         if user.id == admin.id:
             return see_other(request, "/", notice="Your account is changed. You have been logged out.")
         return see_other(request, f"{LIST}/{user_id}", notice=_done_words(role, active))
+
+    @post("/{user_id:int}/clinics", **page_for(ADMIN, form_on="/admin/users/{user_id}"))
+    async def change_user_clinics(
+        self,
+        request: PageRequest,
+        user_id: Id,
+        renderer: NamedDependency[Renderer],
+        users: NamedDependency[Users],
+        clinics: NamedDependency[Clinics],
+    ) -> Response[Any]:
+        await _found(request, users, user_id)
+        chosen = clinics_in(await Form.of(request), renderer.clinics)
+        await clinics.change_user_clinics(account_in(request), user_id, chosen)
+        which = "all clinics" if not chosen else "the clinics that you chose, and sees no others"
+        return see_other(request, f"{LIST}/{user_id}", notice=f"The user works for {which}.")
 
     @get("/{user_id:int}/password", **page_for(ADMIN))
     async def ask_for_password(
@@ -166,10 +193,17 @@ async def _found(request: PageRequest, users: Users, user_id: int) -> User:
     return user
 
 
-def _show(
-    request: PageRequest, renderer: Renderer, user: User, form: Form | None = None, status: int = 200
+async def _show(
+    request: PageRequest, renderer: Renderer, clinics: Clinics, user: User, form: Form | None = None, status: int = 200
 ) -> Response[Any]:
-    form = form or Form({"role": user.role})
+    limited = user.role in LIMITED_ROLES and renderer.clinics.several
     return renderer.answer(
-        request, "accounts/users/user.html", status, user=user, own=user.id == account_in(request).id, form=form
+        request,
+        "accounts/users/user.html",
+        status,
+        user=user,
+        own=user.id == account_in(request).id,
+        form=form or Form({"role": user.role}),
+        clinics=renderer.clinics.active if limited else [],
+        works_for=await clinics.list_user_clinics(user.id) if limited else [],
     )

@@ -15,7 +15,9 @@ from slotwise.web.kit.times import ClinicTime
 ACTIONS = {
     "apply_schedule": "Changed a schedule",
     "cancel_booking": "Cancelled a booking or released a hold",
+    "change_doctor_clinics": "Changed where a doctor works",
     "change_rights": "Changed the rights of an account",
+    "change_user_clinics": "Changed which clinics an account works for",
     "confirm_booking": "Confirmed a booking",
     "create_clinic": "Added a clinic",
     "create_doctor": "Added a doctor",

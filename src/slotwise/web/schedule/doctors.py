@@ -11,10 +11,12 @@ from litestar.di import NamedDependency
 from slotwise.domain import base64url
 from slotwise.domain.doctors import FIRST_DOCTOR, Doctor, DoctorPosition
 from slotwise.domain.errors import InvalidInput
+from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.slots import Slots, WeekSlot
 from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for, visitor_in
 from slotwise.web.kit.calendar_days import Week
+from slotwise.web.kit.clinics import clinics_in
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.queries import Id, day_in, query_form, text_in
 from slotwise.web.kit.rendering import Renderer, see_other
@@ -79,10 +81,11 @@ class DoctorController(Controller):
         doctor_id: Id,
         renderer: NamedDependency[Renderer],
         doctors: NamedDependency[Doctors],
+        clinics: NamedDependency[Clinics],
     ) -> Response[Any]:
         doctor = await doctors.get_doctor(doctor_id)
         form = Form({"name": doctor.name, "specialization": doctor.specialization or ""})
-        return await _show_doctor(request, renderer, doctors, doctor, form)
+        return await _show_doctor(request, renderer, doctors, clinics, doctor, form)
 
     @post("/{doctor_id:int}/edit", **page_for(ADMIN))
     async def update_doctor(
@@ -91,6 +94,7 @@ class DoctorController(Controller):
         doctor_id: Id,
         renderer: NamedDependency[Renderer],
         doctors: NamedDependency[Doctors],
+        clinics: NamedDependency[Clinics],
     ) -> Response[Any]:
         form = await Form.of(request)
         specialization = form.text("specialization")
@@ -104,8 +108,24 @@ class DoctorController(Controller):
             )
         except InvalidInput as error:
             form.refuse(error)
-            return await _show_doctor(request, renderer, doctors, await doctors.get_doctor(doctor_id), form, 400)
+            doctor = await doctors.get_doctor(doctor_id)
+            return await _show_doctor(request, renderer, doctors, clinics, doctor, form, 400)
         return see_other(request, f"/admin/doctors/{doctor_id}", notice=f"{doctor.name} was saved.")
+
+    @post("/{doctor_id:int}/clinics", **page_for(ADMIN, form_on="/admin/doctors/{doctor_id}/edit"))
+    async def change_doctor_clinics(
+        self,
+        request: PageRequest,
+        doctor_id: Id,
+        renderer: NamedDependency[Renderer],
+        doctors: NamedDependency[Doctors],
+        clinics: NamedDependency[Clinics],
+    ) -> Response[Any]:
+        doctor = await doctors.get_doctor(doctor_id)
+        chosen = clinics_in(await Form.of(request), renderer.clinics)
+        await clinics.change_doctor_clinics(account_in(request), doctor_id, chosen)
+        where = "at all clinics" if not chosen else "at the clinics that you chose. Times elsewhere stay"
+        return see_other(request, f"/admin/doctors/{doctor_id}/edit", notice=f"{doctor.name} works {where}.")
 
     @post("/{doctor_id:int}/active", **page_for(ADMIN, form_on="/admin/doctors/{doctor_id}/edit"))
     async def switch_doctor(
@@ -138,11 +158,23 @@ async def _show_list(
 
 
 async def _show_doctor(
-    request: PageRequest, renderer: Renderer, doctors: Doctors, doctor: Doctor, form: Form, status: int = 200
+    request: PageRequest,
+    renderer: Renderer,
+    doctors: Doctors,
+    clinics: Clinics,
+    doctor: Doctor,
+    form: Form,
+    status: int = 200,
 ) -> Response[Any]:
-    specializations = await doctors.list_specializations()
     return renderer.answer(
-        request, "schedule/doctors/edit.html", status, doctor=doctor, form=form, specializations=specializations
+        request,
+        "schedule/doctors/edit.html",
+        status,
+        doctor=doctor,
+        form=form,
+        specializations=await doctors.list_specializations(),
+        clinics=renderer.clinics.active if renderer.clinics.several else [],
+        works_at=await clinics.list_doctor_clinics(doctor.id),
     )
 
 

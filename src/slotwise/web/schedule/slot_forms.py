@@ -18,6 +18,7 @@ from slotwise.web.kit.times import ClinicTime, iso
 # The parts of a day that the form has.
 PARTS = (1, 2, 3)
 TIMETABLE_FIELDS = (
+    "clinic_id",
     "first_day",
     "last_day",
     *(f"{edge}_{part}" for part in PARTS for edge in ("from", "to")),

@@ -1,5 +1,6 @@
 """A doctor's times: add one or many, see one, change it."""
 
+import re
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any, Literal
@@ -34,6 +35,7 @@ from slotwise.web.schedule.slot_forms import (
     timetable_typed,
 )
 
+_CLINIC = re.compile(r"[0-9]{1,18}", re.ASCII)
 # Affected bookings that are listed before a change.
 MOST_LISTED = 50
 SHORTEST = timedelta(microseconds=1)
@@ -60,7 +62,7 @@ class SlotController(Controller):
         doctor = await doctors.get_doctor(doctor_id)
         day = _first_day(request, renderer.time)
         if request.query_params.get("kind") == "one":
-            return renderer.answer(request, "schedule/slots/new_one.html", doctor=doctor, form=blank_slot(day))
+            return _ask_for_one(request, renderer, doctor, blank_slot(day))
         return _ask_for_many(request, renderer, doctor, blank_timetable(day))
 
     @post(
@@ -76,18 +78,22 @@ class SlotController(Controller):
         slots: NamedDependency[Slots],
     ) -> Response[Any]:
         form = await Form.of(request)
+        clinic_id = clinic_in(form, renderer)
+        time = renderer.time_of(clinic_id)
         try:
-            wanted = slot_in(form, renderer.time)
+            wanted = slot_in(form, time)
             slot = await slots.create_slot(
-                account_in(request), doctor_id, wanted.start_time, wanted.total_seats, wanted.duration_minutes
+                account_in(request),
+                doctor_id,
+                wanted.start_time,
+                wanted.total_seats,
+                wanted.duration_minutes,
+                clinic_id,
             )
         except (InvalidInput, Conflict) as error:
-            status = _refuse(form, error, renderer.time)
-            doctor = await doctors.get_doctor(doctor_id)
-            return renderer.answer(request, "schedule/slots/new_one.html", status, doctor=doctor, form=form)
-        return see_other(
-            request, _week_of(slot, renderer.time), notice=f"Added: {renderer.time.moment(slot.start_time)}."
-        )
+            status = _refuse(form, error, time)
+            return _ask_for_one(request, renderer, await doctors.get_doctor(doctor_id), form, status)
+        return see_other(request, _week_of(slot, time), notice=f"Added: {time.moment(slot.start_time)}.")
 
     @post("/doctors/{doctor_id:int}/slots/new", **page_for(ADMIN))
     async def create_slots(
@@ -104,19 +110,20 @@ class SlotController(Controller):
         sure = form.text("step") in CREATING and not edited
         doctor = await doctors.get_doctor(doctor_id)
         try:
-            made = await _create(request, slots, doctor, form, sure=sure)
+            made = await _create(request, renderer, slots, doctor, form, sure=sure)
         except InvalidInput as error:
             form.refuse(at_fields_of_the_form(error))
             return _ask_for_many(request, renderer, doctor, form, 400)
         except Conflict:
             # Somebody else published times in the meantime.
-            made = await _create(request, slots, doctor, form, sure=False)
+            made = await _create(request, renderer, slots, doctor, form, sure=False)
             return _ask_for_many(request, renderer, doctor, form, 409, preview=made, since="changed")
         if form.text("step") in CREATING and edited:
             return _ask_for_many(request, renderer, doctor, form, 409, preview=made, since="edited")
         if not sure or not made.created:
             return _ask_for_many(request, renderer, doctor, form, preview=made)
-        week = Week.of(renderer.time.day_of(made.created[0].period.start_time))
+        time = renderer.time_of(clinic_in(form, renderer))
+        week = Week.of(time.day_of(made.created[0].period.start_time))
         notice = "1 time was added." if len(made.created) == 1 else f"{len(made.created)} times were added."
         return see_other(request, f"/admin/doctors/{doctor_id}?week={week.monday}", notice=notice)
 
@@ -174,7 +181,9 @@ class SlotController(Controller):
         )
 
 
-async def _create(request: PageRequest, slots: Slots, doctor: Doctor, form: Form, *, sure: bool) -> CreatedSlots:
+async def _create(
+    request: PageRequest, renderer: Renderer, slots: Slots, doctor: Doctor, form: Form, *, sure: bool
+) -> CreatedSlots:
     wanted = timetable_in(form)
     return await slots.create_slots(
         account_in(request),
@@ -184,6 +193,34 @@ async def _create(request: PageRequest, slots: Slots, doctor: Doctor, form: Form
         dry_run=not sure,
         skip_clashes=form.text("step") == CREATE_OTHERS,
         planned=form.number("planned", 0, MAX_ID) if sure and form.text("planned") else None,
+        clinic_id=clinic_in(form, renderer),
+    )
+
+
+def clinic_in(form: Form, renderer: Renderer) -> int | None:
+    """The clinic that was chosen; None where there is one only, or none was chosen."""
+    text = form.text("clinic_id")
+    chosen = renderer.clinics.find(int(text)) if _CLINIC.fullmatch(text) else None
+    return chosen.id if chosen is not None and renderer.clinics.several else None
+
+
+def _choices(renderer: Renderer) -> list[tuple[int, str]]:
+    """The clinics to choose from; none where there is one only."""
+    clinics = renderer.clinics
+    return [(clinic.id, clinic.name) for clinic in clinics.active] if clinics.several else []
+
+
+def _ask_for_one(
+    request: PageRequest, renderer: Renderer, doctor: Doctor, form: Form, status: int = 200
+) -> Response[Any]:
+    return renderer.answer(
+        request,
+        "schedule/slots/new_one.html",
+        status,
+        clinic_id=clinic_in(form, renderer),
+        clinics=_choices(renderer),
+        doctor=doctor,
+        form=form,
     )
 
 
@@ -202,10 +239,12 @@ def _ask_for_many(
         request,
         "schedule/slots/new_many.html",
         status,
+        clinic_id=clinic_in(form, renderer),
+        clinics=_choices(renderer),
         doctor=doctor,
         form=form,
         preview=preview,
-        planned=_by_day(preview, renderer.time) if preview else [],
+        planned=_by_day(preview, renderer.time_of(clinic_in(form, renderer))) if preview else [],
         previewed=timetable_typed(form) if preview else None,
         since=since,
     )

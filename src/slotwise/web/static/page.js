@@ -55,6 +55,49 @@ function tellOtherZone() {
   }
 }
 
+/**
+ * Where there are several clinics, puts the visitor's own time beside a clinic's, when it differs on that day. A time
+ * that says its offset is by that clock; the others are by the clock of the page's clinic.
+ */
+function showOwnTimes() {
+  if (!("ownTimes" in document.body.dataset)) return;
+  const zone = document.querySelector("[data-offsets]");
+  const offsets = zone ? offsetsOf(zone) : [];
+  for (const time of document.querySelectorAll('main time[datetime*="T"]:not([data-own])')) {
+    time.dataset.own = "";
+    const moment = new Date(time.dateTime);
+    const said = time.dateTime.match(/([+-])(\d\d):(\d\d)$/);
+    const own = -moment.getTimezoneOffset();
+    const clinic = said ? (said[1] === "-" ? -1 : 1) * (60 * said[2] + Number(said[3])) : own - minutesAhead(offsets, moment);
+    if (own === clinic) continue;
+    const shift = (minutes) => new Date(moment.getTime() + minutes * 60000).toISOString();
+    const clock = shift(own).slice(11, 16);
+    const day = moment.toLocaleDateString("en-GB", { weekday: "short", day: "numeric", month: "short" });
+    const words = `${shift(own).slice(0, 10) === shift(clinic).slice(0, 10) ? "" : `${day}, `}${clock} your time`;
+    const beside = document.createElement("span");
+    beside.className = "own-time";
+    beside.textContent = ` (${words})`;
+    time.after(beside);
+    const control = time.closest("[aria-label]");
+    if (control?.matches("button, a")) control.ariaLabel = `${control.ariaLabel}, ${words}`;
+  }
+}
+
+/** Shows what the clock says in the time zone that is typed, to be checked. */
+function showZoneNow() {
+  for (const hint of document.querySelectorAll("[data-zone-now]")) {
+    const field = document.querySelector(hint.dataset.zoneNow);
+    field.oninput = () => {
+      try {
+        const now = new Date().toLocaleString("en-GB", { timeZone: field.value.trim(), weekday: "long", hour: "2-digit", minute: "2-digit" });
+        hint.textContent = `There it is ${now} now. Is that right?`;
+      } catch {
+        hint.textContent = "";
+      }
+    };
+  }
+}
+
 /** Moves the focus to what is marked for it, such as the list of errors above a form. Screen readers then read it. */
 function focusWhatNeedsIt(root) {
   root.querySelector("[data-focus]")?.focus();
@@ -157,6 +200,8 @@ document.addEventListener("click", (event) => {
 function prepare() {
   for (const control of document.querySelectorAll("[data-needs-script]")) control.hidden = false;
   tellOtherZone();
+  showOwnTimes();
+  showZoneNow();
 }
 
 /** Other tabs may show a hold that this page has just released or confirmed. */

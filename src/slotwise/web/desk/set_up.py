@@ -1,0 +1,83 @@
+"""Setting up a clinic: what is done, and what comes next. Afterwards the page of settings."""
+
+from typing import Any, NamedTuple
+
+from litestar import Controller, Response, get
+from litestar.di import NamedDependency
+
+from slotwise.domain.clinics import Clinic
+from slotwise.services.desk.set_up import SettingUp, SetUp
+from slotwise.web.kit.access import ADMIN, PageRequest, own_origin, page_for
+from slotwise.web.kit.rendering import Renderer
+
+PATH = "/admin/set-up"
+# What the settings say where nobody has given the clinic a name.
+UNNAMED = "Slotwise"
+
+
+class Step(NamedTuple):
+    """`needed` before patients can book."""
+
+    title: str
+    told: str
+    done: bool
+    needed: bool
+    words: str
+    url: str | None
+
+
+class SetUpController(Controller):
+    path = PATH
+
+    @get("/", **page_for(ADMIN))
+    async def get_set_up(
+        self, request: PageRequest, renderer: NamedDependency[Renderer], setting_up: NamedDependency[SettingUp]
+    ) -> Response[Any]:
+        steps = steps_of(renderer, await setting_up.get_set_up(), own_origin(request))
+        following = next((step for step in steps if step.needed and not step.done), None)
+        return renderer.answer(request, "desk/set_up/set_up.html", steps=steps, following=following)
+
+
+def steps_of(renderer: Renderer, found: SetUp, origin: str | None) -> list[Step]:
+    clinic = renderer.clinics.main
+    doctor = found.first_doctor_id
+    hours = "/admin/doctors" if doctor is None else f"/admin/doctors/{doctor}/slots/new"
+    public = (
+        f"Patients open {origin}." if renderer.origin else f"The setting PUBLIC_URL is missing. Now it is {origin}."
+    )
+    return [
+        Step(
+            "Your clinic",
+            _clinic_words(renderer, clinic),
+            clinic.name != UNNAMED,
+            True,
+            "Name your clinic" if clinic.name == UNNAMED else "Change your clinic",
+            f"/admin/clinics/{clinic.id}?next=set-up",
+        ),
+        Step("Doctors", "Who can be booked.", doctor is not None, True, "Add a doctor", "/admin/doctors"),
+        Step(
+            "Visit types",
+            "If visits differ in length or in who may book them. Without any, every time takes any visit.",
+            found.has_visit_types,
+            False,
+            "Choose visit types",
+            "/admin/visit-types",
+        ),
+        Step("Times", "When patients can come.", found.has_times, True, "Add times", hours),
+        Step("Public address", public, renderer.origin is not None, False, "", None),
+        Step(
+            "Staff",
+            "Colleagues at the desk get accounts of their own.",
+            found.accounts > 1,
+            False,
+            "Add a colleague",
+            "/admin/users/new",
+        ),
+    ]
+
+
+def _clinic_words(renderer: Renderer, clinic: Clinic) -> str:
+    """With today's time there, to be checked."""
+    now = renderer.time_of(clinic.id).now()
+    zone = clinic.time_zone.replace("_", " ")
+    return f"{clinic.name}. In its time zone, {zone}, it is {now:%A} {now.day} {now:%B}, {now:%H:%M} now."
