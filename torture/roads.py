@@ -67,6 +67,7 @@ DRIVEN = (
 
 _BEFORE_THE_LOAD = "every run uses it once for each account, before its load begins"
 _NO_SEAT = "it changes no slot and no booking"
+_PREVIEW = "it only shows what a change would do"
 LEFT_OUT = {
     "register": _BEFORE_THE_LOAD,
     "log_in": _BEFORE_THE_LOAD,
@@ -92,6 +93,9 @@ LEFT_OUT = {
     "POST /log-out": "the operation log_out does the same, and is left out too",
     "POST /account/password": "the operation change_password does the same, and is left out too",
     "POST /account/delete": "the operation erase_personal_data does the same, and is left out too",
+    "POST /admin/doctors/{doctor_id}/hours/new": _PREVIEW,
+    "POST /admin/doctors/{doctor_id}/hours/{rule_id}": _PREVIEW,
+    "POST /admin/schedule": "the operation apply_schedule does the same, and is left out too",
     "POST /admin/visit-types/new": _NO_SEAT,
     "POST /admin/visit-types/{visit_type_id}": _NO_SEAT,
     "POST /admin/clinics/new": _NO_SEAT,

@@ -88,6 +88,7 @@ EMPTY: dict[str, tuple[str, ...]] = {
     "/admin/day-sheet": (f"?day={EMPTY_DAY}", "?doctor={doctor_id}&day=" + EMPTY_DAY),
     "/admin/doctors": ("?q=nobody-has-this",),
     "/admin/doctors/{doctor_id}": ("",),
+    "/admin/doctors/{doctor_id}/hours": ("",),
     "/admin/slots/{slot_id}": ("",),
     "/admin/users": ("?who=nobody-has-this",),
 }
@@ -104,6 +105,7 @@ def urls_of(clinic: Clinic, full: FullClinic) -> list[str]:
         "visit_type_id": clinic.http.post(
             "/api/visit-types", json={"name": "First visit", "minutes": 30}, headers=clinic.admin
         ).json()["id"],
+        "rule_id": rule_of(clinic, full.busy),
     }  # fmt: skip
     return [
         (path + query).format(user_id=user_id, **about)
@@ -191,6 +193,18 @@ def test_every_page_of_a_new_clinic_is_accessible(
 
 def account_of(clinic: Clinic, headers: dict[str, str]) -> int:
     return int(clinic.http.get("/api/auth/me", headers=headers).json()["id"])
+
+
+def rule_of(clinic: Clinic, doctor_id: int) -> int:
+    """Adds weekly hours of years to come; they have no times yet."""
+    rule = {
+        "doctorId": doctor_id, "firstDay": "2035-01-01", "weekdays": [1], "durationMinutes": 30,
+        "periods": [{"from": "09:00", "to": "10:00"}],
+    }  # fmt: skip
+    seen = clinic.http.post("/api/schedule/preview", json={"addRules": [rule]}, headers=clinic.admin).json()
+    body = {"addRules": [rule], "token": seen["token"]}
+    done = clinic.http.post("/api/schedule/apply", json=body, headers=clinic.admin).json()
+    return int(done["ruleIds"][0])
 
 
 def more_than_a_page_of_each_list(clinic: Clinic, full: FullClinic) -> None:

@@ -32,6 +32,7 @@ def dependencies(web: Callable[[], PageRooms]) -> dict[str, Callable[[], object]
         "page_holds": lambda: web().services.page_holds,
         "personal_data": lambda: web().services.personal_data,
         "renderer": lambda: web().renderer,
+        "schedules": lambda: web().services.schedules,
         "setting_up": lambda: web().services.setting_up,
         "slots": lambda: web().services.slots,
         "visit_types": lambda: web().services.visit_types,

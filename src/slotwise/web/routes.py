@@ -20,6 +20,8 @@ from slotwise.web.privacy.personal_data import PersonalDataController
 from slotwise.web.schedule.clinics import ClinicController
 from slotwise.web.schedule.doctors import DoctorController
 from slotwise.web.schedule.free_times import FindController
+from slotwise.web.schedule.hours import HoursController
+from slotwise.web.schedule.previews import PreviewController
 from slotwise.web.schedule.slots import SlotController
 from slotwise.web.schedule.visit_types import VisitTypeController
 
@@ -36,8 +38,10 @@ PAGE_CONTROLLERS: list[ControllerRouterHandler] = [
     BookingController,
     FindController,
     HoldController,
+    HoursController,
     OverbookingController,
     PhoneBookingController,
+    PreviewController,
     SessionController,
     SetUpController,
     SlotController,

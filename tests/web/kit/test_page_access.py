@@ -82,6 +82,17 @@ POST /admin/doctors/{doctor_id}/slots/new       in    403   403   403    403   3
 POST /admin/doctors/{doctor_id}/slots/new missing in  403   403   403    403   404   in     in    in
 POST /admin/doctors/{doctor_id}/slots/one       in    403   403   403    403   303   in     in    in
 POST /admin/doctors/{doctor_id}/slots/one missing in  403   403   403    403   404   in     in    in
+GET  /admin/doctors/{doctor_id}/hours           in    403   403   403    200   200   in     in    in
+GET  /admin/doctors/{doctor_id}/hours  missing  in    403   403   403    404   404   in     in    in
+GET  /admin/doctors/{doctor_id}/hours/new       in    403   403   403    403   200   in     in    in
+GET  /admin/doctors/{doctor_id}/hours/new missing in  403   403   403    403   404   in     in    in
+POST /admin/doctors/{doctor_id}/hours/new       in    403   403   403    403   200   in     in    in
+POST /admin/doctors/{doctor_id}/hours/new missing in  403   403   403    403   404   in     in    in
+GET  /admin/doctors/{doctor_id}/hours/{rule_id} in    403   403   403    403   200   in     in    in
+GET  /admin/doctors/{doctor_id}/hours/{rule_id} missing in 403 403 403   403   404   in     in    in
+POST /admin/doctors/{doctor_id}/hours/{rule_id} in    403   403   403    403   200   in     in    in
+POST /admin/doctors/{doctor_id}/hours/{rule_id} missing in 403 403 403   403   404   in     in    in
+POST /admin/schedule                            in    403   403   403    400   400   in     in    in
 GET  /admin/slots/{slot_id}                     in    403   403   403    200   200   in     in    in
 GET  /admin/slots/{slot_id}            missing  in    403   403   403    404   404   in     in    in
 POST /admin/slots/{slot_id}                     in    403   403   403    403   303   in     in    in
@@ -150,6 +161,7 @@ class Target(NamedTuple):
     owner_email: str
     visit_type_id: int = 0
     clinic_id: int = MISSING
+    rule_id: int = 0
 
 
 def _no_query(_: Target) -> Fields:
@@ -171,6 +183,10 @@ def _new_slots(_: Target) -> Fields:
     return {"first_day": day, "last_day": day, **hours, "duration_minutes": 30, "total_seats": 1, "step": "create"}
 
 
+HOURS = {
+    "weekdays": 1, "from_1": "09:00", "to_1": "10:00", "first_day": "2035-01-01", "slot_minutes": 30,
+    "break_minutes": 0, "total_seats": 1, "every_weeks": 1,
+}  # fmt: skip
 PERSON = {"user_name": "Nell New", "user_email": "nell@example.org"}
 Form = Callable[[Target], Fields]
 FORMS: dict[str, Form] = {
@@ -189,6 +205,8 @@ FORMS: dict[str, Form] = {
     "/admin/doctors": lambda _: {"name": "Dr. New"},
     "/admin/doctors/{doctor_id}/edit": lambda _: {"name": "Dr. Renamed"},
     "/admin/doctors/{doctor_id}/slots/new": _new_slots,
+    "/admin/doctors/{doctor_id}/hours/new": lambda _: HOURS,
+    "/admin/doctors/{doctor_id}/hours/{rule_id}": lambda _: {"version": 1, "step": "remove"},
     "/admin/doctors/{doctor_id}/slots/one": _new_slot,
     "/admin/slots/{slot_id}": lambda _: {"total_seats": 90},
     "/admin/slots/{slot_id} status": lambda _: {"status": "OPEN"},
@@ -255,9 +273,21 @@ class Place:
         self._slot = clinic.slot(seats=60)
         visit_type = {"name": "First visit", "minutes": 30}
         self._visit_type = clinic.http.post("/api/visit-types", json=visit_type, headers=clinic.admin).json()["id"]
+        self._rule = self._new_rule(clinic)
         self._stray = clinic.hold(self._slot["id"], userName="Nell New", userEmail="nell@example.org")
         self._bookings = [self._book(confirmed) for _ in CALLERS]
         self._owner_id = self._account_of(self.people.headers["owner"])
+
+    def _new_rule(self, clinic: Clinic) -> int:
+        """Hours of years to come, which have no times yet."""
+        rule = {
+            "doctorId": self._slot["doctorId"], "firstDay": "2035-01-01", "weekdays": [1], "durationMinutes": 30,
+            "periods": [{"from": "09:00", "to": "10:00"}],
+        }  # fmt: skip
+        seen = clinic.http.post("/api/schedule/preview", json={"addRules": [rule]}, headers=clinic.admin).json()
+        body = {"addRules": [rule], "token": seen["token"]}
+        done = clinic.http.post("/api/schedule/apply", json=body, headers=clinic.admin).json()
+        return int(done["ruleIds"][0])
 
     def _book(self, confirmed: bool) -> dict[str, Any]:
         owner = dict(self.people.headers["owner"])
@@ -276,9 +306,10 @@ class Place:
     def target(self, who: str, missing: bool = False) -> Target:
         booking_id = self._bookings[CALLERS.index(who)]["id"]
         if missing:
-            return Target(MISSING, MISSING, MISSING, MISSING, self.people.owner_email, MISSING)
+            return Target(MISSING, MISSING, MISSING, MISSING, self.people.owner_email, MISSING, MISSING, MISSING)
         doctor_id, slot_id = self._slot["doctorId"], self._slot["id"]
-        return Target(doctor_id, slot_id, booking_id, self._owner_id, self.people.owner_email, self._visit_type, 1)
+        email = self.people.owner_email
+        return Target(doctor_id, slot_id, booking_id, self._owner_id, email, self._visit_type, 1, self._rule)
 
     def actor_of(self, who: str) -> str:
         return f"user:{self._account_of(self.people.headers[who])}"

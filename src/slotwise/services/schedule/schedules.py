@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.errors import DatabaseBusy, DoctorNotFound, InvalidInput, NotAllowed, ScheduleChanged
 from slotwise.domain.schedule_diff import MovedTime, moved_by_zone
-from slotwise.domain.schedule_previews import Preview, ScheduleChange, outline, token_of
+from slotwise.domain.schedule_previews import Decisions, Preview, ScheduleChange, outline, token_of
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.time_zones import EDITION, UTC_ZONE, find_zone
 from slotwise.domain.users import Role, User, actor_of
@@ -108,8 +109,12 @@ class Schedules:
                 await record_action(connection, actor_of(account), "preview_schedule", _subject(read), details)
         return outlined
 
-    async def apply_schedule(self, account: User, change: ScheduleChange, token: str) -> Applied:
+    async def apply_schedule(
+        self, account: User, change: ScheduleChange, token: str, decisions: Decisions | None = None
+    ) -> Applied:
         """Do exactly what the preview with this token said, or nothing.
+
+        `decisions` are those that a person took while looking at the preview, in place of those that it showed.
 
         Raises `ScheduleChanged` if the change would now do something else, and the errors of `preview_schedule`.
         """
@@ -121,7 +126,10 @@ class Schedules:
             outlined = await _outlined(read, change)
             if outlined.token != token:
                 raise ScheduleChanged(outlined)
-            done = await self._apply(account, read, change, outlined.preview)
+            decided = change if decisions is None else replace(change, decisions=decisions)
+            if decided != change:
+                outlined = await _outlined(read, decided)
+            done = await self._apply(account, read, decided, outlined.preview)
             if done.outcome == "applied":
                 self._seats_changed(done.slot_ids or [])
                 return _applied(outlined.preview, done)

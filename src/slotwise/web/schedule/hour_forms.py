@@ -1,0 +1,156 @@
+"""Reads the form of weekly hours as rules: several weekdays and up to two periods of a day at once."""
+
+from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
+
+from msgspec.structs import replace
+
+from slotwise.domain.clinics import ClinicBook
+from slotwise.domain.errors import FieldError, InvalidInput
+from slotwise.domain.schedule_previews import ScheduleChange
+from slotwise.domain.schedule_rules import MAX_WEEKS
+from slotwise.domain.schedules import Rule
+from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS
+from slotwise.domain.timetables import MINUTES_OF_A_DAY, Hours
+from slotwise.web.kit.calendar_days import parse_clock
+from slotwise.web.kit.forms import Form, read_all
+from slotwise.web.kit.queries import day_in
+from slotwise.web.schedule.schedule_words import clock_words
+
+PERIODS = (1, 2)
+ONE_DAY = timedelta(days=1)
+
+
+def blank_hours(today: date) -> Form:
+    return Form(
+        {
+            "weekdays": "", "from_1": "09:00", "to_1": "12:00", "from_2": "", "to_2": "",
+            "first_day": (today + ONE_DAY).isoformat(), "last_day": "", "slot_minutes": "30", "break_minutes": "0",
+            "total_seats": "1", "every_weeks": "1", "clinic": "", "visit_types": "",
+        }
+    )  # fmt: skip
+
+
+def form_of(rule: Rule) -> Form:
+    """The form to change one rule, filled with its present values."""
+    form = Form(
+        {
+            "version": str(rule.version), "weekdays": str(rule.weekday), "from_1": clock_words(rule.opens),
+            "to_1": clock_words(rule.closes % MINUTES_OF_A_DAY), "first_day": rule.first_day.isoformat(),
+            "last_day": rule.last_day.isoformat() if rule.last_day else "", "slot_minutes": str(rule.slot_minutes),
+            "break_minutes": str(rule.break_minutes), "total_seats": str(rule.total_seats),
+            "every_weeks": str(rule.every_weeks), "clinic": str(rule.clinic_id), "visit_types": "",
+        }
+    )  # fmt: skip
+    types = [("visit_types", str(each)) for each in rule.visit_type_ids or ()]
+    form.fill([*((name, form.values[name]) for name in form.values if name != "visit_types"), *types])
+    return form
+
+
+def rules_in(form: Form, doctor_id: int, clinics: ClinicBook, types: Sequence[int]) -> list[Rule]:
+    """A rule for each weekday and period. Raises `InvalidInput` with all faults of the form."""
+    values = read_all(
+        {
+            "first_day": lambda: _required_day(form, "first_day"),
+            "last_day": lambda: day_in(form, "last_day"),
+            "every_weeks": lambda: form.number("every_weeks", 1, MAX_WEEKS),
+            "slot_minutes": lambda: form.number("slot_minutes", 1, MAX_DURATION_MINUTES),
+            "break_minutes": lambda: form.number("break_minutes", 0, MAX_DURATION_MINUTES),
+            "total_seats": lambda: form.number("total_seats", 1, MAX_SEATS),
+            "weekdays": lambda: _weekdays_in(form),
+            "periods": lambda: _periods_in(form),
+            "clinic": lambda: _clinic_in(form, clinics),
+            "visit_types": lambda: _types_in(form, types),
+        }
+    )
+    weekdays, periods = values.pop("weekdays"), values.pop("periods")
+    clinic_id, visit_types = values.pop("clinic"), values.pop("visit_types")
+    return [
+        Rule(0, doctor_id, clinic_id, weekday=weekday, opens=period.opens, closes=period.closes,
+             visit_type_ids=visit_types, **values)
+        for weekday in weekdays for period in periods
+    ]  # fmt: skip
+
+
+def change_in(form: Form, added: Sequence[Rule], present: Sequence[Rule]) -> ScheduleChange:
+    """The rules to add; if the form says so, in place of those that the doctor has at that clinic."""
+    if not form.text("replace"):
+        return ScheduleChange(add_rules=tuple(added))
+    first_day, clinic_id = added[0].first_day, added[0].clinic_id
+    standing = [
+        rule for rule in present
+        if rule.removed_at is None and rule.clinic_id == clinic_id and (rule.last_day or first_day) >= first_day
+    ]  # fmt: skip
+    return ScheduleChange(
+        add_rules=tuple(added),
+        change_rules=tuple(ended(rule, first_day - ONE_DAY) for rule in standing if rule.first_day < first_day),
+        remove_rules=tuple(rule.id for rule in standing if rule.first_day >= first_day),
+    )
+
+
+def ended(rule: Rule, last_day: date) -> Rule:
+    return replace(rule, last_day=last_day)
+
+
+def at_fields_of_the_form(error: InvalidInput) -> InvalidInput:
+    """With the form's names for fields of a rule."""
+    others = {"opens": "from_1", "closes": "to_1", "weekday": "weekdays", "visit_type_ids": "visit_types"}
+    faults = ((each.field.rpartition(".")[2], each.message) for each in error.errors)
+    return InvalidInput(*(FieldError(others.get(field, field), message) for field, message in faults))
+
+
+def _required_day(form: Form, name: str) -> date:
+    day = day_in(form, name)
+    if day is None:
+        raise InvalidInput.of(name, "must be a date such as 2026-11-24")
+    return day
+
+
+def _weekdays_in(form: Form) -> list[int]:
+    days = sorted({int(day) for day in form.all("weekdays") if day in set("1234567")})
+    if not days:
+        raise InvalidInput.of("weekdays", "choose at least one day")
+    return days
+
+
+def _periods_in(form: Form) -> list[Hours]:
+    found = list(_typed_periods(form))
+    if not found:
+        raise InvalidInput.of("from_1", "must be a time such as 09:30")
+    return found
+
+
+def _typed_periods(form: Form) -> Iterator[Hours]:
+    for period in PERIODS:
+        begin, end = form.text(f"from_{period}"), form.text(f"to_{period}")
+        if begin or end:
+            yield _period(period, begin, end)
+
+
+def _period(period: int, begin: str, end: str) -> Hours:
+    """An end that is not after the beginning is on the next day. 00:00 as an end is the end of the day."""
+    opens, closes = _minutes(f"from_{period}", begin), _minutes(f"to_{period}", end) or MINUTES_OF_A_DAY
+    if closes == opens:
+        raise InvalidInput.of(f"to_{period}", "must be another time than the beginning")
+    return Hours(opens, closes if closes > opens else closes + MINUTES_OF_A_DAY)
+
+
+def _minutes(field: str, text: str) -> int:
+    clock = parse_clock(field, text)
+    return clock.hour * 60 + clock.minute
+
+
+def _clinic_in(form: Form, clinics: ClinicBook) -> int:
+    """The main clinic if there is one only."""
+    text = form.text("clinic")
+    known = {str(clinic.id): clinic.id for clinic in clinics.all}
+    if text and text not in known:
+        raise InvalidInput.of("clinic", "must be one of the choices")
+    return known[text] if text else clinics.main.id
+
+
+def _types_in(form: Form, known: Sequence[int]) -> tuple[int, ...] | None:
+    ticked = {text for text in form.all("visit_types") if text}
+    if not ticked <= set(map(str, known)):
+        raise InvalidInput.of("visit_types", "must be among the choices")
+    return tuple(each for each in known if str(each) in ticked) or None

@@ -1,0 +1,179 @@
+"""A doctor's weekly hours: see them, add some, change, end and remove them. Each change is previewed."""
+
+from typing import Any, NamedTuple
+
+from litestar import Controller, Response, get, post
+from litestar.di import NamedDependency
+from litestar.exceptions import NotFoundException
+from msgspec.structs import replace
+
+from slotwise.domain.doctors import Doctor
+from slotwise.domain.errors import InvalidInput, ScheduleTooLarge
+from slotwise.domain.schedule_previews import ScheduleChange
+from slotwise.domain.schedules import Rule
+from slotwise.domain.visit_types import VisitType
+from slotwise.services.schedule.doctors import Doctors
+from slotwise.services.schedule.schedules import Schedules
+from slotwise.services.schedule.visit_types import VisitTypes
+from slotwise.web.kit.access import ADMIN, DESK, PageRequest, page_for
+from slotwise.web.kit.forms import Form
+from slotwise.web.kit.parts import page_parts
+from slotwise.web.kit.queries import Id, day_in
+from slotwise.web.kit.rendering import Renderer
+from slotwise.web.schedule import hour_forms
+from slotwise.web.schedule.previews import Asked, refuse_change, show_preview
+from slotwise.web.schedule.schedule_words import DAYS, hours_words, rule_row
+
+
+class Place(NamedTuple):
+    """What the forms of a doctor's hours need."""
+
+    doctor: Doctor
+    rules: list[Rule]
+    types: list[VisitType]
+
+    @property
+    def path(self) -> str:
+        return f"/admin/doctors/{self.doctor.id}/hours"
+
+
+class HoursController(Controller):
+    path = "/admin/doctors/{doctor_id:int}/hours"
+
+    @get("/", **page_for(DESK))
+    async def show_hours(
+        self,
+        request: PageRequest,
+        doctor_id: Id,
+        renderer: NamedDependency[Renderer],
+        doctors: NamedDependency[Doctors],
+        schedules: NamedDependency[Schedules],
+    ) -> Response[Any]:
+        doctor, today = await doctors.get_doctor(doctor_id), renderer.time.today()
+        found = await schedules.list_rules(doctor_id)
+        rules = sorted(
+            (rule for rule in found.rules if rule.removed_at is None and (rule.last_day or today) >= today),
+            key=lambda rule: (rule.weekday, rule.first_day, rule.opens),
+        )
+        rows = [rule_row(rule, found.runs.get(rule.id), renderer.time_of(rule.clinic_id)) for rule in rules]
+        week = [(name, [row for row in rows if row.rule.weekday == day]) for day, name in enumerate(DAYS, 1)]
+        return renderer.answer(
+            request, "schedule/hours/week.html", doctor=doctor, week=week, has_rules=bool(rows), moved=found.moved
+        )
+
+    @get("/new", **page_for(ADMIN))
+    async def ask_for_hours(
+        self, request: PageRequest, doctor_id: Id, renderer: NamedDependency[Renderer]
+    ) -> Response[Any]:
+        place = await _place(request, doctor_id)
+        return _show_form(request, renderer, place, None, hour_forms.blank_hours(renderer.time.today()))
+
+    @post("/new", **page_for(ADMIN))
+    async def add_hours(
+        self, request: PageRequest, doctor_id: Id, renderer: NamedDependency[Renderer]
+    ) -> Response[Any]:
+        """Shows what they would do."""
+        form, place = await Form.of(request), await _place(request, doctor_id)
+        try:
+            added = hour_forms.rules_in(form, doctor_id, renderer.clinics, [each.id for each in place.types])
+            change = hour_forms.change_in(form, added, place.rules)
+            return await _preview(request, renderer, place, change, f"New hours of {place.doctor.name}")
+        except (InvalidInput, ScheduleTooLarge) as error:
+            return _refused(request, renderer, place, None, form, error)
+
+    @get("/{rule_id:int}", **page_for(ADMIN))
+    async def show_rule(
+        self, request: PageRequest, doctor_id: Id, rule_id: Id, renderer: NamedDependency[Renderer]
+    ) -> Response[Any]:
+        place = await _place(request, doctor_id)
+        rule = _rule_of(place, rule_id)
+        return _show_form(request, renderer, place, rule, hour_forms.form_of(rule))
+
+    @post("/{rule_id:int}", **page_for(ADMIN))
+    async def change_hours(
+        self, request: PageRequest, doctor_id: Id, rule_id: Id, renderer: NamedDependency[Renderer]
+    ) -> Response[Any]:
+        """Shows what it would do: to change the hours, to end them on a day, or to remove them."""
+        form, place = await Form.of(request), await _place(request, doctor_id)
+        rule = _rule_of(place, rule_id)
+        if form.text("version") != str(rule.version):
+            again = hour_forms.form_of(rule)
+            again.problem = "Somebody else has changed these hours meanwhile. Nothing was saved. They are now as below."
+            return _show_form(request, renderer, place, rule, again, 409)
+        try:
+            change = _change_of(form, place, rule, renderer)
+            heading = f"{DAYS[rule.weekday - 1]}, {hours_words(rule)}, of {place.doctor.name}"
+            return await _preview(request, renderer, place, change, heading)
+        except (InvalidInput, ScheduleTooLarge) as error:
+            return _refused(request, renderer, place, rule, form, error)
+
+
+async def _place(request: PageRequest, doctor_id: int) -> Place:
+    """Raises `DoctorNotFound`."""
+    services = page_parts(request).services
+    doctor = await services.doctors.get_doctor(doctor_id)
+    rules = [rule for rule in (await services.schedules.list_rules(doctor_id)).rules if rule.removed_at is None]
+    visit_types: VisitTypes = services.visit_types
+    types = [each for each in await visit_types.list_visit_types(for_desk=True) if each.active]
+    return Place(doctor, rules, types)
+
+
+def _rule_of(place: Place, rule_id: int) -> Rule:
+    found = next((rule for rule in place.rules if rule.id == rule_id), None)
+    if found is None:
+        raise NotFoundException("These hours do not exist, or somebody has removed them.")
+    return found
+
+
+def _change_of(form: Form, place: Place, rule: Rule, renderer: Renderer) -> ScheduleChange:
+    match form.text("step"):
+        case "remove":
+            return ScheduleChange(remove_rules=(rule.id,))
+        case "again":
+            return ScheduleChange(change_rules=(rule,))
+        case "end":
+            last_day = day_in(form, "end_day")
+            if last_day is None:
+                raise InvalidInput.of("end_day", "must be a date such as 2026-11-24")
+            return ScheduleChange(change_rules=(hour_forms.ended(rule, last_day),))
+        case _:
+            wanted = hour_forms.rules_in(form, place.doctor.id, renderer.clinics, [each.id for each in place.types])
+            changed, *more = sorted(wanted, key=lambda each: each.weekday != rule.weekday)
+            changed = replace(changed, id=rule.id, version=rule.version)
+            return ScheduleChange(change_rules=(changed,), add_rules=tuple(more))
+
+
+async def _preview(
+    request: PageRequest, renderer: Renderer, place: Place, change: ScheduleChange, heading: str
+) -> Response[Any]:
+    return await show_preview(request, renderer, Asked(change, heading, place.path, place.path))
+
+
+def _refused(
+    request: PageRequest,
+    renderer: Renderer,
+    place: Place,
+    rule: Rule | None,
+    form: Form,
+    error: InvalidInput | ScheduleTooLarge,
+) -> Response[Any]:
+    refuse_change(form, hour_forms.at_fields_of_the_form(error) if isinstance(error, InvalidInput) else error)
+    return _show_form(request, renderer, place, rule, form, 400)
+
+
+def _show_form(
+    request: PageRequest, renderer: Renderer, place: Place, rule: Rule | None, form: Form, status: int = 200
+) -> Response[Any]:
+    return renderer.answer(
+        request,
+        "schedule/hours/edit.html",
+        status,
+        doctor=place.doctor,
+        path_of_hours=place.path,
+        rule=rule,
+        has_rules=bool(place.rules),
+        types=place.types,
+        clinics=renderer.clinics.active,
+        form=form,
+        days=DAYS,
+    )

@@ -1,0 +1,153 @@
+"""What a change of a schedule would do, shown before it is done. All pages that change schedules use this one.
+
+Nothing is stored between the preview and the button: the page carries the change, sealed, and the preview's token.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from litestar import Controller, Response, post
+from litestar.di import NamedDependency
+from litestar.exceptions import ClientException
+from msgspec import Struct
+from msgspec.structs import replace
+
+from slotwise.domain.errors import FieldError, InvalidInput, ScheduleChanged, ScheduleTooLarge
+from slotwise.domain.schedule_previews import Decision, Decisions, Hit, ScheduleChange
+from slotwise.services.schedule.schedules import Applied
+from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
+from slotwise.web.kit.forms import Form
+from slotwise.web.kit.parts import page_parts
+from slotwise.web.kit.rendering import Renderer, see_other
+from slotwise.web.schedule.schedule_words import skipped_words
+
+# A form has at most 200 fields. With more bookings than this, they are all kept or all cancelled.
+MOST_CHOICES = 150
+MOST_LISTED = 100
+
+
+class Asked(Struct, frozen=True):
+    """A change, and the page that asks for it. `then` is where it leads, with the first new closure's id in it."""
+
+    change: ScheduleChange
+    heading: str
+    back: str
+    then: str
+
+
+class PreviewController(Controller):
+    path = "/admin/schedule"
+
+    @post("/", **page_for(DESK, form_on="/admin"))
+    async def apply_schedule(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
+        """Does what the preview said. If something has changed since, shows what the change would do now."""
+        form = await Form.of(request)
+        asked = _asked_in(request, form)
+        decisions = _decisions_in(form, asked.change.decisions)
+        decided = replace(asked, change=replace(asked.change, decisions=decisions))
+        schedules = page_parts(request).services.schedules
+        try:
+            done = await schedules.apply_schedule(account_in(request), asked.change, form.text("token"), decisions)
+        except ScheduleChanged:
+            return await show_preview(request, renderer, decided, changed=True)
+        except InvalidInput as error:
+            return await show_preview(request, renderer, asked, problem=error)
+        closure_id = done.closure_ids[0] if done.closure_ids else ""
+        return see_other(request, asked.then.format(closure=closure_id), notice=done_words(done))
+
+
+async def show_preview(
+    request: PageRequest,
+    renderer: Renderer,
+    asked: Asked,
+    *,
+    changed: bool = False,
+    problem: InvalidInput | None = None,
+) -> Response[Any]:
+    """Raises `InvalidInput` with the names of a change's fields, and `ScheduleTooLarge`."""
+    services = page_parts(request).services
+    outlined = await services.schedules.preview_schedule(account_in(request), asked.change)
+    form = Form({"message": asked.change.decisions.message or ""})
+    if problem is not None:
+        form.refuse(without_places(problem))
+    preview = outlined.preview
+    return renderer.answer(
+        request,
+        "schedule/previews/preview.html",
+        409 if changed else 400 if problem else 200,
+        asked=asked,
+        preview=preview,
+        token=outlined.token,
+        sealed=page_parts(request).seals.seal(msgspec.json.encode(asked)),
+        changed=changed,
+        preview_form=form,
+        hits=[_at_clinic(renderer, hit) for hit in preview.hits[:MOST_CHOICES]],
+        names=await _doctor_names(request, preview.hits[:MOST_CHOICES]),
+        choices=len(preview.hits) <= MOST_CHOICES,
+        skipped=[skipped_words(each, renderer.time) for each in preview.skipped[:MOST_LISTED]],
+    )
+
+
+def refuse_change(form: Form, error: InvalidInput | ScheduleTooLarge) -> None:
+    """Note at the fields of a form what is wrong with the change that was made of it."""
+    if isinstance(error, InvalidInput):
+        form.refuse(without_places(error))
+        return
+    form.problem = f"This concerns {error.touched} times, and {error.limit} can be changed at once."
+    if error.last_day is not None:
+        form.problem += f" Let it end on {error.last_day} or earlier, and do the rest afterwards."
+
+
+def without_places(error: InvalidInput) -> InvalidInput:
+    """`add_rules[0].closes` becomes `closes`."""
+    return InvalidInput(*(FieldError(each.field.rpartition(".")[2], each.message) for each in error.errors))
+
+
+def done_words(done: Applied) -> str:
+    """For the page afterwards."""
+    preview = done.preview
+    told = [f"Done. {_times(preview.come)} added, {preview.go} taken away."]
+    if preview.cancelled:
+        told.append(f"{_appointments(len(preview.cancelled))} cancelled: please tell the patients.")
+    return " ".join(told)
+
+
+def _asked_in(request: PageRequest, form: Form) -> Asked:
+    content = page_parts(request).seals.unseal(form.text("change"))
+    try:
+        return msgspec.json.decode(content or b"", type=Asked)
+    except msgspec.MsgspecError as error:
+        raise ClientException("This page can no longer be used. Go back, and fill in its form again.") from error
+
+
+def _decisions_in(form: Form, shown: Decisions) -> Decisions:
+    """What is ticked is cancelled. The form says which bookings it offered to choose from, if any."""
+    if "choices" not in form:
+        return shown
+    message = form.text("message").replace("\r\n", "\n") or None
+    if form.text("choices") == "all":
+        return Decisions(Decision.CANCEL if form.text("cancel_all") else Decision.KEEP, message=message)
+    ticked = {int(each) for each in form.all("cancel") if each.isascii() and each.isdigit()}
+    listed = [int(each) for each in form.text("choices").split() if each.isascii() and each.isdigit()]
+    chosen = {each: Decision.CANCEL if each in ticked else Decision.KEEP for each in listed}
+    other = {each: decision for each, decision in chosen.items() if decision is not shown.default}
+    return Decisions(shown.default, other, message)
+
+
+def _at_clinic(renderer: Renderer, hit: Hit) -> Hit:
+    return replace(hit, slot=renderer.at_clinic(hit.slot))
+
+
+async def _doctor_names(request: PageRequest, hits: Sequence[Hit]) -> dict[int, str]:
+    doctors = page_parts(request).services.doctors
+    ids = {hit.slot.doctor_id for hit in hits}
+    return {each: (await doctors.get_doctor(each)).name for each in sorted(ids)}
+
+
+def _times(count: int) -> str:
+    return "1 time" if count == 1 else f"{count} times"
+
+
+def _appointments(count: int) -> str:
+    return "1 appointment was" if count == 1 else f"{count} appointments were"

@@ -1,0 +1,95 @@
+"""Schedules in words: days, hours, and why a time was left out."""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import Any, NamedTuple
+
+import msgspec
+
+from slotwise.domain.schedules import Rule, SkippedSlot, SkipReason
+from slotwise.domain.timetables import MINUTES_OF_A_DAY
+from slotwise.services.schedule.schedule_state import Run
+from slotwise.web.kit.times import ClinicTime
+
+DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
+REASONS = {
+    SkipReason.CLOCK_CHANGE: "the clocks go forward, so this hour does not exist",
+    SkipReason.BEFORE_LASTS: "the clocks change, and the time before has not ended",
+    SkipReason.AFTER_HOURS: "the clocks change, and it would end after the hours",
+    SkipReason.OTHER_RULE: "other hours of the doctor have a time then",
+    SkipReason.OTHER_SLOT: "the doctor has another time then",
+    SkipReason.CHANGED_BY_HAND: "somebody closed or changed this time by hand",
+}
+
+
+class RuleRow(NamedTuple):
+    """A rule as the page of a week shows it."""
+
+    rule: Rule
+    hours: str
+    days: str
+    details: str
+    published: str
+    skipped: list[str]
+
+
+def rule_row(rule: Rule, run: Run | None, time: ClinicTime) -> RuleRow:
+    published = f"until {time.short_day(_day_before(run.published_until))}" if run else "not yet"
+    return RuleRow(
+        rule, hours_words(rule), days_words(rule, time), details_words(rule), published, _left_out(run, time)
+    )
+
+
+def hours_words(rule: Rule) -> str:
+    """`09:00 to 12:00`; `22:00 to 02:00 the next day`."""
+    late = " the next day" if rule.closes > MINUTES_OF_A_DAY else ""
+    return f"{clock_words(rule.opens)} to {clock_words(rule.closes)}{late}"
+
+
+def clock_words(minutes: int) -> str:
+    """The end of the day is `24:00`; later times are those of the next day."""
+    if minutes > MINUTES_OF_A_DAY:
+        minutes -= MINUTES_OF_A_DAY
+    return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def days_words(rule: Rule, time: ClinicTime) -> str:
+    until = f" until {time.short_day(rule.last_day)}" if rule.last_day else ", without an end"
+    return f"from {time.short_day(rule.first_day)}{until}"
+
+
+def details_words(rule: Rule) -> str:
+    """`30 minutes each, 5 minutes break, every 2 weeks, 4 people`."""
+    told = [f"{rule.slot_minutes} minutes each"]
+    if rule.break_minutes:
+        told.append(f"{rule.break_minutes} minutes break")
+    if rule.every_weeks > 1:
+        told.append(f"every {rule.every_weeks} weeks")
+    if rule.total_seats > 1:
+        told.append(f"{rule.total_seats} people at each time")
+    return ", ".join(told)
+
+
+def skipped_words(skipped: SkippedSlot, time: ClinicTime) -> str:
+    """`Mon 30 Nov, 09:00: the doctor has another time then`."""
+    at = _local_words(skipped.local_start, time) if skipped.local_start else "A time made by hand"
+    return f"{at}: {REASONS[skipped.reason]}"
+
+
+def _left_out(run: Run | None, time: ClinicTime) -> list[str]:
+    """What publishing left out, newest state of it."""
+    found: Iterable[dict[str, Any]] = msgspec.json.decode(run.skipped) if run else ()
+    told = []
+    for each in found:
+        start = each.get("local_start")
+        at = _local_words(datetime.fromisoformat(start), time) if start else "A time"
+        told.append(f"{at}: {REASONS[SkipReason(each['reason'])]}")
+    return told
+
+
+def _local_words(local: datetime, time: ClinicTime) -> str:
+    return f"{time.short_day(local.date())}, {local:%H:%M}"
+
+
+def _day_before(day: date) -> date:
+    return date.fromordinal(day.toordinal() - 1)

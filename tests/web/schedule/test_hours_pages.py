@@ -1,0 +1,162 @@
+"""The pages of a doctor's weekly hours: what is shown beforehand is what is done."""
+
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, rows
+from tests.web.people import AccountVisitor, error_of, text_of
+
+# Far enough away that the time of the day does not matter, in every zone.
+FIRST_DAY = datetime.now(UTC).date() + timedelta(days=3)
+WEEK = timedelta(days=7)
+
+
+@pytest.fixture
+def admin(server: RunningServer) -> Iterator[AccountVisitor]:
+    with AccountVisitor(server) as visitor:
+        assert visitor.log_in(ADMIN_EMAIL, ADMIN_PASSWORD).status_code == 303
+        visitor.http.follow_redirects = True
+        yield visitor
+
+
+def hours(first_day: date, **more: object) -> dict[str, object]:
+    """Two half hours on the weekday of that day."""
+    given = {"weekdays": first_day.isoweekday(), "from_1": "09:00", "to_1": "10:00", "first_day": first_day}
+    return {**given, "slot_minutes": 30, "break_minutes": 0, "total_seats": 1, "every_weeks": 1, **more}
+
+
+def add_hours(admin: AccountVisitor, path: str, **more: object) -> None:
+    admin.send(f"{path}/new", **hours(FIRST_DAY, **more))
+    assert admin.page.status_code == 200, text_of(admin.page)
+    admin.submit("/admin/schedule")
+    assert "Done." in admin.page.text, text_of(admin.page)
+
+
+def starts(server: RunningServer, doctor_id: int, status: str = "OPEN") -> list[datetime]:
+    query = "SELECT start_time FROM appointment_slots WHERE doctor_id = $1 AND status = $2 ORDER BY start_time"
+    return [row[0] for row in rows(server.database_url, query, doctor_id, status)]
+
+
+def rules(clinic: Clinic, doctor_id: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = clinic.http.get(f"/api/doctors/{doctor_id}/rules", headers=clinic.admin).json()[
+        "items"
+    ]
+    return found
+
+
+def first_slot(clinic: Clinic, doctor_id: int) -> dict[str, Any]:
+    found: dict[str, Any] = clinic.http.get("/api/slots", params={"doctorId": doctor_id}).json()["items"][0]
+    return found
+
+
+def test_hours_of_several_days_and_periods_are_previewed_then_added(
+    admin: AccountVisitor, clinic: Clinic, server: RunningServer
+) -> None:
+    doctor_id = clinic.doctor()["id"]
+    path = f"/admin/doctors/{doctor_id}/hours"
+    assert "has no weekly hours yet" in admin.open(path).text
+    fields = hours(FIRST_DAY, weekdays="1", from_2="14:00", to_2="15:00", last_day=FIRST_DAY + 2 * WEEK)
+    body = [*((name, str(value)) for name, value in fields.items()), ("weekdays", "3")]
+    content = "&".join(f"{name}={value}" for name, value in body)
+    headers = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
+    admin.page = admin.http.post(f"{path}/new", content=content, headers=headers)
+    assert starts(server, doctor_id) == [], "a preview changes nothing"
+    shown = text_of(admin.page)
+    admin.submit("/admin/schedule")
+    published = starts(server, doctor_id)
+    assert published
+    assert f"{len(published)} times will be added" in shown
+    assert [(rule["weekday"], rule["from"]) for rule in rules(clinic, doctor_id)] == [
+        (1, "09:00"), (1, "14:00"), (3, "09:00"), (3, "14:00"),
+    ]  # fmt: skip
+    week = text_of(admin.page)
+    assert "Monday 09:00 to 10:00" in week
+    assert "Tuesday No hours" in week
+
+
+def test_new_hours_end_the_present_ones_and_ask_about_each_booking(
+    admin: AccountVisitor, clinic: Clinic, server: RunningServer
+) -> None:
+    doctor_id = clinic.doctor()["id"]
+    path = f"/admin/doctors/{doctor_id}/hours"
+    add_hours(admin, path)
+    found = starts(server, doctor_id)
+    slots = clinic.http.get("/api/slots", params={"doctorId": doctor_id}).json()["items"]
+    later = [slot for slot in slots if slot["startTime"][:10] >= str(FIRST_DAY + WEEK)]
+    kept = clinic.hold(later[0]["id"], confirm=True)["id"]
+    gone = clinic.hold(later[1]["id"], confirm=True, userName="Gus Gone")["id"]
+    new = hours(FIRST_DAY + WEEK, from_1="15:00", to_1="16:00", replace="yes")
+    shown = text_of(admin.send(f"{path}/new", **new))
+    assert "2 booked appointments" in shown
+    assert "Gus Gone" in shown
+    admin.submit("/admin/schedule", cancel=gone, message="We open later now.")
+    assert "1 appointment was cancelled" in text_of(admin.page)
+    bookings = {each: clinic.http.get(f"/api/bookings/{each}", headers=clinic.admin).json() for each in (kept, gone)}
+    assert [bookings[kept]["status"], bookings[gone]["status"]] == ["CONFIRMED", "CANCELLED"]
+    [(reason,)] = rows(server.database_url, "SELECT cancel_reason FROM bookings WHERE id = $1", gone)
+    assert reason == "We open later now."
+    assert len(starts(server, doctor_id)) == len(found)
+    assert sorted(rule["lastDay"] or "" for rule in rules(clinic, doctor_id)) == [
+        "",
+        str(FIRST_DAY + WEEK - timedelta(1)),
+    ]
+
+
+def test_what_changed_since_the_preview_is_shown_and_nothing_is_done(
+    admin: AccountVisitor, clinic: Clinic, server: RunningServer
+) -> None:
+    doctor_id = clinic.doctor()["id"]
+    path = f"/admin/doctors/{doctor_id}/hours"
+    add_hours(admin, path)
+    [rule] = rules(clinic, doctor_id)
+    admin.send(f"{path}/{rule['id']}", version=rule["version"], step="remove")
+    clinic.hold(first_slot(clinic, doctor_id)["id"], confirm=True, userName="Lara Late")
+    again = admin.submit("/admin/schedule")
+    assert again.status_code == 409
+    assert "Something has changed since you looked" in text_of(again)
+    assert "Lara Late" in text_of(again)
+    assert rules(clinic, doctor_id)
+    admin.submit("/admin/schedule")
+    assert "Done." in admin.page.text
+    assert rules(clinic, doctor_id) == []
+    assert starts(server, doctor_id) == []
+
+
+def test_hours_are_changed_and_ended_and_the_second_of_two_clerks_is_told(
+    admin: AccountVisitor, clinic: Clinic
+) -> None:
+    doctor_id = clinic.doctor()["id"]
+    path = f"/admin/doctors/{doctor_id}/hours"
+    add_hours(admin, path)
+    [rule] = rules(clinic, doctor_id)
+    own = f"{path}/{rule['id']}"
+    admin.open(own)
+    admin.submit(own, to_1="11:00", weekdays=rule["weekday"])
+    admin.submit("/admin/schedule")
+    assert rules(clinic, doctor_id)[0]["to"] == "11:00"
+    refused = admin.send(own, version=rule["version"], step="remove")
+    assert refused.status_code == 409
+    assert "Somebody else has changed these hours" in text_of(refused)
+    admin.send(own, version=rules(clinic, doctor_id)[0]["version"], step="end", end_day=FIRST_DAY)
+    admin.submit("/admin/schedule")
+    assert rules(clinic, doctor_id)[0]["lastDay"] == str(FIRST_DAY)
+
+
+def test_what_is_wrong_stands_at_its_field(admin: AccountVisitor, clinic: Clinic) -> None:
+    path = f"/admin/doctors/{clinic.doctor()['id']}/hours/new"
+    admin.open(path)
+    wrong = admin.send(path, **hours(FIRST_DAY, from_1="9 o'clock", total_seats=0))
+    assert wrong.status_code == 400
+    assert "such as 09:30" in error_of(wrong, "from_1")
+    assert "whole number" in error_of(wrong, "total_seats")
+    wrong = admin.send(path, **hours(FIRST_DAY, slot_minutes=90))
+    assert "does not fit into the hours" in error_of(wrong, "slot_minutes").lower()
+    wrong = admin.send(path, **hours(FIRST_DAY, last_day=FIRST_DAY - WEEK))
+    assert "before the first day" in error_of(wrong, "last_day")
+
+
+def test_a_change_that_this_server_did_not_make_is_refused(admin: AccountVisitor) -> None:
+    assert admin.send("/admin/schedule", change="e30.00", token="x").status_code == 400
