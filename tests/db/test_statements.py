@@ -117,14 +117,14 @@ def calls_in(source: Source, namespace: Mapping[str, object]) -> Iterator[Call]:
 
 
 def spread(source: Source, value: ast.expr) -> list[str]:
-    """The names in `**arguments`, where `arguments` comes from a method of the same module that returns a literal."""
+    """The names in `**arguments`, where `arguments` comes from a function of the same module that returns a literal."""
     assigned = [
-        node.value.func.attr
+        node.value.func.attr if isinstance(node.value.func, ast.Attribute) else node.value.func.id
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Assign)
         and ast.unparse(node.targets[0]) == ast.unparse(value)
         and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Attribute)
+        and isinstance(node.value.func, ast.Attribute | ast.Name)
     ]
     returned = [
         node.value

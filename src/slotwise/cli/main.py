@@ -94,7 +94,7 @@ def seed(
     ] = None,
     random_seed: Annotated[int, typer.Option("--seed", help="The same seed and first day give the same data.")] = 1,
 ) -> None:
-    """Add demo doctors and slots."""
+    """Add demo doctors and slots, visit types, and the weekly hours and closures of what comes after."""
     from slotwise.cli.upkeep import add_demo_data
 
     add_demo_data(doctors, days, first_day, random_seed)

@@ -9,7 +9,7 @@ from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.pool import Database
 from slotwise.services.core.expiry import sweep_holds
 from slotwise.services.core.seat_events import EVERY_SLOT, announcing_changes
-from slotwise.services.schedule.demo import DemoPlan, seed_demo
+from slotwise.services.schedule.demo import DemoPlan, Seeded, seed_demo
 
 
 def migrate_database() -> None:
@@ -23,16 +23,23 @@ def add_demo_data(doctors: int, days: int, first_day: datetime | None, random_se
     settings = read_settings()
     zone = settings.time_zone
     first = first_day.date() if first_day else (datetime.now(zone) + timedelta(days=1)).date()
-    plan = DemoPlan(doctors, days, first, zone, random_seed, settings.name_order)
+    plan = DemoPlan(doctors, days, first, zone, random_seed, settings.name_order, with_schedules=True)
 
-    async def work(database: Database) -> int:
+    async def work(database: Database) -> Seeded:
         async with announcing_changes(database) as seats_changed:
             with progress_bar("Seeding slots") as progress:
-                slots = await seed_demo(database, plan, progress)
+                seeded = await seed_demo(database, plan, progress)
             seats_changed([EVERY_SLOT])
-        return slots
+        return seeded
 
-    typer.echo(f"Added {doctors} doctors and {run(work)} slots from {first} on.")
+    seeded = run(work)
+    typer.echo(f"Added {doctors} doctors and {seeded.slots} slots from {first} on.")
+    made = seeded.schedules
+    after = first + timedelta(days=days)
+    typer.echo(
+        f"Added {made.visit_types} visit types, and from {after} on {made.rules} weekly hours and"
+        f" {made.closures} closures."
+    )
 
 
 def expire() -> None:

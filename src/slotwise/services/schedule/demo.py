@@ -12,6 +12,7 @@ from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.clinics import FIRST_CLINIC
 from slotwise.domain.name_order import ENGLISH, NameOrder
+from slotwise.services.schedule.demo_schedules import NOTHING, Made, add_schedules
 from slotwise.services.schedule.slots import CREATE_SLOTS
 
 SPECIALIZATIONS = (
@@ -42,7 +43,10 @@ CREATE_DOCTORS = Statement("schedule/demo.create_doctors", NewId)
 
 
 class DemoPlan(NamedTuple):
-    """How much to make. Days are calendar days from `first_day` on, week-ends included."""
+    """How much to make. Days are calendar days from `first_day` on, week-ends included.
+
+    `with_schedules`: also visit types, and what comes after these days (`demo_schedules`).
+    """
 
     doctors: int
     days: int
@@ -50,6 +54,14 @@ class DemoPlan(NamedTuple):
     zone: ZoneInfo
     seed: int = 1
     order: NameOrder = ENGLISH
+    with_schedules: bool = False
+
+
+class Seeded(NamedTuple):
+    """How much was added."""
+
+    slots: int
+    schedules: Made
 
 
 class _Planned(NamedTuple):
@@ -63,8 +75,8 @@ async def is_empty(database: Database) -> bool:
         return (await IS_EMPTY.one(connection)).found
 
 
-async def seed_demo(database: Database, plan: DemoPlan, progress: Callable[[int, int], None]) -> int:
-    """Add the planned doctors and slots in one transaction; return the number of slots.
+async def seed_demo(database: Database, plan: DemoPlan, progress: Callable[[int, int], None]) -> Seeded:
+    """Add what is planned in one transaction.
 
     `progress` gets the number of slots that are done and their total.
     """
@@ -77,7 +89,11 @@ async def seed_demo(database: Database, plan: DemoPlan, progress: Callable[[int,
             await _create_slots(connection, chunk)
             done += len(chunk)
             progress(done, len(slots))
-    return len(slots)
+        made = NOTHING
+        if plan.with_schedules:
+            after = plan.first_day + timedelta(days=plan.days)
+            made = await add_schedules(connection, doctor_ids, after, plan.zone)
+    return Seeded(len(slots), made)
 
 
 async def _create_doctors(connection: Connection, plan: DemoPlan, chance: random.Random) -> list[int]:

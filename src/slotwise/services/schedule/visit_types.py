@@ -42,8 +42,7 @@ class VisitTypes:
         """Raises `InvalidInput`."""
         cleaned = clean_visit_type(fields)
         async with self._database.transaction() as connection:
-            values = self._values(cleaned)
-            made = await CREATE_VISIT_TYPE.one(connection, **values)
+            made = await add_visit_type(connection, cleaned)
             await record_action(connection, actor_of(admin), "create_visit_type", f"visit_type:{made.id}")
         return made
 
@@ -85,7 +84,7 @@ class VisitTypes:
             wanted = clean_visit_type(change.applied_to(fields_of(before)))
             if wanted == fields_of(before):
                 return before
-            values = self._values(wanted)
+            values = _values(wanted)
             after = await UPDATE_VISIT_TYPE.one(connection, visit_type_id=visit_type_id, **values)
             details = _noted(before, after)
             await record_action(
@@ -95,22 +94,30 @@ class VisitTypes:
         self._seats_changed([EVERY_SLOT])
         return after
 
-    def _values(self, fields: VisitTypeFields) -> Mapping[str, object]:
-        return {
-            "name": fields.name,
-            "minutes": fields.minutes,
-            "buffer_minutes": fields.buffer_minutes,
-            "mode": fields.mode,
-            "video_link": fields.video_link,
-            "instructions": fields.instructions,
-            "min_notice_minutes": fields.min_notice_minutes,
-            "horizon_days": fields.horizon_days,
-            "change_deadline_minutes": fields.change_deadline_minutes,
-            "max_live_per_patient": fields.max_live_per_patient,
-            "patients": fields.patients,
-            "bookable_by": fields.bookable_by,
-            "active": fields.active,
-        }
+
+async def add_visit_type(connection: Connection, fields: VisitTypeFields) -> VisitType:
+    """The fields must be clean."""
+    values = _values(fields)
+    return await CREATE_VISIT_TYPE.one(connection, **values)
+
+
+def _values(fields: VisitTypeFields) -> Mapping[str, object]:
+    """As arguments of the statements that write them."""
+    return {
+        "name": fields.name,
+        "minutes": fields.minutes,
+        "buffer_minutes": fields.buffer_minutes,
+        "mode": fields.mode,
+        "video_link": fields.video_link,
+        "instructions": fields.instructions,
+        "min_notice_minutes": fields.min_notice_minutes,
+        "horizon_days": fields.horizon_days,
+        "change_deadline_minutes": fields.change_deadline_minutes,
+        "max_live_per_patient": fields.max_live_per_patient,
+        "patients": fields.patients,
+        "bookable_by": fields.bookable_by,
+        "active": fields.active,
+    }
 
 
 def _noted(before: VisitType, after: VisitType) -> dict[str, object]:

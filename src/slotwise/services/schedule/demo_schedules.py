@@ -1,0 +1,142 @@
+"""Demo schedules: visit types, and weekly hours and closures of some demo doctors.
+
+They begin after the days of slots that the demo has anyway: until then, nothing changes. The publisher makes the times
+of the hours as for any clinic.
+"""
+
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from msgspec import Struct
+
+from slotwise.db.pool import Connection
+from slotwise.db.statements import NoRow, Statement
+from slotwise.domain.clinics import FIRST_CLINIC
+from slotwise.domain.schedules import ClosureKind
+from slotwise.domain.visit_types import BookableBy, Patients, VisitMode, VisitTypeFields
+from slotwise.services.schedule.visit_types import LIST_VISIT_TYPES, MOST_CHOOSABLE, add_visit_type
+
+VISIT_TYPES = (
+    VisitTypeFields("Check-up", 30, max_live_per_patient=2),
+    VisitTypeFields("First visit", 60, buffer_minutes=15, min_notice_minutes=24 * 60, patients=Patients.NEW),
+    VisitTypeFields(
+        "Video consultation", 20, mode=VisitMode.VIDEO, video_link="https://video.example.org/room", horizon_days=60
+    ),
+    VisitTypeFields(
+        "Telephone advice", 10, mode=VisitMode.TELEPHONE, change_deadline_minutes=60, bookable_by=BookableBy.ACCOUNTS
+    ),
+)
+# More have no hours, so that a large demo does not keep the publisher busy.
+MOST_DOCTORS = 12
+
+
+class DemoHours(NamedTuple):
+    """Hours of wall time in which one kind of visit takes place, on some weekdays."""
+
+    visit_type: str
+    weekdays: tuple[int, ...]
+    opens: int
+    closes: int
+    break_minutes: int = 0
+    every_weeks: int = 1
+
+
+# Each doctor has the next of these.
+HOURS = (
+    (DemoHours("Check-up", (1, 2, 3, 4), 9, 12), DemoHours("Telephone advice", (1, 3), 14, 15)),
+    (DemoHours("Video consultation", (2, 4), 13, 17, 10), DemoHours("Check-up", (5,), 9, 12, 0, 2)),
+    (DemoHours("First visit", (1, 2, 3, 4, 5), 8, 11), DemoHours("Check-up", (2, 5), 13, 16)),
+)
+
+
+class Made(NamedTuple):
+    """How much was added."""
+
+    visit_types: int
+    rules: int
+    closures: int
+
+
+NOTHING = Made(0, 0, 0)
+
+
+class _Rule(NamedTuple):
+    doctor_id: int
+    weekday: int
+    hours: DemoHours
+
+
+class TypeId(Struct, frozen=True):
+    id: int
+
+
+CREATE_RULES = Statement("schedule/demo_schedules.create_rules", NoRow)
+CREATE_CLOSURES = Statement("schedule/demo_schedules.create_closures", TypeId)
+
+
+async def add_schedules(connection: Connection, doctor_ids: Sequence[int], first_day: date, zone: ZoneInfo) -> Made:
+    """From that day on. A visit type whose name is there already is used as it is."""
+    types, added = await _types(connection)
+    rules = [
+        _Rule(doctor_id, weekday, hours)
+        for place, doctor_id in enumerate(doctor_ids[:MOST_DOCTORS])
+        for hours in HOURS[place % len(HOURS)]
+        for weekday in hours.weekdays
+    ]
+    await _create_rules(connection, rules, types, first_day)
+    return Made(added, len(rules), await _create_closures(connection, doctor_ids, first_day, zone))
+
+
+async def _types(connection: Connection) -> tuple[dict[str, tuple[int, int]], int]:
+    """Id and minutes of each demo type by name, and how many were added."""
+    known = await LIST_VISIT_TYPES.all(connection, after_id=0, limit=MOST_CHOOSABLE, for_desk=True)
+    found = {one.name: (one.id, one.minutes) for one in known}
+    new = [fields for fields in VISIT_TYPES if fields.name not in found]
+    for fields in new:
+        made = await add_visit_type(connection, fields)
+        found[made.name] = (made.id, made.minutes)
+    return found, len(new)
+
+
+async def _create_rules(
+    connection: Connection, rules: Sequence[_Rule], types: dict[str, tuple[int, int]], first_day: date
+) -> None:
+    await CREATE_RULES.run(
+        connection,
+        doctor_ids=[rule.doctor_id for rule in rules],
+        clinic_id=FIRST_CLINIC,
+        first_day=first_day,
+        every_weeks=[rule.hours.every_weeks for rule in rules],
+        weekdays=[rule.weekday for rule in rules],
+        opens=[rule.hours.opens * 60 for rule in rules],
+        closes=[rule.hours.closes * 60 for rule in rules],
+        slot_minutes=[types[rule.hours.visit_type][1] for rule in rules],
+        break_minutes=[rule.hours.break_minutes for rule in rules],
+        visit_type_ids=[types[rule.hours.visit_type][0] for rule in rules],
+    )
+
+
+async def _create_closures(connection: Connection, doctor_ids: Sequence[int], first_day: date, zone: ZoneInfo) -> int:
+    """A week in which the first doctor is away, an afternoon of the second, and a day on which all are closed."""
+    monday = first_day + timedelta(days=7 - first_day.weekday())
+
+    def at(days: int, hour: int = 0) -> datetime:
+        return datetime.combine(monday + timedelta(days=days), time(hour), zone)
+
+    wanted: list[tuple[int | None, datetime, datetime, ClosureKind, str, str | None]] = [
+        (doctor_ids[0], at(0), at(7), ClosureKind.ABSENCE, "Holiday", "Back on the following Monday."),
+        (doctor_ids[-1], at(9, 13), at(9, 18), ClosureKind.ABSENCE, "Training", None),
+        (None, at(17), at(18), ClosureKind.HOLIDAY, "Outing of the clinic", "The clinic is closed on this day."),
+    ]
+    made = await CREATE_CLOSURES.all(
+        connection,
+        doctor_ids=[one[0] for one in wanted],
+        start_times=[one[1] for one in wanted],
+        end_times=[one[2] for one in wanted],
+        kinds=[one[3] for one in wanted],
+        reasons=[one[4] for one in wanted],
+        messages=[one[5] for one in wanted],
+    )
+    return len(made)
