@@ -12,7 +12,7 @@ from msgspec import Struct
 # What a request wants, whether by an operation of the API or by a form of the pages.
 Name: TypeAlias = Literal[
     "hold", "confirm", "cancel", "release", "change_seats", "change_slot", "publish", "read_booking", "read_slots",
-    "read_bookings", "look_around",
+    "read_bookings", "look_around", "apply_schedule",
 ]  # fmt: skip
 # Jepsen's words. ok: 2xx, or the redirect after a form. fail: a refusal, so nothing was done. info: not known yet.
 Outcome: TypeAlias = Literal["ok", "fail", "info"]

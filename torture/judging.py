@@ -13,12 +13,14 @@ import aiohttp
 import asyncpg
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from torture import tables
 from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD, HOLD_SECONDS, NO_LOOK, Bed
 from torture.clinic import log_in
 from torture.history import Attempt, History, Sighting
 from torture.keeping import keep_ledger
+from torture.rules.closures import Closed, ScheduledSlot, find_hidden
 from torture.rules.keys import find_broken_keys
 from torture.rules.service import find_defects
 from torture.rules.unknowns import Unknowns, resolve_unknowns
@@ -102,6 +104,8 @@ class Judge:
         self.sweeps = await self._told("the ledger's expiries", "S3", self._read_sweeps) or []
         broken = await self._told("the invariants", "S3", lambda: tables.find_table_violations(self._bed.database_url))
         self._findings.add(broken or ())
+        schedule = await self._told("the schedules", "S24", self._read_schedule) or ((), ())
+        self._findings.add(find_hidden(*schedule))
         self._findings.add(find_broken_keys(self._history.attempts))
         self._findings.add(find_defects(self._history.attempts))
         await self._keep_ledgers()
@@ -138,6 +142,14 @@ class Judge:
     async def _read_sweeps(self) -> list[tuple[float, float]]:
         async with self._bed.look() as connection:
             return await tables.read_sweeps(connection)
+
+    async def _read_schedule(self) -> tuple[Sequence[ScheduledSlot], Sequence[Closed]]:
+        async with self._bed.look() as connection:
+            return await tables.read_schedule(connection)
+
+    async def _read_slots_of_rules(self) -> set[int]:
+        async with self._bed.look() as connection:
+            return await tables.read_slots_of_rules(connection)
 
     async def _judge_stillness(self, before: dict[str, int]) -> None:
         await asyncio.sleep(STILL_SECONDS)
@@ -187,13 +199,16 @@ class Judge:
     async def _judge_slots(self, listed: dict[int, Listed]) -> None:
         attempts = by_slot(self._history.attempts)
         sightings = by_slot(self._history.sightings)
-        attempts.pop(0, None)
+        schedule = [attempt for attempt in attempts.pop(0, ()) if attempt.name == "apply_schedule"]
+        of_rules = await self._told("the slots of rules", "S24", self._read_slots_of_rules) or set()
         there = await self._told("the slots", "S3", self._read_slots) or []
         gone = set(attempts) - set(there)
         self._findings.add(Violation("S3", slot_id, "the slot is missing") for slot_id in sorted(gone))
         async with aiohttp.ClientSession(self._bed.url, raise_for_status=True) as session:
             for slot_id in sorted({*there, *gone}):
                 history = await self._slot_history(slot_id, attempts.get(slot_id, ()), sightings.get(slot_id, ()))
+                if slot_id in of_rules:
+                    history = replace(history, schedule=schedule)
                 free = await self._told(f"slot {slot_id} by the API", "S1", _free_seats(session, slot_id))
                 self._findings.add(find_violations(history))
                 self._findings.add(find_differences(history, free, listed))

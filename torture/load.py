@@ -13,6 +13,7 @@ from torture.history import History
 from torture.patients import LastSeats, Patient, Recent, Stop
 from torture.plan import Plan
 from torture.readers import Reader, Waiter
+from torture.scheduler import Scheduler
 
 RECENT = 64
 WAITERS = 6
@@ -54,6 +55,7 @@ class Load:
             Administrator(300, plan.seed, near, clinic.desk, clinic.staff, clinic.slots, clinic.seats),
             Publisher(310, plan.seed, near, clinic.desk),
             Overbooker(320, plan.seed, near, clinic.staff, clinic.overbooked),
+            Scheduler(330, plan.seed, near, clinic.desk, clinic.staff),
             *(
                 Reader(
                     400 + place, plan.seed, near.connections, callers, clinic.desk, clinic.doctor, clinic.slots, recent

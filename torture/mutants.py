@@ -127,6 +127,12 @@ OF_SEATS = (
         frozenset({"S4", "S12 whole"}), program="two_step_seats",
     ),
 )  # fmt: skip
+OF_SCHEDULES = (
+    Mutant(
+        "blind-schedule", "publishing ignores closures", change_nothing, frozenset({"S24"}),
+        program="blind_schedule",
+    ),
+)  # fmt: skip
 OF_TIME = (
     Mutant(
         "late-confirm", "confirm goes by the transaction's clock", confirm_by_the_transactions_clock,
@@ -167,7 +173,7 @@ OF_COMMITS = (
         program="repeatable_read",
     ),
 )  # fmt: skip
-MUTANTS = OF_SEATS + OF_TIME + OF_COMMITS
+MUTANTS = OF_SEATS + OF_SCHEDULES + OF_TIME + OF_COMMITS
 
 A_DAY = 2
 

@@ -33,6 +33,10 @@ CREATE_DOCTOR = Road("create_doctor", "POST", "/api/doctors")
 UPDATE_DOCTOR = Road("update_doctor", "PATCH", "/api/doctors/{doctor_id}")
 LIST_DOCTORS = Road("list_doctors", "GET", "/api/doctors")
 GET_DOCTOR = Road("get_doctor", "GET", "/api/doctors/{doctor_id}")
+LIST_RULES = Road("list_rules", "GET", "/api/doctors/{doctor_id}/rules")
+LIST_CLOSURES = Road("list_closures", "GET", "/api/closures")
+PREVIEW_SCHEDULE = Road("preview_schedule", "POST", "/api/schedule/preview")
+APPLY_SCHEDULE = Road("apply_schedule", "POST", "/api/schedule/apply")
 GET_ACCOUNT = Road("get_account", "GET", "/api/auth/me")
 GET_HEALTH = Road("get_health", "GET", "/health")
 GET_READINESS = Road("get_readiness", "GET", "/health/ready")
@@ -60,6 +64,7 @@ DRIVEN = (
     HOLD_SEATS, CONFIRM_BOOKING, CANCEL_BOOKING, GET_BOOKING, LIST_BOOKINGS, LIST_BOOKINGS_OF_SLOT,
     LIST_BOOKINGS_OF_USER, LIST_SLOTS, GET_SLOT, UPDATE_SLOT, OVERBOOK_SEATS, CREATE_SLOT, CREATE_SLOTS,
     CREATE_DOCTOR, UPDATE_DOCTOR, LIST_DOCTORS, GET_DOCTOR, GET_ACCOUNT, GET_HEALTH, GET_READINESS, GET_METRICS,
+    LIST_RULES, LIST_CLOSURES, PREVIEW_SCHEDULE, APPLY_SCHEDULE,
     HOLD_FORM, CONFIRM_FORM, SEATS_FORM, RELEASE_FORM, CANCEL_FORM, DESK_BOOKING_FORM, DESK_CONFIRM_FORM,
     DESK_CANCEL_FORM, SLOT_FORM, OVERBOOKING_FORM, NEW_SLOT_FORM, NEW_SLOTS_FORM, NEW_DOCTOR_FORM, DOCTOR_FORM,
     ACTIVE_DOCTOR_FORM,
@@ -83,10 +88,6 @@ LEFT_OUT = {
     "update_visit_type": _NO_SEAT,
     "list_visit_types": _NO_SEAT,
     "get_visit_type": _NO_SEAT,
-    "list_rules": _NO_SEAT,
-    "list_closures": _NO_SEAT,
-    "preview_schedule": _NO_SEAT,
-    "apply_schedule": "not driven yet; tests/services/schedule and tests/races have it",
     "watch_seats": "it is a stream without an end; tests/http has it",
     "POST /log-in": "the operation log_in does the same; it changes no slot and no booking",
     "POST /register": "the operation register does the same; it changes no slot and no booking",

@@ -46,6 +46,16 @@ class SlotHistory(Struct, frozen=True):
     rows: Sequence[Row]
     attempts: Sequence[Attempt]
     sightings: Sequence[Sighting] = ()
+    # Changes of schedules, for a slot that a rule made.
+    schedule: Sequence[Attempt] = ()
+
+
+def of_schedule(history: SlotHistory, event: Event) -> list[Attempt]:
+    """The changes of schedules that can have caused a ledger row. They close and reopen slots and cancel bookings."""
+    if event.kind not in {"CLOSED", "REOPENED", "CANCELLED"}:
+        return []
+    began = [one for one in history.schedule if one.outcome != "fail" and one.began_at - CLOCK_SECONDS <= event.at]
+    return [one for one in began if one.outcome != "ok" or event.at <= one.ended_at + CLOCK_SECONDS]
 
 
 class Span(Struct):

@@ -10,7 +10,17 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from torture.history import Attempt
-from torture.slot_history import CANCELLING, EFFECT_OF_KIND, RELEASING, TAKING, Event, SlotHistory, deadlines_of, spans
+from torture.slot_history import (
+    CANCELLING,
+    EFFECT_OF_KIND,
+    RELEASING,
+    TAKING,
+    Event,
+    SlotHistory,
+    deadlines_of,
+    of_schedule,
+    spans,
+)
 from torture.violation import CLOCK_SECONDS
 
 NEVER = float("inf")
@@ -104,13 +114,14 @@ def _states(history: SlotHistory) -> Iterator[SlotState]:
 
 
 def asked_for(history: SlotHistory) -> dict[int, list[Attempt]]:
-    """For each ledger row about the slot itself, the requests that can have caused it: an admin's change, or an
-    overbooking and its cancellation, which add seats and take them away."""
+    """For each ledger row about the slot itself, the requests that can have caused it: an admin's change, an
+    overbooking and its cancellation, which add seats and take them away, or a change of the schedule."""
     changes = [attempt for attempt in history.attempts if attempt.name == "change_slot" and attempt.outcome != "fail"]
     return {
         event.sequence: [
             *(attempt for attempt in changes if _can_be(event, attempt)),
             *(_of_overbooking(history, event) if event.kind == "RESIZED" else ()),
+            *of_schedule(history, event),
         ]
         for event in history.events
         if event.kind in CHANGES

@@ -8,6 +8,7 @@ import asyncpg
 from slotwise.db.pool import Database
 from slotwise.services.core.invariants import Violation as TableViolation
 from slotwise.services.core.invariants import find_violations as check_invariants
+from torture.rules.closures import Closed, ScheduledSlot
 from torture.slot_history import Event, Row
 from torture.violation import Violation
 
@@ -30,6 +31,22 @@ NEWEST = """
     SELECT (SELECT count(*) FROM bookings) AS bookings, (SELECT count(*) FROM booking_events) AS events,
         (SELECT count(*) FROM bookings WHERE status = 'PENDING') AS pending
 """
+# The slots ahead that rules made, or that closures concern; `by_hand` if a person made or changed them.
+SCHEDULED = """
+    SELECT
+        s.id, s.doctor_id, s.clinic_id, extract(EPOCH FROM s.start_time)::float8 AS begin,
+        extract(EPOCH FROM s.end_time)::float8 AS end, s.status = 'OPEN' AS is_open, s.closure_id, s.drifted,
+        s.pinned OR s.rule_id IS NULL AS by_hand,
+        (SELECT count(*) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'CONFIRMED') AS confirmed
+    FROM appointment_slots AS s WHERE s.start_time > now() ORDER BY s.id
+"""
+CLOSURES = """
+    SELECT
+        c.id, c.doctor_id, c.clinic_id, extract(EPOCH FROM c.start_time)::float8 AS begin,
+        extract(EPOCH FROM c.end_time)::float8 AS end
+    FROM closures AS c WHERE c.removed_at IS NULL ORDER BY c.id
+"""
+OF_RULES = "SELECT id FROM appointment_slots WHERE rule_id IS NOT NULL"
 BUSY = """
     SELECT concat(pid, ' since ', xact_start) AS session FROM pg_stat_activity
     WHERE application_name = 'slotwise' AND datname = current_database() AND state <> 'idle'
@@ -60,6 +77,16 @@ async def read_rows(connection: Connection, slot_id: int) -> list[Row]:
 
 async def read_events(connection: Connection, slot_id: int) -> list[Event]:
     return [Event(**row) for row in await connection.fetch(EVENTS, slot_id)]
+
+
+async def read_slots_of_rules(connection: Connection) -> set[int]:
+    return {slot["id"] for slot in await connection.fetch(OF_RULES)}
+
+
+async def read_schedule(connection: Connection) -> tuple[list[ScheduledSlot], list[Closed]]:
+    """The slots ahead and the closures in force."""
+    slots = [ScheduledSlot(**row) for row in await connection.fetch(SCHEDULED)]
+    return slots, [Closed(**row) for row in await connection.fetch(CLOSURES)]
 
 
 async def count_effects(connection: Connection) -> dict[str, int]:

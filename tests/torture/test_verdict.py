@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from torture.history import UNREADABLE, Answer, Attempt, Change, SeenBookings, SeenSlot, Sighting
 from torture.lag import Lag, Tick
+from torture.rules.closures import Closed, ScheduledSlot, find_hidden
 from torture.rules.keys import find_broken_keys
 from torture.rules.order import find_disorder
 from torture.rules.service import (
@@ -705,3 +706,66 @@ def test_an_unknown_outcome_is_resolved_by_its_key() -> None:
     day.book(marker="patient1", key="a key", purpose="retry")
     resolve_unknowns(day.history, unknowns := Unknowns())
     assert (unknowns.done, unknowns.undone, unknowns.by_key) == (1, 0, 1)
+
+
+def test_a_change_of_the_schedule_closes_slots_and_cancels_bookings() -> None:
+    """Without it, the same ledger has rows without a request (S4)."""
+    day = Day()
+    day.book()
+    change = day.ask("apply_schedule")
+    day.attempts.remove(change)
+    day.write("CANCELLED", 1, 1, 2)
+    day.write("CLOSED", None, 2, 2)
+    day.rows[0] = msgspec.structs.replace(day.rows[0], status="CANCELLED")
+    assert rules_of(msgspec.structs.replace(day.history, schedule=[change])) == set()
+    assert rules_of(day.history) == {"S4"}
+    change.outcome = "fail"
+    assert rules_of(msgspec.structs.replace(day.history, schedule=[change])) == {"S4"}
+
+
+def test_a_booking_that_the_schedule_cancelled_may_be_cancelled_again_later() -> None:
+    """The row of the ledger is not of that later request, so the order of the ledger is right."""
+    day = Day()
+    day.book()
+    change = day.ask("apply_schedule")
+    day.attempts.remove(change)
+    day.write("CANCELLED", 1, 1, 2)
+    day.book(2)
+    day.ask("cancel", booking_id=1)
+    day.rows[0] = msgspec.structs.replace(day.rows[0], status="CANCELLED")
+    assert rules_of(msgspec.structs.replace(day.history, schedule=[change])) == set()
+    assert "S12 order" in rules_of(day.history)
+
+
+def rules_of(history: SlotHistory) -> set[str]:
+    return {violation.rule for violation in find_violations(history)}
+
+
+AHEAD = ScheduledSlot(7, 1, 1, 1000.0, 1900.0, True, None, False, False, 0)
+CLOSED_AHEAD = msgspec.structs.replace(AHEAD, is_open=False, confirmed=1)
+HOLIDAY = Closed(3, None, None, 1800.0, 5000.0)
+
+
+@pytest.mark.parametrize(
+    ("slot", "closures", "broken"),
+    [
+        (AHEAD, [], False),
+        (AHEAD, [HOLIDAY], True),
+        (AHEAD, [msgspec.structs.replace(HOLIDAY, begin=1900.0)], False),
+        (AHEAD, [msgspec.structs.replace(HOLIDAY, begin=0.0, end=1000.0)], False),
+        (AHEAD, [msgspec.structs.replace(HOLIDAY, doctor_id=1, clinic_id=1)], True),
+        (AHEAD, [msgspec.structs.replace(HOLIDAY, doctor_id=2)], False),
+        (AHEAD, [msgspec.structs.replace(HOLIDAY, clinic_id=2)], False),
+        (CLOSED_AHEAD, [HOLIDAY], True),
+        (msgspec.structs.replace(CLOSED_AHEAD, confirmed=0), [HOLIDAY], False),
+        (msgspec.structs.replace(CLOSED_AHEAD, closure_id=3), [HOLIDAY], False),
+        (msgspec.structs.replace(CLOSED_AHEAD, closure_id=3), [], True),
+        (msgspec.structs.replace(CLOSED_AHEAD, drifted=True), [], False),
+        (msgspec.structs.replace(CLOSED_AHEAD, by_hand=True), [], False),
+    ],
+)
+def test_no_time_is_open_in_a_closure_and_no_booking_in_a_closed_time_is_hidden(
+    slot: ScheduledSlot, closures: list[Closed], broken: bool
+) -> None:
+    """S24."""
+    assert [violation.rule for violation in find_hidden([slot], closures)] == ["S24"] * broken

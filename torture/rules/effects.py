@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from torture.history import MAKING, WRITES, Attempt
-from torture.slot_history import EFFECT_OF_KIND, Event, Row, SlotHistory, spans, unnamed_and_untold
+from torture.slot_history import EFFECT_OF_KIND, Event, Row, SlotHistory, of_schedule, spans, unnamed_and_untold
 from torture.slot_states import CHANGES, SlotState, SlotStates, asked_for
 from torture.violation import CLOCK_SECONDS
 
@@ -88,7 +88,8 @@ def find_unasked(history: SlotHistory) -> Iterator[str]:
     changes = asked_for(history)
     for event in history.events:
         effect = EFFECT_OF_KIND.get(event.kind)
-        if effect in {"confirm", "cancel"} and (effect, event.booking_id) not in known:
+        asked_by_schedule = bool(of_schedule(history, event))
+        if effect in {"confirm", "cancel"} and (effect, event.booking_id) not in known and not asked_by_schedule:
             yield f"event {event.sequence}, {event.kind} of booking {event.booking_id}, has no request"
         if event.kind in CHANGES and not changes[event.sequence]:
             yield f"event {event.sequence}, {event.kind}, has no request"

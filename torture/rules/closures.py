@@ -1,0 +1,49 @@
+"""No closure, rule or absence hides a live booking without listing it (S24)."""
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from torture.violation import Violation
+
+
+class ScheduledSlot(Struct, frozen=True):
+    """A slot ahead. Times are in seconds since 1970. `by_hand` if a person made or changed it."""
+
+    id: int
+    doctor_id: int
+    clinic_id: int
+    begin: float
+    end: float
+    is_open: bool
+    closure_id: int | None
+    drifted: bool
+    by_hand: bool
+    confirmed: int
+
+
+class Closed(Struct, frozen=True):
+    """A closure in force: of a doctor, of a clinic, or of all."""
+
+    id: int
+    doctor_id: int | None
+    clinic_id: int | None
+    begin: float
+    end: float
+
+    def covers(self, slot: ScheduledSlot) -> bool:
+        overlaps = self.begin < slot.end and self.end > slot.begin
+        return overlaps and self.doctor_id in {None, slot.doctor_id} and self.clinic_id in {None, slot.clinic_id}
+
+
+def find_hidden(slots: Sequence[ScheduledSlot], closures: Sequence[Closed]) -> Iterator[Violation]:
+    """S24: no time is open in a closure, and a booking in a closed time of a rule is listed: the slot has drifted, or a
+    closure in force closed it."""
+    known = {closure.id for closure in closures}
+    for slot in slots:
+        covering = [closure.id for closure in closures if closure.covers(slot)]
+        if slot.is_open and covering:
+            yield Violation("S24", slot.id, f"the slot is open in closures {covering}")
+        listed = slot.drifted or slot.by_hand or slot.closure_id in known
+        if slot.confirmed and not slot.is_open and not listed:
+            yield Violation("S24", slot.id, f"the closed slot has {slot.confirmed} bookings that nobody is shown")
