@@ -82,6 +82,11 @@ def test_times_that_have_begun_are_not_added_and_slots_that_have_begun_are_not_t
     assert [closed.slot_id for closed in compared([ONE], slots, [ALL_DAY], now=later).close] == []
 
 
+def test_what_was_skipped_in_the_past_is_not_told() -> None:
+    both = [ONE, replace(ONE, id=2)]
+    assert [len(compared(both, (), now=now).skipped) for now in (NOW, NINE)] == [2, 1]
+
+
 def test_what_is_wanted_and_exists_is_kept() -> None:
     assert quiet(compared([ONE], settled([ONE])))
 

@@ -151,6 +151,7 @@ def test_the_seats_added_for_a_cancelled_booking_are_no_longer_there() -> None:
     before = published(HOURS, bookings=[booked(1, added_seats=1), booked(1, 501)])
     closing = ScheduleChange(add_closures=(MONDAY_OFF,), decisions=Decisions(bookings={500: Decision.CANCEL}))
     preview = outline(before, closing)
+    assert not preview.difference.drift
     cancelled = replace(before.slots[0], confirmed=1, total_seats=1, added_seats=0)
     after = applied(preview.difference, (cancelled, *before.slots[1:]))
     undone = outline(replace(before, slots=tuple(after)), ScheduleChange())
@@ -160,7 +161,7 @@ def test_the_seats_added_for_a_cancelled_booking_are_no_longer_there() -> None:
 
 def test_a_closure_closes_times_of_every_origin_and_tells_whom_it_hits() -> None:
     by_hand = slot(NINE + 3 * HOUR, id=70, confirmed=1)
-    before = published(HOURS, bookings=[booked(2), held(1)])
+    before = published(HOURS, bookings=[booked(2), held(1), held(3, 601)])
     before = replace(before, slots=(*before.slots, by_hand), bookings=(*before.bookings, booked(70, 501)))
     preview = outline(before, ScheduleChange(add_closures=(MONDAY_OFF,)))
     assert counts(preview) == (0, 3, 2)
@@ -209,6 +210,30 @@ def test_a_removed_closure_gives_back_its_times() -> None:
     assert not outline(before, ScheduleChange(change_closures=(replace(MONDAY_OFF, reason="Roof"),))).come
 
 
+def test_what_has_begun_is_neither_counted_nor_hit() -> None:
+    """At one minute past nine, of four times one has begun."""
+    before = replace(published(HOURS, bookings=[booked(1), booked(2, 501)]), now=NINE + timedelta(minutes=1))
+    preview = outline(before, ScheduleChange(add_closures=(MONDAY_OFF,)))
+    assert counts(preview) == (0, 1, 2)
+    assert [hit.booking.id for hit in preview.hits] == [501]
+    assert [f"{each.wanted.local_start:%H:%M}" for each in preview.closed] == ["09:30"]
+
+
+def test_the_evening_of_a_clinic_far_west_is_still_to_come_when_it_is_the_next_day_by_utc() -> None:
+    evening = rule(opens=20 * 60, closes=21 * 60)
+    before = state(zones={1: "Pacific/Honolulu"}, now=datetime(2027, 1, 5, 5, tzinfo=UTC))
+    preview = outline(before, ScheduleChange(add_rules=(evening,)))
+    assert [f"{each.local_start:%d %H:%M}" for each in preview.difference.add][:2] == ["04 20:00", "04 20:30"]
+
+
+def test_times_beyond_the_horizon_go_with_their_rule_and_none_come_there() -> None:
+    """They were published when the horizon was longer."""
+    before = replace(published(HOURS), published_until=MONDAY + 7 * DAY)
+    assert counts(outline(before, ScheduleChange(remove_rules=(1,)))) == (0, 4, 0)
+    later = replace(HOURS, opens=14 * 60, closes=15 * 60)
+    assert counts(outline(before, ScheduleChange(change_rules=(later,)))) == (2, 4, 0)
+
+
 def test_a_closure_that_becomes_longer_hits_those_in_its_new_part() -> None:
     before = published(HOURS, closures=(MONDAY_OFF,), bookings=[booked(1)])
     longer = replace(MONDAY_OFF, end_time=MONDAY_OFF.end_time + 7 * DAY)
@@ -233,6 +258,12 @@ def test_a_visit_types_new_length_cuts_the_hours_of_its_rules_anew() -> None:
     preview = outline(before, ScheduleChange(change_lengths=(LengthChange(5, 20),)))
     assert counts(preview) == (6, 4, 4)
     assert [(each.slot_minutes, each.version) for each in preview.rules] == [(20, 2), (30, 1)]
+
+
+def test_a_removed_rule_need_not_fit_a_new_length() -> None:
+    before = state(replace(HOURS, visit_type_ids=(5,)), visit_minutes={5: 30})
+    change = ScheduleChange(remove_rules=(1,), change_lengths=(LengthChange(5, 90),))
+    assert outline(before, change).rules[0].removed_at == NOW
 
 
 def refused(before: ScheduleState, change: ScheduleChange) -> list[str]:
