@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -74,6 +75,8 @@ FULL: dict[str, tuple[str, ...]] = {
         "?doctor={doctor}&day={long_day}",
         "?doctor={doctor}&day={long_day}&after={after}",
     ),
+    "/admin/closures": ("?year=2035",),
+    "/admin/closures/public": ("?country=DE&year=2035",),
     "/admin/day-sheet": ("?doctor={doctor_id}&day={today}", "?day={today}"),
     "/admin/doctors/{doctor_id}": ("?week={long_day}",),
     "/admin/doctors/{doctor_id}/slots/new": ("?kind=one",),
@@ -106,6 +109,7 @@ def urls_of(clinic: Clinic, full: FullClinic) -> list[str]:
             "/api/visit-types", json={"name": "First visit", "minutes": 30}, headers=clinic.admin
         ).json()["id"],
         "rule_id": rule_of(clinic, full.busy),
+        "closure_id": closure_of(clinic),
     }  # fmt: skip
     return [
         (path + query).format(user_id=user_id, **about)
@@ -201,10 +205,21 @@ def rule_of(clinic: Clinic, doctor_id: int) -> int:
         "doctorId": doctor_id, "firstDay": "2035-01-01", "weekdays": [1], "durationMinutes": 30,
         "periods": [{"from": "09:00", "to": "10:00"}],
     }  # fmt: skip
-    seen = clinic.http.post("/api/schedule/preview", json={"addRules": [rule]}, headers=clinic.admin).json()
-    body = {"addRules": [rule], "token": seen["token"]}
-    done = clinic.http.post("/api/schedule/apply", json=body, headers=clinic.admin).json()
-    return int(done["ruleIds"][0])
+    return int(applied(clinic, addRules=[rule])["ruleIds"][0])
+
+
+def closure_of(clinic: Clinic) -> int:
+    """Adds a holiday."""
+    closure = {"startTime": "2035-12-24T23:00:00Z", "endTime": "2035-12-25T23:00:00Z", "kind": "HOLIDAY"}
+    return int(applied(clinic, addClosures=[closure])["closureIds"][0])
+
+
+def applied(clinic: Clinic, **change: Any) -> dict[str, Any]:
+    """Changes the schedule as previewed."""
+    seen = clinic.http.post("/api/schedule/preview", json=change, headers=clinic.admin).json()
+    body = {**change, "token": seen["token"]}
+    done: dict[str, Any] = clinic.http.post("/api/schedule/apply", json=body, headers=clinic.admin).json()
+    return done
 
 
 def more_than_a_page_of_each_list(clinic: Clinic, full: FullClinic) -> None:

@@ -18,6 +18,7 @@ from slotwise.web.desk.set_up import SetUpController
 from slotwise.web.kit.assets import AssetController
 from slotwise.web.privacy.personal_data import PersonalDataController
 from slotwise.web.schedule.clinics import ClinicController
+from slotwise.web.schedule.closures import ClosureController
 from slotwise.web.schedule.doctors import DoctorController
 from slotwise.web.schedule.free_times import FindController
 from slotwise.web.schedule.hours import HoursController
@@ -32,6 +33,7 @@ PAGE_CONTROLLERS: list[ControllerRouterHandler] = [
     AssetController,
     AuditController,
     AppointmentController,
+    ClosureController,
     ClinicController,
     DoctorController,
     DaySheetController,

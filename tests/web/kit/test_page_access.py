@@ -82,6 +82,16 @@ POST /admin/doctors/{doctor_id}/slots/new       in    403   403   403    403   3
 POST /admin/doctors/{doctor_id}/slots/new missing in  403   403   403    403   404   in     in    in
 POST /admin/doctors/{doctor_id}/slots/one       in    403   403   403    403   303   in     in    in
 POST /admin/doctors/{doctor_id}/slots/one missing in  403   403   403    403   404   in     in    in
+GET  /admin/closures                            in    403   403   403    200   200   in     in    in
+GET  /admin/closures/new                        in    403   403   403    200   200   in     in    in
+POST /admin/closures/new                        in    403   403   403    403   200   in     in    in
+POST /admin/closures/new               absence  in    403   403   403    200   200   in     in    in
+GET  /admin/closures/public                     in    403   403   403    403   200   in     in    in
+POST /admin/closures/public                     in    403   403   403    403   200   in     in    in
+GET  /admin/closures/{closure_id}               in    403   403   403    200   200   in     in    in
+GET  /admin/closures/{closure_id}      missing  in    403   403   403    404   404   in     in    in
+POST /admin/closures/{closure_id}               in    403   403   403    403   200   in     in    in
+POST /admin/closures/{closure_id}      missing  in    403   403   403    404   404   in     in    in
 GET  /admin/doctors/{doctor_id}/hours           in    403   403   403    200   200   in     in    in
 GET  /admin/doctors/{doctor_id}/hours  missing  in    403   403   403    404   404   in     in    in
 GET  /admin/doctors/{doctor_id}/hours/new       in    403   403   403    403   200   in     in    in
@@ -162,6 +172,7 @@ class Target(NamedTuple):
     visit_type_id: int = 0
     clinic_id: int = MISSING
     rule_id: int = 0
+    closure_id: int = MISSING
 
 
 def _no_query(_: Target) -> Fields:
@@ -205,6 +216,10 @@ FORMS: dict[str, Form] = {
     "/admin/doctors": lambda _: {"name": "Dr. New"},
     "/admin/doctors/{doctor_id}/edit": lambda _: {"name": "Dr. Renamed"},
     "/admin/doctors/{doctor_id}/slots/new": _new_slots,
+    "/admin/closures/new": lambda _: {"where": "all", "first_day": "2035-12-25"},
+    "/admin/closures/new absence": lambda target: {"where": f"doctor:{target.doctor_id}", "first_day": "2035-12-25"},
+    "/admin/closures/public": lambda _: {"country": "DE", "year": 2035, "where": "all", "day": "2035-12-25"},
+    "/admin/closures/{closure_id}": lambda _: {"version": 1, "step": "undo"},
     "/admin/doctors/{doctor_id}/hours/new": lambda _: HOURS,
     "/admin/doctors/{doctor_id}/hours/{rule_id}": lambda _: {"version": 1, "step": "remove"},
     "/admin/doctors/{doctor_id}/slots/one": _new_slot,
@@ -273,7 +288,7 @@ class Place:
         self._slot = clinic.slot(seats=60)
         visit_type = {"name": "First visit", "minutes": 30}
         self._visit_type = clinic.http.post("/api/visit-types", json=visit_type, headers=clinic.admin).json()["id"]
-        self._rule = self._new_rule(clinic)
+        self._rule, self._closure = self._new_rule(clinic), self._new_closure(clinic)
         self._stray = clinic.hold(self._slot["id"], userName="Nell New", userEmail="nell@example.org")
         self._bookings = [self._book(confirmed) for _ in CALLERS]
         self._owner_id = self._account_of(self.people.headers["owner"])
@@ -284,10 +299,18 @@ class Place:
             "doctorId": self._slot["doctorId"], "firstDay": "2035-01-01", "weekdays": [1], "durationMinutes": 30,
             "periods": [{"from": "09:00", "to": "10:00"}],
         }  # fmt: skip
-        seen = clinic.http.post("/api/schedule/preview", json={"addRules": [rule]}, headers=clinic.admin).json()
-        body = {"addRules": [rule], "token": seen["token"]}
-        done = clinic.http.post("/api/schedule/apply", json=body, headers=clinic.admin).json()
-        return int(done["ruleIds"][0])
+        return int(self._apply(clinic, addRules=[rule])["ruleIds"][0])
+
+    def _new_closure(self, clinic: Clinic) -> int:
+        """A holiday of years to come."""
+        closure = {"startTime": "2035-12-24T23:00:00Z", "endTime": "2035-12-25T23:00:00Z", "kind": "HOLIDAY"}
+        return int(self._apply(clinic, addClosures=[closure])["closureIds"][0])
+
+    @staticmethod
+    def _apply(clinic: Clinic, **change: Any) -> dict[str, Any]:
+        seen = clinic.http.post("/api/schedule/preview", json=change, headers=clinic.admin).json()
+        body = {**change, "token": seen["token"]}
+        return object_of(clinic.http.post("/api/schedule/apply", json=body, headers=clinic.admin))
 
     def _book(self, confirmed: bool) -> dict[str, Any]:
         owner = dict(self.people.headers["owner"])
@@ -309,7 +332,9 @@ class Place:
             return Target(MISSING, MISSING, MISSING, MISSING, self.people.owner_email, MISSING, MISSING, MISSING)
         doctor_id, slot_id = self._slot["doctorId"], self._slot["id"]
         email = self.people.owner_email
-        return Target(doctor_id, slot_id, booking_id, self._owner_id, email, self._visit_type, 1, self._rule)
+        return Target(
+            doctor_id, slot_id, booking_id, self._owner_id, email, self._visit_type, 1, self._rule, self._closure
+        )
 
     def actor_of(self, who: str) -> str:
         return f"user:{self._account_of(self.people.headers[who])}"
