@@ -63,6 +63,9 @@ def test_lists_day_sheet_csv_and_the_bookings_page_say_that_it_is_overbooked(
     day = desk.open(f"/admin/slots/{full['id']}").text
     [sheet] = re.findall(r'href="(/admin/day-sheet\?doctor=[^"]+)"', day)
     assert text_of(desk.open(sheet.replace("&amp;", "&"))).count("Overbooked") == 1
+    [week] = re.findall(r'href="(/admin/doctors/[^"]+\?week=[^"]+)"', day)[:1]
+    assert "all 2 taken, overbooked" in text_of(desk.open(week.replace("&amp;", "&")))
+    assert text_of(desk.open("/admin?live=off")).count("Overbooked") >= 1
     exported = desk.http.get(f"/admin/bookings.csv?slot={full['id']}").text.removeprefix("\ufeff")
     marks = {row["Booking"]: row["Overbooked"] for row in csv.DictReader(io.StringIO(exported))}
     assert sorted(marks.values()) == ["", "yes"]
