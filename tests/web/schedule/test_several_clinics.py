@@ -303,3 +303,44 @@ def test_a_limit_is_taken_away_within_seconds(two: Two, admin: Visitor, easterne
     deadline = datetime.now(UTC) + timedelta(seconds=PATIENCE_SECONDS)
     while easterner.open(path).status_code != 200:
         assert datetime.now(UTC) < deadline
+
+
+# Two clerks who edit one clinic.
+
+
+def test_the_second_of_two_clerks_is_shown_what_the_first_saved_and_keeps_their_own_typing(
+    two: Two, admin: Visitor
+) -> None:
+    page = f"/admin/clinics/{two.east}"
+    with Visitor(two.clinic.server) as colleague:
+        colleague.send("/log-in", email=ADMIN_EMAIL, password=ADMIN_PASSWORD)
+        colleague.open(page)
+        admin.open(page)
+        colleague.submit(page, directions="Bus 7")
+        assert "East was saved." in colleague.page.text
+    admin.submit(page, opening_note="Closed on Sundays")
+    assert admin.page.status_code == 409
+    assert "Saved by somebody else" in admin.page.text
+    assert '<dd class="lines">Bus 7</dd>' in admin.page.text
+    assert ">Closed on Sundays</textarea>" in admin.page.text
+    admin.submit(page, opening_note="Closed on Sundays", directions="Bus 7")
+    assert "East was saved." in admin.page.text
+    saved = two.clinic.http.get(f"/api/clinics/{two.east}").json()
+    assert (saved["directions"], saved["openingNote"]) == ("Bus 7", "Closed on Sundays")
+
+
+def test_a_clinic_with_open_times_says_why_it_cannot_stop(two: Two, admin: Visitor) -> None:
+    admin.send(f"/admin/clinics/{two.east}/active", active="no")
+    assert admin.page.status_code == 409
+    assert "has open times that have not started" in admin.page.text
+
+
+def test_a_new_name_is_on_every_page_within_seconds(two: Two, admin: Visitor, visitor: Visitor) -> None:
+    page = f"/admin/clinics/{two.east}"
+    admin.open(page)
+    admin.submit(page, name="Far East")
+    deadline = datetime.now(UTC) + timedelta(seconds=PATIENCE_SECONDS)
+    while "Far East" not in visitor.open("/").text:
+        assert datetime.now(UTC) < deadline
+    admin.open(page)
+    admin.submit(page, name="East")

@@ -76,10 +76,14 @@ function showOwnTimes() {
     const words = `${shift(own).slice(0, 10) === shift(clinic).slice(0, 10) ? "" : `${day}, `}${clock} your time`;
     const beside = document.createElement("span");
     beside.className = "own-time";
-    beside.textContent = ` (${words})`;
-    time.after(beside);
+    beside.textContent = `(${words})`;
+    time.after(" ", beside);
     const control = time.closest("[aria-label]");
-    if (control?.matches("button, a")) control.ariaLabel = `${control.ariaLabel}, ${words}`;
+    if (control?.matches("button, a")) {
+      // Its name for screen readers is a sentence, which takes up the words.
+      control.ariaLabel = control.ariaLabel.replace(time.textContent, `$& (${words})`);
+      beside.ariaHidden = "true";
+    }
   }
 }
 
