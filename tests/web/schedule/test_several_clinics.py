@@ -344,3 +344,21 @@ def test_a_new_name_is_on_every_page_within_seconds(two: Two, admin: Visitor, vi
         assert datetime.now(UTC) < deadline
     admin.open(page)
     admin.submit(page, name="East")
+
+
+def test_staff_of_one_clinic_see_only_there_whom_an_absence_concerns(two: Two, admin: Visitor) -> None:
+    """An absence at all clinics would show them the patients of the others."""
+    with Visitor(two.clinic.server) as visitor:
+        staff = two.clinic.log_in(_limit(two, admin, visitor, two.east), PASSWORD)
+    begins = datetime.fromisoformat(two.there["startTime"])
+    absence = {
+        "doctorId": two.doctor,
+        "startTime": begins.isoformat(),
+        "endTime": (begins + timedelta(days=1)).isoformat(),
+    }
+    for clinic, status in (({}, 403), ({"clinicId": 1}, 403), ({"clinicId": two.east}, 200)):
+        change = {"addClosures": [absence | clinic]}
+        shown = two.clinic.http.post("/api/schedule/preview", json=change, headers=staff)
+        assert shown.status_code == status, shown.text
+        assert "Wanda" not in shown.text
+    assert "Eddy East" in shown.text

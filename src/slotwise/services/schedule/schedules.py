@@ -172,11 +172,11 @@ def _require_clinics(change: ScheduleChange, zones: Mapping[int, str]) -> None:
 
 
 def _require_right(account: User, change: ScheduleChange) -> None:
-    """Admins may change all. Staff may enter, change and remove absences of doctors."""
+    """Admins may change all. Staff may enter, change and remove absences of doctors, at the clinics they work for."""
     if account.role is Role.ADMIN:
         return
     others = (change.add_rules, change.change_rules, change.remove_rules, change.change_zones, change.change_lengths)
-    absences = all(map(_is_absence, (*change.add_closures, *change.change_closures)))
+    absences = all(_is_own_absence(account, each) for each in (*change.add_closures, *change.change_closures))
     if account.role is not Role.STAFF or any(others) or not absences:
         raise NotAllowed
 
@@ -184,13 +184,15 @@ def _require_right(account: User, change: ScheduleChange) -> None:
 def _require_absences(account: User, change: ScheduleChange, closures: Sequence[Closure]) -> None:
     """The same for what a member of staff changes or removes: as it is now."""
     touched = {*change.remove_closures, *(closure.id for closure in change.change_closures)}
-    others = (each for each in closures if each.id in touched and not _is_absence(each))
+    others = (each for each in closures if each.id in touched and not _is_own_absence(account, each))
     if account.role is not Role.ADMIN and any(others):
         raise NotAllowed
 
 
-def _is_absence(closure: Closure) -> bool:
-    return closure.kind is ClosureKind.ABSENCE and closure.doctor_id is not None
+def _is_own_absence(account: User, closure: Closure) -> bool:
+    """Whether it is a doctor's absence at clinics of the account. At all clinics, it concerns patients of others."""
+    is_absence = closure.kind is ClosureKind.ABSENCE and closure.doctor_id is not None
+    return is_absence and (account.clinic_ids is None or closure.clinic_id in account.clinic_ids)
 
 
 def _subject(read: ReadSchedule) -> str:
