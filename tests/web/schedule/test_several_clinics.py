@@ -362,3 +362,12 @@ def test_staff_of_one_clinic_see_only_there_whom_an_absence_concerns(two: Two, a
         assert shown.status_code == status, shown.text
         assert "Wanda" not in shown.text
     assert "Eddy East" in shown.text
+
+
+def test_an_export_has_each_booking_by_the_clock_of_its_clinic(two: Two, admin: Visitor) -> None:
+    lines = admin.open("/admin/bookings.csv").text.splitlines()
+    assert lines[0].endswith(",Clinic,Time zone")
+    for name, clinic in (("Wanda West", "West,Europe/Berlin"), ("Eddy East", "East,Asia/Tokyo")):
+        line = next(line for line in lines if name in line)
+        assert " 09:00:00," in line
+        assert line.endswith(clinic)

@@ -82,7 +82,7 @@ class BookingController(Controller):
         self, request: PageRequest, renderer: NamedDependency[Renderer], booking_export: NamedDependency[BookingExport]
     ) -> Stream:
         query = booking_query_in(query_form(request, *QUERY_FIELDS), renderer.time)
-        pieces = rows_of(booking_export.export_bookings(account_in(request), query), renderer.time)
+        pieces = rows_of(booking_export.export_bookings(account_in(request), query), renderer)
         # Await the heading and the first page of bookings.
         return await download(f"bookings-{renderer.time.today()}.csv", "text/csv", pieces, awaited=2)
 

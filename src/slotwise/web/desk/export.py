@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 
 from slotwise.services.desk.export import ExportedBooking
+from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.status_words import booking_words
 from slotwise.web.kit.times import ClinicTime
 from slotwise.web.kit.zone_offsets import repeats
@@ -18,11 +19,20 @@ BYTE_ORDER_MARK = "\ufeff"
 _START_OF_FORMULA = re.compile('(^|;)([ "]*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20])')
 
 
-async def rows_of(pages: AsyncIterator[list[ExportedBooking]], time: ClinicTime) -> AsyncIterator[str]:
-    """The file in pieces: the heading, then one for each page of bookings."""
-    yield BYTE_ORDER_MARK + written([_heading(time)])
+async def rows_of(pages: AsyncIterator[list[ExportedBooking]], renderer: Renderer) -> AsyncIterator[str]:
+    """The file in pieces: the heading, then one for each page of bookings.
+
+    Where there are several clinics, each row has its clinic, and its times by that clock.
+    """
+    several = renderer.clinics.several
+    yield BYTE_ORDER_MARK + written([_heading(None if several else renderer.time)])
     async for bookings in pages:
-        yield written([_row_of(booking, time) for booking in bookings])
+        yield written([_row_at(each, renderer) if several else _row_of(each, renderer.time) for each in bookings])
+
+
+def _row_at(exported: ExportedBooking, renderer: Renderer) -> list[object]:
+    clinic = renderer.clinics.get(exported.booking.clinic_id)
+    return [*_row_of(exported, renderer.time_of(clinic.id)), clinic.name, clinic.time_zone]
 
 
 def written(rows: Sequence[Sequence[object]]) -> str:
@@ -36,8 +46,9 @@ def safe(cell: object) -> object:
     return _START_OF_FORMULA.sub(r"\1'\2", cell) if isinstance(cell, str) else cell
 
 
-def _heading(time: ClinicTime) -> list[object]:
-    zone = time.zone.key
+def _heading(time: ClinicTime | None) -> list[object]:
+    """`time` is that of the only clinic."""
+    zone = "time of the clinic" if time is None else time.zone.key
     return [
         "Booking",
         "Status",
@@ -53,6 +64,7 @@ def _heading(time: ClinicTime) -> list[object]:
         f"Cancelled ({zone})",
         "Reason for cancelling",
         "Overbooked",
+        *(["Clinic", "Time zone"] if time is None else []),
     ]
 
 
