@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from torture import roads
-from torture.history import UNREADABLE, Answer, Attempt, Change, History, Name, Outcome, Purpose
+from torture.history import UNREADABLE, Answer, Attempt, Change, History, Name, Outcome, Purpose, Visit
 from torture.roads import Road
 
 # Longer than the server may take (L3), so that a slow answer is seen and not cut off.
@@ -55,6 +55,8 @@ class Connections:
 
     def __init__(self, history: History, url: str, numbers: "itertools.count[int]") -> None:
         self.history = history
+        # The ids of the clinic's visit types, once it is open.
+        self.visit_types: Mapping[Visit, int] = {}
         self._numbers = numbers
         self._session = aiohttp.ClientSession(
             url,
@@ -134,9 +136,11 @@ class Client:
 
     async def hold(
         self, process: int, caller: Caller, slot_id: int, *, seats: int = 1, at_once: bool = False,
-        key: str | None = None, purpose: Purpose = "flow", marker: str | None = None,
+        key: str | None = None, purpose: Purpose = "flow", marker: str | None = None, visit: Visit | None = None,
     ) -> Attempt:  # fmt: skip
-        attempt = self._attempt(process, "hold", slot_id, caller, purpose, seats=seats, at_once=at_once, key=key)
+        attempt = self._attempt(
+            process, "hold", slot_id, caller, purpose, seats=seats, at_once=at_once, key=key, visit=visit
+        )
         attempt.marker = marker or attempt.marker
         return await self._send_hold(attempt, caller)
 
@@ -144,7 +148,7 @@ class Client:
         """The same request again with its key; depending on `purpose`, with another body or by another caller."""
         attempt = self._attempt(first.process, first.name, first.slot_id, caller, purpose, marker=first.marker)
         attempt.seats, attempt.at_once, attempt.key = first.seats, first.at_once, first.key
-        attempt.booking_id = first.booking_id
+        attempt.booking_id, attempt.visit = first.booking_id, first.visit
         if purpose == "other_body":
             attempt.seats = first.seats + 1
         return await self._send_hold(attempt, caller)
@@ -158,6 +162,8 @@ class Client:
             "seatsBooked": attempt.seats,
             "confirm": attempt.at_once,
         }
+        if attempt.visit is not None:
+            body["visitTypeId"] = self.connections.visit_types[attempt.visit]
         return await self._send(attempt, roads.HOLD_SEATS, read_hold, headers, json=body)
 
     async def overbook(self, process: int, desk: Caller, slot_id: int, seats: int) -> Attempt:

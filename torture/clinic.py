@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD
 from torture.client import Caller
+from torture.history import Visit
 from torture.page_client import headers_of
 from torture.plan import Plan
 
@@ -19,6 +20,8 @@ PROBE_SEATS = 100_000
 SLOTS_OF_A_RACER = 12
 # Publishing requests at a time. The server makes a doctor's slots one after the other.
 AT_ONCE = 4
+# All slots of a run begin before that notice is over.
+NOTICE_MINUTES: dict[Visit, int | None] = {"lenient": None, "strict": 365 * 24 * 60}
 QUIET_SLOTS = 12
 QUIET_SEATS = 2
 OVERBOOKED_SLOTS = 3
@@ -39,6 +42,9 @@ class Clinic(Struct, frozen=True):
     overbooked: list[int]
     probe: int
     patients: list[Caller]
+    # The types of visits, and the slots that offer both.
+    visit_types: dict[Visit, int]
+    typed: frozenset[int]
     # The desk is an admin.
     desk: Caller
     staff: Caller
@@ -57,6 +63,11 @@ async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
     patients = await asyncio.gather(*(_register(session, number) for number in range(ACCOUNTS)))
     staff = await _employ(session, desk)
     seats_of = dict(zip(slots, seats, strict=True))
+    visit_types = {kind: await _add_visit_type(session, desk, minutes) for kind, minutes in NOTICE_MINUTES.items()}
+    typed = frozenset(list(slots)[::2])
+    for slot_id in typed:
+        change = {"visitTypeIds": list(visit_types.values())}
+        await session.patch(f"/api/slots/{slot_id}", json=change, headers=desk.headers)
     return Clinic(
         doctor,
         slots,
@@ -67,9 +78,18 @@ async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
         list(full),
         next(iter(probe)),
         patients,
+        visit_types,
+        typed,
         desk,
         staff,
     )
+
+
+async def _add_visit_type(session: aiohttp.ClientSession, admin: Caller, notice: int | None) -> int:
+    body = {"name": "Visit", "minutes": 30, "minNoticeMinutes": notice}
+    async with session.post("/api/visit-types", json=body, headers=admin.headers) as answer:
+        visit_type: int = (await answer.json())["id"]
+        return visit_type
 
 
 async def _open_practice(

@@ -20,6 +20,9 @@ Outcome: TypeAlias = Literal["ok", "fail", "info"]
 # something that must be refused.
 Purpose: TypeAlias = Literal["flow", "race", "retry", "resolve", "other_body", "other_caller"]
 
+# Which visit type a hold asks for: one without rules, or one that patients cannot book, because of its notice.
+Visit: TypeAlias = Literal["lenient", "strict"]
+
 # The error of an answer whose body does not have the documented form.
 UNREADABLE = "Unreadable"
 REPEATS: frozenset[Purpose] = frozenset({"retry", "resolve"})
@@ -79,6 +82,7 @@ class Attempt(Struct):
     body: str | None = None
     road: str = ""
     change: Change | None = None
+    visit: Visit | None = None
 
     @property
     def seconds(self) -> float:

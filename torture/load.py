@@ -34,12 +34,14 @@ class Load:
         self.failures: list[str] = []
         self._plan = plan
         self._history = history
+        for client in (near, far):
+            client.connections.visit_types = clinic.visit_types
         recent: Recent = deque(maxlen=RECENT)
         callers = callers_of(clinic)
         self._patients = [
             Patient(
                 number, plan.seed, far if number % 3 == 0 else near, callers[number % len(callers)], callers,
-                list(clinic.slots), recent,
+                list(clinic.slots), recent, clinic.typed,
             )
             for number in range(1, plan.patients + 1)
         ]  # fmt: skip

@@ -17,7 +17,7 @@ SECOND_LINE = ("slot_seats_in_range", "event_seats_in_range", "booking_events_pk
 
 
 async def take_no_lock(connection: Connection) -> None:
-    await mutate(connection, "hold_seats", "FOR NO KEY UPDATE", "")
+    await mutate(connection, "hold_seats_2", "FOR NO KEY UPDATE", "")
 
 
 async def read_then_write(connection: Connection) -> None:
@@ -67,13 +67,17 @@ async def search_without_overdue_holds(connection: Connection) -> None:
     await connection.execute(f"CREATE OR REPLACE VIEW overdue_slots AS {nothing}")
 
 
+async def ignore_notice(connection: Connection) -> None:
+    await mutate(connection, "check_visit", "IF refusal IS NOT NULL THEN", "IF FALSE THEN")
+
+
 async def keep_keys_apart(connection: Connection) -> None:
     await connection.execute("CREATE TABLE late_keys (LIKE idempotency_keys INCLUDING DEFAULTS)")
     await connection.execute("CREATE UNIQUE INDEX ON late_keys (caller, route, key_hash, created_at)")
-    await mutate(connection, "hold_seats", "INSERT INTO idempotency_keys AS k", "INSERT INTO late_keys AS k")
+    await mutate(connection, "hold_seats_2", "INSERT INTO idempotency_keys AS k", "INSERT INTO late_keys AS k")
     # The row of another transaction that has not committed yet must not be found here.
     await mutate(
-        connection, "hold_seats", "ON CONFLICT (caller, route, key_hash)",
+        connection, "hold_seats_2", "ON CONFLICT (caller, route, key_hash)",
         "ON CONFLICT (caller, route, key_hash, created_at)",
     )  # fmt: skip
 
@@ -148,6 +152,9 @@ OF_TIME = (
     Mutant(
         "blind-search", "a search does not count the seats of overdue holds", search_without_overdue_holds,
         frozenset({"S20"}),
+    ),
+    Mutant(
+        "no-notice", "a hold does not look at the notice of its visit type", ignore_notice, frozenset({"S13 visits"})
     ),
 )  # fmt: skip
 OF_COMMITS = (

@@ -12,7 +12,7 @@ from typing import TypeAlias
 import msgspec
 
 from torture.client import GUEST, Caller, Client, Held, held
-from torture.history import Attempt
+from torture.history import Attempt, Visit
 from torture.page_client import Browser, held_by_page
 
 CONTENDERS = 16
@@ -46,7 +46,7 @@ class Patient:
 
     def __init__(
         self, process: int, seed: int, client: Client, caller: Caller, others: Sequence[Caller], slots: Sequence[int],
-        recent: Recent,
+        recent: Recent, typed: frozenset[int] = frozenset(),
     ) -> None:  # fmt: skip
         self.random = Random(f"{seed}/{process}")
         self._process = process
@@ -56,6 +56,7 @@ class Patient:
         self._others = [other for other in others if other.name != caller.name]
         self._slots = slots
         self._recent = recent
+        self._typed = typed
 
     async def live(self, stop: Stop) -> None:
         flows, weights = zip(*FLOWS, strict=True)
@@ -196,9 +197,11 @@ class Patient:
 
     async def _hold(self, *, at_once: bool = False, key: str | None = None) -> tuple[Attempt, Held | None]:
         """A hold and its booking. With a key, the request is repeated while its outcome is unknown."""
+        slot_id = self._slot()
         attempt = await self._client.hold(
-            self._process, self._caller, self._slot(), seats=self._seats(), at_once=at_once, key=key
-        )
+            self._process, self._caller, slot_id, seats=self._seats(), at_once=at_once, key=key,
+            visit=self._perhaps_visit(slot_id),
+        )  # fmt: skip
         if key is not None:
             attempt = await until_told(attempt, lambda: self._client.repeat(attempt, self._caller), self.random)
         return attempt, held(attempt)
@@ -212,6 +215,12 @@ class Patient:
 
     def _seats(self) -> int:
         return self.random.choice((1, 1, 1, 2, 3))
+
+    def _perhaps_visit(self, slot_id: int) -> Visit | None:
+        """Sometimes a visit type, and sometimes the one that only the desk can book now."""
+        if slot_id not in self._typed:
+            return None
+        return self.random.choices((None, "lenient", "strict"), (5, 4, 1))[0]
 
     def _perhaps_key(self) -> str | None:
         return new_key() if self.random.random() < 0.5 else None

@@ -74,6 +74,8 @@ def requests(slot_ids: Sequence[int], keyed: bool = False) -> dict[str, object]:
         "request_ids": None,
         "hold_seconds": 60,
         "keep_seconds": 86400,
+        "visit_type_ids": None,
+        "by_desk": False,
     }
 
 
@@ -113,6 +115,7 @@ async def cost_of_confirming(connection: Connection, slot_id: int) -> Cost:
         user_emails=nothing,
         actors=["guest"] * BATCH,
         request_ids=None,
+        by_desk=False,
     )
 
 
@@ -125,6 +128,7 @@ async def cost_of_cancelling(connection: Connection, slot_id: int) -> Cost:
         actors=["guest"] * BATCH,
         only_holds=[False] * BATCH,
         request_ids=None,
+        by_desk=False,
         patients_asked=[False] * BATCH,
     )
 

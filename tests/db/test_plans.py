@@ -24,7 +24,7 @@ from slotwise.services.booking import search as booking_search
 from slotwise.services.core import audit, callers, idempotency, seat_events
 from slotwise.services.desk import dashboard, day_sheets, export, history
 from slotwise.services.privacy import personal_data
-from slotwise.services.schedule import free_times, slots
+from slotwise.services.schedule import free_times, slot_lists, slots
 from tests.db import filling
 from tests.db.filling import NOW
 
@@ -131,15 +131,15 @@ def free_slots(case: str, statement: Statement[Any], index: str, rows: int, page
 
 
 BY_START, BY_DOCTOR, BY_SIZE = "slots_on_offer", "slots_on_offer_by_doctor", "slots_on_offer_by_size"
-OF_DOCTOR, OF_SPECIALIZATION = slots.LIST_SLOTS_OF_DOCTOR, slots.LIST_SLOTS_OF_SPECIALIZATION
+OF_DOCTOR, OF_SPECIALIZATION = slot_lists.LIST_SLOTS_OF_DOCTOR, slot_lists.LIST_SLOTS_OF_SPECIALIZATION
 
 FREE_SLOTS = [
-    free_slots("first page", slots.LIST_SLOTS, BY_START, 370, 1300),
-    free_slots("largest page", slots.LIST_SLOTS, BY_START, 1400, 5100, limit=MAX_LIMIT + 1),
-    free_slots("deep page", slots.LIST_SLOTS, BY_START, 370, 1320, after_time=NOW + timedelta(days=4)),
-    free_slots("of an hour", slots.LIST_SLOTS, BY_START, 480, 1400, starts_before=NOW + timedelta(hours=1)),
-    free_slots("for two", slots.LIST_SLOTS_OF_SIZE, BY_SIZE, 380, 1600, min_seats=2),
-    free_slots("for more than any has", slots.LIST_SLOTS_OF_SIZE, BY_SIZE, 110, 290, min_seats=60),
+    free_slots("first page", slot_lists.LIST_SLOTS, BY_START, 370, 1300),
+    free_slots("largest page", slot_lists.LIST_SLOTS, BY_START, 1400, 5100, limit=MAX_LIMIT + 1),
+    free_slots("deep page", slot_lists.LIST_SLOTS, BY_START, 370, 1320, after_time=NOW + timedelta(days=4)),
+    free_slots("of an hour", slot_lists.LIST_SLOTS, BY_START, 480, 1400, starts_before=NOW + timedelta(hours=1)),
+    free_slots("for two", slot_lists.LIST_SLOTS_OF_SIZE, BY_SIZE, 380, 1600, min_seats=2),
+    free_slots("for more than any has", slot_lists.LIST_SLOTS_OF_SIZE, BY_SIZE, 110, 290, min_seats=60),
     free_slots("of a doctor", OF_DOCTOR, BY_DOCTOR, 170, 530, doctor_id=filling.DOCTOR),
     free_slots("of an idle doctor", OF_DOCTOR, BY_DOCTOR, 100, 260, doctor_id=filling.DOCTOR_WITHOUT_SLOTS),
     free_slots("of a rare kind", OF_SPECIALIZATION, BY_DOCTOR, 290, 960, specialization=equal_to("rare")),
@@ -163,6 +163,7 @@ def free_days(
         "starts_from": FIRST_TIME,
         "min_seats": 1,
         "doctor_id": None,
+        "visit_type_id": None,
         "specialization": None,
         "clinic_id": None,
         "most_looked_at": free_times.MOST_LOOKED_AT,
@@ -413,7 +414,7 @@ WEEK = {
     "clinic_ids": None,
 }
 WANTED_STARTS = [NOW + timedelta(hours=hours) for hours in range(-40, 24)]
-WANTED = {"start_times": WANTED_STARTS, "end_times": [start + timedelta(hours=1) for start in WANTED_STARTS]}
+WANTED = {"start_times": WANTED_STARTS, "busy_until": [start + timedelta(hours=1) for start in WANTED_STARTS]}
 
 # Bookings of a day's slots, among which those who come are looked for.
 LOOKED_AT = 2000
@@ -434,7 +435,7 @@ LOOK_UPS = [
     look_up(dashboard.LIST_EXPIRING_HOLDS, "holds_by_deadline", 30, 90, clinic_ids=None),
     look_up(dashboard.LIST_LATEST_BOOKINGS, "bookings_pkey", 80, 250),
     look_up(slots.LIST_WEEK, "slots_of_doctor", 80, 300, **WEEK),
-    look_up(slots.LIST_CLASHES, "slot_overlaps", 900, 1500, doctor_id=filling.DOCTOR, **WANTED),
+    look_up(slots.LIST_CLASHES, "slot_overlaps", 1050, 1700, doctor_id=filling.DOCTOR, **WANTED),
     look_up(slots.GET_NEWEST_BOOKING, "bookings_of_slot", 5, 12, slot_id=filling.FRESH_SLOT),
     look_up(slots.LIST_AFFECTED_BOOKINGS, "bookings_of_slot", 20, 60, slot_id=1, limit=PAGE),
     look_up(bookings.READ_BOOKINGS, "bookings_pkey", 164, 728, booking_ids=SOME_BOOKINGS),

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from torture.history import Attempt
 from torture.page_client import STAYS
+from torture.rules.visits import TOO_LATE
 from torture.slot_history import FreeSeats, SlotHistory, deadlines_of
 from torture.slot_states import SlotStates
 from torture.violation import CLOCK_SECONDS
@@ -43,7 +44,8 @@ def find_untrue_refusals(history: SlotHistory) -> Iterator[str]:
 def _is_refused_hold(attempt: Attempt) -> bool:
     if attempt.outcome != "fail" or attempt.name not in {"hold", "change_seats"} or _is_of_booking(attempt):
         return False
-    return (attempt.code, attempt.purpose) != REUSED
+    # Whether it was too late for a visit type, `visits.py` judges.
+    return (attempt.code, attempt.purpose) != REUSED and attempt.code != TOO_LATE
 
 
 def _own_seats(history: SlotHistory, attempt: Attempt) -> int:

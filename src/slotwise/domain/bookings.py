@@ -7,7 +7,18 @@ from enum import StrEnum
 from msgspec import Struct
 
 from slotwise.domain.clinics import FIRST_CLINIC
-from slotwise.domain.errors import SlotClosed, SlotFull, SlotNotFound, SlotStarted
+from slotwise.domain.errors import (
+    BookingLimitReached,
+    ForNewPatientsOnly,
+    ForReturningPatientsOnly,
+    SlotClosed,
+    SlotFull,
+    SlotNotFound,
+    SlotStarted,
+    TooEarlyToBook,
+    TooLateToBook,
+    VisitTypeNotOffered,
+)
 from slotwise.domain.name_order import NameOrder
 
 
@@ -43,6 +54,7 @@ class Booking(Struct, frozen=True):
     clinic_id: int = FIRST_CLINIC
     # How many seats the desk added to the full slot for it; None if it was not overbooked.
     added_seats: int | None = None
+    visit_type_id: int | None = None
 
     @property
     def released(self) -> bool:
@@ -68,6 +80,7 @@ class SeatRequest(Struct, frozen=True):
     user_name: str | None = None
     user_email: str | None = None
     confirm: bool = False
+    visit_type_id: int | None = None
 
 
 class Overbooking(Struct, frozen=True):
@@ -80,4 +93,12 @@ class Overbooking(Struct, frozen=True):
     reason: str
 
 
-Refusal = SlotNotFound | SlotClosed | SlotStarted | SlotFull
+VisitRefusal = (
+    VisitTypeNotOffered
+    | TooLateToBook
+    | TooEarlyToBook
+    | BookingLimitReached
+    | ForNewPatientsOnly
+    | ForReturningPatientsOnly
+)
+Refusal = SlotNotFound | SlotClosed | SlotStarted | SlotFull | VisitRefusal

@@ -224,6 +224,41 @@ class SlotStarted(Conflict):
     title = "The appointment has already started"
 
 
+class VisitTypeNotOffered(Conflict):
+    code = "visit-type-not-offered"
+    title = "The slot does not offer this visit type"
+
+
+class TooLateToBook(Conflict):
+    code = "too-late-to-book"
+    title = "It is too late to book this visit type at that time"
+
+
+class TooEarlyToBook(Conflict):
+    code = "too-early-to-book"
+    title = "It is too early to book this visit type at that time"
+
+
+class BookingLimitReached(Conflict):
+    code = "booking-limit-reached"
+    title = "The patient already has as many coming visits of this type as are allowed"
+
+
+class ForNewPatientsOnly(Conflict):
+    code = "for-new-patients-only"
+    title = "This visit type is for patients who have not been here yet"
+
+
+class ForReturningPatientsOnly(Conflict):
+    code = "for-returning-patients-only"
+    title = "This visit type is for patients who have been here before"
+
+
+class TooLateToChange(Conflict):
+    code = "too-late-to-change"
+    title = "It is too late for patients to cancel this visit; the clinic still can"
+
+
 class BookingCancelled(Conflict):
     code = "booking-cancelled"
     title = "The booking was cancelled"

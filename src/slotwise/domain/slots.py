@@ -34,6 +34,7 @@ class Slot(Struct, frozen=True):
     created_at: datetime
     updated_at: datetime
     clinic_id: int = FIRST_CLINIC
+    visit_type_ids: list[int] | None = None
 
     @property
     def duration_minutes(self) -> int:

@@ -6,14 +6,14 @@
 SELECT
     b.id, b.slot_id, b.user_id, b.user_name, b.user_email, b.seats_booked, b.status, b.expires_at, b.confirmed_at,
     b.cancelled_at, b.created_at, b.updated_at, b.doctor_id, b.doctor_name, b.specialization, b.start_time, b.end_time,
-    b.clinic_id, b.added_seats
+    b.clinic_id, b.added_seats, b.visit_type_id
 FROM bookings_now AS b;
 
 -- name: slot_columns
 -- The fields of `domain.slots.Slot`, in the same order.
 SELECT
     s.id, s.doctor_id, s.doctor_name, s.specialization, s.start_time, s.end_time, s.total_seats, s.available_seats,
-    s.status, s.created_at, s.updated_at, s.clinic_id
+    s.status, s.created_at, s.updated_at, s.clinic_id, s.visit_type_ids
 FROM slots_now AS s;
 
 -- name: clinic_columns

@@ -15,7 +15,9 @@ SELECT
     s.created_at,
     s.updated_at,
     d.active AS doctor_active,
-    s.clinic_id
+    s.clinic_id,
+    s.visit_type_ids,
+    s.busy_until
 FROM appointment_slots AS s
 INNER JOIN doctors AS d ON s.doctor_id = d.id
 LEFT JOIN LATERAL (
@@ -31,8 +33,9 @@ LEFT JOIN LATERAL (
     ) AS b
 ) AS overdue ON TRUE;
 
--- Slots that take bookings: open, of an active doctor. `hold_seats` also asks for enough free seats and a start in the
--- future; the statements that use this view add those two conditions.
+-- Slots that take bookings: open, of an active doctor, and not with visit types of which patients can book none now.
+-- `hold_seats_2` also asks for enough free seats and a start in the future; the statements that use this view add those
+-- two conditions.
 CREATE OR REPLACE VIEW open_slots AS
 SELECT
     s.id,
@@ -42,10 +45,19 @@ SELECT
     s.total_seats,
     s.available_seats,
     s.has_free_seat,
-    s.clinic_id
+    s.clinic_id,
+    s.visit_type_ids
 FROM appointment_slots AS s
 INNER JOIN doctors AS d ON s.doctor_id = d.id
-WHERE s.status = 'OPEN' AND d.active;
+WHERE
+    s.status = 'OPEN'
+    AND d.active
+    AND (
+        s.visit_type_ids IS NULL
+        OR EXISTS (
+            SELECT 1 FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t WHERE t.refusal IS NULL
+        )
+    );
 
 -- Open slots that have not started and have overdue holds. `available_seats` does not count the seats of these yet.
 -- The planner expects nearly every hold to be overdue, because nearly every booking's deadline is past. So the holds
@@ -60,7 +72,8 @@ SELECT
     s.start_time,
     s.available_seats,
     overdue.seats AS overdue_seats,
-    s.clinic_id
+    s.clinic_id,
+    s.visit_type_ids
 FROM (
     SELECT b.slot_id, sum(b.seats_booked) AS seats
     FROM (
@@ -74,13 +87,20 @@ FROM (
 ) AS overdue
 CROSS JOIN
     LATERAL (
-        SELECT s.id, s.doctor_id, s.start_time, s.available_seats, s.clinic_id
+        SELECT s.id, s.doctor_id, s.start_time, s.available_seats, s.clinic_id, s.visit_type_ids
         FROM appointment_slots AS s
         WHERE s.id = overdue.slot_id AND s.status = 'OPEN' AND s.start_time > now()
         ORDER BY s.id
         LIMIT 1
     ) AS s
-WHERE (s.doctor_id IN (SELECT d.id FROM doctors AS d WHERE d.active)) IS TRUE;
+WHERE
+    (s.doctor_id IN (SELECT d.id FROM doctors AS d WHERE d.active)) IS TRUE
+    AND (
+        s.visit_type_ids IS NULL
+        OR EXISTS (
+            SELECT 1 FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t WHERE t.refusal IS NULL
+        )
+    );
 
 -- A booking as readers see it: an overdue hold is FAILED, even before a sweep.
 CREATE OR REPLACE VIEW bookings_now AS
@@ -103,7 +123,8 @@ SELECT
     s.start_time,
     s.end_time,
     s.clinic_id,
-    b.added_seats
+    b.added_seats,
+    b.visit_type_id
 FROM bookings AS b
 INNER JOIN appointment_slots AS s ON b.slot_id = s.id
 INNER JOIN doctors AS d ON s.doctor_id = d.id;

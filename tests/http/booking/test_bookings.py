@@ -10,8 +10,8 @@ import pytest
 from tests.clinic import Clinic, holder, in_hours, object_of, problem, rows, run_out
 
 FIELDS = {
-    "id", "slotId", "userName", "userEmail", "seatsBooked", "status", "expiresAt", "confirmedAt", "cancelledAt",
-    "createdAt", "updatedAt", "slot",
+    "visitTypeId", "id", "slotId", "userName", "userEmail", "seatsBooked", "status", "expiresAt", "confirmedAt",
+    "cancelledAt", "createdAt", "updatedAt", "slot",
 }  # fmt: skip
 PERSON = {"userName": "Ada Lovelace", "userEmail": "ada@example.org"}
 NOBODY = {"userName": None, "userEmail": None}

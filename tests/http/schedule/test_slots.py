@@ -52,6 +52,7 @@ def test_a_new_slot_is_at_its_location(clinic: Clinic) -> None:
         "createdAt": slot["createdAt"],
         "updatedAt": slot["updatedAt"],
         "clinicId": 1,
+        "visitTypeIds": None,
     }
     assert clinic.http.get(answer.headers["location"]).json() == slot
 

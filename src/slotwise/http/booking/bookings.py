@@ -12,7 +12,10 @@ from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import (
     BookingCancelled,
     BookingFailed,
+    BookingLimitReached,
     BookingNotFound,
+    ForNewPatientsOnly,
+    ForReturningPatientsOnly,
     HoldExpired,
     KeyReused,
     OutcomeUnknown,
@@ -20,7 +23,11 @@ from slotwise.domain.errors import (
     SlotFull,
     SlotNotFound,
     SlotStarted,
+    TooEarlyToBook,
+    TooLateToBook,
+    TooLateToChange,
     TooManyRequests,
+    VisitTypeNotOffered,
 )
 from slotwise.domain.fields import MAX_ID
 from slotwise.http.booking import calls
@@ -79,6 +86,12 @@ class BookingController(Controller):
             SlotFull,
             SlotClosed,
             SlotStarted,
+            VisitTypeNotOffered,
+            TooLateToBook,
+            TooEarlyToBook,
+            BookingLimitReached,
+            ForNewPatientsOnly,
+            ForReturningPatientsOnly,
             KeyReused,
             TooManyRequests,
             OutcomeUnknown,
@@ -190,6 +203,9 @@ class BookingController(Controller):
             BookingNotFound,
             BookingCancelled,
             HoldExpired,
+            BookingLimitReached,
+            ForNewPatientsOnly,
+            ForReturningPatientsOnly,
             OutcomeUnknown,
             description="Confirming a booking again changes nothing and gives the same answer.",
         ),
@@ -210,6 +226,7 @@ class BookingController(Controller):
             BookingNotFound,
             BookingFailed,
             SlotStarted,
+            TooLateToChange,
             OutcomeUnknown,
             description="The seats become free at once. Cancelling a booking again changes nothing and gives the same "
             "answer.",

@@ -10,6 +10,8 @@ from slotwise.domain.fields import Instant, clean_email, clean_name
 from slotwise.domain.users import User
 from slotwise.http.kit.fields import Email, Id, PersonName, Seats
 
+VisitTypeId = Annotated[Id, Meta(description="One of the slot's `visitTypeIds`. Without it, no rule of a type applies")]
+
 
 class NewBooking(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """With an access token, name and e-mail default to the account's. `confirm: true` books without a hold."""
@@ -19,6 +21,8 @@ class NewBooking(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
     user_email: Email | None = None
     seats_booked: Seats = 1
     confirm: bool = False
+    # Left out of the stored body of a request without one, so that the release before stores the same.
+    visit_type_id: VisitTypeId | UnsetType | None = UNSET
 
 
 class Confirmation(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -56,6 +60,7 @@ class BookingView(Struct, frozen=True, rename="camel"):
     cancelled_at: Instant | None
     created_at: Instant
     updated_at: Instant
+    visit_type_id: int | None
     slot: BookedSlotView
     manage_token: Annotated[
         str | UnsetType,
@@ -83,6 +88,7 @@ class BookingView(Struct, frozen=True, rename="camel"):
             cancelled_at=booking.cancelled_at,
             created_at=booking.created_at,
             updated_at=booking.updated_at,
+            visit_type_id=booking.visit_type_id,
             slot=BookedSlotView(
                 start_time=booking.start_time,
                 end_time=booking.end_time,
@@ -106,7 +112,15 @@ def seat_request(data: NewBooking, user: User | None) -> SeatRequest:
     if missing:
         raise InvalidInput(*(FieldError(field, "is required") for field in missing))
     user_name, user_email = clean_person(name, email)
-    return SeatRequest(data.slot_id, data.seats_booked, user.id if user else None, user_name, user_email, data.confirm)
+    return SeatRequest(
+        data.slot_id,
+        data.seats_booked,
+        user.id if user else None,
+        user_name,
+        user_email,
+        data.confirm,
+        data.visit_type_id or None,
+    )
 
 
 def clean_person(name: str | None, email: str | None) -> tuple[str | None, str | None]:

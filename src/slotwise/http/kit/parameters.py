@@ -14,6 +14,7 @@ Id = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
 DoctorId = Annotated[int | None, QueryParameter(name="doctorId", ge=1, le=MAX_ID)]
 ClinicId = Annotated[int | None, QueryParameter(name="clinicId", ge=1, le=MAX_ID)]
 SlotId = Annotated[int | None, QueryParameter(name="slotId", ge=1, le=MAX_ID)]
+VisitTypeId = Annotated[int | None, QueryParameter(name="visitTypeId", ge=1, le=MAX_ID)]
 MinSeats = Annotated[int, QueryParameter(name="minSeats", ge=1, le=MAX_SEATS, description="Fewest free seats")]
 Text = Annotated[str | None, QueryParameter(min_length=1, max_length=200)]
 

@@ -15,6 +15,7 @@ from slotwise.batching.shared_reads import SharedReads
 from slotwise.domain.errors import (
     ClinicNotFound,
     DoctorNotFound,
+    InvalidInput,
     NotAllowed,
     OutcomeUnknown,
     SeatsTaken,
@@ -26,6 +27,8 @@ from slotwise.domain.fields import FIRST_TIME, Instant
 from slotwise.domain.slots import MAX_DURATION_MINUTES, Slot, SlotChange, SlotStatus
 from slotwise.domain.time_zones import MAX_ZONE_CHARACTERS, time_zone
 from slotwise.domain.timetables import EVERY_DAY, MAX_DAYS_AT_ONCE, MAX_SLOTS_AT_ONCE, Hours, Timetable
+from slotwise.domain.users import Role, User
+from slotwise.domain.visit_types import MAX_VISIT_TYPES
 from slotwise.http.kit.access import ADMIN, ANYONE, DESK, ApiRequest, account_of
 from slotwise.http.kit.direct import JSON, ApiCall, answered, direct, json_answer
 from slotwise.http.kit.fields import Id, Minutes, Seats
@@ -39,16 +42,27 @@ from slotwise.http.kit.parameters import (
     MinSeats,
     Text,
     ToTime,
+    VisitTypeId,
     clean_text,
     parse_period,
 )
 from slotwise.http.kit.parameters import Id as PathId
 from slotwise.http.kit.parts import ApiParts
 from slotwise.server.direct import Answer, KnownQueries
-from slotwise.services.schedule.slots import Clash, CreatedSlots, PlannedSlot, SlotQuery, Slots
+from slotwise.services.schedule.slot_lists import SlotQuery
+from slotwise.services.schedule.slots import Clash, CreatedSlots, PlannedSlot, Slots
+from slotwise.services.schedule.visit_types import VisitTypes
 
 StartTime = Annotated[
     datetime, Meta(tz=True, description="RFC 3339, with an offset", examples=["2030-01-31T09:00:00Z"])
+]
+
+
+VisitTypeIds = Annotated[
+    list[Id],
+    Meta(
+        max_length=MAX_VISIT_TYPES, description="The visit types that can be booked in it; none of them may be longer"
+    ),
 ]
 
 
@@ -58,6 +72,7 @@ class NewSlot(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     total_seats: Seats = 1
     duration_minutes: Minutes = 30
     clinic_id: Annotated[Id | None, Meta(description="The first that takes appointments, if not given")] = None
+    visit_type_ids: VisitTypeIds | None = None
 
 
 ClockTime = Annotated[
@@ -100,6 +115,7 @@ class NewSlots(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     dry_run: bool = False
     skip_clashes: bool = False
     clinic_id: Annotated[Id | None, Meta(description="The first that takes appointments, if not given")] = None
+    visit_type_ids: VisitTypeIds | None = None
 
     def timetable(self) -> Timetable:
         hours = tuple(Hours(minutes_of(part.opens), minutes_of(part.closes)) for part in self.periods)
@@ -156,12 +172,13 @@ class CreatedSlotsView(Struct, frozen=True, rename="camel"):
 
 
 class SlotPatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Absent fields stay unchanged."""
+    """Absent fields stay unchanged. Send `visitTypeIds` alone; null takes all types away."""
 
     total_seats: Seats | UnsetType = UNSET
     status: SlotStatus | UnsetType = UNSET
     start_time: StartTime | UnsetType = UNSET
     duration_minutes: Minutes | UnsetType = UNSET
+    visit_type_ids: VisitTypeIds | UnsetType | None = UNSET
 
 
 class SlotView(Struct, frozen=True, rename="camel"):
@@ -180,6 +197,7 @@ class SlotView(Struct, frozen=True, rename="camel"):
     created_at: Instant
     updated_at: Instant
     clinic_id: int
+    visit_type_ids: list[int] | None
 
     @classmethod
     def of(cls, slot: Slot) -> "SlotView":
@@ -197,6 +215,7 @@ class SlotView(Struct, frozen=True, rename="camel"):
             slot.created_at,
             slot.updated_at,
             slot.clinic_id,
+            slot.visit_type_ids,
         )
 
 
@@ -282,6 +301,7 @@ class SlotController(Controller):
             data.total_seats,
             data.duration_minutes,
             data.clinic_id,
+            visit_type_ids=data.visit_type_ids,
         )
         return Response(SlotView.of(slot), headers={"Location": f"/api/slots/{slot.id}"})
 
@@ -316,6 +336,7 @@ class SlotController(Controller):
             dry_run=data.dry_run,
             skip_clashes=data.skip_clashes,
             clinic_id=data.clinic_id,
+            visit_type_ids=data.visit_type_ids,
         )
         nothing = data.dry_run or not made.created
         return Response(CreatedSlotsView.of(made), status_code=200 if nothing else 201)
@@ -342,6 +363,7 @@ class SlotController(Controller):
         to_time: ToTime = None,
         min_seats: MinSeats = 1,
         clinic_id: ClinicId = None,
+        visit_type_id: VisitTypeId = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
         known: IfNoneMatch = None,  # noqa: ARG002 - for the API document; `_list_slots` reads it
@@ -352,6 +374,7 @@ class SlotController(Controller):
             *parse_period(from_time, to_time),
             min_seats,
             clinic_id,
+            visit_type_id=visit_type_id,
         )
         after = decode_cursor(cursor, StartPosition(FIRST_TIME, 0))
         wanted = SlotListQuery(query, limit, after)
@@ -377,13 +400,29 @@ class SlotController(Controller):
         ),
     )
     async def update_slot(
-        self, request: ApiRequest, slot_id: PathId, data: JSONBody[SlotPatch], slots: NamedDependency[Slots]
+        self,
+        request: ApiRequest,
+        slot_id: PathId,
+        data: JSONBody[SlotPatch],
+        slots: NamedDependency[Slots],
+        visit_types: NamedDependency[VisitTypes],
     ) -> SlotView:
         account = account_of(request)
+        if data.visit_type_ids is not UNSET and account.role is not Role.ADMIN:
+            raise NotAllowed
+        if data.visit_type_ids is not UNSET:
+            return await _set_visit_types(account, await slots.get_slot(slot_id), data, visit_types)
         change = SlotChange(data.total_seats, data.status, data.start_time, data.duration_minutes)
         if not change.may_be_made_by(account.role):
             raise NotAllowed
         return SlotView.of(await slots.update_slot(account, slot_id, change))
+
+
+async def _set_visit_types(account: User, slot: Slot, data: SlotPatch, visit_types: VisitTypes) -> SlotView:
+    if data != SlotPatch(visit_type_ids=data.visit_type_ids):
+        raise InvalidInput.of("visit_type_ids", "must be changed by itself, without other fields")
+    ids = None if data.visit_type_ids is UNSET else data.visit_type_ids
+    return SlotView.of(await visit_types.set_visit_types(account, slot, ids))
 
 
 def minutes_of(clock: str) -> int:

@@ -13,7 +13,21 @@ from msgspec import Struct
 from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, Refusal, SeatRequest
-from slotwise.domain.errors import AnsweredMeanwhile, KeyReused, SlotClosed, SlotFull, SlotNotFound, SlotStarted
+from slotwise.domain.errors import (
+    AnsweredMeanwhile,
+    BookingLimitReached,
+    ForNewPatientsOnly,
+    ForReturningPatientsOnly,
+    KeyReused,
+    NotAuthenticated,
+    SlotClosed,
+    SlotFull,
+    SlotNotFound,
+    SlotStarted,
+    TooEarlyToBook,
+    TooLateToBook,
+    VisitTypeNotOffered,
+)
 from slotwise.observability import metrics
 from slotwise.observability.crash_points import UNARMED, CrashPoints
 from slotwise.services.core.idempotency import KEEP_SECONDS, IdempotencyKey
@@ -38,7 +52,7 @@ class Held(Struct, frozen=True):
     replayed: bool = False
 
 
-HoldOutcome: TypeAlias = Held | Refusal | KeyReused
+HoldOutcome: TypeAlias = Held | Refusal | KeyReused | NotAuthenticated
 
 
 class ConfirmRequest(Struct, frozen=True):
@@ -64,7 +78,21 @@ class HoldRow(Struct, frozen=True):
     """The result of a request to hold seats."""
 
     place: int
-    outcome: Literal["held", "slot_full", "slot_closed", "slot_started", "slot_not_found", "key_reused"]
+    outcome: Literal[
+        "held",
+        "slot_full",
+        "slot_closed",
+        "slot_started",
+        "slot_not_found",
+        "key_reused",
+        "visit_type_not_offered",
+        "too_late_to_book",
+        "too_early_to_book",
+        "account_needed",
+        "for_new_patients_only",
+        "for_returning_patients_only",
+        "booking_limit_reached",
+    ]
     replayed: bool
     available_seats: int | None
     booking: Booking | None
@@ -76,14 +104,24 @@ class Confirmed(Struct, frozen=True):
     """The result of a request to confirm, and the booking as that transaction left it."""
 
     booking: Booking
-    outcome: Literal["already_confirmed", "cancelled", "expired", "name_missing", "email_missing", "confirmed"]
+    outcome: Literal[
+        "already_confirmed",
+        "cancelled",
+        "expired",
+        "name_missing",
+        "email_missing",
+        "confirmed",
+        "for_new_patients_only",
+        "for_returning_patients_only",
+        "booking_limit_reached",
+    ]
 
 
 class Cancelled(Struct, frozen=True):
     """The result of a request to cancel, and the booking as that transaction left it."""
 
     booking: Booking
-    outcome: Literal["already_cancelled", "confirmed", "failed", "started", "cancelled"]
+    outcome: Literal["already_cancelled", "confirmed", "failed", "started", "cancelled", "too_late_to_change"]
 
 
 HOLD_SEATS = Statement("booking/bookings.hold_seats", HoldRow)
@@ -95,7 +133,8 @@ CANCEL_BOOKINGS = Statement("booking/bookings.cancel_bookings", Cancelled)
 class BookingBatches:
     """`writers` serves only batches, so that many reads cannot keep a booking from its connection.
 
-    With `noted`, each change is recorded in the audit log in the same transaction: the desk's batches.
+    With `noted`, they are the desk's: each change is recorded in the audit log in the same transaction, and may be made
+    in spite of the rules of visit types.
     """
 
     def __init__(
@@ -158,6 +197,7 @@ class BookingBatches:
                 user_emails=[request.user_email for request in requests],
                 actors=[request.actor for request in requests],
                 request_ids=self._request_ids(requests),
+                by_desk=self._noted,
             )
         self._crash_points.reach("confirm_booking", "after_commit")
         found = {row.booking.id: row for row in rows}
@@ -174,6 +214,7 @@ class BookingBatches:
                 actors=[request.actor for request in requests],
                 only_holds=[request.only_hold for request in requests],
                 request_ids=self._request_ids(requests),
+                by_desk=self._noted,
                 patients_asked=[request.patient_asked for request in requests],
             )
         self._crash_points.reach("cancel_booking", "after_commit")
@@ -201,6 +242,8 @@ class BookingBatches:
             "request_ids": self._request_ids(requests),
             "hold_seconds": self._hold_seconds,
             "keep_seconds": KEEP_SECONDS,
+            "visit_type_ids": [want.visit_type_id for want in wanted] if any(map(_has_visit_type, wanted)) else None,
+            "by_desk": self._noted,
         }
 
     def _request_ids(
@@ -219,18 +262,41 @@ def outcome_of(row: HoldRow, token: ManageToken, manage_tokens: ManageTokens) ->
             return Held(row.booking, token)
         case "slot_full":
             return SlotFull(row.available_seats or 0)
-        case "slot_closed" | "slot_started" | "slot_not_found" | "key_reused":
+        case (
+            "slot_closed"
+            | "slot_started"
+            | "slot_not_found"
+            | "key_reused"
+            | "visit_type_not_offered"
+            | "too_late_to_book"
+            | "too_early_to_book"
+            | "account_needed"
+            | "for_new_patients_only"
+            | "for_returning_patients_only"
+            | "booking_limit_reached"
+        ):
             return _REFUSALS[row.outcome]()
         case _:
             assert_never(row.outcome)
 
 
-_REFUSALS: dict[str, Callable[[], Refusal | KeyReused]] = {
+_REFUSALS: dict[str, Callable[[], Refusal | KeyReused | NotAuthenticated]] = {
     "slot_closed": SlotClosed,
     "slot_started": SlotStarted,
     "slot_not_found": SlotNotFound,
     "key_reused": KeyReused,
+    "visit_type_not_offered": VisitTypeNotOffered,
+    "too_late_to_book": TooLateToBook,
+    "too_early_to_book": TooEarlyToBook,
+    "account_needed": NotAuthenticated,
+    "for_new_patients_only": ForNewPatientsOnly,
+    "for_returning_patients_only": ForReturningPatientsOnly,
+    "booking_limit_reached": BookingLimitReached,
 }
+
+
+def _has_visit_type(wanted: SeatRequest) -> bool:
+    return wanted.visit_type_id is not None
 
 
 def _changed(requests: Sequence[HoldRequest], rows: Sequence[HoldRow]) -> set[int]:

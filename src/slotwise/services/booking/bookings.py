@@ -12,14 +12,14 @@ from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
 from slotwise.domain.errors import (
     BookingCancelled,
     BookingFailed,
+    BookingLimitReached,
     BookingNotFound,
+    ForNewPatientsOnly,
+    ForReturningPatientsOnly,
     HoldExpired,
     InvalidInput,
-    KeyReused,
-    SlotClosed,
-    SlotFull,
-    SlotNotFound,
     SlotStarted,
+    TooLateToChange,
 )
 from slotwise.domain.users import User, actor_of
 from slotwise.observability import metrics
@@ -123,6 +123,12 @@ class Bookings:
                 raise InvalidInput.of("user_name", "is required to confirm a hold made without a name")
             case "email_missing":
                 raise InvalidInput.of("user_email", "is required to confirm a hold made without an e-mail address")
+            case "for_new_patients_only":
+                raise ForNewPatientsOnly
+            case "for_returning_patients_only":
+                raise ForReturningPatientsOnly
+            case "booking_limit_reached":
+                raise BookingLimitReached
             case _:
                 assert_never(done.outcome)
 
@@ -148,6 +154,8 @@ class Bookings:
                 raise BookingFailed
             case "started":
                 raise SlotStarted
+            case "too_late_to_change":
+                raise TooLateToChange
             case "confirmed":
                 raise AssertionError("returned only if `only_hold` is set")
             case _:
@@ -280,13 +288,9 @@ def _request_id(caller: Caller) -> str | None:
 
 def held_or_raise(outcome: HoldOutcome) -> Held:
     """The booking. Raises the refusal if there is none."""
-    match outcome:
-        case Held():
-            return outcome
-        case SlotNotFound() | SlotClosed() | SlotStarted() | SlotFull() | KeyReused():
-            raise outcome
-        case _:
-            assert_never(outcome)
+    if isinstance(outcome, Held):
+        return outcome
+    raise outcome
 
 
 def redacted(booking: Booking) -> Booking:

@@ -22,6 +22,7 @@ class TimeChoice(Struct, frozen=True):
     slot_id: int
     seats: int
     attempt: str | None = None
+    visit_type_id: int | None = None
 
 
 class PageHolds:
@@ -44,7 +45,7 @@ class PageHolds:
         The same attempt gives the same hold. None if `held` was confirmed meanwhile. Raises the errors of
         `Bookings.hold_seats`; `held` is then kept. The seats of `held` count as free for the new hold.
         """
-        wanted = SeatRequest(choice.slot_id, choice.seats, held.user_id)
+        wanted = SeatRequest(choice.slot_id, choice.seats, held.user_id, visit_type_id=held.visit_type_id)
         return await self._bookings.replace_hold(caller, held.id, wanted, _key(caller, choice, held.id))
 
     async def find_hold(self, caller: Caller, booking_id: int) -> ManagedBooking | None:
@@ -59,7 +60,8 @@ class PageHolds:
 
     async def _hold(self, caller: Caller, choice: TimeChoice) -> Held:
         """A repeated click gives the same hold. If that hold is over by now, it makes a new one."""
-        wanted = SeatRequest(choice.slot_id, choice.seats, caller.user.id if caller.user else None)
+        user_id = caller.user.id if caller.user else None
+        wanted = SeatRequest(choice.slot_id, choice.seats, user_id, visit_type_id=choice.visit_type_id)
         while True:
             held = await self._bookings.hold_seats(Caller(caller.user), wanted, _key(caller, choice))
             if not held.replayed or await self._stands(held):
@@ -77,9 +79,10 @@ class PageHolds:
 
 
 def _key(caller: Caller, choice: TimeChoice, instead_of: int | None = None) -> IdempotencyKey | None:
-    """The same attempt at another slot, number of seats or hold to replace has another key."""
+    """The same attempt at another slot, number of seats, visit type or hold to replace has another key."""
     if choice.attempt is None:
         return None
     body = msgspec.json.encode((choice.slot_id, choice.seats, instead_of))
-    key = f"{choice.attempt}/{choice.slot_id}/{choice.seats}/{instead_of}"
+    visit_type = "" if choice.visit_type_id is None else f"/{choice.visit_type_id}"
+    key = f"{choice.attempt}/{choice.slot_id}/{choice.seats}/{instead_of}{visit_type}"
     return IdempotencyKey.of(caller.actor, ROUTE, key, body)

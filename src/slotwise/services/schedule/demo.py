@@ -126,5 +126,6 @@ async def _create_slots(connection: Connection, planned: Sequence[_Planned]) -> 
         start_times=[slot.start for slot in planned],
         end_times=[slot.start + timedelta(minutes=SLOT_MINUTES) for slot in planned],
         total_seats=[slot.seats for slot in planned],
+        visit_type_ids=None,
         actor="seed",
     )

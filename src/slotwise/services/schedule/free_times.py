@@ -19,8 +19,11 @@ from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.search_form import has_same_words
 from slotwise.domain.slots import Slot
+from slotwise.domain.visit_types import VisitType
 from slotwise.services.schedule.doctors import list_specializations
-from slotwise.services.schedule.slots import Position, SlotQuery, Slots
+from slotwise.services.schedule.slot_lists import Position, SlotQuery
+from slotwise.services.schedule.slots import Slots
+from slotwise.services.schedule.visit_types import LIST_VISIT_TYPES, MOST_CHOOSABLE, without_secrets
 
 MOST_TIMES = 36
 DAYS_OF_STRIP = 14
@@ -46,6 +49,7 @@ class TimeQuery(Struct, frozen=True):
     seats: int = 1
     after: Position | None = None
     clinic_id: int | None = None
+    visit_type_id: int | None = None
 
 
 class Ignored(StrEnum):
@@ -53,6 +57,7 @@ class Ignored(StrEnum):
 
     SPECIALIZATION = "specialization"
     DOCTOR = "doctor"
+    VISIT_TYPE = "visit_type"
     DAY = "day"
     AFTER = "after"
 
@@ -109,6 +114,7 @@ class Choices(Struct, frozen=True):
     doctors: list[ChoosableDoctor]
     more_doctors: bool
     today: date
+    visit_types: list[VisitType] = []
 
 
 class FreeDay(Struct, frozen=True):
@@ -276,6 +282,7 @@ class FreeTimes:
         """None if there is no doctor to choose."""
         async with self._database.connection() as connection:
             specializations = await list_specializations(connection, MOST_SPECIALIZATIONS, self._order)
+            visit_types = await LIST_VISIT_TYPES.all(connection, after_id=0, limit=MOST_CHOOSABLE, for_desk=False)
             doctors = await LIST_CHOOSABLE_DOCTORS.all(
                 connection,
                 doctor_id=query.doctor_id,
@@ -292,6 +299,7 @@ class FreeTimes:
             [ChoosableDoctor(row.id, row.name, row.specialization) for row in shown],
             len(doctors) > MOST_DOCTORS,
             self._date_of(query, doctors[0].now),
+            [without_secrets(one) for one in visit_types],
         )
 
     def _understand(self, asked: TimeQuery, query: TimeQuery, choices: Choices) -> _Understood:
@@ -299,6 +307,7 @@ class FreeTimes:
         chosen = asked_for if asked_for is not None and _is_of(asked_for, query.specialization) else None
         day = query.day if query.day is not None and choices.today <= query.day <= LAST_DAY else None
         after = query.after if query.after is not None and self._date_of(query, query.after[0]) == day else None
+        offered = {one.id for one in choices.visit_types}
         understood = TimeQuery(
             _as_spelled(choices, query.specialization),
             chosen.id if chosen else None,
@@ -306,6 +315,7 @@ class FreeTimes:
             query.seats,
             after,
             query.clinic_id,
+            query.visit_type_id if query.visit_type_id in offered else None,
         )
         return _Understood(understood, _ignored(asked, understood), chosen)
 
@@ -352,6 +362,7 @@ class FreeTimes:
                     days_from=starts[:-1],
                     days_to=starts[1:],
                     min_seats=query.seats,
+                    visit_type_id=query.visit_type_id,
                     most_looked_at=MOST_LOOKED_AT,
                     limit=MOST_COUNTED,
                 )
@@ -364,6 +375,7 @@ class FreeTimes:
                     specialization=equal_to(query.specialization),
                     clinic_id=query.clinic_id,
                     min_seats=query.seats,
+                    visit_type_id=query.visit_type_id,
                     most_looked_at=MOST_LOOKED_AT,
                     limit=MOST_COUNTED,
                 )
@@ -432,6 +444,7 @@ class FreeTimes:
                 specialization=equal_to(doctor.specialization),
                 clinic_id=query.clinic_id,
                 min_seats=query.seats,
+                visit_type_id=query.visit_type_id,
                 starts_from=self._start_of(query, day),
                 limit=MOST_OTHERS,
             )
@@ -443,6 +456,7 @@ class FreeTimes:
                 doctor_id=query.doctor_id,
                 specialization=equal_to(query.specialization),
                 clinic_id=query.clinic_id,
+                visit_type_id=query.visit_type_id,
                 day_from=self._start_of(query, day),
                 day_to=self._start_of(query, day + timedelta(days=1)),
             )
@@ -459,7 +473,15 @@ class FreeTimes:
 
 
 def _slot_query(query: TimeQuery, starts_from: datetime, starts_before: datetime) -> SlotQuery:
-    return SlotQuery(query.doctor_id, query.specialization, starts_from, starts_before, query.seats, query.clinic_id)
+    return SlotQuery(
+        query.doctor_id,
+        query.specialization,
+        starts_from,
+        starts_before,
+        query.seats,
+        query.clinic_id,
+        query.visit_type_id,
+    )
 
 
 def _just_after(reach: datetime | None) -> datetime:
@@ -513,6 +535,7 @@ def _ignored(asked: TimeQuery, understood: TimeQuery) -> frozenset[Ignored]:
         Ignored.SPECIALIZATION: asked.specialization is not None and understood.specialization is None,
         Ignored.DOCTOR: asked.doctor_id != understood.doctor_id,
         Ignored.DAY: asked.day != understood.day,
+        Ignored.VISIT_TYPE: asked.visit_type_id != understood.visit_type_id,
     }
     return frozenset(what for what, so in ignored.items() if so)
 

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal, TypeAlias, assert_never
+from itertools import pairwise
+from operator import attrgetter
+from typing import Literal, assert_never
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
@@ -10,7 +12,6 @@ from msgspec.structs import replace
 
 from slotwise.batching.batched_reads import BatchedReads
 from slotwise.db.pool import Connection, Database
-from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking, sorted_by_name
 from slotwise.domain.clinics import ClinicBook
@@ -23,7 +24,7 @@ from slotwise.domain.errors import (
     SlotOverlaps,
     TimeClosed,
 )
-from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, clean_period
+from slotwise.domain.fields import FIRST_TIME, clean_period
 from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.slots import Slot, SlotChange, SlotStatus, ledger_kinds
 from slotwise.domain.timetables import Period, SkippedTime, Timetable, lay_out
@@ -35,6 +36,8 @@ from slotwise.services.core.expiry import count_expired
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 from slotwise.services.schedule.clinics import keep_open_clinic, refuse_elsewhere
 from slotwise.services.schedule.closed_times import find_closed, require_open
+from slotwise.services.schedule.slot_lists import Position, SlotQuery, list_slots
+from slotwise.services.schedule.visit_types import OfferedTypes, refuse_overlap, require_visit_types
 
 
 class SlotId(Struct, frozen=True):
@@ -149,30 +152,12 @@ class Offer(Struct, frozen=True):
     free: bool
 
 
-class SlotQuery(Struct, frozen=True):
-    """Which open slots to list. The period of starts is half-open, in UTC."""
-
-    doctor_id: int | None = None
-    specialization: str | None = None
-    starts_from: datetime = FIRST_TIME
-    starts_before: datetime = LAST_READABLE_TIME
-    min_seats: int = 1
-    clinic_id: int | None = None
-
-
-# The place of a slot in its list: start and id.
-Position: TypeAlias = tuple[datetime, int]
-
 LOCK_DOCTORS = Statement("schedule/slots.lock_doctors", LockedDoctor)
 CREATE_SLOTS = Statement("schedule/slots.create_slots", SlotId)
 GET_OFFER = Statement("schedule/slots.get_offer", Offer)
 GET_SLOT = Statement("schedule/slots.get_slot", Slot)
 GET_CHANGED_SLOT = Statement("schedule/slots.get_changed_slot", ChangedSlot)
 GET_SLOTS = Statement("schedule/slots.get_slots", Slot)
-LIST_SLOTS = Statement("schedule/slots.list_slots", Slot)
-LIST_SLOTS_OF_SIZE = Statement("schedule/slots.list_slots_of_size", Slot)
-LIST_SLOTS_OF_DOCTOR = Statement("schedule/slots.list_slots_of_doctor", Slot)
-LIST_SLOTS_OF_SPECIALIZATION = Statement("schedule/slots.list_slots_of_specialization", Slot)
 LIST_CLASHES = Statement("schedule/slots.list_clashes", OverlappedSlot)
 LIST_WEEK = Statement("schedule/slots.list_week", WeekSlot)
 LIST_AFFECTED_BOOKINGS = Statement("schedule/slots.list_affected_bookings", Booking)
@@ -210,6 +195,7 @@ class Slots:
         total_seats: int,
         duration_minutes: int,
         clinic_id: int | None = None,
+        visit_type_ids: Sequence[int] | None = None,
     ) -> Slot:
         """At the main clinic, unless one is given.
 
@@ -222,7 +208,8 @@ class Slots:
             now = await _lock_place(connection, clinic_id, doctor_id)
             _refuse_past(start, now)
             await require_open(connection, doctor_id, clinic_id, Period(start, end))
-            _refuse_clashes(await _find_clashes(connection, doctor_id, clinic_id, [Period(start, end)], now))
+            types = await require_visit_types(connection, visit_type_ids, duration_minutes)
+            _refuse_clashes(await _find_clashes(connection, doctor_id, clinic_id, [Period(start, end)], types, now))
             created = await CREATE_SLOTS.one(
                 connection,
                 doctor_ids=[doctor_id],
@@ -230,6 +217,7 @@ class Slots:
                 start_times=[start],
                 end_times=[end],
                 total_seats=[total_seats],
+                visit_type_ids=types.ids,
                 actor=actor_of(admin),
             )
             await record_action(connection, actor_of(admin), "create_slot", f"slot:{created.id}")
@@ -249,6 +237,7 @@ class Slots:
         skip_clashes: bool = False,
         planned: int | None = None,
         clinic_id: int | None = None,
+        visit_type_ids: Sequence[int] | None = None,
     ) -> CreatedSlots:
         """Create all slots of a timetable, or none. Its zone is the clinic's, unless `zone` is given.
 
@@ -260,7 +249,9 @@ class Slots:
         laid = lay_out(timetable, zone or self._clinics.zone_of(clinic_id))
         async with self._database.transaction() as connection:
             now = await _lock_place(connection, clinic_id, doctor_id)
-            clashes = await _find_clashes(connection, doctor_id, clinic_id, laid.periods, now)
+            types = await require_visit_types(connection, visit_type_ids, timetable.duration_minutes)
+            _refuse_short_breaks(laid.periods, types)
+            clashes = await _find_clashes(connection, doctor_id, clinic_id, laid.periods, types, now)
             clashing = {clash.period for clash in clashes}
             free = [period for period in laid.periods if period not in clashing]
             if dry_run:
@@ -269,7 +260,7 @@ class Slots:
                 _refuse_any(clashes)
             if planned not in {None, len(free)}:
                 raise SlotOverlaps
-            created = await _create(connection, admin, doctor_id, clinic_id, free, total_seats)
+            created = await _create(connection, admin, doctor_id, clinic_id, free, total_seats, types)
             if created:
                 details = {"slots": len(created), "first": created[0].id, "last": created[-1].id}
                 await record_action(connection, actor_of(admin), "create_slots", f"doctor:{doctor_id}", details)
@@ -324,10 +315,10 @@ class Slots:
         async with self._database.connection() as connection:
             return {slot.id: slot for slot in await GET_SLOTS.all(connection, slot_ids=slot_ids)}
 
-    async def get_offer(self, slot_id: int, seats: int) -> Offer:
+    async def get_offer(self, slot_id: int, seats: int, visit_type_id: int | None = None) -> Offer:
         """By the rules of `hold_seats`. Raises `SlotNotFound`."""
         async with self._database.connection() as connection:
-            offer = await GET_OFFER.first(connection, slot_id=slot_id, seats=seats)
+            offer = await GET_OFFER.first(connection, slot_id=slot_id, seats=seats, visit_type_id=visit_type_id)
         if offer is None:
             raise SlotNotFound
         return offer
@@ -336,13 +327,7 @@ class Slots:
         """Future open slots with enough free seats, by start and id, after the position; at most 501."""
         after = max(after, (query.starts_from, 0))
         async with self._database.connection() as connection:
-            if query.doctor_id is not None:
-                return await _list_of_doctor(connection, query, limit, after)
-            if query.specialization is not None or query.clinic_id is not None:
-                return await _list_of_specialization(connection, query, limit, after)
-            if query.min_seats > 1:
-                return await _list_of_size(connection, query, limit, after)
-            return await _list_all(connection, query, limit, after)
+            return await list_slots(connection, query, limit, after)
 
     async def update_slot(
         self, account: User, slot_id: int, change: SlotChange, seen: SlotSeen | None = None, *, dry_run: bool = False
@@ -388,55 +373,13 @@ class Slots:
                 await require_open(connection, before.doctor_id, before.clinic_id, period)
 
 
-# One statement for each way to walk, without filters that may be null, because one plan is made for all values.
-
-
-async def _list_all(connection: Connection, query: SlotQuery, limit: int, after: Position) -> list[Slot]:
-    return await LIST_SLOTS.all(
-        connection, after_time=after[0], after_id=after[1], starts_before=query.starts_before, limit=limit
-    )
-
-
-async def _list_of_size(connection: Connection, query: SlotQuery, limit: int, after: Position) -> list[Slot]:
-    return await LIST_SLOTS_OF_SIZE.all(
-        connection,
-        min_seats=query.min_seats,
-        after_time=after[0],
-        after_id=after[1],
-        starts_before=query.starts_before,
-        limit=limit,
-    )
-
-
-async def _list_of_doctor(connection: Connection, query: SlotQuery, limit: int, after: Position) -> list[Slot]:
-    return await LIST_SLOTS_OF_DOCTOR.all(
-        connection,
-        doctor_id=query.doctor_id,
-        specialization=equal_to(query.specialization),
-        clinic_id=query.clinic_id,
-        after_time=after[0],
-        after_id=after[1],
-        starts_before=query.starts_before,
-        min_seats=query.min_seats,
-        limit=limit,
-    )
-
-
-async def _list_of_specialization(connection: Connection, query: SlotQuery, limit: int, after: Position) -> list[Slot]:
-    return await LIST_SLOTS_OF_SPECIALIZATION.all(
-        connection,
-        specialization=equal_to(query.specialization),
-        clinic_id=query.clinic_id,
-        after_time=after[0],
-        after_id=after[1],
-        starts_before=query.starts_before,
-        min_seats=query.min_seats,
-        limit=limit,
-    )
-
-
 async def _find_clashes(
-    connection: Connection, doctor_id: int, clinic_id: int, periods: Sequence[Period], now: datetime
+    connection: Connection,
+    doctor_id: int,
+    clinic_id: int,
+    periods: Sequence[Period],
+    types: OfferedTypes,
+    now: datetime,
 ) -> list[Clash]:
     """Needs the doctor's lock, so that no clash arises before the slots are written.
 
@@ -448,7 +391,7 @@ async def _find_clashes(
         connection,
         doctor_id=doctor_id,
         start_times=[period.start_time for period in periods],
-        end_times=[period.end_time for period in periods],
+        busy_until=[types.busy_until(period.end_time) for period in periods],
     )
     by_period = {periods[slot.position - 1]: slot for slot in overlapped}
     closed = await find_closed(connection, doctor_id, clinic_id, periods)
@@ -466,6 +409,14 @@ def _refuse_clashes(clashes: Sequence[Clash]) -> None:
             raise SlotOverlaps(period=(slot.start_time, slot.end_time), closed=slot.closed)
 
 
+def _refuse_short_breaks(periods: Sequence[Period], types: OfferedTypes) -> None:
+    """The doctor is busy between two of the slots for as long as the visit types say."""
+    for one, following in pairwise(sorted(periods, key=attrgetter("start_time"))):
+        if following.start_time < types.busy_until(one.end_time):
+            wanted = f"must leave {types.buffer_minutes} minutes after each, as the visit types say"
+            raise InvalidInput.of("break_minutes", wanted)
+
+
 def _refuse_any(clashes: Sequence[Clash]) -> None:
     """Clashes of many periods."""
     overlaps = sum(1 for clash in clashes if clash.slot is not None)
@@ -479,7 +430,13 @@ def _refuse_any(clashes: Sequence[Clash]) -> None:
 
 
 async def _create(
-    connection: Connection, admin: User, doctor_id: int, clinic_id: int, periods: Sequence[Period], total_seats: int
+    connection: Connection,
+    admin: User,
+    doctor_id: int,
+    clinic_id: int,
+    periods: Sequence[Period],
+    total_seats: int,
+    types: OfferedTypes,
 ) -> list[PlannedSlot]:
     ids = await CREATE_SLOTS.all(
         connection,
@@ -488,6 +445,7 @@ async def _create(
         start_times=[period.start_time for period in periods],
         end_times=[period.end_time for period in periods],
         total_seats=[total_seats] * len(periods),
+        visit_type_ids=types.ids,
         actor=actor_of(admin),
     )
     return [PlannedSlot(row.id, period) for row, period in zip(ids, periods, strict=True)]
@@ -543,9 +501,7 @@ def _refuse_update(done: SlotUpdate, added_seats: int) -> None:
         case "seats_taken":
             raise SeatsTaken(done.taken, added_seats)
         case "overlaps":
-            assert done.overlapped_start is not None
-            assert done.overlapped_end is not None
-            raise SlotOverlaps(period=(done.overlapped_start, done.overlapped_end), closed=bool(done.overlapped_closed))
+            refuse_overlap(done)
         case _:
             assert_never(done.outcome)
 

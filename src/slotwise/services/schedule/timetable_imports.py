@@ -165,7 +165,7 @@ async def _add(connection: Connection, wanted: _Wanted, state: _Progress) -> Non
         connection,
         doctor_id=wanted.doctor_id,
         start_times=[period.start_time for period in new],
-        end_times=[period.end_time for period in new],
+        busy_until=[period.end_time for period in new],
     )
     twice = [number for number in again if number is not None]
     past = [period for period in new if period.start_time <= state.now]
@@ -194,6 +194,7 @@ async def _create(connection: Connection, wanted: _Wanted, periods: Sequence[Per
         start_times=[period.start_time for period in periods],
         end_times=[period.end_time for period in periods],
         total_seats=[wanted.seats] * len(periods),
+        visit_type_ids=None,
         actor=ACTOR,
     )
 

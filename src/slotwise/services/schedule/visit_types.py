@@ -1,12 +1,16 @@
 """The use cases of visit types."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
-from slotwise.domain.errors import ChangedMeanwhile, InvalidInput, VisitTypeNotFound
+from slotwise.domain.errors import ChangedMeanwhile, InvalidInput, SlotOverlaps, VisitTypeNotFound
+from slotwise.domain.slots import Slot
 from slotwise.domain.users import User, actor_of
 from slotwise.domain.visit_types import (
     FIELDS,
@@ -17,7 +21,7 @@ from slotwise.domain.visit_types import (
     clean_visit_type_ids,
     fields_of,
 )
-from slotwise.services.core.audit import changes, record_action
+from slotwise.services.core.audit import changes, encoded, record_action, request_id
 from slotwise.services.core.seat_events import EVERY_SLOT, SeatsChanged, ignore_changes
 
 CREATE_VISIT_TYPE = Statement("schedule/visit_types.create_visit_type", VisitType)
@@ -31,6 +35,50 @@ UPDATE_VISIT_TYPE = Statement("schedule/visit_types.update_visit_type", VisitTyp
 MOST_CHOOSABLE = 200
 # For patients, or long: the log only says that they were changed.
 _NOT_NOTED = ("video_link", "instructions")
+
+
+class OfferedTypes(Struct, frozen=True):
+    """The types of a slot: each id once and in order, None for none; and how long the doctor is busy afterwards."""
+
+    ids: list[int] | None = None
+    buffer_minutes: int = 0
+
+    def busy_until(self, end: datetime) -> datetime:
+        return end + timedelta(minutes=self.buffer_minutes)
+
+
+NO_TYPES = OfferedTypes()
+
+
+class VisitTypesSet(Struct, frozen=True):
+    """The result of giving a slot other visit types, with the slot that its buffer would overlap, if any."""
+
+    outcome: Literal["updated", "overlaps"]
+    overlapped_start: datetime | None
+    overlapped_end: datetime | None
+    overlapped_closed: bool | None
+    updated_at: datetime | None
+
+
+class Overlapping(Protocol):
+    """The result of a change that would overlap another slot, with that slot."""
+
+    @property
+    def outcome(self) -> str: ...
+    @property
+    def overlapped_start(self) -> datetime | None: ...
+    @property
+    def overlapped_end(self) -> datetime | None: ...
+    @property
+    def overlapped_closed(self) -> bool | None: ...
+
+
+class TypeId(Struct, frozen=True):
+    id: int
+
+
+LIST_BOOKABLE_TYPES = Statement("schedule/visit_types.list_bookable_types", TypeId)
+SET_VISIT_TYPES = Statement("schedule/visit_types.set_visit_types", VisitTypesSet)
 
 
 class VisitTypes:
@@ -94,6 +142,37 @@ class VisitTypes:
         self._seats_changed([EVERY_SLOT])
         return after
 
+    async def list_bookable_types(self, slot: Slot) -> list[int]:
+        """Those visit types of the slot that patients can book now, by id."""
+        if slot.visit_type_ids is None:
+            return []
+        async with self._database.connection() as connection:
+            found = await LIST_BOOKABLE_TYPES.all(
+                connection, visit_type_ids=slot.visit_type_ids, start_time=slot.start_time
+            )
+        return [one.id for one in found]
+
+    async def set_visit_types(self, account: User, slot: Slot, visit_type_ids: Sequence[int] | None) -> Slot:
+        """Give the slot other types, or none. Raises `InvalidInput`, and `SlotOverlaps` because of their buffer.
+
+        Bookings keep the type that they were made for.
+        """
+        async with self._database.connection() as connection:
+            types = await require_visit_types(connection, visit_type_ids, slot.duration_minutes)
+        wanted = replace(slot, visit_type_ids=types.ids)
+        async with self._database.effect() as connection:
+            done = await SET_VISIT_TYPES.one(
+                connection,
+                slot_id=slot.id,
+                visit_type_ids=types.ids,
+                actor=actor_of(account),
+                details=encoded(changes(slot, wanted, "visit_type_ids")),
+                request_id=request_id(),
+            )
+        refuse_overlap(done)
+        self._seats_changed([slot.id])
+        return wanted if done.updated_at is None else replace(wanted, updated_at=done.updated_at)
+
 
 async def add_visit_type(connection: Connection, fields: VisitTypeFields) -> VisitType:
     """The fields must be clean."""
@@ -125,15 +204,15 @@ def _noted(before: VisitType, after: VisitType) -> dict[str, object]:
     return plain | {name: True for name in _NOT_NOTED if getattr(before, name) != getattr(after, name)}
 
 
-async def require_visit_types(connection: Connection, ids: Sequence[int] | None, minutes: int) -> list[int] | None:
-    """These ids for a slot or a rule whose visits take so many minutes: each once and in order; None for none.
+async def require_visit_types(connection: Connection, ids: Sequence[int] | None, minutes: int) -> OfferedTypes:
+    """These types for a slot or a rule whose visits take so many minutes.
 
     Raises `InvalidInput` naming `visit_type_ids` if a type does not exist or takes longer. Types are never deleted, so
     what was found stays true. An inactive type may be kept: it is offered again when it becomes active.
     """
     wanted = clean_visit_type_ids(None if ids is None else list(ids))
     if wanted is None:
-        return None
+        return NO_TYPES
     found = {one.id: one for one in await GET_VISIT_TYPES.all(connection, visit_type_ids=wanted)}
     for visit_type_id in wanted:
         if visit_type_id not in found:
@@ -141,9 +220,16 @@ async def require_visit_types(connection: Connection, ids: Sequence[int] | None,
         if found[visit_type_id].minutes > minutes:
             longest = f"{found[visit_type_id].minutes} minutes, longer than the time"
             raise InvalidInput.of("visit_type_ids", f"names visit type {visit_type_id}, which takes {longest}")
-    return wanted
+    return OfferedTypes(wanted, max(one.buffer_minutes for one in found.values()))
 
 
 def without_secrets(visit_type: VisitType) -> VisitType:
     """As patients see it who have not booked it: without the link to the video visit."""
     return replace(visit_type, video_link=None)
+
+
+def refuse_overlap(done: Overlapping) -> None:
+    if done.outcome == "overlaps":
+        assert done.overlapped_start is not None
+        assert done.overlapped_end is not None
+        raise SlotOverlaps(period=(done.overlapped_start, done.overlapped_end), closed=bool(done.overlapped_closed))

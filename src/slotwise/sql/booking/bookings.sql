@@ -1,7 +1,7 @@
 -- name: hold_seats
 -- Holds seats for a batch of requests, in order of arrival, in its own transaction.
 SELECT h.place, h.outcome, h.replayed, h.available_seats, (h.booking).booking_columns, h.expired_holds, h.manage_nonce
-FROM hold_seats(
+FROM hold_seats_2(
         slot_ids => :slot_ids::bigint[],
         seats => :seats::integer[],
         user_ids => :user_ids::bigint[],
@@ -17,13 +17,15 @@ FROM hold_seats(
         manage_nonces => :manage_nonces::bytea[],
         request_ids => :request_ids::text[],
         hold_seconds => :hold_seconds::integer,
-        keep_seconds => :keep_seconds::integer
+        keep_seconds => :keep_seconds::integer,
+        visit_type_ids => :visit_type_ids::bigint[],
+        by_desk => :by_desk::boolean
     ) AS h;
 
 -- name: replace_hold
 -- Replaces a hold on the same slot, in its own transaction; no row if the old hold was confirmed.
 SELECT h.place, h.outcome, h.replayed, h.available_seats, (h.booking).booking_columns, h.expired_holds, h.manage_nonce
-FROM replace_hold(
+FROM replace_hold_2(
         old_booking_id => :old_booking_id::bigint,
         slot_ids => :slot_ids::bigint[],
         seats => :seats::integer[],
@@ -40,18 +42,21 @@ FROM replace_hold(
         manage_nonces => :manage_nonces::bytea[],
         request_ids => :request_ids::text[],
         hold_seconds => :hold_seconds::integer,
-        keep_seconds => :keep_seconds::integer
+        keep_seconds => :keep_seconds::integer,
+        visit_type_ids => :visit_type_ids::bigint[],
+        by_desk => :by_desk::boolean
     ) AS h;
 
 -- name: confirm_bookings
 -- Confirms the live holds of a batch, in its own transaction; a row for each booking that exists.
 SELECT (c.booking).booking_columns, c.outcome
-FROM confirm_bookings(
+FROM confirm_bookings_2(
         booking_ids => :booking_ids::bigint[],
         user_names => :user_names::text[],
         user_emails => :user_emails::text[],
         actors => :actors::text[],
-        request_ids => :request_ids::text[]
+        request_ids => :request_ids::text[],
+        by_desk => :by_desk::boolean
     ) AS c;
 
 -- name: cancel_bookings
@@ -61,12 +66,13 @@ FROM confirm_bookings(
 -- it, because another parameter would be another version of it.
 WITH cancelled AS MATERIALIZED (
     SELECT c.booking, c.outcome
-    FROM cancel_bookings(
+    FROM cancel_bookings_2(
             booking_ids => :booking_ids::bigint[],
             reasons => :reasons::text[],
             actors => :actors::text[],
             only_holds => :only_holds::boolean[],
-            request_ids => :request_ids::text[]
+            request_ids => :request_ids::text[],
+            by_desk => :by_desk::boolean
         ) AS c
 ),
 

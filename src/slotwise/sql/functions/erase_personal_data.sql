@@ -56,6 +56,8 @@ BEGIN
         RETURN;
     END IF;
 
+    DELETE FROM patient_visits AS v WHERE v.booking_id = any(booking_ids);
+
     -- The reasons may be free text. Holds that never had a name get none.
     UPDATE bookings AS b
     SET

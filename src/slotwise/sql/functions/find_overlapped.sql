@@ -1,7 +1,10 @@
 -- The first slot that takes the doctor's time in a period, if there is one: an open slot, or else a closed one that
--- still has bookings. The slot that is being moved does not count.
--- Closed slots are not in the index of `slot_overlaps`. They are found by their start, up to a day before the period,
--- because no slot is longer. The planner inlines this function.
+-- still has bookings. A slot with a buffer takes the doctor's time until `busy_until`; `wanted_end` is the end with the
+-- buffer too. The slot that is being moved does not count.
+-- Closed slots and buffers are not in the index of `slot_overlaps`: an exclusion constraint cannot be changed without
+-- building its index under the table's lock. They are found by their start, up to a day and the longest buffer before
+-- the period, and stay true because whoever adds, moves or reopens a slot holds the doctor's lock. The planner inlines
+-- this function.
 CREATE OR REPLACE FUNCTION find_overlapped(
     doctor_id bigint, wanted_start timestamptz, wanted_end timestamptz, moved_slot_id bigint
 )
@@ -23,15 +26,15 @@ LANGUAGE sql STABLE AS $$
         )
         UNION ALL
         (
-            SELECT s.id, s.start_time, s.end_time, TRUE AS closed
+            SELECT s.id, s.start_time, s.end_time, s.status = 'CLOSED' AS closed
             FROM slots_now AS s
             WHERE
                 s.doctor_id = find_overlapped.doctor_id
-                AND s.start_time > find_overlapped.wanted_start - interval '1 day'
+                AND s.start_time > find_overlapped.wanted_start - interval '28 hours'
                 AND s.start_time < find_overlapped.wanted_end
-                AND s.end_time > find_overlapped.wanted_start
-                AND s.status = 'CLOSED'
-                AND s.available_seats < s.total_seats
+                AND coalesce(s.busy_until, s.end_time) > find_overlapped.wanted_start
+                AND (s.status = 'CLOSED' OR s.busy_until IS NOT NULL)
+                AND (s.status <> 'CLOSED' OR s.available_seats < s.total_seats)
                 AND s.id <> find_overlapped.moved_slot_id
             ORDER BY s.start_time
             LIMIT 1

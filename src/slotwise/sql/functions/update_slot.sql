@@ -44,14 +44,17 @@ AS $$
 DECLARE
     owner bigint := (SELECT s.doctor_id FROM appointment_slots AS s WHERE s.id = slot_id);
     slot appointment_slots;
+    busy_until timestamptz;
     comes_to_new_time boolean;
 BEGIN
     IF NOT dry_run THEN
         PERFORM 1 FROM doctors AS d WHERE d.id = owner FOR NO KEY UPDATE;
     END IF;
 
+    -- Visit types of a slot change only under the doctor's lock.
+    busy_until := busy_until_of(end_time, (SELECT s.visit_type_ids FROM appointment_slots AS s WHERE s.id = slot_id));
     SELECT o.start_time, o.end_time, o.closed INTO overlapped_start, overlapped_end, overlapped_closed
-    FROM find_overlapped(owner, start_time, end_time, slot_id) AS o;
+    FROM find_overlapped(owner, start_time, coalesce(busy_until, end_time), slot_id) AS o;
 
     expired_holds := 0;
     IF NOT dry_run THEN
@@ -116,6 +119,7 @@ BEGIN
         SET
             start_time = update_slot.start_time,
             end_time = update_slot.end_time,
+            busy_until = busy_until_of(update_slot.end_time, s.visit_type_ids),
             total_seats = update_slot.total_seats,
             available_seats = update_slot.total_seats - taken,
             status = update_slot.status,

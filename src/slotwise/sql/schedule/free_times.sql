@@ -37,6 +37,14 @@ with_freed_seats AS (
     WHERE
         s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
+        AND (
+            :visit_type_id::bigint IS NULL
+            OR EXISTS (
+                SELECT 1
+                FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
+                WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
+            )
+        )
     GROUP BY d.place
 ),
 
@@ -50,13 +58,23 @@ with_free_seats AS (
         FROM (
             SELECT s.fits, s.number
             FROM (
-                SELECT s.available_seats >= :min_seats::integer AS fits, row_number() OVER () AS number
+                SELECT
+                    s.available_seats >= :min_seats::integer
+                    AND (
+                        :visit_type_id::bigint IS NULL
+                        OR EXISTS (
+                            SELECT 1
+                            FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
+                            WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
+                        )
+                    ) AS fits,
+                    row_number() OVER () AS number
                 FROM (
-                    SELECT s.available_seats
+                    SELECT s.available_seats, s.visit_type_ids, s.start_time
                     FROM generate_series(8, seats_class(:min_seats::integer), -1) AS size (class)
                     CROSS JOIN
                         LATERAL (
-                            SELECT s.available_seats
+                            SELECT s.available_seats, s.visit_type_ids, s.start_time
                             FROM open_slots AS s
                             WHERE
                                 seats_class(s.total_seats) = size.class
@@ -112,6 +130,14 @@ with_freed_seats AS (
     WHERE
         s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
+        AND (
+            :visit_type_id::bigint IS NULL
+            OR EXISTS (
+                SELECT 1
+                FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
+                WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
+            )
+        )
         AND s.doctor_id IN (SELECT t.id FROM theirs AS t)
         AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
     GROUP BY d.place
@@ -127,13 +153,23 @@ with_free_seats AS (
         FROM (
             SELECT s.fits, s.number
             FROM (
-                SELECT s.available_seats >= :min_seats::integer AS fits, row_number() OVER () AS number
+                SELECT
+                    s.available_seats >= :min_seats::integer
+                    AND (
+                        :visit_type_id::bigint IS NULL
+                        OR EXISTS (
+                            SELECT 1
+                            FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
+                            WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
+                        )
+                    ) AS fits,
+                    row_number() OVER () AS number
                 FROM (
-                    SELECT s.available_seats
+                    SELECT s.available_seats, s.visit_type_ids, s.start_time
                     FROM theirs AS t
                     CROSS JOIN
                         LATERAL (
-                            SELECT s.available_seats
+                            SELECT s.available_seats, s.visit_type_ids, s.start_time
                             FROM open_slots AS s
                             WHERE
                                 s.doctor_id = t.id
@@ -238,6 +274,14 @@ with_free_seats AS (
             AND s.has_free_seat
             AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
             AND s.available_seats >= :min_seats::integer
+            AND (
+                :visit_type_id::bigint IS NULL
+                OR EXISTS (
+                    SELECT 1
+                    FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
+                    WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
+                )
+            )
             AND s.start_time >= greatest(:starts_from::timestamptz, now() + interval '1 microsecond')
         ORDER BY s.start_time, s.id
         LIMIT 1
@@ -252,6 +296,14 @@ with_freed_seats AS (
         AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
         AND s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
+        AND (
+            :visit_type_id::bigint IS NULL
+            OR EXISTS (
+                SELECT 1
+                FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
+                WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
+            )
+        )
         AND s.start_time >= :starts_from::timestamptz
 )
 
@@ -291,6 +343,14 @@ SELECT
                 AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
                 AND s.start_time >= greatest(:day_from::timestamptz, now() + interval '1 microsecond')
                 AND s.start_time < :day_to::timestamptz
+                AND (
+                    (s.visit_type_ids IS NULL AND :visit_type_id::bigint IS NULL)
+                    OR EXISTS (
+                        SELECT 1
+                        FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
+                        WHERE t.refusal IS NULL AND (:visit_type_id::bigint IS NULL OR t.id = :visit_type_id::bigint)
+                    )
+                )
             ORDER BY s.start_time, s.id
             LIMIT 1
         ) AS s
@@ -306,6 +366,14 @@ SELECT
                 AND s.status = 'OPEN'
                 AND s.start_time > now()
                 AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+                AND (
+                    (s.visit_type_ids IS NULL AND :visit_type_id::bigint IS NULL)
+                    OR EXISTS (
+                        SELECT 1
+                        FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
+                        WHERE t.refusal IS NULL AND (:visit_type_id::bigint IS NULL OR t.id = :visit_type_id::bigint)
+                    )
+                )
             ORDER BY s.start_time, s.id
             LIMIT 1
         ) AS s

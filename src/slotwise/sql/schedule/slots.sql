@@ -22,8 +22,18 @@ WITH wanted AS (
 ),
 
 written AS (
-    INSERT INTO appointment_slots (id, doctor_id, clinic_id, start_time, end_time, total_seats, available_seats)
-    SELECT w.id, w.doctor_id, w.clinic_id, w.start_time, w.end_time, w.total_seats, w.total_seats
+    INSERT INTO appointment_slots (
+        id, doctor_id, clinic_id, start_time, end_time, total_seats, available_seats, visit_type_ids
+    )
+    SELECT
+        w.id,
+        w.doctor_id,
+        w.clinic_id,
+        w.start_time,
+        w.end_time,
+        w.total_seats,
+        w.total_seats,
+        :visit_type_ids::bigint[]
     FROM wanted AS w
 ),
 
@@ -44,9 +54,9 @@ ORDER BY w.position;
 -- Looks them up one by one along the index of `slot_overlaps`: the limit in `find_overlapped` keeps the planner from
 -- reading all slots for a join.
 SELECT w.position::integer AS position, s.id, s.start_time, s.end_time, s.closed
-FROM unnest(:start_times::timestamptz[], :end_times::timestamptz[])
-    WITH ORDINALITY AS w (start_time, end_time, position)
-CROSS JOIN LATERAL find_overlapped(:doctor_id::bigint, w.start_time, w.end_time, 0) AS s
+FROM unnest(:start_times::timestamptz[], :busy_until::timestamptz[])
+    WITH ORDINALITY AS w (start_time, busy_until, position)
+CROSS JOIN LATERAL find_overlapped(:doctor_id::bigint, w.start_time, w.busy_until, 0) AS s
 ORDER BY w.position;
 
 -- name: get_slot
@@ -69,12 +79,98 @@ FROM slots_now AS s
 WHERE s.id = any(:slot_ids::bigint[]);
 
 -- name: get_offer
--- Tells whether a slot takes bookings, and whether some of its seats can be booked now.
-SELECT
-    s.status = 'OPEN' AND s.doctor_active AS open,
-    s.status = 'OPEN' AND s.doctor_active AND s.start_time > now() AND s.available_seats >= :seats::integer AS free
+-- Tells whether a slot takes bookings, and whether some of its seats can be booked now; for one visit type, if given.
+SELECT o.open, o.open AND o.start_time > now() AND o.available_seats >= :seats::integer AS free
+FROM (
+    SELECT
+        s.start_time,
+        s.available_seats,
+        s.status = 'OPEN' AND s.doctor_active AND (
+            s.visit_type_ids IS NULL
+            OR EXISTS (
+                SELECT 1
+                FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
+                WHERE t.refusal IS NULL AND (:visit_type_id::bigint IS NULL OR t.id = :visit_type_id::bigint)
+            )
+        ) AS open
+    FROM slots_now AS s
+    WHERE s.id = :slot_id::bigint
+) AS o;
+
+-- name: list_slots_of_visit_type
+-- A page of the slots on offer that a patient can book for one visit type; otherwise like `list_slots`.
+-- A null filter is off. Walks all slots on offer from the first start that the type's notice allows.
+WITH earliest AS (
+    SELECT
+        greatest(
+            :after_time::timestamptz, now() + make_interval(mins => coalesce(t.min_notice_minutes, 0))
+        ) AS start_time,
+        least(
+            :starts_before::timestamptz, now() + make_interval(hours => 24 * t.horizon_days, secs => 1)
+        ) AS starts_before
+    FROM visit_types AS t
+    WHERE t.id = :visit_type_id::bigint AND t.active
+),
+
+with_free_seats AS (
+    SELECT s.id, s.start_time
+    FROM earliest AS e
+    CROSS JOIN LATERAL (
+        SELECT s.id, s.start_time
+        FROM open_slots AS s
+        WHERE
+            s.has_free_seat
+            AND s.available_seats >= :min_seats::integer
+            AND s.start_time >= e.start_time
+            AND s.start_time < e.starts_before
+            AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+            AND s.start_time > now()
+            AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+            AND (:doctor_id::bigint IS NULL OR s.doctor_id = :doctor_id::bigint)
+            AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
+            AND EXISTS (
+                SELECT 1
+                FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
+                WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
+            )
+        ORDER BY s.start_time, s.id
+        LIMIT 501
+    ) AS s
+),
+
+with_freed_seats AS (
+    SELECT s.id, s.start_time
+    FROM overdue_slots AS s
+    WHERE
+        s.available_seats < :min_seats::integer
+        AND s.available_seats + s.overdue_seats >= :min_seats::integer
+        AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+        AND s.start_time < :starts_before::timestamptz
+        AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+        AND (:doctor_id::bigint IS NULL OR s.doctor_id = :doctor_id::bigint)
+        AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
+        AND EXISTS (
+            SELECT 1
+            FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
+            WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
+        )
+),
+
+page AS (
+    SELECT o.id
+    FROM (
+        SELECT f.id, f.start_time FROM with_free_seats AS f
+        UNION ALL
+        SELECT f.id, f.start_time FROM with_freed_seats AS f
+    ) AS o
+    ORDER BY o.start_time, o.id
+    LIMIT :limit::integer
+)
+
+SELECT s.slot_columns
 FROM slots_now AS s
-WHERE s.id = :slot_id::bigint;
+WHERE s.id IN (SELECT p.id FROM page AS p)
+ORDER BY s.start_time, s.id;
 
 -- name: list_slots
 -- A page of the slots on offer, by start.

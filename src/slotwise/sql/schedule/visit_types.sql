@@ -70,3 +70,21 @@ SET
     updated_at = now()
 WHERE t.id = :visit_type_id::bigint
 RETURNING t.visit_type_columns;
+
+-- name: list_bookable_types
+-- Those of some visit types that patients can book now at a time that starts then, by id.
+SELECT c.id
+FROM check_visit_types(:visit_type_ids::bigint[], :start_time::timestamptz, now()) AS c
+WHERE c.refusal IS NULL
+ORDER BY c.id;
+
+-- name: set_visit_types
+-- Gives a slot other visit types, or none.
+SELECT u.outcome, u.overlapped_start, u.overlapped_end, u.overlapped_closed, u.updated_at
+FROM set_visit_types(
+        slot_id => :slot_id::bigint,
+        visit_type_ids => :visit_type_ids::bigint[],
+        actor => :actor::text,
+        details => :details::text,
+        request_id => :request_id::text
+    ) AS u;

@@ -19,6 +19,7 @@ from slotwise.services.booking.clinic_changes import ClinicChange, ClinicChanges
 from slotwise.services.core.callers import Caller
 from slotwise.services.schedule.slots import Slots
 from slotwise.web.booking.clinic_changes import CANCELLED, RELEASED, ChangeWords, moved_words
+from slotwise.web.booking.visits import VisitWords, visit_of
 from slotwise.web.kit.access import ANYBODY, PageRequest, ask_for_account, own_origin, page_for, visitor_in
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.rendering import HEADERS, Renderer, see_other
@@ -114,7 +115,9 @@ class AppointmentController(Controller):
         link = _link(request, managed) if managed.token else None
         changes = await clinic_changes.list_clinic_changes([managed.booking])
         told = _told_in_calendar(changes.get(booking_id), managed.booking, entry, renderer)
-        file = await asyncio.to_thread(_calendar_file, entry, location_words(renderer, managed.booking), link, told)
+        visit = await visit_of(request, managed.booking, renderer.time.now())
+        location = location_words(renderer, managed.booking)
+        file = await asyncio.to_thread(_calendar_file, entry, location, link, told, visit)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="appointment.ics"'}
         return Response(file, media_type=CALENDAR_TYPE, headers=headers)
 
@@ -165,7 +168,8 @@ async def show_appointment(
         # The URL of this page, also when it answers a form.
         headers={"HX-Push-Url": managed.url},
         chosen=await _chosen_instead(request, bookings, booking) if ended and booking.confirmed_at is None else None,
-        offer=await slots.get_offer(slot.id, booking.seats_booked) if ended else None,
+        offer=await slots.get_offer(slot.id, booking.seats_booked, booking.visit_type_id) if ended else None,
+        visit=await visit_of(request, booking, time.now()),
         changes=ChangeWords(await clinic_changes.list_clinic_changes([booking]), renderer.time_of),
         now=time.now(),
         cookies=[
@@ -243,8 +247,10 @@ def location_words(renderer: Renderer, booking: Booking) -> str:
     return f"{clinic.name}, {clinic.address}" if renderer.clinics.several and clinic.address else clinic.location
 
 
-def _calendar_file(entry: CalendarEntry, location: str, link: str | None, told: str | None) -> bytes:
+def _calendar_file(
+    entry: CalendarEntry, location: str, link: str | None, told: str | None, visit: VisitWords | None
+) -> bytes:
     """Runs in a thread: the first call imports the library, which takes 0.1 s and is left out of a worker's start."""
     from slotwise.web.booking.calendars import calendar_of  # noqa: PLC0415 - see above
 
-    return calendar_of(entry, location, link, told)
+    return calendar_of(entry, location, link, told, visit)

@@ -6,6 +6,7 @@ from icalendar import CLASS, STATUS, TRANSP, Calendar, Event
 
 from slotwise.domain.bookings import BookingStatus
 from slotwise.services.booking.calendars import CalendarEntry
+from slotwise.web.booking.visits import VisitWords
 
 _PRODUCT = "-//Slotwise//Appointments//EN"
 _STATUS = {
@@ -17,7 +18,13 @@ _STATUS = {
 _ENDED = {BookingStatus.CANCELLED, BookingStatus.FAILED}
 
 
-def calendar_of(entry: CalendarEntry, location: str, link: str | None = None, told: str | None = None) -> bytes:
+def calendar_of(
+    entry: CalendarEntry,
+    location: str,
+    link: str | None = None,
+    told: str | None = None,
+    visit: VisitWords | None = None,
+) -> bytes:
     """The file for one appointment. `link` leads to the booking's page; `told` says what the clinic changed.
 
     The file does not name the patient, because people share calendars with others. Its times are in UTC, which every
@@ -31,12 +38,14 @@ def calendar_of(entry: CalendarEntry, location: str, link: str | None = None, to
     # Not an invitation, which would ask for an answer. RFC 5546 demands an organizer with an e-mail here. A clinic may
     # have none, and calendars work without it.
     calendar.add("method", "PUBLISH")
-    calendar.add_component(_event_of(entry, location, link, told))
+    calendar.add_component(_event_of(entry, location, link, told, visit))
     file: bytes = calendar.to_ical()
     return file
 
 
-def _event_of(entry: CalendarEntry, location: str, link: str | None, told: str | None) -> Event:
+def _event_of(
+    entry: CalendarEntry, location: str, link: str | None, told: str | None, visit: VisitWords | None
+) -> Event:
     return Event.new(
         uid=entry.uid,
         sequence=entry.sequence,
@@ -46,7 +55,7 @@ def _event_of(entry: CalendarEntry, location: str, link: str | None, told: str |
         start=entry.start_time.astimezone(UTC),
         end=entry.end_time.astimezone(UTC),
         summary=f"Appointment with {entry.doctor_name}",
-        description=_description_of(entry, link, told),
+        description=_description_of(entry, link, told, visit),
         location=location,
         url=link,
         status=_STATUS[entry.status],
@@ -55,11 +64,13 @@ def _event_of(entry: CalendarEntry, location: str, link: str | None, told: str |
     )
 
 
-def _description_of(entry: CalendarEntry, link: str | None, told: str | None) -> str:
+def _description_of(entry: CalendarEntry, link: str | None, told: str | None, visit: VisitWords | None) -> str:
     lines = [
         told,
+        *([visit.visit_type.name, visit.visit_type.instructions] if visit else []),
         entry.specialization,
         f"For {entry.seats_booked} people" if entry.seats_booked > 1 else None,
+        f"Video call: {visit.video_link}" if visit and visit.video_link and entry.status not in _ENDED else None,
         f"See or cancel this appointment: {link}" if link and entry.status not in _ENDED else None,
     ]
     return "\n".join(line for line in lines if line)

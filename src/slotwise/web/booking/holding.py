@@ -28,6 +28,7 @@ from slotwise.services.core.callers import Caller
 from slotwise.services.core.rate_limits import BookingRate
 from slotwise.services.schedule.slots import Slots
 from slotwise.web.booking.appointment import Appointment, managed_booking, show_appointment, url_of_booking
+from slotwise.web.booking.visits import VISIT_REFUSALS, choose_visit
 from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page_for, visitor_in
 from slotwise.web.kit.errors import seats_left_words, words_of
 from slotwise.web.kit.forms import Form, read_all
@@ -54,12 +55,18 @@ class HoldController(Controller):
         request.state.typed = form
         booking_rate.admit(client_ip_of(request))
         slot_id, seats = form.number("slot", 1, MAX_ID), _seats_in(form)
+        slot = await slots.get_slot(slot_id)
         filters = filters_in(form.values)
-        if filters and is_excluded(renderer, filters, await slots.get_slot(slot_id)):
+        if filters and is_excluded(renderer, filters, slot):
             return see_other(request, url_with(filters, form.text("seats")), notice=EXCLUDED)
         try:
-            held = await _hold(request, page_holds, slot_id, seats)
-        except (SlotFull, SlotClosed, SlotStarted) as refusal:
+            visit = await choose_visit(request, slot, form)
+            if visit.choices:
+                return renderer.answer(
+                    request, "booking/choose_visit.html", slot=slot, seats=seats, choices=visit.choices, form=form
+                )
+            held = await _hold(request, page_holds, slot_id, seats, visit.visit_type_id)
+        except (SlotFull, SlotClosed, SlotStarted, *VISIT_REFUSALS) as refusal:
             return await _show_refusal(request, renderer, refusal, await slots.get_slot(slot_id))
         return see_other(request, _url_of_hold(held), cookies=_cookies_of(request, held, form))
 
@@ -83,7 +90,15 @@ class HoldController(Controller):
             if _wants_other_seats(form, managed.booking):
                 managed = await _with_other_seats(request, booking_rate, page_holds, managed, form)
             await bookings.confirm_booking(managed.caller, managed.booking.id, name, email)
-        except (InvalidInput, SlotFull, SlotClosed, SlotStarted, HoldExpired, BookingCancelled) as error:
+        except (
+            InvalidInput,
+            SlotFull,
+            SlotClosed,
+            SlotStarted,
+            HoldExpired,
+            BookingCancelled,
+            *VISIT_REFUSALS,
+        ) as error:
             _explain(form, error, managed.booking)
             managed = await managed_booking(request, bookings, managed.booking.id, managed.token)
             return await show_appointment(
@@ -111,7 +126,7 @@ class HoldController(Controller):
             return see_other(request, managed.url)
         try:
             changed = await _with_other_seats(request, booking_rate, page_holds, managed, form)
-        except (InvalidInput, SlotFull, SlotClosed, SlotStarted) as error:
+        except (InvalidInput, SlotFull, SlotClosed, SlotStarted, *VISIT_REFUSALS) as error:
             _explain(form, error, managed.booking)
             managed = await managed_booking(request, bookings, booking_id, form.text("token"))
             return await show_appointment(
@@ -157,15 +172,17 @@ def _seats_in(form: Form) -> int:
     return form.number("seats", 1, MAX_SEATS) if form.text("seats") else 1
 
 
-async def _hold(request: PageRequest, page_holds: PageHolds, slot_id: int, seats: int) -> Held | BookingToken:
+async def _hold(
+    request: PageRequest, page_holds: PageHolds, slot_id: int, seats: int, visit_type_id: int | None
+) -> Held | BookingToken:
     """A visitor who chooses the time that they already hold keeps that hold, with another number of seats if wanted."""
     visitor = visitor_in(request)
-    hold, choice = visitor.hold, TimeChoice(slot_id, seats, visitor.attempt)
+    hold, choice = visitor.hold, TimeChoice(slot_id, seats, visitor.attempt, visit_type_id)
     own = await page_holds.find_hold(visitor.as_caller(hold.booking_id), hold.booking_id) if hold else None
     if own is None or hold is None:
         # A hold that has ended needs no release.
         return await page_holds.hold_time(visitor.as_caller(), choice)
-    if own.booking.slot_id != slot_id:
+    if (own.booking.slot_id, own.booking.visit_type_id) != (slot_id, visit_type_id):
         return await page_holds.hold_time(own.caller, choice, own.booking.id)
     if own.booking.seats_booked == seats:
         return hold
@@ -209,6 +226,8 @@ def _explain(form: Form, error: SlotwiseError, booking: Booking) -> None:
             form.errors["seats"] = seats_left_words(error.available_seats)
         case SlotClosed() | SlotStarted() if booking.status is BookingStatus.PENDING:
             form.problem = "The number of people can no longer be changed. We still hold this time for you."
+        case _ if isinstance(error, VISIT_REFUSALS):
+            form.problem = f"{words_of(error).heading}. {words_of(error).advice}"
 
 
 def _wants_other_seats(form: Form, booking: Booking) -> bool:

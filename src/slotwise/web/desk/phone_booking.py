@@ -26,6 +26,7 @@ from slotwise.web.kit.access import DESK, PageRequest, account_in, own_origin, p
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.kept_forms import kept_form_of
+from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.queries import Id, id_in, query_form
 from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.time_filters import EXCLUDED, filters_in, is_excluded, url_with
@@ -71,7 +72,8 @@ class PhoneBookingController(Controller):
         forgets = "forget" in request.query_params
         draft = Draft() if forgets else visitor_in(request).draft_by(account_in(request).id)
         typed = {"user_name": draft.user_name, "user_email": draft.user_email, "seats": str(query.times.seats)}
-        form = Form({"slot": str(slot_id), "key": new_attempt(), **typed})
+        wanted = "" if query.times.visit_type_id is None else str(query.times.visit_type_id)
+        form = Form({"slot": str(slot_id), "key": new_attempt(), "visit_type": wanted, **typed})
         cookies = [clear_cookie(request, "draft")] if forgets else []
         kept = kept_form_of(request, account_in(request))
         if kept is not None:
@@ -141,7 +143,15 @@ def seat_request_in(form: Form) -> SeatRequest:
             "slot": lambda: form.number("slot", 1, 10**18 - 1),
         }
     )
-    return SeatRequest(values["slot"], values["seats"], None, values["user_name"], values["user_email"], confirm=True)
+    return SeatRequest(
+        values["slot"],
+        values["seats"],
+        None,
+        values["user_name"],
+        values["user_email"],
+        confirm=True,
+        visit_type_id=id_in(form, "visit_type"),
+    )
 
 
 def _key_of(visitor: Visitor, form: Form, wanted: SeatRequest) -> IdempotencyKey:
@@ -198,6 +208,7 @@ async def _show(
     require_clinic(request, slot.clinic_id)
     time = renderer.time_of(slot.clinic_id)
     seats = find_query_in({"seats": form.text("seats")}).times.seats
+    types = await page_parts(request).services.visit_types.get_visit_types(slot.visit_type_ids or [])
     return renderer.answer(
         request,
         "desk/phone_booking/new.html",
@@ -207,6 +218,7 @@ async def _show(
         slot=slot,
         started=slot.start_time <= time.now(),
         form=form,
+        visit_types=[one for one in types if one.active],
         recalled=recalled,
         seats=seats,
         others=url_of(TimeQuery(doctor_id=slot.doctor_id, day=time.day_of(slot.start_time), seats=seats), NEW),

@@ -50,6 +50,27 @@ WORDS: dict[type[SlotwiseError], Words] = {
     errors.SlotFull: Words(409, "This time is no longer free", "It is booked or on hold now. Choose another time."),
     errors.SlotClosed: Words(409, "This time is no longer offered", "The clinic has closed it. Choose another time."),
     errors.SlotStarted: Words(409, "This appointment has started", "It can no longer be changed here."),
+    errors.VisitTypeNotOffered: Words(
+        409, "This kind of visit is not offered at this time", "Choose another time or another kind of visit."
+    ),
+    errors.TooLateToBook: Words(
+        409, "It is too late to book this time", "This kind of visit needs a longer notice. Choose a later time."
+    ),
+    errors.TooEarlyToBook: Words(
+        409, "It is too early to book this time", "This kind of visit cannot be booked so far ahead."
+    ),
+    errors.BookingLimitReached: Words(
+        409, "You already have an appointment of this kind", "The clinic allows no more of them at a time."
+    ),
+    errors.ForNewPatientsOnly: Words(
+        409, "This kind of visit is for new patients", "You have been here before. Choose another kind of visit."
+    ),
+    errors.ForReturningPatientsOnly: Words(
+        409, "This kind of visit is for patients who have been here before", "Choose another kind of visit."
+    ),
+    errors.TooLateToChange: Words(
+        409, "It is too late to cancel this appointment here", "If you cannot come, please call the clinic."
+    ),
     RequestTooSlow: Words(408, "Your request did not arrive in time", "Check your connection, and send it again."),
     errors.Conflict: Words(409, "That is not possible now"),
     errors.HoldExpired: Words(

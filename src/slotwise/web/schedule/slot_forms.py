@@ -1,5 +1,6 @@
 """Reads the forms for slots: one time, a timetable, a change."""
 
+import re
 from collections.abc import Iterable
 from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
@@ -28,21 +29,32 @@ TIMETABLE_FIELDS = (
 )
 WORK_DAYS = frozenset({1, 2, 3, 4, 5})
 USUAL_MINUTES = 30
+_ID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 
 
 class NewSlot(NamedTuple):
     start_time: datetime
     duration_minutes: int
     total_seats: int
+    visit_type_ids: list[int]
 
 
 class NewSlots(NamedTuple):
     timetable: Timetable
     total_seats: int
+    visit_type_ids: list[int]
 
 
 def blank_slot(day: date) -> Form:
-    return Form({"day": day.isoformat(), "time": "09:00", "duration_minutes": str(USUAL_MINUTES), "total_seats": "1"})
+    return Form(
+        {
+            "day": day.isoformat(),
+            "time": "09:00",
+            "duration_minutes": str(USUAL_MINUTES),
+            "total_seats": "1",
+            "visit_type_ids": "",
+        }
+    )
 
 
 def blank_timetable(day: date) -> Form:
@@ -76,7 +88,7 @@ def slot_in(form: Form, clinic: ClinicTime) -> NewSlot:
         }
     )
     start = _at(clinic, values["day"], values["time"])
-    return NewSlot(start, values["duration_minutes"], values["total_seats"])
+    return NewSlot(start, values["duration_minutes"], values["total_seats"], visit_type_ids_in(form))
 
 
 def timetable_in(form: Form) -> NewSlots:
@@ -91,29 +103,37 @@ def timetable_in(form: Form) -> NewSlots:
         }
     )
     total_seats = values.pop("total_seats")
-    return NewSlots(Timetable(weekdays=weekdays_in(form), **values), total_seats)
+    return NewSlots(Timetable(weekdays=weekdays_in(form), **values), total_seats, visit_type_ids_in(form))
 
 
 def weekdays_in(form: Form) -> frozenset[int]:
     return frozenset(int(day) for day in form.all("weekdays") if day in {"1", "2", "3", "4", "5", "6", "7"})
 
 
+def visit_type_ids_in(form: Form) -> list[int]:
+    """Those that are ticked. What is no id is left out, as no browser sends it."""
+    return sorted({int(one) for one in form.all("visit_type_ids") if _ID.fullmatch(one)})
+
+
 def timetable_typed(form: Form) -> str:
     """All fields in one text. The preview sends it along, to find out whether the form was edited afterwards."""
     typed = {name: form.text(name) for name in TIMETABLE_FIELDS}
-    return urlencode({**typed, "weekdays": "".join(map(str, sorted(weekdays_in(form))))})
+    visits = {"visit_type_ids": ",".join(map(str, ids))} if (ids := visit_type_ids_in(form)) else {}
+    return urlencode({**typed, "weekdays": "".join(map(str, sorted(weekdays_in(form)))), **visits})
 
 
 def form_of(slot: Slot, clinic: ClinicTime) -> Form:
     """The form to change a slot, filled with its present values, except for the seats."""
-    return Form(
-        {
-            "shown_period": _period_of(slot),
-            "day": clinic.day_of(slot.start_time).isoformat(),
-            "time": f"{clinic.wall_time(slot.start_time):%H:%M}",
-            "duration_minutes": str(slot.duration_minutes),
-        }
-    )
+    values = {
+        "shown_period": _period_of(slot),
+        "day": clinic.day_of(slot.start_time).isoformat(),
+        "time": f"{clinic.wall_time(slot.start_time):%H:%M}",
+        "duration_minutes": str(slot.duration_minutes),
+        "visit_type_ids": "",
+    }
+    form = Form(values)
+    form.fill([*values.items(), *(("visit_type_ids", str(one)) for one in slot.visit_type_ids or [])])
+    return form
 
 
 def change_in(form: Form, slot: Slot, clinic: ClinicTime) -> SlotChange:

@@ -1,6 +1,7 @@
 """A doctor's times: add one or many, see one, change it."""
 
 import re
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import Any, Literal
@@ -15,12 +16,14 @@ from slotwise.domain.errors import Conflict, InvalidInput, NotAllowed, SlotNotFo
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.slots import Slot, SlotChange, SlotStatus
 from slotwise.domain.users import Role
+from slotwise.domain.visit_types import VisitType
 from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.slots import CreatedSlots, SlotChangedMeanwhile, Slots, SlotSeen, WeekSlot
 from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for, require_clinic
 from slotwise.web.kit.calendar_days import Week
 from slotwise.web.kit.forms import Form
+from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.queries import Id, day_in, query_form
 from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.times import ONE_DAY, ClinicTime
@@ -33,6 +36,7 @@ from slotwise.web.schedule.slot_forms import (
     slot_in,
     timetable_in,
     timetable_typed,
+    visit_type_ids_in,
 )
 
 _CLINIC = re.compile(r"[0-9]{1,18}", re.ASCII)
@@ -61,6 +65,7 @@ class SlotController(Controller):
     ) -> Response[Any]:
         doctor = await doctors.get_doctor(doctor_id)
         day = _first_day(request, renderer.time)
+        request.state.visit_types = await _offered_types(request)
         if request.query_params.get("kind") == "one":
             return _ask_for_one(request, renderer, doctor, blank_slot(day))
         return _ask_for_many(request, renderer, doctor, blank_timetable(day))
@@ -89,9 +94,11 @@ class SlotController(Controller):
                 wanted.total_seats,
                 wanted.duration_minutes,
                 clinic_id,
+                visit_type_ids=wanted.visit_type_ids,
             )
         except (InvalidInput, Conflict) as error:
             status = _refuse(form, error, time)
+            request.state.visit_types = await _offered_types(request)
             return _ask_for_one(request, renderer, await doctors.get_doctor(doctor_id), form, status)
         return see_other(request, _week_of(slot, time), notice=f"Added: {time.moment(slot.start_time)}.")
 
@@ -109,6 +116,7 @@ class SlotController(Controller):
         edited = form.text("previewed") not in {"", timetable_typed(form)}
         sure = form.text("step") in CREATING and not edited
         doctor = await doctors.get_doctor(doctor_id)
+        request.state.visit_types = await _offered_types(request)
         try:
             made = await _create(request, renderer, slots, doctor, form, sure=sure)
         except InvalidInput as error:
@@ -158,6 +166,8 @@ class SlotController(Controller):
             raise NotAllowed
         slot = await slots.get_slot(slot_id)
         require_clinic(request, slot.clinic_id)
+        if form.text("change") == "visit_types" and account.role is Role.ADMIN:
+            return await _set_visit_types(request, renderer, slots, clinic_changes, slot, form)
         try:
             change = change_in(form, slot, renderer.time_of(slot.clinic_id))
             if not change.may_be_made_by(account.role):
@@ -194,6 +204,7 @@ async def _create(
         skip_clashes=form.text("step") == CREATE_OTHERS,
         planned=form.number("planned", 0, MAX_ID) if sure and form.text("planned") else None,
         clinic_id=clinic_in(form, renderer),
+        visit_type_ids=wanted.visit_type_ids,
     )
 
 
@@ -221,7 +232,28 @@ def _ask_for_one(
         clinics=_choices(renderer),
         doctor=doctor,
         form=form,
+        visit_types=request.state.visit_types,
     )
+
+
+async def _offered_types(request: PageRequest, kept: Sequence[int] = ()) -> list[VisitType]:
+    """To choose from for a time: the active ones, and those that it has."""
+    found = await page_parts(request).services.visit_types.list_visit_types(for_desk=True)
+    return [one for one in found if one.active or one.id in kept]
+
+
+async def _set_visit_types(
+    request: PageRequest, renderer: Renderer, slots: Slots, clinic_changes: ClinicChanges, slot: Slot, form: Form
+) -> Response[Any]:
+    try:
+        visit_types = page_parts(request).services.visit_types
+        await visit_types.set_visit_types(account_in(request), slot, visit_type_ids_in(form))
+    except (InvalidInput, Conflict) as error:
+        time = renderer.time_of(slot.clinic_id)
+        status = _refuse(form, error, time)
+        form.values = form_of(slot, time).values | form.values
+        return await _show_slot(request, renderer, slots, clinic_changes, slot, form, status)
+    return see_other(request, f"/admin/slots/{slot.id}", notice="The visit types were saved.")
 
 
 def _ask_for_many(
@@ -243,6 +275,7 @@ def _ask_for_many(
         clinics=_choices(renderer),
         doctor=doctor,
         form=form,
+        visit_types=request.state.visit_types,
         preview=preview,
         planned=_by_day(preview, renderer.time_of(clinic_in(form, renderer))) if preview else [],
         previewed=timetable_typed(form) if preview else None,
@@ -276,6 +309,7 @@ async def _show_slot(
         seats=seats,
         to_tell=await clinic_changes.list_cancelled_bookings(account_in(request), slot.id),
         form=form,
+        visit_types=await _offered_types(request, slot.visit_type_ids or ()),
         past=slot.start_time <= renderer.time_of(slot.clinic_id).now(),
     )
 

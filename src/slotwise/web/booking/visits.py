@@ -1,0 +1,76 @@
+"""The visit type of an appointment: chosen with the time, and shown with the appointment."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from slotwise.domain.bookings import Booking, BookingStatus
+from slotwise.domain.errors import (
+    BookingLimitReached,
+    ForNewPatientsOnly,
+    ForReturningPatientsOnly,
+    TooEarlyToBook,
+    TooLateToBook,
+    VisitTypeNotOffered,
+)
+from slotwise.domain.fields import MAX_ID
+from slotwise.domain.slots import Slot
+from slotwise.domain.visit_types import VisitType
+from slotwise.web.kit.access import PageRequest
+from slotwise.web.kit.forms import Form
+from slotwise.web.kit.parts import page_parts
+
+VISIT_REFUSALS = (
+    VisitTypeNotOffered,
+    TooLateToBook,
+    TooEarlyToBook,
+    BookingLimitReached,
+    ForNewPatientsOnly,
+    ForReturningPatientsOnly,
+)
+
+
+class VisitChoice(NamedTuple):
+    """What to hold; if there are `choices`, the patient must choose one of them first."""
+
+    visit_type_id: int | None = None
+    choices: Sequence[VisitType] = ()
+
+
+class VisitWords(NamedTuple):
+    """What the page of an appointment shows of its type. The link only once the appointment is confirmed."""
+
+    visit_type: VisitType
+    video_link: str | None
+    too_late_to_cancel: bool
+
+
+async def choose_visit(request: PageRequest, slot: Slot, form: Form) -> VisitChoice:
+    """The type that was chosen with the time or for the search; the only one if there is one.
+
+    A slot without types needs none. A type that cannot be booked is refused when it is held, with the reason.
+    """
+    if slot.visit_type_ids is None:
+        return VisitChoice()
+    for name in ("visit_type", "visit"):
+        if form.text(name) and (chosen := form.number(name, 1, MAX_ID)) in slot.visit_type_ids:
+            return VisitChoice(chosen)
+    visit_types = page_parts(request).services.visit_types
+    bookable = await visit_types.list_bookable_types(slot)
+    if len(bookable) > 1:
+        return VisitChoice(None, await visit_types.get_visit_types(bookable))
+    return VisitChoice(bookable[0] if bookable else slot.visit_type_ids[0])
+
+
+async def visit_of(request: PageRequest, booking: Booking, now: datetime) -> VisitWords | None:
+    """For those who may manage the booking."""
+    if booking.visit_type_id is None:
+        return None
+    visit_type = await page_parts(request).services.visit_types.get_visit_type(booking.visit_type_id)
+    deadline = timedelta(minutes=visit_type.change_deadline_minutes or 0)
+    confirmed = booking.status is BookingStatus.CONFIRMED
+    return VisitWords(
+        visit_type,
+        visit_type.video_link if confirmed else None,
+        confirmed and now < booking.start_time < now + deadline,
+    )

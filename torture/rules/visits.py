@@ -1,0 +1,21 @@
+"""Holds keep the rules of visit types."""
+
+from collections.abc import Iterator
+
+from torture.slot_history import SlotHistory
+
+# They may book in spite of the rules.
+EXEMPT = {"desk", "staff"}
+TOO_LATE = "too-late-to-book"
+
+
+def find_early_visits(history: SlotHistory) -> Iterator[str]:
+    """S13 visits: a patient never holds a visit whose notice has begun, and is told so only for such a visit."""
+    for attempt in history.attempts:
+        if attempt.name != "hold":
+            continue
+        strict = attempt.visit == "strict" and attempt.caller not in EXEMPT
+        if strict and attempt.outcome == "ok":
+            yield f"attempt {attempt.number} was given a visit that needs a longer notice"
+        if attempt.code == TOO_LATE and not strict:
+            yield f"attempt {attempt.number} for {attempt.visit or 'no visit type'} was told that it is too late"
