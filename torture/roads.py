@@ -96,6 +96,7 @@ LEFT_OUT = {
     "POST /account/delete": "the operation erase_personal_data does the same, and is left out too",
     "POST /admin/closures/new": _PREVIEW,
     "POST /admin/closures/public": _PREVIEW,
+    "POST /admin/closures/{closure_id}/patients": _NO_SEAT,
     "POST /admin/closures/{closure_id}": _PREVIEW,
     "POST /admin/doctors/{doctor_id}/hours/new": _PREVIEW,
     "POST /admin/doctors/{doctor_id}/hours/{rule_id}": _PREVIEW,

@@ -22,6 +22,7 @@ from slotwise.web.schedule.closures import ClosureController
 from slotwise.web.schedule.doctors import DoctorController
 from slotwise.web.schedule.free_times import FindController
 from slotwise.web.schedule.hours import HoursController
+from slotwise.web.schedule.patients_to_tell import PatientsToTellController
 from slotwise.web.schedule.previews import PreviewController
 from slotwise.web.schedule.slots import SlotController
 from slotwise.web.schedule.visit_types import VisitTypeController
@@ -42,6 +43,7 @@ PAGE_CONTROLLERS: list[ControllerRouterHandler] = [
     HoldController,
     HoursController,
     OverbookingController,
+    PatientsToTellController,
     PhoneBookingController,
     PreviewController,
     SessionController,

@@ -140,7 +140,7 @@ def test_an_invalid_position_in_the_log_is_harmless(desk: Visitor, before: str) 
 
 
 def test_every_action_has_words_and_all_words_have_an_action() -> None:
-    """SQL records erasures, bookings by the desk, patients' wishes and changes of slots; Python records all others."""
+    """SQL records erasures, bookings by the desk, changes of schedules and slots, and notes about patients."""
     calls = [
         call.args[2].value
         for source in sources()
@@ -152,11 +152,13 @@ def test_every_action_has_words_and_all_words_have_an_action() -> None:
     ]
     assert set(ACTIONS) == {
         *calls,
+        "apply_schedule",
         "erase_personal_data",
         "hold_seats",
         "import_bookings",
         "import_doctors",
         "import_timetables",
+        "note_patients_told",
         "note_patients_wish",
         "overbook_seats",
         "update_slot",

@@ -92,6 +92,10 @@ GET  /admin/closures/{closure_id}               in    403   403   403    200   2
 GET  /admin/closures/{closure_id}      missing  in    403   403   403    404   404   in     in    in
 POST /admin/closures/{closure_id}               in    403   403   403    403   200   in     in    in
 POST /admin/closures/{closure_id}      missing  in    403   403   403    404   404   in     in    in
+GET  /admin/closures/{closure_id}/patients      in    403   403   403    200   200   in     in    in
+GET  /admin/closures/{closure_id}/patients missing in 403   403   403    404   404   in     in    in
+POST /admin/closures/{closure_id}/patients      in    403   403   403    303   303   in     in    in
+POST /admin/closures/{closure_id}/patients missing in 403   403   403    303   303   in     in    in
 GET  /admin/doctors/{doctor_id}/hours           in    403   403   403    200   200   in     in    in
 GET  /admin/doctors/{doctor_id}/hours  missing  in    403   403   403    404   404   in     in    in
 GET  /admin/doctors/{doctor_id}/hours/new       in    403   403   403    403   200   in     in    in

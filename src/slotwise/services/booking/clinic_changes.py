@@ -1,16 +1,16 @@
 """What the clinic did to a booking after it was made: moved it, or cancelled it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
 from slotwise.db.pool import Connection, Database
-from slotwise.db.statements import Statement
+from slotwise.db.statements import NoRow, Statement
 from slotwise.domain.bookings import Booking, sorted_by_name
 from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.users import User, actor_of
-from slotwise.services.core.audit import record_action, shows_others
+from slotwise.services.core.audit import record_action, request_id, shows_others
 
 
 class ClinicChange(Struct, frozen=True):
@@ -35,12 +35,37 @@ class CancelledBookings(Struct, frozen=True):
     cut_short: bool
 
 
+class SlotOfClosure(Struct, frozen=True):
+    slot_id: int | None
+
+
+class Told(Struct, frozen=True):
+    """Who has told the patient of a booking; None if that account is gone."""
+
+    booking_id: int
+    told_at: datetime
+    told_by: str | None
+
+
+class PatientsToTell(Struct, frozen=True):
+    """The appointments that the clinic cancelled in the time of a closure, and by booking who has told the patient."""
+
+    bookings: list[Booking]
+    told: dict[int, Told]
+    cut_short: bool
+
+
 LIST_CLINIC_CHANGES = Statement("booking/clinic_changes.list_clinic_changes", ClinicChange)
 LIST_CANCELLED_BOOKINGS = Statement("booking/clinic_changes.list_cancelled_bookings", Booking)
+LIST_SLOTS_OF_CLOSURE = Statement("booking/clinic_changes.list_slots_of_closure", SlotOfClosure)
+NOTE_PATIENTS_TOLD = Statement("booking/clinic_changes.note_patients_told", NoRow)
+LIST_TOLD = Statement("booking/clinic_changes.list_told", Told)
 
 # How many bookings of the slots are read to find the cancelled ones, and how many of these to find the clinic's.
 MOST_LOOKED_AT = 100_000
 MOST_CANCELLED = 500
+# A doctor's times of some months.
+MOST_SLOTS_OF_CLOSURE = 5_000
 
 
 class ClinicChanges:
@@ -64,6 +89,38 @@ class ClinicChanges:
                 details = {"bookings": len(found.bookings)}
                 await record_action(connection, actor_of(reader), "list_cancelled_bookings", f"slot:{slot_id}", details)
         return found
+
+    async def list_patients_to_tell(self, reader: User, closure_id: int) -> PatientsToTell | None:
+        """For the desk, which tells the patients. None if there was never such a closure."""
+        async with self._database.connection() as connection:
+            found = await self._to_tell(connection, reader, closure_id)
+            if found is not None and shows_others(reader, found.bookings):
+                details = {"bookings": len(found.bookings)}
+                subject = f"closure:{closure_id}"
+                await record_action(connection, actor_of(reader), "list_patients_to_tell", subject, details)
+        return found
+
+    async def note_patients_told(self, account: User, closure_id: int, booking_ids: Collection[int]) -> int:
+        """Note that this account has told these patients of the closure; returns how many. Noted ones stay as noted."""
+        async with self._database.connection() as connection:
+            found = await self._to_tell(connection, account, closure_id)
+        known = [] if found is None else [each.id for each in found.bookings if each.id not in found.told]
+        noted = [each for each in known if each in booking_ids]
+        async with self._database.effect() as connection:
+            await NOTE_PATIENTS_TOLD.run(
+                connection, actor=actor_of(account), request_id=request_id(), booking_ids=noted
+            )
+        return len(noted)
+
+    async def _to_tell(self, connection: Connection, reader: User, closure_id: int) -> PatientsToTell | None:
+        slots = await LIST_SLOTS_OF_CLOSURE.all(connection, closure_id=closure_id, limit=MOST_SLOTS_OF_CLOSURE)
+        if not slots:
+            return None
+        slot_ids = [slot.slot_id for slot in slots if slot.slot_id is not None]
+        found = await cancelled_by_clinic(connection, slot_ids, self._order)
+        bookings = [booking for booking in found.bookings if reader.works_at(booking.clinic_id)]
+        told = await LIST_TOLD.all(connection, booking_ids=[booking.id for booking in bookings])
+        return PatientsToTell(bookings, {each.booking_id: each for each in told}, found.cut_short)
 
 
 async def cancelled_by_clinic(connection: Connection, slot_ids: Sequence[int], order: NameOrder) -> CancelledBookings:

@@ -84,3 +84,64 @@ FROM bookings_now AS b
 WHERE b.id IN (SELECT f.id FROM found AS f)
 ORDER BY b.slot_id, b.id
 LIMIT :limit::integer;
+
+-- name: list_slots_of_closure
+-- Lists slots in the time of a closure, also of one that was undone. Without a slot the closure itself is one row.
+-- A slot is at most a day long.
+SELECT s.id AS slot_id
+FROM closures AS c
+LEFT JOIN LATERAL (
+    SELECT f.id
+    FROM doctors AS d
+    CROSS JOIN
+        LATERAL (
+            SELECT
+                o.id,
+                o.start_time
+            FROM appointment_slots AS o
+            WHERE
+                o.doctor_id = d.id
+                AND o.start_time > c.start_time - interval '1 day'
+                AND o.start_time < c.end_time
+                AND o.end_time > c.start_time
+                AND (c.clinic_id IS NULL OR o.clinic_id = c.clinic_id)
+            ORDER BY o.doctor_id, o.start_time, o.id
+            LIMIT 2147483647
+        ) AS f
+    WHERE c.doctor_id IS NULL OR d.id = c.doctor_id
+    ORDER BY f.start_time, f.id
+    LIMIT :limit::integer
+) AS s ON TRUE
+WHERE c.id = :closure_id::bigint;
+
+-- name: list_told
+-- Reads who has told the patients of some bookings, and when; the first note of each.
+SELECT
+    w.booking_id,
+    n.created_at AS told_at,
+    (
+        SELECT u.name FROM users AS u
+        WHERE u.id = CASE WHEN n.actor ~ '^user:[0-9]{1,18}$' THEN substr(n.actor, 6)::bigint END
+    ) AS told_by
+FROM unnest(:booking_ids::bigint[]) AS w (booking_id)
+CROSS JOIN LATERAL (
+    SELECT a.actor, a.created_at
+    FROM audit_log AS a
+    WHERE a.subject = 'booking:' || w.booking_id AND a.action = 'note_patients_told'
+    ORDER BY a.created_at, a.id
+    LIMIT 1
+) AS n;
+
+-- name: note_patients_told
+-- Notes that the patients of some bookings were told, unless that is noted already.
+INSERT INTO audit_log (actor, action, subject, request_id)
+SELECT
+    :actor::text,
+    'note_patients_told',
+    'booking:' || w.booking_id,
+    :request_id::text
+FROM unnest(:booking_ids::bigint[]) AS w (booking_id)
+WHERE NOT EXISTS (
+        SELECT 1 FROM audit_log AS a
+        WHERE a.subject = 'booking:' || w.booking_id AND a.action = 'note_patients_told'
+    );

@@ -62,14 +62,19 @@ def form_of(closure: Closure, time: ClinicTime) -> Form:
     )
 
 
-def closures_in(form: Form, renderer: Renderer, doctor_ids: Iterable[int]) -> list[Closure]:
-    """One closure; for all clinics, one for each where they have several zones. Raises `InvalidInput`."""
+def closures_in(
+    form: Form, renderer: Renderer, doctor_ids: Iterable[int], clinic_ids: Iterable[int] | None = None
+) -> list[Closure]:
+    """One closure; for all clinics, one for each where they have several zones. Raises `InvalidInput`.
+
+    With `clinic_ids`, a doctor's absence is one at each of these clinics.
+    """
     values = read_all(
         {"where": lambda: _where_in(form, renderer.clinics, set(doctor_ids)), "days": lambda: _days_in(form)}
     )
     return [
         closure_of(each, values["days"], renderer.time_of(each.clinic_id), text(form, "reason"), text(form, "message"))
-        for each in places_of(values["where"], renderer.clinics)
+        for each in places_of(values["where"], renderer.clinics, clinic_ids)
     ]
 
 
@@ -88,8 +93,10 @@ def holidays_in(form: Form, renderer: Renderer, proposed: Sequence[PublicHoliday
     ]
 
 
-def places_of(where: Where, clinics: ClinicBook) -> list[Where]:
+def places_of(where: Where, clinics: ClinicBook, clinic_ids: Iterable[int] | None = None) -> list[Where]:
     """A day of all clinics begins at another moment in each zone."""
+    if where.doctor_id is not None and clinic_ids is not None:
+        return [Where(where.doctor_id, clinic_id) for clinic_id in sorted(clinic_ids)]
     if where != Where() or len({clinic.time_zone for clinic in clinics.active}) == 1:
         return [where]
     return [Where(None, clinic.id) for clinic in clinics.active]

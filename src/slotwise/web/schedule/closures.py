@@ -20,7 +20,7 @@ from slotwise.services.schedule.public_holidays import (
     list_regions,
 )
 from slotwise.services.schedule.schedules import Schedules
-from slotwise.web.kit.access import ADMIN, DESK, PageRequest, page_for, visitor_in
+from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for, visitor_in
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.queries import Id, day_in, query_form
@@ -30,6 +30,8 @@ from slotwise.web.schedule.closure_calendar import MARKS, year_of
 from slotwise.web.schedule.previews import Asked, refuse_change, show_preview
 
 LIST = "/admin/closures"
+# Where the desk sees whom to tell of a new closure.
+PATIENTS = f"{LIST}/{{closure}}/patients"
 # Years that a closure can lie in.
 FIRST_YEAR, LAST_YEAR = 2001, 9990
 MOST_DOCTORS = 1000
@@ -67,10 +69,11 @@ class ClosureController(Controller):
         """Shows what it would do."""
         form = await Form.of(request)
         try:
-            added = closure_forms.closures_in(form, renderer, await doctor_names(request))
+            clinic_ids = account_in(request).clinic_ids
+            added = closure_forms.closures_in(form, renderer, await doctor_names(request), clinic_ids)
             decisions = Decisions(Decision.CANCEL, message=added[0].message)
             change = ScheduleChange(add_closures=tuple(added), decisions=decisions)
-            return await show_preview(request, renderer, Asked(change, _heading(added[0]), LIST, LIST))
+            return await show_preview(request, renderer, Asked(change, _heading(added[0]), LIST, PATIENTS))
         except (InvalidInput, ScheduleTooLarge) as error:
             return await _refused(request, renderer, None, form, error)
 
@@ -117,7 +120,8 @@ class ClosureController(Controller):
         try:
             change = await _change_of(request, renderer, form, closure)
             heading = "Undo this?" if change.remove_closures else _heading(closure)
-            return await show_preview(request, renderer, Asked(change, heading, LIST, LIST))
+            then = LIST if change.remove_closures else f"{LIST}/{closure.id}/patients"
+            return await show_preview(request, renderer, Asked(change, heading, LIST, then))
         except (InvalidInput, ScheduleTooLarge) as error:
             return await _refused(request, renderer, closure, form, error)
 
@@ -125,7 +129,8 @@ class ClosureController(Controller):
 async def _change_of(request: PageRequest, renderer: Renderer, form: Form, closure: Closure) -> ScheduleChange:
     if form.text("step") == "undo":
         return ScheduleChange(remove_closures=(closure.id,))
-    changed, *more = closure_forms.closures_in(form, renderer, await doctor_names(request))
+    clinic_ids = account_in(request).clinic_ids if closure.clinic_id is None else {closure.clinic_id}
+    changed, *more = closure_forms.closures_in(form, renderer, await doctor_names(request), clinic_ids)
     changed = replace(changed, id=closure.id, version=closure.version)
     decisions = Decisions(Decision.CANCEL, message=changed.message)
     return ScheduleChange(change_closures=(changed,), add_closures=tuple(more), decisions=decisions)

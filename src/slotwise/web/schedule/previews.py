@@ -15,11 +15,13 @@ from msgspec.structs import replace
 
 from slotwise.domain.errors import FieldError, InvalidInput, ScheduleChanged, ScheduleTooLarge
 from slotwise.domain.schedule_previews import Decision, Decisions, Hit, ScheduleChange
+from slotwise.domain.slots import Slot
 from slotwise.services.schedule.schedules import Applied
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.rendering import Renderer, see_other
+from slotwise.web.schedule.next_times import Looking, next_times
 from slotwise.web.schedule.schedule_words import skipped_words
 
 # A form has at most 200 fields. With more bookings than this, they are all kept or all cancelled.
@@ -53,8 +55,13 @@ class PreviewController(Controller):
             return await show_preview(request, renderer, decided, changed=True)
         except InvalidInput as error:
             return await show_preview(request, renderer, asked, problem=error)
-        closure_id = done.closure_ids[0] if done.closure_ids else ""
-        return see_other(request, asked.then.format(closure=closure_id), notice=done_words(done))
+        return see_other(request, _then(asked, done), notice=done_words(done))
+
+
+def _then(asked: Asked, done: Applied) -> str:
+    """The list of patients to tell if there are any; otherwise where the change came from."""
+    closure_id = done.closure_ids[0] if done.closure_ids else ""
+    return asked.then.format(closure=closure_id) if done.preview.cancelled else asked.back
 
 
 async def show_preview(
@@ -84,6 +91,7 @@ async def show_preview(
         preview_form=form,
         hits=[_at_clinic(renderer, hit) for hit in preview.hits[:MOST_CHOICES]],
         names=await _doctor_names(request, preview.hits[:MOST_CHOICES]),
+        offers=await _offers(request, renderer, asked.change, preview.hits[:MOST_CHOICES]),
         choices=len(preview.hits) <= MOST_CHOICES,
         skipped=[skipped_words(each, renderer.time) for each in preview.skipped[:MOST_LISTED]],
     )
@@ -137,6 +145,15 @@ def _decisions_in(form: Form, shown: Decisions) -> Decisions:
 
 def _at_clinic(renderer: Renderer, hit: Hit) -> Hit:
     return replace(hit, slot=renderer.at_clinic(hit.slot))
+
+
+async def _offers(
+    request: PageRequest, renderer: Renderer, change: ScheduleChange, hits: Sequence[Hit]
+) -> dict[int, list[Slot]]:
+    """For those whom a holiday or an absence concerns."""
+    closures = (*change.add_closures, *change.change_closures)
+    looking = [Looking(hit.booking.id, hit.slot.doctor_id, hit.booking.seats_booked) for hit in hits]
+    return await next_times(request, renderer, looking, closures) if closures else {}
 
 
 async def _doctor_names(request: PageRequest, hits: Sequence[Hit]) -> dict[int, str]:

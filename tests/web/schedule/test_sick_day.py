@@ -1,0 +1,101 @@
+"""A doctor is ill: the desk closes the day, cancels the appointments, and tells the patients."""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.clinic import Clinic, RunningServer, plant_account, rows, unique_email
+from tests.web.people import AccountVisitor, text_of
+
+DAY = datetime.now(UTC).date() + timedelta(days=6)
+PASSWORD = "a fine staff password"
+
+
+@pytest.fixture
+def staff(server: RunningServer) -> Iterator[AccountVisitor]:
+    email = unique_email()
+    plant_account(server.database_url, email, "Stella Staff", "staff", PASSWORD)
+    with AccountVisitor(server) as visitor:
+        assert visitor.log_in(email, PASSWORD).status_code == 303
+        visitor.http.follow_redirects = True
+        yield visitor
+
+
+def slot_at(clinic: Clinic, doctor: dict[str, Any], hour: int, minute: int = 0, days: int = 0) -> int:
+    start = f"{DAY + timedelta(days=days)}T{hour:02}:{minute:02}:00Z"
+    return int(clinic.slot(doctorId=doctor["id"], startTime=start, durationMinutes=10)["id"])
+
+
+def test_ten_patients_of_a_sick_day_take_at_most_six_clicks(
+    staff: AccountVisitor, clinic: Clinic, server: RunningServer
+) -> None:
+    """Each click is a link that is followed or a button that is pressed, from the doctor's week on."""
+    ill, colleague = (clinic.doctor(name=name, specialization="Sickology") for name in ("Dr. Ill", "Dr. Well"))
+    slots = [slot_at(clinic, ill, 9 + place // 5, place % 5 * 10) for place in range(10)]
+    free = [slot_at(clinic, colleague, 12), slot_at(clinic, ill, 12, days=1), slot_at(clinic, ill, 15)]
+    bookings = [clinic.hold(slot, confirm=True, userName=f"Sue Sick{slot}")["id"] for slot in slots]
+    week = staff.open(f"/admin/doctors/{ill['id']}?week={DAY}")
+    [away] = re.findall(rf'href="(/admin/closures/new\?where=doctor:{ill["id"]})"', week.text)
+    form = staff.open(away)  # 1
+    assert f'<option value="doctor:{ill["id"]}" selected>' in form.text
+    where = f"doctor:{ill['id']}"
+    shown = staff.submit("/admin/closures/new", where=where, first_day=DAY, message="The doctor is ill.")  # 2
+    assert "10 booked appointments" in text_of(shown)
+    assert all(f"Sue Sick{slot}" in shown.text for slot in slots)
+    assert f"slot={free[0]}" in shown.text, "a colleague's time is offered"
+    assert f"slot={free[1]}" in shown.text, "a later time of the doctor is offered"
+    assert f"slot={free[2]}" not in shown.text, "a time that will be closed is not offered"
+    listed = press(staff, shown.text)  # 3
+    assert "10 of 10 patients still to tell" in text_of(listed)
+    looks = "SELECT DISTINCT action FROM audit_log WHERE action = any($1) AND details->>'bookings' = '10'"
+    found = rows(server.database_url, looks, ["preview_schedule", "list_patients_to_tell"])
+    assert len(found) == 2, "both lists of names are noted"
+    found = rows(
+        server.database_url, "SELECT DISTINCT status, cancel_reason FROM bookings WHERE id = any($1)", bookings
+    )
+    assert [tuple(each) for each in found] == [("CANCELLED", "The doctor is ill.")]
+    path = listed.url.path
+    staff.page = tell(staff, path, bookings[:4])  # 4
+    assert "6 of 10 patients still to tell" in text_of(staff.page)
+    assert "by Stella Staff" in text_of(staff.page)
+    staff.page = tell(staff, path, bookings)  # 5
+    assert "All 10 are told" in text_of(staff.page)
+    notes = "SELECT count(*) FROM audit_log WHERE action = 'note_patients_told' AND subject = any($1)"
+    assert rows(server.database_url, notes, [f"booking:{each}" for each in bookings])[0][0] == 10, "each is noted once"
+    page = clinic.http.get(f"/api/bookings/{bookings[0]}", headers=clinic.admin).json()
+    assert page["status"] == "CANCELLED"
+
+
+def press(staff: AccountVisitor, page: str) -> Any:
+    """The button of the preview, with the ticks that it came with."""
+    fields = [(name, re.findall(rf'name="{name}" value="([^"]*)"', page)[0]) for name in ("change", "token", "choices")]
+    ticks = [("cancel", each) for each in re.findall(r'name="cancel" value="(\d+)" checked', page)]
+    return send(staff, "/admin/schedule", [*fields, *ticks])
+
+
+def tell(staff: AccountVisitor, path: str, bookings: list[int]) -> Any:
+    return send(staff, path, [("told", str(each)) for each in bookings])
+
+
+def send(staff: AccountVisitor, path: str, fields: list[tuple[str, str]]) -> Any:
+    content = "&".join(f"{name}={value.replace(' ', '+')}" for name, value in fields)
+    kind = {"Sec-Fetch-Site": "same-origin", "Content-Type": "application/x-www-form-urlencoded"}
+    return staff.http.post(path, content=content, headers=kind)
+
+
+def test_an_unticked_patient_stays_booked_and_is_not_to_be_told(staff: AccountVisitor, clinic: Clinic) -> None:
+    doctor = clinic.doctor()
+    booking = clinic.hold(slot_at(clinic, doctor, 9), confirm=True)["id"]
+    staff.send("/admin/closures/new", where=f"doctor:{doctor['id']}", first_day=DAY, reason="Half ill")
+    [choices] = re.findall(r'name="choices" value="([^"]*)"', staff.page.text)
+    [change] = re.findall(r'name="change" value="([^"]*)"', staff.page.text)
+    [token] = re.findall(r'name="token" value="([^"]*)"', staff.page.text)
+    staff.send("/admin/schedule", change=change, token=token, choices=choices)
+    assert clinic.http.get(f"/api/bookings/{booking}", headers=clinic.admin).json()["status"] == "CONFIRMED"
+    closures = clinic.http.get("/api/closures", headers=clinic.admin).json()["items"]
+    closure_id = max(each["id"] for each in closures if each["reason"] == "Half ill")
+    listed = staff.open(f"/admin/closures/{closure_id}/patients")
+    assert "nobody to tell" in text_of(listed)
