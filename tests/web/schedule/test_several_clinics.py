@@ -371,3 +371,11 @@ def test_an_export_has_each_booking_by_the_clock_of_its_clinic(two: Two, admin: 
         line = next(line for line in lines if name in line)
         assert " 09:00:00," in line
         assert line.endswith(clinic)
+
+
+def test_staff_of_one_clinic_enter_an_absence_at_that_clinic_only(two: Two, easterner: Visitor) -> None:
+    doctor = two.clinic.doctor()["id"]
+    easterner.send("/admin/closures/new", where=f"doctor:{doctor}", first_day="2040-05-08", reason="Away in the east")
+    easterner.submit("/admin/schedule")
+    found = two.clinic.http.get("/api/closures", headers=two.clinic.admin).json()["items"]
+    assert [each["clinicId"] for each in found if each["reason"] == "Away in the east"] == [two.east]
