@@ -1,6 +1,6 @@
 -- name: get_set_up
--- Tells which parts of a clinic are there: the lowest id of an active doctor, whether there are free times, visit types,
--- and how many accounts are at the desk.
+-- Tells which parts of a clinic are there: the lowest id of an active doctor, whether there are free times and visit
+-- types, and how many accounts are at the desk.
 SELECT
     (SELECT min(d.id) FROM doctors AS d WHERE d.active) AS first_doctor_id,
     exists(
