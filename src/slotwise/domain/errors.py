@@ -271,7 +271,7 @@ class BookingFailed(Conflict):
 
 class ClinicInUse(Conflict):
     code = "clinic-in-use"
-    title = "The clinic has open times that have not started; close or move them first"
+    title = "The clinic has open times or weekly hours ahead; close, move or end them first"
 
 
 class LastClinic(Conflict):

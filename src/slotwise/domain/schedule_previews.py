@@ -146,22 +146,25 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     check_change(change)
     after = changed(state, change)
     wanted = _plan(after)
-    hits = _hits(after, change, diff(wanted, after.slots, after.closures, after.now))
+    causes = _causes(after, change, diff(wanted, after.slots, after.closures, after.now))
+    hits = _hits(after, change, causes)
     slots = _without_cancelled(after, hits)
     difference = _within_horizon(diff(wanted, slots, after.closures, after.now), after.published_until)
     if difference.touched > MAX_TOUCHED_SLOTS:
         raise ScheduleTooLarge(difference.touched, MAX_TOUCHED_SLOTS, _last_day_that_fits(change, difference, slots))
-    return _preview(after, difference, wanted, hits)
+    return _preview(after, difference, wanted, hits, causes)
 
 
-def _preview(after: ScheduleState, difference: Difference, wanted: Plan, hits: tuple[Hit, ...]) -> Preview:
+def _preview(
+    after: ScheduleState, difference: Difference, wanted: Plan, hits: tuple[Hit, ...], causes: Mapping[int, int | None]
+) -> Preview:
     going = {closed.slot_id for closed in difference.close}
     return Preview(
         come=len(difference.add) + len(difference.reopen),
         go=len(going),
         stay=sum(slot.is_open and slot.start_time > after.now and slot.id not in going for slot in after.slots),
         hits=hits,
-        holds=tuple(each for each in after.bookings if each.slot_id in going and not each.is_confirmed),
+        holds=tuple(each for each in after.bookings if each.slot_id in causes and not each.is_confirmed),
         closed=tuple(each for each in wanted.closed if each.wanted.start_time > after.now),
         difference=difference,
         rules=after.rules,
@@ -239,9 +242,8 @@ def _within_horizon(difference: Difference, published_until: date) -> Difference
     return replace(difference, add=add)
 
 
-def _hits(after: ScheduleState, change: ScheduleChange, difference: Difference) -> tuple[Hit, ...]:
+def _hits(after: ScheduleState, change: ScheduleChange, causes: Mapping[int, int | None]) -> tuple[Hit, ...]:
     """Confirmed bookings of slots that go or drift, and of those that lie in a new or changed closure."""
-    causes = _causes(after, change, difference)
     slots = {slot.id: slot for slot in after.slots}
     messages = {closure.id: closure.message for closure in after.closures}
     hits = []

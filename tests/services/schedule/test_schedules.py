@@ -1,5 +1,6 @@
 """Schedules below HTTP: what is previewed is what is done, to rules, closures, slots and bookings."""
 
+import asyncio
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, TypeAlias
 
@@ -9,17 +10,18 @@ import pytest_asyncio
 from msgspec.structs import replace
 
 from slotwise.db.pool import Database
-from slotwise.domain.clinics import Clinic
-from slotwise.domain.errors import NotAllowed, ScheduleChanged
+from slotwise.domain.clinics import Clinic, ClinicChange
+from slotwise.domain.errors import ClinicInUse, InvalidInput, NotAllowed, ScheduleChanged
 from slotwise.domain.schedule_previews import Decision, Decisions, ScheduleChange
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkipReason
 from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.users import Role, User
-from slotwise.services.schedule.clinics import fill_first_clinic
+from slotwise.services.schedule.clinics import Clinics, fill_first_clinic
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.publishing import Publisher
 from slotwise.services.schedule.schedules import Applied, Outlined, Schedules
 from slotwise.services.schedule.slots import Slots
+from tests.clinic import PATIENCE_SECONDS
 
 Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -85,6 +87,10 @@ async def practice(database: Database, connection: Rows) -> Practice:
 
 def moment(week: int, clock: str) -> datetime:
     return datetime.combine(FIRST_DAY + week * WEEK, time.fromisoformat(clock), UTC)
+
+
+async def no_refresh() -> None:
+    """No worker here keeps clinics in its memory."""
 
 
 def closure(doctor_id: int | None, week: int, opens: str, closes: str, **fields: Any) -> Closure:
@@ -230,6 +236,61 @@ async def test_an_open_time_in_a_closure_is_closed_by_the_next_publishing(practi
     )
     await Publisher(practice.database, 25).publish_slots()
     assert await practice.slots() == [each for each in ALL if not each.startswith("1 ")]
+
+
+async def test_an_open_time_in_a_closure_is_closed_also_without_any_rule(practice: Practice) -> None:
+    await Slots(practice.database).create_slot(ADMIN, practice.doctor_id, moment(1, "09:00"), 1, 30)
+    await practice.apply(add_closures=(closure(None, 1, "00:00", "23:00", kind=ClosureKind.HOLIDAY),))
+    await practice.rows.execute("UPDATE appointment_slots SET status = 'OPEN', closure_id = NULL")
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        assert await Publisher(practice.database, 25).publish_slots() == 0
+    assert await practice.slots("CLOSED") == ["1 09:00"]
+
+
+async def test_a_hold_of_a_time_that_was_closed_by_hand_ends_with_the_absence(practice: Practice) -> None:
+    await practice.add_rule()
+    hold = await practice.book(moment(1, "09:00"), confirmed=False)
+    slot = await practice.rows.fetchval("SELECT id FROM appointment_slots WHERE start_time = $1", moment(1, "09:00"))
+    await Slots(practice.database).update_slot(ADMIN, slot, SlotChange(status=SlotStatus.CLOSED))
+    done = await practice.apply(add_closures=(closure(practice.doctor_id, 1, "08:00", "12:00"),))
+    assert ([held.id for held in done.preview.holds], done.cancelled_holds) == ([hold], 1)
+    assert await practice.status_of(hold) == "CANCELLED"
+
+
+async def test_a_closure_can_become_anothers(practice: Practice) -> None:
+    await practice.add_rule()
+    other = await Doctors(practice.database).create_doctor(ADMIN, "Dr. Other", None)
+    done = await practice.apply(add_closures=(closure(practice.doctor_id, 1, "08:00", "12:00"),))
+    [absence] = (await practice.schedules.get_closures(done.closure_ids)).values()
+    await practice.apply(change_closures=(replace(absence, doctor_id=other.id),))
+    assert await practice.slots() == ALL
+    await Publisher(practice.database, 25).publish_slots()
+    assert await practice.slots() == ALL
+    [moved] = (await practice.schedules.get_closures(done.closure_ids)).values()
+    assert moved.doctor_id == other.id
+
+
+async def test_a_refused_apply_that_shows_patients_is_recorded_like_a_preview(practice: Practice) -> None:
+    await practice.add_rule()
+    await practice.book(moment(1, "09:00"))
+    change = ScheduleChange(add_closures=(closure(practice.doctor_id, 1, "09:00", "10:00"),))
+    with pytest.raises(ScheduleChanged):
+        await practice.schedules.apply_schedule(ADMIN, change, "of no preview")
+    noted = await practice.rows.fetchval("SELECT count(*) FROM audit_log WHERE action = 'preview_schedule'")
+    assert noted == 1
+
+
+async def test_a_clinic_with_weekly_hours_keeps_its_zone_and_stays_open(practice: Practice) -> None:
+    await practice.add_rule(first_day=FIRST_DAY + 30 * WEEK)
+    clinics = Clinics(practice.database, no_refresh)
+    second = await clinics.create_clinic(ADMIN, ClinicChange(name="North", time_zone="UTC"))
+    with pytest.raises(InvalidInput, match="time_zone"):
+        await clinics.update_clinic(ADMIN, 1, ClinicChange(time_zone="Europe/Lisbon"))
+    with pytest.raises(ClinicInUse):
+        await clinics.update_clinic(ADMIN, 1, ClinicChange(active=False))
+    await clinics.update_clinic(ADMIN, second.id, ClinicChange(time_zone="Europe/Lisbon", active=False))
+    with pytest.raises(InvalidInput, match="clinic_id"):
+        await practice.add_rule(clinic_id=second.id)
 
 
 async def test_staff_enter_absences_and_change_nothing_else(practice: Practice) -> None:

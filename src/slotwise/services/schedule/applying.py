@@ -113,7 +113,8 @@ class _Written:
 def _hit_slots(preview: Preview) -> list[int]:
     """Those whose bookings the change concerns."""
     closed = {slot.slot_id for slot in preview.difference.close}
-    return sorted({hit.slot.id for hit in preview.hits} | closed | {*preview.difference.drift})
+    booked = {hit.slot.id for hit in preview.hits} | {hold.slot_id for hold in preview.holds}
+    return sorted(booked | closed | {*preview.difference.drift})
 
 
 def runs_of(preview: Preview, published_until: date) -> list[NewRun]:

@@ -36,6 +36,7 @@ WORKS_AT = Statement("schedule/clinics.works_at", Found)
 CREATE_CLINIC = Statement("schedule/clinics.create_clinic", Clinic)
 FILL_FIRST_CLINIC = Statement("schedule/clinics.fill_first_clinic", NoRow)
 GET_CLINIC = Statement("schedule/clinics.get_clinic", Clinic)
+HAS_RULES = Statement("schedule/clinics.has_rules", Found)
 HAS_OPEN_TIMES = Statement("schedule/clinics.has_open_times", Found)
 KEEP_CLINIC = Statement("schedule/clinics.keep_clinic", Clinic)
 LIST_CLINICS = Statement("schedule/clinics.list_clinics", Clinic)
@@ -108,6 +109,8 @@ class Clinics:
             wanted = change.applied_to(before)
             if before.active and not wanted.active:
                 await _refuse_closing(connection, clinic_id, list(clinics.values()))
+            if before.time_zone != wanted.time_zone:
+                await _refuse_moving(connection, clinic_id)
             after = await _write(connection, wanted) if wanted != before else before
             details = changes(before, after, *CHANGEABLE)
             await record_action(connection, actor_of(admin), "update_clinic", f"clinic:{clinic_id}", details)
@@ -171,8 +174,18 @@ async def fill_first_clinic(database: Database, clinic: Clinic) -> None:
 async def _refuse_closing(connection: Connection, clinic_id: int, clinics: list[Clinic]) -> None:
     if not any(clinic.active for clinic in clinics if clinic.id != clinic_id):
         raise LastClinic
-    if (await HAS_OPEN_TIMES.one(connection, clinic_id=clinic_id)).found:
+    has_times = (await HAS_OPEN_TIMES.one(connection, clinic_id=clinic_id)).found
+    if has_times or (await HAS_RULES.one(connection, clinic_id=clinic_id)).found:
         raise ClinicInUse
+
+
+async def _refuse_moving(connection: Connection, clinic_id: int) -> None:
+    """Another zone moves the times of rules, which a person must see first."""
+    if (await HAS_RULES.one(connection, clinic_id=clinic_id)).found:
+        raise InvalidInput.of(
+            "time_zone",
+            "moves the weekly hours of doctors here. `changeZones` of POST /api/schedule/preview shows how, first",
+        )
 
 
 async def _write(connection: Connection, wanted: Clinic) -> Clinic:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
+from slotwise.domain.errors import InvalidInput
 from slotwise.domain.schedule_diff import Difference, moved_by_zone
 from slotwise.domain.schedule_previews import Preview, ScheduleChange, outline
 from slotwise.domain.schedules import WantedSlot
@@ -61,7 +62,12 @@ class Publisher:
             due = await LIST_DUE_DOCTORS.all(connection, published_until=until)
         added = 0
         for doctor in due:
-            done = await self._publish_doctor(doctor.id)
+            try:
+                done = await self._publish_doctor(doctor.id)
+            except InvalidInput as error:
+                # A zone that this edition of the time zones does not have: other doctors' times do not wait for it.
+                log.warning("publishing_refused", doctor=doctor.id, fields=[fault.field for fault in error.errors])
+                continue
             if done is None:
                 break
             added += done
@@ -116,7 +122,7 @@ def _first_missing(read: ReadSchedule) -> date:
         run.published_until if (run := read.runs.get(rule.id)) else max(today, rule.first_day)
         for rule in read.state.rules
     )
-    return min(days, default=today)
+    return min(days, default=read.state.published_until)
 
 
 def _is_new(read: ReadSchedule, slot: WantedSlot) -> bool:

@@ -85,7 +85,7 @@ async def read_schedule(connection: Connection, doctor_ids: Sequence[int], publi
     runs = await LIST_RUNS.all(connection, doctor_ids=doctor_ids)
     state = ScheduleState(
         rules=tuple(await LIST_RULES.all(connection, doctor_ids=doctor_ids)),
-        closures=tuple(await list_closures(connection, starts_from, LAST_READABLE_TIME)),
+        closures=tuple(await list_closures(connection, starts_from, LAST_READABLE_TIME, doctor_ids)),
         slots=tuple(slots),
         bookings=tuple(await LIST_LIVE_BOOKINGS.all(connection, slot_ids=taken)) if taken else (),
         zones={zone.id: zone.time_zone for zone in await LIST_TIME_ZONES.all(connection)},
@@ -96,10 +96,12 @@ async def read_schedule(connection: Connection, doctor_ids: Sequence[int], publi
     return ReadSchedule(list(doctor_ids), starts_from, seen.fingerprint, state, {run.rule_id: run for run in runs})
 
 
-async def list_closures(connection: Connection, starts_from: datetime, starts_before: datetime) -> list[Closure]:
-    """Those that touch the period, by start."""
+async def list_closures(
+    connection: Connection, starts_from: datetime, starts_before: datetime, doctor_ids: Sequence[int] | None = None
+) -> list[Closure]:
+    """Those that touch the period, by start: all, or those that may concern some doctors."""
     return await LIST_CLOSURES.all(
-        connection, starts_from=starts_from, starts_before=starts_before, limit=MOST_CLOSURES
+        connection, starts_from=starts_from, starts_before=starts_before, doctor_ids=doctor_ids, limit=MOST_CLOSURES
     )
 
 

@@ -18,6 +18,7 @@ from slotwise.domain.users import Role, User, actor_of
 from slotwise.services.core.audit import record_action
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 from slotwise.services.schedule.applying import AppliedRow, Note, apply_preview, runs_of
+from slotwise.services.schedule.clinics import keep_open_clinic, refuse_elsewhere
 from slotwise.services.schedule.schedule_state import (
     GET_CLOSURES,
     GET_RULES,
@@ -103,11 +104,7 @@ class Schedules:
         async with self._database.connection() as connection:
             read = await self._read(connection, change)
             _require_absences(account, change, read.state.closures)
-            outlined = await _outlined(read, change)
-            if outlined.preview.hits or outlined.preview.holds:
-                details = {"bookings": len(outlined.preview.hits) + len(outlined.preview.holds)}
-                await record_action(connection, actor_of(account), "preview_schedule", _subject(read), details)
-        return outlined
+            return await _look(connection, account, read, change)
 
     async def apply_schedule(
         self, account: User, change: ScheduleChange, token: str, decisions: Decisions | None = None
@@ -122,10 +119,10 @@ class Schedules:
         for _ in range(TRIES):
             async with self._database.connection() as connection:
                 read = await self._read(connection, change)
-            _require_absences(account, change, read.state.closures)
-            outlined = await _outlined(read, change)
-            if outlined.token != token:
-                raise ScheduleChanged(outlined)
+                _require_absences(account, change, read.state.closures)
+                outlined = await _outlined(read, change)
+                if outlined.token != token:
+                    raise ScheduleChanged(await _look(connection, account, read, change))
             decided = change if decisions is None else replace(change, decisions=decisions)
             if decided != change:
                 outlined = await _outlined(read, decided)
@@ -146,7 +143,17 @@ class Schedules:
         await _require_doctors(connection, doctor_ids)
         read = await read_schedule(connection, doctor_ids, self._publish_days)
         _require_clinics(change, read.state.zones)
+        await _require_places(connection, change, read.state.rules)
         return read
+
+
+async def _look(connection: Connection, account: User, read: ReadSchedule, change: ScheduleChange) -> Outlined:
+    """An outline for a person to read. It names patients, so the look is recorded first."""
+    outlined = await _outlined(read, change)
+    named = len(outlined.preview.hits) + len(outlined.preview.holds)
+    if named > 0:
+        await record_action(connection, actor_of(account), "preview_schedule", _subject(read), {"bookings": named})
+    return outlined
 
 
 async def _outlined(read: ReadSchedule, change: ScheduleChange) -> Outlined:
@@ -169,6 +176,20 @@ def _require_clinics(change: ScheduleChange, zones: Mapping[int, str]) -> None:
         for place, each in enumerate(getattr(change, name)):
             if each.clinic_id is not None and each.clinic_id not in zones:
                 raise InvalidInput.of(f"{name}[{place}].clinic_id", "is not the id of a clinic")
+
+
+async def _require_places(connection: Connection, change: ScheduleChange, rules: Sequence[Rule]) -> None:
+    """New hours are at a clinic that takes appointments, and at which the doctor works."""
+    before = {rule.id: rule.clinic_id for rule in rules}
+    for name in ("add_rules", "change_rules"):
+        for place, rule in enumerate(getattr(change, name)):
+            if before.get(rule.id) == rule.clinic_id:
+                continue
+            try:
+                await keep_open_clinic(connection, rule.clinic_id)
+                await refuse_elsewhere(connection, rule.doctor_id, rule.clinic_id)
+            except InvalidInput as error:
+                raise InvalidInput.of(f"{name}[{place}].clinic_id", error.errors[0].message) from error
 
 
 def _require_right(account: User, change: ScheduleChange) -> None:

@@ -4,7 +4,7 @@
 --   this call: would act on the slots as they were
 -- The same for confirmed bookings of the slots that go: a patient who confirms meanwhile was not in the preview.
 -- Holds come and go and are not compared; those of the slots that go are cancelled.
--- Locks doctors, then slots, each in id order. Whoever adds, moves, closes or reopens a slot locks its doctor first, so
+-- Locks clinics, doctors, then slots, each in id order. Whoever adds, moves, closes or reopens a slot locks its doctor first, so
 -- what was compared stays true. Bookings of other slots do not wait.
 CREATE OR REPLACE FUNCTION apply_schedule(
     doctor_ids bigint[],
@@ -39,8 +39,8 @@ CREATE OR REPLACE FUNCTION apply_schedule(
     stamped_versions integer[],
     stamped_local_starts timestamp[],
     stamped_closures bigint[],
-    -- The slots whose bookings the change concerns, all their confirmed bookings in id order, and those to cancel, each
-    -- with what its patient is told.
+    -- The slots whose bookings the change concerns, also those to close. Their holds are cancelled. All their confirmed
+    -- bookings in id order, and those to cancel, each with what its patient is told.
     hit_slot_ids bigint[],
     booking_ids bigint[],
     cancelled_ids bigint[],
@@ -67,10 +67,16 @@ SET enable_seqscan = off
 AS $$
 #variable_conflict use_variable
 DECLARE
-    touched constant bigint[] := hit_slot_ids || closed_slot_ids || reopened_slot_ids || stamped_slot_ids;
+    touched constant bigint[] := hit_slot_ids || reopened_slot_ids || stamped_slot_ids || undrifted_slot_ids;
     live bigint[];
     ended bigint[];
 BEGIN
+    -- Clinics first, as whoever adds a slot does. Nobody closes a clinic or changes its zone until this is written.
+    IF cardinality(clinic_ids) > 0 THEN
+        PERFORM 1 FROM clinics AS c ORDER BY c.id FOR NO KEY UPDATE;
+    ELSE
+        PERFORM 1 FROM clinics AS c ORDER BY c.id FOR SHARE;
+    END IF;
     PERFORM 1 FROM doctors AS d WHERE d.id = any(doctor_ids) ORDER BY d.id FOR NO KEY UPDATE;
     PERFORM 1 FROM appointment_slots AS s WHERE s.id = any(touched) ORDER BY s.id FOR NO KEY UPDATE;
 
@@ -148,6 +154,8 @@ BEGIN
     FROM jsonb_populate_recordset(NULL::closures, closures) AS w
     ON CONFLICT (id) DO UPDATE
         SET
+            doctor_id = excluded.doctor_id,
+            clinic_id = excluded.clinic_id,
             start_time = excluded.start_time,
             end_time = excluded.end_time,
             kind = excluded.kind,
@@ -165,10 +173,10 @@ BEGIN
     WHERE c.id = z.clinic_id;
 
     -- Bookings end before their slots are closed, so that the ledger tells it in that order.
-    PERFORM 1 FROM expire_holds(closed_slot_ids, 'update');
+    PERFORM 1 FROM expire_holds(hit_slot_ids, 'update');
     ended := ARRAY(
         SELECT b.id
-        FROM unnest(closed_slot_ids) AS c (slot_id)
+        FROM unnest(hit_slot_ids) AS c (slot_id)
         CROSS JOIN LATERAL (
             SELECT b.id FROM bookings AS b
             WHERE b.slot_id = c.slot_id AND b.status = 'PENDING'

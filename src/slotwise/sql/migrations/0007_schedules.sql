@@ -86,6 +86,7 @@ ALTER COLUMN reason SET STATISTICS 0,
 ALTER COLUMN message SET STATISTICS 0;
 CREATE INDEX closures_by_end ON closures (end_time, id) WHERE removed_at IS NULL;
 
+-- NOT VALID: no older row has a value, so none is read while the table is locked.
 ALTER TABLE appointment_slots
 -- The rule that the slot was made by, and its version then; null for a slot that was made by hand.
 ADD COLUMN rule_id bigint,
@@ -98,7 +99,7 @@ ADD COLUMN closure_id bigint,
 ADD COLUMN drifted boolean NOT NULL DEFAULT FALSE,
 -- True if a person changed it by hand: then its rule leaves it alone.
 ADD COLUMN pinned boolean NOT NULL DEFAULT FALSE,
-ADD CONSTRAINT slot_rule_exists FOREIGN KEY (rule_id) REFERENCES schedule_rules (id),
-ADD CONSTRAINT slot_closure_exists FOREIGN KEY (closure_id) REFERENCES closures (id);
+ADD CONSTRAINT slot_rule_exists FOREIGN KEY (rule_id) REFERENCES schedule_rules (id) NOT VALID,
+ADD CONSTRAINT slot_closure_exists FOREIGN KEY (closure_id) REFERENCES closures (id) NOT VALID;
 -- migrate:down
 -- Forward only: to go back, restore a backup.

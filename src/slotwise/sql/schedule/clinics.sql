@@ -51,6 +51,13 @@ SELECT exists(
     WHERE s.clinic_id = :clinic_id::bigint AND s.status = 'OPEN' AND s.start_time > clock_timestamp()
 ) AS found;
 
+-- name: has_rules
+-- Tells whether a clinic has weekly hours of doctors that have not ended.
+SELECT exists(
+    SELECT FROM schedule_rules AS r
+    WHERE r.clinic_id = :clinic_id::bigint AND r.removed_at IS NULL AND coalesce(r.last_day, 'infinity') >= now()::date
+) AS found;
+
 -- name: update_clinic
 -- Writes all that can be changed of a clinic, whose lock is held.
 UPDATE clinics AS c

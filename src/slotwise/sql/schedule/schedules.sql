@@ -20,13 +20,14 @@ WHERE r.doctor_id = any(:doctor_ids::bigint[]) AND r.removed_at IS NULL
 ORDER BY u.rule_id;
 
 -- name: list_closures
--- Lists the closures in force that touch a period, by start.
+-- Lists the closures in force that touch a period, by start: all, or those that may concern some doctors.
 SELECT c.closure_columns
 FROM closures AS c
 WHERE
     c.removed_at IS NULL
     AND c.end_time > :starts_from::timestamptz
     AND c.start_time < :starts_before::timestamptz
+    AND (:doctor_ids::bigint[] IS NULL OR c.doctor_id IS NULL OR c.doctor_id = any(:doctor_ids::bigint[]))
 ORDER BY c.start_time, c.id
 LIMIT :limit::integer;
 
@@ -216,18 +217,19 @@ ORDER BY t.id;
 SELECT w.position::integer AS position, c.id AS closure_id
 FROM unnest(:start_times::timestamptz[], :end_times::timestamptz[])
     WITH ORDINALITY AS w (start_time, end_time, position)
-CROSS JOIN LATERAL (
-    SELECT c.id
-    FROM closures AS c
-    WHERE
-        c.removed_at IS NULL
-        AND c.end_time > w.start_time
-        AND c.start_time < w.end_time
-        AND coalesce(c.doctor_id, :doctor_id::bigint) = :doctor_id::bigint
-        AND coalesce(c.clinic_id, :clinic_id::bigint) = :clinic_id::bigint
-    ORDER BY c.id
-    LIMIT 1
-) AS c
+CROSS JOIN
+    LATERAL (
+        SELECT c.id
+        FROM closures AS c
+        WHERE
+            c.removed_at IS NULL
+            AND c.end_time > w.start_time
+            AND c.start_time < w.end_time
+            AND coalesce(c.doctor_id, :doctor_id::bigint) = :doctor_id::bigint
+            AND coalesce(c.clinic_id, :clinic_id::bigint) = :clinic_id::bigint
+        ORDER BY c.id
+        LIMIT 1
+    ) AS c
 ORDER BY w.position;
 
 -- name: known_doctors
