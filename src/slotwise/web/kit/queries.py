@@ -1,5 +1,6 @@
 """The query of a list in its URL: the fields to search by, and where the page begins."""
 
+import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from enum import StrEnum
@@ -19,6 +20,7 @@ Choice = TypeVar("Choice", bound=StrEnum)
 Id = Annotated[int, PathParameter(ge=1, le=MAX_ID)]
 
 MAX_TEXT_CHARACTERS = 200
+_ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 def query_form(request: PageRequest, *names: str) -> Form:
@@ -35,6 +37,11 @@ def text_in(form: Form, name: str) -> str | None:
 
 def id_in(form: Form, name: str) -> int | None:
     return form.number(name, 1, 10**18 - 1) if form.text(name) else None
+
+
+def ids_in(texts: Iterable[str]) -> list[int]:
+    """Those of the texts that can be ids, in their order."""
+    return [int(text) for text in texts if _ID.fullmatch(text)]
 
 
 def choice_in(form: Form, name: str, choices: type[Choice]) -> Choice | None:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from slotwise.domain.clinics import Clinic, ClinicBook
 from slotwise.domain.errors import FieldError, InvalidInput
 from slotwise.domain.schedules import Closure, ClosureKind
@@ -69,13 +71,28 @@ def closures_in(
 
     With `clinic_ids`, a doctor's absence is one at each of these clinics.
     """
+    where, days = _where_and_days(form, renderer, doctor_ids)
+    return [_closure_in(form, renderer, each, days) for each in places_of(where, renderer.clinics, clinic_ids)]
+
+
+def changed_closure_in(form: Form, renderer: Renderer, doctor_ids: Iterable[int], closure: Closure) -> Closure:
+    """One, whatever zones the clinics have. An absence stays at its clinic. Raises `InvalidInput`."""
+    where, days = _where_and_days(form, renderer, doctor_ids)
+    if where.doctor_id is not None and closure.doctor_id is not None:
+        where = where._replace(clinic_id=closure.clinic_id)
+    return replace(_closure_in(form, renderer, where, days), id=closure.id, version=closure.version)
+
+
+def _where_and_days(form: Form, renderer: Renderer, doctor_ids: Iterable[int]) -> tuple[Where, Days]:
     values = read_all(
         {"where": lambda: _where_in(form, renderer.clinics, set(doctor_ids)), "days": lambda: _days_in(form)}
     )
-    return [
-        closure_of(each, values["days"], renderer.time_of(each.clinic_id), text(form, "reason"), text(form, "message"))
-        for each in places_of(values["where"], renderer.clinics, clinic_ids)
-    ]
+    return values["where"], values["days"]
+
+
+def _closure_in(form: Form, renderer: Renderer, where: Where, days: Days) -> Closure:
+    time = renderer.time_of(where.clinic_id)
+    return closure_of(where, days, time, text(form, "reason"), text(form, "message"))
 
 
 def holidays_in(form: Form, renderer: Renderer, proposed: Sequence[PublicHoliday]) -> list[Closure]:

@@ -1,6 +1,6 @@
 """Holidays and absences: the year at a glance, add, change and undo. Each change is previewed."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -9,6 +9,7 @@ from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from msgspec.structs import replace
 
+from slotwise.domain.clinics import ClinicBook
 from slotwise.domain.doctors import FIRST_DOCTOR
 from slotwise.domain.errors import InvalidInput, ScheduleTooLarge
 from slotwise.domain.schedule_previews import Decision, Decisions, ScheduleChange
@@ -46,7 +47,7 @@ class ClosureController(Controller):
     ) -> Response[Any]:
         year = _year_in(query_form(request, "year"), renderer)
         bounds = renderer.time.bounds(date(year, 1, 1), date(year, 12, 31))
-        found = await schedules.list_closures(*bounds)
+        found = await _readable(request, await schedules.list_closures(*bounds))
         return renderer.answer(
             request,
             "schedule/closures/year.html",
@@ -129,11 +130,8 @@ class ClosureController(Controller):
 async def _change_of(request: PageRequest, renderer: Renderer, form: Form, closure: Closure) -> ScheduleChange:
     if form.text("step") == "undo":
         return ScheduleChange(remove_closures=(closure.id,))
-    clinic_ids = account_in(request).clinic_ids if closure.clinic_id is None else {closure.clinic_id}
-    changed, *more = closure_forms.closures_in(form, renderer, await doctor_names(request), clinic_ids)
-    changed = replace(changed, id=closure.id, version=closure.version)
-    decisions = Decisions(Decision.CANCEL, message=changed.message)
-    return ScheduleChange(change_closures=(changed,), add_closures=tuple(more), decisions=decisions)
+    changed = closure_forms.changed_closure_in(form, renderer, await doctor_names(request), closure)
+    return ScheduleChange(change_closures=(changed,), decisions=Decisions(Decision.CANCEL, message=changed.message))
 
 
 async def doctor_names(request: PageRequest) -> dict[int, str]:
@@ -147,7 +145,25 @@ async def _closure(request: PageRequest, closure_id: int) -> Closure:
     found = (await page_parts(request).services.schedules.get_closures([closure_id])).get(closure_id)
     if found is None:
         raise NotFoundException("This does not exist, or somebody has undone it.")
-    return found
+    return (await _readable(request, [found]))[0]
+
+
+async def _readable(request: PageRequest, found: Sequence[Closure]) -> list[Closure]:
+    """For staff of some clinics, without the reasons why doctors are away elsewhere."""
+    clinic_ids = account_in(request).clinic_ids
+    if clinic_ids is None:
+        return list(found)
+    clinics = page_parts(request).services.clinics
+    away = {each.doctor_id for each in found if each.doctor_id is not None and each.clinic_id is None}
+    works_at = {doctor_id: await clinics.list_doctor_clinics(doctor_id) for doctor_id in sorted(away)}
+
+    def is_elsewhere(closure: Closure) -> bool:
+        if closure.doctor_id is None:
+            return False
+        places = works_at[closure.doctor_id] if closure.clinic_id is None else [closure.clinic_id]
+        return bool(places) and clinic_ids.isdisjoint(places)
+
+    return [replace(each, reason=None) if is_elsewhere(each) else each for each in found]
 
 
 def _at_clinic(closure: Closure, renderer: Renderer) -> dict[str, Any]:
@@ -159,10 +175,33 @@ def _at_clinic(closure: Closure, renderer: Renderer) -> dict[str, Any]:
 def _who_words(renderer: Renderer, names: Mapping[int, str]) -> Any:
     def words(closure: Closure) -> str:
         if closure.doctor_id is not None:
-            return names.get(closure.doctor_id, "A doctor")
+            return names.get(closure.doctor_id, "A doctor") + _only_at(renderer, closure)
         return "Everybody" if closure.clinic_id is None else renderer.clinics.get(closure.clinic_id).name
 
     return words
+
+
+def _only_at(renderer: Renderer, closure: Closure | None) -> str:
+    """After a doctor who is away at one clinic only: its name."""
+    clinic = renderer.clinics.find(closure.clinic_id) if closure and closure.doctor_id is not None else None
+    return f", {clinic.name}" if clinic and renderer.clinics.several else ""
+
+
+def _may_change(request: PageRequest, closure: Closure | None) -> bool:
+    """Staff may change absences of doctors, at the clinics that they work for."""
+    account = account_in(request)
+    if visitor_in(request).is_admin or closure is None:
+        return True
+    is_own = account.clinic_ids is None or closure.clinic_id in account.clinic_ids
+    return closure.doctor_id is not None and is_own
+
+
+def _wide_choices(clinics: ClinicBook, closure: Closure | None) -> list[tuple[str, str]]:
+    """Everybody, the active clinics if there are several, and the clinic of the closure."""
+    own = closure.clinic_id if closure and closure.doctor_id is None else None
+    active = {each.id for each in clinics.active} if clinics.several else set()
+    offered = [each for each in clinics.all if each.id in active | {own}]
+    return [(closure_forms.ALL, "Everybody"), *((f"clinic:{each.id}", each.name) for each in offered)]
 
 
 def _heading(closure: Closure) -> str:
@@ -218,12 +257,10 @@ async def _refused(
 async def _show_form(
     request: PageRequest, renderer: Renderer, closure: Closure | None, form: Form, status: int = 200
 ) -> Response[Any]:
-    """Staff may only read what is not an absence of a doctor."""
-    may_change = visitor_in(request).is_admin or closure is None or closure.doctor_id is not None
-    names = await doctor_names(request)
-    clinics = renderer.clinics.active if renderer.clinics.several else []
-    wide = [(closure_forms.ALL, "Everybody"), *((f"clinic:{each.id}", each.name) for each in clinics)]
-    doctors = [(f"doctor:{doctor_id}", name) for doctor_id, name in names.items()]
+    may_change = _may_change(request, closure)
+    where = _only_at(renderer, closure)
+    doctors = [(f"doctor:{doctor_id}", name + where) for doctor_id, name in (await doctor_names(request)).items()]
+    wide = _wide_choices(renderer.clinics, closure) if visitor_in(request).is_admin or not may_change else []
     return renderer.answer(
         request,
         "schedule/closures/edit.html",
@@ -231,5 +268,5 @@ async def _show_form(
         closure=closure,
         form=form,
         may_change=may_change,
-        choices=[*(wide if visitor_in(request).is_admin or not may_change else []), *doctors],
+        choices=[*wide, *doctors],
     )

@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
+from msgspec.structs import replace
 
 from slotwise.domain import base64url
 from slotwise.domain.doctors import FIRST_DOCTOR, Doctor, DoctorPosition
@@ -65,10 +66,9 @@ class DoctorController(Controller):
     ) -> Response[Any]:
         doctor = await doctors.get_doctor(doctor_id)
         week = Week.of(day_in(query_form(request, "week"), "week") or renderer.time.today())
-        found = await slots.list_week(
-            doctor_id, *renderer.time.bounds(week.monday, week.sunday), account_in(request).clinic_ids
-        )
-        days = _by_day(week, [renderer.at_clinic(slot) for slot in found.slots], renderer.time)
+        found = await slots.list_week(doctor_id, *_bounds(week, renderer), account_in(request).clinic_ids)
+        found = replace(found, slots=_within(week, [renderer.at_clinic(slot) for slot in found.slots], renderer.time))
+        days = _by_day(week, found.slots, renderer.time)
         now = renderer.time.now()
         return renderer.answer(
             request, "schedule/doctors/week.html", doctor=doctor, week=week, days=days, found=found, now=now
@@ -176,6 +176,17 @@ async def _show_doctor(
         clinics=renderer.clinics.active if renderer.clinics.several else [],
         works_at=await clinics.list_doctor_clinics(doctor.id),
     )
+
+
+def _bounds(week: Week, renderer: Renderer) -> tuple[datetime, datetime]:
+    """From where the week begins first to where it ends last: a day of each clinic is by its own clock."""
+    bounds = [renderer.time_of(clinic.id).bounds(week.monday, week.sunday) for clinic in renderer.clinics.all]
+    return min(begin for begin, _ in bounds), max(end for _, end in bounds)
+
+
+def _within(week: Week, found: Sequence[WeekSlot], time: ClinicTime) -> list[WeekSlot]:
+    """Those that are on a day of the week by the clock of their clinic."""
+    return [slot for slot in found if any(time.is_on(day, slot.start_time, slot.end_time) for day in week.days)]
 
 
 def _by_day(week: Week, found: Sequence[WeekSlot], time: ClinicTime) -> list[DayOfWeek]:

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 
 from msgspec.structs import replace
 
-from slotwise.domain.clinics import ClinicBook
+from slotwise.domain.clinics import Clinic
 from slotwise.domain.errors import FieldError, InvalidInput
 from slotwise.domain.schedule_previews import ScheduleChange
 from slotwise.domain.schedule_rules import MAX_WEEKS
@@ -47,7 +47,7 @@ def form_of(rule: Rule) -> Form:
     return form
 
 
-def rules_in(form: Form, doctor_id: int, clinics: ClinicBook, types: Sequence[int]) -> list[Rule]:
+def rules_in(form: Form, doctor_id: int, clinics: Sequence[Clinic], types: Sequence[int]) -> list[Rule]:
     """A rule for each weekday and period. Raises `InvalidInput` with all faults of the form."""
     values = read_all(
         {
@@ -140,13 +140,13 @@ def _minutes(field: str, text: str) -> int:
     return clock.hour * 60 + clock.minute
 
 
-def _clinic_in(form: Form, clinics: ClinicBook) -> int:
-    """The main clinic if there is one only."""
+def _clinic_in(form: Form, clinics: Sequence[Clinic]) -> int:
+    """The first of the choices if the form does not say one, because there was one only."""
     text = form.text("clinic")
-    known = {str(clinic.id): clinic.id for clinic in clinics.all}
+    known = {str(clinic.id): clinic.id for clinic in clinics}
     if text and text not in known:
         raise InvalidInput.of("clinic", "must be one of the choices")
-    return known[text] if text else clinics.main.id
+    return known[text] if text else clinics[0].id
 
 
 def _types_in(form: Form, known: Sequence[int]) -> tuple[int, ...] | None:

@@ -1,5 +1,6 @@
 """A doctor's weekly hours: see them, add some, change, end and remove them. Each change is previewed."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from litestar import Controller, Response, get, post
@@ -7,8 +8,10 @@ from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 from msgspec.structs import replace
 
+from slotwise.domain.clinics import Clinic, ClinicBook
 from slotwise.domain.doctors import Doctor
 from slotwise.domain.errors import InvalidInput, ScheduleTooLarge
+from slotwise.domain.schedule_diff import MovedTime
 from slotwise.domain.schedule_previews import ScheduleChange
 from slotwise.domain.schedules import Rule
 from slotwise.domain.visit_types import VisitType
@@ -31,6 +34,7 @@ class Place(NamedTuple):
     doctor: Doctor
     rules: list[Rule]
     types: list[VisitType]
+    clinics: list[Clinic]
 
     @property
     def path(self) -> str:
@@ -57,15 +61,16 @@ class HoursController(Controller):
         )
         rows = [rule_row(rule, found.runs.get(rule.id), renderer.time_of(rule.clinic_id)) for rule in rules]
         week = [(name, [row for row in rows if row.rule.weekday == day]) for day, name in enumerate(DAYS, 1)]
+        moved = [_at_clinic(each, renderer) for each in found.moved]
         return renderer.answer(
-            request, "schedule/hours/week.html", doctor=doctor, week=week, has_rules=bool(rows), moved=found.moved
+            request, "schedule/hours/week.html", doctor=doctor, week=week, has_rules=bool(rows), moved=moved
         )
 
     @get("/new", **page_for(ADMIN))
     async def ask_for_hours(
         self, request: PageRequest, doctor_id: Id, renderer: NamedDependency[Renderer]
     ) -> Response[Any]:
-        place = await _place(request, doctor_id)
+        place = await _place(request, renderer, doctor_id)
         return _show_form(request, renderer, place, None, hour_forms.blank_hours(renderer.time.today()))
 
     @post("/new", **page_for(ADMIN))
@@ -73,9 +78,9 @@ class HoursController(Controller):
         self, request: PageRequest, doctor_id: Id, renderer: NamedDependency[Renderer]
     ) -> Response[Any]:
         """Shows what they would do."""
-        form, place = await Form.of(request), await _place(request, doctor_id)
+        form, place = await Form.of(request), await _place(request, renderer, doctor_id)
         try:
-            added = hour_forms.rules_in(form, doctor_id, renderer.clinics, [each.id for each in place.types])
+            added = hour_forms.rules_in(form, doctor_id, place.clinics, [each.id for each in place.types])
             change = hour_forms.change_in(form, added, place.rules)
             return await _preview(request, renderer, place, change, f"New hours of {place.doctor.name}")
         except (InvalidInput, ScheduleTooLarge) as error:
@@ -85,7 +90,7 @@ class HoursController(Controller):
     async def show_rule(
         self, request: PageRequest, doctor_id: Id, rule_id: Id, renderer: NamedDependency[Renderer]
     ) -> Response[Any]:
-        place = await _place(request, doctor_id)
+        place = await _place(request, renderer, doctor_id, rule_id)
         rule = _rule_of(place, rule_id)
         return _show_form(request, renderer, place, rule, hour_forms.form_of(rule))
 
@@ -94,28 +99,49 @@ class HoursController(Controller):
         self, request: PageRequest, doctor_id: Id, rule_id: Id, renderer: NamedDependency[Renderer]
     ) -> Response[Any]:
         """Shows what it would do: to change the hours, to end them on a day, or to remove them."""
-        form, place = await Form.of(request), await _place(request, doctor_id)
+        form, place = await Form.of(request), await _place(request, renderer, doctor_id, rule_id)
         rule = _rule_of(place, rule_id)
         if form.text("version") != str(rule.version):
             again = hour_forms.form_of(rule)
             again.problem = "Somebody else has changed these hours meanwhile. Nothing was saved. They are now as below."
             return _show_form(request, renderer, place, rule, again, 409)
         try:
-            change = _change_of(form, place, rule, renderer)
+            change = _change_of(form, place, rule)
             heading = f"{DAYS[rule.weekday - 1]}, {hours_words(rule)}, of {place.doctor.name}"
             return await _preview(request, renderer, place, change, heading)
         except (InvalidInput, ScheduleTooLarge) as error:
             return _refused(request, renderer, place, rule, form, error)
 
 
-async def _place(request: PageRequest, doctor_id: int) -> Place:
-    """Raises `DoctorNotFound`."""
+async def _place(request: PageRequest, renderer: Renderer, doctor_id: int, rule_id: int | None = None) -> Place:
+    """To choose from: what is active, and what the rule has. Raises `DoctorNotFound`."""
     services = page_parts(request).services
     doctor = await services.doctors.get_doctor(doctor_id)
     rules = [rule for rule in (await services.schedules.list_rules(doctor_id)).rules if rule.removed_at is None]
+    rule = next((each for each in rules if each.id == rule_id), None)
+    kept = (rule.visit_type_ids or ()) if rule else ()
     visit_types: VisitTypes = services.visit_types
-    types = [each for each in await visit_types.list_visit_types(for_desk=True) if each.active]
-    return Place(doctor, rules, types)
+    found = await visit_types.list_visit_types(for_desk=True)
+    types = [each for each in found if each.active or each.id in kept]
+    works_at = await services.clinics.list_doctor_clinics(doctor_id)
+    return Place(doctor, rules, types, _offered_clinics(renderer.clinics, works_at, rule))
+
+
+def _offered_clinics(clinics: ClinicBook, works_at: Sequence[int], rule: Rule | None) -> list[Clinic]:
+    """The active ones where the doctor works, and that of the rule; never empty."""
+    own = {rule.clinic_id} if rule else set()
+    active = {each.id for each in clinics.active if not works_at or each.id in works_at}
+    return [each for each in clinics.all if each.id in active | own] or [clinics.main]
+
+
+def _at_clinic(moved: MovedTime, renderer: Renderer) -> MovedTime:
+    """With both moments in the zone of the clinic."""
+    zone = renderer.clinics.zone_of(moved.slot.clinic_id)
+    return replace(
+        moved,
+        slot=replace(moved.slot, start_time=moved.slot.start_time.astimezone(zone)),
+        moment=moved.moment and moved.moment.astimezone(zone),
+    )
 
 
 def _rule_of(place: Place, rule_id: int) -> Rule:
@@ -125,7 +151,7 @@ def _rule_of(place: Place, rule_id: int) -> Rule:
     return found
 
 
-def _change_of(form: Form, place: Place, rule: Rule, renderer: Renderer) -> ScheduleChange:
+def _change_of(form: Form, place: Place, rule: Rule) -> ScheduleChange:
     match form.text("step"):
         case "remove":
             return ScheduleChange(remove_rules=(rule.id,))
@@ -137,7 +163,7 @@ def _change_of(form: Form, place: Place, rule: Rule, renderer: Renderer) -> Sche
                 raise InvalidInput.of("end_day", "must be a date such as 2026-11-24")
             return ScheduleChange(change_rules=(hour_forms.ended(rule, last_day),))
         case _:
-            wanted = hour_forms.rules_in(form, place.doctor.id, renderer.clinics, [each.id for each in place.types])
+            wanted = hour_forms.rules_in(form, place.doctor.id, place.clinics, [each.id for each in place.types])
             changed, *more = sorted(wanted, key=lambda each: each.weekday != rule.weekday)
             changed = replace(changed, id=rule.id, version=rule.version)
             return ScheduleChange(change_rules=(changed,), add_rules=tuple(more))
@@ -173,7 +199,7 @@ def _show_form(
         rule=rule,
         has_rules=bool(place.rules),
         types=place.types,
-        clinics=renderer.clinics.active,
+        clinics=place.clinics,
         form=form,
         days=DAYS,
     )

@@ -9,7 +9,7 @@ from litestar.exceptions import NotFoundException
 from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.queries import Id
+from slotwise.web.kit.queries import Id, ids_in
 from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.schedule.next_times import Looking, next_times
 
@@ -48,7 +48,7 @@ class PatientsToTellController(Controller):
     ) -> Response[Any]:
         """Those that are ticked."""
         form = await Form.of(request)
-        ticked = {int(each) for each in form.all("told") if each.isascii() and each.isdigit()}
+        ticked = set(ids_in(form.all("told")))
         noted = await clinic_changes.note_patients_told(account_in(request), closure_id, ticked)
         words = (
             f"Noted: {noted} {'patient is' if noted == 1 else 'patients are'} told." if noted else "Nobody was ticked."

@@ -20,6 +20,7 @@ from slotwise.services.schedule.schedules import Applied
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.parts import page_parts
+from slotwise.web.kit.queries import ids_in
 from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.schedule.next_times import Looking, next_times
 from slotwise.web.schedule.schedule_words import skipped_words
@@ -136,8 +137,8 @@ def _decisions_in(form: Form, shown: Decisions) -> Decisions:
     message = form.text("message").replace("\r\n", "\n") or None
     if form.text("choices") == "all":
         return Decisions(Decision.CANCEL if form.text("cancel_all") else Decision.KEEP, message=message)
-    ticked = {int(each) for each in form.all("cancel") if each.isascii() and each.isdigit()}
-    listed = [int(each) for each in form.text("choices").split() if each.isascii() and each.isdigit()]
+    ticked = set(ids_in(form.all("cancel")))
+    listed = ids_in(form.text("choices").split())
     chosen = {each: Decision.CANCEL if each in ticked else Decision.KEEP for each in listed}
     other = {each: decision for each, decision in chosen.items() if decision is not shown.default}
     return Decisions(shown.default, other, message)
