@@ -201,6 +201,57 @@ def test_times_that_overlap_others_or_are_past_are_told(opened: Office) -> None:
     assert opened.counts()[1] == 7
 
 
+def test_times_are_refused_that_the_desk_could_not_add(opened: Office) -> None:
+    """In a closure, at a clinic that takes no appointments, and where the doctor does not work."""
+    opened.rows(
+        "INSERT INTO clinics (name, time_zone, active) VALUES ('North', 'Europe/Berlin', TRUE),"
+        " ('Shut', 'Europe/Berlin', FALSE) RETURNING id"
+    )
+    opened.rows(
+        "INSERT INTO doctor_clinics (doctor_id, clinic_id) SELECT d.id, 1 FROM doctors AS d"
+        " WHERE d.name = 'Dr. Grace Hopper' RETURNING 1"
+    )
+    opened.rows(
+        "INSERT INTO closures (start_time, end_time, kind) VALUES"
+        " ('2031-03-03T08:30Z', '2031-03-03T12:00Z', 'HOLIDAY'),"
+        " ('2031-02-03T00:00Z', '2031-02-04T00:00Z', 'HOLIDAY') RETURNING id"
+    )
+    text = (
+        "doctor,first_day,last_day,weekdays,from,to,clinic\n"
+        "Dr. Grace Hopper,2031-03-03,2031-03-03,1,09:00,11:00,\n"
+        "Dr. Grace Hopper,2031-03-10,2031-03-10,1,09:00,10:00,North\n"
+        "Dr. Katherine Johnson,2031-03-10,2031-03-10,1,09:00,10:00,Shut\n"
+        "Dr. Katherine Johnson,2031-03-10,2031-03-10,1,09:00,10:00,North\n"
+    )
+    done = opened.bring("timetables", text, "--skip-faulty")
+    assert done.stderr.splitlines() == [
+        "line 2, first_day: makes 3 times at which the doctor is away or the clinic is closed,"
+        " the first 2031-03-03 09:30",
+        "line 3, clinic: is a clinic where this doctor does not work",
+        "line 4, clinic: is not known; known are Slotwise, North",
+    ]
+    assert done.stdout == "Imported 2 times; 0 were there already. Left out 3 faulty lines.\n"
+    assert opened.counts()[1] == 9
+    again = opened.bring("timetables", TIMETABLES)
+    assert again.stdout == "Imported 0 times; 7 were there already.\n", again.stderr
+
+
+def test_a_day_that_is_out_of_range_is_told_in_every_zone(opened: Office) -> None:
+    opened.rows(
+        "INSERT INTO clinics (name, time_zone) VALUES ('East', 'Asia/Tokyo'), ('West', 'America/New_York') RETURNING id"
+    )
+    text = (
+        "doctor,day,time,name,email,clinic\n"
+        "Dr. Grace Hopper,0001-01-01,00:00,Ada Lovelace,ada@example.org,East\n"
+        "Dr. Grace Hopper,9999-12-31,22:00,Ada Lovelace,ada@example.org,West\n"
+    )
+    done = opened.bring("bookings", text)
+    assert done.stderr.splitlines() == [
+        "line 2, day: must be from 2000-01-01 to 9997-12-31",
+        "line 3, day: must be from 2000-01-01 to 9997-12-31",
+    ]
+
+
 @pytest.mark.parametrize(
     ("data", "said"),
     [

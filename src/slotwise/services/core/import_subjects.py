@@ -11,9 +11,12 @@ from slotwise.db.pool import Connection
 from slotwise.db.statements import Statement
 from slotwise.domain.clinics import FIRST_CLINIC, UNNAMED_VERSION, Clinic
 from slotwise.domain.errors import InvalidInput
-from slotwise.domain.fields import clean_name
+from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, clean_name
 from slotwise.domain.timetables import first_moment
 from slotwise.services.core.import_files import Line, required
+
+# The same days as those of timetables.
+FIRST_DAY, LAST_DAY = FIRST_TIME.date(), date(LAST_READABLE_TIME.year - 2, 12, 31)
 
 
 class NamedDoctor(Struct, frozen=True):
@@ -89,9 +92,13 @@ class Clinics:
 def day_in(line: Line, column: str) -> date:
     """Raises `InvalidInput`."""
     try:
-        return datetime.strptime(required(line, column), "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
+        day = datetime.strptime(required(line, column), "%Y-%m-%d").date()  # noqa: DTZ007 - a day has no zone
     except ValueError as error:
         raise InvalidInput.of(column, "must be a day such as 2031-02-28") from error
+    # Moments of other days may not exist in every zone.
+    if not FIRST_DAY <= day <= LAST_DAY:
+        raise InvalidInput.of(column, f"must be from {FIRST_DAY} to {LAST_DAY}")
+    return day
 
 
 def clock_in(line: Line, column: str) -> time:

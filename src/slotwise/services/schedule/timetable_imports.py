@@ -3,7 +3,7 @@
 A time is known by its doctor and its start, so a second import of the same file adds none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -38,6 +38,8 @@ from slotwise.services.core.import_files import (
     required,
 )
 from slotwise.services.core.import_subjects import Clinics, NamedDoctors, clock_in, day_in
+from slotwise.services.schedule.clinics import keep_open_clinic, refuse_elsewhere
+from slotwise.services.schedule.closed_times import find_closed
 from slotwise.services.schedule.slots import CREATE_SLOTS, LIST_CLASHES, LOCK_DOCTORS
 
 COLUMNS = Columns(
@@ -84,12 +86,13 @@ async def import_timetables(
     async def work(connection: Connection) -> Imported:
         done = Imported(0, 0, [])
         wanted = await _wanted(connection, lines, first, done.faults)
+        shut = await _keep_open_clinics(connection, wanted)
         # All at once and in id order, as everything that adds slots.
         locked = await LOCK_DOCTORS.all(connection, doctor_ids=sorted({one.doctor_id for one in wanted}))
         state = _Progress(done, locked[0].now if locked else FIRST_TIME, {})
         for place, one in enumerate(wanted):
             progress(place, len(wanted))
-            await _add(connection, one, state)
+            await _add(connection, one, state, shut)
         return done
 
     return await import_at_once(database, choices, "timetables", work)
@@ -151,7 +154,18 @@ def _periods_of(timetable: Timetable, clinic: Clinic) -> list[Period]:
         raise InvalidInput(*faults) from error
 
 
-async def _add(connection: Connection, wanted: _Wanted, state: _Progress) -> None:
+async def _keep_open_clinics(connection: Connection, wanted: Sequence[_Wanted]) -> frozenset[int]:
+    """Keep those open that take appointments, until the transaction ends. Returns the ids of the others."""
+    shut = set()
+    for clinic_id in sorted({one.clinic.id for one in wanted}):
+        try:
+            await keep_open_clinic(connection, clinic_id)
+        except InvalidInput:
+            shut.add(clinic_id)
+    return frozenset(shut)
+
+
+async def _add(connection: Connection, wanted: _Wanted, state: _Progress, shut: frozenset[int]) -> None:
     """Add the times of a line that are not there yet, or what is wrong with the line."""
     known = {
         slot.start_time: slot.end_time
@@ -159,31 +173,61 @@ async def _add(connection: Connection, wanted: _Wanted, state: _Progress) -> Non
             connection, doctor_id=wanted.doctor_id, start_times=[period.start_time for period in wanted.periods]
         )
     }
-    again = [state.line_of.get((wanted.doctor_id, period.start_time)) for period in wanted.periods]
     new = [period for period in wanted.periods if period.start_time not in known]
+    fault = _repeated(wanted, state) or await _fault_of(connection, wanted, new, state.now, shut)
+    if fault:
+        state.done.faults.append(Fault(wanted.line.number, *fault))
+        return
+    await _create(connection, wanted, new)
+    state.line_of |= {(wanted.doctor_id, period.start_time): wanted.line.number for period in new}
+    state.done.added += len(new)
+    state.done.already_there += len(known)
+
+
+def _repeated(wanted: _Wanted, state: _Progress) -> tuple[str, str] | None:
+    """The column and what is wrong, if a line before it makes the same times."""
+    again = [state.line_of.get((wanted.doctor_id, period.start_time)) for period in wanted.periods]
+    twice = [number for number in again if number is not None]
+    if not twice:
+        return None
+    return "from", f"makes {len(twice)} times that line {twice[0]} makes too: remove one of the two"
+
+
+async def _fault_of(
+    connection: Connection, wanted: _Wanted, new: Sequence[Period], now: datetime, shut: frozenset[int]
+) -> tuple[str, str] | None:
+    """The column and what is wrong: what also people cannot add. Needs the doctor's lock and the clinic's."""
+    past = [period for period in new if period.start_time <= now]
+    if past:
+        return "first_day", f"makes {len(past)} times that are in the past, the first {_first_of(past, wanted)}"
+    elsewhere = await _refused_place(connection, wanted, shut) if new else None
+    if elsewhere:
+        return "clinic", elsewhere
+    closed = await find_closed(connection, wanted.doctor_id, wanted.clinic.id, new)
+    if closed:
+        closed_words = "at which the doctor is away or the clinic is closed"
+        return "first_day", f"makes {len(closed)} times {closed_words}, the first {_first_of(closed, wanted)}"
     clashes = await LIST_CLASHES.all(
         connection,
         doctor_id=wanted.doctor_id,
         start_times=[period.start_time for period in new],
         busy_until=[period.end_time for period in new],
     )
-    twice = [number for number in again if number is not None]
-    past = [period for period in new if period.start_time <= state.now]
-    fault = None
-    if twice:
-        fault = f"makes {len(twice)} times that line {twice[0]} makes too: remove one of the two"
-    elif past:
-        fault = f"makes {len(past)} times that are in the past, the first {_told(past[0].start_time, wanted)}"
-    elif clashes:
+    if clashes:
         overlapped = f"the first the one of {_told(clashes[0].start_time, wanted)}"
-        fault = f"makes {len(clashes)} times that overlap others of the doctor, {overlapped}"
-    if fault:
-        state.done.faults.append(Fault(wanted.line.number, "from" if not past else "first_day", fault))
-        return
-    await _create(connection, wanted, new)
-    state.line_of |= {(wanted.doctor_id, period.start_time): wanted.line.number for period in new}
-    state.done.added += len(new)
-    state.done.already_there += len(known)
+        return "from", f"makes {len(clashes)} times that overlap others of the doctor, {overlapped}"
+    return None
+
+
+async def _refused_place(connection: Connection, wanted: _Wanted, shut: frozenset[int]) -> str | None:
+    """Why the doctor can have no times at the clinic."""
+    if wanted.clinic.id in shut:
+        return "is a clinic that takes no appointments"
+    try:
+        await refuse_elsewhere(connection, wanted.doctor_id, wanted.clinic.id)
+    except InvalidInput as error:
+        return error.errors[0].message
+    return None
 
 
 async def _create(connection: Connection, wanted: _Wanted, periods: Sequence[Period]) -> None:
@@ -197,6 +241,10 @@ async def _create(connection: Connection, wanted: _Wanted, periods: Sequence[Per
         visit_type_ids=None,
         actor=ACTOR,
     )
+
+
+def _first_of(periods: Iterable[Period], wanted: _Wanted) -> str:
+    return _told(min(period.start_time for period in periods), wanted)
 
 
 def _told(moment: datetime, wanted: _Wanted) -> str:
