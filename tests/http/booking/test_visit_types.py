@@ -192,3 +192,27 @@ def test_a_buffer_keeps_the_doctors_next_slot_from_beginning_in_it(clinic: Clini
     problem(refused, 400, "invalid-input", "breakMinutes")
     made = clinic.http.post("/api/slots/batch", json=many | {"breakMinutes": 15}, headers=clinic.admin)
     assert made.status_code == 201
+
+
+def test_a_time_does_not_become_shorter_than_its_types(clinic: Clinic) -> None:
+    short, long = new_type(clinic, minutes=20), new_type(clinic, minutes=60)
+    slot = typed_slot(clinic, short, long, durationMinutes=90)
+    path = f"/api/slots/{slot['id']}"
+    refused = clinic.http.patch(path, json={"durationMinutes": 10}, headers=clinic.admin)
+    assert problem(refused, 400)["errors"] == [
+        {"field": "durationMinutes", "message": "must not be shorter than a visit type of this time takes"}
+    ]
+    assert clinic.http.get(path).json()["durationMinutes"] == 90
+    just = clinic.http.patch(path, json={"durationMinutes": 60}, headers=clinic.admin)
+    assert (just.status_code, just.json()["durationMinutes"]) == (200, 60)
+
+
+def test_a_time_whose_type_became_longer_can_still_be_closed_and_moved(clinic: Clinic) -> None:
+    kind = new_type(clinic, minutes=30)
+    slot = typed_slot(clinic, kind, durationMinutes=30)
+    grown = clinic.http.patch(f"/api/visit-types/{kind['id']}", json={"minutes": 60}, headers=clinic.admin)
+    assert grown.status_code == 200, grown.text
+    path = f"/api/slots/{slot['id']}"
+    for change in ({"startTime": in_hours(300)}, {"durationMinutes": 45}, {"status": "CLOSED"}):
+        assert clinic.http.patch(path, json=change, headers=clinic.admin).status_code == 200, change
+    assert problem(clinic.http.patch(path, json={"durationMinutes": 40}, headers=clinic.admin), 400)["errors"]

@@ -7,9 +7,11 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 
-from slotwise.domain.errors import SeatsTaken
+from slotwise.domain.errors import InvalidInput, SeatsTaken
 from slotwise.domain.slots import SlotChange
+from slotwise.domain.visit_types import VisitTypeFields
 from slotwise.services.schedule.slots import Slots
+from slotwise.services.schedule.visit_types import VisitTypes
 from tests.clinic import PATIENCE_SECONDS
 from tests.workers import DESK, GUEST, Worker, new_slot, wanted, workers
 
@@ -37,3 +39,15 @@ async def test_a_dry_run_keeps_overdue_holds_and_does_not_wait_for_bookings(work
             await slots.update_slot(ADMIN, slot_id, SlotChange(total_seats=0), dry_run=True)
     assert await connection.fetchval("SELECT status FROM bookings WHERE id = $1", overdue.booking.id) == "PENDING"
     assert (await slots.get_slot(slot_id)).total_seats == 2
+
+
+async def test_types_are_refused_for_a_time_that_has_become_shorter_meanwhile(worker: Worker, connection: Rows) -> None:
+    slot_id = await new_slot(connection, seats=1)
+    slots, types = Slots(worker.database), VisitTypes(worker.database)
+    seen = await slots.get_slot(slot_id)
+    kind = await types.create_visit_type(ADMIN, VisitTypeFields("First visit", seen.duration_minutes))
+    await slots.update_slot(ADMIN, slot_id, SlotChange(duration_minutes=seen.duration_minutes - 1))
+    with pytest.raises(InvalidInput) as refused:
+        await types.set_visit_types(ADMIN, seen, [kind.id])
+    assert [fault.field for fault in refused.value.errors] == ["visit_type_ids"]
+    assert await connection.fetchval("SELECT visit_type_ids FROM appointment_slots WHERE id = $1", slot_id) is None

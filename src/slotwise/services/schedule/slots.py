@@ -61,7 +61,7 @@ class LockedDoctor(Struct, frozen=True):
 class SlotUpdate(Struct, frozen=True):
     """The result of a change, with the overlapped slot, if any. `taken` is how many seats are held or booked."""
 
-    outcome: Literal["updated", "again", "past", "booked", "seats_taken", "overlaps"]
+    outcome: Literal["updated", "again", "past", "too_short", "booked", "seats_taken", "overlaps"]
     taken: int
     overlapped_start: datetime | None
     overlapped_end: datetime | None
@@ -496,6 +496,8 @@ def _refuse_update(done: SlotUpdate, added_seats: int) -> None:
             return
         case "past":
             raise InvalidInput.of("start_time", "must be in the future")
+        case "too_short":
+            raise InvalidInput.of("duration_minutes", "must not be shorter than a visit type of this time takes")
         case "booked":
             raise SlotChangedMeanwhile
         case "seats_taken":

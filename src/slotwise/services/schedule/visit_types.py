@@ -53,7 +53,7 @@ NO_TYPES = OfferedTypes()
 class VisitTypesSet(Struct, frozen=True):
     """The result of giving a slot other visit types, with the slot that its buffer would overlap, if any."""
 
-    outcome: Literal["updated", "overlaps"]
+    outcome: Literal["updated", "too_short", "overlaps"]
     overlapped_start: datetime | None
     overlapped_end: datetime | None
     overlapped_closed: bool | None
@@ -169,6 +169,8 @@ class VisitTypes:
                 details=encoded(changes(slot, wanted, "visit_type_ids")),
                 request_id=request_id(),
             )
+        if done.outcome == "too_short":
+            raise InvalidInput.of("visit_type_ids", "names a visit type that takes longer than the time by now")
         refuse_overlap(done)
         self._seats_changed([slot.id])
         return wanted if done.updated_at is None else replace(wanted, updated_at=done.updated_at)

@@ -7,7 +7,8 @@ CREATE OR REPLACE FUNCTION set_visit_types(
     details text,
     request_id text
 ) RETURNS TABLE (
-    -- 'updated', or 'overlaps' if the slot would take the doctor's time of another one.
+    -- 'updated', 'too_short' if a type takes longer than the slot, or 'overlaps' if the slot would take the doctor's
+    -- time of another one.
     outcome text,
     overlapped_start timestamptz,
     overlapped_end timestamptz,
@@ -33,7 +34,12 @@ BEGIN
         SELECT o.start_time, o.end_time, o.closed INTO overlapped_start, overlapped_end, overlapped_closed
         FROM find_overlapped(owner, slot.start_time, busy_until, slot_id) AS o;
     END IF;
-    outcome := CASE WHEN overlapped_start IS NOT NULL THEN 'overlaps' ELSE 'updated' END;
+    outcome := CASE
+        -- It was long enough when it was read.
+        WHEN outlast(visit_type_ids, slot.end_time - slot.start_time) THEN 'too_short'
+        WHEN overlapped_start IS NOT NULL THEN 'overlaps'
+        ELSE 'updated'
+    END;
 
     IF outcome = 'updated' THEN
         UPDATE appointment_slots AS s

@@ -27,7 +27,8 @@ CREATE OR REPLACE FUNCTION update_slot(
     details text,
     request_id text
 ) RETURNS TABLE (
-    -- 'updated', or the reason why nothing was changed: 'again', 'past', 'booked', 'seats_taken', 'overlaps'.
+    -- 'updated', or the reason why nothing was changed: 'again', 'past', 'too_short', 'booked', 'seats_taken',
+    -- 'overlaps'.
     outcome text,
     taken integer,
     overlapped_start timestamptz,
@@ -75,6 +76,11 @@ BEGIN
             <> (old_start_time, old_end_time, old_total_seats, old_status)
             THEN 'again'
         WHEN start_time <> slot.start_time AND start_time <= clock_timestamp() THEN 'past'
+        -- Only for a slot that becomes shorter: a type may have become longer than its slots.
+        WHEN
+            end_time - start_time < slot.end_time - slot.start_time
+            AND outlast(slot.visit_type_ids, end_time - start_time)
+            THEN 'too_short'
         -- Read under the lock, which every booking needs, so no booking comes after it. Compares a row, although it is
         -- about one slot: with `=` on the slot, the planner might walk all bookings by id.
         WHEN
