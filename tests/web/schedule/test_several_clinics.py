@@ -379,3 +379,34 @@ def test_staff_of_one_clinic_enter_an_absence_at_that_clinic_only(two: Two, east
     easterner.submit("/admin/schedule")
     found = two.clinic.http.get("/api/closures", headers=two.clinic.admin).json()["items"]
     assert [each["clinicId"] for each in found if each["reason"] == "Away in the east"] == [two.east]
+
+
+def test_who_is_ticked_for_every_clinic_of_today_is_still_limited(two: Two, admin: Visitor) -> None:
+    """Otherwise the account would see each clinic that is added later, or was deactivated before."""
+    url = two.clinic.server.database_url
+    email = unique_email()
+    admin.send("/admin/users/new", name="Sam Staff", email=email, role="staff", password=PASSWORD)
+    [user_id] = re.findall(r"/admin/users/(\d+)", str(admin.page.url))
+    path = f"/admin/users/{user_id}"
+    known = {"name": "Out of use", "timeZone": "Asia/Tokyo", "active": False}
+    shut = two.clinic.http.post("/api/clinics", json=known, headers=two.clinic.admin).json()["id"]
+    chosen = "SELECT clinic_id FROM user_clinics WHERE user_id = $1::text::bigint ORDER BY clinic_id"
+    _tick(admin, path, 1, two.east)
+    assert "works for the clinics that you chose" in admin.page.text
+    assert [row[0] for row in rows(url, chosen, user_id)] == [1, two.east]
+    assert f'value="{shut}"' not in admin.open(path).text
+    _tick(admin, path, 1, two.east, shut)
+    page = admin.open(path).text
+    assert f'name="clinics" value="{shut}" checked' in page
+    assert "Out of use (takes no appointments)" in page
+    _tick(admin, path, *map(int, re.findall(r'name="clinics" value="(\d+)" checked', page)))
+    assert [row[0] for row in rows(url, chosen, user_id)] == [1, two.east, shut]
+    _tick(admin, path)
+    assert "works for all clinics" in admin.page.text
+    assert rows(url, chosen, user_id) == []
+
+
+def _tick(admin: Visitor, path: str, *clinic_ids: int) -> None:
+    headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
+    boxes = {"clinics": [str(each) for each in clinic_ids]}
+    admin.page = admin.http.post(f"{path}/clinics", data=boxes, headers=headers)

@@ -12,7 +12,7 @@ from slotwise.services.accounts.passwords import random_password
 from slotwise.services.accounts.users import UserQuery, Users
 from slotwise.services.schedule.clinics import Clinics
 from slotwise.web.kit.access import ADMIN, PageRequest, account_in, page_for
-from slotwise.web.kit.clinics import clinics_in
+from slotwise.web.kit.clinics import clinics_in, clinics_to_tick
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.queries import Id, before_in, choice_in, link, query_form, text_in
@@ -196,7 +196,8 @@ async def _found(request: PageRequest, users: Users, user_id: int) -> User:
 async def _show(
     request: PageRequest, renderer: Renderer, clinics: Clinics, user: User, form: Form | None = None, status: int = 200
 ) -> Response[Any]:
-    limited = user.role in LIMITED_ROLES and renderer.clinics.several
+    works_for = await clinics.list_user_clinics(user.id) if user.role in LIMITED_ROLES else []
+    asks_which = works_for or (user.role in LIMITED_ROLES and renderer.clinics.several)
     return renderer.answer(
         request,
         "accounts/users/user.html",
@@ -204,6 +205,6 @@ async def _show(
         user=user,
         own=user.id == account_in(request).id,
         form=form or Form({"role": user.role}),
-        clinics=renderer.clinics.active if limited else [],
-        works_for=await clinics.list_user_clinics(user.id) if limited else [],
+        clinics=clinics_to_tick(renderer.clinics, works_for) if asks_which else [],
+        works_for=works_for,
     )

@@ -1,16 +1,20 @@
 """Clinics in forms."""
 
 import re
+from collections.abc import Collection
 
-from slotwise.domain.clinics import ClinicBook
+from slotwise.domain.clinics import Clinic, ClinicBook
 from slotwise.web.kit.forms import Form
 
 _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 def clinics_in(form: Form, clinics: ClinicBook) -> frozenset[int]:
-    """The clinics that are ticked; empty for all of them, whether all are ticked or none."""
+    """The clinics that are ticked; empty for all of them, also later ones. So all of today are not the same as none."""
     ticked = frozenset(int(text) for text in form.all("clinics") if _ID.fullmatch(text))
-    known = frozenset(clinic.id for clinic in clinics.all)
-    active = frozenset(clinic.id for clinic in clinics.active)
-    return frozenset() if active <= ticked else ticked & known
+    return ticked & frozenset(clinic.id for clinic in clinics.all)
+
+
+def clinics_to_tick(clinics: ClinicBook, ticked: Collection[int]) -> list[Clinic]:
+    """Those that take appointments, and ticked ones that take none: a form without them would remove their ticks."""
+    return [clinic for clinic in clinics.all if clinic.active or clinic.id in ticked]
