@@ -306,3 +306,20 @@ async def test_staff_enter_absences_and_change_nothing_else(practice: Practice) 
         with pytest.raises(NotAllowed):
             await practice.apply(STAFF, **refused)
     await practice.apply(STAFF, remove_closures=tuple(done.closure_ids))
+
+
+async def test_times_of_another_edition_of_the_time_zones_move_when_their_rule_is_named(practice: Practice) -> None:
+    """As if the clinic's clocks had been an hour ahead by the edition by which the times were published."""
+    rule = await practice.add_rule()
+    await practice.rows.execute(
+        "UPDATE appointment_slots SET start_time = start_time - interval '1 hour', end_time = end_time"
+        " - interval '1 hour' WHERE doctor_id = $1",
+        practice.doctor_id,
+    )
+    await practice.rows.execute("UPDATE rule_runs SET tzdata = '2020a' WHERE rule_id = $1", rule.id)
+    assert len((await practice.schedules.list_rules(practice.doctor_id)).moved) == len(ALL)
+    nothing = await practice.schedules.preview_schedule(ADMIN, ScheduleChange())
+    assert (nothing.preview.come, nothing.preview.go) == (0, 0)
+    await practice.apply(change_rules=(rule,))
+    assert await practice.slots() == ALL
+    assert not (await practice.schedules.list_rules(practice.doctor_id)).moved

@@ -97,7 +97,7 @@ class RulePatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel")
 
 
 class NewClosure(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """A time without visits: of a doctor, of a clinic, or, without both, of all. `message` is for patients."""
+    """A time without visits: of a doctor, of a clinic, or, without both, of all. `message` is what to tell patients."""
 
     start_time: Instant
     end_time: Instant
@@ -143,8 +143,8 @@ class BookingDecision(Struct, frozen=True, forbid_unknown_fields=True, rename="c
 class ChangeBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     """What is to change, and what happens to the confirmed bookings that it concerns.
 
-    `decision` is for all of them, `exceptions` for single ones; `message` is for the patients whose bookings are
-    cancelled.
+    `decision` is for all of them, `exceptions` for single ones; `message` is what the desk tells the patients
+    whose bookings are cancelled.
     """
 
     add_rules: Annotated[list[NewRules], Meta(max_length=MAX_RULES)] = field(default_factory=list)

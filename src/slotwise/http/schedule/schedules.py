@@ -39,7 +39,8 @@ class ScheduleController(Controller):
             "List a doctor's schedule rules",
             DoctorNotFound,
             description="By id, each with how far it is published. `moved` has times that the clinic's clocks show "
-            "differently since the server has a newer time zone database; applying an empty change moves them.",
+            "differently since the server has a newer time zone database; a change of the "
+            "rule with its id alone moves them.",
         ),
     )
     async def list_rules(self, doctor_id: Id, schedules: NamedDependency[Schedules]) -> RulesView:

@@ -10,7 +10,7 @@ CREATE TABLE visit_types (
     -- After a visit, before the doctor's next one.
     buffer_minutes integer NOT NULL DEFAULT 0,
     mode text NOT NULL DEFAULT 'IN_PERSON',
-    -- For those who have booked, and nobody else.
+    -- For those who have booked, and for the desk.
     video_link text,
     instructions text,
     -- How long before its start a visit can still be booked, and how far ahead. A day has 24 hours here.

@@ -52,7 +52,7 @@ FROM clinics AS c
 ORDER BY c.id;
 
 -- name: list_scheduled_doctors
--- Finds the doctors whom closures concern: all active ones, or those who have slots or rules at a clinic.
+-- Finds the doctors whom closures concern: all, or those who have slots or rules at a clinic.
 SELECT d.id
 FROM doctors AS d
 WHERE
