@@ -332,7 +332,7 @@ def test_the_second_of_two_clerks_is_shown_what_the_first_saved_and_keeps_their_
 def test_a_clinic_with_open_times_says_why_it_cannot_stop(two: Two, admin: Visitor) -> None:
     admin.send(f"/admin/clinics/{two.east}/active", active="no")
     assert admin.page.status_code == 409
-    assert "has open times that have not started" in admin.page.text
+    assert "has open times or weekly hours ahead" in admin.page.text
 
 
 def test_a_new_name_is_on_every_page_within_seconds(two: Two, admin: Visitor, visitor: Visitor) -> None:
