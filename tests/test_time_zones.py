@@ -120,5 +120,8 @@ def test_no_statement_computes_local_times_or_days() -> None:
     local = re.compile(
         r"at\s+time\s+zone|\btimezone\(|\bdate_trunc\(|::date\b|\bcurrent_date\b|\blocaltime", re.IGNORECASE
     )
-    found = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("sql/**/*.sql") if local.search(path.read_text())}
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text() for path in ROOT.glob("sql/**/*.sql")}
+    # A parameter is a day already.
+    bare = {name: re.sub(r":\w+::date\b", "", text) for name, text in texts.items()}
+    found = {name for name, text in bare.items() if local.search(text)}
     assert found == {"sql/database/time_zones.sql"}

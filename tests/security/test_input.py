@@ -137,6 +137,9 @@ class Target:
             "videoLink": "https://example.org/", "instructions": "Ring the bell.", "minNoticeMinutes": 0,
             "horizonDays": 365, "changeDeadlineMinutes": 0, "maxLivePerPatient": 9, "patients": "ANY",
             "bookableBy": "ANYONE", "visitTypeId": None, "visitTypeIds": None,
+            "reason": "In pain", "addRules": [], "changeRules": [], "removeRules": [], "addClosures": [],
+            "changeClosures": [], "removeClosures": [], "changeZones": [], "decision": "KEEP", "exceptions": [],
+            "message": "Please come later.", "token": "of no preview",
         }  # fmt: skip
         return values[field]
 

@@ -18,6 +18,7 @@ from slotwise.domain.schedule_rules import closure_faults, rule_faults, text_fau
 from slotwise.domain.schedules import ClosedTime, Closure, Closures, Plan, Rule, SkippedSlot, plan
 from slotwise.domain.slots import MAX_DURATION_MINUTES
 from slotwise.domain.time_zones import EDITION, find_zone, time_zone
+from slotwise.domain.timetables import Hours, slot_starts
 
 MAX_TOUCHED_SLOTS = 20_000
 # Ids of rules and closures that a change adds, before the database gives them theirs. They are higher than all others,
@@ -145,6 +146,7 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     """What the change does to this state. Raises `InvalidInput`, and `ScheduleTooLarge` for too many slots."""
     check_change(change)
     after = changed(state, change)
+    _refuse_far_too_many(after, change)
     wanted = _plan(after)
     causes = _causes(after, change, diff(wanted, after.slots, after.closures, after.now))
     hits = _hits(after, change, causes)
@@ -153,6 +155,19 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     if difference.touched > MAX_TOUCHED_SLOTS:
         raise ScheduleTooLarge(difference.touched, MAX_TOUCHED_SLOTS, _last_day_that_fits(change, difference, slots))
     return _preview(after, difference, wanted, hits, causes)
+
+
+def _refuse_far_too_many(after: ScheduleState, change: ScheduleChange) -> None:
+    """Before the plan, which would take minutes and gigabytes for what a few lines can ask for."""
+    weeks = (after.published_until - after.now.astimezone(UTC).date()).days // 7 + 1
+    wanted = sum(
+        weeks
+        // rule.every_weeks
+        * len(slot_starts(Hours(rule.opens, rule.closes), rule.slot_minutes, rule.break_minutes))
+        for rule in (*change.add_rules, *change.change_rules)
+    )
+    if wanted > 5 * MAX_TOUCHED_SLOTS:
+        raise ScheduleTooLarge(wanted, MAX_TOUCHED_SLOTS)
 
 
 def _preview(
@@ -335,6 +350,7 @@ def _faults(change: ScheduleChange) -> Iterator[FieldError]:
     for place, length in enumerate(change.change_lengths):
         if not 1 <= length.minutes <= MAX_DURATION_MINUTES:
             yield FieldError(f"change_lengths[{place}].minutes", f"must be from 1 to {MAX_DURATION_MINUTES}")
+    yield from _double_faults(change)
     yield from _within("decisions", text_faults("message", change.decisions.message))
 
 
@@ -354,6 +370,27 @@ def _id_faults(state: ScheduleState, change: ScheduleChange) -> Iterator[FieldEr
         for place, each in enumerate(ids):
             if each not in known:
                 yield FieldError(f"{name}[{place}]", "does not exist")
+    for place, closure in enumerate(change.add_closures):
+        if closure.end_time <= state.now:
+            yield FieldError(f"add_closures[{place}].end_time", "must be in the future")
+
+
+def _double_faults(change: ScheduleChange) -> Iterator[FieldError]:
+    """What is named twice, so that one of two wishes would be forgotten."""
+    rules = (("change_rules", [rule.id for rule in change.change_rules]), ("remove_rules", change.remove_rules))
+    closures = (
+        ("change_closures", [closure.id for closure in change.change_closures]),
+        ("remove_closures", change.remove_closures),
+    )
+    zones = (("change_zones", [zone.clinic_id for zone in change.change_zones]),)
+    lengths = (("change_lengths", [length.visit_type_id for length in change.change_lengths]),)
+    for group in (rules, closures, zones, lengths):
+        seen: set[int] = set()
+        for name, ids in group:
+            for place, each in enumerate(ids):
+                if each in seen:
+                    yield FieldError(f"{name}[{place}]", "is named twice in this change")
+                seen.add(each)
 
 
 def _length_faults(after: ScheduleState, change: ScheduleChange) -> Iterator[FieldError]:

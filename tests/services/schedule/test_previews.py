@@ -167,7 +167,7 @@ class Changes(RuleBasedStateMachine):
     def change_rule(self, numbers: list[int], place: int) -> None:
         before = self._one(self.weekly, place)
         after = self._rule(numbers) if numbers[0] % 2 else replace(before, last_day=FIRST_DAY + timedelta(days=7))
-        self.change(numbers, change_rules=(replace(after, id=before.id),))
+        self.change(numbers, change_rules=(replace(after, id=before.id, version=before.version),))
 
     @precondition(lambda self: self.weekly)
     @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7), place=NUMBERS)
@@ -292,11 +292,13 @@ class Changes(RuleBasedStateMachine):
             rules.get(each.id, each.id): replace(each, id=rules.get(each.id, each.id))
             for each in preview.rules if each.removed_at is None
         }  # fmt: skip
-        self.closures = {
-            closures.get(each.id, each.id): replace(each, id=closures.get(each.id, each.id))
-            for each in preview.closures
-            if each.removed_at is None and (each.doctor_id == self.doctor or each.clinic_id in self.clinics)
-        }
+        # A preview has only the closures that may concern its doctors.
+        for each in preview.closures:
+            if each.removed_at is not None:
+                self.closures.pop(each.id, None)
+            elif each.doctor_id == self.doctor or each.clinic_id in self.clinics:
+                row_id = closures.get(each.id, each.id)
+                self.closures[row_id] = replace(each, id=row_id)
 
     @rule(place=st.integers(0, 50), seats=st.integers(1, 2), confirm=st.booleans())
     def book(self, place: int, seats: int, confirm: bool) -> None:
@@ -362,6 +364,8 @@ class Changes(RuleBasedStateMachine):
         return self.runner.run(Tables.read(self.rows, self.doctor, self.clinics))
 
     def teardown(self) -> None:
+        # Those of a clinic or of all would concern the doctors of later examples, too.
+        self.runner.run(self.rows.execute("UPDATE closures SET removed_at = now() WHERE removed_at IS NULL"))
         for violation in self.runner.run(find_violations(self.database)):
             raise AssertionError(violation)
 

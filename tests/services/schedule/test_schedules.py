@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from slotwise.db.pool import Database
 from slotwise.domain.clinics import Clinic, ClinicChange
-from slotwise.domain.errors import ClinicInUse, InvalidInput, NotAllowed, ScheduleChanged
-from slotwise.domain.schedule_previews import Decision, Decisions, ScheduleChange
+from slotwise.domain.errors import ClinicInUse, InvalidInput, NotAllowed, ScheduleChanged, ScheduleTooLarge
+from slotwise.domain.schedule_previews import Decision, Decisions, ScheduleChange, ZoneChange
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkipReason
 from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.users import Role, User
@@ -118,7 +118,7 @@ async def test_an_ended_rule_publishes_no_further_days_and_stays_published(pract
     await practice.apply(change_rules=(replace(rule, last_day=FIRST_DAY),))
     assert await practice.slots() == ALL[:4]
     assert await Publisher(practice.database, 60).publish_slots() == 0
-    await practice.apply(change_rules=(replace(rule, last_day=FIRST_DAY + WEEK),))
+    await practice.apply(change_rules=(replace(rule, last_day=FIRST_DAY + WEEK, version=2),))
     assert await practice.slots() == ALL[:8]
 
 
@@ -148,7 +148,7 @@ async def test_a_change_of_hours_moves_free_times_and_keeps_or_cancels_booked_on
     assert await practice.rows.fetchval("SELECT cancel_reason FROM bookings WHERE id = $1", cancelled) == "New hours"
     drifted = await practice.rows.fetch("SELECT start_time FROM appointment_slots WHERE drifted")
     assert [row[0] for row in drifted] == [moment(1, "09:00")]
-    await practice.apply(change_rules=(rule,))
+    await practice.apply(change_rules=(replace(rule, version=2),))
     assert await practice.slots() == ALL
     assert not await practice.rows.fetchval("SELECT count(*) FROM appointment_slots WHERE drifted")
 
@@ -291,6 +291,53 @@ async def test_a_clinic_with_weekly_hours_keeps_its_zone_and_stays_open(practice
     await clinics.update_clinic(ADMIN, second.id, ClinicChange(time_zone="Europe/Lisbon", active=False))
     with pytest.raises(InvalidInput, match="clinic_id"):
         await practice.add_rule(clinic_id=second.id)
+
+
+async def test_a_change_that_changes_nothing_takes_no_time_away_from_its_rule_or_closure(practice: Practice) -> None:
+    rule = await practice.add_rule()
+    ids = [row[0] for row in await practice.rows.fetch("SELECT id FROM appointment_slots ORDER BY start_time")]
+    slots = Slots(practice.database)
+    await slots.update_slot(ADMIN, ids[0], SlotChange())
+    await slots.update_slot(ADMIN, ids[1], SlotChange(total_seats=1, status=SlotStatus.OPEN))
+    done = await practice.apply(add_closures=(closure(practice.doctor_id, 0, "09:00", "10:00"),))
+    await slots.update_slot(ADMIN, ids[0], SlotChange(status=SlotStatus.CLOSED))
+    await practice.apply(remove_closures=tuple(done.closure_ids))
+    assert await practice.slots() == ALL
+    await practice.apply(remove_rules=(rule.id,))
+    assert await practice.slots() == []
+
+
+async def test_what_is_named_twice_or_is_over_is_refused(practice: Practice) -> None:
+    rule = await practice.add_rule()
+    past = replace(closure(None, 0, "09:00", "10:00"), start_time=THEN, end_time=THEN + WEEK)
+    for change, field in (
+        ({"change_rules": (rule, rule)}, "change_rules[1]"),
+        ({"change_rules": (rule,), "remove_rules": (rule.id,)}, "remove_rules[0]"),
+        ({"change_zones": (ZoneChange(1, "UTC"), ZoneChange(1, "Asia/Tokyo"))}, "change_zones[1]"),
+        ({"change_rules": (replace(rule, version=7),)}, "change_rules[0]"),
+        ({"add_closures": (past,)}, "add_closures[0].end_time"),
+    ):
+        with pytest.raises(InvalidInput) as refused:
+            await practice.apply(**change)
+        assert [fault.field for fault in refused.value.errors] == [field]
+
+
+async def test_hours_that_make_far_too_many_times_are_refused_before_they_are_planned(practice: Practice) -> None:
+    minutes = tuple(replace(practice.rule, closes=2879, slot_minutes=1, weekday=day) for day in range(1, 8)) * 12
+    with pytest.raises(ScheduleTooLarge):
+        await practice.apply(add_rules=minutes)
+
+
+async def test_one_token_is_applied_once(practice: Practice) -> None:
+    """Also if no doctor is concerned, whose lock would keep two calls apart."""
+    await practice.rows.execute("DELETE FROM doctors")
+    change = ScheduleChange(add_closures=(closure(None, 0, "09:00", "10:00", kind=ClosureKind.HOLIDAY),))
+    seen = await practice.schedules.preview_schedule(ADMIN, change)
+    results = await asyncio.gather(
+        *(practice.schedules.apply_schedule(ADMIN, change, seen.token) for _ in range(4)), return_exceptions=True
+    )
+    assert sum(isinstance(result, Applied) for result in results) == 1
+    assert await practice.rows.fetchval("SELECT count(*) FROM closures") == 1
 
 
 async def test_staff_enter_absences_and_change_nothing_else(practice: Practice) -> None:

@@ -27,7 +27,8 @@ IfMatch = Annotated[
     ),
 ]
 _TAG = re.compile(r'(?P<weak>W/)?"(?P<version>[^"]*)"')
-_VERSION = re.compile(r"[0-9]{1,18}", re.ASCII)
+# As `etag_of` writes it: without zeros in front.
+_VERSION = re.compile(r"0|[1-9][0-9]{0,17}", re.ASCII)
 
 
 def versions_in(if_match: str | None) -> frozenset[int] | None:

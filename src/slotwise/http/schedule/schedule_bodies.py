@@ -161,6 +161,8 @@ class ChangeBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
     def change(self, rules: Mapping[int, Rule], closures: Mapping[int, Closure]) -> ScheduleChange:
         """`rules` and `closures` are those to change, as they are. Raises `InvalidInput`."""
         exceptions = {each.booking_id: each.decision for each in self.exceptions}
+        if len(exceptions) < len(self.exceptions):
+            raise InvalidInput.of("exceptions", "must not name a booking twice")
         return ScheduleChange(
             add_rules=tuple(rule for new in self.add_rules for rule in new.rules()),
             change_rules=tuple(_changed("changeRules", self.change_rules, rules)),

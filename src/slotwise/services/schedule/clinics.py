@@ -1,6 +1,7 @@
 """The use cases of clinics: the places that patients come to."""
 
 from collections.abc import Awaitable, Callable
+from datetime import UTC, date, datetime, timedelta
 
 from msgspec import Struct
 
@@ -175,13 +176,18 @@ async def _refuse_closing(connection: Connection, clinic_id: int, clinics: list[
     if not any(clinic.active for clinic in clinics if clinic.id != clinic_id):
         raise LastClinic
     has_times = (await HAS_OPEN_TIMES.one(connection, clinic_id=clinic_id)).found
-    if has_times or (await HAS_RULES.one(connection, clinic_id=clinic_id)).found:
+    if has_times or (await HAS_RULES.one(connection, clinic_id=clinic_id, today=_yesterday())).found:
         raise ClinicInUse
+
+
+def _yesterday() -> date:
+    """By UTC: in some zone it is still that day."""
+    return datetime.now(UTC).date() - timedelta(days=1)
 
 
 async def _refuse_moving(connection: Connection, clinic_id: int) -> None:
     """Another zone moves the times of rules, which a person must see first."""
-    if (await HAS_RULES.one(connection, clinic_id=clinic_id)).found:
+    if (await HAS_RULES.one(connection, clinic_id=clinic_id, today=_yesterday())).found:
         raise InvalidInput.of(
             "time_zone",
             "moves the weekly hours of doctors here. `changeZones` of POST /api/schedule/preview shows how, first",

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from hmac import compare_digest
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -104,7 +105,7 @@ class Schedules:
         async with self._database.connection() as connection:
             read = await self._read(connection, change)
             _require_absences(account, change, read.state.closures)
-            return await _look(connection, account, read, change)
+            return await preview_schedule(connection, account, read, change)
 
     async def apply_schedule(
         self, account: User, change: ScheduleChange, token: str, decisions: Decisions | None = None
@@ -121,8 +122,8 @@ class Schedules:
                 read = await self._read(connection, change)
                 _require_absences(account, change, read.state.closures)
                 outlined = await _outlined(read, change)
-                if outlined.token != token:
-                    raise ScheduleChanged(await _look(connection, account, read, change))
+                if not compare_digest(outlined.token.encode(), token.encode(errors="replace")):
+                    raise ScheduleChanged(await preview_schedule(connection, account, read, change))
             decided = change if decisions is None else replace(change, decisions=decisions)
             if decided != change:
                 outlined = await _outlined(read, decided)
@@ -143,11 +144,15 @@ class Schedules:
         await _require_doctors(connection, doctor_ids)
         read = await read_schedule(connection, doctor_ids, self._publish_days)
         _require_clinics(change, read.state.zones)
+        _require_versions("change_rules", change.change_rules, read.state.rules)
+        _require_versions("change_closures", change.change_closures, read.state.closures)
         await _require_places(connection, change, read.state.rules)
         return read
 
 
-async def _look(connection: Connection, account: User, read: ReadSchedule, change: ScheduleChange) -> Outlined:
+async def preview_schedule(
+    connection: Connection, account: User, read: ReadSchedule, change: ScheduleChange
+) -> Outlined:
     """An outline for a person to read. It names patients, so the look is recorded first."""
     outlined = await _outlined(read, change)
     named = len(outlined.preview.hits) + len(outlined.preview.holds)
@@ -176,6 +181,14 @@ def _require_clinics(change: ScheduleChange, zones: Mapping[int, str]) -> None:
         for place, each in enumerate(getattr(change, name)):
             if each.clinic_id is not None and each.clinic_id not in zones:
                 raise InvalidInput.of(f"{name}[{place}].clinic_id", "is not the id of a clinic")
+
+
+def _require_versions(field: str, changed: Sequence[Rule | Closure], known: Sequence[Rule | Closure]) -> None:
+    """What is changed is as it was read: otherwise the second of two people would undo what the first has changed."""
+    versions = {row.id: row.version for row in known}
+    for place, row in enumerate(changed):
+        if row.version != versions.get(row.id, row.version):
+            raise InvalidInput.of(f"{field}[{place}]", "was changed by somebody else meanwhile; look at it again")
 
 
 async def _require_places(connection: Connection, change: ScheduleChange, rules: Sequence[Rule]) -> None:

@@ -4,8 +4,8 @@
 --   this call: would act on the slots as they were
 -- The same for confirmed bookings of the slots that go: a patient who confirms meanwhile was not in the preview.
 -- Holds come and go and are not compared; those of the slots that go are cancelled.
--- Locks clinics, doctors, then slots, each in id order. Whoever adds, moves, closes or reopens a slot locks its doctor first, so
--- what was compared stays true. Bookings of other slots do not wait.
+-- Locks clinics, doctors, then slots, each in id order. Whoever adds, moves, closes or reopens a slot locks its doctor
+-- first, so what was compared stays true. Bookings of other slots do not wait.
 CREATE OR REPLACE FUNCTION apply_schedule(
     doctor_ids bigint[],
     starts_from timestamptz,
@@ -72,7 +72,8 @@ DECLARE
     ended bigint[];
 BEGIN
     -- Clinics first, as whoever adds a slot does. Nobody closes a clinic or changes its zone until this is written.
-    IF cardinality(clinic_ids) > 0 THEN
+    -- Without doctors, only this lock makes a second call with the same token wait, and see the first.
+    IF cardinality(clinic_ids) > 0 OR cardinality(doctor_ids) = 0 THEN
         PERFORM 1 FROM clinics AS c ORDER BY c.id FOR NO KEY UPDATE;
     ELSE
         PERFORM 1 FROM clinics AS c ORDER BY c.id FOR SHARE;

@@ -129,10 +129,11 @@ BEGIN
             total_seats = update_slot.total_seats,
             available_seats = update_slot.total_seats - taken,
             status = update_slot.status,
-            -- Its rule leaves alone what a person has changed, and no closure reopens it.
-            pinned = s.pinned OR s.rule_id IS NOT NULL,
-            drifted = FALSE,
-            closure_id = NULL,
+            -- Its rule leaves alone what a person has changed. A closure that is undone reopens what it closed, unless
+            -- a person has reopened or moved it since.
+            pinned = s.pinned OR (s.rule_id IS NOT NULL AND cardinality(kinds) > 0),
+            drifted = s.drifted AND cardinality(kinds) = 0,
+            closure_id = CASE WHEN kinds && ARRAY['REOPENED', 'CLOSED', 'MOVED'] THEN NULL ELSE s.closure_id END,
             last_event = slot.last_event + cardinality(kinds),
             updated_at = clock_timestamp()
         WHERE s.id = slot_id

@@ -55,7 +55,7 @@ SELECT exists(
 -- Tells whether a clinic has weekly hours of doctors that have not ended.
 SELECT exists(
     SELECT FROM schedule_rules AS r
-    WHERE r.clinic_id = :clinic_id::bigint AND r.removed_at IS NULL AND coalesce(r.last_day, 'infinity') >= now()::date
+    WHERE r.clinic_id = :clinic_id::bigint AND r.removed_at IS NULL AND coalesce(r.last_day, 'infinity') >= :today::date
 ) AS found;
 
 -- name: update_clinic
