@@ -22,6 +22,8 @@ _REFUSALS = (
     (re.compile(r"(?P<taken>\d+) seats are held or booked"), "seats-taken"),
     (re.compile(r"The clinic has closed it|This time is closed for booking"), "slot-closed"),
     (re.compile(r"number of people can no longer be changed"), "slot-closed"),
+    # Before the next: a page that says so begins with the words of an expired hold.
+    (re.compile(r"The clinic (cancelled this appointment|released this hold)"), "booking-cancelled"),
     (re.compile(r"The hold was not confirmed before|This time is no longer held for you"), "hold-expired"),
     (re.compile(r"The hold expired before it was confirmed"), "booking-failed"),
     (re.compile(r"The booking was cancelled|This appointment is cancelled"), "booking-cancelled"),
