@@ -65,7 +65,7 @@ def test_hours_become_slots_and_a_rule_for_each_period(clinic: Clinic) -> None:
     assert [(rule["id"], rule["from"], rule["to"]) for rule in rules["items"]] == list(
         zip(done["ruleIds"], ["09:00", "14:00"], ["09:30", "15:00"], strict=True)
     )
-    assert rules["moved"] == []
+    assert (rules["moved"], rules["drifted"]) == ([], [])
     assert apply(clinic, changeRules=[{"id": done["ruleIds"][0], "totalSeats": 2}])["come"] == 1
     assert sorted(slot["totalSeats"] for slot in slots_of(clinic, doctor)) == [1, 1, 2]
     assert apply(clinic, removeRules=done["ruleIds"])["go"] == 3
@@ -96,6 +96,23 @@ def test_an_absence_lists_patients_cancels_holds_and_is_undone(clinic: Clinic) -
     assert (closure["doctorId"], closure["kind"], closure["reason"]) == (doctor, "ABSENCE", "A cold")
     assert apply(clinic, removeClosures=done["closureIds"])["come"] == 3
     assert [slot["id"] for slot in slots_of(clinic, doctor)] == [booked["id"], held["id"], _["id"]]
+
+
+def test_a_booked_time_outside_of_the_hours_is_listed_until_somebody_deals_with_it(clinic: Clinic) -> None:
+    doctor = clinic.doctor()["id"]
+    rule_ids = apply(clinic, addRules=[hours(doctor)])["ruleIds"]
+    slot = slots_of(clinic, doctor)[0]
+    booking = clinic.hold(slot["id"], confirm=True)
+    apply(clinic, removeRules=rule_ids)
+
+    def listed() -> list[int]:
+        found = clinic.http.get(f"/api/doctors/{doctor}/rules", headers=clinic.admin).json()["drifted"]
+        return [each["slotId"] for each in found]
+
+    assert listed() == [slot["id"]]
+    assert problem(clinic.book(slot["id"]), 409)["code"] == "slot-closed"
+    clinic.http.delete(f"/api/bookings/{booking['id']}", headers=clinic.admin)
+    assert listed() == []
 
 
 def test_a_change_in_between_is_answered_with_a_new_preview(clinic: Clinic) -> None:

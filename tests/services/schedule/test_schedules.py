@@ -148,6 +148,9 @@ async def test_a_change_of_hours_moves_free_times_and_keeps_or_cancels_booked_on
     assert await practice.rows.fetchval("SELECT cancel_reason FROM bookings WHERE id = $1", cancelled) == "New hours"
     drifted = await practice.rows.fetch("SELECT start_time FROM appointment_slots WHERE drifted")
     assert [row[0] for row in drifted] == [moment(1, "09:00")]
+    assert [slot.start_time for slot in (await practice.schedules.list_rules(practice.doctor_id)).drifted] == [
+        moment(1, "09:00")
+    ]
     await practice.apply(change_rules=(replace(rule, version=2),))
     assert await practice.slots() == ALL
     assert not await practice.rows.fetchval("SELECT count(*) FROM appointment_slots WHERE drifted")

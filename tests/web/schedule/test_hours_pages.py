@@ -125,6 +125,21 @@ def test_what_changed_since_the_preview_is_shown_and_nothing_is_done(
     assert starts(server, doctor_id) == []
 
 
+def test_booked_times_outside_of_the_hours_are_listed_with_their_pages(admin: AccountVisitor, clinic: Clinic) -> None:
+    doctor_id = clinic.doctor()["id"]
+    path = f"/admin/doctors/{doctor_id}/hours"
+    add_hours(admin, path)
+    slot = first_slot(clinic, doctor_id)
+    clinic.hold(slot["id"], confirm=True)
+    assert "Booked outside of these hours" not in text_of(admin.open(path))
+    [rule] = rules(clinic, doctor_id)
+    admin.send(f"{path}/{rule['id']}", version=rule["version"], step="remove")
+    admin.submit("/admin/schedule")
+    shown = admin.open(path)
+    assert "Booked outside of these hours" in text_of(shown)
+    assert f'href="/admin/slots/{slot["id"]}"' in shown.text
+
+
 def test_hours_are_changed_and_ended_and_the_second_of_two_clerks_is_told(
     admin: AccountVisitor, clinic: Clinic
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 from msgspec import Meta, Struct, field
 
 from slotwise.domain.fields import Instant
-from slotwise.domain.schedule_diff import MovedTime
+from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
 from slotwise.domain.schedule_previews import FIRST_NEW_ID, Decision, Hit, LiveBooking
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkippedSlot, SkipReason
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
@@ -76,14 +76,28 @@ class MovedView(Struct, frozen=True, rename="camel"):
         return cls(moved.slot.id, moved.slot.local_start, moved.slot.start_time, moved.moment)
 
 
+class DriftedView(Struct, frozen=True, rename="camel"):
+    """A time that is booked although its rule no longer says so. Move it, or cancel its bookings."""
+
+    slot_id: int
+    start_time: Instant
+    end_time: Instant
+
+    @classmethod
+    def of(cls, slot: ExistingSlot) -> "DriftedView":
+        return cls(slot.id, slot.start_time, slot.end_time)
+
+
 class RulesView(Struct, frozen=True, rename="camel"):
     items: list[RuleView]
     moved: list[MovedView]
+    drifted: list[DriftedView]
 
     @classmethod
     def of(cls, schedule: DoctorSchedule) -> "RulesView":
         rules = [RuleView.of(rule, schedule.runs.get(rule.id)) for rule in schedule.rules]
-        return cls(rules, [MovedView.of(moved) for moved in schedule.moved[:MOST_LISTED]])
+        moved = [MovedView.of(moved) for moved in schedule.moved[:MOST_LISTED]]
+        return cls(rules, moved, [DriftedView.of(slot) for slot in schedule.drifted[:MOST_LISTED]])
 
 
 class ClosureView(Struct, frozen=True, rename="camel"):

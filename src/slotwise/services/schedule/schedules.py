@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.errors import DatabaseBusy, DoctorNotFound, InvalidInput, NotAllowed, ScheduleChanged
-from slotwise.domain.schedule_diff import MovedTime, moved_by_zone
+from slotwise.domain.schedule_diff import ExistingSlot, MovedTime, moved_by_zone
 from slotwise.domain.schedule_previews import Decisions, Preview, ScheduleChange, outline, token_of
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.time_zones import EDITION, UTC_ZONE, find_zone
@@ -55,11 +55,15 @@ class Applied(Struct, frozen=True):
 
 
 class DoctorSchedule(Struct, frozen=True):
-    """`runs` are by rule. `moved` are times that another edition of the time zones has moved."""
+    """`runs` are by rule. `moved` are times that another edition of the time zones has moved.
+
+    `drifted` are times ahead that are booked although their rules no longer say so, until somebody deals with them.
+    """
 
     rules: Sequence[Rule]
     runs: dict[int, Run]
     moved: Sequence[MovedTime]
+    drifted: Sequence[ExistingSlot]
 
 
 class Schedules:
@@ -77,8 +81,11 @@ class Schedules:
             read = await read_schedule(connection, [doctor_id], self._publish_days)
         zones = {clinic_id: find_zone(name) or UTC_ZONE for clinic_id, name in read.state.zones.items()}
         outdated = {run.rule_id for run in read.runs.values() if run.tzdata != EDITION}
-        slots = [slot for slot in read.state.slots if slot.rule_id in outdated and slot.start_time > read.state.now]
-        return DoctorSchedule(read.state.rules, read.runs, moved_by_zone(slots, read.state.rules, zones))
+        ahead = sorted((each for each in read.state.slots if each.start_time > read.state.now), key=_by_start)
+        placed = [slot for slot in ahead if slot.rule_id in outdated]
+        moved = moved_by_zone(placed, read.state.rules, zones)
+        drifted = [slot for slot in ahead if slot.drifted and slot.confirmed > 0]
+        return DoctorSchedule(read.state.rules, read.runs, moved, drifted)
 
     async def list_closures(self, starts_from: datetime, starts_before: datetime) -> list[Closure]:
         """The closures in force that touch the period, by start."""
@@ -227,6 +234,10 @@ def _is_own_absence(account: User, closure: Closure) -> bool:
     """Whether it is a doctor's absence at clinics of the account. At all clinics, it concerns patients of others."""
     is_absence = closure.kind is ClosureKind.ABSENCE and closure.doctor_id is not None
     return is_absence and (account.clinic_ids is None or closure.clinic_id in account.clinic_ids)
+
+
+def _by_start(slot: ExistingSlot) -> tuple[datetime, int]:
+    return slot.start_time, slot.id
 
 
 def _subject(read: ReadSchedule) -> str:

@@ -63,7 +63,13 @@ class HoursController(Controller):
         week = [(name, [row for row in rows if row.rule.weekday == day]) for day, name in enumerate(DAYS, 1)]
         moved = [_at_clinic(each, renderer) for each in found.moved]
         return renderer.answer(
-            request, "schedule/hours/week.html", doctor=doctor, week=week, has_rules=bool(rows), moved=moved
+            request,
+            "schedule/hours/week.html",
+            doctor=doctor,
+            week=week,
+            has_rules=bool(rows),
+            moved=moved,
+            drifted=[renderer.at_clinic(slot) for slot in found.drifted],
         )
 
     @get("/new", **page_for(ADMIN))
