@@ -398,6 +398,10 @@ def test_who_is_ticked_for_every_clinic_of_today_is_still_limited(two: Two, admi
     _tick(admin, path, 1, two.east, shut)
     page = admin.open(path).text
     assert f'name="clinics" value="{shut}" checked' in page
+    # One that this worker has not read yet. Leaving it out would leave none, which means all.
+    _tick(admin, path, 10**6)
+    assert admin.page.status_code == 400
+    assert [row[0] for row in rows(url, chosen, user_id)] == [1, two.east, shut]
     assert "Out of use (takes no appointments)" in page
     _tick(admin, path, *map(int, re.findall(r'name="clinics" value="(\d+)" checked', page)))
     assert [row[0] for row in rows(url, chosen, user_id)] == [1, two.east, shut]
