@@ -37,8 +37,9 @@ class Office:
 
     def counts(self) -> tuple[int, int, int]:
         tables = ("doctors", "appointment_slots", "bookings")
-        [(counts)] = self.rows(f"SELECT {', '.join(f'(SELECT count(*) FROM {table})' for table in tables)}")
-        return counts  # type: ignore[return-value]
+        counted = ", ".join(f"(SELECT count(*) FROM {table})" for table in tables)
+        [(doctors, slots, bookings)] = rows(self.database_url, f"SELECT {counted}")
+        return doctors, slots, bookings
 
 
 @pytest.fixture

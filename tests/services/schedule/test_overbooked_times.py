@@ -53,7 +53,7 @@ async def test_a_closure_takes_the_added_seat_away_with_the_bookings(
     assert {hit.booking.id for hit in seen.preview.hits} >= {booking_id}
     await practice.schedules.apply_schedule(ADMIN, wanted, seen.token)
     query = "SELECT total_seats - added_seats, added_seats FROM appointment_slots WHERE start_time = $1"
-    offered, added = await connection.fetchrow(query, moment(1, "09:00"))  # type: ignore[misc]
+    [(offered, added)] = await connection.fetch(query, moment(1, "09:00"))
     status = await practice.status_of(booking_id)
     assert (offered, added) == (1, 0 if status == "CANCELLED" else 1)
     assert await violations(database) == []

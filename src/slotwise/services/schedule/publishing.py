@@ -5,7 +5,6 @@ preview of it.
 """
 
 import asyncio
-from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 
 import structlog
@@ -15,13 +14,12 @@ from msgspec.structs import replace
 from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
 from slotwise.domain.errors import InvalidInput
-from slotwise.domain.schedule_diff import Difference, moved_by_zone
+from slotwise.domain.schedule_diff import Difference
 from slotwise.domain.schedule_previews import Preview, ScheduleChange, outline
 from slotwise.domain.schedules import WantedSlot
-from slotwise.domain.time_zones import UTC_ZONE, find_zone
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 from slotwise.services.schedule.applying import NewRun, apply_preview, runs_of
-from slotwise.services.schedule.schedule_state import DoctorId, ReadSchedule, read_schedule
+from slotwise.services.schedule.schedule_state import DoctorId, ReadSchedule, moved_times, read_schedule
 
 ACTOR = "publisher"
 # Of one transaction, which locks a doctor for about 100 ms.
@@ -133,7 +131,7 @@ def _is_new(read: ReadSchedule, slot: WantedSlot) -> bool:
 
 def _runs(read: ReadSchedule, preview: Preview, until: date) -> list[NewRun]:
     """A rule with times that a new edition of the time zones has moved keeps its edition, until a person applies it."""
-    moved = set(_moved_rules(read))
+    moved = {each.slot.rule_id for each in moved_times(read)}
     return [_run(read, run, run.rule_id in moved) for run in runs_of(preview, until)]
 
 
@@ -143,9 +141,3 @@ def _run(read: ReadSchedule, run: NewRun, moved: bool) -> NewRun:
         return run
     tzdata = before.tzdata if moved else run.tzdata
     return replace(run, published_until=max(run.published_until, before.published_until), tzdata=tzdata)
-
-
-def _moved_rules(read: ReadSchedule) -> Iterable[int]:
-    zones = {clinic_id: find_zone(name) or UTC_ZONE for clinic_id, name in read.state.zones.items()}
-    ahead = [slot for slot in read.state.slots if slot.start_time > read.state.now]
-    return [moved.slot.rule_id for moved in moved_by_zone(ahead, read.state.rules, zones) if moved.slot.rule_id]

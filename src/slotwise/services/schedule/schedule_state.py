@@ -8,9 +8,10 @@ from msgspec import Struct
 from slotwise.db.pool import Connection
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import LAST_READABLE_TIME
-from slotwise.domain.schedule_diff import ExistingSlot
+from slotwise.domain.schedule_diff import ExistingSlot, MovedTime, moved_by_zone
 from slotwise.domain.schedule_previews import LiveBooking, ScheduleChange, ScheduleState
 from slotwise.domain.schedules import Closure, Rule
+from slotwise.domain.time_zones import UTC_ZONE, find_zone
 
 # A local day is under way at most one day before and after it is in UTC.
 DAY = timedelta(days=1)
@@ -103,6 +104,18 @@ async def list_closures(
     return await LIST_CLOSURES.all(
         connection, starts_from=starts_from, starts_before=starts_before, doctor_ids=doctor_ids, limit=MOST_CLOSURES
     )
+
+
+def moved_times(read: ReadSchedule) -> list[MovedTime]:
+    """The times ahead that the clinics' clocks show differently by now, by start."""
+    zones = {clinic_id: find_zone(name) or UTC_ZONE for clinic_id, name in read.state.zones.items()}
+    return moved_by_zone(slots_ahead(read), read.state.rules, zones)
+
+
+def slots_ahead(read: ReadSchedule) -> list[ExistingSlot]:
+    """Those that have not begun, by start."""
+    ahead = (slot for slot in read.state.slots if slot.start_time > read.state.now)
+    return sorted(ahead, key=lambda slot: (slot.start_time, slot.id))
 
 
 async def find_concerned(connection: Connection, change: ScheduleChange) -> list[int]:

@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.errors import DatabaseBusy, DoctorNotFound, InvalidInput, NotAllowed, ScheduleChanged
-from slotwise.domain.schedule_diff import ExistingSlot, MovedTime, moved_by_zone
+from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
 from slotwise.domain.schedule_previews import Decisions, Preview, ScheduleChange, outline, token_of
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
-from slotwise.domain.time_zones import EDITION, UTC_ZONE, find_zone
+from slotwise.domain.time_zones import EDITION
 from slotwise.domain.users import Role, User, actor_of
 from slotwise.services.core.audit import record_action
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
@@ -28,7 +28,9 @@ from slotwise.services.schedule.schedule_state import (
     Run,
     find_concerned,
     list_closures,
+    moved_times,
     read_schedule,
+    slots_ahead,
 )
 
 # A try fails only if the schedule or one of its bookings changes in the milliseconds after it was read.
@@ -79,12 +81,9 @@ class Schedules:
         async with self._database.connection() as connection:
             await _require_doctors(connection, [doctor_id])
             read = await read_schedule(connection, [doctor_id], self._publish_days)
-        zones = {clinic_id: find_zone(name) or UTC_ZONE for clinic_id, name in read.state.zones.items()}
         outdated = {run.rule_id for run in read.runs.values() if run.tzdata != EDITION}
-        ahead = sorted((each for each in read.state.slots if each.start_time > read.state.now), key=_by_start)
-        placed = [slot for slot in ahead if slot.rule_id in outdated]
-        moved = moved_by_zone(placed, read.state.rules, zones)
-        drifted = [slot for slot in ahead if slot.drifted and slot.confirmed > 0]
+        moved = [each for each in moved_times(read) if each.slot.rule_id in outdated]
+        drifted = [slot for slot in slots_ahead(read) if slot.drifted and slot.confirmed > 0]
         return DoctorSchedule(read.state.rules, read.runs, moved, drifted)
 
     async def list_closures(self, starts_from: datetime, starts_before: datetime) -> list[Closure]:
@@ -234,10 +233,6 @@ def _is_own_absence(account: User, closure: Closure) -> bool:
     """Whether it is a doctor's absence at clinics of the account. At all clinics, it concerns patients of others."""
     is_absence = closure.kind is ClosureKind.ABSENCE and closure.doctor_id is not None
     return is_absence and (account.clinic_ids is None or closure.clinic_id in account.clinic_ids)
-
-
-def _by_start(slot: ExistingSlot) -> tuple[datetime, int]:
-    return slot.start_time, slot.id
 
 
 def _subject(read: ReadSchedule) -> str:
