@@ -34,6 +34,8 @@ async def gauges(pools: Mapping[str, Database], shared: Path | None) -> AsyncIte
 
     if shared is not None:
         _forget_dead_workers(shared)
+    # The first look at the metrics shows them all, however early it comes.
+    await read()
     task = asyncio.create_task(every(SECONDS, "gauges", read))
     try:
         yield
