@@ -32,7 +32,10 @@ MAKING: frozenset[Name] = frozenset({"hold", "change_seats"})
 
 
 class Answer(Struct, frozen=True, rename="camel"):
-    """The fields that the verdict needs from an answer's body: a booking, a slot or a problem document."""
+    """The fields that the verdict needs from an answer's body: a booking, a slot or a problem document.
+
+    `heading` is that of a page that refuses with words that the torture does not know.
+    """
 
     id: int | None = None
     slot_id: int | None = None
@@ -41,6 +44,7 @@ class Answer(Struct, frozen=True, rename="camel"):
     seats_taken: int | None = None
     code: str | None = None
     expires_at: datetime | None = None
+    heading: str | None = None
 
 
 class Change(Struct, frozen=True, omit_defaults=True):

@@ -22,6 +22,12 @@ _REFUSALS = (
     (re.compile(r"(?P<taken>\d+) seats are held or booked"), "seats-taken"),
     (re.compile(r"The clinic has closed it|This time is closed for booking"), "slot-closed"),
     (re.compile(r"number of people can no longer be changed"), "slot-closed"),
+    (re.compile(r"This kind of visit is not offered at this time"), "visit-type-not-offered"),
+    (re.compile(r"It is too late to book this time"), "too-late-to-book"),
+    (re.compile(r"It is too early to book this time"), "too-early-to-book"),
+    (re.compile(r"You already have an appointment of this kind"), "booking-limit-reached"),
+    (re.compile(r"This kind of visit is for new patients"), "for-new-patients-only"),
+    (re.compile(r"This kind of visit is for patients who have been here before"), "for-returning-patients-only"),
     # Before the next: a page that says so begins with the words of an expired hold.
     (re.compile(r"The clinic (cancelled this appointment|released this hold)"), "booking-cancelled"),
     (re.compile(r"The hold was not confirmed before|This time is no longer held for you"), "hold-expired"),
@@ -31,6 +37,7 @@ _REFUSALS = (
     (re.compile(r"We are very busy just now"), "unavailable"),
     (re.compile(r"in the meantime. Nothing was changed|with \d+\+? bookings?\?"), "asked-first"),
 )
+_HEADING = re.compile(r"<h1[^>]*>([^<]+)</h1>")
 _LISTED = re.compile(r'name="listed" value="(\d+)"')
 _OFFER = re.compile(r'data-slot="(\d+)" data-seats="(\d+)"')
 STAYS = "confirmed already"
@@ -55,7 +62,7 @@ class Browser:
 
     async def change_seats(self, hold: Attempt, booking: Held, seats: int, click: str) -> Attempt:
         """Replace this hold by one with so many seats."""
-        attempt = self._of_booking("change_seats", hold, booking, seats=seats, marker=hold.marker)
+        attempt = self._of_booking("change_seats", hold, booking, seats=seats, marker=hold.marker, visit=hold.visit)
         form = {"seats": seats, "token": booking.manage_token}
         return await self._send(attempt, roads.SEATS_FORM, None, form, _read_made, click=click)
 
@@ -216,7 +223,8 @@ def refusal_in(page: str) -> Answer:
             free = int(told.get("free") or 0) if code == "slot-full" else None
             taken = int(told["taken"]) if told.get("taken") else None
             return Answer(code=code, available_seats=free, seats_taken=taken)
-    return Answer()
+    heading = _HEADING.search(page)
+    return Answer(heading=heading[1].strip() if heading else None)
 
 
 def _decoded(cookie: str) -> bytes:

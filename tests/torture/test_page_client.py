@@ -5,7 +5,11 @@ from collections.abc import Iterator
 import pytest
 from torture.page_client import offers_in, refusal_in
 
+from slotwise.domain.errors import SlotwiseError
+from slotwise.web.booking.visits import VISIT_REFUSALS
+from slotwise.web.kit.errors import WORDS
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, run_out
+from tests.http.schedule.test_visit_types import new_type
 from tests.web.visiting import Visitor
 
 
@@ -56,6 +60,26 @@ def test_a_closed_time_is_refused_as_closed(clinic: Clinic, visitor: Visitor, de
     assert refusal_in(visitor.page.text).code == "slot-closed"
     desk.send("/admin/bookings/new", slot=slot["id"], seats=1, user_name="Grace", user_email="g@example.org")
     assert refusal_in(desk.page.text).code == "slot-closed"
+
+
+@pytest.mark.parametrize("refusal", VISIT_REFUSALS)
+def test_every_rule_of_a_visit_type_is_refused_by_its_code(refusal: type[SlotwiseError]) -> None:
+    assert refusal_in(f"<h1>{WORDS[refusal].heading}</h1>").code == refusal.code
+
+
+def test_a_change_of_seats_keeps_the_notice_of_the_visit(clinic: Clinic, visitor: Visitor) -> None:
+    """The desk holds a visit that patients cannot book any more, and somebody changes its seats with the link."""
+    visit_type = new_type(clinic, minNoticeMinutes=30 * 24 * 60)
+    slot = clinic.slot(seats=2)
+    offer = {"visitTypeIds": [visit_type["id"]]}
+    clinic.http.patch(f"/api/slots/{slot['id']}", json=offer, headers=clinic.admin).raise_for_status()
+    booking = clinic.book(slot["id"], clinic.admin, visitTypeId=visit_type["id"]).json()
+    visitor.send(f"/bookings/{booking['id']}/seats", seats=2, token=booking["manageToken"])
+    assert (visitor.page.status_code, refusal_in(visitor.page.text).code) == (409, "too-late-to-book")
+
+
+def test_words_that_nobody_knows_are_named() -> None:
+    assert refusal_in("<h1 data-x>The moon is full</h1>").heading == "The moon is full"
 
 
 def test_an_ended_hold_is_refused_as_expired_or_cancelled(clinic: Clinic, visitor: Visitor, desk: Visitor) -> None:

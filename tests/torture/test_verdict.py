@@ -143,6 +143,10 @@ def hold_in_spite_of_notice(day: Day) -> None:
     day.book(2, visit="strict")
 
 
+def change_seats_in_spite_of_notice(day: Day) -> None:
+    day.ask("change_seats", visit="strict").caller = "desk"
+
+
 def refuse_a_visit_without_notice(day: Day) -> None:
     day.ask("hold", "fail", visit="lenient", http_status=409, answer=Answer(code="too-late-to-book"))
 
@@ -150,7 +154,8 @@ def refuse_a_visit_without_notice(day: Day) -> None:
 def test_the_desk_holds_a_visit_in_spite_of_its_notice_and_patients_are_refused() -> None:
     day = a_good_day()
     day.book(2, visit="strict").caller = "desk"
-    day.ask("hold", "fail", visit="strict", http_status=409, answer=Answer(code="too-late-to-book"))
+    for name in ("hold", "change_seats"):
+        day.ask(name, "fail", visit="strict", http_status=409, answer=Answer(code="too-late-to-book"))
     assert list(find_violations(day.history)) == []
 
 
@@ -435,6 +440,7 @@ def show_an_overdue_hold_as_pending(day: Day) -> None:
         ("S13", call_an_open_slot_closed),
         ("S13 slot", refuse_an_admin),
         ("S13 visits", hold_in_spite_of_notice),
+        ("S13 visits", change_seats_in_spite_of_notice),
         ("S13 visits", refuse_a_visit_without_notice),
         ("S19", confirm_after_it_and_write_an_earlier_time),
         ("S20", show_a_seat_that_is_taken),

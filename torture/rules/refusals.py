@@ -36,7 +36,9 @@ def find_untrue_refusals(history: SlotHistory) -> Iterator[str]:
         if attempt.code == "slot-closed" and any(state.status == "CLOSED" for state in states.within(begin, end)):
             continue
         if told is None:
-            yield f"attempt {attempt.number} to {attempt.name} got {attempt.http_status} {attempt.code} without reason"
+            heading = f" ({attempt.answer.heading!r})" if attempt.answer and attempt.answer.heading else ""
+            got = f"{attempt.http_status} {attempt.code}{heading}"
+            yield f"attempt {attempt.number} to {attempt.name} got {got} without reason"
         elif told not in possible or told >= attempt.seats:
             yield f"attempt {attempt.number} for {attempt.seats} was told {told} are free, but {sorted(possible)} were"
 
