@@ -3,6 +3,8 @@
 import os
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any, Literal
 
 import psutil
@@ -36,6 +38,7 @@ TELL_VIOLATIONS = f"""addEventListener("securitypolicyviolation", (event) =>
 
 OpenWindow = Callable[..., Page]
 AssertAccessible = Callable[[Page], None]
+StartSite = Callable[..., RunningServer]
 
 
 @pytest.fixture(scope="session")
@@ -49,6 +52,19 @@ def site(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
     }
     with fresh_database(postgres_url, migrated_template) as url, running_server(url, settings) as server:
         yield server
+
+
+@pytest.fixture
+def start_site(postgres_url: str, migrated_template: str) -> Iterator[StartSite]:
+    """Starts a server without doctors. In a thread of its own, because a browser's tests have an event loop."""
+    with ThreadPoolExecutor(max_workers=1) as thread, ExitStack() as stack:
+
+        def start(settings: dict[str, str]) -> RunningServer:
+            url = stack.enter_context(fresh_database(postgres_url, migrated_template))
+            return stack.enter_context(running_server(url, settings))
+
+        yield lambda **settings: thread.submit(start, settings).result()
+        thread.submit(stack.close).result()
 
 
 @pytest.fixture(scope="package")

@@ -1,35 +1,15 @@
 """A clinic from nothing to its first booking, by pressing what the pages offer; and a visitor of a far clinic."""
 
 import re
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import AssertAccessible, OpenWindow, log_in
-from tests.clinic import Clinic, RunningServer
-from tests.conftest import fresh_database, running_server
+from tests.browser.conftest import AssertAccessible, OpenWindow, StartSite, log_in
+from tests.clinic import Clinic
 
 pytestmark = pytest.mark.slow(reason="starts a server of its own, and takes ten CPU seconds in a browser")
-
-
-StartSite = Callable[..., RunningServer]
-
-
-@pytest.fixture
-def start_site(postgres_url: str, migrated_template: str) -> Iterator[StartSite]:
-    """Starts a server without doctors. In a thread of its own, because a browser's tests have an event loop."""
-    with ThreadPoolExecutor(max_workers=1) as thread, ExitStack() as stack:
-
-        def start(settings: dict[str, str]) -> RunningServer:
-            url = stack.enter_context(fresh_database(postgres_url, migrated_template))
-            return stack.enter_context(running_server(url, settings))
-
-        yield lambda **settings: thread.submit(start, settings).result()
-        thread.submit(stack.close).result()
 
 
 def test_a_new_admin_is_led_from_nothing_to_the_first_booking(

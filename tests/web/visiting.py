@@ -77,11 +77,14 @@ class Visitor:
 
     def submit(self, action: str, /, **typed: object) -> httpx.Response:
         """Sends the form of the page whose action matches, with its preset values and what is typed."""
+        where, values = self.form(action)
+        return self.send(where, **{**values, **typed})
+
+    def form(self, action: str) -> tuple[str, dict[str, str]]:
+        """Action and preset values of the form of the page whose action matches."""
         parser = _Fields()
         parser.feed(self.page.text)
-        [values] = [values for where, values in parser.forms if re.fullmatch(action, where)][:1]
-        [where] = [where for where, _ in parser.forms if re.fullmatch(action, where)][:1]
-        return self.send(where, **{**values, **typed})
+        return next((where, values) for where, values in parser.forms if re.fullmatch(action, where))
 
     def hold(self, slot_id: int, seats: int = 1) -> str:
         """Hold a time; returns the URL of its page."""

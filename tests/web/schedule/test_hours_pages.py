@@ -105,6 +105,26 @@ def test_new_hours_end_the_present_ones_and_ask_about_each_booking(
     ]
 
 
+def test_the_form_of_following_hours_has_what_all_present_ones_have_in_common(
+    admin: AccountVisitor, clinic: Clinic
+) -> None:
+    path = f"/admin/doctors/{clinic.doctor()['id']}/hours"
+    add_hours(admin, path, from_2="22:00", to_2="01:00")
+    following = f"{path}/new?replace=yes"
+    admin.open(following)
+    _, form = admin.form(f"{path}/new")
+    assert [form[f"{name}_{period}"] for period in (1, 2) for name in ("from", "to")] == [
+        "09:00", "10:00", "22:00", "01:00",
+    ]  # fmt: skip
+    assert (form["weekdays"], form["replace"]) == (str(FIRST_DAY.isoweekday()), "yes")
+    assert date.fromisoformat(form["first_day"]).day == 1
+    add_hours(admin, path, weekdays=(FIRST_DAY + timedelta(1)).isoweekday())
+    admin.open(following)
+    _, form = admin.form(f"{path}/new")
+    assert "weekdays" not in form, "hours that differ from day to day are not guessed"
+    assert form["replace"] == "yes"
+
+
 def test_what_changed_since_the_preview_is_shown_and_nothing_is_done(
     admin: AccountVisitor, clinic: Clinic, server: RunningServer
 ) -> None:

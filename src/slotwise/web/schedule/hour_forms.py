@@ -26,9 +26,44 @@ def blank_hours(today: date) -> Form:
         {
             "weekdays": "", "from_1": "09:00", "to_1": "12:00", "from_2": "", "to_2": "",
             "first_day": (today + ONE_DAY).isoformat(), "last_day": "", "slot_minutes": "30", "break_minutes": "0",
-            "total_seats": "1", "every_weeks": "1", "clinic": "", "visit_types": "",
+            "total_seats": "1", "every_weeks": "1", "clinic": "", "visit_types": "", "replace": "",
         }
     )  # fmt: skip
+
+
+def following_hours(present: Sequence[Rule], today: date) -> Form:
+    """In place of the present hours from next month on. Filled with these if they are the same on each day."""
+    first_day = (today.replace(day=1) + timedelta(days=31)).replace(day=1)
+    standing = [rule for rule in present if (rule.last_day or first_day) >= first_day]
+    filled = [("first_day", first_day.isoformat()), ("last_day", ""), ("replace", "yes")]
+    if not _are_alike(standing):
+        form = blank_hours(today)
+        form.fill(filled)
+        return form
+    form = form_of(standing[0])
+    for period, (opens, closes) in zip(PERIODS, _periods_by_day(standing)[standing[0].weekday], strict=False):
+        filled += [(f"from_{period}", clock_words(opens)), (f"to_{period}", clock_words(closes % MINUTES_OF_A_DAY))]
+    filled += [("weekdays", str(day)) for day in sorted({rule.weekday for rule in standing})]
+    filled += [("visit_types", str(each)) for each in standing[0].visit_type_ids or ()]
+    form.fill(filled)
+    return form
+
+
+def _are_alike(rules: Sequence[Rule]) -> bool:
+    """Whether they are the same on each of their days, and the form has room for them."""
+    periods = list(_periods_by_day(rules).values())
+    kinds = {
+        (rule.clinic_id, rule.slot_minutes, rule.break_minutes, rule.total_seats, rule.every_weeks, rule.visit_type_ids)
+        for rule in rules
+    }
+    return len(kinds) == 1 and len(periods[0]) <= len(PERIODS) and all(each == periods[0] for each in periods)
+
+
+def _periods_by_day(rules: Sequence[Rule]) -> dict[int, list[tuple[int, int]]]:
+    found: dict[int, list[tuple[int, int]]] = {}
+    for rule in sorted(rules, key=lambda each: each.opens):
+        found.setdefault(rule.weekday, []).append((rule.opens, rule.closes))
+    return found
 
 
 def form_of(rule: Rule) -> Form:
@@ -36,10 +71,11 @@ def form_of(rule: Rule) -> Form:
     form = Form(
         {
             "version": str(rule.version), "weekdays": str(rule.weekday), "from_1": clock_words(rule.opens),
-            "to_1": clock_words(rule.closes % MINUTES_OF_A_DAY), "first_day": rule.first_day.isoformat(),
-            "last_day": rule.last_day.isoformat() if rule.last_day else "", "slot_minutes": str(rule.slot_minutes),
-            "break_minutes": str(rule.break_minutes), "total_seats": str(rule.total_seats),
-            "every_weeks": str(rule.every_weeks), "clinic": str(rule.clinic_id), "visit_types": "",
+            "to_1": clock_words(rule.closes % MINUTES_OF_A_DAY), "from_2": "", "to_2": "",
+            "first_day": rule.first_day.isoformat(), "last_day": rule.last_day.isoformat() if rule.last_day else "",
+            "slot_minutes": str(rule.slot_minutes), "break_minutes": str(rule.break_minutes),
+            "total_seats": str(rule.total_seats), "every_weeks": str(rule.every_weeks),
+            "clinic": str(rule.clinic_id), "visit_types": "",
         }
     )  # fmt: skip
     types = [("visit_types", str(each)) for each in rule.visit_type_ids or ()]

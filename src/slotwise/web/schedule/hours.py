@@ -21,7 +21,7 @@ from slotwise.services.schedule.visit_types import VisitTypes
 from slotwise.web.kit.access import ADMIN, DESK, PageRequest, page_for
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.parts import page_parts
-from slotwise.web.kit.queries import Id, day_in
+from slotwise.web.kit.queries import Id, day_in, query_form
 from slotwise.web.kit.rendering import Renderer
 from slotwise.web.schedule import hour_forms
 from slotwise.web.schedule.previews import Asked, refuse_change, show_preview
@@ -76,8 +76,10 @@ class HoursController(Controller):
     async def ask_for_hours(
         self, request: PageRequest, doctor_id: Id, renderer: NamedDependency[Renderer]
     ) -> Response[Any]:
-        place = await _place(request, renderer, doctor_id)
-        return _show_form(request, renderer, place, None, hour_forms.blank_hours(renderer.time.today()))
+        place, today = await _place(request, renderer, doctor_id), renderer.time.today()
+        follows = query_form(request, "replace").text("replace") and place.rules
+        form = hour_forms.following_hours(place.rules, today) if follows else hour_forms.blank_hours(today)
+        return _show_form(request, renderer, place, None, form)
 
     @post("/new", **page_for(ADMIN))
     async def add_hours(
