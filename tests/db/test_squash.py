@@ -87,7 +87,7 @@ async def test_a_complete_database_is_taken_over_with_its_data(empty_url: str, t
     assert await migrate(empty_url) == []
     async with workers(empty_url, count=1) as [worker]:
         held = await worker.bookings.hold_seats(GUEST, wanted(1))
-        assert (await worker.bookings.get_booking(GUEST, held.booking.id)).id == held.booking.id
+        assert (await worker.bookings.get_booking(GUEST, held.booking.id)).booking.id == held.booking.id
     await connection.close()
 
 

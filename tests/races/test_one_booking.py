@@ -14,6 +14,7 @@ from torture.patching import drop_rules, mutate
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingCancelled, BookingFailed, HoldExpired, SlotFull, SlotStarted
 from slotwise.services.booking.batches import CancelRequest, ConfirmRequest, Held, HoldRequest
+from slotwise.services.booking.bookings import BookingWithVisit
 from slotwise.services.core.expiry import HOLDS_PER_TRANSACTION, sweep_holds
 from tests.clinic import PATIENCE_SECONDS, at_most
 from tests.depth import many
@@ -60,12 +61,12 @@ async def test_seats_come_back_once_whatever_happens_first(database_url: str, co
             results = await at_once(_contenders(pair, held, slot_id, chance))
             unexpected = [result for result in results if not isinstance(result, _EXPECTED)]
             assert not unexpected
-            seen.add((await pair[0].bookings.get_booking(DESK, held.booking.id)).status)
+            seen.add((await pair[0].bookings.get_booking(DESK, held.booking.id)).booking.status)
             assert await violations(pair[0].database) == []
     assert seen >= {BookingStatus.CANCELLED, BookingStatus.FAILED}
 
 
-_EXPECTED = (Booking, Held, int, HoldExpired, BookingCancelled, BookingFailed, SlotFull)
+_EXPECTED = (Booking, BookingWithVisit, Held, int, HoldExpired, BookingCancelled, BookingFailed, SlotFull)
 
 
 def _contenders(
@@ -127,8 +128,8 @@ async def test_the_transactions_own_clock_would_confirm_it_too_late(
     """The negative control: `now()` is the transaction's start, before the wait."""
     await mutate(connection, "confirm_bookings", "clock_timestamp()", "now()")
     late = await _confirm_after_waiting_past_the_deadline(database_url, connection)
-    assert isinstance(late, Booking)
-    assert late.status is BookingStatus.CONFIRMED
+    assert isinstance(late, BookingWithVisit)
+    assert late.booking.status is BookingStatus.CONFIRMED
 
 
 async def test_the_desk_and_patients_do_not_wait_for_each_other(
@@ -309,7 +310,7 @@ async def test_the_seats_of_an_expired_hold_are_bookable_before_any_sweep(
             await worker.bookings.hold_seats(GUEST, wanted(slot_id))
         await _end_in(connection, first.booking.id, 0)
         second = await worker.bookings.hold_seats(GUEST, wanted(slot_id))
-        assert (await worker.bookings.get_booking(DESK, first.booking.id)).status is BookingStatus.FAILED
+        assert (await worker.bookings.get_booking(DESK, first.booking.id)).booking.status is BookingStatus.FAILED
         assert second.booking.status is BookingStatus.PENDING
         assert await violations(worker.database) == []
 
@@ -381,7 +382,8 @@ async def _sweep_a_slot_of_every_kind(url: str, connection: asyncpg.Connection) 
         )
         await sweep_holds(worker.database)
         return [
-            (await worker.bookings.get_booking(DESK, held.booking.id)).status for held in (overdue, live, confirmed)
+            (await worker.bookings.get_booking(DESK, held.booking.id)).booking.status
+            for held in (overdue, live, confirmed)
         ]
 
 

@@ -8,12 +8,12 @@ from datetime import UTC, date, datetime, time, timedelta
 import asyncpg
 from torture.patching import mutate
 
-from slotwise.domain.bookings import Booking
 from slotwise.domain.clinics import Clinic
 from slotwise.domain.errors import BookingCancelled, ScheduleChanged, SlotOverlaps
 from slotwise.domain.schedule_previews import ScheduleChange
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.users import Role, User
+from slotwise.services.booking.bookings import BookingWithVisit
 from slotwise.services.schedule.clinics import fill_first_clinic
 from slotwise.services.schedule.publishing import Publisher
 from slotwise.services.schedule.schedules import Applied, Schedules
@@ -90,7 +90,7 @@ async def test_a_confirm_that_comes_first_makes_the_preview_old(
 ) -> None:
     async with two(database_url) as pair:
         confirmed, refused = await close_beside_confirm(pair, connection, confirm_first=True)
-        assert isinstance(confirmed, Booking)
+        assert isinstance(confirmed, BookingWithVisit)
         assert isinstance(refused, ScheduleChanged)
         assert await connection.fetchval("SELECT status FROM appointment_slots") == "OPEN"
         assert await violations(pair[0].database) == []
@@ -112,7 +112,7 @@ async def test_a_confirm_that_is_not_looked_for_is_closed_away_unseen(
     await mutate(connection, "apply_schedule", COMPARES_BOOKINGS, "")
     async with two(database_url) as pair:
         confirmed, closed = await close_beside_confirm(pair, connection, confirm_first=True)
-        assert isinstance(confirmed, Booking)
+        assert isinstance(confirmed, BookingWithVisit)
         assert isinstance(closed, Applied)
         assert closed.preview.hits == ()
         assert await connection.fetchval("SELECT status FROM appointment_slots") == "CLOSED"

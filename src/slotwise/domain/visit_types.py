@@ -64,6 +64,18 @@ class VisitType(Struct, frozen=True):
     updated_at: datetime
 
 
+class BookedVisit(Struct, frozen=True):
+    """What a visit type says to those who have booked it. `video_link` only once the booking is confirmed."""
+
+    name: str
+    mode: VisitMode
+    instructions: str | None
+    video_link: str | None
+
+    def without_link(self) -> "BookedVisit":
+        return replace(self, video_link=None)
+
+
 class VisitTypeFields(Struct, frozen=True):
     """What people choose about a visit type."""
 

@@ -41,6 +41,11 @@ SELECT
     t.created_at, t.updated_at
 FROM visit_types AS t;
 
+-- name: booked_visit_columns
+-- The fields of `domain.visit_types.BookedVisit`, in the same order.
+SELECT t.name, t.mode, t.instructions, t.video_link
+FROM visit_types AS t;
+
 -- name: rule_columns
 -- The fields of `domain.schedules.Rule`, in the same order.
 SELECT

@@ -122,6 +122,26 @@ def take_place(clinic: Clinic, slot: dict[str, Any]) -> None:
     )
 
 
+def test_those_who_have_booked_read_what_to_bring_and_once_it_is_confirmed_the_link(clinic: Clinic) -> None:
+    link, instructions = "https://video.example.org/room-7", "Please come without breakfast."
+    kind = new_type(clinic, name="Video visit", mode="VIDEO", videoLink=link, instructions=instructions)
+    owner = clinic.patient()
+    held = object_of(book(clinic, typed_slot(clinic, kind), kind, owner))
+    assert "visitType" not in held
+    path, says = f"/api/bookings/{held['id']}", {"name": "Video visit", "mode": "VIDEO", "instructions": instructions}
+    for headers in (owner, holder(held), clinic.admin):
+        assert clinic.http.get(path, headers=headers).json()["visitType"] == says | {"videoLink": None}
+    confirmed = clinic.http.post(f"{path}/confirm", headers=holder(held))
+    assert confirmed.json()["visitType"] == says | {"videoLink": link}
+    for headers in (owner, holder(held), clinic.admin):
+        assert clinic.http.get(path, headers=headers).json()["visitType"] == says | {"videoLink": link}
+    for strangers in ({}, clinic.patient()):
+        assert "visitType" not in clinic.http.get(path, headers=strangers).json()
+    cancelled = clinic.http.delete(path, headers=owner)
+    assert "visitType" not in cancelled.json()
+    assert clinic.http.get(path, headers=owner).json()["visitType"] == says | {"videoLink": None}
+
+
 def test_after_the_deadline_a_patient_cannot_cancel_but_the_desk_can(clinic: Clinic) -> None:
     kind = new_type(clinic, changeDeadlineMinutes=11 * DAY)
     slot = typed_slot(clinic, kind, seats=9)

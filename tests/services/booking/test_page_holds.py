@@ -57,7 +57,7 @@ async def test_the_right_to_a_booking_is_none_to_another(
         caller = (await worker.bookings.get_managed_booking(holder_of(own), own.booking.id)).caller
         with pytest.raises(NotAllowed):
             await USE_CASES[name](worker.bookings, caller, other.booking.id, slot_id)
-        assert (await worker.bookings.get_booking(DESK, other.booking.id)).status is BookingStatus.PENDING
+        assert (await worker.bookings.get_booking(DESK, other.booking.id)).booking.status is BookingStatus.PENDING
 
 
 async def test_a_page_reads_its_hold_once_when_another_time_replaces_it(
@@ -72,4 +72,4 @@ async def test_a_page_reads_its_hold_once_when_another_time_replaces_it(
         forbid_reading(worker)
         await holds.hold_time(own.caller, TimeChoice(await new_slot(connection, 1), 1), own.booking.id)
         worker.bookings._database = database
-        assert (await worker.bookings.get_booking(DESK, held.booking.id)).status is BookingStatus.CANCELLED
+        assert (await worker.bookings.get_booking(DESK, held.booking.id)).booking.status is BookingStatus.CANCELLED

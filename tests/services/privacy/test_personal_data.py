@@ -176,7 +176,7 @@ async def test_users_who_left_the_desk_do_not_get_its_patients_data(
     assert [booking.id for booking in (await exported(personal_data, Person(rita.id))).bookings] == [own]
     mine = await worker.bookings.list_bookings_of_user(demoted, MAX_ID, 9)
     assert [booking.id for booking in mine] == [own]
-    assert (await worker.bookings.get_booking(Caller(demoted), for_another)).user_name is None
+    assert (await worker.bookings.get_booking(Caller(demoted), for_another)).booking.user_name is None
     with pytest.raises(NotAllowed):
         await worker.bookings.cancel_booking(Caller(demoted), for_another)
     assert await personal_data.erase_personal_data(Person(rita.id), f"user:{rita.id}") == Erased(1, 1)

@@ -26,9 +26,9 @@ def may_hold_seats(api: ApiParts) -> bool:
 
 async def confirm_booking(api: ApiParts, call: ApiCall[Confirmation]) -> Answer:
     name, email = clean_person(call.data.user_name, call.data.user_email)
-    booking = await api.services.bookings.confirm_booking(call.caller, call.numbers[0], name, email)
+    confirmed = await api.services.bookings.confirm_booking(call.caller, call.numbers[0], name, email)
     api.crash_points.reach("confirm_booking", "before_answer")
-    return json_answer(BookingView.of(booking))
+    return json_answer(BookingView.of(confirmed.booking, visit=confirmed.visit))
 
 
 async def cancel_booking(api: ApiParts, call: ApiCall[None]) -> Answer:
@@ -38,4 +38,5 @@ async def cancel_booking(api: ApiParts, call: ApiCall[None]) -> Answer:
 
 
 async def get_booking(api: ApiParts, call: ApiCall[None]) -> Answer:
-    return json_answer(BookingView.of(await api.services.bookings.get_booking(call.caller, call.numbers[0])))
+    read = await api.services.bookings.get_booking(call.caller, call.numbers[0])
+    return json_answer(BookingView.of(read.booking, visit=read.visit))

@@ -8,6 +8,7 @@ from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
 from slotwise.domain.errors import FieldError, InvalidInput
 from slotwise.domain.fields import Instant, clean_email, clean_name
 from slotwise.domain.users import User
+from slotwise.domain.visit_types import BookedVisit, VisitMode
 from slotwise.http.kit.fields import Email, Id, PersonName, Seats
 
 VisitTypeId = Annotated[Id, Meta(description="One of the slot's `visitTypeIds`. Without it, no rule of a type applies")]
@@ -43,6 +44,15 @@ class BookedSlotView(Struct, frozen=True, rename="camel"):
     clinic_id: int
 
 
+class BookedVisitView(Struct, frozen=True, rename="camel"):
+    """What the booking's visit type says to those who have booked it. `videoLink` is null until it is CONFIRMED."""
+
+    name: str
+    mode: VisitMode
+    instructions: str | None
+    video_link: str | None
+
+
 class BookingView(Struct, frozen=True, rename="camel"):
     """Name and e-mail are null unless the caller is the booking's account, has its manage token, or is at the desk.
 
@@ -73,9 +83,18 @@ class BookingView(Struct, frozen=True, rename="camel"):
         int | UnsetType,
         Meta(description="Only of an overbooked booking: how many seats were added for it. Not shown to strangers"),
     ] = UNSET
+    visit_type: Annotated[
+        BookedVisitView | UnsetType,
+        Meta(
+            description="Only in the answers of `get_booking` and `confirm_booking`, of a booking with a visit type. "
+            "Not shown to strangers"
+        ),
+    ] = UNSET
 
     @classmethod
-    def of(cls, booking: Booking, manage_token: str | UnsetType = UNSET) -> "BookingView":
+    def of(
+        cls, booking: Booking, manage_token: str | UnsetType = UNSET, visit: BookedVisit | None = None
+    ) -> "BookingView":
         return cls(
             id=booking.id,
             slot_id=booking.slot_id,
@@ -99,7 +118,12 @@ class BookingView(Struct, frozen=True, rename="camel"):
             ),
             manage_token=manage_token,
             added_seats=UNSET if booking.added_seats is None else booking.added_seats,
+            visit_type=UNSET if visit is None else _view_of(visit),
         )
+
+
+def _view_of(visit: BookedVisit) -> BookedVisitView:
+    return BookedVisitView(visit.name, visit.mode, visit.instructions, visit.video_link)
 
 
 def seat_request(data: NewBooking, user: User | None) -> SeatRequest:

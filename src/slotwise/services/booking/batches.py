@@ -28,6 +28,7 @@ from slotwise.domain.errors import (
     TooLateToBook,
     VisitTypeNotOffered,
 )
+from slotwise.domain.visit_types import BookedVisit
 from slotwise.observability import metrics
 from slotwise.observability.crash_points import UNARMED, CrashPoints
 from slotwise.services.core.idempotency import KEEP_SECONDS, IdempotencyKey
@@ -115,6 +116,7 @@ class Confirmed(Struct, frozen=True):
         "for_returning_patients_only",
         "booking_limit_reached",
     ]
+    visit: BookedVisit | None
 
 
 class Cancelled(Struct, frozen=True):

@@ -22,6 +22,7 @@ from slotwise.domain.errors import (
     TooLateToChange,
 )
 from slotwise.domain.users import User, actor_of
+from slotwise.domain.visit_types import BookedVisit
 from slotwise.observability import metrics
 from slotwise.services.booking.batches import (
     Cancelled,
@@ -44,11 +45,19 @@ LIST_BOOKINGS_OF_SLOT = Statement("booking/bookings.list_bookings_of_slot", Book
 LIST_BOOKINGS_OF_USER = Statement("booking/bookings.list_bookings_of_user", Booking)
 
 
+class BookingWithVisit(Struct, frozen=True):
+    """A booking, and what its visit type says to those who may manage it; None for others, and without a type."""
+
+    booking: Booking
+    visit: BookedVisit | None = None
+
+
 class ClaimedBooking(Struct, frozen=True):
-    """A booking, and what a caller must match to manage it."""
+    """A booking, what a caller must match to manage it, and its visit type."""
 
     booking: Booking
     manage_token_hash: bytes
+    visit: BookedVisit | None
 
     @property
     def claim(self) -> Claim:
@@ -101,7 +110,7 @@ class Bookings:
 
     async def confirm_booking(
         self, caller: Caller, booking_id: int, user_name: str | None = None, user_email: str | None = None
-    ) -> Booking:
+    ) -> BookingWithVisit:
         """Return the confirmed booking; confirming again changes nothing. Name and e-mail only fill what is missing."""
         await self._authorize(caller, booking_id)
         request = ConfirmRequest(booking_id, user_name, user_email, caller.actor, _request_id(caller))
@@ -111,10 +120,10 @@ class Bookings:
         metrics.CONFIRMATIONS.labels(done.outcome).inc()
         match done.outcome:
             case "confirmed":
-                return done.booking
+                return _with_visit(done.booking, done.visit)
             case "already_confirmed":
                 await self._note_reading(caller, done.booking, "confirm_booking")
-                return done.booking
+                return _with_visit(done.booking, done.visit)
             case "expired":
                 raise HoldExpired
             case "cancelled":
@@ -188,15 +197,15 @@ class Bookings:
             async with self._database.connection() as connection:
                 await record_action(connection, caller.actor, action, f"booking:{booking.id}")
 
-    async def get_booking(self, caller: Caller, booking_id: int) -> Booking:
-        """In full for a caller who may manage it, without name and e-mail for others."""
+    async def get_booking(self, caller: Caller, booking_id: int) -> BookingWithVisit:
+        """In full for a caller who may manage it, without name, e-mail and visit for others."""
         read = await self._claimed.read(booking_id)
         if read is None:
             raise BookingNotFound
         if not caller.may_manage(read.claim):
-            return redacted(read.booking)
+            return BookingWithVisit(redacted(read.booking))
         await self._note_reading(caller, read.booking, "get_booking")
-        return read.booking
+        return _with_visit(read.booking, read.visit)
 
     async def get_managed_booking(self, caller: Caller, booking_id: int) -> ManagedBooking:
         """In full for a caller who may manage it. Raises `BookingNotFound` for others."""
@@ -291,6 +300,11 @@ def held_or_raise(outcome: HoldOutcome) -> Held:
     if isinstance(outcome, Held):
         return outcome
     raise outcome
+
+
+def _with_visit(booking: Booking, visit: BookedVisit | None) -> BookingWithVisit:
+    confirmed = booking.status is BookingStatus.CONFIRMED
+    return BookingWithVisit(booking, visit if visit is None or confirmed else visit.without_link())
 
 
 def redacted(booking: Booking) -> Booking:

@@ -48,8 +48,9 @@ FROM replace_hold_2(
     ) AS h;
 
 -- name: confirm_bookings
--- Confirms the live holds of a batch, in its own transaction; a row for each booking that exists.
-SELECT (c.booking).booking_columns, c.outcome
+-- Confirms the live holds of a batch, in its own transaction; a row for each booking that exists, with what its visit
+-- type says to the patient. The type was there before this statement, so the statement's snapshot has it.
+SELECT (c.booking).booking_columns, c.outcome, t.booked_visit_columns
 FROM confirm_bookings_2(
         booking_ids => :booking_ids::bigint[],
         user_names => :user_names::text[],
@@ -57,7 +58,8 @@ FROM confirm_bookings_2(
         actors => :actors::text[],
         request_ids => :request_ids::text[],
         by_desk => :by_desk::boolean
-    ) AS c;
+    ) AS c
+LEFT JOIN visit_types AS t ON (c.booking).visit_type_id = t.id;
 
 -- name: cancel_bookings
 -- Cancels the live bookings of a batch, in its own transaction; a row for each booking that exists.
@@ -101,10 +103,11 @@ FROM bookings_now AS b
 WHERE b.id = any(:booking_ids::bigint[]);
 
 -- name: read_claimed_bookings
--- Reads bookings, and what callers' claims to them are checked against.
-SELECT n.booking_columns, b.manage_token_hash
+-- Reads bookings, what callers' claims to them are checked against, and what their visit types say to the patient.
+SELECT n.booking_columns, b.manage_token_hash, t.booked_visit_columns
 FROM bookings AS b
 INNER JOIN bookings_now AS n ON b.id = n.id
+LEFT JOIN visit_types AS t ON b.visit_type_id = t.id
 WHERE b.id = any(:booking_ids::bigint[]);
 
 -- name: list_bookings_of_slot

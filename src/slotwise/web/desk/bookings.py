@@ -124,7 +124,7 @@ class BookingController(Controller):
         renderer: NamedDependency[Renderer],
         bookings: NamedDependency[Bookings],
     ) -> Response[Any]:
-        booking = await bookings.get_booking(visitor_in(request).as_caller(), booking_id)
+        booking = (await bookings.get_booking(visitor_in(request).as_caller(), booking_id)).booking
         require_clinic(request, booking.clinic_id)
         if booking.status not in {BookingStatus.PENDING, BookingStatus.CONFIRMED}:
             return see_other(request, f"{LIST}/{booking_id}")
@@ -153,7 +153,7 @@ class BookingController(Controller):
                 told = HOLD_ENDED[ended.status] if ended.released else "The booking is cancelled."
         except SlotwiseError as error:
             status = refuse(form, error)
-            booking = await bookings.get_booking(caller, booking_id)
+            booking = (await bookings.get_booking(caller, booking_id)).booking
             require_clinic(request, booking.clinic_id)
             return renderer.answer(
                 request, "desk/bookings/cancel.html", status, clinic_id=booking.clinic_id, booking=booking, form=form
