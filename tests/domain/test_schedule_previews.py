@@ -19,6 +19,7 @@ from slotwise.domain.schedule_previews import (
     Preview,
     ScheduleChange,
     ScheduleState,
+    VisitLength,
     ZoneChange,
     outline,
     token_of,
@@ -254,16 +255,26 @@ def test_a_clinics_new_zone_moves_the_times_and_keeps_the_wall_clock() -> None:
 def test_a_visit_types_new_length_cuts_the_hours_of_its_rules_anew() -> None:
     typed = replace(HOURS, visit_type_ids=(5,))
     other = replace(HOURS, id=2, doctor_id=2)
-    before = published(typed, other, visit_minutes={5: 30})
+    before = published(typed, other, visit_types={5: VisitLength(5, 30)})
     preview = outline(before, ScheduleChange(change_lengths=(LengthChange(5, 20),)))
     assert counts(preview) == (6, 4, 4)
     assert [(each.slot_minutes, each.version) for each in preview.rules] == [(20, 2), (30, 1)]
 
 
 def test_a_removed_rule_need_not_fit_a_new_length() -> None:
-    before = state(replace(HOURS, visit_type_ids=(5,)), visit_minutes={5: 30})
+    before = state(replace(HOURS, visit_type_ids=(5,)), visit_types={5: VisitLength(5, 30)})
     change = ScheduleChange(remove_rules=(1,), change_lengths=(LengthChange(5, 90),))
     assert outline(before, change).rules[0].removed_at == NOW
+
+
+def test_a_rule_may_keep_a_visit_type_that_is_no_longer_offered() -> None:
+    before = published(replace(HOURS, visit_type_ids=(7,)), visit_types=TYPES)
+    preview = outline(before, ScheduleChange(change_rules=(replace(before.rules[0], last_day=MONDAY),)))
+    assert counts(preview) == (0, 2, 2)
+
+
+# The last is not offered any more.
+TYPES = {5: VisitLength(5, 30), 6: VisitLength(6, 30), 7: VisitLength(7, 30, active=False)}
 
 
 def refused(before: ScheduleState, change: ScheduleChange) -> list[str]:
@@ -291,14 +302,15 @@ def refused(before: ScheduleState, change: ScheduleChange) -> list[str]:
             ScheduleChange(add_rules=(replace(HOURS, visit_type_ids=(5,), slot_minutes=20),)),
             "add_rules[0].slot_minutes",
         ),
+        (ScheduleChange(add_rules=(replace(HOURS, visit_type_ids=(8,)),)), "add_rules[0].visit_type_ids"),
+        (ScheduleChange(add_rules=(HOURS, replace(HOURS, visit_type_ids=(7,)))), "add_rules[1].visit_type_ids"),
+        (ScheduleChange(change_rules=(replace(HOURS, visit_type_ids=(7,)),)), "change_rules[0].visit_type_ids"),
         (ScheduleChange(decisions=Decisions(message="\x00")), "decisions.message"),
     ],
 )
 def test_a_change_that_makes_no_sense_is_refused_by_name(change: ScheduleChange, field: str) -> None:
     """Rule 2 has two visit types of 30 minutes."""
-    before = state(
-        HOURS, replace(HOURS, id=2, visit_type_ids=(5, 6)), closures=(MONDAY_OFF,), visit_minutes={5: 30, 6: 30}
-    )
+    before = state(HOURS, replace(HOURS, id=2, visit_type_ids=(5, 6)), closures=(MONDAY_OFF,), visit_types=TYPES)
     assert refused(before, change) == [field]
 
 

@@ -89,8 +89,16 @@ class LiveBooking(Struct, frozen=True):
         return self.status is BookingStatus.CONFIRMED
 
 
+class VisitLength(Struct, frozen=True):
+    """How long a visit type takes, and whether it is offered."""
+
+    id: int
+    minutes: int
+    active: bool = True
+
+
 class ScheduleState(Struct, frozen=True):
-    """What the database has, in one snapshot. `zones` are names by clinic id, `visit_minutes` by visit type id.
+    """What the database has, in one snapshot. `zones` are names by clinic id, `visit_types` are by their ids.
 
     Slots are published until the day before `published_until`.
     """
@@ -102,7 +110,7 @@ class ScheduleState(Struct, frozen=True):
     zones: Mapping[int, str]
     now: datetime
     published_until: date
-    visit_minutes: Mapping[int, int] = msgspec.field(default_factory=dict)
+    visit_types: Mapping[int, VisitLength] = msgspec.field(default_factory=dict)
     tzdata: str = EDITION
 
 
@@ -190,7 +198,7 @@ def _preview(
 def changed(state: ScheduleState, change: ScheduleChange) -> ScheduleState:
     """The state with the rules, closures and zones after the change; its slots are still those before.
 
-    Raises `InvalidInput` if a rule's slots have not the length of its visit types.
+    Raises `InvalidInput` if a rule names visit types that are not offered, or its slots have not their length.
     """
     lengths = {each.visit_type_id: each.minutes for each in change.change_lengths}
     after = replace(
@@ -198,9 +206,12 @@ def changed(state: ScheduleState, change: ScheduleChange) -> ScheduleState:
         rules=_rules(state, change, lengths),
         closures=_closures(state, change),
         zones={**state.zones, **{each.clinic_id: each.time_zone for each in change.change_zones}},
-        visit_minutes={**state.visit_minutes, **lengths},
+        visit_types={
+            each.id: replace(each, minutes=lengths.get(each.id, each.minutes)) for each in state.visit_types.values()
+        },
     )
-    _raise(chain(_id_faults(state, change), _length_faults(after, change)))
+    _raise(chain(_id_faults(state, change), _type_faults(state, change)))
+    _raise(_length_faults(after, change))
     return after
 
 
@@ -375,6 +386,23 @@ def _id_faults(state: ScheduleState, change: ScheduleChange) -> Iterator[FieldEr
             yield FieldError(f"add_closures[{place}].end_time", "must be in the future")
 
 
+def _type_faults(state: ScheduleState, change: ScheduleChange) -> Iterator[FieldError]:
+    """A rule may keep a type that is not offered any more: it is offered again when it becomes active."""
+    before = {rule.id: rule.visit_type_ids or () for rule in state.rules}
+    for name in ("add_rules", "change_rules"):
+        for place, rule in enumerate(getattr(change, name)):
+            for each in rule.visit_type_ids or ():
+                known = state.visit_types.get(each)
+                if known is None:
+                    yield FieldError(
+                        f"{name}[{place}].visit_type_ids", f"names visit type {each}, which does not exist"
+                    )
+                elif not known.active and each not in before.get(rule.id, ()):
+                    yield FieldError(
+                        f"{name}[{place}].visit_type_ids", f"names visit type {each}, which is not offered"
+                    )
+
+
 def _double_faults(change: ScheduleChange) -> Iterator[FieldError]:
     """What is named twice, so that one of two wishes would be forgotten."""
     rules = (("change_rules", [rule.id for rule in change.change_rules]), ("remove_rules", change.remove_rules))
@@ -403,7 +431,7 @@ def _length_faults(after: ScheduleState, change: ScheduleChange) -> Iterator[Fie
         field = given.get(rule.id) or next((lengths[each] for each in types if each in lengths), None)
         if field is None or rule.removed_at is not None:
             continue
-        if any(after.visit_minutes.get(each, rule.slot_minutes) != rule.slot_minutes for each in types):
+        if any(after.visit_types[each].minutes != rule.slot_minutes for each in types if each in after.visit_types):
             yield FieldError(field, "must be the length of each visit type of the rule")
         elif rule.slot_minutes > rule.closes - rule.opens:
             yield FieldError(field, "does not fit into the hours of a rule")

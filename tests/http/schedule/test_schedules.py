@@ -72,6 +72,32 @@ def test_hours_become_slots_and_a_rule_for_each_period(clinic: Clinic) -> None:
     assert slots_of(clinic, doctor) == []
 
 
+def test_hours_have_visit_types_and_may_get_others(clinic: Clinic) -> None:
+    doctor = clinic.doctor()["id"]
+    one, other, long = (visit_type(clinic, minutes) for minutes in (30, 30, 60))
+    rule_ids = apply(clinic, addRules=[hours(doctor, visitTypeIds=[other, one, one])])["ruleIds"]
+    rules = clinic.http.get(f"/api/doctors/{doctor}/rules", headers=clinic.admin).json()["items"]
+    assert [rule["visitTypeIds"] for rule in rules] == [[one, other]] * 2
+    assert [slot["visitTypeIds"] for slot in slots_of(clinic, doctor)] == [[one, other]] * 3
+    assert apply(clinic, changeRules=[{"id": rule_ids[0], "totalSeats": 1}])["come"] == 0
+    apply(clinic, changeRules=[{"id": rule_ids[0], "visitTypeIds": [other]}, {"id": rule_ids[1], "visitTypeIds": None}])
+    assert [slot["visitTypeIds"] for slot in slots_of(clinic, doctor)] == [[other], None, None]
+    clinic.http.patch(f"/api/visit-types/{one}", json={"active": False}, headers=clinic.admin)
+    for ids, field in (
+        ([one], "addRules[0].visitTypeIds"),
+        ([2**40], "addRules[0].visitTypeIds"),
+        ([long], "addRules[0].durationMinutes"),
+        ([0], "addRules[0].visitTypeIds[0]"),
+    ):
+        answer = post(clinic, "preview", addRules=[hours(doctor, visitTypeIds=ids)])
+        assert [each["field"] for each in problem(answer, 400)["errors"]] == [field]
+
+
+def visit_type(clinic: Clinic, minutes: int, **fields: Any) -> int:
+    body = {"name": "Visit", "minutes": minutes} | fields
+    return int(clinic.http.post("/api/visit-types", json=body, headers=clinic.admin).json()["id"])
+
+
 def test_an_absence_lists_patients_cancels_holds_and_is_undone(clinic: Clinic) -> None:
     doctor = clinic.doctor()["id"]
     apply(clinic, addRules=[hours(doctor)])

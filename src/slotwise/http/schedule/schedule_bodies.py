@@ -16,6 +16,7 @@ from slotwise.domain.schedule_rules import MAX_TEXT_CHARACTERS, MAX_WEEKS
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.slots import MAX_DURATION_MINUTES
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
+from slotwise.domain.visit_types import MAX_VISIT_TYPES
 from slotwise.http.kit.fields import Id, Minutes, Seats
 from slotwise.http.schedule.slots import ClockTime, Day, Weekday, ZoneName, minutes_of
 
@@ -28,6 +29,10 @@ Weeks = Annotated[int, Meta(ge=1, le=MAX_WEEKS, description="Counted from the we
 LongText = Annotated[
     str,
     Meta(examples=["Dr. Lovelace is ill."], extra_json_schema={"minLength": 1, "maxLength": MAX_TEXT_CHARACTERS}),
+]
+RuleTypes = Annotated[
+    list[Id],
+    Meta(max_length=MAX_VISIT_TYPES, description="The visit types of its times. Each takes `durationMinutes`"),
 ]
 LastDay = Annotated[date | None, Meta(description="Included; null for no end")]
 
@@ -56,6 +61,7 @@ class NewRules(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     duration_minutes: Minutes = 30
     break_minutes: Break = 0
     total_seats: Seats = 1
+    visit_type_ids: RuleTypes | None = None
 
     def rules(self) -> Iterator[Rule]:
         for weekday in dict.fromkeys(self.weekdays):
@@ -64,6 +70,7 @@ class NewRules(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
                 yield Rule(
                     0, self.doctor_id, self.clinic_id, self.first_day, self.last_day, self.every_weeks, weekday, opens,
                     closes, self.duration_minutes, self.break_minutes, self.total_seats,
+                    _in_order(self.visit_type_ids),
                 )  # fmt: skip
 
 
@@ -80,6 +87,7 @@ class RulePatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel")
     duration_minutes: Minutes | UnsetType = UNSET
     break_minutes: Break | UnsetType = UNSET
     total_seats: Seats | UnsetType = UNSET
+    visit_type_ids: RuleTypes | UnsetType | None = UNSET
 
     def applied_to(self, rule: Rule) -> Rule:
         opens, closes = (rule.opens, rule.closes) if self.hours is UNSET else self.hours.minutes()
@@ -92,6 +100,7 @@ class RulePatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel")
             "slot_minutes": self.duration_minutes,
             "break_minutes": self.break_minutes,
             "total_seats": self.total_seats,
+            "visit_type_ids": UNSET if self.visit_type_ids is UNSET else _in_order(self.visit_type_ids),
         }
         return replace(rule, opens=opens, closes=closes, **_given(given))
 
@@ -183,6 +192,11 @@ class AppliedBody(ChangeBody, frozen=True, forbid_unknown_fields=True, rename="c
     """The same body as for the preview, with the preview's token."""
 
     token: Annotated[str, Meta(min_length=1, max_length=100, examples=["9f86d081884c7d659a2feaa0c55ad015"])]
+
+
+def _in_order(ids: Sequence[int] | None) -> tuple[int, ...] | None:
+    """Each once, as slots have them; None if there are none."""
+    return tuple(sorted(set(ids))) if ids else None
 
 
 def _given(values: Mapping[str, object]) -> dict[str, object]:

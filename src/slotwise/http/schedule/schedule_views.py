@@ -39,6 +39,7 @@ class RuleView(Struct, frozen=True, rename="camel"):
     duration_minutes: int
     break_minutes: int
     total_seats: int
+    visit_type_ids: list[int] | None
     version: int
     published_until: date | None
 
@@ -57,6 +58,7 @@ class RuleView(Struct, frozen=True, rename="camel"):
             rule.slot_minutes,
             rule.break_minutes,
             rule.total_seats,
+            None if rule.visit_type_ids is None else list(rule.visit_type_ids),
             rule.version,
             None if run is None else run.published_until,
         )

@@ -9,7 +9,7 @@ from slotwise.db.pool import Connection
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import LAST_READABLE_TIME
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime, moved_by_zone
-from slotwise.domain.schedule_previews import LiveBooking, ScheduleChange, ScheduleState
+from slotwise.domain.schedule_previews import LiveBooking, ScheduleChange, ScheduleState, VisitLength
 from slotwise.domain.schedules import Closure, Rule
 from slotwise.domain.time_zones import UTC_ZONE, find_zone
 
@@ -41,11 +41,6 @@ class ClinicZone(Struct, frozen=True):
     time_zone: str
 
 
-class VisitMinutes(Struct, frozen=True):
-    id: int
-    minutes: int
-
-
 class DoctorId(Struct, frozen=True):
     id: int
 
@@ -69,7 +64,7 @@ LIST_RULES = Statement("schedule/schedules.list_rules", Rule)
 LIST_RUNS = Statement("schedule/schedules.list_runs", Run)
 LIST_SCHEDULED_DOCTORS = Statement("schedule/schedules.list_scheduled_doctors", DoctorId)
 LIST_TIME_ZONES = Statement("schedule/schedules.list_time_zones", ClinicZone)
-LIST_VISIT_MINUTES = Statement("schedule/schedules.list_visit_minutes", VisitMinutes)
+LIST_VISIT_LENGTHS = Statement("schedule/schedules.list_visit_lengths", VisitLength)
 READ_FINGERPRINT = Statement("schedule/schedules.read_fingerprint", Fingerprint)
 
 
@@ -90,7 +85,7 @@ async def read_schedule(connection: Connection, doctor_ids: Sequence[int], publi
         slots=tuple(slots),
         bookings=tuple(await LIST_LIVE_BOOKINGS.all(connection, slot_ids=taken)) if taken else (),
         zones={zone.id: zone.time_zone for zone in await LIST_TIME_ZONES.all(connection)},
-        visit_minutes={each.id: each.minutes for each in await LIST_VISIT_MINUTES.all(connection)},
+        visit_types={each.id: each for each in await LIST_VISIT_LENGTHS.all(connection)},
         now=seen.now,
         published_until=seen.now.astimezone(UTC).date() + timedelta(days=publish_days),
     )

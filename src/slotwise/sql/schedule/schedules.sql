@@ -206,9 +206,9 @@ WHERE
     )
 ORDER BY d.id;
 
--- name: list_visit_minutes
--- Lists the length of each visit type.
-SELECT t.id, t.minutes
+-- name: list_visit_lengths
+-- Lists the length of each visit type, and whether it is offered.
+SELECT t.id, t.minutes, t.active
 FROM visit_types AS t
 ORDER BY t.id;
 
