@@ -62,9 +62,7 @@ async def sweep_without_a_second_look(connection: Connection) -> None:
 
 
 async def search_without_overdue_holds(connection: Connection) -> None:
-    text = await connection.fetchval("SELECT pg_get_viewdef('overdue_slots'::regclass)")
-    nothing = f"SELECT v.* FROM ({text.rstrip().rstrip(';')}) AS v WHERE FALSE"
-    await connection.execute(f"CREATE OR REPLACE VIEW overdue_slots AS {nothing}")
+    await mutate(connection, "overdue_slots_for", "s.start_time > now()", "FALSE")
 
 
 async def ignore_notice(connection: Connection) -> None:

@@ -201,7 +201,7 @@ def locking_slots(statements: dict[str, str]) -> list[str]:
 
 
 OUTCOMES = [
-    ("hold_seats_2 check_visit check_patient check_visit_types", HoldRow, {"NEW", "RETURNING"}),
+    ("hold_seats_2 check_visit check_patient check_types", HoldRow, {"NEW", "RETURNING"}),
     ("confirm_bookings confirm_bookings_2 check_patient", Confirmed, {"not_found"}),
     ("cancel_bookings cancel_bookings_2", Cancelled, {"not_found"}),
     ("set_visit_types", VisitTypesSet, set()),

@@ -124,6 +124,7 @@ def free_slots(case: str, statement: Statement[Any], index: str, rows: int, page
         "min_seats": 1,
         "specialization": None,
         "clinic_id": None,
+        "by_desk": False,
         "limit": PAGE,
     } | sought
     arguments = {name: everything[name] for name in statement.parameters}

@@ -33,9 +33,7 @@ LEFT JOIN LATERAL (
     ) AS b
 ) AS overdue ON TRUE;
 
--- Slots that take bookings: open, of an active doctor, and not with visit types of which patients can book none now.
--- `hold_seats_2` also asks for enough free seats and a start in the future; the statements that use this view add those
--- two conditions.
+-- Only for the release before: now `open_slots_for`.
 CREATE OR REPLACE VIEW open_slots AS
 SELECT
     s.id,
@@ -59,11 +57,7 @@ WHERE
         )
     );
 
--- Open slots that have not started and have overdue holds. `available_seats` does not count the seats of these yet.
--- The planner expects nearly every hold to be overdue, because nearly every booking's deadline is past. So the holds
--- are read in the order of `holds_by_deadline`, which leaves out the live ones, and the slots are looked up one by one,
--- which leaves out all others. The two limits only keep the planner from other plans. Active doctors are read once,
--- into a hash: in a join, the planner expects so few rows that it would read all doctors again for every slot.
+-- Only for the release before: now `overdue_slots_for`.
 CREATE OR REPLACE VIEW overdue_slots AS
 SELECT
     s.id,

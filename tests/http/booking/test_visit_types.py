@@ -23,9 +23,10 @@ def book(
     return clinic.book(slot["id"], headers, userEmail=unique_email(), visitTypeId=kind["id"], **fields)
 
 
-def offered(clinic: Clinic, slot: dict[str, Any], **query: Any) -> bool:
-    """Whether the public list has the slot."""
-    found = clinic.http.get("/api/slots", params={"doctorId": slot["doctorId"], "limit": 500, **query}).json()
+def offered(clinic: Clinic, slot: dict[str, Any], headers: dict[str, str] | None = None, **query: Any) -> bool:
+    """Whether the list has the slot, for anybody unless said otherwise."""
+    params = {"doctorId": slot["doctorId"], "limit": 500, **query}
+    found = clinic.http.get("/api/slots", params=params, headers=headers).json()
     return slot["id"] in [one["id"] for one in found["items"]]
 
 
@@ -43,19 +44,28 @@ def test_a_visit_is_booked_with_its_type_and_without_one_as_before(clinic: Clini
 
 @pytest.mark.parametrize(
     ("rule", "code"),
-    [({"minNoticeMinutes": 11 * DAY}, "too-late-to-book"), ({"horizonDays": 9}, "too-early-to-book")],
+    [
+        ({"minNoticeMinutes": 11 * DAY}, "too-late-to-book"),
+        ({"horizonDays": 9}, "too-early-to-book"),
+        ({"bookableBy": "STAFF"}, "visit-type-not-offered"),
+    ],
 )
-def test_notice_and_horizon_are_the_same_for_search_and_hold_and_the_desk_is_exempt(
-    clinic: Clinic, rule: dict[str, Any], code: str
+def test_a_rule_is_the_same_for_search_and_hold_and_the_desk_is_exempt_in_both(
+    clinic: Clinic, staff: dict[str, str], rule: dict[str, Any], code: str
 ) -> None:
     kind = new_type(clinic, **rule)
     slot = typed_slot(clinic, kind, seats=9)
     problem(book(clinic, slot, kind), 409, code)
     assert not offered(clinic, slot)
     assert not offered(clinic, slot, visitTypeId=kind["id"])
+    for caller, found in ((staff, True), (clinic.admin, True), (clinic.patient(), False)):
+        assert offered(clinic, slot, caller) is found
+        assert offered(clinic, slot, caller, visitTypeId=kind["id"]) is found
+    assert not offered(clinic, slot)
     assert book(clinic, slot, kind, clinic.admin).status_code == 201
     assert clinic.hold(slot["id"])["visitTypeId"] is None
-    clinic.http.patch(f"{TYPES}/{kind['id']}", json=dict.fromkeys(rule), headers=clinic.admin)
+    without = {"bookableBy": "ANYONE"} if "bookableBy" in rule else dict.fromkeys(rule)
+    clinic.http.patch(f"{TYPES}/{kind['id']}", json=without, headers=clinic.admin)
     assert offered(clinic, slot)
     assert book(clinic, slot, kind).status_code == 201
 
@@ -71,6 +81,16 @@ def test_a_slot_is_hidden_only_if_no_type_of_its_can_be_booked(clinic: Clinic) -
     clinic.http.patch(f"{TYPES}/{lenient['id']}", json={"active": False}, headers=clinic.admin)
     assert not offered(clinic, slot)
     problem(book(clinic, slot, lenient), 409, "visit-type-not-offered")
+
+
+def test_a_type_that_is_no_longer_active_is_offered_and_booked_by_nobody(clinic: Clinic) -> None:
+    kind = new_type(clinic)
+    slot = typed_slot(clinic, kind)
+    clinic.http.patch(f"{TYPES}/{kind['id']}", json={"active": False}, headers=clinic.admin)
+    for caller in (None, clinic.admin):
+        assert not offered(clinic, slot, caller)
+        assert not offered(clinic, slot, caller, visitTypeId=kind["id"])
+        problem(book(clinic, slot, kind, caller), 409, "visit-type-not-offered")
 
 
 def test_who_may_book_and_how_often(clinic: Clinic) -> None:

@@ -69,6 +69,13 @@ def test_types_of_a_time_are_changed_on_its_page(clinic: Clinic, admin: AccountV
 def test_the_desk_books_a_type_by_telephone_in_spite_of_its_notice(clinic: Clinic, admin: AccountVisitor) -> None:
     kind = new_type(clinic, name="Needs a month", minNoticeMinutes=30 * DAY)
     slot = typed_slot(clinic, kind)
+    new_type(clinic, name="No longer offered", active=False)
+    for query in ("", f"&visit={kind['id']}"):
+        found = admin.open(f"/admin/bookings/new?doctor={slot['doctorId']}{query}")
+        assert f"slot={slot['id']}" in found.text
+        assert ">Needs a month</option>" in found.text
+        assert ">No longer offered</option>" not in found.text
+    assert f"slot={slot['id']}" not in clinic.http.get("/", params={"doctor": slot["doctorId"]}).text
     page = admin.open(f"/admin/bookings/new?slot={slot['id']}")
     assert "Needs a month, 30 minutes" in page.text
     email = unique_email()

@@ -10,6 +10,7 @@ from litestar import Controller, Response, get, patch, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec.structs import replace
 
 from slotwise.batching.shared_reads import SharedReads
 from slotwise.domain.errors import (
@@ -260,12 +261,17 @@ class HasSlotLists(Protocol):
 
 async def _list_slots(api: HasSlotLists, call: ApiCall[SlotListQuery]) -> Answer:
     """304 if the client has this version (RFC 9110, 13.1.2). `no-cache`: clients may store it but must revalidate."""
-    page = await api.slot_lists.list_slots(call.data)
+    query = _for_desk(call.data) if call.caller.at_desk else call.data
+    page = await api.slot_lists.list_slots(query)
     headers = {"ETag": page.etag, "Cache-Control": "no-cache"}
     tags = {tag.strip().removeprefix("W/") for tag in (call.header(b"if-none-match") or "").split(",")}
     if page.etag in tags or "*" in tags:
         return Answer(HTTPStatus.NOT_MODIFIED, "", b"", headers)
     return Answer(HTTPStatus.OK, JSON, page.body, headers)
+
+
+def _for_desk(query: SlotListQuery) -> SlotListQuery:
+    return replace(query, slots=replace(query.slots, by_desk=True))
 
 
 async def _get_slot(api: ApiParts, call: ApiCall[None]) -> Answer:
@@ -348,8 +354,9 @@ class SlotController(Controller):
             "list_slots",
             ANYONE,
             "Find free slots",
-            description="Future, open slots of active doctors with at least one free seat, by start. Answers have an "
-            "`ETag`; send it as `If-None-Match` to get 304 while nothing has changed.",
+            description="Future, open slots of active doctors with at least one free seat, by start: those that the "
+            "caller can book. With visit types, staff and admins can book more than patients. Answers have an `ETag`; "
+            "send it as `If-None-Match` to get 304 while nothing has changed.",
             sends=("ETag",),
             also_answers={304: answer(None, "Nothing has changed since that `ETag`")},
         ),

@@ -1,7 +1,7 @@
 """How a person finds a time: the free times of one day, the days around it, and alternatives if there are none.
 
-A time is free if `hold_seats` would accept it. Days are in the zone of the query's clinic; twice a year one has 23 or
-25 hours.
+A time is free if `hold_seats` would accept it: of a patient in `find_times`, of the desk in `list_next_times`. Days are
+in the zone of the query's clinic; twice a year one has 23 or 25 hours.
 """
 
 from collections.abc import Sequence
@@ -242,9 +242,12 @@ class FreeTimes:
         return await self._describe(understood, choices, times)
 
     async def list_next_times(self, query: TimeQuery) -> NextTimes | None:
-        """A page of free times from `query.day` on, or from now on. None if no doctor takes appointments."""
+        """A page of times that the desk can book, from `query.day` on, or from now on.
+
+        None if no doctor takes appointments.
+        """
         query = self._at_known_clinic(query)
-        read = await self._read_query(replace(query, after=None))
+        read = await self._read_query(replace(query, after=None), for_desk=True)
         if read is None:
             return None
         understood, choices = read
@@ -252,7 +255,7 @@ class FreeTimes:
         after = max(query.after or (FIRST_TIME, 0), (starts_from, 0))
         reach = await self._find_reach(understood.query, after[0])
         slot_query = _slot_query(understood.query, starts_from, _just_after(reach))
-        times = await self._slots.list_slots(slot_query, MOST_TIMES + 1, after)
+        times = await self._slots.list_slots(replace(slot_query, by_desk=True), MOST_TIMES + 1, after)
         ended = reach if len(times) <= MOST_TIMES else None
         return NextTimes(
             query=replace(understood.query, after=query.after),
@@ -269,20 +272,20 @@ class FreeTimes:
         is_choice = clinic is not None and clinic.active and self._clinics.several
         return query if is_choice else replace(query, clinic_id=None)
 
-    async def _read_query(self, query: TimeQuery) -> tuple[_Understood, Choices] | None:
+    async def _read_query(self, query: TimeQuery, *, for_desk: bool = False) -> tuple[_Understood, Choices] | None:
         """The query without what cannot be met, and the choices. None if there is no doctor to choose."""
-        choices = await self._list_choices(query)
+        choices = await self._list_choices(query, for_desk=for_desk)
         asked = query
         if choices is None or not _is_chosen_from(choices, query.specialization):
             query = replace(query, specialization=None)
-            choices = await self._list_choices(query)
+            choices = await self._list_choices(query, for_desk=for_desk)
         return None if choices is None else (self._understand(asked, query, choices), choices)
 
-    async def _list_choices(self, query: TimeQuery) -> Choices | None:
+    async def _list_choices(self, query: TimeQuery, *, for_desk: bool) -> Choices | None:
         """None if there is no doctor to choose."""
         async with self._database.connection() as connection:
             specializations = await list_specializations(connection, MOST_SPECIALIZATIONS, self._order)
-            visit_types = await LIST_VISIT_TYPES.all(connection, after_id=0, limit=MOST_CHOOSABLE, for_desk=False)
+            visit_types = await LIST_VISIT_TYPES.all(connection, after_id=0, limit=MOST_CHOOSABLE, for_desk=for_desk)
             doctors = await LIST_CHOOSABLE_DOCTORS.all(
                 connection,
                 doctor_id=query.doctor_id,
@@ -299,7 +302,7 @@ class FreeTimes:
             [ChoosableDoctor(row.id, row.name, row.specialization) for row in shown],
             len(doctors) > MOST_DOCTORS,
             self._date_of(query, doctors[0].now),
-            [without_secrets(one) for one in visit_types],
+            [without_secrets(one) for one in visit_types if one.active],
         )
 
     def _understand(self, asked: TimeQuery, query: TimeQuery, choices: Choices) -> _Understood:

@@ -13,7 +13,10 @@ from slotwise.domain.slots import Slot
 
 
 class SlotQuery(Struct, frozen=True):
-    """Which open slots to list. The period of starts is half-open, in UTC."""
+    """Which open slots to list. The period of starts is half-open, in UTC.
+
+    `by_desk` for those that the desk can book, in spite of the rules of visit types.
+    """
 
     doctor_id: int | None = None
     specialization: str | None = None
@@ -22,6 +25,7 @@ class SlotQuery(Struct, frozen=True):
     min_seats: int = 1
     clinic_id: int | None = None
     visit_type_id: int | None = None
+    by_desk: bool = False
 
 
 # The place of a slot in its list: start and id.
@@ -52,7 +56,12 @@ async def list_slots(connection: Connection, query: SlotQuery, limit: int, after
 
 async def _list_all(connection: Connection, query: SlotQuery, limit: int, after: Position) -> list[Slot]:
     return await LIST_SLOTS.all(
-        connection, after_time=after[0], after_id=after[1], starts_before=query.starts_before, limit=limit
+        connection,
+        after_time=after[0],
+        after_id=after[1],
+        starts_before=query.starts_before,
+        by_desk=query.by_desk,
+        limit=limit,
     )
 
 
@@ -63,6 +72,7 @@ async def _list_of_size(connection: Connection, query: SlotQuery, limit: int, af
         after_time=after[0],
         after_id=after[1],
         starts_before=query.starts_before,
+        by_desk=query.by_desk,
         limit=limit,
     )
 
@@ -77,6 +87,7 @@ async def _list_of_doctor(connection: Connection, query: SlotQuery, limit: int, 
         after_id=after[1],
         starts_before=query.starts_before,
         min_seats=query.min_seats,
+        by_desk=query.by_desk,
         limit=limit,
     )
 
@@ -90,6 +101,7 @@ async def _list_of_specialization(connection: Connection, query: SlotQuery, limi
         after_id=after[1],
         starts_before=query.starts_before,
         min_seats=query.min_seats,
+        by_desk=query.by_desk,
         limit=limit,
     )
 
@@ -105,5 +117,6 @@ async def _list_of_visit_type(connection: Connection, query: SlotQuery, limit: i
         after_id=after[1],
         starts_before=query.starts_before,
         min_seats=query.min_seats,
+        by_desk=query.by_desk,
         limit=limit,
     )

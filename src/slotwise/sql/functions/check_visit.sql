@@ -21,16 +21,16 @@ DECLARE
     refusal text;
 BEGIN
     SELECT t.* INTO kind FROM visit_types AS t WHERE t.id = visit_type_id AND t.id = any(offered);
-    IF kind.id IS NULL OR NOT kind.active THEN
+    IF kind.id IS NULL THEN
         RETURN 'visit_type_not_offered';
+    END IF;
+
+    SELECT c.refusal INTO refusal FROM check_types(ARRAY[kind.id], start_time, clock, by_desk) AS c;
+    IF refusal IS NOT NULL THEN
+        RETURN refusal;
     END IF;
     IF by_desk THEN
         RETURN NULL;
-    END IF;
-
-    SELECT c.refusal INTO refusal FROM check_visit_types(ARRAY[kind.id], start_time, clock) AS c;
-    IF refusal IS NOT NULL THEN
-        RETURN refusal;
     END IF;
     IF kind.bookable_by = 'ACCOUNTS' AND user_id IS NULL THEN
         RETURN 'account_needed';

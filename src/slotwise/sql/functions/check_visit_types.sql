@@ -1,23 +1,10 @@
--- The one rule of notice and horizon, for searches and for `hold_seats_2`: which of these visit types a patient can
--- book at a time that starts then, and why not the others. `refusal` is null for a type that can be booked, otherwise
--- 'visit_type_not_offered', 'too_late_to_book' or 'too_early_to_book'. Staff may book whatever is active.
--- A visit can be booked as long as the notice before its start has not begun. The planner inlines this function.
+-- The rule of `check_types` for patients. Only for the release before and for its views: `open_slots` and
+-- `overdue_slots` are made before the other functions, when a new database has only this one.
 CREATE OR REPLACE FUNCTION check_visit_types(visit_type_ids bigint[], start_time timestamptz, clock timestamptz)
 RETURNS TABLE (id bigint, refusal text)
 LANGUAGE sql STABLE AS $$
-    SELECT
-        t.id,
-        CASE
-            WHEN NOT t.active OR t.bookable_by = 'STAFF' THEN 'visit_type_not_offered'
-            WHEN
-                check_visit_types.start_time
-                < check_visit_types.clock + make_interval(mins => coalesce(t.min_notice_minutes, 0))
-                THEN 'too_late_to_book'
-            WHEN
-                check_visit_types.start_time
-                > check_visit_types.clock + make_interval(hours => 24 * t.horizon_days)
-                THEN 'too_early_to_book'
-        END
-    FROM visit_types AS t
-    WHERE t.id = any(check_visit_types.visit_type_ids)
+    SELECT t.id, t.refusal
+    FROM check_types(
+        check_visit_types.visit_type_ids, check_visit_types.start_time, check_visit_types.clock, FALSE
+    ) AS t
 $$;

@@ -33,18 +33,12 @@ WITH days AS (
 with_freed_seats AS (
     SELECT d.place, count(*)::integer AS times
     FROM days AS d
-    INNER JOIN overdue_slots AS s ON d.starts <= s.start_time AND d.ends > s.start_time
+    INNER JOIN
+        overdue_slots_for(:visit_type_id::bigint, FALSE) AS s
+        ON d.starts <= s.start_time AND d.ends > s.start_time
     WHERE
         s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
-        AND (
-            :visit_type_id::bigint IS NULL
-            OR EXISTS (
-                SELECT 1
-                FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
-                WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
-            )
-        )
     GROUP BY d.place
 ),
 
@@ -64,8 +58,7 @@ with_free_seats AS (
                         :visit_type_id::bigint IS NULL
                         OR EXISTS (
                             SELECT 1
-                            FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
-                            WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
+                            FROM offered_types(s.visit_type_ids, s.start_time, :visit_type_id::bigint, FALSE)
                         )
                     ) AS fits,
                     row_number() OVER () AS number
@@ -75,7 +68,7 @@ with_free_seats AS (
                     CROSS JOIN
                         LATERAL (
                             SELECT s.available_seats, s.visit_type_ids, s.start_time
-                            FROM open_slots AS s
+                            FROM open_slots_for(NULL, FALSE) AS s
                             WHERE
                                 seats_class(s.total_seats) = size.class
                                 AND s.has_free_seat
@@ -126,18 +119,12 @@ theirs AS MATERIALIZED (
 with_freed_seats AS (
     SELECT d.place, count(*)::integer AS times
     FROM days AS d
-    INNER JOIN overdue_slots AS s ON d.starts <= s.start_time AND d.ends > s.start_time
+    INNER JOIN
+        overdue_slots_for(:visit_type_id::bigint, FALSE) AS s
+        ON d.starts <= s.start_time AND d.ends > s.start_time
     WHERE
         s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
-        AND (
-            :visit_type_id::bigint IS NULL
-            OR EXISTS (
-                SELECT 1
-                FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
-                WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
-            )
-        )
         AND s.doctor_id IN (SELECT t.id FROM theirs AS t)
         AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
     GROUP BY d.place
@@ -159,8 +146,7 @@ with_free_seats AS (
                         :visit_type_id::bigint IS NULL
                         OR EXISTS (
                             SELECT 1
-                            FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
-                            WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
+                            FROM offered_types(s.visit_type_ids, s.start_time, :visit_type_id::bigint, FALSE)
                         )
                     ) AS fits,
                     row_number() OVER () AS number
@@ -170,7 +156,7 @@ with_free_seats AS (
                     CROSS JOIN
                         LATERAL (
                             SELECT s.available_seats, s.visit_type_ids, s.start_time
-                            FROM open_slots AS s
+                            FROM open_slots_for(NULL, FALSE) AS s
                             WHERE
                                 s.doctor_id = t.id
                                 AND s.has_free_seat
@@ -268,20 +254,12 @@ with_free_seats AS (
     FROM theirs AS t
     CROSS JOIN LATERAL (
         SELECT s.start_time
-        FROM open_slots AS s
+        FROM open_slots_for(:visit_type_id::bigint, FALSE) AS s
         WHERE
             s.doctor_id = t.id
             AND s.has_free_seat
             AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
             AND s.available_seats >= :min_seats::integer
-            AND (
-                :visit_type_id::bigint IS NULL
-                OR EXISTS (
-                    SELECT 1
-                    FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
-                    WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
-                )
-            )
             AND s.start_time >= greatest(:starts_from::timestamptz, now() + interval '1 microsecond')
         ORDER BY s.start_time, s.id
         LIMIT 1
@@ -290,20 +268,12 @@ with_free_seats AS (
 
 with_freed_seats AS (
     SELECT s.doctor_id, s.start_time
-    FROM overdue_slots AS s
+    FROM overdue_slots_for(:visit_type_id::bigint, FALSE) AS s
     WHERE
         s.doctor_id IN (SELECT t.id FROM theirs AS t)
         AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
         AND s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
-        AND (
-            :visit_type_id::bigint IS NULL
-            OR EXISTS (
-                SELECT 1
-                FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
-                WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
-            )
-        )
         AND s.start_time >= :starts_from::timestamptz
 )
 
@@ -336,21 +306,12 @@ SELECT
         FROM theirs AS t
         CROSS JOIN LATERAL (
             SELECT s.start_time
-            FROM appointment_slots AS s
+            FROM open_slots_for(:visit_type_id::bigint, FALSE) AS s
             WHERE
                 s.doctor_id = t.id
-                AND s.status = 'OPEN'
                 AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
                 AND s.start_time >= greatest(:day_from::timestamptz, now() + interval '1 microsecond')
                 AND s.start_time < :day_to::timestamptz
-                AND (
-                    (s.visit_type_ids IS NULL AND :visit_type_id::bigint IS NULL)
-                    OR EXISTS (
-                        SELECT 1
-                        FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
-                        WHERE t.refusal IS NULL AND (:visit_type_id::bigint IS NULL OR t.id = :visit_type_id::bigint)
-                    )
-                )
             ORDER BY s.start_time, s.id
             LIMIT 1
         ) AS s
@@ -360,20 +321,11 @@ SELECT
         FROM theirs AS t
         CROSS JOIN LATERAL (
             SELECT s.start_time
-            FROM appointment_slots AS s
+            FROM open_slots_for(:visit_type_id::bigint, FALSE) AS s
             WHERE
                 s.doctor_id = t.id
-                AND s.status = 'OPEN'
                 AND s.start_time > now()
                 AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
-                AND (
-                    (s.visit_type_ids IS NULL AND :visit_type_id::bigint IS NULL)
-                    OR EXISTS (
-                        SELECT 1
-                        FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
-                        WHERE t.refusal IS NULL AND (:visit_type_id::bigint IS NULL OR t.id = :visit_type_id::bigint)
-                    )
-                )
             ORDER BY s.start_time, s.id
             LIMIT 1
         ) AS s

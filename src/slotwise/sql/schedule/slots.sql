@@ -79,37 +79,35 @@ FROM slots_now AS s
 WHERE s.id = any(:slot_ids::bigint[]);
 
 -- name: get_offer
--- Tells whether a slot takes bookings, and whether some of its seats can be booked now; for one visit type, if given.
+-- Tells whether patients can book a slot, and whether some of its seats can be booked now; for one visit type if given.
 SELECT o.open, o.open AND o.start_time > now() AND o.available_seats >= :seats::integer AS free
 FROM (
     SELECT
         s.start_time,
         s.available_seats,
-        s.status = 'OPEN' AND s.doctor_active AND (
-            s.visit_type_ids IS NULL
-            OR EXISTS (
-                SELECT 1
-                FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
-                WHERE t.refusal IS NULL AND (:visit_type_id::bigint IS NULL OR t.id = :visit_type_id::bigint)
-            )
+        exists(
+            SELECT 1 FROM open_slots_for(:visit_type_id::bigint, FALSE) AS b WHERE b.id = s.id
         ) AS open
     FROM slots_now AS s
     WHERE s.id = :slot_id::bigint
 ) AS o;
 
 -- name: list_slots_of_visit_type
--- A page of the slots on offer that a patient can book for one visit type; otherwise like `list_slots`.
--- A null filter is off. Walks all slots on offer from the first start that the type's notice allows.
+-- A page of the slots on offer that can be booked for one visit type; otherwise like `list_slots`.
+-- A null filter is off. Walks all slots on offer. For patients it begins with the first start that the type's notice
+-- allows, and ends with its horizon: only in order to read less.
 WITH earliest AS (
     SELECT
         greatest(
-            :after_time::timestamptz, now() + make_interval(mins => coalesce(t.min_notice_minutes, 0))
+            :after_time::timestamptz,
+            now() + make_interval(mins => CASE WHEN :by_desk::boolean THEN 0 ELSE coalesce(t.min_notice_minutes, 0) END)
         ) AS start_time,
         least(
-            :starts_before::timestamptz, now() + make_interval(hours => 24 * t.horizon_days, secs => 1)
+            :starts_before::timestamptz,
+            now() + make_interval(hours => CASE WHEN NOT :by_desk::boolean THEN 24 * t.horizon_days END, secs => 1)
         ) AS starts_before
     FROM visit_types AS t
-    WHERE t.id = :visit_type_id::bigint AND t.active
+    WHERE t.id = :visit_type_id::bigint
 ),
 
 with_free_seats AS (
@@ -117,7 +115,7 @@ with_free_seats AS (
     FROM earliest AS e
     CROSS JOIN LATERAL (
         SELECT s.id, s.start_time
-        FROM open_slots AS s
+        FROM open_slots_for(:visit_type_id::bigint, :by_desk::boolean) AS s
         WHERE
             s.has_free_seat
             AND s.available_seats >= :min_seats::integer
@@ -128,11 +126,6 @@ with_free_seats AS (
             AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
             AND (:doctor_id::bigint IS NULL OR s.doctor_id = :doctor_id::bigint)
             AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
-            AND EXISTS (
-                SELECT 1
-                FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
-                WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
-            )
         ORDER BY s.start_time, s.id
         LIMIT 501
     ) AS s
@@ -140,7 +133,7 @@ with_free_seats AS (
 
 with_freed_seats AS (
     SELECT s.id, s.start_time
-    FROM overdue_slots AS s
+    FROM overdue_slots_for(:visit_type_id::bigint, :by_desk::boolean) AS s
     WHERE
         s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
@@ -149,11 +142,6 @@ with_freed_seats AS (
         AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
         AND (:doctor_id::bigint IS NULL OR s.doctor_id = :doctor_id::bigint)
         AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
-        AND EXISTS (
-            SELECT 1
-            FROM check_visit_types(s.visit_type_ids, s.start_time, now()) AS t
-            WHERE t.refusal IS NULL AND t.id = :visit_type_id::bigint
-        )
 ),
 
 page AS (
@@ -173,14 +161,14 @@ WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
 
 -- name: list_slots
--- A page of the slots on offer, by start.
+-- A page of the slots on offer to patients or to the desk, by start.
 -- Two branches: slots whose counter has a free seat, by a walk along `slots_on_offer`; and the few that have one only
 -- because a hold is overdue. Together they are the slots that `hold_seats` would accept. The limit of 501 (a page and
 -- one more) is a number: for a parameter, the planner expects a tenth of the table and sorts all of it. The page
 -- before and now() are combined into one position: with two conditions, the walk might not begin at the later one.
 WITH with_free_seats AS (
     SELECT s.id, s.start_time
-    FROM open_slots AS s
+    FROM open_slots_for(NULL, :by_desk::boolean) AS s
     WHERE
         s.has_free_seat
         AND (s.start_time, s.id) > (
@@ -194,7 +182,7 @@ WITH with_free_seats AS (
 
 with_freed_seats AS (
     SELECT s.id, s.start_time
-    FROM overdue_slots AS s
+    FROM overdue_slots_for(NULL, :by_desk::boolean) AS s
     WHERE
         s.available_seats = 0
         AND s.overdue_seats > 0
@@ -227,7 +215,7 @@ WITH with_free_seats AS (
     FROM generate_series(seats_class(:min_seats::integer), 8) AS size (class)
     CROSS JOIN LATERAL (
         SELECT s.id, s.start_time
-        FROM open_slots AS s
+        FROM open_slots_for(NULL, :by_desk::boolean) AS s
         WHERE
             seats_class(s.total_seats) = size.class
             AND s.has_free_seat
@@ -244,7 +232,7 @@ WITH with_free_seats AS (
 
 with_freed_seats AS (
     SELECT s.id, s.start_time
-    FROM overdue_slots AS s
+    FROM overdue_slots_for(NULL, :by_desk::boolean) AS s
     WHERE
         s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
@@ -273,7 +261,7 @@ ORDER BY s.start_time, s.id;
 -- otherwise like `list_slots`.
 WITH with_free_seats AS (
     SELECT s.id, s.start_time
-    FROM open_slots AS s
+    FROM open_slots_for(NULL, :by_desk::boolean) AS s
     WHERE
         s.doctor_id = :doctor_id::bigint
         AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
@@ -291,7 +279,7 @@ WITH with_free_seats AS (
 
 with_freed_seats AS (
     SELECT s.id, s.start_time
-    FROM overdue_slots AS s
+    FROM overdue_slots_for(NULL, :by_desk::boolean) AS s
     WHERE
         s.doctor_id = :doctor_id::bigint
         AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
@@ -345,7 +333,7 @@ first_ones AS (
     FROM theirs AS t
     CROSS JOIN LATERAL (
         SELECT s.start_time
-        FROM open_slots AS s
+        FROM open_slots_for(NULL, :by_desk::boolean) AS s
         WHERE
             s.doctor_id = t.id
             AND s.has_free_seat
@@ -371,7 +359,7 @@ with_free_seats AS (
     FROM theirs AS t
     CROSS JOIN LATERAL (
         SELECT s.id, s.start_time
-        FROM open_slots AS s
+        FROM open_slots_for(NULL, :by_desk::boolean) AS s
         WHERE
             s.doctor_id = t.id
             AND s.has_free_seat
@@ -390,7 +378,7 @@ with_free_seats AS (
 
 with_freed_seats AS (
     SELECT s.id, s.start_time
-    FROM overdue_slots AS s
+    FROM overdue_slots_for(NULL, :by_desk::boolean) AS s
     WHERE
         s.doctor_id IN (SELECT t.id FROM theirs AS t)
         AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)

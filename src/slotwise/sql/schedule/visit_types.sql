@@ -74,8 +74,7 @@ RETURNING t.visit_type_columns;
 -- name: list_bookable_types
 -- Those of some visit types that patients can book now at a time that starts then, by id.
 SELECT c.id
-FROM check_visit_types(:visit_type_ids::bigint[], :start_time::timestamptz, now()) AS c
-WHERE c.refusal IS NULL
+FROM offered_types(:visit_type_ids::bigint[], :start_time::timestamptz, NULL, FALSE) AS c
 ORDER BY c.id;
 
 -- name: set_visit_types
