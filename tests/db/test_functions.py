@@ -25,7 +25,7 @@ SETTINGS = {"plan_cache_mode=force_generic_plan", "enable_seqscan=off"}
 LOCKS_ARE_HELD_BY_THE_CALLER = {"expire_holds", "take_added_seats"}
 
 # Wrappers under their old names, which only servers of the release before call.
-FOR_THE_RELEASE_BEFORE = {"hold_seats", "replace_hold"}
+FOR_THE_RELEASE_BEFORE = {"apply_schedule", "hold_seats", "replace_hold"}
 
 # They use the clock only to find what to lock. The function that they call next decides what is overdue.
 LOOKS_BEFORE_IT_LOCKS = {"sweep_holds": "expire_holds"}

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from slotwise.domain.schedule_diff import Difference, ExistingSlot, SlotStamp
+from slotwise.domain.schedule_diff import Difference, ExistingSlot, SlotContent, SlotStamp
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, WantedSlot
 from slotwise.domain.slots import SlotStatus
 
@@ -80,6 +80,8 @@ def applied(difference: Difference, slots: Iterable[ExistingSlot]) -> list[Exist
         before = after[closed.slot_id]
         assert before.is_open
         after[before.id] = replace(before, status=SlotStatus.CLOSED, closure_id=closed.closure_id, holds=0)
+    for content in difference.change:
+        after[content.slot_id] = _changed(after[content.slot_id], content)
     for drifted, ids in ((True, difference.drift), (False, difference.undrift)):
         for slot_id in ids:
             assert after[slot_id].drifted is not drifted
@@ -94,6 +96,14 @@ def applied(difference: Difference, slots: Iterable[ExistingSlot]) -> list[Exist
     everything = [*after.values(), *added]
     assert overlapping(everything) is None
     return everything
+
+
+def _changed(before: ExistingSlot, content: SlotContent) -> ExistingSlot:
+    """Holds that have no room any more are cancelled, so that there are never more taken than there are seats."""
+    seats = content.seats + before.added_seats
+    assert before.confirmed <= seats
+    holds = before.holds if before.confirmed + before.holds <= seats else 0
+    return replace(before, total_seats=seats, visit_type_ids=content.visit_type_ids, holds=holds)
 
 
 def _stamped(before: ExistingSlot, stamp: SlotStamp) -> ExistingSlot:

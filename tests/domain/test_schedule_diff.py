@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from slotwise.domain.schedule_diff import ClosedSlot, Difference, ExistingSlot, SlotStamp, diff, moved_by_zone
+from slotwise.domain.schedule_diff import (
+    ClosedSlot,
+    Difference,
+    ExistingSlot,
+    SlotContent,
+    SlotStamp,
+    diff,
+    moved_by_zone,
+)
 from slotwise.domain.schedules import Closure, Plan, Rule, SkipReason, plan
 from slotwise.domain.slots import SlotStatus
 from tests.depth import many
@@ -143,16 +151,53 @@ def test_of_several_closed_slots_of_one_time_one_is_reopened_the_one_with_bookin
 
 @pytest.mark.parametrize(
     "change",
-    [{"slot_minutes": 20}, {"total_seats": 2}, {"visit_type_ids": (1,)}, {"clinic_id": 2, "opens": 180, "closes": 210}],
+    [{"slot_minutes": 20}, {"clinic_id": 2, "opens": 180, "closes": 210}],
 )
-def test_a_slot_with_another_end_seats_types_or_clinic_than_wanted_gives_way_to_a_new_one(
-    change: dict[str, Any],
-) -> None:
+def test_a_slot_with_another_end_or_clinic_than_wanted_gives_way_to_a_new_one(change: dict[str, Any]) -> None:
     """At clinic 2, 03:00 in New York is 09:00 in Berlin."""
     slots = settled([ONE])
     difference = compared([replace(ONE, version=2, **change)], slots)
     assert [closed.slot_id for closed in difference.close] == [each.id for each in slots]
     assert starts(difference.add) == ["04 08:00", "11 08:00"]
+
+
+@pytest.mark.parametrize("change", [{"total_seats": 3}, {"total_seats": 1}, {"visit_type_ids": (1,)}])
+def test_a_slot_of_a_wanted_time_stays_and_gets_the_seats_and_types_of_its_rule(change: dict[str, Any]) -> None:
+    slots = first_of(settled([replace(ONE, total_seats=2)]), total_seats=4, added_seats=2, confirmed=3)
+    wanted = replace(ONE, version=2, **{"total_seats": 2} | change)
+    difference = compared([wanted], slots)
+    assert difference.touched_ids == {each.id for each in slots}
+    assert (difference.close, difference.add, difference.drift) == ((), (), ())
+    contents = [SlotContent(each.id, wanted.total_seats, wanted.visit_type_ids) for each in slots]
+    assert difference.change == tuple(contents)
+    assert [each.total_seats - each.added_seats for each in applied(difference, slots)] == [wanted.total_seats] * 2
+
+
+def test_a_slot_with_more_booked_than_its_rule_has_seats_drifts_until_somebody_deals_with_it() -> None:
+    three = replace(ONE, total_seats=3)
+    slots = first_of(settled([three]), confirmed=2)
+    difference = compared([replace(ONE, version=2)], slots)
+    assert difference.close == (ClosedSlot(slots[0].id, None),)
+    assert difference.drift == (slots[0].id,)
+    assert difference.change == (SlotContent(slots[1].id, 1, None),)
+    crowded = applied(difference, slots)
+    assert quiet(compared([replace(ONE, version=2)], crowded))
+    calmer = compared([replace(ONE, version=2)], first_of(crowded, confirmed=1))
+    assert (calmer.undrift, [each.slot_id for each in calmer.reopen]) == ((slots[0].id,), [slots[0].id])
+    assert calmer.change == (SlotContent(slots[0].id, 1, None),)
+
+
+def test_a_drifted_slot_in_a_closed_time_stays_listed_though_its_rule_wants_it_again() -> None:
+    slots = settled([], first_of(settled([ONE]), confirmed=1))
+    assert not compared([ONE], slots, [ALL_DAY]).undrift
+
+
+def test_a_slot_that_a_closure_closed_gets_its_rules_new_seats_when_it_comes_back() -> None:
+    slots = settled([ONE])
+    closed = applied(compared([ONE], slots, [ALL_DAY]), slots)
+    more = replace(ONE, total_seats=2)
+    assert compared([more], closed, [ALL_DAY]).change == (SlotContent(slots[1].id, 2, None),)
+    assert [each.total_seats for each in applied(compared([more], closed), closed)] == [2, 2]
 
 
 def test_seats_added_by_overbooking_are_no_seats_of_the_rule() -> None:

@@ -123,6 +123,29 @@ def test_a_removed_rule_comes_back_by_a_change() -> None:
     assert not back.hits
 
 
+def test_times_with_other_seats_and_types_stay_and_end_only_holds_without_room() -> None:
+    many = replace(HOURS, total_seats=3)
+    before = published(many, bookings=[booked(1), held(1), booked(2), held(2), held(2, 601)], visit_types=TYPES)
+    preview = outline(before, ScheduleChange(change_rules=(replace(many, total_seats=2, visit_type_ids=(5,)),)))
+    assert counts(preview) == (0, 0, 4)
+    assert (preview.changed_seats, preview.changed_types, preview.crowded) == (4, 4, 0)
+    assert ([hold.id for hold in preview.holds], preview.hits) == ([600, 601], ())
+
+
+def test_a_time_with_more_booked_than_its_new_seats_goes_unless_those_are_cancelled() -> None:
+    many = replace(HOURS, total_seats=2)
+    before = published(many, bookings=[booked(1), booked(1, 501), booked(2, 502)])
+    fewer = ScheduleChange(change_rules=(replace(many, total_seats=1),))
+    preview = outline(before, fewer)
+    assert counts(preview) == (0, 1, 3)
+    assert (preview.crowded, preview.changed_seats) == (1, 3)
+    assert [hit.booking.id for hit in preview.hits] == [500, 501]
+    decided = replace(fewer, decisions=Decisions(bookings={501: Decision.CANCEL}))
+    preview = outline(before, decided)
+    assert counts(preview) == (0, 0, 4)
+    assert (preview.crowded, preview.changed_seats) == (0, 4)
+
+
 def test_a_booking_that_is_cancelled_lets_its_slot_go_instead_of_drifting() -> None:
     before = published(HOURS, bookings=[booked(1), booked(2, 501)])
     decisions = Decisions(Decision.CANCEL, {501: Decision.KEEP}, "We moved.")

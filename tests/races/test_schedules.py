@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, time, timedelta
 
 import asyncpg
+from msgspec.structs import replace
 from torture.patching import mutate
 
 from slotwise.domain.clinics import Clinic
@@ -16,7 +17,7 @@ from slotwise.domain.users import Role, User
 from slotwise.services.booking.bookings import BookingWithVisit
 from slotwise.services.schedule.clinics import fill_first_clinic
 from slotwise.services.schedule.publishing import Publisher
-from slotwise.services.schedule.schedules import Applied, Schedules
+from slotwise.services.schedule.schedules import Applied, Outlined, Schedules
 from slotwise.services.schedule.slots import Slots
 from tests.workers import (
     GUEST,
@@ -32,7 +33,7 @@ from tests.workers import (
 )
 
 ADMIN = User(0, "admin@example.org", "Admin", Role.ADMIN, True, 1, NOW, NOW)
-COMPARES_BOOKINGS = "live <> booking_ids OR"
+COMPARES_BOOKINGS = "live <> booking_ids\n        OR"
 COMPARES_SCHEDULES = "fingerprint <> schedule_fingerprint(doctor_ids, starts_from, starts_before)"
 
 Attempt = Callable[[], Awaitable[object]]
@@ -109,13 +110,66 @@ async def test_a_confirm_that_is_not_looked_for_is_closed_away_unseen(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     """The negative control of the two above."""
-    await mutate(connection, "apply_schedule", COMPARES_BOOKINGS, "")
+    await mutate(connection, "apply_schedule_2", COMPARES_BOOKINGS, "")
     async with two(database_url) as pair:
         confirmed, closed = await close_beside_confirm(pair, connection, confirm_first=True)
         assert isinstance(confirmed, BookingWithVisit)
         assert isinstance(closed, Applied)
         assert closed.preview.hits == ()
         assert await connection.fetchval("SELECT status FROM appointment_slots") == "CLOSED"
+
+
+async def narrow_beside_confirm(pair: list[Worker], connection: asyncpg.Connection) -> list[object]:
+    """Two people have a time for two, one of them as a hold. The hold is confirmed while the time gets one seat."""
+    doctor_id: int = await connection.fetchval("INSERT INTO doctors (name) VALUES ('Dr. Who') RETURNING id")
+    rule = Rule(0, doctor_id, 1, first_day(), first_day(), 1, first_day().isoweekday(), 540, 570, 30, 0, 2)
+    schedules = Schedules(pair[1].database, 20)
+    change = ScheduleChange(add_rules=(rule,))
+    done = await schedules.apply_schedule(ADMIN, change, (await schedules.preview_schedule(ADMIN, change)).token)
+    slot_id = await connection.fetchval("SELECT id FROM appointment_slots")
+    bookings = pair[0].bookings
+    first, second = [await bookings.hold_seats(GUEST, wanted(slot_id), None) for _ in range(2)]
+    await bookings.confirm_booking(holder_of(first), first.booking.id, None, None)
+    fewer = ScheduleChange(change_rules=(replace(rule, id=done.rule_ids[0], total_seats=1),))
+    seen = await schedules.preview_schedule(ADMIN, fewer)
+    assert ([hold.id for hold in seen.preview.holds], seen.preview.changed_seats) == ([second.booking.id], 1)
+
+    async def confirm() -> object:
+        return await bookings.confirm_booking(holder_of(second), second.booking.id, None, None)
+
+    async def narrow() -> object:
+        return await schedules.apply_schedule(ADMIN, fewer, seen.token)
+
+    return await in_order(connection, LOCK_SLOT, slot_id, confirm, narrow)
+
+
+SEATS = "SELECT total_seats FROM appointment_slots"
+
+
+async def test_a_confirm_that_is_one_too_many_for_fewer_seats_makes_the_preview_old(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    async with two(database_url) as pair:
+        confirmed, refused = await narrow_beside_confirm(pair, connection)
+        assert isinstance(confirmed, BookingWithVisit)
+        assert isinstance(refused, ScheduleChanged)
+        assert isinstance(refused.outlined, Outlined)
+        assert refused.outlined.preview.crowded == 1
+        assert await connection.fetchval(SEATS) == 2
+        assert await violations(pair[0].database) == []
+
+
+async def test_seats_that_are_not_compared_are_not_those_of_the_preview(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """The negative control of the one above. There are still as many seats as people."""
+    await mutate(connection, "apply_schedule_2", "- p.held > w.seats + s.added_seats", "- p.held < 0")
+    async with two(database_url) as pair:
+        confirmed, applied = await narrow_beside_confirm(pair, connection)
+        assert isinstance(confirmed, BookingWithVisit)
+        assert isinstance(applied, Applied)
+        assert await connection.fetchval(SEATS) == 2
+        assert await violations(pair[0].database) == []
 
 
 async def new_rule(pair: list[Worker], connection: asyncpg.Connection) -> int:
@@ -187,7 +241,7 @@ async def test_a_publisher_that_does_not_compare_meets_the_constraint(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     """The negative control of the one above."""
-    await mutate(connection, "apply_schedule", COMPARES_SCHEDULES, "FALSE")
+    await mutate(connection, "apply_schedule_2", COMPARES_SCHEDULES, "FALSE")
     async with two(database_url) as pair:
         (_, published), _ = await publish_beside_hand(pair, connection)
         assert isinstance(published, SlotOverlaps)

@@ -72,10 +72,19 @@ class SlotStamp(Struct, frozen=True):
     closure_id: int | None
 
 
-class Difference(Struct, frozen=True):
-    """What to do, in this order: close, drift and undrift, restamp, reopen, add. Each list is in order of time or id.
+class SlotContent(Struct, frozen=True):
+    """The seats that a slot gets from its rule, without those of overbookings, and its visit types."""
 
-    A reopened slot becomes open and gets its stamp. A slot may be in several of these lists, but in none twice.
+    slot_id: int
+    seats: int
+    visit_type_ids: tuple[int, ...] | None
+
+
+class Difference(Struct, frozen=True):
+    """What to do, in this order: close, change, drift and undrift, restamp, reopen, add.
+
+    Each list is in order of time or id. A reopened slot becomes open and gets its stamp. A changed slot stays the same
+    slot. A slot may be in several of these lists, but in none twice.
     """
 
     add: tuple[WantedSlot, ...] = ()
@@ -84,6 +93,7 @@ class Difference(Struct, frozen=True):
     restamp: tuple[SlotStamp, ...] = ()
     drift: tuple[int, ...] = ()
     undrift: tuple[int, ...] = ()
+    change: tuple[SlotContent, ...] = ()
     skipped: tuple[SkippedSlot, ...] = ()
 
     @property
@@ -91,7 +101,8 @@ class Difference(Struct, frozen=True):
         """The existing slots that it writes."""
         closed = (each.slot_id for each in self.close)
         stamped = (each.slot_id for each in (*self.reopen, *self.restamp))
-        return frozenset((*closed, *stamped, *self.drift, *self.undrift))
+        changed = (each.slot_id for each in self.change)
+        return frozenset((*closed, *stamped, *changed, *self.drift, *self.undrift))
 
     @property
     def touched(self) -> int:
@@ -103,7 +114,9 @@ def diff(plan: Plan, existing: Iterable[ExistingSlot], closures: Iterable[Closur
     """The way from the existing slots to the plan, which was made with the same closures.
 
     `existing` has all slots of the plan's doctors on its days, and may have more. Slots that have begun stay as they
-    are. A rule's slot that is no longer wanted is closed; if it has confirmed bookings, it keeps them and is drifted.
+    are. A rule's slot that is no longer wanted is closed; if it has confirmed bookings, it keeps them and is drifted. A
+    slot of a wanted time gets the seats and visit types of its rule. With more confirmed seats than these it drifts:
+    nobody else is to book it, and a person must see who is too many.
     A closure closes open slots of every origin. Slots whose closure is gone are reopened where nothing overlaps; those
     of rules, if the plan wants them.
     """
@@ -129,6 +142,7 @@ class _Comparison:
         self._restamp: list[SlotStamp] = []
         self._drift: list[int] = []
         self._undrift: list[int] = []
+        self._change: list[SlotContent] = []
         self._skipped = [skip for skip in plan.skipped if skip.start_time is None or skip.start_time > now]
         self._candidates: list[ExistingSlot] = []
         self._reopen: list[SlotStamp] = []
@@ -142,6 +156,7 @@ class _Comparison:
             restamp=tuple(self._restamp),
             drift=tuple(self._drift),
             undrift=tuple(self._undrift),
+            change=tuple(self._change),
             skipped=tuple(self._skipped),
         )
 
@@ -176,14 +191,24 @@ class _Comparison:
 
     def _follow_rule(self, slot: ExistingSlot) -> None:
         wanted = _match(slot, self._wanted)
-        if wanted is None and _match(slot, self._wanted_but_closed) is None:
+        if wanted is None and _match(slot, self._wanted_but_closed) is not None:
+            self._stay_closed(slot)
+        elif wanted is None or slot.confirmed > wanted.total_seats + slot.added_seats:
             self._no_longer_wanted(slot)
-            return
+        else:
+            self._follow(slot, wanted)
+
+    def _stay_closed(self, slot: ExistingSlot) -> None:
+        """A closure covers it. If something else closed it, only the mark lists its bookings."""
+        if slot.drifted and slot.closure_id is not None:
+            self._undrift.append(slot.id)
+
+    def _follow(self, slot: ExistingSlot, wanted: WantedSlot) -> None:
         if slot.drifted:
             self._undrift.append(slot.id)
-        if wanted is not None and slot.is_open:
+        if slot.is_open:
             self._keep(slot, wanted)
-        elif wanted is not None:
+        else:
             self._candidates.append(slot)
 
     def _no_longer_wanted(self, slot: ExistingSlot) -> None:
@@ -199,6 +224,11 @@ class _Comparison:
         del self._wanted[_key(wanted)]
         if (slot.rule_version, slot.local_start) != (wanted.rule_version, wanted.local_start):
             self._restamp.append(_stamp_of(slot, wanted))
+        self._give_content(slot, wanted)
+
+    def _give_content(self, slot: ExistingSlot, wanted: WantedSlot) -> None:
+        if (slot.total_seats - slot.added_seats, slot.visit_type_ids) != (wanted.total_seats, wanted.visit_type_ids):
+            self._change.append(SlotContent(slot.id, wanted.total_seats, wanted.visit_type_ids))
 
     def _leave_out_what_people_changed(self) -> None:
         """A slot that a person changed stands for the time that its rule gave it."""
@@ -271,6 +301,7 @@ class _Comparison:
             return False
         if wanted is not None:
             del self._wanted[_key(wanted)]
+            self._give_content(slot, wanted)
         self._reopen.append(stamp)
         return True
 
@@ -284,14 +315,13 @@ class _Comparison:
 
 
 def _match(slot: ExistingSlot, wanted: Mapping[Key, WantedSlot]) -> WantedSlot | None:
-    """What the plan wants and this slot already is, apart from its stamp and whether it is open."""
+    """What the plan wants at the slot's time. Its seats and visit types may be others, and it may be closed."""
     match = wanted.get((slot.rule_id, slot.start_time))
-    return match if match is not None and _content(match) == _content(slot) else None
+    return match if match is not None and _place(match) == _place(slot) else None
 
 
-def _content(slot: WantedSlot | ExistingSlot) -> tuple[object, ...]:
-    seats = slot.total_seats - slot.added_seats if isinstance(slot, ExistingSlot) else slot.total_seats
-    return slot.doctor_id, slot.clinic_id, slot.end_time, seats, slot.visit_type_ids
+def _place(slot: WantedSlot | ExistingSlot) -> tuple[object, ...]:
+    return slot.doctor_id, slot.clinic_id, slot.end_time
 
 
 def _key(wanted: WantedSlot) -> Key:

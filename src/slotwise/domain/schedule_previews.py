@@ -127,6 +127,8 @@ class Hit(Struct, frozen=True):
 class Preview(Struct, frozen=True):
     """What a change does. `come`, `go` and `stay` count times that patients can see, future ones only.
 
+    Of those that stay, `changed_seats` get other seats, and `changed_types` are for other visits. Of those that go,
+    `crowded` have more seats booked than their rule now gives them: they stay booked, and nobody else can book them.
     `holds` are being booked now and are cancelled. `closed` are times that rules would want if it were not for
     closures. Rules and closures are those after the change; new ones have ids from `FIRST_NEW_ID` on.
     """
@@ -134,6 +136,9 @@ class Preview(Struct, frozen=True):
     come: int
     go: int
     stay: int
+    changed_seats: int
+    changed_types: int
+    crowded: int
     hits: tuple[Hit, ...]
     holds: tuple[LiveBooking, ...]
     closed: tuple[ClosedTime, ...]
@@ -182,16 +187,35 @@ def _preview(
     after: ScheduleState, difference: Difference, wanted: Plan, hits: tuple[Hit, ...], causes: Mapping[int, int | None]
 ) -> Preview:
     going = {closed.slot_id for closed in difference.close}
+    slots = {slot.id: slot for slot in after.slots}
+    changes = [(each, slot) for each in difference.change if (slot := slots[each.slot_id]).is_open]
+    times = {(each.rule_id, each.start_time, each.end_time) for each in wanted.wanted}
+    drifting = (slots[each] for each in difference.drift)
     return Preview(
         come=len(difference.add) + len(difference.reopen),
         go=len(going),
         stay=sum(slot.is_open and slot.start_time > after.now and slot.id not in going for slot in after.slots),
+        changed_seats=sum(each.seats != slot.total_seats - slot.added_seats for each, slot in changes),
+        changed_types=sum(each.visit_type_ids != slot.visit_type_ids for each, slot in changes),
+        crowded=sum((slot.rule_id, slot.start_time, slot.end_time) in times for slot in drifting),
         hits=hits,
-        holds=tuple(each for each in after.bookings if each.slot_id in causes and not each.is_confirmed),
+        holds=tuple(_ended_holds(after, difference, causes)),
         closed=tuple(each for each in wanted.closed if each.wanted.start_time > after.now),
         difference=difference,
         rules=after.rules,
         closures=after.closures,
+    )
+
+
+def _ended_holds(after: ScheduleState, difference: Difference, causes: Container[int]) -> Iterator[LiveBooking]:
+    """Those of slots that go, and of slots that get fewer seats than are held and booked."""
+    seats = {each.slot_id: each.seats for each in difference.change}
+    narrow = {
+        slot.id for slot in after.slots
+        if slot.id in seats and slot.confirmed + slot.holds > seats[slot.id] + slot.added_seats
+    }  # fmt: skip
+    return (
+        each for each in after.bookings if not each.is_confirmed and (each.slot_id in causes or each.slot_id in narrow)
     )
 
 
@@ -299,21 +323,18 @@ def _causes(after: ScheduleState, change: ScheduleChange, difference: Difference
 
 def _without_cancelled(after: ScheduleState, hits: Iterable[Hit]) -> tuple[ExistingSlot, ...]:
     """The slots as they are once the bookings to cancel are gone, with the seats that were added for them."""
-    cancelled = {hit.booking.id for hit in hits if hit.decision is Decision.CANCEL}
-    concerned = {hit.slot.id for hit in hits if hit.booking.id in cancelled}
-    bookings: dict[int, list[LiveBooking]] = defaultdict(list)
-    for booking in after.bookings:
-        if booking.is_confirmed and booking.slot_id in concerned:
-            bookings[booking.slot_id].append(booking)
-    return tuple(_less(slot, bookings[slot.id], cancelled) if slot.id in concerned else slot for slot in after.slots)
+    cancelled: dict[int, list[LiveBooking]] = defaultdict(list)
+    for hit in hits:
+        if hit.decision is Decision.CANCEL:
+            cancelled[hit.slot.id].append(hit.booking)
+    return tuple(_less(slot, cancelled[slot.id]) if slot.id in cancelled else slot for slot in after.slots)
 
 
-def _less(slot: ExistingSlot, bookings: Sequence[LiveBooking], cancelled: Container[int]) -> ExistingSlot:
-    gone = [booking for booking in bookings if booking.id in cancelled]
-    added = sum(booking.added_seats for booking in gone)
+def _less(slot: ExistingSlot, cancelled: Sequence[LiveBooking]) -> ExistingSlot:
+    added = sum(booking.added_seats for booking in cancelled)
     return replace(
         slot,
-        confirmed=len(bookings) - len(gone),
+        confirmed=slot.confirmed - sum(booking.seats_booked for booking in cancelled),
         total_seats=slot.total_seats - added,
         added_seats=slot.added_seats - added,
     )

@@ -66,7 +66,12 @@ def test_hours_become_slots_and_a_rule_for_each_period(clinic: Clinic) -> None:
         zip(done["ruleIds"], ["09:00", "14:00"], ["09:30", "15:00"], strict=True)
     )
     assert (rules["moved"], rules["drifted"]) == ([], [])
-    assert apply(clinic, changeRules=[{"id": done["ruleIds"][0], "totalSeats": 2}])["come"] == 1
+    more = [{"id": done["ruleIds"][0], "totalSeats": 2}]
+    seen = preview(clinic, changeRules=more)
+    assert (seen["come"], seen["go"], seen["stay"], seen["changedSeats"], seen["changedTypes"]) == (0, 0, 3, 1, 0)
+    before = [slot["id"] for slot in slots_of(clinic, doctor)]
+    apply(clinic, changeRules=more)
+    assert [slot["id"] for slot in slots_of(clinic, doctor)] == before
     assert sorted(slot["totalSeats"] for slot in slots_of(clinic, doctor)) == [1, 1, 2]
     assert apply(clinic, removeRules=done["ruleIds"])["go"] == 3
     assert slots_of(clinic, doctor) == []

@@ -4,6 +4,7 @@ The tables after a change are compared with the tables before it and the preview
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time, timedelta
 from functools import partial
@@ -63,14 +64,18 @@ SLOTS = """
     SELECT
         s.id, s.doctor_id, s.clinic_id, s.start_time, s.end_time, s.status, s.total_seats, s.added_seats,
         s.visit_type_ids, s.rule_id, s.rule_version, s.local_start, s.closure_id, s.drifted, s.pinned,
-        (SELECT count(*) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'CONFIRMED') AS confirmed,
-        (SELECT count(*) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'PENDING') AS holds
+        (SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'CONFIRMED')
+            AS confirmed,
+        (SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'PENDING')
+            AS holds
     FROM appointment_slots AS s WHERE s.doctor_id = $1 ORDER BY s.id
 """
 BOOKINGS = """
-    SELECT b.id, b.slot_id, b.status, b.cancel_reason FROM bookings AS b
+    SELECT b.id, b.slot_id, b.status, b.cancel_reason, b.seats_booked FROM bookings AS b
     INNER JOIN appointment_slots AS s ON b.slot_id = s.id WHERE s.doctor_id = $1 ORDER BY b.id
 """
+MINUTES = (30, 45, 60)
+ADD_TYPE = "INSERT INTO visit_types (name, minutes) VALUES ('Visit', $1) RETURNING id"
 RULES = "SELECT id, version, removed_at IS NULL AS applies FROM schedule_rules WHERE doctor_id = $1 ORDER BY id"
 CLOSURES = """
     SELECT id, version, start_time, end_time, removed_at IS NULL AS applies FROM closures
@@ -132,7 +137,7 @@ class Tables:
     @classmethod
     async def read(cls, rows: Rows, doctor_id: int, clinic_ids: Sequence[int]) -> "Tables":
         slots = [
-            ExistingSlot(**row | {"status": SlotStatus(row["status"]), "visit_type_ids": None})
+            ExistingSlot(**row | {"status": SlotStatus(row["status"]), "visit_type_ids": _types(row["visit_type_ids"])})
             for row in map(dict, await rows.fetch(SLOTS, doctor_id))
         ]
         closures = await rows.fetch(CLOSURES, doctor_id, list(clinic_ids))
@@ -153,10 +158,15 @@ class Changes(RuleBasedStateMachine):
             self._insert("INSERT INTO clinics (name, time_zone) VALUES ('Clinic', $1) RETURNING id", zone)
             for zone in ZONES[:2]
         ]
+        # Two of each length of a slot.
+        self.types = {minutes: [self._type(minutes) for _ in range(2)] for minutes in MINUTES}
         self.doctor = self._insert("INSERT INTO doctors (name) VALUES ($1) RETURNING id", "Dr. Who")
 
     def _insert(self, statement: str, value: str) -> int:
         return int(self.runner.run(self.rows.fetchval(statement, value)))
+
+    def _type(self, minutes: int) -> int:
+        return int(self.runner.run(self.rows.fetchval(ADD_TYPE, minutes)))
 
     @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7))
     def add_rule(self, numbers: list[int]) -> None:
@@ -168,6 +178,14 @@ class Changes(RuleBasedStateMachine):
         before = self._one(self.weekly, place)
         after = self._rule(numbers) if numbers[0] % 2 else replace(before, last_day=FIRST_DAY + timedelta(days=7))
         self.change(numbers, change_rules=(replace(after, id=before.id, version=before.version),))
+
+    @precondition(lambda self: self.weekly)
+    @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7), place=NUMBERS)
+    def change_seats_and_types(self, numbers: list[int], place: int) -> None:
+        before = self._one(self.weekly, place)
+        types = self.types[before.slot_minutes][: numbers[4] % 3]
+        after = replace(before, total_seats=1 + numbers[6] % 3, visit_type_ids=_types(types))
+        self.change(numbers, change_rules=(after,))
 
     @precondition(lambda self: self.weekly)
     @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7), place=NUMBERS)
@@ -209,7 +227,7 @@ class Changes(RuleBasedStateMachine):
             weekday=(FIRST_DAY + timedelta(days=numbers[5] % 3)).isoweekday(),
             opens=opens,
             closes=opens + 180,
-            slot_minutes=(30, 45, 60)[numbers[4] % 3],
+            slot_minutes=MINUTES[numbers[4] % 3],
             break_minutes=15 * (numbers[6] % 2),
             total_seats=1 + numbers[6] // 3,
         )
@@ -241,9 +259,12 @@ class Changes(RuleBasedStateMachine):
         self._remember(seen.preview, done)
 
     def _meanwhile(self, numbers: Sequence[int], change: ScheduleChange, seen: Outlined) -> Outlined:
-        """A hold does not make the preview old, nor a booking of a time that stays. One of a time that goes does."""
-        going = {closed.slot_id for closed in seen.preview.difference.close}
+        """A hold does not make the preview old, nor a booking of a time that stays.
+
+        One of a time that goes does, and one that is too many for the new seats of its time.
+        """
         free = [slot for slot in self.tables().slots if slot.is_open and self._free(slot.id) > 0]
+        going = {slot.id for slot in free if _hits_one_more(slot, seen.preview)}
         if numbers[0] > 3 or not free:
             return seen
         slot = next((slot for slot in free if (slot.id in going) is (numbers[0] > 0)), free[0])
@@ -255,7 +276,7 @@ class Changes(RuleBasedStateMachine):
             self.runner.run(self.schedules.apply_schedule(ADMIN, change, seen.token))
         now = refused.value.outlined
         assert isinstance(now, Outlined)
-        assert len(now.preview.hits) == len(seen.preview.hits) + 1
+        assert len(now.preview.hits) > len(seen.preview.hits)
         return now
 
     def _compare(self, before: Tables, preview: Preview, done: Applied) -> None:
@@ -268,6 +289,12 @@ class Changes(RuleBasedStateMachine):
         assert _added(after.slots, known, {}) == _added(expected, known, rules)
         opened, open_before = open_ids(after.slots), open_ids(before.slots)
         assert (len(opened - open_before), len(open_before - opened)) == (preview.come, preview.go)
+        stayed = [
+            (slot, now) for slot, now in zip(before.slots, after.slots, strict=False) if slot.is_open and now.is_open
+        ]
+        seats = sum(slot.total_seats - slot.added_seats != now.total_seats - now.added_seats for slot, now in stayed)
+        types = sum(slot.visit_type_ids != now.visit_type_ids for slot, now in stayed)
+        assert (seats, types) == (preview.changed_seats, preview.changed_types)
         assert overlapping(after.slots) is None
         # The zone of a clinic where this doctor has neither rules nor slots does not concern it.
         if preview.rules:
@@ -278,10 +305,12 @@ class Changes(RuleBasedStateMachine):
     def _compare_bookings(self, before: Tables, after: Tables, preview: Preview) -> None:
         going = {closed.slot_id for closed in preview.difference.close}
         cancelled = {hit.booking.id: hit.message for hit in preview.cancelled}
+        ending = going | {hit.booking.slot_id for hit in preview.hits} | _narrow(before.slots, preview)
         expected = []
-        for booking_id, slot_id, status, reason in before.bookings:
-            gone = booking_id in cancelled or (status == "PENDING" and slot_id in going)
-            expected.append((booking_id, slot_id, "CANCELLED" if gone else status, cancelled.get(booking_id, reason)))
+        for booking_id, slot_id, status, reason, seats in before.bookings:
+            gone = booking_id in cancelled or (status == "PENDING" and slot_id in ending)
+            now = "CANCELLED" if gone else status
+            expected.append((booking_id, slot_id, now, cancelled.get(booking_id, reason), seats))
         assert after.bookings == expected
         listed = {hit.booking.id for hit in preview.hits}
         assert {row[0] for row in before.bookings if row[1] in going and row[2] == "CONFIRMED"} <= listed
@@ -377,9 +406,36 @@ def _ids(made: Sequence[int]) -> dict[int | None, int]:
 
 
 def _without(slots: Sequence[ExistingSlot], preview: Preview) -> list[ExistingSlot]:
-    """The slots when the bookings to cancel are gone."""
-    gone = [hit.booking.slot_id for hit in preview.cancelled]
-    return [replace(slot, confirmed=slot.confirmed - gone.count(slot.id)) for slot in slots]
+    """The slots when the bookings to cancel and the holds beside listed bookings are gone."""
+    hit = {hit.booking.slot_id for hit in preview.hits}
+    gone = Counter[int]()
+    for each in preview.cancelled:
+        gone[each.booking.slot_id] += each.booking.seats_booked
+    return [
+        replace(slot, confirmed=slot.confirmed - gone[slot.id], holds=0 if slot.id in hit else slot.holds)
+        for slot in slots
+    ]
+
+
+def _types(ids: Sequence[int] | None) -> tuple[int, ...] | None:
+    return tuple(ids) if ids else None
+
+
+def _narrow(slots: Sequence[ExistingSlot], preview: Preview) -> set[int]:
+    """Those with more booked and held than their new seats."""
+    seats = {each.slot_id: each.seats for each in preview.difference.change}
+    return {
+        slot.id for slot in slots
+        if slot.id in seats and slot.confirmed + slot.holds > seats[slot.id] + slot.added_seats
+    }  # fmt: skip
+
+
+def _hits_one_more(slot: ExistingSlot, preview: Preview) -> bool:
+    """Whether the change would concern a seat more that is booked in this slot."""
+    difference = preview.difference
+    listed = {each.slot_id for each in difference.close} | {hit.booking.slot_id for hit in preview.hits}
+    seats = next((each.seats for each in difference.change if each.slot_id == slot.id), None)
+    return slot.id in listed or (seats is not None and slot.confirmed + 1 > seats + slot.added_seats)
 
 
 def _existing(

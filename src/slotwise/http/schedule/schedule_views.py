@@ -168,7 +168,7 @@ class HitView(Struct, frozen=True, rename="camel"):
 
 
 class HeldView(Struct, frozen=True, rename="camel"):
-    """A hold of a time that goes: it is being booked now, and is cancelled."""
+    """A hold of a time that goes or gets too few seats: it is being booked now, and is cancelled."""
 
     booking_id: int
     slot_id: int
@@ -204,6 +204,9 @@ class SkippedView(Struct, frozen=True, rename="camel"):
 class PreviewView(Struct, frozen=True, rename="camel"):
     """How many times come, go and stay, and whom it concerns. Apply it with the token.
 
+    Of those that stay, `changedSeats` get other seats and `changedTypes` other visit types. Of those that go, `crowded`
+    have more seats booked than their rule has now: they stay booked, and nobody else can book them.
+
     Lists have at most 1,000 items; the counts are of all.
     """
 
@@ -211,6 +214,9 @@ class PreviewView(Struct, frozen=True, rename="camel"):
     come: int
     go: int
     stay: int
+    changed_seats: int
+    changed_types: int
+    crowded: int
     booking_count: int
     bookings: list[HitView]
     hold_count: int
@@ -226,6 +232,9 @@ class PreviewView(Struct, frozen=True, rename="camel"):
             preview.come,
             preview.go,
             preview.stay,
+            preview.changed_seats,
+            preview.changed_types,
+            preview.crowded,
             len(preview.hits),
             [HitView.of(hit) for hit in preview.hits[:MOST_LISTED]],
             len(preview.holds),

@@ -75,6 +75,9 @@ async def apply_preview(
         removed_closure_ids=closures.removed,
         clinic_ids=[zone.clinic_id for zone in change.change_zones],
         time_zones=[zone.time_zone for zone in change.change_zones],
+        type_ids=[],
+        type_minutes=[],
+        type_buffers=[],
         added_rule_ids=[slot.rule_id for slot in difference.add],
         added_starts=[slot.start_time for slot in difference.add],
         added_ends=[slot.end_time for slot in difference.add],
@@ -88,6 +91,8 @@ async def apply_preview(
         stamped_versions=[stamp.rule_version for stamp in stamps],
         stamped_local_starts=[stamp.local_start for stamp in stamps],
         stamped_closures=[stamp.closure_id for stamp in stamps],
+        changed_slot_ids=[each.slot_id for each in difference.change],
+        changed_seats=[each.seats for each in difference.change],
         hit_slot_ids=_hit_slots(preview),
         booking_ids=sorted(hit.booking.id for hit in preview.hits),
         cancelled_ids=[hit.booking.id for hit in preview.cancelled],
@@ -111,9 +116,10 @@ class _Written:
 
 
 def _hit_slots(preview: Preview) -> list[int]:
-    """Those whose bookings the change concerns."""
+    """Those whose bookings the change concerns. Of a slot that gets fewer seats, it concerns holds only."""
     closed = {slot.slot_id for slot in preview.difference.close}
-    booked = {hit.slot.id for hit in preview.hits} | {hold.slot_id for hold in preview.holds}
+    held = {hold.slot_id for hold in preview.holds} - {each.slot_id for each in preview.difference.change}
+    booked = {hit.slot.id for hit in preview.hits} | held
     return sorted(booked | closed | {*preview.difference.drift})
 
 

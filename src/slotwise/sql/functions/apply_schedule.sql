@@ -1,304 +1,90 @@
--- Applies a change of rules and closures, with all that it does to slots and bookings, or nothing.
--- The caller computed it from what it had read before. Under the locks it is compared with what is there now:
---   this call: reads the schedule       another: publishes, moves or closes one of the slots
---   this call: would act on the slots as they were
--- The same for confirmed bookings of the slots that go: a patient who confirms meanwhile was not in the preview.
--- Holds come and go and are not compared; those of the slots that go are cancelled.
--- Locks clinics, doctors, then slots, each in id order. Whoever adds, moves, closes or reopens a slot locks its doctor
--- first, so what was compared stays true. Bookings of other slots do not wait.
+-- For the release before this one, which closes a slot that gets other seats or visit types and adds another.
 CREATE OR REPLACE FUNCTION apply_schedule(
     doctor_ids bigint[],
     starts_from timestamptz,
     starts_before timestamptz,
-    -- Of `schedule_fingerprint`, for these doctors and this period.
     fingerprint text,
-    -- Rows of `schedule_rules` and `closures` to add or to replace. Those to add have ids from `first_new_id` on, in
-    -- order and without gaps, by which the arrays below refer to them, too.
     first_new_id bigint,
     rules jsonb,
     removed_rule_ids bigint[],
     closures jsonb,
     removed_closure_ids bigint[],
-    -- The new time zones of clinics.
     clinic_ids bigint[],
     time_zones text[],
-    -- The slots to add.
     added_rule_ids bigint[],
     added_starts timestamptz[],
     added_ends timestamptz[],
     added_local_starts timestamp[],
-    -- The open slots to close, each with its closure, or null; those that stay booked although their rule no longer
-    -- says so; and those for which that is over.
     closed_slot_ids bigint[],
     closed_by bigint[],
     drifted_slot_ids bigint[],
     undrifted_slot_ids bigint[],
-    -- The slots to reopen, and those that get other values of the following three.
     reopened_slot_ids bigint[],
     stamped_slot_ids bigint[],
     stamped_versions integer[],
     stamped_local_starts timestamp[],
     stamped_closures bigint[],
-    -- The slots whose bookings the change concerns, also those to close. Their holds are cancelled. All their confirmed
-    -- bookings in id order, and those to cancel, each with what its patient is told.
     hit_slot_ids bigint[],
     booking_ids bigint[],
     cancelled_ids bigint[],
     messages text[],
-    -- Rows of `rule_runs`.
     runs jsonb,
     actor text,
-    -- What the audit log notes; nothing if there are no details.
     subject text,
     details text,
     request_id text
 ) RETURNS TABLE (
-    -- 'applied', or 'changed' if nothing was done because something changed meanwhile.
     outcome text,
-    -- In the order of the added rows.
     new_rule_ids bigint[],
     new_closure_ids bigint[],
-    -- All slots whose free seats changed, for those who look at them.
     slot_ids bigint[],
     cancelled_holds integer
 ) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 AS $$
-#variable_conflict use_variable
-DECLARE
-    touched constant bigint[] := hit_slot_ids || reopened_slot_ids || stamped_slot_ids || undrifted_slot_ids;
-    live bigint[];
-    ended bigint[];
 BEGIN
-    -- Clinics first, as whoever adds a slot does. Nobody closes a clinic or changes its zone until this is written.
-    -- Without doctors, only this lock makes a second call with the same token wait, and see the first.
-    IF cardinality(clinic_ids) > 0 OR cardinality(doctor_ids) = 0 THEN
-        PERFORM 1 FROM clinics AS c ORDER BY c.id FOR NO KEY UPDATE;
-    ELSE
-        PERFORM 1 FROM clinics AS c ORDER BY c.id FOR SHARE;
-    END IF;
-    PERFORM 1 FROM doctors AS d WHERE d.id = any(doctor_ids) ORDER BY d.id FOR NO KEY UPDATE;
-    PERFORM 1 FROM appointment_slots AS s WHERE s.id = any(touched) ORDER BY s.id FOR NO KEY UPDATE;
-
-    -- In a statement of its own, which sees what was committed while this one waited.
-    SELECT coalesce(array_agg(b.id ORDER BY b.id), '{}') INTO live
-    FROM unnest(hit_slot_ids) AS h (slot_id)
-    CROSS JOIN LATERAL (
-        SELECT b.id
-        FROM bookings AS b
-        WHERE b.slot_id <= h.slot_id AND (b.slot_id, b.id) > (h.slot_id, 0) AND b.status = 'CONFIRMED'
-        ORDER BY b.slot_id, b.id
-        LIMIT 2147483647
-    ) AS b;
-    IF live <> booking_ids OR fingerprint <> schedule_fingerprint(doctor_ids, starts_from, starts_before) THEN
-        outcome := 'changed';
-        RETURN NEXT;
-        RETURN;
-    END IF;
-
-    new_rule_ids := ARRAY(
-        SELECT nextval('schedule_rules_id_seq') FROM jsonb_array_elements(rules) AS r WHERE (r ->> 'id')::bigint >= first_new_id
-    );
-    new_closure_ids := ARRAY(
-        SELECT nextval('closures_id_seq') FROM jsonb_array_elements(closures) AS c WHERE (c ->> 'id')::bigint >= first_new_id
-    );
-
-    INSERT INTO schedule_rules AS r (
-        id, doctor_id, clinic_id, first_day, last_day, every_weeks, weekday, opens, closes, slot_minutes, break_minutes,
-        total_seats, visit_type_ids
-    )
-    SELECT
-        CASE WHEN w.id < first_new_id THEN w.id ELSE new_rule_ids[(w.id - first_new_id + 1)::integer] END,
-        w.doctor_id,
-        w.clinic_id,
-        w.first_day,
-        w.last_day,
-        w.every_weeks,
-        w.weekday,
-        w.opens,
-        w.closes,
-        w.slot_minutes,
-        w.break_minutes,
-        w.total_seats,
-        w.visit_type_ids
-    FROM jsonb_populate_recordset(NULL::schedule_rules, rules) AS w
-    ON CONFLICT (id) DO UPDATE
-        SET
-            clinic_id = excluded.clinic_id,
-            first_day = excluded.first_day,
-            last_day = excluded.last_day,
-            every_weeks = excluded.every_weeks,
-            weekday = excluded.weekday,
-            opens = excluded.opens,
-            closes = excluded.closes,
-            slot_minutes = excluded.slot_minutes,
-            break_minutes = excluded.break_minutes,
-            total_seats = excluded.total_seats,
-            visit_type_ids = excluded.visit_type_ids,
-            version = r.version + 1,
-            updated_at = clock_timestamp();
-    UPDATE schedule_rules AS r
-    SET removed_at = clock_timestamp(), version = r.version + 1, updated_at = clock_timestamp()
-    WHERE r.id = any(removed_rule_ids);
-
-    INSERT INTO closures AS c (id, doctor_id, clinic_id, start_time, end_time, kind, reason, message)
-    SELECT
-        CASE WHEN w.id < first_new_id THEN w.id ELSE new_closure_ids[(w.id - first_new_id + 1)::integer] END,
-        w.doctor_id,
-        w.clinic_id,
-        w.start_time,
-        w.end_time,
-        w.kind,
-        w.reason,
-        w.message
-    FROM jsonb_populate_recordset(NULL::closures, closures) AS w
-    ON CONFLICT (id) DO UPDATE
-        SET
-            doctor_id = excluded.doctor_id,
-            clinic_id = excluded.clinic_id,
-            start_time = excluded.start_time,
-            end_time = excluded.end_time,
-            kind = excluded.kind,
-            reason = excluded.reason,
-            message = excluded.message,
-            version = c.version + 1,
-            updated_at = clock_timestamp();
-    UPDATE closures AS c
-    SET removed_at = clock_timestamp(), version = c.version + 1, updated_at = clock_timestamp()
-    WHERE c.id = any(removed_closure_ids);
-
-    UPDATE clinics AS c
-    SET time_zone = z.time_zone, version = c.version + 1, updated_at = clock_timestamp()
-    FROM unnest(clinic_ids, time_zones) AS z (clinic_id, time_zone)
-    WHERE c.id = z.clinic_id;
-
-    -- Bookings end before their slots are closed, so that the ledger tells it in that order.
-    PERFORM 1 FROM expire_holds(hit_slot_ids, 'update');
-    ended := ARRAY(
-        SELECT b.id
-        FROM unnest(hit_slot_ids) AS c (slot_id)
-        CROSS JOIN LATERAL (
-            SELECT b.id FROM bookings AS b
-            WHERE b.slot_id = c.slot_id AND b.status = 'PENDING'
-            ORDER BY b.expires_at
-            LIMIT 2147483647
-        ) AS b
-    );
-    cancelled_holds := cardinality(ended);
-    ended := ended || cancelled_ids;
-    IF cardinality(ended) > 0 THEN
-        PERFORM 1
-        FROM cancel_bookings(
-                booking_ids => ended,
-                reasons => array_fill(NULL::text, ARRAY[cancelled_holds]) || messages,
-                actors => array_fill(actor, ARRAY[cardinality(ended)]),
-                only_holds => NULL,
-                request_ids => array_fill(request_id, ARRAY[cardinality(ended)])
-            );
-    END IF;
-
-    WITH ledger AS (
-        INSERT INTO booking_events (
-            slot_id, sequence, kind, booking_id, seats, available_after, total_after, actor, created_at
-        )
-        SELECT
-            s.id, s.last_event + 1, 'CLOSED', NULL, s.total_seats, s.available_seats, s.total_seats, actor,
-            clock_timestamp()
-        FROM appointment_slots AS s
-        WHERE s.id = any(closed_slot_ids)
-    )
-
-    UPDATE appointment_slots AS s
-    SET
-        status = 'CLOSED',
-        closure_id = CASE WHEN c.closure_id < first_new_id THEN c.closure_id ELSE new_closure_ids[(c.closure_id - first_new_id + 1)::integer] END,
-        last_event = s.last_event + 1,
-        updated_at = clock_timestamp()
-    FROM unnest(closed_slot_ids, closed_by) AS c (slot_id, closure_id)
-    WHERE s.id = c.slot_id;
-
-    WITH ledger AS (
-        INSERT INTO booking_events (
-            slot_id, sequence, kind, booking_id, seats, available_after, total_after, actor, created_at
-        )
-        SELECT
-            s.id, s.last_event + 1, 'REOPENED', NULL, s.total_seats, s.available_seats, s.total_seats, actor,
-            clock_timestamp()
-        FROM appointment_slots AS s
-        WHERE s.id = any(reopened_slot_ids)
-    )
-
-    UPDATE appointment_slots AS s
-    SET status = 'OPEN', last_event = s.last_event + 1, updated_at = clock_timestamp()
-    WHERE s.id = any(reopened_slot_ids);
-
-    UPDATE appointment_slots AS s
-    SET drifted = s.id = any(drifted_slot_ids)
-    WHERE s.id = any(drifted_slot_ids || undrifted_slot_ids);
-
-    UPDATE appointment_slots AS s
-    SET rule_version = w.rule_version, local_start = w.local_start, closure_id = w.closure_id
-    FROM (
-        SELECT
-            t.slot_id,
-            t.rule_version,
-            t.local_start,
-            CASE WHEN t.closure_id < first_new_id THEN t.closure_id ELSE new_closure_ids[(t.closure_id - first_new_id + 1)::integer] END AS closure_id
-        FROM unnest(stamped_slot_ids, stamped_versions, stamped_local_starts, stamped_closures)
-            AS t (slot_id, rule_version, local_start, closure_id)
-    ) AS w
-    WHERE s.id = w.slot_id;
-
-    WITH wanted AS MATERIALIZED (
-        SELECT nextval('appointment_slots_id_seq') AS id, a.start_time, a.end_time, a.local_start, r.id AS rule_id, r.version,
-            r.doctor_id, r.clinic_id, r.total_seats, r.visit_type_ids
-        FROM unnest(added_rule_ids, added_starts, added_ends, added_local_starts)
-            AS a (rule_id, start_time, end_time, local_start)
-        INNER JOIN schedule_rules AS r
-            ON r.id = CASE WHEN a.rule_id < first_new_id THEN a.rule_id ELSE new_rule_ids[(a.rule_id - first_new_id + 1)::integer] END
-    ),
-
-    ledger AS (
-        INSERT INTO booking_events (
-            slot_id, sequence, kind, booking_id, seats, available_after, total_after, actor, created_at
-        )
-        SELECT w.id, 1, 'CREATED', NULL, w.total_seats, w.total_seats, w.total_seats, actor, clock_timestamp()
-        FROM wanted AS w
-    ),
-
-    written AS (
-        INSERT INTO appointment_slots (
-            id, doctor_id, clinic_id, start_time, end_time, total_seats, available_seats, visit_type_ids, rule_id,
-            rule_version, local_start
-        )
-        SELECT
-            w.id, w.doctor_id, w.clinic_id, w.start_time, w.end_time, w.total_seats, w.total_seats, w.visit_type_ids,
-            w.rule_id, w.version, w.local_start
-        FROM wanted AS w
-    )
-
-    SELECT coalesce(array_agg(w.id), '{}') || touched INTO slot_ids
-    FROM wanted AS w;
-
-    INSERT INTO rule_runs AS u (rule_id, rule_version, published_until, tzdata, skipped)
-    SELECT r.id, r.version, w.published_until, w.tzdata, w.skipped
-    FROM jsonb_populate_recordset(NULL::rule_runs, runs) AS w
-    INNER JOIN schedule_rules AS r
-        ON r.id = CASE WHEN w.rule_id < first_new_id THEN w.rule_id ELSE new_rule_ids[(w.rule_id - first_new_id + 1)::integer] END
-    ON CONFLICT (rule_id) DO UPDATE
-        SET
-            rule_version = excluded.rule_version,
-            published_until = excluded.published_until,
-            tzdata = excluded.tzdata,
-            skipped = excluded.skipped,
-            updated_at = clock_timestamp();
-
-    IF details IS NOT NULL THEN
-        INSERT INTO audit_log (actor, action, subject, details, request_id)
-        VALUES (actor, 'apply_schedule', subject, details::jsonb, request_id);
-    END IF;
-    outcome := 'applied';
-    RETURN NEXT;
+    RETURN QUERY
+    SELECT a.outcome, a.new_rule_ids, a.new_closure_ids, a.slot_ids, a.cancelled_holds
+    FROM apply_schedule_2(
+            doctor_ids => apply_schedule.doctor_ids,
+            starts_from => apply_schedule.starts_from,
+            starts_before => apply_schedule.starts_before,
+            fingerprint => apply_schedule.fingerprint,
+            first_new_id => apply_schedule.first_new_id,
+            rules => apply_schedule.rules,
+            removed_rule_ids => apply_schedule.removed_rule_ids,
+            closures => apply_schedule.closures,
+            removed_closure_ids => apply_schedule.removed_closure_ids,
+            clinic_ids => apply_schedule.clinic_ids,
+            time_zones => apply_schedule.time_zones,
+            added_rule_ids => apply_schedule.added_rule_ids,
+            added_starts => apply_schedule.added_starts,
+            added_ends => apply_schedule.added_ends,
+            added_local_starts => apply_schedule.added_local_starts,
+            closed_slot_ids => apply_schedule.closed_slot_ids,
+            closed_by => apply_schedule.closed_by,
+            drifted_slot_ids => apply_schedule.drifted_slot_ids,
+            undrifted_slot_ids => apply_schedule.undrifted_slot_ids,
+            reopened_slot_ids => apply_schedule.reopened_slot_ids,
+            stamped_slot_ids => apply_schedule.stamped_slot_ids,
+            stamped_versions => apply_schedule.stamped_versions,
+            stamped_local_starts => apply_schedule.stamped_local_starts,
+            stamped_closures => apply_schedule.stamped_closures,
+            hit_slot_ids => apply_schedule.hit_slot_ids,
+            booking_ids => apply_schedule.booking_ids,
+            cancelled_ids => apply_schedule.cancelled_ids,
+            messages => apply_schedule.messages,
+            runs => apply_schedule.runs,
+            actor => apply_schedule.actor,
+            subject => apply_schedule.subject,
+            details => apply_schedule.details,
+            request_id => apply_schedule.request_id,
+            type_ids => '{}',
+            type_minutes => '{}',
+            type_buffers => '{}',
+            changed_slot_ids => '{}',
+            changed_seats => '{}'
+        ) AS a;
 END
 $$;

@@ -134,7 +134,7 @@ ORDER BY b.id;
 -- name: apply_schedule
 -- Applies a change of the schedule as it was outlined, or nothing if something has changed meanwhile.
 SELECT a.outcome, a.new_rule_ids, a.new_closure_ids, a.slot_ids, a.cancelled_holds
-FROM apply_schedule(
+FROM apply_schedule_2(
         doctor_ids => :doctor_ids::bigint[],
         starts_from => :starts_from::timestamptz,
         starts_before => :starts_before::timestamptz,
@@ -146,6 +146,9 @@ FROM apply_schedule(
         removed_closure_ids => :removed_closure_ids::bigint[],
         clinic_ids => :clinic_ids::bigint[],
         time_zones => :time_zones::text[],
+        type_ids => :type_ids::bigint[],
+        type_minutes => :type_minutes::integer[],
+        type_buffers => :type_buffers::integer[],
         added_rule_ids => :added_rule_ids::bigint[],
         added_starts => :added_starts::timestamptz[],
         added_ends => :added_ends::timestamptz[],
@@ -159,6 +162,8 @@ FROM apply_schedule(
         stamped_versions => :stamped_versions::integer[],
         stamped_local_starts => :stamped_local_starts::timestamp[],
         stamped_closures => :stamped_closures::bigint[],
+        changed_slot_ids => :changed_slot_ids::bigint[],
+        changed_seats => :changed_seats::integer[],
         hit_slot_ids => :hit_slot_ids::bigint[],
         booking_ids => :booking_ids::bigint[],
         cancelled_ids => :cancelled_ids::bigint[],
