@@ -46,6 +46,8 @@ def test_without_any_variable_there_are_sensible_defaults() -> None:
         ("RATE_LIMIT_BOOKINGS", ["lots", "3", "3/fortnight", "-1/minute"]),
         ("SEAT_STREAMS", ["-1", "many", "50001"]),
         ("SEAT_STREAMS_PER_CLIENT", ["-1", "1.5", "50001"]),
+        ("EVENING_LIST_TIME", ["6pm", "24:00", "18:60", "18", "18:00:00"]),
+        ("EVENING_LIST_KEEP_DAYS", ["-1", "366", "a week"]),
         ("ADMIN_EMAIL", ["admin@example.org"]),
         ("ADMIN_PASSWORD", ["without an address"]),
     ],
@@ -72,6 +74,7 @@ def test_a_refusal_of_a_bad_value_names_its_variable(name: str, values: list[str
         ("PUBLIC_URL", "everywhere", "https://clinic.example"),
         ("CLINIC_LANGUAGE", "Elvish", "de-u-co-phonebk"),
         ("CLINIC_TIME_ZONE", "Mars/Olympus", "Europe/Berlin"),
+        ("EVENING_LIST_TIME", "soon", "18:00"),
     ],
 )
 def test_a_refusal_says_what_is_accepted(name: str, value: str, accepted: str) -> None:

@@ -55,8 +55,10 @@ from slotwise.services.core.seals import Seals
 from slotwise.services.core.seat_events import SeatEvents, SeatsChanged
 from slotwise.services.desk.dashboard import Dashboard
 from slotwise.services.desk.day_sheets import DaySheets
+from slotwise.services.desk.evening_lists import Evening, EveningLists
 from slotwise.services.desk.export import BookingExport
 from slotwise.services.desk.history import BookingHistory
+from slotwise.services.desk.list_folder import ListFolder
 from slotwise.services.desk.set_up import SettingUp
 from slotwise.services.privacy.personal_data import PersonalData
 from slotwise.services.schedule.clinics import Clinics
@@ -67,6 +69,7 @@ from slotwise.services.schedule.schedules import Schedules
 from slotwise.services.schedule.slots import Slots
 from slotwise.services.schedule.visit_types import VisitTypes
 from slotwise.settings import Settings, load_settings, signing_secret
+from slotwise.web.desk.evening_lists import PrintedLists
 from slotwise.web.kit.errors import EXCEPTION_HANDLERS as ERROR_PAGES
 from slotwise.web.kit.errors import recognize_visitor, show_framework_error
 from slotwise.web.kit.errors import write_refusal as write_page
@@ -76,6 +79,7 @@ from slotwise.web.parts import dependencies as page_dependencies
 from slotwise.web.routes import PAGE_CONTROLLERS
 from slotwise.web.schedule.free_times import FindPages
 from slotwise.worker.clinics import refreshing
+from slotwise.worker.evening_lists import writing_lists
 from slotwise.worker.gauges import gauges
 from slotwise.worker.housekeeping import housekeeping
 from slotwise.worker.seat_relay import seat_relay
@@ -155,6 +159,14 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
         services = _services(settings, pools, passwords, crash_points)
         booking_rate = BookingRate(settings.booking_rate)
         renderer = Renderer(services.directory, settings.public_origin, settings.clinic_name)
+        evening_lists = EveningLists(
+            pools.requests,
+            services.directory,
+            PrintedLists(renderer),
+            _evening(settings),
+            settings.name_order,
+            crash_points,
+        )
         application.api = ApiRooms(
             services=services,
             database=pools.requests,
@@ -164,6 +176,7 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
             booking_rate=booking_rate,
             crash_points=crash_points,
             doctor_lists=DoctorLists(services.doctors),
+            evening_lists=evening_lists,
             slot_lists=SlotLists(services.slots),
         )
         application.web = PageRooms(
@@ -182,10 +195,16 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
             housekeeping(pools.requests, settings.sweep_seconds, crash_points, seats_changed, publisher)
         )
         await stack.enter_async_context(refreshing(services.directory))
+        await stack.enter_async_context(writing_lists(evening_lists))
         await stack.enter_async_context(seat_relay(url, services.seat_events))
         await stack.enter_async_context(gauges(pools._asdict(), settings.metrics_dir))
         _freeze_what_stays()
         yield
+
+
+def _evening(settings: Settings) -> Evening | None:
+    path = settings.evening_list_path
+    return Evening(ListFolder(path), settings.evening, settings.evening_list_keep_days) if path else None
 
 
 class _Pools(NamedTuple):

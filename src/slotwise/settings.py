@@ -7,6 +7,7 @@ import re
 import secrets
 import tempfile
 from collections.abc import Mapping
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -41,6 +42,8 @@ _GUESSABLE = re.compile(r"change.?me|your.?(jwt|256|super|secret)|placeholder|^<
 _ORIGIN = re.compile(
     r"https?://(?P<host>([a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\])(:[1-9][0-9]{0,4})?)", re.ASCII | re.IGNORECASE
 )
+
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 
 # The values of a switch, in any case.
 SWITCH = {"on": True, "true": True, "yes": True, "1": True, "off": False, "false": False, "no": False, "0": False}
@@ -95,6 +98,9 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     drain_seconds: Annotated[float, Meta(ge=0, le=60)] = 2.0
     database_wait_seconds: Annotated[int, Meta(ge=0, le=3600)] = 30
     publish_days: Annotated[int, Meta(ge=1, le=731)] = 90
+    evening_list_dir: str | None = None
+    evening_list_time: str = "18:00"
+    evening_list_keep_days: Annotated[int, Meta(ge=0, le=365)] = 7
     clinic_name: Annotated[str, Meta(max_length=60)] = "Slotwise"
     clinic_language: str = "en"
     clinic_location: str | None = None
@@ -119,6 +125,16 @@ class Settings(msgspec.Struct, frozen=True, rename="upper", kw_only=True):
     def time_zone(self) -> ZoneInfo:
         """The clinic's time zone: its days begin in it, and its pages show times in it."""
         return ZoneInfo(self.clinic_time_zone)
+
+    @property
+    def evening_list_path(self) -> Path | None:
+        """Where tomorrow's lists are written each evening, if they are."""
+        return Path(self.evening_list_dir).expanduser().absolute() if self.evening_list_dir else None
+
+    @property
+    def evening(self) -> time:
+        """When, by the clock of each clinic."""
+        return time.fromisoformat(self.evening_list_time)
 
     @property
     def first_clinic(self) -> Clinic:
@@ -225,6 +241,7 @@ def _check(settings: Settings) -> None:
     _check_rate(settings.booking_rate)
     _check_proxies(settings.trusted_proxies)
     _check_origins(settings.cors_origins)
+    _check_evening(settings.evening_list_time)
     _check_time_zone(settings.clinic_time_zone)
     _check_language(settings.clinic_language)
     _check_location(settings.clinic_location or "")
@@ -247,6 +264,11 @@ def _check_rate(rate: str | None) -> None:
         raise InvalidSettings(
             f"RATE_LIMIT_BOOKINGS: {rate!r} must be a rate such as 60/minute or 10/second, or off (also false, no or 0)"
         )
+
+
+def _check_evening(clock: str) -> None:
+    if not _CLOCK.fullmatch(clock):
+        raise InvalidSettings(f"EVENING_LIST_TIME: {clock!r} must be a time of the day such as 18:00")
 
 
 def _check_proxies(proxies: str) -> None:

@@ -155,7 +155,7 @@ def in_words(name: str, default: str) -> str:
 
 
 def test_the_reference_lists_every_setting_with_its_default() -> None:
-    listed = {row[0].strip("`"): row[1].partition(":")[0] for row in table(REFERENCE / "settings.md", "# Settings")}
+    listed = {row[0].strip("`"): row[1].partition(": ")[0] for row in table(REFERENCE / "settings.md", "# Settings")}
     assert listed == {name: in_words(name, default) for name, default in defaults().items()}
 
 

@@ -18,6 +18,7 @@ COMMANDS = [
     ["import"], ["import", "doctors"], ["import", "timetables"], ["import", "bookings"],
     ["admin"], ["admin", "create"], ["user"], ["user", "create"], ["user", "set-role"], ["user", "set-password"],
     ["user", "deactivate"], ["user", "activate"], ["privacy"], ["privacy", "export"], ["privacy", "erase"],
+    ["evening-list"],
 ]  # fmt: skip
 
 

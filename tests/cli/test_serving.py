@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import pytest
 from harness.watchdog import watch
 
 from tests.clinic import PATIENCE_SECONDS, RunningServer, eventually
@@ -44,6 +45,23 @@ def test_a_draining_server_is_not_ready_but_accepts_requests(start_server: Start
     assert httpx.get(f"{server.url}/health", verify=False).status_code == 200
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(PATIENCE_SECONDS) == 0
+
+
+@pytest.mark.slow(reason="starts two servers")
+def test_a_server_says_that_tomorrows_lists_cannot_be_written_and_writes_them_when_they_can(
+    start_server: Start, tmp_path: Path
+) -> None:
+    folder = tmp_path / "lists"
+    settings = {"EVENING_LIST_DIR": str(folder), "EVENING_LIST_TIME": "00:00", "CLINIC_TIME_ZONE": "UTC"}
+    server = start_server(**settings)
+    assert f"EVENING_LIST_DIR: cannot write to {folder}: No such file or directory." in server.log.read_text()
+    problem = "EVENING_LIST_DIR cannot be written to: No such file or directory"
+    eventually(lambda: _readiness(server).json()["warnings"] == [problem])
+    assert _readiness(server).json()["status"] == "ready"
+    folder.mkdir()
+    other = start_server(**settings)
+    eventually(lambda: len([path for path in folder.iterdir() if path.suffix != ".unfinished"]) == 2)
+    assert _readiness(other).json()["warnings"] == []
 
 
 def _readiness(server: RunningServer) -> httpx.Response:

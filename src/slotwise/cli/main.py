@@ -120,6 +120,22 @@ def check_invariants(
 
 
 @app.command()
+def evening_list(
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Which day. Default: tomorrow at each clinic.")
+    ] = None,
+    directory: Annotated[
+        Path | None, typer.Option(help="Where to write. Default: EVENING_LIST_DIR.", file_okay=False)
+    ] = None,
+    clinic: Annotated[int | None, typer.Option(help="Only this clinic, by its number. Default: all.")] = None,
+) -> None:
+    """Write the list of tomorrow's appointments now, as a page to print and as CSV, readable only by you."""
+    from slotwise.cli.evening_lists import write
+
+    write(day.date() if day else None, directory, clinic)
+
+
+@app.command()
 def openapi() -> None:
     """Print the OpenAPI document."""
     from slotwise.cli.printing import print_openapi

@@ -37,6 +37,7 @@ from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_directory import metrics_directory
 from slotwise.server.listener import BACKLOG, ListenFailed, allow_many_connections, listen
 from slotwise.server.supervisor import GRACE_SECONDS, Supervisor, WorkersFailed
+from slotwise.services.desk.list_folder import ListFolder
 from slotwise.services.schedule.clinics import fill_first_clinic
 from slotwise.services.schedule.demo import DemoPlan, is_empty, seed_demo
 from slotwise.services.schedule.doctors import sort_doctors
@@ -148,6 +149,7 @@ def _kept_running(server: EmbeddedServer) -> Iterator[None]:
 async def _prepare(settings: Settings) -> FirstAdmin | None:
     async with operator_database(settings, screen.print) as database:
         await _report_zones(settings.time_zone, database)
+        _report_lists(settings)
         await fill_first_clinic(database, settings.first_clinic)
         await sort_doctors(database, settings.name_order, screen.print)
         first_admin = await _ensure_admin(settings, database)
@@ -161,6 +163,17 @@ async def _report_zones(zone: ZoneInfo, database: Database) -> None:
     log.info("time_zones", edition=EDITION, zone=zone.key)
     async with database.connection() as connection:
         await ZoneCheck(zone).warnings(connection)
+
+
+def _report_lists(settings: Settings) -> None:
+    """Say at once if tomorrow's lists cannot be written. Bookings do not wait for that."""
+    path = settings.evening_list_path
+    problem = ListFolder(path).problem() if path else None
+    if problem:
+        screen.print(
+            f"EVENING_LIST_DIR: cannot write to {path}: {problem}. No lists are written until this is mended.",
+            markup=False,
+        )
 
 
 async def _ensure_admin(settings: Settings, database: Database) -> FirstAdmin | None:

@@ -19,6 +19,7 @@ from slotwise.http.kit.operations import answer, operation
 from slotwise.observability.metrics_report import MetricsReport
 from slotwise.server.direct import Answer
 from slotwise.server.worker import is_draining
+from slotwise.services.desk.evening_lists import EveningLists
 
 # A load balancer waits only a few seconds for an answer; without one it takes the server for dead.
 READINESS_SECONDS = 2.0
@@ -32,7 +33,7 @@ class ReadinessView(Struct, frozen=True):
     """`problems` says why the server is not ready. `database` has the database's version and settings.
 
     `tzdata` is the edition of the time zone database that local times are computed with. `warnings` says where
-    PostgreSQL's differs, which does not keep the server from being ready.
+    PostgreSQL's differs, and which of tomorrow's lists are not written. Neither keeps the server from being ready.
     """
 
     status: Literal["ready", "unsafe", "unavailable", "draining"]
@@ -73,11 +74,12 @@ class HealthController(Controller):
         database: NamedDependency[Database],
         schema_check: NamedDependency[SchemaCheck],
         zone_check: NamedDependency[ZoneCheck],
+        evening_lists: NamedDependency[EveningLists],
     ) -> Response[ReadinessView]:
         if is_draining(request.scope):
             return _not_ready(ReadinessView("draining", ["the server is shutting down"], {}, [], EDITION))
         try:
-            view = await _readiness(database, schema_check, zone_check)
+            view = await _readiness(database, schema_check, zone_check, evening_lists)
         except SlotwiseError as error:
             view = ReadinessView("unavailable", [error.detail], {}, [], EDITION)
         if view.status == "ready":
@@ -99,11 +101,13 @@ def _not_ready(view: ReadinessView) -> Response[ReadinessView]:
     return Response(view, status_code=503, headers={"Retry-After": "1"})
 
 
-async def _readiness(database: Database, schema_check: SchemaCheck, zone_check: ZoneCheck) -> ReadinessView:
+async def _readiness(
+    database: Database, schema_check: SchemaCheck, zone_check: ZoneCheck, evening_lists: EveningLists
+) -> ReadinessView:
     async with database.connection(READINESS_SECONDS) as connection:
         facts = await READ_SERVER_FACTS.one(connection)
         problems = problems_of(facts) + await schema_check.problems(connection)
-        warnings = await zone_check.warnings(connection)
+        warnings = [*await zone_check.warnings(connection), *evening_lists.warnings()]
     settings = {
         "version": facts.version_name,
         "fsync": facts.fsync,

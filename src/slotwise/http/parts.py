@@ -5,12 +5,14 @@ from collections.abc import Callable
 from slotwise.http.kit.parts import ApiParts
 from slotwise.http.schedule.doctors import DoctorLists
 from slotwise.http.schedule.slots import SlotLists
+from slotwise.services.desk.evening_lists import EveningLists
 
 
 class ApiRooms(ApiParts, frozen=True):
     """All parts of the API, with those of a single room."""
 
     doctor_lists: DoctorLists
+    evening_lists: EveningLists
     slot_lists: SlotLists
 
 
@@ -20,6 +22,7 @@ def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Callable[[], object]]
         "clinics": lambda: api().services.clinics,
         "database": lambda: api().database,
         "doctors": lambda: api().services.doctors,
+        "evening_lists": lambda: api().evening_lists,
         "metrics_report": lambda: api().metrics_report,
         "overbookings": lambda: api().services.overbookings,
         "personal_data": lambda: api().services.personal_data,

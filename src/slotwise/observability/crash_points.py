@@ -12,6 +12,7 @@ See tests/faults/test_crash_points.py.
 | `before_answer` | before the outcome is sent to the client | done, but not answered |
 
 The operations are `hold_seats`, `confirm_booking`, `cancel_booking` and `sweep_holds`, which has no client to answer.
+`write_evening_list` has only the second: the files are complete then, but do not have their names yet.
 Between the first two points a function of the database runs, where the process cannot crash at a chosen place.
 """
 

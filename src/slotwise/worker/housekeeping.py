@@ -49,11 +49,16 @@ async def housekeeping(
         await asyncio.gather(*loops, return_exceptions=True)
 
 
-async def every(seconds: float, name: str, job: Callable[[], Awaitable[object]]) -> None:
-    """Run `job` again and again, with a pause of `seconds`. A failure is logged and does not end the loop."""
+async def every(seconds: float, name: str, job: Callable[[], Awaitable[object]], *, at_once: bool = False) -> None:
+    """Run `job` again and again, with a pause of `seconds`. A failure is logged and does not end the loop.
+
+    The first round comes after a pause too, unless `at_once`.
+    """
+    pause = 0.0 if at_once else seconds
     # Check this every time: a job that is cancelled while its connection breaks may raise the connection's error.
     while not _cancelled():
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(pause)
+        pause = seconds
         try:
             await job()
         except Unavailable as error:

@@ -1,14 +1,14 @@
 """The day on paper: a doctor's slots with the patients who come."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from msgspec import Struct
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
-from slotwise.domain.bookings import Booking, sorted_by_name
+from slotwise.domain.bookings import Booking, BookingStatus, sorted_by_name
 from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.users import User, actor_of
 from slotwise.services.booking.clinic_changes import cancelled_by_clinic
@@ -55,10 +55,24 @@ class DaySheet(Struct, frozen=True):
     cut_short: bool
     more_cancelled: bool
 
+    @property
+    def bookings(self) -> list[Booking]:
+        return [booking for _, found in self.slots for booking in found]
+
+    @property
+    def cancelled(self) -> list[Booking]:
+        return [booking for found in self.to_tell.values() for booking in found]
+
 
 class DoctorsDay(Struct, frozen=True):
     doctor: DoctorOfDay
     sheet: DaySheet
+
+    @property
+    def has_patients(self) -> bool:
+        """Who come, or whom the clinic must tell that it has cancelled."""
+        come = any(booking.status is BookingStatus.CONFIRMED for booking in self.sheet.bookings)
+        return come or bool(self.sheet.to_tell)
 
 
 class DayOfAll(Struct, frozen=True):
@@ -102,30 +116,48 @@ class DaySheets:
         self, reader: User, doctor_id: int, starts_from: datetime, starts_before: datetime
     ) -> DaySheet:
         async with self._database.connection() as connection:
-            slots = await _slots_of_day(connection, reader, doctor_id, starts_from, starts_before)
-            found = await LIST_BOOKINGS_OF_DAY.all(
-                connection,
-                slot_ids=[slot.id for slot in slots[:LONGEST_DAY]],
-                looked_at=MOST_LOOKED_AT,
-                limit=MOST_PATIENTS,
-            )
-            cancelled = await cancelled_by_clinic(connection, [slot.id for slot in slots[:LONGEST_DAY]], self._order)
-            # Read again after the bookings: a seat that was released meanwhile must not look like a missing booking.
-            slots = await _slots_of_day(connection, reader, doctor_id, starts_from, starts_before)
-            if shows_others(reader, [*found, *cancelled.bookings]):
-                told = {"cancelled": len(cancelled.bookings)} if cancelled.bookings else {}
-                details = {"starts_from": starts_from, "bookings": len(found), **told}
+            sheet = await read_sheet(connection, reader.clinic_ids, doctor_id, starts_from, starts_before, self._order)
+            if shows_others(reader, [*sheet.bookings, *sheet.cancelled]):
+                told = {"cancelled": len(sheet.cancelled)} if sheet.cancelled else {}
+                details = {"starts_from": starts_from, "bookings": len(sheet.bookings), **told}
                 await record_action(
                     connection, actor_of(reader), "list_bookings_of_day", f"doctor:{doctor_id}", details
                 )
-        by_slot, to_tell = _by_slot(sorted_by_name(found, self._order)), _by_slot(cancelled.bookings)
-        shown = [(slot, by_slot.get(slot.id, [])) for slot in slots[:LONGEST_DAY]]
-        cut_short = len(slots) > LONGEST_DAY or any(slot.has_more_than(own) for slot, own in shown)
-        return DaySheet(shown, to_tell, cut_short, cancelled.cut_short)
+        return sheet
+
+
+async def read_sheet(
+    connection: Connection,
+    clinic_ids: Collection[int] | None,
+    doctor_id: int,
+    starts_from: datetime,
+    starts_before: datetime,
+    order: NameOrder,
+) -> DaySheet:
+    """Who calls this records in the audit log that names were read."""
+    period = (connection, clinic_ids, doctor_id, starts_from, starts_before)
+    slots = await _slots_of_day(*period)
+    found = await LIST_BOOKINGS_OF_DAY.all(
+        connection,
+        slot_ids=[slot.id for slot in slots[:LONGEST_DAY]],
+        looked_at=MOST_LOOKED_AT,
+        limit=MOST_PATIENTS,
+    )
+    cancelled = await cancelled_by_clinic(connection, [slot.id for slot in slots[:LONGEST_DAY]], order)
+    # Read again after the bookings: a seat that was released meanwhile must not look like a missing booking.
+    slots = await _slots_of_day(*period)
+    by_slot, to_tell = _by_slot(sorted_by_name(found, order)), _by_slot(cancelled.bookings)
+    shown = [(slot, by_slot.get(slot.id, [])) for slot in slots[:LONGEST_DAY]]
+    cut_short = len(slots) > LONGEST_DAY or any(slot.has_more_than(own) for slot, own in shown)
+    return DaySheet(shown, to_tell, cut_short, cancelled.cut_short)
 
 
 async def _slots_of_day(
-    connection: Connection, reader: User, doctor_id: int, starts_from: datetime, starts_before: datetime
+    connection: Connection,
+    clinic_ids: Collection[int] | None,
+    doctor_id: int,
+    starts_from: datetime,
+    starts_before: datetime,
 ) -> list[DaySlot]:
     """One more than is shown, which tells whether there are more."""
     return await LIST_SLOTS_OF_DAY.all(
@@ -133,7 +165,7 @@ async def _slots_of_day(
         doctor_id=doctor_id,
         starts_from=starts_from,
         starts_before=starts_before,
-        clinic_ids=reader.clinic_ids,
+        clinic_ids=clinic_ids,
         limit=LONGEST_DAY + 1,
     )
 

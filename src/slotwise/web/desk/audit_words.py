@@ -56,6 +56,7 @@ ACTIONS = {
     "update_doctor": "Changed a doctor",
     "update_slot": "Changed a slot",
     "update_visit_type": "Changed a visit type",
+    "write_evening_list": "Wrote the list of a day to a file",
 }
 # Actions whose details are pairs of an old and a new value.
 _CHANGES = {

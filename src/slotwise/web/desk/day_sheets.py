@@ -17,7 +17,7 @@ from slotwise.web.kit.queries import day_in, id_in, link, query_form
 from slotwise.web.kit.rendering import Renderer
 
 SHEET = "/admin/day-sheet"
-TEMPLATE = "desk/day_sheets.html"
+TEMPLATE = "desk/day_sheets/day_sheets.html"
 ONE_DAY = timedelta(days=1)
 
 
@@ -34,7 +34,8 @@ class DaySheetController(Controller):
     ) -> Response[Any]:
         form = query_form(request, "doctor", "day")
         is_chosen = any(form.values.values())
-        context = {"form": form, **await doctors_to_choose(doctors, form)}
+        tomorrow = link(SHEET, Form({"day": (renderer.time.today() + ONE_DAY).isoformat()}))
+        context = {"form": form, "tomorrow": tomorrow, **await doctors_to_choose(doctors, form)}
         try:
             doctor_id, day = id_in(form, "doctor"), day_in(form, "day") or renderer.time.today()
         except InvalidInput as error:

@@ -73,22 +73,22 @@ def _row_of(exported: ExportedBooking, time: ClinicTime) -> list[object]:
     return [
         booking.id,
         booking_words(booking),
-        _local(booking.start_time, time),
-        _local(booking.end_time, time),
+        local_words(booking.start_time, time),
+        local_words(booking.end_time, time),
         booking.doctor_name,
         booking.specialization,
         booking.seats_booked,
         booking.user_name,
         booking.user_email,
-        _local(booking.created_at, time),
-        _local(booking.confirmed_at, time),
-        None if booking.released else _local(booking.cancelled_at, time),
+        local_words(booking.created_at, time),
+        local_words(booking.confirmed_at, time),
+        None if booking.released else local_words(booking.cancelled_at, time),
         exported.cancel_reason,
         "yes" if booking.added_seats else None,
     ]
 
 
-def _local(moment: datetime | None, time: ClinicTime) -> str | None:
+def local_words(moment: datetime | None, time: ClinicTime) -> str | None:
     """In a form that spreadsheets of all countries read as a time. In an hour that comes twice: with its offset."""
     if moment is None:
         return None

@@ -1,0 +1,69 @@
+"""`slotwise evening-list`: tomorrow's list of each clinic, now."""
+
+from datetime import date, datetime, timedelta
+from pathlib import Path
+
+import typer
+
+from slotwise.cli.running import CommandFailed, read_settings, run
+from slotwise.db.pool import Database
+from slotwise.domain.clinics import Clinic
+from slotwise.observability.crash_points import CrashPoints
+from slotwise.services.core.clinics import ClinicDirectory
+from slotwise.services.desk.evening_lists import EveningLists
+from slotwise.services.desk.list_folder import ENDINGS, ListFolder, ListOfClinic
+from slotwise.settings import Settings
+from slotwise.web.desk.evening_lists import PrintedLists
+from slotwise.web.kit.rendering import Renderer
+
+
+def write(day: date | None, directory: Path | None, clinic_id: int | None) -> None:
+    """Of tomorrow at each clinic, into the directory of the settings, unless others are given."""
+
+    async def work(database: Database) -> None:
+        settings = read_settings()
+        path = _directory(settings, directory)
+        clinics = ClinicDirectory(database, settings.first_clinic)
+        await clinics.refresh()
+        crash_points = CrashPoints(settings.crash_points_dir)
+        renderer = Renderer(clinics, settings.public_origin, settings.clinic_name)
+        lists = EveningLists(database, clinics, PrintedLists(renderer), None, settings.name_order, crash_points)
+        for clinic in _chosen(clinics, clinic_id):
+            await _write(lists, path, clinic, day or _tomorrow(clinic))
+
+    run(work)
+
+
+async def _write(lists: EveningLists, path: Path, clinic: Clinic, day: date) -> None:
+    try:
+        done = await lists.write_evening_list(ListFolder(path), clinic, day, "operator")
+    except OSError as error:
+        raise CommandFailed(f"cannot write to {path}: {error.strerror}") from error
+    if not done:
+        raise CommandFailed("the server writes its lists just now; try again")
+    for ending in ENDINGS:
+        typer.echo(path / ListOfClinic(clinic.id, day).name(ending))
+
+
+def _directory(settings: Settings, given: Path | None) -> Path:
+    path = given.absolute() if given else settings.evening_list_path
+    if path is None:
+        raise CommandFailed("say where to write: --directory, or the setting EVENING_LIST_DIR")
+    problem = ListFolder(path).problem()
+    if problem:
+        raise CommandFailed(f"cannot write to {path}: {problem}")
+    return path
+
+
+def _chosen(clinics: ClinicDirectory, clinic_id: int | None) -> list[Clinic]:
+    if clinic_id is None:
+        return clinics.active
+    clinic = clinics.find(clinic_id)
+    if clinic is None:
+        known = ", ".join(f"{each.id} ({each.name})" for each in clinics.all)
+        raise CommandFailed(f"there is no clinic {clinic_id}; there is {known}")
+    return [clinic]
+
+
+def _tomorrow(clinic: Clinic) -> date:
+    return datetime.now(clinic.zone).date() + timedelta(days=1)

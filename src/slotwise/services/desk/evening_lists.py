@@ -1,0 +1,199 @@
+"""Tomorrow's list of each clinic as files, written by itself each evening.
+
+Which lists are written is told by the folder alone. A list that was missed, because no server ran or the folder was
+away, is written as soon as that is over, until the next evening.
+"""
+
+import asyncio
+import time as clock
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time, timedelta
+
+import structlog
+from msgspec import Struct
+
+from slotwise.db.pool import Connection, Database
+from slotwise.db.statements import Statement
+from slotwise.domain.clinics import Clinic, ClinicBook
+from slotwise.domain.name_order import ENGLISH, NameOrder
+from slotwise.observability.crash_points import UNARMED, CrashPoints
+from slotwise.services.core.audit import record_action
+from slotwise.services.desk.day_sheets import LIST_DOCTORS_OF_DAY, DoctorsDay, read_sheet
+from slotwise.services.desk.list_folder import ListFolder, ListOfClinic, UnfinishedFile
+
+ACTOR = "evening"
+MOST_DOCTORS = 10_000
+ONE_DAY = timedelta(days=1)
+# A list that is missing for longer is a problem: another process does not take so long.
+OVERDUE = timedelta(minutes=5)
+# The folder does not answer if no round has ended for so long.
+SILENT_SECONDS = 600.0
+
+log = structlog.get_logger()
+
+
+class EveningList(Struct, frozen=True):
+    """A clinic's sheets of a day, of doctors with appointments or with patients to tell of a cancellation."""
+
+    clinic: Clinic
+    day: date
+    written_at: datetime
+    days: list[DoctorsDay]
+
+
+class Evening(Struct, frozen=True):
+    """When the lists are written, by the clock of each clinic, and how many days after its day a list is kept."""
+
+    folder: ListFolder
+    at: time
+    keep_days: int
+
+    def latest(self, clinic: Clinic, now: datetime) -> tuple[date, datetime]:
+        """The day of the list that is due, and since when, in UTC. That is the day after the latest evening.
+
+        An hour that the clocks skip counts as the hour after it, and the first of two equal ones counts.
+        """
+        today = now.astimezone(clinic.zone).date()
+        for evening in (today, today - ONE_DAY, today - 2 * ONE_DAY):
+            since = datetime.combine(evening, self.at, clinic.zone).astimezone(UTC)
+            if since <= now:
+                break
+        return evening + ONE_DAY, since
+
+
+class Claim(Struct, frozen=True):
+    claimed: bool
+
+
+# A list as files, by the endings of their names.
+PrintList = Callable[[EveningList], Mapping[str, str]]
+
+CLAIM_EVENING_LISTS = Statement("desk/evening_lists.claim_evening_lists", Claim)
+
+
+class EveningLists:
+    """`evening` is None where the settings name no folder: then nothing is written by itself."""
+
+    def __init__(
+        self,
+        database: Database,
+        clinics: ClinicBook,
+        print_list: PrintList,
+        evening: Evening | None,
+        order: NameOrder = ENGLISH,
+        crash_points: CrashPoints = UNARMED,
+    ) -> None:
+        self._database = database
+        self._clinics = clinics
+        self._print_list = print_list
+        self._evening = evening
+        self._order = order
+        self._crash_points = crash_points
+        self._warnings: list[str] = []
+        self._looked_at = clock.monotonic()
+        # Lists of clinics that take no appointments are left out if they are empty.
+        self._left_out: set[ListOfClinic] = set()
+
+    def warnings(self) -> list[str]:
+        """What keeps the lists from being written, as this process knows it."""
+        silent = clock.monotonic() - self._looked_at > SILENT_SECONDS
+        if self._evening is not None and silent:
+            return ["EVENING_LIST_DIR does not answer"]
+        return self._warnings
+
+    async def write_evening_lists(self, now: datetime | None = None) -> None:
+        """Write what is due and missing, and delete what is too old."""
+        evening, now = self._evening, now or datetime.now(UTC)
+        if evening is None:
+            return
+        problem = await asyncio.to_thread(evening.folder.problem)
+        if problem is None:
+            missing = [await self._write_if_missing(evening, clinic, now) for clinic in self._clinics.all]
+            missing.append(await self._delete_old(evening, now))
+        else:
+            log.error("evening_lists_not_written", folder=f"{evening.folder.path}", reason=problem)
+            # Without the path: everybody can read this.
+            missing = [f"EVENING_LIST_DIR cannot be written to: {problem}"]
+        self._warnings = [warning for warning in missing if warning]
+        self._looked_at = clock.monotonic()
+
+    async def _write_if_missing(self, evening: Evening, clinic: Clinic, now: datetime) -> str | None:
+        """A warning if the list is missing although it is due."""
+        day, since = evening.latest(clinic, now)
+        wanted = ListOfClinic(clinic.id, day)
+        try:
+            if wanted in self._left_out or await asyncio.to_thread(evening.folder.has, wanted):
+                return None
+            if await self.write_evening_list(evening.folder, clinic, wanted.day, ACTOR, only_missing=True):
+                return None
+        except OSError as error:
+            log.error(  # noqa: TRY400 - a full disk is no defect
+                "evening_list_not_written", clinic=clinic.id, day=f"{wanted.day}", reason=error.strerror
+            )
+            return f"The list of clinic {clinic.id} for {day} cannot be written: {error.strerror}"
+        is_late = now - since > OVERDUE
+        return f"The list of clinic {clinic.id} for {wanted.day} is not written" if is_late else None
+
+    async def _delete_old(self, evening: Evening, now: datetime) -> str | None:
+        """A warning if they cannot be deleted. Days count by the clock of the clinic where it is earliest."""
+        today = min(now.astimezone(clinic.zone).date() for clinic in self._clinics.all)
+        try:
+            await asyncio.to_thread(evening.folder.delete_before, today - timedelta(days=evening.keep_days))
+        except OSError as error:
+            log.error("old_evening_lists_not_deleted", reason=error.strerror)  # noqa: TRY400 - no defect
+            return f"Old lists cannot be deleted: {error.strerror}"
+        return None
+
+    async def write_evening_list(
+        self, folder: ListFolder, clinic: Clinic, day: date, by: str, *, only_missing: bool = False
+    ) -> bool:
+        """Whether nothing is left to do: it is not if another process writes lists now. Raises `OSError`.
+
+        That names were read is in the audit log before a file has its name. The folder is looked at after the claim,
+        because another process may have written the list since. An empty list of a clinic that takes no appointments is
+        left out.
+        """
+        wanted = ListOfClinic(clinic.id, day)
+        files: list[UnfinishedFile] = []
+        try:
+            async with self._database.transaction() as connection:
+                if not (await CLAIM_EVENING_LISTS.one(connection)).claimed:
+                    return False
+                if only_missing and await asyncio.to_thread(folder.has, wanted):
+                    return True
+                found = await self._read_list(connection, clinic, day)
+                if only_missing and not found.days and not clinic.active:
+                    self._left_out.add(wanted)
+                    return True
+                contents = await asyncio.to_thread(self._print_list, found)
+                files = await asyncio.to_thread(folder.prepare, wanted, contents)
+                if found.days:
+                    await record_action(connection, by, "write_evening_list", f"clinic:{clinic.id}", _outline(found))
+            self._crash_points.reach("write_evening_list", "after_commit")
+            await asyncio.to_thread(folder.finish, files)
+        except BaseException:
+            folder.discard(files)
+            raise
+        log.info("evening_list_written", clinic=clinic.id, day=f"{day}", doctors=len(found.days))
+        return True
+
+    async def _read_list(self, connection: Connection, clinic: Clinic, day: date) -> EveningList:
+        period = (_midnight(clinic, day), _midnight(clinic, day + ONE_DAY))
+        doctors = await LIST_DOCTORS_OF_DAY.all(
+            connection, starts_from=period[0], starts_before=period[1], clinic_ids=[clinic.id], limit=MOST_DOCTORS
+        )
+        sheets = [
+            DoctorsDay(doctor, await read_sheet(connection, [clinic.id], doctor.id, *period, self._order))
+            for doctor in doctors
+        ]
+        return EveningList(clinic, day, datetime.now(UTC), [each for each in sheets if each.has_patients])
+
+
+def _midnight(clinic: Clinic, day: date) -> datetime:
+    return datetime.combine(day, time.min, clinic.zone).astimezone(UTC)
+
+
+def _outline(found: EveningList) -> dict[str, object]:
+    """For the audit log."""
+    bookings = sum(len(each.sheet.bookings) + len(each.sheet.cancelled) for each in found.days)
+    return {"day": f"{found.day}", "bookings": bookings}

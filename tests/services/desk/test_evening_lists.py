@@ -1,0 +1,191 @@
+"""Tomorrow's list of each clinic as files: when it is written, by whom, and what becomes of it."""
+
+import asyncio
+import csv
+import os
+import stat
+import time as clock
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import TypeAlias
+from zoneinfo import ZoneInfo
+
+import asyncpg
+import pytest
+
+from slotwise.db.pool import Database
+from slotwise.domain.clinics import Clinic, ClinicBook
+from slotwise.services.desk.evening_lists import Evening, EveningLists
+from slotwise.services.desk.list_folder import UNFINISHED_SECONDS, ListFolder
+from slotwise.web.desk.evening_lists import PrintedLists
+from slotwise.web.kit.rendering import Renderer
+from tests.workers import GUEST, Worker, new_slot, wanted
+
+Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+TOKYO, PHOENIX = Clinic(1, "East", "Asia/Tokyo"), Clinic(2, "West", "America/Phoenix")
+SIX = time(18)
+# 18:30 in Tokyo, 02:30 in Phoenix.
+EVENING = datetime(2031, 3, 3, 9, 30, tzinfo=UTC)
+
+
+def lists_in(database: Database, folder: Path, *clinics: Clinic, keep_days: int = 7) -> EveningLists:
+    book = ClinicBook(clinics or [TOKYO])
+    evening = Evening(ListFolder(folder), SIX, keep_days)
+    return EveningLists(database, book, PrintedLists(Renderer(book)), evening)
+
+
+async def booked(worker: Worker, connection: Rows, start: str, clinic_id: int = 1) -> None:
+    """A confirmed booking of Ada Lovelace, half an hour long."""
+    slot_id = await new_slot(connection, 1)
+    await worker.bookings.hold_seats(GUEST, wanted(slot_id, confirm=True))
+    await connection.execute(
+        "UPDATE appointment_slots SET start_time = $2, end_time = $3, clinic_id = $4 WHERE id = $1",
+        slot_id,
+        (at := datetime.fromisoformat(start)),
+        at + timedelta(minutes=30),
+        clinic_id,
+    )
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_each_clinic_gets_the_list_of_the_day_after_its_own_latest_evening(
+    database: Database, worker: Worker, connection: Rows, tmp_path: Path
+) -> None:
+    """In Phoenix it is still the night before, so the list of this day is there, or is written now."""
+    await connection.execute("INSERT INTO clinics (id, name, time_zone) OVERRIDING SYSTEM VALUE VALUES (2, 'W', 'UTC')")
+    await booked(worker, connection, "2031-03-04T09:00+09:00")
+    await booked(worker, connection, "2031-03-03T23:30-07:00", clinic_id=2)
+    await booked(worker, connection, "2031-03-03T09:00+09:00")
+    lists = lists_in(database, tmp_path, TOKYO, PHOENIX)
+    await lists.write_evening_lists(EVENING)
+    east, west = "clinic-1-2031-03-04", "clinic-2-2031-03-03"
+    assert names(tmp_path) == [f"{east}.csv", f"{east}.html", f"{west}.csv", f"{west}.html"]
+    page = (tmp_path / f"{east}.html").read_text()
+    assert page.count("Ada Lovelace") == 1
+    assert "East: Tuesday 4 March 2031" in page
+    assert ">09:00<" in page
+    assert ">23:30<" in (tmp_path / f"{west}.html").read_text()
+    heading, *rows = csv.reader((tmp_path / f"{east}.csv").read_text("utf-8-sig").splitlines())
+    assert heading[:3] == ["Doctor", "Starts (Asia/Tokyo)", "Ends (Asia/Tokyo)"]
+    assert [row[:6] for row in rows] == [
+        ["Dr. Who", "2031-03-04 09:00:00", "2031-03-04 09:30:00", "Ada Lovelace", "ada@example.org", "1"]
+    ]
+    assert lists.warnings() == []
+
+
+async def test_a_list_is_for_its_owner_only_and_needs_nothing_else(
+    database: Database, worker: Worker, connection: Rows, tmp_path: Path
+) -> None:
+    await booked(worker, connection, "2031-03-04T09:00+09:00")
+    await lists_in(database, tmp_path).write_evening_lists(EVENING)
+    assert {stat.S_IMODE((tmp_path / name).stat().st_mode) for name in names(tmp_path)} == {0o600}
+    page = (tmp_path / "clinic-1-2031-03-04.html").read_text()
+    assert "<style>" in page
+    assert not [word for word in ("href=", "src=", "url(", "<script") if word in page]
+    noted = await connection.fetch("SELECT actor, subject, details::text FROM audit_log WHERE action LIKE 'write_%'")
+    assert [tuple(row) for row in noted] == [("evening", "clinic:1", '{"day": "2031-03-04", "bookings": 1}')]
+
+
+async def test_a_list_is_written_once_and_again_only_if_it_is_missing(
+    database: Database, worker: Worker, connection: Rows, tmp_path: Path
+) -> None:
+    await booked(worker, connection, "2031-03-04T09:00+09:00")
+    lists = lists_in(database, tmp_path)
+    await lists.write_evening_lists(EVENING - timedelta(minutes=31))
+    assert names(tmp_path) == ["clinic-1-2031-03-03.csv", "clinic-1-2031-03-03.html"], "17:59 is not evening yet"
+    await lists.write_evening_lists(EVENING)
+    page = tmp_path / "clinic-1-2031-03-04.html"
+    page.write_text("read and noted upon")
+    await lists_in(database, tmp_path).write_evening_lists(EVENING + timedelta(hours=8))
+    assert page.read_text() == "read and noted upon"
+    page.unlink()
+    await lists_in(database, tmp_path).write_evening_lists(EVENING + timedelta(hours=8))
+    assert "Ada Lovelace" in page.read_text()
+
+
+async def test_one_process_of_all_writes_the_lists(
+    database: Database, worker: Worker, connection: Rows, tmp_path: Path
+) -> None:
+    await booked(worker, connection, "2031-03-04T09:00+09:00")
+    processes = [lists_in(database, tmp_path) for _ in range(4)]
+    await asyncio.gather(*(each.write_evening_lists(EVENING) for each in processes))
+    assert await connection.fetchval("SELECT count(*) FROM audit_log WHERE action = 'write_evening_list'") == 1
+    assert len(names(tmp_path)) == 2
+
+
+async def test_a_clinic_without_appointments_gets_a_list_that_says_so(database: Database, tmp_path: Path) -> None:
+    closed = Clinic(2, "West", "Asia/Tokyo", active=False)
+    lists = lists_in(database, tmp_path, TOKYO, closed)
+    await lists.write_evening_lists(EVENING)
+    assert names(tmp_path) == ["clinic-1-2031-03-04.csv", "clinic-1-2031-03-04.html"]
+    assert "Nobody is booked at East on Tuesday 4 March 2031." in (tmp_path / "clinic-1-2031-03-04.html").read_text()
+    assert lists.warnings() == []
+
+
+async def test_a_folder_that_is_away_is_told_of_and_the_list_is_written_when_it_is_back(
+    database: Database, tmp_path: Path
+) -> None:
+    folder = tmp_path / "share"
+    lists = lists_in(database, folder)
+    await lists.write_evening_lists(EVENING)
+    assert lists.warnings() == ["EVENING_LIST_DIR cannot be written to: No such file or directory"]
+    folder.mkdir()
+    (folder / "clinic-1-2031-03-04.html").mkdir()
+    await lists.write_evening_lists(EVENING)
+    assert lists.warnings() == ["The list of clinic 1 for 2031-03-04 cannot be written: Is a directory"]
+    assert names(folder) == ["clinic-1-2031-03-04.html"], "nothing unfinished stays"
+    (folder / "clinic-1-2031-03-04.html").rmdir()
+    await lists.write_evening_lists(EVENING)
+    assert lists.warnings() == []
+    assert len(names(folder)) == 2
+
+
+async def test_a_list_that_another_process_does_not_finish_is_told_of(
+    database: Database, connection: Rows, tmp_path: Path
+) -> None:
+    lists = lists_in(database, tmp_path)
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(7305091, 2)")
+        await lists.write_evening_lists(EVENING - timedelta(minutes=29))
+        assert lists.warnings() == []
+        await lists.write_evening_lists(EVENING)
+        assert lists.warnings() == ["The list of clinic 1 for 2031-03-04 is not written"]
+    await lists.write_evening_lists(EVENING)
+    assert lists.warnings() == []
+
+
+async def test_old_lists_and_unfinished_ones_are_deleted_and_nothing_else(database: Database, tmp_path: Path) -> None:
+    keep = ["clinic-1-2031-02-24.html", "clinic-1-2031-03-04.csv", "clinic-1-2031-03-04.html", "holiday.html"]
+    old = ["clinic-1-2031-02-23.html", "clinic-7-2031-02-23.csv", ".clinic-1-2031-03-04.csv-x.unfinished"]
+    for name in [*keep, *old, ".clinic-1-2031-03-04.html-y.unfinished"]:
+        (tmp_path / name).write_text("")
+    long_ago = clock.time() - UNFINISHED_SECONDS - 1
+    os.utime(tmp_path / old[2], (long_ago, long_ago))
+    await lists_in(database, tmp_path).write_evening_lists(EVENING)
+    assert names(tmp_path) == [".clinic-1-2031-03-04.html-y.unfinished", *keep]
+
+
+@pytest.mark.parametrize(
+    ("at", "now", "day", "since"),
+    [
+        ("18:00", "2031-03-30T17:59+02:00", "2031-03-30", "2031-03-29T18:00+01:00"),
+        ("18:00", "2031-03-30T18:00+02:00", "2031-03-31", "2031-03-30T18:00+02:00"),
+        ("02:30", "2031-03-30T03:29+02:00", "2031-03-30", "2031-03-29T02:30+01:00"),
+        ("02:30", "2031-03-30T03:30+02:00", "2031-03-31", "2031-03-30T03:30+02:00"),
+        ("02:30", "2031-10-26T02:30+02:00", "2031-10-27", "2031-10-26T02:30+02:00"),
+        ("02:30", "2031-10-26T02:29+01:00", "2031-10-27", "2031-10-26T02:30+02:00"),
+        ("00:00", "2031-10-26T00:00+02:00", "2031-10-27", "2031-10-26T00:00+02:00"),
+        ("23:59", "2031-10-26T23:58+01:00", "2031-10-26", "2031-10-25T23:59+02:00"),
+    ],
+)
+def test_evenings_come_by_the_clock_of_the_clinic_whatever_the_clocks_do(
+    at: str, now: str, day: str, since: str, tmp_path: Path
+) -> None:
+    evening = Evening(ListFolder(tmp_path), time.fromisoformat(at), 7)
+    clinic = Clinic(1, "Berlin", ZoneInfo("Europe/Berlin").key)
+    found = evening.latest(clinic, datetime.fromisoformat(now).astimezone(UTC))
+    assert found == (date.fromisoformat(day), datetime.fromisoformat(since))
