@@ -137,10 +137,12 @@ class Client:
     async def hold(
         self, process: int, caller: Caller, slot_id: int, *, seats: int = 1, at_once: bool = False,
         key: str | None = None, purpose: Purpose = "flow", marker: str | None = None, visit: Visit | None = None,
+        patient: str | None = None,
     ) -> Attempt:  # fmt: skip
         attempt = self._attempt(
-            process, "hold", slot_id, caller, purpose, seats=seats, at_once=at_once, key=key, visit=visit
-        )
+            process, "hold", slot_id, caller, purpose, seats=seats, at_once=at_once, key=key, visit=visit,
+            patient=patient,
+        )  # fmt: skip
         attempt.marker = marker or attempt.marker
         return await self._send_hold(attempt, caller)
 
@@ -148,7 +150,7 @@ class Client:
         """The same request again with its key; depending on `purpose`, with another body or by another caller."""
         attempt = self._attempt(first.process, first.name, first.slot_id, caller, purpose, marker=first.marker)
         attempt.seats, attempt.at_once, attempt.key = first.seats, first.at_once, first.key
-        attempt.booking_id, attempt.visit = first.booking_id, first.visit
+        attempt.booking_id, attempt.visit, attempt.patient = first.booking_id, first.visit, first.patient
         if purpose == "other_body":
             attempt.seats = first.seats + 1
         return await self._send_hold(attempt, caller)
@@ -158,7 +160,7 @@ class Client:
         body = {
             "slotId": attempt.slot_id,
             "userName": attempt.marker,
-            "userEmail": f"{attempt.marker}@torture.example",
+            "userEmail": attempt.email,
             "seatsBooked": attempt.seats,
             "confirm": attempt.at_once,
         }
@@ -170,7 +172,7 @@ class Client:
         attempt = self._attempt(process, "hold", slot_id, desk, seats=seats, at_once=True)
         body = {
             "userName": attempt.marker,
-            "userEmail": f"{attempt.marker}@torture.example",
+            "userEmail": attempt.email,
             "seatsBooked": seats,
             "reason": "torture",
         }
@@ -180,7 +182,7 @@ class Client:
     async def confirm(self, hold: Attempt, booking: Held, by: Caller | None = None) -> Attempt:
         """Confirm with the booking's token, or as an account at the desk. A hold without a name gets its marker."""
         attempt = self._of_booking("confirm", hold, booking, by)
-        name = {"userName": hold.marker, "userEmail": f"{hold.marker}@torture.example"}
+        name = {"userName": hold.marker, "userEmail": hold.email}
         return await self._send_for(attempt, roads.CONFIRM_BOOKING, booking, by, json=name if hold.nameless else None)
 
     async def cancel(self, hold: Attempt, booking: Held, by: Caller | None = None) -> Attempt:
@@ -207,7 +209,10 @@ class Client:
 
     def _of_booking(self, name: Name, hold: Attempt, booking: Held, by: Caller | None) -> Attempt:
         caller = by or Caller(hold.caller, {})
-        return self._attempt(hold.process, name, hold.slot_id, caller, booking_id=booking.id, seats=hold.seats)
+        return self._attempt(
+            hold.process, name, hold.slot_id, caller, booking_id=booking.id, seats=hold.seats, visit=hold.visit,
+            patient=hold.patient,
+        )  # fmt: skip
 
     async def _send_for(self, attempt: Attempt, road: Road, booking: Held, by: Caller | None, **body: Any) -> Attempt:
         path = road.path.format(booking_id=booking.id)

@@ -20,8 +20,14 @@ PROBE_SEATS = 100_000
 SLOTS_OF_A_RACER = 12
 # Publishing requests at a time. The server makes a doctor's slots one after the other.
 AT_ONCE = 4
-# All slots of a run begin before that notice is over.
-NOTICE_MINUTES: dict[Visit, int | None] = {"lenient": None, "strict": 365 * 24 * 60}
+# All slots of a run begin within a year.
+A_YEAR = 365 * 24 * 60
+RULES: dict[Visit, dict[str, int]] = {
+    "lenient": {},
+    "strict": {"minNoticeMinutes": A_YEAR},
+    "single": {"maxLivePerPatient": 1},
+    "firm": {"changeDeadlineMinutes": A_YEAR},
+}
 QUIET_SLOTS = 12
 QUIET_SEATS = 2
 OVERBOOKED_SLOTS = 3
@@ -42,7 +48,7 @@ class Clinic(Struct, frozen=True):
     overbooked: list[int]
     probe: int
     patients: list[Caller]
-    # The types of visits, and the slots that offer both.
+    # The types of visits, and the slots that offer all of them.
     visit_types: dict[Visit, int]
     typed: frozenset[int]
     # The desk is an admin.
@@ -63,7 +69,7 @@ async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
     patients = await asyncio.gather(*(_register(session, number) for number in range(ACCOUNTS)))
     staff = await _employ(session, desk)
     seats_of = dict(zip(slots, seats, strict=True))
-    visit_types = {kind: await _add_visit_type(session, desk, minutes) for kind, minutes in NOTICE_MINUTES.items()}
+    visit_types = {kind: await _add_visit_type(session, desk, rules) for kind, rules in RULES.items()}
     typed = frozenset(list(slots)[::2])
     for slot_id in typed:
         change = {"visitTypeIds": list(visit_types.values())}
@@ -85,8 +91,8 @@ async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
     )
 
 
-async def _add_visit_type(session: aiohttp.ClientSession, admin: Caller, notice: int | None) -> int:
-    body = {"name": "Visit", "minutes": 30, "minNoticeMinutes": notice}
+async def _add_visit_type(session: aiohttp.ClientSession, admin: Caller, rules: dict[str, int]) -> int:
+    body = {"name": "Visit", "minutes": 30, **rules}
     async with session.post("/api/visit-types", json=body, headers=admin.headers) as answer:
         visit_type: int = (await answer.json())["id"]
         return visit_type

@@ -20,8 +20,9 @@ Outcome: TypeAlias = Literal["ok", "fail", "info"]
 # something that must be refused.
 Purpose: TypeAlias = Literal["flow", "race", "retry", "resolve", "other_body", "other_caller"]
 
-# Which visit type a hold asks for: one without rules, or one that patients cannot book, because of its notice.
-Visit: TypeAlias = Literal["lenient", "strict"]
+# Which visit type a hold asks for: one without rules; one that patients cannot book, because of its notice; one that a
+# patient may have once; one that patients cannot cancel once it is confirmed, because of its deadline.
+Visit: TypeAlias = Literal["lenient", "strict", "single", "firm"]
 
 # The error of an answer whose body does not have the documented form.
 UNREADABLE = "Unreadable"
@@ -87,6 +88,12 @@ class Attempt(Struct):
     road: str = ""
     change: Change | None = None
     visit: Visit | None = None
+    # Whose visit it is, if one patient asks for several; otherwise each request is of a patient of its own.
+    patient: str | None = None
+
+    @property
+    def email(self) -> str:
+        return f"{self.patient or self.marker}@torture.example"
 
     @property
     def seconds(self) -> float:

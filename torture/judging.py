@@ -24,6 +24,7 @@ from torture.rules.closures import Closed, ScheduledSlot, find_hidden
 from torture.rules.keys import find_broken_keys
 from torture.rules.service import find_defects
 from torture.rules.unknowns import Unknowns, resolve_unknowns
+from torture.rules.visits import find_broken_limits
 from torture.slot_history import SlotHistory, by_slot
 from torture.verdict import Listed, find_differences, find_violations
 from torture.violation import Violation
@@ -107,6 +108,7 @@ class Judge:
         schedule = await self._told("the schedules", "S24", self._read_schedule) or ((), ())
         self._findings.add(find_hidden(*schedule))
         self._findings.add(find_broken_keys(self._history.attempts))
+        self._findings.add(find_broken_limits(self._history.attempts))
         self._findings.add(find_defects(self._history.attempts))
         await self._keep_ledgers()
 

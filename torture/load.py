@@ -41,7 +41,7 @@ class Load:
         self._patients = [
             Patient(
                 number, plan.seed, far if number % 3 == 0 else near, callers[number % len(callers)], callers,
-                list(clinic.slots), recent, clinic.typed,
+                list(clinic.slots), recent, clinic.desk, clinic.typed,
             )
             for number in range(1, plan.patients + 1)
         ]  # fmt: skip

@@ -69,6 +69,14 @@ async def ignore_notice(connection: Connection) -> None:
     await mutate(connection, "check_visit", "IF refusal IS NOT NULL THEN", "IF FALSE THEN")
 
 
+async def ignore_the_limit(connection: Connection) -> None:
+    await mutate(connection, "check_patient", "IF live >= kind.max_live_per_patient THEN", "IF FALSE THEN")
+
+
+async def ignore_the_deadline(connection: Connection) -> None:
+    await mutate(connection, "cancel_bookings_2", "AND s.start_time > clock", "AND FALSE")
+
+
 async def keep_keys_apart(connection: Connection) -> None:
     await connection.execute("CREATE TABLE late_keys (LIKE idempotency_keys INCLUDING DEFAULTS)")
     await connection.execute("CREATE UNIQUE INDEX ON late_keys (caller, route, key_hash, created_at)")
@@ -151,8 +159,18 @@ OF_TIME = (
         "blind-search", "a search does not count the seats of overdue holds", search_without_overdue_holds,
         frozenset({"S20"}),
     ),
+)  # fmt: skip
+OF_VISITS = (
     Mutant(
         "no-notice", "a hold does not look at the notice of its visit type", ignore_notice, frozenset({"S13 visits"})
+    ),
+    Mutant(
+        "no-limit", "a hold does not look at how many visits its patient has", ignore_the_limit,
+        frozenset({"S13 limit"}),
+    ),
+    Mutant(
+        "no-deadline", "a cancel does not look at the deadline of its visit type", ignore_the_deadline,
+        frozenset({"S13 deadline"}),
     ),
 )  # fmt: skip
 OF_COMMITS = (
@@ -178,7 +196,7 @@ OF_COMMITS = (
         program="repeatable_read",
     ),
 )  # fmt: skip
-MUTANTS = OF_SEATS + OF_SCHEDULES + OF_TIME + OF_COMMITS
+MUTANTS = OF_SEATS + OF_SCHEDULES + OF_TIME + OF_VISITS + OF_COMMITS
 
 A_DAY = 2
 

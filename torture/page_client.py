@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from torture import roads
 from torture.client import Caller, Connections, Held, Reply, outcome_of
-from torture.history import Answer, Attempt, Change, Name, Outcome
+from torture.history import Answer, Attempt, Change, Name, Outcome, Visit
 from torture.roads import Road
 
 # Texts of pages that refuse, with the code that a problem document would have. The first match counts.
@@ -25,6 +25,7 @@ _REFUSALS = (
     (re.compile(r"This kind of visit is not offered at this time"), "visit-type-not-offered"),
     (re.compile(r"It is too late to book this time"), "too-late-to-book"),
     (re.compile(r"It is too early to book this time"), "too-early-to-book"),
+    (re.compile(r"<h1[^>]*>It is too late to cancel this appointment here"), "too-late-to-change"),
     (re.compile(r"You already have an appointment of this kind"), "booking-limit-reached"),
     (re.compile(r"This kind of visit is for new patients"), "for-new-patients-only"),
     (re.compile(r"This kind of visit is for patients who have been here before"), "for-returning-patients-only"),
@@ -54,21 +55,26 @@ class Browser:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
-    async def hold(self, process: int, caller: Caller, slot_id: int, seats: int, click: str, marker: str) -> Attempt:
-        """Sending the same `click` again gives the same hold."""
-        attempt = self._connections.attempt(process, "hold", slot_id, caller, seats=seats, marker=marker)
-        form = {"slot": slot_id, "seats": seats}
+    async def hold(
+        self, process: int, caller: Caller, slot_id: int, seats: int, click: str, marker: str,
+        visit: Visit | None = None,
+    ) -> Attempt:  # fmt: skip
+        """Sending the same `click` again gives the same hold. A slot with several types asks which `visit` it is."""
+        attempt = self._connections.attempt(process, "hold", slot_id, caller, seats=seats, marker=marker, visit=visit)
+        form: dict[str, Any] = {"slot": slot_id, "seats": seats}
+        if visit is not None:
+            form["visit_type"] = self._connections.visit_types[visit]
         return await self._send(attempt, roads.HOLD_FORM, caller, form, _read_made, click=click)
 
     async def change_seats(self, hold: Attempt, booking: Held, seats: int, click: str) -> Attempt:
         """Replace this hold by one with so many seats."""
-        attempt = self._of_booking("change_seats", hold, booking, seats=seats, marker=hold.marker, visit=hold.visit)
+        attempt = self._of_booking("change_seats", hold, booking, seats=seats, marker=hold.marker)
         form = {"seats": seats, "token": booking.manage_token}
         return await self._send(attempt, roads.SEATS_FORM, None, form, _read_made, click=click)
 
     async def confirm(self, hold: Attempt, booking: Held, by: Caller | None = None) -> Attempt:
         attempt = self._of_booking("confirm", hold, booking, by)
-        person = {"user_name": hold.marker, "user_email": f"{hold.marker}@torture.example"}
+        person = {"user_name": hold.marker, "user_email": hold.email}
         if by:
             return await self._send(attempt, roads.DESK_CONFIRM_FORM, by, person, _read_done)
         form = person | {"token": booking.manage_token, "seats": hold.seats}
@@ -88,7 +94,7 @@ class Browser:
         attempt = self._connections.attempt(process, "hold", slot_id, desk, seats=seats, at_once=True)
         form = {
             "slot": slot_id, "seats": seats, "key": key,
-            "user_name": attempt.marker, "user_email": f"{attempt.marker}@torture.example",
+            "user_name": attempt.marker, "user_email": attempt.email,
         }  # fmt: skip
         return await self._send(attempt, roads.DESK_BOOKING_FORM, desk, form, _read_slip)
 
@@ -96,7 +102,7 @@ class Browser:
         attempt = self._connections.attempt(process, "hold", slot_id, desk, seats=seats, at_once=True)
         form = {
             "seats": seats, "key": key, "reason": "torture",
-            "user_name": attempt.marker, "user_email": f"{attempt.marker}@torture.example",
+            "user_name": attempt.marker, "user_email": attempt.email,
         }  # fmt: skip
         return await self._send(attempt, roads.OVERBOOKING_FORM, desk, form, _read_slip)
 
@@ -122,7 +128,7 @@ class Browser:
         return await self._send(attempt, road, admin, form, _read_done, ids=ids)
 
     def _of_booking(self, name: Name, hold: Attempt, booking: Held, by: Caller | None = None, **given: Any) -> Attempt:
-        given = {"seats": hold.seats, **given}
+        given = {"seats": hold.seats, "visit": hold.visit, "patient": hold.patient, **given}
         caller = by or Caller(hold.caller, {})
         return self._connections.attempt(hold.process, name, hold.slot_id, caller, booking_id=booking.id, **given)
 

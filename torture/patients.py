@@ -46,7 +46,7 @@ class Patient:
 
     def __init__(
         self, process: int, seed: int, client: Client, caller: Caller, others: Sequence[Caller], slots: Sequence[int],
-        recent: Recent, typed: frozenset[int] = frozenset(),
+        recent: Recent, desk: Caller, typed: frozenset[int],
     ) -> None:  # fmt: skip
         self.random = Random(f"{seed}/{process}")
         self._process = process
@@ -56,7 +56,8 @@ class Patient:
         self._others = [other for other in others if other.name != caller.name]
         self._slots = slots
         self._recent = recent
-        self._typed = typed
+        self._desk = desk
+        self._typed = sorted(typed)
 
     async def live(self, stop: Stop) -> None:
         flows, weights = zip(*FLOWS, strict=True)
@@ -174,13 +175,48 @@ class Patient:
         if booking is not None:
             self._recent.append((hold, booking))
 
+    async def come_twice(self) -> None:
+        """Ask at once for two visits of which a patient may have one, and for another when that one is cancelled."""
+        patient, slots = self._client.new_marker(), self.random.sample(self._typed, 2)
+        for asked in (slots, slots[:1]):
+            made = await asyncio.gather(*(self._hold_visit("single", slot_id, patient) for slot_id in asked))
+            for attempt, booking in made:
+                if booking is not None:
+                    await self._perhaps_confirm(attempt, booking)
+                    await self._settled(self._client.cancel, attempt, booking)
+
+    async def cancel_too_late(self) -> None:
+        """Book a visit that patients cannot cancel, and try it. Then the desk cancels it."""
+        attempt, booking = await self._hold_visit("firm", self.random.choice(self._typed))
+        if booking is not None:
+            await self._perhaps_confirm(attempt, booking)
+            await self._settled(self.random.choice((self._client, self._browser)).cancel, attempt, booking)
+            await self._settled(self._cancel_at_desk, attempt, booking)
+
+    async def _hold_visit(self, visit: Visit, slot_id: int, patient: str | None = None) -> tuple[Attempt, Held | None]:
+        """As a guest: the account's other visits would count for the limit too."""
+        attempt = await self._client.hold(
+            self._process, GUEST, slot_id, at_once=self.random.random() < 0.5, key=new_key(), visit=visit,
+            patient=patient,
+        )  # fmt: skip
+        attempt = await until_told(attempt, lambda: self._client.repeat(attempt, GUEST), self.random)
+        return attempt, held(attempt)
+
+    async def _perhaps_confirm(self, hold: Attempt, booking: Held) -> None:
+        if not hold.at_once and self.random.random() < 0.7:
+            await self._settled(self._client.confirm, hold, booking)
+
+    async def _cancel_at_desk(self, hold: Attempt, booking: Held) -> Attempt:
+        return await self._client.cancel(hold, booking, self._desk)
+
     async def _hold_on_page(self) -> tuple[Attempt, Held | None]:
         """Hold on the page, and click again while the outcome is unknown."""
         click, marker = new_click(), self._client.new_marker()
         slot_id, seats = self._slot(), self._seats()
+        visit: Visit | None = "lenient" if slot_id in self._typed else None
 
         async def hold() -> Attempt:
-            return await self._browser.hold(self._process, self._caller, slot_id, seats, click, marker)
+            return await self._browser.hold(self._process, self._caller, slot_id, seats, click, marker, visit)
 
         attempt = await until_told(await hold(), hold, self.random)
         return attempt, held_by_page(attempt)
@@ -240,6 +276,8 @@ FLOWS: Sequence[tuple[Flow, int]] = (
     (Patient.change_the_seats, 5),
     (Patient.confirm_the_form_too_late, 1),
     (Patient.leave_the_page, 2),
+    (Patient.come_twice, 6),
+    (Patient.cancel_too_late, 4),
 )
 
 

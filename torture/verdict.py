@@ -10,7 +10,7 @@ from torture.rules.effects import find_halves, find_lost, find_lost_changes, fin
 from torture.rules.order import find_disorder, find_illegal_steps, find_stray_seats
 from torture.rules.reads import find_stale_reads, find_untrue_sights
 from torture.rules.refusals import find_untrue_ends, find_untrue_limits, find_untrue_refusals
-from torture.rules.visits import find_early_visits
+from torture.rules.visits import find_early_visits, find_late_cancels
 from torture.slot_history import SlotHistory
 from torture.violation import Violation
 
@@ -28,6 +28,7 @@ CHECKS: dict[str, Callable[[SlotHistory], Iterator[str]]] = {
     "S13 ends": find_untrue_ends,
     "S13 slot": find_untrue_limits,
     "S13 visits": find_early_visits,
+    "S13 deadline": find_late_cancels,
     "S18": find_stale_reads,
     "S19": find_late_acknowledgements,
     "S20": find_untrue_sights,

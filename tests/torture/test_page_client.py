@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from torture.page_client import offers_in, refusal_in
 
-from slotwise.domain.errors import SlotwiseError
+from slotwise.domain.errors import SlotwiseError, TooLateToChange
 from slotwise.web.booking.visits import VISIT_REFUSALS
 from slotwise.web.kit.errors import WORDS
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, run_out
@@ -62,7 +62,7 @@ def test_a_closed_time_is_refused_as_closed(clinic: Clinic, visitor: Visitor, de
     assert refusal_in(desk.page.text).code == "slot-closed"
 
 
-@pytest.mark.parametrize("refusal", VISIT_REFUSALS)
+@pytest.mark.parametrize("refusal", [*VISIT_REFUSALS, TooLateToChange])
 def test_every_rule_of_a_visit_type_is_refused_by_its_code(refusal: type[SlotwiseError]) -> None:
     assert refusal_in(f"<h1>{WORDS[refusal].heading}</h1>").code == refusal.code
 

@@ -22,6 +22,7 @@ from torture.rules.service import (
     find_unanswered,
 )
 from torture.rules.unknowns import Unknowns, find_untold, resolve_unknowns
+from torture.rules.visits import find_broken_limits
 from torture.slot_history import Event, FreeSeats, Row, SlotHistory
 from torture.slot_states import SlotStates
 from torture.verdict import CHECKS, Listed, find_differences, find_violations
@@ -149,6 +150,45 @@ def change_seats_in_spite_of_notice(day: Day) -> None:
 
 def refuse_a_visit_without_notice(day: Day) -> None:
     day.ask("hold", "fail", visit="lenient", http_status=409, answer=Answer(code="too-late-to-book"))
+
+
+def firm_visit(day: Day) -> None:
+    """A visit that is booked, and that its patient cannot cancel any more."""
+    day.book(2, visit="firm")
+    day.change("confirm", "CONFIRMED", "CONFIRMED", free=1).visit = "firm"
+
+
+def refuse_to_cancel(day: Day, visit: Any = "firm") -> None:
+    answer = Answer(code="too-late-to-change")
+    day.ask("cancel", "fail", booking_id=2, visit=visit, http_status=409, answer=answer)
+
+
+def cancel_in_spite_of_the_deadline(day: Day) -> None:
+    firm_visit(day)
+    day.change("cancel", "CANCELLED", "CANCELLED", free=2).visit = "firm"
+    day.ask("cancel", booking_id=2, visit="firm").caller = "desk"
+
+
+def refuse_to_cancel_a_hold(day: Day) -> None:
+    day.book(2, visit="firm")
+    refuse_to_cancel(day)
+
+
+def refuse_to_cancel_without_a_deadline(day: Day) -> None:
+    firm_visit(day)
+    refuse_to_cancel(day, visit="lenient")
+
+
+def test_after_the_deadline_the_desk_cancels_and_patients_are_refused() -> None:
+    day = a_good_day()
+    firm_visit(day)
+    refuse_to_cancel(day)
+    day.change("cancel", "CANCELLED", "CANCELLED", free=2).caller = "desk"
+    # Cancelling again gives the same answer.
+    day.ask("cancel", booking_id=2, visit="firm")
+    day.book(3, visit="firm")
+    day.change("cancel", "CANCELLED", "CANCELLED", free=2).visit = "firm"
+    assert list(find_violations(day.history)) == []
 
 
 def test_the_desk_holds_a_visit_in_spite_of_its_notice_and_patients_are_refused() -> None:
@@ -442,6 +482,9 @@ def show_an_overdue_hold_as_pending(day: Day) -> None:
         ("S13 visits", hold_in_spite_of_notice),
         ("S13 visits", change_seats_in_spite_of_notice),
         ("S13 visits", refuse_a_visit_without_notice),
+        ("S13 deadline", cancel_in_spite_of_the_deadline),
+        ("S13 deadline", refuse_to_cancel_a_hold),
+        ("S13 deadline", refuse_to_cancel_without_a_deadline),
         ("S19", confirm_after_it_and_write_an_earlier_time),
         ("S20", show_a_seat_that_is_taken),
         ("S20", hide_a_free_slot),
@@ -622,6 +665,50 @@ def keyed(outcome: Any = "ok", body: str = "{}", purpose: Any = "flow", **given:
 )
 def test_one_key_has_one_answer_for_one_body_and_caller(rules: set[str], attempts: list[Attempt]) -> None:
     assert {violation.rule for violation in find_broken_keys(attempts)} == rules
+
+
+def visit(name: Any, began: float, outcome: Any = "ok", booking_id: int = 1, **given: Any) -> Attempt:
+    """A request for a visit that its patient may have once. It takes a second, and a hold lasts ten."""
+    number = int(10 * began)
+    attempt = Attempt(number, 1, name, SLOT, "guest", f"patient{number}", visit="single", patient="pat")
+    attempt.began_at, attempt.ended_at, attempt.outcome = began, began + 1, outcome
+    if name == "hold":
+        told = datetime.fromtimestamp(began + 10, UTC)
+        attempt.answer = Answer(id=booking_id, expires_at=told) if outcome == "ok" else None
+    else:
+        attempt.booking_id = booking_id
+    return msgspec.structs.replace(attempt, **given)
+
+
+def too_many(name: Any, began: float, **given: Any) -> Attempt:
+    return visit(name, began, "fail", answer=Answer(code="booking-limit-reached"), **given)
+
+
+@pytest.mark.parametrize(
+    ("broken", "attempts"),
+    [
+        (0, [visit("hold", 1), too_many("hold", 1.5)]),
+        (0, [visit("hold", 1, "info"), too_many("hold", 50)]),
+        (0, [visit("hold", 1), visit("cancel", 5), visit("hold", 5.5, booking_id=2)]),
+        (0, [visit("hold", 1), visit("hold", 11.5, booking_id=2)]),
+        (0, [visit("hold", 1), visit("confirm", 9), too_many("hold", 30)]),
+        (0, [visit("hold", 1), visit("cancel", 5, "info"), too_many("hold", 8)]),
+        (
+            0,
+            [too_many("hold", 1, key="k"), visit("hold", 1, key="l"), visit("cancel", 3), too_many("hold", 9, key="k")],
+        ),
+        (1, [visit("hold", 1), visit("hold", 2, booking_id=2)]),
+        (1, [visit("hold", 1), visit("hold", 2, booking_id=2), visit("cancel", 4), visit("cancel", 5, booking_id=2)]),
+        (1, [visit("hold", 1), visit("cancel", 5), too_many("hold", 7)]),
+        (1, [visit("hold", 1), too_many("hold", 12)]),
+        (1, [visit("hold", 1), too_many("confirm", 3)]),
+        (1, [visit("hold", 1, "fail"), too_many("hold", 1.5)]),
+        (1, [visit("hold", 1), too_many("hold", 2, patient=None)]),
+        (1, [visit("hold", 1), too_many("hold", 2, visit="lenient")]),
+    ],
+)
+def test_a_patient_has_one_live_visit_and_is_refused_only_then(broken: int, attempts: list[Attempt]) -> None:
+    assert [violation.rule for violation in find_broken_limits(attempts)] == ["S13 limit"] * broken
 
 
 def test_an_answer_after_ten_seconds_is_too_late() -> None:

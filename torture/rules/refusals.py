@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 from torture.history import Attempt
 from torture.page_client import STAYS
-from torture.rules.visits import TOO_LATE
+from torture.rules.visits import OF_VISITS
 from torture.slot_history import FreeSeats, SlotHistory, deadlines_of
 from torture.slot_states import SlotStates
 from torture.violation import CLOCK_SECONDS
@@ -46,8 +46,8 @@ def find_untrue_refusals(history: SlotHistory) -> Iterator[str]:
 def _is_refused_hold(attempt: Attempt) -> bool:
     if attempt.outcome != "fail" or attempt.name not in {"hold", "change_seats"} or _is_of_booking(attempt):
         return False
-    # Whether it was too late for a visit type, `visits.py` judges.
-    return (attempt.code, attempt.purpose) != REUSED and attempt.code != TOO_LATE
+    # Refusals because of a visit type's rules are judged by `visits.py`.
+    return (attempt.code, attempt.purpose) != REUSED and attempt.code not in OF_VISITS
 
 
 def _own_seats(history: SlotHistory, attempt: Attempt) -> int:
@@ -61,7 +61,7 @@ def find_untrue_ends(history: SlotHistory) -> Iterator[str]:
     cancelled = {event.booking_id: event.at for event in history.events if event.kind == "CANCELLED"}
     confirmed = {event.booking_id: event.at for event in history.events if event.kind in {"CONFIRMED", "BOOKED"}}
     for attempt in history.attempts:
-        if attempt.outcome != "fail" or not _is_of_booking(attempt):
+        if attempt.outcome != "fail" or not _is_of_booking(attempt) or attempt.code in OF_VISITS:
             continue
         over: float | None = None
         if (attempt.name, attempt.code) in RAN_OUT and attempt.booking_id not in confirmed:
