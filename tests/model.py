@@ -4,10 +4,28 @@ It holds no lock and reads no clock: a slot is as it was when the batch's turn c
 """
 
 from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import NamedTuple, TypeAlias
 
-from slotwise.domain.bookings import Refusal, SeatRequest
-from slotwise.domain.errors import KeyReused, SlotClosed, SlotFull, SlotNotFound, SlotStarted
+from slotwise.domain.bookings import BookingStatus, Refusal, SeatRequest
+from slotwise.domain.errors import (
+    BookingCancelled,
+    BookingFailed,
+    BookingLimitReached,
+    ForNewPatientsOnly,
+    ForReturningPatientsOnly,
+    HoldExpired,
+    KeyReused,
+    SlotClosed,
+    SlotFull,
+    SlotNotFound,
+    SlotStarted,
+    SlotwiseError,
+    TooEarlyToBook,
+    TooLateToBook,
+    TooLateToChange,
+)
+from slotwise.domain.visit_types import Patients
 
 
 class OfferedSlot(NamedTuple):
@@ -79,3 +97,110 @@ class Model:
         if key is not None:
             self.answers[key] = wanted, verdict
         return verdict
+
+
+class VisitRules(NamedTuple):
+    """The rules of a visit type. Times are in hours; None for a rule that does not apply."""
+
+    notice: float | None = None
+    horizon: float | None = None
+    deadline: float | None = None
+    most: int | None = None
+    patients: Patients = Patients.ANY
+
+
+@dataclass
+class Visit:
+    """A booking with a visit type. `patient` is an e-mail address; None until a guest types one."""
+
+    slot_id: int
+    kind: int
+    patient: str | None
+    status: BookingStatus
+
+    @property
+    def is_live(self) -> bool:
+        return self.status in {BookingStatus.PENDING, BookingStatus.CONFIRMED}
+
+
+class VisitModel:
+    """One request after the other for visits of some types, of one seat each. Each request returns its refusal.
+
+    `ahead` says in how many hours a slot begins. Nothing but `begin` makes time pass.
+    """
+
+    def __init__(self, ahead: Mapping[int, float], seats: int, kinds: Mapping[int, VisitRules]) -> None:
+        self.ahead = dict(ahead)
+        self.seats = seats
+        self.kinds = kinds
+        self.visits: list[Visit] = []
+
+    def hold(
+        self, slot_id: int, kind: int, patient: str | None, *, confirm: bool, by_desk: bool
+    ) -> SlotwiseError | None:
+        refusal = self._refusal(slot_id, kind, patient, by_desk=by_desk)
+        if refusal is None:
+            status = BookingStatus.CONFIRMED if confirm else BookingStatus.PENDING
+            self.visits.append(Visit(slot_id, kind, patient, status))
+        return refusal
+
+    def confirm(self, visit: Visit, patient: str, *, by_desk: bool) -> SlotwiseError | None:
+        match visit.status:
+            case BookingStatus.FAILED:
+                return HoldExpired()
+            case BookingStatus.CANCELLED:
+                return BookingCancelled()
+            case BookingStatus.PENDING:
+                own = visit.patient or patient
+                refusal = None if by_desk else self._refusal_of_patient(visit.kind, own, visit)
+                if refusal is None:
+                    visit.patient, visit.status = own, BookingStatus.CONFIRMED
+                return refusal
+        return None
+
+    def cancel(self, visit: Visit, *, by_desk: bool) -> SlotwiseError | None:
+        if visit.status is BookingStatus.CANCELLED:
+            return None
+        if visit.status is BookingStatus.FAILED:
+            return BookingFailed()
+        if self.ahead[visit.slot_id] <= 0:
+            return SlotStarted()
+        deadline = self.kinds[visit.kind].deadline or 0
+        confirmed = visit.status is BookingStatus.CONFIRMED
+        if confirmed and not by_desk and self.ahead[visit.slot_id] < deadline:
+            return TooLateToChange()
+        visit.status = BookingStatus.CANCELLED
+        return None
+
+    def run_out(self, visit: Visit) -> None:
+        if visit.status is BookingStatus.PENDING:
+            visit.status = BookingStatus.FAILED
+
+    def begin(self, slot_id: int) -> None:
+        self.ahead[slot_id] = -1
+
+    def _refusal(self, slot_id: int, kind: int, patient: str | None, *, by_desk: bool) -> SlotwiseError | None:
+        ahead, rules = self.ahead[slot_id], self.kinds[kind]
+        if ahead <= 0:
+            return SlotStarted()
+        if not by_desk:
+            if rules.notice is not None and ahead < rules.notice:
+                return TooLateToBook()
+            if rules.horizon is not None and ahead > rules.horizon:
+                return TooEarlyToBook()
+            refusal = None if patient is None else self._refusal_of_patient(kind, patient)
+            if refusal is not None:
+                return refusal
+        free = self.seats - sum(visit.is_live and visit.slot_id == slot_id for visit in self.visits)
+        return None if free else SlotFull(0)
+
+    def _refusal_of_patient(self, kind: int, patient: str, own: Visit | None = None) -> SlotwiseError | None:
+        rules = self.kinds[kind]
+        others = [visit for visit in self.visits if visit.patient == patient and visit is not own]
+        returning = any(visit.status is BookingStatus.CONFIRMED and self.ahead[visit.slot_id] <= 0 for visit in others)
+        if rules.patients is Patients.NEW and returning:
+            return ForNewPatientsOnly()
+        if rules.patients is Patients.RETURNING and not returning:
+            return ForReturningPatientsOnly()
+        coming = [one for one in others if one.kind == kind and one.is_live and self.ahead[one.slot_id] > 0]
+        return BookingLimitReached() if rules.most is not None and len(coming) >= rules.most else None
