@@ -133,6 +133,29 @@ async def until_waiting_for_a_lock(connection: "asyncpg.Connection[asyncpg.Recor
             await asyncio.sleep(0.005)
 
 
+async def in_turn(
+    connection: "asyncpg.Connection[asyncpg.Record]",
+    lock: str,
+    attempts: Sequence[Callable[[], Awaitable[object]]],
+    *,
+    ends: bool = False,
+) -> list[object]:
+    """Start each attempt when the one before it waits, for the lock or for another attempt. Then release the lock.
+
+    With `ends`, the last one does not wait: it ends while the others do.
+    """
+    running = []
+    async with connection.transaction():
+        await connection.execute(lock)
+        for place, attempt in enumerate(attempts, 1):
+            running.append(asyncio.ensure_future(attempt()))
+            if ends and place == len(attempts):
+                await asyncio.wait(running[-1:], timeout=PATIENCE_SECONDS)
+            else:
+                await until_waiting_for_a_lock(connection, place)
+    return [*await asyncio.gather(*running, return_exceptions=True)]
+
+
 async def violations(database: Database) -> list[str]:
     found = await find_violations(database)
     return [f"{one.rule} {place_of(one)}: {one.found}; expected {one.expected}" for one in found]
