@@ -1,11 +1,14 @@
 """`slotwise import`, run as an operator runs it, on real files."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
 from tests.clinic import rows, slotwise
+from tests.conftest import fresh_database
 
 DOCTORS = "name,specialization\nDr. Grace Hopper,Cardiology\nDr. Katherine Johnson,\n"
 TIMETABLES = (
@@ -47,13 +50,24 @@ def office(database_url: str, tmp_path: Path) -> Office:
     return Office(database_url, tmp_path)
 
 
+@pytest.fixture(scope="module")
+def opened_template(
+    postgres_url: str, migrated_template: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """A database with the doctors and their times."""
+    with fresh_database(postgres_url, migrated_template) as url:
+        office = Office(url, tmp_path_factory.mktemp("files"))
+        for kind, text in (("doctors", DOCTORS), ("timetables", TIMETABLES)):
+            done = office.bring(kind, text)
+            assert done.returncode == 0, done.stderr
+        yield urlsplit(url).path.removeprefix("/")
+
+
 @pytest.fixture
-def opened(office: Office) -> Office:
+def opened(postgres_url: str, opened_template: str, tmp_path: Path) -> Iterator[Office]:
     """With the doctors and their times."""
-    for kind, text in (("doctors", DOCTORS), ("timetables", TIMETABLES)):
-        done = office.bring(kind, text)
-        assert done.returncode == 0, done.stderr
-    return office
+    with fresh_database(postgres_url, opened_template) as url:
+        yield Office(url, tmp_path)
 
 
 def test_a_clinic_is_imported_from_three_files_and_a_second_run_adds_nothing(office: Office) -> None:
