@@ -26,6 +26,7 @@ if "spawn_main" in " ".join(sys.orig_argv):
 """
 
 
+@pytest.mark.slow(reason="it waits for a slow start")
 def test_workers_that_take_long_to_import_come_up_and_only_then_the_server_greets(
     start_server: Start, tmp_path: Path
 ) -> None:
@@ -37,6 +38,7 @@ def test_workers_that_take_long_to_import_come_up_and_only_then_the_server_greet
     assert not [line for line in lines if "worker_replaced" in line]
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_a_draining_server_is_not_ready_but_accepts_requests(start_server: Start) -> None:
     server = start_server(DRAIN_SECONDS="5")
     server.process.send_signal(signal.SIGTERM)
@@ -68,6 +70,7 @@ def _readiness(server: RunningServer) -> httpx.Response:
     return httpx.get(f"{server.url}/health/ready", verify=False)
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_a_start_removes_the_metrics_of_killed_servers_and_of_no_others(database_url: str, tmp_path: Path) -> None:
     killed, living = tmp_path / "slotwise-counters-killed", tmp_path / "slotwise-counters-living"
     killed.mkdir()
@@ -83,6 +86,7 @@ def test_a_start_removes_the_metrics_of_killed_servers_and_of_no_others(database
     assert list(tmp_path.iterdir()) == [living]
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_a_server_survives_the_end_of_its_log_reader(database_url: str, tmp_path: Path) -> None:
     """As after `slotwise serve 2>&1 | grep -m1 Slotwise`: nothing reads its output any more."""
     port = free_port()

@@ -43,6 +43,7 @@ def arguments(clinic: Clinic) -> list[str]:
     return [clinic.server.url, ADMIN_EMAIL, ADMIN_PASSWORD, name]
 
 
+@pytest.mark.slow(reason="a client is made and its types are checked")
 def test_a_python_client_passes_a_whole_visit_and_a_strict_check_of_types(clinic: Clinic, folder: Path) -> None:
     (folder / "config.yml").write_text("post_hooks: []\n")
     shutil.copy(HERE / "python_flow.py", folder)

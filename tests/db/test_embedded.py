@@ -143,6 +143,7 @@ def test_a_second_process_uses_the_running_server_and_the_last_to_leave_stops_it
     assert not runs(data_dir)
 
 
+@pytest.mark.slow(reason="it starts a PostgreSQL of its own, or several")
 def test_processes_that_start_and_leave_at_the_same_time_each_get_a_working_server(
     data_dir: Path, start_user: StartUser
 ) -> None:
@@ -209,6 +210,7 @@ def crash_in_recovery(url: str, data_dir: Path) -> int:
     return rows + 150000
 
 
+@pytest.mark.slow(reason="it starts a PostgreSQL of its own, or several")
 def test_a_stop_during_crash_recovery_does_not_stall_and_loses_nothing(data_dir: Path) -> None:
     """In PostgreSQL 18 a fast shutdown never ends if it is requested during recovery from a killed session."""
     server = new_server(data_dir)
@@ -221,6 +223,7 @@ def test_a_stop_during_crash_recovery_does_not_stall_and_loses_nothing(data_dir:
         assert query(again.url, "SELECT count(*) FROM replayed") == written
 
 
+@pytest.mark.slow(reason="it starts a PostgreSQL of its own, or several")
 def test_a_server_left_in_a_stalled_stop_is_ended_and_started_again(data_dir: Path) -> None:
     said: list[str] = []
     server = new_server(data_dir)
@@ -236,6 +239,7 @@ def test_a_server_left_in_a_stalled_stop_is_ended_and_started_again(data_dir: Pa
     server.release()
 
 
+@pytest.mark.slow(reason="it starts a PostgreSQL of its own, or several")
 def test_a_server_that_does_not_hear_is_killed_and_loses_nothing(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -249,6 +253,7 @@ def test_a_server_that_does_not_hear_is_killed_and_loses_nothing(
         assert query(again.url, "SELECT answer FROM kept_after_kill") == 42
 
 
+@pytest.mark.slow(reason="it starts a PostgreSQL of its own, or several")
 def test_sessions_that_outlive_their_postmaster_do_not_keep_the_next_from_starting(data_dir: Path) -> None:
     """A session that is stopped cannot notice that its postmaster died."""
 
@@ -365,6 +370,7 @@ def test_a_data_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         new_server(tmp_path / "file" / "data").acquire()
 
 
+@pytest.mark.slow(reason="it starts a PostgreSQL of its own, or several")
 def test_an_initialisation_cut_short_is_begun_again(tmp_path: Path) -> None:
     (tmp_path / "postgres.new").mkdir()
     (tmp_path / "postgres.new" / "PG_VERSION").write_text("half-made")

@@ -180,6 +180,7 @@ async def test_the_planner_samples_no_personal_data(connection: Connection) -> N
     assert not names & {"email", "name", "password_hash", "user_name", "user_email", "cancel_reason", "lower"}
 
 
+@pytest.mark.slow(reason="it watches all processes during a migration")
 async def test_a_migration_does_not_pass_the_password_on_the_command_line(empty_url: str) -> None:
     """Every user of the machine can read the command lines of all processes."""
     seen: set[str] = set()

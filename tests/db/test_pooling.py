@@ -107,6 +107,7 @@ async def test_session_pooling_serves_in_the_default_configuration(empty_url: st
 
 
 @needs_pgbouncer
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_a_server_behind_session_pooling_books(start_server: Callable[..., RunningServer], database_url: str) -> None:
     with (
         pgbouncer(database_url, default_pool_size=60) as pooled_url,
@@ -117,6 +118,7 @@ def test_a_server_behind_session_pooling_books(start_server: Callable[..., Runni
 
 
 @needs_pgbouncer
+@pytest.mark.slow(reason="it waits as long as an operator would")
 async def test_a_pool_of_one_session_is_refused_after_a_limited_wait(database_url: str) -> None:
     with pgbouncer(database_url, default_pool_size=1) as pooled_url:
         began = time.monotonic()

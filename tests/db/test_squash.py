@@ -15,6 +15,7 @@ from slotwise.db.squash import CHECKSUMS, is_of_nine
 from tests.db.test_migrations import NAMES as CURRENT
 from tests.db.test_migrations import Connection, applied, dbmate, empty_url, plant_a_slot
 from tests.db.write_catalogue import catalogue_of
+from tests.depth import third_of
 from tests.workers import GUEST, wanted, workers
 
 __all__ = ["empty_url"]
@@ -179,7 +180,7 @@ def test_no_migration_has_the_name_of_one_of_the_nine() -> None:
     assert not {source.name for source in migrations()} & set(CHECKSUMS)
 
 
-@pytest.mark.parametrize("numbers", [7, 8, 9, 12])
+@pytest.mark.parametrize("numbers", third_of([7, 8, 9, 12], 2))
 @pytest.mark.parametrize("records", [[], ["release 0.1.0"], ["migrations/0001_tables.sql", "migrations/0009_new.sql"]])
 async def test_many_migrations_of_this_version_are_not_taken_for_the_nine(
     empty_url: str, numbers: int, records: list[str]

@@ -45,6 +45,7 @@ async def test_the_primary_is_found_behind_a_standby(migrated: Pair) -> None:
     await database.close()
 
 
+@pytest.mark.slow(reason="a standby is made from a backup")
 async def test_a_commit_that_waits_for_its_standby_stays_invisible_after_its_client_has_gone(
     migrated: Pair, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from itertools import cycle
 from urllib.parse import urlsplit
 
 import psutil
+import pytest
 
 from slotwise.worker.gauges import SECONDS
 from tests.clinic import Clinic, RunningServer, eventually
@@ -23,6 +24,7 @@ AT_ONCE = 50
 ABORT = struct.pack("ii", 1, 0)  # linger time 0: the connection is reset, not closed
 
 
+@pytest.mark.slow(reason="thousands of connections")
 def test_thousands_of_clients_that_hang_up_leave_no_connection_behind(clinic: Clinic) -> None:
     slot_id = clinic.slot(seats=1_000_000)["id"]
     eventually(lambda: idle_pools(clinic))

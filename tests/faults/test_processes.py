@@ -23,6 +23,7 @@ BEFORE_THE_BLOW = 5
 BODY = {"userName": "Ada", "userEmail": "ada@example.org"}
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_sigterm_under_load_answers_all_it_has_committed_and_exits_with_zero(
     start_server: Callable[..., RunningServer],
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_worker_that_starts_while_the_database_is_away_waits_for_it(tmp_path: 
         postgres.release()
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_a_killed_worker_is_replaced_and_what_it_acknowledged_is_there(
     start_server: Callable[..., RunningServer],
 ) -> None:

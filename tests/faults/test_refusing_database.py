@@ -29,6 +29,7 @@ def empty_database(postgres_url: str) -> Iterator[str]:
     rows(postgres_url, "DROP DATABASE empty_at_first WITH (FORCE)")
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_a_database_that_refuses_connections_is_reported_and_used_when_it_accepts_them(
     mere_user: str, postgres_url: str, start_server: Callable[..., RunningServer]
 ) -> None:

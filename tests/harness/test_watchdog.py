@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 from harness.watchdog import watch
 
 from harness import reaper
@@ -61,6 +62,7 @@ def family_of(pids: list[int]) -> list[psutil.Process]:
     return [member for parent in parents for member in (parent, *parent.children(recursive=True))]
 
 
+@pytest.mark.slow(reason="it starts an installation and kills it")
 def test_nothing_outlives_a_program_that_is_killed() -> None:
     with program(STARTER) as (starter, started):
         pids, folder = started["pids"], started["folder"]

@@ -19,6 +19,7 @@ from slotwise.server.direct import MOST_BODY_BYTES, Binding
 from slotwise.settings import Settings
 from tests.clinic import Clinic, RunningServer, eventually, problem, rows
 from tests.conftest import fresh_database, running_server
+from tests.depth import third_of
 from tests.http.test_health import samples
 
 PRODUCTION = {"APP_ENV": "production", "JWT_SECRET": "a secret of more than thirty-two bytes, for tests"}
@@ -242,33 +243,35 @@ def test_a_list_that_has_not_changed_is_not_sent_again_on_either_way(clinic: Cli
     assert _comparable(short) == _comparable(ordinary)
 
 
+ALIKE = [
+    ("GET", "/api/slots/{slot}", 200),
+    ("GET", "/api/slots/999999999", 404),
+    ("GET", "/api/doctors", 200),
+    ("GET", "/api/doctors?limit=1", 200),
+    ("GET", "/health", 200),
+    ("GET", "/api/slots/0", 400),
+    ("GET", "/api/slots/{slot}?x=1", 400),
+    ("GET", "/api/slots?limit=0", 400),
+    ("GET", "/api/slots?from=2031-01-02T00:00:00Z&to=2031-01-01T00:00:00Z", 400),
+    ("GET", "/api/bookings/{booking}", 200),
+    ("GET", "/api/bookings/{booking}?token={token}", 401),
+    ("GET", "/api/bookings/999999999", 404),
+    ("GET", "/api/bookings/99999999999999999999", 400),
+    ("POST", "/api/bookings/{booking}/confirm", 200),
+    ("POST", "/api/bookings/{booking}/confirm?x=1", 400),
+    ("POST", "/api/bookings/999999999/confirm", 404),
+    ("POST", "/api/bookings/{other}/confirm", 403),
+    ("DELETE", "/api/bookings/{booking}", 200),
+    ("DELETE", "/api/bookings/{other}", 403),
+    ("DELETE", "/api/bookings/999999999", 404),
+    ("PUT", "/api/bookings/{booking}", 405),
+]
+CALLERS = ["nobody", "holder", "patient", "staff", "liar"]
+
+
 @pytest.mark.parametrize(
-    ("method", "path", "status"),
-    [
-        ("GET", "/api/slots/{slot}", 200),
-        ("GET", "/api/slots/999999999", 404),
-        ("GET", "/api/doctors", 200),
-        ("GET", "/api/doctors?limit=1", 200),
-        ("GET", "/health", 200),
-        ("GET", "/api/slots/0", 400),
-        ("GET", "/api/slots/{slot}?x=1", 400),
-        ("GET", "/api/slots?limit=0", 400),
-        ("GET", "/api/slots?from=2031-01-02T00:00:00Z&to=2031-01-01T00:00:00Z", 400),
-        ("GET", "/api/bookings/{booking}", 200),
-        ("GET", "/api/bookings/{booking}?token={token}", 401),
-        ("GET", "/api/bookings/999999999", 404),
-        ("GET", "/api/bookings/99999999999999999999", 400),
-        ("POST", "/api/bookings/{booking}/confirm", 200),
-        ("POST", "/api/bookings/{booking}/confirm?x=1", 400),
-        ("POST", "/api/bookings/999999999/confirm", 404),
-        ("POST", "/api/bookings/{other}/confirm", 403),
-        ("DELETE", "/api/bookings/{booking}", 200),
-        ("DELETE", "/api/bookings/{other}", 403),
-        ("DELETE", "/api/bookings/999999999", 404),
-        ("PUT", "/api/bookings/{booking}", 405),
-    ],
+    ("method", "path", "status", "who"), third_of([(*row, who) for row in ALIKE for who in CALLERS], 0)
 )
-@pytest.mark.parametrize("who", ["nobody", "holder", "patient", "staff", "liar"])
 def test_both_ways_answer_everybody_alike(clinic: Clinic, method: str, path: str, status: int, who: str) -> None:
     slot_id = clinic.slot(seats=5)["id"]
     held, other = clinic.hold(slot_id), clinic.hold(slot_id)

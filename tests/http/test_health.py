@@ -118,6 +118,7 @@ def test_a_head_counts_as_a_head_and_a_get_as_a_get(clinic: Clinic) -> None:
     eventually(lambda: counted("HEAD") == counted("GET") == 8)
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_without_its_database_the_server_is_alive_but_not_ready(
     postgres_url: str, migrated_template: str, start_server: Callable[..., RunningServer]
 ) -> None:

@@ -34,7 +34,7 @@ def test_every_history_agrees_with_the_model(server: RunningServer, runner: asyn
             # Called without arguments for each history; its annotation asks for the class itself.
             partial(LifeCycle, clinic, runner, connection),  # type: ignore[arg-type]
             settings=settings(
-                max_examples=many(6, 25),
+                max_examples=many(4, 25),
                 stateful_step_count=30,
                 deadline=None,
                 suppress_health_check=list(HealthCheck),

@@ -128,6 +128,7 @@ def test_the_databases_own_log_quotes_no_refused_row(clinic: Clinic, postgres_lo
 
 
 @pytest.mark.parametrize("form", ["production", "development"])
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_no_line_of_an_answered_request_is_lost_when_the_server_ends(
     start_server: Callable[..., RunningServer], form: str
 ) -> None:

@@ -161,6 +161,7 @@ async def _stop_in_the_middle(clinic: Clinic, url: str, stopped: psutil.Process,
     return seconds
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 async def test_a_worker_that_is_stopped_in_the_middle_of_a_change_keeps_no_slot(
     start_server: Callable[..., RunningServer], database_url: str, connection: asyncpg.Connection
 ) -> None:

@@ -81,6 +81,7 @@ def served(start: Start) -> Served:
     return served
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_a_silent_worker_is_replaced_and_the_log_says_why(served: Served) -> None:
     hung = int(served.get())
     os.kill(hung, signal.SIGSTOP)
@@ -88,6 +89,7 @@ def test_a_silent_worker_is_replaced_and_the_log_says_why(served: Served) -> Non
     assert served.has_said("silent for 4 s")
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_a_worker_whose_event_loop_stands_still_is_replaced(served: Served) -> None:
     still = int(served.get())
     served.send("/still")
@@ -95,6 +97,7 @@ def test_a_worker_whose_event_loop_stands_still_is_replaced(served: Served) -> N
     assert served.has_said("its event loop stood still for 4 s")
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_a_busy_worker_is_left_alone(served: Served) -> None:
     """It computes for six seconds, in pieces of 1.5 seconds. That is longer than the limit for a hung worker."""
     busy = served.get()
@@ -110,6 +113,7 @@ def test_a_killed_worker_is_replaced_and_the_log_says_by_what(served: Served) ->
     assert int(served.get()) != killed
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_a_supervisor_that_was_stopped_replaces_no_worker(served: Served) -> None:
     """As after Ctrl-Z: during that time it heard from no worker."""
     worker = served.get()
@@ -121,6 +125,7 @@ def test_a_supervisor_that_was_stopped_replaces_no_worker(served: Served) -> Non
     assert not served.has_said("worker_replaced")
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 def test_workers_killed_while_they_start_are_tried_again(start: Start, tmp_path: Path) -> None:
     """For example by the kernel, for lack of memory. The greeting waits for the first worker that serves."""
     tried = tmp_path / "tried"

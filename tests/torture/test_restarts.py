@@ -21,6 +21,7 @@ def _walk(steps: int) -> None:
     assert walked.acknowledged > steps
 
 
+@pytest.mark.slow(reason="many starts of a server; the torture has the same blows")
 def test_the_server_comes_back_or_ends_after_any_blow_and_loses_nothing() -> None:
     """Two of the nine kinds, chosen at random each time."""
     _walk(2)

@@ -148,6 +148,7 @@ def _read(answer: httpx.Response) -> httpx.Response:
     return answer
 
 
+@pytest.mark.slow(reason="two to five CPU seconds for a server of its own")
 async def test_bookings_are_answered_while_log_ins_wait_for_their_hashes(clinic: Clinic) -> None:
     slot_id = clinic.slot(seats=500)["id"]
     booking = {"slotId": slot_id, "userName": "Ada Lovelace", "userEmail": "ada@example.org"}

@@ -182,7 +182,7 @@ def test_the_database_admits_the_same_requests_and_seats_as_the_model(database_u
         opened = clinic_on(database_url)
         clinic = runner.run(opened.__aenter__())
 
-        @settings(max_examples=many(40, 200), deadline=None)
+        @settings(max_examples=many(20, 200), deadline=None)
         @given(st.lists(planted, max_size=4), st.lists(batches, max_size=3))
         def agree(slots: list[Planted], batches: list[list[Attempt]]) -> None:
             runner.run(clinic.decide(slots, *batches))

@@ -96,7 +96,7 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 def test_a_change_does_what_its_preview_says(database_url: str, runner: asyncio.Runner) -> None:
-    run_changes(database_url, runner, examples=many(5, 10), steps=20)
+    run_changes(database_url, runner, examples=many(3, 10), steps=20)
 
 
 # Each step takes some hundredths of a second; many are needed until rules, closures and bookings meet in rare ways.
