@@ -155,8 +155,52 @@ def test_a_change_in_between_is_answered_with_a_new_preview(clinic: Clinic) -> N
     refused = problem(post(clinic, "apply", **change, token=token), 409)
     assert refused["code"] == "schedule-changed"
     assert [hit["bookingId"] for hit in refused["preview"]["bookings"]] == [booking["id"]]
+    assert refused["differs"] == {
+        "comeBefore": 0,
+        "goBefore": 3,
+        "stayBefore": 0,
+        "newBookingIds": [booking["id"]],
+        "goneBookingIds": [],
+    }
     assert len(slots_of(clinic, doctor)) == 2
     assert post(clinic, "apply", **change, token=refused["preview"]["token"]).status_code == 200
+
+
+def test_a_booking_that_was_listed_and_is_cancelled_meanwhile_is_answered_with_a_new_preview(clinic: Clinic) -> None:
+    """Although the body still decides what happens to it. The same body with the new token is applied."""
+    doctor = clinic.doctor()["id"]
+    apply(clinic, addRules=[hours(doctor)])
+    booking = clinic.hold(slots_of(clinic, doctor)[0]["id"], confirm=True)["id"]
+    exceptions = [{"bookingId": booking, "decision": "CANCEL"}]
+    change: dict[str, Any] = {"addClosures": [absence(doctor)], "exceptions": exceptions}
+    token = preview(clinic, **change)["token"]
+    clinic.http.delete(f"/api/bookings/{booking}", headers=clinic.admin)
+    refused = problem(post(clinic, "apply", **change, token=token), 409)
+    assert (refused["preview"]["bookings"], refused["differs"]["goneBookingIds"]) == ([], [booking])
+    assert post(clinic, "apply", **change, token=refused["preview"]["token"]).status_code == 200
+
+
+def test_an_exception_for_a_booking_that_the_change_does_not_concern_is_refused(clinic: Clinic) -> None:
+    doctor = clinic.doctor()["id"]
+    apply(clinic, addRules=[hours(doctor)])
+    booking = clinic.hold(slots_of(clinic, doctor)[0]["id"], confirm=True)["id"]
+    other = clinic.hold(clinic.slot()["id"], confirm=True)["id"]
+    change: dict[str, Any] = {"addClosures": [absence(doctor)]}
+    token = preview(clinic, **change)["token"]
+    change["exceptions"] = [{"bookingId": each, "decision": "CANCEL"} for each in (booking, other)]
+    for refused in (
+        post(clinic, "preview", **change),
+        post(clinic, "apply", **change, token=token),
+        post(clinic, "apply", **change, token="of no preview"),
+    ):
+        assert [fault["field"] for fault in problem(refused, 400)["errors"]] == ["exceptions[1].bookingId"]
+    change["exceptions"].pop()
+    assert apply(clinic, **change)["cancelledBookings"] == 1
+
+
+def test_a_token_of_no_preview_has_nothing_to_differ_from(clinic: Clinic) -> None:
+    change = {"addClosures": [absence(clinic.doctor()["id"])]}
+    assert problem(post(clinic, "apply", **change, token="of no preview"), 409)["differs"] is None
 
 
 def test_no_slot_is_opened_by_hand_while_the_doctor_is_away(clinic: Clinic) -> None:

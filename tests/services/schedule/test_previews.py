@@ -246,9 +246,9 @@ class Changes(RuleBasedStateMachine):
 
     def change(self, numbers: Sequence[int], **fields: Any) -> None:
         """Previews the change, lets something happen, applies it, and compares."""
-        before = self.tables()
-        confirmed = [row[0] for row in before.bookings if row[2] == "CONFIRMED"]
-        exceptions = dict.fromkeys(confirmed[:: 1 + numbers[1]], Decision.CANCEL)
+        seen = self.runner.run(self.schedules.preview_schedule(ADMIN, ScheduleChange(**fields)))
+        listed = sorted(hit.booking.id for hit in seen.preview.hits)
+        exceptions = dict.fromkeys(listed[:: 1 + numbers[1]], Decision.CANCEL)
         decisions = Decisions(Decision.CANCEL if numbers[2] == 0 else Decision.KEEP, exceptions, "New hours.")
         change = ScheduleChange(**fields, decisions=decisions)
         seen = self.runner.run(self.schedules.preview_schedule(ADMIN, change))

@@ -71,9 +71,14 @@ def test_ten_patients_of_a_sick_day_take_at_most_six_clicks(
 
 def press(staff: AccountVisitor, page: str) -> Any:
     """The button of the preview, with the ticks that it came with."""
-    fields = [(name, re.findall(rf'name="{name}" value="([^"]*)"', page)[0]) for name in ("change", "token", "choices")]
     ticks = [("cancel", each) for each in re.findall(r'name="cancel" value="(\d+)" checked', page)]
-    return send(staff, "/admin/schedule", [*fields, *ticks])
+    return send(staff, "/admin/schedule", [*fields_of(page), *ticks])
+
+
+def fields_of(page: str) -> list[tuple[str, str]]:
+    """The hidden ones of a preview, as far as it has them."""
+    found = [(name, re.findall(rf'name="{name}" value="([^"]*)"', page)) for name in ("change", "token", "choices")]
+    return [(name, values[0]) for name, values in found if values]
 
 
 def tell(staff: AccountVisitor, path: str, bookings: list[int]) -> Any:
@@ -99,3 +104,54 @@ def test_an_unticked_patient_stays_booked_and_is_not_to_be_told(staff: AccountVi
     closure_id = max(each["id"] for each in closures if each["reason"] == "Half ill")
     listed = staff.open(f"/admin/closures/{closure_id}/patients")
     assert "nobody to tell" in text_of(listed)
+
+
+def test_a_refusal_marks_what_differs_from_what_the_clerk_saw(staff: AccountVisitor, clinic: Clinic) -> None:
+    doctor = clinic.doctor()
+    slots = [slot_at(clinic, doctor, hour) for hour in (9, 10, 11)]
+    stays, goes = (
+        clinic.hold(slot, confirm=True, userName=name)["id"]
+        for slot, name in zip(slots[:2], ("Stay", "Go"), strict=True)
+    )
+    seen = staff.send("/admin/closures/new", where=f"doctor:{doctor['id']}", first_day=DAY)
+    clinic.http.delete(f"/api/bookings/{goes}", headers=clinic.admin)
+    clinic.hold(slots[2], confirm=True, userName="Nora New")
+    slot_at(clinic, doctor, 12)
+    refused = press(staff, seen.text)
+    assert refused.status_code == 409
+    told = text_of(refused)
+    assert "4 times will be taken away (before: 3)." in told
+    assert "0 times will stay." in told, "a count that is the same stands alone"
+    assert "1 is new in this list." in told
+    assert "Nora New New" in told
+    assert "Stay New" not in told
+    assert f'<a href="/admin/bookings/{goes}">Booking {goes}</a>' in refused.text
+    assert press(staff, refused.text).status_code == 200
+    cancelled = clinic.http.get(f"/api/bookings/{stays}", headers=clinic.admin).json()
+    assert cancelled["status"] == "CANCELLED"
+
+
+def test_a_refusal_twice_in_a_row_still_leads_to_the_button(staff: AccountVisitor, clinic: Clinic) -> None:
+    """Once because an appointment that was unticked is gone; once because the message is too long."""
+    doctor = clinic.doctor()
+    slots = [slot_at(clinic, doctor, hour) for hour in (9, 10)]
+    first, second = (clinic.hold(slot, confirm=True)["id"] for slot in slots)
+    seen = staff.send("/admin/closures/new", where=f"doctor:{doctor['id']}", first_day=DAY)
+    clinic.http.delete(f"/api/bookings/{first}", headers=clinic.admin)
+    unticked = seen.text.replace("checked", "")
+    refused = press(staff, unticked)
+    assert refused.status_code == 409
+    clinic.http.delete(f"/api/bookings/{second}", headers=clinic.admin)
+    again = send(staff, "/admin/schedule", [*fields_of(refused.text), ("message", "x" * 1001)])
+    assert (again.status_code, "Message" in text_of(again)) == (400, True)
+    assert press(staff, again.text).status_code == 200
+
+
+def test_a_form_that_names_a_booking_of_no_preview_is_refused(staff: AccountVisitor, clinic: Clinic) -> None:
+    doctor, other = clinic.doctor(), clinic.hold(clinic.slot()["id"], confirm=True)["id"]
+    clinic.hold(slot_at(clinic, doctor, 9), confirm=True)
+    seen = staff.send("/admin/closures/new", where=f"doctor:{doctor['id']}", first_day=DAY)
+    change, token, _ = fields_of(seen.text)
+    refused = send(staff, "/admin/schedule", [change, token, ("choices", str(other))])
+    assert refused.status_code == 400
+    assert "Bookings: is not a booking that this change concerns." in text_of(refused)

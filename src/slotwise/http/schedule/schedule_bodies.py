@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from slotwise.domain.clinics import FIRST_CLINIC
 from slotwise.domain.errors import FieldError, InvalidInput
 from slotwise.domain.fields import Instant
+from slotwise.domain.preview_tokens import MAX_TOKEN_CHARACTERS
 from slotwise.domain.schedule_previews import Decision, Decisions, ScheduleChange, ZoneChange
 from slotwise.domain.schedule_rules import MAX_TEXT_CHARACTERS, MAX_WEEKS
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
@@ -191,7 +192,9 @@ class ChangeBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
 class AppliedBody(ChangeBody, frozen=True, forbid_unknown_fields=True, rename="camel", kw_only=True):
     """The same body as for the preview, with the preview's token."""
 
-    token: Annotated[str, Meta(min_length=1, max_length=100, examples=["9f86d081884c7d659a2feaa0c55ad015"])]
+    token: Annotated[
+        str, Meta(min_length=1, max_length=MAX_TOKEN_CHARACTERS, examples=["9f86d081884c7d659a2feaa0c55ad015.lAMAApEM"])
+    ]
 
 
 def _in_order(ids: Sequence[int] | None) -> tuple[int, ...] | None:
@@ -228,6 +231,7 @@ _NAMES = {
     "decisions.message": "message",
 }
 _ADDED_RULE = re.compile(r"^add_rules\[(\d+)\]")
+_DECISION = re.compile(r"^decisions\.bookings(\[\d+\])$")
 
 
 def in_words_of_body(error: InvalidInput, places: Sequence[int]) -> InvalidInput:
@@ -238,6 +242,7 @@ def in_words_of_body(error: InvalidInput, places: Sequence[int]) -> InvalidInput
 
 def _in_body(name: str, places: Sequence[int]) -> str:
     name = _ADDED_RULE.sub(lambda found: f"add_rules[{places[int(found[1])]}]", name)
+    name = _DECISION.sub(r"exceptions\1.booking_id", name)
     place, _, last = name.rpartition(".")
     if name in _NAMES:
         return _NAMES[name]

@@ -1,16 +1,17 @@
 """The JSON of schedules: rules, closures, and what a change does."""
 
+from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
 from slotwise.domain.fields import Instant
+from slotwise.domain.preview_tokens import Differs
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
 from slotwise.domain.schedule_previews import FIRST_NEW_ID, Decision, Hit, LiveBooking
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkippedSlot, SkipReason
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
-from slotwise.http.kit.problems import Problem
 from slotwise.http.schedule.slots import ClockTime
 from slotwise.services.schedule.schedule_state import Run
 from slotwise.services.schedule.schedules import Applied, DoctorSchedule, Outlined
@@ -269,16 +270,34 @@ class AppliedView(Struct, frozen=True, rename="camel"):
         )
 
 
-class ChangedProblem(Problem, frozen=True, rename="camel", kw_only=True):
-    """Something else has changed since the preview. Nothing was done; this is what would be done now."""
+class DiffersView(Struct, frozen=True, rename="camel"):
+    """What was counted before, and bookings that are new in the list or no longer in it, at most 1,000 of each.
 
-    preview: PreviewView
+    The lists are null if the earlier preview had more than 1,000 bookings: then only the counts tell it.
+    """
+
+    come_before: int
+    go_before: int
+    stay_before: int
+    new_booking_ids: list[int] | None
+    gone_booking_ids: list[int] | None
+
+    @classmethod
+    def of(cls, differs: Differs) -> "DiffersView":
+        before = differs.before
+        return cls(
+            before.come, before.go, before.stay, _listed(differs.new_booking_ids), _listed(differs.gone_booking_ids)
+        )
 
 
 def _clock(minutes: int) -> str:
     """Of the same day or of the next; the end of the day is 24:00."""
     minutes = minutes if minutes == MINUTES_OF_A_DAY else minutes % MINUTES_OF_A_DAY
     return f"{minutes // 60:02}:{minutes % 60:02}"
+
+
+def _listed(ids: Sequence[int] | None) -> list[int] | None:
+    return None if ids is None else list(ids[:MOST_LISTED])
 
 
 def _known(row_id: int | None) -> int | None:

@@ -5,7 +5,7 @@ from typing import Any
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
-from msgspec import structs
+from msgspec import structs, to_builtins
 
 from slotwise.domain.errors import DoctorNotFound, InvalidInput, OutcomeUnknown, ScheduleChanged, ScheduleTooLarge
 from slotwise.domain.schedule_previews import ScheduleChange
@@ -17,9 +17,9 @@ from slotwise.http.kit.problems import problem_of
 from slotwise.http.schedule.schedule_bodies import AppliedBody, ChangeBody, in_words_of_body
 from slotwise.http.schedule.schedule_views import (
     AppliedView,
-    ChangedProblem,
     ClosuresView,
     ClosureView,
+    DiffersView,
     PreviewView,
     RulesView,
 )
@@ -71,7 +71,8 @@ class ScheduleController(Controller):
             DoctorNotFound,
             ScheduleTooLarge,
             OutcomeUnknown,
-            description="Changes nothing. Send the same body with the `token` to `/api/schedule/apply`.",
+            description="Changes nothing. Send the same body with the `token` to `/api/schedule/apply`. An exception "
+            "for a booking that the change does not concern is refused.",
         ),
     )
     async def preview_schedule(
@@ -95,8 +96,9 @@ class ScheduleController(Controller):
             ScheduleChanged,
             OutcomeUnknown,
             description="Does exactly what the preview said, in one transaction, or nothing. If something has changed "
-            "since the preview, the answer is 409 `schedule-changed` with a new preview. Holds come and go without "
-            "that; those of times that go are cancelled.",
+            "since the preview, the answer is 409 `schedule-changed` with a new preview, and with what differs from "
+            "the one before. Holds come and go without that; those of times that go are cancelled. An exception for a "
+            "booking that neither preview lists is refused.",
         ),
     )
     async def apply_schedule(
@@ -115,8 +117,13 @@ def _with_preview(error: ScheduleChanged) -> Response[Any]:
     """The problem, with what the change would do now."""
     if not isinstance(error.outlined, Outlined):
         raise error
-    problem = ChangedProblem(**structs.asdict(problem_of(error)), preview=PreviewView.of(error.outlined))
-    return answer_problem(problem)
+    differs = error.outlined.differs
+    told = structs.replace(
+        problem_of(error),
+        preview=to_builtins(PreviewView.of(error.outlined)),
+        differs=None if differs is None else to_builtins(DiffersView.of(differs)),
+    )
+    return answer_problem(told)
 
 
 async def _change(schedules: Schedules, data: ChangeBody) -> ScheduleChange:

@@ -10,7 +10,15 @@ from msgspec.structs import replace
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
-from slotwise.domain.errors import DatabaseBusy, DoctorNotFound, InvalidInput, NotAllowed, ScheduleChanged
+from slotwise.domain.errors import (
+    DatabaseBusy,
+    DoctorNotFound,
+    FieldError,
+    InvalidInput,
+    NotAllowed,
+    ScheduleChanged,
+)
+from slotwise.domain.preview_tokens import Differs, Seen, differs, digest_in, seen_in, seen_of, token_with
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
 from slotwise.domain.schedule_previews import Decisions, Preview, ScheduleChange, outline, token_of
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
@@ -40,11 +48,15 @@ KNOWN_DOCTORS = Statement("schedule/schedules.known_doctors", DoctorId)
 
 
 class Outlined(Struct, frozen=True):
-    """What a change would do. Whoever has looked at it applies it with its token."""
+    """What a change would do. Whoever has looked at it applies it with its token.
+
+    `differs` says what differs from an earlier preview, if there was one.
+    """
 
     preview: Preview
     token: str
     zones: dict[int, str]
+    differs: Differs | None = None
 
 
 class Applied(Struct, frozen=True):
@@ -101,9 +113,12 @@ class Schedules:
         async with self._database.connection() as connection:
             return {closure.id: closure for closure in await GET_CLOSURES.all(connection, closure_ids=closure_ids)}
 
-    async def preview_schedule(self, account: User, change: ScheduleChange) -> Outlined:
+    async def preview_schedule(
+        self, account: User, change: ScheduleChange, token_before: str | None = None
+    ) -> Outlined:
         """What the change would do. It names patients, so the look is recorded.
 
+        `token_before` is that of the preview at which the decisions were taken, if it was an earlier one.
         Raises `InvalidInput`, `DoctorNotFound`, `ScheduleTooLarge`, and `NotAllowed` for a member of staff who changes
         more than absences.
         """
@@ -111,7 +126,7 @@ class Schedules:
         async with self._database.connection() as connection:
             read = await self._read(connection, change)
             _require_absences(account, change, read.state.closures)
-            return await preview_schedule(connection, account, read, change)
+            return await preview_schedule(connection, account, read, change, token_before)
 
     async def apply_schedule(
         self, account: User, change: ScheduleChange, token: str, decisions: Decisions | None = None
@@ -123,16 +138,17 @@ class Schedules:
         Raises `ScheduleChanged` if the change would now do something else, and the errors of `preview_schedule`.
         """
         _require_right(account, change)
+        decided = change if decisions is None else replace(change, decisions=decisions)
         for _ in range(TRIES):
             async with self._database.connection() as connection:
                 read = await self._read(connection, change)
                 _require_absences(account, change, read.state.closures)
                 outlined = await _outlined(read, change)
-                if not compare_digest(outlined.token.encode(), token.encode(errors="replace")):
-                    raise ScheduleChanged(await preview_schedule(connection, account, read, change))
-            decided = change if decisions is None else replace(change, decisions=decisions)
+                if not _is_of(token, outlined):
+                    raise ScheduleChanged(await preview_schedule(connection, account, read, decided, token))
             if decided != change:
                 outlined = await _outlined(read, decided)
+                _require_listed(decided.decisions, outlined.preview, None)
             done = await self._apply(account, read, decided, outlined.preview)
             if done.outcome == "applied":
                 self._seats_changed(done.slot_ids or [])
@@ -157,10 +173,14 @@ class Schedules:
 
 
 async def preview_schedule(
-    connection: Connection, account: User, read: ReadSchedule, change: ScheduleChange
+    connection: Connection, account: User, read: ReadSchedule, change: ScheduleChange, token_before: str | None = None
 ) -> Outlined:
     """An outline for a person to read. It names patients, so the look is recorded first."""
     outlined = await _outlined(read, change)
+    seen = seen_in(token_before or "")
+    _require_listed(change.decisions, outlined.preview, seen)
+    if seen is not None:
+        outlined = replace(outlined, differs=differs(seen, outlined.preview))
     named = len(outlined.preview.hits) + len(outlined.preview.holds)
     if named > 0:
         await record_action(connection, actor_of(account), "preview_schedule", _subject(read), {"bookings": named})
@@ -172,8 +192,27 @@ async def _outlined(read: ReadSchedule, change: ScheduleChange) -> Outlined:
     preview = await asyncio.to_thread(outline, read.state, change)
     bookings = (f"{hit.booking.id}.{hit.decision}" for hit in preview.hits)
     seen = [read.fingerprint, "/".join(bookings), read.state.published_until.isoformat()]
-    token = token_of(seen, change)
+    # Decisions on single bookings are among the hits. Those on bookings that are none do nothing.
+    digest = token_of(seen, replace(change, decisions=replace(change.decisions, bookings={})))
+    token = token_with(digest, seen_of(preview, change.decisions.bookings))
     return Outlined(preview, token, dict(read.state.zones))
+
+
+def _is_of(token: str, outlined: Outlined) -> bool:
+    """What it showed may differ without that: times that have begun since no longer count."""
+    return compare_digest(digest_in(outlined.token).encode(), digest_in(token).encode(errors="replace"))
+
+
+def _require_listed(decisions: Decisions, preview: Preview, before: Seen | None) -> None:
+    """Decisions name bookings that the change concerns, or that the preview before listed: they may be cancelled."""
+    listed = {hit.booking.id for hit in preview.hits}
+    faults = [
+        FieldError(f"decisions.bookings[{place}]", "is not a booking that this change concerns")
+        for place, booking_id in enumerate(decisions.bookings)
+        if booking_id not in listed and not (before and before.may_list(booking_id))
+    ]
+    if faults:
+        raise InvalidInput(*faults)
 
 
 async def _require_doctors(connection: Connection, doctor_ids: Sequence[int]) -> None:

@@ -14,9 +14,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from slotwise.domain.errors import FieldError, InvalidInput, ScheduleChanged, ScheduleTooLarge
-from slotwise.domain.schedule_previews import Decision, Decisions, Hit, ScheduleChange
+from slotwise.domain.schedule_previews import Decision, Decisions, Hit, Preview, ScheduleChange
 from slotwise.domain.slots import Slot
-from slotwise.services.schedule.schedules import Applied
+from slotwise.services.schedule.schedules import Applied, Outlined
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.parts import page_parts
@@ -25,6 +25,7 @@ from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.schedule.next_times import Looking, next_times
 from slotwise.web.schedule.schedule_words import skipped_words
 
+PATH = "/admin/schedule"
 # A form has at most 200 fields. With more bookings than this, they are all kept or all cancelled.
 MOST_CHOICES = 150
 MOST_LISTED = 100
@@ -40,22 +41,22 @@ class Asked(Struct, frozen=True):
 
 
 class PreviewController(Controller):
-    path = "/admin/schedule"
+    path = PATH
 
     @post("/", **page_for(DESK, form_on="/admin"))
     async def apply_schedule(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
         """Does what the preview said. If something has changed since, shows what the change would do now."""
         form = await Form.of(request)
         asked = _asked_in(request, form)
-        decisions = _decisions_in(form, asked.change.decisions)
-        decided = replace(asked, change=replace(asked.change, decisions=decisions))
-        schedules = page_parts(request).services.schedules
+        decided = _decided(asked, form)
+        schedules, token = page_parts(request).services.schedules, form.text("token")
         try:
-            done = await schedules.apply_schedule(account_in(request), asked.change, form.text("token"), decisions)
-        except ScheduleChanged:
-            return await show_preview(request, renderer, decided, changed=True)
+            decisions = decided.change.decisions
+            done = await schedules.apply_schedule(account_in(request), asked.change, token, decisions)
+        except ScheduleChanged as error:
+            return await _show_changed(request, renderer, decided, error)
         except InvalidInput as error:
-            return await show_preview(request, renderer, asked, problem=error)
+            return await show_preview(request, renderer, asked, token, problem=error)
         return see_other(request, _then(asked, done), notice=done_words(done))
 
 
@@ -69,33 +70,71 @@ async def show_preview(
     request: PageRequest,
     renderer: Renderer,
     asked: Asked,
+    token_before: str | None = None,
     *,
-    changed: bool = False,
     problem: InvalidInput | None = None,
 ) -> Response[Any]:
-    """Raises `InvalidInput` with the names of a change's fields, and `ScheduleTooLarge`."""
-    services = page_parts(request).services
-    outlined = await services.schedules.preview_schedule(account_in(request), asked.change)
-    form = Form({"message": asked.change.decisions.message or ""})
+    """`token_before` is that of the preview that the person saw before, if any.
+
+    Raises `InvalidInput` with the names of a change's fields, and `ScheduleTooLarge`.
+    """
+    schedules = page_parts(request).services.schedules
+    outlined = await schedules.preview_schedule(account_in(request), asked.change, token_before)
+    form = _form_of(asked)
     if problem is not None:
         form.refuse(without_places(problem))
+    return await _show(request, renderer, asked, outlined, form, 400 if problem else 200)
+
+
+async def _show_changed(
+    request: PageRequest, renderer: Renderer, asked: Asked, error: ScheduleChanged
+) -> Response[Any]:
+    if not isinstance(error.outlined, Outlined):
+        raise error
+    return await _show(request, renderer, asked, error.outlined, _form_of(asked), 409, changed=True)
+
+
+def _form_of(asked: Asked) -> Form:
+    return Form({"message": asked.change.decisions.message or ""})
+
+
+async def _show(
+    request: PageRequest,
+    renderer: Renderer,
+    asked: Asked,
+    outlined: Outlined,
+    form: Form,
+    status: int,
+    *,
+    changed: bool = False,
+) -> Response[Any]:
     preview = outlined.preview
     return renderer.answer(
         request,
         "schedule/previews/preview.html",
-        409 if changed else 400 if problem else 200,
+        status,
         asked=asked,
         preview=preview,
         token=outlined.token,
-        sealed=page_parts(request).seals.seal(msgspec.json.encode(asked)),
+        sealed=page_parts(request).seals.seal(msgspec.json.encode(_without_gone(asked, preview))),
         changed=changed,
-        preview_form=form,
+        differs=outlined.differs,
+        most_gone=MOST_LISTED,
+        form=form,
         hits=[_at_clinic(renderer, hit) for hit in preview.hits[:MOST_CHOICES]],
         names=await _doctor_names(request, preview.hits[:MOST_CHOICES]),
         offers=await _offers(request, renderer, asked.change, preview.hits[:MOST_CHOICES]),
         choices=len(preview.hits) <= MOST_CHOICES,
         skipped=[skipped_words(each, renderer.time) for each in preview.skipped[:MOST_LISTED]],
     )
+
+
+def _without_gone(asked: Asked, preview: Preview) -> Asked:
+    """Without decisions on bookings that an earlier preview listed and this one does not."""
+    listed = {hit.booking.id for hit in preview.hits}
+    decisions = asked.change.decisions
+    kept = {each: decision for each, decision in decisions.bookings.items() if each in listed}
+    return replace(asked, change=replace(asked.change, decisions=replace(decisions, bookings=kept)))
 
 
 def refuse_change(form: Form, error: InvalidInput | ScheduleTooLarge) -> None:
@@ -110,7 +149,8 @@ def refuse_change(form: Form, error: InvalidInput | ScheduleTooLarge) -> None:
 
 def without_places(error: InvalidInput) -> InvalidInput:
     """`add_rules[0].closes` becomes `closes`."""
-    return InvalidInput(*(FieldError(each.field.rpartition(".")[2], each.message) for each in error.errors))
+    names = (each.field.rpartition(".")[2].partition("[")[0] for each in error.errors)
+    return InvalidInput(*map(FieldError, names, (each.message for each in error.errors)))
 
 
 def done_words(done: Applied) -> str:
@@ -128,6 +168,11 @@ def _asked_in(request: PageRequest, form: Form) -> Asked:
         return msgspec.json.decode(content or b"", type=Asked)
     except msgspec.MsgspecError as error:
         raise ClientException("This page can no longer be used. Go back, and fill in its form again.") from error
+
+
+def _decided(asked: Asked, form: Form) -> Asked:
+    decisions = _decisions_in(form, asked.change.decisions)
+    return replace(asked, change=replace(asked.change, decisions=decisions))
 
 
 def _decisions_in(form: Form, shown: Decisions) -> Decisions:
