@@ -3,6 +3,7 @@
 import base64
 import re
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -162,7 +163,7 @@ def test_every_form_that_needs_an_account_names_a_page_that_exists(admin: Admin,
     target = Target(slot["doctorId"], slot["id"], held["id"], user_id, "", visit_type, 1, rule, closure)
     of_account = ("POST /admin", "POST /account", "POST /bookings/")
     needing = [route.removeprefix("POST ") for route in routes() if route.startswith(of_account)]
-    # Its change was typed on another page, and may be another one by now: it is looked at anew.
+    # It is kept only with a change that was previewed: see below.
     needing.remove("/admin/schedule")
     # It has a form only while there are patients to tell.
     needing.remove("/admin/closures/{closure_id}/patients")
@@ -181,6 +182,56 @@ def test_every_form_that_needs_an_account_names_a_page_that_exists(admin: Admin,
         page = admin.http.get(leads_to)
         assert page.status_code == 200, (path, leads_to)
         assert SHOWN_AGAIN in text_of(page), (path, leads_to)
+
+
+def test_a_preview_is_looked_at_anew_after_the_log_in(admin: Admin, clinic: Clinic) -> None:
+    """With the ticks and the message, and with what differs by now."""
+    doctor, day = clinic.doctor()["id"], datetime.now(UTC).date() + timedelta(days=9)
+    slots = [clinic.slot(doctorId=doctor, startTime=f"{day}T{hour}:00:00Z")["id"] for hour in (10, 11, 12)]
+    ticked, unticked = (clinic.hold(slot, confirm=True)["id"] for slot in slots[:2])
+    admin.page = admin.post("/admin/closures/new", where=f"doctor:{doctor}", first_day=str(day))
+    end_sessions(admin.server, admin.email)
+    admin.submit("/admin/schedule", cancel=str(ticked), message=TYPED)
+    new = clinic.hold(slots[2], confirm=True)["id"]
+    admin.page = admin.http.get(admin.log_in(admin.email).headers["location"])
+    told = text_of(admin.page)
+    assert (admin.page.url.path, admin.page.status_code) == ("/admin/schedule", 200)
+    assert SHOWN_AGAIN in told
+    assert TYPED in admin.page.text
+    assert "1 is new in this list." in told
+    ticks = dict(re.findall(r'name="cancel" value="(\d+)" (checked)?', admin.page.text))
+    assert ticks == {str(ticked): "checked", str(unticked): "", str(new): "checked"}
+    assert admin.submit("/admin/schedule", cancel=str(ticked)).status_code == 303
+    assert clinic.http.get(f"/api/bookings/{ticked}", headers=clinic.admin).json()["status"] == "CANCELLED"
+    gone = admin.http.get("/admin/schedule")
+    assert (gone.status_code, gone.headers["location"]) == (303, "/admin"), "it is shown once"
+
+
+def test_a_preview_that_is_no_longer_possible_leads_back_to_its_form(admin: Admin, clinic: Clinic) -> None:
+    doctor = clinic.doctor()["id"]
+    hours = {
+        "doctorId": doctor,
+        "firstDay": "2035-01-01",
+        "weekdays": [1],
+        "periods": [{"from": "09:00", "to": "10:00"}],
+    }
+    [rule] = applied(clinic, addRules=[hours])["ruleIds"]
+    path = f"/admin/doctors/{doctor}/hours"
+    admin.page = admin.post(f"{path}/{rule}", version="1", step="remove")
+    end_sessions(admin.server, admin.email)
+    admin.submit("/admin/schedule")
+    applied(clinic, removeRules=[rule])
+    led = admin.http.get(admin.log_in(admin.email).headers["location"])
+    assert led.headers["location"] == path
+    assert "Nothing was changed. Remove rules: does not exist." in text_of(admin.http.get(path))
+    assert "slotwise-kept" not in admin.http.cookies
+
+
+def applied(clinic: Clinic, **change: object) -> dict[str, list[int]]:
+    token = clinic.http.post("/api/schedule/preview", json=change, headers=clinic.admin).json()["token"]
+    answer = clinic.http.post("/api/schedule/apply", json=change | {"token": token}, headers=clinic.admin)
+    done: dict[str, list[int]] = answer.raise_for_status().json()
+    return done
 
 
 def test_every_form_that_needs_an_account_says_whose_it_is() -> None:

@@ -106,6 +106,7 @@ GET  /admin/doctors/{doctor_id}/hours/{rule_id} in    403   403   403    403   2
 GET  /admin/doctors/{doctor_id}/hours/{rule_id} missing in 403 403 403   403   404   in     in    in
 POST /admin/doctors/{doctor_id}/hours/{rule_id} in    403   403   403    403   200   in     in    in
 POST /admin/doctors/{doctor_id}/hours/{rule_id} missing in 403 403 403   403   404   in     in    in
+GET  /admin/schedule                            in    403   403   403    303   303   in     in    in
 POST /admin/schedule                            in    403   403   403    400   400   in     in    in
 GET  /admin/slots/{slot_id}                     in    403   403   403    200   200   in     in    in
 GET  /admin/slots/{slot_id}            missing  in    403   403   403    404   404   in     in    in

@@ -1,13 +1,14 @@
 """What a change of a schedule would do, shown before it is done. All pages that change schedules use this one.
 
 Nothing is stored between the preview and the button: the page carries the change, sealed, and the preview's token.
+Sent after the session has ended, they are kept like other forms, and looked at anew after the log-in.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from litestar import Controller, Response, post
+from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import ClientException
 from msgspec import Struct
@@ -19,9 +20,11 @@ from slotwise.domain.slots import Slot
 from slotwise.services.schedule.schedules import Applied, Outlined
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
+from slotwise.web.kit.kept_forms import kept_form_of
 from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.queries import ids_in
 from slotwise.web.kit.rendering import Renderer, see_other
+from slotwise.web.kit.visitors import clear_cookie
 from slotwise.web.schedule.next_times import Looking, next_times
 from slotwise.web.schedule.schedule_words import skipped_words
 
@@ -43,7 +46,21 @@ class Asked(Struct, frozen=True):
 class PreviewController(Controller):
     path = PATH
 
-    @post("/", **page_for(DESK, form_on="/admin"))
+    @get("/", **page_for(DESK))
+    async def show_again(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
+        """The preview whose form was sent after the session had ended, as of now."""
+        kept = kept_form_of(request, account_in(request))
+        asked = _asked_again(request, kept.fields) if kept is not None and kept.page == PATH else None
+        if kept is None or asked is None:
+            return _lead_back(request, "/admin", "What you looked at is gone. Fill in its form again.")
+        try:
+            return await show_preview(request, renderer, asked, dict(kept.fields).get("token"))
+        except (InvalidInput, ScheduleTooLarge) as error:
+            form = Form()
+            refuse_change(form, error)
+            return _lead_back(request, asked.back, f"Nothing was changed. {form.problem}")
+
+    @post("/", **page_for(DESK))
     async def apply_schedule(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
         """Does what the preview said. If something has changed since, shows what the change would do now."""
         form = await Form.of(request)
@@ -58,6 +75,20 @@ class PreviewController(Controller):
         except InvalidInput as error:
             return await show_preview(request, renderer, asked, token, problem=error)
         return see_other(request, _then(asked, done), notice=done_words(done))
+
+
+def _asked_again(request: PageRequest, fields: Sequence[tuple[str, str]]) -> Asked | None:
+    """With the decisions of the form that was kept; None if it is not one of these pages."""
+    form = Form()
+    form.fill(fields)
+    try:
+        return _decided(_asked_in(request, form), form)
+    except ClientException:
+        return None
+
+
+def _lead_back(request: PageRequest, path: str, notice: str) -> Response[Any]:
+    return see_other(request, path, notice=notice, cookies=[clear_cookie(request, "kept")])
 
 
 def _then(asked: Asked, done: Applied) -> str:
