@@ -5,6 +5,7 @@ It holds no lock and reads no clock: a slot is as it was when the batch's turn c
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import NamedTuple, TypeAlias
 
 from slotwise.domain.bookings import BookingStatus, Refusal, SeatRequest
@@ -100,13 +101,21 @@ class Model:
 
 
 class VisitRules(NamedTuple):
-    """The rules of a visit type. Times are in hours; None for a rule that does not apply."""
+    """The rules of a visit type; None for one that does not apply."""
 
-    notice: float | None = None
-    horizon: float | None = None
-    deadline: float | None = None
+    notice: timedelta | None = None
+    horizon: timedelta | None = None
+    deadline: timedelta | None = None
     most: int | None = None
     patients: Patients = Patients.ANY
+
+    def refusal_at(self, ahead: timedelta) -> SlotwiseError | None:
+        """For patients, of a time that begins so far ahead."""
+        if ahead < (self.notice or timedelta()):
+            return TooLateToBook()
+        if self.horizon is not None and ahead > self.horizon:
+            return TooEarlyToBook()
+        return None
 
 
 @dataclass
@@ -126,10 +135,10 @@ class Visit:
 class VisitModel:
     """One request after the other for visits of some types, of one seat each. Each request returns its refusal.
 
-    `ahead` says in how many hours a slot begins. Nothing but `begin` makes time pass.
+    `ahead` says how far ahead a slot begins. Nothing but `begin` makes time pass.
     """
 
-    def __init__(self, ahead: Mapping[int, float], seats: int, kinds: Mapping[int, VisitRules]) -> None:
+    def __init__(self, ahead: Mapping[int, timedelta], seats: int, kinds: Mapping[int, VisitRules]) -> None:
         self.ahead = dict(ahead)
         self.seats = seats
         self.kinds = kinds
@@ -163,9 +172,9 @@ class VisitModel:
             return None
         if visit.status is BookingStatus.FAILED:
             return BookingFailed()
-        if self.ahead[visit.slot_id] <= 0:
+        if not self._is_ahead(visit):
             return SlotStarted()
-        deadline = self.kinds[visit.kind].deadline or 0
+        deadline = self.kinds[visit.kind].deadline or timedelta()
         confirmed = visit.status is BookingStatus.CONFIRMED
         if confirmed and not by_desk and self.ahead[visit.slot_id] < deadline:
             return TooLateToChange()
@@ -177,18 +186,18 @@ class VisitModel:
             visit.status = BookingStatus.FAILED
 
     def begin(self, slot_id: int) -> None:
-        self.ahead[slot_id] = -1
+        self.ahead[slot_id] = timedelta(hours=-1)
+
+    def _is_ahead(self, visit: Visit) -> bool:
+        return self.ahead[visit.slot_id] > timedelta()
 
     def _refusal(self, slot_id: int, kind: int, patient: str | None, *, by_desk: bool) -> SlotwiseError | None:
-        ahead, rules = self.ahead[slot_id], self.kinds[kind]
-        if ahead <= 0:
+        if self.ahead[slot_id] <= timedelta():
             return SlotStarted()
         if not by_desk:
-            if rules.notice is not None and ahead < rules.notice:
-                return TooLateToBook()
-            if rules.horizon is not None and ahead > rules.horizon:
-                return TooEarlyToBook()
-            refusal = None if patient is None else self._refusal_of_patient(kind, patient)
+            refusal = self.kinds[kind].refusal_at(self.ahead[slot_id])
+            if refusal is None and patient is not None:
+                refusal = self._refusal_of_patient(kind, patient)
             if refusal is not None:
                 return refusal
         free = self.seats - sum(visit.is_live and visit.slot_id == slot_id for visit in self.visits)
@@ -197,10 +206,10 @@ class VisitModel:
     def _refusal_of_patient(self, kind: int, patient: str, own: Visit | None = None) -> SlotwiseError | None:
         rules = self.kinds[kind]
         others = [visit for visit in self.visits if visit.patient == patient and visit is not own]
-        returning = any(visit.status is BookingStatus.CONFIRMED and self.ahead[visit.slot_id] <= 0 for visit in others)
+        returning = any(visit.status is BookingStatus.CONFIRMED and not self._is_ahead(visit) for visit in others)
         if rules.patients is Patients.NEW and returning:
             return ForNewPatientsOnly()
         if rules.patients is Patients.RETURNING and not returning:
             return ForReturningPatientsOnly()
-        coming = [one for one in others if one.kind == kind and one.is_live and self.ahead[one.slot_id] > 0]
+        coming = [one for one in others if one.kind == kind and one.is_live and self._is_ahead(one)]
         return BookingLimitReached() if rules.most is not None and len(coming) >= rules.most else None
