@@ -124,6 +124,7 @@ def free_slots(case: str, statement: Statement[Any], index: str, rows: int, page
         "min_seats": 1,
         "specialization": None,
         "clinic_id": None,
+        "visit_type_id": None,
         "by_desk": False,
         "limit": PAGE,
     } | sought
@@ -132,6 +133,7 @@ def free_slots(case: str, statement: Statement[Any], index: str, rows: int, page
 
 
 BY_START, BY_DOCTOR, BY_SIZE = "slots_on_offer", "slots_on_offer_by_doctor", "slots_on_offer_by_size"
+BY_TYPES, OF_TYPE = "slots_on_offer_by_types", slot_lists.LIST_SLOTS_OF_VISIT_TYPE
 OF_DOCTOR, OF_SPECIALIZATION = slot_lists.LIST_SLOTS_OF_DOCTOR, slot_lists.LIST_SLOTS_OF_SPECIALIZATION
 
 FREE_SLOTS = [
@@ -565,6 +567,25 @@ async def test_the_largest_page_of_free_slots_and_the_row_after_it_fit_into_the_
     largest = next(guard for guard in FREE_SLOTS if guard.case == "slots largest page")
     assert largest.arguments["limit"] == MAX_LIMIT + 1
     assert len(await largest.statement.all(filled, **largest.arguments)) == MAX_LIMIT + 1
+
+
+TYPED = """
+INSERT INTO visit_types (id, name, minutes) VALUES (1, 'Common', 30), (2, 'Rare', 30), (3, 'Nowhere', 30);
+UPDATE appointment_slots SET visit_type_ids = '{1}' WHERE doctor_id <= 20;
+UPDATE appointment_slots SET visit_type_ids = '{1, 2}'
+WHERE id IN (SELECT max(id) FROM appointment_slots WHERE doctor_id IN (3, 4) AND has_free_seat GROUP BY doctor_id);
+"""
+# All that is looked at by start, and the overdue holds.
+NEARLY_NOTHING = 1000 + 4 * filling.OVERDUE
+
+
+@pytest.mark.parametrize("mode", PLAN_MODES)
+async def test_slots_of_a_rare_visit_type_are_found_without_passing_all_others(filled: Connection, mode: str) -> None:
+    await filled.execute(TYPED)
+    for visit_type_id, limit, found, more in ((1, 37, 37, 0), (1, 301, 301, 2000), (2, 37, 2, 40), (3, 37, 0, 20)):
+        guard = free_slots("", OF_TYPE, BY_TYPES, NEARLY_NOTHING + more, 9000, visit_type_id=visit_type_id, limit=limit)
+        assert len(await guard.statement.all(filled, **guard.arguments)) == found
+        assert not faults(guard, await plan_of(filled, guard, mode))
 
 
 ONE_BY_ONE = (

@@ -53,8 +53,8 @@ REHEARSAL_LOCK_SECONDS = 2.0
 # How long a new view, function or trigger waits for the statements that use the old one. Bookings wait behind it.
 REPLACE_LOCK_SECONDS = 5.0
 _URL_VARIABLE = "SLOTWISE_MIGRATION_URL"
-# A migration's own lock timeout, which a rehearsal must not use.
-_OWN_PATIENCE = re.compile(r"^SET LOCAL lock_timeout = [^;]*;$", re.MULTILINE)
+# What a rehearsal must not do: use a migration's own lock timeout, or build an index outside its transaction.
+_NOT_REHEARSED = re.compile(r"^SET LOCAL lock_timeout = [^;]*;$|(?<=^CREATE INDEX) CONCURRENTLY\b", re.MULTILINE)
 
 
 class MigrationFailed(Exception):
@@ -190,7 +190,7 @@ async def _rehearse(connection: Connection, pending: list[Source]) -> list[str]:
         for source in [*pending, *changed_sources([])]:
             try:
                 up = source.text.partition("-- migrate:down")[0]
-                await connection.execute(_OWN_PATIENCE.sub("", up))
+                await connection.execute(_NOT_REHEARSED.sub("", up))
             except asyncpg.LockNotAvailableError as error:
                 raise MigrationFailed(f"{source.name}: a table is in use; stop what uses it and try again") from error
             except asyncpg.PostgresError as error:

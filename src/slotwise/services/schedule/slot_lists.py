@@ -40,10 +40,10 @@ LIST_SLOTS_OF_VISIT_TYPE = Statement("schedule/slots.list_slots_of_visit_type", 
 
 async def list_slots(connection: Connection, query: SlotQuery, limit: int, after: Position) -> list[Slot]:
     """By start and id, after the position; at most 501."""
-    if query.visit_type_id is not None:
-        return await _list_of_visit_type(connection, query, limit, after)
     if query.doctor_id is not None:
         return await _list_of_doctor(connection, query, limit, after)
+    if query.visit_type_id is not None:
+        return await _list_of_visit_type(connection, query, limit, after)
     if query.specialization is not None or query.clinic_id is not None:
         return await _list_of_specialization(connection, query, limit, after)
     if query.min_seats > 1:
@@ -83,6 +83,7 @@ async def _list_of_doctor(connection: Connection, query: SlotQuery, limit: int, 
         doctor_id=query.doctor_id,
         specialization=equal_to(query.specialization),
         clinic_id=query.clinic_id,
+        visit_type_id=query.visit_type_id,
         after_time=after[0],
         after_id=after[1],
         starts_before=query.starts_before,
@@ -111,7 +112,6 @@ async def _list_of_visit_type(connection: Connection, query: SlotQuery, limit: i
         connection,
         visit_type_id=query.visit_type_id,
         clinic_id=query.clinic_id,
-        doctor_id=query.doctor_id,
         specialization=equal_to(query.specialization),
         after_time=after[0],
         after_id=after[1],

@@ -94,40 +94,154 @@ FROM (
 
 -- name: list_slots_of_visit_type
 -- A page of the slots on offer that can be booked for one visit type; otherwise like `list_slots`.
--- A null filter is off. Walks all slots on offer. For patients it begins with the first start that the type's notice
--- allows, and ends with its horizon: only in order to read less.
-WITH earliest AS (
+-- A walk by start would pass all slots without a rare type. So only the next 1,000 slots are looked at this way, which
+-- are enough for a page of a common type. If they are not, the page comes from `slots_on_offer_by_types`: each doctor
+-- who offers the type is found by one look, and the walks end as in `list_slots_of_specialization`.
+-- For patients all begin after the notice of the type and end with its horizon: only in order to read less.
+WITH RECURSIVE place AS (
     SELECT
-        greatest(
-            :after_time::timestamptz,
-            now() + make_interval(mins => CASE WHEN :by_desk::boolean THEN 0 ELSE coalesce(t.min_notice_minutes, 0) END)
-        ) AS start_time,
-        least(
-            :starts_before::timestamptz,
+        greatest(:after_time::timestamptz, n.starts_from) AS start_time,
+        CASE WHEN :after_time::timestamptz >= n.starts_from THEN :after_id::bigint ELSE 9223372036854775807 END AS id,
+        least(:starts_before::timestamptz, n.starts_before) AS starts_before
+    FROM (
+        SELECT
+            now()
+            + make_interval(mins => CASE WHEN :by_desk::boolean THEN 0 ELSE coalesce(t.min_notice_minutes, 0) END)
+                AS starts_from,
             now() + make_interval(hours => CASE WHEN NOT :by_desk::boolean THEN 24 * t.horizon_days END, secs => 1)
-        ) AS starts_before
-    FROM visit_types AS t
-    WHERE t.id = :visit_type_id::bigint
+                AS starts_before
+        FROM visit_types AS t
+        WHERE t.id = :visit_type_id::bigint
+    ) AS n
 ),
 
-with_free_seats AS (
+near AS (
+    SELECT n.id, n.start_time
+    FROM (
+        SELECT s.id, s.start_time, s.doctor_id, s.visit_type_ids
+        FROM appointment_slots AS s
+        WHERE
+            s.status = 'OPEN'
+            AND s.has_free_seat
+            AND (s.start_time, s.id) > ((SELECT p.start_time FROM place AS p), (SELECT p.id FROM place AS p))
+            AND s.start_time < (SELECT p.starts_before FROM place AS p)
+        ORDER BY s.start_time, s.id
+        LIMIT 1000
+    ) AS n
+    CROSS JOIN
+        LATERAL (
+            SELECT s.id
+            FROM open_slots_for(:visit_type_id::bigint, :by_desk::boolean) AS s
+            WHERE
+                s.id = n.id
+                AND s.available_seats >= :min_seats::integer
+                AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+            ORDER BY s.id
+            LIMIT 1
+        ) AS o
+    WHERE
+        :visit_type_id::bigint = any(n.visit_type_ids)
+        AND (
+            :specialization::text IS NULL
+            OR n.doctor_id IN (SELECT d.id FROM doctors AS d WHERE d.specialization ~ :specialization::text)
+        )
+    ORDER BY n.start_time, n.id
+    LIMIT :limit::integer
+),
+
+-- The types that a doctor offers together at a clinic. Of those without the type only one doctor is looked at.
+offers AS (
+    (
+        SELECT s.visit_type_ids, s.clinic_id, s.doctor_id
+        FROM appointment_slots AS s
+        WHERE
+            s.status = 'OPEN'
+            AND s.has_free_seat
+            AND s.visit_type_ids IS NOT NULL
+            AND (SELECT count(*) FROM near) < :limit::integer
+        ORDER BY s.visit_type_ids, s.clinic_id, s.doctor_id
+        LIMIT 1
+    )
+    UNION ALL
+    SELECT n.visit_type_ids, n.clinic_id, n.doctor_id
+    FROM offers AS o
+    CROSS JOIN LATERAL (
+        SELECT s.visit_type_ids, s.clinic_id, s.doctor_id
+        FROM appointment_slots AS s
+        WHERE
+            s.status = 'OPEN'
+            AND s.has_free_seat
+            AND s.visit_type_ids IS NOT NULL
+            AND (s.visit_type_ids, s.clinic_id, s.doctor_id) > (
+                o.visit_type_ids,
+                CASE
+                    WHEN :visit_type_id::bigint = any(o.visit_type_ids) THEN o.clinic_id ELSE 9223372036854775807
+                END,
+                o.doctor_id
+            )
+        ORDER BY s.visit_type_ids, s.clinic_id, s.doctor_id
+        LIMIT 1
+    ) AS n
+),
+
+theirs AS MATERIALIZED (
+    SELECT o.visit_type_ids, o.clinic_id, o.doctor_id
+    FROM offers AS o
+    INNER JOIN doctors AS d ON o.doctor_id = d.id
+    WHERE
+        :visit_type_id::bigint = any(o.visit_type_ids)
+        AND (:clinic_id::bigint IS NULL OR o.clinic_id = :clinic_id::bigint)
+        AND d.active
+        AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
+),
+
+quota AS (
+    SELECT :limit::integer / greatest(count(*), 1) + 1 AS slots FROM theirs
+),
+
+first_ones AS (
+    SELECT s.start_time
+    FROM place AS p
+    CROSS JOIN theirs AS t
+    CROSS JOIN LATERAL (
+        SELECT s.start_time
+        FROM open_slots_for(:visit_type_id::bigint, :by_desk::boolean) AS s
+        WHERE
+            s.visit_type_ids = t.visit_type_ids
+            AND s.clinic_id = t.clinic_id
+            AND s.doctor_id = t.doctor_id
+            AND s.has_free_seat
+            AND s.available_seats >= :min_seats::integer
+            AND (s.start_time, s.id) > (p.start_time, p.id)
+            AND s.start_time < p.starts_before
+        ORDER BY s.start_time, s.id
+        LIMIT (SELECT q.slots FROM quota AS q)
+    ) AS s
+),
+
+last_start AS (
+    SELECT CASE WHEN count(*) = :limit::integer THEN max(f.start_time) ELSE 'infinity' END AS start_time
+    FROM (SELECT f.start_time FROM first_ones AS f ORDER BY f.start_time LIMIT :limit::integer) AS f
+),
+
+far AS (
     SELECT s.id, s.start_time
-    FROM earliest AS e
+    FROM place AS p
+    CROSS JOIN theirs AS t
     CROSS JOIN LATERAL (
         SELECT s.id, s.start_time
         FROM open_slots_for(:visit_type_id::bigint, :by_desk::boolean) AS s
         WHERE
-            s.has_free_seat
+            s.visit_type_ids = t.visit_type_ids
+            AND s.clinic_id = t.clinic_id
+            AND s.doctor_id = t.doctor_id
+            AND s.has_free_seat
             AND s.available_seats >= :min_seats::integer
-            AND s.start_time >= e.start_time
-            AND s.start_time < e.starts_before
-            AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
-            AND s.start_time > now()
-            AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
-            AND (:doctor_id::bigint IS NULL OR s.doctor_id = :doctor_id::bigint)
-            AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
+            AND (s.start_time, s.id) > (p.start_time, p.id)
+            AND s.start_time < p.starts_before
+            AND s.start_time <= (SELECT l.start_time FROM last_start AS l)
         ORDER BY s.start_time, s.id
-        LIMIT 501
+        LIMIT :limit::integer
     ) AS s
 ),
 
@@ -140,15 +254,17 @@ with_freed_seats AS (
         AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
         AND s.start_time < :starts_before::timestamptz
         AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
-        AND (:doctor_id::bigint IS NULL OR s.doctor_id = :doctor_id::bigint)
         AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
 ),
 
 page AS (
     SELECT o.id
     FROM (
-        SELECT f.id, f.start_time FROM with_free_seats AS f
-        UNION ALL
+        -- The near ones are among the others, if these were read.
+        SELECT n.id, n.start_time FROM near AS n
+        UNION
+        SELECT f.id, f.start_time FROM far AS f
+        UNION
         SELECT f.id, f.start_time FROM with_freed_seats AS f
     ) AS o
     ORDER BY o.start_time, o.id
@@ -257,11 +373,11 @@ WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
 
 -- name: list_slots_of_doctor
--- A page of one doctor's slots on offer, none if another specialization is given; at one clinic if one is given;
--- otherwise like `list_slots`.
+-- A page of one doctor's slots on offer, none if another specialization is given; at one clinic and for one visit type
+-- if these are given; otherwise like `list_slots`.
 WITH with_free_seats AS (
     SELECT s.id, s.start_time
-    FROM open_slots_for(NULL, :by_desk::boolean) AS s
+    FROM open_slots_for(:visit_type_id::bigint, :by_desk::boolean) AS s
     WHERE
         s.doctor_id = :doctor_id::bigint
         AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
@@ -279,7 +395,7 @@ WITH with_free_seats AS (
 
 with_freed_seats AS (
     SELECT s.id, s.start_time
-    FROM overdue_slots_for(NULL, :by_desk::boolean) AS s
+    FROM overdue_slots_for(:visit_type_id::bigint, :by_desk::boolean) AS s
     WHERE
         s.doctor_id = :doctor_id::bigint
         AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
