@@ -16,6 +16,9 @@ class Plan(Struct, frozen=True, kw_only=True):
     rows: int = 10_000_000
     expired_holds: int = 1_000_000
     overload_seconds: int = 30
+    published_slots: int = 100_000
+    changed_slots: int = 20_000
+    changing_seconds: int = 15
     requests_before_weighing: int = 1_000_000
 
     @property
@@ -36,5 +39,8 @@ def quick_plan(workers: int) -> Plan:
         rows=100_000,
         expired_holds=10_000,
         overload_seconds=3,
+        published_slots=5_000,
+        changed_slots=2_000,
+        changing_seconds=3,
         requests_before_weighing=10_000,
     )

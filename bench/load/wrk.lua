@@ -116,7 +116,7 @@ function done(summary, latency)
   for status, count in pairs(all) do table.insert(counted, string.format('"%d":%d', status, count)) end
   local errors = summary.errors
   io.write(string.format(
-    '{"microseconds":%d,"statuses":{%s},"retryAfter":%d,"p50":%d,"p99":%d,"broken":%d,"timeouts":%d}\n',
-    summary.duration, table.concat(counted, ","), told, latency:percentile(50), latency:percentile(99),
+    '{"microseconds":%d,"statuses":{%s},"retryAfter":%d,"p50":%d,"p99":%d,"longest":%d,"broken":%d,"timeouts":%d}\n',
+    summary.duration, table.concat(counted, ","), told, latency:percentile(50), latency:percentile(99), latency.max,
     errors.connect + errors.read + errors.write, errors.timeout))
 end

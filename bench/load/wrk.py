@@ -26,6 +26,7 @@ class Answers(Struct, frozen=True, rename="camel"):
     p99: int
     broken: int
     timeouts: int
+    longest: int = 0
 
     def count(self, status: int) -> int:
         return self.statuses.get(status, 0)

@@ -10,6 +10,7 @@ from bench.scenarios.growth import CHURN, IN_SLOT, IN_TABLE
 from bench.scenarios.log_ins import LOG_INS
 from bench.scenarios.overload import OVERLOAD
 from bench.scenarios.peers import PEERS
+from bench.scenarios.publishing import APPLY, PUBLISHING
 from bench.scenarios.reads import READS
 from bench.scenarios.scenario import Scenario
 from bench.scenarios.slot_lists import SLOT_LISTS
@@ -25,6 +26,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     IDEMPOTENCY,
     LOG_INS,
     OVERLOAD,
+    PUBLISHING,
+    APPLY,
     READS,
     SLOT_LISTS,
     FINDING,

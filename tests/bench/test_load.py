@@ -16,7 +16,7 @@ Running 1s test @ http://127.0.0.1:45799
   Non-2xx or 3xx responses: 829
 Requests/sec:   1025.19
 Transfer/sec:    602.67KB
-{"microseconds":1101255,"statuses":{"201":300,"409":829},"retryAfter":0,"p50":3610,"p99":26470,"broken":0,"timeouts":0}
+{"microseconds":1101255,"statuses":{"201":300,"409":829},"retryAfter":0,"p50":3610,"p99":26470,"longest":39350,"broken":0,"timeouts":0}
 """
 PGBENCH_SAID = """\
 pgbench (18.6)
