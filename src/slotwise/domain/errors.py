@@ -274,6 +274,14 @@ class ClinicInUse(Conflict):
     title = "The clinic has open times or weekly hours ahead; close, move or end them first"
 
 
+class VisitTypeInUse(Conflict):
+    code = "visit-type-in-use"
+    title = (
+        "Weekly hours use this visit type, and another length moves their times. `changeLengths` of POST"
+        " /api/schedule/preview shows how, first"
+    )
+
+
 class LastClinic(Conflict):
     code = "last-clinic"
     title = "This is the only active clinic"

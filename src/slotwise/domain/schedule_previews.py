@@ -19,6 +19,7 @@ from slotwise.domain.schedules import ClosedTime, Closure, Closures, Plan, Rule,
 from slotwise.domain.slots import MAX_DURATION_MINUTES
 from slotwise.domain.time_zones import EDITION, find_zone, time_zone
 from slotwise.domain.timetables import Hours, slot_starts
+from slotwise.domain.visit_types import MAX_BUFFER_MINUTES
 
 MAX_TOUCHED_SLOTS = 20_000
 # Ids of rules and closures that a change adds, before the database gives them theirs. They are higher than all others,
@@ -50,10 +51,11 @@ class ZoneChange(Struct, frozen=True):
 
 
 class LengthChange(Struct, frozen=True):
-    """Rules with this visit type make slots of this length from now on."""
+    """Rules with this visit type make slots of this length from now on. A buffer that is None stays as it is."""
 
     visit_type_id: int
     minutes: int
+    buffer_minutes: int | None = None
 
 
 class ScheduleChange(Struct, frozen=True):
@@ -90,10 +92,11 @@ class LiveBooking(Struct, frozen=True):
 
 
 class VisitLength(Struct, frozen=True):
-    """How long a visit type takes, and whether it is offered."""
+    """How long a visit type takes, how long the doctor is busy afterwards, and whether it is offered."""
 
     id: int
     minutes: int
+    buffer_minutes: int = 0
     active: bool = True
 
 
@@ -230,12 +233,21 @@ def changed(state: ScheduleState, change: ScheduleChange) -> ScheduleState:
         rules=_rules(state, change, lengths),
         closures=_closures(state, change),
         zones={**state.zones, **{each.clinic_id: each.time_zone for each in change.change_zones}},
-        visit_types={
-            each.id: replace(each, minutes=lengths.get(each.id, each.minutes)) for each in state.visit_types.values()
-        },
+        visit_types=lengths_after(state.visit_types, change),
     )
     _raise(chain(_id_faults(state, change), _type_faults(state, change)))
     _raise(_length_faults(after, change))
+    return after
+
+
+def lengths_after(before: Mapping[int, VisitLength], change: ScheduleChange) -> dict[int, VisitLength]:
+    """All visit types by id, those that the change names with their new lengths."""
+    after = dict(before)
+    for each in change.change_lengths:
+        known = before.get(each.visit_type_id)
+        if known is not None:
+            buffer = known.buffer_minutes if each.buffer_minutes is None else each.buffer_minutes
+            after[known.id] = replace(known, minutes=each.minutes, buffer_minutes=buffer)
     return after
 
 
@@ -382,6 +394,8 @@ def _faults(change: ScheduleChange) -> Iterator[FieldError]:
     for place, length in enumerate(change.change_lengths):
         if not 1 <= length.minutes <= MAX_DURATION_MINUTES:
             yield FieldError(f"change_lengths[{place}].minutes", f"must be from 1 to {MAX_DURATION_MINUTES}")
+        if not 0 <= (length.buffer_minutes or 0) <= MAX_BUFFER_MINUTES:
+            yield FieldError(f"change_lengths[{place}].buffer_minutes", f"must be from 0 to {MAX_BUFFER_MINUTES}")
     yield from _double_faults(change)
     yield from _within("decisions", text_faults("message", change.decisions.message))
 
@@ -409,6 +423,9 @@ def _id_faults(state: ScheduleState, change: ScheduleChange) -> Iterator[FieldEr
 
 def _type_faults(state: ScheduleState, change: ScheduleChange) -> Iterator[FieldError]:
     """A rule may keep a type that is not offered any more: it is offered again when it becomes active."""
+    for place, length in enumerate(change.change_lengths):
+        if length.visit_type_id not in state.visit_types:
+            yield FieldError(f"change_lengths[{place}].visit_type_id", "does not exist")
     before = {rule.id: rule.visit_type_ids or () for rule in state.rules}
     for name in ("add_rules", "change_rules"):
         for place, rule in enumerate(getattr(change, name)):

@@ -98,6 +98,30 @@ def test_hours_have_visit_types_and_may_get_others(clinic: Clinic) -> None:
         assert [each["field"] for each in problem(answer, 400)["errors"]] == [field]
 
 
+def test_another_length_of_a_visit_type_in_use_is_previewed_and_applied(clinic: Clinic) -> None:
+    doctor, used = clinic.doctor()["id"], visit_type(clinic, 30)
+    apply(clinic, addRules=[hours(doctor, visitTypeIds=[used])])
+    for change in ({"minutes": 15}, {"bufferMinutes": 5}):
+        answer = clinic.http.patch(f"/api/visit-types/{used}", json=change, headers=clinic.admin)
+        assert problem(answer, 409)["code"] == "visit-type-in-use"
+    assert clinic.http.patch(f"/api/visit-types/{used}", json={"name": "Talk"}, headers=clinic.admin).status_code == 200
+    shorter = [{"visitTypeId": used, "minutes": 15}]
+    seen = preview(clinic, changeLengths=shorter)
+    assert (seen["come"], seen["go"], seen["stay"]) == (6, 3, 0)
+    apply(clinic, changeLengths=shorter)
+    assert {slot["durationMinutes"] for slot in slots_of(clinic, doctor)} == {15}
+    read = clinic.http.get(f"/api/visit-types/{used}").json()
+    assert (read["minutes"], read["bufferMinutes"], read["name"]) == (15, 0, "Talk")
+    rules = clinic.http.get(f"/api/doctors/{doctor}/rules", headers=clinic.admin).json()["items"]
+    assert [rule["durationMinutes"] for rule in rules] == [15, 15]
+    for length, field in (
+        ({"visitTypeId": used, "minutes": 31}, "changeLengths[0].minutes"),
+        ({"visitTypeId": 2**40, "minutes": 15}, "changeLengths[0].visitTypeId"),
+    ):
+        answer = post(clinic, "preview", changeLengths=[length])
+        assert [each["field"] for each in problem(answer, 400)["errors"]] == [field]
+
+
 def visit_type(clinic: Clinic, minutes: int, **fields: Any) -> int:
     body = {"name": "Visit", "minutes": minutes} | fields
     return int(clinic.http.post("/api/visit-types", json=body, headers=clinic.admin).json()["id"])

@@ -25,6 +25,7 @@ from slotwise.domain.schedule_previews import (
     FIRST_NEW_ID,
     Decision,
     Decisions,
+    LengthChange,
     Preview,
     ScheduleChange,
     ZoneChange,
@@ -75,6 +76,7 @@ BOOKINGS = """
     INNER JOIN appointment_slots AS s ON b.slot_id = s.id WHERE s.doctor_id = $1 ORDER BY b.id
 """
 MINUTES = (30, 45, 60)
+OTHER_MINUTES = (25, 40, 55)
 ADD_TYPE = "INSERT INTO visit_types (name, minutes) VALUES ('Visit', $1) RETURNING id"
 RULES = "SELECT id, version, removed_at IS NULL AS applies FROM schedule_rules WHERE doctor_id = $1 ORDER BY id"
 CLOSURES = """
@@ -158,8 +160,8 @@ class Changes(RuleBasedStateMachine):
             self._insert("INSERT INTO clinics (name, time_zone) VALUES ('Clinic', $1) RETURNING id", zone)
             for zone in ZONES[:2]
         ]
-        # Two of each length of a slot.
-        self.types = {minutes: [self._type(minutes) for _ in range(2)] for minutes in MINUTES}
+        # Two of each length of a slot, and how long they take by now.
+        self.types = {self._type(minutes): minutes for minutes in MINUTES * 2}
         self.doctor = self._insert("INSERT INTO doctors (name) VALUES ($1) RETURNING id", "Dr. Who")
 
     def _insert(self, statement: str, value: str) -> int:
@@ -183,7 +185,7 @@ class Changes(RuleBasedStateMachine):
     @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7), place=NUMBERS)
     def change_seats_and_types(self, numbers: list[int], place: int) -> None:
         before = self._one(self.weekly, place)
-        types = self.types[before.slot_minutes][: numbers[4] % 3]
+        types = [each for each, minutes in self.types.items() if minutes == before.slot_minutes][: numbers[4] % 3]
         after = replace(before, total_seats=1 + numbers[6] % 3, visit_type_ids=_types(types))
         self.change(numbers, change_rules=(after,))
 
@@ -211,6 +213,17 @@ class Changes(RuleBasedStateMachine):
     @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7))
     def change_zone(self, numbers: list[int]) -> None:
         self.change(numbers, change_zones=(ZoneChange(self.clinics[numbers[3] % 2], ZONES[numbers[4] % 3]),))
+
+    @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7))
+    def change_length(self, numbers: list[int]) -> None:
+        """Of both types of one length, so that all types of a rule have the same."""
+        minutes = list(self.types.values())[numbers[3] % 3]
+        other = next(each for each in (*MINUTES, *OTHER_MINUTES) if each not in self.types.values())
+        lengths = [LengthChange(each, other) for each, now in self.types.items() if now == minutes]
+        self.change(numbers, change_lengths=tuple(lengths))
+        self.types |= {length.visit_type_id: other for length in lengths}
+        known = self.runner.run(self.rows.fetch("SELECT id, minutes FROM visit_types"))
+        assert self.types.items() <= {row[0]: row[1] for row in known}.items()
 
     def _one(self, known: dict[int, Any], place: int) -> Any:
         return list(known.values())[place % len(known)]

@@ -1,10 +1,11 @@
 """The pages on which admins keep the kinds of visits."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, rows
 from tests.web.people import AccountVisitor, error_of, text_of
 
 LIST = "/admin/visit-types"
@@ -40,6 +41,32 @@ def test_an_admin_adds_changes_and_stops_a_type(admin: AccountVisitor, clinic: C
     admin.send(path, active="no", version=read_version(clinic, visit_type))
     assert "no longer offered" in admin.page.text
     assert not clinic.http.get(f"/api/visit-types/{visit_type}").json()["active"]
+
+
+def test_another_length_of_a_type_that_hours_have_is_previewed_and_done(
+    admin: AccountVisitor, clinic: Clinic, server: RunningServer
+) -> None:
+    visit_type, doctor = new_type(admin, clinic, "Blood test"), clinic.doctor()["id"]
+    day = datetime.now(UTC).date() + timedelta(days=3)
+    hours = {
+        "weekdays": day.isoweekday(), "from_1": "09:00", "to_1": "10:00", "first_day": day, "last_day": day,
+        "slot_minutes": 30, "break_minutes": 0, "total_seats": 1, "every_weeks": 1, "visit_types": visit_type,
+    }  # fmt: skip
+    admin.send(f"/admin/doctors/{doctor}/hours/new", **hours)
+    admin.submit("/admin/schedule")
+    path = f"{LIST}/{visit_type}"
+    admin.open(path)
+    page = admin.submit(path, minutes="20", name="Blood")
+    assert page.status_code == 400
+    assert "Save the other changes first" in error_of(page, "minutes")
+    admin.open(path)
+    page = admin.submit(path, minutes="20")
+    assert "3 times will be added" in text_of(page)
+    assert clinic.http.get(path.replace("/admin", "/api")).json()["minutes"] == 30
+    assert "Done." in admin.submit("/admin/schedule").text
+    assert clinic.http.get(path.replace("/admin", "/api")).json()["minutes"] == 20
+    starts = "SELECT count(*) FROM appointment_slots WHERE doctor_id = $1 AND status = 'OPEN'"
+    assert rows(server.database_url, starts, doctor)[0][0] == 3
 
 
 def read_version(clinic: Clinic, visit_type: int) -> str:

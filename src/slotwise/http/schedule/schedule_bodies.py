@@ -12,7 +12,7 @@ from slotwise.domain.clinics import FIRST_CLINIC
 from slotwise.domain.errors import FieldError, InvalidInput
 from slotwise.domain.fields import Instant
 from slotwise.domain.preview_tokens import MAX_TOKEN_CHARACTERS
-from slotwise.domain.schedule_previews import Decision, Decisions, ScheduleChange, ZoneChange
+from slotwise.domain.schedule_previews import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
 from slotwise.domain.schedule_rules import MAX_TEXT_CHARACTERS, MAX_WEEKS
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.slots import MAX_DURATION_MINUTES
@@ -20,6 +20,7 @@ from slotwise.domain.timetables import MINUTES_OF_A_DAY
 from slotwise.domain.visit_types import MAX_VISIT_TYPES
 from slotwise.http.kit.fields import Id, Minutes, Seats
 from slotwise.http.schedule.slots import ClockTime, Day, Weekday, ZoneName, minutes_of
+from slotwise.http.schedule.visit_types import Buffer
 
 MAX_RULES = 200
 MAX_CLOSURES = 400
@@ -145,6 +146,14 @@ class NewZone(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     time_zone: ZoneName
 
 
+class NewLength(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Visits of this type take so long from now on, and so do the times of rules that have it."""
+
+    visit_type_id: Id
+    minutes: Minutes
+    buffer_minutes: Annotated[Buffer | None, Meta(description="Null leaves it as it is")] = None
+
+
 class BookingDecision(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     booking_id: Id
     decision: Decision
@@ -164,6 +173,7 @@ class ChangeBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
     change_closures: Annotated[list[ClosurePatch], Meta(max_length=MAX_CLOSURES)] = field(default_factory=list)
     remove_closures: Annotated[list[Id], Meta(max_length=MAX_CLOSURES)] = field(default_factory=list)
     change_zones: Annotated[list[NewZone], Meta(max_length=MAX_RULES)] = field(default_factory=list)
+    change_lengths: Annotated[list[NewLength], Meta(max_length=MAX_RULES)] = field(default_factory=list)
     decision: Decision = Decision.KEEP
     exceptions: Annotated[list[BookingDecision], Meta(max_length=1000)] = field(default_factory=list)
     message: LongText | None = None
@@ -181,6 +191,9 @@ class ChangeBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
             change_closures=tuple(_changed("changeClosures", self.change_closures, closures)),
             remove_closures=tuple(self.remove_closures),
             change_zones=tuple(ZoneChange(zone.clinic_id, zone.time_zone) for zone in self.change_zones),
+            change_lengths=tuple(
+                LengthChange(each.visit_type_id, each.minutes, each.buffer_minutes) for each in self.change_lengths
+            ),
             decisions=Decisions(self.decision, exceptions, self.message),
         )
 

@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict
 
-from slotwise.domain.errors import ChangedMeanwhile, OutcomeUnknown, VisitTypeNotFound
+from slotwise.domain.errors import ChangedMeanwhile, OutcomeUnknown, VisitTypeInUse, VisitTypeNotFound
 from slotwise.domain.fields import Instant
 from slotwise.domain.visit_types import (
     MAX_BUFFER_MINUTES,
@@ -179,10 +179,12 @@ class VisitTypeController(Controller):
             "Change a visit type",
             OutcomeUnknown,
             VisitTypeNotFound,
+            VisitTypeInUse,
             ChangedMeanwhile,
             sends=("ETag",),
             description="Bookings and slots that have it keep their times. A changed length or buffer counts for slots "
-            "that are made or changed afterwards.",
+            "that are made or changed afterwards. If rules have the type, it is changed by `/api/schedule/preview` "
+            "and `/api/schedule/apply`, with `changeLengths`.",
         ),
     )
     async def update_visit_type(

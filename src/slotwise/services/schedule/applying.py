@@ -10,7 +10,7 @@ from msgspec import Struct
 from slotwise.db.pool import Connection
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import LAST_READABLE_TIME
-from slotwise.domain.schedule_previews import FIRST_NEW_ID, Preview, ScheduleChange
+from slotwise.domain.schedule_previews import FIRST_NEW_ID, Preview, ScheduleChange, lengths_after
 from slotwise.domain.schedules import Closure, Rule, SkippedSlot
 from slotwise.domain.time_zones import EDITION
 from slotwise.services.core.audit import encoded, request_id
@@ -61,6 +61,8 @@ async def apply_preview(
     """`preview` was made from `read`. Nothing is done if the schedule, or a booking it names, has changed since."""
     difference = preview.difference
     rules, closures = _Written(read.state.rules, preview.rules), _Written(read.state.closures, preview.closures)
+    known = read.state.visit_types
+    lengths = [each for each in lengths_after(known, change).values() if each != known[each.id]]
     stamps = [*difference.reopen, *difference.restamp]
     return await APPLY_SCHEDULE.one(
         connection,
@@ -75,9 +77,9 @@ async def apply_preview(
         removed_closure_ids=closures.removed,
         clinic_ids=[zone.clinic_id for zone in change.change_zones],
         time_zones=[zone.time_zone for zone in change.change_zones],
-        type_ids=[],
-        type_minutes=[],
-        type_buffers=[],
+        type_ids=[length.id for length in lengths],
+        type_minutes=[length.minutes for length in lengths],
+        type_buffers=[length.buffer_minutes for length in lengths],
         added_rule_ids=[slot.rule_id for slot in difference.add],
         added_starts=[slot.start_time for slot in difference.add],
         added_ends=[slot.end_time for slot in difference.add],

@@ -58,6 +58,7 @@ class ReadSchedule(Struct, frozen=True):
 GET_CLOSURES = Statement("schedule/schedules.get_closures", Closure)
 GET_RULES = Statement("schedule/schedules.get_rules", Rule)
 LIST_CLOSURES = Statement("schedule/schedules.list_closures", Closure)
+LIST_DOCTORS_OF_TYPES = Statement("schedule/schedules.list_doctors_of_types", DoctorId)
 LIST_EXISTING_SLOTS = Statement("schedule/schedules.list_existing_slots", ExistingSlot)
 LIST_LIVE_BOOKINGS = Statement("schedule/schedules.list_live_bookings", LiveBooking)
 LIST_RULES = Statement("schedule/schedules.list_rules", Rule)
@@ -128,6 +129,8 @@ async def find_concerned(connection: Connection, change: ScheduleChange) -> list
     wide = [closure for closure in closures if closure.doctor_id is None]
     clinics = {zone.clinic_id for zone in change.change_zones}
     clinics |= {closure.clinic_id for closure in wide if closure.clinic_id is not None}
+    type_ids = [length.visit_type_id for length in change.change_lengths]
+    doctors |= {doctor.id for doctor in await LIST_DOCTORS_OF_TYPES.all(connection, visit_type_ids=type_ids)}
     if wide or clinics:
         doctors |= await _doctors_of(connection, clinics, of_all=any(each.clinic_id is None for each in wide))
     return sorted(doctors)

@@ -1,7 +1,7 @@
 """The use cases of visit types."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
-from slotwise.domain.errors import ChangedMeanwhile, InvalidInput, SlotOverlaps, VisitTypeNotFound
+from slotwise.domain.errors import ChangedMeanwhile, InvalidInput, SlotOverlaps, VisitTypeInUse, VisitTypeNotFound
 from slotwise.domain.slots import Slot
 from slotwise.domain.users import User, actor_of
 from slotwise.domain.visit_types import (
@@ -73,10 +73,15 @@ class Overlapping(Protocol):
     def overlapped_closed(self) -> bool | None: ...
 
 
+class Found(Struct, frozen=True):
+    found: bool
+
+
 class TypeId(Struct, frozen=True):
     id: int
 
 
+IS_IN_RULES = Statement("schedule/visit_types.is_in_rules", Found)
 LIST_BOOKABLE_TYPES = Statement("schedule/visit_types.list_bookable_types", TypeId)
 SET_VISIT_TYPES = Statement("schedule/visit_types.set_visit_types", VisitTypesSet)
 
@@ -121,7 +126,9 @@ class VisitTypes:
     ) -> VisitType:
         """Raises `InvalidInput`, and `ChangedMeanwhile` if the type no longer has one of these versions.
 
-        Slots that have the type keep their end and their buffer until they are changed themselves.
+        Raises `VisitTypeInUse` for another length or buffer of a type that rules have: their times move by a change
+        of the schedule, which a person has seen. Slots that have the type keep their end and their buffer until they
+        are changed themselves.
         """
         async with self._database.transaction() as connection:
             before = await LOCK_VISIT_TYPE.first(connection, visit_type_id=visit_type_id)
@@ -132,6 +139,7 @@ class VisitTypes:
             wanted = clean_visit_type(change.applied_to(fields_of(before)))
             if wanted == fields_of(before):
                 return before
+            await _refuse_moving(connection, before, wanted)
             values = _values(wanted)
             after = await UPDATE_VISIT_TYPE.one(connection, visit_type_id=visit_type_id, **values)
             details = _noted(before, after)
@@ -174,6 +182,20 @@ class VisitTypes:
         refuse_overlap(done)
         self._seats_changed([slot.id])
         return wanted if done.updated_at is None else replace(wanted, updated_at=done.updated_at)
+
+
+async def _refuse_moving(connection: Connection, before: VisitType, wanted: VisitTypeFields) -> None:
+    """The type's lock is held. Whoever gives it to a rule locks it, too."""
+    if lengths_of(before) == lengths_of(wanted):
+        return
+    # In some zone it is still that day.
+    yesterday = datetime.now(UTC).date() - timedelta(days=1)
+    if (await IS_IN_RULES.one(connection, visit_type_id=before.id, today=yesterday)).found:
+        raise VisitTypeInUse
+
+
+def lengths_of(visit_type: VisitType | VisitTypeFields) -> tuple[int, int]:
+    return visit_type.minutes, visit_type.buffer_minutes
 
 
 async def add_visit_type(connection: Connection, fields: VisitTypeFields) -> VisitType:

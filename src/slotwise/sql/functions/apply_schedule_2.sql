@@ -4,7 +4,7 @@
 --   this call: would act on the slots as they were
 -- The same for confirmed bookings of the slots that go: a patient who confirms meanwhile was not in the preview.
 -- Holds come and go and are not compared; those of the slots that go are cancelled.
--- Locks clinics, doctors, then slots, each in id order. Whoever adds, moves, closes or reopens a slot locks its doctor
+-- Locks clinics, visit types, doctors, then slots, each in id order. Whoever adds, moves, closes or reopens a slot locks its doctor
 -- first, so what was compared stays true. Bookings of other slots do not wait.
 CREATE OR REPLACE FUNCTION apply_schedule_2(
     doctor_ids bigint[],
@@ -86,8 +86,12 @@ BEGIN
     ELSE
         PERFORM 1 FROM clinics AS c ORDER BY c.id FOR SHARE;
     END IF;
-    -- What rules of these types were computed from stays true until this is written.
-    PERFORM 1 FROM visit_types AS t WHERE t.id = any(type_ids) ORDER BY t.id FOR NO KEY UPDATE;
+    -- The lengths of visit types that rules were computed from stay true until this is written.
+    IF cardinality(type_ids) > 0 THEN
+        PERFORM 1 FROM visit_types AS t ORDER BY t.id FOR NO KEY UPDATE;
+    ELSIF jsonb_array_length(rules) > 0 THEN
+        PERFORM 1 FROM visit_types AS t ORDER BY t.id FOR SHARE;
+    END IF;
     PERFORM 1 FROM doctors AS d WHERE d.id = any(doctor_ids) ORDER BY d.id FOR NO KEY UPDATE;
     PERFORM 1 FROM appointment_slots AS s WHERE s.id = any(touched) ORDER BY s.id FOR NO KEY UPDATE;
 

@@ -1,4 +1,5 @@
--- A digest of what decides which slots some doctors have in a period: rules, closures, zones, and the slots themselves.
+-- A digest of what decides which slots some doctors have in a period: rules, closures, zones, lengths of visit types,
+-- and the slots themselves.
 -- Two equal digests mean that nothing of it changed. Bookings are not in it: they change all the time.
 CREATE OR REPLACE FUNCTION schedule_fingerprint(
     doctor_ids bigint[], starts_from timestamptz, starts_before timestamptz
@@ -24,6 +25,10 @@ BEGIN
                 AND (c.doctor_id IS NULL OR c.doctor_id = any(schedule_fingerprint.doctor_ids))
         ),
         (SELECT string_agg(concat_ws('.', c.id, c.time_zone), ',' ORDER BY c.id) FROM clinics AS c),
+        (
+            SELECT string_agg(concat_ws('.', t.id, t.minutes, t.buffer_minutes), ',' ORDER BY t.id)
+            FROM visit_types AS t
+        ),
         (
             SELECT
                 concat_ws('.', count(*), sum(hashtextextended(

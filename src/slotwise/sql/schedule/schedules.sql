@@ -211,9 +211,16 @@ WHERE
     )
 ORDER BY d.id;
 
+-- name: list_doctors_of_types
+-- Finds the doctors who have rules with some visit types.
+SELECT DISTINCT r.doctor_id AS id
+FROM schedule_rules AS r
+WHERE r.visit_type_ids && :visit_type_ids::bigint[] AND r.removed_at IS NULL
+ORDER BY r.doctor_id;
+
 -- name: list_visit_lengths
--- Lists the length of each visit type, and whether it is offered.
-SELECT t.id, t.minutes, t.active
+-- Lists the length and the buffer of each visit type, and whether it is offered.
+SELECT t.id, t.minutes, t.buffer_minutes, t.active
 FROM visit_types AS t
 ORDER BY t.id;
 

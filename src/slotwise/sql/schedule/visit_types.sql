@@ -49,6 +49,16 @@ FROM visit_types AS t
 WHERE t.id = :visit_type_id::bigint
 FOR NO KEY UPDATE;
 
+-- name: is_in_rules
+-- Tells whether weekly hours that have not ended have a visit type.
+SELECT exists(
+    SELECT FROM schedule_rules AS r
+    WHERE
+        r.visit_type_ids @> ARRAY[:visit_type_id::bigint]
+        AND r.removed_at IS NULL
+        AND coalesce(r.last_day, 'infinity') >= :today::date
+) AS found;
+
 -- name: update_visit_type
 -- Gives a visit type other values.
 UPDATE visit_types AS t

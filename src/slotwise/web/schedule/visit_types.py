@@ -5,17 +5,19 @@ from typing import Any
 
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
-from slotwise.domain.errors import ChangedMeanwhile, InvalidInput
+from slotwise.domain.errors import ChangedMeanwhile, InvalidInput, ScheduleTooLarge, VisitTypeInUse
 from slotwise.domain.fields import MAX_ID
-from slotwise.domain.visit_types import VisitType, VisitTypeChange
+from slotwise.domain.schedule_previews import LengthChange, ScheduleChange
+from slotwise.domain.visit_types import VisitType, VisitTypeChange, clean_visit_type, fields_of
 from slotwise.services.schedule.visit_types import VisitTypes
 from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.queries import Id
 from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.schedule import visit_type_forms
+from slotwise.web.schedule.previews import Asked, refuse_change, show_preview
 from slotwise.web.schedule.visit_type_forms import OtherChange, at_fields_of_the_form, form_of, merged, visit_type_in
 
 LIST = "/admin/visit-types"
@@ -67,7 +69,10 @@ class VisitTypeController(Controller):
         renderer: NamedDependency[Renderer],
         visit_types: NamedDependency[VisitTypes],
     ) -> Response[Any]:
-        """If somebody else has changed it since the form was shown, shows what, and saves nothing."""
+        """If somebody else has changed it since the form was shown, shows what, and saves nothing.
+
+        Another length of a type that weekly hours have is previewed, as a change of the hours.
+        """
         form = await Form.of(request)
         try:
             change = _change_in(form)
@@ -76,11 +81,27 @@ class VisitTypeController(Controller):
         except InvalidInput as error:
             form.refuse(at_fields_of_the_form(error))
             return _show(request, renderer, await visit_types.get_visit_type(visit_type_id), form, 400)
+        except VisitTypeInUse:
+            return await _preview_length(request, renderer, await visit_types.get_visit_type(visit_type_id), form)
         except ChangedMeanwhile:
             current = await visit_types.get_visit_type(visit_type_id)
             again, others = merged(form, current)
             return _show(request, renderer, current, again, 409, others)
         return see_other(request, LIST, notice=_done_words(changed, form))
+
+
+async def _preview_length(request: PageRequest, renderer: Renderer, current: VisitType, form: Form) -> Response[Any]:
+    wanted, present = clean_visit_type(visit_type_in(form)), fields_of(current)
+    same = replace(wanted, minutes=present.minutes, buffer_minutes=present.buffer_minutes, active=present.active)
+    try:
+        if same != present:
+            raise InvalidInput.of("minutes", "changes weekly hours. Save the other changes first, without this one")
+        length = LengthChange(current.id, wanted.minutes, wanted.buffer_minutes)
+        asked = Asked(ScheduleChange(change_lengths=(length,)), f"Length of {current.name}", LIST, LIST)
+        return await show_preview(request, renderer, asked)
+    except (InvalidInput, ScheduleTooLarge) as error:
+        refuse_change(form, error)
+        return _show(request, renderer, current, form, 400)
 
 
 def _change_in(form: Form) -> VisitTypeChange:
