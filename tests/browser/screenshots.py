@@ -1,5 +1,7 @@
-"""Pictures of every page and state at three widths: `python -m tests.browser.screenshots [FOLDER]`, by default into
-docs/screenshots. Takes two minutes. Starts a demo clinic and removes it afterwards."""
+"""Pictures of every page and state at three widths: `python -m tests.browser.screenshots [FOLDER [SCENE ...]]`, by
+default of all scenes into docs/screenshots. Takes three minutes. Starts a demo clinic and removes it afterwards.
+
+Scenes are the functions that take a studio, such as `schedules`."""
 
 import asyncio
 import hashlib
@@ -8,8 +10,8 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import datetime, timedelta
+from contextlib import ExitStack, contextmanager
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,8 +21,9 @@ from scripts.chromium import WITHOUT, installed
 
 from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.migrator import migrate
-from tests.browser.conftest import ZONE
-from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer
+from tests.browser.conftest import ZONE, log_in
+from tests.browser.full_clinic import BERLIN
+from tests.clinic import Clinic, RunningServer
 from tests.conftest import running_server
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
@@ -35,10 +38,13 @@ SETTINGS = {
     "SEED_DEMO": "on", "HOLD_SECONDS": "60", "CLINIC_TIME_ZONE": ZONE, "CLINIC_NAME": "Lindenhof Clinic",
 }  # fmt: skip
 
+EMPTY = {**SETTINGS, "CLINIC_NAME": "Slotwise", "SEED_DEMO": "off"}
+
 
 class Studio(NamedTuple):
     browser: Browser
     clinic: Clinic
+    empty: Clinic
     folder: Path
 
     @property
@@ -153,20 +159,17 @@ def account(studio: Studio) -> None:
 
 def desk(studio: Studio) -> None:
     fill_the_day(studio)
-    page = studio.window()
-    page.goto("/log-in")
-    page.get_by_label("E-mail").fill(ADMIN_EMAIL)
-    page.get_by_label("Password", exact=True).fill(ADMIN_PASSWORD)
-    page.get_by_role("button", name="Log in").click()
-    page.wait_for_url("**/admin")
-    tomorrow = (datetime.now().astimezone() + timedelta(days=1)).date()
+    page = logged_in(studio)
+    day = tomorrow()
     slot_id = studio.clinic.http.get("/api/slots?limit=1").json()["items"][0]["id"]
     booked = studio.clinic.http.get("/api/bookings?status=CONFIRMED&limit=1", headers=studio.clinic.admin).json()
     booking_id = booked["items"][0]["id"]
-    for url, shot in (
+    shoot_each(
+        studio,
+        page,
         ("/admin", "clinic-today"),
         ("/admin/doctors", "clinic-doctors"),
-        (f"/admin/doctors/1?week={tomorrow}", "clinic-week"),
+        (f"/admin/doctors/1?week={day}", "clinic-week"),
         ("/admin/doctors/1/edit", "clinic-doctor"),
         ("/admin/doctors/1/slots/new", "clinic-new-times"),
         ("/admin/doctors/1/slots/new?kind=one", "clinic-new-time"),
@@ -176,16 +179,15 @@ def desk(studio: Studio) -> None:
         (f"/admin/bookings/{booking_id}", "clinic-booking"),
         ("/admin/bookings/new", "clinic-find-time"),
         (f"/admin/bookings/new?slot={slot_id}", "clinic-new-booking"),
-        (f"/admin/day-sheet?doctor=1&day={tomorrow}", "clinic-day-sheet"),
-        (f"/admin/day-sheet?day={tomorrow}", "clinic-day-sheet-all"),
+        (f"/admin/day-sheet?doctor=1&day={day}", "clinic-day-sheet"),
+        (f"/admin/day-sheet?day={day}", "clinic-day-sheet-all"),
         (f"/admin/bookings/{booking_id}/cancel", "clinic-cancel"),
         ("/admin/users", "clinic-users"),
         ("/admin/users/1", "clinic-user"),
         ("/admin/users/new", "clinic-new-user"),
         ("/admin/audit", "clinic-audit"),
-    ):
-        page.goto(url)
-        studio.shoot(page, shot)
+        ("/admin/day-sheet", "clinic-day-sheet-choose"),
+    )
     ask_first(studio, page, booked["items"][0]["slotId"])
 
 
@@ -208,6 +210,150 @@ def ask_first(studio: Studio, page: Page, slot_id: int) -> None:
     studio.shoot(page, "clinic-close-time")
 
 
+def logged_in(studio: Studio) -> Page:
+    page = studio.window()
+    log_in(page)
+    return page
+
+
+def shoot_each(studio: Studio, page: Page, *shots: tuple[str, str]) -> None:
+    for url, shot in shots:
+        page.goto(url)
+        studio.shoot(page, shot)
+
+
+def press(page: Page, name: str) -> None:
+    page.get_by_role("button", name=name).first.click()
+    page.wait_for_load_state()
+
+
+def schedules(studio: Studio) -> None:
+    """Of a doctor with hours of their own, so that the times of the others stay as they are."""
+    doctor = studio.clinic.doctor(name="Dr. Katherine Johnson", specialization="Cardiology")["id"]
+    page, hours = logged_in(studio), f"/admin/doctors/{doctor}/hours"
+    shoot_each(studio, page, (hours, "clinic-hours-none"), (f"{hours}/new", "clinic-hours-new"))
+    add_hours(studio, doctor)
+    rule = studio.clinic.http.get(f"/api/doctors/{doctor}/rules", headers=studio.clinic.admin).json()["items"][0]["id"]
+    shoot_each(studio, page, (hours, "clinic-hours"), (f"{hours}/{rule}", "clinic-hours-change"))
+    page.goto(f"{hours}/new?replace=yes")
+    studio.shoot(page, "clinic-hours-following")
+    page.get_by_label("From", exact=True).first.fill("13:00")
+    page.get_by_label("To", exact=True).first.fill("12:00")
+    page.get_by_label("Length in minutes").fill("0")
+    press(page, "Show what would change")
+    studio.shoot(page, "clinic-hours-errors")
+    page.get_by_label("To", exact=True).first.fill("16:00")
+    page.get_by_label("Length in minutes").fill("30")
+    page.get_by_label("First day", exact=True).fill(f"{tomorrow() + timedelta(days=1)}")
+    press(page, "Show what would change")
+    studio.shoot(page, "clinic-hours-preview")
+    press(page, "Do exactly this")
+    studio.shoot(page, "clinic-hours-drifted")
+    closures(studio, page, doctor)
+    overbooking(studio, page)
+
+
+def closures(studio: Studio, page: Page, doctor: int) -> None:
+    shoot_each(
+        studio,
+        page,
+        ("/admin/closures?year=2040", "clinic-closures-none"),
+        ("/admin/closures/new", "clinic-closure-new"),
+        ("/admin/closures/public", "clinic-holidays-country"),
+        ("/admin/closures/public?country=DE&region=BE&year=2040", "clinic-holidays"),
+    )
+    page.goto(f"/admin/closures/new?where=doctor:{doctor}&day={tomorrow()}")
+    page.locator("#last_day").fill(f"{tomorrow() + timedelta(days=6)}")
+    page.get_by_label("Reason").fill("Flu")
+    press(page, "Show what would change")
+    studio.shoot(page, "clinic-sick-day-preview")
+    press(page, "Do exactly this")
+    page.get_by_label("Told").first.check()
+    press(page, "Note who is told")
+    studio.shoot(page, "clinic-patients-to-tell")
+    page.goto("/admin/closures/new")
+    page.get_by_label("First day", exact=True).fill(f"{datetime.now().astimezone().year + 1}-12-24")
+    page.locator("#last_day").fill(f"{datetime.now().astimezone().year + 1}-12-26")
+    page.get_by_label("Reason").fill("Christmas")
+    press(page, "Show what would change")
+    studio.shoot(page, "clinic-holiday-preview")
+    press(page, "Do exactly this")
+    page.goto(f"/admin/closures?year={datetime.now().astimezone().year}")
+    studio.shoot(page, "clinic-closures")
+    page.get_by_role("link", name=re.compile("^Open")).first.click()
+    studio.shoot(page, "clinic-closure")
+
+
+def overbooking(studio: Studio, page: Page) -> None:
+    slot = studio.clinic.slot()["id"]
+    studio.clinic.hold(slot, confirm=True, userName="Grace Hopper")
+    page.goto(f"/admin/slots/{slot}/overbook")
+    studio.shoot(page, "clinic-overbook")
+    press(page, "Book and confirm")
+    studio.shoot(page, "clinic-overbook-errors")
+    page.get_by_label("Name").fill(PATIENT[0])
+    page.get_by_label("E-mail").fill(PATIENT[1])
+    page.get_by_label("Reason").fill("In pain since this morning")
+    press(page, "Book and confirm")
+    page.goto(f"/admin/slots/{slot}")
+    studio.shoot(page, "clinic-overbooked")
+
+
+def clinics(studio: Studio) -> None:
+    """The last scene: with a second clinic, each page tells of clinics."""
+    page = logged_in(studio)
+    shoot_each(
+        studio,
+        page,
+        ("/admin/visit-types", "clinic-visit-types-none"),
+        ("/admin/visit-types/new", "clinic-visit-type-new"),
+        ("/admin/clinics", "clinic-clinics-one"),
+        ("/admin/clinics/1", "clinic-clinic"),
+        ("/admin/clinics/new", "clinic-clinic-new"),
+        ("/admin/set-up", "clinic-settings"),
+    )
+    for name, minutes, mode in (("First visit", 30, "IN_PERSON"), ("Follow-up by video", 15, "VIDEO")):
+        made = {"name": name, "minutes": minutes, "mode": mode}
+        made |= {"videoLink": "https://video.example/room"} if mode == "VIDEO" else {}
+        answer = studio.clinic.http.post("/api/visit-types", json=made, headers=studio.clinic.admin)
+        assert answer.is_success, answer.text
+    shoot_each(
+        studio,
+        page,
+        ("/admin/visit-types", "clinic-visit-types"),
+        (f"/admin/visit-types/{answer.json()['id']}", "clinic-visit-type"),
+    )
+    east = {"name": "Harbour Clinic", "timeZone": "Asia/Tokyo", "address": "1 Ginza, Tokyo"}
+    studio.clinic.http.post("/api/clinics", json=east, headers=studio.clinic.admin)
+    shoot_each(studio, page, ("/admin/clinics", "clinic-clinics"), ("/", "find-clinic"))
+
+
+def new_clinic(studio: Studio) -> None:
+    """The first steps of an admin, in a clinic that has nothing yet."""
+    empty = studio._replace(clinic=studio.empty)
+    shoot_each(empty, logged_in(empty), ("/admin", "new-today"), ("/admin/set-up", "new-set-up"))
+
+
+def add_hours(studio: Studio, doctor: int) -> None:
+    """With some appointments in the days ahead."""
+    clinic, weekdays = studio.clinic, [1, 2, 3, 4, 5, 6, 7]
+    rule = {
+        "doctorId": doctor, "firstDay": f"{tomorrow()}", "weekdays": weekdays, "durationMinutes": 30,
+        "periods": [{"from": "09:00", "to": "12:00"}],
+    }  # fmt: skip
+    change: dict[str, Any] = {"addRules": [rule]}
+    seen = clinic.http.post("/api/schedule/preview", json=change, headers=clinic.admin).json()
+    clinic.http.post("/api/schedule/apply", json={**change, "token": seen["token"]}, headers=clinic.admin)
+    slots = clinic.http.get("/api/slots", params={"doctorId": doctor, "limit": 30}).json()["items"]
+    for slot, name in zip(slots[1::6], ("Grace Hopper", "Alan Turing", "Barbara Liskov", "Tony Hoare"), strict=False):
+        email = re.sub(r"\W+", ".", name.lower()) + "@example.org"
+        clinic.book(slot["id"], userName=name, userEmail=email, confirm=True)
+
+
+def tomorrow() -> date:
+    return datetime.now(BERLIN).date() + timedelta(days=1)
+
+
 def fill_the_day(studio: Studio) -> None:
     """Books so much that there is something to see."""
     names = ("Grace Hopper", "Alan Turing", "Edsger Dijkstra", "Barbara Liskov", "Tony Hoare", "Frances Allen")
@@ -223,11 +369,11 @@ def fill_the_day(studio: Studio) -> None:
 
 
 @contextmanager
-def demo_clinic() -> Iterator[RunningServer]:
+def demo_clinic(settings: dict[str, str]) -> Iterator[RunningServer]:
     folder = Path(tempfile.mkdtemp(prefix="slotwise-screenshots-"))
     with EmbeddedServer(folder) as postgres:
         asyncio.run(migrate(postgres.url))
-        with running_server(postgres.url, SETTINGS) as server:
+        with running_server(postgres.url, settings) as server:
             yield server
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -242,17 +388,27 @@ def require_different(folder: Path) -> None:
         seen[digest] = picture.name
 
 
+SCENES = (patients, ran_out, account, desk, schedules, new_clinic, clinics)
+
+
 def main() -> None:
     folder = Path(sys.argv[1]) if len(sys.argv) > 1 else FOLDER
+    chosen = set(sys.argv[2:])
     path = installed()
     if path is None:
         raise SystemExit(WITHOUT)
     folder.mkdir(parents=True, exist_ok=True)
-    with demo_clinic() as server, Clinic(server) as clinic, sync_playwright() as playwright:
+    with ExitStack() as stack:
+        # Servers start before the browser: while it runs, this thread can run no other event loop.
+        clinic, empty = (
+            stack.enter_context(Clinic(stack.enter_context(demo_clinic(settings)))) for settings in (SETTINGS, EMPTY)
+        )
+        playwright = stack.enter_context(sync_playwright())
         browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        studio = Studio(browser, clinic, folder)
-        for scene in (patients, ran_out, account, desk):
-            scene(studio)
+        studio = Studio(browser, clinic, empty, folder)
+        for scene in SCENES:
+            if not chosen or scene.__name__ in chosen:
+                scene(studio)
         browser.close()
     require_different(folder)
 
