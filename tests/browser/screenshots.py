@@ -23,7 +23,7 @@ from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.migrator import migrate
 from tests.browser.conftest import ZONE, log_in
 from tests.browser.full_clinic import BERLIN
-from tests.clinic import Clinic, RunningServer
+from tests.clinic import Clinic, RunningServer, slotwise
 from tests.conftest import running_server
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
@@ -289,14 +289,23 @@ def overbooking(studio: Studio, page: Page) -> None:
     studio.clinic.hold(slot, confirm=True, userName="Grace Hopper")
     page.goto(f"/admin/slots/{slot}/overbook")
     studio.shoot(page, "clinic-overbook")
-    press(page, "Book and confirm")
-    studio.shoot(page, "clinic-overbook-errors")
     page.get_by_label("Name").fill(PATIENT[0])
     page.get_by_label("E-mail").fill(PATIENT[1])
     page.get_by_label("Reason").fill("In pain since this morning")
-    press(page, "Book and confirm")
+    press(page, "Overbook and confirm")
     page.goto(f"/admin/slots/{slot}")
     studio.shoot(page, "clinic-overbooked")
+
+
+def evening_list(studio: Studio) -> None:
+    """The file that is written for tomorrow."""
+    folder = studio.folder / "lists"
+    folder.mkdir()
+    slotwise(studio.clinic.server.database_url, "evening-list", "--directory", str(folder))
+    page = studio.window()
+    page.goto(next(folder.glob("*.html")).as_uri())
+    studio.shoot(page, "evening-list")
+    shutil.rmtree(folder)
 
 
 def clinics(studio: Studio) -> None:
@@ -388,7 +397,7 @@ def require_different(folder: Path) -> None:
         seen[digest] = picture.name
 
 
-SCENES = (patients, ran_out, account, desk, schedules, new_clinic, clinics)
+SCENES = (patients, ran_out, account, desk, schedules, evening_list, new_clinic, clinics)
 
 
 def main() -> None:

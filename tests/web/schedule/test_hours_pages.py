@@ -178,6 +178,8 @@ def test_hours_are_changed_and_ended_and_the_second_of_two_clerks_is_told(
     admin.send(own, version=rules(clinic, doctor_id)[0]["version"], step="end", end_day=FIRST_DAY)
     admin.submit("/admin/schedule")
     assert rules(clinic, doctor_id)[0]["lastDay"] == str(FIRST_DAY)
+    last_day = f"until {FIRST_DAY:%a} {FIRST_DAY.day} {FIRST_DAY:%b}"
+    assert text_of(admin.page).count(last_day) == 2, "no time after the last day can be booked"
 
 
 def test_what_is_wrong_stands_at_its_field(admin: AccountVisitor, clinic: Clinic) -> None:

@@ -80,4 +80,5 @@ def _clinic_words(renderer: Renderer, clinic: Clinic) -> str:
     """With today's time there, to be checked."""
     now = renderer.time_of(clinic.id).now()
     zone = clinic.time_zone.replace("_", " ")
-    return f"{clinic.name}. In its time zone, {zone}, it is {now:%A} {now.day} {now:%B}, {now:%H:%M} now."
+    name = "Give it a name" if clinic.name == UNNAMED else clinic.name
+    return f"{name}. In its time zone, {zone}, it is {now:%A} {now.day} {now:%B}, {now:%H:%M} now."

@@ -70,11 +70,11 @@ class ClosureController(Controller):
         """Shows what it would do."""
         form = await Form.of(request)
         try:
-            clinic_ids = account_in(request).clinic_ids
-            added = closure_forms.closures_in(form, renderer, await doctor_names(request), clinic_ids)
+            clinic_ids, names = account_in(request).clinic_ids, await doctor_names(request)
+            added = closure_forms.closures_in(form, renderer, names, clinic_ids)
             decisions = Decisions(Decision.CANCEL, message=added[0].message)
             change = ScheduleChange(add_closures=tuple(added), decisions=decisions)
-            return await show_preview(request, renderer, Asked(change, _heading(added[0]), LIST, PATIENTS))
+            return await show_preview(request, renderer, Asked(change, _heading(added[0], names), LIST, PATIENTS))
         except (InvalidInput, ScheduleTooLarge) as error:
             return await _refused(request, renderer, None, form, error)
 
@@ -119,18 +119,19 @@ class ClosureController(Controller):
             again.problem = "Somebody else has changed this meanwhile. Nothing was saved. It is now as below."
             return await _show_form(request, renderer, closure, again, 409)
         try:
-            change = await _change_of(request, renderer, form, closure)
-            heading = "Undo this?" if change.remove_closures else _heading(closure)
+            names = await doctor_names(request)
+            change = _change_of(renderer, form, closure, names)
+            heading = "Undo this?" if change.remove_closures else _heading(change.change_closures[0], names)
             then = LIST if change.remove_closures else f"{LIST}/{closure.id}/patients"
             return await show_preview(request, renderer, Asked(change, heading, LIST, then))
         except (InvalidInput, ScheduleTooLarge) as error:
             return await _refused(request, renderer, closure, form, error)
 
 
-async def _change_of(request: PageRequest, renderer: Renderer, form: Form, closure: Closure) -> ScheduleChange:
+def _change_of(renderer: Renderer, form: Form, closure: Closure, names: Mapping[int, str]) -> ScheduleChange:
     if form.text("step") == "undo":
         return ScheduleChange(remove_closures=(closure.id,))
-    changed = closure_forms.changed_closure_in(form, renderer, await doctor_names(request), closure)
+    changed = closure_forms.changed_closure_in(form, renderer, names, closure)
     return ScheduleChange(change_closures=(changed,), decisions=Decisions(Decision.CANCEL, message=changed.message))
 
 
@@ -204,8 +205,8 @@ def _wide_choices(clinics: ClinicBook, closure: Closure | None) -> list[tuple[st
     return [(closure_forms.ALL, "Everybody"), *((f"clinic:{each.id}", each.name) for each in offered)]
 
 
-def _heading(closure: Closure) -> str:
-    return "Close for a holiday" if closure.doctor_id is None else "A doctor is away"
+def _heading(closure: Closure, names: Mapping[int, str]) -> str:
+    return "Close for a holiday" if closure.doctor_id is None else f"{names[closure.doctor_id]} is away"
 
 
 def _year_in(form: Form, renderer: Renderer) -> int:

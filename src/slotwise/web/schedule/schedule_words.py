@@ -34,7 +34,10 @@ class RuleRow(NamedTuple):
 
 
 def rule_row(rule: Rule, run: Run | None, time: ClinicTime) -> RuleRow:
-    published = f"until {time.short_day(_day_before(run.published_until))}" if run else "not yet"
+    until = _day_before(run.published_until) if run else None
+    if until and rule.last_day:
+        until = min(until, rule.last_day)
+    published = f"until {time.short_day(until)}" if until else "not yet"
     return RuleRow(
         rule, hours_words(rule), days_words(rule, time), details_words(rule), published, _left_out(run, time)
     )
