@@ -164,10 +164,13 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     after = changed(state, change)
     _refuse_far_too_many(after, change)
     wanted = _plan(after)
-    causes = _causes(after, change, diff(wanted, after.slots, after.closures, after.now))
+    all_kept = diff(wanted, after.slots, after.closures, after.now)
+    causes = _causes(after, change, all_kept)
     hits = _hits(after, change, causes)
     slots = _without_cancelled(after, hits)
-    difference = _within_horizon(diff(wanted, slots, after.closures, after.now), after.published_until)
+    # Nothing else differs where nothing is cancelled, as when times are published.
+    difference = all_kept if slots == after.slots else diff(wanted, slots, after.closures, after.now)
+    difference = _within_horizon(difference, after.published_until)
     if difference.touched > MAX_TOUCHED_SLOTS:
         raise ScheduleTooLarge(difference.touched, MAX_TOUCHED_SLOTS, _last_day_that_fits(change, difference, slots))
     return _preview(after, difference, wanted, hits, causes)

@@ -112,6 +112,21 @@ async def test_a_new_rule_has_its_times_at_once_and_further_days_later(practice:
     assert await practice.slots() == [*ALL, *(f"4 {clock}" for clock in DAY)]
 
 
+async def test_all_due_doctors_are_published_each_in_as_few_transactions_as_hold_its_slots(practice: Practice) -> None:
+    """Eleven weeks of hours fit into one: pieces of a fixed number of days would each read all times again."""
+    doctors = [(await Doctors(practice.database).create_doctor(ADMIN, f"Dr. {name}", None)).id for name in "ABCDE"]
+    await practice.rows.execute(
+        """INSERT INTO schedule_rules (doctor_id, clinic_id, first_day, weekday, opens, closes, slot_minutes)
+        SELECT d.id, 1, $2, $3, 540, 660, 30 FROM unnest($1::bigint[]) AS d (id)""",
+        doctors, FIRST_DAY, FIRST_DAY.isoweekday(),
+    )  # fmt: skip
+    assert await Publisher(practice.database, 2 + 11 * 7).publish_slots() == 5 * 11 * len(DAY)
+    found = await practice.rows.fetch(
+        "SELECT doctor_id, count(*), count(DISTINCT xmin::text) FROM appointment_slots GROUP BY doctor_id"
+    )
+    assert sorted(map(tuple, found)) == [(doctor_id, 11 * len(DAY), 1) for doctor_id in doctors]
+
+
 async def test_an_ended_rule_publishes_no_further_days_and_stays_published(practice: Practice) -> None:
     rule = await practice.add_rule(last_day=FIRST_DAY + WEEK)
     assert await practice.slots() == ALL[:8]

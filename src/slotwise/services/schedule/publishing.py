@@ -5,6 +5,7 @@ preview of it.
 """
 
 import asyncio
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 
 import structlog
@@ -16,7 +17,8 @@ from slotwise.db.statements import Statement
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.schedule_diff import Difference
 from slotwise.domain.schedule_previews import Preview, ScheduleChange, outline
-from slotwise.domain.schedules import WantedSlot
+from slotwise.domain.schedules import Rule, WantedSlot
+from slotwise.domain.timetables import Hours, slot_starts
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 from slotwise.services.schedule.applying import NewRun, apply_preview, runs_of
 from slotwise.services.schedule.schedule_state import DoctorId, ReadSchedule, moved_times, read_schedule
@@ -25,7 +27,9 @@ ACTOR = "publisher"
 # Of one transaction, which locks a doctor for about 100 ms.
 SLOTS_AT_ONCE = 1_000
 # In these, a doctor cannot have more slots than one outline may touch.
-DAYS_AT_ONCE = 13
+FEWEST_DAYS_AT_ONCE = 13
+# While the database writes for one doctor, the times of another are computed.
+HANDS = 2
 NO_CHANGE = ScheduleChange()
 
 log = structlog.get_logger()
@@ -52,14 +56,27 @@ class Publisher:
         self._database = database
         self._publish_days = publish_days
         self._seats_changed = seats_changed
+        self._writing = asyncio.Lock()
 
     async def publish_slots(self) -> int:
         """Publish what is due; return how many slots were added. If another process publishes now, leave it to that."""
         until = datetime.now(UTC).date() + timedelta(days=self._publish_days)
         async with self._database.connection() as connection:
             due = await LIST_DUE_DOCTORS.all(connection, published_until=until)
+        doctors = iter(due)
+        done = await asyncio.gather(*(self._publish_some(doctors) for _ in range(HANDS)), return_exceptions=True)
+        for each in done:
+            if isinstance(each, BaseException):
+                raise each
+        added = sum(each for each in done if isinstance(each, int))
+        if added:
+            log.info("slots_published", slots=added, doctors=len(due))
+        return added
+
+    async def _publish_some(self, doctors: Iterator[DoctorId]) -> int:
+        """Publish one doctor after the other, until none is left for the hands or another process publishes."""
         added = 0
-        for doctor in due:
+        for doctor in doctors:
             try:
                 done = await self._publish_doctor(doctor.id)
             except InvalidInput as error:
@@ -69,8 +86,6 @@ class Publisher:
             if done is None:
                 break
             added += done
-        if added:
-            log.info("slots_published", slots=added, doctors=len(due))
         return added
 
     async def _publish_doctor(self, doctor_id: int) -> int | None:
@@ -84,11 +99,13 @@ class Publisher:
         return added
 
     async def _publish_piece(self, doctor_id: int) -> Piece | None:
-        async with self._database.transaction() as connection:
+        async with self._database.connection() as connection:
+            read = await read_schedule(connection, [doctor_id], self._publish_days)
+        piece = await asyncio.to_thread(_next_piece, read)
+        # One hand at a time: the other's claim would be refused.
+        async with self._writing, self._database.transaction() as connection:
             if not (await CLAIM_PUBLISHING.one(connection)).claimed:
                 return None
-            read = await read_schedule(connection, [doctor_id], self._publish_days)
-            piece = await asyncio.to_thread(_next_piece, read)
             done = await apply_preview(connection, read, NO_CHANGE, piece.preview, piece.runs, ACTOR)
         if done.outcome == "changed":
             # Somebody changed the schedule in these milliseconds; the next round sees what they made of it.
@@ -99,7 +116,7 @@ class Publisher:
 
 def _next_piece(read: ReadSchedule) -> Piece:
     target = read.state.published_until
-    until = min(target, _first_missing(read) + timedelta(days=DAYS_AT_ONCE))
+    until = min(target, _first_missing(read) + timedelta(days=_days_at_once(read.state.rules)))
     preview = outline(replace(read.state, published_until=until), NO_CHANGE)
     add = sorted((slot for slot in preview.difference.add if _is_new(read, slot)), key=lambda slot: slot.local_start)
     if len(add) > SLOTS_AT_ONCE:
@@ -111,6 +128,15 @@ def _next_piece(read: ReadSchedule) -> Piece:
     hits = tuple(hit for hit in preview.hits if hit.slot.id in closed)
     piece = replace(preview, come=len(add), go=len(close), hits=hits, difference=difference)
     return Piece(piece, _runs(read, piece, until), until == target)
+
+
+def _days_at_once(rules: Iterable[Rule]) -> int:
+    """About as many as fill one transaction: each piece reads all slots ahead of the doctor again."""
+    weekly = sum(
+        len(slot_starts(Hours(rule.opens, rule.closes), rule.slot_minutes, rule.break_minutes)) / rule.every_weeks
+        for rule in rules
+    )
+    return max(FEWEST_DAYS_AT_ONCE, int(7 * SLOTS_AT_ONCE / max(weekly, 1)))
 
 
 def _first_missing(read: ReadSchedule) -> date:
