@@ -65,6 +65,14 @@ async def search_without_overdue_holds(connection: Connection) -> None:
     await mutate(connection, "overdue_slots_for", "s.start_time > now()", "FALSE")
 
 
+async def overlook_the_colleagues_patients(connection: Connection) -> None:
+    await mutate(
+        connection, "find_in_the_way", "(o.status = 'OPEN' OR o.available_seats < o.total_seats)",
+        "o.available_seats = o.total_seats",
+    )  # fmt: skip
+    await drop_rules(connection, "slot_overlaps")
+
+
 async def ignore_notice(connection: Connection) -> None:
     await mutate(connection, "check_visit", "IF refusal IS NOT NULL THEN", "IF FALSE THEN")
 
@@ -141,6 +149,10 @@ OF_SCHEDULES = (
     Mutant(
         "blind-schedule", "publishing ignores closures", change_nothing, frozenset({"S24"}),
         program="blind_schedule",
+    ),
+    Mutant(
+        "blind-takeover", "a colleague who has patients then takes over others", overlook_the_colleagues_patients,
+        frozenset({"S22"}),
     ),
 )  # fmt: skip
 OF_TIME = (

@@ -57,19 +57,24 @@ class Scheduler:
     async def live(self, stop: Stop) -> None:
         while not stop.now:
             await stop.patients_go.wait()
-            made = await self._client.publish(self._process, self._admin, roads.CREATE_DOCTOR, {"name": "Dr. Weekly"})
-            if made.outcome != "ok" or made.answer is None or made.answer.id is None:
+            doctor, colleague = await self._hire("Dr. Weekly"), await self._hire("Dr. Standby")
+            if doctor is None or colleague is None:
                 await asyncio.sleep(PAUSE_SECONDS)
                 continue
-            await self._practise(made.answer.id, stop)
+            await self._practise(doctor, colleague, stop)
 
-    async def _practise(self, doctor: int, stop: Stop) -> None:
-        await self._apply(self._admin, addRules=[self._hours(doctor)])
+    async def _hire(self, name: str) -> int | None:
+        made = await self._client.publish(self._process, self._admin, roads.CREATE_DOCTOR, {"name": name})
+        return made.answer.id if made.outcome == "ok" and made.answer else None
+
+    async def _practise(self, doctor: int, colleague: int, stop: Stop) -> None:
+        await self._apply(self._admin, addRules=[self._hours(doctor), self._hours(colleague)])
         for number in range(ROUNDS):
             if stop.now:
                 break
             await self._close_a_day(doctor, stays=number == 0 or self._random.random() < 0.3)
             await self._change_hours(doctor)
+            await self._give_a_day(doctor, colleague)
             await asyncio.sleep(PAUSE_SECONDS * self._random.random())
 
     def _hours(self, doctor: int) -> dict[str, Any]:
@@ -93,6 +98,22 @@ class Scheduler:
         hour = {"from": f"{day}T00:00:00Z", "to": f"{day}T01:00:00Z"}
         closures = [] if stays else await self._list(roads.LIST_CLOSURES, doctor, params=hour)
         await asyncio.gather(self._see_to_all(booked), self._apply(self._admin, removeClosures=closures))
+
+    async def _give_a_day(self, doctor: int, colleague: int) -> None:
+        """The colleague takes over the booked times of a day, while patients book both doctors."""
+        day = self._first_day + timedelta(days=self._random.randrange(DAYS))
+        slots = await self._free_times(doctor, day)
+        theirs = await self._free_times(colleague, day)
+        booked = await self._book(slots) + await self._book(theirs)
+        await self._see_to_all(booked)
+        absence = {"doctorId": doctor, "startTime": f"{day}T00:00:00Z", "endTime": f"{day}T23:00:00Z"}
+        more, _ = await asyncio.gather(
+            self._book([*slots, *theirs]),
+            self._apply(self._staff, addClosures=[absence], decision="TAKE_OVER", colleagueId=colleague),
+        )
+        hour = {"from": f"{day}T00:00:00Z", "to": f"{day}T01:00:00Z"}
+        closures = await self._list(roads.LIST_CLOSURES, doctor, params=hour)
+        await asyncio.gather(self._see_to_all(more), self._apply(self._admin, removeClosures=closures))
 
     async def _change_hours(self, doctor: int) -> None:
         rules = await self._list(roads.LIST_RULES, doctor)

@@ -109,7 +109,9 @@ def _states(history: SlotHistory) -> Iterator[SlotState]:
             holds.pop(booking_id, None)
         status = STATUS_OF_KIND.get(event.kind, status)
         if event.kind == "MOVED":
-            starts = frozenset(_start_of(attempt) for attempt in moves[event.sequence])
+            # A colleague who takes over has the slot at the same time.
+            moved = frozenset(_start_of(attempt) for attempt in moves[event.sequence] if attempt.change)
+            starts = moved or starts
         yield SlotState(event.total_after, event.available_after, status, starts, tuple(holds.values()))
 
 

@@ -46,7 +46,12 @@ CLOSURES = """
         extract(EPOCH FROM c.end_time)::float8 AS end
     FROM closures AS c WHERE c.removed_at IS NULL ORDER BY c.id
 """
-OF_RULES = "SELECT id FROM appointment_slots WHERE rule_id IS NOT NULL"
+# Also those that a colleague has taken over: no rule has them any more.
+OF_RULES = """
+    SELECT id FROM appointment_slots WHERE rule_id IS NOT NULL
+    UNION
+    SELECT substr(subject, 6)::bigint FROM audit_log WHERE action = 'take_over_slot'
+"""
 BUSY = """
     SELECT concat(pid, ' since ', xact_start) AS session FROM pg_stat_activity
     WHERE application_name = 'slotwise' AND datname = current_database() AND state <> 'idle'

@@ -22,7 +22,7 @@ from tests.db.test_statements import names_in_files, sql_with_comments
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 SETTINGS = {"plan_cache_mode=force_generic_plan", "enable_seqscan=off"}
-LOCKS_ARE_HELD_BY_THE_CALLER = {"expire_holds", "take_added_seats"}
+LOCKS_ARE_HELD_BY_THE_CALLER = {"expire_holds", "take_added_seats", "take_over_slots"}
 
 # Wrappers under their old names, which only servers of the release before call.
 FOR_THE_RELEASE_BEFORE = {"apply_schedule", "hold_seats", "replace_hold"}

@@ -62,8 +62,10 @@ GET    /api/doctors/{doctorId}/rules missing 401   403   403    403   404   404 
 GET    /api/closures                         401   403   403    403   200   200    401   401      401     401     401
 POST   /api/schedule/preview                 401   403   403    403   403   200    401   401      401     401     401
 POST   /api/schedule/preview        absence  401   403   403    403   200   200    401   401      401     401     401
+POST   /api/schedule/preview        takeover 401   403   403    403   200   200    401   401      401     401     401
 POST   /api/schedule/apply                   401   403   403    403   403   409    401   401      401     401     401
 POST   /api/schedule/apply          absence  401   403   403    403   409   409    401   401      401     401     401
+POST   /api/schedule/apply          takeover 401   403   403    403   409   409    401   401      401     401     401
 POST   /api/bookings                         201   201   201    201   201   201    201   201      401     401     401
 POST   /api/bookings                missing  404   404   404    404   404   404    404   404      401     401     401
 GET    /api/bookings                         401   403   403    403   200+  200+   401   401      401     401     401
@@ -94,6 +96,7 @@ class Target(NamedTuple):
     slot_id: int
     booking_id: int
     owner_email: str
+    colleague_id: int
 
 
 def new_rules(target: Target) -> dict[str, Any]:
@@ -107,6 +110,10 @@ def new_rules(target: Target) -> dict[str, Any]:
 
 def new_absence(target: Target) -> dict[str, Any]:
     return {"doctorId": target.doctor_id, "startTime": "2031-02-04T09:00:00Z", "endTime": "2031-02-05T09:00:00Z"}
+
+
+def new_takeover(target: Target) -> dict[str, Any]:
+    return {"addClosures": [new_absence(target)], "decision": "TAKE_OVER", "colleagueId": target.colleague_id}
 
 
 Body = Callable[[Target], dict[str, Any]]
@@ -136,6 +143,8 @@ BODIES: dict[str, Body] = {
     "POST /api/schedule/apply": lambda target: {"addRules": [new_rules(target)], "token": "of another preview"},
     "POST /api/schedule/apply absence": lambda target: {
         "addClosures": [new_absence(target)], "token": "of another preview"},
+    "POST /api/schedule/preview takeover": new_takeover,
+    "POST /api/schedule/apply takeover": lambda target: new_takeover(target) | {"token": "of another preview"},
     "POST /api/bookings": lambda target: {
         "slotId": target.slot_id, "userName": "Nell New", "userEmail": "nell@example.org"},
 }  # fmt: skip
@@ -188,6 +197,7 @@ class Place:
         self.people: People = new_people(clinic.server, NAME)
         self.slot = clinic.slot(seats=50)
         self._visit_type = _new_visit_type(clinic)
+        self._colleague = clinic.doctor()["id"]
         self._stray = clinic.hold(self.slot["id"], userName="Nell New", userEmail="nell@example.org")
         # One for each caller, made before one of them can end the owner's session.
         self._bookings = [self._book() for _ in CALLERS]
@@ -205,7 +215,7 @@ class Place:
         ids = (self.slot["doctorId"], self.slot["id"], booking["id"])
         doctor_id, slot_id, booking_id = (MISSING, MISSING, MISSING) if row.missing else ids
         visit_type_id = MISSING if row.missing else self._visit_type
-        target = Target(doctor_id, slot_id, booking_id, self.people.owner_email)
+        target = Target(doctor_id, slot_id, booking_id, self.people.owner_email, self._colleague)
         body, query = BODIES.get(row.name), QUERIES.get(row.operation)
         with self._clinic.http.stream(
             method,

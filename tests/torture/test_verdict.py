@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from torture.history import UNREADABLE, Answer, Attempt, Change, SeenBookings, SeenSlot, Sighting
 from torture.lag import Lag, Tick
-from torture.rules.closures import Closed, ScheduledSlot, find_hidden
+from torture.rules.closures import Closed, ScheduledSlot, find_double_visits, find_hidden
 from torture.rules.keys import find_broken_keys
 from torture.rules.order import find_disorder
 from torture.rules.service import (
@@ -879,3 +879,19 @@ def test_no_time_is_open_in_a_closure_and_no_booking_in_a_closed_time_is_hidden(
 ) -> None:
     """S24."""
     assert [violation.rule for violation in find_hidden([slot], closures)] == ["S24"] * broken
+
+
+@pytest.mark.parametrize(
+    ("other", "broken"),
+    [
+        ({"begin": 1899.0, "end": 2000.0}, True),
+        ({"begin": 900.0, "end": 1001.0}, True),
+        ({"begin": 1900.0, "end": 2000.0}, False),
+        ({"begin": 1899.0, "end": 2000.0, "doctor_id": 2}, False),
+        ({"begin": 1899.0, "end": 2000.0, "confirmed": 0}, False),
+    ],
+)
+def test_no_doctor_is_in_two_visits_at_once(other: dict[str, Any], broken: bool) -> None:
+    """S22."""
+    slots = [CLOSED_AHEAD, msgspec.structs.replace(CLOSED_AHEAD, id=8, is_open=True, **other)]
+    assert [violation.rule for violation in find_double_visits(slots)] == ["S22"] * broken

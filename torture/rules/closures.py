@@ -1,5 +1,6 @@
-"""No closure, rule or absence hides a live booking without listing it (S24)."""
+"""No closure, rule or absence hides a live booking without listing it (S24), and no doctor is in two visits (S22)."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from msgspec import Struct
@@ -47,3 +48,18 @@ def find_hidden(slots: Sequence[ScheduledSlot], closures: Sequence[Closed]) -> I
         listed = slot.drifted or slot.by_hand or slot.closure_id in known
         if slot.confirmed and not slot.is_open and not listed:
             yield Violation("S24", slot.id, f"the closed slot has {slot.confirmed} bookings that nobody is shown")
+
+
+def find_double_visits(slots: Sequence[ScheduledSlot]) -> Iterator[Violation]:
+    """S22: two slots of one doctor that have confirmed bookings never overlap."""
+    booked = defaultdict(list)
+    for slot in sorted(slots, key=lambda slot: slot.begin):
+        if slot.confirmed:
+            booked[slot.doctor_id].append(slot)
+    for visits in booked.values():
+        latest = visits[0]
+        for slot in visits[1:]:
+            if slot.begin < latest.end:
+                told = f"doctor {slot.doctor_id} has visits in it and in slot {latest.id} at once"
+                yield Violation("S22", slot.id, told)
+            latest = max(slot, latest, key=lambda one: one.end)

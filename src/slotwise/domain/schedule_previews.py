@@ -15,8 +15,17 @@ from slotwise.domain.bookings import BookingStatus
 from slotwise.domain.errors import FieldError, InvalidInput, ScheduleTooLarge
 from slotwise.domain.schedule_diff import Difference, ExistingSlot, diff
 from slotwise.domain.schedule_rules import closure_faults, rule_faults, text_faults
-from slotwise.domain.schedules import ClosedTime, Closure, Closures, Plan, Rule, SkippedSlot, plan
+from slotwise.domain.schedules import ClosedTime, Closure, ClosureKind, Closures, Plan, Rule, SkippedSlot, plan
 from slotwise.domain.slots import MAX_DURATION_MINUTES
+from slotwise.domain.takeovers import (
+    Colleague,
+    Takeover,
+    TakeoverRefusal,
+    making_room,
+    refusals,
+    takeover_of,
+    without_taken,
+)
 from slotwise.domain.time_zones import EDITION, find_zone, time_zone
 from slotwise.domain.timetables import Hours, slot_starts
 from slotwise.domain.visit_types import MAX_BUFFER_MINUTES
@@ -28,18 +37,26 @@ FIRST_NEW_ID = 2**62
 
 
 class Decision(StrEnum):
-    """What happens to a confirmed booking whose slot goes: it stays, and is listed, or it is cancelled."""
+    """What happens to a confirmed booking whose slot goes: it stays, and is listed; it is cancelled; or a colleague
+    takes over the slot with it.
+    """
 
     KEEP = "KEEP"
     CANCEL = "CANCEL"
+    TAKE_OVER = "TAKE_OVER"
 
 
 class Decisions(Struct, frozen=True):
-    """`bookings` has what differs from the default, by booking id. The message is for the patients cancelled."""
+    """`bookings` has what differs from the default, by booking id. The message is for the patients cancelled.
+
+    `colleague_id` is the doctor who takes over. `otherwise` is for those whom that doctor cannot see.
+    """
 
     default: Decision = Decision.KEEP
     bookings: Mapping[int, Decision] = msgspec.field(default_factory=dict)
     message: str | None = None
+    colleague_id: int | None = None
+    otherwise: Decision = Decision.KEEP
 
     def of(self, booking_id: int) -> Decision:
         return self.bookings.get(booking_id, self.default)
@@ -73,6 +90,15 @@ class ScheduleChange(Struct, frozen=True):
     change_zones: tuple[ZoneChange, ...] = ()
     change_lengths: tuple[LengthChange, ...] = ()
     decisions: Decisions = Decisions()
+
+    @property
+    def absent_doctor(self) -> int | None:
+        """Who is away, if this adds or changes absences of one doctor, and nothing else."""
+        others = (self.add_rules, self.change_rules, self.remove_rules, self.remove_closures)
+        closures = (*self.add_closures, *self.change_closures)
+        doctors = {each.doctor_id for each in closures}
+        plain = len(doctors) == 1 and all(each.kind is ClosureKind.ABSENCE for each in closures)
+        return doctors.pop() if plain and not any((*others, self.change_zones, self.change_lengths)) else None
 
 
 class LiveBooking(Struct, frozen=True):
@@ -115,16 +141,21 @@ class ScheduleState(Struct, frozen=True):
     published_until: date
     visit_types: Mapping[int, VisitLength] = msgspec.field(default_factory=dict)
     tzdata: str = EDITION
+    colleague: Colleague | None = None
 
 
 class Hit(Struct, frozen=True):
-    """A confirmed booking that a change concerns. Without a closure, its rule no longer wants the slot."""
+    """A confirmed booking that a change concerns. Without a closure, its rule no longer wants the slot.
+
+    `refusal` says why the colleague cannot take it over, whether or not that is wanted.
+    """
 
     booking: LiveBooking
     slot: ExistingSlot
     closure_id: int | None
     decision: Decision
     message: str | None = None
+    refusal: TakeoverRefusal | None = None
 
 
 class Preview(Struct, frozen=True):
@@ -148,6 +179,7 @@ class Preview(Struct, frozen=True):
     difference: Difference
     rules: tuple[Rule, ...]
     closures: tuple[Closure, ...]
+    takeover: Takeover | None = None
 
     @property
     def skipped(self) -> tuple[SkippedSlot, ...]:
@@ -156,6 +188,10 @@ class Preview(Struct, frozen=True):
     @property
     def cancelled(self) -> tuple[Hit, ...]:
         return tuple(hit for hit in self.hits if hit.decision is Decision.CANCEL)
+
+    @property
+    def taken_over(self) -> tuple[Hit, ...]:
+        return tuple(hit for hit in self.hits if hit.decision is Decision.TAKE_OVER)
 
 
 def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
@@ -167,13 +203,15 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     all_kept = diff(wanted, after.slots, after.closures, after.now)
     causes = _causes(after, change, all_kept)
     hits = _hits(after, change, causes)
-    slots = _without_cancelled(after, hits)
-    # Nothing else differs where nothing is cancelled, as when times are published.
+    takeover = _takeover(after, hits, causes)
+    slots = without_taken(_without_cancelled(after, hits), takeover)
+    # Nothing else differs where nothing is cancelled or taken over, as when times are published.
     difference = all_kept if slots == after.slots else diff(wanted, slots, after.closures, after.now)
     difference = _within_horizon(difference, after.published_until)
     if difference.touched > MAX_TOUCHED_SLOTS:
         raise ScheduleTooLarge(difference.touched, MAX_TOUCHED_SLOTS, _last_day_that_fits(change, difference, slots))
-    return _preview(after, difference, wanted, hits, causes)
+    difference = replace(difference, close=making_room(difference, takeover))
+    return replace(_preview(after, difference, wanted, hits, causes), takeover=takeover)
 
 
 def _refuse_far_too_many(after: ScheduleState, change: ScheduleChange) -> None:
@@ -192,13 +230,14 @@ def _refuse_far_too_many(after: ScheduleState, change: ScheduleChange) -> None:
 def _preview(
     after: ScheduleState, difference: Difference, wanted: Plan, hits: tuple[Hit, ...], causes: Mapping[int, int | None]
 ) -> Preview:
+    taken = {hit.slot.id: hit.slot for hit in hits if hit.decision is Decision.TAKE_OVER}.values()
     going = {closed.slot_id for closed in difference.close}
     slots = {slot.id: slot for slot in after.slots}
     changes = [(each, slot) for each in difference.change if (slot := slots[each.slot_id]).is_open]
     times = {(each.rule_id, each.start_time, each.end_time) for each in wanted.wanted}
     drifting = (slots[each] for each in difference.drift)
     return Preview(
-        come=len(difference.add) + len(difference.reopen),
+        come=len(difference.add) + len(difference.reopen) + sum(slot.closure_id is not None for slot in taken),
         go=len(going),
         stay=sum(slot.is_open and slot.start_time > after.now and slot.id not in going for slot in after.slots),
         changed_seats=sum(each.seats != slot.total_seats - slot.added_seats for each, slot in changes),
@@ -311,15 +350,28 @@ def _hits(after: ScheduleState, change: ScheduleChange, causes: Mapping[int, int
     """Confirmed bookings of slots that go or drift, and of those that lie in a new or changed closure."""
     slots = {slot.id: slot for slot in after.slots}
     messages = {closure.id: closure.message for closure in after.closures}
+    refused = refusals(after.colleague, after.slots, causes, Closures(after.closures)) if after.colleague else {}
     hits = []
     for booking in after.bookings:
         if booking.is_confirmed and booking.slot_id in causes:
-            closure_id = causes[booking.slot_id]
+            closure_id, refusal = causes[booking.slot_id], refused.get(booking.slot_id)
             decision = change.decisions.of(booking.id)
+            if decision is Decision.TAKE_OVER and refusal is not None:
+                decision = change.decisions.otherwise
             message = change.decisions.message or (messages[closure_id] if closure_id is not None else None)
             told = message if decision is Decision.CANCEL else None
-            hits.append(Hit(booking, slots[booking.slot_id], closure_id, decision, told))
+            hits.append(Hit(booking, slots[booking.slot_id], closure_id, decision, told, refusal))
     return tuple(sorted(hits, key=lambda hit: (hit.slot.start_time, hit.slot.id, hit.booking.id)))
+
+
+def _takeover(after: ScheduleState, hits: Iterable[Hit], causes: Mapping[int, int | None]) -> Takeover | None:
+    """Raises `InvalidInput` if a booking is to stay in a slot that goes to the colleague."""
+    decided: dict[Decision, set[int]] = defaultdict(set)
+    for hit in hits:
+        decided[hit.decision].add(hit.slot.id)
+    if decided[Decision.TAKE_OVER] & decided[Decision.KEEP]:
+        raise InvalidInput.of("decisions.bookings", "must not part those who have the same time")
+    return takeover_of(after.colleague, decided[Decision.TAKE_OVER], causes) if after.colleague else None
 
 
 def _causes(after: ScheduleState, change: ScheduleChange, difference: Difference) -> dict[int, int | None]:
@@ -400,7 +452,19 @@ def _faults(change: ScheduleChange) -> Iterator[FieldError]:
         if not 0 <= (length.buffer_minutes or 0) <= MAX_BUFFER_MINUTES:
             yield FieldError(f"change_lengths[{place}].buffer_minutes", f"must be from 0 to {MAX_BUFFER_MINUTES}")
     yield from _double_faults(change)
+    yield from _colleague_faults(change)
     yield from _within("decisions", text_faults("message", change.decisions.message))
+
+
+def _colleague_faults(change: ScheduleChange) -> Iterator[FieldError]:
+    decisions, field = change.decisions, "decisions.colleague_id"
+    if decisions.colleague_id is None:
+        if Decision.TAKE_OVER in (decisions.default, *decisions.bookings.values()):
+            yield FieldError(field, "must be the id of the doctor who takes over")
+    elif change.absent_doctor is None:
+        yield FieldError(field, "is only for absences of one doctor")
+    elif change.absent_doctor == decisions.colleague_id:
+        yield FieldError(field, "must be another doctor than the one who is away")
 
 
 def _within(place: str, faults: Iterable[FieldError]) -> Iterator[FieldError]:

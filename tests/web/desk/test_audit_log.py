@@ -153,6 +153,8 @@ def test_every_action_has_words_and_all_words_have_an_action() -> None:
     assert set(ACTIONS) == {
         *calls,
         "apply_schedule",
+        "take_over_slot",
+        "take_over_slots",
         "erase_personal_data",
         "hold_seats",
         "import_bookings",

@@ -163,7 +163,8 @@ class ChangeBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
     """What is to change, and what happens to the confirmed bookings that it concerns.
 
     `decision` is for all of them, `exceptions` for single ones; `message` is what the desk tells the patients
-    whose bookings are cancelled.
+    whose bookings are cancelled. `colleagueId` is the doctor to whom times with `TAKE_OVER` go; it is for absences of
+    one other doctor. Bookings that this doctor cannot see are kept.
     """
 
     add_rules: Annotated[list[NewRules], Meta(max_length=MAX_RULES)] = field(default_factory=list)
@@ -177,6 +178,7 @@ class ChangeBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
     decision: Decision = Decision.KEEP
     exceptions: Annotated[list[BookingDecision], Meta(max_length=1000)] = field(default_factory=list)
     message: LongText | None = None
+    colleague_id: Id | None = None
 
     def change(self, rules: Mapping[int, Rule], closures: Mapping[int, Closure]) -> ScheduleChange:
         """`rules` and `closures` are those to change, as they are. Raises `InvalidInput`."""
@@ -194,7 +196,7 @@ class ChangeBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
             change_lengths=tuple(
                 LengthChange(each.visit_type_id, each.minutes, each.buffer_minutes) for each in self.change_lengths
             ),
-            decisions=Decisions(self.decision, exceptions, self.message),
+            decisions=Decisions(self.decision, exceptions, self.message, self.colleague_id),
         )
 
     def places(self) -> list[int]:
@@ -242,6 +244,8 @@ _NAMES = {
     "slot_minutes": "duration_minutes",
     "weekday": "weekdays",
     "decisions.message": "message",
+    "decisions.colleague_id": "colleague_id",
+    "decisions.bookings": "exceptions",
 }
 _ADDED_RULE = re.compile(r"^add_rules\[(\d+)\]")
 _DECISION = re.compile(r"^decisions\.bookings(\[\d+\])$")

@@ -11,6 +11,7 @@ from slotwise.domain.preview_tokens import Differs
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
 from slotwise.domain.schedule_previews import FIRST_NEW_ID, Decision, Hit, LiveBooking
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkippedSlot, SkipReason
+from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
 from slotwise.http.schedule.slots import ClockTime
 from slotwise.services.schedule.schedule_state import Run
@@ -138,7 +139,7 @@ class ClosuresView(Struct, frozen=True):
 class HitView(Struct, frozen=True, rename="camel"):
     """A confirmed booking that the change concerns. Without a closure, its rule no longer has the time.
 
-    `message` is what the patient is told.
+    `message` is what the patient is told. `refusal` says why the colleague cannot take it over, if one was named.
     """
 
     booking_id: int
@@ -151,6 +152,7 @@ class HitView(Struct, frozen=True, rename="camel"):
     closure_id: int | None
     decision: Decision
     message: str | None
+    refusal: TakeoverRefusal | None
 
     @classmethod
     def of(cls, hit: Hit) -> "HitView":
@@ -165,6 +167,7 @@ class HitView(Struct, frozen=True, rename="camel"):
             _known(hit.closure_id),
             hit.decision,
             hit.message,
+            hit.refusal,
         )
 
 
@@ -252,6 +255,7 @@ class AppliedView(Struct, frozen=True, rename="camel"):
     go: int
     stay: int
     cancelled_bookings: int
+    taken_over_bookings: int
     cancelled_holds: int
     rule_ids: list[int]
     closure_ids: list[int]
@@ -264,6 +268,7 @@ class AppliedView(Struct, frozen=True, rename="camel"):
             preview.go,
             preview.stay,
             len(preview.cancelled),
+            len(preview.taken_over),
             applied.cancelled_holds,
             applied.rule_ids,
             applied.closure_ids,

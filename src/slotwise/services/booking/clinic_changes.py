@@ -1,4 +1,4 @@
-"""What the clinic did to a booking after it was made: moved it, or cancelled it."""
+"""What the clinic did to a booking after it was made: moved it, gave it to another doctor, or cancelled it."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
@@ -14,14 +14,17 @@ from slotwise.services.core.audit import record_action, request_id, shows_others
 
 
 class ClinicChange(Struct, frozen=True):
-    """The start and the length that the booking was made for; None if neither was changed since.
+    """The start, the length and the doctor that the booking was made for; None if they are as they were.
 
+    `doctor_name` is the doctor now.
     `cancelled` if somebody at the desk cancelled it who is not its patient, and the patient had not asked for it.
     """
 
     booking_id: int
     booked_start: datetime | None
     booked_minutes: int | None
+    booked_doctor: str | None
+    doctor_name: str
     cancelled: bool
 
 
@@ -39,6 +42,11 @@ class SlotOfClosure(Struct, frozen=True):
     slot_id: int | None
 
 
+class TakenSlot(Struct, frozen=True):
+    slot_id: int
+    taken_at: datetime
+
+
 class Told(Struct, frozen=True):
     """Who has told the patient of a booking; None if that account is gone."""
 
@@ -48,7 +56,9 @@ class Told(Struct, frozen=True):
 
 
 class PatientsToTell(Struct, frozen=True):
-    """The appointments that the clinic cancelled in the time of a closure, and by booking who has told the patient."""
+    """The appointments in the time of a closure that the clinic cancelled or that a colleague has taken over, and by
+    booking who has told the patient.
+    """
 
     bookings: list[Booking]
     told: dict[int, Told]
@@ -57,6 +67,8 @@ class PatientsToTell(Struct, frozen=True):
 
 LIST_CLINIC_CHANGES = Statement("booking/clinic_changes.list_clinic_changes", ClinicChange)
 LIST_CANCELLED_BOOKINGS = Statement("booking/clinic_changes.list_cancelled_bookings", Booking)
+LIST_TAKEN_SLOTS = Statement("booking/clinic_changes.list_taken_slots", TakenSlot)
+LIST_TAKEN_OVER = Statement("booking/clinic_changes.list_taken_over", Booking)
 LIST_SLOTS_OF_CLOSURE = Statement("booking/clinic_changes.list_slots_of_closure", SlotOfClosure)
 NOTE_PATIENTS_TOLD = Statement("booking/clinic_changes.note_patients_told", NoRow)
 LIST_TOLD = Statement("booking/clinic_changes.list_told", Told)
@@ -116,11 +128,25 @@ class ClinicChanges:
         slots = await LIST_SLOTS_OF_CLOSURE.all(connection, closure_id=closure_id, limit=MOST_SLOTS_OF_CLOSURE)
         if not slots:
             return None
-        slot_ids = [slot.slot_id for slot in slots if slot.slot_id is not None]
-        found = await cancelled_by_clinic(connection, slot_ids, self._order)
-        bookings = [booking for booking in found.bookings if reader.works_at(booking.clinic_id)]
+        taken = await LIST_TAKEN_SLOTS.all(connection, closure_id=closure_id, limit=MOST_SLOTS_OF_CLOSURE)
+        slot_ids = {slot.slot_id for slot in slots if slot.slot_id is not None} | {slot.slot_id for slot in taken}
+        found = await cancelled_by_clinic(connection, sorted(slot_ids), self._order)
+        concerned = [*found.bookings, *await _taken_over(connection, taken, self._order)]
+        bookings = [booking for booking in concerned if reader.works_at(booking.clinic_id)]
         told = await LIST_TOLD.all(connection, booking_ids=[booking.id for booking in bookings])
         return PatientsToTell(bookings, {each.booking_id: each for each in told}, found.cut_short)
+
+
+async def _taken_over(connection: Connection, taken: Sequence[TakenSlot], order: NameOrder) -> list[Booking]:
+    if not taken:
+        return []
+    found = await LIST_TAKEN_OVER.all(
+        connection,
+        slot_ids=[slot.slot_id for slot in taken],
+        taken_at=[slot.taken_at for slot in taken],
+        limit=MOST_CANCELLED,
+    )
+    return sorted_by_name(found, order)
 
 
 async def cancelled_by_clinic(connection: Connection, slot_ids: Sequence[int], order: NameOrder) -> CancelledBookings:

@@ -46,6 +46,8 @@ class NewRun(Struct, frozen=True):
     skipped: Sequence[Mapping[str, object]]
 
 
+# Nothing was done, and the database does not say more.
+CHANGED = AppliedRow("changed", None, None, None, None)
 APPLY_SCHEDULE = Statement("schedule/schedules.apply_schedule", AppliedRow)
 
 
@@ -64,8 +66,14 @@ async def apply_preview(
     known = read.state.visit_types
     lengths = [each for each in lengths_after(known, change).values() if each != known[each.id]]
     stamps = [*difference.reopen, *difference.restamp]
-    return await APPLY_SCHEDULE.one(
+    hit_slots, takeover = _hit_slots(preview), preview.takeover
+    done = await APPLY_SCHEDULE.first(
         connection,
+        touched_slot_ids=sorted({*hit_slots, *difference.touched_ids}),
+        colleague_id=None if takeover is None else takeover.colleague_id,
+        taken_slot_ids=[] if takeover is None else [each.slot_id for each in takeover.taken],
+        taken_closures=[] if takeover is None else [each.closure_id for each in takeover.taken],
+        room_slot_ids=[] if takeover is None else takeover.room,
         doctor_ids=read.doctor_ids,
         starts_from=read.starts_from,
         starts_before=LAST_READABLE_TIME,
@@ -95,7 +103,7 @@ async def apply_preview(
         stamped_closures=[stamp.closure_id for stamp in stamps],
         changed_slot_ids=[each.slot_id for each in difference.change],
         changed_seats=[each.seats for each in difference.change],
-        hit_slot_ids=_hit_slots(preview),
+        hit_slot_ids=hit_slots,
         booking_ids=sorted(hit.booking.id for hit in preview.hits),
         cancelled_ids=[hit.booking.id for hit in preview.cancelled],
         messages=[hit.message for hit in preview.cancelled],
@@ -105,6 +113,7 @@ async def apply_preview(
         details=None if note is None else encoded(note.details),
         request_id=request_id(),
     )
+    return CHANGED if done is None else done
 
 
 class _Written:

@@ -7,10 +7,12 @@ from msgspec import Struct
 
 from slotwise.db.pool import Connection
 from slotwise.db.statements import Statement
+from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import LAST_READABLE_TIME
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime, moved_by_zone
 from slotwise.domain.schedule_previews import LiveBooking, ScheduleChange, ScheduleState, VisitLength
-from slotwise.domain.schedules import Closure, Rule
+from slotwise.domain.schedules import Closure, Closures, Rule
+from slotwise.domain.takeovers import Colleague, InTheWay
 from slotwise.domain.time_zones import UTC_ZONE, find_zone
 
 # A local day is under way at most one day before and after it is in UTC.
@@ -45,8 +47,18 @@ class DoctorId(Struct, frozen=True):
     id: int
 
 
+class WorkingDoctor(Struct, frozen=True):
+    """An active doctor. Without clinics, the doctor works at all."""
+
+    id: int
+    clinic_ids: tuple[int, ...]
+
+
 class ReadSchedule(Struct, frozen=True):
-    """The state, and the digest of it that was read before it: it is never newer than the state."""
+    """The state, and the digest of it that was read before it: it is never newer than the state.
+
+    `doctor_ids` are all whose schedules may be written, also the colleague who takes over.
+    """
 
     doctor_ids: list[int]
     starts_from: datetime
@@ -55,11 +67,13 @@ class ReadSchedule(Struct, frozen=True):
     runs: dict[int, Run]
 
 
+FIND_COLLEAGUE = Statement("schedule/schedules.find_colleague", WorkingDoctor)
 GET_CLOSURES = Statement("schedule/schedules.get_closures", Closure)
 GET_RULES = Statement("schedule/schedules.get_rules", Rule)
 LIST_CLOSURES = Statement("schedule/schedules.list_closures", Closure)
 LIST_DOCTORS_OF_TYPES = Statement("schedule/schedules.list_doctors_of_types", DoctorId)
 LIST_EXISTING_SLOTS = Statement("schedule/schedules.list_existing_slots", ExistingSlot)
+LIST_IN_THE_WAY = Statement("schedule/schedules.list_in_the_way", InTheWay)
 LIST_LIVE_BOOKINGS = Statement("schedule/schedules.list_live_bookings", LiveBooking)
 LIST_RULES = Statement("schedule/schedules.list_rules", Rule)
 LIST_RUNS = Statement("schedule/schedules.list_runs", Run)
@@ -69,11 +83,17 @@ LIST_VISIT_LENGTHS = Statement("schedule/schedules.list_visit_lengths", VisitLen
 READ_FINGERPRINT = Statement("schedule/schedules.read_fingerprint", Fingerprint)
 
 
-async def read_schedule(connection: Connection, doctor_ids: Sequence[int], publish_days: int) -> ReadSchedule:
-    """Everything ahead of these doctors. Slots are to be published for `publish_days` from today."""
+async def read_schedule(
+    connection: Connection, doctor_ids: Sequence[int], publish_days: int, colleague_id: int | None = None
+) -> ReadSchedule:
+    """Everything ahead of these doctors. Slots are to be published for `publish_days` from today.
+
+    What a colleague has is in the digest, so that nothing is done if it changes; and that doctor's closures are read.
+    """
+    everybody = sorted({*doctor_ids, *([] if colleague_id is None else [colleague_id])})
     starts_from = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - DAY
     seen = await READ_FINGERPRINT.one(
-        connection, doctor_ids=doctor_ids, starts_from=starts_from, starts_before=LAST_READABLE_TIME
+        connection, doctor_ids=everybody, starts_from=starts_from, starts_before=LAST_READABLE_TIME
     )
     slots = await LIST_EXISTING_SLOTS.all(
         connection, doctor_ids=doctor_ids, starts_from=starts_from, starts_before=LAST_READABLE_TIME
@@ -82,7 +102,7 @@ async def read_schedule(connection: Connection, doctor_ids: Sequence[int], publi
     runs = await LIST_RUNS.all(connection, doctor_ids=doctor_ids)
     state = ScheduleState(
         rules=tuple(await LIST_RULES.all(connection, doctor_ids=doctor_ids)),
-        closures=tuple(await list_closures(connection, starts_from, LAST_READABLE_TIME, doctor_ids)),
+        closures=tuple(await list_closures(connection, starts_from, LAST_READABLE_TIME, everybody)),
         slots=tuple(slots),
         bookings=tuple(await LIST_LIVE_BOOKINGS.all(connection, slot_ids=taken)) if taken else (),
         zones={zone.id: zone.time_zone for zone in await LIST_TIME_ZONES.all(connection)},
@@ -90,7 +110,27 @@ async def read_schedule(connection: Connection, doctor_ids: Sequence[int], publi
         now=seen.now,
         published_until=seen.now.astimezone(UTC).date() + timedelta(days=publish_days),
     )
-    return ReadSchedule(list(doctor_ids), starts_from, seen.fingerprint, state, {run.rule_id: run for run in runs})
+    return ReadSchedule(everybody, starts_from, seen.fingerprint, state, {run.rule_id: run for run in runs})
+
+
+async def read_colleague(connection: Connection, change: ScheduleChange, slots: Iterable[ExistingSlot]) -> Colleague:
+    """The doctor who is to take over, and what of that doctor is in the way of the booked slots in the absence.
+
+    Raises `InvalidInput` for a doctor who takes no appointments.
+    """
+    colleague_id = change.decisions.colleague_id
+    found = await FIND_COLLEAGUE.first(connection, doctor_id=colleague_id)
+    if found is None:
+        raise InvalidInput.of("decisions.colleague_id", "must be the id of a doctor who takes appointments")
+    closures = Closures((*change.add_closures, *change.change_closures))
+    booked = [
+        slot.id
+        for slot in slots
+        if slot.confirmed > 0
+        and closures.find(slot.doctor_id, slot.clinic_id, slot.start_time, slot.end_time) is not None
+    ]
+    others = await LIST_IN_THE_WAY.all(connection, slot_ids=booked, colleague_id=colleague_id) if booked else []
+    return Colleague(found.id, found.clinic_ids, tuple(others))
 
 
 async def list_closures(

@@ -1,7 +1,7 @@
 """The use cases of schedules: look at them, see what a change would do, and apply it."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from hmac import compare_digest
 
@@ -37,14 +37,25 @@ from slotwise.services.schedule.schedule_state import (
     find_concerned,
     list_closures,
     moved_times,
+    read_colleague,
     read_schedule,
     slots_ahead,
 )
 
+# To choose from, on one page.
+MOST_COLLEAGUES = 500
 # A try fails only if the schedule or one of its bookings changes in the milliseconds after it was read.
 TRIES = 3
 
 KNOWN_DOCTORS = Statement("schedule/schedules.known_doctors", DoctorId)
+
+
+class NamedDoctor(Struct, frozen=True):
+    id: int
+    name: str
+
+
+LIST_COLLEAGUES = Statement("schedule/schedules.list_colleagues", NamedDoctor)
 
 
 class Outlined(Struct, frozen=True):
@@ -103,6 +114,13 @@ class Schedules:
         async with self._database.connection() as connection:
             return await list_closures(connection, starts_from, starts_before)
 
+    async def list_colleagues(self, doctor_id: int, clinic_ids: Collection[int]) -> list[NamedDoctor]:
+        """Who could take over at one of these clinics, those with the same specialty first."""
+        async with self._database.connection() as connection:
+            return await LIST_COLLEAGUES.all(
+                connection, doctor_id=doctor_id, clinic_ids=sorted(clinic_ids), limit=MOST_COLLEAGUES
+            )
+
     async def get_rules(self, rule_ids: Sequence[int]) -> dict[int, Rule]:
         """Those of them that apply, by id."""
         async with self._database.connection() as connection:
@@ -138,7 +156,7 @@ class Schedules:
         Raises `ScheduleChanged` if the change would now do something else, and the errors of `preview_schedule`.
         """
         _require_right(account, change)
-        decided = change if decisions is None else replace(change, decisions=decisions)
+        decided = change if decisions is None else replace(change, decisions=_by_same(change, decisions))
         for _ in range(TRIES):
             async with self._database.connection() as connection:
                 read = await self._read(connection, change)
@@ -162,14 +180,17 @@ class Schedules:
             return await apply_preview(connection, read, change, preview, runs, actor_of(account), note)
 
     async def _read(self, connection: Connection, change: ScheduleChange) -> ReadSchedule:
-        doctor_ids = await find_concerned(connection, change)
+        doctor_ids, colleague_id = await find_concerned(connection, change), change.decisions.colleague_id
         await _require_doctors(connection, doctor_ids)
-        read = await read_schedule(connection, doctor_ids, self._publish_days)
+        read = await read_schedule(connection, doctor_ids, self._publish_days, colleague_id)
         _require_clinics(change, read.state.zones)
         _require_versions("change_rules", change.change_rules, read.state.rules)
         _require_versions("change_closures", change.change_closures, read.state.closures)
         await _require_places(connection, change, read.state.rules)
-        return read
+        if colleague_id is None:
+            return read
+        colleague = await read_colleague(connection, change, read.state.slots)
+        return replace(read, state=replace(read.state, colleague=colleague))
 
 
 async def preview_schedule(
@@ -190,8 +211,9 @@ async def preview_schedule(
 async def _outlined(read: ReadSchedule, change: ScheduleChange) -> Outlined:
     """In a thread, because a year of a large clinic takes a second, in which this worker serves others."""
     preview = await asyncio.to_thread(outline, read.state, change)
-    bookings = (f"{hit.booking.id}.{hit.decision}" for hit in preview.hits)
-    seen = [read.fingerprint, "/".join(bookings), read.state.published_until.isoformat()]
+    bookings = (f"{hit.booking.id}.{hit.decision}.{hit.refusal or ''}" for hit in preview.hits)
+    room = preview.takeover.room if preview.takeover else ()
+    seen = [read.fingerprint, "/".join(bookings), read.state.published_until.isoformat(), f"room {room}"]
     # Decisions on single bookings are among the hits. Those on bookings that are none do nothing.
     digest = token_of(seen, replace(change, decisions=replace(change.decisions, bookings={})))
     token = token_with(digest, seen_of(preview, change.decisions.bookings))
@@ -219,6 +241,11 @@ async def _require_doctors(connection: Connection, doctor_ids: Sequence[int]) ->
     known = await KNOWN_DOCTORS.all(connection, doctor_ids=doctor_ids)
     if len(known) < len(set(doctor_ids)):
         raise DoctorNotFound
+
+
+def _by_same(change: ScheduleChange, decisions: Decisions) -> Decisions:
+    """The preview was about this colleague."""
+    return replace(decisions, colleague_id=change.decisions.colleague_id)
 
 
 def _require_clinics(change: ScheduleChange, zones: Mapping[int, str]) -> None:
@@ -275,7 +302,9 @@ def _is_own_absence(account: User, closure: Closure) -> bool:
 
 
 def _subject(read: ReadSchedule) -> str:
-    return f"doctor:{read.doctor_ids[0]}" if len(read.doctor_ids) == 1 else "schedule"
+    colleague = read.state.colleague
+    concerned = [each for each in read.doctor_ids if colleague is None or each != colleague.id]
+    return f"doctor:{concerned[0]}" if len(concerned) == 1 else "schedule"
 
 
 def _details(preview: Preview) -> dict[str, object]:
@@ -284,6 +313,7 @@ def _details(preview: Preview) -> dict[str, object]:
         "closed": preview.go,
         "bookings": len(preview.hits),
         "cancelled": len(preview.cancelled),
+        "taken_over": len(preview.taken_over),
         "holds": len(preview.holds),
     }
     return {name: count for name, count in counts.items() if count}

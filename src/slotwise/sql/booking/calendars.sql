@@ -1,11 +1,12 @@
 -- name: read_claimed_entry
 -- Reads a booking as an entry of a calendar, and what a caller's claim to it is checked against.
--- RFC 5546, 2.1.4: the sequence grows with each change of the times and of the status, and here also of the doctor's
--- name and specialization. The clinic's name and location are settings, whose changes leave no row to count. Calendars
--- take the new ones because, of two files of one sequence, the one with the later DTSTAMP counts (RFC 5546, 2.1.5).
--- All changes of one slot are made under its lock and in order of time, so a move after the booking has a later time.
--- Changes of the doctor are not in that order, so those before the booking count too: the sequence need not begin at
--- zero, but must never stay the same.
+-- RFC 5546, 2.1.4: the sequence grows with each change of the times and of the status, and here also of the doctor and
+-- of the doctor's name and specialization. The clinic's name and location are settings, whose changes leave no row to
+-- count. Calendars take the new ones because, of two files of one sequence, the one with the later DTSTAMP counts
+-- (RFC 5546, 2.1.5). All changes of one slot are made under its lock and in order of time, so a move after the booking
+-- has a later time. Changes of the doctor are not in that order, so those before the booking count too: the sequence
+-- need not begin at zero, but must never stay the same. It must not fall either when a colleague takes over, so the
+-- changes of the doctors before count on.
 SELECT
     r.manage_token_hash,
     b.status,
@@ -37,7 +38,13 @@ CROSS JOIN
         SELECT count(*)::integer AS number, max(a.created_at) AS newest
         FROM audit_log AS a
         WHERE
-            a.subject = 'doctor:' || b.doctor_id
+            a.subject IN (
+                SELECT 'doctor:' || b.doctor_id
+                UNION
+                SELECT 'doctor:' || (t.details #>> '{doctor_id,0}')
+                FROM audit_log AS t
+                WHERE t.subject = 'slot:' || b.slot_id AND t.action = 'take_over_slot'
+            )
             AND a.action = 'update_doctor'
             AND a.details ?| ARRAY['name', 'specialization']
     ) AS renames

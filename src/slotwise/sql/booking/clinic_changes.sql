@@ -1,6 +1,6 @@
 -- name: list_clinic_changes
--- Reads what the clinic did to some bookings: the times that they were made for, if it moved them since, and whether it
--- cancelled them.
+-- Reads what the clinic did to some bookings: the times and the doctor that they were made for, if it changed them
+-- since, and whether it cancelled them.
 -- This reads the audit log, which notes every change of a slot and every cancellation at the desk: the ledger has no
 -- old times. Changes of one slot and its bookings are made under its lock and in order of time, so a move after the
 -- booking has a later time. The first note of a kind has the value that the booking was made for.
@@ -11,6 +11,11 @@ SELECT
     b.id AS booking_id,
     start.was AS booked_start,
     length.was AS booked_minutes,
+    (
+        SELECT o.name FROM doctors AS o
+        WHERE o.id = doctor.was AND o.id <> s.doctor_id
+    ) AS booked_doctor,
+    (SELECT d.name FROM doctors AS d WHERE d.id = s.doctor_id) AS doctor_name,
     b.status = 'CANCELLED' AND EXISTS (
         SELECT 1
         FROM audit_log AS a
@@ -32,6 +37,14 @@ SELECT
         WHERE a.subject = 'booking:' || b.id AND a.action = 'note_patients_wish'
     ) AS cancelled
 FROM bookings AS b
+INNER JOIN appointment_slots AS s ON b.slot_id = s.id
+LEFT JOIN LATERAL (
+    SELECT (a.details #>> '{doctor_id,0}')::bigint AS was
+    FROM audit_log AS a
+    WHERE a.subject = 'slot:' || b.slot_id AND a.created_at >= b.created_at AND a.action = 'take_over_slot'
+    ORDER BY a.created_at, a.id
+    LIMIT 1
+) AS doctor ON TRUE
 LEFT JOIN LATERAL (
     SELECT (a.details #>> '{start_time,0}')::timestamptz AS was
     FROM audit_log AS a
@@ -113,6 +126,43 @@ LEFT JOIN LATERAL (
     LIMIT :limit::integer
 ) AS s ON TRUE
 WHERE c.id = :closure_id::bigint;
+
+-- name: list_taken_slots
+-- Lists the slots in the time of a closure that a colleague has taken over, each with the first time when.
+SELECT w.slot_id::bigint AS slot_id, min(a.created_at) AS taken_at
+FROM audit_log AS a
+CROSS JOIN LATERAL jsonb_array_elements_text(a.details -> 'slots') AS w (slot_id)
+WHERE a.subject = 'closure:' || :closure_id::bigint AND a.action = 'take_over_slots'
+GROUP BY w.slot_id
+ORDER BY w.slot_id
+LIMIT :limit::integer;
+
+-- name: list_taken_over
+-- Lists the confirmed bookings of some slots that were made before a colleague took these over, by slot. A person whose
+-- data are erased cannot be told. It compares a row instead of using `=` for the reason given with
+-- `list_bookings_of_slots`.
+WITH found AS (
+    SELECT c.id
+    FROM unnest(:slot_ids::bigint[], :taken_at::timestamptz[]) AS w (slot_id, taken_at)
+    CROSS JOIN LATERAL (
+        SELECT b.id
+        FROM bookings AS b
+        WHERE
+            b.slot_id >= w.slot_id
+            AND (b.slot_id, b.id) <= (w.slot_id, 9223372036854775807)
+            AND b.status = 'CONFIRMED'
+            AND b.created_at < w.taken_at
+            AND b.user_email <> 'erased@erased.invalid'
+        ORDER BY b.slot_id DESC, b.id DESC
+        LIMIT :limit::integer
+    ) AS c
+)
+
+SELECT b.booking_columns
+FROM bookings_now AS b
+WHERE b.id IN (SELECT f.id FROM found AS f)
+ORDER BY b.slot_id, b.id
+LIMIT :limit::integer;
 
 -- name: list_told
 -- Reads who has told the patients of some bookings, and when; the first note of each.

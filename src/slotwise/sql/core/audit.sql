@@ -88,7 +88,7 @@ FROM page AS p
 ORDER BY p.created_at DESC, p.id DESC;
 
 -- name: list_moves
--- Reads the audit notes of a slot's moves, given the times of their ledger rows.
+-- Reads the audit notes of a slot's moves to another time or doctor, given the times of their ledger rows.
 -- A move is noted just after its ledger row, in the same transaction and under the slot's lock. So the note is the
 -- first one of a change of the slot from that time on. The walk covers ten seconds, whichever index it uses.
 SELECT m.moved_at, a.details::text AS details
@@ -101,7 +101,7 @@ CROSS JOIN
             a.subject = :subject::text
             AND a.created_at >= m.moved_at
             AND a.created_at < m.moved_at + interval '10 seconds'
-            AND a.action = 'update_slot'
+            AND a.action IN ('update_slot', 'take_over_slot')
         ORDER BY a.created_at, a.id
         LIMIT 1
     ) AS a

@@ -25,7 +25,12 @@ DECLARE
     slot appointment_slots;
     busy_until timestamptz;
 BEGIN
-    PERFORM 1 FROM doctors AS d WHERE d.id = owner FOR NO KEY UPDATE;
+    LOOP
+        PERFORM 1 FROM doctors AS d WHERE d.id = owner FOR NO KEY UPDATE;
+        -- A colleague may have taken over the slot while this waited. From here on that needs the lock just taken.
+        EXIT WHEN owner IS NOT DISTINCT FROM (SELECT s.doctor_id FROM appointment_slots AS s WHERE s.id = slot_id);
+        owner := (SELECT s.doctor_id FROM appointment_slots AS s WHERE s.id = slot_id);
+    END LOOP;
     PERFORM 1 FROM appointment_slots AS s WHERE s.id = slot_id ORDER BY s.id FOR NO KEY UPDATE;
 
     SELECT s.* INTO slot FROM appointment_slots AS s WHERE s.id = slot_id;

@@ -71,9 +71,10 @@ BEGIN
     );
 
     outcome := CASE
+        -- A colleague who takes over while this waits for the doctor has another lock.
         WHEN
-            (slot.start_time, slot.end_time, slot.total_seats, slot.status)
-            <> (old_start_time, old_end_time, old_total_seats, old_status)
+            (slot.doctor_id, slot.start_time, slot.end_time, slot.total_seats, slot.status)
+            <> (owner, old_start_time, old_end_time, old_total_seats, old_status)
             THEN 'again'
         WHEN start_time <> slot.start_time AND start_time <= clock_timestamp() THEN 'past'
         -- Only for a slot that becomes shorter: a type may have become longer than its slots.

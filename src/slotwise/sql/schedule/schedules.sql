@@ -132,10 +132,20 @@ CROSS JOIN
 ORDER BY b.id;
 
 -- name: apply_schedule
--- Applies a change of the schedule as it was outlined, or nothing if something has changed meanwhile.
+-- Applies a change of the schedule as it was outlined, or nothing if something has changed meanwhile; then there may be
+-- no row. Slots that go to a colleague are locked and looked at before, and go after: each function takes what the one
+-- before it returned, so they run in this order.
 SELECT a.outcome, a.new_rule_ids, a.new_closure_ids, a.slot_ids, a.cancelled_holds
-FROM apply_schedule_2(
+FROM prepare_takeover(
         doctor_ids => :doctor_ids::bigint[],
+        slot_ids => :touched_slot_ids::bigint[],
+        colleague_id => :colleague_id::bigint,
+        taken_slot_ids => :taken_slot_ids::bigint[],
+        room_slot_ids => :room_slot_ids::bigint[]
+    ) AS p
+CROSS JOIN
+    LATERAL apply_schedule_2(
+        doctor_ids => p.locked_doctor_ids,
         starts_from => :starts_from::timestamptz,
         starts_before => :starts_before::timestamptz,
         fingerprint => :fingerprint::text,
@@ -173,7 +183,52 @@ FROM apply_schedule_2(
         subject => :subject::text,
         details => :details::text,
         request_id => :request_id::text
-    ) AS a;
+    ) AS a
+CROSS JOIN LATERAL take_over_slots(
+    outcome => a.outcome,
+    new_closure_ids => a.new_closure_ids,
+    first_new_id => :first_new_id::bigint,
+    colleague_id => :colleague_id::bigint,
+    taken_slot_ids => :taken_slot_ids::bigint[],
+    taken_closures => :taken_closures::bigint[],
+    actor => :actor::text,
+    request_id => :request_id::text
+);
+
+-- name: find_colleague
+-- Reads a doctor who is to take over, if active, with the clinics where the doctor works: all if there is none.
+SELECT
+    d.id,
+    coalesce(array_agg(w.clinic_id ORDER BY w.clinic_id) FILTER (WHERE w.clinic_id IS NOT NULL), '{}') AS clinic_ids
+FROM doctors AS d
+LEFT JOIN doctor_clinics AS w ON d.id = w.doctor_id
+WHERE d.id = :doctor_id::bigint AND d.active
+GROUP BY d.id;
+
+-- name: list_in_the_way
+-- Finds the slots of a colleague that take the time of some slots.
+SELECT f.slot_id, f.other_id, f.other_clinic_id, f.taken
+FROM find_in_the_way(:slot_ids::bigint[], :colleague_id::bigint) AS f
+ORDER BY f.slot_id, f.other_id;
+
+-- name: list_colleagues
+-- Lists the active doctors who work at some of these clinics, without one: first those with the same specialty.
+SELECT d.id, d.name
+FROM doctors AS d
+WHERE
+    d.active
+    AND d.id <> :doctor_id::bigint
+    AND (
+        NOT EXISTS (SELECT FROM doctor_clinics AS w WHERE w.doctor_id = d.id)
+        OR EXISTS (
+            SELECT FROM doctor_clinics AS w WHERE w.doctor_id = d.id AND w.clinic_id = any(:clinic_ids::bigint[])
+        )
+    )
+ORDER BY
+    d.specialization IS DISTINCT FROM (SELECT o.specialization FROM doctors AS o WHERE o.id = :doctor_id::bigint),
+    d.name_sort_key,
+    d.id
+LIMIT :limit::integer;
 
 -- name: list_due_doctors
 -- Finds the doctors with rules that are not published far enough, and those with open slots in a closed time.

@@ -18,7 +18,7 @@ from slotwise.services.booking.calendars import CalendarEntry, Calendars
 from slotwise.services.booking.clinic_changes import ClinicChange, ClinicChanges
 from slotwise.services.core.callers import Caller
 from slotwise.services.schedule.slots import Slots
-from slotwise.web.booking.clinic_changes import CANCELLED, RELEASED, ChangeWords, moved_words
+from slotwise.web.booking.clinic_changes import CANCELLED, RELEASED, ChangeWords, moved_words, with_doctor_words
 from slotwise.web.booking.visits import VisitWords, visit_of
 from slotwise.web.kit.access import ANYBODY, PageRequest, ask_for_account, own_origin, page_for, visitor_in
 from slotwise.web.kit.forms import Form
@@ -238,7 +238,8 @@ def _told_in_calendar(
     with time.noting_what_is_shown():
         words = moved_words(change, entry.start_time, entry.end_time, time)
         # Calendars show the appointment itself in the zone of their owner.
-        return f"{words} That is in the clinic's time zone, {time.zone_words}." if words else None
+        moved = f"{words} That is in the clinic's time zone, {time.zone_words}." if words else None
+        return with_doctor_words(change, moved)
 
 
 def location_words(renderer: Renderer, booking: Booking) -> str:

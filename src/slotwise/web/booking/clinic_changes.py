@@ -25,18 +25,30 @@ class ChangeWords:
         return change is not None and change.cancelled
 
     def moved(self, booking: Booking) -> str | None:
-        """What was moved; None if the appointment is as it was booked or does not stand, or both times have passed."""
+        """What was moved, to another time or doctor.
+
+        None if the appointment is as it was booked or does not stand, or both times have passed.
+        """
         change = self._changes.get(booking.id)
         if change is None or booking.status not in _STANDING:
             return None
         time = self._time_of(booking.clinic_id)
         if max(booking.end_time, change.booked_start or booking.start_time) <= time.now():
             return None
-        return moved_words(change, booking.start_time, booking.end_time, time)
+        moved = moved_words(change, booking.start_time, booking.end_time, time)
+        return with_doctor_words(change, moved)
 
     def told(self, booking: Booking) -> str | None:
         """In one sentence or two, for a list."""
         return CANCELLED if self.cancelled(booking) else self.moved(booking)
+
+
+def with_doctor_words(change: ClinicChange, moved: str | None) -> str | None:
+    """What was moved, and who the doctor is now; None if neither was changed."""
+    if change.booked_doctor is None:
+        return moved
+    doctor = f"The clinic changed your doctor: you will see {change.doctor_name} instead of {change.booked_doctor}."
+    return f"{moved} {doctor}" if moved else f"{doctor} The time stays."
 
 
 def moved_words(change: ClinicChange, start: datetime, end: datetime, time: ClinicTime) -> str | None:

@@ -47,11 +47,13 @@ ACTIONS = {
     "get_history": "Looked at the history of a booking",
     "list_patients_to_tell": "Looked at the patients to tell of a holiday or an absence",
     "list_users": "Looked through accounts",
-    "note_patients_told": "Told the patient of the cancellation",
+    "note_patients_told": "Told the patient what the clinic changed",
     "note_patients_wish": "Noted that the patient asked for it",
     "overbook_seats": "Overbooked a slot",
     "preview_schedule": "Looked at what a change of a schedule would do",
     "reset_password": "Set a new password",
+    "take_over_slot": "Gave a slot to another doctor",
+    "take_over_slots": "Gave the times of an absence to a colleague",
     "update_clinic": "Changed a clinic",
     "update_doctor": "Changed a doctor",
     "update_slot": "Changed a slot",
@@ -63,6 +65,8 @@ _CHANGES = {
     "cancel_booking",
     "change_rights",
     "confirm_booking",
+    "take_over_slot",
+    "take_over_slots",
     "update_clinic",
     "update_doctor",
     "update_slot",
@@ -85,7 +89,7 @@ _NAMES = {
 }
 # Texts that a person typed keep their spelling.
 _OWN_SPELLING = {
-    "address", "directions", "email", "name", "opening_note", "specialization", "telephone", "time_zone",
+    "address", "directions", "doctor", "email", "name", "opening_note", "specialization", "telephone", "time_zone",
 }  # fmt: skip
 _VALUES = {"PENDING": "on hold"}
 _PLAIN = {None: "none", True: "yes", False: "no"}
@@ -143,6 +147,9 @@ def move_words(details: str, time: ClinicTime) -> str | None:
 
 
 def _moved(changed: Mapping[str, object], time: ClinicTime) -> Iterator[str]:
+    match changed.get("doctor"):
+        case [was, now]:
+            yield f"went from {was} to {now}"
     match changed.get("start_time"):
         case [was, now]:
             yield f"was {_change_words('slot', 'start_time', was, now, time)}"

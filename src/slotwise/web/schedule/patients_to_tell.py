@@ -1,4 +1,5 @@
-"""After a holiday or an absence: the patients whose appointments were cancelled, until each of them is told."""
+"""After a holiday or an absence: the patients whose appointments were cancelled or went to a colleague, until each of
+them is told."""
 
 from typing import Any
 
@@ -6,6 +7,7 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.exceptions import NotFoundException
 
+from slotwise.domain.bookings import BookingStatus
 from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
@@ -30,7 +32,11 @@ class PatientsToTellController(Controller):
             raise NotFoundException("There is no such holiday or absence.")
         bookings = sorted(found.bookings, key=lambda booking: (booking.id in found.told, booking.start_time))
         waiting = [booking for booking in bookings if booking.id not in found.told]
-        looking = (Looking(each.id, each.doctor_id, each.seats_booked) for each in waiting)
+        looking = (
+            Looking(each.id, each.doctor_id, each.seats_booked)
+            for each in waiting
+            if each.status is BookingStatus.CANCELLED
+        )
         return renderer.answer(
             request,
             "schedule/closures/patients.html",

@@ -17,12 +17,13 @@ from msgspec.structs import replace
 from slotwise.domain.errors import FieldError, InvalidInput, ScheduleChanged, ScheduleTooLarge
 from slotwise.domain.schedule_previews import Decision, Decisions, Hit, Preview, ScheduleChange
 from slotwise.domain.slots import Slot
+from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.services.schedule.schedules import Applied, Outlined
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.kept_forms import kept_form_of
 from slotwise.web.kit.parts import page_parts
-from slotwise.web.kit.queries import ids_in
+from slotwise.web.kit.queries import id_in, ids_in
 from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.visitors import clear_cookie
 from slotwise.web.schedule.next_times import Looking, next_times
@@ -32,6 +33,13 @@ PATH = "/admin/schedule"
 # A form has at most 200 fields. With more bookings than this, they are all kept or all cancelled.
 MOST_CHOICES = 150
 MOST_LISTED = 100
+# Why a colleague cannot take an appointment over, after the colleague's name.
+REFUSALS = {
+    TakeoverRefusal.COLLEAGUE_BUSY: "sees somebody else then",
+    TakeoverRefusal.COLLEAGUE_AWAY: "is away then",
+    TakeoverRefusal.COLLEAGUE_ELSEWHERE: "is not at this clinic then",
+    TakeoverRefusal.NOT_IN_ABSENCE: "cannot take it over, as the doctor is not away then",
+}
 
 
 class Asked(Struct, frozen=True):
@@ -66,6 +74,8 @@ class PreviewController(Controller):
         form = await Form.of(request)
         asked = _asked_in(request, form)
         decided = _decided(asked, form)
+        if form.text("step") == "colleague":
+            return await _show_colleague(request, renderer, decided, form)
         schedules, token = page_parts(request).services.schedules, form.text("token")
         try:
             decisions = decided.change.decisions
@@ -91,10 +101,23 @@ def _lead_back(request: PageRequest, path: str, notice: str) -> Response[Any]:
     return see_other(request, path, notice=notice, cookies=[clear_cookie(request, "kept")])
 
 
+async def _show_colleague(request: PageRequest, renderer: Renderer, asked: Asked, form: Form) -> Response[Any]:
+    """What happens if this doctor takes over. Without one, all are cancelled, as at first."""
+    message, colleague_id = asked.change.decisions.message, id_in(form, "colleague_id")
+    default = Decision.CANCEL if colleague_id is None else Decision.TAKE_OVER
+    decisions = Decisions(default, message=message, colleague_id=colleague_id, otherwise=Decision.CANCEL)
+    chosen = replace(asked, change=replace(asked.change, decisions=decisions))
+    try:
+        return await show_preview(request, renderer, chosen)
+    except InvalidInput as error:
+        return await show_preview(request, renderer, asked, problem=error)
+
+
 def _then(asked: Asked, done: Applied) -> str:
     """The list of patients to tell if there are any; otherwise where the change came from."""
     closure_id = done.closure_ids[0] if done.closure_ids else ""
-    return asked.then.format(closure=closure_id) if done.preview.cancelled else asked.back
+    to_tell = done.preview.cancelled or done.preview.taken_over
+    return asked.then.format(closure=closure_id) if to_tell else asked.back
 
 
 async def show_preview(
@@ -126,7 +149,8 @@ async def _show_changed(
 
 
 def _form_of(asked: Asked) -> Form:
-    return Form({"message": asked.change.decisions.message or ""})
+    decisions = asked.change.decisions
+    return Form({"message": decisions.message or "", "colleague_id": str(decisions.colleague_id or "")})
 
 
 async def _show(
@@ -156,6 +180,8 @@ async def _show(
         names=await _doctor_names(request, preview.hits[:MOST_CHOICES]),
         offers=await _offers(request, renderer, asked.change, preview.hits[:MOST_CHOICES]),
         choices=len(preview.hits) <= MOST_CHOICES,
+        colleagues=await _colleagues(request, asked.change, preview.hits),
+        refusals=REFUSALS,
         skipped=[skipped_words(each, renderer.time) for each in preview.skipped[:MOST_LISTED]],
     )
 
@@ -190,6 +216,8 @@ def done_words(done: Applied) -> str:
     told = [f"Done. {_times(preview.come)} added, {preview.go} taken away."]
     if preview.cancelled:
         told.append(f"{_appointments(len(preview.cancelled))} cancelled: please tell the patients.")
+    if preview.taken_over:
+        told.append(f"{_appointments(len(preview.taken_over))} given to a colleague: please tell the patients.")
     return " ".join(told)
 
 
@@ -211,6 +239,8 @@ def _decisions_in(form: Form, shown: Decisions) -> Decisions:
     if "choices" not in form:
         return shown
     message = form.text("message").replace("\r\n", "\n") or None
+    if shown.colleague_id is not None:
+        return replace(shown, message=message, bookings=_chosen_in(form, shown))
     if form.text("choices") == "all":
         return Decisions(Decision.CANCEL if form.text("cancel_all") else Decision.KEEP, message=message)
     ticked = set(ids_in(form.all("cancel")))
@@ -218,6 +248,27 @@ def _decisions_in(form: Form, shown: Decisions) -> Decisions:
     chosen = {each: Decision.CANCEL if each in ticked else Decision.KEEP for each in listed}
     other = {each: decision for each, decision in chosen.items() if decision is not shown.default}
     return Decisions(shown.default, other, message)
+
+
+def _chosen_in(form: Form, shown: Decisions) -> dict[int, Decision]:
+    """Beside a colleague each booking has its own choice, such as `12 KEEP`. Raises `ClientException`."""
+    chosen = {}
+    for words in form.all("decision"):
+        number, _, decision = words.partition(" ")
+        ids = ids_in([number])
+        if not ids or decision not in set(Decision):
+            raise ClientException("This page can no longer be used. Go back, and fill in its form again.")
+        chosen[ids[0]] = Decision(decision)
+    return {each: decision for each, decision in chosen.items() if decision is not shown.default}
+
+
+async def _colleagues(request: PageRequest, change: ScheduleChange, hits: Sequence[Hit]) -> dict[int, str]:
+    """Who could take over, by id: for an absence with appointments."""
+    if change.absent_doctor is None or not hits:
+        return {}
+    schedules = page_parts(request).services.schedules
+    found = await schedules.list_colleagues(change.absent_doctor, {hit.slot.clinic_id for hit in hits})
+    return {each.id: each.name for each in found}
 
 
 def _at_clinic(renderer: Renderer, hit: Hit) -> Hit:
