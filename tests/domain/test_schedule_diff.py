@@ -251,6 +251,15 @@ def test_a_time_whose_slot_a_person_closed_or_moved_is_not_published_again(chang
     ]
 
 
+def test_a_time_at_a_clinic_that_takes_no_appointments_stays_closed_when_its_closure_is_gone() -> None:
+    closed = slot(NINE, id=7, status=SlotStatus.CLOSED, closure_id=9)
+    assert [stamp.slot_id for stamp in diff(planned([], []), [closed], [], NOW).reopen] == [7]
+    difference = diff(planned([], []), [closed], [], NOW, inactive=frozenset({closed.clinic_id}))
+    assert not difference.reopen
+    assert [(stamp.slot_id, stamp.closure_id) for stamp in difference.restamp] == [(7, None)]
+    assert [each.reason for each in difference.skipped] == [SkipReason.CLINIC_INACTIVE]
+
+
 def test_a_closure_closes_open_slots_of_every_origin_also_booked_ones() -> None:
     slots = first_of(settled([rule(closes=10 * 60)], [slot(NINE + 8 * HALF_HOUR, id=7)]), confirmed=1, pinned=True)
     hit = {each.id for each in slots if each.start_time.date() == MONDAY}

@@ -110,17 +110,23 @@ class Difference(Struct, frozen=True):
         return len(self.add) + len(self.touched_ids)
 
 
-def diff(plan: Plan, existing: Iterable[ExistingSlot], closures: Iterable[Closure], now: datetime) -> Difference:
+def diff(
+    plan: Plan,
+    existing: Iterable[ExistingSlot],
+    closures: Iterable[Closure],
+    now: datetime,
+    inactive: frozenset[int] = frozenset(),
+) -> Difference:
     """The way from the existing slots to the plan, which was made with the same closures.
 
     `existing` has all slots of the plan's doctors on its days, and may have more. Slots that have begun stay as they
     are. A rule's slot that is no longer wanted is closed; if it has confirmed bookings, it keeps them and is drifted. A
     slot of a wanted time gets the seats and visit types of its rule. With more confirmed seats than these it drifts:
     nobody else is to book it, and a person must see who is too many.
-    A closure closes open slots of every origin. Slots whose closure is gone are reopened where nothing overlaps; those
-    of rules, if the plan wants them.
+    A closure closes open slots of every origin. Slots whose closure is gone are reopened where nothing overlaps, but
+    none at an inactive clinic; those of rules, if the plan wants them.
     """
-    comparison = _Comparison(plan, sorted(existing, key=lambda slot: slot.id), closures, now)
+    comparison = _Comparison(plan, sorted(existing, key=lambda slot: slot.id), closures, now, inactive)
     comparison.follow_closures()
     comparison.follow_rules()
     comparison.fill_gaps()
@@ -131,9 +137,14 @@ class _Comparison:
     """A difference in the making. Its three steps follow one another."""
 
     def __init__(
-        self, plan: Plan, existing: Sequence[ExistingSlot], closures: Iterable[Closure], now: datetime
+        self,
+        plan: Plan,
+        existing: Sequence[ExistingSlot],
+        closures: Iterable[Closure],
+        now: datetime,
+        inactive: frozenset[int],
     ) -> None:
-        self._plan, self._existing, self._now = plan, existing, now
+        self._plan, self._existing, self._now, self._inactive = plan, existing, now, inactive
         self._future = [slot for slot in existing if slot.start_time > now]
         self._closures = Closures(closures)
         self._wanted = {_key(slot): slot for slot in plan.wanted if slot.start_time > now}
@@ -180,6 +191,9 @@ class _Comparison:
         closure = self._closure_of(slot)
         if closure is not None:
             self._restamp.append(_stamp(slot, closure.id))
+        elif not slot.follows_rule and slot.clinic_id in self._inactive:
+            self._restamp.append(_stamp(slot, None))
+            self._skip(slot, SkipReason.CLINIC_INACTIVE)
         elif not slot.follows_rule:
             self._candidates.append(slot)
 
@@ -305,11 +319,11 @@ class _Comparison:
         self._reopen.append(stamp)
         return True
 
-    def _skip(self, slot: WantedSlot | ExistingSlot, reason: SkipReason, other: ExistingSlot) -> None:
+    def _skip(self, slot: WantedSlot | ExistingSlot, reason: SkipReason, other: ExistingSlot | None = None) -> None:
         self._skipped.append(
             SkippedSlot(
                 slot.doctor_id, slot.clinic_id, slot.rule_id, slot.local_start, slot.start_time, reason,
-                other_slot_id=other.id,
+                other_slot_id=None if other is None else other.id,
             )
         )  # fmt: skip
 

@@ -129,6 +129,7 @@ class VisitLength(Struct, frozen=True):
 class ScheduleState(Struct, frozen=True):
     """What the database has, in one snapshot. `zones` are names by clinic id, `visit_types` are by their ids.
 
+    `inactive` are the ids of the clinics that take no appointments.
     Slots are published until the day before `published_until`.
     """
 
@@ -142,6 +143,7 @@ class ScheduleState(Struct, frozen=True):
     visit_types: Mapping[int, VisitLength] = msgspec.field(default_factory=dict)
     tzdata: str = EDITION
     colleague: Colleague | None = None
+    inactive: frozenset[int] = frozenset()
 
 
 class Hit(Struct, frozen=True):
@@ -200,13 +202,14 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     after = changed(state, change)
     _refuse_far_too_many(after, change)
     wanted = _plan(after)
-    all_kept = diff(wanted, after.slots, after.closures, after.now)
+    all_kept = diff(wanted, after.slots, after.closures, after.now, after.inactive)
     causes = _causes(after, change, all_kept)
     hits = _hits(after, change, causes)
     takeover = _takeover(after, hits, causes)
     slots = without_taken(_without_cancelled(after, hits), takeover)
     # Nothing else differs where nothing is cancelled or taken over, as when times are published.
-    difference = all_kept if slots == after.slots else diff(wanted, slots, after.closures, after.now)
+    unchanged = slots == after.slots
+    difference = all_kept if unchanged else diff(wanted, slots, after.closures, after.now, after.inactive)
     difference = _within_horizon(difference, after.published_until)
     if difference.touched > MAX_TOUCHED_SLOTS:
         raise ScheduleTooLarge(difference.touched, MAX_TOUCHED_SLOTS, _last_day_that_fits(change, difference, slots))

@@ -99,6 +99,7 @@ class SkipReason(StrEnum):
     OTHER_RULE = "OTHER_RULE"  # a rule with a lower id has a slot in this time
     OTHER_SLOT = "OTHER_SLOT"  # a slot that is not this rule's, or is booked, takes the doctor's time
     CHANGED_BY_HAND = "CHANGED_BY_HAND"  # a person closed, moved or changed the slot of this time
+    CLINIC_INACTIVE = "CLINIC_INACTIVE"  # its closure is gone, but its clinic takes no appointments
 
 
 class SkippedSlot(Struct, frozen=True):

@@ -4,18 +4,29 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 
 from slotwise.db.pool import Database
 from slotwise.domain.clinics import ClinicChange
-from slotwise.domain.errors import ChangedMeanwhile, LastClinic
+from slotwise.domain.errors import ChangedMeanwhile, InvalidInput, LastClinic
+from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.users import Role, User
 from slotwise.services.schedule.clinics import LOCK_CLINICS, Clinics
+from slotwise.services.schedule.slots import Slots
 from tests.clinic import Clinic, object_of, problem, rows
+from tests.workers import until_waiting_for_a_lock
 
 NOW = datetime.now(UTC)
 ADMIN = User(1, "admin@example.org", "Ann Admin", Role.ADMIN, True, 1, NOW, NOW)
+# A closed time of a doctor at a second clinic.
+CLOSED_AT_TWO = """
+    INSERT INTO clinics (id, name, time_zone) VALUES (2, 'East', 'UTC');
+    INSERT INTO doctors (id, name) VALUES (1, 'Dr. Who');
+    INSERT INTO appointment_slots (id, doctor_id, clinic_id, start_time, end_time, total_seats, available_seats, status)
+    VALUES (1, 1, 2, now() + interval '1 day', now() + interval '25 hours', 1, 1, 'CLOSED');
+"""
 NORTH = {"name": "North", "timeZone": "America/New_York", "active": False}
 
 
@@ -127,6 +138,37 @@ def test_a_clinic_with_open_times_cannot_stop_taking_appointments(clinic: Clinic
     closed = clinic.http.patch(f"/api/slots/{slot['id']}", json={"status": "CLOSED"}, headers=clinic.admin)
     assert closed.status_code == 200
     assert change(clinic, made["id"], active=False).json()["active"] is False
+    reopened = clinic.http.patch(f"/api/slots/{slot['id']}", json={"status": "OPEN"}, headers=clinic.admin)
+    assert [error["field"] for error in problem(reopened, 400, "invalid-input")["errors"]] == ["status"]
+    assert change(clinic, made["id"], active=True).status_code == 200
+    reopened = clinic.http.patch(f"/api/slots/{slot['id']}", json={"status": "OPEN"}, headers=clinic.admin)
+    assert object_of(reopened)["status"] == "OPEN"
+    # For the other tests, there is one clinic.
+    rows(clinic.server.database_url, "UPDATE appointment_slots SET clinic_id = 1 WHERE id = $1", slot["id"])
+    assert change(clinic, made["id"], active=False).status_code == 200
+
+
+async def test_a_time_is_not_reopened_while_its_clinic_stops_taking_appointments(
+    database: Database, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    """Without the lock, the admin sees no open times, and the desk an active clinic."""
+    await connection.execute(CLOSED_AT_TWO)
+    slots, change_status = Slots(database), SlotChange(status=SlotStatus.OPEN)
+    async with connection.transaction():
+        await connection.execute("UPDATE clinics SET active = FALSE WHERE id = 2")
+        reopening = asyncio.create_task(slots.update_slot(ADMIN, 1, change_status))
+        await until_waiting_for_a_lock(connection)
+    with pytest.raises(InvalidInput, match="takes no appointments"):
+        await reopening
+    assert await connection.fetchval("SELECT status FROM appointment_slots") == "CLOSED"
+
+
+async def test_a_time_is_not_reopened_where_its_doctor_no_longer_works(
+    database: Database, connection: "asyncpg.Connection[asyncpg.Record]"
+) -> None:
+    await connection.execute(CLOSED_AT_TWO + "INSERT INTO doctor_clinics (doctor_id, clinic_id) VALUES (1, 1);")
+    with pytest.raises(InvalidInput, match="does not work at this clinic"):
+        await Slots(database).update_slot(ADMIN, 1, SlotChange(status=SlotStatus.OPEN))
 
 
 async def test_of_two_changes_of_one_version_at_once_one_is_made(database: Database) -> None:

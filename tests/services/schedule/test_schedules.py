@@ -311,6 +311,14 @@ async def test_a_clinic_with_weekly_hours_keeps_its_zone_and_stays_open(practice
         await practice.add_rule(clinic_id=second.id)
 
 
+async def test_hours_that_ended_do_not_go_on_at_a_clinic_that_takes_no_appointments(practice: Practice) -> None:
+    second = await Clinics(practice.database, no_refresh).create_clinic(ADMIN, ClinicChange("North", "UTC"))
+    ended = await practice.add_rule(clinic_id=second.id, last_day=FIRST_DAY)
+    await practice.rows.execute("UPDATE clinics SET active = FALSE WHERE id = $1", second.id)
+    with pytest.raises(InvalidInput, match="clinic_id"):
+        await practice.apply(change_rules=(replace(ended, last_day=FIRST_DAY + WEEK),))
+
+
 async def test_a_change_that_changes_nothing_takes_no_time_away_from_its_rule_or_closure(practice: Practice) -> None:
     rule = await practice.add_rule()
     ids = [row[0] for row in await practice.rows.fetch("SELECT id FROM appointment_slots ORDER BY start_time")]

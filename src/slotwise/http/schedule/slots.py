@@ -403,7 +403,8 @@ class SlotController(Controller):
             SeatsTaken,
             SlotOverlaps,
             TimeClosed,
-            description="Bookings stay: they move with a moved slot, and a closed slot only takes no new ones.",
+            description="Bookings stay: they move with a moved slot, and a closed slot only takes no new ones. It "
+            "cannot be reopened at a clinic that takes no appointments, or where its doctor does not work.",
         ),
     )
     async def update_slot(

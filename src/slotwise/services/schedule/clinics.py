@@ -164,6 +164,14 @@ async def keep_open_clinic(connection: Connection, clinic_id: int) -> Clinic:
     return clinic
 
 
+async def refuse_reopening(connection: Connection, doctor_id: int, clinic_id: int) -> None:
+    """Raise `InvalidInput` where no time can be added either. A clinic that closes afterwards is seen by the update."""
+    if not (await GET_CLINIC.one(connection, clinic_id=clinic_id)).active:
+        raise InvalidInput.of("status", "cannot be OPEN, because the clinic takes no appointments")
+    if not (await WORKS_AT.one(connection, doctor_id=doctor_id, clinic_id=clinic_id)).found:
+        raise InvalidInput.of("status", "cannot be OPEN, because the doctor does not work at this clinic")
+
+
 async def fill_first_clinic(database: Database, clinic: Clinic) -> None:
     """Give clinic 1 what the settings say, at the first start. Later, what people have changed stays."""
     async with database.transaction() as connection:

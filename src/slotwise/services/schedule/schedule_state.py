@@ -38,9 +38,10 @@ class Run(Struct, frozen=True):
     skipped: str
 
 
-class ClinicZone(Struct, frozen=True):
+class ClinicPlace(Struct, frozen=True):
     id: int
     time_zone: str
+    active: bool
 
 
 class DoctorId(Struct, frozen=True):
@@ -78,7 +79,7 @@ LIST_LIVE_BOOKINGS = Statement("schedule/schedules.list_live_bookings", LiveBook
 LIST_RULES = Statement("schedule/schedules.list_rules", Rule)
 LIST_RUNS = Statement("schedule/schedules.list_runs", Run)
 LIST_SCHEDULED_DOCTORS = Statement("schedule/schedules.list_scheduled_doctors", DoctorId)
-LIST_TIME_ZONES = Statement("schedule/schedules.list_time_zones", ClinicZone)
+LIST_PLACES = Statement("schedule/schedules.list_places", ClinicPlace)
 LIST_VISIT_LENGTHS = Statement("schedule/schedules.list_visit_lengths", VisitLength)
 READ_FINGERPRINT = Statement("schedule/schedules.read_fingerprint", Fingerprint)
 
@@ -100,12 +101,14 @@ async def read_schedule(
     )
     taken = [slot.id for slot in slots if slot.confirmed > 0 or slot.holds > 0]
     runs = await LIST_RUNS.all(connection, doctor_ids=doctor_ids)
+    places = await LIST_PLACES.all(connection)
     state = ScheduleState(
         rules=tuple(await LIST_RULES.all(connection, doctor_ids=doctor_ids)),
         closures=tuple(await list_closures(connection, starts_from, LAST_READABLE_TIME, everybody)),
         slots=tuple(slots),
         bookings=tuple(await LIST_LIVE_BOOKINGS.all(connection, slot_ids=taken)) if taken else (),
-        zones={zone.id: zone.time_zone for zone in await LIST_TIME_ZONES.all(connection)},
+        zones={place.id: place.time_zone for place in places},
+        inactive=frozenset(place.id for place in places if not place.active),
         visit_types={each.id: each for each in await LIST_VISIT_LENGTHS.all(connection)},
         now=seen.now,
         published_until=seen.now.astimezone(UTC).date() + timedelta(days=publish_days),

@@ -264,15 +264,14 @@ def _require_versions(field: str, changed: Sequence[Rule | Closure], known: Sequ
 
 
 async def _require_places(connection: Connection, change: ScheduleChange, rules: Sequence[Rule]) -> None:
-    """New hours are at a clinic that takes appointments, and at which the doctor works."""
+    """Hours are at a clinic that takes appointments; new ones at one where the doctor works."""
     before = {rule.id: rule.clinic_id for rule in rules}
     for name in ("add_rules", "change_rules"):
         for place, rule in enumerate(getattr(change, name)):
-            if before.get(rule.id) == rule.clinic_id:
-                continue
             try:
                 await keep_open_clinic(connection, rule.clinic_id)
-                await refuse_elsewhere(connection, rule.doctor_id, rule.clinic_id)
+                if before.get(rule.id) != rule.clinic_id:
+                    await refuse_elsewhere(connection, rule.doctor_id, rule.clinic_id)
             except InvalidInput as error:
                 raise InvalidInput.of(f"{name}[{place}].clinic_id", error.errors[0].message) from error
 

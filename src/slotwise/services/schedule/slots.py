@@ -34,7 +34,7 @@ from slotwise.services.core.callers import require_desk_of
 from slotwise.services.core.clinics import require_desk_of_slot
 from slotwise.services.core.expiry import count_expired
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
-from slotwise.services.schedule.clinics import keep_open_clinic, refuse_elsewhere
+from slotwise.services.schedule.clinics import keep_open_clinic, refuse_elsewhere, refuse_reopening
 from slotwise.services.schedule.closed_times import find_closed, require_open
 from slotwise.services.schedule.slot_lists import Position, SlotQuery, list_slots
 from slotwise.services.schedule.visit_types import OfferedTypes, refuse_overlap, require_visit_types
@@ -367,9 +367,11 @@ class Slots:
     async def _require_open(self, before: Slot, after: Slot) -> None:
         """If the slot comes to a new time, or is reopened. If a closure comes in between, the publisher closes it."""
         period = Period(after.start_time, after.end_time)
-        comes = before.status is not after.status or period != Period(before.start_time, before.end_time)
-        if comes and after.status is SlotStatus.OPEN:
+        reopens = before.status is not after.status
+        if (reopens or period != Period(before.start_time, before.end_time)) and after.status is SlotStatus.OPEN:
             async with self._database.connection() as connection:
+                if reopens:
+                    await refuse_reopening(connection, before.doctor_id, before.clinic_id)
                 await require_open(connection, before.doctor_id, before.clinic_id, period)
 
 

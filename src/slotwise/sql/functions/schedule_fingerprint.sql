@@ -1,4 +1,4 @@
--- A digest of what decides which slots some doctors have in a period: rules, closures, zones, lengths of visit types,
+-- A digest of what decides which slots some doctors have in a period: rules, closures, clinics, lengths of visit types,
 -- and the slots themselves.
 -- Two equal digests mean that nothing of it changed. Bookings are not in it: they change all the time.
 CREATE OR REPLACE FUNCTION schedule_fingerprint(
@@ -24,7 +24,7 @@ BEGIN
                 AND c.start_time < schedule_fingerprint.starts_before
                 AND (c.doctor_id IS NULL OR c.doctor_id = any(schedule_fingerprint.doctor_ids))
         ),
-        (SELECT string_agg(concat_ws('.', c.id, c.time_zone), ',' ORDER BY c.id) FROM clinics AS c),
+        (SELECT string_agg(concat_ws('.', c.id, c.time_zone, c.active), ',' ORDER BY c.id) FROM clinics AS c),
         (
             SELECT string_agg(concat_ws('.', t.id, t.minutes, t.buffer_minutes), ',' ORDER BY t.id)
             FROM visit_types AS t

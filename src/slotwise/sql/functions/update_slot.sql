@@ -3,8 +3,8 @@
 --   desk: locks the slot, its worker stands still     booking: waits for the slot, for up to ten seconds
 -- The change was computed from the slot as it was read without a lock. If the slot is different now, nothing is done
 -- and the outcome is 'again'.
--- Locks the doctor first, as adding a slot does: times and status change only under that lock. So overlaps are found
--- before the slot is locked, and bookings wait less.
+-- Locks clinic and doctor first, as adding a slot does: times and status change only under the doctor's lock. So
+-- overlaps are found before the slot is locked, and bookings wait less.
 CREATE OR REPLACE FUNCTION update_slot(
     slot_id bigint,
     -- The slot as it was read.
@@ -49,6 +49,20 @@ DECLARE
     comes_to_new_time boolean;
 BEGIN
     IF NOT dry_run THEN
+        -- As for a slot that is added: an admin who closes the clinic sees no open times, while this opens one. The
+        -- caller has asked whether the clinic is active, and asks again.
+        IF status = 'OPEN' AND old_status <> 'OPEN' THEN
+            PERFORM 1
+            FROM clinics AS c
+            WHERE c.id = (SELECT s.clinic_id FROM appointment_slots AS s WHERE s.id = slot_id) AND c.active
+            FOR SHARE;
+            IF NOT found THEN
+                outcome := 'again';
+                expired_holds := 0;
+                RETURN NEXT;
+                RETURN;
+            END IF;
+        END IF;
         PERFORM 1 FROM doctors AS d WHERE d.id = owner FOR NO KEY UPDATE;
     END IF;
 

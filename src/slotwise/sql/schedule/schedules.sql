@@ -45,9 +45,9 @@ FROM schedule_rules AS r
 WHERE r.id = any(:rule_ids::bigint[]) AND r.removed_at IS NULL
 ORDER BY r.id;
 
--- name: list_time_zones
--- Lists the time zone of each clinic.
-SELECT c.id, c.time_zone
+-- name: list_places
+-- Lists the time zone of each clinic, and whether it takes appointments.
+SELECT c.id, c.time_zone, c.active
 FROM clinics AS c
 ORDER BY c.id;
 

@@ -19,6 +19,7 @@ REASONS = {
     SkipReason.OTHER_RULE: "other hours of the doctor have a time then",
     SkipReason.OTHER_SLOT: "the doctor has another time then",
     SkipReason.CHANGED_BY_HAND: "somebody closed or changed this time by hand",
+    SkipReason.CLINIC_INACTIVE: "the clinic takes no appointments",
 }
 
 
