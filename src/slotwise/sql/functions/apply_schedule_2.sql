@@ -4,8 +4,8 @@
 --   this call: would act on the slots as they were
 -- The same for confirmed bookings of the slots that go: a patient who confirms meanwhile was not in the preview.
 -- Holds come and go and are not compared; those of the slots that go are cancelled.
--- Locks clinics, visit types, doctors, then slots, each in id order. Whoever adds, moves, closes or reopens a slot locks its doctor
--- first, so what was compared stays true. Bookings of other slots do not wait.
+-- Locks clinics, visit types, doctors, then slots, each in id order. Whoever adds, moves, closes or reopens a slot
+-- locks its doctor first, so what was compared stays true. Bookings of other slots do not wait.
 CREATE OR REPLACE FUNCTION apply_schedule_2(
     doctor_ids bigint[],
     starts_from timestamptz,
@@ -37,7 +37,7 @@ CREATE OR REPLACE FUNCTION apply_schedule_2(
     closed_by bigint[],
     drifted_slot_ids bigint[],
     undrifted_slot_ids bigint[],
-    -- The slots to reopen, and those that get other values of the following three.
+    -- The slots to reopen, and those, among them the reopened ones, that get other values of the following three.
     reopened_slot_ids bigint[],
     stamped_slot_ids bigint[],
     stamped_versions integer[],
@@ -318,26 +318,32 @@ BEGIN
         WHERE s.id = any(reopened_slot_ids)
     )
 
+    -- One update for both: a row that a transaction writes twice costs its foreign keys to be checked again, and a second
+    -- entry in each index.
     UPDATE appointment_slots AS s
-    SET status = 'OPEN', last_event = s.last_event + 1, updated_at = clock_timestamp()
-    WHERE s.id = any(reopened_slot_ids);
-
-    UPDATE appointment_slots AS s
-    SET drifted = s.id = any(drifted_slot_ids)
-    WHERE s.id = any(drifted_slot_ids || undrifted_slot_ids);
-
-    UPDATE appointment_slots AS s
-    SET rule_version = w.rule_version, local_start = w.local_start, closure_id = w.closure_id
+    SET
+        status = CASE WHEN w.reopened THEN 'OPEN' ELSE s.status END,
+        last_event = s.last_event + w.reopened::integer,
+        updated_at = CASE WHEN w.reopened THEN clock_timestamp() ELSE s.updated_at END,
+        rule_version = w.rule_version,
+        local_start = w.local_start,
+        closure_id = w.closure_id
     FROM (
         SELECT
             t.slot_id,
             t.rule_version,
             t.local_start,
-            CASE WHEN t.closure_id < first_new_id THEN t.closure_id ELSE new_closure_ids[(t.closure_id - first_new_id + 1)::integer] END AS closure_id
+            CASE WHEN t.closure_id < first_new_id THEN t.closure_id ELSE new_closure_ids[(t.closure_id - first_new_id + 1)::integer] END AS closure_id,
+            r.slot_id IS NOT NULL AS reopened
         FROM unnest(stamped_slot_ids, stamped_versions, stamped_local_starts, stamped_closures)
             AS t (slot_id, rule_version, local_start, closure_id)
+        LEFT JOIN unnest(reopened_slot_ids) AS r (slot_id) ON t.slot_id = r.slot_id
     ) AS w
     WHERE s.id = w.slot_id;
+
+    UPDATE appointment_slots AS s
+    SET drifted = s.id = any(drifted_slot_ids)
+    WHERE s.id = any(drifted_slot_ids || undrifted_slot_ids);
 
     WITH wanted AS MATERIALIZED (
         SELECT nextval('appointment_slots_id_seq') AS id, a.start_time, a.end_time, a.local_start, r.id AS rule_id, r.version,
