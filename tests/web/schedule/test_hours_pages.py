@@ -123,6 +123,7 @@ def test_the_form_of_following_hours_has_what_all_present_ones_have_in_common(
     _, form = admin.form(f"{path}/new")
     assert "weekdays" not in form, "hours that differ from day to day are not guessed"
     assert form["replace"] == "yes"
+    assert "not filled with the present hours, because the present hours are not the same" in text_of(admin.page)
 
 
 def test_what_changed_since_the_preview_is_shown_and_nothing_is_done(

@@ -39,6 +39,10 @@ class Form:
         self.values |= dict(fields)
         self._all = list(fields)
 
+    @property
+    def fields(self) -> list[tuple[str, str]]:
+        return list(self._all)
+
     def __contains__(self, name: str) -> bool:
         return name in self.values
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from datetime import date, timedelta
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -31,32 +32,55 @@ def blank_hours(today: date) -> Form:
     )  # fmt: skip
 
 
-def following_hours(present: Sequence[Rule], today: date) -> Form:
-    """In place of the present hours from next month on. Filled with these if they are the same on each day."""
-    first_day = (today.replace(day=1) + timedelta(days=31)).replace(day=1)
-    standing = [rule for rule in present if (rule.last_day or first_day) >= first_day]
-    filled = [("first_day", first_day.isoformat()), ("last_day", ""), ("replace", "yes")]
-    if not _are_alike(standing):
-        form = blank_hours(today)
-        form.fill(filled)
-        return form
-    form = form_of(standing[0])
-    for period, (opens, closes) in zip(PERIODS, _periods_by_day(standing)[standing[0].weekday], strict=False):
-        filled += [(f"from_{period}", clock_words(opens)), (f"to_{period}", clock_words(closes % MINUTES_OF_A_DAY))]
-    filled += [("weekdays", str(day)) for day in sorted({rule.weekday for rule in standing})]
-    filled += [("visit_types", str(each)) for each in standing[0].visit_type_ids or ()]
-    form.fill(filled)
-    return form
+class Following(NamedTuple):
+    """A form of new hours, and why it is not filled with the present ones."""
+
+    form: Form
+    why_blank: str | None
 
 
-def _are_alike(rules: Sequence[Rule]) -> bool:
-    """Whether they are the same on each of their days, and the form has room for them."""
+def following_hours(present: Sequence[Rule], today: date) -> Following:
+    """In place of the hours of the first day of a month: the next one, or the one after all hours begin."""
+    first_day = _first_day_for(present, today)
+    standing = [rule for rule in present if rule.first_day <= first_day <= (rule.last_day or first_day)]
+    why_blank = _why_blank(standing)
+    form = blank_hours(today) if why_blank else _form_of_all(standing)
+    form.fill([*form.fields, ("first_day", first_day.isoformat()), ("replace", "yes")])
+    return Following(form, why_blank)
+
+
+def _first_day_for(present: Sequence[Rule], today: date) -> date:
+    begins = [rule.first_day for rule in present if (rule.last_day or today) >= today]
+    last = max(today, min(begins, default=today))
+    return (last.replace(day=1) + timedelta(days=31)).replace(day=1)
+
+
+def _why_blank(rules: Sequence[Rule]) -> str | None:
+    """Why one form cannot say these hours."""
     periods = list(_periods_by_day(rules).values())
-    kinds = {
-        (rule.clinic_id, rule.slot_minutes, rule.break_minutes, rule.total_seats, rule.every_weeks, rule.visit_type_ids)
-        for rule in rules
-    }
-    return len(kinds) == 1 and len(periods[0]) <= len(PERIODS) and all(each == periods[0] for each in periods)
+    if not rules:
+        return "the doctor has no hours on the first day below"
+    if any(rule.every_weeks > 1 for rule in rules):
+        return "some present hours are not in every week"
+    if len({(rule.first_day, rule.last_day) for rule in rules}) > 1:
+        return "the present hours do not all begin and end on the same days"
+    if any(each != periods[0] for each in periods) or len({_kind_of(rule) for rule in rules}) > 1:
+        return "the present hours are not the same on each day"
+    return "the present hours have more than two periods a day" if len(periods[0]) > len(PERIODS) else None
+
+
+def _kind_of(rule: Rule) -> tuple[object, ...]:
+    return rule.clinic_id, rule.slot_minutes, rule.break_minutes, rule.total_seats, rule.visit_type_ids
+
+
+def _form_of_all(rules: Sequence[Rule]) -> Form:
+    """They are the same on each of their days, until the same last day."""
+    form = form_of(rules[0])
+    filled = [field for field in form.fields if field[0] not in {"version", "weekdays"}]
+    for period, (opens, closes) in zip(PERIODS, _periods_by_day(rules)[rules[0].weekday], strict=False):
+        filled += [(f"from_{period}", clock_words(opens)), (f"to_{period}", clock_words(closes % MINUTES_OF_A_DAY))]
+    form.fill([*filled, *(("weekdays", str(day)) for day in sorted({rule.weekday for rule in rules}))])
+    return form
 
 
 def _periods_by_day(rules: Sequence[Rule]) -> dict[int, list[tuple[int, int]]]:
@@ -109,13 +133,17 @@ def rules_in(form: Form, doctor_id: int, clinics: Sequence[Clinic], types: Seque
 
 
 def change_in(form: Form, added: Sequence[Rule], present: Sequence[Rule]) -> ScheduleChange:
-    """The rules to add; if the form says so, in place of those that the doctor has at that clinic."""
+    """The rules to add; if the form says so, in place of those that the doctor has at that clinic.
+
+    Those that begin after the last day of the new ones stay.
+    """
     if not form.text("replace"):
         return ScheduleChange(add_rules=tuple(added))
-    first_day, clinic_id = added[0].first_day, added[0].clinic_id
+    first_day, last_day, clinic_id = added[0].first_day, added[0].last_day, added[0].clinic_id
     standing = [
         rule for rule in present
         if rule.removed_at is None and rule.clinic_id == clinic_id and (rule.last_day or first_day) >= first_day
+        and rule.first_day <= (last_day or rule.first_day)
     ]  # fmt: skip
     return ScheduleChange(
         add_rules=tuple(added),

@@ -78,8 +78,10 @@ class HoursController(Controller):
     ) -> Response[Any]:
         place, today = await _place(request, renderer, doctor_id), renderer.time.today()
         follows = query_form(request, "replace").text("replace") and place.rules
-        form = hour_forms.following_hours(place.rules, today) if follows else hour_forms.blank_hours(today)
-        return _show_form(request, renderer, place, None, form)
+        if not follows:
+            return _show_form(request, renderer, place, None, hour_forms.blank_hours(today))
+        form, why_blank = hour_forms.following_hours(place.rules, today)
+        return _show_form(request, renderer, place, None, form, why_blank=why_blank)
 
     @post("/new", **page_for(ADMIN))
     async def add_hours(
@@ -196,7 +198,14 @@ def _refused(
 
 
 def _show_form(
-    request: PageRequest, renderer: Renderer, place: Place, rule: Rule | None, form: Form, status: int = 200
+    request: PageRequest,
+    renderer: Renderer,
+    place: Place,
+    rule: Rule | None,
+    form: Form,
+    status: int = 200,
+    *,
+    why_blank: str | None = None,
 ) -> Response[Any]:
     return renderer.answer(
         request,
@@ -209,5 +218,6 @@ def _show_form(
         types=place.types,
         clinics=place.clinics,
         form=form,
+        why_blank=why_blank,
         days=DAYS,
     )
