@@ -437,6 +437,7 @@ LOOK_UPS = [
     ),
     look_up(dashboard.LIST_EXPIRING_HOLDS, "holds_by_deadline", 30, 90, clinic_ids=None),
     look_up(dashboard.LIST_LATEST_BOOKINGS, "bookings_pkey", 80, 250),
+    look_up(dashboard.LIST_LATEST_BOOKINGS_OF_CLINICS, "bookings_pkey", 120, 350, clinic_ids=[1]),
     look_up(slots.LIST_WEEK, "slots_of_doctor", 80, 300, **WEEK),
     look_up(slots.LIST_CLASHES, "slot_overlaps", 1050, 1700, doctor_id=filling.DOCTOR, **WANTED),
     look_up(slots.GET_NEWEST_BOOKING, "bookings_of_slot", 5, 12, slot_id=filling.FRESH_SLOT),

@@ -10,10 +10,8 @@ from slotwise.batching.shared_reads import SharedReads
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.bookings import Booking
-from slotwise.domain.fields import MAX_ID
 from slotwise.domain.slots import Slot
 from slotwise.domain.users import User, actor_of
-from slotwise.services.booking.search import BookingQuery, find_bookings
 from slotwise.services.core.audit import record_action, shows_others
 
 LOOK_AHEAD = timedelta(days=7)
@@ -114,6 +112,7 @@ COUNT_DAY = Statement("desk/dashboard.count_day", DayCount)
 LIST_NEARLY_FULL = Statement("desk/dashboard.list_nearly_full", Slot)
 LIST_EXPIRING_HOLDS = Statement("desk/dashboard.list_expiring_holds", ExpiringHold)
 LIST_LATEST_BOOKINGS = Statement("desk/dashboard.list_latest_bookings", Booking)
+LIST_LATEST_BOOKINGS_OF_CLINICS = Statement("desk/dashboard.list_latest_bookings_of_clinics", Booking)
 
 
 class Dashboard:
@@ -171,8 +170,7 @@ async def _latest(connection: Connection, reader: User) -> list[Booking]:
     """For a reader of some clinics, found among the newest bookings of all."""
     if reader.clinic_ids is None:
         return await LIST_LATEST_BOOKINGS.all(connection)
-    query = BookingQuery(clinic_ids=reader.clinic_ids)
-    return (await find_bookings(connection, query, MAX_ID, MOST_LATEST)).first(MOST_LATEST)
+    return await LIST_LATEST_BOOKINGS_OF_CLINICS.all(connection, clinic_ids=reader.clinic_ids)
 
 
 def _marked(bookings: Sequence[Booking]) -> LatestBookings:

@@ -198,3 +198,29 @@ SELECT b.booking_columns
 FROM bookings_now AS b
 WHERE b.id IN (SELECT n.id FROM bookings AS n ORDER BY n.id DESC LIMIT 20)
 ORDER BY b.id DESC;
+
+-- name: list_latest_bookings_of_clinics
+-- Lists the 20 newest bookings of some clinics, among the newest 5,000 of all. Reads until it has 20, and of the others
+-- only at which clinic they are.
+SELECT b.booking_columns
+FROM bookings_now AS b
+WHERE
+    b.id IN (
+        SELECT n.id
+        FROM (
+            SELECT n.id, n.slot_id FROM bookings AS n
+            ORDER BY n.id DESC
+            LIMIT 5000
+        ) AS n
+        CROSS JOIN
+            LATERAL (
+                SELECT s.clinic_id FROM appointment_slots AS s
+                WHERE s.id = n.slot_id
+                ORDER BY s.id
+                LIMIT 1
+            ) AS s
+        WHERE s.clinic_id = any(:clinic_ids::bigint[])
+        ORDER BY n.id DESC
+        LIMIT 20
+    )
+ORDER BY b.id DESC;
