@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from slotwise.db.pool import Connection, Database
-from slotwise.domain.clinics import ClinicBook
+from slotwise.domain.clinics import Clinic, ClinicBook
 from slotwise.domain.errors import SlotwiseError
 from slotwise.services.schedule.free_times import (
     LAST_DAY,
@@ -334,6 +334,23 @@ class BusyDatabase(Database):
             await self.others.execute(self.command)
         async with super().connection(seconds) as connection:
             yield connection
+
+
+async def test_the_times_of_a_doctor_who_no_longer_works_at_a_clinic_are_not_all_taken_there(
+    clinic: Planted, connection: "asyncpg.Connection[asyncpg.Record]", database: Database
+) -> None:
+    await connection.execute("INSERT INTO clinics (id, name, time_zone) VALUES (2, 'East', 'UTC')")
+    clinic.free_times = FreeTimes(database, ClinicBook([Clinic(1, "West", "UTC"), Clinic(2, "East", "UTC")]))
+    doctor, _ = await clinic.doctor(), await clinic.doctor("Dr. Here")
+    await clinic.slot(doctor, at(TOMORROW), free=0)
+
+    async def why() -> Why | None:
+        found = await clinic.find(clinic_id=1)
+        return found.nothing.why if found.nothing else None
+
+    assert await why() is Why.ALL_TAKEN
+    await connection.execute("INSERT INTO doctor_clinics (doctor_id, clinic_id) VALUES ($1, 2)", doctor)
+    assert await why() is Why.UNPUBLISHED
 
 
 async def test_a_time_taken_while_its_day_is_read_is_replaced_by_the_next(

@@ -290,6 +290,7 @@ LIMIT :limit::integer;
 
 -- name: look_for_published
 -- Tells whether there are open slots that have not started, free or full: on a day, and at all.
+-- At a clinic, the doctors who work only elsewhere do not count: nobody waits for their times.
 -- Looks doctor by doctor, because no other index has full slots; stops at the first slot.
 WITH theirs AS MATERIALIZED (
     SELECT d.id
@@ -298,6 +299,11 @@ WITH theirs AS MATERIALIZED (
         d.active
         AND (:doctor_id::bigint IS NULL OR d.id = :doctor_id::bigint)
         AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
+        AND d.id NOT IN (
+            SELECT w.doctor_id FROM doctor_clinics AS w
+            GROUP BY w.doctor_id
+            HAVING NOT bool_or(w.clinic_id = :clinic_id::bigint)
+        )
 )
 
 SELECT
