@@ -37,6 +37,8 @@ def test_a_new_admin_is_led_from_nothing_to_the_first_booking(
     page.get_by_role("button", name=re.compile("Add [0-9]+ times")).click()
     page.get_by_role("link", name="Settings").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Settings")
+    expect(page.get_by_role("link", name="Enter weekly hours")).to_be_visible()
+    expect(page.get_by_role("link", name="Add single times")).to_be_visible()
     assert_accessible(page)
 
     patient = open_window(server, timezone_id="Asia/Tokyo")

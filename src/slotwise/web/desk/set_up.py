@@ -16,7 +16,7 @@ UNNAMED = "Slotwise"
 
 
 class Step(NamedTuple):
-    """`needed` before patients can book."""
+    """`needed` before patients can book. `other` is another way, as words and URL."""
 
     title: str
     told: str
@@ -24,6 +24,7 @@ class Step(NamedTuple):
     needed: bool
     words: str
     url: str | None
+    other: tuple[str, str] | None = None
 
 
 class SetUpController(Controller):
@@ -41,7 +42,6 @@ class SetUpController(Controller):
 def steps_of(renderer: Renderer, found: SetUp, origin: str | None) -> list[Step]:
     clinic = renderer.clinics.main
     doctor = found.first_doctor_id
-    hours = "/admin/doctors" if doctor is None else f"/admin/doctors/{doctor}/slots/new"
     public = (
         f"Patients open {origin}." if renderer.origin else f"The setting PUBLIC_URL is missing. Now it is {origin}."
     )
@@ -63,7 +63,7 @@ def steps_of(renderer: Renderer, found: SetUp, origin: str | None) -> list[Step]
             "Choose visit types",
             "/admin/visit-types",
         ),
-        Step("Times", "When patients can come.", found.has_times, True, "Add times", hours),
+        _step_of_times(doctor, done=found.has_times),
         Step("Public address", public, renderer.origin is not None, False, "", None),
         Step(
             "Staff",
@@ -74,6 +74,15 @@ def steps_of(renderer: Renderer, found: SetUp, origin: str | None) -> list[Step]
             "/admin/users/new",
         ),
     ]
+
+
+def _step_of_times(doctor_id: int | None, *, done: bool) -> Step:
+    title, told = "Times", "When patients can come: every week, or on single days."
+    if doctor_id is None:
+        return Step(title, told, done, True, "Add a doctor first", "/admin/doctors")
+    path = f"/admin/doctors/{doctor_id}"
+    single = ("Add single times", f"{path}/slots/new")
+    return Step(title, told, done, True, "Enter weekly hours", f"{path}/hours/new", single)
 
 
 def _clinic_words(renderer: Renderer, clinic: Clinic) -> str:
