@@ -12,12 +12,15 @@ from zoneinfo import ZoneInfo
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from slotwise.db.pool import Database
 from slotwise.domain.clinics import Clinic, ClinicBook
-from slotwise.services.desk.evening_lists import Evening, EveningLists
+from slotwise.services.desk import day_sheets, evening_lists
+from slotwise.services.desk.day_sheets import DaySheet, DoctorOfDay, DoctorsDay
+from slotwise.services.desk.evening_lists import Evening, EveningList, EveningLists
 from slotwise.services.desk.list_folder import UNFINISHED_SECONDS, ListFolder
-from slotwise.web.desk.evening_lists import PrintedLists
+from slotwise.web.desk.evening_lists import MORE_BOOKINGS, MORE_CANCELLED, MORE_DOCTORS, PrintedLists
 from slotwise.web.kit.rendering import Renderer
 from tests.workers import GUEST, Worker, new_slot, wanted
 
@@ -124,6 +127,31 @@ async def test_a_clinic_without_appointments_gets_a_list_that_says_so(database: 
     assert names(tmp_path) == ["clinic-1-2031-03-04.csv", "clinic-1-2031-03-04.html"]
     assert "Nobody is booked at East on Tuesday 4 March 2031." in (tmp_path / "clinic-1-2031-03-04.html").read_text()
     assert lists.warnings() == []
+
+
+async def test_a_list_that_is_cut_says_so(
+    database: Database, worker: Worker, connection: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sheet ends before its first confirmed booking, and there is one more doctor."""
+    for _ in range(2):
+        await booked(worker, connection, "2031-03-04T09:00+09:00")
+    monkeypatch.setattr(day_sheets, "MOST_PATIENTS", 0)
+    monkeypatch.setattr(evening_lists, "MOST_DOCTORS", 1)
+    with capture_logs() as logs:
+        await lists_in(database, tmp_path).write_evening_lists(EVENING)
+    rows = list(csv.reader((tmp_path / "clinic-1-2031-03-04.csv").read_text("utf-8-sig").splitlines()))
+    assert [[row[0], row[6]] for row in rows[1:]] == [["Dr. Who", MORE_BOOKINGS], ["", MORE_DOCTORS]]
+    page = (tmp_path / "clinic-1-2031-03-04.html").read_text()
+    assert page.count("Not all bookings of this day fit here") == page.count("Not all doctors of this day fit") == 1
+    [cut] = [each for each in logs if each["event"] == "evening_list_cut_short"]
+    assert (len(cut["doctors"]), cut["more_doctors"]) == (1, True)
+
+
+def test_the_table_says_that_there_may_be_more_patients_to_tell() -> None:
+    sheet = DaySheet([], {}, cut_short=False, more_cancelled=True)
+    found = EveningList(TOKYO, EVENING.date(), EVENING, [DoctorsDay(DoctorOfDay(1, "Dr. Who"), sheet)], cut_short=False)
+    table = PrintedLists(Renderer(ClinicBook([TOKYO])))(found)["csv"]
+    assert [row[6] for row in csv.reader(table.splitlines())][1:] == [MORE_CANCELLED]
 
 
 async def test_a_folder_that_is_away_is_told_of_and_the_list_is_written_when_it_is_back(

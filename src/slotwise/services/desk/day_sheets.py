@@ -70,9 +70,13 @@ class DoctorsDay(Struct, frozen=True):
 
     @property
     def has_patients(self) -> bool:
-        """Who come, or whom the clinic must tell that it has cancelled."""
+        """Who come, or whom the clinic must tell that it has cancelled. True if not all were read."""
         come = any(booking.status is BookingStatus.CONFIRMED for booking in self.sheet.bookings)
-        return come or bool(self.sheet.to_tell)
+        return come or bool(self.sheet.to_tell) or self.is_cut
+
+    @property
+    def is_cut(self) -> bool:
+        return self.sheet.cut_short or self.sheet.more_cancelled
 
 
 class DayOfAll(Struct, frozen=True):

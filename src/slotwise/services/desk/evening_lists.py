@@ -33,12 +33,20 @@ log = structlog.get_logger()
 
 
 class EveningList(Struct, frozen=True):
-    """A clinic's sheets of a day, of doctors with appointments or with patients to tell of a cancellation."""
+    """A clinic's sheets of a day, of doctors with appointments or with patients to tell of a cancellation.
+
+    `cut_short` if there are more doctors. A sheet tells by itself whether it is.
+    """
 
     clinic: Clinic
     day: date
     written_at: datetime
     days: list[DoctorsDay]
+    cut_short: bool
+
+    @property
+    def cut_sheets(self) -> list[DoctorsDay]:
+        return [one for one in self.days if one.is_cut]
 
 
 class Evening(Struct, frozen=True):
@@ -175,22 +183,35 @@ class EveningLists:
             folder.discard(files)
             raise
         log.info("evening_list_written", clinic=clinic.id, day=f"{day}", doctors=len(found.days))
+        _log_cut(found)
         return True
 
     async def _read_list(self, connection: Connection, clinic: Clinic, day: date) -> EveningList:
         period = (_midnight(clinic, day), _midnight(clinic, day + ONE_DAY))
         doctors = await LIST_DOCTORS_OF_DAY.all(
-            connection, starts_from=period[0], starts_before=period[1], clinic_ids=[clinic.id], limit=MOST_DOCTORS
+            connection, starts_from=period[0], starts_before=period[1], clinic_ids=[clinic.id], limit=MOST_DOCTORS + 1
         )
         sheets = [
             DoctorsDay(doctor, await read_sheet(connection, [clinic.id], doctor.id, *period, self._order))
-            for doctor in doctors
+            for doctor in doctors[:MOST_DOCTORS]
         ]
-        return EveningList(clinic, day, datetime.now(UTC), [each for each in sheets if each.has_patients])
+        shown = [each for each in sheets if each.has_patients]
+        return EveningList(clinic, day, datetime.now(UTC), shown, cut_short=len(doctors) > MOST_DOCTORS)
 
 
 def _midnight(clinic: Clinic, day: date) -> datetime:
     return datetime.combine(day, time.min, clinic.zone).astimezone(UTC)
+
+
+def _log_cut(found: EveningList) -> None:
+    if found.cut_short or found.cut_sheets:
+        log.warning(
+            "evening_list_cut_short",
+            clinic=found.clinic.id,
+            day=f"{found.day}",
+            doctors=[one.doctor.id for one in found.cut_sheets],
+            more_doctors=found.cut_short,
+        )
 
 
 def _outline(found: EveningList) -> dict[str, object]:

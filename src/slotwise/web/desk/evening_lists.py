@@ -14,6 +14,10 @@ from slotwise.web.kit.status_words import booking_words
 from slotwise.web.kit.times import ClinicTime
 
 TO_TELL = "Cancelled by the clinic: tell this patient"
+# The last rows, if there is more than fits.
+MORE_BOOKINGS = "NOT COMPLETE: not all bookings of this doctor fit here"
+MORE_CANCELLED = "NOT COMPLETE: not all cancelled appointments of this doctor fit here"
+MORE_DOCTORS = "NOT COMPLETE: not all doctors of this day fit here"
 _STYLES = ("slotwise.css", "clinic.css")
 
 
@@ -32,6 +36,7 @@ class PrintedLists:
             styles=Markup(styles),  # noqa: S704 - our own files
             day=found.day,
             days=found.days,
+            cut_short=found.cut_short,
             written_at=found.written_at,
         )
 
@@ -39,7 +44,8 @@ class PrintedLists:
         time = ClinicTime(found.clinic.zone)
         zone = time.zone.key
         heading = ["Doctor", f"Starts ({zone})", f"Ends ({zone})", "Name", "E-mail", "People", "Status", "Booking"]
-        return BYTE_ORDER_MARK + written([heading, *(row for one in found.days for row in _rows(one, time))])
+        rows = [row for one in found.days for row in _rows(one, time)]
+        return BYTE_ORDER_MARK + written([heading, *rows, *_rows_of_cuts(found)])
 
 
 def _rows(one: DoctorsDay, time: ClinicTime) -> Iterator[list[object]]:
@@ -48,6 +54,20 @@ def _rows(one: DoctorsDay, time: ClinicTime) -> Iterator[list[object]]:
             yield _row(one, slot, booking, booking_words(booking), time)
         for booking in one.sheet.to_tell.get(slot.id, []):
             yield _row(one, slot, booking, TO_TELL, time)
+
+
+def _rows_of_cuts(found: EveningList) -> Iterator[list[object]]:
+    for one in found.cut_sheets:
+        if one.sheet.cut_short:
+            yield _row_of_cut(one.doctor.name, MORE_BOOKINGS)
+        if one.sheet.more_cancelled:
+            yield _row_of_cut(one.doctor.name, MORE_CANCELLED)
+    if found.cut_short:
+        yield _row_of_cut(None, MORE_DOCTORS)
+
+
+def _row_of_cut(doctor: str | None, words: str) -> list[object]:
+    return [doctor, None, None, None, None, None, words, None]
 
 
 def _row(one: DoctorsDay, slot: DaySlot, booking: Booking, status: str, time: ClinicTime) -> list[object]:
