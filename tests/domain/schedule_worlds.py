@@ -18,6 +18,8 @@ MONDAY = date(2027, 1, 4)
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
 # Of the two clinics of a drawn world.
 ZONES = {1: BERLIN, 2: ZoneInfo("America/New_York")}
+# Of its visit types.
+BUFFERS = {1: 0, 2: 20}
 
 
 def rule(**fields: Any) -> Rule:
@@ -67,6 +69,7 @@ def published(wanted: WantedSlot, slot_id: int) -> ExistingSlot:
         SlotStatus.OPEN,
         wanted.total_seats,
         visit_type_ids=wanted.visit_type_ids,
+        busy_until=wanted.busy_until,
         rule_id=wanted.rule_id,
         rule_version=wanted.rule_version,
         local_start=wanted.local_start,
@@ -103,7 +106,13 @@ def _changed(before: ExistingSlot, content: SlotContent) -> ExistingSlot:
     seats = content.seats + before.added_seats
     assert before.confirmed <= seats
     holds = before.holds if before.confirmed + before.holds <= seats else 0
-    return replace(before, total_seats=seats, visit_type_ids=content.visit_type_ids, holds=holds)
+    return replace(
+        before,
+        total_seats=seats,
+        visit_type_ids=content.visit_type_ids,
+        busy_until=content.busy_until,
+        holds=holds,
+    )
 
 
 def _stamped(before: ExistingSlot, stamp: SlotStamp) -> ExistingSlot:
@@ -115,7 +124,7 @@ def overlapping(slots: Iterable[ExistingSlot]) -> tuple[ExistingSlot, ExistingSl
     last: dict[int, ExistingSlot] = {}
     for each in sorted((each for each in slots if each.takes_time), key=lambda each: each.start_time):
         before = last.get(each.doctor_id)
-        if before is not None and before.end_time > each.start_time:
+        if before is not None and before.busy_end > each.start_time:
             return before, each
         last[each.doctor_id] = each
     return None
@@ -143,6 +152,7 @@ def _rule(doctor: int, clinic: int, weekday: int, opens: int, hours: int, length
         every_weeks=1 + weeks // 8,
         last_day=MONDAY + timedelta(days=9) if weeks % 3 == 0 else None,
         total_seats=1 + pause // 9,
+        visit_type_ids=(None, (1,), (1, 2))[length // 4],
     )
 
 
@@ -178,6 +188,7 @@ def _slot(start: int, minutes: int, place: int, state: int, bookings: int) -> Ex
         clinic_id=1 + place // 3,
         status=SlotStatus.CLOSED if state == 0 else SlotStatus.OPEN,
         total_seats=3,
+        busy_until=begin + timedelta(minutes=45 + 20 * minutes) if state == 1 else None,
         confirmed=bookings // 3,
         holds=bookings % 2,
     )

@@ -23,6 +23,7 @@ from slotwise.domain.schedules import Closure, Plan, Rule, SkipReason, plan
 from slotwise.domain.slots import SlotStatus
 from tests.depth import many
 from tests.domain.schedule_worlds import (
+    BUFFERS,
     MONDAY,
     NOW,
     ZONES,
@@ -44,7 +45,7 @@ ALL_DAY = closure(NINE - 4 * HALF_HOUR, NINE + 20 * HALF_HOUR, id=9)
 
 
 def planned(wanting: Iterable[Rule], closing: Iterable[Closure] = (), last_day: date = LAST_DAY) -> Plan:
-    return plan(wanting, closing, MONDAY, last_day, ZONES)
+    return plan(wanting, closing, MONDAY, last_day, ZONES, BUFFERS)
 
 
 def compared(
@@ -215,6 +216,39 @@ def test_a_wanted_time_that_a_slot_made_by_hand_takes_is_skipped_and_told() -> N
 def test_a_closed_slot_takes_time_while_it_has_bookings(confirmed: int, holds: int, skipped: int) -> None:
     closed = slot(NINE, id=7, status=SlotStatus.CLOSED, confirmed=confirmed, holds=holds)
     assert len(compared([ONE], [closed]).skipped) == skipped
+
+
+def test_a_slot_in_the_buffer_of_another_is_skipped_and_one_with_a_buffer_needs_room_for_it() -> None:
+    after = slot(NINE - HALF_HOUR, 20, id=7, busy_until=NINE + timedelta(minutes=5))
+    assert [each.other_slot_id for each in compared([ONE], [after]).skipped] == [7]
+    following = slot(NINE + HALF_HOUR, id=7)
+    buffered = replace(ONE, visit_type_ids=(2,))
+    assert not compared([ONE], [following]).skipped
+    assert [each.other_slot_id for each in compared([buffered], [following]).skipped] == [7]
+
+
+def test_a_published_slot_gets_the_new_buffer_or_gives_way_to_what_stands_in_it() -> None:
+    slots = settled([ONE], [slot(NINE + HALF_HOUR, id=7)])
+    difference = compared([replace(ONE, visit_type_ids=(2,), version=2)], slots)
+    first, second = sorted((each for each in slots if each.id != 7), key=lambda each: each.start_time)
+    assert difference.close == (ClosedSlot(first.id, None),)
+    until = second.end_time + timedelta(minutes=20)
+    assert difference.change == (SlotContent(second.id, 1, (2,), until),)
+
+
+def test_a_booked_slot_whose_new_buffer_has_no_room_stays_listed() -> None:
+    slots = first_of(settled([ONE], [slot(NINE + HALF_HOUR, id=7)]), confirmed=1)
+    buffered = [replace(ONE, visit_type_ids=(2,), version=2)]
+    difference = compared(buffered, slots)
+    assert difference.drift == (slots[0].id,)
+    assert quiet(compared(buffered, applied(difference, slots)))
+
+
+def test_a_booked_time_that_cannot_come_back_when_its_closure_is_gone_is_listed() -> None:
+    before = first_of(settled([ONE]), confirmed=1)
+    closed = applied(compared([ONE], before, [ALL_DAY]), before)
+    by_hand = slot(NINE + HALF_HOUR, id=7)
+    assert compared([replace(ONE, visit_type_ids=(2,))], [*closed, by_hand]).drift == (before[0].id,)
 
 
 def test_a_booked_slot_that_drifts_takes_the_time_of_its_rules_new_slots() -> None:
@@ -455,6 +489,12 @@ def without_holds(slots: Iterable[ExistingSlot]) -> list[ExistingSlot]:
     return [replace(each, holds=0) for each in slots]
 
 
+def standing(slots: Iterable[ExistingSlot], closing: Iterable[Closure]) -> list[ExistingSlot]:
+    """A closed slot that no rule wants any more keeps a closure that is gone, which says nothing."""
+    ids = {each.id for each in closing}
+    return [each if each.closure_id in ids else replace(each, closure_id=None) for each in slots]
+
+
 @settings(max_examples=many(20, 200))
 @given(worlds(), closures(1))
 def test_a_closure_that_is_undone_gives_back_what_was(world: World, more: list[Closure]) -> None:
@@ -462,7 +502,7 @@ def test_a_closure_that_is_undone_gives_back_what_was(world: World, more: list[C
     before = settled(wanting, without_holds(slots), closing)
     closed = settled(wanting, before, [*closing, *(replace(each, id=20) for each in more)])
     assert not open_ids(closed) - open_ids(before)
-    assert settled(wanting, closed, closing) == before
+    assert standing(settled(wanting, closed, closing), closing) == standing(before, closing)
 
 
 def shown(slots: Iterable[ExistingSlot]) -> dict[int, ExistingSlot]:

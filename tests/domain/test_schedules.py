@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from slotwise.domain.schedules import Plan, Rule, SkipReason, Taken, days_of, plan
 from tests.depth import many
@@ -23,6 +24,16 @@ def planned(*wanted: Rule, first_day: date = MONDAY, days: int = 1, **zones: Zon
 
 def local_starts(made: Plan) -> list[str]:
     return [f"{wanted.local_start:%d %H:%M}" for wanted in made.wanted]
+
+
+def test_a_rules_break_is_at_least_the_longest_buffer_of_its_visit_types() -> None:
+    short, long = rule(closes=11 * 60, visit_type_ids=(1, 2)), rule(id=2, opens=10 * 60 + 35, visit_type_ids=(1,))
+    made = plan([short, long], (), MONDAY, MONDAY, ZONES, {1: 10, 2: 20})
+    assert local_starts(made) == ["04 09:00", "04 09:50", "04 11:15"]
+    assert {each.busy_end - each.end_time for each in made.wanted} == {timedelta(minutes=20), timedelta(minutes=10)}
+    assert skips(made) == [("04 10:35", SkipReason.OTHER_RULE)]
+    longer = plan([replace(short, break_minutes=25)], (), MONDAY, MONDAY, ZONES, {1: 10, 2: 20})
+    assert local_starts(longer) == ["04 09:00", "04 09:55"]
 
 
 def skips(made: Plan) -> list[tuple[str, SkipReason]]:

@@ -6,8 +6,19 @@ from datetime import datetime, tzinfo
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from slotwise.domain.schedules import Closure, Closures, Plan, Rule, SkippedSlot, SkipReason, Taken, WantedSlot
+from slotwise.domain.schedules import (
+    BUSY_END,
+    Closure,
+    Closures,
+    Plan,
+    Rule,
+    SkippedSlot,
+    SkipReason,
+    Taken,
+    WantedSlot,
+)
 from slotwise.domain.slots import SlotStatus
 from slotwise.domain.timetables import first_moment
 
@@ -20,7 +31,7 @@ class ExistingSlot(Struct, frozen=True):
 
     A slot made by hand has no rule. `pinned` says that a person changed a rule's slot; `drifted`, that it is booked
     and its rule no longer wants it. `closure_id` is the closure that closed it. `confirmed` and `holds` are more than
-    zero if it has confirmed bookings or live holds.
+    zero if it has confirmed bookings or live holds. `busy_until` is None if its visit types have no buffer.
     """
 
     id: int
@@ -30,6 +41,7 @@ class ExistingSlot(Struct, frozen=True):
     end_time: datetime
     status: SlotStatus
     total_seats: int
+    busy_until: datetime | None = None
     added_seats: int = 0
     visit_type_ids: tuple[int, ...] | None = None
     rule_id: int | None = None
@@ -44,6 +56,11 @@ class ExistingSlot(Struct, frozen=True):
     @property
     def is_open(self) -> bool:
         return self.status is SlotStatus.OPEN
+
+    @property
+    def busy_end(self) -> datetime:
+        """Until when it takes the doctor's time, if it does."""
+        return self.busy_until or self.end_time
 
     @property
     def takes_time(self) -> bool:
@@ -73,11 +90,12 @@ class SlotStamp(Struct, frozen=True):
 
 
 class SlotContent(Struct, frozen=True):
-    """The seats that a slot gets from its rule, without those of overbookings, and its visit types."""
+    """What a slot gets from its rule: seats, without those of overbookings, and visit types with their buffer."""
 
     slot_id: int
     seats: int
     visit_type_ids: tuple[int, ...] | None
+    busy_until: datetime | None = None
 
 
 class Difference(Struct, frozen=True):
@@ -153,7 +171,8 @@ class _Comparison:
         self._restamp: list[SlotStamp] = []
         self._drift: list[int] = []
         self._undrift: list[int] = []
-        self._change: list[SlotContent] = []
+        self._change: dict[int, SlotContent] = {}
+        self._lasting: Mapping[int, Taken[ExistingSlot]] = {}
         self._skipped = [skip for skip in plan.skipped if skip.start_time is None or skip.start_time > now]
         self._candidates: list[ExistingSlot] = []
         self._reopen: list[SlotStamp] = []
@@ -167,7 +186,7 @@ class _Comparison:
             restamp=tuple(self._restamp),
             drift=tuple(self._drift),
             undrift=tuple(self._undrift),
-            change=tuple(self._change),
+            change=tuple(self._change.values()),
             skipped=tuple(self._skipped),
         )
 
@@ -198,19 +217,35 @@ class _Comparison:
             self._candidates.append(slot)
 
     def follow_rules(self) -> None:
+        self._lasting = _by_doctor(slot for slot in self._future if self._lasts(slot))
         for slot in self._future:
             if slot.follows_rule and slot.local_start is not None and self._plan.covers(slot.local_start):
                 self._follow_rule(slot)
         self._leave_out_what_people_changed()
 
+    def _lasts(self, slot: ExistingSlot) -> bool:
+        """Whether it takes its time, although no rule says so."""
+        if not slot.follows_rule:
+            return self._takes_time(slot)
+        if _match(slot, self._wanted) is not None or _match(slot, self._wanted_but_closed) is not None:
+            return False
+        return slot.confirmed > 0 or (slot.holds > 0 and not slot.is_open)
+
     def _follow_rule(self, slot: ExistingSlot) -> None:
         wanted = _match(slot, self._wanted)
         if wanted is None and _match(slot, self._wanted_but_closed) is not None:
             self._stay_closed(slot)
-        elif wanted is None or slot.confirmed > wanted.total_seats + slot.added_seats:
+        elif wanted is None or self._has_no_room(slot, wanted):
             self._no_longer_wanted(slot)
         else:
             self._follow(slot, wanted)
+
+    def _has_no_room(self, slot: ExistingSlot, wanted: WantedSlot) -> bool:
+        """More are booked than it is to have seats, or its new buffer reaches into a slot that stays."""
+        if slot.confirmed > wanted.total_seats + slot.added_seats:
+            return True
+        reaches = slot.is_open and wanted.busy_end > slot.busy_end
+        return reaches and self._lasting[slot.doctor_id].find(slot.end_time, wanted.busy_end) is not None
 
     def _stay_closed(self, slot: ExistingSlot) -> None:
         """A closure covers it. If something else closed it, only the mark lists its bookings."""
@@ -218,8 +253,6 @@ class _Comparison:
             self._undrift.append(slot.id)
 
     def _follow(self, slot: ExistingSlot, wanted: WantedSlot) -> None:
-        if slot.drifted:
-            self._undrift.append(slot.id)
         if slot.is_open:
             self._keep(slot, wanted)
         else:
@@ -229,6 +262,10 @@ class _Comparison:
         """A slot that is kept for its bookings is closed, too: patients must not book what no rule says."""
         if slot.is_open:
             self._close.setdefault(slot.id, ClosedSlot(slot.id, None))
+        self._list(slot)
+
+    def _list(self, slot: ExistingSlot) -> None:
+        """A slot that is closed and stays so is listed as long as it is booked."""
         if slot.confirmed > 0 and not slot.drifted:
             self._drift.append(slot.id)
         if slot.confirmed == 0 and slot.drifted:
@@ -236,13 +273,16 @@ class _Comparison:
 
     def _keep(self, slot: ExistingSlot, wanted: WantedSlot) -> None:
         del self._wanted[_key(wanted)]
+        if slot.drifted:
+            self._undrift.append(slot.id)
         if (slot.rule_version, slot.local_start) != (wanted.rule_version, wanted.local_start):
             self._restamp.append(_stamp_of(slot, wanted))
         self._give_content(slot, wanted)
 
     def _give_content(self, slot: ExistingSlot, wanted: WantedSlot) -> None:
-        if (slot.total_seats - slot.added_seats, slot.visit_type_ids) != (wanted.total_seats, wanted.visit_type_ids):
-            self._change.append(SlotContent(slot.id, wanted.total_seats, wanted.visit_type_ids))
+        content = SlotContent(slot.id, wanted.total_seats, wanted.visit_type_ids, wanted.busy_until)
+        if content != SlotContent(slot.id, slot.total_seats - slot.added_seats, slot.visit_type_ids, slot.busy_until):
+            self._change[slot.id] = content
 
     def _leave_out_what_people_changed(self) -> None:
         """A slot that a person changed stands for the time that its rule gave it."""
@@ -259,17 +299,23 @@ class _Comparison:
         waiting = {slot.id for slot in self._candidates}
         busy = [slot for slot in self._candidates if slot.takes_time]
         free = [slot for slot in self._candidates if not slot.takes_time]
-        taken = [slot for slot in self._existing if slot.id not in waiting and self._takes_time(slot)]
+        taken = [
+            self._with_new_buffer(slot) for slot in self._existing if slot.id not in waiting and self._takes_time(slot)
+        ]
         self._reopen_what_fits(busy, taken)
         taken += busy
         taken += self._reopen_what_fits(free, taken)
         by_doctor = _by_doctor(taken)
         for wanted in self._wanted.values():
-            other = by_doctor[wanted.doctor_id].find(wanted.start_time, wanted.end_time)
+            other = by_doctor[wanted.doctor_id].find(wanted.start_time, wanted.busy_end)
             if other is None:
                 self._add.append(wanted)
             else:
                 self._skip(wanted, SkipReason.OTHER_SLOT, other)
+
+    def _with_new_buffer(self, slot: ExistingSlot) -> ExistingSlot:
+        content = self._change.get(slot.id)
+        return slot if content is None else replace(slot, busy_until=content.busy_until)
 
     def _takes_time(self, slot: ExistingSlot) -> bool:
         """Whether it takes time after the closing, which cancels holds and keeps confirmed bookings.
@@ -291,12 +337,14 @@ class _Comparison:
         reopened: dict[int, ExistingSlot] = {}
         fitting = []
         for slot in sorted(candidates, key=lambda slot: (slot.start_time, -slot.id)):
+            wanted = _match(slot, self._wanted) if slot.follows_rule else None
+            busy_end = slot.busy_end if wanted is None else wanted.busy_end
             before = reopened.get(slot.doctor_id)
-            other = before if before is not None and before.end_time > slot.start_time else None
-            other = other or by_doctor[slot.doctor_id].find(slot.start_time, slot.end_time)
+            other = before if before is not None and before.busy_end > slot.start_time else None
+            other = other or by_doctor[slot.doctor_id].find(slot.start_time, busy_end)
             if self._reopens(slot, other):
-                reopened[slot.doctor_id] = slot
-                fitting.append(slot)
+                reopened[slot.doctor_id] = self._with_new_buffer(slot)
+                fitting.append(reopened[slot.doctor_id])
         return fitting
 
     def _reopens(self, slot: ExistingSlot, other: ExistingSlot | None) -> bool:
@@ -307,6 +355,7 @@ class _Comparison:
         """
         wanted = _match(slot, self._wanted) if slot.follows_rule else None
         if slot.follows_rule and (wanted is None or other is not None):
+            self._list(slot)
             return False
         stamp = _stamp(slot, None) if wanted is None else _stamp_of(slot, wanted)
         if other is not None:
@@ -316,6 +365,8 @@ class _Comparison:
         if wanted is not None:
             del self._wanted[_key(wanted)]
             self._give_content(slot, wanted)
+            if slot.drifted:
+                self._undrift.append(slot.id)
         self._reopen.append(stamp)
         return True
 
@@ -359,7 +410,7 @@ def _by_doctor(slots: Iterable[ExistingSlot]) -> Mapping[int, Taken[ExistingSlot
     for slot in slots:
         grouped[slot.doctor_id].append(slot)
     taken: dict[int, Taken[ExistingSlot]] = defaultdict(lambda: Taken(()))
-    taken.update({doctor_id: Taken(each) for doctor_id, each in grouped.items()})
+    taken.update({doctor_id: Taken(each, BUSY_END) for doctor_id, each in grouped.items()})
     return taken
 
 

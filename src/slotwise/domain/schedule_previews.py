@@ -340,7 +340,9 @@ def _plan(after: ScheduleState) -> Plan:
     published = (slot.local_start.date() for slot in after.slots if slot.follows_rule and slot.local_start is not None)
     last_day = max(published, default=first_day)
     zones = {clinic_id: time_zone("time_zone", after.zones[clinic_id]) for clinic_id in clinic_ids}
-    return plan(after.rules, after.closures, first_day, max(last_day, after.published_until - timedelta(days=1)), zones)
+    last_day = max(last_day, after.published_until - timedelta(days=1))
+    buffers = {each.id: each.buffer_minutes for each in after.visit_types.values()}
+    return plan(after.rules, after.closures, first_day, last_day, zones, buffers)
 
 
 def _within_horizon(difference: Difference, published_until: date) -> Difference:

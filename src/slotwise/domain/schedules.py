@@ -4,7 +4,7 @@ Pure: a plan depends on rules, closures, days and zones only.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from itertools import accumulate
@@ -70,7 +70,10 @@ class Closure(Struct, frozen=True):
 
 
 class WantedSlot(Struct, frozen=True):
-    """A slot that a rule wants. Start and end are in UTC; `local_start` is the wall time at the clinic."""
+    """A slot that a rule wants. Start and end are in UTC; `local_start` is the wall time at the clinic.
+
+    `busy_until` is None if its visit types have no buffer.
+    """
 
     rule_id: int
     rule_version: int
@@ -81,6 +84,12 @@ class WantedSlot(Struct, frozen=True):
     local_start: datetime
     total_seats: int
     visit_type_ids: tuple[int, ...] | None
+    busy_until: datetime | None = None
+
+    @property
+    def busy_end(self) -> datetime:
+        """Until when it takes the doctor's time."""
+        return self.busy_until or self.end_time
 
 
 class ClosedTime(Struct, frozen=True):
@@ -162,15 +171,22 @@ class Closures:
 
 
 def plan(
-    rules: Iterable[Rule], closures: Iterable[Closure], first_day: date, last_day: date, zones: Mapping[int, tzinfo]
+    rules: Iterable[Rule],
+    closures: Iterable[Closure],
+    first_day: date,
+    last_day: date,
+    zones: Mapping[int, tzinfo],
+    buffers: Mapping[int, int] = {},
 ) -> Plan:
     """The slots that rules want on these days. `zones` has the zone of each clinic by its id.
+
+    `buffers` has the minutes of visit types by their ids. A rule's break is at least the longest of its types.
 
     Where clocks go forward, the missing times are skipped; where they go back, the first of two equal times is taken.
     Of two rules of a doctor whose slots overlap, the one with the lower id wins. Closures are looked at last, so they
     only take times away: a closed time of one rule is not given to another.
     """
-    made = _Making(Closures(closures), zones, first_day, last_day)
+    made = _Making(Closures(closures), zones, buffers, first_day, last_day)
     live = sorted((rule for rule in rules if rule.removed_at is None), key=lambda rule: (rule.doctor_id, rule.id))
     for rule in live:
         made.add(rule)
@@ -180,8 +196,15 @@ def plan(
 class _Making:
     """A plan in the making. Rules are added in order of doctor and id."""
 
-    def __init__(self, closures: Closures, zones: Mapping[int, tzinfo], first_day: date, last_day: date) -> None:
-        self._closures, self._zones = closures, zones
+    def __init__(
+        self,
+        closures: Closures,
+        zones: Mapping[int, tzinfo],
+        buffers: Mapping[int, int],
+        first_day: date,
+        last_day: date,
+    ) -> None:
+        self._closures, self._zones, self._buffers = closures, zones, buffers
         self._first_day, self._last_day = first_day, last_day
         self._doctors: dict[int, Taken[WantedSlot]] = {}
         self._skipped: list[SkippedSlot] = []
@@ -190,12 +213,12 @@ class _Making:
         taken = self._doctors.get(rule.doctor_id) or Taken[WantedSlot](())
         kept = []
         for wanted in self._slots(rule):
-            other = taken.find(wanted.start_time, wanted.end_time)
+            other = taken.find(wanted.start_time, wanted.busy_end)
             if other is None:
                 kept.append(wanted)
             else:
                 self._skipped.append(_skipped(wanted, other))
-        self._doctors[rule.doctor_id] = Taken([*taken.periods, *kept])
+        self._doctors[rule.doctor_id] = Taken([*taken.periods, *kept], BUSY_END)
 
     def plan(self) -> Plan:
         wanted, closed = [], []
@@ -215,17 +238,18 @@ class _Making:
 
     def _slots(self, rule: Rule) -> Iterator[WantedSlot]:
         zone, hours = self._zones[rule.clinic_id], Hours(rule.opens, rule.closes)
-        starts = slot_starts(hours, rule.slot_minutes, rule.break_minutes)
+        buffer = buffer_of(rule, self._buffers)
+        starts = slot_starts(hours, rule.slot_minutes, max(rule.break_minutes, buffer))
         for day in days_of(rule, self._first_day - timedelta(days=_DAYS_BEFORE), self._last_day):
             midnight = datetime.combine(day, time())
             offset = _steady_offset(midnight, hours, zone)
             if offset is None:
-                yield from self._slots_beside_change(rule, midnight, starts, zone)
+                yield from self._slots_beside_change(rule, midnight, starts, zone, buffer)
             else:
-                yield from _slots_of_day(rule, midnight, starts, offset)
+                yield from _slots_of_day(rule, midnight, starts, offset, buffer)
 
     def _slots_beside_change(
-        self, rule: Rule, midnight: datetime, starts: Iterable[int], zone: tzinfo
+        self, rule: Rule, midnight: datetime, starts: Iterable[int], zone: tzinfo, buffer: int
     ) -> Iterator[WantedSlot]:
         """The slots of a day on which clocks change during the hours."""
         length, end_before = timedelta(minutes=rule.slot_minutes), None
@@ -237,11 +261,16 @@ class _Making:
             if start is None or reason is not None:
                 self._skip(rule, local, start, reason or SkipReason.CLOCK_CHANGE)
                 continue
-            end_before = start + length
-            yield _wanted(rule, start, end_before, local)
+            end_before = start + length + timedelta(minutes=buffer)
+            yield _wanted(rule, start, start + length, local, buffer)
 
     def _skip(self, rule: Rule, local: datetime, start: datetime | None, reason: SkipReason) -> None:
         self._skipped.append(SkippedSlot(rule.doctor_id, rule.clinic_id, rule.id, local, start, reason))
+
+
+def buffer_of(rule: Rule, buffers: Mapping[int, int]) -> int:
+    """How many minutes the doctor is busy after each slot of the rule, at most."""
+    return max((buffers.get(each, 0) for each in rule.visit_type_ids or ()), default=0)
 
 
 def days_of(rule: Rule, first_day: date, last_day: date) -> Iterator[date]:
@@ -268,12 +297,14 @@ def _steady_offset(midnight: datetime, hours: Hours, zone: tzinfo) -> timedelta 
     return opens.replace(tzinfo=UTC) - begin
 
 
-def _slots_of_day(rule: Rule, midnight: datetime, starts: Iterable[int], offset: timedelta) -> Iterator[WantedSlot]:
+def _slots_of_day(
+    rule: Rule, midnight: datetime, starts: Iterable[int], offset: timedelta, buffer: int
+) -> Iterator[WantedSlot]:
     begin, length = midnight.replace(tzinfo=UTC) - offset, timedelta(minutes=rule.slot_minutes)
     for minutes in starts:
         after = timedelta(minutes=minutes)
         start = begin + after
-        yield _wanted(rule, start, start + length, midnight + after)
+        yield _wanted(rule, start, start + length, midnight + after, buffer)
 
 
 def _why_skipped(
@@ -286,10 +317,10 @@ def _why_skipped(
     return None if ends_in_time(start + length, closes, zone) else SkipReason.AFTER_HOURS
 
 
-def _wanted(rule: Rule, start: datetime, end: datetime, local_start: datetime) -> WantedSlot:
+def _wanted(rule: Rule, start: datetime, end: datetime, local_start: datetime, buffer: int) -> WantedSlot:
     return WantedSlot(
         rule.id, rule.version, rule.doctor_id, rule.clinic_id, start, end, local_start, rule.total_seats,
-        rule.visit_type_ids,
+        rule.visit_type_ids, end + timedelta(minutes=buffer) if buffer else None,
     )  # fmt: skip
 
 
@@ -298,6 +329,10 @@ def _skipped(wanted: WantedSlot, other: WantedSlot) -> SkippedSlot:
         wanted.doctor_id, wanted.clinic_id, wanted.rule_id, wanted.local_start, wanted.start_time,
         SkipReason.OTHER_RULE, other_rule_id=other.rule_id,
     )  # fmt: skip
+
+
+# Of slots: with their buffers.
+BUSY_END = attrgetter("busy_end")
 
 
 class HasPeriod(Protocol):
@@ -314,9 +349,13 @@ Taker = TypeVar("Taker", bound=HasPeriod)
 
 
 class Taken(Generic[Taker]):
-    """A doctor's time that is taken, in order of its starts. Periods may overlap one another."""
+    """A doctor's time that is taken, in order of its starts. Periods may overlap one another.
 
-    def __init__(self, periods: Iterable[Taker]) -> None:
+    `end` says until when a period takes the time.
+    """
+
+    def __init__(self, periods: Iterable[Taker], end: Callable[[Taker], datetime] = attrgetter("end_time")) -> None:
+        self._end = end
         self.periods = sorted(periods, key=attrgetter("start_time"))
         self._starts = [period.start_time for period in self.periods]
         # Of each period, the place of the one that ends last among it and those before it.
@@ -328,7 +367,7 @@ class Taken(Generic[Taker]):
         if place == 0:
             return None
         latest = self.periods[self._latest[place - 1]]
-        return latest if latest.end_time > start else None
+        return latest if self._end(latest) > start else None
 
     def _later(self, one: int, other: int) -> int:
-        return one if self.periods[one].end_time > self.periods[other].end_time else other
+        return one if self._end(self.periods[one]) > self._end(self.periods[other]) else other

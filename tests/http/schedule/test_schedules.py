@@ -122,6 +122,23 @@ def test_another_length_of_a_visit_type_in_use_is_previewed_and_applied(clinic: 
         assert [each["field"] for each in problem(answer, 400)["errors"]] == [field]
 
 
+def test_hours_leave_the_buffer_of_their_visits_free(clinic: Clinic) -> None:
+    doctor, used = clinic.doctor()["id"], visit_type(clinic, 30, bufferMinutes=10)
+    day = [{"from": "09:00", "to": "10:20"}, {"from": "10:15", "to": "11:00"}]
+    seen = preview(clinic, addRules=[hours(doctor, visitTypeIds=[used], periods=day)])
+    assert (seen["come"], [each["localStart"][11:16] for each in seen["skipped"]]) == (2, ["10:15"])
+    apply(clinic, addRules=[hours(doctor, visitTypeIds=[used], periods=day)])
+    assert [slot["startTime"][11:16] for slot in slots_of(clinic, doctor)] == ["09:00", "09:40"]
+    by_hand = {"doctorId": doctor, "startTime": f"{FIRST_DAY}T10:15:00Z"}
+    answer = clinic.http.post("/api/slots", json=by_hand, headers=clinic.admin)
+    assert problem(answer, 409)["code"] == "slot-overlaps"
+    longer = [{"visitTypeId": used, "minutes": 30, "bufferMinutes": 20}]
+    seen = preview(clinic, changeLengths=longer)
+    assert (seen["come"], seen["go"], seen["stay"]) == (1, 1, 1)
+    apply(clinic, changeLengths=longer)
+    assert [slot["startTime"][11:16] for slot in slots_of(clinic, doctor)] == ["09:00", "09:50"]
+
+
 def visit_type(clinic: Clinic, minutes: int, **fields: Any) -> int:
     body = {"name": "Visit", "minutes": minutes} | fields
     return int(clinic.http.post("/api/visit-types", json=body, headers=clinic.admin).json()["id"])

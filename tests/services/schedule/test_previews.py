@@ -64,7 +64,7 @@ NUMBERS = st.integers(0, 5)
 SLOTS = """
     SELECT
         s.id, s.doctor_id, s.clinic_id, s.start_time, s.end_time, s.status, s.total_seats, s.added_seats,
-        s.visit_type_ids, s.rule_id, s.rule_version, s.local_start, s.closure_id, s.drifted, s.pinned,
+        s.visit_type_ids, s.busy_until, s.rule_id, s.rule_version, s.local_start, s.closure_id, s.drifted, s.pinned,
         (SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'CONFIRMED')
             AS confirmed,
         (SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'PENDING')
@@ -77,7 +77,7 @@ BOOKINGS = """
 """
 MINUTES = (30, 45, 60)
 OTHER_MINUTES = (25, 40, 55)
-ADD_TYPE = "INSERT INTO visit_types (name, minutes) VALUES ('Visit', $1) RETURNING id"
+ADD_TYPE = "INSERT INTO visit_types (name, minutes, buffer_minutes) VALUES ('Visit', $1, 10) RETURNING id"
 RULES = "SELECT id, version, removed_at IS NULL AS applies FROM schedule_rules WHERE doctor_id = $1 ORDER BY id"
 CLOSURES = """
     SELECT id, version, start_time, end_time, removed_at IS NULL AS applies FROM closures
@@ -219,7 +219,7 @@ class Changes(RuleBasedStateMachine):
         """Of both types of one length, so that all types of a rule have the same."""
         minutes = list(self.types.values())[numbers[3] % 3]
         other = next(each for each in (*MINUTES, *OTHER_MINUTES) if each not in self.types.values())
-        lengths = [LengthChange(each, other) for each, now in self.types.items() if now == minutes]
+        lengths = [LengthChange(each, other, 10 * numbers[4]) for each, now in self.types.items() if now == minutes]
         self.change(numbers, change_lengths=tuple(lengths))
         self.types |= {length.visit_type_id: other for length in lengths}
         known = self.runner.run(self.rows.fetch("SELECT id, minutes FROM visit_types"))
@@ -361,7 +361,7 @@ class Changes(RuleBasedStateMachine):
     def add_slot_by_hand(self, day: int, hour: int) -> None:
         start = _moment(day % 3, 8 + 2 * hour)
         end = start + timedelta(minutes=40)
-        taken = any(slot.takes_time and slot.start_time < end and slot.end_time > start for slot in self.tables().slots)
+        taken = any(slot.takes_time and slot.start_time < end and slot.busy_end > start for slot in self.tables().slots)
         closed = any(each.start_time < end and each.end_time > start for each in self.closures.values())
         if not taken and not closed:
             self.runner.run(self.slots.create_slot(ADMIN, self.doctor, start, 2, 40))

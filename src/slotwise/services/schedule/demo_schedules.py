@@ -47,7 +47,7 @@ class DemoHours(NamedTuple):
 HOURS = (
     (DemoHours("Check-up", (1, 2, 3, 4), 9, 12), DemoHours("Telephone advice", (1, 3), 14, 15)),
     (DemoHours("Video consultation", (2, 4), 13, 17, 10), DemoHours("Check-up", (5,), 9, 12, 0, 2)),
-    (DemoHours("First visit", (1, 2, 3, 4, 5), 8, 11), DemoHours("Check-up", (2, 5), 13, 16)),
+    (DemoHours("First visit", (1, 2, 3, 4, 5), 8, 12, 15), DemoHours("Check-up", (2, 5), 13, 16)),
 )
 
 

@@ -305,7 +305,12 @@ BEGIN
         updated_at = clock_timestamp()
     FROM schedule_rules AS r
     WHERE
-        s.id = any(changed_slot_ids) AND s.rule_id = r.id AND s.visit_type_ids IS DISTINCT FROM r.visit_type_ids;
+        s.id = any(changed_slot_ids)
+        AND s.rule_id = r.id
+        AND (
+            s.visit_type_ids IS DISTINCT FROM r.visit_type_ids
+            OR s.busy_until IS DISTINCT FROM busy_until_of(s.end_time, r.visit_type_ids)
+        );
 
     WITH ledger AS (
         INSERT INTO booking_events (

@@ -34,7 +34,7 @@ BEGIN
                 concat_ws('.', count(*), sum(hashtextextended(
                     concat_ws(
                         '.', s.id, s.doctor_id, s.start_time, s.end_time, s.total_seats - s.added_seats, s.status, s.rule_version, s.closure_id,
-                        s.drifted, s.pinned
+                        s.drifted, s.pinned, s.busy_until
                     ),
                     0
                 )))

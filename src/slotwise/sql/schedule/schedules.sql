@@ -81,6 +81,7 @@ SELECT
     s.end_time,
     s.status,
     s.total_seats,
+    s.busy_until,
     s.added_seats,
     s.visit_type_ids,
     s.rule_id,
