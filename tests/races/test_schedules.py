@@ -10,15 +10,17 @@ from msgspec.structs import replace
 from torture.patching import mutate
 
 from slotwise.domain.clinics import Clinic
-from slotwise.domain.errors import BookingCancelled, ScheduleChanged, SlotOverlaps
+from slotwise.domain.errors import BookingCancelled, InvalidInput, ScheduleChanged, SlotOverlaps, VisitTypeInUse
 from slotwise.domain.schedule_previews import ScheduleChange
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.users import Role, User
+from slotwise.domain.visit_types import VisitType, VisitTypeChange, VisitTypeFields
 from slotwise.services.booking.bookings import BookingWithVisit
 from slotwise.services.schedule.clinics import fill_first_clinic
 from slotwise.services.schedule.publishing import Publisher
 from slotwise.services.schedule.schedules import Applied, Outlined, Schedules
 from slotwise.services.schedule.slots import Slots
+from slotwise.services.schedule.visit_types import VisitTypes
 from tests.workers import (
     GUEST,
     NOW,
@@ -170,6 +172,64 @@ async def test_seats_that_are_not_compared_are_not_those_of_the_preview(
         assert isinstance(applied, Applied)
         assert await connection.fetchval(SEATS) == 2
         assert await violations(pair[0].database) == []
+
+
+async def rule_beside_length(
+    pair: list[Worker], connection: asyncpg.Connection, *, length_first: bool
+) -> tuple[object, object]:
+    """What changing the length of a visit type and adding hours with it gave, in this order."""
+    doctor_id: int = await connection.fetchval("INSERT INTO doctors (name) VALUES ('Dr. Who') RETURNING id")
+    types, schedules = VisitTypes(pair[0].database), Schedules(pair[1].database, 20)
+    visit_type = (await types.create_visit_type(ADMIN, VisitTypeFields("Talk", 30))).id
+    rule = Rule(0, doctor_id, 1, first_day(), None, 1, first_day().isoweekday(), 540, 720, 30, 0, 1, (visit_type,))
+    change = ScheduleChange(add_rules=(rule,))
+    seen = await schedules.preview_schedule(ADMIN, change)
+
+    async def lengthen() -> object:
+        return await types.update_visit_type(ADMIN, visit_type, VisitTypeChange(minutes=20))
+
+    async def add() -> object:
+        return await schedules.apply_schedule(ADMIN, change, seen.token)
+
+    attempts = (lengthen, add) if length_first else (add, lengthen)
+    results = await in_order(connection, LOCK_TYPE, visit_type, *attempts)
+    lengthened, added = results if length_first else results[::-1]
+    return lengthened, added
+
+
+LOCK_TYPE = "SELECT 1 FROM visit_types WHERE id = $1 FOR NO KEY UPDATE"
+
+
+async def test_hours_are_not_added_with_a_length_that_changed_meanwhile(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    async with two(database_url) as pair:
+        lengthened, refused = await rule_beside_length(pair, connection, length_first=True)
+        assert isinstance(lengthened, VisitType)
+        assert isinstance(refused, InvalidInput)
+        assert [fault.field for fault in refused.errors] == ["add_rules[0].slot_minutes"]
+
+
+async def test_a_length_does_not_change_under_hours_that_came_first(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    async with two(database_url) as pair:
+        refused, added = await rule_beside_length(pair, connection, length_first=False)
+        assert isinstance(added, Applied)
+        assert isinstance(refused, VisitTypeInUse)
+
+
+async def test_lengths_that_are_not_compared_leave_hours_of_another_length(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """The negative control of the two above."""
+    lengths = "string_agg(concat_ws('.', t.id, t.minutes, t.buffer_minutes), ',' ORDER BY t.id)"
+    await mutate(connection, "schedule_fingerprint", lengths, "max('')")
+    async with two(database_url) as pair:
+        lengthened, added = await rule_beside_length(pair, connection, length_first=True)
+        assert isinstance(lengthened, VisitType)
+        assert isinstance(added, Applied)
+        assert await connection.fetchval("SELECT slot_minutes FROM schedule_rules") == 30
 
 
 async def new_rule(pair: list[Worker], connection: asyncpg.Connection) -> int:
