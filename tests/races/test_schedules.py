@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, time, timedelta
 
 import asyncpg
+import pytest
 from msgspec.structs import replace
 from torture.patching import mutate
 
@@ -272,9 +273,16 @@ async def test_two_publishers_at_once_publish_each_time_once(database_url: str, 
         assert await violations(pair[0].database) == []
 
 
-async def publish_beside_hand(pair: list[Worker], connection: asyncpg.Connection) -> tuple[list[object], int]:
-    """A slot is made by hand, in a time of the rule, while the publisher that has not seen it waits for the doctor."""
+async def publish_beside_hand(
+    pair: list[Worker], connection: asyncpg.Connection, others: int = 0
+) -> tuple[list[object], int]:
+    """A slot is made by hand, in a time of the rule, while the publisher that has not seen it waits for the doctor.
+
+    `others` are as many doctors to publish after that one.
+    """
     doctor_id = await new_rule(pair, connection)
+    for _ in range(others):
+        await new_rule(pair, connection)
     moment = datetime.combine(first_day(), time(9, 15), UTC)
 
     async def make() -> object:
@@ -295,6 +303,19 @@ async def test_a_publisher_leaves_out_what_overlaps_a_slot_made_meanwhile(
         assert published == 0
         await Publisher(pair[1].database, 20).publish_slots()
         assert await starts(connection, doctor_id) == ["09:15", *MORNING[2:]]
+
+
+async def test_a_publisher_goes_on_with_the_others_when_one_doctor_has_changed_meanwhile(
+    database_url: str, connection: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slotwise.services.schedule.publishing.HANDS", 1)
+    async with two(database_url) as pair:
+        (made, published), doctor_id = await publish_beside_hand(pair, connection, others=1)
+        assert not isinstance(made, Exception)
+        assert isinstance(published, int)
+        assert published > 0
+        assert await starts(connection, doctor_id) == ["09:15"]
+        assert await starts(connection, doctor_id + 1) == MORNING
 
 
 async def test_a_publisher_that_does_not_compare_meets_the_constraint(

@@ -265,6 +265,30 @@ async def test_an_open_time_in_a_closure_is_closed_also_without_any_rule(practic
     assert await practice.slots("CLOSED") == ["1 09:00"]
 
 
+@pytest.mark.parametrize("beside", [False, True])
+async def test_publishing_moves_no_published_time_and_ends_no_hold_of_it(practice: Practice, *, beside: bool) -> None:
+    """As if a new edition of the time zones had put the clinic an hour ahead. `beside`: somebody has booked it, too."""
+    await practice.add_rule(total_seats=2)
+    hold = await practice.book(moment(1, "10:30"), confirmed=False)
+    if beside:
+        await practice.book(moment(1, "10:30"))
+    await practice.rows.execute("UPDATE clinics SET time_zone = 'Africa/Lagos'")
+    assert await Publisher(practice.database, 32).publish_slots() == 4
+    assert await practice.status_of(hold) == "PENDING"
+    assert await practice.slots() == [*ALL, "4 08:00", "4 08:30", "4 09:00", "4 09:30"]
+
+
+async def test_publishing_ends_the_hold_of_an_open_time_in_a_closure(practice: Practice) -> None:
+    await practice.add_rule()
+    await practice.apply(add_closures=(closure(None, 1, "00:00", "23:00", kind=ClosureKind.HOLIDAY),))
+    await practice.rows.execute(
+        "UPDATE appointment_slots SET status = 'OPEN', closure_id = NULL WHERE start_time = $1", moment(1, "09:00")
+    )
+    hold = await practice.book(moment(1, "09:00"), confirmed=False)
+    await Publisher(practice.database, 25).publish_slots()
+    assert await practice.status_of(hold) == "CANCELLED"
+
+
 async def test_a_hold_of_a_time_that_was_closed_by_hand_ends_with_the_absence(practice: Practice) -> None:
     await practice.add_rule()
     hold = await practice.book(moment(1, "09:00"), confirmed=False)

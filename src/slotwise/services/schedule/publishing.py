@@ -47,6 +47,10 @@ class Piece(Struct, frozen=True):
     whole: bool
 
 
+class PublishedElsewhere(Exception):
+    """Another process publishes now."""
+
+
 CLAIM_PUBLISHING = Statement("schedule/schedules.claim_publishing", Claim)
 LIST_DUE_DOCTORS = Statement("schedule/schedules.list_due_doctors", DoctorId)
 
@@ -78,37 +82,32 @@ class Publisher:
         added = 0
         for doctor in doctors:
             try:
-                done = await self._publish_doctor(doctor.id)
+                added += await self._publish_doctor(doctor.id)
+            except PublishedElsewhere:
+                break
             except InvalidInput as error:
                 # A zone that this edition of the time zones does not have: other doctors' times do not wait for it.
                 log.warning("publishing_refused", doctor=doctor.id, fields=[fault.field for fault in error.errors])
-                continue
-            if done is None:
-                break
-            added += done
         return added
 
-    async def _publish_doctor(self, doctor_id: int) -> int | None:
-        """How many slots were added; None if another process publishes."""
+    async def _publish_doctor(self, doctor_id: int) -> int:
+        """How many slots were added."""
         added, whole = 0, False
-        while not whole:
-            piece = await self._publish_piece(doctor_id)
-            if piece is None:
-                return None
+        while not whole and (piece := await self._publish_piece(doctor_id)) is not None:
             added, whole = added + piece.preview.come, piece.whole
         return added
 
     async def _publish_piece(self, doctor_id: int) -> Piece | None:
+        """None if somebody changed the schedule in these milliseconds: the next round sees what they made of it."""
         async with self._database.connection() as connection:
             read = await read_schedule(connection, [doctor_id], self._publish_days)
         piece = await asyncio.to_thread(_next_piece, read)
         # One hand at a time: the other's claim would be refused.
         async with self._writing, self._database.transaction() as connection:
             if not (await CLAIM_PUBLISHING.one(connection)).claimed:
-                return None
+                raise PublishedElsewhere
             done = await apply_preview(connection, read, NO_CHANGE, piece.preview, piece.runs, ACTOR)
         if done.outcome == "changed":
-            # Somebody changed the schedule in these milliseconds; the next round sees what they made of it.
             return None
         self._seats_changed(done.slot_ids or [])
         return piece
@@ -126,7 +125,8 @@ def _next_piece(read: ReadSchedule) -> Piece:
     difference = Difference(add=tuple(add), close=close, skipped=preview.difference.skipped)
     closed = {slot.slot_id for slot in close}
     hits = tuple(hit for hit in preview.hits if hit.slot.id in closed)
-    piece = replace(preview, come=len(add), go=len(close), hits=hits, difference=difference)
+    holds = tuple(hold for hold in preview.holds if hold.slot_id in closed)
+    piece = replace(preview, come=len(add), go=len(close), hits=hits, holds=holds, difference=difference)
     return Piece(piece, _runs(read, piece, until), until == target)
 
 
