@@ -235,6 +235,9 @@ def test_an_exception_for_a_booking_that_the_change_does_not_concern_is_refused(
         post(clinic, "apply", **change, token="of no preview"),
     ):
         assert [fault["field"] for fault in problem(refused, 400)["errors"]] == ["exceptions[1].bookingId"]
+    [_, foreign] = change["exceptions"]
+    alone = post(clinic, "apply", **change | {"exceptions": [foreign]}, token=token)
+    assert [fault["field"] for fault in problem(alone, 400)["errors"]] == ["exceptions[0].bookingId"]
     change["exceptions"].pop()
     assert apply(clinic, **change)["cancelledBookings"] == 1
 

@@ -166,7 +166,7 @@ class Schedules:
                     raise ScheduleChanged(await preview_schedule(connection, account, read, decided, token))
             if decided != change:
                 outlined = await _outlined(read, decided)
-                _require_listed(decided.decisions, outlined.preview, None)
+            _require_listed(decided.decisions, outlined.preview, seen_in(token))
             done = await self._apply(account, read, decided, outlined.preview)
             if done.outcome == "applied":
                 self._seats_changed(done.slot_ids or [])
