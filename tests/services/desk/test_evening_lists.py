@@ -5,6 +5,7 @@ import csv
 import os
 import stat
 import time as clock
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import TypeAlias
@@ -16,9 +17,10 @@ from structlog.testing import capture_logs
 
 from slotwise.db.pool import Database
 from slotwise.domain.clinics import Clinic, ClinicBook
+from slotwise.domain.errors import DatabaseUnavailable
 from slotwise.services.desk import day_sheets, evening_lists
 from slotwise.services.desk.day_sheets import DaySheet, DoctorOfDay, DoctorsDay
-from slotwise.services.desk.evening_lists import Evening, EveningList, EveningLists
+from slotwise.services.desk.evening_lists import Evening, EveningList, EveningLists, PrintList
 from slotwise.services.desk.list_folder import UNFINISHED_SECONDS, ListFolder
 from slotwise.web.desk.evening_lists import MORE_BOOKINGS, MORE_CANCELLED, MORE_DOCTORS, PrintedLists
 from slotwise.web.kit.rendering import Renderer
@@ -32,10 +34,12 @@ SIX = time(18)
 EVENING = datetime(2031, 3, 3, 9, 30, tzinfo=UTC)
 
 
-def lists_in(database: Database, folder: Path, *clinics: Clinic, keep_days: int = 7) -> EveningLists:
+def lists_in(
+    database: Database, folder: Path | ListFolder, *clinics: Clinic, printed: PrintList | None = None
+) -> EveningLists:
     book = ClinicBook(clinics or [TOKYO])
-    evening = Evening(ListFolder(folder), SIX, keep_days)
-    return EveningLists(database, book, PrintedLists(Renderer(book)), evening)
+    evening = Evening(folder if isinstance(folder, ListFolder) else ListFolder(folder), SIX, 7)
+    return EveningLists(database, book, printed or PrintedLists(Renderer(book)), evening)
 
 
 async def booked(worker: Worker, connection: Rows, start: str, clinic_id: int = 1) -> None:
@@ -170,6 +174,54 @@ async def test_a_folder_that_is_away_is_told_of_and_the_list_is_written_when_it_
     await lists.write_evening_lists(EVENING)
     assert lists.warnings() == []
     assert len(names(folder)) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [(ValueError("Ada Lovelace"), "the log says why"), (DatabaseUnavailable(), DatabaseUnavailable().detail)],
+)
+async def test_a_list_that_fails_keeps_no_other_away_and_no_old_one(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    def printed(found: EveningList) -> Mapping[str, str]:
+        if found.clinic.id == TOKYO.id:
+            raise error
+        return {"html": "page", "csv": "table"}
+
+    (tmp_path / "clinic-1-2031-02-01.html").touch()
+    lists = lists_in(database, tmp_path, TOKYO, PHOENIX, printed=printed)
+    began = clock.monotonic()
+    await lists.write_evening_lists(EVENING)
+    assert names(tmp_path) == ["clinic-2-2031-03-03.csv", "clinic-2-2031-03-03.html"]
+    monkeypatch.setattr(evening_lists, "SILENT_SECONDS", clock.monotonic() - began)
+    assert lists.warnings() == [f"The list of clinic 1 for 2031-03-04 cannot be written: {reason}"]
+
+
+async def test_old_lists_are_deleted_from_a_disk_that_is_full(database: Database, tmp_path: Path) -> None:
+    class FullFolder(ListFolder):
+        def problem(self) -> str:
+            return "No space left on device"
+
+    (tmp_path / "clinic-1-2031-02-01.html").touch()
+    lists = lists_in(database, FullFolder(tmp_path))
+    await lists.write_evening_lists(EVENING)
+    assert names(tmp_path) == []
+    assert lists.warnings() == ["EVENING_LIST_DIR cannot be written to: No space left on device"]
+
+
+async def test_a_round_that_breaks_is_not_a_folder_that_is_silent(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class BrokenFolder(ListFolder):
+        def problem(self) -> str:
+            raise ValueError("broken")
+
+    lists = lists_in(database, BrokenFolder(tmp_path))
+    began = clock.monotonic()
+    with pytest.raises(ValueError, match="broken"):
+        await lists.write_evening_lists(EVENING)
+    monkeypatch.setattr(evening_lists, "SILENT_SECONDS", clock.monotonic() - began)
+    assert lists.warnings() == []
 
 
 async def test_a_list_that_another_process_does_not_finish_is_told_of(

@@ -15,6 +15,7 @@ from msgspec import Struct
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
 from slotwise.domain.clinics import Clinic, ClinicBook
+from slotwise.domain.errors import SlotwiseError
 from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.observability.crash_points import UNARMED, CrashPoints
 from slotwise.services.core.audit import record_action
@@ -110,20 +111,24 @@ class EveningLists:
         return self._warnings
 
     async def write_evening_lists(self, now: datetime | None = None) -> None:
-        """Write what is due and missing, and delete what is too old."""
-        evening, now = self._evening, now or datetime.now(UTC)
-        if evening is None:
+        """Delete what is too old, and write what is due and missing. What fails keeps nothing else from being done."""
+        if self._evening is None:
             return
+        try:
+            self._warnings = await self._look(self._evening, now or datetime.now(UTC))
+        finally:
+            self._looked_at = clock.monotonic()
+
+    async def _look(self, evening: Evening, now: datetime) -> list[str]:
+        """Deletes first, also from a full disk: the names in old lists do not wait for new ones."""
+        not_deleted = await self._delete_old(evening, now)
         problem = await asyncio.to_thread(evening.folder.problem)
-        if problem is None:
-            missing = [await self._write_if_missing(evening, clinic, now) for clinic in self._clinics.all]
-            missing.append(await self._delete_old(evening, now))
-        else:
+        if problem is not None:
             log.error("evening_lists_not_written", folder=f"{evening.folder.path}", reason=problem)
             # Without the path: everybody can read this.
-            missing = [f"EVENING_LIST_DIR cannot be written to: {problem}"]
-        self._warnings = [warning for warning in missing if warning]
-        self._looked_at = clock.monotonic()
+            return [f"EVENING_LIST_DIR cannot be written to: {problem}"]
+        missing = [await self._write_if_missing(evening, clinic, now) for clinic in self._clinics.all]
+        return [warning for warning in (*missing, not_deleted) if warning]
 
     async def _write_if_missing(self, evening: Evening, clinic: Clinic, now: datetime) -> str | None:
         """A warning if the list is missing although it is due."""
@@ -134,11 +139,8 @@ class EveningLists:
                 return None
             if await self.write_evening_list(evening.folder, clinic, wanted.day, ACTOR, only_missing=True):
                 return None
-        except OSError as error:
-            log.error(  # noqa: TRY400 - a full disk is no defect
-                "evening_list_not_written", clinic=clinic.id, day=f"{wanted.day}", reason=error.strerror
-            )
-            return f"The list of clinic {clinic.id} for {day} cannot be written: {error.strerror}"
+        except Exception as error:  # whatever it is, the other clinics get their lists
+            return f"The list of clinic {clinic.id} for {day} cannot be written: {_log_failure(wanted, error)}"
         is_late = now - since > OVERDUE
         return f"The list of clinic {clinic.id} for {wanted.day} is not written" if is_late else None
 
@@ -201,6 +203,30 @@ class EveningLists:
 
 def _midnight(clinic: Clinic, day: date) -> datetime:
     return datetime.combine(day, time.min, clinic.zone).astimezone(UTC)
+
+
+def _log_failure(wanted: ListOfClinic, error: Exception) -> str:
+    """In words for everybody, so without what an unexpected error says."""
+    known = _reason(error)
+    log.error(
+        "evening_list_not_written",
+        clinic=wanted.clinic_id,
+        day=f"{wanted.day}",
+        reason=known,
+        exc_info=None if known else error,
+    )
+    return known or "the log says why"
+
+
+def _reason(error: Exception) -> str | None:
+    """None if it is a defect. A full disk or a database that is away is none."""
+    match error:
+        case OSError():
+            return error.strerror
+        case SlotwiseError():
+            return error.detail
+        case _:
+            return None
 
 
 def _log_cut(found: EveningList) -> None:
