@@ -4,6 +4,7 @@ import asyncio
 import csv
 import os
 import stat
+import threading
 import time as clock
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, time, timedelta
@@ -21,7 +22,7 @@ from slotwise.domain.errors import DatabaseUnavailable
 from slotwise.services.desk import day_sheets, evening_lists
 from slotwise.services.desk.day_sheets import DaySheet, DoctorOfDay, DoctorsDay
 from slotwise.services.desk.evening_lists import Evening, EveningList, EveningLists, PrintList
-from slotwise.services.desk.list_folder import UNFINISHED_SECONDS, ListFolder
+from slotwise.services.desk.list_folder import UNFINISHED_SECONDS, ListFolder, ListOfClinic, UnfinishedFile
 from slotwise.web.desk.evening_lists import MORE_BOOKINGS, MORE_CANCELLED, MORE_DOCTORS, PrintedLists
 from slotwise.web.kit.rendering import Renderer
 from tests.workers import GUEST, Worker, new_slot, wanted
@@ -53,6 +54,12 @@ async def booked(worker: Worker, connection: Rows, start: str, clinic_id: int = 
         at + timedelta(minutes=30),
         clinic_id,
     )
+
+
+async def claims(connection: Rows) -> int:
+    """How many sessions may finish lists now."""
+    found: int = await connection.fetchval("SELECT count(*) FROM pg_locks WHERE classid = 7305091 AND objid = 2")
+    return found
 
 
 def names(folder: Path) -> list[str]:
@@ -124,6 +131,48 @@ async def test_one_process_of_all_writes_the_lists(
     assert len(names(tmp_path)) == 2
 
 
+async def test_a_list_that_waits_for_its_names_is_not_written_by_another_process(
+    database: Database, worker: Worker, connection: Rows, tmp_path: Path
+) -> None:
+    """The audit log has the list, the folder not yet: only the claim keeps the second process from writing it."""
+    reached, may_go_on = threading.Event(), threading.Event()
+
+    class SlowFolder(ListFolder):
+        def finish(self, files: list[UnfinishedFile]) -> None:
+            reached.set()
+            may_go_on.wait(20)
+            super().finish(files)
+
+    await booked(worker, connection, "2031-03-04T09:00+09:00")
+    first = asyncio.create_task(lists_in(database, SlowFolder(tmp_path)).write_evening_lists(EVENING))
+    await asyncio.to_thread(reached.wait, 20)
+    await lists_in(database, tmp_path).write_evening_lists(EVENING)
+    may_go_on.set()
+    await first
+    assert await connection.fetchval("SELECT count(*) FROM audit_log WHERE action = 'write_evening_list'") == 1
+    assert names(tmp_path) == ["clinic-1-2031-03-04.csv", "clinic-1-2031-03-04.html"]
+    assert await claims(connection) == 0
+
+
+async def test_no_connection_waits_while_a_list_is_printed_and_written_to_the_disk(
+    database: Database, tmp_path: Path
+) -> None:
+    in_use: list[int] = []
+
+    class WatchedFolder(ListFolder):
+        def prepare(self, written: ListOfClinic, contents: Mapping[str, str]) -> list[UnfinishedFile]:
+            in_use.append(database.size - database.idle)
+            return super().prepare(written, contents)
+
+    def printed(_: EveningList) -> Mapping[str, str]:
+        in_use.append(database.size - database.idle)
+        return {"html": "page", "csv": "table"}
+
+    await lists_in(database, WatchedFolder(tmp_path), printed=printed).write_evening_lists(EVENING)
+    assert len(names(tmp_path)) == 2
+    assert in_use == [0, 0]
+
+
 async def test_a_clinic_without_appointments_gets_a_list_that_says_so(database: Database, tmp_path: Path) -> None:
     closed = Clinic(2, "West", "Asia/Tokyo", active=False)
     lists = lists_in(database, tmp_path, TOKYO, closed)
@@ -159,7 +208,7 @@ def test_the_table_says_that_there_may_be_more_patients_to_tell() -> None:
 
 
 async def test_a_folder_that_is_away_is_told_of_and_the_list_is_written_when_it_is_back(
-    database: Database, tmp_path: Path
+    database: Database, connection: Rows, tmp_path: Path
 ) -> None:
     folder = tmp_path / "share"
     lists = lists_in(database, folder)
@@ -170,6 +219,7 @@ async def test_a_folder_that_is_away_is_told_of_and_the_list_is_written_when_it_
     await lists.write_evening_lists(EVENING)
     assert lists.warnings() == ["The list of clinic 1 for 2031-03-04 cannot be written: Is a directory"]
     assert names(folder) == ["clinic-1-2031-03-04.html"], "nothing unfinished stays"
+    assert await claims(connection) == 0
     (folder / "clinic-1-2031-03-04.html").rmdir()
     await lists.write_evening_lists(EVENING)
     assert lists.warnings() == []

@@ -6,7 +6,8 @@ away, is written as soon as that is over, until the next evening.
 
 import asyncio
 import time as clock
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, time, timedelta
 
 import structlog
@@ -19,7 +20,7 @@ from slotwise.domain.errors import SlotwiseError
 from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.observability.crash_points import UNARMED, CrashPoints
 from slotwise.services.core.audit import record_action
-from slotwise.services.desk.day_sheets import LIST_DOCTORS_OF_DAY, DoctorsDay, read_sheet
+from slotwise.services.desk.day_sheets import LIST_DOCTORS_OF_DAY, DoctorOfDay, DoctorsDay, read_sheet
 from slotwise.services.desk.list_folder import ListFolder, ListOfClinic, UnfinishedFile
 
 ACTOR = "evening"
@@ -74,10 +75,15 @@ class Claim(Struct, frozen=True):
     claimed: bool
 
 
+class Release(Struct, frozen=True):
+    released: bool
+
+
 # A list as files, by the endings of their names.
 PrintList = Callable[[EveningList], Mapping[str, str]]
 
 CLAIM_EVENING_LISTS = Statement("desk/evening_lists.claim_evening_lists", Claim)
+RELEASE_EVENING_LISTS = Statement("desk/evening_lists.release_evening_lists", Release)
 
 
 class EveningLists:
@@ -157,48 +163,99 @@ class EveningLists:
     async def write_evening_list(
         self, folder: ListFolder, clinic: Clinic, day: date, by: str, *, only_missing: bool = False
     ) -> bool:
-        """Whether nothing is left to do: it is not if another process writes lists now. Raises `OSError`.
+        """Whether nothing is left to do: it is not if another process finishes a list now. Raises `OSError`.
 
-        That names were read is in the audit log before a file has its name. The folder is looked at after the claim,
-        because another process may have written the list since. An empty list of a clinic that takes no appointments is
-        left out.
+        What can be slow comes first and holds no connection, so several processes may prepare the same list. One of
+        them finishes it. An empty list of a clinic that takes no appointments is left out.
         """
-        wanted = ListOfClinic(clinic.id, day)
-        files: list[UnfinishedFile] = []
+        found = await self._read_list(clinic, day)
+        if only_missing and not found.days and not clinic.active:
+            self._left_out.add(ListOfClinic(clinic.id, day))
+            return True
+        contents = await asyncio.to_thread(self._print_list, found)
+        files = await asyncio.to_thread(folder.prepare, ListOfClinic(clinic.id, day), contents)
         try:
-            async with self._database.transaction() as connection:
-                if not (await CLAIM_EVENING_LISTS.one(connection)).claimed:
-                    return False
-                if only_missing and await asyncio.to_thread(folder.has, wanted):
-                    return True
-                found = await self._read_list(connection, clinic, day)
-                if only_missing and not found.days and not clinic.active:
-                    self._left_out.add(wanted)
-                    return True
-                contents = await asyncio.to_thread(self._print_list, found)
-                files = await asyncio.to_thread(folder.prepare, wanted, contents)
-                if found.days:
-                    await record_action(connection, by, "write_evening_list", f"clinic:{clinic.id}", _outline(found))
-            self._crash_points.reach("write_evening_list", "after_commit")
-            await asyncio.to_thread(folder.finish, files)
-        except BaseException:
+            return await self._finish(folder, found, files, by, only_missing)
+        finally:
             folder.discard(files)
-            raise
-        log.info("evening_list_written", clinic=clinic.id, day=f"{day}", doctors=len(found.days))
+
+    async def _finish(
+        self, folder: ListFolder, found: EveningList, files: list[UnfinishedFile], by: str, only_missing: bool
+    ) -> bool:
+        """That names were read is in the audit log before a file has its name.
+
+        The folder is looked at after the claim, because another process may have finished the list since.
+        """
+        async with self._claimed() as connection:
+            if connection is None:
+                return False
+            if only_missing and await asyncio.to_thread(folder.has, ListOfClinic(found.clinic.id, found.day)):
+                return True
+            if found.days:
+                await record_action(connection, by, "write_evening_list", f"clinic:{found.clinic.id}", _outline(found))
+            self._crash_points.reach("write_evening_list", "after_commit")
+            error = await asyncio.to_thread(_finish, folder, files)
+        if error is not None:
+            raise error
+        log.info("evening_list_written", clinic=found.clinic.id, day=f"{found.day}", doctors=len(found.days))
         _log_cut(found)
         return True
 
-    async def _read_list(self, connection: Connection, clinic: Clinic, day: date) -> EveningList:
+    @asynccontextmanager
+    async def _claimed(self) -> AsyncIterator["Connection | None"]:
+        """A connection whose session alone may finish lists; None if another one may.
+
+        Not a transaction's lock: it would end with the commit of the audit log, before the files have their names, and
+        the next process would find none and write the list again.
+        """
+        async with self._database.connection() as connection:
+            if not (await CLAIM_EVENING_LISTS.one(connection)).claimed:
+                yield None
+                return
+            try:
+                yield connection
+            finally:
+                await _release(connection)
+
+    async def _read_list(self, clinic: Clinic, day: date) -> EveningList:
+        """Each sheet with a connection of its own, so that a large clinic keeps none for long."""
         period = (_midnight(clinic, day), _midnight(clinic, day + ONE_DAY))
-        doctors = await LIST_DOCTORS_OF_DAY.all(
-            connection, starts_from=period[0], starts_before=period[1], clinic_ids=[clinic.id], limit=MOST_DOCTORS + 1
-        )
-        sheets = [
-            DoctorsDay(doctor, await read_sheet(connection, [clinic.id], doctor.id, *period, self._order))
-            for doctor in doctors[:MOST_DOCTORS]
-        ]
+        async with self._database.connection() as connection:
+            doctors = await LIST_DOCTORS_OF_DAY.all(
+                connection,
+                starts_from=period[0],
+                starts_before=period[1],
+                clinic_ids=[clinic.id],
+                limit=MOST_DOCTORS + 1,
+            )
+        sheets = [await self._read_sheet(clinic, doctor, *period) for doctor in doctors[:MOST_DOCTORS]]
         shown = [each for each in sheets if each.has_patients]
         return EveningList(clinic, day, datetime.now(UTC), shown, cut_short=len(doctors) > MOST_DOCTORS)
+
+    async def _read_sheet(
+        self, clinic: Clinic, doctor: DoctorOfDay, starts_from: datetime, starts_before: datetime
+    ) -> DoctorsDay:
+        async with self._database.connection() as connection:
+            sheet = await read_sheet(connection, [clinic.id], doctor.id, starts_from, starts_before, self._order)
+        return DoctorsDay(doctor, sheet)
+
+
+def _finish(folder: ListFolder, files: list[UnfinishedFile]) -> OSError | None:
+    """Returns the error: raised while a connection is used, it would count as an error of the connection."""
+    try:
+        folder.finish(files)
+    except OSError as error:
+        return error
+    return None
+
+
+async def _release(connection: Connection) -> None:
+    """A session that cannot release its claim ends, and its claim with it."""
+    try:
+        await RELEASE_EVENING_LISTS.one(connection)
+    except BaseException:
+        connection.terminate()
+        raise
 
 
 def _midnight(clinic: Clinic, day: date) -> datetime:
