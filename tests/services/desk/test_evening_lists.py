@@ -299,6 +299,19 @@ async def test_old_lists_and_unfinished_ones_are_deleted_and_nothing_else(databa
     assert names(tmp_path) == [".clinic-1-2031-03-04.html-y.unfinished", *keep]
 
 
+async def test_an_old_list_that_cannot_be_deleted_keeps_no_other(database: Database, tmp_path: Path) -> None:
+    """A directory is not deleted, even by root."""
+    for clinic_id in (1, 9):
+        (tmp_path / f"clinic-{clinic_id}-2031-02-01.html").mkdir()
+    for clinic_id in (0, *range(2, 9)):
+        (tmp_path / f"clinic-{clinic_id}-2031-02-01.html").touch()
+    lists = lists_in(database, tmp_path)
+    await lists.write_evening_lists(EVENING)
+    left = [name for name in names(tmp_path) if "2031-02" in name]
+    assert left == ["clinic-1-2031-02-01.html", "clinic-9-2031-02-01.html"]
+    assert lists.warnings() == ["Old lists cannot be deleted: Is a directory"]
+
+
 @pytest.mark.parametrize(
     ("at", "now", "day", "since"),
     [

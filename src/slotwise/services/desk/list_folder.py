@@ -92,11 +92,19 @@ class ListFolder:
                 file.path.unlink()
 
     def delete_before(self, first_day: date) -> int:
-        """Delete the lists of earlier days, and what killed processes have left. Other files stay."""
-        old = [*self._lists_before(first_day), *self._left_over()]
+        """Delete the lists of earlier days, and what killed processes have left. Other files stay.
+
+        One that cannot be deleted keeps no other: raises the first `OSError` at the end.
+        """
+        old = sorted([*self._lists_before(first_day), *self._left_over()])
+        errors: list[OSError] = []
         for path in old:
-            with suppress(FileNotFoundError):  # another process was quicker
-                path.unlink()
+            try:
+                path.unlink(missing_ok=True)  # another process may be quicker
+            except OSError as error:
+                errors.append(error)
+        if errors:
+            raise errors[0]
         return len(old)
 
     def _lists_before(self, first_day: date) -> Iterator[Path]:
