@@ -146,6 +146,24 @@ def test_what_changed_since_the_preview_is_shown_and_nothing_is_done(
     assert starts(server, doctor_id) == []
 
 
+def test_hours_that_can_no_longer_be_added_lead_back_to_their_form_with_what_was_typed(
+    admin: AccountVisitor, clinic: Clinic
+) -> None:
+    """Somebody stops offering their visit type between the preview and the button."""
+    path = f"/admin/doctors/{clinic.doctor()['id']}/hours"
+    visit_type = clinic.http.post(
+        "/api/visit-types", json={"name": "Travel", "minutes": 30}, headers=clinic.admin
+    ).json()["id"]
+    admin.send(f"{path}/new", **hours(FIRST_DAY, visit_types=visit_type, to_1="11:30"))
+    clinic.http.patch(f"/api/visit-types/{visit_type}", json={"active": False}, headers=clinic.admin)
+    back = admin.submit("/admin/schedule")
+    assert back.url.path == f"{path}/new"
+    assert "Nothing was changed" in text_of(back)
+    assert "is not offered" in text_of(back)
+    _, form = admin.form(f"{path}/new")
+    assert (form["weekdays"], form["to_1"]) == (str(FIRST_DAY.isoweekday()), "11:30")
+
+
 def test_booked_times_outside_of_the_hours_are_listed_with_their_pages(admin: AccountVisitor, clinic: Clinic) -> None:
     doctor_id = clinic.doctor()["id"]
     path = f"/admin/doctors/{doctor_id}/hours"

@@ -110,7 +110,7 @@ class Renderer:
         visitor = visitor_in(request)
         form = context.get("form")
         if form is not None and _fill_kept_form(request, form):
-            visitor = replace(visitor, notice=SHOWN_AGAIN)
+            visitor = replace(visitor, notice=visitor.notice or SHOWN_AGAIN)
             cookies = [*cookies, clear_cookie(request, "kept")]
         html = self.render(
             template,
@@ -144,7 +144,7 @@ def renderer_of(request: PageRequest) -> Renderer:
 
 
 def _fill_kept_form(request: PageRequest, form: Form) -> bool:
-    """Fill in what the visitor typed on this page before their session ended. Done once: then the cookie is cleared."""
+    """Fill in what the visitor typed on this page before it was left. Done once: then the cookie is cleared."""
     kept = kept_form_of(request, visitor_in(request).user) if request.method == "GET" else None
     if kept is None or kept.page != url_of_request(request):
         return False

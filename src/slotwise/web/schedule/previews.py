@@ -21,10 +21,10 @@ from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.services.schedule.schedules import Applied, Outlined
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.kept_forms import kept_form_of
+from slotwise.web.kit.kept_forms import TYPIST, kept_cookie, kept_form_of
 from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.queries import id_in, ids_in
-from slotwise.web.kit.rendering import Renderer, see_other
+from slotwise.web.kit.rendering import Renderer, see_other, url_of_request
 from slotwise.web.kit.visitors import clear_cookie
 from slotwise.web.schedule.next_times import Looking, next_times
 from slotwise.web.schedule.schedule_words import skipped_words
@@ -43,12 +43,17 @@ REFUSALS = {
 
 
 class Asked(Struct, frozen=True):
-    """A change, and the page that asks for it. `then` is where it leads, with the first new closure's id in it."""
+    """A change, and the page that asks for it. `then` is where it leads, with the first new closure's id in it.
+
+    `page` has the form that it was made of, with these fields.
+    """
 
     change: ScheduleChange
     heading: str
     back: str
     then: str
+    page: str = ""
+    fields: Sequence[tuple[str, str]] = ()
 
 
 class PreviewController(Controller):
@@ -64,27 +69,36 @@ class PreviewController(Controller):
         try:
             return await show_preview(request, renderer, asked, dict(kept.fields).get("token"))
         except (InvalidInput, ScheduleTooLarge) as error:
-            form = Form()
-            refuse_change(form, error)
-            return _lead_back(request, asked.back, f"Nothing was changed. {form.problem}")
+            return _lead_to_form(request, asked, error)
 
     @post("/", **page_for(DESK))
     async def apply_schedule(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
-        """Does what the preview said. If something has changed since, shows what the change would do now."""
+        """Does what the preview said. If something has changed since, shows what the change would do now.
+
+        A change that can no longer be made leads back to its form, which has what was typed.
+        """
         form = await Form.of(request)
         asked = _asked_in(request, form)
         decided = _decided(asked, form)
-        if form.text("step") == "colleague":
-            return await _show_colleague(request, renderer, decided, form)
-        schedules, token = page_parts(request).services.schedules, form.text("token")
         try:
-            decisions = decided.change.decisions
-            done = await schedules.apply_schedule(account_in(request), asked.change, token, decisions)
-        except ScheduleChanged as error:
-            return await _show_changed(request, renderer, decided, error)
-        except InvalidInput as error:
-            return await show_preview(request, renderer, asked, token, problem=error)
-        return see_other(request, _then(asked, done), notice=done_words(done))
+            if form.text("step") == "colleague":
+                return await _show_colleague(request, renderer, decided, form)
+            return await _apply(request, renderer, asked, decided, form.text("token"))
+        except (InvalidInput, ScheduleTooLarge) as error:
+            return _lead_to_form(request, asked, error)
+
+
+async def _apply(request: PageRequest, renderer: Renderer, asked: Asked, decided: Asked, token: str) -> Response[Any]:
+    """`asked` is what the preview showed, `decided` has the decisions that were taken there."""
+    schedules = page_parts(request).services.schedules
+    try:
+        decisions = decided.change.decisions
+        done = await schedules.apply_schedule(account_in(request), asked.change, token, decisions)
+    except ScheduleChanged as error:
+        return await _show_changed(request, renderer, decided, error)
+    except InvalidInput as error:
+        return await show_preview(request, renderer, asked, token, problem=error)
+    return see_other(request, _then(asked, done), notice=done_words(done))
 
 
 def _asked_again(request: PageRequest, fields: Sequence[tuple[str, str]]) -> Asked | None:
@@ -99,6 +113,17 @@ def _asked_again(request: PageRequest, fields: Sequence[tuple[str, str]]) -> Ask
 
 def _lead_back(request: PageRequest, path: str, notice: str) -> Response[Any]:
     return see_other(request, path, notice=notice, cookies=[clear_cookie(request, "kept")])
+
+
+def _lead_to_form(request: PageRequest, asked: Asked, error: InvalidInput | ScheduleTooLarge) -> Response[Any]:
+    """With what was typed there, if a cookie can keep it."""
+    form = Form()
+    refuse_change(form, error)
+    notice = f"Nothing was changed. {form.problem}"
+    kept = kept_cookie(request, asked.page, asked.fields) if asked.fields else None
+    if kept is None:
+        return _lead_back(request, asked.back, notice)
+    return see_other(request, asked.page, notice=notice, cookies=[kept])
 
 
 async def _show_colleague(request: PageRequest, renderer: Renderer, asked: Asked, form: Form) -> Response[Any]:
@@ -134,10 +159,20 @@ async def show_preview(
     """
     schedules = page_parts(request).services.schedules
     outlined = await schedules.preview_schedule(account_in(request), asked.change, token_before)
+    asked = await _with_fields(request, asked)
     form = _form_of(asked)
     if problem is not None:
         form.refuse(without_places(problem))
     return await _show(request, renderer, asked, outlined, form, 400 if problem else 200)
+
+
+async def _with_fields(request: PageRequest, asked: Asked) -> Asked:
+    """What was typed for the change. A button that types nothing, such as "Remove", has a step."""
+    if request.method != "POST" or request.scope["path"] == PATH:
+        return asked
+    form = await Form.of(request)
+    typed = [] if form.text("step") else [(name, value) for name, value in form.fields if name != TYPIST]
+    return replace(asked, page=url_of_request(request), fields=typed)
 
 
 async def _show_changed(
