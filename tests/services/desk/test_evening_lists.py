@@ -182,6 +182,20 @@ async def test_a_clinic_without_appointments_gets_a_list_that_says_so(database: 
     assert lists.warnings() == []
 
 
+async def test_of_each_clinic_only_the_latest_list_that_was_left_out_is_remembered(
+    database: Database, worker: Worker, connection: Rows, tmp_path: Path
+) -> None:
+    """Otherwise the memory of a server would grow each day. What it has forgotten, it reads again."""
+    lists = lists_in(database, tmp_path, Clinic(1, "East", "Asia/Tokyo", active=False))
+    await lists.write_evening_lists(EVENING)
+    await booked(worker, connection, "2031-03-04T09:00+09:00")
+    await lists.write_evening_lists(EVENING)
+    assert names(tmp_path) == []
+    await lists.write_evening_lists(EVENING + timedelta(days=1))
+    await lists.write_evening_lists(EVENING)
+    assert names(tmp_path) == ["clinic-1-2031-03-04.csv", "clinic-1-2031-03-04.html"]
+
+
 async def test_a_list_that_is_cut_says_so(
     database: Database, worker: Worker, connection: Rows, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,8 +106,8 @@ class EveningLists:
         self._crash_points = crash_points
         self._warnings: list[str] = []
         self._looked_at = clock.monotonic()
-        # Lists of clinics that take no appointments are left out if they are empty.
-        self._left_out: set[ListOfClinic] = set()
+        # The latest day of each clinic whose list was left out: it takes no appointments, and the list was empty.
+        self._left_out: dict[int, date] = {}
 
     def warnings(self) -> list[str]:
         """What keeps the lists from being written, as this process knows it."""
@@ -141,7 +141,7 @@ class EveningLists:
         day, since = evening.latest(clinic, now)
         wanted = ListOfClinic(clinic.id, day)
         try:
-            if wanted in self._left_out or await asyncio.to_thread(evening.folder.has, wanted):
+            if self._left_out.get(clinic.id) == day or await asyncio.to_thread(evening.folder.has, wanted):
                 return None
             if await self.write_evening_list(evening.folder, clinic, wanted.day, ACTOR, only_missing=True):
                 return None
@@ -170,7 +170,7 @@ class EveningLists:
         """
         found = await self._read_list(clinic, day)
         if only_missing and not found.days and not clinic.active:
-            self._left_out.add(ListOfClinic(clinic.id, day))
+            self._left_out[clinic.id] = day
             return True
         contents = await asyncio.to_thread(self._print_list, found)
         files = await asyncio.to_thread(folder.prepare, ListOfClinic(clinic.id, day), contents)
