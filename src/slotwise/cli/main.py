@@ -125,7 +125,8 @@ def evening_list(
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Which day. Default: tomorrow at each clinic.")
     ] = None,
     directory: Annotated[
-        Path | None, typer.Option(help="Where to write. Default: EVENING_LIST_DIR.", file_okay=False)
+        Path | None,
+        typer.Option(help="Where to write. Default: EVENING_LIST_DIR, for days whose lists are kept.", file_okay=False),
     ] = None,
     clinic: Annotated[int | None, typer.Option(help="Only this clinic, by its number. Default: all.")] = None,
 ) -> None:

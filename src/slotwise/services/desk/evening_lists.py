@@ -151,10 +151,9 @@ class EveningLists:
         return f"The list of clinic {clinic.id} for {wanted.day} is not written" if is_late else None
 
     async def _delete_old(self, evening: Evening, now: datetime) -> str | None:
-        """A warning if they cannot be deleted. Days count by the clock of the clinic where it is earliest."""
-        today = min(now.astimezone(clinic.zone).date() for clinic in self._clinics.all)
+        """A warning if they cannot be deleted."""
         try:
-            await asyncio.to_thread(evening.folder.delete_before, today - timedelta(days=evening.keep_days))
+            await asyncio.to_thread(evening.folder.delete_before, first_day_kept(self._clinics, evening.keep_days, now))
         except OSError as error:
             log.error("old_evening_lists_not_deleted", reason=error.strerror)  # noqa: TRY400 - no defect
             return f"Old lists cannot be deleted: {error.strerror}"
@@ -256,6 +255,11 @@ async def _release(connection: Connection) -> None:
     except BaseException:
         connection.terminate()
         raise
+
+
+def first_day_kept(clinics: ClinicBook, keep_days: int, now: datetime) -> date:
+    """Lists of earlier days are deleted. Days count by the clock of the clinic where it is earliest."""
+    return min(now.astimezone(clinic.zone).date() for clinic in clinics.all) - timedelta(days=keep_days)
 
 
 def _midnight(clinic: Clinic, day: date) -> datetime:
