@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from slotwise.domain.preview_tokens import Seen, token_with
 from tests.clinic import Clinic, RunningServer, plant_account, rows, unique_email
 from tests.web.people import AccountVisitor, text_of
 
@@ -126,9 +127,23 @@ def test_a_refusal_marks_what_differs_from_what_the_clerk_saw(staff: AccountVisi
     assert "Nora New New" in told
     assert "Stay New" not in told
     assert f'<a href="/admin/bookings/{goes}">Booking {goes}</a>' in refused.text
+    assert "You saw this appointment before. This change no longer concerns it." in told
+    assert "Only the counts" not in told
     assert press(staff, refused.text).status_code == 200
     cancelled = clinic.http.get(f"/api/bookings/{stays}", headers=clinic.admin).json()
     assert cancelled["status"] == "CANCELLED"
+
+
+def test_a_refusal_after_too_many_appointments_says_that_only_counts_are_compared(
+    staff: AccountVisitor, clinic: Clinic
+) -> None:
+    doctor = clinic.doctor()
+    slot_at(clinic, doctor, 9)
+    staff.send("/admin/closures/new", where=f"doctor:{doctor['id']}", first_day=DAY)
+    refused = staff.submit("/admin/schedule", token=token_with("another digest", Seen(0, 3, 0, None)))
+    assert refused.status_code == 409
+    assert "Only the counts of times are compared." in text_of(refused)
+    assert "1 time will be taken away (before: 3)." in text_of(refused)
 
 
 def test_a_refusal_twice_in_a_row_still_leads_to_the_button(staff: AccountVisitor, clinic: Clinic) -> None:
