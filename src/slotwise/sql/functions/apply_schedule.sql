@@ -1,4 +1,5 @@
--- For the release before this one, which closes a slot that gets other seats or visit types and adds another.
+-- For the release before this one, which closes a slot that gets other seats or visit types and adds another. Calls
+-- `apply_schedule_2` with no slot to change in place.
 CREATE OR REPLACE FUNCTION apply_schedule(
     doctor_ids bigint[],
     starts_from timestamptz,

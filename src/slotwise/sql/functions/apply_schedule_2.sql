@@ -119,6 +119,7 @@ BEGIN
                 WHERE b.slot_id = s.id AND b.status = 'PENDING'
             ) AS p
             WHERE
+                -- Follows from the next line: a short cut, so that bookings are read only where something is too much.
                 s.total_seats - s.available_seats > w.seats + s.added_seats
                 AND s.total_seats - s.available_seats - p.held > w.seats + s.added_seats
                 AND NOT EXISTS (SELECT FROM unnest(hit_slot_ids) AS h (slot_id) WHERE h.slot_id = w.slot_id)
