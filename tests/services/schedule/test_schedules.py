@@ -1,6 +1,7 @@
 """Schedules below HTTP: what is previewed is what is done, to rules, closures, slots and bookings."""
 
 import asyncio
+import json
 from datetime import UTC, datetime, time, timedelta
 from typing import Any, TypeAlias
 
@@ -12,7 +13,7 @@ from msgspec.structs import replace
 from slotwise.db.pool import Database
 from slotwise.domain.clinics import Clinic, ClinicChange
 from slotwise.domain.errors import ClinicInUse, InvalidInput, NotAllowed, ScheduleChanged, ScheduleTooLarge
-from slotwise.domain.schedule_previews import Decision, Decisions, ScheduleChange, ZoneChange
+from slotwise.domain.schedule_previews import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkipReason
 from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.users import Role, User
@@ -32,6 +33,7 @@ STAFF = User(2, "staff@example.org", "Stan Staff", Role.STAFF, True, 1, THEN, TH
 TODAY = datetime.now(UTC).date()
 FIRST_DAY = TODAY + timedelta(days=2)
 WEEK = timedelta(days=7)
+ADD_TYPE = "INSERT INTO visit_types (name, minutes) VALUES ('Visit', 30) RETURNING id"
 
 
 class Practice:
@@ -376,6 +378,17 @@ async def test_hours_that_make_far_too_many_times_are_refused_before_they_are_pl
     minutes = tuple(replace(practice.rule, closes=2879, slot_minutes=1, weekday=day) for day in range(1, 8)) * 12
     with pytest.raises(ScheduleTooLarge):
         await practice.apply(add_rules=minutes)
+
+
+async def test_a_new_length_of_a_visit_type_is_in_the_audit_log(practice: Practice) -> None:
+    visit_type = await practice.rows.fetchval(ADD_TYPE)
+    await practice.add_rule(visit_type_ids=(visit_type,))
+    await practice.apply(change_lengths=(LengthChange(visit_type, 20, 5),))
+    noted = await practice.rows.fetchval(
+        "SELECT details FROM audit_log WHERE action = 'apply_schedule' ORDER BY id DESC"
+    )
+    lengths = json.loads(noted)["visit_types"]
+    assert lengths == [{"id": visit_type, "minutes": [30, 20], "buffer_minutes": [0, 5]}]
 
 
 async def test_one_token_is_applied_once(practice: Practice) -> None:

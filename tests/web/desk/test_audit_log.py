@@ -100,6 +100,12 @@ DETAILS = [
      "status from on hold to released, with a reason"),
     ("booking:7", "cancel_booking", {"status": ["CONFIRMED", "CANCELLED"]}, "status from confirmed to cancelled"),
     ("guest", "erase_personal_data", {"booking_ids": [17, 18]}, "booking ids 17 18"),
+    (
+        "doctor:7",
+        "apply_schedule",
+        {"added": 3, "visit_types": [{"id": 5, "minutes": [30, 20], "buffer_minutes": [0, 5]}]},
+        "added 3, visit type 5: minutes from 30 to 20 and buffer minutes from 0 to 5",
+    ),
 ]  # fmt: skip
 
 

@@ -20,11 +20,19 @@ from slotwise.domain.errors import (
 )
 from slotwise.domain.preview_tokens import Differs, Seen, differs, digest_in, seen_in, seen_of, token_with
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
-from slotwise.domain.schedule_previews import Decisions, Preview, ScheduleChange, outline, token_of
+from slotwise.domain.schedule_previews import (
+    Decisions,
+    Preview,
+    ScheduleChange,
+    VisitLength,
+    lengths_after,
+    outline,
+    token_of,
+)
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.time_zones import EDITION
 from slotwise.domain.users import Role, User, actor_of
-from slotwise.services.core.audit import record_action
+from slotwise.services.core.audit import changes, record_action
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 from slotwise.services.schedule.applying import AppliedRow, Note, apply_preview, runs_of
 from slotwise.services.schedule.clinics import keep_open_clinic, refuse_elsewhere
@@ -175,7 +183,7 @@ class Schedules:
 
     async def _apply(self, account: User, read: ReadSchedule, change: ScheduleChange, preview: Preview) -> AppliedRow:
         runs = runs_of(preview, read.state.published_until)
-        note = Note(_subject(read), _details(preview))
+        note = Note(_subject(read), _details(read, change, preview))
         async with self._database.effect() as connection:
             return await apply_preview(connection, read, change, preview, runs, actor_of(account), note)
 
@@ -306,16 +314,27 @@ def _subject(read: ReadSchedule) -> str:
     return f"doctor:{concerned[0]}" if len(concerned) == 1 else "schedule"
 
 
-def _details(preview: Preview) -> dict[str, object]:
-    counts = {
+def _details(read: ReadSchedule, change: ScheduleChange, preview: Preview) -> dict[str, object]:
+    details = {
         "added": preview.come,
         "closed": preview.go,
         "bookings": len(preview.hits),
         "cancelled": len(preview.cancelled),
         "taken_over": len(preview.taken_over),
         "holds": len(preview.holds),
+        "visit_types": _length_details(read.state.visit_types, change),
     }
-    return {name: count for name, count in counts.items() if count}
+    return {name: value for name, value in details.items() if value}
+
+
+def _length_details(before: Mapping[int, VisitLength], change: ScheduleChange) -> list[dict[str, object]]:
+    """The lengths that differ, each with its old and its new value, as of a change of the visit type itself."""
+    after = lengths_after(before, change)
+    return [
+        {"id": was.id, **changes(was, after[was.id], "minutes", "buffer_minutes")}
+        for was in before.values()
+        if was != after[was.id]
+    ]
 
 
 def _applied(preview: Preview, done: AppliedRow) -> Applied:

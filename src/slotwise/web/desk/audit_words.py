@@ -129,14 +129,22 @@ def _details_of(entry: AuditEntry) -> dict[str, Any]:
     return details
 
 
-def _detail_words(entry: AuditEntry, name: str, value: object, time: ClinicTime) -> str:
+def _detail_words(entry: AuditEntry, name: str, value: Any, time: ClinicTime) -> str:
     match value:
         case [was, now] if entry.action in _CHANGES:
             return _change_words(entry.subject.partition(":")[0], name, was, now, time)
         case True if name == "reason":
             return "with a reason"
+        case [*types] if name == "visit_types":
+            return ", ".join(_length_words(each, time) for each in types)
         case _:
             return f"{_NAMES.get(name, name.replace('_', ' '))} {_value_words(value, time)}".strip()
+
+
+def _length_words(lengths: Mapping[str, Any], time: ClinicTime) -> str:
+    pairs = ((name, pair) for name, pair in lengths.items() if name != "id")
+    told = (_change_words("visit_type", name, was, now, time) for name, (was, now) in pairs)
+    return f"visit type {lengths['id']}: {' and '.join(told)}"
 
 
 def move_words(details: str, time: ClinicTime) -> str | None:
