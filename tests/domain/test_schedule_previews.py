@@ -284,6 +284,18 @@ def test_a_visit_types_new_length_cuts_the_hours_of_its_rules_anew() -> None:
     assert [(each.slot_minutes, each.version) for each in preview.rules] == [(20, 2), (30, 1)]
 
 
+def test_a_new_length_that_makes_far_too_many_times_is_refused_before_they_are_planned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two weeks of seven days have 60 times an hour, of each of two doctors."""
+    daily = [rule(id=day, weekday=day % 7 + 1, doctor_id=1 + day // 7, visit_type_ids=(5,)) for day in range(14)]
+    before = state(*daily, visit_types=TYPES)
+    monkeypatch.setattr("slotwise.domain.schedule_previews.MAX_TOUCHED_SLOTS", 100)
+    monkeypatch.setattr("slotwise.domain.schedule_previews.plan", pytest.fail)
+    with pytest.raises(ScheduleTooLarge):
+        outline(before, ScheduleChange(change_lengths=(LengthChange(5, 1),)))
+
+
 def test_a_removed_rule_need_not_fit_a_new_length() -> None:
     before = state(replace(HOURS, visit_type_ids=(5,)), visit_types={5: VisitLength(5, 30)})
     change = ScheduleChange(remove_rules=(1,), change_lengths=(LengthChange(5, 90),))

@@ -200,7 +200,7 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     """What the change does to this state. Raises `InvalidInput`, and `ScheduleTooLarge` for too many slots."""
     check_change(change)
     after = changed(state, change)
-    _refuse_far_too_many(after, change)
+    _refuse_far_too_many(state, after, change)
     wanted = _plan(after)
     all_kept = diff(wanted, after.slots, after.closures, after.now, after.inactive)
     causes = _causes(after, change, all_kept)
@@ -217,14 +217,20 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     return replace(_preview(after, difference, wanted, hits, causes), takeover=takeover)
 
 
-def _refuse_far_too_many(after: ScheduleState, change: ScheduleChange) -> None:
-    """Before the plan, which would take minutes and gigabytes for what a few lines can ask for."""
+def _refuse_far_too_many(before: ScheduleState, after: ScheduleState, change: ScheduleChange) -> None:
+    """Before the plan, which would take minutes and gigabytes for what a few lines can ask for.
+
+    Counts the times of rules that are new or named, and of those whose slots get another length.
+    """
+    lengths = {rule.id: rule.slot_minutes for rule in before.rules}
+    named = {rule.id for rule in change.change_rules}
+    cut = (rule for rule in after.rules if rule.id in named or rule.slot_minutes != lengths.get(rule.id))
     weeks = (after.published_until - after.now.astimezone(UTC).date()).days // 7 + 1
     wanted = sum(
         weeks
         // rule.every_weeks
         * len(slot_starts(Hours(rule.opens, rule.closes), rule.slot_minutes, rule.break_minutes))
-        for rule in (*change.add_rules, *change.change_rules)
+        for rule in cut
     )
     if wanted > 5 * MAX_TOUCHED_SLOTS:
         raise ScheduleTooLarge(wanted, MAX_TOUCHED_SLOTS)

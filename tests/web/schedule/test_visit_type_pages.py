@@ -69,6 +69,25 @@ def test_another_length_of_a_type_that_hours_have_is_previewed_and_done(
     assert rows(server.database_url, starts, doctor)[0][0] == 3
 
 
+def test_a_new_length_that_has_become_too_much_leads_back_to_its_form(
+    admin: AccountVisitor, clinic: Clinic, server: RunningServer
+) -> None:
+    visit_type, doctor = new_type(admin, clinic, "X-ray"), clinic.doctor()["id"]
+    add = """INSERT INTO schedule_rules
+        (doctor_id, clinic_id, first_day, weekday, opens, closes, slot_minutes, visit_type_ids)
+        SELECT $1::bigint, 1, current_date + 3, 1 + n % 7, 0, 1440, 30, ARRAY[$2::bigint]
+        FROM generate_series(1, $3::integer) AS n RETURNING id"""
+    rows(server.database_url, add, doctor, visit_type, 1)
+    path = f"{LIST}/{visit_type}"
+    admin.open(path)
+    admin.submit(path, minutes="1")
+    rows(server.database_url, add, doctor, visit_type, 20)
+    back = admin.submit("/admin/schedule")
+    assert (back.status_code, back.url.path) == (200, path)
+    assert "can be changed at once" in text_of(back)
+    assert admin.form(path)[1]["minutes"] == "1"
+
+
 def read_version(clinic: Clinic, visit_type: int) -> str:
     return str(clinic.http.get(f"/api/visit-types/{visit_type}").headers["etag"]).strip('"')
 
