@@ -284,6 +284,16 @@ def test_a_visit_types_new_length_cuts_the_hours_of_its_rules_anew() -> None:
     assert [(each.slot_minutes, each.version) for each in preview.rules] == [(20, 2), (30, 1)]
 
 
+def test_hours_that_ended_long_ago_keep_their_length_and_block_no_other() -> None:
+    """They have two visit types, of which one gets another length."""
+    ended = replace(HOURS, first_day=MONDAY - 70 * DAY, last_day=NOW.date() - 2 * DAY, visit_type_ids=(5, 6))
+    before = published(ended, replace(HOURS, id=2, visit_type_ids=(5,)), visit_types=TYPES)
+    longer = ScheduleChange(change_lengths=(LengthChange(5, 60),))
+    assert [(each.slot_minutes, each.version) for each in outline(before, longer).rules] == [(30, 1), (60, 2)]
+    until_yesterday = replace(ended, last_day=NOW.date() - DAY)
+    assert refused(state(until_yesterday, visit_types=TYPES), longer) == ["change_lengths[0].minutes"]
+
+
 def test_a_new_length_that_makes_far_too_many_times_is_refused_before_they_are_planned(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -306,7 +306,7 @@ def _rules(state: ScheduleState, change: ScheduleChange, lengths: Mapping[int, i
     new = {rule.id: rule for rule in change.change_rules}
     kept = (_rule_after(rule, new.get(rule.id, rule), change, state.now, lengths) for rule in state.rules)
     added = (
-        replace(_with_length(rule, lengths), id=FIRST_NEW_ID + place, version=1)
+        replace(_with_length(rule, lengths, state.now), id=FIRST_NEW_ID + place, version=1)
         for place, rule in enumerate(change.add_rules)
     )
     return (*kept, *added)
@@ -315,13 +315,19 @@ def _rules(state: ScheduleState, change: ScheduleChange, lengths: Mapping[int, i
 def _rule_after(before: Rule, rule: Rule, change: ScheduleChange, now: datetime, lengths: Mapping[int, int]) -> Rule:
     if rule.id in change.remove_rules:
         rule = replace(rule, removed_at=now)
-    rule = replace(_with_length(rule, lengths), version=before.version)
+    rule = replace(_with_length(rule, lengths, now), version=before.version)
     return rule if rule == before else replace(rule, version=before.version + 1)
 
 
-def _with_length(rule: Rule, lengths: Mapping[int, int]) -> Rule:
+def _with_length(rule: Rule, lengths: Mapping[int, int], now: datetime) -> Rule:
     minutes = [lengths[each] for each in rule.visit_type_ids or () if each in lengths]
-    return replace(rule, slot_minutes=minutes[0]) if minutes and rule.removed_at is None else rule
+    return replace(rule, slot_minutes=minutes[0]) if minutes and _is_in_force(rule, now) else rule
+
+
+def _is_in_force(rule: Rule, now: datetime) -> bool:
+    """Not if it is removed or has ended everywhere: somewhere it is still the day before that in UTC."""
+    yesterday = now.astimezone(UTC).date() - timedelta(days=1)
+    return rule.removed_at is None and (rule.last_day is None or rule.last_day >= yesterday)
 
 
 def _closures(state: ScheduleState, change: ScheduleChange) -> tuple[Closure, ...]:
@@ -545,7 +551,7 @@ def _length_faults(after: ScheduleState, change: ScheduleChange) -> Iterator[Fie
     for rule in after.rules:
         types = rule.visit_type_ids or ()
         field = given.get(rule.id) or next((lengths[each] for each in types if each in lengths), None)
-        if field is None or rule.removed_at is not None:
+        if field is None or not _is_in_force(rule, after.now):
             continue
         if any(after.visit_types[each].minutes != rule.slot_minutes for each in types if each in after.visit_types):
             yield FieldError(field, "must be the length of each visit type of the rule")

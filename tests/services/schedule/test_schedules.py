@@ -20,6 +20,7 @@ from slotwise.domain.users import Role, User
 from slotwise.services.schedule.clinics import Clinics, fill_first_clinic
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.publishing import Publisher
+from slotwise.services.schedule.schedule_state import find_concerned
 from slotwise.services.schedule.schedules import Applied, Outlined, Schedules
 from slotwise.services.schedule.slots import Slots
 from tests.clinic import PATIENCE_SECONDS
@@ -389,6 +390,17 @@ async def test_a_new_length_of_a_visit_type_is_in_the_audit_log(practice: Practi
     )
     lengths = json.loads(noted)["visit_types"]
     assert lengths == [{"id": visit_type, "minutes": [30, 20], "buffer_minutes": [0, 5]}]
+
+
+async def test_a_new_length_does_not_concern_those_whose_hours_with_it_have_ended(practice: Practice) -> None:
+    visit_type = await practice.rows.fetchval(ADD_TYPE)
+    await practice.add_rule(visit_type_ids=(visit_type,))
+    past = """UPDATE schedule_rules SET first_day = first_day - 70, last_day = $1 RETURNING id"""
+    change = ScheduleChange(change_lengths=(LengthChange(visit_type, 20),))
+    for last_day, concerned in ((TODAY - timedelta(days=3), []), (TODAY, [practice.doctor_id])):
+        await practice.rows.execute(past, last_day)
+        async with practice.database.connection() as connection:
+            assert await find_concerned(connection, change) == concerned
 
 
 async def test_one_token_is_applied_once(practice: Practice) -> None:

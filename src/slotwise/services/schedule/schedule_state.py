@@ -173,7 +173,10 @@ async def find_concerned(connection: Connection, change: ScheduleChange) -> list
     clinics = {zone.clinic_id for zone in change.change_zones}
     clinics |= {closure.clinic_id for closure in wide if closure.clinic_id is not None}
     type_ids = [length.visit_type_id for length in change.change_lengths]
-    doctors |= {doctor.id for doctor in await LIST_DOCTORS_OF_TYPES.all(connection, visit_type_ids=type_ids)}
+    # In some zone it is still that day.
+    yesterday = datetime.now(UTC).date() - DAY
+    with_types = await LIST_DOCTORS_OF_TYPES.all(connection, visit_type_ids=type_ids, today=yesterday)
+    doctors |= {doctor.id for doctor in with_types}
     if wide or clinics:
         doctors |= await _doctors_of(connection, clinics, of_all=any(each.clinic_id is None for each in wide))
     return sorted(doctors)

@@ -268,10 +268,13 @@ WHERE
 ORDER BY d.id;
 
 -- name: list_doctors_of_types
--- Finds the doctors who have rules with some visit types.
+-- Finds the doctors who have rules with some visit types that have not ended.
 SELECT DISTINCT r.doctor_id AS id
 FROM schedule_rules AS r
-WHERE r.visit_type_ids && :visit_type_ids::bigint[] AND r.removed_at IS NULL
+WHERE
+    r.visit_type_ids && :visit_type_ids::bigint[]
+    AND r.removed_at IS NULL
+    AND coalesce(r.last_day, 'infinity') >= :today::date
 ORDER BY r.doctor_id;
 
 -- name: list_visit_lengths
