@@ -146,6 +146,14 @@ def test_a_time_with_more_booked_than_its_new_seats_goes_unless_those_are_cancel
     assert (preview.crowded, preview.changed_seats) == (0, 4)
 
 
+def test_a_time_that_was_closed_before_is_not_among_those_taken_away() -> None:
+    many = replace(HOURS, total_seats=2)
+    before = published(many, bookings=[booked(1), booked(1, 501)])
+    before = replace(before, slots=(replace(before.slots[0], status=SlotStatus.CLOSED), *before.slots[1:]))
+    preview = outline(before, ScheduleChange(change_rules=(replace(many, total_seats=1),)))
+    assert (preview.go, preview.crowded, len(preview.hits)) == (0, 0, 2)
+
+
 def test_a_booking_that_is_cancelled_lets_its_slot_go_instead_of_drifting() -> None:
     before = published(HOURS, bookings=[booked(1), booked(2, 501)])
     decisions = Decisions(Decision.CANCEL, {501: Decision.KEEP}, "We moved.")

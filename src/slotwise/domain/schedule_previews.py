@@ -244,7 +244,7 @@ def _preview(
     slots = {slot.id: slot for slot in after.slots}
     changes = [(each, slot) for each in difference.change if (slot := slots[each.slot_id]).is_open]
     times = {(each.rule_id, each.start_time, each.end_time) for each in wanted.wanted}
-    drifting = (slots[each] for each in difference.drift)
+    drifting = (slots[each] for each in difference.drift if each in going)
     return Preview(
         come=len(difference.add) + len(difference.reopen) + sum(slot.closure_id is not None for slot in taken),
         go=len(going),
