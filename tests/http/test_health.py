@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 
+import asyncpg
 import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -44,6 +45,22 @@ def test_health_and_readiness_say_so(clinic: Clinic) -> None:
     assert (ready.json()["status"], ready.json()["problems"]) == ("ready", [])
     assert ready.json()["database"]["fsync"] == "on"
     assert ready.json()["database"]["synchronousCommit"] == "on"
+
+
+def test_an_index_whose_making_was_interrupted_is_a_warning_with_its_remedy(clinic: Clinic) -> None:
+    url = clinic.server.database_url
+    for name in ("half_made", "half_made_ccnew"):
+        with pytest.raises(asyncpg.DivisionByZeroError):
+            rows(url, f"CREATE INDEX CONCURRENTLY {name} ON clinics ((1 / (version - version)))")
+    ready = clinic.http.get("/health/ready")
+    assert (ready.status_code, ready.json()["problems"]) == (200, [])
+    assert [warning.partition(": ")[2] for warning in ready.json()["warnings"] if "half_made" in warning] == [
+        "run REINDEX INDEX CONCURRENTLY half_made",
+        "run DROP INDEX CONCURRENTLY half_made_ccnew",
+    ]
+    for name in ("half_made", "half_made_ccnew"):
+        rows(url, f"DROP INDEX {name}")
+    assert clinic.http.get("/health/ready").json()["warnings"] == []
 
 
 def test_every_metric_exists_changes_and_has_no_names(clinic: Clinic) -> None:

@@ -1,6 +1,7 @@
 """Checks that a server is safe for bookings: its version, its extension, its durability settings."""
 
 import asyncio
+import re
 import time
 from collections.abc import Callable
 from urllib.parse import parse_qsl, urlsplit
@@ -61,7 +62,15 @@ class ServerFacts(msgspec.Struct, frozen=True):
     has_btree_gist: bool
 
 
+_LEFT_BEHIND = re.compile(r"_cc(new|old)\d*\b")
+
+
+class InvalidIndex(msgspec.Struct, frozen=True):
+    name: str
+
+
 READ_SERVER_FACTS = Statement("database/health.read_server_facts", ServerFacts)
+LIST_INVALID_INDEXES = Statement("database/health.list_invalid_indexes", InvalidIndex)
 
 
 async def check_server(connection: Connection) -> None:
@@ -83,6 +92,17 @@ def problems_of(facts: ServerFacts) -> list[str]:
         if getattr(facts, name) == "off":
             problems.append(f"{name} is off, so an acknowledged booking could be lost in a crash: set {name} = on")
     return problems
+
+
+async def index_warnings(connection: Connection) -> list[str]:
+    return [_index_warning(index.name) for index in await LIST_INVALID_INDEXES.all(connection)]
+
+
+def _index_warning(name: str) -> str:
+    """REINDEX makes another index, which it leaves behind if it is interrupted: that one only goes away."""
+    if _LEFT_BEHIND.search(name):
+        return f"an interrupted REINDEX has left the index {name} behind: run DROP INDEX CONCURRENTLY {name}"
+    return f"the index {name} is not valid, so what needs it is slow: run REINDEX INDEX CONCURRENTLY {name}"
 
 
 async def wait_for_server(url: str, seconds: float, report: Callable[[str], None]) -> None:

@@ -8,7 +8,7 @@ from msgspec import Meta, Struct
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from slotwise.db.pool import Database
-from slotwise.db.readiness import READ_SERVER_FACTS, problems_of
+from slotwise.db.readiness import READ_SERVER_FACTS, index_warnings, problems_of
 from slotwise.db.schema import SchemaCheck
 from slotwise.db.time_zones import ZoneCheck
 from slotwise.domain.errors import SlotwiseError
@@ -33,7 +33,8 @@ class ReadinessView(Struct, frozen=True):
     """`problems` says why the server is not ready. `database` has the database's version and settings.
 
     `tzdata` is the edition of the time zone database that local times are computed with. `warnings` says where
-    PostgreSQL's differs, and which of tomorrow's lists are not written. Neither keeps the server from being ready.
+    PostgreSQL's differs, which indexes are not valid, and which of tomorrow's lists are not written. These do not
+    keep the server from being ready.
     """
 
     status: Literal["ready", "unsafe", "unavailable", "draining"]
@@ -107,7 +108,8 @@ async def _readiness(
     async with database.connection(READINESS_SECONDS) as connection:
         facts = await READ_SERVER_FACTS.one(connection)
         problems = problems_of(facts) + await schema_check.problems(connection)
-        warnings = [*await zone_check.warnings(connection), *evening_lists.warnings()]
+        own = [*await zone_check.warnings(connection), *await index_warnings(connection)]
+        warnings = [*own, *evening_lists.warnings()]
     settings = {
         "version": facts.version_name,
         "fsync": facts.fsync,

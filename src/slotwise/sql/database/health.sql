@@ -8,3 +8,14 @@ SELECT
     current_setting('synchronous_commit') AS synchronous_commit,
     pg_is_in_recovery() AS read_only,
     exists(SELECT 1 FROM pg_available_extensions WHERE name = 'btree_gist') AS has_btree_gist;
+
+-- name: list_invalid_indexes
+-- Lists the indexes of the schema that no query uses, because their making was interrupted.
+SELECT i.indexrelid::regclass::text AS name
+FROM pg_index AS i
+INNER JOIN pg_class AS c ON i.indexrelid = c.oid
+WHERE
+    c.relnamespace = current_schema()::regnamespace
+    AND NOT i.indisvalid
+    AND NOT EXISTS (SELECT FROM pg_stat_progress_create_index AS p WHERE p.index_relid = i.indexrelid)
+ORDER BY 1;
