@@ -92,6 +92,12 @@ class NoRow(msgspec.Struct):
     """The row type of a statement whose rows, if any, are not read."""
 
 
+class RowId(msgspec.Struct, frozen=True):
+    """The row type of a statement of which only ids are read."""
+
+    id: int
+
+
 @cache
 def sql_of(feature: str) -> Mapping[str, str]:
     """The statements of `sql/<feature>.sql` by name, comments included."""

@@ -9,10 +9,8 @@ from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from msgspec import Struct
-
 from slotwise.db.pool import Connection
-from slotwise.db.statements import NoRow, Statement
+from slotwise.db.statements import NoRow, RowId, Statement
 from slotwise.domain.clinics import FIRST_CLINIC
 from slotwise.domain.schedules import ClosureKind
 from slotwise.domain.visit_types import BookableBy, Patients, VisitMode, VisitTypeFields
@@ -68,12 +66,8 @@ class _Rule(NamedTuple):
     hours: DemoHours
 
 
-class TypeId(Struct, frozen=True):
-    id: int
-
-
 CREATE_RULES = Statement("schedule/demo_schedules.create_rules", NoRow)
-CREATE_CLOSURES = Statement("schedule/demo_schedules.create_closures", TypeId)
+CREATE_CLOSURES = Statement("schedule/demo_schedules.create_closures", RowId)
 
 
 async def add_schedules(connection: Connection, doctor_ids: Sequence[int], first_day: date, zone: ZoneInfo) -> Made:

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from slotwise.db.pool import Database
-from slotwise.db.statements import Statement
+from slotwise.db.statements import RowId, Statement
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.schedule_diff import Difference
 from slotwise.domain.schedule_previews import Preview, ScheduleChange, outline
@@ -21,7 +21,7 @@ from slotwise.domain.schedules import Rule, WantedSlot
 from slotwise.domain.timetables import Hours, slot_starts
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 from slotwise.services.schedule.applying import NewRun, apply_preview, runs_of
-from slotwise.services.schedule.schedule_state import DoctorId, ReadSchedule, moved_times, read_schedule
+from slotwise.services.schedule.schedule_state import ReadSchedule, moved_times, read_schedule
 
 ACTOR = "publisher"
 # Of one transaction, which locks a doctor for about 100 ms.
@@ -52,7 +52,7 @@ class PublishedElsewhere(Exception):
 
 
 CLAIM_PUBLISHING = Statement("schedule/schedules.claim_publishing", Claim)
-LIST_DUE_DOCTORS = Statement("schedule/schedules.list_due_doctors", DoctorId)
+LIST_DUE_DOCTORS = Statement("schedule/schedules.list_due_doctors", RowId)
 
 
 class Publisher:
@@ -77,7 +77,7 @@ class Publisher:
             log.info("slots_published", slots=added, doctors=len(due))
         return added
 
-    async def _publish_some(self, doctors: Iterator[DoctorId]) -> int:
+    async def _publish_some(self, doctors: Iterator[RowId]) -> int:
         """Publish one doctor after the other, until none is left for the hands or another process publishes."""
         added = 0
         for doctor in doctors:

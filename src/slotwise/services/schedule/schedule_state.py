@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from msgspec import Struct
 
 from slotwise.db.pool import Connection
-from slotwise.db.statements import Statement
+from slotwise.db.statements import RowId, Statement
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import LAST_READABLE_TIME
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime, moved_by_zone
@@ -44,10 +44,6 @@ class ClinicPlace(Struct, frozen=True):
     active: bool
 
 
-class DoctorId(Struct, frozen=True):
-    id: int
-
-
 class WorkingDoctor(Struct, frozen=True):
     """An active doctor. Without clinics, the doctor works at all."""
 
@@ -72,13 +68,13 @@ FIND_COLLEAGUE = Statement("schedule/schedules.find_colleague", WorkingDoctor)
 GET_CLOSURES = Statement("schedule/schedules.get_closures", Closure)
 GET_RULES = Statement("schedule/schedules.get_rules", Rule)
 LIST_CLOSURES = Statement("schedule/schedules.list_closures", Closure)
-LIST_DOCTORS_OF_TYPES = Statement("schedule/schedules.list_doctors_of_types", DoctorId)
+LIST_DOCTORS_OF_TYPES = Statement("schedule/schedules.list_doctors_of_types", RowId)
 LIST_EXISTING_SLOTS = Statement("schedule/schedules.list_existing_slots", ExistingSlot)
 LIST_IN_THE_WAY = Statement("schedule/schedules.list_in_the_way", InTheWay)
 LIST_LIVE_BOOKINGS = Statement("schedule/schedules.list_live_bookings", LiveBooking)
 LIST_RULES = Statement("schedule/schedules.list_rules", Rule)
 LIST_RUNS = Statement("schedule/schedules.list_runs", Run)
-LIST_SCHEDULED_DOCTORS = Statement("schedule/schedules.list_scheduled_doctors", DoctorId)
+LIST_SCHEDULED_DOCTORS = Statement("schedule/schedules.list_scheduled_doctors", RowId)
 LIST_PLACES = Statement("schedule/schedules.list_places", ClinicPlace)
 LIST_VISIT_LENGTHS = Statement("schedule/schedules.list_visit_lengths", VisitLength)
 READ_FINGERPRINT = Statement("schedule/schedules.read_fingerprint", Fingerprint)

@@ -9,7 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from slotwise.db.pool import Connection, Database
-from slotwise.db.statements import Statement
+from slotwise.db.statements import RowId, Statement
 from slotwise.domain.errors import (
     DatabaseBusy,
     DoctorNotFound,
@@ -39,7 +39,6 @@ from slotwise.services.schedule.clinics import keep_open_clinic, refuse_elsewher
 from slotwise.services.schedule.schedule_state import (
     GET_CLOSURES,
     GET_RULES,
-    DoctorId,
     ReadSchedule,
     Run,
     find_concerned,
@@ -55,7 +54,7 @@ MOST_COLLEAGUES = 500
 # A try fails only if the schedule or one of its bookings changes in the milliseconds after it was read.
 TRIES = 3
 
-KNOWN_DOCTORS = Statement("schedule/schedules.known_doctors", DoctorId)
+KNOWN_DOCTORS = Statement("schedule/schedules.known_doctors", RowId)
 
 
 class NamedDoctor(Struct, frozen=True):

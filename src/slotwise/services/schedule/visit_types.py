@@ -8,7 +8,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from slotwise.db.pool import Connection, Database
-from slotwise.db.statements import Statement
+from slotwise.db.statements import RowId, Statement
 from slotwise.domain.errors import ChangedMeanwhile, InvalidInput, SlotOverlaps, VisitTypeInUse, VisitTypeNotFound
 from slotwise.domain.slots import Slot
 from slotwise.domain.users import User, actor_of
@@ -77,12 +77,8 @@ class Found(Struct, frozen=True):
     found: bool
 
 
-class TypeId(Struct, frozen=True):
-    id: int
-
-
 IS_IN_RULES = Statement("schedule/visit_types.is_in_rules", Found)
-LIST_BOOKABLE_TYPES = Statement("schedule/visit_types.list_bookable_types", TypeId)
+LIST_BOOKABLE_TYPES = Statement("schedule/visit_types.list_bookable_types", RowId)
 SET_VISIT_TYPES = Statement("schedule/visit_types.set_visit_types", VisitTypesSet)
 
 
