@@ -147,11 +147,12 @@ def openapi_document(app: Litestar) -> dict[str, Any]:
     operations = [operation for methods in document["paths"].values() for operation in methods.values()]
     for operation in operations:
         _complete(operation, said[operation["operationId"]])
+    problems: list[type] = [Problem, *(problem for each in said.values() for problem in each.tells.values())]
     document["paths"] = _in_order_of_learning(document["paths"])
     document["components"] |= {
         "headers": HEADERS,
         "responses": share_problems(operations),
-        "schemas": _SCHEMAS | app.plugins.get(StructSchemas).components(Problem),
+        "schemas": _SCHEMAS | app.plugins.get(StructSchemas).components(*problems),
     }
     return document
 

@@ -21,7 +21,7 @@ from slotwise.domain.errors import (
 )
 from slotwise.http.kit.headers import OF_EVERY_ANSWER
 from slotwise.http.kit.operations import OF_EVERY_BODY, Declared
-from slotwise.http.kit.problems import MEDIA_TYPE, headers_of, problem_of, status_of
+from slotwise.http.kit.problems import MEDIA_TYPE, Problem, headers_of, problem_of, status_of
 
 Answer = dict[str, Any]
 
@@ -49,7 +49,8 @@ def complete_answers(known: Mapping[str, Answer], said: Declared, *, has_body: b
     answers = {status: answer | {"headers": _references(said.sends)} for status, answer in own.items()}
     for kinds in _by_status((*said.refuses, *(OF_EVERY_BODY if has_body else ()))):
         status = str(status_of(kinds[0]))
-        answers[status] = _either(answers[status], _problem(kinds)) if status in answers else _problem(kinds)
+        problem = _problem(kinds, _type_of(kinds, said))
+        answers[status] = _either(answers[status], problem) if status in answers else problem
     return dict(sorted(answers.items()))
 
 
@@ -73,14 +74,19 @@ def _by_status(kinds: Iterable[type[SlotwiseError]]) -> Iterable[Sequence[type[S
     return by_status.values()
 
 
-def _problem(kinds: Sequence[type[SlotwiseError]]) -> Answer:
+def _type_of(kinds: Sequence[type[SlotwiseError]], said: Declared) -> type[Problem]:
+    """What an error tells beyond others may be missing, so it does for all that have its status."""
+    return next((said.tells[kind] for kind in kinds if kind in said.tells), Problem)
+
+
+def _problem(kinds: Sequence[type[SlotwiseError]], problem: type[Problem]) -> Answer:
     examples = {kind.code: _EXAMPLES[kind] if kind in _EXAMPLES else kind() for kind in kinds}
     return {
         "description": "; or ".join(f"{kind.title} (`{kind.code}`)" for kind in kinds),
         "headers": _references(name for error in examples.values() for name in headers_of(error)),
         "content": {
             MEDIA_TYPE: {
-                "schema": {"$ref": "#/components/schemas/Problem"},
+                "schema": {"$ref": f"#/components/schemas/{problem.__name__}"},
                 "examples": {
                     code: {"value": msgspec.to_builtins(problem_of(error))} for code, error in examples.items()
                 },

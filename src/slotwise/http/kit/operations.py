@@ -12,7 +12,7 @@ from litestar.openapi.spec import Operation, RequestBody
 from slotwise.domain.errors import DatabaseBusy, DatabaseUnavailable, InvalidInput, Overloaded, SlotwiseError
 from slotwise.http.kit.access import Access
 from slotwise.http.kit.bodies import StrictJson
-from slotwise.http.kit.problems import BodyTooLarge, Defect, UnsupportedMediaType
+from slotwise.http.kit.problems import BodyTooLarge, Defect, Problem, UnsupportedMediaType
 from slotwise.http.kit.queries import refuse_other_queries
 from slotwise.server.guarding import Guard, Guarded
 from slotwise.server.refusals import (
@@ -44,11 +44,13 @@ _DECLARED = "declared"
 class Declared(NamedTuple):
     """What the API document says about an operation and the framework has no place for.
 
-    `refuses` are the errors of an operation without a body; `sends` are the headers of its success.
+    `refuses` are the errors of an operation without a body; `sends` are the headers of its success. `tells` has the
+    problems of errors that tell more than others.
     """
 
     refuses: tuple[type[SlotwiseError], ...]
     sends: tuple[str, ...]
+    tells: Mapping[type[SlotwiseError], type[Problem]]
 
 
 def operation(
@@ -61,12 +63,13 @@ def operation(
     also_answers: Mapping[int, ResponseSpec] | None = None,
     needs_database: bool = True,
     first: Guard | None = None,
+    tells: Mapping[type[SlotwiseError], type[Problem]] | None = None,
 ) -> dict[str, Any]:
     """Keyword arguments of a route handler.
 
     `raises` are its own errors, besides those of every operation; `sends` are the headers of its success.
     `also_answers` are those besides errors and the answer that the handler's types tell. The guard `first` is asked
-    before all others.
+    before all others. `tells` are the problems of errors that tell more than others.
     """
     shared = _OF_EVERY_OPERATION + (_OF_DATABASE if needs_database else ())
     return {
@@ -79,7 +82,7 @@ def operation(
         "dto": StrictJson,
         "return_dto": None,
         "responses": also_answers,
-        "opt": {_DECLARED: Declared((*access.refuses, *raises, *shared), tuple(sends))},
+        "opt": {_DECLARED: Declared((*access.refuses, *raises, *shared), tuple(sends), tells or {})},
     }
 
 

@@ -120,18 +120,6 @@ class Problem(msgspec.Struct, frozen=True, rename="camel"):
     present: Annotated[
         dict[str, Any] | UnsetType, Meta(description="What the thing is now: only with `changed-meanwhile`")
     ] = UNSET
-    preview: Annotated[
-        dict[str, Any] | UnsetType,
-        Meta(description="What would be done now, as `/api/schedule/preview` tells it: only with `schedule-changed`"),
-    ] = UNSET
-    differs: Annotated[
-        dict[str, Any] | UnsetType | None,
-        Meta(
-            description="What differs from the preview of the token: `comeBefore`, `goBefore` and `stayBefore`, and "
-            "lists of at most 1,000 `newBookingIds` and `goneBookingIds`, which are null if that preview had more than "
-            "1,000 bookings. Null if the token is of no preview. Only with `schedule-changed`"
-        ),
-    ] = UNSET
 
 
 def _detail(error: SlotwiseError) -> str:

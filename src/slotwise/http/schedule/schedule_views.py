@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Annotated
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
+from slotwise.domain.errors import ScheduleChanged
 from slotwise.domain.fields import Instant
 from slotwise.domain.preview_tokens import Differs
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
@@ -13,6 +14,7 @@ from slotwise.domain.schedule_previews import FIRST_NEW_ID, Decision, Hit, LiveB
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkippedSlot, SkipReason
 from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
+from slotwise.http.kit.problems import Problem, problem_of
 from slotwise.http.schedule.slots import ClockTime
 from slotwise.services.schedule.schedule_state import Run
 from slotwise.services.schedule.schedules import Applied, DoctorSchedule, Outlined
@@ -293,6 +295,21 @@ class DiffersView(Struct, frozen=True, rename="camel"):
         return cls(
             before.come, before.go, before.stay, _listed(differs.new_booking_ids), _listed(differs.gone_booking_ids)
         )
+
+
+class ScheduleProblem(Problem, frozen=True, rename="camel"):
+    """The problem of a change whose preview is old. `preview` says what would be done now, `differs` what differs."""
+
+    preview: Annotated[PreviewView | UnsetType, Meta(description="Only with `schedule-changed`")] = UNSET
+    differs: Annotated[
+        DiffersView | UnsetType | None,
+        Meta(description="Null if the token is of no preview. Only with `schedule-changed`"),
+    ] = UNSET
+
+    @classmethod
+    def of(cls, error: ScheduleChanged, outlined: Outlined) -> "ScheduleProblem":
+        differs = None if outlined.differs is None else DiffersView.of(outlined.differs)
+        return cls(**structs.asdict(problem_of(error)), preview=PreviewView.of(outlined), differs=differs)
 
 
 def _clock(minutes: int) -> str:

@@ -5,7 +5,6 @@ from typing import Any
 from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
-from msgspec import structs, to_builtins
 
 from slotwise.domain.errors import DoctorNotFound, InvalidInput, OutcomeUnknown, ScheduleChanged, ScheduleTooLarge
 from slotwise.domain.schedule_previews import ScheduleChange
@@ -13,15 +12,14 @@ from slotwise.http.kit.access import DESK, ApiRequest, account_of
 from slotwise.http.kit.operations import operation
 from slotwise.http.kit.parameters import FromTime, Id, ToTime, parse_period
 from slotwise.http.kit.problems import answer as answer_problem
-from slotwise.http.kit.problems import problem_of
 from slotwise.http.schedule.schedule_bodies import AppliedBody, ChangeBody, in_words_of_body
 from slotwise.http.schedule.schedule_views import (
     AppliedView,
     ClosuresView,
     ClosureView,
-    DiffersView,
     PreviewView,
     RulesView,
+    ScheduleProblem,
 )
 from slotwise.services.schedule.schedules import Outlined, Schedules
 
@@ -95,6 +93,7 @@ class ScheduleController(Controller):
             ScheduleTooLarge,
             ScheduleChanged,
             OutcomeUnknown,
+            tells={ScheduleChanged: ScheduleProblem},
             description="Does exactly what the preview said, in one transaction, or nothing. If something has changed "
             "since the preview, the answer is 409 `schedule-changed` with a new preview, and with what differs from "
             "the one before. Holds come and go without that; those of times that go are cancelled. An exception for a "
@@ -117,13 +116,7 @@ def _with_preview(error: ScheduleChanged) -> Response[Any]:
     """The problem, with what the change would do now."""
     if not isinstance(error.outlined, Outlined):
         raise error
-    differs = error.outlined.differs
-    told = structs.replace(
-        problem_of(error),
-        preview=to_builtins(PreviewView.of(error.outlined)),
-        differs=None if differs is None else to_builtins(DiffersView.of(differs)),
-    )
-    return answer_problem(told)
+    return answer_problem(ScheduleProblem.of(error, error.outlined))
 
 
 async def _change(schedules: Schedules, data: ChangeBody) -> ScheduleChange:
