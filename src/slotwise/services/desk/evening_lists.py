@@ -165,38 +165,31 @@ class EveningLists:
         """Whether nothing is left to do: it is not if another process finishes a list now. Raises `OSError`.
 
         What can be slow comes first and holds no connection, so several processes may prepare the same list. One of
-        them finishes it. An empty list of a clinic that takes no appointments is left out.
+        them finishes it: the folder is looked at after the claim. That names were read is in the audit log before a
+        file has its name. An empty list of a clinic that takes no appointments is left out.
         """
+        wanted = ListOfClinic(clinic.id, day)
         found = await self._read_list(clinic, day)
         if only_missing and not found.days and not clinic.active:
             self._left_out[clinic.id] = day
             return True
         contents = await asyncio.to_thread(self._print_list, found)
-        files = await asyncio.to_thread(folder.prepare, ListOfClinic(clinic.id, day), contents)
+        files = await asyncio.to_thread(folder.prepare, wanted, contents)
         try:
-            return await self._finish(folder, found, files, by, only_missing)
+            async with self._claimed() as connection:
+                if connection is None:
+                    return False
+                if only_missing and await asyncio.to_thread(folder.has, wanted):
+                    return True
+                if found.days:
+                    await record_action(connection, by, "write_evening_list", f"clinic:{clinic.id}", _outline(found))
+                self._crash_points.reach("write_evening_list", "after_commit")
+                error = await asyncio.to_thread(_finish, folder, files)
+            if error is not None:
+                raise error
         finally:
             folder.discard(files)
-
-    async def _finish(
-        self, folder: ListFolder, found: EveningList, files: list[UnfinishedFile], by: str, only_missing: bool
-    ) -> bool:
-        """That names were read is in the audit log before a file has its name.
-
-        The folder is looked at after the claim, because another process may have finished the list since.
-        """
-        async with self._claimed() as connection:
-            if connection is None:
-                return False
-            if only_missing and await asyncio.to_thread(folder.has, ListOfClinic(found.clinic.id, found.day)):
-                return True
-            if found.days:
-                await record_action(connection, by, "write_evening_list", f"clinic:{found.clinic.id}", _outline(found))
-            self._crash_points.reach("write_evening_list", "after_commit")
-            error = await asyncio.to_thread(_finish, folder, files)
-        if error is not None:
-            raise error
-        log.info("evening_list_written", clinic=found.clinic.id, day=f"{found.day}", doctors=len(found.days))
+        log.info("evening_list_written", clinic=clinic.id, day=f"{day}", doctors=len(found.days))
         _log_cut(found)
         return True
 
