@@ -20,7 +20,7 @@ from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD, HOLD_SECONDS, NO_LOOK, Bed
 from torture.clinic import log_in
 from torture.history import Attempt, History, Sighting
 from torture.keeping import keep_ledger
-from torture.rules.closures import Closed, ScheduledSlot, find_double_visits, find_hidden
+from torture.rules.closures import Closed, ScheduledSlot, find_double_visits, find_hidden, find_other_content
 from torture.rules.keys import find_broken_keys
 from torture.rules.service import find_defects
 from torture.rules.unknowns import Unknowns, resolve_unknowns
@@ -108,6 +108,7 @@ class Judge:
         schedule = await self._told("the schedules", "S24", self._read_schedule) or ((), ())
         self._findings.add(find_hidden(*schedule))
         self._findings.add(find_double_visits(schedule[0]))
+        self._findings.add(find_other_content(schedule[0]))
         self._findings.add(find_broken_keys(self._history.attempts))
         self._findings.add(find_broken_limits(self._history.attempts))
         self._findings.add(find_defects(self._history.attempts))

@@ -13,6 +13,7 @@ from torture.history import History
 from torture.patients import LastSeats, Patient, Recent, Stop
 from torture.plan import Plan
 from torture.readers import Reader, Waiter
+from torture.resizer import Resizer
 from torture.scheduler import Scheduler
 
 RECENT = 64
@@ -58,6 +59,7 @@ class Load:
             Publisher(310, plan.seed, near, clinic.desk),
             Overbooker(320, plan.seed, near, clinic.staff, clinic.overbooked),
             Scheduler(330, plan.seed, near, clinic.desk, clinic.staff),
+            Resizer(340, plan.seed, near, clinic.desk, clinic.staff),
             *(
                 Reader(
                     400 + place, plan.seed, near.connections, callers, clinic.desk, clinic.doctor, clinic.slots, recent

@@ -73,6 +73,13 @@ async def overlook_the_colleagues_patients(connection: Connection) -> None:
     await drop_rules(connection, "slot_overlaps")
 
 
+async def narrow_without_a_look(connection: Connection) -> None:
+    await mutate(
+        connection, "apply_schedule_2", "AND s.total_seats - s.available_seats - p.held > w.seats + s.added_seats",
+        "AND FALSE",
+    )  # fmt: skip
+
+
 async def ignore_notice(connection: Connection) -> None:
     await mutate(connection, "check_visit", "IF refusal IS NOT NULL THEN", "IF FALSE THEN")
 
@@ -149,6 +156,10 @@ OF_SCHEDULES = (
     Mutant(
         "blind-schedule", "publishing ignores closures", change_nothing, frozenset({"S24"}),
         program="blind_schedule",
+    ),
+    Mutant(
+        "blind-narrowing", "times get fewer seats without a look at who has confirmed since the preview",
+        narrow_without_a_look, frozenset({"S24 content"}), ("database-latency",) * 4,
     ),
     Mutant(
         "blind-takeover", "a colleague who has patients then takes over others", overlook_the_colleagues_patients,

@@ -36,10 +36,13 @@ _REFUSALS = (
     (re.compile(r"The booking was cancelled|This appointment is cancelled"), "booking-cancelled"),
     (re.compile(r"We do not know whether that worked"), "outcome-unknown"),
     (re.compile(r"We are very busy just now"), "unavailable"),
+    (re.compile(r"Something has changed since you looked. Nothing was done"), "schedule-changed"),
+    (re.compile(r"Somebody else has changed these hours meanwhile. Nothing was saved"), "changed-meanwhile"),
     (re.compile(r"in the meantime. Nothing was changed|with \d+\+? bookings?\?"), "asked-first"),
 )
 _HEADING = re.compile(r"<h1[^>]*>([^<]+)</h1>")
 _LISTED = re.compile(r'name="listed" value="(\d+)"')
+_SEALED = re.compile(r'name="(change|token)" value="([^"]+)"')
 _OFFER = re.compile(r'data-slot="(\d+)" data-seats="(\d+)"')
 STAYS = "confirmed already"
 
@@ -126,6 +129,26 @@ class Browser:
     async def publish(self, process: int, admin: Caller, road: Road, form: dict[str, Any], **ids: int) -> Attempt:
         attempt = self._connections.attempt(process, "publish", 0, admin)
         return await self._send(attempt, road, admin, form, _read_done, ids=ids)
+
+    async def preview_hours(
+        self, process: int, admin: Caller, doctor_id: int, rule_id: int, form: dict[str, Any]
+    ) -> dict[str, str]:
+        """The fields of the preview's page; none if the hours were refused."""
+        attempt = self._connections.attempt(process, "look_around", 0, admin)
+        sealed: dict[str, str] = {}
+
+        def read(attempt: Attempt, reply: Reply) -> Outcome:
+            if reply.status != 200:
+                return _read_done(attempt, reply)
+            sealed.update(_SEALED.findall(reply.content.decode()))
+            return "ok"
+
+        await self._send(attempt, roads.HOURS_FORM, admin, form, read, ids={"doctor_id": doctor_id, "rule_id": rule_id})
+        return sealed
+
+    async def apply_schedule(self, process: int, admin: Caller, sealed: dict[str, str]) -> Attempt:
+        attempt = self._connections.attempt(process, "apply_schedule", 0, admin)
+        return await self._send(attempt, roads.SCHEDULE_FORM, admin, sealed, _read_done)
 
     def _of_booking(self, name: Name, hold: Attempt, booking: Held, by: Caller | None = None, **given: Any) -> Attempt:
         given = {"seats": hold.seats, "visit": hold.visit, "patient": hold.patient, **given}

@@ -57,6 +57,8 @@ NEW_SLOTS_FORM = _form("/admin/doctors/{doctor_id}/slots/new")
 NEW_DOCTOR_FORM = _form("/admin/doctors")
 DOCTOR_FORM = _form("/admin/doctors/{doctor_id}/edit")
 ACTIVE_DOCTOR_FORM = _form("/admin/doctors/{doctor_id}/active")
+HOURS_FORM = _form("/admin/doctors/{doctor_id}/hours/{rule_id}")
+SCHEDULE_FORM = _form("/admin/schedule")
 # A page that is only read: the free times for patients.
 FIND_PAGE = Road("GET /", "GET", "/")
 
@@ -67,7 +69,7 @@ DRIVEN = (
     LIST_RULES, LIST_CLOSURES, PREVIEW_SCHEDULE, APPLY_SCHEDULE,
     HOLD_FORM, CONFIRM_FORM, SEATS_FORM, RELEASE_FORM, CANCEL_FORM, DESK_BOOKING_FORM, DESK_CONFIRM_FORM,
     DESK_CANCEL_FORM, SLOT_FORM, OVERBOOKING_FORM, NEW_SLOT_FORM, NEW_SLOTS_FORM, NEW_DOCTOR_FORM, DOCTOR_FORM,
-    ACTIVE_DOCTOR_FORM,
+    ACTIVE_DOCTOR_FORM, HOURS_FORM, SCHEDULE_FORM,
 )  # fmt: skip
 
 _BEFORE_THE_LOAD = "every run uses it once for each account, before its load begins"
@@ -99,8 +101,6 @@ LEFT_OUT = {
     "POST /admin/closures/{closure_id}/patients": _NO_SEAT,
     "POST /admin/closures/{closure_id}": _PREVIEW,
     "POST /admin/doctors/{doctor_id}/hours/new": _PREVIEW,
-    "POST /admin/doctors/{doctor_id}/hours/{rule_id}": _PREVIEW,
-    "POST /admin/schedule": "the operation apply_schedule does the same, and is left out too",
     "POST /admin/visit-types/new": _NO_SEAT,
     "POST /admin/visit-types/{visit_type_id}": _NO_SEAT,
     "POST /admin/clinics/new": _NO_SEAT,

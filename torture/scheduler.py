@@ -32,10 +32,12 @@ class Seen(Struct, frozen=True):
 
 
 class Row(Struct, frozen=True, rename="camel"):
-    """A rule or a closure."""
+    """A rule or a closure. A closure has neither a version nor seats."""
 
     id: int
     doctor_id: int | None
+    version: int = 0
+    total_seats: int = 0
 
 
 class Rows(Struct, frozen=True):
@@ -127,6 +129,11 @@ class Scheduler:
 
     async def _apply(self, by: Caller, **change: Any) -> Attempt | None:
         """Look at what it would do, then apply it. A booking that was confirmed in between makes the preview old."""
+        token = await self._look(by, change)
+        return await self._do(by, change, token) if token else None
+
+    async def _look(self, by: Caller, change: dict[str, Any]) -> str:
+        """The token of the preview; empty if there is none."""
         seen: list[Seen] = []
 
         def look(attempt: Attempt, reply: Reply) -> Outcome:
@@ -136,14 +143,18 @@ class Scheduler:
 
         looked = self._client.connections.attempt(self._process, "look_around", 0, by)
         await self._client.connections.send(looked, roads.PREVIEW_SCHEDULE, look, by.headers, json=change)
-        if not seen:
-            return None
+        return seen[0].token if seen else ""
+
+    async def _do(self, by: Caller, change: dict[str, Any], token: str) -> Attempt:
         attempt = self._client.connections.attempt(self._process, "apply_schedule", 0, by)
-        body = change | {"token": seen[0].token}
+        body = change | {"token": token}
         return await self._client.connections.send(attempt, roads.APPLY_SCHEDULE, read_json, by.headers, json=body)
 
     async def _list(self, road: Road, doctor: int, params: dict[str, str] | None = None) -> list[int]:
-        """The ids of what the desk is shown of this doctor."""
+        return [row.id for row in await self._rows(road, doctor, params)]
+
+    async def _rows(self, road: Road, doctor: int, params: dict[str, str] | None = None) -> list[Row]:
+        """What the desk is shown of this doctor."""
         found: list[Row] = []
 
         def read(attempt: Attempt, reply: Reply) -> Outcome:
@@ -154,7 +165,7 @@ class Scheduler:
         attempt = self._client.connections.attempt(self._process, "look_around", 0, self._admin)
         path = road.path.format(doctor_id=doctor)
         await self._client.connections.send(attempt, road, read, self._admin.headers, path=path, params=params or {})
-        return [row.id for row in found if row.doctor_id == doctor]
+        return [row for row in found if row.doctor_id == doctor]
 
     async def _free_times(self, doctor: int, day: date) -> list[SlotTold]:
         found: list[SlotTold] = []

@@ -51,9 +51,9 @@ class SlotHistory(Struct, frozen=True):
 
 
 def of_schedule(history: SlotHistory, event: Event) -> list[Attempt]:
-    """The changes of schedules that can have caused a ledger row. They close and reopen slots, cancel bookings, and
-    give slots to a colleague."""
-    if event.kind not in {"CLOSED", "REOPENED", "CANCELLED", "MOVED"}:
+    """The changes of schedules that can have caused a ledger row. They close, reopen and resize slots, cancel
+    bookings, and give slots to a colleague."""
+    if event.kind not in {"CLOSED", "REOPENED", "RESIZED", "CANCELLED", "MOVED"}:
         return []
     began = [one for one in history.schedule if one.outcome != "fail" and one.began_at - CLOCK_SECONDS <= event.at]
     return [one for one in began if one.outcome != "ok" or event.at <= one.ended_at + CLOCK_SECONDS]

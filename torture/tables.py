@@ -37,8 +37,11 @@ SCHEDULED = """
         s.id, s.doctor_id, s.clinic_id, extract(EPOCH FROM s.start_time)::float8 AS begin,
         extract(EPOCH FROM s.end_time)::float8 AS end, s.status = 'OPEN' AS is_open, s.closure_id, s.drifted,
         s.pinned OR s.rule_id IS NULL AS by_hand,
-        (SELECT count(*) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'CONFIRMED') AS confirmed
-    FROM appointment_slots AS s WHERE s.start_time > now() ORDER BY s.id
+        (SELECT count(*) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'CONFIRMED') AS confirmed,
+        s.total_seats - s.added_seats AS seats, r.total_seats AS rule_seats,
+        s.visit_type_ids IS NOT DISTINCT FROM r.visit_type_ids AS has_types_of_rule
+    FROM appointment_slots AS s LEFT JOIN schedule_rules AS r ON s.rule_id = r.id
+    WHERE s.start_time > now() ORDER BY s.id
 """
 CLOSURES = """
     SELECT

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 from torture.history import UNREADABLE, Answer, Attempt, Change, SeenBookings, SeenSlot, Sighting
 from torture.lag import Lag, Tick
-from torture.rules.closures import Closed, ScheduledSlot, find_double_visits, find_hidden
+from torture.rules.closures import Closed, ScheduledSlot, find_double_visits, find_hidden, find_other_content
 from torture.rules.keys import find_broken_keys
 from torture.rules.order import find_disorder
 from torture.rules.service import (
@@ -833,6 +833,20 @@ def test_a_change_of_the_schedule_closes_slots_and_cancels_bookings() -> None:
     assert rules_of(msgspec.structs.replace(day.history, schedule=[change])) == {"S4"}
 
 
+def test_a_change_of_the_schedule_ends_holds_that_have_no_room_and_resizes_slots() -> None:
+    """Without it, the same ledger has seats that go away without a reason (S12)."""
+    day = Day()
+    day.book()
+    change = day.ask("apply_schedule")
+    day.attempts.remove(change)
+    number = len(day.events) + 1
+    day.write("CANCELLED", 1, 1, 2, transaction=number)
+    day.write("RESIZED", None, 1, 1, transaction=number, total=1)
+    day.rows[0] = msgspec.structs.replace(day.rows[0], status="CANCELLED")
+    assert rules_of(msgspec.structs.replace(day.history, schedule=[change])) == set()
+    assert {"S4", "S12 added"} <= rules_of(day.history)
+
+
 def test_a_booking_that_the_schedule_cancelled_may_be_cancelled_again_later() -> None:
     """The row of the ledger is not of that later request, so the order of the ledger is right."""
     day = Day()
@@ -851,7 +865,7 @@ def rules_of(history: SlotHistory) -> set[str]:
     return {violation.rule for violation in find_violations(history)}
 
 
-AHEAD = ScheduledSlot(7, 1, 1, 1000.0, 1900.0, True, None, False, False, 0)
+AHEAD = ScheduledSlot(7, 1, 1, 1000.0, 1900.0, True, None, False, False, 0, 2, 2, True)
 CLOSED_AHEAD = msgspec.structs.replace(AHEAD, is_open=False, confirmed=1)
 HOLIDAY = Closed(3, None, None, 1800.0, 5000.0)
 
@@ -879,6 +893,22 @@ def test_no_time_is_open_in_a_closure_and_no_booking_in_a_closed_time_is_hidden(
 ) -> None:
     """S24."""
     assert [violation.rule for violation in find_hidden([slot], closures)] == ["S24"] * broken
+
+
+@pytest.mark.parametrize(
+    ("slot", "broken"),
+    [
+        (AHEAD, False),
+        (msgspec.structs.replace(AHEAD, rule_seats=1), True),
+        (msgspec.structs.replace(AHEAD, rule_seats=1, by_hand=True), False),
+        (msgspec.structs.replace(AHEAD, rule_seats=1, is_open=False), False),
+        (msgspec.structs.replace(AHEAD, rule_seats=None, has_types_of_rule=False), False),
+        (msgspec.structs.replace(AHEAD, has_types_of_rule=False), True),
+    ],
+)
+def test_an_open_time_of_a_rule_is_as_its_rule_says(slot: ScheduledSlot, broken: bool) -> None:
+    """S24."""
+    assert [violation.rule for violation in find_other_content([slot])] == ["S24 content"] * broken
 
 
 @pytest.mark.parametrize(

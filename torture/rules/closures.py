@@ -1,4 +1,5 @@
-"""No closure, rule or absence hides a live booking without listing it (S24), and no doctor is in two visits (S22)."""
+"""Schedules keep their word: nothing is open in a closure, no booking is hidden, and the times of a rule are as it says
+(S24). No doctor is in two visits (S22)."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -9,7 +10,8 @@ from torture.violation import Violation
 
 
 class ScheduledSlot(Struct, frozen=True):
-    """A slot ahead. Times are in seconds since 1970. `by_hand` if a person made or changed it."""
+    """A slot ahead. Times are in seconds since 1970. `by_hand` if a person made or changed it. `seats` are without
+    those of overbookings; `rule_seats` are those of its rule, if it has one."""
 
     id: int
     doctor_id: int
@@ -21,6 +23,9 @@ class ScheduledSlot(Struct, frozen=True):
     drifted: bool
     by_hand: bool
     confirmed: int
+    seats: int
+    rule_seats: int | None
+    has_types_of_rule: bool
 
 
 class Closed(Struct, frozen=True):
@@ -48,6 +53,18 @@ def find_hidden(slots: Sequence[ScheduledSlot], closures: Sequence[Closed]) -> I
         listed = slot.drifted or slot.by_hand or slot.closure_id in known
         if slot.confirmed and not slot.is_open and not listed:
             yield Violation("S24", slot.id, f"the closed slot has {slot.confirmed} bookings that nobody is shown")
+
+
+def find_other_content(slots: Sequence[ScheduledSlot]) -> Iterator[Violation]:
+    """S24 content: an open time of a rule has the seats and visit types of its rule, unless a person changed it."""
+    for slot in slots:
+        if slot.rule_seats is None or not slot.is_open or slot.by_hand:
+            continue
+        if slot.seats != slot.rule_seats:
+            told = f"the slot offers {slot.seats} seats, but its rule has {slot.rule_seats}"
+            yield Violation("S24 content", slot.id, told)
+        if not slot.has_types_of_rule:
+            yield Violation("S24 content", slot.id, "the slot has other visit types than its rule")
 
 
 def find_double_visits(slots: Sequence[ScheduledSlot]) -> Iterator[Violation]:

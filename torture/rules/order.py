@@ -46,7 +46,7 @@ def find_stray_seats(history: SlotHistory) -> Iterator[str]:
         expected = -sum(added.pop(event.booking_id, 0) for event in together if event.kind == "CANCELLED")
         if _overbooks(together):
             added[together[-1].booking_id] = change
-        elif change != expected and (expected or not _by_an_admin(together)):
+        elif change != expected and (expected or not _by_an_admin(history, together)):
             first = together[0].sequence
             yield f"the transaction of event {first} changes the total by {change}, but {expected} would be right"
 
@@ -55,5 +55,6 @@ def _overbooks(together: list[Event]) -> bool:
     return [event.kind for event in together[-2:]] == ["RESIZED", "BOOKED"]
 
 
-def _by_an_admin(together: list[Event]) -> bool:
-    return all(event.booking_id is None or event.kind == "EXPIRED" for event in together)
+def _by_an_admin(history: SlotHistory, together: list[Event]) -> bool:
+    """A change of the schedule also ends holds."""
+    return all(event.booking_id is None or event.kind == "EXPIRED" or of_schedule(history, event) for event in together)
