@@ -292,6 +292,15 @@ def test_a_visit_types_new_length_cuts_the_hours_of_its_rules_anew() -> None:
     assert [(each.slot_minutes, each.version) for each in preview.rules] == [(20, 2), (30, 1)]
 
 
+def test_a_new_length_names_the_type_of_the_same_hours_that_needs_it_too() -> None:
+    before = published(replace(HOURS, visit_type_ids=(5, 6)), visit_types=TYPES)
+    with pytest.raises(InvalidInput) as refusal:
+        outline(before, ScheduleChange(change_lengths=(LengthChange(5, 20),)))
+    assert "same length of visit type 6" in refusal.value.errors[0].message
+    both = ScheduleChange(change_lengths=(LengthChange(5, 20), LengthChange(6, 20)))
+    assert counts(outline(before, both)) == (6, 4, 0)
+
+
 def test_hours_that_ended_long_ago_keep_their_length_and_block_no_other() -> None:
     """They have two visit types, of which one gets another length."""
     ended = replace(HOURS, first_day=MONDAY - 70 * DAY, last_day=NOW.date() - 2 * DAY, visit_type_ids=(5, 6))

@@ -152,20 +152,30 @@ class TimeClosed(Conflict):
 
 @dataclass(eq=False)
 class ScheduleTooLarge(Conflict):
-    """`last_day` is the last day, by UTC, until which the change is small enough; None if no earlier end helps."""
+    """`last_day` is the last day, by UTC, until which the change is small enough; None if no earlier end helps.
+
+    `of_length` if it gives a visit type another length, which cannot be done in parts.
+    """
 
     code = "schedule-too-large"
     title = "The change concerns too many slots at once"
     touched: int
     limit: int
     last_day: date | None = None
+    of_length: bool = False
+
+    @property
+    def proposal(self) -> str:
+        """What to do instead."""
+        if self.of_length:
+            return "Add a visit type of the new length, and give it to the hours of a few doctors at a time."
+        if self.last_day is None:
+            return "Make it in several parts."
+        return f"Let it end on {self.last_day} or earlier, and do the rest afterwards."
 
     @property
     def detail(self) -> str:
-        proposal = (
-            "Make it in several parts." if self.last_day is None else f"Let it end on {self.last_day} or earlier."
-        )
-        return f"It would change {self.touched} slots, and at most {self.limit} can be changed at once. {proposal}"
+        return f"It would change {self.touched} slots, and at most {self.limit} can be changed at once. {self.proposal}"
 
 
 @dataclass(eq=False)

@@ -212,7 +212,8 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     difference = all_kept if unchanged else diff(wanted, slots, after.closures, after.now, after.inactive)
     difference = _within_horizon(difference, after.published_until)
     if difference.touched > MAX_TOUCHED_SLOTS:
-        raise ScheduleTooLarge(difference.touched, MAX_TOUCHED_SLOTS, _last_day_that_fits(change, difference, slots))
+        last_day = _last_day_that_fits(change, difference, slots)
+        raise ScheduleTooLarge(difference.touched, MAX_TOUCHED_SLOTS, last_day, bool(change.change_lengths))
     difference = replace(difference, close=making_room(difference, takeover))
     return replace(_preview(after, difference, wanted, hits, causes), takeover=takeover)
 
@@ -233,7 +234,7 @@ def _refuse_far_too_many(before: ScheduleState, after: ScheduleState, change: Sc
         for rule in cut
     )
     if wanted > 5 * MAX_TOUCHED_SLOTS:
-        raise ScheduleTooLarge(wanted, MAX_TOUCHED_SLOTS)
+        raise ScheduleTooLarge(wanted, MAX_TOUCHED_SLOTS, of_length=bool(change.change_lengths))
 
 
 def _preview(
@@ -553,10 +554,17 @@ def _length_faults(after: ScheduleState, change: ScheduleChange) -> Iterator[Fie
         field = given.get(rule.id) or next((lengths[each] for each in types if each in lengths), None)
         if field is None or not _is_in_force(rule, after.now):
             continue
-        if any(after.visit_types[each].minutes != rule.slot_minutes for each in types if each in after.visit_types):
+        others = [each for each in types if each in after.visit_types and not _fits(after.visit_types[each], rule)]
+        if others and rule.id not in given:
+            yield FieldError(field, f"needs the same length of visit type {others[0]}, which has the same hours")
+        elif others:
             yield FieldError(field, "must be the length of each visit type of the rule")
         elif rule.slot_minutes > rule.closes - rule.opens:
             yield FieldError(field, "does not fit into the hours of a rule")
+
+
+def _fits(visit_type: VisitLength, rule: Rule) -> bool:
+    return visit_type.minutes == rule.slot_minutes
 
 
 def token_of(fingerprints: Iterable[str], change: ScheduleChange) -> str:

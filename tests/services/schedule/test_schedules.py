@@ -403,6 +403,23 @@ async def test_a_new_length_does_not_concern_those_whose_hours_with_it_have_ende
             assert await find_concerned(connection, change) == concerned
 
 
+async def test_a_length_that_is_used_too_much_gives_way_to_a_new_type_doctor_by_doctor(
+    practice: Practice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each doctor, 16 times go and 24 come."""
+    old, new = [await practice.rows.fetchval(ADD_TYPE) for _ in range(2)]
+    await practice.rows.execute("UPDATE visit_types SET minutes = 20 WHERE id = $1", new)
+    other = await Doctors(practice.database).create_doctor(ADMIN, "Dr. Other", None)
+    rules = [await practice.add_rule(doctor_id=each, visit_type_ids=(old,)) for each in (practice.doctor_id, other.id)]
+    monkeypatch.setattr("slotwise.domain.schedule_previews.MAX_TOUCHED_SLOTS", 50)
+    with pytest.raises(ScheduleTooLarge) as refused:
+        await practice.apply(change_lengths=(LengthChange(old, 20),))
+    assert "a few doctors at a time" in refused.value.detail
+    for rule in rules:
+        done = await practice.apply(change_rules=(replace(rule, visit_type_ids=(new,), slot_minutes=20),))
+        assert (done.preview.come, done.preview.go) == (24, 16)
+
+
 async def test_one_token_is_applied_once(practice: Practice) -> None:
     """Also if no doctor is concerned, whose lock would keep two calls apart."""
     await practice.rows.execute("DELETE FROM doctors")

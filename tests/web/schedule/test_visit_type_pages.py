@@ -69,6 +69,28 @@ def test_another_length_of_a_type_that_hours_have_is_previewed_and_done(
     assert rows(server.database_url, starts, doctor)[0][0] == 3
 
 
+def test_types_of_the_same_hours_get_another_length_together(
+    admin: AccountVisitor, clinic: Clinic, server: RunningServer
+) -> None:
+    """The second shares hours with the first, and the third with the second. The fourth is alone."""
+    bodies = [{"name": name, "minutes": 30} for name in ("Ear", "Nose", "Throat", "Knee")]
+    made = [clinic.http.post("/api/visit-types", json=body, headers=clinic.admin) for body in bodies]
+    types = [each.json()["id"] for each in made]
+    add = """INSERT INTO schedule_rules
+        (doctor_id, clinic_id, first_day, weekday, opens, closes, slot_minutes, visit_type_ids)
+        VALUES ($1, 1, current_date + 3, 1, $2, $2 + 60, 30, $3) RETURNING id"""
+    doctor = clinic.doctor()["id"]
+    for opens, together in ((540, types[:2]), (660, types[1:3]), (780, types[3:])):
+        rows(server.database_url, add, doctor, opens, together)
+    path = f"{LIST}/{types[0]}"
+    admin.open(path)
+    page = admin.submit(path, minutes="20")
+    assert "Length of Ear, Nose and Throat, which have the same hours" in text_of(page)
+    admin.submit("/admin/schedule")
+    read = [clinic.http.get(f"/api/visit-types/{each}").json()["minutes"] for each in types]
+    assert read == [20, 20, 20, 30]
+
+
 def test_a_new_length_that_has_become_too_much_leads_back_to_its_form(
     admin: AccountVisitor, clinic: Clinic, server: RunningServer
 ) -> None:

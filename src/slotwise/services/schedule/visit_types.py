@@ -1,7 +1,7 @@
 """The use cases of visit types."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal, Protocol
 
 from msgspec import Struct
@@ -77,8 +77,13 @@ class Found(Struct, frozen=True):
     found: bool
 
 
+class TypesTogether(Struct, frozen=True):
+    visit_type_ids: list[int]
+
+
 IS_IN_RULES = Statement("schedule/visit_types.is_in_rules", Found)
 LIST_BOOKABLE_TYPES = Statement("schedule/visit_types.list_bookable_types", RowId)
+LIST_TYPES_TOGETHER = Statement("schedule/visit_types.list_types_together", TypesTogether)
 SET_VISIT_TYPES = Statement("schedule/visit_types.set_visit_types", VisitTypesSet)
 
 
@@ -146,6 +151,16 @@ class VisitTypes:
         self._seats_changed([EVERY_SLOT])
         return after
 
+    async def list_types_of_same_hours(self, visit_type_id: int) -> list[VisitType]:
+        """The others that get another length only together with it: they share hours with it or with one of these."""
+        async with self._database.connection() as connection:
+            together = await LIST_TYPES_TOGETHER.all(connection, today=_yesterday())
+        found, before = {visit_type_id}, set[int]()
+        while found != before:
+            before = found
+            found = before.union(*(each.visit_type_ids for each in together if before & {*each.visit_type_ids}))
+        return await self.get_visit_types(sorted(found - {visit_type_id}))
+
     async def list_bookable_types(self, slot: Slot) -> list[int]:
         """Those visit types of the slot that patients can book now, by id."""
         if slot.visit_type_ids is None:
@@ -184,10 +199,13 @@ async def _refuse_moving(connection: Connection, before: VisitType, wanted: Visi
     """The type's lock is held. Whoever gives it to a rule locks it, too."""
     if lengths_of(before) == lengths_of(wanted):
         return
-    # In some zone it is still that day.
-    yesterday = datetime.now(UTC).date() - timedelta(days=1)
-    if (await IS_IN_RULES.one(connection, visit_type_id=before.id, today=yesterday)).found:
+    if (await IS_IN_RULES.one(connection, visit_type_id=before.id, today=_yesterday())).found:
         raise VisitTypeInUse
+
+
+def _yesterday() -> date:
+    """In some zone it is still that day."""
+    return datetime.now(UTC).date() - timedelta(days=1)
 
 
 def lengths_of(visit_type: VisitType | VisitTypeFields) -> tuple[int, int]:

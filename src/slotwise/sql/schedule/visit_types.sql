@@ -59,6 +59,16 @@ SELECT exists(
         AND coalesce(r.last_day, 'infinity') >= :today::date
 ) AS found;
 
+-- name: list_types_together
+-- Lists which visit types are together in weekly hours that have not ended.
+SELECT DISTINCT r.visit_type_ids
+FROM schedule_rules AS r
+WHERE
+    cardinality(r.visit_type_ids) > 1
+    AND r.removed_at IS NULL
+    AND coalesce(r.last_day, 'infinity') >= :today::date
+ORDER BY r.visit_type_ids;
+
 -- name: update_visit_type
 -- Gives a visit type other values.
 UPDATE visit_types AS t

@@ -234,9 +234,7 @@ def refuse_change(form: Form, error: InvalidInput | ScheduleTooLarge) -> None:
     if isinstance(error, InvalidInput):
         form.refuse(without_places(error))
         return
-    form.problem = f"This concerns {error.touched} times, and {error.limit} can be changed at once."
-    if error.last_day is not None:
-        form.problem += f" Let it end on {error.last_day} or earlier, and do the rest afterwards."
+    form.problem = f"This concerns {error.touched} times, and {error.limit} can be changed at once. {error.proposal}"
 
 
 def without_places(error: InvalidInput) -> InvalidInput:

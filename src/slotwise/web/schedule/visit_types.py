@@ -82,7 +82,9 @@ class VisitTypeController(Controller):
             form.refuse(at_fields_of_the_form(error))
             return _show(request, renderer, await visit_types.get_visit_type(visit_type_id), form, 400)
         except VisitTypeInUse:
-            return await _preview_length(request, renderer, await visit_types.get_visit_type(visit_type_id), form)
+            current = await visit_types.get_visit_type(visit_type_id)
+            linked = await visit_types.list_types_of_same_hours(visit_type_id)
+            return await _preview_length(request, renderer, current, linked, form)
         except ChangedMeanwhile:
             current = await visit_types.get_visit_type(visit_type_id)
             again, others = merged(form, current)
@@ -90,18 +92,30 @@ class VisitTypeController(Controller):
         return see_other(request, LIST, notice=_done_words(changed, form))
 
 
-async def _preview_length(request: PageRequest, renderer: Renderer, current: VisitType, form: Form) -> Response[Any]:
+async def _preview_length(
+    request: PageRequest, renderer: Renderer, current: VisitType, others: Sequence[VisitType], form: Form
+) -> Response[Any]:
+    """With the other types of the same hours, whose times have one length."""
     wanted, present = clean_visit_type(visit_type_in(form)), fields_of(current)
     same = replace(wanted, minutes=present.minutes, buffer_minutes=present.buffer_minutes, active=present.active)
     try:
         if same != present:
             raise InvalidInput.of("minutes", "changes weekly hours. Save the other changes first, without this one")
-        length = LengthChange(current.id, wanted.minutes, wanted.buffer_minutes)
-        asked = Asked(ScheduleChange(change_lengths=(length,)), f"Length of {current.name}", LIST, LIST)
+        others = others if wanted.minutes != present.minutes else ()
+        own = LengthChange(current.id, wanted.minutes, wanted.buffer_minutes)
+        lengths = (own, *(LengthChange(each.id, wanted.minutes) for each in others))
+        asked = Asked(ScheduleChange(change_lengths=lengths), _length_words(current, others), LIST, LIST)
         return await show_preview(request, renderer, asked)
     except (InvalidInput, ScheduleTooLarge) as error:
         refuse_change(form, error)
         return _show(request, renderer, current, form, 400)
+
+
+def _length_words(current: VisitType, others: Sequence[VisitType]) -> str:
+    if not others:
+        return f"Length of {current.name}"
+    *names, last = (current.name, *(each.name for each in others))
+    return f"Length of {', '.join(names)} and {last}, which have the same hours"
 
 
 def _change_in(form: Form) -> VisitTypeChange:
