@@ -28,12 +28,16 @@ TYPIST = "typist"
 
 
 class KeptForm(Struct, frozen=True):
-    """`page` is the URL that has the form. `until` is in seconds since 1970."""
+    """`page` is the URL that has the form. `until` is in seconds since 1970.
+
+    `told` says why the form is shown again, if not because the session had ended.
+    """
 
     account_id: int
     page: str
     fields: list[tuple[str, str]]
     until: int
+    told: str | None = None
 
 
 class Typist(Struct, frozen=True):
@@ -50,13 +54,15 @@ def typist_field(connection: Connection, user: User | None) -> Markup:
     return Markup('<input type="hidden" name="{}" value="{}">').format(TYPIST, sealed)
 
 
-def kept_cookie(connection: Connection, page: str, fields: Sequence[tuple[str, str]]) -> Cookie | None:
+def kept_cookie(
+    connection: Connection, page: str, fields: Sequence[tuple[str, str]], told: str | None = None
+) -> Cookie | None:
     """None if nothing can be kept: it is too long for a cookie, or it is unknown who typed it."""
     account_id = _typist_of(connection, dict(fields).get(TYPIST))
     typed = [(name, value) for name, value in fields if "password" not in name and name != TYPIST]
     if account_id is None:
         return None
-    kept = KeptForm(account_id, page, typed, int(time.time()) + KEPT_SECONDS)
+    kept = KeptForm(account_id, page, typed, int(time.time()) + KEPT_SECONDS, told)
     text = _sealed(connection, kept)
     return set_cookie(connection, "kept", text, KEPT_SECONDS) if len(text) <= MAX_KEPT_CHARACTERS else None
 

@@ -109,8 +109,9 @@ class Renderer:
         """A page for this visitor, with their notice if they have one. `clinic_id` as for `render`."""
         visitor = visitor_in(request)
         form = context.get("form")
-        if form is not None and _fill_kept_form(request, form):
-            visitor = replace(visitor, notice=visitor.notice or SHOWN_AGAIN)
+        told = _fill_kept_form(request, form) if form is not None else None
+        if told is not None:
+            visitor = replace(visitor, notice=told)
             cookies = [*cookies, clear_cookie(request, "kept")]
         html = self.render(
             template,
@@ -143,13 +144,13 @@ def renderer_of(request: PageRequest) -> Renderer:
     return cast("Application", request.app).web.renderer
 
 
-def _fill_kept_form(request: PageRequest, form: Form) -> bool:
-    """Fill in what the visitor typed on this page before it was left. Done once: then the cookie is cleared."""
+def _fill_kept_form(request: PageRequest, form: Form) -> str | None:
+    """Fill in what the visitor typed on this page before, and return why. Done once: then the cookie is cleared."""
     kept = kept_form_of(request, visitor_in(request).user) if request.method == "GET" else None
     if kept is None or kept.page != url_of_request(request):
-        return False
+        return None
     form.fill(kept.fields)
-    return True
+    return kept.told or SHOWN_AGAIN
 
 
 def url_of_request(request: PageRequest) -> str:

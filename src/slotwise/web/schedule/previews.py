@@ -120,10 +120,10 @@ def _lead_to_form(request: PageRequest, asked: Asked, error: InvalidInput | Sche
     form = Form()
     refuse_change(form, error)
     notice = f"Nothing was changed. {form.problem}"
-    kept = kept_cookie(request, asked.page, asked.fields) if asked.fields else None
+    kept = kept_cookie(request, asked.page, asked.fields, notice) if asked.fields else None
     if kept is None:
         return _lead_back(request, asked.back, notice)
-    return see_other(request, asked.page, notice=notice, cookies=[kept])
+    return see_other(request, asked.page, cookies=[kept])
 
 
 async def _show_colleague(request: PageRequest, renderer: Renderer, asked: Asked, form: Form) -> Response[Any]:
