@@ -318,7 +318,8 @@ class Changes(RuleBasedStateMachine):
     def _compare_bookings(self, before: Tables, after: Tables, preview: Preview) -> None:
         going = {closed.slot_id for closed in preview.difference.close}
         cancelled = {hit.booking.id: hit.message for hit in preview.cancelled}
-        ending = going | {hit.booking.slot_id for hit in preview.hits} | _narrow(before.slots, preview)
+        held = {hold.slot_id for hold in preview.holds} - {each.slot_id for each in preview.difference.change}
+        ending = going | held | {hit.booking.slot_id for hit in preview.hits} | _narrow(before.slots, preview)
         expected = []
         for booking_id, slot_id, status, reason, seats in before.bookings:
             gone = booking_id in cancelled or (status == "PENDING" and slot_id in ending)
