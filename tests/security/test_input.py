@@ -133,6 +133,7 @@ class Target:
             "periods": [{"from": "09:00", "to": "10:00"}], "breakMinutes": 0, "timeZone": "UTC", "dryRun": True,
             "skipClashes": True, "address": "12 High Street", "telephone": "+44 20 7946 0000", "directions": "Bus 7",
             "openingNote": "Closed on Sundays", "clinicId": 1, "colour": "#1b6e8c",
+            "eveningList": True,
             "minutes": 30, "bufferMinutes": 5, "mode": "VIDEO",
             "videoLink": "https://example.org/", "instructions": "Ring the bell.", "minNoticeMinutes": 0,
             "horizonDays": 365, "changeDeadlineMinutes": 0, "maxLivePerPatient": 9, "patients": "ANY",

@@ -74,7 +74,7 @@ def _check_kept(settings: Settings, clinics: ClinicDirectory, path: Path, day: d
 
 def _chosen(clinics: ClinicDirectory, clinic_id: int | None) -> list[Clinic]:
     if clinic_id is None:
-        return clinics.active
+        return [clinic for clinic in clinics.active if clinic.evening_list]
     clinic = clinics.find(clinic_id)
     if clinic is None:
         known = ", ".join(f"{each.id} ({each.name})" for each in clinics.all)

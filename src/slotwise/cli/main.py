@@ -128,7 +128,9 @@ def evening_list(
         Path | None,
         typer.Option(help="Where to write. Default: EVENING_LIST_DIR, for days whose lists are kept.", file_okay=False),
     ] = None,
-    clinic: Annotated[int | None, typer.Option(help="Only this clinic, by its number. Default: all.")] = None,
+    clinic: Annotated[
+        int | None, typer.Option(help="Only this clinic, by its number. Default: all that want lists.")
+    ] = None,
 ) -> None:
     """Write the list of tomorrow's appointments now, as a page to print and as CSV, readable only by you."""
     from slotwise.cli.evening_lists import write

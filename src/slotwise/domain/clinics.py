@@ -28,7 +28,10 @@ _COLOUR = re.compile(r"#[0-9a-f]{6}", re.ASCII)
 
 
 class Clinic(Struct, frozen=True):
-    """`time_zone` is an IANA name. `version` grows with each change; see `UNNAMED_VERSION`."""
+    """`time_zone` is an IANA name. `version` grows with each change; see `UNNAMED_VERSION`.
+
+    `evening_list` if its list of tomorrow is written each evening, where the settings say that lists are.
+    """
 
     id: int
     name: str
@@ -40,6 +43,7 @@ class Clinic(Struct, frozen=True):
     opening_note: str | None = None
     colour: str | None = None
     active: bool = True
+    evening_list: bool = True
     version: int = UNNAMED_VERSION
     created_at: datetime = _NEVER
     updated_at: datetime = _NEVER
@@ -115,6 +119,7 @@ class ClinicChange(Struct, frozen=True):
     opening_note: str | UnsetType | None = UNSET
     colour: str | UnsetType | None = UNSET
     active: bool | UnsetType = UNSET
+    evening_list: bool | UnsetType = UNSET
 
     def applied_to(self, clinic: Clinic) -> Clinic:
         """The changed clinic, with clean values. Raises `InvalidInput` with all faults."""

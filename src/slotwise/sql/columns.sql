@@ -20,7 +20,7 @@ FROM slots_now AS s;
 -- The fields of `domain.clinics.Clinic`, in the same order.
 SELECT
     c.id, c.name, c.time_zone, c.address, c.telephone, c.email, c.directions, c.opening_note, c.colour, c.active,
-    c.version, c.created_at, c.updated_at
+    c.evening_list, c.version, c.created_at, c.updated_at
 FROM clinics AS c;
 
 -- name: doctor_columns

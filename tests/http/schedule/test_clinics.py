@@ -50,6 +50,7 @@ def test_a_new_clinic_is_at_its_location(clinic: Clinic) -> None:
         "directions": "Bus 7.\nThen left.",
         "openingNote": "Closed on Sundays",
         "colour": "#1b6e8c",
+        "eveningList": False,
     }
     answer = clinic.http.post("/api/clinics", json=given, headers=clinic.admin)
     made = answer.json()
@@ -80,8 +81,9 @@ def test_all_wrong_fields_are_named_at_once(clinic: Clinic) -> None:
 
 def test_only_what_is_sent_is_changed_and_null_clears(clinic: Clinic) -> None:
     made = add(clinic, telephone="+44 20 7946 0000", address="12 High Street")
-    changed = change(clinic, made["id"], address=None, openingNote="Closed on Sundays")
-    expected = made | {"address": None, "openingNote": "Closed on Sundays", "version": 2}
+    assert made["eveningList"]
+    changed = change(clinic, made["id"], address=None, openingNote="Closed on Sundays", eveningList=False)
+    expected = made | {"address": None, "openingNote": "Closed on Sundays", "eveningList": False, "version": 2}
     assert changed.json() | {"updatedAt": None} == expected | {"updatedAt": None}
     assert changed.headers["etag"] == '"2"'
 

@@ -182,6 +182,13 @@ async def test_a_clinic_without_appointments_gets_a_list_that_says_so(database: 
     assert lists.warnings() == []
 
 
+async def test_a_clinic_that_wants_no_list_gets_none(database: Database, tmp_path: Path) -> None:
+    lists = lists_in(database, tmp_path, Clinic(1, "East", "Asia/Tokyo", evening_list=False), PHOENIX)
+    await lists.write_evening_lists(EVENING)
+    assert names(tmp_path) == ["clinic-2-2031-03-03.csv", "clinic-2-2031-03-03.html"]
+    assert lists.warnings() == []
+
+
 async def test_of_each_clinic_only_the_latest_list_that_was_left_out_is_remembered(
     database: Database, worker: Worker, connection: Rows, tmp_path: Path
 ) -> None:

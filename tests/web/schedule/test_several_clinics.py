@@ -329,6 +329,17 @@ def test_the_second_of_two_clerks_is_shown_what_the_first_saved_and_keeps_their_
     assert (saved["directions"], saved["openingNote"]) == ("Bus 7", "Closed on Sundays")
 
 
+def test_a_clinic_says_in_its_form_whether_it_wants_the_list_of_tomorrow(two: Two, admin: Visitor) -> None:
+    page = f"/admin/clinics/{two.east}"
+    for wanted in (False, True):
+        admin.open(page)
+        admin.submit(page, evening_list="yes" if wanted else "no")
+        assert two.clinic.http.get(f"/api/clinics/{two.east}").json()["eveningList"] == wanted
+        admin.open(page)
+        admin.submit(page, directions="Bus 7")
+        assert two.clinic.http.get(f"/api/clinics/{two.east}").json()["eveningList"] == wanted
+
+
 def test_a_clinic_with_open_times_says_why_it_cannot_stop(two: Two, admin: Visitor) -> None:
     admin.send(f"/admin/clinics/{two.east}/active", active="no")
     assert admin.page.status_code == 409

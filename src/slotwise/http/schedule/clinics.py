@@ -33,6 +33,11 @@ Directions = Annotated[str, _text("How to get there; may have several lines", "B
 OpeningNote = Annotated[str, _text("May have several lines", "Closed on Sundays", MAX_NOTE)]
 Colour = Annotated[str, _text("By which the desk tells clinics apart", "#1b6e8c", 7)]
 
+EveningList = Annotated[
+    bool,
+    Meta(description="Whether tomorrow's list is written to a file each evening, if the server writes such lists"),
+]
+
 
 class NewClinic(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     name: Name
@@ -44,6 +49,7 @@ class NewClinic(Struct, frozen=True, forbid_unknown_fields=True, rename="camel")
     opening_note: OpeningNote | None = None
     colour: Colour | None = None
     active: bool = True
+    evening_list: EveningList = True
 
 
 class ClinicPatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -58,6 +64,7 @@ class ClinicPatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel
     opening_note: OpeningNote | UnsetType | None = UNSET
     colour: Colour | UnsetType | None = UNSET
     active: bool | UnsetType = UNSET
+    evening_list: EveningList | UnsetType = UNSET
 
 
 class ClinicView(Struct, frozen=True, rename="camel"):
@@ -73,6 +80,7 @@ class ClinicView(Struct, frozen=True, rename="camel"):
     opening_note: str | None
     colour: str | None
     active: bool
+    evening_list: EveningList
     version: int
     created_at: Instant
     updated_at: Instant

@@ -133,7 +133,9 @@ class EveningLists:
             log.error("evening_lists_not_written", folder=f"{evening.folder.path}", reason=problem)
             # Without the path: everybody can read this.
             return [f"EVENING_LIST_DIR cannot be written to: {problem}"]
-        missing = [await self._write_if_missing(evening, clinic, now) for clinic in self._clinics.all]
+        missing = [
+            await self._write_if_missing(evening, clinic, now) for clinic in self._clinics.all if clinic.evening_list
+        ]
         return [warning for warning in (*missing, not_deleted) if warning]
 
     async def _write_if_missing(self, evening: Evening, clinic: Clinic, now: datetime) -> str | None:

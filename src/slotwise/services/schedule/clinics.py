@@ -75,6 +75,7 @@ class Clinics:
                 opening_note=wanted.opening_note,
                 colour=wanted.colour,
                 active=wanted.active,
+                evening_list=wanted.evening_list,
             )
             await record_action(connection, actor_of(admin), "create_clinic", f"clinic:{clinic.id}")
         await self._refresh()
@@ -215,4 +216,5 @@ async def _write(connection: Connection, wanted: Clinic) -> Clinic:
         opening_note=wanted.opening_note,
         colour=wanted.colour,
         active=wanted.active,
+        evening_list=wanted.evening_list,
     )

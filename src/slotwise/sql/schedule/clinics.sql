@@ -7,11 +7,11 @@ WHERE c.id = :clinic_id::bigint AND c.version = 0;
 -- name: create_clinic
 -- Adds a clinic.
 INSERT INTO clinics AS c (
-    name, time_zone, address, telephone, email, directions, opening_note, colour, active
+    name, time_zone, address, telephone, email, directions, opening_note, colour, active, evening_list
 )
 VALUES (
     :name::text, :time_zone::text, :address::text, :telephone::text, :email::text, :directions::text,
-    :opening_note::text, :colour::text, :active::boolean
+    :opening_note::text, :colour::text, :active::boolean, :evening_list::boolean
 )
 RETURNING c.clinic_columns;
 
@@ -71,6 +71,7 @@ SET
     opening_note = :opening_note::text,
     colour = :colour::text,
     active = :active::boolean,
+    evening_list = :evening_list::boolean,
     version = c.version + 1,
     updated_at = now()
 WHERE c.id = :clinic_id::bigint

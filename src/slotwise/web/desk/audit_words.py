@@ -99,6 +99,8 @@ _TURNS = {
     ("slot", "status", "CLOSED"): "closed for booking",
     ("clinic", "active", True): "takes appointments again",
     ("clinic", "active", False): "takes no appointments",
+    ("clinic", "evening_list", True): "gets its list each evening",
+    ("clinic", "evening_list", False): "gets no list in the evening",
     ("doctor", "active", True): "takes appointments again",
     ("doctor", "active", False): "takes no new appointments",
     ("user", "active", True): "reactivated",

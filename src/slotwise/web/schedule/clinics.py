@@ -18,10 +18,11 @@ from slotwise.web.kit.times import ClinicTime
 
 LIST = "/admin/clinics"
 SET_UP = "/admin/set-up"
-FIELDS = ("name", "time_zone", "address", "telephone", "email", "directions", "opening_note", "colour")
+FIELDS = ("name", "time_zone", "address", "telephone", "email", "directions", "opening_note", "colour", "evening_list")
 LABELS = {
     "name": "Name", "time_zone": "Time zone", "address": "Address", "telephone": "Telephone", "email": "E-mail",
     "directions": "Directions", "opening_note": "Opening note", "colour": "Colour",
+    "evening_list": "List for tomorrow, as a file",
 }  # fmt: skip
 CHANGED_MEANWHILE = (
     "Somebody else has changed this clinic since you opened this page. Nothing was saved. What you typed is still here"
@@ -42,7 +43,7 @@ class ClinicController(Controller):
 
     @get("/new", **page_for(ADMIN))
     async def ask_for_clinic(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
-        form = Form(dict.fromkeys(FIELDS, "") | {"time_zone": renderer.clinics.main.time_zone})
+        form = Form(dict.fromkeys(FIELDS, "") | {"time_zone": renderer.clinics.main.time_zone, "evening_list": "yes"})
         return _show(request, renderer, None, form)
 
     @post("/new", **page_for(ADMIN))
@@ -117,12 +118,15 @@ class ClinicController(Controller):
 def _change_in(form: Form) -> ClinicChange:
     """What the form has. An empty field removes the value."""
     typed: dict[str, Any] = {name: form.values[name] for name in FIELDS if name in form}
+    if "evening_list" in typed:
+        typed["evening_list"] = typed["evening_list"] == "yes"
     return ClinicChange(**typed)
 
 
 def _form_of(clinic: Clinic) -> Form:
     values = {name: getattr(clinic, name) or "" for name in FIELDS}
-    return Form({**values, "version": str(clinic.version)})
+    evening_list = "yes" if clinic.evening_list else "no"
+    return Form({**values, "evening_list": evening_list, "version": str(clinic.version)})
 
 
 def _differences(form: Form, present: Clinic) -> list[tuple[str, str]]:
