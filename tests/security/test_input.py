@@ -139,7 +139,8 @@ class Target:
             "horizonDays": 365, "changeDeadlineMinutes": 0, "maxLivePerPatient": 9, "patients": "ANY",
             "bookableBy": "ANYONE", "visitTypeId": None, "visitTypeIds": None,
             "reason": "In pain", "addRules": [], "changeRules": [], "removeRules": [], "addClosures": [],
-            "changeClosures": [], "removeClosures": [], "changeZones": [], "decision": "KEEP", "exceptions": [],
+            "changeClosures": [], "removeClosures": [], "changeZones": [],
+            "changeLengths": [], "colleagueId": None, "decision": "KEEP", "exceptions": [],
             "message": "Please come later.", "token": "of no preview",
         }  # fmt: skip
         return values[field]
