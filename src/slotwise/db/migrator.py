@@ -10,6 +10,7 @@ import re
 import shutil
 import sys
 import sysconfig
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import as_file, files
@@ -18,6 +19,7 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit, urlunsp
 
 import asyncpg
 import msgspec
+from asyncpg.transaction import Transaction
 
 from slotwise.db.errors import connecting
 from slotwise.db.hosts import Hosts
@@ -48,6 +50,8 @@ from slotwise.db.statements import NoRow, Statement
 CONNECT_SECONDS = 5.0
 # A wait is reported only after this time. Most are shorter: for another server that starts at the same moment.
 SILENT_SECONDS = 1.0
+# How often a start looks whether another's migration is done.
+TURN_SECONDS = 0.1
 # A rehearsal is rolled back, so it must not make bookings wait for its locks.
 REHEARSAL_LOCK_SECONDS = 2.0
 # How long a new view, function or trigger waits for the statements that use the old one. Bookings wait behind it.
@@ -62,10 +66,7 @@ class MigrationFailed(Exception):
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """`session` is the backend's pid as the database knows it. A pooler gives the driver a different one."""
-
     taken: bool
-    session: str
 
 
 class Holders(msgspec.Struct, frozen=True):
@@ -76,7 +77,7 @@ class Holders(msgspec.Struct, frozen=True):
 
 
 TRY_TURN = Statement("database/schema.try_turn", Turn)
-AWAIT_TURN = Statement("database/schema.await_turn", NoRow)
+FIND_TURN_HOLDERS = Statement("database/schema.find_turn_holders", Holders)
 SET_PATIENCE = Statement("database/schema.set_patience", NoRow)
 FIND_HOLDERS = Statement("database/schema.find_holders", Holders)
 
@@ -147,15 +148,43 @@ async def _locked(url: str, report: Callable[[str], None]) -> AsyncIterator[Conn
     with connecting():
         connection = await open_session(Hosts(url), CONNECT_SECONDS, timeout=CONNECT_SECONDS)
     try:
-        async with connection.transaction(isolation="read_committed"):
-            await SET_PATIENCE.run(connection, lock_timeout="0")
-            tried = await TRY_TURN.one(connection)
-            if not tried.taken:
-                async with _reporting(url, tried.session, report):
-                    await AWAIT_TURN.run(connection)
-            yield connection
+        transaction = await _await_turn(connection, report)
+        yield connection
+        await transaction.commit()
     finally:
         connection.terminate()
+
+
+async def _await_turn(connection: Connection, report: Callable[[str], None]) -> Transaction:
+    """Begin the transaction that holds the lock.
+
+    Each try is a transaction of its own. One that waited would never end: an index that a migration builds beside
+    bookings waits for all older transactions, and this one for that migration.
+    """
+    said, silent_until = None, time.monotonic() + SILENT_SECONDS
+    while (transaction := await _try_turn(connection)) is None:
+        await asyncio.sleep(TURN_SECONDS)
+        if time.monotonic() > silent_until:
+            said, silent_until = await _tell(connection, said, report), time.monotonic() + SILENT_SECONDS
+    return transaction
+
+
+async def _try_turn(connection: Connection) -> Transaction | None:
+    transaction = connection.transaction(isolation="read_committed")
+    await transaction.start()
+    await SET_PATIENCE.run(connection, lock_timeout="0")
+    if (await TRY_TURN.one(connection)).taken:
+        return transaction
+    await transaction.rollback()
+    return None
+
+
+async def _tell(connection: Connection, said: Holders | None, report: Callable[[str], None]) -> Holders | None:
+    """Report who holds the lock, if that is news."""
+    found = await FIND_TURN_HOLDERS.first(connection)
+    if found is not None and found != said:
+        report(f"Waiting for {found.lock}, held by {found.holders}")
+    return found
 
 
 async def _require_own_texts(connection: Connection, records: list[Record], applied: set[str]) -> None:
@@ -252,7 +281,7 @@ async def _apply(url: str, report: Callable[[str], None]) -> list[str]:
 
 @asynccontextmanager
 async def _reporting(url: str, session: str, report: Callable[[str], None]) -> AsyncIterator[None]:
-    """While the block runs, report what a session waits for, whenever it changes. `session` is its pid or name."""
+    """While the block runs, report what the session of this name waits for, whenever it changes."""
     watch = asyncio.create_task(_report_waits(url, session, report))
     try:
         yield

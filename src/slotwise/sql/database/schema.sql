@@ -153,13 +153,25 @@ ORDER BY d.object;
 
 -- name: try_turn
 -- Takes the migration lock for this transaction, unless another has it.
-SELECT
-    pg_try_advisory_xact_lock(hashtextextended('slotwise migrations', 0)) AS taken,
-    pg_backend_pid()::text AS session;
+SELECT pg_try_advisory_xact_lock(hashtextextended('slotwise migrations', 0)) AS taken;
 
--- name: await_turn
--- Takes the migration lock for this transaction, and waits for it without a limit.
-SELECT pg_advisory_xact_lock(hashtextextended('slotwise migrations', 0));
+-- name: find_turn_holders
+-- Finds the sessions that hold the migration lock.
+SELECT
+    'another server''s migration (an advisory lock)' AS lock,
+    string_agg(
+        'backend pid ' || h.pid
+        || coalesce(' (' || nullif(h.application_name, '') || ', ' || h.state || ')', ''),
+        ', ' ORDER BY h.pid
+    ) AS holders
+FROM pg_locks AS l
+INNER JOIN pg_stat_activity AS h ON l.pid = h.pid
+WHERE
+    l.locktype = 'advisory'
+    AND l.granted
+    AND h.datname = current_database()
+    AND (l.classid::bigint << 32) | l.objid::bigint = hashtextextended('slotwise migrations', 0)
+HAVING count(*) > 0;
 
 -- name: set_patience
 -- Sets how long this transaction waits for a lock, and lets it be idle while another program applies migrations.
@@ -169,12 +181,9 @@ SELECT
     set_config('idle_in_transaction_session_timeout', '0', TRUE);
 
 -- name: find_holders
--- Finds the lock that a session (by pid or name) waits for, and the sessions that hold it.
+-- Finds the lock that a session, by its name, waits for, and the sessions that hold it.
 SELECT
-    CASE w.wait_event
-        WHEN 'advisory' THEN 'another server''s migration (an advisory lock)'
-        ELSE 'a lock of kind ' || w.wait_event
-    END AS lock,
+    'a lock of kind ' || w.wait_event AS lock,
     string_agg(
         'backend pid ' || h.pid
         || coalesce(' (' || nullif(h.application_name, '') || ', ' || h.state || ')', ''),
@@ -186,5 +195,5 @@ INNER JOIN pg_stat_activity AS h ON b.pid = h.pid
 WHERE
     w.datname = current_database()
     AND w.wait_event_type = 'Lock'
-    AND (w.pid::text = :session::text OR w.application_name = :session::text)
+    AND w.application_name = :session::text
 GROUP BY w.wait_event;
