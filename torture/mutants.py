@@ -225,6 +225,6 @@ A_DAY = 2
 
 
 def of_the_day(day: date) -> tuple[Mutant, ...]:
-    """The mutants of this day; every mutant has its turn within ten days."""
+    """The mutants of this day; every mutant has its turn within two weeks."""
     first = day.toordinal() * A_DAY
     return tuple(MUTANTS[(first + place) % len(MUTANTS)] for place in range(A_DAY))
