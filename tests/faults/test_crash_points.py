@@ -328,6 +328,10 @@ async def _violations(url: str) -> list[str]:
     return found
 
 
+# Of files, not of bookings: tests/cli/test_evening_lists.py.
+ELSEWHERE = {("write_evening_list", "after_commit")}
+
+
 def test_every_crash_point_of_the_source_has_its_cells() -> None:
     reached = {
         tuple(ast.literal_eval(argument) for argument in node.args)
@@ -336,8 +340,9 @@ def test_every_crash_point_of_the_source_has_its_cells() -> None:
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "reach"
     }
     cells = {(made.operation, place.point) for made, place in CELLS}
-    assert reached == {(operation, point) for operation, point in cells if point not in IN_THE_DATABASE}
-    assert {operation for operation, _ in reached} == set(FUNCTIONS)
+    assert ELSEWHERE <= reached
+    assert reached - ELSEWHERE == {(operation, point) for operation, point in cells if point not in IN_THE_DATABASE}
+    assert {operation for operation, _ in reached - ELSEWHERE} == set(FUNCTIONS)
 
 
 def test_production_refuses_crash_points(tmp_path: Path) -> None:

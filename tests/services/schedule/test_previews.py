@@ -318,8 +318,7 @@ class Changes(RuleBasedStateMachine):
     def _compare_bookings(self, before: Tables, after: Tables, preview: Preview) -> None:
         going = {closed.slot_id for closed in preview.difference.close}
         cancelled = {hit.booking.id: hit.message for hit in preview.cancelled}
-        held = {hold.slot_id for hold in preview.holds} - {each.slot_id for each in preview.difference.change}
-        ending = going | held | {hit.booking.slot_id for hit in preview.hits} | _narrow(before.slots, preview)
+        ending = going | _concerned(preview) | _narrow(before.slots, preview)
         expected = []
         for booking_id, slot_id, status, reason, seats in before.bookings:
             gone = booking_id in cancelled or (status == "PENDING" and slot_id in ending)
@@ -420,15 +419,21 @@ def _ids(made: Sequence[int]) -> dict[int | None, int]:
 
 
 def _without(slots: Sequence[ExistingSlot], preview: Preview) -> list[ExistingSlot]:
-    """The slots when the bookings to cancel and the holds beside listed bookings are gone."""
-    hit = {hit.booking.slot_id for hit in preview.hits}
+    """The slots when the bookings to cancel and the holds of the concerned slots are gone."""
+    concerned = _concerned(preview)
     gone = Counter[int]()
     for each in preview.cancelled:
         gone[each.booking.slot_id] += each.booking.seats_booked
     return [
-        replace(slot, confirmed=slot.confirmed - gone[slot.id], holds=0 if slot.id in hit else slot.holds)
+        replace(slot, confirmed=slot.confirmed - gone[slot.id], holds=0 if slot.id in concerned else slot.holds)
         for slot in slots
     ]
+
+
+def _concerned(preview: Preview) -> set[int]:
+    """The slots with listed bookings and holds, whose holds end. Some of them are closed already."""
+    held = {hold.slot_id for hold in preview.holds} - {each.slot_id for each in preview.difference.change}
+    return held | {hit.booking.slot_id for hit in preview.hits}
 
 
 def _types(ids: Sequence[int] | None) -> tuple[int, ...] | None:

@@ -267,7 +267,7 @@ def test_the_history_of_a_booking_shows_the_old_and_new_time_of_each_move(clinic
     rows(clinic.server.database_url, with_trigger_off % "DISABLE")
     rows(clinic.server.database_url, forget, f"slot:{slot['id']}")
     rows(clinic.server.database_url, with_trigger_off % "ENABLE")
-    assert has_moves(desk, booking["id"], ["Moved to another time"] * 3)
+    assert has_moves(desk, booking["id"], ["Moved to another time or doctor"] * 3)
 
 
 def has_moves(desk: Visitor, booking_id: int, moves: list[str]) -> bool:

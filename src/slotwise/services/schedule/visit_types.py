@@ -32,7 +32,7 @@ LOCK_VISIT_TYPE = Statement("schedule/visit_types.lock_visit_type", VisitType)
 UPDATE_VISIT_TYPE = Statement("schedule/visit_types.update_visit_type", VisitType)
 
 # More than a page can usefully let people choose from.
-MOST_CHOOSABLE = 200
+MOST_CHOOSABLE = 1_000
 # For patients, or long: the log only says that they were changed.
 _NOT_NOTED = ("video_link", "instructions")
 
