@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import httpx
 import psutil
@@ -104,12 +104,22 @@ class Installation:
         return [
             booking
             for booking in self.acknowledged
-            if self._http.get(f"/api/bookings/{booking}", headers=headers).json().get("status") != "CONFIRMED"
+            if self._ask("GET", f"/api/bookings/{booking}", headers=headers).json().get("status") != "CONFIRMED"
         ]
 
     def _log_in(self) -> dict[str, str]:
-        answer = self._http.post("/api/auth/login", json={"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD})
+        account = {"email": ADMIN_EMAIL, "password": ADMIN_PASSWORD}
+        answer = self._ask("POST", "/api/auth/login", json=account).raise_for_status()
         return {"Authorization": f"Bearer {answer.json()['accessToken']}"}
+
+    def _ask(self, method: str, path: str, **given: Any) -> httpx.Response:
+        """The answer to a request, sent again as long as the server cannot serve it: it may have just come back."""
+        deadline = time.monotonic() + patience(RETURN_SECONDS)
+        while True:
+            answer = self._http.request(method, path, **given)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE or time.monotonic() > deadline:
+                return answer
+            time.sleep(0.1)
 
     def _make_slot(self) -> int:
         headers = self._log_in()
