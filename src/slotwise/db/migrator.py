@@ -165,7 +165,8 @@ async def _await_turn(connection: Connection, report: Callable[[str], None]) -> 
     while (transaction := await _try_turn(connection)) is None:
         await asyncio.sleep(TURN_SECONDS)
         if time.monotonic() > silent_until:
-            said, silent_until = await _tell(connection, said, report), time.monotonic() + SILENT_SECONDS
+            said = _tell(await FIND_TURN_HOLDERS.first(connection), said, report)
+            silent_until = time.monotonic() + SILENT_SECONDS
     return transaction
 
 
@@ -179,12 +180,11 @@ async def _try_turn(connection: Connection) -> Transaction | None:
     return None
 
 
-async def _tell(connection: Connection, said: Holders | None, report: Callable[[str], None]) -> Holders | None:
-    """Report who holds the lock, if that is news."""
-    found = await FIND_TURN_HOLDERS.first(connection)
+def _tell(found: Holders | None, said: Holders | None, report: Callable[[str], None]) -> Holders | None:
+    """Report what is waited for, if that is news. Returns what was reported last."""
     if found is not None and found != said:
         report(f"Waiting for {found.lock}, held by {found.holders}")
-    return found
+    return found or said
 
 
 async def _require_own_texts(connection: Connection, records: list[Record], applied: set[str]) -> None:
@@ -297,10 +297,7 @@ async def _report_waits(url: str, session: str, report: Callable[[str], None]) -
     connection = await Hosts(url).connect(timeout=CONNECT_SECONDS)
     try:
         while True:
-            found = await FIND_HOLDERS.first(connection, session=session)
-            if found is not None and found != said:
-                said = found
-                report(f"Waiting for {found.lock}, held by {found.holders}")
+            said = _tell(await FIND_HOLDERS.first(connection, session=session), said, report)
             await asyncio.sleep(SILENT_SECONDS)
     finally:
         connection.terminate()
