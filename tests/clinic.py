@@ -195,8 +195,11 @@ def at_most(seconds: float) -> float:
     return seconds * (1 + waiting)
 
 
-def eventually(holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+def eventually(
+    holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS, instead: Callable[[], object] = str
+) -> None:
+    """Wait until it holds; what there is `instead` is told if it never does."""
     deadline = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < deadline, "it never came true"
+        assert time.monotonic() < deadline, f"it never came true: {instead()}"
         time.sleep(0.05)
