@@ -134,6 +134,7 @@ def diff(
     closures: Iterable[Closure],
     now: datetime,
     inactive: frozenset[int] = frozenset(),
+    booked_until: Mapping[int, datetime] = {},
 ) -> Difference:
     """The way from the existing slots to the plan, which was made with the same closures.
 
@@ -141,10 +142,13 @@ def diff(
     are. A rule's slot that is no longer wanted is closed; if it has confirmed bookings, it keeps them and is drifted. A
     slot of a wanted time gets the seats and visit types of its rule. With more confirmed seats than these it drifts:
     nobody else is to book it, and a person must see who is too many.
+    `booked_until` says, by slot, until when its booked visits take the doctor's time, if they have a buffer. They keep
+    it when the rule no longer has their visit type.
     A closure closes open slots of every origin. Slots whose closure is gone are reopened where nothing overlaps, but
     none at an inactive clinic; those of rules, if the plan wants them.
     """
-    comparison = _Comparison(plan, sorted(existing, key=lambda slot: slot.id), closures, now, inactive)
+    in_order = sorted(existing, key=lambda slot: slot.id)
+    comparison = _Comparison(plan, in_order, closures, now, inactive, booked_until)
     comparison.follow_closures()
     comparison.follow_rules()
     comparison.fill_gaps()
@@ -161,8 +165,10 @@ class _Comparison:
         closures: Iterable[Closure],
         now: datetime,
         inactive: frozenset[int],
+        booked_until: Mapping[int, datetime],
     ) -> None:
         self._plan, self._existing, self._now, self._inactive = plan, existing, now, inactive
+        self._booked_until = booked_until
         self._future = [slot for slot in existing if slot.start_time > now]
         self._closures = Closures(closures)
         self._wanted = {_key(slot): slot for slot in plan.wanted if slot.start_time > now}
@@ -173,6 +179,7 @@ class _Comparison:
         self._undrift: list[int] = []
         self._change: dict[int, SlotContent] = {}
         self._lasting: Mapping[int, Taken[ExistingSlot]] = {}
+        self._open: Mapping[int, Taken[ExistingSlot]] = {}
         self._skipped = [skip for skip in plan.skipped if skip.start_time is None or skip.start_time > now]
         self._candidates: list[ExistingSlot] = []
         self._reopen: list[SlotStamp] = []
@@ -218,6 +225,8 @@ class _Comparison:
 
     def follow_rules(self) -> None:
         self._lasting = _by_doctor(slot for slot in self._future if self._lasts(slot))
+        # The plan leaves room for the buffers of rules only.
+        self._open = _by_doctor(slot for slot in self._future if self._takes_time(slot)) if self._booked_until else {}
         for slot in self._future:
             if slot.follows_rule and slot.local_start is not None and self._plan.covers(slot.local_start):
                 self._follow_rule(slot)
@@ -244,8 +253,16 @@ class _Comparison:
         """More are booked than it is to have seats, or its new buffer reaches into a slot that stays."""
         if slot.confirmed > wanted.total_seats + slot.added_seats:
             return True
-        reaches = slot.is_open and wanted.busy_end > slot.busy_end
-        return reaches and self._lasting[slot.doctor_id].find(slot.end_time, wanted.busy_end) is not None
+        busy_end = self._busy_until(slot, wanted) or slot.end_time
+        if not slot.is_open or busy_end <= slot.busy_end:
+            return False
+        stays = self._lasting if busy_end == wanted.busy_end else self._open
+        return stays[slot.doctor_id].find(slot.end_time, busy_end) is not None
+
+    def _busy_until(self, slot: ExistingSlot, wanted: WantedSlot) -> datetime | None:
+        """As its rule says, or longer for a booked visit."""
+        ends = (wanted.busy_until, self._booked_until.get(slot.id))
+        return max((end for end in ends if end is not None), default=None)
 
     def _stay_closed(self, slot: ExistingSlot) -> None:
         """A closure covers it. If something else closed it, only the mark lists its bookings."""
@@ -280,7 +297,8 @@ class _Comparison:
         self._give_content(slot, wanted)
 
     def _give_content(self, slot: ExistingSlot, wanted: WantedSlot) -> None:
-        content = SlotContent(slot.id, wanted.total_seats, wanted.visit_type_ids, wanted.busy_until)
+        busy_until = self._busy_until(slot, wanted)
+        content = SlotContent(slot.id, wanted.total_seats, wanted.visit_type_ids, busy_until)
         if content != SlotContent(slot.id, slot.total_seats - slot.added_seats, slot.visit_type_ids, slot.busy_until):
             self._change[slot.id] = content
 
@@ -338,7 +356,8 @@ class _Comparison:
         fitting = []
         for slot in sorted(candidates, key=lambda slot: (slot.start_time, -slot.id)):
             wanted = _match(slot, self._wanted) if slot.follows_rule else None
-            busy_end = slot.busy_end if wanted is None else wanted.busy_end
+            busy_until = slot.busy_until if wanted is None else self._busy_until(slot, wanted)
+            busy_end = busy_until or slot.end_time
             before = reopened.get(slot.doctor_id)
             other = before if before is not None and before.busy_end > slot.start_time else None
             other = other or by_doctor[slot.doctor_id].find(slot.start_time, busy_end)

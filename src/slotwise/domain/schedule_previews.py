@@ -111,6 +111,7 @@ class LiveBooking(Struct, frozen=True):
     added_seats: int = 0
     user_name: str | None = None
     user_email: str | None = None
+    visit_type_id: int | None = None
 
     @property
     def is_confirmed(self) -> bool:
@@ -202,14 +203,17 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     after = changed(state, change)
     _refuse_far_too_many(state, after, change)
     wanted = _plan(after)
-    all_kept = diff(wanted, after.slots, after.closures, after.now, after.inactive)
+    all_kept = diff(wanted, after.slots, after.closures, after.now, after.inactive, _booked_until(after, ()))
     causes = _causes(after, change, all_kept)
     hits = _hits(after, change, causes)
     takeover = _takeover(after, hits, causes)
     slots = without_taken(_without_cancelled(after, hits), takeover)
     # Nothing else differs where nothing is cancelled or taken over, as when times are published.
     unchanged = slots == after.slots
-    difference = all_kept if unchanged else diff(wanted, slots, after.closures, after.now, after.inactive)
+    if unchanged:
+        difference = all_kept
+    else:
+        difference = diff(wanted, slots, after.closures, after.now, after.inactive, _booked_until(after, hits))
     difference = _within_horizon(difference, after.published_until)
     if difference.touched > MAX_TOUCHED_SLOTS:
         last_day = _last_day_that_fits(change, difference, slots)
@@ -413,6 +417,18 @@ def _without_cancelled(after: ScheduleState, hits: Iterable[Hit]) -> tuple[Exist
         if hit.decision is Decision.CANCEL:
             cancelled[hit.slot.id].append(hit.booking)
     return tuple(_less(slot, cancelled[slot.id]) if slot.id in cancelled else slot for slot in after.slots)
+
+
+def _booked_until(after: ScheduleState, hits: Iterable[Hit]) -> dict[int, datetime]:
+    """Until when the live bookings of a slot take the doctor's time, by slot, for those with a buffer."""
+    cancelled = {hit.booking.id for hit in hits if hit.decision is Decision.CANCEL}
+    buffers: dict[int, int] = {}
+    for booking in after.bookings:
+        length = after.visit_types.get(booking.visit_type_id or 0)
+        if length is not None and length.buffer_minutes > 0 and booking.id not in cancelled:
+            buffers[booking.slot_id] = max(length.buffer_minutes, buffers.get(booking.slot_id, 0))
+    ends = {slot.id: slot.end_time for slot in after.slots if slot.id in buffers}
+    return {slot_id: end + timedelta(minutes=buffers[slot_id]) for slot_id, end in ends.items()}
 
 
 def _less(slot: ExistingSlot, cancelled: Sequence[LiveBooking]) -> ExistingSlot:

@@ -6,7 +6,14 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
-from slotwise.domain.errors import DoctorNotFound, InvalidInput, OutcomeUnknown, ScheduleChanged, ScheduleTooLarge
+from slotwise.domain.errors import (
+    DoctorNotFound,
+    InvalidInput,
+    OutcomeUnknown,
+    ScheduleChanged,
+    ScheduleTooLarge,
+    SlotOverlaps,
+)
 from slotwise.domain.schedule_previews import ScheduleChange
 from slotwise.http.kit.access import DESK, ApiRequest, account_of
 from slotwise.http.kit.operations import operation
@@ -92,12 +99,14 @@ class ScheduleController(Controller):
             DoctorNotFound,
             ScheduleTooLarge,
             ScheduleChanged,
+            SlotOverlaps,
             OutcomeUnknown,
             tells={ScheduleChanged: ScheduleProblem},
             description="Does exactly what the preview said, in one transaction, or nothing. If something has changed "
             "since the preview, the answer is 409 `schedule-changed` with a new preview, and with what differs from "
             "the one before. Holds come and go without that; those of times that go are cancelled. An exception for a "
-            "booking that neither preview lists is refused.",
+            "booking that neither preview lists is refused. A longer buffer that reaches into a time that was made by "
+            "hand is refused with `slot-overlaps`.",
         ),
     )
     async def apply_schedule(

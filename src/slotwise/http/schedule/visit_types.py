@@ -8,7 +8,7 @@ from litestar.params import JSONBody
 from msgspec import UNSET, Meta, Struct, UnsetType
 from msgspec.structs import asdict
 
-from slotwise.domain.errors import ChangedMeanwhile, OutcomeUnknown, VisitTypeInUse, VisitTypeNotFound
+from slotwise.domain.errors import ChangedMeanwhile, OutcomeUnknown, SlotOverlaps, VisitTypeInUse, VisitTypeNotFound
 from slotwise.domain.fields import Instant
 from slotwise.domain.visit_types import (
     MAX_BUFFER_MINUTES,
@@ -180,11 +180,13 @@ class VisitTypeController(Controller):
             OutcomeUnknown,
             VisitTypeNotFound,
             VisitTypeInUse,
+            SlotOverlaps,
             ChangedMeanwhile,
             sends=("ETag",),
-            description="Bookings and slots that have it keep their times. A changed length or buffer counts for slots "
-            "that are made or changed afterwards. If rules have the type, it is changed by `/api/schedule/preview` "
-            "and `/api/schedule/apply`, with `changeLengths`.",
+            description="Bookings and slots that have it keep their times. A changed length or a shorter buffer counts "
+            "for slots that are made or changed afterwards, a longer buffer for all slots ahead at once: if it reaches "
+            "into another slot of a doctor, nothing is changed and the code is `slot-overlaps`. If rules have the "
+            "type, it is changed by `/api/schedule/preview` and `/api/schedule/apply`, with `changeLengths`.",
         ),
     )
     async def update_visit_type(

@@ -17,6 +17,7 @@ from slotwise.domain.errors import (
     InvalidInput,
     NotAllowed,
     ScheduleChanged,
+    SlotOverlaps,
 )
 from slotwise.domain.preview_tokens import Differs, Seen, differs, digest_in, seen_in, seen_of, token_with
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
@@ -160,10 +161,12 @@ class Schedules:
 
         `decisions` are those that a person took while looking at the preview, in place of those that it showed.
 
-        Raises `ScheduleChanged` if the change would now do something else, and the errors of `preview_schedule`.
+        Raises `ScheduleChanged` if the change would now do something else, `SlotOverlaps` if a longer buffer has no
+        room behind a time that was made by hand, and the errors of `preview_schedule`.
         """
         _require_right(account, change)
         decided = change if decisions is None else replace(change, decisions=_by_same(change, decisions))
+        refused: Exception = DatabaseBusy()
         for _ in range(TRIES):
             async with self._database.connection() as connection:
                 read = await self._read(connection, change)
@@ -174,11 +177,16 @@ class Schedules:
             if decided != change:
                 outlined = await _outlined(read, decided)
             _require_listed(decided.decisions, outlined.preview, seen_in(token))
-            done = await self._apply(account, read, decided, outlined.preview)
+            try:
+                done = await self._apply(account, read, decided, outlined.preview)
+            except SlotOverlaps as error:
+                # A visit with a buffer may have been held since this looked: then the next look sees it.
+                refused = error
+                continue
             if done.outcome == "applied":
                 self._seats_changed(done.slot_ids or [])
                 return _applied(outlined.preview, done)
-        raise DatabaseBusy
+        raise refused
 
     async def _apply(self, account: User, read: ReadSchedule, change: ScheduleChange, preview: Preview) -> AppliedRow:
         runs = runs_of(preview, read.state.published_until)

@@ -73,6 +73,14 @@ class Overlapping(Protocol):
     def overlapped_closed(self) -> bool | None: ...
 
 
+class OverlappedSlot(Struct, frozen=True):
+    """A slot that a longer buffer of another would overlap."""
+
+    overlapped_start: datetime
+    overlapped_end: datetime
+    overlapped_closed: bool
+
+
 class Found(Struct, frozen=True):
     found: bool
 
@@ -82,6 +90,7 @@ class TypesTogether(Struct, frozen=True):
 
 
 IS_IN_RULES = Statement("schedule/visit_types.is_in_rules", Found)
+LENGTHEN_BUFFERS = Statement("schedule/visit_types.lengthen_buffers", OverlappedSlot)
 LIST_BOOKABLE_TYPES = Statement("schedule/visit_types.list_bookable_types", RowId)
 LIST_TYPES_TOGETHER = Statement("schedule/visit_types.list_types_together", TypesTogether)
 SET_VISIT_TYPES = Statement("schedule/visit_types.set_visit_types", VisitTypesSet)
@@ -128,8 +137,8 @@ class VisitTypes:
         """Raises `InvalidInput`, and `ChangedMeanwhile` if the type no longer has one of these versions.
 
         Raises `VisitTypeInUse` for another length or buffer of a type that rules have: their times move by a change
-        of the schedule, which a person has seen. Slots that have the type keep their end and their buffer until they
-        are changed themselves.
+        of the schedule, which a person has seen. Slots that have the type keep their end. A longer buffer counts for
+        them at once, and raises `SlotOverlaps` if it reaches into another slot; a shorter one, when they are changed.
         """
         async with self._database.transaction() as connection:
             before = await LOCK_VISIT_TYPE.first(connection, visit_type_id=visit_type_id)
@@ -147,6 +156,8 @@ class VisitTypes:
             await record_action(
                 connection, actor_of(admin), "update_visit_type", f"visit_type:{visit_type_id}", details
             )
+            # Last, because it locks slots until the commit.
+            await _lengthen_buffers(connection, before, after)
         # What patients can book may have changed, in any number of slots.
         self._seats_changed([EVERY_SLOT])
         return after
@@ -201,6 +212,15 @@ async def _refuse_moving(connection: Connection, before: VisitType, wanted: Visi
         return
     if (await IS_IN_RULES.one(connection, visit_type_id=before.id, today=_yesterday())).found:
         raise VisitTypeInUse
+
+
+async def _lengthen_buffers(connection: Connection, before: VisitType, after: VisitType) -> None:
+    if after.buffer_minutes <= before.buffer_minutes:
+        return
+    overlapped = await LENGTHEN_BUFFERS.first(connection, visit_type_ids=[after.id])
+    if overlapped is not None:
+        period = (overlapped.overlapped_start, overlapped.overlapped_end)
+        raise SlotOverlaps(period=period, closed=overlapped.overlapped_closed)
 
 
 def _yesterday() -> date:

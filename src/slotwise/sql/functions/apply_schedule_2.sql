@@ -78,6 +78,8 @@ DECLARE
         || changed_slot_ids;
     live bigint[];
     ended bigint[];
+    -- Slots with a booked visit that takes the doctor's time longer than what the slot offers now.
+    outlasting bigint[];
 BEGIN
     -- Clinics first, as whoever adds a slot does. Nobody closes a clinic or changes its zone until this is written.
     -- Without doctors, only this lock makes a second call with the same token wait, and see the first.
@@ -92,8 +94,17 @@ BEGIN
     ELSIF jsonb_array_length(rules) > 0 THEN
         PERFORM 1 FROM visit_types AS t ORDER BY t.id FOR SHARE;
     END IF;
-    PERFORM 1 FROM doctors AS d WHERE d.id = any(doctor_ids) ORDER BY d.id FOR NO KEY UPDATE;
-    PERFORM 1 FROM appointment_slots AS s WHERE s.id = any(touched) ORDER BY s.id FOR NO KEY UPDATE;
+    -- Another buffer concerns slots of all doctors: `lengthen_buffers`.
+    PERFORM 1
+    FROM doctors AS d
+    WHERE d.id = any(doctor_ids) OR cardinality(type_ids) > 0
+    ORDER BY d.id
+    FOR NO KEY UPDATE;
+    PERFORM 1
+    FROM appointment_slots AS s
+    WHERE s.id = any(touched || slots_with_types(type_ids))
+    ORDER BY s.id
+    FOR NO KEY UPDATE;
 
     -- In a statement of its own, which sees what was committed while this one waited.
     SELECT coalesce(array_agg(b.id ORDER BY b.id), '{}') INTO live
@@ -299,19 +310,29 @@ BEGIN
     FROM resized AS r
     WHERE s.id = r.id;
 
-    UPDATE appointment_slots AS s
-    SET
-        visit_type_ids = r.visit_type_ids,
-        busy_until = busy_until_of(s.end_time, r.visit_type_ids),
-        updated_at = clock_timestamp()
-    FROM schedule_rules AS r
-    WHERE
-        s.id = any(changed_slot_ids)
-        AND s.rule_id = r.id
-        AND (
-            s.visit_type_ids IS DISTINCT FROM r.visit_type_ids
-            OR s.busy_until IS DISTINCT FROM busy_until_of(s.end_time, r.visit_type_ids)
-        );
+    WITH ruled AS MATERIALIZED (
+        SELECT
+            s.id,
+            r.visit_type_ids,
+            busy_until_of(s.end_time, r.visit_type_ids) AS offered_until,
+            busy_until_of_slot(s.id, s.end_time, r.visit_type_ids) AS busy_until
+        FROM appointment_slots AS s
+        INNER JOIN schedule_rules AS r ON s.rule_id = r.id
+        WHERE s.id = any(changed_slot_ids)
+    ),
+
+    written AS (
+        UPDATE appointment_slots AS s
+        SET visit_type_ids = r.visit_type_ids, busy_until = r.busy_until, updated_at = clock_timestamp()
+        FROM ruled AS r
+        WHERE
+            s.id = r.id
+            AND (s.visit_type_ids, s.busy_until) IS DISTINCT FROM (r.visit_type_ids, r.busy_until)
+    )
+
+    SELECT coalesce(array_agg(r.id), '{}') INTO outlasting
+    FROM ruled AS r
+    WHERE r.busy_until IS DISTINCT FROM r.offered_until;
 
     WITH ledger AS (
         INSERT INTO booking_events (
@@ -381,6 +402,20 @@ BEGIN
 
     SELECT coalesce(array_agg(w.id), '{}') || touched INTO slot_ids
     FROM wanted AS w;
+
+    -- A visit that was held since the preview keeps its buffer, and a type with a longer one may be in slots that no rule
+    -- has. Nothing of this is done, as if the constraint saw buffers, too.
+    IF
+        EXISTS (
+            SELECT
+            FROM appointment_slots AS s
+            CROSS JOIN LATERAL find_overlapped(s.doctor_id, s.end_time, s.busy_until, s.id) AS o
+            WHERE s.id = any(outlasting) AND s.status = 'OPEN'
+        )
+        OR (cardinality(type_ids) > 0 AND EXISTS (SELECT FROM lengthen_buffers(type_ids)))
+    THEN
+        RAISE exclusion_violation USING CONSTRAINT = 'slot_overlaps', MESSAGE = 'a buffer reaches into another slot';
+    END IF;
 
     INSERT INTO rule_runs AS u (rule_id, rule_version, published_until, tzdata, skipped)
     SELECT r.id, r.version, w.published_until, w.tzdata, w.skipped

@@ -1,4 +1,5 @@
--- Gives a slot other visit types, or none, and notes who did it. Bookings keep the type that they were made for.
+-- Gives a slot other visit types, or none, and notes who did it. Bookings keep the type that they were made for, and
+-- its buffer.
 -- Locks the doctor first, as adding a slot does: the buffer of the types must not reach into another slot.
 CREATE OR REPLACE FUNCTION set_visit_types(
     slot_id bigint,
@@ -34,8 +35,8 @@ BEGIN
     PERFORM 1 FROM appointment_slots AS s WHERE s.id = slot_id ORDER BY s.id FOR NO KEY UPDATE;
 
     SELECT s.* INTO slot FROM appointment_slots AS s WHERE s.id = slot_id;
-    busy_until := busy_until_of(slot.end_time, visit_type_ids);
-    IF slot.status = 'OPEN' AND busy_until IS NOT NULL THEN
+    busy_until := busy_until_of_slot(slot_id, slot.end_time, visit_type_ids);
+    IF (slot.status = 'OPEN' OR slot.available_seats < slot.total_seats) AND busy_until IS NOT NULL THEN
         SELECT o.start_time, o.end_time, o.closed INTO overlapped_start, overlapped_end, overlapped_closed
         FROM find_overlapped(owner, slot.start_time, busy_until, slot_id) AS o;
     END IF;
@@ -50,7 +51,7 @@ BEGIN
         UPDATE appointment_slots AS s
         SET
             visit_type_ids = set_visit_types.visit_type_ids,
-            busy_until = busy_until_of(s.end_time, set_visit_types.visit_type_ids),
+            busy_until = busy_until,
             -- Its rule leaves alone what a person has changed.
             pinned = s.pinned OR s.rule_id IS NOT NULL,
             updated_at = clock_timestamp()

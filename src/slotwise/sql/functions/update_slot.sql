@@ -67,7 +67,9 @@ BEGIN
     END IF;
 
     -- Visit types of a slot change only under the doctor's lock.
-    busy_until := busy_until_of(end_time, (SELECT s.visit_type_ids FROM appointment_slots AS s WHERE s.id = slot_id));
+    busy_until := (
+        SELECT busy_until_of_slot(s.id, end_time, s.visit_type_ids) FROM appointment_slots AS s WHERE s.id = slot_id
+    );
     SELECT o.start_time, o.end_time, o.closed INTO overlapped_start, overlapped_end, overlapped_closed
     FROM find_overlapped(owner, start_time, coalesce(busy_until, end_time), slot_id) AS o;
 
@@ -140,7 +142,12 @@ BEGIN
         SET
             start_time = update_slot.start_time,
             end_time = update_slot.end_time,
-            busy_until = busy_until_of(update_slot.end_time, s.visit_type_ids),
+            -- Looked at above, if the slot comes to a new time. Otherwise it keeps its own, which may be longer than
+            -- the buffers of today: only what is looked at may take more of the doctor's time.
+            busy_until = CASE
+                WHEN comes_to_new_time OR slot.end_time <> update_slot.end_time THEN busy_until
+                ELSE s.busy_until
+            END,
             total_seats = update_slot.total_seats,
             available_seats = update_slot.total_seats - taken,
             status = update_slot.status,

@@ -117,7 +117,15 @@ ORDER BY s.id;
 
 -- name: list_live_bookings
 -- Lists the confirmed bookings and the live holds of some slots.
-SELECT b.id, b.slot_id, b.status, b.seats_booked, coalesce(b.added_seats, 0) AS added_seats, b.user_name, b.user_email
+SELECT
+    b.id,
+    b.slot_id,
+    b.status,
+    b.seats_booked,
+    coalesce(b.added_seats, 0) AS added_seats,
+    b.user_name,
+    b.user_email,
+    b.visit_type_id
 FROM unnest(:slot_ids::bigint[]) AS w (slot_id)
 CROSS JOIN
     LATERAL (

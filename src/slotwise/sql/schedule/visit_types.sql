@@ -91,6 +91,11 @@ SET
 WHERE t.id = :visit_type_id::bigint
 RETURNING t.visit_type_columns;
 
+-- name: lengthen_buffers
+-- Gives the slots ahead of visit types the time of their longer buffer. Returns the first slot that is in the way.
+SELECT l.overlapped_start, l.overlapped_end, l.overlapped_closed
+FROM lengthen_buffers(:visit_type_ids::bigint[]) AS l;
+
 -- name: list_bookable_types
 -- Those of some visit types that patients can book now at a time that starts then, by id.
 SELECT c.id

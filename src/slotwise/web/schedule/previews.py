@@ -14,7 +14,7 @@ from litestar.exceptions import ClientException
 from msgspec import Struct
 from msgspec.structs import replace
 
-from slotwise.domain.errors import FieldError, InvalidInput, ScheduleChanged, ScheduleTooLarge
+from slotwise.domain.errors import FieldError, InvalidInput, ScheduleChanged, ScheduleTooLarge, SlotOverlaps
 from slotwise.domain.schedule_previews import Decision, Decisions, Hit, Preview, ScheduleChange
 from slotwise.domain.slots import Slot
 from slotwise.domain.takeovers import TakeoverRefusal
@@ -56,6 +56,12 @@ class Asked(Struct, frozen=True):
     fields: Sequence[tuple[str, str]] = ()
 
 
+NO_ROOM = (
+    "Nothing was changed. The longer buffer would reach into another time of a doctor, which no weekly hours have. "
+    "Move or close that time first."
+)
+
+
 class PreviewController(Controller):
     path = PATH
 
@@ -86,6 +92,8 @@ class PreviewController(Controller):
             return await _apply(request, renderer, asked, decided, form.text("token"))
         except (InvalidInput, ScheduleTooLarge) as error:
             return _lead_to_form(request, asked, error)
+        except SlotOverlaps:
+            return _lead_back(request, asked.back, NO_ROOM)
 
 
 async def _apply(request: PageRequest, renderer: Renderer, asked: Asked, decided: Asked, token: str) -> Response[Any]:

@@ -7,7 +7,7 @@ from litestar import Controller, Response, get, post
 from litestar.di import NamedDependency
 from msgspec.structs import asdict, replace
 
-from slotwise.domain.errors import ChangedMeanwhile, InvalidInput, ScheduleTooLarge, VisitTypeInUse
+from slotwise.domain.errors import ChangedMeanwhile, InvalidInput, ScheduleTooLarge, SlotOverlaps, VisitTypeInUse
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.schedule_previews import LengthChange, ScheduleChange
 from slotwise.domain.visit_types import VisitType, VisitTypeChange, clean_visit_type, fields_of
@@ -16,6 +16,7 @@ from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_f
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.queries import Id
 from slotwise.web.kit.rendering import Renderer, see_other
+from slotwise.web.kit.times import ClinicTime
 from slotwise.web.schedule import visit_type_forms
 from slotwise.web.schedule.previews import Asked, refuse_change, show_preview
 from slotwise.web.schedule.visit_type_forms import OtherChange, at_fields_of_the_form, form_of, merged, visit_type_in
@@ -81,6 +82,9 @@ class VisitTypeController(Controller):
         except InvalidInput as error:
             form.refuse(at_fields_of_the_form(error))
             return _show(request, renderer, await visit_types.get_visit_type(visit_type_id), form, 400)
+        except SlotOverlaps as error:
+            _refuse_overlap(form, error, renderer.time)
+            return _show(request, renderer, await visit_types.get_visit_type(visit_type_id), form, 409)
         except VisitTypeInUse:
             current = await visit_types.get_visit_type(visit_type_id)
             linked = await visit_types.list_types_of_same_hours(visit_type_id)
@@ -116,6 +120,11 @@ def _length_words(current: VisitType, others: Sequence[VisitType]) -> str:
         return f"Length of {current.name}"
     *names, last = (current.name, *(each.name for each in others))
     return f"Length of {', '.join(names)} and {last}, which have the same hours"
+
+
+def _refuse_overlap(form: Form, error: SlotOverlaps, time: ClinicTime) -> None:
+    period = "" if error.period is None else f": {time.moment(error.period[0])}"
+    form.problem = f"The longer buffer would reach into another time of a doctor{period}. Move or close that one first."
 
 
 def _change_in(form: Form) -> VisitTypeChange:
