@@ -217,6 +217,7 @@ LATE, EARLY, RELEASES = "find_late_confirmations", "find_early_expiries", "find_
 GAPS, ENDS, BEGINNINGS = "find_ledger_gaps", "find_wrong_ends", "find_wrong_beginnings"
 TIMES, STRAY, ADDED = "find_backward_times", "find_stray_events", "find_wrong_added_seats"
 OPENED, HIDDEN = "find_open_slots_in_closures", "find_hidden_bookings"
+DOUBLE, SHORT = "find_double_visits", "find_short_buffers"
 
 # Foreign keys are off. The slot begins in 30 days. Both were changed ten minutes ago.
 CLOSED_WEEKS = """
@@ -229,6 +230,26 @@ CLOSED_WEEKS = """
 CLOSED_FOR_ALL = CLOSED_WEEKS.format(doctor="NULL", clinic="NULL")
 OF_A_RULE = "UPDATE appointment_slots SET rule_id = 1, status = 'CLOSED' WHERE id = 1"
 REMOVED = "UPDATE closures SET removed_at = now()"
+
+# Another slot of the doctor, so many minutes after the first one's start, with a booking. The first lasts 30 minutes.
+OTHER_VISIT = """
+    INSERT INTO appointment_slots (id, doctor_id, start_time, end_time, total_seats, available_seats, status)
+    SELECT
+        2, s.doctor_id, s.start_time + interval '{minutes} min', s.end_time + interval '{minutes} min', 1, 0, 'CLOSED'
+    FROM appointment_slots AS s WHERE s.id = 1;
+    INSERT INTO bookings (id, slot_id, user_name, user_email, seats_booked, status, confirmed_at, manage_token_hash)
+    VALUES (9, 2, 'Ada', 'ada@example.org', 1, 'CONFIRMED', now(), '\\x00');
+    INSERT INTO booking_events (
+        slot_id, sequence, kind, booking_id, seats, available_after, total_after, actor, created_at
+    ) VALUES (2, 1, 'CREATED', NULL, 1, 1, 1, 'test', now()), (2, 2, 'BOOKED', 9, 1, 0, 1, 'test', now());
+    UPDATE appointment_slots SET last_event = 2 WHERE id = 2
+"""
+# Of booking 3, which is confirmed.
+BUFFERED = """
+    INSERT INTO visit_types (id, name, minutes, buffer_minutes) VALUES (1, 'Operation', 30, 20);
+    UPDATE bookings SET visit_type_id = 1 WHERE id = {booking}
+"""
+KEPT_FREE = "UPDATE appointment_slots SET busy_until = end_time + interval '20 min' WHERE id = 1"
 
 # The constraint is removed here, so that a row can have any values.
 UNCHECKED = "ALTER TABLE booking_events DROP CONSTRAINT event_seats_in_range"
@@ -453,6 +474,27 @@ PLANTED = (
         "W4", 1, "CREATED names a booking; expected none, as it is about the slot",
     ),
     Planted(
+        DOUBLE, "two visits that overlap", (OTHER_VISIT.format(minutes=29),),
+        "S22", 7, "doctor 1 has a visit until",
+    ),
+    Planted(
+        DOUBLE, "two visits at the same time", (OTHER_VISIT.format(minutes=0),),
+        "S22", 7, "doctor 1 has a visit until",
+    ),
+    Planted(
+        DOUBLE, "a visit in the buffer of another",
+        (OTHER_VISIT.format(minutes=49), BUFFERED.format(booking=3), KEPT_FREE),
+        "S22", 7, "doctor 1 has a visit until",
+    ),
+    Planted(
+        SHORT, "a booked visit without its buffer", (BUFFERED.format(booking=3),),
+        "S22", 7, "the slot takes the doctor until",
+    ),
+    Planted(
+        SHORT, "a held visit without its buffer", (BUFFERED.format(booking=4),),
+        "S22", 7, "the slot takes the doctor until",
+    ),
+    Planted(
         OPENED, "open while all is closed", (CLOSED_FOR_ALL,), "S24", 7, "open from",
     ),
     Planted(
@@ -537,6 +579,29 @@ async def test_a_planted_violation_is_found_by_its_rule(lived: Connection, plant
 )
 async def test_what_closures_and_rules_may_leave_breaks_no_rule(lived: Connection, commands: tuple[str, ...]) -> None:
     """What is open beside a closure or was opened just now, and bookings in closed times that are listed."""
+    for command in commands:
+        await lived.execute(command)
+    assert await findings_of(lived) == []
+
+
+@pytest.mark.parametrize(
+    "commands",
+    [
+        (OTHER_VISIT.format(minutes=30),),
+        (OTHER_VISIT.format(minutes=50), BUFFERED.format(booking=3), KEPT_FREE),
+        (OTHER_VISIT.format(minutes=29), "UPDATE appointment_slots SET doctor_id = 2 WHERE id = 2"),
+        (OTHER_VISIT.format(minutes=29), "UPDATE appointment_slots SET start_time = start_time - interval '40 days'"),
+        (BUFFERED.format(booking=2),),
+        (BUFFERED.format(booking=3), "UPDATE appointment_slots SET drifted = TRUE"),
+        (
+            OTHER_VISIT.format(minutes=30), BUFFERED.format(booking=3),
+            "UPDATE appointment_slots SET drifted = TRUE WHERE id = 1",
+        ),
+    ],
+    ids=["next to it", "after its buffer", "another doctor", "begun", "cancelled", "drifted", "drifted, and the next"],
+)  # fmt: skip
+async def test_what_visits_may_do_breaks_no_rule(lived: Connection, commands: tuple[str, ...]) -> None:
+    """A slot that drifted is listed for a person, so its type may have become longer."""
     for command in commands:
         await lived.execute(command)
     assert await findings_of(lived) == []

@@ -124,6 +124,12 @@ RULES = (
         Statement("core/invariants.find_wrong_releases", Finding),
     ),
     _rule(
+        "S22",
+        "a doctor is never in two visits at once, and a booked visit keeps the buffer of its type",
+        Statement("core/invariants.find_double_visits", Finding),
+        Statement("core/invariants.find_short_buffers", Finding),
+    ),
+    _rule(
         "S24",
         "no time is open in a closure for long, and no closed time of a rule has bookings without being listed",
         Statement("core/invariants.find_open_slots_in_closures", Finding),

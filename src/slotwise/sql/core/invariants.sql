@@ -309,6 +309,93 @@ WHERE t.releases > 1 OR (t.releases = 1 AND t.seats_released <> t.seats_taken)
 ORDER BY t.slot_id, t.sequence
 LIMIT :limit::integer;
 
+-- name: find_double_visits
+-- S22: visits ahead of one doctor that overlap, buffers included, computed from bookings and their types: from the
+-- start of the slot to its end and the largest buffer of its live bookings. Visits of one slot take place together. A
+-- drifted slot is listed for a person already, and its type may have become longer since: there, only the visits
+-- themselves count.
+SELECT
+    v.slot_id,
+    s.last_event AS sequence,
+    o.booking_id,
+    format('doctor %s has a visit until %s, and one in slot %s from %s', s.doctor_id, v.busy_until, o.id, o.start_time)
+        AS found,
+    'one visit of a doctor at a time, with its buffer' AS expected
+FROM (
+    SELECT
+        b.slot_id,
+        max(f.end_time + make_interval(mins => CASE WHEN f.drifted THEN 0 ELSE coalesce(t.buffer_minutes, 0) END))
+            AS busy_until
+    FROM appointment_slots AS f
+    INNER JOIN bookings AS b ON f.id = b.slot_id
+    LEFT JOIN visit_types AS t ON b.visit_type_id = t.id
+    WHERE
+        f.id BETWEEN :first_slot::bigint AND :last_slot::bigint
+        AND b.slot_id BETWEEN :first_slot::bigint AND :last_slot::bigint
+        AND f.start_time > now()
+        AND f.available_seats < f.total_seats
+        AND (b.status = 'CONFIRMED' OR (b.status = 'PENDING' AND b.expires_at > now()))
+    GROUP BY b.slot_id
+) AS v
+INNER JOIN appointment_slots AS s ON v.slot_id = s.id
+CROSS JOIN
+    LATERAL (
+        SELECT n.id, n.start_time, l.booking_id
+        FROM (
+            SELECT a.id, a.start_time
+            FROM appointment_slots AS a
+            WHERE
+                a.doctor_id = s.doctor_id
+                AND a.start_time >= s.start_time
+                AND a.start_time < v.busy_until
+                AND (a.start_time, a.id) > (s.start_time, s.id)
+                AND a.available_seats < a.total_seats
+            ORDER BY a.start_time, a.id
+            LIMIT 2147483647
+        ) AS n
+        CROSS JOIN
+            LATERAL (
+                SELECT c.id AS booking_id
+                FROM bookings AS c
+                WHERE
+                    c.slot_id <= n.id
+                    AND (c.slot_id, c.id) > (n.id, 0)
+                    AND (c.status = 'CONFIRMED' OR (c.status = 'PENDING' AND c.expires_at > now()))
+                ORDER BY c.slot_id, c.id
+                LIMIT 1
+            ) AS l
+        ORDER BY n.start_time, n.id
+        LIMIT 1
+    ) AS o
+ORDER BY v.slot_id
+LIMIT :limit::integer;
+
+-- name: find_short_buffers
+-- S22: live bookings ahead whose slot takes the doctor's time for less than the buffer of their type. Then another slot
+-- may come into it. A drifted slot is listed for a person already.
+SELECT
+    s.id AS slot_id,
+    s.last_event AS sequence,
+    b.id AS booking_id,
+    format('the slot takes the doctor until %s', coalesce(s.busy_until, s.end_time)) AS found,
+    format(
+        '%s, with the %s minutes of visit type %s', s.end_time + make_interval(mins => t.buffer_minutes),
+        t.buffer_minutes, t.id
+    ) AS expected
+FROM appointment_slots AS s
+INNER JOIN bookings AS b ON s.id = b.slot_id
+INNER JOIN visit_types AS t ON b.visit_type_id = t.id
+WHERE
+    s.id BETWEEN :first_slot::bigint AND :last_slot::bigint
+    AND b.slot_id BETWEEN :first_slot::bigint AND :last_slot::bigint
+    AND s.start_time > now()
+    AND s.available_seats < s.total_seats
+    AND NOT s.drifted
+    AND (b.status = 'CONFIRMED' OR (b.status = 'PENDING' AND b.expires_at > now()))
+    AND coalesce(s.busy_until, s.end_time) < s.end_time + make_interval(mins => t.buffer_minutes)
+ORDER BY s.id, b.id
+LIMIT :limit::integer;
+
 -- name: find_open_slots_in_closures
 -- S24: slots ahead that are open although a closure covers them. Publishing closes what people opened there within a
 -- minute, so what changed in the last five minutes is not told.
