@@ -89,7 +89,7 @@ async def ignore_the_limit(connection: Connection) -> None:
 
 
 async def ignore_the_deadline(connection: Connection) -> None:
-    await mutate(connection, "cancel_bookings_2", "AND s.start_time > clock", "AND FALSE")
+    await mutate(connection, "cancel_bookings_2", "AND past_change_deadline(", "AND FALSE AND past_change_deadline(")
 
 
 async def keep_keys_apart(connection: Connection) -> None:

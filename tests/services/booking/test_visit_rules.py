@@ -236,7 +236,7 @@ MISTAKES = [
     ("check_patient", "AND s.start_time <= clock", ""),
     ("check_patient", "kind.patients = 'NEW' AND returning_patient", "FALSE"),
     ("confirm_bookings_2", "IF refusal IS NULL THEN", "IF TRUE THEN"),
-    ("cancel_bookings_2", "AND s.start_time > clock", "AND FALSE"),
+    ("cancel_bookings_2", "AND past_change_deadline(", "AND FALSE AND past_change_deadline("),
 ]
 
 

@@ -89,6 +89,7 @@ class TypesTogether(Struct, frozen=True):
     visit_type_ids: list[int]
 
 
+IS_PAST_CHANGE_DEADLINE = Statement("schedule/visit_types.is_past_change_deadline", Found)
 IS_IN_RULES = Statement("schedule/visit_types.is_in_rules", Found)
 LENGTHEN_BUFFERS = Statement("schedule/visit_types.lengthen_buffers", OverlappedSlot)
 LIST_BOOKABLE_TYPES = Statement("schedule/visit_types.list_bookable_types", RowId)
@@ -171,6 +172,12 @@ class VisitTypes:
             before = found
             found = before.union(*(each.visit_type_ids for each in together if before & {*each.visit_type_ids}))
         return await self.get_visit_types(sorted(found - {visit_type_id}))
+
+    async def is_past_change_deadline(self, visit_type_id: int, start_time: datetime) -> bool:
+        """Whether a patient is now refused to change a confirmed visit of the type that starts then."""
+        async with self._database.connection() as connection:
+            found = await IS_PAST_CHANGE_DEADLINE.one(connection, visit_type_id=visit_type_id, start_time=start_time)
+        return found.found
 
     async def list_bookable_types(self, slot: Slot) -> list[int]:
         """Those visit types of the slot that patients can book now, by id."""

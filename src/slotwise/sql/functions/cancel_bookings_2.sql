@@ -33,18 +33,16 @@ BEGIN
     ORDER BY s.id
     FOR NO KEY UPDATE;
     clock := clock_timestamp();
-    -- A hold can be given up at any time, and one that has started has its own outcome.
+    -- A hold can be given up at any time.
     late := ARRAY(
         SELECT b.id
         FROM unnest(booking_ids, only_holds) AS w (booking_id, only_hold)
         INNER JOIN bookings AS b ON w.booking_id = b.id
         INNER JOIN appointment_slots AS s ON b.slot_id = s.id
-        INNER JOIN visit_types AS t ON b.visit_type_id = t.id
         WHERE
             b.status = 'CONFIRMED'
             AND w.only_hold IS NOT TRUE
-            AND s.start_time > clock
-            AND s.start_time < clock + make_interval(mins => t.change_deadline_minutes)
+            AND past_change_deadline(s.start_time, b.visit_type_id, clock)
     );
 
     RETURN QUERY

@@ -102,6 +102,10 @@ SELECT c.id
 FROM offered_types(:visit_type_ids::bigint[], :start_time::timestamptz, NULL, FALSE) AS c
 ORDER BY c.id;
 
+-- name: is_past_change_deadline
+-- Tells whether patients can no longer change a confirmed visit that starts then.
+SELECT past_change_deadline(:start_time::timestamptz, :visit_type_id::bigint, clock_timestamp()) AS found;
+
 -- name: set_visit_types
 -- Gives a slot other visit types, or none.
 SELECT u.outcome, u.overlapped_start, u.overlapped_end, u.overlapped_closed, u.updated_at

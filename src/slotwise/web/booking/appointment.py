@@ -115,7 +115,7 @@ class AppointmentController(Controller):
         link = _link(request, managed) if managed.token else None
         changes = await clinic_changes.list_clinic_changes([managed.booking])
         told = _told_in_calendar(changes.get(booking_id), managed.booking, entry, renderer)
-        visit = await visit_of(request, managed.booking, renderer.time.now())
+        visit = await visit_of(request, managed.booking)
         location = location_words(renderer, managed.booking)
         file = await asyncio.to_thread(_calendar_file, entry, location, link, told, visit)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="appointment.ics"'}
@@ -169,7 +169,7 @@ async def show_appointment(
         headers={"HX-Push-Url": managed.url},
         chosen=await _chosen_instead(request, bookings, booking) if ended and booking.confirmed_at is None else None,
         offer=await slots.get_offer(slot.id, booking.seats_booked, booking.visit_type_id) if ended else None,
-        visit=await visit_of(request, booking, time.now()),
+        visit=await visit_of(request, booking),
         changes=ChangeWords(await clinic_changes.list_clinic_changes([booking]), renderer.time_of),
         now=time.now(),
         cookies=[

@@ -1,7 +1,6 @@
 """The visit type of an appointment: chosen with the time, and shown with the appointment."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from slotwise.domain.bookings import Booking, BookingStatus
@@ -62,15 +61,16 @@ async def choose_visit(request: PageRequest, slot: Slot, form: Form) -> VisitCho
     return VisitChoice(bookable[0] if bookable else slot.visit_type_ids[0])
 
 
-async def visit_of(request: PageRequest, booking: Booking, now: datetime) -> VisitWords | None:
-    """For those who may manage the booking."""
+async def visit_of(request: PageRequest, booking: Booking) -> VisitWords | None:
+    """For those who may manage the booking. Whether it is too late to cancel is asked where a cancel is decided."""
     if booking.visit_type_id is None:
         return None
-    visit_type = await page_parts(request).services.visit_types.get_visit_type(booking.visit_type_id)
-    deadline = timedelta(minutes=visit_type.change_deadline_minutes or 0)
+    visit_types = page_parts(request).services.visit_types
+    visit_type = await visit_types.get_visit_type(booking.visit_type_id)
     confirmed = booking.status is BookingStatus.CONFIRMED
-    return VisitWords(
-        visit_type,
-        visit_type.video_link if confirmed else None,
-        confirmed and now < booking.start_time < now + deadline,
+    too_late = (
+        confirmed
+        and visit_type.change_deadline_minutes is not None
+        and await visit_types.is_past_change_deadline(visit_type.id, booking.start_time)
     )
+    return VisitWords(visit_type, visit_type.video_link if confirmed else None, too_late)
