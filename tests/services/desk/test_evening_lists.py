@@ -247,6 +247,39 @@ async def test_a_folder_that_is_away_is_told_of_and_the_list_is_written_when_it_
     assert len(names(folder)) == 2
 
 
+@pytest.mark.parametrize("reason", ["Not a directory", "File name too long"])
+async def test_a_folder_that_goes_while_the_lists_are_claimed_is_told_of_as_that(
+    database: Database, connection: Rows, tmp_path: Path, reason: str
+) -> None:
+    """The path of the folder leads to a file then, or to a name that no file can have. The database has no part."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "file").touch()
+    link = tmp_path / "share"
+
+    def leads_to(target: str) -> None:
+        link.unlink(missing_ok=True)
+        link.symlink_to(target)
+
+    class GoingFolder(ListFolder):
+        def prepare(self, written: ListOfClinic, contents: Mapping[str, str]) -> list[UnfinishedFile]:
+            files = super().prepare(written, contents)
+            leads_to("file" if reason == "Not a directory" else "x" * 256)
+            return files
+
+    leads_to("real")
+    lists = lists_in(database, GoingFolder(link))
+    with capture_logs() as logs:
+        await lists.write_evening_lists(EVENING)
+    assert lists.warnings() == [f"The list of clinic 1 for 2031-03-04 cannot be written: {reason}"]
+    assert [each["reason"] for each in logs if each["event"] == "evening_list_not_written"] == [reason]
+    assert await claims(connection) == 0
+    leads_to("real")
+    again = lists_in(database, link)
+    await again.write_evening_lists(EVENING)
+    assert again.warnings() == []
+    assert (link / "clinic-1-2031-03-04.html").exists()
+
+
 @pytest.mark.parametrize(
     ("error", "reason"),
     [(ValueError("Ada Lovelace"), "the log says why"), (DatabaseUnavailable(), DatabaseUnavailable().detail)],

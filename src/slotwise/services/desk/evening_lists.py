@@ -9,6 +9,7 @@ import time as clock
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, time, timedelta
+from typing import TypeVar
 
 import structlog
 from msgspec import Struct
@@ -21,7 +22,7 @@ from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.observability.crash_points import UNARMED, CrashPoints
 from slotwise.services.core.audit import record_action
 from slotwise.services.desk.day_sheets import LIST_DOCTORS_OF_DAY, DoctorOfDay, DoctorsDay, read_sheet
-from slotwise.services.desk.list_folder import ListFolder, ListOfClinic, UnfinishedFile
+from slotwise.services.desk.list_folder import ListFolder, ListOfClinic
 
 ACTOR = "evening"
 MOST_DOCTORS = 10_000
@@ -32,6 +33,9 @@ OVERDUE = timedelta(minutes=5)
 SILENT_SECONDS = 600.0
 
 log = structlog.get_logger()
+
+Argument = TypeVar("Argument")
+Result = TypeVar("Result")
 
 
 class EveningList(Struct, frozen=True):
@@ -181,18 +185,21 @@ class EveningLists:
             async with self._claimed() as connection:
                 if connection is None:
                     return False
-                if only_missing and await asyncio.to_thread(folder.has, wanted):
-                    return True
-                if found.days:
-                    await record_action(connection, by, "write_evening_list", f"clinic:{clinic.id}", _outline(found))
-                self._crash_points.reach("write_evening_list", "after_commit")
-                error = await asyncio.to_thread(_finish, folder, files)
-            if error is not None:
-                raise error
+                there = await asyncio.to_thread(_tried, folder.has, wanted) if only_missing else False
+                failed = there if isinstance(there, OSError) else None
+                if there is False:
+                    if found.days:
+                        subject = f"clinic:{clinic.id}"
+                        await record_action(connection, by, "write_evening_list", subject, _outline(found))
+                    self._crash_points.reach("write_evening_list", "after_commit")
+                    failed = await asyncio.to_thread(_tried, folder.finish, files)
         finally:
             folder.discard(files)
-        log.info("evening_list_written", clinic=clinic.id, day=f"{day}", doctors=len(found.days))
-        _log_cut(found)
+        if failed is not None:
+            raise failed
+        if not there:
+            log.info("evening_list_written", clinic=clinic.id, day=f"{day}", doctors=len(found.days))
+            _log_cut(found)
         return True
 
     @asynccontextmanager
@@ -234,13 +241,12 @@ class EveningLists:
         return DoctorsDay(doctor, sheet)
 
 
-def _finish(folder: ListFolder, files: list[UnfinishedFile]) -> OSError | None:
-    """Returns the error: raised while a connection is used, it would count as an error of the connection."""
+def _tried(call: Callable[[Argument], Result], argument: Argument) -> Result | OSError:
+    """What it returns, or its error: raised while a connection is used, it would count as one of the connection."""
     try:
-        folder.finish(files)
+        return call(argument)
     except OSError as error:
         return error
-    return None
 
 
 async def _release(connection: Connection) -> None:
