@@ -60,4 +60,3 @@ def test_of_too_many_bookings_only_the_counts_are_kept() -> None:
     assert seen_of(preview_of(*most)).booking_ids == frozenset(most)
     assert seen_of(preview_of(*most), named=[MOST_KEPT + 1]) == Seen(1, 2, 3, None)
     assert differs(Seen(1, 2, 3, None), preview_of(7)).new_booking_ids is None
-    assert Seen(1, 2, 3, None).may_list(7)

@@ -29,9 +29,6 @@ class Seen(Struct, frozen=True):
     stay: int
     booking_ids: frozenset[int] | None = frozenset()
 
-    def may_list(self, booking_id: int) -> bool:
-        return self.booking_ids is None or booking_id in self.booking_ids
-
 
 class Differs(Struct, frozen=True):
     """What differs from what was seen before. The bookings are None if there were too many to compare."""

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from slotwise.db.pool import Database
 from slotwise.domain.clinics import Clinic, ClinicChange
 from slotwise.domain.errors import ClinicInUse, InvalidInput, NotAllowed, ScheduleChanged, ScheduleTooLarge
+from slotwise.domain.preview_tokens import MOST_KEPT, Seen, seen_in
 from slotwise.domain.schedule_previews import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkipReason
 from slotwise.domain.slots import SlotChange, SlotStatus
@@ -76,6 +77,24 @@ class Practice:
             self.doctor_id, start, confirmed,
         )  # fmt: skip
         return int(booked)
+
+    async def crowd(self, start: datetime, count: int) -> list[int]:
+        """So many confirmed bookings of the slot that starts then, which has the seats, in order of id."""
+        booked = await self.rows.fetch(
+            """SELECT (h.booking).id FROM generate_series(1, $3) AS place, LATERAL (
+                SELECT * FROM hold_seats(
+                ARRAY(SELECT id FROM appointment_slots WHERE doctor_id = $1 AND start_time = $2 AND place > 0),
+                ARRAY[1], ARRAY[NULL::bigint], ARRAY['Ada Lovelace'], ARRAY['ada@example.org'], ARRAY[TRUE],
+                ARRAY['\\x00'::bytea], ARRAY['guest'], '{}', '{}', '{}', '{}', '{}', NULL, 120, 86400)) AS h""",
+            self.doctor_id, start, count,
+        )  # fmt: skip
+        return sorted(row[0] for row in booked)
+
+    async def cancel(self, booking_id: int) -> None:
+        await self.rows.execute(
+            "SELECT outcome FROM cancel_bookings(ARRAY[$1::bigint], ARRAY['Ill'], ARRAY['guest'], ARRAY[FALSE], '{}')",
+            booking_id,
+        )
 
     async def status_of(self, booking_id: int) -> str:
         return str(await self.rows.fetchval("SELECT status FROM bookings WHERE id = $1", booking_id))
@@ -430,6 +449,37 @@ async def test_one_token_is_applied_once(practice: Practice) -> None:
     )
     assert sum(isinstance(result, Applied) for result in results) == 1
     assert await practice.rows.fetchval("SELECT count(*) FROM closures") == 1
+
+
+async def test_of_more_bookings_than_a_token_keeps_a_decision_on_any_other_is_refused(practice: Practice) -> None:
+    """One of those listed is cancelled meanwhile: the decision on it is answered with a new preview first."""
+    await practice.add_rule(total_seats=MOST_KEPT + 2)
+    booked = await practice.crowd(moment(0, "09:00"), MOST_KEPT + 2)
+    foreign = await practice.book(moment(1, "09:00"))
+    change = ScheduleChange(add_closures=(closure(practice.doctor_id, 0, "09:00", "09:30"),))
+    apply = practice.schedules.apply_schedule
+    token = (await practice.schedules.preview_schedule(ADMIN, change)).token
+    assert seen_in(token) == Seen(0, 1, 15, None)
+    decided = deciding(change, booked[0], foreign).decisions
+    for attempt, field in (
+        (apply(ADMIN, deciding(change, foreign), token), "decisions.bookings[0]"),
+        (apply(ADMIN, change, token, decided), "decisions.bookings[1]"),
+    ):
+        with pytest.raises(InvalidInput) as refused:
+            await attempt
+        assert [fault.field for fault in refused.value.errors] == [field]
+    await practice.cancel(booked[1])
+    with pytest.raises(ScheduleChanged) as changed:
+        await apply(ADMIN, change, token, deciding(change, *booked[:2]).decisions)
+    assert isinstance(changed.value.outlined, Outlined)
+    own = deciding(change, booked[0])
+    done = await apply(ADMIN, own, changed.value.outlined.token)
+    assert [hit.booking.id for hit in done.preview.cancelled] == [booked[0]]
+    assert await practice.status_of(foreign) == "CONFIRMED"
+
+
+def deciding(change: ScheduleChange, *cancelled: int) -> ScheduleChange:
+    return replace(change, decisions=Decisions(bookings=dict.fromkeys(cancelled, Decision.CANCEL)))
 
 
 async def test_staff_enter_absences_and_change_nothing_else(practice: Practice) -> None:

@@ -176,7 +176,8 @@ class Schedules:
                     raise ScheduleChanged(await preview_schedule(connection, account, read, decided, token))
             if decided != change:
                 outlined = await _outlined(read, decided)
-            _require_listed(decided.decisions, outlined.preview, seen_in(token))
+            # What differs from what was shown has been answered above. So a token that keeps no ids has shown these.
+            _require_listed(decided.decisions, outlined.preview, _kept_ids(seen_in(token)))
             try:
                 done = await self._apply(account, read, decided, outlined.preview)
             except SlotOverlaps as error:
@@ -214,7 +215,8 @@ async def preview_schedule(
     """An outline for a person to read. It names patients, so the look is recorded first."""
     outlined = await _outlined(read, change)
     seen = seen_in(token_before or "")
-    _require_listed(change.decisions, outlined.preview, seen)
+    if seen is None or seen.booking_ids is not None:
+        _require_listed(change.decisions, outlined.preview, _kept_ids(seen))
     if seen is not None:
         outlined = replace(outlined, differs=differs(seen, outlined.preview))
     named = len(outlined.preview.hits) + len(outlined.preview.holds)
@@ -240,13 +242,18 @@ def _is_of(token: str, outlined: Outlined) -> bool:
     return compare_digest(digest_in(outlined.token).encode(), digest_in(token).encode(errors="replace"))
 
 
-def _require_listed(decisions: Decisions, preview: Preview, before: Seen | None) -> None:
+def _kept_ids(seen: Seen | None) -> frozenset[int]:
+    """The bookings that an earlier preview listed, as far as its token says."""
+    return (seen.booking_ids if seen else None) or frozenset()
+
+
+def _require_listed(decisions: Decisions, preview: Preview, before: frozenset[int]) -> None:
     """Decisions name bookings that the change concerns, or that the preview before listed: they may be cancelled."""
-    listed = {hit.booking.id for hit in preview.hits}
+    listed = before.union(hit.booking.id for hit in preview.hits)
     faults = [
         FieldError(f"decisions.bookings[{place}]", "is not a booking that this change concerns")
         for place, booking_id in enumerate(decisions.bookings)
-        if booking_id not in listed and not (before and before.may_list(booking_id))
+        if booking_id not in listed
     ]
     if faults:
         raise InvalidInput(*faults)
