@@ -284,6 +284,25 @@ def closures(studio: Studio, page: Page, doctor: int) -> None:
     studio.shoot(page, "clinic-closure")
 
 
+def takeover(studio: Studio) -> None:
+    """A colleague who takes over an absence, and what stays on the page when that is no longer possible."""
+    ill = studio.clinic.doctor(name="Dr. Rosalind Franklin", specialization="Neurology")["id"]
+    colleague = studio.clinic.doctor(name="Dr. Dorothy Hodgkin", specialization="Neurology")["id"]
+    add_hours(studio, ill)
+    page = logged_in(studio)
+    page.goto(f"/admin/closures/new?where=doctor:{ill}&day={tomorrow()}")
+    page.locator("#last_day").fill(f"{tomorrow() + timedelta(days=6)}")
+    press(page, "Show what would change")
+    page.locator("#colleague_id").select_option("Dr. Dorothy Hodgkin")
+    press(page, "Show what then happens")
+    studio.shoot(page, "clinic-takeover-preview")
+    page.get_by_label("Message for patients").fill("Dr. Franklin is ill. You will see Dr. Hodgkin at the same time.")
+    page.locator("select[name=decision]").last.select_option("Stays booked")
+    studio.clinic.http.patch(f"/api/doctors/{colleague}", json={"active": False}, headers=studio.clinic.admin)
+    press(page, "Do exactly this")
+    studio.shoot(page, "clinic-preview-refused")
+
+
 def overbooking(studio: Studio, page: Page) -> None:
     slot = studio.clinic.slot()["id"]
     studio.clinic.hold(slot, confirm=True, userName="Grace Hopper")
@@ -397,7 +416,7 @@ def require_different(folder: Path) -> None:
         seen[digest] = picture.name
 
 
-SCENES = (patients, ran_out, account, desk, schedules, evening_list, new_clinic, clinics)
+SCENES = (patients, ran_out, account, desk, schedules, takeover, evening_list, new_clinic, clinics)
 
 
 def main() -> None:

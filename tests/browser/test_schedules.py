@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.browser.conftest import ZONE, AssertAccessible, OpenWindow, StartSite, log_in
 from tests.browser.full_clinic import BERLIN
-from tests.clinic import Clinic, RunningServer, problem
+from tests.clinic import Clinic, RunningServer, problem, rows
 
 pytestmark = pytest.mark.slow(reason="starts a server of its own, and takes five CPU seconds in a browser")
 
@@ -129,6 +129,44 @@ def test_the_25th_of_december_is_closed_and_opened_again_in_ten_clicks(
     patient.goto(f"/?doctor={doctors[0]['id']}&day={christmas}")
     patient.get_by_role("button", name=re.compile("09:00, Dr. Grace Hopper")).first.click()
     expect(patient.get_by_role("button", name="Confirm appointment")).to_be_visible()
+
+
+def test_a_preview_with_a_colleague_and_its_refusals_are_accessible(
+    clinic: Clinic, own_site: RunningServer, open_window: OpenWindow, assert_accessible: AssertAccessible
+) -> None:
+    ill, colleague = (clinic.doctor(name=name) for name in ("Dr. Grace Hopper", "Dr. Alan Turing"))
+    works(clinic, ill, weekdays=[1, 2, 3, 4, 5, 6, 7])
+    monday = today() + timedelta(days=7)
+    clinic.hold(slots_of(clinic, ill, monday)[0]["id"], confirm=True, userName="Gus Gone")
+    desk = open_window(own_site)
+    log_in(desk)
+    desk.goto(f"/admin/closures/new?where=doctor:{ill['id']}&day={monday}")
+    desk.get_by_role("button", name="Show what would change").click()
+    chooses = desk.get_by_label("A colleague who takes over (optional)")
+    expect(chooses).to_have_value("")
+    assert_accessible(desk)
+    chooses.select_option("Dr. Alan Turing")
+    desk.get_by_role("button", name="Show what then happens").click()
+    expect(desk.get_by_label("What happens to the appointment of Gus Gone")).to_contain_text("Dr. Alan Turing takes")
+    assert_accessible(desk)
+    message = desk.get_by_label("Message for patients")
+    message.fill("Please call us.")
+    clinic.http.patch(f"/api/doctors/{colleague['id']}", json={"active": False}, headers=clinic.admin)
+    desk.get_by_role("button", name="Do exactly this").click()
+    expect(desk.get_by_role("heading", name="What you decided is kept")).to_be_visible()
+    assert_accessible(desk)
+    desk.get_by_role("button", name="Try again").click()
+    expect(message).to_have_value("Please call us.")
+    message.fill("\u0e01" * 1000)
+    rows(own_site.database_url, "UPDATE users SET token_version = token_version + 1")
+    desk.get_by_role("button", name="Do exactly this").click()
+    expect(desk.get_by_role("heading", name="Please log in")).to_be_visible()
+    assert_accessible(desk)
+    with desk.context.expect_page() as opened:
+        desk.get_by_role("link", name="Log in, in a new tab").click()
+    log_in(opened.value)
+    desk.get_by_role("button", name="Send the form again").click()
+    expect(desk.get_by_text("1 appointment was cancelled: please tell the patients.")).to_be_visible()
 
 
 def today() -> date:

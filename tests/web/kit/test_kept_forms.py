@@ -111,7 +111,7 @@ def test_a_form_without_anything_to_keep_is_shown_again_after_the_log_in(admin: 
     for path, fields in {
         "/account/password": {"current_password": SECRET, "new_password": SECRET},
         "/account/delete": {"password": SECRET},
-        "/admin/users/new": {"name": TYPED * 1000},
+        "/admin/users/new": {"name": TYPED * 1000, "password": SECRET},
     }.items():
         for cookies_stay in (True, False):
             end_sessions(admin.server, admin.email)

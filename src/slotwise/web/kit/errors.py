@@ -1,7 +1,7 @@
 """From errors to pages: one table from each error to the status, the heading and what to do next."""
 
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from slotwise.observability.request_meters import REQUEST_METERS
 from slotwise.server.refusals import RequestTooSlow, Written
 from slotwise.web.kit.access import PageRequest, Unsent, visitor_in
 from slotwise.web.kit.forms import Form
-from slotwise.web.kit.kept_forms import kept_cookie
+from slotwise.web.kit.kept_forms import can_stay_on_page, kept_cookie
 from slotwise.web.kit.rendering import HTML, Renderer, renderer_of, see_other, url_of_request
 from slotwise.web.kit.visitors import Connection, draft_cookie, draft_of, read_cookie, visitor_of
 
@@ -175,10 +175,19 @@ def _keep_form(request: PageRequest) -> Response[Any]:
     if unsent is None:
         return see_other(request, "/log-in", notice=told)
     kept = kept_cookie(request, unsent.page, unsent.fields)
+    if kept is None and can_stay_on_page(request, unsent.fields):
+        return _show_unsent(request, unsent.fields)
     if kept is None:
         return see_other(request, _log_in_for(unsent.page), notice=told)
     told += " What you typed is kept for 15 minutes, except passwords, and shown again after you log in."
     return see_other(request, "/log-in", notice=told, cookies=[kept])
+
+
+def _show_unsent(request: PageRequest, fields: Sequence[tuple[str, str]]) -> Response[Any]:
+    """What is too long for a cookie waits in a form on the page, until the person has logged in elsewhere."""
+    renderer: Renderer = renderer_of(request)
+    action = request.scope["path"]
+    return renderer.answer(request, "kit/send_again.html", HTTPStatus.UNAUTHORIZED, action=action, fields=fields)
 
 
 def show_framework_error(request: PageRequest, error: HTTPException) -> Response[Any]:

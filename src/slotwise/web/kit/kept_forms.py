@@ -67,6 +67,12 @@ def kept_cookie(
     return set_cookie(connection, "kept", text, KEPT_SECONDS) if len(text) <= MAX_KEPT_CHARACTERS else None
 
 
+def can_stay_on_page(connection: Connection, fields: Sequence[tuple[str, str]]) -> bool:
+    """Whether the form comes from a page of an account, and has no password, which no page repeats."""
+    secret = any("password" in name for name, _ in fields)
+    return not secret and _typist_of(connection, dict(fields).get(TYPIST)) is not None
+
+
 def kept_form_of(connection: Connection, user: User | None) -> KeptForm | None:
     """What this account typed. Another account may use this browser now, and gets nothing of it."""
     kept: KeptForm | None = _unsealed(connection, read_cookie(connection, "kept"), KeptForm) if user else None

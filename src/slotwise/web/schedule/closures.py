@@ -28,7 +28,8 @@ from slotwise.web.kit.queries import Id, day_in, query_form
 from slotwise.web.kit.rendering import Renderer
 from slotwise.web.schedule import closure_forms
 from slotwise.web.schedule.closure_calendar import MARKS, year_of
-from slotwise.web.schedule.previews import Asked, refuse_change, show_preview
+from slotwise.web.schedule.kept_decisions import with_decisions_of
+from slotwise.web.schedule.previews import Asked, ask_for_preview, refuse_change
 
 LIST = "/admin/closures"
 # Where the desk sees whom to tell of a new closure.
@@ -74,7 +75,8 @@ class ClosureController(Controller):
             added = closure_forms.closures_in(form, renderer, names, clinic_ids)
             decisions = Decisions(Decision.CANCEL, message=added[0].message)
             change = ScheduleChange(add_closures=tuple(added), decisions=decisions)
-            return await show_preview(request, renderer, Asked(change, _heading(added[0], names), LIST, PATIENTS))
+            asked = Asked(change, _heading(added[0], names), LIST, PATIENTS)
+            return await ask_for_preview(request, renderer, asked, form)
         except (InvalidInput, ScheduleTooLarge) as error:
             return await _refused(request, renderer, None, form, error)
 
@@ -93,7 +95,8 @@ class ClosureController(Controller):
             added = closure_forms.holidays_in(form, renderer, proposed)
             decisions = Decisions(Decision.CANCEL, message=added[0].message)
             change = ScheduleChange(add_closures=tuple(added), decisions=decisions)
-            return await show_preview(request, renderer, Asked(change, "Close on public holidays", LIST, LIST))
+            asked = Asked(change, "Close on public holidays", LIST, LIST)
+            return await ask_for_preview(request, renderer, asked, form)
         except (InvalidInput, ScheduleTooLarge) as error:
             refuse_change(
                 form, closure_forms.at_fields_of_the_form(error) if isinstance(error, InvalidInput) else error
@@ -115,7 +118,7 @@ class ClosureController(Controller):
         """Shows what it would do: to change the closure, or to undo it."""
         form, closure = await Form.of(request), await _closure(request, closure_id)
         if form.text("version") != str(closure.version):
-            again = closure_forms.form_of(closure, renderer.time_of(closure.clinic_id))
+            again = with_decisions_of(form, closure_forms.form_of(closure, renderer.time_of(closure.clinic_id)))
             again.problem = "Somebody else has changed this meanwhile. Nothing was saved. It is now as below."
             return await _show_form(request, renderer, closure, again, 409)
         try:
@@ -123,7 +126,7 @@ class ClosureController(Controller):
             change = _change_of(renderer, form, closure, names)
             heading = "Undo this?" if change.remove_closures else _heading(change.change_closures[0], names)
             then = LIST if change.remove_closures else f"{LIST}/{closure.id}/patients"
-            return await show_preview(request, renderer, Asked(change, heading, LIST, then))
+            return await ask_for_preview(request, renderer, Asked(change, heading, LIST, then), form)
         except (InvalidInput, ScheduleTooLarge) as error:
             return await _refused(request, renderer, closure, form, error)
 

@@ -24,7 +24,8 @@ from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.queries import Id, day_in, query_form
 from slotwise.web.kit.rendering import Renderer
 from slotwise.web.schedule import hour_forms
-from slotwise.web.schedule.previews import Asked, refuse_change, show_preview
+from slotwise.web.schedule.kept_decisions import with_decisions_of
+from slotwise.web.schedule.previews import Asked, ask_for_preview, refuse_change
 from slotwise.web.schedule.schedule_words import DAYS, hours_words, rule_row
 
 
@@ -92,7 +93,8 @@ class HoursController(Controller):
         try:
             added = hour_forms.rules_in(form, doctor_id, place.clinics, [each.id for each in place.types])
             change = hour_forms.change_in(form, added, place.rules)
-            return await _preview(request, renderer, place, change, f"New hours of {place.doctor.name}")
+            heading = f"New hours of {place.doctor.name}"
+            return await _preview(request, renderer, place, change, heading, form)
         except (InvalidInput, ScheduleTooLarge) as error:
             return _refused(request, renderer, place, None, form, error)
 
@@ -112,13 +114,13 @@ class HoursController(Controller):
         form, place = await Form.of(request), await _place(request, renderer, doctor_id, rule_id)
         rule = _rule_of(place, rule_id)
         if form.text("version") != str(rule.version):
-            again = hour_forms.form_of(rule)
+            again = with_decisions_of(form, hour_forms.form_of(rule))
             again.problem = "Somebody else has changed these hours meanwhile. Nothing was saved. They are now as below."
             return _show_form(request, renderer, place, rule, again, 409)
         try:
             change = _change_of(form, place, rule)
             heading = f"{DAYS[rule.weekday - 1]}, {hours_words(rule)}, of {place.doctor.name}"
-            return await _preview(request, renderer, place, change, heading)
+            return await _preview(request, renderer, place, change, heading, form)
         except (InvalidInput, ScheduleTooLarge) as error:
             return _refused(request, renderer, place, rule, form, error)
 
@@ -180,9 +182,9 @@ def _change_of(form: Form, place: Place, rule: Rule) -> ScheduleChange:
 
 
 async def _preview(
-    request: PageRequest, renderer: Renderer, place: Place, change: ScheduleChange, heading: str
+    request: PageRequest, renderer: Renderer, place: Place, change: ScheduleChange, heading: str, form: Form
 ) -> Response[Any]:
-    return await show_preview(request, renderer, Asked(change, heading, place.path, place.path))
+    return await ask_for_preview(request, renderer, Asked(change, heading, place.path, place.path), form)
 
 
 def _refused(

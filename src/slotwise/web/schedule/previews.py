@@ -5,6 +5,7 @@ Sent after the session has ended, they are kept like other forms, and looked at 
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -14,18 +15,30 @@ from litestar.exceptions import ClientException
 from msgspec import Struct
 from msgspec.structs import replace
 
-from slotwise.domain.errors import FieldError, InvalidInput, ScheduleChanged, ScheduleTooLarge, SlotOverlaps
+from slotwise.domain.errors import (
+    FieldError,
+    InvalidInput,
+    NotAllowed,
+    NotAuthenticated,
+    OutcomeUnknown,
+    ScheduleChanged,
+    ScheduleTooLarge,
+    SlotOverlaps,
+    SlotwiseError,
+)
 from slotwise.domain.schedule_previews import Decision, Decisions, Hit, Preview, ScheduleChange
 from slotwise.domain.slots import Slot
 from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.services.schedule.schedules import Applied, Outlined
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
+from slotwise.web.kit.errors import refuse, words_of
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.kept_forms import TYPIST, kept_cookie, kept_form_of
 from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.queries import id_in, ids_in
 from slotwise.web.kit.rendering import Renderer, see_other, url_of_request
 from slotwise.web.kit.visitors import clear_cookie
+from slotwise.web.schedule.kept_decisions import DECIDED, as_decided, decisions_in, sealed_decisions
 from slotwise.web.schedule.next_times import Looking, next_times
 from slotwise.web.schedule.schedule_words import skipped_words
 
@@ -57,7 +70,7 @@ class Asked(Struct, frozen=True):
 
 
 NO_ROOM = (
-    "Nothing was changed. The longer buffer would reach into another time of a doctor, which no weekly hours have. "
+    "The longer buffer would reach into another time of a doctor, which no weekly hours have. "
     "Move or close that time first."
 )
 
@@ -72,28 +85,31 @@ class PreviewController(Controller):
         asked = _asked_again(request, kept.fields) if kept is not None and kept.page == PATH else None
         if kept is None or asked is None:
             return _lead_back(request, "/admin", "What you looked at is gone. Fill in its form again.")
+        token = dict(kept.fields).get("token", "")
         try:
-            return await show_preview(request, renderer, asked, dict(kept.fields).get("token"))
-        except (InvalidInput, ScheduleTooLarge) as error:
-            return _lead_to_form(request, asked, error)
+            return await show_preview(request, renderer, asked, token)
+        except SlotwiseError as error:
+            return _show_refused(request, renderer, asked, token, error)
 
     @post("/", **page_for(DESK))
     async def apply_schedule(self, request: PageRequest, renderer: NamedDependency[Renderer]) -> Response[Any]:
         """Does what the preview said. If something has changed since, shows what the change would do now.
 
-        A change that can no longer be made leads back to its form, which has what was typed.
+        A change that can no longer be made is told as that, with what was typed and ticked and a way on.
         """
         form = await Form.of(request)
-        asked = _asked_in(request, form)
+        asked, token = _asked_in(request, form), form.text("token")
         decided = _decided(asked, form)
         try:
-            if form.text("step") == "colleague":
-                return await _show_colleague(request, renderer, decided, form)
-            return await _apply(request, renderer, asked, decided, form.text("token"))
-        except (InvalidInput, ScheduleTooLarge) as error:
-            return _lead_to_form(request, asked, error)
-        except SlotOverlaps:
-            return _lead_back(request, asked.back, NO_ROOM)
+            match form.text("step"):
+                case "colleague":
+                    return await _show_colleague(request, renderer, decided, form)
+                case "again":
+                    return await _show_again(request, renderer, asked, token)
+                case _:
+                    return await _apply(request, renderer, asked, decided, token)
+        except SlotwiseError as error:
+            return _show_refused(request, renderer, decided, token, error)
 
 
 async def _apply(request: PageRequest, renderer: Renderer, asked: Asked, decided: Asked, token: str) -> Response[Any]:
@@ -105,8 +121,26 @@ async def _apply(request: PageRequest, renderer: Renderer, asked: Asked, decided
     except ScheduleChanged as error:
         return await _show_changed(request, renderer, decided, error)
     except InvalidInput as error:
-        return await show_preview(request, renderer, asked, token, problem=error)
+        return await _show_faulty(request, renderer, asked, decided, token, error)
     return see_other(request, _then(asked, done), notice=done_words(done))
+
+
+async def _show_faulty(
+    request: PageRequest, renderer: Renderer, asked: Asked, decided: Asked, token: str, error: InvalidInput
+) -> Response[Any]:
+    """The preview again, with what was typed and ticked although it cannot be done."""
+    outlined = await page_parts(request).services.schedules.preview_schedule(account_in(request), asked.change, token)
+    chosen, form = decided.change.decisions, _form_of(decided)
+    form.refuse(without_places(error))
+    hits = tuple(replace(hit, decision=_chosen_for(hit, chosen)) for hit in outlined.preview.hits)
+    shown = replace(outlined, preview=replace(outlined.preview, hits=hits))
+    return await _show(request, renderer, asked, shown, form, 400)
+
+
+def _chosen_for(hit: Hit, chosen: Decisions) -> Decision:
+    """What the page lets choose for it: not a colleague who cannot see it."""
+    decision = chosen.of(hit.booking.id)
+    return hit.decision if decision is Decision.TAKE_OVER and hit.refusal else decision
 
 
 def _asked_again(request: PageRequest, fields: Sequence[tuple[str, str]]) -> Asked | None:
@@ -123,15 +157,72 @@ def _lead_back(request: PageRequest, path: str, notice: str) -> Response[Any]:
     return see_other(request, path, notice=notice, cookies=[clear_cookie(request, "kept")])
 
 
-def _lead_to_form(request: PageRequest, asked: Asked, error: InvalidInput | ScheduleTooLarge) -> Response[Any]:
-    """With what was typed there, if a cookie can keep it."""
-    form = Form()
-    refuse_change(form, error)
-    notice = f"Nothing was changed. {form.problem}"
-    kept = kept_cookie(request, asked.page, asked.fields, notice) if asked.fields else None
+def _show_refused(
+    request: PageRequest, renderer: Renderer, asked: Asked, token: str, error: SlotwiseError
+) -> Response[Any]:
+    """Why the change cannot be made now, with what was typed and ticked. Who may not make it sees no way on."""
+    if isinstance(error, NotAllowed | NotAuthenticated):
+        raise error
+    form, decisions = _form_of(asked), asked.change.decisions
+    status = _refuse(form, error)
+    has_decided = decisions.bookings or decisions.message or decisions.colleague_id
+    if isinstance(error, InvalidInput | ScheduleTooLarge | SlotOverlaps) and not has_decided:
+        return _lead_to_form(request, asked, form)
+    return renderer.answer(
+        request,
+        "schedule/previews/refused.html",
+        status,
+        asked=asked,
+        form=form,
+        decisions=decisions,
+        decided=sealed_decisions(request, decisions),
+        sealed=_sealed(request, asked),
+        token=token,
+    )
+
+
+def _lead_to_form(request: PageRequest, asked: Asked, form: Form) -> Response[Any]:
+    """With what was typed there, if a cookie can keep it. At the preview, nothing was decided."""
+    told = form.problem or ""
+    kept = kept_cookie(request, asked.page, asked.fields, told) if asked.fields else None
     if kept is None:
-        return _lead_back(request, asked.back, notice)
+        return _lead_back(request, asked.back, told)
     return see_other(request, asked.page, cookies=[kept])
+
+
+def _refuse(form: Form, error: SlotwiseError) -> int:
+    """Say what is in the way. Nothing was done, unless the answer of the database was lost."""
+    words = Form()
+    match error:
+        case InvalidInput() | ScheduleTooLarge():
+            refuse_change(words, error)
+        case SlotOverlaps():
+            words.problem = NO_ROOM
+        case _:
+            refuse(words, error)
+    form.problem = words.problem if isinstance(error, OutcomeUnknown) else f"Nothing was changed. {words.problem}"
+    return words_of(error).status
+
+
+async def _show_again(request: PageRequest, renderer: Renderer, asked: Asked, token: str) -> Response[Any]:
+    """The preview that was refused before. Raises as `show_preview`."""
+    kept = asked.change.decisions
+    plain = Decisions(kept.otherwise if kept.default is Decision.TAKE_OVER else kept.default)
+    asked = replace(asked, change=replace(asked.change, decisions=plain))
+    return await _show_as_decided(request, renderer, asked, kept, token)
+
+
+async def _show_as_decided(
+    request: PageRequest, renderer: Renderer, asked: Asked, kept: Decisions, token: str | None = None
+) -> Response[Any]:
+    """The preview with what was decided at an earlier one, as far as it fits. Raises as `show_preview`."""
+    schedules = page_parts(request).services.schedules
+    outlined = await schedules.preview_schedule(account_in(request), asked.change, token)
+    *better, plain = as_decided(asked.change, outlined.preview, kept)
+    for change in better:
+        with suppress(InvalidInput):
+            return await show_preview(request, renderer, replace(asked, change=change), token)
+    return await show_preview(request, renderer, replace(asked, change=plain), token)
 
 
 async def _show_colleague(request: PageRequest, renderer: Renderer, asked: Asked, form: Form) -> Response[Any]:
@@ -167,19 +258,27 @@ async def show_preview(
     """
     schedules = page_parts(request).services.schedules
     outlined = await schedules.preview_schedule(account_in(request), asked.change, token_before)
-    asked = await _with_fields(request, asked)
     form = _form_of(asked)
     if problem is not None:
         form.refuse(without_places(problem))
     return await _show(request, renderer, asked, outlined, form, 400 if problem else 200)
 
 
-async def _with_fields(request: PageRequest, asked: Asked) -> Asked:
+async def ask_for_preview(request: PageRequest, renderer: Renderer, asked: Asked, form: Form) -> Response[Any]:
+    """The preview of what a form asks for, with what was decided before if a refusal led to the form.
+
+    Raises as `show_preview`.
+    """
+    asked, kept = _with_fields(request, asked, form), decisions_in(request, form)
+    if kept is None:
+        return await show_preview(request, renderer, asked)
+    return await _show_as_decided(request, renderer, asked, kept)
+
+
+def _with_fields(request: PageRequest, asked: Asked, form: Form) -> Asked:
     """What was typed for the change. A button that types nothing, such as "Remove", has a step."""
-    if request.method != "POST" or request.scope["path"] == PATH:
-        return asked
-    form = await Form.of(request)
-    typed = [] if form.text("step") else [(name, value) for name, value in form.fields if name != TYPIST]
+    given = [(name, value) for name, value in form.fields if name not in {TYPIST, DECIDED}]
+    typed = [] if form.text("step") else given
     return replace(asked, page=url_of_request(request), fields=typed)
 
 
@@ -214,7 +313,7 @@ async def _show(
         asked=asked,
         preview=preview,
         token=outlined.token,
-        sealed=page_parts(request).seals.seal(msgspec.json.encode(_without_gone(asked, preview))),
+        sealed=_sealed(request, _without_gone(asked, preview)),
         changed=changed,
         differs=outlined.differs,
         most_gone=MOST_LISTED,
@@ -227,6 +326,10 @@ async def _show(
         refusals=REFUSALS,
         skipped=[skipped_words(each, renderer.time) for each in preview.skipped[:MOST_LISTED]],
     )
+
+
+def _sealed(request: PageRequest, asked: Asked) -> str:
+    return page_parts(request).seals.seal(msgspec.json.encode(asked))
 
 
 def _without_gone(asked: Asked, preview: Preview) -> Asked:

@@ -18,7 +18,8 @@ from slotwise.web.kit.queries import Id
 from slotwise.web.kit.rendering import Renderer, see_other
 from slotwise.web.kit.times import ClinicTime
 from slotwise.web.schedule import visit_type_forms
-from slotwise.web.schedule.previews import Asked, refuse_change, show_preview
+from slotwise.web.schedule.kept_decisions import with_decisions_of
+from slotwise.web.schedule.previews import Asked, ask_for_preview, refuse_change
 from slotwise.web.schedule.visit_type_forms import OtherChange, at_fields_of_the_form, form_of, merged, visit_type_in
 
 LIST = "/admin/visit-types"
@@ -92,7 +93,7 @@ class VisitTypeController(Controller):
         except ChangedMeanwhile:
             current = await visit_types.get_visit_type(visit_type_id)
             again, others = merged(form, current)
-            return _show(request, renderer, current, again, 409, others)
+            return _show(request, renderer, current, with_decisions_of(form, again), 409, others)
         return see_other(request, LIST, notice=_done_words(changed, form))
 
 
@@ -109,7 +110,7 @@ async def _preview_length(
         own = LengthChange(current.id, wanted.minutes, wanted.buffer_minutes)
         lengths = (own, *(LengthChange(each.id, wanted.minutes) for each in others))
         asked = Asked(ScheduleChange(change_lengths=lengths), _length_words(current, others), LIST, LIST)
-        return await show_preview(request, renderer, asked)
+        return await ask_for_preview(request, renderer, asked, form)
     except (InvalidInput, ScheduleTooLarge) as error:
         refuse_change(form, error)
         return _show(request, renderer, current, form, 400)
