@@ -323,6 +323,18 @@ def test_a_new_length_that_makes_far_too_many_times_is_refused_before_they_are_p
         outline(before, ScheduleChange(change_lengths=(LengthChange(5, 1),)))
 
 
+def test_hours_that_are_valid_for_two_weeks_only_are_counted_for_these(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a year they would have 26 times as many, which is far too many to be planned. They are 4 of 50."""
+    monkeypatch.setattr("slotwise.domain.schedule_previews.MAX_TOUCHED_SLOTS", 10)
+    before = state(published_until=MONDAY + 364 * DAY)
+    added = replace(HOURS, last_day=MONDAY + 13 * DAY)
+    assert outline(before, ScheduleChange(add_rules=(added,))).come == 4
+    with pytest.raises(ScheduleTooLarge):
+        outline(before, ScheduleChange(add_rules=(replace(added, last_day=None),)))
+    alternate = tuple(replace(added, last_day=None, every_weeks=52, weekday=day) for day in range(1, 6))
+    assert outline(before, ScheduleChange(add_rules=alternate)).come == 10
+
+
 def test_a_removed_rule_need_not_fit_a_new_length() -> None:
     before = state(replace(HOURS, visit_type_ids=(5,)), visit_types={5: VisitLength(5, 30)})
     change = ScheduleChange(remove_rules=(1,), change_lengths=(LengthChange(5, 90),))

@@ -15,7 +15,18 @@ from slotwise.domain.bookings import BookingStatus
 from slotwise.domain.errors import FieldError, InvalidInput, ScheduleTooLarge
 from slotwise.domain.schedule_diff import Difference, ExistingSlot, diff
 from slotwise.domain.schedule_rules import closure_faults, rule_faults, text_faults
-from slotwise.domain.schedules import ClosedTime, Closure, ClosureKind, Closures, Plan, Rule, SkippedSlot, plan
+from slotwise.domain.schedules import (
+    ClosedTime,
+    Closure,
+    ClosureKind,
+    Closures,
+    Plan,
+    Rule,
+    SkippedSlot,
+    buffer_of,
+    days_of,
+    plan,
+)
 from slotwise.domain.slots import MAX_DURATION_MINUTES
 from slotwise.domain.takeovers import (
     Colleague,
@@ -225,20 +236,24 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
 def _refuse_far_too_many(before: ScheduleState, after: ScheduleState, change: ScheduleChange) -> None:
     """Before the plan, which would take minutes and gigabytes for what a few lines can ask for.
 
-    Counts the times of rules that are new or named, and of those whose slots get another length.
+    Counts the times that the plan would have of rules that are new or changed. Each is written, be it with the rule's
+    new version only. Closures and overlaps are left to the plan, which finds fewer.
     """
-    lengths = {rule.id: rule.slot_minutes for rule in before.rules}
-    named = {rule.id for rule in change.change_rules}
-    cut = (rule for rule in after.rules if rule.id in named or rule.slot_minutes != lengths.get(rule.id))
-    weeks = (after.published_until - after.now.astimezone(UTC).date()).days // 7 + 1
-    wanted = sum(
-        weeks
-        // rule.every_weeks
-        * len(slot_starts(Hours(rule.opens, rule.closes), rule.slot_minutes, rule.break_minutes))
-        for rule in cut
-    )
+    known = {rule.id: rule for rule in before.rules}
+    written = (rule for rule in after.rules if rule.removed_at is None and rule != known.get(rule.id))
+    wanted = sum(_count_times(rule, after) for rule in written)
     if wanted > 5 * MAX_TOUCHED_SLOTS:
         raise ScheduleTooLarge(wanted, MAX_TOUCHED_SLOTS, of_length=bool(change.change_lengths))
+
+
+def _count_times(rule: Rule, after: ScheduleState) -> int:
+    """From today on, as far as times are published, and only on the days on which the rule is valid."""
+    today, last_day = after.now.astimezone(UTC).date(), after.published_until - timedelta(days=1)
+    types = (after.visit_types.get(each) for each in rule.visit_type_ids or ())
+    buffers = {each.id: each.buffer_minutes for each in types if each is not None}
+    pause = max(rule.break_minutes, buffer_of(rule, buffers))
+    starts = slot_starts(Hours(rule.opens, rule.closes), rule.slot_minutes, pause)
+    return len(starts) * sum(1 for _ in days_of(rule, today, last_day))
 
 
 def _preview(
