@@ -123,7 +123,7 @@ def free_slots(case: str, statement: Statement[Any], index: str, rows: int, page
         "starts_before": LAST_READABLE_TIME,
         "min_seats": 1,
         "specialization": None,
-        "clinic_id": None,
+        "clinic_ids": None,
         "visit_type_id": None,
         "by_desk": False,
         "limit": PAGE,
@@ -133,6 +133,7 @@ def free_slots(case: str, statement: Statement[Any], index: str, rows: int, page
 
 
 BY_START, BY_DOCTOR, BY_SIZE = "slots_on_offer", "slots_on_offer_by_doctor", "slots_on_offer_by_size"
+BY_CLINIC, OF_CLINICS = "slots_on_offer_by_clinic", slot_lists.LIST_SLOTS_OF_CLINICS
 BY_TYPES, OF_TYPE = "slots_on_offer_by_types", slot_lists.LIST_SLOTS_OF_VISIT_TYPE
 OF_DOCTOR, OF_SPECIALIZATION = slot_lists.LIST_SLOTS_OF_DOCTOR, slot_lists.LIST_SLOTS_OF_SPECIALIZATION
 
@@ -148,8 +149,9 @@ FREE_SLOTS = [
     free_slots("of a rare kind", OF_SPECIALIZATION, BY_DOCTOR, 290, 960, specialization=equal_to("rare")),
     free_slots("of a common kind", OF_SPECIALIZATION, BY_DOCTOR, 600, 2500, specialization=equal_to("common")),
     free_slots("of a booked-out kind", OF_SPECIALIZATION, BY_DOCTOR, 130, 540, specialization=equal_to("booked out")),
-    free_slots("of a clinic", OF_SPECIALIZATION, BY_DOCTOR, 1600, 5400, clinic_id=1),
-    free_slots("of a clinic without slots", OF_SPECIALIZATION, BY_DOCTOR, 42000, 60000, clinic_id=2),
+    free_slots("of a clinic", OF_CLINICS, BY_CLINIC, 380, 1300, clinic_ids=[1]),
+    free_slots("of clinics for two", OF_CLINICS, BY_CLINIC, 2400, 6000, clinic_ids=[1, 2], min_seats=2),
+    free_slots("of a clinic without slots", OF_CLINICS, BY_CLINIC, 100, 260, clinic_ids=[2]),
     free_slots("of no kind", OF_SPECIALIZATION, "holds_by_deadline", 100, 260, specialization=equal_to("none")),
 ]
 
@@ -168,7 +170,7 @@ def free_days(
         "doctor_id": None,
         "visit_type_id": None,
         "specialization": None,
-        "clinic_id": None,
+        "clinic_ids": None,
         "most_looked_at": free_times.MOST_LOOKED_AT,
         "limit": free_times.MOST_COUNTED,
     } | sought
@@ -178,7 +180,9 @@ def free_days(
 
 COUNT, COUNT_OF_DOCTORS = free_times.COUNT_FREE_TIMES, free_times.COUNT_FREE_TIMES_OF_DOCTORS
 OTHERS, PUBLISHED = free_times.LIST_OTHER_DOCTORS, free_times.LOOK_FOR_PUBLISHED
+COUNT_OF_CLINICS = free_times.COUNT_FREE_TIMES_OF_CLINICS
 SIZES, DOCTORS = {BY_SIZE, "holds_by_deadline"}, {BY_DOCTOR, "holds_by_deadline"}
+CLINICS = {BY_CLINIC, "holds_by_deadline"}
 
 FREE_DAYS = [
     free_days("by day", COUNT, SIZES, 760, 2460),
@@ -207,6 +211,11 @@ FREE_DAYS = [
         710,
         2600,
         specialization=equal_to("common"),
+    ),
+    free_days("by day of a clinic", COUNT_OF_CLINICS, CLINICS, 760, 2460, clinic_ids=[1]),
+    free_days("by day of a clinic without slots", COUNT_OF_CLINICS, CLINICS, 100, 260, clinic_ids=[2]),
+    free_days(
+        "within reach of two clinics", free_times.FIND_REACH_OF_CLINICS, {BY_CLINIC}, 260, 300, clinic_ids=[1, 2]
     ),
     free_days("published", PUBLISHED, {"slots_of_doctor"}, 4, 12),
     free_days("published of a common kind", PUBLISHED, {"slots_of_doctor"}, 4, 20, specialization=equal_to("common")),
@@ -589,6 +598,54 @@ async def test_slots_of_a_rare_visit_type_are_found_without_passing_all_others(f
         guard = free_slots("", OF_TYPE, BY_TYPES, NEARLY_NOTHING + more, 9000, visit_type_id=visit_type_id, limit=limit)
         assert len(await guard.statement.all(filled, **guard.arguments)) == found
         assert not faults(guard, await plan_of(filled, guard, mode))
+
+
+# The last free slots of some doctors, among 20,000 slots of another clinic; the doctors have slots at both.
+AT_A_SMALL_CLINIC = """
+INSERT INTO clinics (id, name, time_zone) VALUES (2, 'Small', 'Europe/Berlin');
+UPDATE appointment_slots SET clinic_id = 2
+WHERE id IN (
+    SELECT max(id) FROM appointment_slots
+    WHERE doctor_id IN (1, 2, 3, 5) AND has_free_seat AND status = 'OPEN'
+    GROUP BY doctor_id
+);
+"""
+SMALL = {"clinic_ids": [2], "limit": 37}
+# What is read of the clinic itself, and the overdue holds.
+FEW = 30 + 3 * filling.OVERDUE
+
+
+@pytest.mark.parametrize("mode", PLAN_MODES)
+@pytest.mark.parametrize(
+    ("guard", "found"),
+    [
+        (free_slots("", OF_CLINICS, BY_CLINIC, FEW, 400, **SMALL), 4),
+        (free_slots("", OF_CLINICS, BY_CLINIC, FEW, 400, **SMALL, min_seats=30), 0),
+        (free_slots("", OF_SPECIALIZATION, BY_CLINIC, FEW, 400, **SMALL, specialization=equal_to("rare")), 2),
+        (free_slots("", OF_SPECIALIZATION, BY_CLINIC, FEW, 400, **SMALL, specialization=equal_to("other")), 2),
+        (free_slots("", OF_SPECIALIZATION, BY_CLINIC, FEW, 400, **SMALL, specialization=equal_to("none")), 0),
+        (free_days("", COUNT_OF_CLINICS, CLINICS, FEW, 400, **SMALL), free_times.DAYS_OF_STRIP),
+        (free_days("", free_times.FIND_REACH_OF_CLINICS, {BY_CLINIC}, FEW, 60, **SMALL), 1),
+    ],
+    ids=lambda value: value.statement.name if isinstance(value, Guard) else str(value),
+)
+async def test_the_few_slots_of_a_small_clinic_are_found_without_passing_those_of_others(
+    filled: Connection, guard: Guard, found: int, mode: str
+) -> None:
+    await filled.execute(AT_A_SMALL_CLINIC)
+    assert len(await guard.statement.all(filled, **guard.arguments)) == found
+    assert not faults(guard, await plan_of(filled, guard, mode))
+
+
+async def test_at_a_large_clinic_the_slots_of_a_rare_specialization_are_found_by_doctor(filled: Connection) -> None:
+    """After the next 1,000 slots of the clinic, of which too few are theirs."""
+    rare = {"specialization": equal_to("rare"), "clinic_ids": [1]}
+    guard = free_slots("", OF_SPECIALIZATION, BY_DOCTOR, 1700, 5000, **rare)
+    everywhere = free_slots("", OF_SPECIALIZATION, BY_DOCTOR, 0, 0, specialization=equal_to("rare"))
+    found = await guard.statement.all(filled, **guard.arguments)
+    assert found == await everywhere.statement.all(filled, **everywhere.arguments)
+    assert len(found) > 10
+    assert not faults(guard, await plan_of(filled, guard, "force_generic_plan"))
 
 
 ONE_BY_ONE = (

@@ -380,7 +380,7 @@ class SlotController(Controller):
             clean_text("specialization", specialization),
             *parse_period(from_time, to_time),
             min_seats,
-            clinic_id,
+            None if clinic_id is None else frozenset({clinic_id}),
             visit_type_id=visit_type_id,
         )
         after = decode_cursor(cursor, StartPosition(FIRST_TIME, 0))

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from slotwise.db.pool import Database
 from slotwise.db.search_patterns import equal_to
-from slotwise.db.statements import Statement
+from slotwise.db.statements import RowId, Statement
 from slotwise.domain.clinics import ClinicBook
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.name_order import ENGLISH, NameOrder
@@ -41,7 +41,10 @@ LAST_DAY = (LAST_READABLE_TIME - timedelta(days=2 * DAYS_OF_STRIP)).date()
 
 
 class TimeQuery(Struct, frozen=True):
-    """What a person searches for; `after` is the last time of the day that they have already seen."""
+    """What a person searches for; `after` is the last time of the day that they have already seen.
+
+    `within` are the clinics that the person may book at; None for all.
+    """
 
     specialization: str | None = None
     doctor_id: int | None = None
@@ -50,6 +53,12 @@ class TimeQuery(Struct, frozen=True):
     after: Position | None = None
     clinic_id: int | None = None
     visit_type_id: int | None = None
+    within: frozenset[int] | None = None
+
+    @property
+    def clinic_ids(self) -> frozenset[int] | None:
+        """The clinics to search at; None for all."""
+        return self.within if self.clinic_id is None else frozenset({self.clinic_id})
 
 
 class Ignored(StrEnum):
@@ -203,9 +212,12 @@ class _Published(Struct, frozen=True):
 
 LIST_CHOOSABLE_DOCTORS = Statement("schedule/free_times.list_choosable_doctors", _DoctorNow)
 COUNT_FREE_TIMES = Statement("schedule/free_times.count_free_times", _Counted)
+COUNT_FREE_TIMES_OF_CLINICS = Statement("schedule/free_times.count_free_times_of_clinics", _Counted)
 COUNT_FREE_TIMES_OF_DOCTORS = Statement("schedule/free_times.count_free_times_of_doctors", _Counted)
 FIND_REACH = Statement("schedule/free_times.find_reach", _Reach)
+FIND_REACH_OF_CLINICS = Statement("schedule/free_times.find_reach_of_clinics", _Reach)
 FIND_REACH_OF_SPECIALIZATION = Statement("schedule/free_times.find_reach_of_specialization", _Reach)
+FIND_CLINICS_WITH_TIMES = Statement("schedule/free_times.find_clinics_with_times", RowId)
 LIST_OTHER_DOCTORS = Statement("schedule/free_times.list_other_doctors", OtherDoctor)
 LOOK_FOR_PUBLISHED = Statement("schedule/free_times.look_for_published", _Published)
 
@@ -266,11 +278,22 @@ class FreeTimes:
             looked_to=None if ended is None else self._date_of(query, ended),
         )
 
+    async def find_clinics_with_times(self, clinic_ids: frozenset[int]) -> frozenset[int]:
+        """Those of the clinics at which a patient can book a time now."""
+        async with self._database.connection() as connection:
+            found = await FIND_CLINICS_WITH_TIMES.all(connection, clinic_ids=clinic_ids)
+        return frozenset(clinic.id for clinic in found)
+
     def _at_known_clinic(self, query: TimeQuery) -> TimeQuery:
-        """Without a clinic where there is one only, or where that one takes no appointments."""
-        clinic = self._clinics.find(query.clinic_id)
-        is_choice = clinic is not None and clinic.active and self._clinics.several
-        return query if is_choice else replace(query, clinic_id=None)
+        """Without a clinic where there is one only, or where that one cannot be chosen.
+
+        A person who may book at one clinic only need not choose.
+        """
+        if not self._clinics.several:
+            return replace(query, clinic_id=None)
+        choices = [one.id for one in self._clinics.active if query.within is None or one.id in query.within]
+        chosen = query.clinic_id if query.clinic_id in choices else None
+        return replace(query, clinic_id=choices[0] if len(choices) == 1 else chosen)
 
     async def _read_query(self, query: TimeQuery, *, for_desk: bool = False) -> tuple[_Understood, Choices] | None:
         """The query without what cannot be met, and the choices. None if there is no doctor to choose."""
@@ -290,7 +313,7 @@ class FreeTimes:
                 connection,
                 doctor_id=query.doctor_id,
                 specialization=equal_to(query.specialization),
-                clinic_id=query.clinic_id,
+                clinic_ids=query.clinic_ids,
                 limit=MOST_DOCTORS + 1,
             )
         if not doctors:
@@ -319,6 +342,7 @@ class FreeTimes:
             after,
             query.clinic_id,
             query.visit_type_id if query.visit_type_id in offered else None,
+            query.within,
         )
         return _Understood(understood, _ignored(asked, understood), chosen)
 
@@ -359,8 +383,8 @@ class FreeTimes:
         days = [first + timedelta(days=number) for number in range(DAYS_OF_STRIP + 1)]
         starts = [self._start_of(query, day) for day in days]
         async with self._database.connection() as connection:
-            if query.doctor_id is None and query.specialization is None and query.clinic_id is None:
-                counted = await COUNT_FREE_TIMES.all(
+            if query.doctor_id is not None or query.specialization is not None:
+                counted = await COUNT_FREE_TIMES_OF_DOCTORS.all(
                     connection,
                     days_from=starts[:-1],
                     days_to=starts[1:],
@@ -368,15 +392,26 @@ class FreeTimes:
                     visit_type_id=query.visit_type_id,
                     most_looked_at=MOST_LOOKED_AT,
                     limit=MOST_COUNTED,
+                    doctor_id=query.doctor_id,
+                    specialization=equal_to(query.specialization),
+                    clinic_ids=query.clinic_ids,
                 )
-            else:
-                counted = await COUNT_FREE_TIMES_OF_DOCTORS.all(
+            elif query.clinic_ids is not None:
+                counted = await COUNT_FREE_TIMES_OF_CLINICS.all(
                     connection,
                     days_from=starts[:-1],
                     days_to=starts[1:],
-                    doctor_id=query.doctor_id,
-                    specialization=equal_to(query.specialization),
-                    clinic_id=query.clinic_id,
+                    min_seats=query.seats,
+                    visit_type_id=query.visit_type_id,
+                    most_looked_at=MOST_LOOKED_AT,
+                    limit=MOST_COUNTED,
+                    clinic_ids=query.clinic_ids,
+                )
+            else:
+                counted = await COUNT_FREE_TIMES.all(
+                    connection,
+                    days_from=starts[:-1],
+                    days_to=starts[1:],
                     min_seats=query.seats,
                     visit_type_id=query.visit_type_id,
                     most_looked_at=MOST_LOOKED_AT,
@@ -419,20 +454,27 @@ class FreeTimes:
         if query.seats == 1 or query.doctor_id is not None:
             return None
         async with self._database.connection() as connection:
-            if query.specialization is None and query.clinic_id is None:
-                reach = await FIND_REACH.one(
-                    connection,
-                    min_seats=query.seats,
-                    starts_from=starts_from,
-                    most_looked_at=self._farthest_search,
-                )
-            else:
+            if query.specialization is not None:
                 reach = await FIND_REACH_OF_SPECIALIZATION.one(
                     connection,
-                    specialization=equal_to(query.specialization),
-                    clinic_id=query.clinic_id,
                     starts_from=starts_from,
                     most_looked_at=self._farthest_search,
+                    specialization=equal_to(query.specialization),
+                    clinic_ids=query.clinic_ids,
+                )
+            elif query.clinic_ids is not None:
+                reach = await FIND_REACH_OF_CLINICS.one(
+                    connection,
+                    starts_from=starts_from,
+                    most_looked_at=self._farthest_search,
+                    clinic_ids=query.clinic_ids,
+                )
+            else:
+                reach = await FIND_REACH.one(
+                    connection,
+                    starts_from=starts_from,
+                    most_looked_at=self._farthest_search,
+                    min_seats=query.seats,
                 )
         return reach.start_time
 
@@ -445,7 +487,7 @@ class FreeTimes:
                 connection,
                 doctor_id=doctor.id,
                 specialization=equal_to(doctor.specialization),
-                clinic_id=query.clinic_id,
+                clinic_ids=query.clinic_ids,
                 min_seats=query.seats,
                 visit_type_id=query.visit_type_id,
                 starts_from=self._start_of(query, day),
@@ -458,7 +500,7 @@ class FreeTimes:
                 connection,
                 doctor_id=query.doctor_id,
                 specialization=equal_to(query.specialization),
-                clinic_id=query.clinic_id,
+                clinic_ids=query.clinic_ids,
                 visit_type_id=query.visit_type_id,
                 day_from=self._start_of(query, day),
                 day_to=self._start_of(query, day + timedelta(days=1)),
@@ -482,7 +524,7 @@ def _slot_query(query: TimeQuery, starts_from: datetime, starts_before: datetime
         starts_from,
         starts_before,
         query.seats,
-        query.clinic_id,
+        query.clinic_ids,
         query.visit_type_id,
     )
 

@@ -1,6 +1,6 @@
 -- name: list_choosable_doctors
 -- Active doctors by name, of one specialization if one is given; the chosen doctor is included and comes first.
--- With a clinic, without the doctors who work only elsewhere.
+-- With some clinics, without the doctors who work only elsewhere.
 -- Each row has the time of the database's clock.
 SELECT d.id, d.name, d.specialization, d.name_sort_key, now() AS now
 FROM doctors AS d
@@ -14,7 +14,7 @@ WHERE
     AND d.id NOT IN (
         SELECT w.doctor_id FROM doctor_clinics AS w
         GROUP BY w.doctor_id
-        HAVING NOT bool_or(w.clinic_id = :clinic_id::bigint)
+        HAVING NOT bool_or(w.clinic_id = any(:clinic_ids::bigint[]))
     )
 ORDER BY d.id IS NOT DISTINCT FROM :doctor_id::bigint DESC, d.name_sort_key ASC, d.id ASC
 LIMIT :limit::integer;
@@ -95,8 +95,81 @@ FROM with_free_seats AS c
 LEFT JOIN with_freed_seats AS f ON c.place = f.place
 ORDER BY c.place;
 
+-- name: count_free_times_of_clinics
+-- The same as `count_free_times` for some clinics, walked as in `list_slots_of_clinics`.
+WITH days AS (
+    SELECT d.starts, d.ends, d.place
+    FROM unnest(:days_from::timestamptz[], :days_to::timestamptz[]) WITH ORDINALITY AS d (starts, ends, place)
+),
+
+with_freed_seats AS (
+    SELECT d.place, count(*)::integer AS times
+    FROM days AS d
+    INNER JOIN
+        overdue_slots_for(:visit_type_id::bigint, FALSE) AS s
+        ON d.starts <= s.start_time AND d.ends > s.start_time
+    WHERE
+        s.available_seats < :min_seats::integer
+        AND s.available_seats + s.overdue_seats >= :min_seats::integer
+        AND s.clinic_id = any(:clinic_ids::bigint[])
+    GROUP BY d.place
+),
+
+with_free_seats AS (
+    SELECT d.place, counted.times, counted.whole
+    FROM days AS d
+    CROSS JOIN LATERAL (
+        SELECT
+            count(*) FILTER (WHERE s.fits)::integer AS times,
+            bool_or(s.number = :most_looked_at::integer) IS NOT TRUE AS whole
+        FROM (
+            SELECT s.fits, s.number
+            FROM (
+                SELECT
+                    s.available_seats >= :min_seats::integer
+                    AND (
+                        :visit_type_id::bigint IS NULL
+                        OR EXISTS (
+                            SELECT 1
+                            FROM offered_types(s.visit_type_ids, s.start_time, :visit_type_id::bigint, FALSE)
+                        )
+                    ) AS fits,
+                    row_number() OVER () AS number
+                FROM (
+                    SELECT s.available_seats, s.visit_type_ids, s.start_time
+                    FROM unnest(:clinic_ids::bigint[]) AS c (id)
+                    CROSS JOIN
+                        LATERAL (
+                            SELECT s.available_seats, s.visit_type_ids, s.start_time
+                            FROM open_slots_for(NULL, FALSE) AS s
+                            WHERE
+                                s.has_free_seat
+                                AND (s.clinic_id, s.start_time, s.id)
+                                > (c.id, greatest(d.starts, now() + interval '1 microsecond'), 0)
+                                AND (s.clinic_id, s.start_time, s.id) < (c.id, d.ends, 0)
+                            ORDER BY s.clinic_id, s.start_time, s.id
+                            LIMIT :most_looked_at::integer
+                        ) AS s
+                    LIMIT :most_looked_at::integer  -- noqa: AM09
+                ) AS s
+            ) AS s
+            WHERE s.fits OR s.number = :most_looked_at::integer
+            -- In no order: whichever they are, they are as many.
+            LIMIT :limit::integer  -- noqa: AM09
+        ) AS s
+    ) AS counted
+)
+
+SELECT
+    c.place,
+    least(c.times + coalesce(f.times, 0), :limit::integer) AS times,
+    c.whole AND c.times + coalesce(f.times, 0) < :limit::integer AS whole
+FROM with_free_seats AS c
+LEFT JOIN with_freed_seats AS f ON c.place = f.place
+ORDER BY c.place;
+
 -- name: count_free_times_of_doctors
--- The same as `count_free_times` for one doctor, one specialization or one clinic; a null filter is off.
+-- The same as `count_free_times` for one doctor or one specialization, at some clinics or at all; a null filter is off.
 WITH days AS (
     SELECT d.starts, d.ends, d.place
     FROM unnest(:days_from::timestamptz[], :days_to::timestamptz[]) WITH ORDINALITY AS d (starts, ends, place)
@@ -112,7 +185,7 @@ theirs AS MATERIALIZED (
         AND d.id NOT IN (
             SELECT w.doctor_id FROM doctor_clinics AS w
             GROUP BY w.doctor_id
-            HAVING NOT bool_or(w.clinic_id = :clinic_id::bigint)
+            HAVING NOT bool_or(w.clinic_id = any(:clinic_ids::bigint[]))
         )
 ),
 
@@ -126,7 +199,7 @@ with_freed_seats AS (
         s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
         AND s.doctor_id IN (SELECT t.id FROM theirs AS t)
-        AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+        AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
     GROUP BY d.place
 ),
 
@@ -160,7 +233,7 @@ with_free_seats AS (
                             WHERE
                                 s.doctor_id = t.id
                                 AND s.has_free_seat
-                                AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+                                AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
                                 AND s.start_time >= greatest(d.starts, now() + interval '1 microsecond')
                                 AND s.start_time < d.ends
                             ORDER BY s.start_time, s.id
@@ -204,18 +277,45 @@ CROSS JOIN LATERAL (
     ) AS s
 ) AS n;
 
+-- name: find_reach_of_clinics
+-- The same as `find_reach` for some clinics, which share `most_looked_at` slots equally. Walked as in
+-- `list_slots_of_clinics`.
+SELECT min(n.start_time) AS start_time
+FROM unnest(:clinic_ids::bigint[]) AS c (id)
+CROSS JOIN LATERAL (
+    SELECT
+        CASE
+            WHEN
+                count(*) > :most_looked_at::integer / greatest(cardinality(:clinic_ids::bigint[]), 1)
+                THEN max(s.start_time)
+        END AS start_time
+    FROM (
+        SELECT s.start_time
+        FROM appointment_slots AS s
+        WHERE
+            s.status = 'OPEN'
+            AND s.has_free_seat
+            AND (s.clinic_id, s.start_time, s.id)
+            > (c.id, greatest(:starts_from::timestamptz, now()), 9223372036854775807)
+            AND s.clinic_id <= c.id
+        ORDER BY s.clinic_id, s.start_time, s.id
+        LIMIT :most_looked_at::integer / greatest(cardinality(:clinic_ids::bigint[]), 1) + 1
+    ) AS s
+) AS n;
+
 -- name: find_reach_of_specialization
--- The same as `find_reach` for one specialization or one clinic: its doctors share `most_looked_at` slots equally.
+-- The same as `find_reach` for one specialization, at some clinics if these are given: its doctors share
+-- `most_looked_at` slots equally.
 WITH theirs AS MATERIALIZED (
     SELECT d.id
     FROM doctors AS d
     WHERE
-        (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
+        d.specialization ~ :specialization::text
         AND d.active
         AND d.id NOT IN (
             SELECT w.doctor_id FROM doctor_clinics AS w
             GROUP BY w.doctor_id
-            HAVING NOT bool_or(w.clinic_id = :clinic_id::bigint)
+            HAVING NOT bool_or(w.clinic_id = any(:clinic_ids::bigint[]))
         )
 ),
 
@@ -234,16 +334,37 @@ CROSS JOIN LATERAL (
             s.doctor_id = t.id
             AND s.status = 'OPEN'
             AND s.has_free_seat
-            AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+            AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
             AND s.start_time > greatest(:starts_from::timestamptz, now())
         ORDER BY s.start_time, s.id
         LIMIT (SELECT q.slots + 1 FROM quota AS q)
     ) AS s
 ) AS n;
 
+-- name: find_clinics_with_times
+-- Finds those of some clinics at which a patient can book a time now, by one look at `slots_on_offer_by_clinic` for each.
+-- A seat of an overdue hold makes a time free too.
+SELECT c.id
+FROM unnest(:clinic_ids::bigint[]) AS c (id)
+CROSS JOIN
+    LATERAL (
+        SELECT s.id
+        FROM open_slots_for(NULL, FALSE) AS s
+        WHERE
+            s.has_free_seat
+            AND (s.clinic_id, s.start_time, s.id) > (c.id, now(), 9223372036854775807)
+            AND s.clinic_id <= c.id
+        ORDER BY s.clinic_id, s.start_time, s.id
+        LIMIT 1
+    ) AS s
+UNION
+SELECT s.clinic_id
+FROM overdue_slots_for(NULL, FALSE) AS s
+WHERE s.clinic_id = any(:clinic_ids::bigint[]) AND s.available_seats = 0 AND s.overdue_seats > 0;
+
 -- name: list_other_doctors
 -- Other doctors of a specialization, each with the first free time after a given one; soonest first.
--- At one clinic, if one is given.
+-- At some clinics, if these are given.
 WITH theirs AS MATERIALIZED (
     SELECT d.id FROM doctors AS d
     WHERE d.specialization ~ :specialization::text AND d.active AND d.id <> :doctor_id::bigint
@@ -258,7 +379,7 @@ with_free_seats AS (
         WHERE
             s.doctor_id = t.id
             AND s.has_free_seat
-            AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+            AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
             AND s.available_seats >= :min_seats::integer
             AND s.start_time >= greatest(:starts_from::timestamptz, now() + interval '1 microsecond')
         ORDER BY s.start_time, s.id
@@ -271,7 +392,7 @@ with_freed_seats AS (
     FROM overdue_slots_for(:visit_type_id::bigint, FALSE) AS s
     WHERE
         s.doctor_id IN (SELECT t.id FROM theirs AS t)
-        AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+        AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
         AND s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
         AND s.start_time >= :starts_from::timestamptz
@@ -290,8 +411,9 @@ LIMIT :limit::integer;
 
 -- name: look_for_published
 -- Tells whether there are open slots that have not started, free or full: on a day, and at all.
--- At a clinic, the doctors who work only elsewhere do not count: nobody waits for their times.
--- Looks doctor by doctor, because no other index has full slots; stops at the first slot.
+-- At some clinics, the doctors who work only elsewhere do not count: nobody waits for their times.
+-- Looks doctor by doctor, because no other index has full slots; stops at the first slot. It looks at the next 100 of
+-- each doctor, because all of them may be at other clinics.
 WITH theirs AS MATERIALIZED (
     SELECT d.id
     FROM doctors AS d
@@ -302,7 +424,7 @@ WITH theirs AS MATERIALIZED (
         AND d.id NOT IN (
             SELECT w.doctor_id FROM doctor_clinics AS w
             GROUP BY w.doctor_id
-            HAVING NOT bool_or(w.clinic_id = :clinic_id::bigint)
+            HAVING NOT bool_or(w.clinic_id = any(:clinic_ids::bigint[]))
         )
 )
 
@@ -315,7 +437,7 @@ SELECT
             FROM open_slots_for(:visit_type_id::bigint, FALSE) AS s
             WHERE
                 s.doctor_id = t.id
-                AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+                AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
                 AND s.start_time >= greatest(:day_from::timestamptz, now() + interval '1 microsecond')
                 AND s.start_time < :day_to::timestamptz
             ORDER BY s.start_time, s.id
@@ -323,16 +445,15 @@ SELECT
         ) AS s
     ) AS on_day,
     exists(
-        SELECT s.start_time
+        SELECT s.clinic_id
         FROM theirs AS t
-        CROSS JOIN LATERAL (
-            SELECT s.start_time
-            FROM open_slots_for(:visit_type_id::bigint, FALSE) AS s
-            WHERE
-                s.doctor_id = t.id
-                AND s.start_time > now()
-                AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
-            ORDER BY s.start_time, s.id
-            LIMIT 1
-        ) AS s
+        CROSS JOIN
+            LATERAL (
+                SELECT s.clinic_id
+                FROM open_slots_for(:visit_type_id::bigint, FALSE) AS s
+                WHERE s.doctor_id = t.id AND s.start_time > now()
+                ORDER BY s.start_time, s.id
+                LIMIT 100
+            ) AS s
+        WHERE :clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[])
     ) AS ahead;

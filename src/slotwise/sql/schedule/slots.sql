@@ -135,7 +135,7 @@ near AS (
             WHERE
                 s.id = n.id
                 AND s.available_seats >= :min_seats::integer
-                AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+                AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
             ORDER BY s.id
             LIMIT 1
         ) AS o
@@ -190,7 +190,7 @@ theirs AS MATERIALIZED (
     INNER JOIN doctors AS d ON o.doctor_id = d.id
     WHERE
         :visit_type_id::bigint = any(o.visit_type_ids)
-        AND (:clinic_id::bigint IS NULL OR o.clinic_id = :clinic_id::bigint)
+        AND (:clinic_ids::bigint[] IS NULL OR o.clinic_id = any(:clinic_ids::bigint[]))
         AND d.active
         AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
 ),
@@ -253,7 +253,7 @@ with_freed_seats AS (
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
         AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
         AND s.start_time < :starts_before::timestamptz
-        AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+        AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
         AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
 ),
 
@@ -373,8 +373,8 @@ WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
 
 -- name: list_slots_of_doctor
--- A page of one doctor's slots on offer, none if another specialization is given; at one clinic and for one visit type
--- if these are given; otherwise like `list_slots`.
+-- A page of one doctor's slots on offer, none if another specialization is given; at some clinics and for one visit
+-- type, if these are given; otherwise like `list_slots`.
 WITH with_free_seats AS (
     SELECT s.id, s.start_time
     FROM open_slots_for(:visit_type_id::bigint, :by_desk::boolean) AS s
@@ -382,7 +382,7 @@ WITH with_free_seats AS (
         s.doctor_id = :doctor_id::bigint
         AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
         AND s.has_free_seat
-        AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+        AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
         AND s.available_seats >= :min_seats::integer
         AND (s.start_time, s.id) > (
             greatest(:after_time::timestamptz, now()),
@@ -399,7 +399,59 @@ with_freed_seats AS (
     WHERE
         s.doctor_id = :doctor_id::bigint
         AND (:specialization::text IS NULL OR s.specialization ~ :specialization::text)
-        AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+        AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
+        AND s.available_seats < :min_seats::integer
+        AND s.available_seats + s.overdue_seats >= :min_seats::integer
+        AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
+        AND s.start_time < :starts_before::timestamptz
+),
+
+page AS (
+    SELECT o.id
+    FROM (
+        SELECT f.id, f.start_time FROM with_free_seats AS f
+        UNION ALL
+        SELECT f.id, f.start_time FROM with_freed_seats AS f
+    ) AS o
+    ORDER BY o.start_time, o.id
+    LIMIT :limit::integer
+)
+
+SELECT s.slot_columns
+FROM slots_now AS s
+WHERE s.id IN (SELECT p.id FROM page AS p)
+ORDER BY s.start_time, s.id;
+
+-- name: list_slots_of_clinics
+-- A page of the slots on offer at some clinics; otherwise like `list_slots`.
+-- A walk by start would pass the slots of all other clinics before it finds those of a small one. Instead each clinic
+-- is walked separately, along `slots_on_offer_by_clinic`. Rows that begin with the clinic are compared: with `=` on the
+-- clinic, the planner may walk all slots by start.
+WITH with_free_seats AS (
+    SELECT s.id, s.start_time
+    FROM unnest(:clinic_ids::bigint[]) AS c (id)
+    CROSS JOIN LATERAL (
+        SELECT s.id, s.start_time
+        FROM open_slots_for(NULL, :by_desk::boolean) AS s
+        WHERE
+            s.has_free_seat
+            AND s.available_seats >= :min_seats::integer
+            AND (s.clinic_id, s.start_time, s.id) > (
+                c.id,
+                greatest(:after_time::timestamptz, now()),
+                CASE WHEN :after_time::timestamptz > now() THEN :after_id::bigint ELSE 9223372036854775807 END
+            )
+            AND (s.clinic_id, s.start_time, s.id) < (c.id, :starts_before::timestamptz, 0)
+        ORDER BY s.clinic_id, s.start_time, s.id
+        LIMIT :limit::integer
+    ) AS s
+),
+
+with_freed_seats AS (
+    SELECT s.id, s.start_time
+    FROM overdue_slots_for(NULL, :by_desk::boolean) AS s
+    WHERE
+        s.clinic_id = any(:clinic_ids::bigint[])
         AND s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
         AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
@@ -423,21 +475,62 @@ WHERE s.id IN (SELECT p.id FROM page AS p)
 ORDER BY s.start_time, s.id;
 
 -- name: list_slots_of_specialization
--- A page of the slots on offer of one specialization's doctors, or of one clinic; otherwise like `list_slots`.
+-- A page of the slots on offer of one specialization's doctors; at some clinics, if these are given; otherwise like
+-- `list_slots`.
 -- A walk by start would pass the slots of all other doctors before it finds those of a rare specialization. Instead the
 -- first slots of each doctor, together a page, show where the page ends at the latest. Then each doctor's slots up to
 -- there are read.
-WITH theirs AS MATERIALIZED (
-    SELECT d.id
-    FROM doctors AS d
+-- At a small clinic, this would pass all that its doctors offer elsewhere. So the next 1,000 slots of the clinics are
+-- looked at first. The walk by doctor follows only if there are more, and too few of these match.
+WITH doctors_of_it AS MATERIALIZED (
+    SELECT d.id FROM doctors AS d
+    WHERE d.specialization ~ :specialization::text AND d.active
+),
+
+looked_at AS MATERIALIZED (
+    SELECT n.id, n.start_time, n.doctor_id
+    FROM unnest(:clinic_ids::bigint[]) AS c (id)
+    CROSS JOIN
+        LATERAL (
+            SELECT s.id, s.start_time, s.doctor_id
+            FROM appointment_slots AS s
+            WHERE
+                s.status = 'OPEN'
+                AND s.has_free_seat
+                AND (s.clinic_id, s.start_time, s.id) > (
+                    c.id,
+                    greatest(:after_time::timestamptz, now()),
+                    CASE WHEN :after_time::timestamptz > now() THEN :after_id::bigint ELSE 9223372036854775807 END
+                )
+                AND (s.clinic_id, s.start_time, s.id) < (c.id, :starts_before::timestamptz, 0)
+            ORDER BY s.clinic_id, s.start_time, s.id
+            LIMIT 1000
+        ) AS n
+    ORDER BY n.start_time, n.id
+    LIMIT 1000
+),
+
+near AS MATERIALIZED (
+    SELECT n.id, n.start_time
+    FROM looked_at AS n
+    CROSS JOIN
+        LATERAL (
+            SELECT s.id
+            FROM open_slots_for(NULL, :by_desk::boolean) AS s
+            WHERE s.id = n.id AND s.available_seats >= :min_seats::integer
+            ORDER BY s.id
+            LIMIT 1
+        ) AS o
+    WHERE n.doctor_id IN (SELECT d.id FROM doctors_of_it AS d)
+    ORDER BY n.start_time, n.id
+    LIMIT :limit::integer
+),
+
+theirs AS MATERIALIZED (
+    SELECT d.id FROM doctors_of_it AS d
     WHERE
-        (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
-        AND d.active
-        AND d.id NOT IN (
-            SELECT w.doctor_id FROM doctor_clinics AS w
-            GROUP BY w.doctor_id
-            HAVING NOT bool_or(w.clinic_id = :clinic_id::bigint)
-        )
+        :clinic_ids::bigint[] IS NULL
+        OR ((SELECT count(*) FROM looked_at) = 1000 AND (SELECT count(*) FROM near) < :limit::integer)
 ),
 
 quota AS (
@@ -453,7 +546,7 @@ first_ones AS (
         WHERE
             s.doctor_id = t.id
             AND s.has_free_seat
-            AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+            AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
             AND s.available_seats >= :min_seats::integer
             AND (s.start_time, s.id) > (
                 greatest(:after_time::timestamptz, now()),
@@ -479,7 +572,7 @@ with_free_seats AS (
         WHERE
             s.doctor_id = t.id
             AND s.has_free_seat
-            AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+            AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
             AND s.available_seats >= :min_seats::integer
             AND (s.start_time, s.id) > (
                 greatest(:after_time::timestamptz, now()),
@@ -496,8 +589,8 @@ with_freed_seats AS (
     SELECT s.id, s.start_time
     FROM overdue_slots_for(NULL, :by_desk::boolean) AS s
     WHERE
-        s.doctor_id IN (SELECT t.id FROM theirs AS t)
-        AND (:clinic_id::bigint IS NULL OR s.clinic_id = :clinic_id::bigint)
+        s.doctor_id IN (SELECT d.id FROM doctors_of_it AS d)
+        AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
         AND s.available_seats < :min_seats::integer
         AND s.available_seats + s.overdue_seats >= :min_seats::integer
         AND (s.start_time, s.id) > (:after_time::timestamptz, :after_id::bigint)
@@ -507,8 +600,11 @@ with_freed_seats AS (
 page AS (
     SELECT o.id
     FROM (
+        -- The near ones are among the others, if these were read.
+        SELECT n.id, n.start_time FROM near AS n
+        UNION
         SELECT f.id, f.start_time FROM with_free_seats AS f
-        UNION ALL
+        UNION
         SELECT f.id, f.start_time FROM with_freed_seats AS f
     ) AS o
     ORDER BY o.start_time, o.id
