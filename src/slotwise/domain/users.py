@@ -43,6 +43,11 @@ class User(Struct, frozen=True):
         """The clinics whose bookings and times an account at the desk sees and changes; None for all."""
         return None
 
+    @property
+    def books_at(self) -> frozenset[int] | None:
+        """The clinics at which the account may book; None for all. An account that is not at the desk is a patient."""
+        return self.clinic_ids if self.at_desk else None
+
     def works_at(self, clinic_id: int) -> bool:
         return self.clinic_ids is None or clinic_id in self.clinic_ids
 

@@ -21,6 +21,12 @@ def clinics_in(form: Form, clinics: ClinicBook) -> frozenset[int]:
     return ticked
 
 
+def clinics_to_choose(clinics: ClinicBook, within: Collection[int] | None = None) -> list[Clinic]:
+    """Those that take appointments, of those that a person may book at; none if there is no choice between several."""
+    choices = [clinic for clinic in clinics.active if within is None or clinic.id in within]
+    return choices if len(choices) > 1 else []
+
+
 def clinics_to_tick(clinics: ClinicBook, ticked: Collection[int]) -> list[Clinic]:
     """Those that take appointments, and ticked ones that take none: a form without them would remove their ticks."""
     return [clinic for clinic in clinics.all if clinic.active or clinic.id in ticked]

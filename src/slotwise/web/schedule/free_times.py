@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from slotwise.batching.shared_reads import SharedReads
 from slotwise.domain.bookings import Booking, BookingStatus
+from slotwise.domain.clinics import Clinic
 from slotwise.domain.errors import BookingNotFound
 from slotwise.domain.search_form import has_same_words
 from slotwise.domain.slots import Slot
@@ -22,6 +23,7 @@ from slotwise.services.core.callers import Caller
 from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeDay, FreeTimes, TimeQuery
 from slotwise.web.kit.access import ANYBODY, PageRequest, page_for, visitor_in
 from slotwise.web.kit.assets import accepts_gzip
+from slotwise.web.kit.clinics import clinics_to_choose
 from slotwise.web.kit.direct import direct_page
 from slotwise.web.kit.rendering import HEADERS, HTML, Renderer, cookies_due, see_other
 from slotwise.web.kit.visitors import Visitor, clear_cookie, first_attempt_cookie
@@ -65,6 +67,16 @@ class PartOfDay(Struct, frozen=True):
     url: str
 
 
+class Found(Struct, frozen=True):
+    """What a page shows. `day` is None also where the visitor has to choose a clinic first.
+
+    `free_at` are the clinics with a time that a patient can book, where there are several clinics.
+    """
+
+    day: FreeDay | None
+    free_at: frozenset[int] = frozenset()
+
+
 class SharedPage(Struct, frozen=True):
     """A page that looks the same for all visitors. It holds no secret, so it can be compressed safely."""
 
@@ -79,6 +91,7 @@ class FindPages:
         self._bookings = bookings
         self._renderer = renderer
         self._days = SharedReads(free_times.find_times)
+        self._free_at = SharedReads(free_times.find_clinics_with_times)
         self._shared = SharedReads(self._make)
         self._made: dict[FindQuery, tuple[object, SharedPage]] = {}
 
@@ -86,19 +99,26 @@ class FindPages:
         return await self._shared.read(query)
 
     async def own_page(self, request: PageRequest, query: FindQuery) -> Response[str]:
-        """For a visitor with an account, or with a time that is held for them."""
+        """For a visitor with an account, or with a time that is held for them.
+
+        Staff who work for some clinics see the times of these: at the others they cannot book with their account.
+        """
         visitor = visitor_in(request)
+        if visitor.user is not None and visitor.user.books_at is not None:
+            query = replace(query, times=replace(query.times, within=visitor.user.books_at))
         held = await self._held_by(visitor)
         found = await self._find(query)
         # A visitor whose hold has ended gets the shared page from the next request on.
         ended = visitor.hold is not None and held is None
         cookies = [clear_cookie(request, "hold")] if ended else []
         context = context_of(self._renderer, query, found, held)
-        return self._renderer.answer(request, TEMPLATE, cookies=cookies, clinic_id=_clinic_of(query, found), **context)
+        clinic_id = _clinic_of(query, found.day)
+        return self._renderer.answer(request, TEMPLATE, cookies=cookies, clinic_id=clinic_id, **context)
 
-    async def _find(self, query: FindQuery) -> FreeDay | None:
-        """None also where the visitor has to choose a clinic first."""
-        return None if _asks_where(self._renderer, query) else await self._days.read(query.times)
+    async def _find(self, query: FindQuery) -> Found:
+        day = None if _asks_where(self._renderer, query) else await self._days.read(query.times)
+        choices = _choices(self._renderer, query)
+        return Found(day, await self._free_at.read(frozenset(one.id for one in choices)) if choices else frozenset())
 
     async def _held_by(self, visitor: Visitor) -> Booking | None:
         """The hold that the browser remembers, if it is still live. Found by its token alone, so no name is read."""
@@ -113,7 +133,7 @@ class FindPages:
     async def _make(self, query: FindQuery) -> SharedPage:
         found = await self._find(query)
         # The words for days and for the zone change with the calendar.
-        time = self._renderer.time_of(_clinic_of(query, found))
+        time = self._renderer.time_of(_clinic_of(query, found.day))
         shown = (found, time.today(), time.zone_words, self._renderer.clinics.active)
         before, made = self._made.get(query, (None, None))
         if made is None or before != shown:
@@ -123,9 +143,9 @@ class FindPages:
             self._made[query] = shown, made
         return made
 
-    def _render(self, query: FindQuery, found: FreeDay | None) -> SharedPage:
+    def _render(self, query: FindQuery, found: Found) -> SharedPage:
         context = context_of(self._renderer, query, found, None)
-        clinic_id = _clinic_of(query, found)
+        clinic_id = _clinic_of(query, found.day)
         body = self._renderer.render(TEMPLATE, clinic_id=clinic_id, visitor=Visitor(), path=PATH, **context).encode()
         return SharedPage(body, gzip.compress(body, _GZIP_LEVEL, mtime=0))
 
@@ -173,11 +193,15 @@ def _answer(accept_encoding: str, shared: SharedPage) -> Answer:
     return Answer(HTTPStatus.OK, f"{HTML}; charset=utf-8", body, headers)
 
 
-def context_of(renderer: Renderer, query: FindQuery, found: FreeDay | None, held: Booking | None) -> dict[str, Any]:
+def context_of(renderer: Renderer, query: FindQuery, page: Found, held: Booking | None) -> dict[str, Any]:
     """What the template shows."""
+    found = page.day
     times = query.times if found is None else found.query
     return {
-        "clinics": renderer.clinics.active if renderer.clinics.several else [],
+        # Those without a free time come last.
+        "clinics": sorted(_choices(renderer, query), key=lambda clinic: clinic.id not in page.free_at),
+        "free_at": page.free_at,
+        "contact": renderer.clinics.get(times.clinic_id),
         "asks_where": _asks_where(renderer, query),
         "found": found,
         "held": held,
@@ -195,10 +219,14 @@ def context_of(renderer: Renderer, query: FindQuery, found: FreeDay | None, held
     }
 
 
+def _choices(renderer: Renderer, query: FindQuery) -> list[Clinic]:
+    return clinics_to_choose(renderer.clinics, query.times.within)
+
+
 def _asks_where(renderer: Renderer, query: FindQuery) -> bool:
-    """Whether there are several clinics, and the query names none that takes appointments."""
-    clinic = renderer.clinics.find(query.times.clinic_id)
-    return renderer.clinics.several and (clinic is None or not clinic.active)
+    """Whether there is a choice between clinics, and the query names none of them."""
+    choices = {clinic.id for clinic in _choices(renderer, query)}
+    return bool(choices) and query.times.clinic_id not in choices
 
 
 def _clinic_of(query: FindQuery, found: FreeDay | None) -> int | None:
