@@ -116,6 +116,50 @@ def test_an_old_link_to_a_clinic_that_is_gone_asks_where(visitor: Visitor, two: 
     assert "Where would you like to come?" in visitor.open(f"/?clinic={two.east + 1000}").text
 
 
+def test_a_clinic_without_free_times_says_so_and_how_to_reach_it(two: Two, visitor: Visitor) -> None:
+    """One has no time at all, and one only a past time."""
+    idle, past = _new_clinic(two, "Idle", "+44 20 7946 0000"), _new_clinic(two, "Long ago", None)
+    url = two.clinic.server.database_url
+    slot = two.clinic.slot(doctorId=two.clinic.doctor()["id"], startTime=in_hours(24 * 60), clinicId=past)
+    rows(
+        url,
+        "UPDATE appointment_slots SET start_time = start_time - interval '90 days',"
+        " end_time = end_time - interval '90 days' WHERE id = $1",
+        slot["id"],
+    )
+    _wait_until_known(visitor, "Long ago")
+    found = visitor.page.text.split('<li class="card">')
+    cards = {name: card for card in found for name in NAMES if f">{name}<" in card}
+    assert list(cards)[:2] == ["West", "East"]
+    for name in ("West", "East"):
+        assert "No free times" not in cards[name]
+    assert 'No free times at present. Call Idle: <a href="tel:+442079460000">+44 20 7946 0000</a>.' in cards["Idle"]
+    assert "No free times at present." in cards["Long ago"]
+    page = visitor.open(f"/?clinic={idle}").text
+    assert "Call Idle:" in page
+    assert "Choose another clinic" in page
+    assert f'<option value="{past}" >Long ago (no free times)</option>' in page
+    assert '<option value="1" >West</option>' in page
+    for clinic_id in (idle, past):
+        change = {"active": False}
+        two.clinic.http.patch(f"/api/clinics/{clinic_id}", json=change, headers=two.clinic.admin)
+
+
+NAMES = ("West", "East", "Idle", "Long ago")
+
+
+def _new_clinic(two: Two, name: str, telephone: str | None) -> int:
+    given = {"name": name, "timeZone": "Europe/Berlin", "telephone": telephone}
+    made: int = two.clinic.http.post("/api/clinics", json=given, headers=two.clinic.admin).json()["id"]
+    return made
+
+
+def _wait_until_known(visitor: Visitor, name: str) -> None:
+    deadline = datetime.now(UTC) + timedelta(seconds=PATIENCE_SECONDS)
+    while name not in visitor.open("/").text:
+        assert datetime.now(UTC) < deadline
+
+
 def test_a_time_of_another_clinic_than_the_chosen_one_is_not_taken(visitor: Visitor, two: Two) -> None:
     visitor.send("/hold", slot=two.here["id"], seats=1, clinic=two.east)
     assert "does not fit your search" in visitor.page.text
@@ -234,6 +278,65 @@ def lists_of(two: Two) -> list[str]:
         f"/admin/day-sheet?day={day}",
         f"/admin/day-sheet?day={day}&doctor={two.doctor}",
     ]
+
+
+# What is offered can be held: staff of one clinic are not offered the times of another.
+
+
+OFFERS = ("/admin/bookings/new", "/admin/bookings/new?seats=2", "/")
+
+
+def _offered(visitor: Visitor, path: str) -> set[int]:
+    page = visitor.open(path).text
+    return {int(slot_id) for slot_id in re.findall(r'id="time-(\d+)"', page)}
+
+
+def test_staff_of_one_clinic_are_offered_only_its_times(two: Two, easterner: Visitor, admin: Visitor) -> None:
+    here, there = two.here["id"], two.there["id"]
+    more = f"doctor={two.doctor}"
+    for path in (*OFFERS, f"/admin/bookings/new?{more}", f"/admin/bookings/new?clinic=1&{more}", "/?clinic=1"):
+        assert here not in _offered(easterner, path), path
+        assert there in _offered(easterner, path), path
+    for path in OFFERS[:2]:
+        assert {here, there} <= _offered(admin, path), path
+
+
+def test_every_time_that_staff_of_one_clinic_are_offered_can_be_held(two: Two, easterner: Visitor) -> None:
+    for slot_id in _offered(easterner, "/admin/bookings/new"):
+        assert easterner.open(f"/admin/bookings/new?slot={slot_id}").status_code == 200, slot_id
+
+
+def test_who_works_for_one_clinic_need_not_choose_it(two: Two, easterner: Visitor, admin: Visitor) -> None:
+    for path in OFFERS[1:]:
+        assert 'id="clinic"' not in easterner.open(path).text
+        assert "Where would you like to come?" not in easterner.page.text
+    assert 'id="clinic"' in admin.open("/admin/bookings/new").text
+
+
+def test_staff_of_one_clinic_choose_from_the_doctors_who_work_there(
+    two: Two, easterner: Visitor, admin: Visitor
+) -> None:
+    doctor = two.clinic.doctor(name="Dr. Westerly")["id"]
+    admin.send(f"/admin/doctors/{doctor}/clinics", clinics=1)
+    assert "Dr. Westerly" in admin.open("/admin/bookings/new").text
+    assert "Dr. Westerly" not in easterner.open("/admin/bookings/new").text
+
+
+def test_the_api_offers_staff_of_one_clinic_what_they_can_hold(two: Two, admin: Visitor) -> None:
+    """Both ways: a query is spelled for the first time, which the framework answers, and then once more."""
+    with Visitor(two.clinic.server) as visitor:
+        staff = two.clinic.log_in(_limit(two, admin, visitor, two.east), PASSWORD)
+    http, here, there = two.clinic.http, two.here["id"], two.there["id"]
+    for query in ({}, {"doctorId": two.doctor}, {"minSeats": 2}, {"clinicId": two.east}, {"limit": 499}):
+        spelled = {**query, "limit": 100 + len(query)} if "limit" not in query else query
+        for _ in range(2):
+            offered = {slot["id"] for slot in http.get("/api/slots", params=spelled, headers=staff).json()["items"]}
+            assert there in offered, query
+            assert here not in offered, query
+            everybody = {slot["id"] for slot in http.get("/api/slots", params=spelled).json()["items"]}
+            assert (here in everybody) == (query != {"clinicId": two.east}), query
+    elsewhere = http.get("/api/slots", params={"clinicId": 1}, headers=staff)
+    assert (elsewhere.status_code, elsewhere.json()["items"]) == (200, [])
 
 
 def test_lists_show_staff_of_one_clinic_nobody_of_another(two: Two, easterner: Visitor, admin: Visitor) -> None:

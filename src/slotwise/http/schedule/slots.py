@@ -261,7 +261,8 @@ class HasSlotLists(Protocol):
 
 async def _list_slots(api: HasSlotLists, call: ApiCall[SlotListQuery]) -> Answer:
     """304 if the client has this version (RFC 9110, 13.1.2). `no-cache`: clients may store it but must revalidate."""
-    query = _for_desk(call.data) if call.caller.at_desk else call.data
+    account = call.caller.user
+    query = _for_desk(call.data, account) if account is not None and account.at_desk else call.data
     page = await api.slot_lists.list_slots(query)
     headers = {"ETag": page.etag, "Cache-Control": "no-cache"}
     tags = {tag.strip().removeprefix("W/") for tag in (call.header(b"if-none-match") or "").split(",")}
@@ -270,8 +271,9 @@ async def _list_slots(api: HasSlotLists, call: ApiCall[SlotListQuery]) -> Answer
     return Answer(HTTPStatus.OK, JSON, page.body, headers)
 
 
-def _for_desk(query: SlotListQuery) -> SlotListQuery:
-    return replace(query, slots=replace(query.slots, by_desk=True))
+def _for_desk(query: SlotListQuery, account: User) -> SlotListQuery:
+    """What the account can hold: in spite of the rules of visit types, but only at the clinics that it works for."""
+    return replace(query, slots=replace(query.slots, by_desk=True).within(account.books_at))
 
 
 async def _get_slot(api: ApiParts, call: ApiCall[None]) -> Answer:
@@ -355,8 +357,9 @@ class SlotController(Controller):
             ANYONE,
             "Find free slots",
             description="Future, open slots of active doctors with at least one free seat, by start: those that the "
-            "caller can book. With visit types, staff and admins can book more than patients. Answers have an `ETag`; "
-            "send it as `If-None-Match` to get 304 while nothing has changed.",
+            "caller can book. With visit types, staff and admins can book more than patients. Staff who work for some "
+            "clinics can book at these only; without their access token they get what everybody gets. Answers have an "
+            "`ETag`; send it as `If-None-Match` to get 304 while nothing has changed.",
             sends=("ETag",),
             also_answers={304: answer(None, "Nothing has changed since that `ETag`")},
         ),

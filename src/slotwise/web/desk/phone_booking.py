@@ -23,6 +23,7 @@ from slotwise.services.schedule.slots import Slots
 from slotwise.web.booking.appointment import url_of_booking
 from slotwise.web.desk.bookings import LIST
 from slotwise.web.kit.access import DESK, PageRequest, account_in, own_origin, page_for, require_clinic, visitor_in
+from slotwise.web.kit.clinics import clinics_to_choose
 from slotwise.web.kit.errors import refuse
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.kept_forms import kept_form_of
@@ -64,7 +65,7 @@ class PhoneBookingController(Controller):
         """Shows the next free times to choose from. With a time in the URL, asks for whom it is."""
         slot_id, query = id_in(query_form(request, "slot"), "slot"), find_query_in(request.query_params)
         if slot_id is None:
-            return _show_times(request, renderer, query, await free_times.list_next_times(query.times))
+            return await _show_times(request, renderer, query, free_times)
         filters = filters_in(request.query_params)
         if filters and is_excluded(renderer, filters, await slots.get_slot(slot_id), with_later_days=True):
             seats = request.query_params.get("seats", "").strip()
@@ -165,18 +166,25 @@ def _kept(request: PageRequest, form: Form) -> list[Cookie]:
     return [draft_cookie(request, draft)] if draft else []
 
 
-def _show_times(request: PageRequest, renderer: Renderer, query: FindQuery, found: NextTimes | None) -> Response[Any]:
-    return renderer.answer(request, TIMES_TEMPLATE, **context_of(renderer, query, found))
+async def _show_times(
+    request: PageRequest, renderer: Renderer, query: FindQuery, free_times: FreeTimes
+) -> Response[Any]:
+    """Only times that the account may book: at the clinics that it works for."""
+    within = account_in(request).books_at
+    found = await free_times.list_next_times(replace(query.times, within=within))
+    return renderer.answer(request, TIMES_TEMPLATE, **context_of(renderer, query, found, within))
 
 
-def context_of(renderer: Renderer, query: FindQuery, found: NextTimes | None) -> dict[str, Any]:
+def context_of(
+    renderer: Renderer, query: FindQuery, found: NextTimes | None, within: frozenset[int] | None = None
+) -> dict[str, Any]:
     """What the template shows."""
     times = [renderer.at_clinic(slot) for slot in found.times] if found else []
     later = replace(found.query, after=found.rest) if found and found.rest else None
     return {
         "found": found,
         "unread": query.unread,
-        "clinics": renderer.clinics.active if renderer.clinics.several else [],
+        "clinics": clinics_to_choose(renderer.clinics, within),
         "days": _by_day(renderer, times),
         "first": url_of(replace(found.query, after=None), NEW) if found and found.query.after else None,
         "later": later and url_of(later, NEW),

@@ -3,10 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from slotwise.domain.schedules import Closure
 from slotwise.domain.slots import Slot
 from slotwise.services.schedule.free_times import TimeQuery
-from slotwise.web.kit.access import PageRequest
+from slotwise.web.kit.access import PageRequest, account_in
 from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.rendering import Renderer
 
@@ -27,6 +29,8 @@ async def next_times(
     request: PageRequest, renderer: Renderer, looking: Iterable[Looking], closures: Sequence[Closure] = ()
 ) -> dict[int, list[Slot]]:
     """By booking: times of the same doctor or of a colleague with the same specialty, outside these closures.
+
+    Only times that the account may book: at the clinics that it works for.
 
     Each patient gets the times from another one on, so that patients who are called one after the other are not all
     offered the same.
@@ -54,7 +58,7 @@ async def _free_times(
     queries.append(same_doctor if not days else TimeQuery(doctor_id=doctor_id, seats=seats, day=max(days)))
     found: dict[int, Slot] = {}
     for query in queries:
-        page = await services.free_times.list_next_times(query)
+        page = await services.free_times.list_next_times(replace(query, within=account_in(request).books_at))
         found |= {slot.id: slot for slot in (page.times if page else ()) if not _is_closed(slot, closures)}
     return [renderer.at_clinic(slot) for slot in sorted(found.values(), key=lambda slot: (slot.start_time, slot.id))]
 
