@@ -342,8 +342,8 @@ CROSS JOIN LATERAL (
 ) AS n;
 
 -- name: find_clinics_with_times
--- Finds those of some clinics at which a patient can book a time now, by one look at `slots_on_offer_by_clinic` for each.
--- A seat of an overdue hold makes a time free too.
+-- Finds those of some clinics at which a patient can book a time now, by one look at `slots_on_offer_by_clinic` for
+-- each. A seat of an overdue hold makes a time free too.
 SELECT c.id
 FROM unnest(:clinic_ids::bigint[]) AS c (id)
 CROSS JOIN
