@@ -31,6 +31,7 @@ from slotwise.db.embedded import EmbeddedServer
 from slotwise.db.pool import Database
 from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, PATIENCE_SECONDS, Clinic, RunningServer
 from tests.clusters import BIN_DIR, RUN_FOLDER, TEMPLATE, execute, named, new_cluster
+from tests.databases import Databases
 from tests.depth import many
 from tests.zones import false_edition
 
@@ -130,10 +131,16 @@ def migrated_template(postgres_url: str) -> str:
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_url: str, migrated_template: str) -> Databases:
+    return Databases(postgres_url, migrated_template)
+
+
 @pytest.fixture
-def database_url(postgres_url: str, migrated_template: str) -> Iterator[str]:
-    """An empty, migrated database for one test."""
-    with fresh_database(postgres_url, migrated_template) as url:
+def database_url(databases: Databases, request: pytest.FixtureRequest) -> Iterator[str]:
+    """An empty, migrated database for one test. One that a server has used is not used again: a worker could outlive
+    its test."""
+    with databases.lent(again="start_server" not in request.fixturenames) as url:
         yield url
 
 
