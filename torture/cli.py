@@ -59,7 +59,7 @@ def _print_list(wanted: bool) -> None:
 def run(
     seed: Seed = None,
     short: Annotated[bool, typer.Option("--short", help="Two minutes instead of 45.")] = False,
-    brief: Annotated[bool, typer.Option("--brief", help="Half a minute, as in the test suite.")] = False,
+    brief: Annotated[bool, typer.Option("--brief", help="20 seconds, as in the test suite.")] = False,
     acknowledged: Annotated[int | None, typer.Option(min=1, help="Fewest acknowledged writes.")] = None,
     faults: Annotated[int | None, typer.Option(min=0, help="Faults to inject.")] = None,
     races: Annotated[int | None, typer.Option(min=0, help="Races for the last seats.")] = None,
@@ -112,7 +112,7 @@ def mutants(
     only: Annotated[
         list[str] | None, typer.Option(metavar="MUTANT", help="Try only this mutant. Can be repeated.")
     ] = None,
-    today: Annotated[bool, typer.Option("--today", help="Try today's two mutants (UTC).")] = False,
+    today: Annotated[bool, typer.Option("--today", help="Try today's mutant (UTC).")] = False,
     directory: Directory = RESULTS,
 ) -> None:
     """Check that the harness notices wrong code: it must catch each mutant, on a quiet machine within a minute.
@@ -120,7 +120,7 @@ def mutants(
     A mutant with only one or two findings is tried again, for longer. Ends with status 1 if a mutant survives. If none
     survives but one could not be tried, ends with status 3: that says nothing about the harness.
     """
-    turn = of_the_day(datetime.now(UTC).date()) if today else MUTANTS
+    turn = (of_the_day(datetime.now(UTC).date()),) if today else MUTANTS
     wanted = [mutant for mutant in turn if not only or mutant.name in only]
     _refuse_unknown("mutant", only or [], [mutant.name for mutant in MUTANTS])
     _prepare()

@@ -221,10 +221,7 @@ OF_COMMITS = (
 )  # fmt: skip
 MUTANTS = OF_SEATS + OF_SCHEDULES + OF_TIME + OF_VISITS + OF_COMMITS
 
-A_DAY = 2
 
-
-def of_the_day(day: date) -> tuple[Mutant, ...]:
-    """The mutants of this day; every mutant has its turn within two weeks."""
-    first = day.toordinal() * A_DAY
-    return tuple(MUTANTS[(first + place) % len(MUTANTS)] for place in range(A_DAY))
+def of_the_day(day: date) -> Mutant:
+    """The mutant of this day; every mutant has its turn within three weeks."""
+    return MUTANTS[day.toordinal() % len(MUTANTS)]

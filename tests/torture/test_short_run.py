@@ -25,7 +25,7 @@ MOST_SECONDS = 40 * 60
 
 @pytest.mark.timeout(MOST_SECONDS)
 def test_a_brief_run_is_valid_and_reaches_its_figures(tmp_path: Path) -> None:
-    """3,000 acknowledged writes, 6 faults, 500 races; every unknown outcome resolved."""
+    """1,000 acknowledged writes, 6 faults, 100 races; every unknown outcome resolved."""
     _must_be_valid("--brief", brief_plan(0), tmp_path)
 
 

@@ -43,9 +43,8 @@ def test_the_report_of_a_trial_has_its_rules_findings_and_tries() -> None:
     assert Trial(MUTANT, [found(0)]).told == "no rule was broken"
 
 
-def test_every_mutant_has_its_turn_within_two_weeks() -> None:
+def test_every_mutant_has_its_turn_within_three_weeks() -> None:
     first = date(2026, 11, 28)
-    days = [of_the_day(first + timedelta(days=day)) for day in range(14)]
-    assert {mutant.name for pair in days for mutant in pair} == {mutant.name for mutant in MUTANTS}
+    days = [of_the_day(first + timedelta(days=day)).name for day in range(21)]
+    assert sorted(days) == sorted(mutant.name for mutant in MUTANTS)
     assert of_the_day(first) == of_the_day(first)
-    assert all(len({mutant.name for mutant in pair}) == 2 for pair in days)
