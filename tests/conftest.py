@@ -5,6 +5,7 @@ such as `repeatable read`, what its sessions default to.
 """
 
 import asyncio
+import gc
 import http.client
 import itertools
 import os
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ hypothesis.settings.register_profile("slotwise", deadline=None, max_examples=man
 hypothesis.settings.load_profile("slotwise")
 
 # These begin first, the longest of them at the head: a process should not be left with a long one in the end.
-LONGEST = ("torture", "faults", "browser", "http", "security", "cli", "db")
+LONGEST = ("torture", "browser", "tests", "faults", "http", "security", "cli", "db", "kit", "races", "accounts")
 # Files of a group share servers or databases, which are made once when one process has them all.
 GROUPS = {
     "tests/browser": ("tests/browser/",),
@@ -53,9 +54,20 @@ GROUPS = {
     "a server as in production": ("tests/security/test_headers.py", "tests/security/test_canaries.py"),
 }
 # Each test of these brings its own installation, so that they can be spread over the processes.
-APART = ("tests/torture/test_mutants.py", "tests/harness/test_killed_runs.py")
+APART = ("tests/harness/test_killed_runs.py",)
 
 _numbers = itertools.count(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Each process imports and collects all tests, which stay: searching among them for garbage is in vain."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

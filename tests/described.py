@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-from slotwise.app import build
+from slotwise.app import Application, build
 from slotwise.http.api_document import openapi_document
 from slotwise.settings import load_settings
 
@@ -24,8 +24,15 @@ SOMETIMES = {"accept-encoding"}
 
 
 @cache
+def application() -> Application:
+    """What this version serves, to be looked at. It takes a second to build."""
+    return build(load_settings({}))
+
+
+@cache
 def document() -> dict[str, Any]:
-    return openapi_document(build(load_settings({})))
+    """Its API document. Not to be changed."""
+    return openapi_document(application())
 
 
 def resolved(value: dict[str, Any]) -> dict[str, Any]:

@@ -11,11 +11,10 @@ import httpx
 import pytest
 from harness.watchdog import run
 
-from slotwise.app import build
-from slotwise.settings import load_settings
 from tests.architecture.sources import ROOT as PACKAGE
 from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer
 from tests.conftest import fresh_database, running_server
+from tests.described import application
 
 PROJECT = PACKAGE.parents[1]
 WITHOUT_END = "GET /api/slots/events"
@@ -78,8 +77,7 @@ def test_every_promised_operation_is_documented(document: dict[str, Any]) -> Non
 
 def test_every_route_of_the_server_is_documented(document: dict[str, Any]) -> None:
     documented = {re.sub(r"{\w+}", "{}", name) for name, _ in operations(document)}
-    app = build(load_settings({}))
-    for route in app.routes:
+    for route in application().routes:
         path = re.sub(r"{[\w:]+}", "{}", route.path)
         if path.startswith("/api-docs") or is_page(route):  # for people, not for programs
             continue
@@ -422,7 +420,7 @@ USUAL = {
 
 
 def test_there_is_one_document_at_one_path(clinic: Clinic) -> None:
-    own = {route.path for route in build(load_settings({})).routes if "{" not in route.path}
+    own = {route.path for route in application().routes if "{" not in route.path}
     answers = {path: clinic.http.get(path) for path in own | USUAL if path != WITHOUT_END.removeprefix("GET ")}
     found = {path for path, answer in answers.items() if re.search(r"openapi\W+3\.", answer.text)}
     assert found == {"/api-docs/openapi.json"}

@@ -11,11 +11,9 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from slotwise.app import build
-from slotwise.http.api_document import openapi_document
-from slotwise.settings import load_settings
 from tests.clinic import Clinic, in_hours, problem, rows, unique_email
 from tests.depth import third_of
+from tests.described import document
 from tests.security.people import new_people
 
 TEXTS = (
@@ -73,7 +71,7 @@ class Operation(NamedTuple):
     parameters: tuple[str, ...]
 
 
-DOCUMENT = openapi_document(build(load_settings({})))
+DOCUMENT = document()
 
 
 def kind_of(schema: Mapping[str, Any]) -> str:

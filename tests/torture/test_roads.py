@@ -4,16 +4,13 @@ import re
 
 from torture.roads import DRIVEN, LEFT_OUT
 
-from slotwise.app import build
-from slotwise.http.api_document import openapi_document
-from slotwise.settings import load_settings
+from tests.described import document
 from tests.web.visiting import routes
 
 
 def ways_in() -> set[str]:
     """Each operation of the OpenAPI document by its id, and each form of the pages by its method and path."""
-    document = openapi_document(build(load_settings({})))
-    operations = {way["operationId"] for ways in document["paths"].values() for way in ways.values()}
+    operations = {way["operationId"] for ways in document()["paths"].values() for way in ways.values()}
     return operations | {route.rstrip("/") for route in routes() if route.startswith("POST ")}
 
 
@@ -30,10 +27,9 @@ def test_what_is_driven_or_left_out_exists() -> None:
 
 
 def test_a_driven_road_has_the_path_that_the_program_answers() -> None:
-    document = openapi_document(build(load_settings({})))
     paths = {
         way["operationId"]: (method.upper(), _without_names(path))
-        for path, ways in document["paths"].items()
+        for path, ways in document()["paths"].items()
         for method, way in ways.items()
     }
     driven = {road.name: (road.method, _without_names(road.path)) for road in DRIVEN if road.name in paths}

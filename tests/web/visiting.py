@@ -6,14 +6,13 @@ from typing import Any, Self
 
 import httpx
 
-from slotwise.app import build
-from slotwise.settings import load_settings
 from tests.clinic import PATIENCE_SECONDS, RunningServer
+from tests.described import application
 
 
 def routes() -> set[str]:
     """Every method and path that a module of `slotwise.web` answers."""
-    handlers = build(load_settings({})).route_handler_method_map
+    handlers = application().route_handler_method_map
     return {
         f"{method} {path.replace(':int', '').replace(':str', '')}"
         for path, methods in handlers.items()

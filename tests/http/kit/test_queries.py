@@ -4,14 +4,12 @@ import itertools
 
 import pytest
 
-from slotwise.app import build
-from slotwise.http.api_document import openapi_document
-from slotwise.settings import load_settings
 from tests.clinic import Clinic, problem
+from tests.described import document
 
 OPERATIONS = [
     (method.upper(), path, [given["name"] for given in operation.get("parameters", ()) if given["in"] == "query"])
-    for path, methods in openapi_document(build(load_settings({})))["paths"].items()
+    for path, methods in document()["paths"].items()
     for method, operation in methods.items()
 ]
 OF_PERIODS = [path for method, path, names in OPERATIONS if {"from", "to"} <= set(names)]
