@@ -149,23 +149,27 @@ def test_on_both_paths_the_last_of_two_equal_fields_counts(clinic: Clinic) -> No
         assert (answer.status_code, answer.json()["seatsBooked"]) == (201, 2)
 
 
-def test_both_ways_count_for_one_rate_limit(start_server: Callable[..., RunningServer]) -> None:
-    with Clinic(start_server(RATE_LIMIT_BOOKINGS="2/minute")) as clinic:
-        slot_id = clinic.slot(seats=5)["id"]
-        assert [_send(clinic, slot_id, Case(201), kind).status_code for kind in (PLAIN, ORDINARY)] == [201, 201]
-        short, ordinary = (_send(clinic, slot_id, Case(429), kind) for kind in (PLAIN, ORDINARY))
-        problem(short, 429, "too-many-requests")
-        assert abs(int(short.headers["retry-after"]) - int(ordinary.headers["retry-after"])) <= 1
+@pytest.fixture(scope="module")
+def limited(postgres_url: str, migrated_template: str) -> Iterator[Clinic]:
+    """A server that takes two bookings a minute, and believes a proxy what it says of a connection."""
+    settings = {"RATE_LIMIT_BOOKINGS": "2/minute", "TRUSTED_PROXIES": "127.0.0.1"}
+    with (
+        fresh_database(postgres_url, migrated_template) as url,
+        running_server(url, settings) as server,
+        Clinic(server) as clinic,
+    ):
+        yield clinic
 
 
-def test_both_ways_are_counted_as_one_route(start_server: Callable[..., RunningServer]) -> None:
-    with Clinic(start_server()) as clinic:
-        slot_id = clinic.slot(seats=5)["id"]
-        for kind in (PLAIN, ORDINARY):
-            _send(clinic, slot_id, Case(201), kind)
-        metrics = clinic.http.get("/metrics").text
-        assert 'slotwise_http_requests_total{method="POST",route="/api/bookings",status="201"} 2.0' in metrics
-        assert rows(clinic.server.database_url, "SELECT count(*) FROM bookings")[0][0] == 2
+def test_both_ways_count_for_one_rate_limit_and_as_one_route(limited: Clinic) -> None:
+    slot_id = limited.slot(seats=5)["id"]
+    assert [_send(limited, slot_id, Case(201), kind).status_code for kind in (PLAIN, ORDINARY)] == [201, 201]
+    metrics = limited.http.get("/metrics").text
+    assert 'slotwise_http_requests_total{method="POST",route="/api/bookings",status="201"} 2.0' in metrics
+    assert rows(limited.server.database_url, "SELECT count(*) FROM bookings")[0][0] == 2
+    short, ordinary = (_send(limited, slot_id, Case(429), kind) for kind in (PLAIN, ORDINARY))
+    problem(short, 429, "too-many-requests")
+    assert abs(int(short.headers["retry-after"]) - int(ordinary.headers["retry-after"])) <= 1
 
 
 @pytest.fixture(scope="module")
@@ -335,11 +339,10 @@ def test_a_defect_is_shown_alike_on_both_ways(start_server: Callable[..., Runnin
         assert shown[0][0] == 500
 
 
-def test_a_start_page_under_tls_sets_a_cookie_for_tls(start_server: Callable[..., RunningServer]) -> None:
-    server = start_server(TRUSTED_PROXIES="127.0.0.1")
+def test_a_start_page_under_tls_sets_a_cookie_for_tls(limited: Clinic) -> None:
     for way in (TO_ORDINARY, {}):
         for scheme, name in (("https", "__Host-slotwise-attempt="), ("http", "slotwise-attempt=")):
-            answer = httpx.get(f"{server.url}/", headers={"X-Forwarded-Proto": scheme} | way)
+            answer = httpx.get(f"{limited.server.url}/", headers={"X-Forwarded-Proto": scheme} | way)
             assert answer.headers["set-cookie"].startswith(name)
             assert ("Secure" in answer.headers["set-cookie"]) is (scheme == "https")
 
