@@ -17,7 +17,7 @@ SECOND_LINE = ("slot_seats_in_range", "event_seats_in_range", "booking_events_pk
 
 
 async def take_no_lock(connection: Connection) -> None:
-    await mutate(connection, "hold_seats_2", "FOR NO KEY UPDATE", "")
+    await mutate(connection, "hold_seats_3", "FOR NO KEY UPDATE", "")
 
 
 async def read_then_write(connection: Connection) -> None:
@@ -95,10 +95,10 @@ async def ignore_the_deadline(connection: Connection) -> None:
 async def keep_keys_apart(connection: Connection) -> None:
     await connection.execute("CREATE TABLE late_keys (LIKE idempotency_keys INCLUDING DEFAULTS)")
     await connection.execute("CREATE UNIQUE INDEX ON late_keys (caller, route, key_hash, created_at)")
-    await mutate(connection, "hold_seats_2", "INSERT INTO idempotency_keys AS k", "INSERT INTO late_keys AS k")
+    await mutate(connection, "hold_seats_3", "INSERT INTO idempotency_keys AS k", "INSERT INTO late_keys AS k")
     # The row of another transaction that has not committed yet must not be found here.
     await mutate(
-        connection, "hold_seats_2", "ON CONFLICT (caller, route, key_hash)",
+        connection, "hold_seats_3", "ON CONFLICT (caller, route, key_hash)",
         "ON CONFLICT (caller, route, key_hash, created_at)",
     )  # fmt: skip
 

@@ -22,10 +22,16 @@ from tests.db.test_statements import names_in_files, sql_with_comments
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 SETTINGS = {"plan_cache_mode=force_generic_plan", "enable_seqscan=off"}
-LOCKS_ARE_HELD_BY_THE_CALLER = {"expire_holds", "take_added_seats", "take_over_slots"}
+LOCKS_ARE_HELD_BY_THE_CALLER = {
+    "carve_slot",
+    "close_empty_slots",
+    "expire_holds",
+    "take_added_seats",
+    "take_over_slots",
+}
 
 # Wrappers under their old names, which only servers of the release before call.
-FOR_THE_RELEASE_BEFORE = {"apply_schedule", "hold_seats", "replace_hold"}
+FOR_THE_RELEASE_BEFORE = {"apply_schedule", "hold_seats", "hold_seats_2", "replace_hold"}
 
 # They use the clock only to find what to lock. The function that they call next decides what is overdue.
 LOOKS_BEFORE_IT_LOCKS = {"sweep_holds": "expire_holds"}
@@ -201,7 +207,7 @@ def locking_slots(statements: dict[str, str]) -> list[str]:
 
 
 OUTCOMES = [
-    ("hold_seats_2 check_visit check_patient check_types", HoldRow, {"NEW", "RETURNING"}),
+    ("hold_seats_3 hold_times check_visit check_patient check_types", HoldRow, {"NEW", "RETURNING"}),
     ("confirm_bookings confirm_bookings_2 check_patient", Confirmed, {"not_found"}),
     ("cancel_bookings cancel_bookings_2", Cancelled, {"not_found"}),
     ("set_visit_types", VisitTypesSet, set()),

@@ -119,21 +119,31 @@ def calls_in(source: Source, namespace: Mapping[str, object]) -> Iterator[Call]:
 def spread(source: Source, value: ast.expr) -> list[str]:
     """The names in `**arguments`, where `arguments` comes from a function of the same module that returns a literal."""
     assigned = [
-        node.value.func.attr if isinstance(node.value.func, ast.Attribute) else node.value.func.id
+        node.value
         for node in ast.walk(source.tree)
         if isinstance(node, ast.Assign)
         and ast.unparse(node.targets[0]) == ast.unparse(value)
         and isinstance(node.value, ast.Call)
-        and isinstance(node.value.func, ast.Attribute | ast.Name)
     ]
-    returned = [
+    return [name for call in assigned for name in returned_names(source, call)] or ["**"]
+
+
+def returned_names(source: Source, call: ast.Call) -> list[str]:
+    """The keys of the literal that a function of the module returns, with those that it takes from another function."""
+    called = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
+    literals = [
         node.value
         for function in functions(source.tree)
-        if function.name in assigned
+        if function.name == called
         for node in ast.walk(function)
         if isinstance(node, ast.Return) and isinstance(node.value, ast.Dict)
     ]
-    return [str(ast.literal_eval(key)) for literal in returned for key in literal.keys if key is not None] or ["**"]
+    return [
+        name
+        for literal in literals
+        for key, value in zip(literal.keys, literal.values, strict=True)
+        for name in ([str(ast.literal_eval(key))] if key else returned_names(source, value))  # type: ignore[arg-type]
+    ]
 
 
 @cache

@@ -32,7 +32,7 @@ WORKERS = 3
 
 # The name of each operation, and its function in the database.
 FUNCTIONS = {
-    "hold_seats": "hold_seats_2",
+    "hold_seats": "hold_seats_3",
     "confirm_booking": "confirm_bookings",
     "cancel_booking": "cancel_bookings",
     "sweep_holds": "sweep_holds",

@@ -176,7 +176,7 @@ async def test_a_held_visit_keeps_its_buffer_only_because_of_the_slots_lock(
 ) -> None:
     """With the lock, and as a negative control without it: the hold has decided, and not yet written."""
     if not locked:
-        await mutate(connection, "hold_seats_2", "FOR NO KEY UPDATE", "")
+        await mutate(connection, "hold_seats_3", "FOR NO KEY UPDATE", "")
         # The second line of defence.
         await drop_rules(connection, "booking_events_pkey")
     await _let_holds_stand(connection)

@@ -110,7 +110,7 @@ async def test_without_checking_the_kept_answers_a_raced_key_books_twice(
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     """The negative control: the key's row refuses the second writer silently, and somebody has to notice."""
-    await mutate(connection, "hold_seats_2", "IF kept < to_keep THEN", "IF FALSE THEN")
+    await mutate(connection, "hold_seats_3", "IF kept < to_keep THEN", "IF FALSE THEN")
     async with workers(database_url) as pair:
         for number in range(ROUNDS * 4):
             await _rivals(pair, connection, number)
@@ -155,7 +155,7 @@ async def test_batches_with_the_same_keys_in_opposite_orders_never_deadlock(
 async def test_keys_written_in_order_of_arrival_deadlock(database_url: str, connection: asyncpg.Connection) -> None:
     """The negative control."""
     await _write_keys_slowly(connection)
-    await mutate(connection, "hold_seats_2", "ORDER BY w.caller, w.route, w.key_hash", "")
+    await mutate(connection, "hold_seats_3", "ORDER BY w.caller, w.route, w.key_hash", "")
     async with workers(database_url) as pair:
         for number in range(ROUNDS):
             results = await _same_keys_in_opposite_orders(pair, connection, number)

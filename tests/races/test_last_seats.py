@@ -55,7 +55,7 @@ async def test_two_workers_never_sell_a_seat_twice(database_url: str, connection
 
 async def test_without_the_lock_the_same_race_oversells(database_url: str, connection: asyncpg.Connection) -> None:
     """The negative control: the race is real, and the test above passes because of the lock."""
-    await mutate(connection, "hold_seats_2", "FOR NO KEY UPDATE", "")
+    await mutate(connection, "hold_seats_3", "FOR NO KEY UPDATE", "")
     # Without the lock two batches also write the same ledger sequence; keep that from hiding the overselling.
     await drop_rules(connection, "slot_seats_in_range", "event_seats_in_range", "booking_events_pkey")
     request = wanted(await new_slot(connection, seats=3))
@@ -72,7 +72,7 @@ async def test_even_without_the_lock_the_ledgers_key_refuses_the_second_of_two_b
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     """The second line of defence: two batches that both saw the same free seats write the same ledger sequence."""
-    await mutate(connection, "hold_seats_2", "FOR NO KEY UPDATE", "")
+    await mutate(connection, "hold_seats_3", "FOR NO KEY UPDATE", "")
     request = HoldRequest(wanted(await new_slot(connection, seats=3)), "guest")
     async with workers(database_url) as pair:
         # Both may read and decide; neither may write before the other has decided.

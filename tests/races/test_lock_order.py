@@ -49,7 +49,7 @@ async def _lock_slowly(connection: asyncpg.Connection, operation: str) -> None:
 
 
 COLLISIONS: dict[str, Callable[[list[Worker], list[int]], Awaitable[list[object]]]] = {
-    "hold_seats_2": _hold,
+    "hold_seats_3": _hold,
     "confirm_bookings": _confirm,
     "cancel_bookings": _cancel,
 }

@@ -168,7 +168,7 @@ async def test_the_transactions_own_clock_would_hold_a_seat_of_a_slot_that_has_s
     database_url: str, connection: asyncpg.Connection
 ) -> None:
     """The negative control."""
-    await mutate(connection, "hold_seats_2", "clock := clock_timestamp()", "clock := now()")
+    await mutate(connection, "hold_seats_3", "clock := clock_timestamp()", "clock := now()")
     assert isinstance(await _hold_after_waiting_past_the_start(database_url, connection), Held)
 
 

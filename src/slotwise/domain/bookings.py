@@ -15,6 +15,7 @@ from slotwise.domain.errors import (
     SlotFull,
     SlotNotFound,
     SlotStarted,
+    TimeGone,
     TooEarlyToBook,
     TooLateToBook,
     VisitTypeNotOffered,
@@ -83,6 +84,19 @@ class SeatRequest(Struct, frozen=True):
     visit_type_id: int | None = None
 
 
+class TimeRequest(Struct, frozen=True):
+    """A request for a time of an open window, as it was offered. Person and `confirm` as in `SeatRequest`."""
+
+    window_id: int
+    start_time: datetime
+    end_time: datetime
+    visit_type_id: int
+    user_id: int | None = None
+    user_name: str | None = None
+    user_email: str | None = None
+    confirm: bool = False
+
+
 class Overbooking(Struct, frozen=True):
     """A request of the desk for seats of a slot that may be full. `reason` is why, for colleagues."""
 
@@ -101,4 +115,4 @@ VisitRefusal = (
     | ForNewPatientsOnly
     | ForReturningPatientsOnly
 )
-Refusal = SlotNotFound | SlotClosed | SlotStarted | SlotFull | VisitRefusal
+Refusal = SlotNotFound | SlotClosed | SlotStarted | SlotFull | TimeGone | VisitRefusal

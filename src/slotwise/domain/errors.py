@@ -234,6 +234,11 @@ class SlotStarted(Conflict):
     title = "The appointment has already started"
 
 
+class TimeGone(Conflict):
+    code = "time-gone"
+    title = "This time is no longer offered"
+
+
 class VisitTypeNotOffered(Conflict):
     code = "visit-type-not-offered"
     title = "The slot does not offer this visit type"

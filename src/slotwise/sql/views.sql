@@ -17,7 +17,8 @@ SELECT
     d.active AS doctor_active,
     s.clinic_id,
     s.visit_type_ids,
-    s.busy_until
+    s.busy_until,
+    s.window_id
 FROM appointment_slots AS s
 INNER JOIN doctors AS d ON s.doctor_id = d.id
 LEFT JOIN LATERAL (

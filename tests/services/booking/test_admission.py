@@ -211,7 +211,7 @@ async def test_the_model_detects_a_function_that_decides_differently(clinic: Cli
     keyed = [Attempt(SeatRequest(1, seats), 1) for seats in (1, 2)]
     batches = [attempts(*everything), keyed[:1], keyed[1:]]
     await clinic.decide(slots, *batches)
-    await mutate(clinic.connection, "hold_seats_2", old, new)
+    await mutate(clinic.connection, "hold_seats_3", old, new)
     with pytest.raises((AssertionError, asyncpg.PostgresError)):
         await clinic.decide(slots, *batches)
 
@@ -257,7 +257,7 @@ async def test_a_slot_has_started_at_its_start(clinic: Clinic, microseconds: int
     slot_id = await clinic.plant(Planted())
     start = await clinic.connection.fetchval("SELECT start_time FROM appointment_slots WHERE id = $1", slot_id)
     clock = start - timedelta(microseconds=microseconds)
-    await mutate(clinic.connection, "hold_seats_2", "clock := clock_timestamp()", f"clock := timestamptz '{clock}'")
+    await mutate(clinic.connection, "hold_seats_3", "clock := clock_timestamp()", f"clock := timestamptz '{clock}'")
     [outcome] = await clinic.worker.batches.hold([HoldRequest(SeatRequest(slot_id, 1), "guest")])
     assert type(outcome) is kind
 

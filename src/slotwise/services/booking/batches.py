@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
-from slotwise.domain.bookings import Booking, Refusal, SeatRequest
+from slotwise.domain.bookings import Booking, Refusal, SeatRequest, TimeRequest
 from slotwise.domain.errors import (
     AnsweredMeanwhile,
     BookingLimitReached,
@@ -24,6 +24,7 @@ from slotwise.domain.errors import (
     SlotFull,
     SlotNotFound,
     SlotStarted,
+    TimeGone,
     TooEarlyToBook,
     TooLateToBook,
     VisitTypeNotOffered,
@@ -45,6 +46,15 @@ class HoldRequest(Struct, frozen=True):
     request_id: str | None = None
 
 
+class HoldTimeRequest(Struct, frozen=True):
+    """`request_id` as in `HoldRequest`."""
+
+    wanted: TimeRequest
+    actor: str
+    key: IdempotencyKey | None = None
+    request_id: str | None = None
+
+
 class Held(Struct, frozen=True):
     """`replayed` if the same idempotency key got this answer before; the booking is as it was then."""
 
@@ -54,6 +64,13 @@ class Held(Struct, frozen=True):
 
 
 HoldOutcome: TypeAlias = Held | Refusal | KeyReused | NotAuthenticated
+
+
+class Undecided(Struct, frozen=True):
+    """The time overlaps that of another request of the batch. Nothing was done; ask again when that one is decided."""
+
+
+UNDECIDED = Undecided()
 
 
 class ConfirmRequest(Struct, frozen=True):
@@ -93,6 +110,8 @@ class HoldRow(Struct, frozen=True):
         "for_new_patients_only",
         "for_returning_patients_only",
         "booking_limit_reached",
+        "time_gone",
+        "again",
     ]
     replayed: bool
     available_seats: int | None
@@ -127,6 +146,7 @@ class Cancelled(Struct, frozen=True):
 
 
 HOLD_SEATS = Statement("booking/bookings.hold_seats", HoldRow)
+HOLD_TIMES = Statement("booking/bookings.hold_times", HoldRow)
 REPLACE_HOLD = Statement("booking/bookings.replace_hold", HoldRow)
 CONFIRM_BOOKINGS = Statement("booking/bookings.confirm_bookings", Confirmed)
 CANCEL_BOOKINGS = Statement("booking/bookings.cancel_bookings", Cancelled)
@@ -171,6 +191,25 @@ class BookingBatches:
             self._seats_changed(_changed(requests, rows))
             _count(rows)
             return [outcome_of(row, token, self._manage_tokens) for row, token in zip(rows, tokens, strict=True)]
+
+    async def hold_times(self, requests: Sequence[HoldTimeRequest]) -> list[HoldOutcome | Undecided]:
+        tokens = [self._manage_tokens.new() for _ in requests]
+        time_arguments = self._time_arguments(requests, tokens)
+        self._crash_points.reach("hold_times", "before_batch")
+        while True:
+            try:
+                async with self._writers.effect() as connection:
+                    written = await HOLD_TIMES.all(connection, **time_arguments)
+            except AnsweredMeanwhile:
+                continue
+            rows = sorted(written, key=attrgetter("place"))
+            self._crash_points.reach("hold_times", "after_commit")
+            self._seats_changed({row.booking.slot_id for row in rows if row.booking is not None and _is_new(row)})
+            _count(rows)
+            return [
+                UNDECIDED if row.outcome == "again" else outcome_of(row, token, self._manage_tokens)
+                for row, token in zip(rows, tokens, strict=True)
+            ]
 
     async def replace_hold(self, booking_id: int, request: HoldRequest) -> HoldOutcome | None:
         """Replace a hold on the same slot; None if it was confirmed. Not batched, because it is rare."""
@@ -226,10 +265,32 @@ class BookingBatches:
 
     def _arguments(self, requests: Sequence[HoldRequest], tokens: Sequence[ManageToken]) -> Mapping[str, object]:
         wanted = [request.wanted for request in requests]
-        keys = [request.key for request in requests] if any(request.key for request in requests) else []
         return {
             "slot_ids": [want.slot_id for want in wanted],
             "seats": [want.seats for want in wanted],
+            "visit_type_ids": [want.visit_type_id for want in wanted] if any(map(_has_visit_type, wanted)) else None,
+            **self._shared_arguments(requests, tokens),
+        }
+
+    def _time_arguments(
+        self, requests: Sequence[HoldTimeRequest], tokens: Sequence[ManageToken]
+    ) -> Mapping[str, object]:
+        wanted = [request.wanted for request in requests]
+        return {
+            "window_ids": [want.window_id for want in wanted],
+            "start_times": [want.start_time for want in wanted],
+            "end_times": [want.end_time for want in wanted],
+            "visit_type_ids": [want.visit_type_id for want in wanted],
+            **self._shared_arguments(requests, tokens),
+        }
+
+    def _shared_arguments(
+        self, requests: Sequence[HoldRequest] | Sequence[HoldTimeRequest], tokens: Sequence[ManageToken]
+    ) -> Mapping[str, object]:
+        """What is the same for slots and for times: who wants it, the answers' keys, the settings."""
+        wanted = [request.wanted for request in requests]
+        keys = [request.key for request in requests] if any(request.key for request in requests) else []
+        return {
             "user_ids": [want.user_id for want in wanted],
             "user_names": [want.user_name for want in wanted],
             "user_emails": [want.user_email for want in wanted],
@@ -244,12 +305,15 @@ class BookingBatches:
             "request_ids": self._request_ids(requests),
             "hold_seconds": self._hold_seconds,
             "keep_seconds": KEEP_SECONDS,
-            "visit_type_ids": [want.visit_type_id for want in wanted] if any(map(_has_visit_type, wanted)) else None,
             "by_desk": self._noted,
         }
 
     def _request_ids(
-        self, requests: Sequence[HoldRequest] | Sequence[ConfirmRequest] | Sequence[CancelRequest]
+        self,
+        requests: Sequence[HoldRequest]
+        | Sequence[HoldTimeRequest]
+        | Sequence[ConfirmRequest]
+        | Sequence[CancelRequest],
     ) -> list[str | None] | None:
         return [request.request_id for request in requests] if self._noted else None
 
@@ -276,8 +340,11 @@ def outcome_of(row: HoldRow, token: ManageToken, manage_tokens: ManageTokens) ->
             | "for_new_patients_only"
             | "for_returning_patients_only"
             | "booking_limit_reached"
+            | "time_gone"
         ):
             return _REFUSALS[row.outcome]()
+        case "again":
+            raise AssertionError("returned only by `hold_times`, which does not ask here")
         case _:
             assert_never(row.outcome)
 
@@ -294,6 +361,7 @@ _REFUSALS: dict[str, Callable[[], Refusal | KeyReused | NotAuthenticated]] = {
     "for_new_patients_only": ForNewPatientsOnly,
     "for_returning_patients_only": ForReturningPatientsOnly,
     "booking_limit_reached": BookingLimitReached,
+    "time_gone": TimeGone,
 }
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 from slotwise.batching.batched_reads import BatchedReads
 from slotwise.db.pool import Database
 from slotwise.db.statements import Statement
-from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
+from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest, TimeRequest
 from slotwise.domain.errors import (
     BookingCancelled,
     BookingFailed,
@@ -31,12 +31,14 @@ from slotwise.services.booking.batches import (
     Held,
     HoldOutcome,
     HoldRequest,
+    HoldTimeRequest,
+    Undecided,
 )
 from slotwise.services.booking.queues import BookingQueues
 from slotwise.services.booking.search import BookingQuery, FoundBookings, find_bookings
 from slotwise.services.core.audit import record_action, request_id, rows_shown, shows_others
 from slotwise.services.core.callers import READ_CLAIMS, Caller, Claim, ProvenCaller, refuse
-from slotwise.services.core.clinics import require_desk_of_slot
+from slotwise.services.core.clinics import require_desk_of_slot, require_desk_of_window
 from slotwise.services.core.idempotency import IdempotencyKey
 from slotwise.services.core.manage_tokens import proves
 
@@ -94,6 +96,15 @@ class Bookings:
             await require_desk_of_slot(self._database, caller.user, wanted.slot_id)
         request = HoldRequest(wanted, caller.actor, key, _request_id(caller))
         return held_or_raise(await self._queues_of(caller).holds.submit(request))
+
+    async def hold_time(self, caller: Caller, wanted: TimeRequest, key: IdempotencyKey | None = None) -> Held:
+        """Hold a time of an open window, or book it at once. Raises what `hold_seats` raises, and `TimeGone`."""
+        if caller.user is not None and caller.user.at_desk:
+            await require_desk_of_window(self._database, caller.user, wanted.window_id)
+        request = HoldTimeRequest(wanted, caller.actor, key, _request_id(caller))
+        while isinstance(outcome := await self._queues_of(caller).times.submit(request), Undecided):
+            pass
+        return held_or_raise(outcome)
 
     async def replace_hold(
         self, caller: Caller, booking_id: int, wanted: SeatRequest, key: IdempotencyKey | None = None

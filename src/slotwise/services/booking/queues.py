@@ -10,13 +10,15 @@ from slotwise.services.booking.batches import (
     ConfirmRequest,
     HoldOutcome,
     HoldRequest,
+    HoldTimeRequest,
+    Undecided,
 )
 
 BATCH_LIMIT = 256
 
 
 class BookingQueues:
-    """Three queues over the same connections: a batch of confirms does not wait for a batch of holds.
+    """Four queues over the same connections: a batch of confirms does not wait for a batch of holds.
 
     `name` is their prefix in the metrics.
     """
@@ -26,6 +28,13 @@ class BookingQueues:
         self.holds = GroupCommit[HoldRequest, HoldOutcome](
             f"{name}hold",
             batches.hold,
+            exclusive=lambda request: request.key and request.key.identity,
+            rolled_back=rolled_back,
+            batch_limit=batch_limit,
+        )
+        self.times = GroupCommit[HoldTimeRequest, HoldOutcome | Undecided](
+            f"{name}times",
+            batches.hold_times,
             exclusive=lambda request: request.key and request.key.identity,
             rolled_back=rolled_back,
             batch_limit=batch_limit,
@@ -50,5 +59,5 @@ class BookingQueues:
 
     async def drained(self) -> None:
         """Wait until every accepted request is answered."""
-        for queue in (self.holds, self.confirms, self.cancels):
+        for queue in (self.holds, self.times, self.confirms, self.cancels):
             await queue.drained()

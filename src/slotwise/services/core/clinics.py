@@ -27,6 +27,7 @@ class Limit(Struct, frozen=True):
 
 
 GET_PLACE = Statement("core/clinics.get_place", Place)
+GET_PLACE_OF_WINDOW = Statement("core/clinics.get_place_of_window", Place)
 READ_CLINICS = Statement("core/clinics.read_clinics", Clinic)
 LIST_LIMITS = Statement("core/clinics.list_limits", Limit)
 
@@ -70,6 +71,17 @@ async def require_desk_of_slot(database: Database, user: User, slot_id: int) -> 
     if user.clinic_ids is None:
         return
     async with database.connection() as connection:
-        place = await GET_PLACE.first(connection, slot_id=slot_id)
+        _require_desk_there(user, await GET_PLACE.first(connection, slot_id=slot_id))
+
+
+async def require_desk_of_window(database: Database, user: User, window_id: int) -> None:
+    """As `require_desk_of_slot`."""
+    if user.clinic_ids is None:
+        return
+    async with database.connection() as connection:
+        _require_desk_there(user, await GET_PLACE_OF_WINDOW.first(connection, window_id=window_id))
+
+
+def _require_desk_there(user: User, place: Place | None) -> None:
     if place is not None:
         require_desk_of(user, place.clinic_id)

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from slotwise.batching.batched_reads import BatchedReads
 from slotwise.db.pool import Connection, Database
-from slotwise.db.statements import Statement
+from slotwise.db.statements import NoRow, Statement
 from slotwise.domain.bookings import Booking, sorted_by_name
 from slotwise.domain.clinics import ClinicBook
 from slotwise.domain.errors import (
@@ -153,6 +153,7 @@ class Offer(Struct, frozen=True):
 
 
 LOCK_DOCTORS = Statement("schedule/slots.lock_doctors", LockedDoctor)
+MAKE_ROOM = Statement("schedule/slots.make_room", NoRow)
 CREATE_SLOTS = Statement("schedule/slots.create_slots", SlotId)
 GET_OFFER = Statement("schedule/slots.get_offer", Offer)
 GET_SLOT = Statement("schedule/slots.get_slot", Slot)
@@ -209,6 +210,7 @@ class Slots:
             _refuse_past(start, now)
             await require_open(connection, doctor_id, clinic_id, Period(start, end))
             types = await require_visit_types(connection, visit_type_ids, duration_minutes)
+            await make_room(connection, [doctor_id], [Period(start, types.busy_until(end))])
             _refuse_clashes(await _find_clashes(connection, doctor_id, clinic_id, [Period(start, end)], types, now))
             created = await CREATE_SLOTS.one(
                 connection,
@@ -251,6 +253,9 @@ class Slots:
             now = await _lock_place(connection, clinic_id, doctor_id)
             types = await require_visit_types(connection, visit_type_ids, timetable.duration_minutes)
             _refuse_short_breaks(laid.periods, types)
+            if not dry_run:
+                busy = [Period(each.start_time, types.busy_until(each.end_time)) for each in laid.periods]
+                await make_room(connection, [doctor_id], busy)
             clashes = await _find_clashes(connection, doctor_id, clinic_id, laid.periods, types, now)
             clashing = {clash.period for clash in clashes}
             free = [period for period in laid.periods if period not in clashing]
@@ -402,6 +407,17 @@ async def _find_clashes(
         for period in periods
         if period in by_period or period in closed or period.start_time <= now
     ]
+
+
+async def make_room(connection: Connection, doctor_ids: Sequence[int], periods: Sequence[Period]) -> None:
+    """Keep visits from being carved between the first and the last of these periods. Needs the doctors' locks."""
+    if periods:
+        await MAKE_ROOM.run(
+            connection,
+            doctor_ids=doctor_ids,
+            starts_from=min(period.start_time for period in periods),
+            ends_before=max(period.end_time for period in periods),
+        )
 
 
 def _refuse_clashes(clashes: Sequence[Clash]) -> None:

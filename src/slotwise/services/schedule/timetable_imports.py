@@ -40,7 +40,7 @@ from slotwise.services.core.import_files import (
 from slotwise.services.core.import_subjects import Clinics, NamedDoctors, clock_in, day_in
 from slotwise.services.schedule.clinics import keep_open_clinic, refuse_elsewhere
 from slotwise.services.schedule.closed_times import find_closed
-from slotwise.services.schedule.slots import CREATE_SLOTS, LIST_CLASHES, LOCK_DOCTORS
+from slotwise.services.schedule.slots import CREATE_SLOTS, LIST_CLASHES, LOCK_DOCTORS, make_room
 
 COLUMNS = Columns(
     ("doctor", "first_day", "last_day", "weekdays", "from", "to"),
@@ -88,7 +88,9 @@ async def import_timetables(
         wanted = await _wanted(connection, lines, first, done.faults)
         shut = await _keep_open_clinics(connection, wanted)
         # All at once and in id order, as everything that adds slots.
-        locked = await LOCK_DOCTORS.all(connection, doctor_ids=sorted({one.doctor_id for one in wanted}))
+        doctor_ids = sorted({one.doctor_id for one in wanted})
+        locked = await LOCK_DOCTORS.all(connection, doctor_ids=doctor_ids)
+        await make_room(connection, doctor_ids, [period for one in wanted for period in one.periods])
         state = _Progress(done, locked[0].now if locked else FIRST_TIME, {})
         for place, one in enumerate(wanted):
             progress(place, len(wanted))

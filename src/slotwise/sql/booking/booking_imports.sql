@@ -23,7 +23,7 @@ WHERE b.slot_id = any(:slot_ids::bigint[]) AND b.confirmed_at IS NOT NULL;
 -- name: book
 -- Books seats for patients of a file, in one transaction with the rest of the file.
 SELECT h.place, h.outcome, h.available_seats
-FROM hold_seats_2(
+FROM hold_seats_3(
         slot_ids => :slot_ids::bigint[],
         seats => :seats::integer[],
         user_ids => array_fill(NULL::bigint, ARRAY[cardinality(:slot_ids::bigint[])]),
@@ -41,5 +41,6 @@ FROM hold_seats_2(
         hold_seconds => 0,
         keep_seconds => :keep_seconds::integer,
         visit_type_ids => NULL,
-        by_desk => TRUE
+        by_desk => TRUE,
+        refusals => NULL
     ) AS h;

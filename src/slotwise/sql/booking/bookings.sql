@@ -1,7 +1,7 @@
 -- name: hold_seats
 -- Holds seats for a batch of requests, in order of arrival, in its own transaction.
 SELECT h.place, h.outcome, h.replayed, h.available_seats, (h.booking).booking_columns, h.expired_holds, h.manage_nonce
-FROM hold_seats_2(
+FROM hold_seats_3(
         slot_ids => :slot_ids::bigint[],
         seats => :seats::integer[],
         user_ids => :user_ids::bigint[],
@@ -19,6 +19,32 @@ FROM hold_seats_2(
         hold_seconds => :hold_seconds::integer,
         keep_seconds => :keep_seconds::integer,
         visit_type_ids => :visit_type_ids::bigint[],
+        by_desk => :by_desk::boolean,
+        refusals => NULL
+    ) AS h;
+
+-- name: hold_times
+-- Holds times of open windows for a batch of requests, in order of arrival, in its own transaction.
+SELECT h.place, h.outcome, h.replayed, h.available_seats, (h.booking).booking_columns, h.expired_holds, h.manage_nonce
+FROM hold_times(
+        window_ids => :window_ids::bigint[],
+        start_times => :start_times::timestamptz[],
+        end_times => :end_times::timestamptz[],
+        visit_type_ids => :visit_type_ids::bigint[],
+        user_ids => :user_ids::bigint[],
+        user_names => :user_names::text[],
+        user_emails => :user_emails::text[],
+        confirmed => :confirmed::boolean[],
+        manage_token_hashes => :manage_token_hashes::bytea[],
+        actors => :actors::text[],
+        callers => :callers::text[],
+        routes => :routes::text[],
+        key_hashes => :key_hashes::bytea[],
+        body_hashes => :body_hashes::bytea[],
+        manage_nonces => :manage_nonces::bytea[],
+        request_ids => :request_ids::text[],
+        hold_seconds => :hold_seconds::integer,
+        keep_seconds => :keep_seconds::integer,
         by_desk => :by_desk::boolean
     ) AS h;
 

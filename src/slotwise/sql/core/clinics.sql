@@ -15,3 +15,9 @@ ORDER BY u.user_id, u.clinic_id;
 SELECT s.clinic_id
 FROM appointment_slots AS s
 WHERE s.id = :slot_id::bigint;
+
+-- name: get_place_of_window
+-- Reads at which clinic a window is.
+SELECT v.clinic_id
+FROM windows AS v
+WHERE v.id = :window_id::bigint;

@@ -4,8 +4,8 @@
 --   this call: would act on the slots as they were
 -- The same for confirmed bookings of the slots that go: a patient who confirms meanwhile was not in the preview.
 -- Holds come and go and are not compared; those of the slots that go are cancelled.
--- Locks clinics, visit types, doctors, then slots, each in id order. Whoever adds, moves, closes or reopens a slot
--- locks its doctor first, so what was compared stays true. Bookings of other slots do not wait.
+-- Locks clinics, visit types, doctors, windows, then slots, each in id order. Whoever adds, moves, closes or reopens a
+-- slot locks its doctor first, so what was compared stays true. Bookings of other slots do not wait.
 CREATE OR REPLACE FUNCTION apply_schedule_2(
     doctor_ids bigint[],
     starts_from timestamptz,
@@ -80,6 +80,8 @@ DECLARE
     ended bigint[];
     -- Slots with a booked visit that takes the doctor's time longer than what the slot offers now.
     outlasting bigint[];
+    -- Slots that were carved out of windows. The empty ones are in the way of what is added or reopened.
+    carved bigint[];
 BEGIN
     -- Clinics first, as whoever adds a slot does. Nobody closes a clinic or changes its zone until this is written.
     -- Without doctors, only this lock makes a second call with the same token wait, and see the first.
@@ -100,9 +102,14 @@ BEGIN
     WHERE d.id = any(doctor_ids) OR cardinality(type_ids) > 0
     ORDER BY d.id
     FOR NO KEY UPDATE;
+    PERFORM lock_windows(doctor_ids, starts_from, starts_before);
+    carved := ARRAY(
+        SELECT c.id FROM slots_of_windows(doctor_ids, starts_from, starts_before) AS c
+        WHERE c.id <> all(closed_slot_ids)
+    );
     PERFORM 1
     FROM appointment_slots AS s
-    WHERE s.id = any(touched || slots_with_types(type_ids))
+    WHERE s.id = any(touched || carved || slots_with_types(type_ids))
     ORDER BY s.id
     FOR NO KEY UPDATE;
 
@@ -238,6 +245,16 @@ BEGIN
             FROM unnest(changed_slot_ids, changed_seats) AS w (slot_id, seats)
             INNER JOIN appointment_slots AS s ON w.slot_id = s.id
             WHERE s.total_seats - s.available_seats > w.seats + s.added_seats
+            UNION
+            -- Carved since the preview, in a time that is closed now.
+            SELECT s.id
+            FROM appointment_slots AS s
+            INNER JOIN closures AS g ON s.start_time < g.end_time AND s.end_time > g.start_time
+            WHERE
+                s.id = any(carved)
+                AND g.removed_at IS NULL
+                AND coalesce(g.doctor_id, s.doctor_id) = s.doctor_id
+                AND coalesce(g.clinic_id, s.clinic_id) = s.clinic_id
         ) AS c
         CROSS JOIN LATERAL (
             SELECT b.id FROM bookings AS b
@@ -257,6 +274,9 @@ BEGIN
                 only_holds => NULL,
                 request_ids => array_fill(request_id, ARRAY[cardinality(ended)])
             );
+    END IF;
+    IF cardinality(carved) > 0 THEN
+        PERFORM close_empty_slots(carved);
     END IF;
 
     WITH ledger AS (

@@ -1,4 +1,4 @@
--- The one rule of visit types for searches and for `hold_seats_2`: which of these types can be booked at a time that
+-- The one rule of visit types for searches and for `hold_seats_3`: which of these types can be booked at a time that
 -- starts then, and why not the others. `refusal` is null for a type that can be booked, otherwise
 -- 'visit_type_not_offered', 'too_late_to_book' or 'too_early_to_book'. The desk may book whatever is active.
 -- A visit can be booked as long as the notice before its start has not begun. The planner inlines this function.

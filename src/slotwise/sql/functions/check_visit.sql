@@ -1,4 +1,4 @@
--- Why a visit of a type cannot be held in a slot; null if it can. For `hold_seats_2`, under its locks.
+-- Why a visit of a type cannot be held in a slot; null if it can. For `hold_seats_3`, under its locks.
 CREATE OR REPLACE FUNCTION check_visit(
     visit_type_id bigint,
     -- The types of the slot.

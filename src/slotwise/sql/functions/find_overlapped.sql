@@ -21,6 +21,13 @@ LANGUAGE sql STABLE AS $$
                 AND tstzrange(s.start_time, s.end_time)
                 && tstzrange(find_overlapped.wanted_start, find_overlapped.wanted_end)
                 AND s.id <> find_overlapped.moved_slot_id
+                -- One that was carved out of a window takes no time if it is empty; `make_room` closes it.
+                AND (
+                    s.window_id IS NULL
+                    OR EXISTS (
+                        SELECT FROM slots_now AS n WHERE n.id = s.id AND n.available_seats < n.total_seats
+                    )
+                )
             ORDER BY s.start_time
             LIMIT 1
         )
@@ -34,7 +41,7 @@ LANGUAGE sql STABLE AS $$
                 AND s.start_time < find_overlapped.wanted_end
                 AND coalesce(s.busy_until, s.end_time) > find_overlapped.wanted_start
                 AND (s.status = 'CLOSED' OR s.busy_until IS NOT NULL)
-                AND (s.status <> 'CLOSED' OR s.available_seats < s.total_seats)
+                AND ((s.status <> 'CLOSED' AND s.window_id IS NULL) OR s.available_seats < s.total_seats)
                 AND s.id <> find_overlapped.moved_slot_id
             ORDER BY s.start_time
             LIMIT 1

@@ -1,4 +1,4 @@
--- For the release before, which knows no visit types: `hold_seats_2` without them.
+-- For the release before, which knows no visit types: `hold_seats_3` without them.
 CREATE OR REPLACE FUNCTION hold_seats(
     slot_ids bigint[],
     seats integer[],
@@ -32,7 +32,7 @@ AS $$
 BEGIN
     RETURN QUERY
     SELECT h.place, h.outcome, h.replayed, h.available_seats, h.booking, h.expired_holds, h.manage_nonce
-    FROM hold_seats_2(
+    FROM hold_seats_3(
             slot_ids => slot_ids,
             seats => seats,
             user_ids => user_ids,
@@ -50,7 +50,8 @@ BEGIN
             hold_seconds => hold_seconds,
             keep_seconds => keep_seconds,
             visit_type_ids => NULL,
-            by_desk => request_ids IS NOT NULL
+            by_desk => request_ids IS NOT NULL,
+            refusals => NULL
         ) AS h;
 END
 $$;

@@ -1,5 +1,5 @@
 -- Slots that take bookings: open, of an active doctor, and without visit types or with one that can be booked now, by
--- patients or by the desk. With a visit type, only the slots in which it can be booked. `hold_seats_2` also asks for
+-- patients or by the desk. With a visit type, only the slots in which it can be booked. `hold_seats_3` also asks for
 -- enough free seats and a start in the future; the statements that use this add those two conditions. The planner
 -- inlines this function.
 CREATE OR REPLACE FUNCTION open_slots_for(visit_type_id bigint, by_desk boolean)

@@ -1,6 +1,6 @@
 -- Books seats of a slot although it is full: adds the seats that are missing, with their ledger row, and books them.
 -- The booking keeps how many were added; `take_added_seats` takes them away with it.
--- Everything else is decided by `hold_seats_2`. If it refuses, no seat is added, and the refusal is not kept for the
+-- Everything else is decided by `hold_seats_3`. If it refuses, no seat is added, and the refusal is not kept for the
 -- idempotency key: it is rolled back with the attempt.
 -- One call under the slot's lock: a hold that waits for the lock finds the added seats taken, never free.
 CREATE OR REPLACE FUNCTION overbook_seats(
@@ -20,7 +20,7 @@ CREATE OR REPLACE FUNCTION overbook_seats(
     request_id text,
     keep_seconds integer
 ) RETURNS TABLE (
-    -- As of `hold_seats_2`. 'slot_full' if the slot would have more than a million seats.
+    -- As of `hold_seats_3`. 'slot_full' if the slot would have more than a million seats.
     outcome text,
     replayed boolean,
     available_seats integer,
@@ -84,7 +84,7 @@ BEGIN
         END IF;
 
         SELECT h.outcome, h.replayed, h.available_seats, h.booking, h.expired_holds, h.manage_nonce INTO made
-        FROM hold_seats_2(
+        FROM hold_seats_3(
                 slot_ids => ARRAY[slot_id],
                 seats => ARRAY[seats],
                 user_ids => ARRAY[NULL::bigint],
@@ -102,7 +102,8 @@ BEGIN
                 hold_seconds => 0,
                 keep_seconds => keep_seconds,
                 visit_type_ids => NULL,
-                by_desk => TRUE
+                by_desk => TRUE,
+                refusals => NULL
             ) AS h;
 
         IF made.outcome <> 'held' THEN

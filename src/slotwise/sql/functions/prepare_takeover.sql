@@ -18,6 +18,11 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 AS $$
 #variable_conflict use_variable
+DECLARE
+    first_start constant timestamptz := (
+        SELECT min(s.start_time) FROM appointment_slots AS s WHERE s.id = any(slot_ids)
+    );
+    carved bigint[];
 BEGIN
     locked_doctor_ids := doctor_ids;
     IF colleague_id IS NULL THEN
@@ -27,7 +32,9 @@ BEGIN
 
     PERFORM 1 FROM clinics AS c ORDER BY c.id FOR SHARE;
     PERFORM 1 FROM doctors AS d WHERE d.id = any(doctor_ids) ORDER BY d.id FOR NO KEY UPDATE;
-    PERFORM 1 FROM appointment_slots AS s WHERE s.id = any(slot_ids) ORDER BY s.id FOR NO KEY UPDATE;
+    PERFORM lock_windows(doctor_ids, first_start, 'infinity');
+    carved := ARRAY(SELECT c.id FROM slots_of_windows(doctor_ids, first_start, 'infinity') AS c);
+    PERFORM 1 FROM appointment_slots AS s WHERE s.id = any(slot_ids || carved) ORDER BY s.id FOR NO KEY UPDATE;
 
     IF
         NOT EXISTS (SELECT FROM doctors AS d WHERE d.id = colleague_id AND d.active)

@@ -1,5 +1,5 @@
 -- Replaces a hold on the same slot, under one lock and in one transaction, so that no other request gets the seats in
--- between. If the new hold is refused, the old one is kept. Takes the arguments of `hold_seats_2` for one request, and
+-- between. If the new hold is refused, the old one is kept. Takes the arguments of `hold_seats_3` for one request, and
 -- returns its row. Returns no row if the old hold was confirmed meanwhile: that booking is kept. An old hold that has
 -- already ended is no obstacle.
 -- A refusal is not kept for the idempotency key: it is rolled back with the attempt.
@@ -48,7 +48,7 @@ BEGIN
         END IF;
 
         SELECT h.place, h.outcome, h.replayed, h.available_seats, h.booking, h.expired_holds, h.manage_nonce INTO made
-        FROM hold_seats_2(
+        FROM hold_seats_3(
                 slot_ids => slot_ids,
                 seats => seats,
                 user_ids => user_ids,
@@ -66,7 +66,8 @@ BEGIN
                 hold_seconds => hold_seconds,
                 keep_seconds => keep_seconds,
                 visit_type_ids => visit_type_ids,
-                by_desk => by_desk
+                by_desk => by_desk,
+                refusals => NULL
             ) AS h;
 
         IF made.outcome <> 'held' THEN

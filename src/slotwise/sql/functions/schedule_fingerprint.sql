@@ -47,6 +47,10 @@ BEGIN
                 ORDER BY s.start_time, s.id
                 LIMIT 2147483647
             ) AS s
+            -- Slots that are carved out of windows come and go with holds.
+            WHERE
+                s.window_id IS NULL
+                OR EXISTS (SELECT FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'CONFIRMED')
         )
     ));
 END

@@ -1,6 +1,6 @@
 -- Gives a slot other visit types, or none, and notes who did it. Bookings keep the type that they were made for, and
 -- its buffer.
--- Locks the doctor first, as adding a slot does: the buffer of the types must not reach into another slot.
+-- Locks doctor and windows first, as adding a slot does: the buffer of the types must not reach into another slot.
 CREATE OR REPLACE FUNCTION set_visit_types(
     slot_id bigint,
     visit_type_ids bigint[],
@@ -32,6 +32,8 @@ BEGIN
         EXIT WHEN owner IS NOT DISTINCT FROM (SELECT s.doctor_id FROM appointment_slots AS s WHERE s.id = slot_id);
         owner := (SELECT s.doctor_id FROM appointment_slots AS s WHERE s.id = slot_id);
     END LOOP;
+    -- Its period does not change any more, either. Nothing is to be carved in the time of its buffer.
+    PERFORM lock_windows(ARRAY[owner], s.start_time, s.end_time) FROM appointment_slots AS s WHERE s.id = slot_id;
     PERFORM 1 FROM appointment_slots AS s WHERE s.id = slot_id ORDER BY s.id FOR NO KEY UPDATE;
 
     SELECT s.* INTO slot FROM appointment_slots AS s WHERE s.id = slot_id;

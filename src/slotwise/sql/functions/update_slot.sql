@@ -3,8 +3,9 @@
 --   desk: locks the slot, its worker stands still     booking: waits for the slot, for up to ten seconds
 -- The change was computed from the slot as it was read without a lock. If the slot is different now, nothing is done
 -- and the outcome is 'again'.
--- Locks clinic and doctor first, as adding a slot does: times and status change only under the doctor's lock. So
--- overlaps are found before the slot is locked, and bookings wait less.
+-- Locks clinic, doctor and windows first, as adding a slot does: times and status change only under the doctor's lock.
+-- So overlaps are found before the slot is locked, and bookings wait less. Empty slots in the way that were carved out
+-- of windows are closed.
 CREATE OR REPLACE FUNCTION update_slot(
     slot_id bigint,
     -- The slot as it was read.
@@ -47,6 +48,7 @@ DECLARE
     slot appointment_slots;
     busy_until timestamptz;
     comes_to_new_time boolean;
+    carved bigint[];
 BEGIN
     IF NOT dry_run THEN
         -- As for a slot that is added: an admin who closes the clinic sees no open times, while this opens one. The
@@ -70,12 +72,19 @@ BEGIN
     busy_until := (
         SELECT busy_until_of_slot(s.id, end_time, s.visit_type_ids) FROM appointment_slots AS s WHERE s.id = slot_id
     );
+    IF NOT dry_run THEN
+        PERFORM lock_windows(ARRAY[owner], start_time, coalesce(busy_until, end_time));
+        carved := ARRAY(
+            SELECT c.id FROM slots_of_windows(ARRAY[owner], start_time, coalesce(busy_until, end_time)) AS c
+            WHERE c.id <> slot_id
+        );
+    END IF;
     SELECT o.start_time, o.end_time, o.closed INTO overlapped_start, overlapped_end, overlapped_closed
     FROM find_overlapped(owner, start_time, coalesce(busy_until, end_time), slot_id) AS o;
 
     expired_holds := 0;
     IF NOT dry_run THEN
-        PERFORM 1 FROM appointment_slots AS s WHERE s.id = slot_id ORDER BY s.id FOR NO KEY UPDATE;
+        PERFORM 1 FROM appointment_slots AS s WHERE s.id = any(slot_id || carved) ORDER BY s.id FOR NO KEY UPDATE;
         -- They fail whether or not the change is made.
         SELECT coalesce(sum(e.holds), 0) INTO expired_holds FROM expire_holds(ARRAY[slot_id], 'update') AS e;
     END IF;
@@ -123,6 +132,9 @@ BEGIN
     END IF;
 
     IF outcome = 'updated' AND NOT dry_run THEN
+        IF comes_to_new_time THEN
+            PERFORM close_empty_slots(carved);
+        END IF;
         INSERT INTO booking_events (
             slot_id, sequence, kind, booking_id, seats, available_after, total_after, actor, created_at
         )

@@ -113,6 +113,8 @@ CROSS JOIN
             LIMIT 2147483647
         ) AS b
     ) AS p
+-- An empty slot that was carved out of a window takes no time.
+WHERE s.window_id IS NULL OR s.available_seats + p.taken - p.held < s.total_seats
 ORDER BY s.id;
 
 -- name: list_live_bookings
@@ -264,7 +266,10 @@ WHERE
                 LATERAL (
                     SELECT s.clinic_id
                     FROM slots_in_period(d.id, greatest(c.start_time, now()), c.end_time) AS s
-                    WHERE s.status = 'OPEN' AND s.start_time > now()
+                    WHERE
+                        s.status = 'OPEN'
+                        AND s.start_time > now()
+                        AND (s.window_id IS NULL OR s.available_seats < s.total_seats)
                 ) AS s
             WHERE
                 c.removed_at IS NULL

@@ -8,6 +8,11 @@ WHERE d.id = any(:doctor_ids::bigint[])
 ORDER BY d.id
 FOR NO KEY UPDATE;
 
+-- name: make_room
+-- Keeps visits from being carved out of the open time of doctors in a period, and closes the empty slots there. Needs
+-- the locks of the doctors.
+SELECT make_room(:doctor_ids::bigint[], :starts_from::timestamptz, :ends_before::timestamptz) IS NULL AS done;
+
 -- name: create_slots
 -- Adds slots, each with the first row of its ledger. `slot_overlaps` refuses a doctor's overlapping open slots.
 WITH wanted AS (
