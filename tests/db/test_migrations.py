@@ -224,6 +224,7 @@ WALL_CLOCKS = {
     "schedule_rules.last_day",
     "rule_runs.published_until",
     "appointment_slots.local_start",
+    "windows.local_start",
 }
 
 
@@ -306,6 +307,16 @@ def rule(values: str) -> str:
     )
 
 
+def window(values: str) -> str:
+    """Doctor, clinic, rule, start, end, status; after a rule with id 1, whose windows are offered every ten minutes."""
+    return (
+        "INSERT INTO schedule_rules (id, doctor_id, clinic_id, first_day, weekday, opens, closes, slot_minutes, kind,"
+        " step_minutes) VALUES (1, 1, 1, '2040-01-02', 1, 540, 600, 60, 'WINDOW', 10);"
+        " INSERT INTO windows (doctor_id, clinic_id, rule_id, start_time, end_time, status, local_start)"
+        f" SELECT w.*, '2040-01-02' FROM (VALUES {values}) AS w"
+    )
+
+
 def closed(values: str) -> str:
     """Doctor, clinic, start, end, kind, reason."""
     return f"INSERT INTO closures (doctor_id, clinic_id, start_time, end_time, kind, reason) VALUES ({values})"
@@ -342,6 +353,34 @@ VIOLATIONS = [
     ("slot_time_readable", slot("1, '2040-01-02Z', 'infinity', 1, 1, 'CLOSED'")),
     ("slot_status_known", slot("1, '2040-01-02Z', '2040-01-03Z', 1, 1, 'AJAR'")),
     ("slot_rule_exists", "UPDATE appointment_slots SET rule_id = 99"),
+    ("slot_window_exists", "UPDATE appointment_slots SET window_id = 99"),
+    ("window_doctor_exists", window("(99, 1, 1, '2040-01-02Z'::timestamptz, '2040-01-03Z'::timestamptz, 'OPEN')")),
+    ("window_clinic_exists", window("(1, 99, 1, '2040-01-02Z'::timestamptz, '2040-01-03Z'::timestamptz, 'OPEN')")),
+    ("window_rule_exists", window("(1, 1, 99, '2040-01-02Z'::timestamptz, '2040-01-03Z'::timestamptz, 'OPEN')")),
+    ("window_ends_after_start", window("(1, 1, 1, '2040-01-02Z'::timestamptz, '2040-01-02Z'::timestamptz, 'OPEN')")),
+    ("window_time_readable", window("(1, 1, 1, '1999-12-31Z'::timestamptz, '2040-01-02Z'::timestamptz, 'OPEN')")),
+    ("window_time_readable", window("(1, 1, 1, '2040-01-02Z'::timestamptz, 'infinity'::timestamptz, 'OPEN')")),
+    ("window_status_known", window("(1, 1, 1, '2040-01-02Z'::timestamptz, '2040-01-03Z'::timestamptz, 'AJAR')")),
+    (
+        "window_overlaps",
+        window(
+            "(1, 1, 1, '2040-01-02 10:00Z'::timestamptz, '2040-01-02 12:00Z'::timestamptz, 'OPEN'),"
+            " (1, 1, 1, '2040-01-02 11:59Z'::timestamptz, '2040-01-02 13:00Z'::timestamptz, 'OPEN')"
+        ),
+    ),
+    (
+        "rule_kind_known",
+        rule("1, 1, '2040-01-02', NULL, 1, 1, 540, 600, 30, 0, 1") + "; UPDATE schedule_rules SET kind = 'AJAR'",
+    ),
+    (
+        "rule_step_of_window",
+        rule("1, 1, '2040-01-02', NULL, 1, 1, 540, 600, 30, 0, 1") + "; UPDATE schedule_rules SET kind = 'WINDOW'",
+    ),
+    (
+        "rule_step_in_range",
+        rule("1, 1, '2040-01-02', NULL, 1, 1, 540, 600, 30, 0, 1")
+        + "; UPDATE schedule_rules SET kind = 'WINDOW', step_minutes = 4",
+    ),
     ("slot_closure_exists", "UPDATE appointment_slots SET closure_id = 99"),
     ("rule_doctor_exists", rule("99, 1, '2040-01-02', NULL, 1, 1, 540, 600, 30, 0, 1")),
     ("rule_clinic_exists", rule("1, 99, '2040-01-02', NULL, 1, 1, 540, 600, 30, 0, 1")),
