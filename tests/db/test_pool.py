@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Literal, TypeAlias
@@ -648,3 +649,20 @@ async def test_it_is_counted_how_long_callers_wait_for_a_connection(lone: Databa
     await asyncio.gather(*(use() for _ in range(3)))
     # The second waits for the first, and the third for both.
     assert lone.waited_seconds - before >= 0.99 * 3 * LINGER_SECONDS
+
+
+async def test_a_connection_that_is_cut_before_its_statement_is_sent_is_unavailable(lone: Database) -> None:
+    with pytest.raises(DatabaseUnavailable):
+        await ask_and_stand_still(lone)
+    await add(lone)
+
+
+async def ask_and_stand_still(database: Database) -> None:
+    """The loop stands still until the statement is prepared and its time is over: both are due at once."""
+    async with database.connection() as connection:
+        await connection.execute("SELECT 1")
+    async with database.connection(seconds=0.1) as connection:
+        asking = asyncio.ensure_future(connection.fetch("SELECT 'prepared now'"))
+        await asyncio.sleep(0)  # the preparing is sent
+        time.sleep(slotwise.db.pool.ANSWER_SECONDS + 0.3)  # noqa: ASYNC251 - so does a busy machine
+        await asking

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
+from slotwise.db.connection import Connection
 from slotwise.domain.errors import (
     AnsweredMeanwhile,
     ClinicNotFound,
@@ -18,7 +19,7 @@ from slotwise.domain.errors import (
     SlotOverlaps,
 )
 
-__all__ = ["connecting", "rolled_back", "translated", "unknown_if_lost"]
+__all__ = ["connecting", "rolled_back", "translated", "unknown_if_lost", "unsent_if_cut"]
 
 _BY_CONSTRAINT: dict[str, Callable[[], Exception]] = {
     "idempotency_keys_pkey": AnsweredMeanwhile,
@@ -95,6 +96,20 @@ def translated() -> Iterator[None]:
         raise DatabaseBusy from error
     except (*_LOST, *_REFUSED) as error:
         raise DatabaseUnavailable from error
+
+
+@contextmanager
+def unsent_if_cut(connection: Connection) -> Iterator[None]:
+    """Raise `DatabaseUnavailable` if the connection is cut between the preparing of a statement and its sending.
+
+    The driver then looks for an attribute of nothing. It has sent nothing that changes anything.
+    """
+    try:
+        yield
+    except AttributeError as error:
+        if error.obj is None and connection.is_closed():
+            raise DatabaseUnavailable from error
+        raise
 
 
 def rolled_back(error: Exception) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import asyncpg
 
 from slotwise.db.connection import Connection
-from slotwise.db.errors import connecting, translated, unknown_if_lost
+from slotwise.db.errors import connecting, translated, unknown_if_lost, unsent_if_cut
 from slotwise.db.hosts import Hosts
 from slotwise.db.sessions import open_session
 
@@ -92,7 +92,8 @@ class Database:
         with translated():
             cut = loop.call_at(max(asked + seconds, got + least), connection.terminate)
             try:
-                yield connection
+                with unsent_if_cut(connection):
+                    yield connection
             except BaseException as error:
                 # If a short `seconds` is over, that says nothing about the server: it may only be busy.
                 silent = loop.time() >= max(cut.when(), got + self._statement_seconds)
