@@ -54,7 +54,14 @@ async def pid_of(connection: Connection) -> int:
 
 
 async def unfinished(observer: Observer) -> int:
-    """Sessions of the program in this database that hold a transaction or run a statement."""
+    """Sessions of the program in this database that hold a transaction or run a statement, and do not end that."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (count := await _unfinished_now(observer)) > 0 and time.monotonic() < deadline:  # noqa: ASYNC110 - no event tells of it
+        await asyncio.sleep(0.05)
+    return count
+
+
+async def _unfinished_now(observer: Observer) -> int:
     count: int = await observer.fetchval(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name = 'slotwise' AND state <> 'idle'"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, date, datetime, time, timedelta
+from typing import NamedTuple
 
 import asyncpg
 import pytest
@@ -16,6 +17,7 @@ from slotwise.domain.schedule_previews import ScheduleChange
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.users import Role, User
 from slotwise.domain.visit_types import VisitType, VisitTypeChange, VisitTypeFields
+from slotwise.services.booking.batches import Held
 from slotwise.services.booking.bookings import BookingWithVisit
 from slotwise.services.schedule.clinics import fill_first_clinic
 from slotwise.services.schedule.publishing import Publisher
@@ -122,28 +124,55 @@ async def test_a_confirm_that_is_not_looked_for_is_closed_away_unseen(
         assert await connection.fetchval("SELECT status FROM appointment_slots") == "CLOSED"
 
 
-async def narrow_beside_confirm(pair: list[Worker], connection: asyncpg.Connection) -> list[object]:
-    """Two people have a time for two, one of them as a hold. The hold is confirmed while the time gets one seat."""
+class Narrowing(NamedTuple):
+    """A time for two gets one seat. One of the two has confirmed, the other has a hold."""
+
+    hold: Held
+    change: ScheduleChange
+    token: str
+
+
+async def new_narrowing(worker: Worker, connection: asyncpg.Connection, schedules: Schedules) -> Narrowing:
     doctor_id: int = await connection.fetchval("INSERT INTO doctors (name) VALUES ('Dr. Who') RETURNING id")
     rule = Rule(0, doctor_id, 1, first_day(), first_day(), 1, first_day().isoweekday(), 540, 570, 30, 0, 2)
-    schedules = Schedules(pair[1].database, 20)
     change = ScheduleChange(add_rules=(rule,))
     done = await schedules.apply_schedule(ADMIN, change, (await schedules.preview_schedule(ADMIN, change)).token)
     slot_id = await connection.fetchval("SELECT id FROM appointment_slots")
-    bookings = pair[0].bookings
-    first, second = [await bookings.hold_seats(GUEST, wanted(slot_id), None) for _ in range(2)]
-    await bookings.confirm_booking(holder_of(first), first.booking.id, None, None)
+    first, second = [await worker.bookings.hold_seats(GUEST, wanted(slot_id), None) for _ in range(2)]
+    await worker.bookings.confirm_booking(holder_of(first), first.booking.id, None, None)
     fewer = ScheduleChange(change_rules=(replace(rule, id=done.rule_ids[0], total_seats=1),))
     seen = await schedules.preview_schedule(ADMIN, fewer)
     assert ([hold.id for hold in seen.preview.holds], seen.preview.changed_seats) == ([second.booking.id], 1)
+    return Narrowing(second, fewer, seen.token)
+
+
+async def narrow_beside_confirm(pair: list[Worker], connection: asyncpg.Connection) -> list[object]:
+    """The hold is confirmed while the time gets one seat."""
+    schedules = Schedules(pair[1].database, 20)
+    held, fewer, token = await new_narrowing(pair[0], connection, schedules)
 
     async def confirm() -> object:
-        return await bookings.confirm_booking(holder_of(second), second.booking.id, None, None)
+        return await pair[0].bookings.confirm_booking(holder_of(held), held.booking.id, None, None)
 
     async def narrow() -> object:
-        return await schedules.apply_schedule(ADMIN, fewer, seen.token)
+        return await schedules.apply_schedule(ADMIN, fewer, token)
 
-    return await in_order(connection, LOCK_SLOT, slot_id, confirm, narrow)
+    return await in_order(connection, LOCK_SLOT, held.booking.slot_id, confirm, narrow)
+
+
+async def test_a_hold_that_runs_out_while_its_time_gets_fewer_seats_keeps_none(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """Its deadline passes after the look for overdue holds, and before the holds are cancelled."""
+    looked = "cancelled_holds := cardinality(ended);"
+    passes = "UPDATE bookings SET expires_at = clock_timestamp() WHERE status = 'PENDING';"
+    await mutate(connection, "apply_schedule_2", looked, f"{looked} {passes}")
+    async with two(database_url) as [worker, _]:
+        schedules = Schedules(worker.database, 20)
+        _, fewer, token = await new_narrowing(worker, connection, schedules)
+        assert isinstance(await schedules.apply_schedule(ADMIN, fewer, token), Applied)
+        assert await connection.fetchval(SEATS) == 1
+        assert await violations(worker.database) == []
 
 
 SEATS = "SELECT total_seats FROM appointment_slots"

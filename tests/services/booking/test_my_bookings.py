@@ -1,6 +1,6 @@
 """A person's own appointments in the order of their times, page by page."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 import asyncpg
@@ -37,12 +37,14 @@ class Diary:
         self.user = User(user_id, OWN, "Pat", Role.PATIENT, True, 1, NOW, NOW)
 
     async def slot(self, hours: float) -> int:
+        """One of an hour, so many hours after now: not after the start of all tests, which may be long ago."""
+        start = datetime.now(UTC) + timedelta(hours=hours)
         slot_id: int = await self.connection.fetchval(
             "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats, status)"
             " VALUES ($1, $2, $3, 9, 9, 'CLOSED') RETURNING id",
             self.doctor_id,
-            NOW + timedelta(hours=hours),
-            NOW + timedelta(hours=hours + 1),
+            start,
+            start + timedelta(hours=1),
         )
         return slot_id
 

@@ -275,6 +275,9 @@ BEGIN
                 request_ids => array_fill(request_id, ARRAY[cardinality(ended)])
             );
     END IF;
+    -- A hold that ran out since the look above is none that `cancel_bookings` cancels. Its seats go now: otherwise its
+    -- slot would keep more seats than its rule has.
+    PERFORM 1 FROM expire_holds(changed_slot_ids, 'update');
     IF cardinality(carved) > 0 THEN
         PERFORM close_empty_slots(carved);
     END IF;
