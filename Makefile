@@ -29,7 +29,7 @@ ALL = $(filter on yes true 1,$(SLOW))
 test: export SLOTWISE_TEST_POSTGRES_BIN := $(POSTGRES)
 test: export SLOTWISE_TEST_ISOLATION := $(ISOLATION)
 test: export SLOTWISE_TEST_SLOW := $(if $(ALL),on,off)
-test: setup-dev ## Run the test suite (four and a quarter minutes); SLOW=on: all tests, POSTGRES=<bin dir>: with that PostgreSQL
+test: setup-dev ## Run the test suite (about five minutes); SLOW=on: all tests, POSTGRES=<bin dir>: with that PostgreSQL
 	@$(BIN)/python scripts/chromium.py
 	@$(BIN)/python scripts/pgbouncer.py
 	@$(BIN)/python scripts/clients.py clients $(if $(ALL),linters)

@@ -1,4 +1,4 @@
-"""How far tests go: `make test` takes four and a quarter minutes, `.ci/run` goes through everything."""
+"""How far tests go: `make test` takes about five minutes, `.ci/run` goes through everything."""
 
 import os
 from collections.abc import Sequence
