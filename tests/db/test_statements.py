@@ -128,8 +128,9 @@ def spread(source: Source, value: ast.expr) -> list[str]:
     return [name for call in assigned for name in returned_names(source, call)] or ["**"]
 
 
-def returned_names(source: Source, call: ast.Call) -> list[str]:
+def returned_names(source: Source, call: ast.expr) -> list[str]:
     """The keys of the literal that a function of the module returns, with those that it takes from another function."""
+    assert isinstance(call, ast.Call), f"{ast.unparse(call)} is not a call of a function of {source.path}"
     called = call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
     literals = [
         node.value
@@ -142,7 +143,7 @@ def returned_names(source: Source, call: ast.Call) -> list[str]:
         name
         for literal in literals
         for key, value in zip(literal.keys, literal.values, strict=True)
-        for name in ([str(ast.literal_eval(key))] if key else returned_names(source, value))  # type: ignore[arg-type]
+        for name in ([str(ast.literal_eval(key))] if key else returned_names(source, value))
     ]
 
 
