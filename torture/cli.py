@@ -63,7 +63,7 @@ def run(
     acknowledged: Annotated[int | None, typer.Option(min=1, help="Fewest acknowledged writes.")] = None,
     faults: Annotated[int | None, typer.Option(min=0, help="Faults to inject.")] = None,
     races: Annotated[int | None, typer.Option(min=0, help="Races for the last seats.")] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.1, help="Give up after this time.")] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.1, help="Give up after this time under load.")] = None,
     only: Annotated[
         list[str] | None, typer.Option(metavar="KIND", help="Inject only this kind. Can be repeated.")
     ] = None,

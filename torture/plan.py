@@ -11,7 +11,7 @@ from torture.faults.fault import Fault
 
 
 class Plan(Struct, frozen=True):
-    """How much must be done before the verdict. A run that takes longer than `minutes` is given up."""
+    """How much must be done before the verdict. Load that takes longer than `minutes` is given up."""
 
     seed: int
     acknowledged: int = 1_000_000

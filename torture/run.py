@@ -5,6 +5,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
+from math import inf
 from random import Random
 
 import aiohttp
@@ -116,6 +117,7 @@ class Run:
         self._machine = Machine()
         self._lag = Lag()
         self._began = time.monotonic()
+        self._gives_up_at = inf
         self._load: Load
 
     async def __call__(self) -> Result:
@@ -140,6 +142,7 @@ class Run:
 
     async def _play(self, clinic: Clinic, near: Client, far: Client) -> None:
         self._load = Load(self._plan, self.history, clinic, near, far)
+        self._gives_up_at = time.monotonic() + self._plan.minutes * 60
         self._phase("quiet")
         async with self._sampling([*clinic.slots, *clinic.last_seats]), asyncio.TaskGroup() as group:
             self._load.start(group)
@@ -232,7 +235,7 @@ class Run:
             )
 
     def _out_of_time(self) -> bool:
-        return time.monotonic() > self._began + self._plan.minutes * 60
+        return time.monotonic() > self._gives_up_at
 
     def _count(self) -> None:
         self.progress.acknowledged = self.history.acknowledged

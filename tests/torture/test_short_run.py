@@ -95,7 +95,8 @@ def test_a_failing_run_says_how_to_look_at_it(tmp_path: Path) -> None:
     assert "Verdict: UNKNOWN" in ran.stdout, ran.stdout
     assert "Everything is kept in" in ran.stderr
     [folder] = tmp_path.glob("run-*")
-    looked = torture("look", str(folder), "--slot", "1").stdout
+    held = next(one for one in read_history(folder / "history.jsonl") if one.name == "hold" and one.outcome == "ok")
+    looked = torture("look", str(folder), "--slot", str(held.slot_id)).stdout
     assert re.search(r"^\d\d:\d\d:\d\d\.\d{6}  +\d+  \w+ +(hold|confirm|cancel)", looked, re.MULTILINE), looked
 
 
