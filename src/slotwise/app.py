@@ -44,6 +44,7 @@ from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.calendars import Calendars
 from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.services.booking.my_bookings import MyBookings
+from slotwise.services.booking.offered_times import OfferedTimes
 from slotwise.services.booking.overbookings import Overbookings
 from slotwise.services.booking.page_holds import PageHolds
 from slotwise.services.booking.queues import BookingQueues
@@ -53,6 +54,7 @@ from slotwise.services.core.manage_tokens import ManageTokens
 from slotwise.services.core.rate_limits import BookingRate
 from slotwise.services.core.seals import Seals
 from slotwise.services.core.seat_events import SeatEvents, SeatsChanged
+from slotwise.services.core.time_ids import TimeIds
 from slotwise.services.desk.dashboard import Dashboard
 from slotwise.services.desk.day_sheets import DaySheets
 from slotwise.services.desk.evening_lists import Evening, EveningLists
@@ -256,6 +258,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         doctors=Doctors(database, seat_events.seats_changed, settings.name_order),
         free_times=FreeTimes(database, directory, order=settings.name_order),
         my_bookings=MyBookings(database),
+        offered_times=OfferedTimes(database, bookings, TimeIds(secret)),
         overbookings=Overbookings(pools.desk, ManageTokens(secret), seat_events.seats_changed),
         page_holds=PageHolds(bookings),
         personal_data=PersonalData(database, seat_events.seats_changed),

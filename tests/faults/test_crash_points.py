@@ -25,6 +25,7 @@ from slotwise.settings import InvalidSettings, load_settings
 from tests.architecture.sources import sources
 from tests.clinic import PATIENCE_SECONDS, Clinic, RunningServer, eventually, holder, rows
 from tests.conftest import running_server
+from tests.open_time import open_time, time_ids_of
 from tests.postgres import own_postgres
 from tests.workers import violations
 
@@ -33,9 +34,17 @@ WORKERS = 3
 # The name of each operation, and its function in the database.
 FUNCTIONS = {
     "hold_seats": "hold_seats_3",
+    "hold_times": "hold_times",
     "confirm_booking": "confirm_bookings",
     "cancel_booking": "cancel_bookings",
     "sweep_holds": "sweep_holds",
+}
+
+
+# Of functions whose last lock has other words than those of the others.
+LAST_LOCKS = {
+    "hold_times": "ORDER BY s.id FOR NO KEY UPDATE;",
+    "sweep_holds": "FOR NO KEY UPDATE SKIP LOCKED\n        );",
 }
 
 
@@ -51,10 +60,12 @@ class Operation(NamedTuple):
 HOLD = Operation("hold", "hold_seats", (), ("HELD",))
 HOLD_WITH_KEY = Operation("hold with key", "hold_seats", (), ("HELD",))
 BOOK = Operation("book at once", "hold_seats", (), ("BOOKED",))
+HOLD_TIME = Operation("hold time", "hold_times", (), ("HELD",))
+BOOK_TIME = Operation("book time with key", "hold_times", (), ("BOOKED",))
 CONFIRM = Operation("confirm", "confirm_booking", ("HELD",), ("HELD", "CONFIRMED"))
 CANCEL = Operation("cancel", "cancel_booking", ("HELD",), ("HELD", "CANCELLED"))
 SWEEP = Operation("sweep", "sweep_holds", ("HELD",), ("HELD", "EXPIRED"))
-OPERATIONS = (HOLD, HOLD_WITH_KEY, BOOK, CONFIRM, CANCEL, SWEEP)
+OPERATIONS = (HOLD, HOLD_WITH_KEY, BOOK, HOLD_TIME, BOOK_TIME, CONFIRM, CANCEL, SWEEP)
 
 
 class Place(NamedTuple):
@@ -81,7 +92,7 @@ CELLS = [(made, place) for place in PLACES for made in OPERATIONS if (made, plac
 
 def cost_of(number: int, made: Operation, place: Place) -> list[pytest.MarkDecorator]:
     """`make test` runs only the diagonal, which contains each place and each operation."""
-    # A cell takes one to five CPU seconds, and there are 41 of them.
+    # A cell takes one to five CPU seconds, and there are 55 of them.
     return [] if OPERATIONS.index(made) == number // len(OPERATIONS) % len(OPERATIONS) else [pytest.mark.slow]
 
 
@@ -130,7 +141,7 @@ async def _make_it_stand(url: str) -> None:
     )
     for operation, function in FUNCTIONS.items():
         sweeps = operation == "sweep_holds"
-        lock = "FOR NO KEY UPDATE SKIP LOCKED\n        );" if sweeps else "FOR NO KEY UPDATE;"
+        lock = LAST_LOCKS.get(operation, "FOR NO KEY UPDATE;")
         stand = "IF cardinality(locked) > 0 THEN {} END IF;" if sweeps else "{}"
         after_lock, before_commit = (
             stand.format(f"PERFORM stand_at('{operation}.{point}');") for point in ("after_lock", "before_commit")
@@ -153,7 +164,9 @@ class Attempt:
     def __init__(self, house: House, made: Operation) -> None:
         self.house, self.made = house, made
         self.slot_id = int(house.clinic.slot(seats=3)["id"])
-        self.key = {"Idempotency-Key": uuid4().hex} if made is HOLD_WITH_KEY else {}
+        self.window = open_time(house.url)
+        self.key = {"Idempotency-Key": uuid4().hex} if made in {HOLD_WITH_KEY, BOOK_TIME} else {}
+        self.time_id = self.offered(0)
         self.held = house.clinic.hold(self.slot_id) if made.before else {}
 
     def send(self) -> httpx.Response | None:
@@ -161,6 +174,8 @@ class Attempt:
         match self.made.operation:
             case "hold_seats":
                 return clinic.book(self.slot_id, self.key, confirm=self.made is BOOK)
+            case "hold_times":
+                return self.hold_time(self.time_id)
             case "confirm_booking":
                 return clinic.http.post(f"/api/bookings/{self.held['id']}/confirm", headers=holder(self.held))
             case "cancel_booking":
@@ -170,9 +185,27 @@ class Attempt:
                 rows(self.house.url, overdue, self.slot_id)
                 return None
 
+    def offered(self, after: int) -> str:
+        return time_ids_of(self.house.server).id_of(self.window.offered(after, 20))
+
+    def hold_time(self, time_id: str) -> httpx.Response:
+        person = {"userName": "Ada Lovelace", "userEmail": "ada@example.org"}
+        body = {"timeId": time_id, "confirm": self.made is BOOK_TIME, **person}
+        return self.house.clinic.http.post("/api/bookings", json=body, headers=self.key)
+
     def ledger(self) -> tuple[str, ...]:
-        query = "SELECT kind FROM booking_events WHERE slot_id = $1 AND sequence > 1 ORDER BY sequence"
-        return tuple(row["kind"] for row in rows(self.house.url, query, self.slot_id))
+        """Without the row that says that the slot was made."""
+        query = (
+            "SELECT e.kind FROM booking_events AS e JOIN appointment_slots AS s ON e.slot_id = s.id"
+            " WHERE (s.id = $1 OR s.window_id = $2) AND e.sequence > 1 ORDER BY e.slot_id, e.sequence"
+        )
+        return tuple(row["kind"] for row in rows(self.house.url, query, self.slot_id, self.window.window_id))
+
+    def nothing_is_left_behind(self) -> bool:
+        """Whether somebody else can book the slot, and the time beside the one of the attempt."""
+        slot = self.house.clinic.book(self.slot_id)
+        self.key = {}
+        return {slot.status_code, self.hold_time(self.offered(25)).status_code} == {201}
 
 
 @pytest.mark.parametrize(
@@ -200,7 +233,7 @@ def test_a_death_leaves_an_operation_done_or_not_done_and_nothing_between(
     else:
         assert attempt.ledger() == (made.after if place.done else made.before)
     _assert_another_try_has_one_effect(attempt)
-    assert house.clinic.book(attempt.slot_id).status_code == 201, "somebody's lock or seat is left behind"
+    assert attempt.nothing_is_left_behind(), "somebody's lock or seat is in the way"
     assert asyncio.run(_violations(house.url)) == []
 
 
@@ -302,7 +335,7 @@ def _assert_never_a_false_yes(made: Operation, place: Place, answer: "Future[Any
 
 def _assert_another_try_has_one_effect(attempt: Attempt) -> None:
     """All further tries together have one effect and the same answer. Without a key a client must not try again."""
-    if attempt.made in {HOLD, BOOK, SWEEP}:
+    if attempt.made in {HOLD, BOOK, HOLD_TIME, SWEEP}:
         return
     answers: list[httpx.Response] = []
 

@@ -11,6 +11,7 @@ from slotwise.app import build
 from slotwise.http.api_document import openapi_document
 from slotwise.settings import load_settings
 from tests.clinic import Clinic, holder, in_hours, object_of, problem, unique_email
+from tests.open_time import open_time, time_ids_of
 from tests.security.people import PASSWORD, People, new_people
 
 # `owner` is the patient whose booking and account it is; `holder` has that booking's manage token, `stray` another's.
@@ -67,6 +68,7 @@ POST   /api/schedule/apply                   401   403   403    403   403   409 
 POST   /api/schedule/apply          absence  401   403   403    403   409   409    401   401      401     401     401
 POST   /api/schedule/apply          takeover 401   403   403    403   409   409    401   401      401     401     401
 POST   /api/bookings                         201   201   201    201   201   201    201   201      401     401     401
+POST   /api/bookings                   time  201   201   201    201   201   201    201   201      401     401     401
 POST   /api/bookings                missing  404   404   404    404   404   404    404   404      401     401     401
 GET    /api/bookings                         401   403   403    403   200+  200+   401   401      401     401     401
 GET    /api/bookings/my-bookings             401   200+  200    200   200   200    401   401      401     401     401
@@ -97,6 +99,7 @@ class Target(NamedTuple):
     booking_id: int
     owner_email: str
     colleague_id: int
+    time_id: str
 
 
 def new_rules(target: Target) -> dict[str, Any]:
@@ -147,6 +150,8 @@ BODIES: dict[str, Body] = {
     "POST /api/schedule/apply takeover": lambda target: new_takeover(target) | {"token": "of another preview"},
     "POST /api/bookings": lambda target: {
         "slotId": target.slot_id, "userName": "Nell New", "userEmail": "nell@example.org"},
+    "POST /api/bookings time": lambda target: {
+        "timeId": target.time_id, "userName": "Nell New", "userEmail": "nell@example.org"},
 }  # fmt: skip
 QUERIES: dict[str, Body] = {"GET /api/bookings": lambda target: {"slotId": target.slot_id}}
 
@@ -198,6 +203,7 @@ class Place:
         self.slot = clinic.slot(seats=50)
         self._visit_type = _new_visit_type(clinic)
         self._colleague = clinic.doctor()["id"]
+        self._open_time = open_time(clinic.server.database_url)
         self._stray = clinic.hold(self.slot["id"], userName="Nell New", userEmail="nell@example.org")
         # One for each caller, made before one of them can end the owner's session.
         self._bookings = [self._book() for _ in CALLERS]
@@ -208,6 +214,9 @@ class Place:
         )
         return object_of(made)
 
+    def _time_id(self, after: int) -> str:
+        return time_ids_of(self._clinic.server).id_of(self._open_time.offered(after, 10))
+
     def call(self, row: Row, who: str) -> httpx.Response:
         booking = self._bookings[CALLERS.index(who)]
         proofs = {"nobody": {}, "holder": holder(booking), "stray": holder(self._stray), **self.people.headers}
@@ -215,7 +224,8 @@ class Place:
         ids = (self.slot["doctorId"], self.slot["id"], booking["id"])
         doctor_id, slot_id, booking_id = (MISSING, MISSING, MISSING) if row.missing else ids
         visit_type_id = MISSING if row.missing else self._visit_type
-        target = Target(doctor_id, slot_id, booking_id, self.people.owner_email, self._colleague)
+        time_id = self._time_id(15 * CALLERS.index(who))
+        target = Target(doctor_id, slot_id, booking_id, self.people.owner_email, self._colleague, time_id)
         body, query = BODIES.get(row.name), QUERIES.get(row.operation)
         with self._clinic.http.stream(
             method,

@@ -84,6 +84,15 @@ class SeatRequest(Struct, frozen=True):
     visit_type_id: int | None = None
 
 
+class Booker(Struct, frozen=True):
+    """Who wants seats, and whether at once. A guest has no `user_id`."""
+
+    user_id: int | None
+    user_name: str | None
+    user_email: str | None
+    confirm: bool = False
+
+
 class TimeRequest(Struct, frozen=True):
     """A request for a time of an open window, as it was offered. Person and `confirm` as in `SeatRequest`."""
 

@@ -23,6 +23,12 @@ CANCELLATIONS = Counter("slotwise_cancellations_total", "Cancel requests by outc
 EXPIRIES = Counter("slotwise_expired_holds_total", "Expired holds", ["by"])
 REPLAYS = Counter("slotwise_replayed_answers_total", "Repeated answers for a repeated Idempotency-Key")
 REFUSALS = Counter("slotwise_refusals_total", "Refused requests by reason", ["reason"])
+# More than a few mean that the search and the booking do not follow the same rules.
+OFFERED_REFUSALS = Counter(
+    "slotwise_offered_times_refused_total",
+    "Times refused a minute or two after they were offered, for another reason than taken seats or the patient",
+    ["reason"],
+)
 LOG_LINES_LOST = Counter(
     "slotwise_log_lines_lost_total", "Log lines that were not read in time, or could not be written"
 )

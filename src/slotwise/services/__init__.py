@@ -7,6 +7,7 @@ from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.calendars import Calendars
 from slotwise.services.booking.clinic_changes import ClinicChanges
 from slotwise.services.booking.my_bookings import MyBookings
+from slotwise.services.booking.offered_times import OfferedTimes
 from slotwise.services.booking.overbookings import Overbookings
 from slotwise.services.booking.page_holds import PageHolds
 from slotwise.services.core.audit import AuditLog
@@ -42,6 +43,7 @@ class Services(Struct, frozen=True):
     doctors: Doctors
     free_times: FreeTimes
     my_bookings: MyBookings
+    offered_times: OfferedTimes
     overbookings: Overbookings
     page_holds: PageHolds
     personal_data: PersonalData

@@ -3,21 +3,43 @@
 from http import HTTPStatus
 
 from slotwise.http.booking.idempotency import idempotency_key
-from slotwise.http.booking.views import BookingView, Confirmation, NewBooking, clean_person, seat_request
+from slotwise.http.booking.views import (
+    BookingView,
+    Confirmation,
+    NewBooking,
+    booker_of,
+    clean_person,
+    either_of,
+    offer_request,
+    seat_request,
+)
 from slotwise.http.kit.direct import ApiCall, json_answer
 from slotwise.http.kit.parts import ApiParts
 from slotwise.server.direct import Answer
+from slotwise.services.booking.batches import Held
 from slotwise.services.core.callers import Caller
+from slotwise.services.core.idempotency import IdempotencyKey
 
 
 async def hold_seats(api: ApiParts, call: ApiCall[NewBooking]) -> Answer:
     api.booking_rate.admit(call.client)
     user = call.caller.user
     key = idempotency_key(call.header(b"idempotency-key"), user, "POST /api/bookings", call.data)
-    held = await api.services.bookings.hold_seats(Caller(user), seat_request(call.data, user), key)
-    api.crash_points.reach("hold_seats", "before_answer")
+    held = await _hold(api, Caller(user), call.data, key)
     view = BookingView.of(held.booking, held.manage.token)
     return json_answer(view, HTTPStatus.CREATED, {"Location": f"/api/bookings/{held.booking.id}"})
+
+
+async def _hold(api: ApiParts, caller: Caller, data: NewBooking, key: IdempotencyKey | None) -> Held:
+    """A slot, or a time that was offered."""
+    wanted, booker = either_of(data), booker_of(data, caller.user)
+    if isinstance(wanted, int):
+        held = await api.services.bookings.hold_seats(caller, seat_request(data, wanted, booker), key)
+        api.crash_points.reach("hold_seats", "before_answer")
+    else:
+        held = await api.services.offered_times.hold_offered(caller, offer_request(data, wanted), booker, key)
+        api.crash_points.reach("hold_times", "before_answer")
+    return held
 
 
 def may_hold_seats(api: ApiParts) -> bool:

@@ -4,26 +4,42 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from slotwise.domain.bookings import Booking, BookingStatus, SeatRequest
+from slotwise.domain.bookings import Booker, Booking, BookingStatus, SeatRequest
 from slotwise.domain.errors import FieldError, InvalidInput
 from slotwise.domain.fields import Instant, clean_email, clean_name
 from slotwise.domain.users import User
 from slotwise.domain.visit_types import BookedVisit, VisitMode
-from slotwise.http.kit.fields import Email, Id, PersonName, Seats
+from slotwise.http.kit.fields import TIME_ID, Email, Id, PersonName, Seats
+from slotwise.services.booking.offered_times import OfferRequest
 
 VisitTypeId = Annotated[Id, Meta(description="One of the slot's `visitTypeIds`. Without it, no rule of a type applies")]
 
 
-class NewBooking(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """With an access token, name and e-mail default to the account's. `confirm: true` books without a hold."""
+SlotId = Annotated[Id, Meta(description="Of a published slot. Either this or `timeId`")]
+TimeId = Annotated[
+    str,
+    Meta(
+        description="Of `GET /api/times`. Either this or `slotId`; has the visit type in it",
+        examples=["lhHA1v8AAAAAbdPhENb_AAAAAG3T4yQB1v8AAAAAbdMRWMI." + 64 * "0"],
+        extra_json_schema=TIME_ID,
+    ),
+]
 
-    slot_id: Id
+
+class NewBooking(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
+    """Takes either `slotId` or `timeId`. With an access token, name and e-mail default to the account's.
+
+    `confirm: true` books without a hold.
+    """
+
+    slot_id: SlotId | UnsetType = UNSET
     user_name: PersonName | None = None
     user_email: Email | None = None
     seats_booked: Seats = 1
     confirm: bool = False
-    # Left out of the stored body of a request without one, so that the release before stores the same.
+    # Both are left out of the stored body of a request without them, so that the release before stores the same.
     visit_type_id: VisitTypeId | UnsetType | None = UNSET
+    time_id: TimeId | UnsetType = UNSET
 
 
 class Confirmation(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -126,8 +142,24 @@ def _view_of(visit: BookedVisit) -> BookedVisitView:
     return BookedVisitView(visit.name, visit.mode, visit.instructions, visit.video_link)
 
 
-def seat_request(data: NewBooking, user: User | None) -> SeatRequest:
-    """The request for seats. Name and e-mail default to those of the account."""
+def seat_request(data: NewBooking, slot_id: int, booker: Booker) -> SeatRequest:
+    return SeatRequest(
+        slot_id,
+        data.seats_booked,
+        booker.user_id,
+        booker.user_name,
+        booker.user_email,
+        booker.confirm,
+        data.visit_type_id or None,
+    )
+
+
+def offer_request(data: NewBooking, time_id: str) -> OfferRequest:
+    return OfferRequest(time_id, data.seats_booked, data.visit_type_id or None)
+
+
+def booker_of(data: NewBooking, user: User | None) -> Booker:
+    """Name and e-mail default to those of the account."""
     name, email = data.user_name, data.user_email
     if user is not None:
         name = user.name if name is None else name
@@ -136,15 +168,23 @@ def seat_request(data: NewBooking, user: User | None) -> SeatRequest:
     if missing:
         raise InvalidInput(*(FieldError(field, "is required") for field in missing))
     user_name, user_email = clean_person(name, email)
-    return SeatRequest(
-        data.slot_id,
-        data.seats_booked,
-        user.id if user else None,
-        user_name,
-        user_email,
-        data.confirm,
-        data.visit_type_id or None,
-    )
+    return Booker(user.id if user else None, user_name, user_email, data.confirm)
+
+
+def either_of(data: NewBooking) -> int | str:
+    """The slot's id or, as a text, the time's. Raises `InvalidInput` unless the body has one of them."""
+    match data.slot_id, data.time_id:
+        case int(slot_id), UnsetType():
+            return slot_id
+        case UnsetType(), str(time_id):
+            return time_id
+        case UnsetType(), UnsetType():
+            raise InvalidInput(
+                FieldError("slot_id", "is required, or `timeId`"), FieldError("time_id", "is required, or `slotId`")
+            )
+        case _:
+            words = "must not be given together with"
+            raise InvalidInput(FieldError("slot_id", f"{words} `timeId`"), FieldError("time_id", f"{words} `slotId`"))
 
 
 def clean_person(name: str | None, email: str | None) -> tuple[str | None, str | None]:

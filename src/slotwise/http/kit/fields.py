@@ -27,6 +27,8 @@ _PASSWORD: dict[str, Any] = {
 }
 
 ID: dict[str, Any] = {"format": "int64", "minimum": 1, "maximum": MAX_ID}
+# Signed; not a number.
+TIME_ID: dict[str, Any] = {"minLength": 66, "maxLength": 300, "pattern": r"^[A-Za-z0-9_-]+\.[0-9a-f]{64}$"}
 _SEATS: dict[str, Any] = {"minimum": 1, "maximum": MAX_SEATS}
 # What answers keep to. A field of one name means the same in every answer.
 _OF_ANSWERS = {
@@ -37,6 +39,7 @@ _OF_ANSWERS = {
     "durationMinutes": {"minimum": 1, "maximum": MAX_DURATION_MINUTES},
     "nextCursor": {"minLength": 1, "maxLength": MAX_CURSOR},
     "sequence": {"minimum": 1},
+    "timeId": TIME_ID,
 }
 
 
@@ -46,7 +49,7 @@ def limits_of(name: str) -> dict[str, Any]:
 
 
 def is_id(name: str) -> bool:
-    return name == "id" or name.endswith("Id")
+    return name == "id" or (name.endswith("Id") and name != "timeId")
 
 
 Id = Annotated[int, Meta(ge=1, le=MAX_ID)]

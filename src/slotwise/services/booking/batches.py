@@ -195,6 +195,7 @@ class BookingBatches:
     async def hold_times(self, requests: Sequence[HoldTimeRequest]) -> list[HoldOutcome | Undecided]:
         tokens = [self._manage_tokens.new() for _ in requests]
         time_arguments = self._time_arguments(requests, tokens)
+        self._crash_points.reach("hold_times", "before_batch")
         while True:
             try:
                 async with self._writers.effect() as connection:
@@ -202,6 +203,7 @@ class BookingBatches:
             except AnsweredMeanwhile:
                 continue
             rows = sorted(written, key=attrgetter("place"))
+            self._crash_points.reach("hold_times", "after_commit")
             self._seats_changed({row.booking.slot_id for row in rows if row.booking is not None and _is_new(row)})
             _count(rows)
             return [

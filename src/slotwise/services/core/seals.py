@@ -1,4 +1,4 @@
-"""Texts that a browser keeps for the server: anyone can read them, and only the server can write them."""
+"""Texts that a client keeps for the server: anyone can read them, and only the server can write them."""
 
 import hashlib
 import hmac
@@ -9,8 +9,10 @@ _LABEL = b"slotwise seal"
 
 
 class Seals:
-    def __init__(self, secret: str) -> None:
-        self._key = hmac.digest(secret.encode(), _LABEL, hashlib.sha256)
+    """`label` is what the texts are for: a text of one purpose is none of another."""
+
+    def __init__(self, secret: str, label: bytes = _LABEL) -> None:
+        self._key = hmac.digest(secret.encode(), label, hashlib.sha256)
 
     def seal(self, content: bytes) -> str:
         body = base64url.encode(content)

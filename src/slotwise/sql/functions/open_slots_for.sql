@@ -1,7 +1,7 @@
--- Slots that take bookings: open, of an active doctor, and without visit types or with one that can be booked now, by
--- patients or by the desk. With a visit type, only the slots in which it can be booked. `hold_seats_3` also asks for
--- enough free seats and a start in the future; the statements that use this add those two conditions. The planner
--- inlines this function.
+-- Published slots that take bookings: open, of an active doctor, and without visit types or with one that can be booked
+-- now, by patients or by the desk. With a visit type, only the slots in which it can be booked. `hold_seats_3` also
+-- asks for enough free seats and a start in the future; the statements that use this add those two conditions. The
+-- planner inlines this function.
 CREATE OR REPLACE FUNCTION open_slots_for(visit_type_id bigint, by_desk boolean)
 RETURNS TABLE (
     id bigint,
@@ -29,6 +29,8 @@ LANGUAGE sql STABLE AS $$
     INNER JOIN doctors AS d ON s.doctor_id = d.id
     WHERE
         s.status = 'OPEN'
+        -- Nearly always true, and the planner takes it for that: for IS NULL it would not, until it has statistics.
+        AND (s.window_id IS NOT NULL)::integer <> 1
         AND d.active
         -- Leaves out the slots without the type before the rule is asked about any.
         AND (open_slots_for.visit_type_id IS NULL OR open_slots_for.visit_type_id = any(s.visit_type_ids))

@@ -38,7 +38,7 @@ LANGUAGE sql STABLE AS $$
         LATERAL (
             SELECT s.id, s.doctor_id, s.start_time, s.available_seats, s.clinic_id, s.visit_type_ids
             FROM appointment_slots AS s
-            WHERE s.id = overdue.slot_id AND s.status = 'OPEN' AND s.start_time > now()
+            WHERE s.id = overdue.slot_id AND s.status = 'OPEN' AND s.window_id IS NULL AND s.start_time > now()
             ORDER BY s.id
             LIMIT 1
         ) AS s
