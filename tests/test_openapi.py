@@ -365,7 +365,7 @@ def test_no_padlock_is_shown_where_a_token_changes_nothing(document: dict[str, A
 
 def test_operations_stand_in_the_order_in_which_a_client_needs_them(document: dict[str, Any]) -> None:
     tags = [tag["name"] for tag in document["tags"]]
-    people = ["Accounts", "Clinics", "Doctors", "Visit types", "Slots", "Bookings"]
+    people = ["Accounts", "Clinics", "Doctors", "Visit types", "Times", "Slots", "Bookings"]
     assert tags == [*people, "Administration", "Schedules", "Operation"]
     assert all(tag["description"] for tag in document["tags"])
     ids = [operation["operationId"] for _, operation in operations(document)]

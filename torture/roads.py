@@ -76,6 +76,7 @@ _BEFORE_THE_LOAD = "every run uses it once for each account, before its load beg
 _NO_SEAT = "it changes no slot and no booking"
 _PREVIEW = "it only shows what a change would do"
 LEFT_OUT = {
+    "list_times": "the load has no open time yet; the slots in this list are read by list_slots",
     "register": _BEFORE_THE_LOAD,
     "log_in": _BEFORE_THE_LOAD,
     "log_out": "it would end the sessions that the load needs; no seat depends on it",

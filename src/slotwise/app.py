@@ -28,6 +28,7 @@ from slotwise.http.parts import dependencies as api_dependencies
 from slotwise.http.routes import API
 from slotwise.http.schedule.doctors import DoctorLists
 from slotwise.http.schedule.slots import SlotLists
+from slotwise.http.schedule.times import TimeLists
 from slotwise.observability.crash_points import CrashPoints
 from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_report import MetricsReport
@@ -69,6 +70,7 @@ from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.services.schedule.publishing import Publisher
 from slotwise.services.schedule.schedules import Schedules
 from slotwise.services.schedule.slots import Slots
+from slotwise.services.schedule.times import Times
 from slotwise.services.schedule.visit_types import VisitTypes
 from slotwise.settings import Settings, load_settings, signing_secret
 from slotwise.web.desk.evening_lists import PrintedLists
@@ -180,6 +182,7 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
             doctor_lists=DoctorLists(services.doctors),
             evening_lists=evening_lists,
             slot_lists=SlotLists(services.slots),
+            time_lists=TimeLists(services.times),
         )
         application.web = PageRooms(
             services=services,
@@ -266,6 +269,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         seat_events=seat_events,
         setting_up=SettingUp(database),
         slots=Slots(database, directory, seat_events.seats_changed, settings.name_order),
+        times=Times(database, TimeIds(secret)),
         users=Users(database, passwords, AccessTokens(secret, settings.token_seconds), directory.limits_of),
         visit_types=VisitTypes(database, seat_events.seats_changed),
     )

@@ -40,6 +40,7 @@ POSTGRES_TYPES: dict[object, set[str]] = {
     datetime: {"timestamptz"},
     list[int]: {"int8[]"},
     list[str]: {"text[]"},
+    list[datetime]: {"timestamptz[]"},
     tuple[int, ...]: {"int8[]"},
 }
 

@@ -363,6 +363,7 @@ def test_the_operations_that_the_connection_answers() -> None:
         ("DELETE", "/api/bookings/{booking_id}"),
         ("GET", "/api/slots"),
         ("GET", "/api/slots/{slot_id}"),
+        ("GET", "/api/times"),
         ("GET", "/api/doctors"),
         ("GET", "/health"),
         ("GET", "/"),

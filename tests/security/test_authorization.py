@@ -50,6 +50,7 @@ POST   /api/slots                   missing  401   403   403    403   403   404 
 POST   /api/slots/batch                      401   403   403    403   403   201    401   401      401     401     401
 POST   /api/slots/batch             missing  401   403   403    403   403   404    401   401      401     401     401
 GET    /api/slots                            200   200   200    200   200   200    200   200      401     401     401
+GET    /api/times                            200   200   200    200   200   200    200   200      401     401     401
 GET    /api/slots/events                     200   200   200    200   200   200    200   200      401     401     401
 GET    /api/slots/{slotId}                   200   200   200    200   200   200    200   200      401     401     401
 GET    /api/slots/{slotId}          missing  404   404   404    404   404   404    404   404      401     401     401

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from slotwise.http.kit.parts import ApiParts
 from slotwise.http.schedule.doctors import DoctorLists
 from slotwise.http.schedule.slots import SlotLists
+from slotwise.http.schedule.times import TimeLists
 from slotwise.services.desk.evening_lists import EveningLists
 
 
@@ -14,6 +15,7 @@ class ApiRooms(ApiParts, frozen=True):
     doctor_lists: DoctorLists
     evening_lists: EveningLists
     slot_lists: SlotLists
+    time_lists: TimeLists
 
 
 def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Callable[[], object]]:

@@ -13,6 +13,7 @@ from slotwise.http.schedule.doctors import DoctorController
 from slotwise.http.schedule.schedules import ScheduleController
 from slotwise.http.schedule.seat_events import SeatEventController
 from slotwise.http.schedule.slots import SlotController
+from slotwise.http.schedule.times import TimeController
 from slotwise.http.schedule.visit_types import VisitTypeController
 
 API: list[ControllerRouterHandler] = [
@@ -21,6 +22,7 @@ API: list[ControllerRouterHandler] = [
     ClinicController,
     DoctorController,
     SlotController,
+    TimeController,
     VisitTypeController,
     ScheduleController,
     SeatEventController,

@@ -24,6 +24,7 @@ from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.services.schedule.schedules import Schedules
 from slotwise.services.schedule.slots import Slots
+from slotwise.services.schedule.times import Times
 from slotwise.services.schedule.visit_types import VisitTypes
 
 
@@ -51,5 +52,6 @@ class Services(Struct, frozen=True):
     seat_events: SeatEvents
     setting_up: SettingUp
     slots: Slots
+    times: Times
     users: Users
     visit_types: VisitTypes

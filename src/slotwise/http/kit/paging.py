@@ -41,6 +41,18 @@ class StartPosition(msgspec.Struct, array_like=True, frozen=True):
             raise ValueError("out of range")
 
 
+class TimePosition(msgspec.Struct, array_like=True, frozen=True):
+    """A place in the list of times. A time without a visit type has 0."""
+
+    start_time: Annotated[datetime, msgspec.Meta(tz=True)]
+    doctor_id: Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
+    visit_type_id: Annotated[int, msgspec.Meta(ge=0, le=MAX_ID)]
+
+    def __post_init__(self) -> None:
+        if not FIRST_TIME <= self.start_time < LAST_READABLE_TIME:
+            raise ValueError("out of range")
+
+
 class NamePosition(msgspec.Struct, array_like=True, frozen=True):
     """A place in a list by name. It stays the same when the name that it was made of is changed."""
 

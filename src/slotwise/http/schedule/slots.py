@@ -3,7 +3,7 @@
 import hashlib
 from datetime import date, datetime
 from http import HTTPStatus
-from typing import Annotated, Protocol
+from typing import Annotated, Any, Protocol
 
 import msgspec
 from litestar import Controller, Response, get, patch, post
@@ -260,10 +260,13 @@ class HasSlotLists(Protocol):
 
 
 async def _list_slots(api: HasSlotLists, call: ApiCall[SlotListQuery]) -> Answer:
-    """304 if the client has this version (RFC 9110, 13.1.2). `no-cache`: clients may store it but must revalidate."""
     account = call.caller.user
     query = _for_desk(call.data, account) if account is not None and account.at_desk else call.data
-    page = await api.slot_lists.list_slots(query)
+    return answer_page(await api.slot_lists.list_slots(query), call)
+
+
+def answer_page(page: EncodedPage, call: ApiCall[Any]) -> Answer:
+    """304 if the client has this version (RFC 9110, 13.1.2). `no-cache`: clients may store it but must revalidate."""
     headers = {"ETag": page.etag, "Cache-Control": "no-cache"}
     tags = {tag.strip().removeprefix("W/") for tag in (call.header(b"if-none-match") or "").split(",")}
     if page.etag in tags or "*" in tags:

@@ -1,0 +1,193 @@
+-- name: read_clock
+-- Reads the database's clock.
+SELECT now() AS now;
+
+-- name: read_offered_types
+-- Reads the active visit types, whether this caller can book them, and from when on until when: by the rules of
+-- `check_types` and `check_visit`. `starts_until` is null without a horizon.
+SELECT
+    t.id,
+    t.minutes,
+    t.buffer_minutes,
+    t.mode,
+    now() AS now,
+    :by_desk::boolean OR (
+        t.bookable_by <> 'STAFF'
+        AND (t.bookable_by <> 'ACCOUNTS' OR :user_id::bigint IS NOT NULL)
+        AND check_patient(t.id, :user_id::bigint, patient_keys(:user_id::bigint, NULL), '{}', NULL, now()) IS NULL
+    ) AS offered,
+    now() + make_interval(mins => CASE WHEN NOT :by_desk::boolean THEN coalesce(t.min_notice_minutes, 0) ELSE 0 END)
+        AS starts_from,
+    now() + make_interval(hours => CASE WHEN NOT :by_desk::boolean THEN 24 * t.horizon_days END) AS starts_until
+FROM visit_types AS t
+WHERE t.active
+ORDER BY t.id;
+
+-- name: list_open_days
+-- Lists the next windows in which a visit of one of the types can begin, by the earliest place (start and doctor) that
+-- a visit in them can have in the list of times, after such a place. `bound` is that start, and `near` that of the
+-- window. A window that has begun is in the list from `from_time` on, or after it for the doctors before `from_doctor`.
+WITH begun AS (
+    SELECT
+        CASE
+            WHEN v.doctor_id >= :from_doctor::bigint THEN :from_time::timestamptz
+            ELSE :from_time::timestamptz + interval '1 microsecond'
+        END AS bound,
+        v.doctor_id,
+        v.clinic_id,
+        v.start_time,
+        v.local_start
+    FROM windows AS v
+    INNER JOIN schedule_rules AS r ON v.rule_id = r.id
+    INNER JOIN doctors AS d ON v.doctor_id = d.id
+    INNER JOIN clinics AS c ON v.clinic_id = c.id
+    WHERE
+        v.status = 'OPEN'
+        AND v.start_time > :from_time::timestamptz - interval '26 hours'
+        AND v.start_time <= :from_time::timestamptz
+        AND v.end_time > :from_time::timestamptz
+        AND d.active
+        AND c.active
+        AND r.visit_type_ids && :type_ids::bigint[]
+        AND (:clinic_ids::bigint[] IS NULL OR v.clinic_id = any(:clinic_ids::bigint[]))
+),
+
+coming AS (
+    SELECT v.start_time AS bound, v.doctor_id, v.clinic_id, v.start_time, v.local_start
+    FROM windows AS v
+    INNER JOIN schedule_rules AS r ON v.rule_id = r.id
+    INNER JOIN doctors AS d ON v.doctor_id = d.id
+    INNER JOIN clinics AS c ON v.clinic_id = c.id
+    WHERE
+        v.status = 'OPEN'
+        AND v.start_time > :from_time::timestamptz
+        AND (v.start_time, v.doctor_id) > (:after_time::timestamptz, :after_doctor::bigint)
+        AND v.start_time < :starts_before::timestamptz
+        AND d.active
+        AND c.active
+        AND r.visit_type_ids && :type_ids::bigint[]
+        AND (:clinic_ids::bigint[] IS NULL OR v.clinic_id = any(:clinic_ids::bigint[]))
+    ORDER BY v.start_time, v.doctor_id
+    LIMIT :limit::integer
+)
+
+SELECT o.bound, o.doctor_id, o.clinic_id, o.local_start::date AS day, o.start_time AS near
+FROM (
+    SELECT b.bound, b.doctor_id, b.clinic_id, b.start_time, b.local_start
+    FROM begun AS b
+    WHERE (b.bound, b.doctor_id) > (:after_time::timestamptz, :after_doctor::bigint)
+    UNION ALL
+    SELECT c.bound, c.doctor_id, c.clinic_id, c.start_time, c.local_start
+    FROM coming AS c
+) AS o
+ORDER BY o.bound, o.doctor_id
+LIMIT :limit::integer;
+
+-- name: list_open_days_of_doctors
+-- As `list_open_days`, of one doctor or of those with a specialization: each doctor's next windows are looked up.
+WITH theirs AS MATERIALIZED (
+    SELECT d.id
+    FROM doctors AS d
+    WHERE
+        d.active
+        AND (:doctor_id::bigint IS NULL OR d.id = :doctor_id::bigint)
+        AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
+),
+
+near AS (
+    SELECT
+        CASE
+            WHEN v.start_time > :from_time::timestamptz THEN v.start_time
+            WHEN v.doctor_id >= :from_doctor::bigint THEN :from_time::timestamptz
+            ELSE :from_time::timestamptz + interval '1 microsecond'
+        END AS bound,
+        v.doctor_id,
+        v.clinic_id,
+        v.start_time,
+        v.local_start
+    FROM theirs AS d
+    CROSS JOIN LATERAL (
+        SELECT v.doctor_id, v.clinic_id, v.start_time, v.local_start
+        FROM windows AS v
+        INNER JOIN schedule_rules AS r ON v.rule_id = r.id
+        INNER JOIN clinics AS c ON v.clinic_id = c.id
+        WHERE
+            v.doctor_id = d.id
+            AND v.status = 'OPEN'
+            AND v.start_time > :from_time::timestamptz - interval '26 hours'
+            AND v.start_time < :starts_before::timestamptz
+            AND v.end_time > :from_time::timestamptz
+            -- The one that has begun, and the one at that place, may be read again: they are left out below.
+            AND (v.start_time <= :from_time::timestamptz OR v.start_time >= :after_time::timestamptz)
+            AND c.active
+            AND r.visit_type_ids && :type_ids::bigint[]
+            AND (:clinic_ids::bigint[] IS NULL OR v.clinic_id = any(:clinic_ids::bigint[]))
+        ORDER BY v.start_time
+        LIMIT :limit::integer + 2
+    ) AS v
+)
+
+SELECT n.bound, n.doctor_id, n.clinic_id, n.local_start::date AS day, n.start_time AS near
+FROM near AS n
+WHERE (n.bound, n.doctor_id) > (:after_time::timestamptz, :after_doctor::bigint)
+ORDER BY n.bound, n.doctor_id
+LIMIT :limit::integer;
+
+-- name: read_open_days
+-- Reads the windows of doctors on some days, with what takes their time and with the closures that touch them. Later
+-- than a window, what the longest buffer could reach.
+SELECT
+    v.id,
+    v.doctor_id,
+    v.clinic_id,
+    v.local_start::date AS day,
+    v.start_time,
+    v.end_time,
+    r.step_minutes,
+    coalesce(r.visit_type_ids, '{}') AS visit_type_ids,
+    d.name AS doctor_name,
+    d.specialization,
+    b.starts AS busy_from,
+    b.ends AS busy_until,
+    g.starts AS closed_from,
+    g.ends AS closed_until
+FROM unnest(:doctor_ids::bigint[], :clinic_ids::bigint[], :days::date[], :near::timestamptz[]) AS w (
+        doctor_id, clinic_id, day, near
+    )
+INNER JOIN doctors AS d ON w.doctor_id = d.id
+CROSS JOIN
+    LATERAL (
+        SELECT v.id, v.doctor_id, v.clinic_id, v.rule_id, v.start_time, v.end_time, v.local_start
+        FROM windows AS v
+        WHERE
+            v.doctor_id = w.doctor_id
+            AND v.start_time > w.near - interval '26 hours'
+            AND v.start_time < w.near + interval '26 hours'
+            AND v.status = 'OPEN'
+            AND v.clinic_id = w.clinic_id
+            AND v.local_start::date = w.day
+        ORDER BY v.start_time
+        LIMIT 1000
+    ) AS v
+INNER JOIN schedule_rules AS r ON v.rule_id = r.id
+CROSS JOIN
+    LATERAL (
+        SELECT
+            coalesce(array_agg(o.start_time ORDER BY o.start_time), '{}') AS starts,
+            coalesce(array_agg(o.busy_until ORDER BY o.start_time), '{}') AS ends
+        FROM busy_times(v.doctor_id, v.start_time, v.end_time + interval '4 hours') AS o
+    ) AS b
+CROSS JOIN
+    LATERAL (
+        SELECT
+            coalesce(array_agg(o.start_time ORDER BY o.start_time), '{}') AS starts,
+            coalesce(array_agg(o.end_time ORDER BY o.start_time), '{}') AS ends
+        FROM closures AS o
+        WHERE
+            o.removed_at IS NULL
+            AND o.end_time > v.start_time
+            AND o.start_time < v.end_time
+            AND coalesce(o.doctor_id, v.doctor_id) = v.doctor_id
+            AND coalesce(o.clinic_id, v.clinic_id) = v.clinic_id
+    ) AS g
+ORDER BY v.doctor_id, v.clinic_id, v.start_time;
