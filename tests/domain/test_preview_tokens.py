@@ -15,8 +15,9 @@ from slotwise.domain.preview_tokens import (
     seen_of,
     token_with,
 )
+from slotwise.domain.schedule_changes import Decision
 from slotwise.domain.schedule_diff import Difference
-from slotwise.domain.schedule_previews import Decision, Hit, LiveBooking, Preview
+from slotwise.domain.schedule_previews import Hit, LiveBooking, Preview
 from tests.domain.schedule_worlds import NOW, slot
 
 COUNTS = st.integers(0, 2**31)

@@ -9,18 +9,14 @@ from msgspec.structs import replace
 
 from slotwise.domain.bookings import BookingStatus
 from slotwise.domain.errors import InvalidInput, ScheduleTooLarge
+from slotwise.domain.schedule_changes import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
 from slotwise.domain.schedule_diff import ClosedSlot, ExistingSlot
 from slotwise.domain.schedule_previews import (
     FIRST_NEW_ID,
-    Decision,
-    Decisions,
-    LengthChange,
     LiveBooking,
     Preview,
-    ScheduleChange,
     ScheduleState,
     VisitLength,
-    ZoneChange,
     outline,
     token_of,
 )

@@ -13,7 +13,7 @@ from torture.patching import mutate
 
 from slotwise.domain.clinics import Clinic
 from slotwise.domain.errors import BookingCancelled, InvalidInput, ScheduleChanged, SlotOverlaps, VisitTypeInUse
-from slotwise.domain.schedule_previews import ScheduleChange
+from slotwise.domain.schedule_changes import ScheduleChange
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.users import Role, User
 from slotwise.domain.visit_types import VisitType, VisitTypeChange, VisitTypeFields

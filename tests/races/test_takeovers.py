@@ -9,7 +9,7 @@ from torture.patching import mutate
 
 from slotwise.domain.bookings import Booking
 from slotwise.domain.errors import BookingCancelled, ScheduleChanged, SlotClosed
-from slotwise.domain.schedule_previews import Decision, Decisions, ScheduleChange
+from slotwise.domain.schedule_changes import Decision, Decisions, ScheduleChange
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.slots import Slot, SlotChange
 from slotwise.services.booking.batches import Held

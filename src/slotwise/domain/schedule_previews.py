@@ -4,7 +4,6 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from enum import StrEnum
 from itertools import chain
 
 import msgspec
@@ -13,12 +12,12 @@ from msgspec.structs import replace
 
 from slotwise.domain.bookings import BookingStatus
 from slotwise.domain.errors import FieldError, InvalidInput, ScheduleTooLarge
+from slotwise.domain.schedule_changes import Decision, ScheduleChange
 from slotwise.domain.schedule_diff import Difference, ExistingSlot, diff
 from slotwise.domain.schedule_rules import closure_faults, rule_faults, text_faults
 from slotwise.domain.schedules import (
     ClosedTime,
     Closure,
-    ClosureKind,
     Closures,
     Plan,
     Rule,
@@ -45,71 +44,6 @@ MAX_TOUCHED_SLOTS = 20_000
 # Ids of rules and closures that a change adds, before the database gives them theirs. They are higher than all others,
 # and in order, so that the plan stays the same.
 FIRST_NEW_ID = 2**62
-
-
-class Decision(StrEnum):
-    """What happens to a confirmed booking whose slot goes: it stays, and is listed; it is cancelled; or a colleague
-    takes over the slot with it.
-    """
-
-    KEEP = "KEEP"
-    CANCEL = "CANCEL"
-    TAKE_OVER = "TAKE_OVER"
-
-
-class Decisions(Struct, frozen=True):
-    """`bookings` has what differs from the default, by booking id. The message is for the patients cancelled.
-
-    `colleague_id` is the doctor who takes over. `otherwise` is for those whom that doctor cannot see.
-    """
-
-    default: Decision = Decision.KEEP
-    bookings: Mapping[int, Decision] = msgspec.field(default_factory=dict)
-    message: str | None = None
-    colleague_id: int | None = None
-    otherwise: Decision = Decision.KEEP
-
-    def of(self, booking_id: int) -> Decision:
-        return self.bookings.get(booking_id, self.default)
-
-
-class ZoneChange(Struct, frozen=True):
-    clinic_id: int
-    time_zone: str
-
-
-class LengthChange(Struct, frozen=True):
-    """Rules with this visit type make slots of this length from now on. A buffer that is None stays as it is."""
-
-    visit_type_id: int
-    minutes: int
-    buffer_minutes: int | None = None
-
-
-class ScheduleChange(Struct, frozen=True):
-    """Rules and closures to add have any id. Those to change are as they are to be, with the version that was read.
-
-    A removed rule or closure comes back if it is changed to one that is not removed.
-    """
-
-    add_rules: tuple[Rule, ...] = ()
-    change_rules: tuple[Rule, ...] = ()
-    remove_rules: tuple[int, ...] = ()
-    add_closures: tuple[Closure, ...] = ()
-    change_closures: tuple[Closure, ...] = ()
-    remove_closures: tuple[int, ...] = ()
-    change_zones: tuple[ZoneChange, ...] = ()
-    change_lengths: tuple[LengthChange, ...] = ()
-    decisions: Decisions = Decisions()
-
-    @property
-    def absent_doctor(self) -> int | None:
-        """Who is away, if this adds or changes absences of one doctor, and nothing else."""
-        others = (self.add_rules, self.change_rules, self.remove_rules, self.remove_closures)
-        closures = (*self.add_closures, *self.change_closures)
-        doctors = {each.doctor_id for each in closures}
-        plain = len(doctors) == 1 and all(each.kind is ClosureKind.ABSENCE for each in closures)
-        return doctors.pop() if plain and not any((*others, self.change_zones, self.change_lengths)) else None
 
 
 class LiveBooking(Struct, frozen=True):

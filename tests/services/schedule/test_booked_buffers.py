@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import SeatRequest
 from slotwise.domain.errors import SlotOverlaps
-from slotwise.domain.schedule_previews import Decision, Decisions, LengthChange, ScheduleChange
+from slotwise.domain.schedule_changes import Decision, Decisions, LengthChange, ScheduleChange
 from slotwise.domain.schedules import SkipReason
 from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.visit_types import VisitTypeChange

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from slotwise.db.pool import Database
 from slotwise.domain.bookings import Overbooking
-from slotwise.domain.schedule_previews import ScheduleChange
+from slotwise.domain.schedule_changes import ScheduleChange
 from slotwise.services.booking.overbookings import Overbookings
 from slotwise.services.core.manage_tokens import ManageTokens
 from slotwise.services.schedule.publishing import Publisher

@@ -20,17 +20,9 @@ from msgspec.structs import asdict, replace
 from slotwise.db.pool import Database
 from slotwise.domain.clinics import Clinic
 from slotwise.domain.errors import ScheduleChanged, SlotOverlaps
+from slotwise.domain.schedule_changes import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
 from slotwise.domain.schedule_diff import Difference, ExistingSlot
-from slotwise.domain.schedule_previews import (
-    FIRST_NEW_ID,
-    Decision,
-    Decisions,
-    LengthChange,
-    Preview,
-    ScheduleChange,
-    ZoneChange,
-    outline,
-)
+from slotwise.domain.schedule_previews import FIRST_NEW_ID, Preview, outline
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.users import Role, User

@@ -14,7 +14,7 @@ from slotwise.db.pool import Database
 from slotwise.domain.clinics import Clinic, ClinicChange
 from slotwise.domain.errors import ClinicInUse, InvalidInput, NotAllowed, ScheduleChanged, ScheduleTooLarge
 from slotwise.domain.preview_tokens import MOST_KEPT, Seen, seen_in
-from slotwise.domain.schedule_previews import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
+from slotwise.domain.schedule_changes import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkipReason
 from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.users import Role, User

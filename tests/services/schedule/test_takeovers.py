@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from slotwise.db.pool import Database
 from slotwise.domain.clinics import ClinicChange
 from slotwise.domain.errors import InvalidInput, NotAllowed, ScheduleChanged
-from slotwise.domain.schedule_previews import Decision, Decisions, ScheduleChange
+from slotwise.domain.schedule_changes import Decision, Decisions, ScheduleChange
 from slotwise.domain.schedules import ClosureKind
 from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.takeovers import TakeoverRefusal

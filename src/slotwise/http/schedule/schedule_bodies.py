@@ -12,7 +12,7 @@ from slotwise.domain.clinics import FIRST_CLINIC
 from slotwise.domain.errors import FieldError, InvalidInput
 from slotwise.domain.fields import Instant
 from slotwise.domain.preview_tokens import MAX_TOKEN_CHARACTERS
-from slotwise.domain.schedule_previews import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
+from slotwise.domain.schedule_changes import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
 from slotwise.domain.schedule_rules import MAX_TEXT_CHARACTERS, MAX_WEEKS
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.slots import MAX_DURATION_MINUTES

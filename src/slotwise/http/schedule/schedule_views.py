@@ -9,8 +9,9 @@ from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 from slotwise.domain.errors import ScheduleChanged
 from slotwise.domain.fields import Instant
 from slotwise.domain.preview_tokens import Differs
+from slotwise.domain.schedule_changes import Decision
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
-from slotwise.domain.schedule_previews import FIRST_NEW_ID, Decision, Hit, LiveBooking
+from slotwise.domain.schedule_previews import FIRST_NEW_ID, Hit, LiveBooking
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkippedSlot, SkipReason
 from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.domain.timetables import MINUTES_OF_A_DAY

@@ -14,7 +14,7 @@ from slotwise.domain.errors import (
     ScheduleTooLarge,
     SlotOverlaps,
 )
-from slotwise.domain.schedule_previews import ScheduleChange
+from slotwise.domain.schedule_changes import ScheduleChange
 from slotwise.http.kit.access import DESK, ApiRequest, account_of
 from slotwise.http.kit.operations import operation
 from slotwise.http.kit.parameters import FromTime, Id, ToTime, parse_period

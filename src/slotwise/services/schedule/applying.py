@@ -10,7 +10,8 @@ from msgspec import Struct
 from slotwise.db.pool import Connection
 from slotwise.db.statements import Statement
 from slotwise.domain.fields import LAST_READABLE_TIME
-from slotwise.domain.schedule_previews import FIRST_NEW_ID, Preview, ScheduleChange, lengths_after
+from slotwise.domain.schedule_changes import ScheduleChange
+from slotwise.domain.schedule_previews import FIRST_NEW_ID, Preview, lengths_after
 from slotwise.domain.schedules import Closure, Rule, SkippedSlot
 from slotwise.domain.time_zones import EDITION
 from slotwise.services.core.audit import encoded, request_id

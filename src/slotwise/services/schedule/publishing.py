@@ -15,8 +15,9 @@ from msgspec.structs import replace
 from slotwise.db.pool import Database
 from slotwise.db.statements import RowId, Statement
 from slotwise.domain.errors import InvalidInput
+from slotwise.domain.schedule_changes import ScheduleChange
 from slotwise.domain.schedule_diff import Difference
-from slotwise.domain.schedule_previews import Preview, ScheduleChange, outline
+from slotwise.domain.schedule_previews import Preview, outline
 from slotwise.domain.schedules import Rule, WantedSlot
 from slotwise.domain.timetables import Hours, slot_starts
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes

@@ -9,8 +9,9 @@ from slotwise.db.pool import Connection
 from slotwise.db.statements import RowId, Statement
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import LAST_READABLE_TIME
+from slotwise.domain.schedule_changes import ScheduleChange
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime, moved_by_zone
-from slotwise.domain.schedule_previews import LiveBooking, ScheduleChange, ScheduleState, VisitLength
+from slotwise.domain.schedule_previews import LiveBooking, ScheduleState, VisitLength
 from slotwise.domain.schedules import Closure, Closures, Rule
 from slotwise.domain.takeovers import Colleague, InTheWay
 from slotwise.domain.time_zones import UTC_ZONE, find_zone

@@ -20,16 +20,9 @@ from slotwise.domain.errors import (
     SlotOverlaps,
 )
 from slotwise.domain.preview_tokens import Differs, Seen, differs, digest_in, seen_in, seen_of, token_with
+from slotwise.domain.schedule_changes import Decisions, ScheduleChange
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
-from slotwise.domain.schedule_previews import (
-    Decisions,
-    Preview,
-    ScheduleChange,
-    VisitLength,
-    lengths_after,
-    outline,
-    token_of,
-)
+from slotwise.domain.schedule_previews import Preview, VisitLength, lengths_after, outline, token_of
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.time_zones import EDITION
 from slotwise.domain.users import Role, User, actor_of

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from slotwise.domain.clinics import ClinicBook
 from slotwise.domain.doctors import FIRST_DOCTOR
 from slotwise.domain.errors import InvalidInput, ScheduleTooLarge
-from slotwise.domain.schedule_previews import Decision, Decisions, ScheduleChange
+from slotwise.domain.schedule_changes import Decision, Decisions, ScheduleChange
 from slotwise.domain.schedules import Closure
 from slotwise.services.schedule.public_holidays import (
     PublicHoliday,

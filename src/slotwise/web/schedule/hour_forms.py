@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from slotwise.domain.clinics import Clinic
 from slotwise.domain.errors import FieldError, InvalidInput
-from slotwise.domain.schedule_previews import ScheduleChange
+from slotwise.domain.schedule_changes import ScheduleChange
 from slotwise.domain.schedule_rules import MAX_WEEKS
 from slotwise.domain.schedules import Rule
 from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from slotwise.domain.clinics import Clinic, ClinicBook
 from slotwise.domain.doctors import Doctor
 from slotwise.domain.errors import InvalidInput, ScheduleTooLarge
+from slotwise.domain.schedule_changes import ScheduleChange
 from slotwise.domain.schedule_diff import MovedTime
-from slotwise.domain.schedule_previews import ScheduleChange
 from slotwise.domain.schedules import Rule
 from slotwise.domain.visit_types import VisitType
 from slotwise.services.schedule.doctors import Doctors

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import msgspec
 from msgspec.structs import replace
 
-from slotwise.domain.schedule_previews import Decision, Decisions, Preview, ScheduleChange
+from slotwise.domain.schedule_changes import Decision, Decisions, ScheduleChange
+from slotwise.domain.schedule_previews import Preview
 from slotwise.web.kit.access import PageRequest
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.parts import page_parts

@@ -26,7 +26,8 @@ from slotwise.domain.errors import (
     SlotOverlaps,
     SlotwiseError,
 )
-from slotwise.domain.schedule_previews import Decision, Decisions, Hit, Preview, ScheduleChange
+from slotwise.domain.schedule_changes import Decision, Decisions, ScheduleChange
+from slotwise.domain.schedule_previews import Hit, Preview
 from slotwise.domain.slots import Slot
 from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.services.schedule.schedules import Applied, Outlined

@@ -9,7 +9,7 @@ from msgspec.structs import asdict, replace
 
 from slotwise.domain.errors import ChangedMeanwhile, InvalidInput, ScheduleTooLarge, SlotOverlaps, VisitTypeInUse
 from slotwise.domain.fields import MAX_ID
-from slotwise.domain.schedule_previews import LengthChange, ScheduleChange
+from slotwise.domain.schedule_changes import LengthChange, ScheduleChange
 from slotwise.domain.visit_types import VisitType, VisitTypeChange, clean_visit_type, fields_of
 from slotwise.services.schedule.visit_types import VisitTypes
 from slotwise.web.kit.access import ADMIN, DESK, PageRequest, account_in, page_for
