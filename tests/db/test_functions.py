@@ -28,6 +28,7 @@ LOCKS_ARE_HELD_BY_THE_CALLER = {
     "expire_holds",
     "take_added_seats",
     "take_over_slots",
+    "write_windows",
 }
 
 # Wrappers under their old names, which only servers of the release before call.

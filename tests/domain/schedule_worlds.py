@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from slotwise.domain.schedule_diff import Difference, ExistingSlot, SlotContent, SlotStamp
-from slotwise.domain.schedules import Closure, ClosureKind, Rule, WantedSlot
+from slotwise.domain.schedules import Closure, ClosureKind, Rule, RuleKind, WantedSlot
 from slotwise.domain.slots import SlotStatus
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -39,6 +39,13 @@ def rule(**fields: Any) -> Rule:
         "total_seats": 1,
     }
     return Rule(**everything | fields)
+
+
+def open_time(**fields: Any) -> Rule:
+    """On Mondays from 9 to 12, for visits of type 1, at any quarter of an hour."""
+    everything = {"kind": RuleKind.WINDOW, "step_minutes": 15, "visit_type_ids": (1,)} | fields
+    made = rule(**everything)
+    return replace(made, slot_minutes=made.closes - made.opens)
 
 
 def closure(start: datetime, end: datetime, **fields: Any) -> Closure:
@@ -136,12 +143,15 @@ def open_ids(slots: Iterable[ExistingSlot]) -> set[int]:
 
 # Few values, so that rules, closures and slots often concern one another.
 def rules(max_size: int = 4) -> st.SearchStrategy[list[Rule]]:
-    drawn = st.lists(st.builds(_rule, *(st.integers(0, 11) for _ in range(8))), max_size=max_size)
+    drawn = st.lists(st.builds(_rule, *(st.integers(0, 11) for _ in range(9))), max_size=max_size)
     return drawn.map(lambda found: [replace(each, id=place) for place, each in enumerate(found, 1)])
 
 
-def _rule(doctor: int, clinic: int, weekday: int, opens: int, hours: int, length: int, pause: int, weeks: int) -> Rule:
-    return rule(
+def _rule(
+    doctor: int, clinic: int, weekday: int, opens: int, hours: int, length: int, pause: int, weeks: int, kind: int
+) -> Rule:
+    """A third are of open time."""
+    fixed = rule(
         doctor_id=1 + doctor % 2,
         clinic_id=1 + clinic % 2,
         weekday=1 + weekday % 3,
@@ -154,6 +164,12 @@ def _rule(doctor: int, clinic: int, weekday: int, opens: int, hours: int, length
         total_seats=1 + pause // 9,
         visit_type_ids=(None, (1,), (1, 2))[length // 4],
     )
+    if kind < 8:
+        return fixed
+    return replace(
+        fixed, kind=RuleKind.WINDOW, step_minutes=15, slot_minutes=fixed.closes - fixed.opens, break_minutes=0,
+        total_seats=1, visit_type_ids=fixed.visit_type_ids or (1,),
+    )  # fmt: skip
 
 
 def closures(max_size: int = 3) -> st.SearchStrategy[list[Closure]]:

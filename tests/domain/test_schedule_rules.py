@@ -5,10 +5,11 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.schedule_rules import check_closure, check_rule
-from tests.domain.schedule_worlds import MONDAY, closure, rule
+from tests.domain.schedule_worlds import MONDAY, closure, open_time, rule
 
 START = datetime(2027, 1, 4, tzinfo=UTC)
 
@@ -63,6 +64,34 @@ def test_a_rule_that_makes_sense_is_taken(fields: dict[str, Any]) -> None:
 )
 def test_a_rule_that_makes_no_sense_is_refused_by_name(field: str, fields: dict[str, Any]) -> None:
     assert refused(check_rule, rule(**fields)) == [field]
+
+
+def test_open_time_that_makes_sense_is_taken() -> None:
+    check_rule(open_time())
+    check_rule(open_time(opens=0, closes=1440, step_minutes=5, visit_type_ids=(1, 2)))
+
+
+@pytest.mark.parametrize(
+    ("field", "fields"),
+    [
+        ("closes", {"opens": 0, "closes": 1441}),
+        ("closes", {"closes": 540}),
+        ("break_minutes", {"break_minutes": 5}),
+        ("total_seats", {"total_seats": 2}),
+        ("step_minutes", {"step_minutes": None}),
+        ("step_minutes", {"step_minutes": 4}),
+        ("step_minutes", {"step_minutes": 61}),
+        ("visit_type_ids", {"visit_type_ids": None}),
+        ("visit_type_ids", {"visit_type_ids": ()}),
+    ],
+)
+def test_open_time_that_makes_no_sense_is_refused_by_name(field: str, fields: dict[str, Any]) -> None:
+    assert refused(check_rule, open_time(**fields)) == [field]
+
+
+def test_open_time_has_no_length_of_its_own_and_times_of_one_length_have_no_step() -> None:
+    assert refused(check_rule, replace(open_time(), slot_minutes=30)) == ["slot_minutes"]
+    assert refused(check_rule, rule(step_minutes=15)) == ["step_minutes"]
 
 
 def test_every_wrong_field_is_named() -> None:

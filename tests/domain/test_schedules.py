@@ -206,7 +206,7 @@ def test_a_plan_of_many_days_is_the_plans_of_its_days_together(wanting: list[Rul
     days = [MONDAY + timedelta(days=number) for number in range(3, 14)]
     whole = plan(wanting, closing, days[0], days[-1], ZONES)
     parts = [plan(wanting, closing, day, day, ZONES) for day in days]
-    for name in ("wanted", "closed", "skipped"):
+    for name in ("wanted", "closed", "skipped", "windows"):
         assert set(getattr(whole, name)) == {each for part in parts for each in getattr(part, name)}
     told = [each.local_start for part in (whole.wanted, whole.skipped) for each in part]
     assert all(local_start is not None and whole.covers(local_start) for local_start in told)

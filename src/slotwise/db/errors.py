@@ -31,6 +31,7 @@ _BY_CONSTRAINT: dict[str, Callable[[], Exception]] = {
     "clinic_of_doctor_exists": ClinicNotFound,
     "clinic_of_user_exists": ClinicNotFound,
     "slot_overlaps": SlotOverlaps,
+    "window_overlaps": SlotOverlaps,
     "slot_total_in_range": lambda: InvalidInput.of("total_seats", "must be from 1 to 1000000"),
     "slot_time_readable": lambda: InvalidInput.of("start_time", "is out of range"),
 }

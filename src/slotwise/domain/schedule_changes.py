@@ -41,7 +41,10 @@ class ZoneChange(Struct, frozen=True):
 
 
 class LengthChange(Struct, frozen=True):
-    """Rules with this visit type make slots of this length from now on. A buffer that is None stays as it is."""
+    """Rules with this visit type make slots of this length from now on. A buffer that is None stays as it is.
+
+    Windows stay as they are: only visits that are carved from now on are longer or shorter.
+    """
 
     visit_type_id: int
     minutes: int

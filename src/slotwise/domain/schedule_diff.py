@@ -18,9 +18,11 @@ from slotwise.domain.schedules import (
     SkipReason,
     Taken,
     WantedSlot,
+    WantedWindow,
 )
 from slotwise.domain.slots import SlotStatus
 from slotwise.domain.timetables import first_moment
+from slotwise.domain.window_diff import ExistingWindow, OpenWindows
 
 # A rule and a moment.
 Key: TypeAlias = tuple[int | None, datetime]
@@ -32,6 +34,7 @@ class ExistingSlot(Struct, frozen=True):
     A slot made by hand has no rule. `pinned` says that a person changed a rule's slot; `drifted`, that it is booked
     and its rule no longer wants it. `closure_id` is the closure that closed it. `confirmed` and `holds` are more than
     zero if it has confirmed bookings or live holds. `busy_until` is None if its visit types have no buffer.
+    `window_id` is the window of this doctor that the slot was carved out of; it has neither rule nor `local_start`.
     """
 
     id: int
@@ -52,6 +55,7 @@ class ExistingSlot(Struct, frozen=True):
     pinned: bool = False
     confirmed: int = 0
     holds: int = 0
+    window_id: int | None = None
 
     @property
     def is_open(self) -> bool:
@@ -71,6 +75,16 @@ class ExistingSlot(Struct, frozen=True):
     def follows_rule(self) -> bool:
         """Whether a rule may change it."""
         return self.rule_id is not None and not self.pinned
+
+    @property
+    def follows_window(self) -> bool:
+        """Whether it stays only where there is open time."""
+        return self.window_id is not None and not self.pinned
+
+    @property
+    def is_on_its_own(self) -> bool:
+        """Whether no change of rules may change it."""
+        return not self.follows_rule and not self.follows_window
 
 
 class ClosedSlot(Struct, frozen=True):
@@ -135,6 +149,7 @@ def diff(
     now: datetime,
     inactive: frozenset[int] = frozenset(),
     booked_until: Mapping[int, datetime] = {},
+    windows: Iterable[ExistingWindow | WantedWindow] = (),
 ) -> Difference:
     """The way from the existing slots to the plan, which was made with the same closures.
 
@@ -144,11 +159,13 @@ def diff(
     nobody else is to book it, and a person must see who is too many.
     `booked_until` says, by slot, until when its booked visits take the doctor's time, if they have a buffer. They keep
     it when the rule no longer has their visit type.
+    `windows` are those that are open afterwards. A slot that was carved out of one follows them as other slots follow
+    their rules: outside of all windows it is closed, and drifted if it is booked.
     A closure closes open slots of every origin. Slots whose closure is gone are reopened where nothing overlaps, but
     none at an inactive clinic; those of rules, if the plan wants them.
     """
     in_order = sorted(existing, key=lambda slot: slot.id)
-    comparison = _Comparison(plan, in_order, closures, now, inactive, booked_until)
+    comparison = _Comparison(plan, in_order, closures, now, inactive, booked_until, OpenWindows(windows))
     comparison.follow_closures()
     comparison.follow_rules()
     comparison.fill_gaps()
@@ -166,9 +183,10 @@ class _Comparison:
         now: datetime,
         inactive: frozenset[int],
         booked_until: Mapping[int, datetime],
+        windows: OpenWindows,
     ) -> None:
         self._plan, self._existing, self._now, self._inactive = plan, existing, now, inactive
-        self._booked_until = booked_until
+        self._booked_until, self._windows = booked_until, windows
         self._future = [slot for slot in existing if slot.start_time > now]
         self._closures = Closures(closures)
         self._wanted = {_key(slot): slot for slot in plan.wanted if slot.start_time > now}
@@ -217,10 +235,10 @@ class _Comparison:
         closure = self._closure_of(slot)
         if closure is not None:
             self._restamp.append(_stamp(slot, closure.id))
-        elif not slot.follows_rule and slot.clinic_id in self._inactive:
+        elif slot.is_on_its_own and slot.clinic_id in self._inactive:
             self._restamp.append(_stamp(slot, None))
             self._skip(slot, SkipReason.CLINIC_INACTIVE)
-        elif not slot.follows_rule:
+        elif slot.is_on_its_own:
             self._candidates.append(slot)
 
     def follow_rules(self) -> None:
@@ -228,17 +246,32 @@ class _Comparison:
         # The plan leaves room for the buffers of rules only.
         self._open = _by_doctor(slot for slot in self._future if self._takes_time(slot)) if self._booked_until else {}
         for slot in self._future:
-            if slot.follows_rule and slot.local_start is not None and self._plan.covers(slot.local_start):
+            if slot.follows_window:
+                self._follow_window(slot)
+            elif slot.follows_rule and slot.local_start is not None and self._plan.covers(slot.local_start):
                 self._follow_rule(slot)
         self._leave_out_what_people_changed()
 
     def _lasts(self, slot: ExistingSlot) -> bool:
         """Whether it takes its time, although no rule says so."""
-        if not slot.follows_rule:
+        if slot.is_on_its_own or (slot.follows_window and self._is_in_window(slot)):
             return self._takes_time(slot)
         if _match(slot, self._wanted) is not None or _match(slot, self._wanted_but_closed) is not None:
             return False
         return slot.confirmed > 0 or (slot.holds > 0 and not slot.is_open)
+
+    def _is_in_window(self, slot: ExistingSlot) -> bool:
+        return self._windows.have(slot.doctor_id, slot.clinic_id, slot.start_time, slot.end_time)
+
+    def _follow_window(self, slot: ExistingSlot) -> None:
+        if not self._is_in_window(slot):
+            self._no_longer_wanted(slot)
+        elif slot.is_open:
+            return
+        elif self._closure_of(slot) is not None:
+            self._stay_closed(slot)
+        else:
+            self._candidates.append(slot)
 
     def _follow_rule(self, slot: ExistingSlot) -> None:
         wanted = _match(slot, self._wanted)
@@ -344,7 +377,7 @@ class _Comparison:
         closed = self._close.get(slot.id)
         closure_id = slot.closure_id if closed is None else closed.closure_id
         stays_closed = closed is not None or not slot.is_open
-        if stays_closed and closure_id is not None and not slot.follows_rule:
+        if stays_closed and closure_id is not None and slot.is_on_its_own:
             return True
         return slot.confirmed > 0 if closed is not None else slot.takes_time
 
@@ -373,7 +406,7 @@ class _Comparison:
         after the closure was undone.
         """
         wanted = _match(slot, self._wanted) if slot.follows_rule else None
-        if slot.follows_rule and (wanted is None or other is not None):
+        if (slot.follows_rule and wanted is None) or (not slot.is_on_its_own and other is not None):
             self._list(slot)
             return False
         stamp = _stamp(slot, None) if wanted is None else _stamp_of(slot, wanted)
@@ -384,8 +417,8 @@ class _Comparison:
         if wanted is not None:
             del self._wanted[_key(wanted)]
             self._give_content(slot, wanted)
-            if slot.drifted:
-                self._undrift.append(slot.id)
+        if slot.drifted and not slot.is_on_its_own:
+            self._undrift.append(slot.id)
         self._reopen.append(stamp)
         return True
 

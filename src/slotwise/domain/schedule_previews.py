@@ -39,6 +39,7 @@ from slotwise.domain.takeovers import (
 from slotwise.domain.time_zones import EDITION, find_zone, time_zone
 from slotwise.domain.timetables import Hours, slot_starts
 from slotwise.domain.visit_types import MAX_BUFFER_MINUTES
+from slotwise.domain.window_diff import ExistingWindow, WindowDifference, diff_windows
 
 MAX_TOUCHED_SLOTS = 20_000
 # Ids of rules and closures that a change adds, before the database gives them theirs. They are higher than all others,
@@ -90,6 +91,7 @@ class ScheduleState(Struct, frozen=True):
     tzdata: str = EDITION
     colleague: Colleague | None = None
     inactive: frozenset[int] = frozenset()
+    windows: tuple[ExistingWindow, ...] = ()
 
 
 class Hit(Struct, frozen=True):
@@ -109,6 +111,8 @@ class Hit(Struct, frozen=True):
 class Preview(Struct, frozen=True):
     """What a change does. `come`, `go` and `stay` count times that patients can see, future ones only.
 
+    `windows` come and go beside them. Slots that were carved out of windows are in none of these counts; their bookings
+    are listed as those of all slots, and `carved_bookings` says how many, with holds.
     Of those that stay, `changed_seats` get other seats, and `changed_types` are for other visits. Of those that go,
     `crowded` have more seats booked than their rule now gives them: they stay booked, and nobody else can book them.
     `holds` are being booked now and are cancelled. `closed` are times that rules would want if it were not for
@@ -128,10 +132,12 @@ class Preview(Struct, frozen=True):
     rules: tuple[Rule, ...]
     closures: tuple[Closure, ...]
     takeover: Takeover | None = None
+    windows: WindowDifference = WindowDifference()
+    carved_bookings: int = 0
 
     @property
     def skipped(self) -> tuple[SkippedSlot, ...]:
-        return self.difference.skipped
+        return (*self.difference.skipped, *self.windows.skipped)
 
     @property
     def cancelled(self) -> tuple[Hit, ...]:
@@ -148,23 +154,32 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     after = changed(state, change)
     _refuse_far_too_many(state, after, change)
     wanted = _plan(after)
-    all_kept = diff(wanted, after.slots, after.closures, after.now, after.inactive, _booked_until(after, ()))
+    windows = diff_windows(wanted, after.windows, after.now, after.published_until)
+    all_kept = _difference(after, wanted, windows, after.slots, ())
     causes = _causes(after, change, all_kept)
     hits = _hits(after, change, causes)
     takeover = _takeover(after, hits, causes)
     slots = without_taken(_without_cancelled(after, hits), takeover)
     # Nothing else differs where nothing is cancelled or taken over, as when times are published.
-    unchanged = slots == after.slots
-    if unchanged:
-        difference = all_kept
-    else:
-        difference = diff(wanted, slots, after.closures, after.now, after.inactive, _booked_until(after, hits))
+    difference = all_kept if slots == after.slots else _difference(after, wanted, windows, slots, hits)
     difference = _within_horizon(difference, after.published_until)
-    if difference.touched > MAX_TOUCHED_SLOTS:
-        last_day = _last_day_that_fits(change, difference, slots)
-        raise ScheduleTooLarge(difference.touched, MAX_TOUCHED_SLOTS, last_day, bool(change.change_lengths))
+    touched = difference.touched + windows.touched
+    if touched > MAX_TOUCHED_SLOTS:
+        last_day = _last_day_that_fits(change, difference, windows, slots)
+        raise ScheduleTooLarge(touched, MAX_TOUCHED_SLOTS, last_day, bool(change.change_lengths))
     difference = replace(difference, close=making_room(difference, takeover))
-    return replace(_preview(after, difference, wanted, hits, causes), takeover=takeover)
+    return replace(_preview(after, difference, wanted, hits, causes), takeover=takeover, windows=windows)
+
+
+def _difference(
+    after: ScheduleState,
+    wanted: Plan,
+    windows: WindowDifference,
+    slots: Iterable[ExistingSlot],
+    hits: Iterable[Hit],
+) -> Difference:
+    booked_until = _booked_until(after, hits)
+    return diff(wanted, slots, after.closures, after.now, after.inactive, booked_until, windows.open)
 
 
 def _refuse_far_too_many(before: ScheduleState, after: ScheduleState, change: ScheduleChange) -> None:
@@ -196,22 +211,31 @@ def _preview(
     taken = {hit.slot.id: hit.slot for hit in hits if hit.decision is Decision.TAKE_OVER}.values()
     going = {closed.slot_id for closed in difference.close}
     slots = {slot.id: slot for slot in after.slots}
+    carved = {slot.id for slot in after.slots if slot.window_id is not None}
+    reopened = (stamp.slot_id for stamp in difference.reopen)
+    holds = tuple(_ended_holds(after, difference, causes))
+    concerned = [*(hit.booking for hit in hits), *holds]
     changes = [(each, slot) for each in difference.change if (slot := slots[each.slot_id]).is_open]
     times = {(each.rule_id, each.start_time, each.end_time) for each in wanted.wanted}
     drifting = (slots[each] for each in difference.drift if each in going)
     return Preview(
-        come=len(difference.add) + len(difference.reopen) + sum(slot.closure_id is not None for slot in taken),
-        go=len(going),
-        stay=sum(slot.is_open and slot.start_time > after.now and slot.id not in going for slot in after.slots),
+        come=len(difference.add)
+        + sum(slot_id not in carved for slot_id in reopened)
+        + sum(slot.closure_id is not None and slot.id not in carved for slot in taken),
+        go=len(going - carved),
+        stay=sum(
+            slot.is_open and slot.start_time > after.now and slot.id not in going | carved for slot in after.slots
+        ),
         changed_seats=sum(each.seats != slot.total_seats - slot.added_seats for each, slot in changes),
         changed_types=sum(each.visit_type_ids != slot.visit_type_ids for each, slot in changes),
         crowded=sum((slot.rule_id, slot.start_time, slot.end_time) in times for slot in drifting),
         hits=hits,
-        holds=tuple(_ended_holds(after, difference, causes)),
+        holds=holds,
         closed=tuple(each for each in wanted.closed if each.wanted.start_time > after.now),
         difference=difference,
         rules=after.rules,
         closures=after.closures,
+        carved_bookings=sum(booking.slot_id in carved for booking in concerned),
     )
 
 
@@ -274,6 +298,8 @@ def _rule_after(before: Rule, rule: Rule, change: ScheduleChange, now: datetime,
 
 
 def _with_length(rule: Rule, lengths: Mapping[int, int], now: datetime) -> Rule:
+    if rule.is_window:
+        return rule
     minutes = [lengths[each] for each in rule.visit_type_ids or () if each in lengths]
     return replace(rule, slot_minutes=minutes[0]) if minutes and _is_in_force(rule, now) else rule
 
@@ -304,7 +330,7 @@ def _plan(after: ScheduleState) -> Plan:
     # Somewhere it is still the day before that in UTC.
     first_day = after.now.astimezone(UTC).date() - timedelta(days=1)
     published = (slot.local_start.date() for slot in after.slots if slot.follows_rule and slot.local_start is not None)
-    last_day = max(published, default=first_day)
+    last_day = max((*published, *(window.local_start.date() for window in after.windows)), default=first_day)
     zones = {clinic_id: time_zone("time_zone", after.zones[clinic_id]) for clinic_id in clinic_ids}
     last_day = max(last_day, after.published_until - timedelta(days=1))
     buffers = {each.id: each.buffer_minutes for each in after.visit_types.values()}
@@ -390,8 +416,10 @@ def _less(slot: ExistingSlot, cancelled: Sequence[LiveBooking]) -> ExistingSlot:
     )
 
 
-def _last_day_that_fits(change: ScheduleChange, difference: Difference, slots: Iterable[ExistingSlot]) -> date | None:
-    """Until which day, by UTC, there are few enough slots to change; None if an earlier end would not help.
+def _last_day_that_fits(
+    change: ScheduleChange, difference: Difference, windows: WindowDifference, slots: Iterable[ExistingSlot]
+) -> date | None:
+    """Until which day, by UTC, there are few enough slots and windows to change; None if an earlier end would not help.
 
     What is added may end earlier. What is changed or removed would go from that day on, too.
     """
@@ -402,6 +430,8 @@ def _last_day_that_fits(change: ScheduleChange, difference: Difference, slots: I
         chain(
             (starts[slot_id].date() for slot_id in difference.touched_ids),
             (wanted.start_time.date() for wanted in difference.add),
+            (window.start_time.date() for window in windows.add),
+            (window.start_time.date() for window in windows.close),
         )
     )
     too_late = days[MAX_TOUCHED_SLOTS]
@@ -510,7 +540,7 @@ def _double_faults(change: ScheduleChange) -> Iterator[FieldError]:
 
 
 def _length_faults(after: ScheduleState, change: ScheduleChange) -> Iterator[FieldError]:
-    """A rule's slots are as long as each of its visit types, and fit into its hours."""
+    """A rule's slots are as long as each of its visit types, and fit into its hours. In open time, each visit fits."""
     given = {rule.id: f"change_rules[{place}].slot_minutes" for place, rule in enumerate(change.change_rules)}
     given |= {FIRST_NEW_ID + place: f"add_rules[{place}].slot_minutes" for place in range(len(change.add_rules))}
     lengths = {each.visit_type_id: f"change_lengths[{n}].minutes" for n, each in enumerate(change.change_lengths)}
@@ -520,7 +550,9 @@ def _length_faults(after: ScheduleState, change: ScheduleChange) -> Iterator[Fie
         if field is None or not _is_in_force(rule, after.now):
             continue
         others = [each for each in types if each in after.visit_types and not _fits(after.visit_types[each], rule)]
-        if others and rule.id not in given:
+        if others and rule.is_window:
+            yield _too_long(field, others[0])
+        elif others and rule.id not in given:
             yield FieldError(field, f"needs the same length of visit type {others[0]}, which has the same hours")
         elif others:
             yield FieldError(field, "must be the length of each visit type of the rule")
@@ -528,7 +560,19 @@ def _length_faults(after: ScheduleState, change: ScheduleChange) -> Iterator[Fie
             yield FieldError(field, "does not fit into the hours of a rule")
 
 
+def _too_long(field: str, visit_type_id: int) -> FieldError:
+    """Where the rule is given, its length is that of its hours, so the types are to blame."""
+    place, _, name = field.rpartition(".")
+    if name == "slot_minutes":
+        return FieldError(
+            f"{place}.visit_type_ids", f"names visit type {visit_type_id}, which the hours are too short for"
+        )
+    return FieldError(field, "does not fit into the hours of a rule")
+
+
 def _fits(visit_type: VisitLength, rule: Rule) -> bool:
+    if rule.is_window:
+        return visit_type.minutes <= rule.closes - rule.opens
     return visit_type.minutes == rule.slot_minutes
 
 

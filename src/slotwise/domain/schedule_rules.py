@@ -14,6 +14,8 @@ MAX_WEEKS = 52
 # The end of hours, in minutes since midnight of the day on which they begin.
 MAX_CLOSES = 2 * MINUTES_OF_A_DAY - 1
 MAX_VISIT_TYPES_OF_RULE = 100
+# How often a visit may begin in open time.
+MIN_STEP_MINUTES, MAX_STEP_MINUTES = 5, 60
 MAX_CLOSURE_DAYS = 3660
 MAX_TEXT_CHARACTERS = 1000
 
@@ -41,8 +43,7 @@ def rule_faults(rule: Rule) -> Iterator[FieldError]:
         yield FieldError("every_weeks", f"must be from 1 to {MAX_WEEKS}")
     if rule.weekday not in EVERY_DAY:
         yield FieldError("weekday", "must be from 1 (Monday) to 7 (Sunday)")
-    if not 1 <= rule.total_seats <= MAX_SEATS:
-        yield FieldError("total_seats", f"must be from 1 to {MAX_SEATS}")
+    yield from _window_faults(rule) if rule.is_window else _slot_faults(rule)
     types = rule.visit_type_ids
     if types is not None and not 1 <= len(types) <= MAX_VISIT_TYPES_OF_RULE:
         yield FieldError("visit_type_ids", f"must have from 1 to {MAX_VISIT_TYPES_OF_RULE} visit types, or be left out")
@@ -65,12 +66,36 @@ def _hour_faults(rule: Rule) -> Iterator[FieldError]:
         yield FieldError("opens", "must be a time of the day, in minutes since midnight")
     if not rule.opens < rule.closes <= MAX_CLOSES:
         yield FieldError("closes", f"must be after the beginning, and at most {MAX_CLOSES} minutes after midnight")
+
+
+def _slot_faults(rule: Rule) -> Iterator[FieldError]:
     if not 1 <= rule.slot_minutes <= MAX_DURATION_MINUTES:
         yield FieldError("slot_minutes", f"must be from 1 to {MAX_DURATION_MINUTES}")
     elif 0 <= rule.opens < rule.closes and rule.slot_minutes > rule.closes - rule.opens:
         yield FieldError("slot_minutes", "does not fit into the hours")
     if not 0 <= rule.break_minutes <= MAX_DURATION_MINUTES:
         yield FieldError("break_minutes", f"must be from 0 to {MAX_DURATION_MINUTES}")
+    if not 1 <= rule.total_seats <= MAX_SEATS:
+        yield FieldError("total_seats", f"must be from 1 to {MAX_SEATS}")
+    if rule.step_minutes is not None:
+        yield FieldError("step_minutes", "is for open time only")
+
+
+def _window_faults(rule: Rule) -> Iterator[FieldError]:
+    """Visits have the lengths of their types, one patient each, and the breaks that their types ask for."""
+    length = rule.closes - rule.opens
+    if length > MAX_DURATION_MINUTES:
+        yield FieldError("closes", f"must be at most {MAX_DURATION_MINUTES} minutes after the beginning of open time")
+    elif length > 0 and rule.slot_minutes != length:
+        yield FieldError("slot_minutes", "must be left out for open time: visits have the lengths of their types")
+    if rule.break_minutes != 0:
+        yield FieldError("break_minutes", "must be 0 for open time: visit types say how long it takes after a visit")
+    if rule.total_seats != 1:
+        yield FieldError("total_seats", "must be 1 for open time")
+    if rule.step_minutes is None or not MIN_STEP_MINUTES <= rule.step_minutes <= MAX_STEP_MINUTES:
+        yield FieldError("step_minutes", f"must be from {MIN_STEP_MINUTES} to {MAX_STEP_MINUTES} for open time")
+    if rule.visit_type_ids is None:
+        yield FieldError("visit_type_ids", "must have at least one visit type for open time")
 
 
 def closure_faults(closure: Closure) -> Iterator[FieldError]:

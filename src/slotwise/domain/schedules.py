@@ -1,4 +1,4 @@
-"""Schedules: the times that rules want, less those that closures close.
+"""Schedules: the times and the open time that rules want. Closures close times; open time stays as it is.
 
 Pure: a plan depends on rules, closures, days and zones only.
 """
@@ -13,17 +13,33 @@ from typing import Generic, Protocol, TypeVar
 
 from msgspec import Struct
 
-from slotwise.domain.timetables import Hours, ends_in_time, first_moment, local_time, slot_starts
+from slotwise.domain.timetables import (
+    Hours,
+    ends_in_time,
+    first_moment,
+    first_moment_from,
+    local_time,
+    slot_starts,
+)
 
 # How many days before its first day a plan looks at, because slots that begin earlier may overlap those of that day.
 _DAYS_BEFORE = 7
 
 
-class Rule(Struct, frozen=True):
-    """On one weekday, between two hours of wall time, a doctor has slots at a clinic. First and last day are included.
+class RuleKind(StrEnum):
+    """What a rule makes: slots of one length, or windows, out of which visits of any length are carved."""
 
-    `weekday` is that of ISO 8601: 1 is Monday. Weeks are counted from the Monday of the first day's week. `opens` and
-    `closes` are minutes since midnight of that day; from 1440 on they are on the next day.
+    FIXED = "FIXED"
+    WINDOW = "WINDOW"
+
+
+class Rule(Struct, frozen=True):
+    """On one weekday, between two hours of wall time, a doctor has slots, or open time, at a clinic.
+
+    First and last day are included. `weekday` is that of ISO 8601: 1 is Monday. Weeks are counted from the Monday of
+    the first day's week. `opens` and `closes` are minutes since midnight of that day; from 1440 on they are on the next
+    day. `slot_minutes` of a window are all its hours; `step_minutes`, which only windows have, is how often a visit may
+    begin in it.
     """
 
     id: int
@@ -41,6 +57,12 @@ class Rule(Struct, frozen=True):
     visit_type_ids: tuple[int, ...] | None = None
     version: int = 1
     removed_at: datetime | None = None
+    kind: RuleKind = RuleKind.FIXED
+    step_minutes: int | None = None
+
+    @property
+    def is_window(self) -> bool:
+        return self.kind is RuleKind.WINDOW
 
 
 class ClosureKind(StrEnum):
@@ -92,6 +114,17 @@ class WantedSlot(Struct, frozen=True):
         return self.busy_until or self.end_time
 
 
+class WantedWindow(Struct, frozen=True):
+    """Open time that a rule wants. Start and end are in UTC; `local_start` is the wall time at the clinic."""
+
+    rule_id: int
+    doctor_id: int
+    clinic_id: int
+    start_time: datetime
+    end_time: datetime
+    local_start: datetime
+
+
 class ClosedTime(Struct, frozen=True):
     """A slot that a rule would want if it were not for a closure."""
 
@@ -105,15 +138,16 @@ class SkipReason(StrEnum):
     CLOCK_CHANGE = "CLOCK_CHANGE"  # clocks go forward, and no clock shows this time
     BEFORE_LASTS = "BEFORE_LASTS"  # after a clock change, the slot before has not ended
     AFTER_HOURS = "AFTER_HOURS"  # after a clock change, it would end after the rule's hours
-    OTHER_RULE = "OTHER_RULE"  # a rule with a lower id has a slot in this time
+    OTHER_RULE = "OTHER_RULE"  # a rule with a lower id has a slot or a window in this time
     OTHER_SLOT = "OTHER_SLOT"  # a slot that is not this rule's, or is booked, takes the doctor's time
     CHANGED_BY_HAND = "CHANGED_BY_HAND"  # a person closed, moved or changed the slot of this time
     CLINIC_INACTIVE = "CLINIC_INACTIVE"  # its closure is gone, but its clinic takes no appointments
 
 
 class SkippedSlot(Struct, frozen=True):
-    """A time without a slot. `rule_id` is None for a slot made by hand that a closure closed and that stays closed.
+    """A time without a slot, or a day without its window.
 
+    `rule_id` is None for a slot made by hand that a closure closed and that stays closed.
     `other_rule_id` or `other_slot_id` says what is in the way.
     """
 
@@ -130,7 +164,8 @@ class SkippedSlot(Struct, frozen=True):
 class Plan(Struct, frozen=True):
     """What rules want on the days from first to last, by the wall clocks of the clinics. Both days are included.
 
-    Wanted slots of a doctor do not overlap; they are in order of doctor and time.
+    Wanted slots and windows of a doctor do not overlap; both are in order of doctor and time. A slot's buffer may reach
+    into a window: nothing is carved there.
     """
 
     first_day: date
@@ -138,6 +173,7 @@ class Plan(Struct, frozen=True):
     wanted: tuple[WantedSlot, ...] = ()
     closed: tuple[ClosedTime, ...] = ()
     skipped: tuple[SkippedSlot, ...] = ()
+    windows: tuple[WantedWindow, ...] = ()
 
     def covers(self, local_start: datetime) -> bool:
         return self.first_day <= local_start.date() <= self.last_day
@@ -178,13 +214,14 @@ def plan(
     zones: Mapping[int, tzinfo],
     buffers: Mapping[int, int] = {},
 ) -> Plan:
-    """The slots that rules want on these days. `zones` has the zone of each clinic by its id.
+    """The slots and windows that rules want on these days. `zones` has the zone of each clinic by its id.
 
     `buffers` has the minutes of visit types by their ids. A rule's break is at least the longest of its types.
 
     Where clocks go forward, the missing times are skipped; where they go back, the first of two equal times is taken.
-    Of two rules of a doctor whose slots overlap, the one with the lower id wins. Closures are looked at last, so they
-    only take times away: a closed time of one rule is not given to another.
+    Of two rules of a doctor whose slots or windows overlap, the one with the lower id wins; a window that overlaps is
+    left out as a whole. Closures are looked at last, so they only take times away: a closed time of one rule is not
+    given to another. They leave windows as they are.
     """
     made = _Making(Closures(closures), zones, buffers, first_day, last_day)
     live = sorted((rule for rule in rules if rule.removed_at is None), key=lambda rule: (rule.doctor_id, rule.id))
@@ -207,13 +244,49 @@ class _Making:
         self._closures, self._zones, self._buffers = closures, zones, buffers
         self._first_day, self._last_day = first_day, last_day
         self._doctors: dict[int, Taken[WantedSlot]] = {}
+        self._windows: dict[int, Taken[WantedWindow]] = {}
         self._skipped: list[SkippedSlot] = []
 
     def add(self, rule: Rule) -> None:
-        taken = self._doctors.get(rule.doctor_id) or Taken[WantedSlot](())
+        if rule.is_window:
+            self._add_windows(rule)
+        else:
+            self._add_slots(rule)
+
+    def _add_windows(self, rule: Rule) -> None:
+        """Buffers of slots may reach into a window. So hours may begin where the hours before end."""
+        taken = Taken(self._taken(rule).periods)
+        windows = self._windows_of(rule)
+        kept = []
+        for window in self._windows_wanted(rule):
+            other = taken.find(window.start_time, window.end_time) or windows.find(window.start_time, window.end_time)
+            if other is None:
+                kept.append(window)
+            else:
+                self._skipped.append(_skipped(window, other))
+        self._windows[rule.doctor_id] = Taken([*windows.periods, *kept])
+
+    def _windows_wanted(self, rule: Rule) -> Iterator[WantedWindow]:
+        zone = self._zones[rule.clinic_id]
+        for day in days_of(rule, self._first_day - timedelta(days=_DAYS_BEFORE), self._last_day):
+            window = window_on(rule, day, zone)
+            if window is None:
+                opens = datetime.combine(day, time()) + timedelta(minutes=rule.opens)
+                self._skip(rule, opens, None, SkipReason.CLOCK_CHANGE)
+            else:
+                yield window
+
+    def _taken(self, rule: Rule) -> "Taken[WantedSlot]":
+        return self._doctors.get(rule.doctor_id) or Taken[WantedSlot](())
+
+    def _windows_of(self, rule: Rule) -> "Taken[WantedWindow]":
+        return self._windows.get(rule.doctor_id) or Taken[WantedWindow](())
+
+    def _add_slots(self, rule: Rule) -> None:
+        taken, windows = self._taken(rule), self._windows_of(rule)
         kept = []
         for wanted in self._slots(rule):
-            other = taken.find(wanted.start_time, wanted.busy_end)
+            other = taken.find(wanted.start_time, wanted.busy_end) or windows.find(wanted.start_time, wanted.end_time)
             if other is None:
                 kept.append(wanted)
             else:
@@ -231,7 +304,10 @@ class _Making:
             else:
                 closed.append(ClosedTime(slot, closure.id))
         skipped = (each for each in self._skipped if each.local_start and self._covers(each.local_start))
-        return Plan(self._first_day, self._last_day, tuple(wanted), tuple(closed), tuple(skipped))
+        windows = (
+            window for taken in self._windows.values() for window in taken.periods if self._covers(window.local_start)
+        )
+        return Plan(self._first_day, self._last_day, tuple(wanted), tuple(closed), tuple(skipped), tuple(windows))
 
     def _covers(self, local_start: datetime) -> bool:
         return self._first_day <= local_start.date() <= self._last_day
@@ -266,6 +342,20 @@ class _Making:
 
     def _skip(self, rule: Rule, local: datetime, start: datetime | None, reason: SkipReason) -> None:
         self._skipped.append(SkippedSlot(rule.doctor_id, rule.clinic_id, rule.id, local, start, reason))
+
+
+def window_on(rule: Rule, day: date, zone: tzinfo) -> WantedWindow | None:
+    """The window of a rule on one of its days; None if clocks go forward over all its hours.
+
+    Of an hour that comes twice it begins and ends in the first pass. Where clocks go forward over its beginning or its
+    end, it begins or ends when they do.
+    """
+    midnight = datetime.combine(day, time())
+    start = first_moment_from(midnight + timedelta(minutes=rule.opens), zone)
+    end = first_moment_from(midnight + timedelta(minutes=rule.closes), zone)
+    if start >= end:
+        return None
+    return WantedWindow(rule.id, rule.doctor_id, rule.clinic_id, start, end, local_time(start, zone))
 
 
 def buffer_of(rule: Rule, buffers: Mapping[int, int]) -> int:
@@ -324,7 +414,7 @@ def _wanted(rule: Rule, start: datetime, end: datetime, local_start: datetime, b
     )  # fmt: skip
 
 
-def _skipped(wanted: WantedSlot, other: WantedSlot) -> SkippedSlot:
+def _skipped(wanted: WantedSlot | WantedWindow, other: WantedSlot | WantedWindow) -> SkippedSlot:
     return SkippedSlot(
         wanted.doctor_id, wanted.clinic_id, wanted.rule_id, wanted.local_start, wanted.start_time,
         SkipReason.OTHER_RULE, other_rule_id=other.rule_id,

@@ -87,6 +87,19 @@ def first_moment(local: datetime, zone: tzinfo) -> datetime | None:
     return moment if local_time(moment, zone) == local else None
 
 
+def first_moment_from(local: datetime, zone: tzinfo) -> datetime:
+    """The first moment at which clocks show this local time or a later one, in UTC: where they skip it, the change."""
+    moment = first_moment(local, zone)
+    if moment is not None:
+        return moment
+    # By the offset after the change it comes before the change, and by the one before it comes after.
+    early, late = (local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (1, 0))
+    while late - early > timedelta(seconds=1):
+        middle = early + (late - early) // 2
+        early, late = (middle, late) if local_time(middle, zone) < local else (early, middle)
+    return late.replace(microsecond=0)
+
+
 def local_time(moment: datetime, zone: tzinfo) -> datetime:
     """What the clock on the wall shows at that moment: a time without an offset."""
     return moment.astimezone(zone).replace(tzinfo=None)

@@ -50,7 +50,7 @@ FROM visit_types AS t;
 -- The fields of `domain.schedules.Rule`, in the same order.
 SELECT
     r.id, r.doctor_id, r.clinic_id, r.first_day, r.last_day, r.every_weeks, r.weekday, r.opens, r.closes,
-    r.slot_minutes, r.break_minutes, r.total_seats, r.visit_type_ids, r.version, r.removed_at
+    r.slot_minutes, r.break_minutes, r.total_seats, r.visit_type_ids, r.version, r.removed_at, r.kind, r.step_minutes
 FROM schedule_rules AS r;
 
 -- name: closure_columns

@@ -23,7 +23,7 @@ from slotwise.domain.errors import ScheduleChanged, SlotOverlaps
 from slotwise.domain.schedule_changes import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
 from slotwise.domain.schedule_diff import Difference, ExistingSlot
 from slotwise.domain.schedule_previews import FIRST_NEW_ID, Preview, outline
-from slotwise.domain.schedules import Closure, ClosureKind, Rule
+from slotwise.domain.schedules import Closure, ClosureKind, Rule, RuleKind
 from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.users import Role, User
 from slotwise.services.core.invariants import find_violations
@@ -57,11 +57,25 @@ SLOTS = """
     SELECT
         s.id, s.doctor_id, s.clinic_id, s.start_time, s.end_time, s.status, s.total_seats, s.added_seats,
         s.visit_type_ids, s.busy_until, s.rule_id, s.rule_version, s.local_start, s.closure_id, s.drifted, s.pinned,
+        s.window_id,
         (SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'CONFIRMED')
             AS confirmed,
         (SELECT coalesce(sum(b.seats_booked), 0) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'PENDING')
             AS holds
-    FROM appointment_slots AS s WHERE s.doctor_id = $1 ORDER BY s.id
+    FROM appointment_slots AS s
+    WHERE s.doctor_id = $1 AND (s.window_id IS NULL OR s.available_seats < s.total_seats) ORDER BY s.id
+"""
+WINDOWS = """
+    SELECT v.id, v.rule_id, v.clinic_id, v.start_time, v.end_time, v.local_start FROM windows AS v
+    WHERE v.doctor_id = $1 AND v.status = 'OPEN' ORDER BY v.id
+"""
+TYPES_OF_RULE = "SELECT visit_type_ids FROM schedule_rules WHERE id = $1"
+HOLD_TIME = """
+    SELECT h.outcome FROM hold_times(
+        ARRAY[$1::bigint], ARRAY[$2::timestamptz], ARRAY[$3::timestamptz], ARRAY[$4::bigint], ARRAY[NULL::bigint],
+        ARRAY['Ada Lovelace'], ARRAY['ada@example.org'], ARRAY[$5::boolean], ARRAY['\\x00'::bytea], ARRAY['guest'],
+        '{}', '{}', '{}', '{}', '{}', NULL, 86000, 86400, FALSE
+    ) AS h
 """
 BOOKINGS = """
     SELECT b.id, b.slot_id, b.status, b.cancel_reason, b.seats_booked FROM bookings AS b
@@ -123,8 +137,14 @@ class Tables:
     """What the tables have of one doctor."""
 
     def __init__(
-        self, slots: Sequence[ExistingSlot], bookings: Sequence[Any], rules: Sequence[Any], closures: Sequence[Any]
+        self,
+        slots: Sequence[ExistingSlot],
+        bookings: Sequence[Any],
+        rules: Sequence[Any],
+        closures: Sequence[Any],
+        windows: Sequence[Any],
     ) -> None:
+        self.windows = [tuple(row) for row in windows]
         self.slots, self.bookings = list(slots), [tuple(row) for row in bookings]
         self.weekly, self.closures = [tuple(row) for row in rules], [tuple(row) for row in closures]
 
@@ -135,7 +155,8 @@ class Tables:
             for row in map(dict, await rows.fetch(SLOTS, doctor_id))
         ]
         closures = await rows.fetch(CLOSURES, doctor_id, list(clinic_ids))
-        return cls(slots, await rows.fetch(BOOKINGS, doctor_id), await rows.fetch(RULES, doctor_id), closures)
+        bookings, rules = await rows.fetch(BOOKINGS, doctor_id), await rows.fetch(RULES, doctor_id)
+        return cls(slots, bookings, rules, closures, await rows.fetch(WINDOWS, doctor_id))
 
 
 class Changes(RuleBasedStateMachine):
@@ -166,6 +187,17 @@ class Changes(RuleBasedStateMachine):
     def add_rule(self, numbers: list[int]) -> None:
         self.change(numbers, add_rules=(self._rule(numbers),))
 
+    @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7))
+    def add_open_time(self, numbers: list[int]) -> None:
+        self.change(numbers, add_rules=(self._open_time(numbers),))
+
+    @precondition(lambda self: self.weekly)
+    @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7), place=NUMBERS)
+    def change_to_open_time(self, numbers: list[int], place: int) -> None:
+        before = self._one(self.weekly, place)
+        after = replace(self._open_time(numbers), id=before.id, version=before.version)
+        self.change(numbers, change_rules=(after,))
+
     @precondition(lambda self: self.weekly)
     @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7), place=NUMBERS)
     def change_rule(self, numbers: list[int], place: int) -> None:
@@ -177,6 +209,9 @@ class Changes(RuleBasedStateMachine):
     @rule(numbers=st.lists(NUMBERS, min_size=7, max_size=7), place=NUMBERS)
     def change_seats_and_types(self, numbers: list[int], place: int) -> None:
         before = self._one(self.weekly, place)
+        if before.is_window:
+            self.change(numbers, change_rules=(replace(before, visit_type_ids=self._some_types(numbers)),))
+            return
         types = [each for each, minutes in self.types.items() if minutes == before.slot_minutes][: numbers[4] % 3]
         after = replace(before, total_seats=1 + numbers[6] % 3, visit_type_ids=_types(types))
         self.change(numbers, change_rules=(after,))
@@ -236,6 +271,17 @@ class Changes(RuleBasedStateMachine):
             break_minutes=15 * (numbers[6] % 2),
             total_seats=1 + numbers[6] // 3,
         )
+
+    def _open_time(self, numbers: Sequence[int]) -> Rule:
+        fixed = self._rule(numbers)
+        types, length = self._some_types(numbers), 60 * (2 + numbers[6] % 3)
+        return replace(
+            fixed, closes=fixed.opens + length, slot_minutes=length, break_minutes=0, total_seats=1,
+            visit_type_ids=types, kind=RuleKind.WINDOW, step_minutes=5 + 10 * numbers[4],
+        )  # fmt: skip
+
+    def _some_types(self, numbers: Sequence[int]) -> tuple[int, ...]:
+        return tuple(self.types)[numbers[4] % 3 : 4 + numbers[6] % 3]
 
     def _closure(self, numbers: Sequence[int]) -> Closure:
         start = _moment(numbers[3] % 3 + 7 * (numbers[4] % 2), 7 + 2 * numbers[6])
@@ -298,23 +344,36 @@ class Changes(RuleBasedStateMachine):
         expected = applied(preview.difference, _without(before.slots, preview))
         if lengths_change:
             expected = _with_longer_buffers(expected, after.slots)
+        expected = [slot for slot in expected if not _is_empty(slot)]
         known = {slot.id for slot in before.slots}
         assert _existing(after.slots, known, {}, {}) == _existing(expected, known, rules, closures)
         assert _added(after.slots, known, {}) == _added(expected, known, rules)
-        opened, open_before = open_ids(after.slots), open_ids(before.slots)
+        opened, open_before = open_ids(_published(after.slots)), open_ids(_published(before.slots))
         assert (len(opened - open_before), len(open_before - opened)) == (preview.come, preview.go)
-        stayed = [
-            (slot, now) for slot, now in zip(before.slots, after.slots, strict=False) if slot.is_open and now.is_open
-        ]
+        now_open = {slot.id: slot for slot in after.slots if slot.is_open}
+        stayed = [(slot, now_open[slot.id]) for slot in before.slots if slot.is_open and slot.id in now_open]
         seats = sum(slot.total_seats - slot.added_seats != now.total_seats - now.added_seats for slot, now in stayed)
         types = sum(slot.visit_type_ids != now.visit_type_ids for slot, now in stayed)
         assert (seats, types) == (preview.changed_seats, preview.changed_types)
         assert overlapping(after.slots) is None
+        self._compare_windows(before, after, preview, rules)
         # The zone of a clinic where this doctor has neither rules nor slots does not concern it.
         if preview.rules:
             assert len(opened & open_before) == preview.stay
             applying = {rules.get(each.id, each.id): each.version for each in preview.rules if each.removed_at is None}
             assert {row[0]: row[1] for row in after.weekly if row[2]} == applying
+
+    def _compare_windows(self, before: Tables, after: Tables, preview: Preview, rules: dict[int | None, int]) -> None:
+        closed = {window.id for window in preview.windows.close}
+        kept = [row for row in before.windows if row[0] not in closed]
+        assert len(kept) == len(before.windows) - len(closed)
+        assert [row for row in after.windows if row in before.windows] == kept
+        added = [
+            (rules.get(each.rule_id, each.rule_id), each.clinic_id, each.start_time, each.end_time, each.local_start)
+            for each in preview.windows.add
+        ]
+        assert [row[1:] for row in after.windows if row not in before.windows] == added
+        assert preview.windows.time_added.windows == len(added)
 
     def _compare_bookings(self, before: Tables, after: Tables, preview: Preview) -> None:
         going = {closed.slot_id for closed in preview.difference.close}
@@ -348,6 +407,19 @@ class Changes(RuleBasedStateMachine):
         free = [slot for slot in self.tables().slots if slot.is_open and self._free(slot.id) >= seats]
         if free:
             self._hold(free[place % len(free)].id, seats, confirm=confirm)
+
+    @rule(place=st.integers(0, 50), after=st.integers(0, 11), kind=NUMBERS, confirm=st.booleans())
+    def carve(self, place: int, after: int, kind: int, confirm: bool) -> None:
+        """A visit in an open window, unless something is in its way."""
+        windows = self.tables().windows
+        if windows:
+            window_id, rule_id, _, start, *_ = windows[place % len(windows)]
+            types = self.runner.run(self.rows.fetchval(TYPES_OF_RULE, rule_id))
+            visit_type = types[kind % len(types)]
+            begin = start + timedelta(minutes=15 * after)
+            end = begin + timedelta(minutes=self.types[visit_type])
+            outcome = self.runner.run(self.rows.fetchval(HOLD_TIME, window_id, begin, end, visit_type, confirm))
+            assert outcome in {"held", "slot_full", "time_gone"}, outcome
 
     def _free(self, slot_id: int) -> int:
         return self._read("SELECT available_seats FROM appointment_slots WHERE id = $1", slot_id)
@@ -401,7 +473,22 @@ class Changes(RuleBasedStateMachine):
             ]  # fmt: skip
             assert not (slot.is_open and closing)
             hidden = slot.confirmed > 0 and not slot.is_open
-            assert not hidden or slot.drifted or slot.closure_id or slot.pinned or slot.rule_id is None
+            by_hand = slot.rule_id is None and slot.window_id is None
+            assert not hidden or slot.drifted or slot.closure_id or slot.pinned or by_hand
+
+    @invariant()
+    def open_time_overlaps_no_time_of_a_rule_and_has_all_carved_visits(self) -> None:
+        tables = self.tables()
+        windows = [row[2:5] for row in tables.windows]
+        for slot in tables.slots:
+            if slot.follows_rule and slot.is_open:
+                assert not any(start < slot.end_time and end > slot.start_time for _, start, end in windows)
+            if slot.follows_window and not (slot.drifted or slot.closure_id):
+                assert slot.is_open
+                assert any(
+                    (clinic, start <= slot.start_time, slot.end_time <= end) == (slot.clinic_id, True, True)
+                    for clinic, start, end in windows
+                )
 
     def tables(self) -> Tables:
         return self.runner.run(Tables.read(self.rows, self.doctor, self.clinics))
@@ -413,6 +500,15 @@ class Changes(RuleBasedStateMachine):
 
 def _moment(day: int, hour: int) -> datetime:
     return datetime.combine(FIRST_DAY + timedelta(days=day), time(), UTC) + timedelta(hours=hour)
+
+
+def _is_empty(slot: ExistingSlot) -> bool:
+    """Whether it was carved out of a window, and nobody has it any more: it takes no time."""
+    return slot.window_id is not None and slot.confirmed + slot.holds == 0
+
+
+def _published(slots: Sequence[ExistingSlot]) -> list[ExistingSlot]:
+    return [slot for slot in slots if slot.window_id is None]
 
 
 def _with_longer_buffers(expected: Sequence[ExistingSlot], after: Sequence[ExistingSlot]) -> list[ExistingSlot]:

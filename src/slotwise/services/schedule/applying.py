@@ -67,6 +67,7 @@ async def apply_preview(
     known = read.state.visit_types
     lengths = [each for each in lengths_after(known, change).values() if each != known[each.id]]
     stamps = [*difference.reopen, *difference.restamp]
+    windows = preview.windows
     hit_slots, takeover = _hit_slots(preview), preview.takeover
     done = await APPLY_SCHEDULE.first(
         connection,
@@ -109,6 +110,11 @@ async def apply_preview(
         cancelled_ids=[hit.booking.id for hit in preview.cancelled],
         messages=[hit.message for hit in preview.cancelled],
         runs=_json(runs),
+        closed_window_ids=[window.id for window in windows.close],
+        window_rule_ids=[window.rule_id for window in windows.add],
+        window_starts=[window.start_time for window in windows.add],
+        window_ends=[window.end_time for window in windows.add],
+        window_local_starts=[window.local_start for window in windows.add],
         actor=actor,
         subject=None if note is None else note.subject,
         details=None if note is None else encoded(note.details),

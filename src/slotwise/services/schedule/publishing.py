@@ -1,7 +1,7 @@
-"""Publishes the times of schedule rules over a rolling horizon, and closes what was opened in a closed time.
+"""Publishes the times and windows of schedule rules over a rolling horizon, and closes what opened in a closed time.
 
-It only adds times on days that were not published yet. What a rule no longer says stays until a person has seen a
-preview of it.
+It only adds times and windows on days that were not published yet. What a rule no longer says stays until a person has
+seen a preview of it.
 """
 
 import asyncio
@@ -18,11 +18,12 @@ from slotwise.domain.errors import InvalidInput
 from slotwise.domain.schedule_changes import ScheduleChange
 from slotwise.domain.schedule_diff import Difference
 from slotwise.domain.schedule_previews import Preview, outline
-from slotwise.domain.schedules import Rule, WantedSlot
+from slotwise.domain.schedules import Rule, WantedSlot, WantedWindow
 from slotwise.domain.timetables import Hours, slot_starts
+from slotwise.domain.window_diff import only_added
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 from slotwise.services.schedule.applying import NewRun, apply_preview, runs_of
-from slotwise.services.schedule.schedule_state import ReadSchedule, moved_times, read_schedule
+from slotwise.services.schedule.schedule_state import ReadSchedule, moved_times, moved_windows, read_schedule
 
 ACTOR = "publisher"
 # Of one transaction, which locks a doctor for about 100 ms.
@@ -64,7 +65,10 @@ class Publisher:
         self._writing = asyncio.Lock()
 
     async def publish_slots(self) -> int:
-        """Publish what is due; return how many slots were added. If another process publishes now, leave it to that."""
+        """Publish what is due; return how many slots and windows were added.
+
+        If another process publishes now, leave it to that.
+        """
         until = datetime.now(UTC).date() + timedelta(days=self._publish_days)
         async with self._database.connection() as connection:
             due = await LIST_DUE_DOCTORS.all(connection, published_until=until)
@@ -75,7 +79,7 @@ class Publisher:
                 raise each
         added = sum(each for each in done if isinstance(each, int))
         if added:
-            log.info("slots_published", slots=added, doctors=len(due))
+            log.info("slots_published", slots_and_windows=added, doctors=len(due))
         return added
 
     async def _publish_some(self, doctors: Iterator[RowId]) -> int:
@@ -92,10 +96,10 @@ class Publisher:
         return added
 
     async def _publish_doctor(self, doctor_id: int) -> int:
-        """How many slots were added."""
+        """How many slots and windows were added."""
         added, whole = 0, False
         while not whole and (piece := await self._publish_piece(doctor_id)) is not None:
-            added, whole = added + piece.preview.come, piece.whole
+            added, whole = added + piece.preview.come + len(piece.preview.windows.add), piece.whole
         return added
 
     async def _publish_piece(self, doctor_id: int) -> Piece | None:
@@ -127,7 +131,11 @@ def _next_piece(read: ReadSchedule) -> Piece:
     closed = {slot.slot_id for slot in close}
     hits = tuple(hit for hit in preview.hits if hit.slot.id in closed)
     holds = tuple(hold for hold in preview.holds if hold.slot_id in closed)
-    piece = replace(preview, come=len(add), go=len(close), hits=hits, holds=holds, difference=difference)
+    new = (window for window in preview.windows.add if _is_new(read, window) and window.local_start.date() < until)
+    windows = only_added(preview.windows, read.state.windows, new)
+    piece = replace(
+        preview, come=len(add), go=len(close), hits=hits, holds=holds, difference=difference, windows=windows
+    )
     return Piece(piece, _runs(read, piece, until), until == target)
 
 
@@ -150,15 +158,15 @@ def _first_missing(read: ReadSchedule) -> date:
     return min(days, default=read.state.published_until)
 
 
-def _is_new(read: ReadSchedule, slot: WantedSlot) -> bool:
-    """Whether the slot lies on a day that its rule was not published on yet."""
-    run = read.runs.get(slot.rule_id)
-    return run is None or slot.local_start.date() >= run.published_until
+def _is_new(read: ReadSchedule, wanted: WantedSlot | WantedWindow) -> bool:
+    """Whether it lies on a day that its rule was not published on yet."""
+    run = read.runs.get(wanted.rule_id)
+    return run is None or wanted.local_start.date() >= run.published_until
 
 
 def _runs(read: ReadSchedule, preview: Preview, until: date) -> list[NewRun]:
     """A rule with times that a new edition of the time zones has moved keeps its edition, until a person applies it."""
-    moved = {each.slot.rule_id for each in moved_times(read)}
+    moved = {each.slot.rule_id for each in moved_times(read)} | {each.window.rule_id for each in moved_windows(read)}
     return [_run(read, run, run.rule_id in moved) for run in runs_of(preview, until)]
 
 

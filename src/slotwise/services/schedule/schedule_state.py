@@ -1,7 +1,7 @@
 """Reads the schedules of some doctors, as a change of them is computed from."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 
 from msgspec import Struct
 
@@ -15,6 +15,7 @@ from slotwise.domain.schedule_previews import LiveBooking, ScheduleState, VisitL
 from slotwise.domain.schedules import Closure, Closures, Rule
 from slotwise.domain.takeovers import Colleague, InTheWay
 from slotwise.domain.time_zones import UTC_ZONE, find_zone
+from slotwise.domain.window_diff import ExistingWindow, MovedWindow, windows_moved_by_zone
 
 # A local day is under way at most one day before and after it is in UTC.
 DAY = timedelta(days=1)
@@ -73,6 +74,7 @@ LIST_DOCTORS_OF_TYPES = Statement("schedule/schedules.list_doctors_of_types", Ro
 LIST_EXISTING_SLOTS = Statement("schedule/schedules.list_existing_slots", ExistingSlot)
 LIST_IN_THE_WAY = Statement("schedule/schedules.list_in_the_way", InTheWay)
 LIST_LIVE_BOOKINGS = Statement("schedule/schedules.list_live_bookings", LiveBooking)
+LIST_OPEN_WINDOWS = Statement("schedule/schedules.list_open_windows", ExistingWindow)
 LIST_RULES = Statement("schedule/schedules.list_rules", Rule)
 LIST_RUNS = Statement("schedule/schedules.list_runs", Run)
 LIST_SCHEDULED_DOCTORS = Statement("schedule/schedules.list_scheduled_doctors", RowId)
@@ -96,6 +98,9 @@ async def read_schedule(
     slots = await LIST_EXISTING_SLOTS.all(
         connection, doctor_ids=doctor_ids, starts_from=starts_from, starts_before=LAST_READABLE_TIME
     )
+    windows = await LIST_OPEN_WINDOWS.all(
+        connection, doctor_ids=doctor_ids, starts_from=starts_from, starts_before=LAST_READABLE_TIME
+    )
     taken = [slot.id for slot in slots if slot.confirmed > 0 or slot.holds > 0]
     runs = await LIST_RUNS.all(connection, doctor_ids=doctor_ids)
     places = await LIST_PLACES.all(connection)
@@ -109,6 +114,7 @@ async def read_schedule(
         visit_types={each.id: each for each in await LIST_VISIT_LENGTHS.all(connection)},
         now=seen.now,
         published_until=seen.now.astimezone(UTC).date() + timedelta(days=publish_days),
+        windows=tuple(windows),
     )
     return ReadSchedule(everybody, starts_from, seen.fingerprint, state, {run.rule_id: run for run in runs})
 
@@ -144,8 +150,17 @@ async def list_closures(
 
 def moved_times(read: ReadSchedule) -> list[MovedTime]:
     """The times ahead that the clinics' clocks show differently by now, by start."""
-    zones = {clinic_id: find_zone(name) or UTC_ZONE for clinic_id, name in read.state.zones.items()}
-    return moved_by_zone(slots_ahead(read), read.state.rules, zones)
+    return moved_by_zone(slots_ahead(read), read.state.rules, _zones(read))
+
+
+def moved_windows(read: ReadSchedule) -> list[MovedWindow]:
+    """The same of open time, by id."""
+    ahead = [window for window in read.state.windows if window.start_time > read.state.now]
+    return windows_moved_by_zone(ahead, read.state.rules, _zones(read))
+
+
+def _zones(read: ReadSchedule) -> dict[int, tzinfo]:
+    return {clinic_id: find_zone(name) or UTC_ZONE for clinic_id, name in read.state.zones.items()}
 
 
 def slots_ahead(read: ReadSchedule) -> list[ExistingSlot]:

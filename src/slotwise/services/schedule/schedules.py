@@ -26,6 +26,7 @@ from slotwise.domain.schedule_previews import Preview, VisitLength, lengths_afte
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.time_zones import EDITION
 from slotwise.domain.users import Role, User, actor_of
+from slotwise.domain.window_diff import MovedWindow
 from slotwise.services.core.audit import changes, record_action
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 from slotwise.services.schedule.applying import AppliedRow, Note, apply_preview, runs_of
@@ -38,6 +39,7 @@ from slotwise.services.schedule.schedule_state import (
     find_concerned,
     list_closures,
     moved_times,
+    moved_windows,
     read_colleague,
     read_schedule,
     slots_ahead,
@@ -81,7 +83,7 @@ class Applied(Struct, frozen=True):
 
 
 class DoctorSchedule(Struct, frozen=True):
-    """`runs` are by rule. `moved` are times that another edition of the time zones has moved.
+    """`runs` are by rule. `moved` are times, and `moved_windows` open time, that newer time zones moved.
 
     `drifted` are times ahead that are booked although their rules no longer say so, until somebody deals with them.
     """
@@ -90,6 +92,7 @@ class DoctorSchedule(Struct, frozen=True):
     runs: dict[int, Run]
     moved: Sequence[MovedTime]
     drifted: Sequence[ExistingSlot]
+    moved_windows: Sequence[MovedWindow] = ()
 
 
 class Schedules:
@@ -107,8 +110,9 @@ class Schedules:
             read = await read_schedule(connection, [doctor_id], self._publish_days)
         outdated = {run.rule_id for run in read.runs.values() if run.tzdata != EDITION}
         moved = [each for each in moved_times(read) if each.slot.rule_id in outdated]
+        windows = [each for each in moved_windows(read) if each.window.rule_id in outdated]
         drifted = [slot for slot in slots_ahead(read) if slot.drifted and slot.confirmed > 0]
-        return DoctorSchedule(read.state.rules, read.runs, moved, drifted)
+        return DoctorSchedule(read.state.rules, read.runs, moved, drifted, windows)
 
     async def list_closures(self, starts_from: datetime, starts_before: datetime) -> list[Closure]:
         """The closures in force that touch the period, by start."""
@@ -325,6 +329,8 @@ def _details(read: ReadSchedule, change: ScheduleChange, preview: Preview) -> di
     details = {
         "added": preview.come,
         "closed": preview.go,
+        "windows_added": len(preview.windows.add),
+        "windows_closed": len(preview.windows.close),
         "bookings": len(preview.hits),
         "cancelled": len(preview.cancelled),
         "taken_over": len(preview.taken_over),

@@ -127,6 +127,20 @@ BEGIN
     IF
         live <> booking_ids
         OR fingerprint <> schedule_fingerprint(doctor_ids, starts_from, starts_before)
+        -- The release before this one takes a window for a slot. This release publishes it.
+        OR EXISTS (
+            SELECT
+            FROM schedule_rules AS r
+            WHERE
+                r.doctor_id = any(doctor_ids)
+                AND r.removed_at IS NULL
+                AND r.kind = 'WINDOW'
+                AND r.id = any(added_rule_ids)
+                AND NOT EXISTS (
+                    SELECT FROM jsonb_array_elements(rules) AS w
+                    WHERE (w ->> 'id')::bigint = r.id AND w ->> 'kind' = 'FIXED'
+                )
+        )
         OR EXISTS (
             SELECT
             FROM unnest(changed_slot_ids, changed_seats) AS w (slot_id, seats)
@@ -157,7 +171,7 @@ BEGIN
 
     INSERT INTO schedule_rules AS r (
         id, doctor_id, clinic_id, first_day, last_day, every_weeks, weekday, opens, closes, slot_minutes, break_minutes,
-        total_seats, visit_type_ids
+        total_seats, visit_type_ids, kind, step_minutes
     )
     SELECT
         CASE WHEN w.id < first_new_id THEN w.id ELSE new_rule_ids[(w.id - first_new_id + 1)::integer] END,
@@ -172,8 +186,12 @@ BEGIN
         w.slot_minutes,
         w.break_minutes,
         w.total_seats,
-        w.visit_type_ids
+        w.visit_type_ids,
+        coalesce(w.kind, o.kind, 'FIXED'),
+        CASE WHEN w.kind IS NULL THEN o.step_minutes ELSE w.step_minutes END
     FROM jsonb_populate_recordset(NULL::schedule_rules, rules) AS w
+    -- The release before this one does not say what kind a rule is.
+    LEFT JOIN schedule_rules AS o ON w.id = o.id
     ON CONFLICT (id) DO UPDATE
         SET
             clinic_id = excluded.clinic_id,
@@ -187,6 +205,8 @@ BEGIN
             break_minutes = excluded.break_minutes,
             total_seats = excluded.total_seats,
             visit_type_ids = excluded.visit_type_ids,
+            kind = excluded.kind,
+            step_minutes = excluded.step_minutes,
             version = r.version + 1,
             updated_at = clock_timestamp();
     UPDATE schedule_rules AS r
@@ -290,7 +310,8 @@ BEGIN
             s.id, s.last_event + 1, 'CLOSED', NULL, s.total_seats, s.available_seats, s.total_seats, actor,
             clock_timestamp()
         FROM appointment_slots AS s
-        WHERE s.id = any(closed_slot_ids)
+        -- A slot that was carved for a hold may be closed since the preview: its hold is gone.
+        WHERE s.id = any(closed_slot_ids) AND s.status = 'OPEN'
     )
 
     UPDATE appointment_slots AS s
@@ -300,7 +321,7 @@ BEGIN
         last_event = s.last_event + 1,
         updated_at = clock_timestamp()
     FROM unnest(closed_slot_ids, closed_by) AS c (slot_id, closure_id)
-    WHERE s.id = c.slot_id;
+    WHERE s.id = c.slot_id AND s.status = 'OPEN';
 
     -- Never under what is taken: a hold of a slot that has just begun is not cancelled.
     WITH resized AS MATERIALIZED (

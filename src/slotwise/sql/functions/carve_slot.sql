@@ -53,6 +53,7 @@ BEGIN
         last_event = s.last_event + (s.status = 'CLOSED')::integer,
         closure_id = NULL,
         drifted = FALSE,
+        pinned = FALSE,
         window_id = carve_slot.window_id,
         clinic_id = v.clinic_id,
         visit_type_ids = ARRAY[visit_type_id],
@@ -64,6 +65,7 @@ BEGIN
         AND v.id = window_id
         AND (
             s.status = 'CLOSED'
+            OR s.pinned
             OR s.window_id <> window_id
             OR s.visit_type_ids <> ARRAY[visit_type_id]
             OR s.busy_until IS DISTINCT FROM busy_until_of(s.end_time, ARRAY[visit_type_id])

@@ -1,5 +1,5 @@
--- A digest of what decides which slots some doctors have in a period: rules, closures, clinics, lengths of visit types,
--- and the slots themselves.
+-- A digest of what decides which slots and windows some doctors have in a period: rules, closures, clinics, lengths of
+-- visit types, and the slots and open windows themselves.
 -- Two equal digests mean that nothing of it changed. Bookings are not in it: they change all the time.
 CREATE OR REPLACE FUNCTION schedule_fingerprint(
     doctor_ids bigint[], starts_from timestamptz, starts_before timestamptz
@@ -51,6 +51,14 @@ BEGIN
             WHERE
                 s.window_id IS NULL
                 OR EXISTS (SELECT FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'CONFIRMED')
+        ),
+        -- Nothing of a window changes but that it is closed.
+        (
+            SELECT concat_ws('.', count(*), sum(hashtextextended(v.id::text, 0)))
+            FROM unnest(schedule_fingerprint.doctor_ids) AS d (id)
+            CROSS JOIN LATERAL windows_near(
+                d.id, schedule_fingerprint.starts_from, schedule_fingerprint.starts_before
+            ) AS v
         )
     ));
 END

@@ -163,9 +163,9 @@ BEGIN
             total_seats = update_slot.total_seats,
             available_seats = update_slot.total_seats - taken,
             status = update_slot.status,
-            -- Its rule leaves alone what a person has changed. A closure that is undone reopens what it closed, unless
+            -- Its rule or its window leaves alone what a person has changed. A closure that is undone reopens what it closed, unless
             -- a person has reopened or moved it since.
-            pinned = s.pinned OR (s.rule_id IS NOT NULL AND cardinality(kinds) > 0),
+            pinned = s.pinned OR (num_nonnulls(s.rule_id, s.window_id) > 0 AND cardinality(kinds) > 0),
             drifted = s.drifted AND cardinality(kinds) = 0,
             closure_id = CASE WHEN kinds && ARRAY['REOPENED', 'CLOSED', 'MOVED'] THEN NULL ELSE s.closure_id END,
             last_event = slot.last_event + cardinality(kinds),

@@ -91,7 +91,8 @@ SELECT
     s.drifted,
     s.pinned,
     s.total_seats - s.available_seats - p.taken AS confirmed,
-    p.held AS holds
+    p.held AS holds,
+    v.id AS window_id
 FROM unnest(:doctor_ids::bigint[]) AS d (id)
 CROSS JOIN
     LATERAL (
@@ -113,9 +114,18 @@ CROSS JOIN
             LIMIT 2147483647
         ) AS b
     ) AS p
+-- Not of a slot that a colleague has taken over.
+LEFT JOIN windows AS v ON s.window_id = v.id AND s.doctor_id = v.doctor_id
 -- An empty slot that was carved out of a window takes no time.
 WHERE s.window_id IS NULL OR s.available_seats + p.taken - p.held < s.total_seats
 ORDER BY s.id;
+
+-- name: list_open_windows
+-- Lists the open windows of some doctors that are not over at a moment, and those that ended shortly before.
+SELECT v.id, v.rule_id, v.doctor_id, v.clinic_id, v.start_time, v.end_time, v.local_start
+FROM unnest(:doctor_ids::bigint[]) AS d (id)
+CROSS JOIN LATERAL windows_near(d.id, :starts_from::timestamptz, :starts_before::timestamptz) AS v
+ORDER BY v.id;
 
 -- name: list_live_bookings
 -- Lists the confirmed bookings and the live holds of some slots.
@@ -145,8 +155,13 @@ ORDER BY b.id;
 -- name: apply_schedule
 -- Applies a change of the schedule as it was outlined, or nothing if something has changed meanwhile; then there may be
 -- no row. Slots that go to a colleague are locked and looked at before, and go after: each function takes what the one
--- before it returned, so they run in this order.
-SELECT a.outcome, a.new_rule_ids, a.new_closure_ids, a.slot_ids, a.cancelled_holds
+-- before it returned, so they run in this order. Windows are closed and added after that, too.
+SELECT
+    a.outcome,
+    a.new_rule_ids,
+    a.new_closure_ids,
+    a.slot_ids || w.slot_ids AS slot_ids,
+    a.cancelled_holds + w.cancelled_holds AS cancelled_holds
 FROM prepare_takeover(
         doctor_ids => :doctor_ids::bigint[],
         slot_ids => :touched_slot_ids::bigint[],
@@ -195,16 +210,29 @@ CROSS JOIN
         details => :details::text,
         request_id => :request_id::text
     ) AS a
-CROSS JOIN LATERAL take_over_slots(
+CROSS JOIN
+    LATERAL take_over_slots(
+        outcome => a.outcome,
+        new_closure_ids => a.new_closure_ids,
+        first_new_id => :first_new_id::bigint,
+        colleague_id => :colleague_id::bigint,
+        taken_slot_ids => :taken_slot_ids::bigint[],
+        taken_closures => :taken_closures::bigint[],
+        actor => :actor::text,
+        request_id => :request_id::text
+    )
+CROSS JOIN LATERAL write_windows(
     outcome => a.outcome,
-    new_closure_ids => a.new_closure_ids,
+    new_rule_ids => a.new_rule_ids,
     first_new_id => :first_new_id::bigint,
-    colleague_id => :colleague_id::bigint,
-    taken_slot_ids => :taken_slot_ids::bigint[],
-    taken_closures => :taken_closures::bigint[],
+    closed_window_ids => :closed_window_ids::bigint[],
+    added_rule_ids => :window_rule_ids::bigint[],
+    added_starts => :window_starts::timestamptz[],
+    added_ends => :window_ends::timestamptz[],
+    added_local_starts => :window_local_starts::timestamp[],
     actor => :actor::text,
     request_id => :request_id::text
-);
+) AS w;
 
 -- name: find_colleague
 -- Reads a doctor who is to take over, if active, with the clinics where the doctor works: all if there is none.

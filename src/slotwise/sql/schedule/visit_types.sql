@@ -60,11 +60,13 @@ SELECT exists(
 ) AS found;
 
 -- name: list_types_together
--- Lists which visit types are together in weekly hours that have not ended.
+-- Lists which visit types are together in weekly hours that have not ended, so that they have one length. In open time
+-- each has its own.
 SELECT DISTINCT r.visit_type_ids
 FROM schedule_rules AS r
 WHERE
     cardinality(r.visit_type_ids) > 1
+    AND r.kind = 'FIXED'
     AND r.removed_at IS NULL
     AND coalesce(r.last_day, 'infinity') >= :today::date
 ORDER BY r.visit_type_ids;
