@@ -269,6 +269,53 @@ def test_no_slot_is_opened_by_hand_while_the_doctor_is_away(clinic: Clinic) -> N
     assert all(clash["closureId"] is not None and clash["overlaps"] is None for clash in tried["clashes"])
 
 
+def open_hours(doctor_id: int, types: list[int], **fields: Any) -> dict[str, Any]:
+    """Three hours of open time in the morning, on one day."""
+    periods = [{"from": "09:00", "to": "12:00"}]
+    return hours(doctor_id, kind="WINDOW", stepMinutes=15, visitTypeIds=types, periods=periods) | fields
+
+
+def test_hours_can_be_open_time_for_visits_of_different_lengths(clinic: Clinic) -> None:
+    doctor, types = clinic.doctor()["id"], [visit_type(clinic, minutes) for minutes in (20, 45)]
+    seen = preview(clinic, addRules=[open_hours(doctor, types)])
+    assert (seen["come"], seen["openTimeAdded"]) == (0, {"windows": 1, "days": 1, "minutes": 180})
+    done = apply(clinic, addRules=[open_hours(doctor, types)])
+    assert (done["openTimeAdded"]["windows"], slots_of(clinic, doctor)) == (1, [])
+    [rule] = clinic.http.get(f"/api/doctors/{doctor}/rules", headers=clinic.admin).json()["items"]
+    shown = {"kind": "WINDOW", "stepMinutes": 15, "durationMinutes": 180, "breakMinutes": 0, "totalSeats": 1}
+    assert rule.items() >= shown.items()
+    shorter = [{"id": rule["id"], "hours": {"from": "10:00", "to": "12:00"}}]
+    done = apply(clinic, changeRules=shorter)
+    assert (done["openTimeClosed"]["minutes"], done["openTimeAdded"]["minutes"]) == (180, 120)
+    fixed = [{"id": rule["id"], "kind": "FIXED", "durationMinutes": 20, "visitTypeIds": types[:1]}]
+    assert apply(clinic, changeRules=fixed)["come"] == 6
+    again = [{"id": rule["id"], "kind": "WINDOW", "stepMinutes": 5}]
+    done = apply(clinic, changeRules=again)
+    assert (done["go"], done["openTimeAdded"]["minutes"]) == (6, 120)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"stepMinutes": 4}, "stepMinutes"),
+        ({"stepMinutes": 61}, "stepMinutes"),
+        ({"stepMinutes": None}, "stepMinutes"),
+        ({"durationMinutes": 30}, "durationMinutes"),
+        ({"breakMinutes": 5}, "breakMinutes"),
+        ({"totalSeats": 2}, "totalSeats"),
+        ({"visitTypeIds": None}, "visitTypeIds"),
+        ({"kind": "FIXED", "durationMinutes": 20}, "stepMinutes"),
+        ({"kind": "window"}, "kind"),
+    ],
+)
+def test_open_time_that_makes_no_sense_is_refused_by_the_name_of_the_field(
+    clinic: Clinic, change: dict[str, Any], field: str
+) -> None:
+    doctor, types = clinic.doctor()["id"], [visit_type(clinic, 20)]
+    refused = problem(post(clinic, "preview", addRules=[open_hours(doctor, types, **change)]), 400)
+    assert [fault["field"] for fault in refused["errors"]] == [f"addRules[0].{field}"]
+
+
 @pytest.mark.parametrize(
     ("change", "field"),
     [

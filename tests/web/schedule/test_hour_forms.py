@@ -5,7 +5,7 @@ from datetime import date
 import pytest
 from msgspec.structs import replace
 
-from slotwise.domain.schedules import Rule
+from slotwise.domain.schedules import Rule, RuleKind
 from slotwise.web.schedule.hour_forms import change_in, following_hours
 
 TODAY = date(2026, 12, 10)
@@ -45,6 +45,7 @@ def test_hours_that_have_not_begun_are_followed_from_the_month_after_they_begin(
         (replace(MORNINGS, weekday=2, first_day=date(2026, 7, 1)), "begin and end on the same days"),
         (replace(MORNINGS, weekday=2, total_seats=2), "not the same on each day"),
         (replace(MORNINGS, weekday=2, closes=780), "not the same on each day"),
+        (replace(MORNINGS, weekday=2, kind=RuleKind.WINDOW, step_minutes=15), "not the same on each day"),
     ],
 )
 def test_the_form_is_blank_and_says_why(other: Rule, why: str) -> None:

@@ -216,3 +216,29 @@ def test_what_is_wrong_stands_at_its_field(admin: AccountVisitor, clinic: Clinic
 
 def test_a_change_that_this_server_did_not_make_is_refused(admin: AccountVisitor) -> None:
     assert admin.send("/admin/schedule", change="e30.00", token="x").status_code == 400
+
+
+def test_open_time_is_added_shown_and_becomes_shorter(admin: AccountVisitor, clinic: Clinic) -> None:
+    doctor_id = clinic.doctor()["id"]
+    path = f"/admin/doctors/{doctor_id}/hours"
+    new = {"name": "Long talk", "minutes": 45}
+    visit_type = clinic.http.post("/api/visit-types", json=new, headers=clinic.admin).json()["id"]
+    given = hours(
+        FIRST_DAY, kind="WINDOW", step_minutes=20, to_1="11:30", last_day=FIRST_DAY, from_2="13:00", to_2="14:00"
+    )
+    admin.send(f"{path}/new", **given)
+    assert "must have at least one visit type for open time" in text_of(admin.page).lower()
+    admin.send(f"{path}/new", **given, visit_types=visit_type)
+    assert "3 hours and 30 minutes of open time on 1 day will be added." in text_of(admin.page)
+    admin.submit("/admin/schedule")
+    assert "Done." in admin.page.text
+    assert "open time, every 20 minutes" in text_of(admin.page)
+    first, second = rules(clinic, doctor_id)
+    assert [(each["kind"], each["durationMinutes"]) for each in (first, second)] == [("WINDOW", 150), ("WINDOW", 60)]
+    page = admin.open(f"{path}/{first['id']}")
+    assert '<option value="WINDOW" selected>' in page.text
+    admin.submit(f"{path}/{first['id']}", to_1="10:00", kind="WINDOW")
+    assert "1 hour of open time on 1 day will be added." in text_of(admin.page)
+    assert "2 hours and 30 minutes of open time on 1 day will be taken away." in text_of(admin.page)
+    admin.submit("/admin/schedule")
+    assert [each["durationMinutes"] for each in rules(clinic, doctor_id)] == [60, 60]

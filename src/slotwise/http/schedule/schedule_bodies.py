@@ -13,8 +13,8 @@ from slotwise.domain.errors import FieldError, InvalidInput
 from slotwise.domain.fields import Instant
 from slotwise.domain.preview_tokens import MAX_TOKEN_CHARACTERS
 from slotwise.domain.schedule_changes import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
-from slotwise.domain.schedule_rules import MAX_TEXT_CHARACTERS, MAX_WEEKS
-from slotwise.domain.schedules import Closure, ClosureKind, Rule
+from slotwise.domain.schedule_rules import MAX_STEP_MINUTES, MAX_TEXT_CHARACTERS, MAX_WEEKS, MIN_STEP_MINUTES
+from slotwise.domain.schedules import Closure, ClosureKind, Rule, RuleKind
 from slotwise.domain.slots import MAX_DURATION_MINUTES
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
 from slotwise.domain.visit_types import MAX_VISIT_TYPES
@@ -34,8 +34,28 @@ LongText = Annotated[
 ]
 RuleTypes = Annotated[
     list[Id],
-    Meta(max_length=MAX_VISIT_TYPES, description="The visit types of its times. Each takes `durationMinutes`"),
+    Meta(
+        max_length=MAX_VISIT_TYPES,
+        description="The visit types of its times. Each takes `durationMinutes`, but in open time its own length",
+    ),
 ]
+# Of slots, unless the caller says how long they are. Open time has no such length.
+USUAL_MINUTES = 30
+Kind = Annotated[
+    RuleKind,
+    Meta(
+        description="`FIXED`: slots of one length. `WINDOW`: open time, out of which visits of any length are carved; "
+        "it has `stepMinutes` and at least one visit type, no `durationMinutes`, no break and one seat"
+    ),
+]
+Step = Annotated[
+    int,
+    Meta(
+        description="In open time, a visit may begin every so many minutes, and after other visits. Only with `WINDOW`",
+        extra_json_schema={"minimum": MIN_STEP_MINUTES, "maximum": MAX_STEP_MINUTES},
+    ),
+]
+Length = Annotated[Minutes, Meta(description="30 if it is left out. Leave it out for open time")]
 LastDay = Annotated[date | None, Meta(description="Included; null for no end")]
 
 
@@ -60,10 +80,12 @@ class NewRules(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
     last_day: LastDay = None
     clinic_id: Id = FIRST_CLINIC
     every_weeks: Weeks = 1
-    duration_minutes: Minutes = 30
+    duration_minutes: Length | UnsetType = UNSET
     break_minutes: Break = 0
     total_seats: Seats = 1
     visit_type_ids: RuleTypes | None = None
+    kind: Kind = RuleKind.FIXED
+    step_minutes: Step | None = None
 
     def rules(self) -> Iterator[Rule]:
         for weekday in dict.fromkeys(self.weekdays):
@@ -71,13 +93,18 @@ class NewRules(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
                 opens, closes = hours.minutes()
                 yield Rule(
                     0, self.doctor_id, self.clinic_id, self.first_day, self.last_day, self.every_weeks, weekday, opens,
-                    closes, self.duration_minutes, self.break_minutes, self.total_seats,
-                    _in_order(self.visit_type_ids),
+                    closes, self._minutes(closes - opens), self.break_minutes, self.total_seats,
+                    _in_order(self.visit_type_ids), kind=self.kind, step_minutes=self.step_minutes,
                 )  # fmt: skip
+
+    def _minutes(self, hours: int) -> int:
+        if self.duration_minutes is not UNSET:
+            return self.duration_minutes
+        return hours if self.kind is RuleKind.WINDOW else USUAL_MINUTES
 
 
 class RulePatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
-    """Absent fields stay unchanged. A rule ends by its `lastDay`."""
+    """Absent fields stay unchanged. A rule ends by its `lastDay`. One that becomes `FIXED` has no `stepMinutes`."""
 
     id: Id
     first_day: Day | UnsetType = UNSET
@@ -86,10 +113,12 @@ class RulePatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel")
     every_weeks: Weeks | UnsetType = UNSET
     weekday: Weekday | UnsetType = UNSET
     hours: RuleHours | UnsetType = UNSET
-    duration_minutes: Minutes | UnsetType = UNSET
+    duration_minutes: Length | UnsetType = UNSET
     break_minutes: Break | UnsetType = UNSET
     total_seats: Seats | UnsetType = UNSET
     visit_type_ids: RuleTypes | UnsetType | None = UNSET
+    kind: Kind | UnsetType = UNSET
+    step_minutes: Step | UnsetType | None = UNSET
 
     def applied_to(self, rule: Rule) -> Rule:
         opens, closes = (rule.opens, rule.closes) if self.hours is UNSET else self.hours.minutes()
@@ -103,8 +132,13 @@ class RulePatch(Struct, frozen=True, forbid_unknown_fields=True, rename="camel")
             "break_minutes": self.break_minutes,
             "total_seats": self.total_seats,
             "visit_type_ids": UNSET if self.visit_type_ids is UNSET else _in_order(self.visit_type_ids),
+            "kind": self.kind,
+            "step_minutes": None if self.kind is RuleKind.FIXED and self.step_minutes is UNSET else self.step_minutes,
         }
-        return replace(rule, opens=opens, closes=closes, **_given(given))
+        changed = replace(rule, opens=opens, closes=closes, **_given(given))
+        if changed.is_window and self.duration_minutes is UNSET:
+            return replace(changed, slot_minutes=closes - opens)
+        return changed
 
 
 class NewClosure(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):

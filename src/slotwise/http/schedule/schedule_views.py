@@ -12,9 +12,10 @@ from slotwise.domain.preview_tokens import Differs
 from slotwise.domain.schedule_changes import Decision
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
 from slotwise.domain.schedule_previews import FIRST_NEW_ID, Hit, LiveBooking
-from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkippedSlot, SkipReason
+from slotwise.domain.schedules import Closure, ClosureKind, Rule, RuleKind, SkippedSlot, SkipReason
 from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
+from slotwise.domain.window_diff import MovedWindow, OpenTime
 from slotwise.http.kit.problems import Problem, problem_of
 from slotwise.http.schedule.slots import ClockTime
 from slotwise.services.schedule.schedule_state import Run
@@ -29,7 +30,8 @@ WallTime = Annotated[datetime, Meta(tz=False, description="The clinic's wall tim
 class RuleView(Struct, frozen=True, rename="camel"):
     """`publishedUntil` is the first day without slots yet; null before the first were published.
 
-    A `to` that is not after `from` is on the next day.
+    A `to` that is not after `from` is on the next day. `durationMinutes` of open time is all its hours; `stepMinutes`
+    is null for slots of one length.
     """
 
     id: int
@@ -47,6 +49,8 @@ class RuleView(Struct, frozen=True, rename="camel"):
     visit_type_ids: list[int] | None
     version: int
     published_until: date | None
+    kind: RuleKind
+    step_minutes: int | None
 
     @classmethod
     def of(cls, rule: Rule, run: Run | None) -> "RuleView":
@@ -66,6 +70,8 @@ class RuleView(Struct, frozen=True, rename="camel"):
             None if rule.visit_type_ids is None else list(rule.visit_type_ids),
             rule.version,
             None if run is None else run.published_until,
+            rule.kind,
+            rule.step_minutes,
         )
 
 
@@ -81,6 +87,19 @@ class MovedView(Struct, frozen=True, rename="camel"):
     def of(cls, moved: MovedTime) -> "MovedView":
         assert moved.slot.local_start is not None
         return cls(moved.slot.id, moved.slot.local_start, moved.slot.start_time, moved.moment)
+
+
+class MovedWindowView(Struct, frozen=True, rename="camel"):
+    """Published open time that another edition of the time zones has moved."""
+
+    rule_id: int
+    local_start: WallTime
+    start_time: Instant
+    now: Instant
+
+    @classmethod
+    def of(cls, moved: MovedWindow) -> "MovedWindowView":
+        return cls(moved.window.rule_id, moved.window.local_start, moved.window.start_time, moved.moment)
 
 
 class DriftedView(Struct, frozen=True, rename="camel"):
@@ -99,12 +118,14 @@ class RulesView(Struct, frozen=True, rename="camel"):
     items: list[RuleView]
     moved: list[MovedView]
     drifted: list[DriftedView]
+    moved_windows: list[MovedWindowView]
 
     @classmethod
     def of(cls, schedule: DoctorSchedule) -> "RulesView":
         rules = [RuleView.of(rule, schedule.runs.get(rule.id)) for rule in schedule.rules]
         moved = [MovedView.of(moved) for moved in schedule.moved[:MOST_LISTED]]
-        return cls(rules, moved, [DriftedView.of(slot) for slot in schedule.drifted[:MOST_LISTED]])
+        windows = [MovedWindowView.of(moved) for moved in schedule.moved_windows[:MOST_LISTED]]
+        return cls(rules, moved, [DriftedView.of(slot) for slot in schedule.drifted[:MOST_LISTED]], windows)
 
 
 class ClosureView(Struct, frozen=True, rename="camel"):
@@ -208,11 +229,26 @@ class SkippedView(Struct, frozen=True, rename="camel"):
         )
 
 
+class OpenTimeView(Struct, frozen=True, rename="camel"):
+    """So many windows, on so many days, with so many minutes in all."""
+
+    windows: int
+    days: int
+    minutes: int
+
+    @classmethod
+    def of(cls, time: OpenTime) -> "OpenTimeView":
+        return cls(time.windows, time.days, time.minutes)
+
+
 class PreviewView(Struct, frozen=True, rename="camel"):
     """How many times come, go and stay, and whom it concerns. Apply it with the token.
 
     Of those that stay, `changedSeats` get other seats and `changedTypes` other visit types. Of those that go, `crowded`
     have more seats booked than their rule has now: they stay booked, and nobody else can book them.
+
+    `openTimeAdded` and `openTimeClosed` are windows, which are not among the times. `carvedCount` of the bookings and
+    holds are of visits in open time.
 
     Lists have at most 1,000 items; the counts are of all.
     """
@@ -230,6 +266,9 @@ class PreviewView(Struct, frozen=True, rename="camel"):
     holds: list[HeldView]
     skipped_count: int
     skipped: list[SkippedView]
+    open_time_added: OpenTimeView
+    open_time_closed: OpenTimeView
+    carved_count: int
 
     @classmethod
     def of(cls, outlined: Outlined) -> "PreviewView":
@@ -248,6 +287,9 @@ class PreviewView(Struct, frozen=True, rename="camel"):
             [HeldView.of(hold) for hold in preview.holds[:MOST_LISTED]],
             len(preview.skipped),
             [SkippedView.of(slot) for slot in preview.skipped[:MOST_LISTED]],
+            OpenTimeView.of(preview.windows.time_added),
+            OpenTimeView.of(preview.windows.time_closed),
+            preview.carved_bookings,
         )
 
 
@@ -262,6 +304,8 @@ class AppliedView(Struct, frozen=True, rename="camel"):
     cancelled_holds: int
     rule_ids: list[int]
     closure_ids: list[int]
+    open_time_added: OpenTimeView
+    open_time_closed: OpenTimeView
 
     @classmethod
     def of(cls, applied: Applied) -> "AppliedView":
@@ -275,6 +319,8 @@ class AppliedView(Struct, frozen=True, rename="camel"):
             applied.cancelled_holds,
             applied.rule_ids,
             applied.closure_ids,
+            OpenTimeView.of(preview.windows.time_added),
+            OpenTimeView.of(preview.windows.time_closed),
         )
 
 

@@ -1,16 +1,16 @@
 """Reads the form of weekly hours as rules: several weekdays and up to two periods of a day at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from msgspec.structs import replace
 
 from slotwise.domain.clinics import Clinic
 from slotwise.domain.errors import FieldError, InvalidInput
 from slotwise.domain.schedule_changes import ScheduleChange
-from slotwise.domain.schedule_rules import MAX_WEEKS
-from slotwise.domain.schedules import Rule
+from slotwise.domain.schedule_rules import MAX_STEP_MINUTES, MAX_WEEKS, MIN_STEP_MINUTES
+from slotwise.domain.schedules import Rule, RuleKind
 from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS
 from slotwise.domain.timetables import MINUTES_OF_A_DAY, Hours
 from slotwise.web.kit.calendar_days import parse_clock
@@ -19,7 +19,14 @@ from slotwise.web.kit.queries import day_in
 from slotwise.web.schedule.schedule_words import clock_words
 
 PERIODS = (1, 2)
+KINDS = [
+    (RuleKind.FIXED.value, "Fixed times: all visits take as long"),
+    (RuleKind.WINDOW.value, "Open time: visits of different lengths"),
+]
+USUAL_STEP = 15
 ONE_DAY = timedelta(days=1)
+# How each field is read.
+Fields: TypeAlias = Mapping[str, Callable[[], Any]]
 
 
 def blank_hours(today: date) -> Form:
@@ -28,6 +35,7 @@ def blank_hours(today: date) -> Form:
             "weekdays": "", "from_1": "09:00", "to_1": "12:00", "from_2": "", "to_2": "",
             "first_day": (today + ONE_DAY).isoformat(), "last_day": "", "slot_minutes": "30", "break_minutes": "0",
             "total_seats": "1", "every_weeks": "1", "clinic": "", "visit_types": "", "replace": "",
+            "kind": RuleKind.FIXED.value, "step_minutes": str(USUAL_STEP),
         }
     )  # fmt: skip
 
@@ -70,7 +78,9 @@ def _why_blank(rules: Sequence[Rule]) -> str | None:
 
 
 def _kind_of(rule: Rule) -> tuple[object, ...]:
-    return rule.clinic_id, rule.slot_minutes, rule.break_minutes, rule.total_seats, rule.visit_type_ids
+    minutes = None if rule.is_window else rule.slot_minutes
+    kind = rule.kind, rule.step_minutes, minutes, rule.break_minutes, rule.total_seats
+    return rule.clinic_id, rule.visit_type_ids, *kind
 
 
 def _form_of_all(rules: Sequence[Rule]) -> Form:
@@ -97,9 +107,10 @@ def form_of(rule: Rule) -> Form:
             "version": str(rule.version), "weekdays": str(rule.weekday), "from_1": clock_words(rule.opens),
             "to_1": clock_words(rule.closes % MINUTES_OF_A_DAY), "from_2": "", "to_2": "",
             "first_day": rule.first_day.isoformat(), "last_day": rule.last_day.isoformat() if rule.last_day else "",
-            "slot_minutes": str(rule.slot_minutes), "break_minutes": str(rule.break_minutes),
-            "total_seats": str(rule.total_seats), "every_weeks": str(rule.every_weeks),
-            "clinic": str(rule.clinic_id), "visit_types": "",
+            "slot_minutes": "30" if rule.is_window else str(rule.slot_minutes),
+            "break_minutes": str(rule.break_minutes), "total_seats": str(rule.total_seats),
+            "every_weeks": str(rule.every_weeks), "clinic": str(rule.clinic_id), "visit_types": "",
+            "kind": rule.kind.value, "step_minutes": str(rule.step_minutes or USUAL_STEP),
         }
     )  # fmt: skip
     types = [("visit_types", str(each)) for each in rule.visit_type_ids or ()]
@@ -108,15 +119,17 @@ def form_of(rule: Rule) -> Form:
 
 
 def rules_in(form: Form, doctor_id: int, clinics: Sequence[Clinic], types: Sequence[int]) -> list[Rule]:
-    """A rule for each weekday and period. Raises `InvalidInput` with all faults of the form."""
+    """A rule for each weekday and period. Raises `InvalidInput` with all faults of the form.
+
+    What the form asks for the other kind of hours is not read.
+    """
+    kind = _kind_in(form)
     values = read_all(
         {
             "first_day": lambda: _required_day(form, "first_day"),
             "last_day": lambda: day_in(form, "last_day"),
             "every_weeks": lambda: form.number("every_weeks", 1, MAX_WEEKS),
-            "slot_minutes": lambda: form.number("slot_minutes", 1, MAX_DURATION_MINUTES),
-            "break_minutes": lambda: form.number("break_minutes", 0, MAX_DURATION_MINUTES),
-            "total_seats": lambda: form.number("total_seats", 1, MAX_SEATS),
+            **(_window_fields if kind is RuleKind.WINDOW else _slot_fields)(form),
             "weekdays": lambda: _weekdays_in(form),
             "periods": lambda: _periods_in(form),
             "clinic": lambda: _clinic_in(form, clinics),
@@ -125,11 +138,38 @@ def rules_in(form: Form, doctor_id: int, clinics: Sequence[Clinic], types: Seque
     )
     weekdays, periods = values.pop("weekdays"), values.pop("periods")
     clinic_id, visit_types = values.pop("clinic"), values.pop("visit_types")
+    minutes = values.pop("slot_minutes")
     return [
         Rule(0, doctor_id, clinic_id, weekday=weekday, opens=period.opens, closes=period.closes,
-             visit_type_ids=visit_types, **values)
+             slot_minutes=minutes or period.closes - period.opens, visit_type_ids=visit_types, kind=kind, **values)
         for weekday in weekdays for period in periods
     ]  # fmt: skip
+
+
+def _kind_in(form: Form) -> RuleKind:
+    """Fixed times if the form does not say it."""
+    text = form.text("kind")
+    if text and text not in set(RuleKind):
+        raise InvalidInput.of("kind", "must be one of the choices")
+    return RuleKind(text) if text else RuleKind.FIXED
+
+
+def _slot_fields(form: Form) -> Fields:
+    return {
+        "slot_minutes": lambda: form.number("slot_minutes", 1, MAX_DURATION_MINUTES),
+        "break_minutes": lambda: form.number("break_minutes", 0, MAX_DURATION_MINUTES),
+        "total_seats": lambda: form.number("total_seats", 1, MAX_SEATS),
+    }
+
+
+def _window_fields(form: Form) -> Fields:
+    """The length is that of the hours."""
+    return {
+        "slot_minutes": lambda: None,
+        "break_minutes": lambda: 0,
+        "total_seats": lambda: 1,
+        "step_minutes": lambda: form.number("step_minutes", MIN_STEP_MINUTES, MAX_STEP_MINUTES),
+    }
 
 
 def change_in(form: Form, added: Sequence[Rule], present: Sequence[Rule]) -> ScheduleChange:

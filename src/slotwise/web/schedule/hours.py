@@ -222,4 +222,5 @@ def _show_form(
         form=form,
         why_blank=why_blank,
         days=DAYS,
+        kinds=hour_forms.KINDS,
     )

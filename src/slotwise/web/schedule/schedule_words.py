@@ -8,6 +8,7 @@ import msgspec
 
 from slotwise.domain.schedules import Rule, SkippedSlot, SkipReason
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
+from slotwise.domain.window_diff import OpenTime
 from slotwise.services.schedule.schedule_state import Run
 from slotwise.web.kit.times import ClinicTime
 
@@ -63,8 +64,8 @@ def days_words(rule: Rule, time: ClinicTime) -> str:
 
 
 def details_words(rule: Rule) -> str:
-    """`30 minutes each, 5 minutes break, every 2 weeks, 4 people`."""
-    told = [f"{rule.slot_minutes} minutes each"]
+    """`30 minutes each, 5 minutes break, every 2 weeks, 4 people`; `open time, every 15 minutes`."""
+    told = [f"open time, every {rule.step_minutes} minutes" if rule.is_window else f"{rule.slot_minutes} minutes each"]
     if rule.break_minutes:
         told.append(f"{rule.break_minutes} minutes break")
     if rule.every_weeks > 1:
@@ -72,6 +73,17 @@ def details_words(rule: Rule) -> str:
     if rule.total_seats > 1:
         told.append(f"{rule.total_seats} people at each time")
     return ", ".join(told)
+
+
+def open_time_words(time: OpenTime) -> str:
+    """`12 hours and 30 minutes of open time on 4 days`."""
+    hours, minutes = divmod(time.minutes, 60)
+    told = [_counted(count, word) for count, word in ((hours, "hour"), (minutes, "minute")) if count]
+    return f"{' and '.join(told)} of open time on {_counted(time.days, 'day')}"
+
+
+def _counted(count: int, word: str) -> str:
+    return f"1 {word}" if count == 1 else f"{count} {word}s"
 
 
 def skipped_words(skipped: SkippedSlot, time: ClinicTime) -> str:
