@@ -28,6 +28,8 @@ RULES: dict[Visit, dict[str, int]] = {
     "single": {"maxLivePerPatient": 1},
     "firm": {"changeDeadlineMinutes": A_YEAR},
 }
+# Of hours whose visits change their length. They have the same one, and only one has a buffer.
+LENGTHS: dict[Visit, dict[str, int]] = {"brief": {}, "roomy": {"bufferMinutes": 20}}
 QUIET_SLOTS = 12
 QUIET_SEATS = 2
 OVERBOOKED_SLOTS = 3
@@ -48,7 +50,7 @@ class Clinic(Struct, frozen=True):
     overbooked: list[int]
     probe: int
     patients: list[Caller]
-    # The types of visits, and the slots that offer all of them.
+    # The types of visits, and the slots that offer all of them but those whose length changes.
     visit_types: dict[Visit, int]
     typed: frozenset[int]
     # The desk is an admin.
@@ -69,10 +71,10 @@ async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
     patients = await asyncio.gather(*(_register(session, number) for number in range(ACCOUNTS)))
     staff = await _employ(session, desk)
     seats_of = dict(zip(slots, seats, strict=True))
-    visit_types = {kind: await _add_visit_type(session, desk, rules) for kind, rules in RULES.items()}
+    visit_types = {kind: await _add_visit_type(session, desk, rules) for kind, rules in (RULES | LENGTHS).items()}
     typed = frozenset(list(slots)[::2])
     for slot_id in typed:
-        change = {"visitTypeIds": list(visit_types.values())}
+        change = {"visitTypeIds": [visit_types[kind] for kind in RULES]}
         await session.patch(f"/api/slots/{slot_id}", json=change, headers=desk.headers)
     return Clinic(
         doctor,

@@ -50,11 +50,14 @@ class Receptionist:
         await (self._browser if by_form else self._client).confirm(hold, booking, self._desk)
 
     async def _cancel(self, hold: Attempt, booking: Held) -> None:
-        """Cancel, and repeat until there is an answer: seats that stay booked are lost for the others."""
-        by_form = self._random.random() < 0.5
+        """Cancel, and repeat until there is an answer: seats that stay booked are lost for the others. Only the form
+        has the tick for a patient who asked for it."""
+        by_form, asked = self._random.random() < 0.5, self._random.random() < 0.5
 
         async def cancel() -> Attempt:
-            return await (self._browser if by_form else self._client).cancel(hold, booking, self._desk)
+            if by_form:
+                return await self._browser.cancel(hold, booking, self._desk, asked=asked)
+            return await self._client.cancel(hold, booking, self._desk)
 
         await until_told(await cancel(), cancel, self._random)
 

@@ -21,8 +21,9 @@ Outcome: TypeAlias = Literal["ok", "fail", "info"]
 Purpose: TypeAlias = Literal["flow", "race", "retry", "resolve", "other_body", "other_caller"]
 
 # Which visit type a hold asks for: one without rules; one that patients cannot book, because of its notice; one that a
-# patient may have once; one that patients cannot cancel once it is confirmed, because of its deadline.
-Visit: TypeAlias = Literal["lenient", "strict", "single", "firm"]
+# patient may have once; one that patients cannot cancel once it is confirmed, because of its deadline; and two of the
+# same hours, whose length and buffer change during the load.
+Visit: TypeAlias = Literal["lenient", "strict", "single", "firm", "brief", "roomy"]
 
 # The error of an answer whose body does not have the documented form.
 UNREADABLE = "Unreadable"
@@ -88,12 +89,17 @@ class Attempt(Struct):
     road: str = ""
     change: Change | None = None
     visit: Visit | None = None
-    # Whose visit it is, if one patient asks for several; otherwise each request is of a patient of its own.
+    # Whose visit it is, if one patient asks for several: an account, or else an e-mail address. Otherwise each request
+    # is of a patient of its own.
     patient: str | None = None
+    # The desk cancels it because the patient asked for that.
+    asked: bool = False
 
     @property
     def email(self) -> str:
-        return f"{self.patient or self.marker}@torture.example"
+        """An account gives another address each time, so that only the account tells whose visit it is."""
+        of_account = self.patient == self.caller
+        return f"{self.marker if of_account else self.patient or self.marker}@torture.example"
 
     @property
     def seconds(self) -> float:

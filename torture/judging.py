@@ -25,6 +25,7 @@ from torture.rules.keys import find_broken_keys
 from torture.rules.service import find_defects
 from torture.rules.unknowns import Unknowns, resolve_unknowns
 from torture.rules.visits import find_broken_limits
+from torture.rules.wishes import find_wrong_wishes
 from torture.slot_history import SlotHistory, by_slot
 from torture.verdict import Listed, find_differences, find_violations
 from torture.violation import Violation
@@ -111,6 +112,8 @@ class Judge:
         self._findings.add(find_other_content(schedule[0]))
         self._findings.add(find_broken_keys(self._history.attempts))
         self._findings.add(find_broken_limits(self._history.attempts))
+        noted = await self._told("the wishes of patients", "S3 wish", self._read_noted)
+        self._findings.add(find_wrong_wishes(self._history.attempts, noted or {}))
         self._findings.add(find_defects(self._history.attempts))
         await self._keep_ledgers()
 
@@ -150,6 +153,10 @@ class Judge:
     async def _read_schedule(self) -> tuple[Sequence[ScheduledSlot], Sequence[Closed]]:
         async with self._bed.look() as connection:
             return await tables.read_schedule(connection)
+
+    async def _read_noted(self) -> dict[int, bool]:
+        async with self._bed.look() as connection:
+            return await tables.read_noted_wishes(connection)
 
     async def _read_slots_of_rules(self) -> set[int]:
         async with self._bed.look() as connection:

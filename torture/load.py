@@ -10,6 +10,7 @@ from torture.client import GUEST, Caller, Client, Connections
 from torture.clinic import QUIET_SEATS, Clinic
 from torture.desk import Administrator, Overbooker, Publisher, Receptionist
 from torture.history import History
+from torture.lengthener import Lengthener
 from torture.patients import LastSeats, Patient, Recent, Stop
 from torture.plan import Plan
 from torture.readers import Reader, Waiter
@@ -60,6 +61,7 @@ class Load:
             Overbooker(320, plan.seed, near, clinic.staff, clinic.overbooked),
             Scheduler(330, plan.seed, near, clinic.desk, clinic.staff),
             Resizer(340, plan.seed, near, clinic.desk, clinic.staff),
+            Lengthener(350, plan.seed, near, clinic.desk, clinic.staff),
             *(
                 Reader(
                     400 + place, plan.seed, near.connections, callers, clinic.desk, clinic.doctor, clinic.slots, recent

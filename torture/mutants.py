@@ -73,6 +73,13 @@ async def overlook_the_colleagues_patients(connection: Connection) -> None:
     await drop_rules(connection, "slot_overlaps")
 
 
+async def forget_booked_buffers(connection: Connection) -> None:
+    await mutate(
+        connection, "apply_schedule_2", "busy_until_of_slot(s.id, s.end_time, r.visit_type_ids)",
+        "busy_until_of(s.end_time, r.visit_type_ids)",
+    )  # fmt: skip
+
+
 async def narrow_without_a_look(connection: Connection) -> None:
     await mutate(
         connection, "apply_schedule_2", "AND s.total_seats - s.available_seats - p.held > w.seats + s.added_seats",
@@ -86,6 +93,10 @@ async def ignore_notice(connection: Connection) -> None:
 
 async def ignore_the_limit(connection: Connection) -> None:
     await mutate(connection, "check_patient", "IF live >= kind.max_live_per_patient THEN", "IF FALSE THEN")
+
+
+async def know_patients_by_address(connection: Connection) -> None:
+    await mutate(connection, "patient_keys", "'user:' || patient_keys.user_id", "NULL::text")
 
 
 async def ignore_the_deadline(connection: Connection) -> None:
@@ -148,6 +159,10 @@ OF_SEATS = (
         frozenset({"W5", "S12 added"}),
     ),
     Mutant(
+        "deaf-desk", "the desk's tick that the patient asked for it is lost", change_nothing, frozenset({"S3 wish"}),
+        program="deaf_desk",
+    ),
+    Mutant(
         "two-step-seats", "the seats of a hold are changed in two transactions", change_nothing,
         frozenset({"S4", "S12 whole"}), program="two_step_seats",
     ),
@@ -163,6 +178,10 @@ OF_SCHEDULES = (
     ),
     Mutant(
         "blind-takeover", "a colleague who has patients then takes over others", overlook_the_colleagues_patients,
+        frozenset({"S22"}),
+    ),
+    Mutant(
+        "short-buffer", "a booked visit loses its buffer when its hours get other visit types", forget_booked_buffers,
         frozenset({"S22"}),
     ),
 )  # fmt: skip
@@ -190,6 +209,10 @@ OF_VISITS = (
     Mutant(
         "no-limit", "a hold does not look at how many visits its patient has", ignore_the_limit,
         frozenset({"S13 limit"}),
+    ),
+    Mutant(
+        "limit-by-address", "a hold knows patients only by the e-mail address, not by the account",
+        know_patients_by_address, frozenset({"S13 limit"}),
     ),
     Mutant(
         "no-deadline", "a cancel does not look at the deadline of its visit type", ignore_the_deadline,
@@ -223,5 +246,5 @@ MUTANTS = OF_SEATS + OF_SCHEDULES + OF_TIME + OF_VISITS + OF_COMMITS
 
 
 def of_the_day(day: date) -> Mutant:
-    """The mutant of this day; every mutant has its turn within three weeks."""
+    """The mutant of this day; every mutant has its turn within 24 days."""
     return MUTANTS[day.toordinal() % len(MUTANTS)]

@@ -83,10 +83,12 @@ class Browser:
         form = person | {"token": booking.manage_token, "seats": hold.seats}
         return await self._send(attempt, roads.CONFIRM_FORM, None, form, _read_done)
 
-    async def cancel(self, hold: Attempt, booking: Held, by: Caller | None = None) -> Attempt:
-        attempt = self._of_booking("cancel", hold, booking, by)
+    async def cancel(self, hold: Attempt, booking: Held, by: Caller | None = None, *, asked: bool = False) -> Attempt:
+        """`asked` if the desk ticks that the patient asked for it."""
+        attempt = self._of_booking("cancel", hold, booking, by, asked=asked)
         if by:
-            return await self._send(attempt, roads.DESK_CANCEL_FORM, by, {"reason": "torture"}, _read_done)
+            form = {"reason": "torture"} | ({"patient_asked": "yes"} if asked else {})
+            return await self._send(attempt, roads.DESK_CANCEL_FORM, by, form, _read_done)
         return await self._send(attempt, roads.CANCEL_FORM, None, {"token": booking.manage_token}, _read_cancelled)
 
     async def release(self, hold: Attempt, booking: Held) -> Attempt:

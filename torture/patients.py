@@ -176,10 +176,14 @@ class Patient:
             self._recent.append((hold, booking))
 
     async def come_twice(self) -> None:
-        """Ask at once for two visits of which a patient may have one, and for another when that one is cancelled."""
-        patient, slots = self._client.new_marker(), self.random.sample(self._typed, 2)
+        """Ask at once for two visits of which a patient may have one, and for another when that one is cancelled. With
+        an account, the visits that its other users ask for count too."""
+        has_account = self._caller.name not in {GUEST.name, self._desk.name} and self.random.random() < 0.5
+        by = self._caller if has_account else GUEST
+        patient = by.name if has_account else self._client.new_marker()
+        slots = self.random.sample(self._typed, 2)
         for asked in (slots, slots[:1]):
-            made = await asyncio.gather(*(self._hold_visit("single", slot_id, patient) for slot_id in asked))
+            made = await asyncio.gather(*(self._hold_visit("single", slot_id, patient, by) for slot_id in asked))
             for attempt, booking in made:
                 if booking is not None:
                     await self._perhaps_confirm(attempt, booking)
@@ -193,13 +197,14 @@ class Patient:
             await self._settled(self.random.choice((self._client, self._browser)).cancel, attempt, booking)
             await self._settled(self._cancel_at_desk, attempt, booking)
 
-    async def _hold_visit(self, visit: Visit, slot_id: int, patient: str | None = None) -> tuple[Attempt, Held | None]:
-        """As a guest: the account's other visits would count for the limit too."""
+    async def _hold_visit(
+        self, visit: Visit, slot_id: int, patient: str | None = None, by: Caller = GUEST
+    ) -> tuple[Attempt, Held | None]:
         attempt = await self._client.hold(
-            self._process, GUEST, slot_id, at_once=self.random.random() < 0.5, key=new_key(), visit=visit,
+            self._process, by, slot_id, at_once=self.random.random() < 0.5, key=new_key(), visit=visit,
             patient=patient,
         )  # fmt: skip
-        attempt = await until_told(attempt, lambda: self._client.repeat(attempt, GUEST), self.random)
+        attempt = await until_told(attempt, lambda: self._client.repeat(attempt, by), self.random)
         return attempt, held(attempt)
 
     async def _perhaps_confirm(self, hold: Attempt, booking: Held) -> None:

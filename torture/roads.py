@@ -37,6 +37,7 @@ LIST_RULES = Road("list_rules", "GET", "/api/doctors/{doctor_id}/rules")
 LIST_CLOSURES = Road("list_closures", "GET", "/api/closures")
 PREVIEW_SCHEDULE = Road("preview_schedule", "POST", "/api/schedule/preview")
 APPLY_SCHEDULE = Road("apply_schedule", "POST", "/api/schedule/apply")
+UPDATE_VISIT_TYPE = Road("update_visit_type", "PATCH", "/api/visit-types/{visit_type_id}")
 GET_ACCOUNT = Road("get_account", "GET", "/api/auth/me")
 GET_HEALTH = Road("get_health", "GET", "/health")
 GET_READINESS = Road("get_readiness", "GET", "/health/ready")
@@ -66,7 +67,7 @@ DRIVEN = (
     HOLD_SEATS, CONFIRM_BOOKING, CANCEL_BOOKING, GET_BOOKING, LIST_BOOKINGS, LIST_BOOKINGS_OF_SLOT,
     LIST_BOOKINGS_OF_USER, LIST_SLOTS, GET_SLOT, UPDATE_SLOT, OVERBOOK_SEATS, CREATE_SLOT, CREATE_SLOTS,
     CREATE_DOCTOR, UPDATE_DOCTOR, LIST_DOCTORS, GET_DOCTOR, GET_ACCOUNT, GET_HEALTH, GET_READINESS, GET_METRICS,
-    LIST_RULES, LIST_CLOSURES, PREVIEW_SCHEDULE, APPLY_SCHEDULE,
+    LIST_RULES, LIST_CLOSURES, PREVIEW_SCHEDULE, APPLY_SCHEDULE, UPDATE_VISIT_TYPE,
     HOLD_FORM, CONFIRM_FORM, SEATS_FORM, RELEASE_FORM, CANCEL_FORM, DESK_BOOKING_FORM, DESK_CONFIRM_FORM,
     DESK_CANCEL_FORM, SLOT_FORM, OVERBOOKING_FORM, NEW_SLOT_FORM, NEW_SLOTS_FORM, NEW_DOCTOR_FORM, DOCTOR_FORM,
     ACTIVE_DOCTOR_FORM, HOURS_FORM, SCHEDULE_FORM,
@@ -88,7 +89,6 @@ LEFT_OUT = {
     "list_clinics": _NO_SEAT,
     "get_clinic": _NO_SEAT,
     "create_visit_type": _NO_SEAT,
-    "update_visit_type": _NO_SEAT,
     "list_visit_types": _NO_SEAT,
     "get_visit_type": _NO_SEAT,
     "watch_seats": "it is a stream without an end; tests/http has it",
@@ -103,7 +103,7 @@ LEFT_OUT = {
     "POST /admin/closures/{closure_id}": _PREVIEW,
     "POST /admin/doctors/{doctor_id}/hours/new": _PREVIEW,
     "POST /admin/visit-types/new": _NO_SEAT,
-    "POST /admin/visit-types/{visit_type_id}": _NO_SEAT,
+    "POST /admin/visit-types/{visit_type_id}": "the operation update_visit_type does the same",
     "POST /admin/clinics/new": _NO_SEAT,
     "POST /admin/clinics/{clinic_id}": _NO_SEAT,
     "POST /admin/clinics/{clinic_id}/active": _NO_SEAT,

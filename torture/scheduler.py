@@ -154,7 +154,10 @@ class Scheduler:
         return [row.id for row in await self._rows(road, doctor, params)]
 
     async def _rows(self, road: Road, doctor: int, params: dict[str, str] | None = None) -> list[Row]:
-        """What the desk is shown of this doctor."""
+        return await self._rows_if_told(road, doctor, params) or []
+
+    async def _rows_if_told(self, road: Road, doctor: int, params: dict[str, str] | None = None) -> list[Row] | None:
+        """What the desk is shown of this doctor; None without an answer."""
         found: list[Row] = []
 
         def read(attempt: Attempt, reply: Reply) -> Outcome:
@@ -165,7 +168,7 @@ class Scheduler:
         attempt = self._client.connections.attempt(self._process, "look_around", 0, self._admin)
         path = road.path.format(doctor_id=doctor)
         await self._client.connections.send(attempt, road, read, self._admin.headers, path=path, params=params or {})
-        return [row for row in found if row.doctor_id == doctor]
+        return [row for row in found if row.doctor_id == doctor] if attempt.outcome == "ok" else None
 
     async def _free_times(self, doctor: int, day: date) -> list[SlotTold]:
         found: list[SlotTold] = []

@@ -55,6 +55,13 @@ OF_RULES = """
     UNION
     SELECT substr(subject, 6)::bigint FROM audit_log WHERE action = 'take_over_slot'
 """
+# Cancelled bookings, each with whether the desk noted that its patient asked for it.
+WISHES = """
+    SELECT b.id, EXISTS (
+        SELECT FROM audit_log AS a WHERE a.action = 'note_patients_wish' AND a.subject = 'booking:' || b.id
+    ) AS noted
+    FROM bookings AS b WHERE b.status = 'CANCELLED'
+"""
 BUSY = """
     SELECT concat(pid, ' since ', xact_start) AS session FROM pg_stat_activity
     WHERE application_name = 'slotwise' AND datname = current_database() AND state <> 'idle'
@@ -89,6 +96,10 @@ async def read_events(connection: Connection, slot_id: int) -> list[Event]:
 
 async def read_slots_of_rules(connection: Connection) -> set[int]:
     return {slot["id"] for slot in await connection.fetch(OF_RULES)}
+
+
+async def read_noted_wishes(connection: Connection) -> dict[int, bool]:
+    return {row["id"]: row["noted"] for row in await connection.fetch(WISHES)}
 
 
 async def read_schedule(connection: Connection) -> tuple[list[ScheduledSlot], list[Closed]]:

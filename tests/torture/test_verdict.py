@@ -23,6 +23,7 @@ from torture.rules.service import (
 )
 from torture.rules.unknowns import Unknowns, find_untold, resolve_unknowns
 from torture.rules.visits import find_broken_limits
+from torture.rules.wishes import find_wrong_wishes
 from torture.slot_history import Event, FreeSeats, Row, SlotHistory
 from torture.slot_states import SlotStates
 from torture.verdict import CHECKS, Listed, find_differences, find_violations
@@ -709,6 +710,45 @@ def too_many(name: Any, began: float, **given: Any) -> Attempt:
 )
 def test_a_patient_has_one_live_visit_and_is_refused_only_then(broken: int, attempts: list[Attempt]) -> None:
     assert [violation.rule for violation in find_broken_limits(attempts)] == ["S13 limit"] * broken
+
+
+def test_an_account_gives_another_address_for_each_visit_and_a_guest_the_same() -> None:
+    assert visit("hold", 1).email == visit("hold", 2).email
+    assert visit("hold", 1, caller="pat").email != visit("hold", 2, caller="pat").email
+
+
+def cancel(booking_id: int = 1, outcome: Any = "ok", **given: Any) -> Attempt:
+    return Attempt(1, 1, "cancel", SLOT, "desk", "patient1", booking_id=booking_id, outcome=outcome, **given)
+
+
+@pytest.mark.parametrize(
+    ("broken", "noted", "attempts"),
+    [
+        (0, {1: True}, [cancel(asked=True)]),
+        (0, {1: False}, [cancel()]),
+        (0, {1: False}, []),
+        (0, {1: True}, [cancel(), cancel(asked=True)]),
+        (0, {1: False}, [cancel(), cancel(asked=True)]),
+        (0, {1: True}, [cancel(outcome="info", asked=True)]),
+        (0, {}, [cancel(outcome="fail", asked=True)]),
+        (1, {1: True}, [cancel()]),
+        (1, {1: True}, [cancel(2, asked=True)]),
+        (1, {1: True}, [cancel(outcome="fail", asked=True)]),
+        (1, {1: False}, [cancel(asked=True)]),
+        (1, {1: False}, [cancel(outcome="fail"), cancel(asked=True)]),
+    ],
+)
+def test_the_wish_of_a_patient_is_noted_only_where_the_desk_ticks_it(
+    broken: int, noted: dict[int, bool], attempts: list[Attempt]
+) -> None:
+    assert [violation.rule for violation in find_wrong_wishes(attempts, noted)] == ["S3 wish"] * broken
+
+
+def test_only_a_visit_whose_hours_change_is_not_offered() -> None:
+    for kind, broken in (("roomy", 0), ("brief", 0), ("lenient", 1)):
+        day = Day()
+        day.ask("hold", "fail", answer=Answer(code="visit-type-not-offered"), visit=kind)
+        assert [one.rule for one in find_violations(day.history)] == ["S13 visits"] * broken
 
 
 def test_an_answer_after_ten_seconds_is_too_late() -> None:

@@ -15,11 +15,15 @@ EXEMPT = {"desk", "staff"}
 TOO_LATE = "too-late-to-book"
 TOO_MANY = "booking-limit-reached"
 BOUND = "too-late-to-change"
-OF_VISITS = {TOO_LATE, TOO_MANY, BOUND}
+NOT_OFFERED = "visit-type-not-offered"
+OF_VISITS = {TOO_LATE, TOO_MANY, BOUND, NOT_OFFERED}
+# Their hours stop offering them during the load.
+CHANGING = {"brief", "roomy"}
 
 
 def find_early_visits(history: SlotHistory) -> Iterator[str]:
-    """S13 visits: a patient never holds a visit whose notice has begun, and is told so only for such a visit."""
+    """S13 visits: a patient never holds a visit whose notice has begun, and is told so only for such a visit. Only a
+    visit whose hours change is not offered."""
     for attempt in history.attempts:
         if attempt.name not in {"hold", "change_seats"}:
             continue
@@ -27,6 +31,8 @@ def find_early_visits(history: SlotHistory) -> Iterator[str]:
         strict = attempt.visit == "strict" and not exempt
         if strict and attempt.outcome == "ok":
             yield f"attempt {attempt.number} was given a visit that needs a longer notice"
+        if attempt.code == NOT_OFFERED and attempt.visit not in CHANGING:
+            yield f"attempt {attempt.number} for {attempt.visit or 'no visit type'} was told that it is not offered"
         if attempt.code == TOO_LATE and not strict:
             yield f"attempt {attempt.number} for {attempt.visit or 'no visit type'} was told that it is too late"
 
@@ -84,33 +90,45 @@ def find_broken_limits(attempts: Sequence[Attempt]) -> Iterator[Violation]:
 
 def _broken_limit(own: Sequence[Attempt]) -> Iterator[Violation]:
     stays = list(_stays(own))
+    asked = _first_asked(own)
     for one, other in combinations(stays, 2):
         if one.sure and other.sure and one.sure.meets(other.sure, -CLOCK_SECONDS):
             told = f"bookings {one.booking_id} and {other.booking_id} of one patient were live at once"
             yield Violation("S13 limit", own[0].slot_id, told)
     for attempt in own:
-        if attempt.code == TOO_MANY and not any(_explains(stay, attempt, own) for stay in stays):
+        since = asked[attempt.request]
+        if attempt.code == TOO_MANY and not any(_explains(stay, attempt, since) for stay in stays):
             told = f"attempt {attempt.number} to {attempt.name} was told of another visit, but there was none"
             yield Violation("S13 limit", attempt.slot_id, told)
 
 
-def _explains(stay: _Stay, refused: Attempt, own: Sequence[Attempt]) -> bool:
-    """Whether the patient can have had this other visit. A refusal is kept for its key."""
+def _first_asked(own: Sequence[Attempt]) -> dict[object, float]:
+    """When each request was sent first."""
+    asked: dict[object, float] = {}
+    for attempt in own:
+        asked[attempt.request] = min(attempt.began_at, asked.get(attempt.request, math.inf))
+    return asked
+
+
+def _explains(stay: _Stay, refused: Attempt, began: float) -> bool:
+    """Whether the patient can have had this other visit. A refusal is kept for its key: it was asked for at `began`."""
     if stay.request == refused.request or stay.booking_id == (refused.booking_id or -1):
         return False
-    began = min(attempt.began_at for attempt in own if attempt.request == refused.request)
     return stay.possible.meets(_Period(began, refused.ended_at), CLOCK_SECONDS)
 
 
 def _stays(own: Sequence[Attempt]) -> Iterator[_Stay]:
     requests: dict[object, list[Attempt]] = defaultdict(list)
+    changed: dict[int, list[Attempt]] = defaultdict(list)
     for attempt in own:
         if attempt.name == "hold" and attempt.outcome != "fail":
             requests[attempt.request].append(attempt)
+        elif attempt.booking_id and attempt.outcome != "fail":
+            changed[attempt.booking_id].append(attempt)
     for request, holds in requests.items():
         booked = [hold for hold in holds if hold.booked is not None]
         booking_id = booked[0].booked if booked else None
-        changes = [one for one in own if booking_id and one.booking_id == booking_id and one.outcome != "fail"]
+        changes = changed[booking_id] if booking_id else []
         cancels = [one for one in changes if one.name == "cancel"]
         deadline = _deadline(booked)
         confirmed = any(one.name == "confirm" for one in changes)
