@@ -59,6 +59,6 @@ def admin() -> dict[str, str]:
 
 
 @schema.parametrize()
-@settings(max_examples=many(2, 40), deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=many(2, 15), deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_server_does_what_the_document_says(case: Any, admin: dict[str, str]) -> None:
     case.call_and_validate(base_url=SERVER, headers=admin)

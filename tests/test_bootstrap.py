@@ -160,19 +160,35 @@ def test_without_node_it_is_told_what_is_not_tested(tmp_path: Path) -> None:
 
 def test_ci_ends_with_what_was_not_tested(tmp_path: Path) -> None:
     """A stand-in for `make` says it at its beginning, and one for `scripts/postgres.py` between the runs of `make`."""
-    (tmp_path / ".ci").mkdir()
-    shutil.copy(ROOT / ".ci" / "run", tmp_path / ".ci" / "run")
-    for name, words in (
-        ("bin/make", "npm: NOT TESTED: a client.\nall is well"),
-        (".venv/bin/python", "NOT TESTED: a 16."),
-    ):
-        stand_in = tmp_path / name
-        stand_in.parent.mkdir(parents=True)
-        stand_in.write_text(f"#!/bin/sh\nprintf '{words}\\n' >&2\n")
-        stand_in.chmod(0o755)
-    environment = os.environ | {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}"}
-    done = subprocess.run(
-        [tmp_path / ".ci/run"], env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
+    told = "printf 'npm: NOT TESTED: a client.\\nall is well\\n' >&2"
+    done = _ci(tmp_path, {"bin/make": told, ".venv/bin/python": "echo 'NOT TESTED: a 16.' >&2"})
     assert done.returncode == 0
     assert done.stdout.splitlines()[-2:] == ["NOT TESTED: a 16.", "npm: NOT TESTED: a client."]
+
+
+def test_ci_names_the_jobs_for_which_a_slow_machine_has_no_time(tmp_path: Path) -> None:
+    """A stand-in for `make` takes an hour by a stand-in for the clock."""
+    clock = tmp_path / "clock"
+    clock.write_text("0")
+    done = _ci(
+        tmp_path, {"bin/make": f"echo $1; echo 3600 >{clock}", "bin/date": f"cat {clock}", ".venv/bin/python": ""}
+    )
+    assert done.returncode == 0
+    assert "NOT TESTED: the whole suite; the machine is too slow" in done.stdout.splitlines()
+    assert done.stdout.splitlines().count("check") == 1
+    assert "\ntest\n" not in done.stdout
+
+
+def _ci(folder: Path, stand_ins: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    """`.ci/run` with shell scripts in place of programs."""
+    (folder / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci" / "run", folder / ".ci" / "run")
+    for name, script in stand_ins.items():
+        stand_in = folder / name
+        stand_in.parent.mkdir(parents=True, exist_ok=True)
+        stand_in.write_text(f"#!/bin/sh\n{script}\n")
+        stand_in.chmod(0o755)
+    environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    return subprocess.run(
+        [folder / ".ci/run"], env=environment, capture_output=True, text=True, check=False, timeout=60
+    )

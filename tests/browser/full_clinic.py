@@ -60,11 +60,8 @@ def fill(clinic: Clinic, names: Names = SHORT) -> FullClinic:
     _publish(clinic, doctors[0], long_day)
     taken = clinic.doctor(name=names.doctor, specialization=kind)["id"]
     clinic.hold(clinic.slot(doctorId=taken)["id"], **person)
-    # The holds last for all tests. The slots of today begin now and last a day, so that they are of today at any hour.
-    rows(
-        clinic.server.database_url,
-        "UPDATE bookings SET expires_at = now() + interval '1 hour' WHERE status = 'PENDING'",
-    )
+    _keep_holds(clinic)
+    # The slots of today begin now and last a day, so that they are of today at any hour.
     rows(
         clinic.server.database_url,
         "UPDATE appointment_slots SET start_time = now(), end_time = now() + interval '1 day' WHERE id = any($1)",
@@ -108,4 +105,13 @@ def patient_of(clinic: Clinic, full: FullClinic, names: Names = SHORT) -> dict[s
         booking = clinic.hold(slot["id"], headers=headers, confirm=number > 0)
         if number in {1, 2}:
             clinic.http.delete(f"/api/bookings/{booking['id']}", headers=headers if number == 1 else clinic.admin)
+    _keep_holds(clinic)
     return headers
+
+
+def _keep_holds(clinic: Clinic) -> None:
+    """The holds last for all tests, however slow the machine is."""
+    rows(
+        clinic.server.database_url,
+        "UPDATE bookings SET expires_at = now() + interval '1 hour' WHERE status = 'PENDING'",
+    )
