@@ -1,12 +1,17 @@
-"""A change of schedules, as somebody asks for it, with what is to happen to the bookings that it concerns."""
+"""A change of schedules, as somebody asks for it: what is to happen to bookings too, and whether it makes sense."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
 import msgspec
 from msgspec import Struct
 
+from slotwise.domain.errors import FieldError, InvalidInput
+from slotwise.domain.schedule_rules import closure_faults, rule_faults, text_faults
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
+from slotwise.domain.slots import MAX_DURATION_MINUTES
+from slotwise.domain.time_zones import find_zone
+from slotwise.domain.visit_types import MAX_BUFFER_MINUTES
 
 
 class Decision(StrEnum):
@@ -75,3 +80,68 @@ class ScheduleChange(Struct, frozen=True):
         doctors = {each.doctor_id for each in closures}
         plain = len(doctors) == 1 and all(each.kind is ClosureKind.ABSENCE for each in closures)
         return doctors.pop() if plain and not any((*others, self.change_zones, self.change_lengths)) else None
+
+
+def check_change(change: ScheduleChange) -> None:
+    """Raises `InvalidInput` that names each field that is wrong, such as `add_rules[0].closes`."""
+    raise_faults(_faults(change))
+
+
+def raise_faults(faults: Iterable[FieldError]) -> None:
+    """Raises `InvalidInput` if there are any."""
+    found = tuple(faults)
+    if found:
+        raise InvalidInput(*found)
+
+
+def _faults(change: ScheduleChange) -> Iterator[FieldError]:
+    for name in ("add_rules", "change_rules"):
+        for place, rule in enumerate(getattr(change, name)):
+            yield from _within(f"{name}[{place}]", rule_faults(rule))
+    for name in ("add_closures", "change_closures"):
+        for place, closure in enumerate(getattr(change, name)):
+            yield from _within(f"{name}[{place}]", closure_faults(closure))
+    for place, zone in enumerate(change.change_zones):
+        if find_zone(zone.time_zone) is None:
+            yield FieldError(f"change_zones[{place}].time_zone", "must be the name of a time zone")
+    for place, length in enumerate(change.change_lengths):
+        if not 1 <= length.minutes <= MAX_DURATION_MINUTES:
+            yield FieldError(f"change_lengths[{place}].minutes", f"must be from 1 to {MAX_DURATION_MINUTES}")
+        if not 0 <= (length.buffer_minutes or 0) <= MAX_BUFFER_MINUTES:
+            yield FieldError(f"change_lengths[{place}].buffer_minutes", f"must be from 0 to {MAX_BUFFER_MINUTES}")
+    yield from _double_faults(change)
+    yield from _colleague_faults(change)
+    yield from _within("decisions", text_faults("message", change.decisions.message))
+
+
+def _colleague_faults(change: ScheduleChange) -> Iterator[FieldError]:
+    decisions, field = change.decisions, "decisions.colleague_id"
+    if decisions.colleague_id is None:
+        if Decision.TAKE_OVER in (decisions.default, *decisions.bookings.values()):
+            yield FieldError(field, "must be the id of the doctor who takes over")
+    elif change.absent_doctor is None:
+        yield FieldError(field, "is only for absences of one doctor")
+    elif change.absent_doctor == decisions.colleague_id:
+        yield FieldError(field, "must be another doctor than the one who is away")
+
+
+def _within(place: str, faults: Iterable[FieldError]) -> Iterator[FieldError]:
+    return (FieldError(f"{place}.{fault.field}", fault.message) for fault in faults)
+
+
+def _double_faults(change: ScheduleChange) -> Iterator[FieldError]:
+    """What is named twice, so that one of two wishes would be forgotten."""
+    rules = (("change_rules", [rule.id for rule in change.change_rules]), ("remove_rules", change.remove_rules))
+    closures = (
+        ("change_closures", [closure.id for closure in change.change_closures]),
+        ("remove_closures", change.remove_closures),
+    )
+    zones = (("change_zones", [zone.clinic_id for zone in change.change_zones]),)
+    lengths = (("change_lengths", [length.visit_type_id for length in change.change_lengths]),)
+    for group in (rules, closures, zones, lengths):
+        seen: set[int] = set()
+        for name, ids in group:
+            for place, each in enumerate(ids):
+                if each in seen:
+                    yield FieldError(f"{name}[{place}]", "is named twice in this change")
+                seen.add(each)

@@ -11,10 +11,10 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from slotwise.domain.bookings import BookingStatus
-from slotwise.domain.errors import FieldError, InvalidInput, ScheduleTooLarge
-from slotwise.domain.schedule_changes import Decision, ScheduleChange
+from slotwise.domain.errors import FieldError, InvalidInput, ScheduleTooLarge, SlotOverlaps
+from slotwise.domain.longer_buffers import LongerBuffers
+from slotwise.domain.schedule_changes import Decision, ScheduleChange, check_change, raise_faults
 from slotwise.domain.schedule_diff import Difference, ExistingSlot, diff
-from slotwise.domain.schedule_rules import closure_faults, rule_faults, text_faults
 from slotwise.domain.schedules import (
     ClosedTime,
     Closure,
@@ -26,7 +26,6 @@ from slotwise.domain.schedules import (
     days_of,
     plan,
 )
-from slotwise.domain.slots import MAX_DURATION_MINUTES
 from slotwise.domain.takeovers import (
     Colleague,
     Takeover,
@@ -36,9 +35,8 @@ from slotwise.domain.takeovers import (
     takeover_of,
     without_taken,
 )
-from slotwise.domain.time_zones import EDITION, find_zone, time_zone
+from slotwise.domain.time_zones import EDITION, time_zone
 from slotwise.domain.timetables import Hours, slot_starts
-from slotwise.domain.visit_types import MAX_BUFFER_MINUTES
 from slotwise.domain.window_diff import ExistingWindow, WindowDifference, diff_windows
 
 MAX_TOUCHED_SLOTS = 20_000
@@ -149,26 +147,40 @@ class Preview(Struct, frozen=True):
 
 
 def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
-    """What the change does to this state. Raises `InvalidInput`, and `ScheduleTooLarge` for too many slots."""
+    """What the change does to this state.
+
+    Raises `InvalidInput`, `ScheduleTooLarge` for too many slots, and `SlotOverlaps` if a longer buffer has no room.
+    """
     check_change(change)
     after = changed(state, change)
     _refuse_far_too_many(state, after, change)
-    wanted = _plan(after)
+    wanted, grown = _plan(after), _grown_buffers(state, after)
     windows = diff_windows(wanted, after.windows, after.now, after.published_until)
-    all_kept = _difference(after, wanted, windows, after.slots, ())
+    all_kept = _difference(after, wanted, windows, after.slots, (), grown)
     causes = _causes(after, change, all_kept)
     hits = _hits(after, change, causes)
     takeover = _takeover(after, hits, causes)
     slots = without_taken(_without_cancelled(after, hits), takeover)
     # Nothing else differs where nothing is cancelled or taken over, as when times are published.
-    difference = all_kept if slots == after.slots else _difference(after, wanted, windows, slots, hits)
+    difference = all_kept if slots == after.slots else _difference(after, wanted, windows, slots, hits, grown)
     difference = _within_horizon(difference, after.published_until)
     touched = difference.touched + windows.touched
     if touched > MAX_TOUCHED_SLOTS:
         last_day = _last_day_that_fits(change, difference, windows, slots)
         raise ScheduleTooLarge(touched, MAX_TOUCHED_SLOTS, last_day, bool(change.change_lengths))
+    _refuse_overlaps(after, slots, hits, grown, difference)
     difference = replace(difference, close=making_room(difference, takeover))
     return replace(_preview(after, difference, wanted, hits, causes), takeover=takeover, windows=windows)
+
+
+def _grown_buffers(before: ScheduleState, after: ScheduleState) -> dict[int, int]:
+    """The types whose buffers become longer, with their new minutes."""
+    was = before.visit_types
+    return {
+        each.id: each.buffer_minutes
+        for each in after.visit_types.values()
+        if each.buffer_minutes > was[each.id].buffer_minutes
+    }
 
 
 def _difference(
@@ -177,9 +189,26 @@ def _difference(
     windows: WindowDifference,
     slots: Iterable[ExistingSlot],
     hits: Iterable[Hit],
+    grown: Mapping[int, int],
 ) -> Difference:
+    """The difference for these slots. A longer buffer also counts for those that no rule may change."""
     booked_until = _booked_until(after, hits)
-    return diff(wanted, slots, after.closures, after.now, after.inactive, booked_until, windows.open)
+    buffers = LongerBuffers(grown, booked_until)
+    lengthened = [slot if slot.follows_rule else buffers.lengthen(slot) for slot in slots]
+    return diff(wanted, lengthened, after.closures, after.now, after.inactive, booked_until, windows.open)
+
+
+def _refuse_overlaps(
+    after: ScheduleState,
+    slots: Iterable[ExistingSlot],
+    hits: Iterable[Hit],
+    grown: Mapping[int, int],
+    difference: Difference,
+) -> None:
+    ahead = (slot for slot in slots if slot.start_time > after.now)
+    overlapped = LongerBuffers(grown, _booked_until(after, hits)).first_overlapped(ahead, difference)
+    if overlapped is not None:
+        raise SlotOverlaps(period=overlapped)
 
 
 def _refuse_far_too_many(before: ScheduleState, after: ScheduleState, change: ScheduleChange) -> None:
@@ -264,8 +293,8 @@ def changed(state: ScheduleState, change: ScheduleChange) -> ScheduleState:
         zones={**state.zones, **{each.clinic_id: each.time_zone for each in change.change_zones}},
         visit_types=lengths_after(state.visit_types, change),
     )
-    _raise(chain(_id_faults(state, change), _type_faults(state, change)))
-    _raise(_length_faults(after, change))
+    raise_faults(chain(_id_faults(state, change), _type_faults(state, change)))
+    raise_faults(_length_faults(after, change))
     return after
 
 
@@ -438,52 +467,6 @@ def _last_day_that_fits(
     return too_late - timedelta(days=1) if days[0] < too_late else None
 
 
-def check_change(change: ScheduleChange) -> None:
-    """Raises `InvalidInput` that names each field that is wrong, such as `add_rules[0].closes`."""
-    _raise(_faults(change))
-
-
-def _raise(faults: Iterable[FieldError]) -> None:
-    found = tuple(faults)
-    if found:
-        raise InvalidInput(*found)
-
-
-def _faults(change: ScheduleChange) -> Iterator[FieldError]:
-    for name in ("add_rules", "change_rules"):
-        for place, rule in enumerate(getattr(change, name)):
-            yield from _within(f"{name}[{place}]", rule_faults(rule))
-    for name in ("add_closures", "change_closures"):
-        for place, closure in enumerate(getattr(change, name)):
-            yield from _within(f"{name}[{place}]", closure_faults(closure))
-    for place, zone in enumerate(change.change_zones):
-        if find_zone(zone.time_zone) is None:
-            yield FieldError(f"change_zones[{place}].time_zone", "must be the name of a time zone")
-    for place, length in enumerate(change.change_lengths):
-        if not 1 <= length.minutes <= MAX_DURATION_MINUTES:
-            yield FieldError(f"change_lengths[{place}].minutes", f"must be from 1 to {MAX_DURATION_MINUTES}")
-        if not 0 <= (length.buffer_minutes or 0) <= MAX_BUFFER_MINUTES:
-            yield FieldError(f"change_lengths[{place}].buffer_minutes", f"must be from 0 to {MAX_BUFFER_MINUTES}")
-    yield from _double_faults(change)
-    yield from _colleague_faults(change)
-    yield from _within("decisions", text_faults("message", change.decisions.message))
-
-
-def _colleague_faults(change: ScheduleChange) -> Iterator[FieldError]:
-    decisions, field = change.decisions, "decisions.colleague_id"
-    if decisions.colleague_id is None:
-        if Decision.TAKE_OVER in (decisions.default, *decisions.bookings.values()):
-            yield FieldError(field, "must be the id of the doctor who takes over")
-    elif change.absent_doctor is None:
-        yield FieldError(field, "is only for absences of one doctor")
-    elif change.absent_doctor == decisions.colleague_id:
-        yield FieldError(field, "must be another doctor than the one who is away")
-
-
-def _within(place: str, faults: Iterable[FieldError]) -> Iterator[FieldError]:
-    return (FieldError(f"{place}.{fault.field}", fault.message) for fault in faults)
-
-
 def _id_faults(state: ScheduleState, change: ScheduleChange) -> Iterator[FieldError]:
     rules, closures = {rule.id for rule in state.rules}, {closure.id for closure in state.closures}
     named = {
@@ -519,24 +502,6 @@ def _type_faults(state: ScheduleState, change: ScheduleChange) -> Iterator[Field
                     yield FieldError(
                         f"{name}[{place}].visit_type_ids", f"names visit type {each}, which is not offered"
                     )
-
-
-def _double_faults(change: ScheduleChange) -> Iterator[FieldError]:
-    """What is named twice, so that one of two wishes would be forgotten."""
-    rules = (("change_rules", [rule.id for rule in change.change_rules]), ("remove_rules", change.remove_rules))
-    closures = (
-        ("change_closures", [closure.id for closure in change.change_closures]),
-        ("remove_closures", change.remove_closures),
-    )
-    zones = (("change_zones", [zone.clinic_id for zone in change.change_zones]),)
-    lengths = (("change_lengths", [length.visit_type_id for length in change.change_lengths]),)
-    for group in (rules, closures, zones, lengths):
-        seen: set[int] = set()
-        for name, ids in group:
-            for place, each in enumerate(ids):
-                if each in seen:
-                    yield FieldError(f"{name}[{place}]", "is named twice in this change")
-                seen.add(each)
 
 
 def _length_faults(after: ScheduleState, change: ScheduleChange) -> Iterator[FieldError]:

@@ -139,6 +139,19 @@ def test_hours_leave_the_buffer_of_their_visits_free(clinic: Clinic) -> None:
     assert [slot["startTime"][11:16] for slot in slots_of(clinic, doctor)] == ["09:00", "09:50"]
 
 
+def test_a_longer_buffer_without_room_behind_a_time_made_by_hand_is_refused_by_the_preview(clinic: Clinic) -> None:
+    """The doctor of the time has no hours; those of another doctor have the type."""
+    doctor, other, used = clinic.doctor()["id"], clinic.doctor()["id"], visit_type(clinic, 30)
+    apply(clinic, addRules=[hours(other, visitTypeIds=[used])])
+    for start, types in (("08:00", [used]), ("08:40", None)):
+        made = {"doctorId": doctor, "startTime": f"{FIRST_DAY}T{start}:00Z", "durationMinutes": 30}
+        answer = clinic.http.post("/api/slots", json=made | {"visitTypeIds": types}, headers=clinic.admin)
+        assert answer.status_code == 201, answer.text
+    preview(clinic, changeLengths=[{"visitTypeId": used, "minutes": 30, "bufferMinutes": 10}])
+    answer = post(clinic, "preview", changeLengths=[{"visitTypeId": used, "minutes": 30, "bufferMinutes": 15}])
+    assert problem(answer, 409)["code"] == "slot-overlaps"
+
+
 def visit_type(clinic: Clinic, minutes: int, **fields: Any) -> int:
     body = {"name": "Visit", "minutes": minutes} | fields
     return int(clinic.http.post("/api/visit-types", json=body, headers=clinic.admin).json()["id"])

@@ -75,9 +75,11 @@ class ScheduleController(Controller):
             "See what a change of schedules would do",
             DoctorNotFound,
             ScheduleTooLarge,
+            SlotOverlaps,
             OutcomeUnknown,
             description="Changes nothing. Send the same body with the `token` to `/api/schedule/apply`. An exception "
-            "for a booking that the change does not concern is refused.",
+            "for a booking that the change does not concern is refused. A longer buffer that reaches into another time "
+            "is refused with `slot-overlaps`.",
         ),
     )
     async def preview_schedule(
@@ -105,8 +107,8 @@ class ScheduleController(Controller):
             description="Does exactly what the preview said, in one transaction, or nothing. If something has changed "
             "since the preview, the answer is 409 `schedule-changed` with a new preview, and with what differs from "
             "the one before. Holds come and go without that; those of times that go are cancelled. An exception for a "
-            "booking that neither preview lists is refused. A longer buffer that reaches into a time that was made by "
-            "hand is refused with `slot-overlaps`.",
+            "booking that neither preview lists is refused. A longer buffer that reaches into another time is refused "
+            "with `slot-overlaps`.",
         ),
     )
     async def apply_schedule(

@@ -187,7 +187,10 @@ async def find_concerned(connection: Connection, change: ScheduleChange) -> list
     type_ids = [length.visit_type_id for length in change.change_lengths]
     # In some zone it is still that day.
     yesterday = datetime.now(UTC).date() - DAY
-    with_types = await LIST_DOCTORS_OF_TYPES.all(connection, visit_type_ids=type_ids, today=yesterday)
+    buffered = [length.visit_type_id for length in change.change_lengths if length.buffer_minutes is not None]
+    with_types = await LIST_DOCTORS_OF_TYPES.all(
+        connection, visit_type_ids=type_ids, buffered_type_ids=buffered, today=yesterday
+    )
     doctors |= {doctor.id for doctor in with_types}
     if wide or clinics:
         doctors |= await _doctors_of(connection, clinics, of_all=any(each.clinic_id is None for each in wide))

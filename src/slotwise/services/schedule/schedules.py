@@ -142,8 +142,8 @@ class Schedules:
         """What the change would do. It names patients, so the look is recorded.
 
         `token_before` is that of the preview at which the decisions were taken, if it was an earlier one.
-        Raises `InvalidInput`, `DoctorNotFound`, `ScheduleTooLarge`, and `NotAllowed` for a member of staff who changes
-        more than absences.
+        Raises `InvalidInput`, `DoctorNotFound`, `ScheduleTooLarge`, `SlotOverlaps` if a longer buffer has no room, and
+        `NotAllowed` for a member of staff who changes more than absences.
         """
         _require_right(account, change)
         async with self._database.connection() as connection:
@@ -158,8 +158,7 @@ class Schedules:
 
         `decisions` are those that a person took while looking at the preview, in place of those that it showed.
 
-        Raises `ScheduleChanged` if the change would now do something else, `SlotOverlaps` if a longer buffer has no
-        room behind a time that was made by hand, and the errors of `preview_schedule`.
+        Raises `ScheduleChanged` if the change would now do something else, and the errors of `preview_schedule`.
         """
         _require_right(account, change)
         decided = change if decisions is None else replace(change, decisions=_by_same(change, decisions))

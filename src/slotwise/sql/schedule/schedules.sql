@@ -309,14 +309,18 @@ WHERE
 ORDER BY d.id;
 
 -- name: list_doctors_of_types
--- Finds the doctors who have rules with some visit types that have not ended.
-SELECT DISTINCT r.doctor_id AS id
+-- Finds the doctors who have rules with some visit types that have not ended; and those who have slots ahead with types
+-- whose buffers may change, which count for all slots.
+SELECT r.doctor_id AS id
 FROM schedule_rules AS r
 WHERE
     r.visit_type_ids && :visit_type_ids::bigint[]
     AND r.removed_at IS NULL
     AND coalesce(r.last_day, 'infinity') >= :today::date
-ORDER BY r.doctor_id;
+UNION
+SELECT s.doctor_id
+FROM appointment_slots AS s
+WHERE s.id = any(slots_with_types(:buffered_type_ids::bigint[]));
 
 -- name: list_visit_lengths
 -- Lists the length and the buffer of each visit type, and whether it is offered.

@@ -114,6 +114,9 @@ async def _preview_length(
     except (InvalidInput, ScheduleTooLarge) as error:
         refuse_change(form, error)
         return _show(request, renderer, current, form, 400)
+    except SlotOverlaps as error:
+        _refuse_overlap(form, error, renderer.time)
+        return _show(request, renderer, current, form, 409)
 
 
 def _length_words(current: VisitType, others: Sequence[VisitType]) -> str:
