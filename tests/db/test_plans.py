@@ -22,6 +22,7 @@ from slotwise.services.accounts import users
 from slotwise.services.booking import bookings, calendars, my_bookings
 from slotwise.services.booking import search as booking_search
 from slotwise.services.core import audit, callers, idempotency, seat_events
+from slotwise.services.core.invariants import Finding
 from slotwise.services.desk import dashboard, day_sheets, export, history
 from slotwise.services.privacy import personal_data
 from slotwise.services.schedule import free_times, slot_lists, slots
@@ -488,6 +489,7 @@ LOOK_UPS = [
         looked_at=LOOKED_AT,
         limit=2000,
     ),
+    look_up(free_times.FIND_CLINICS_WITH_TIMES, "slots_on_offer_by_clinic", 160, 180, clinic_ids=[1, 2, 3]),
     look_up(idempotency.PRUNE_ANSWERS, "idempotency_keys_by_age", 254, 640, keep_seconds=24 * 3600, limit=100),
     look_up(personal_data.FIND_ACCOUNT, "user_email_unique", 5, 11, email="PERSON7@example.org"),
     look_up(personal_data.GET_ACCOUNT, "users_pkey", 5, 11, user_id=filling.REGULAR),
@@ -505,6 +507,13 @@ LOOK_UPS = [
     look_up(users.COUNT_FAILED_LOGINS, "login_attempts_of_account", 9, 11, account_hash=SOME_HASH, window_seconds=900),
     look_up(users.FORGET_LOGIN_ATTEMPTS, "login_attempts_of_account", 9, 25, account_hash=SOME_HASH),
     look_up(users.PRUNE_LOGIN_ATTEMPTS, "login_attempts_by_age", 156, 168, window_seconds=12 * 3600),
+]
+
+# A part of the slots, as `check-invariants` goes through them.
+PART = {"first_slot": 1, "last_slot": 1000, "limit": 20}
+INVARIANTS = [
+    Guard(name, Statement(f"core/invariants.{name}", Finding), PART, {"bookings_of_slot"}, rows, pages)
+    for name, rows, pages in (("find_double_visits", 2700, 4100), ("find_short_buffers", 1300, 1300))
 ]
 
 # Of a slot that was held and let go again and again: what became of one booking, and who comes.
@@ -527,7 +536,7 @@ HISTORIES = [
     ),
 ]
 
-GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *MINE, *DESK_LISTS, *LOOK_UPS, *HISTORIES]
+GUARDS = [*FREE_SLOTS, *FREE_DAYS, *LISTS_OF_BOOKINGS, *MINE, *DESK_LISTS, *LOOK_UPS, *HISTORIES, *INVARIANTS]
 # Statements for which another index is as good on so few rows.
 READABLE_OTHERWISE = {
     "slots of an hour", "slots of a doctor", "slots of an idle doctor", "slots of no kind",
