@@ -23,6 +23,8 @@ ROLES = {
     "other": Role.PATIENT,
     "doctor": Role.DOCTOR,
     "staff": Role.STAFF,
+    # Whoever uses it says for which clinics it works.
+    "away": Role.STAFF,
     "admin": Role.ADMIN,
     "disabled": Role.ADMIN,
     "expired": Role.ADMIN,

@@ -1,7 +1,7 @@
 """Who may call what and who sees names: one table with all operations of the OpenAPI document and all callers."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import httpx
@@ -10,80 +10,82 @@ import pytest
 from slotwise.app import build
 from slotwise.http.api_document import openapi_document
 from slotwise.settings import load_settings
-from tests.clinic import Clinic, holder, in_hours, object_of, problem, unique_email
+from tests.clinic import Clinic, RunningServer, holder, in_hours, object_of, problem, unique_email
+from tests.conftest import fresh_database, running_server
 from tests.open_time import open_time, time_ids_of
-from tests.security.people import PASSWORD, People, new_people
+from tests.security.people import PASSWORD, Headers, People, new_people
 
 # `owner` is the patient whose booking and account it is; `holder` has that booking's manage token, `stray` another's.
+# `away` is staff who work for another clinic only.
 # The last three tokens were an admin's. A plus: the answer has the owner's name and e-mail, which no other answer may
 # have. A second row of the same operation is about a missing thing. A new operation needs its row here, and its body in
 # BODIES if it has one.
 TABLE = """
-                                          nobody owner other doctor staff admin holder stray disabled expired revoked
-POST   /api/auth/register                    201   201   201    201   201   201    201   201      201     201     201
-POST   /api/auth/login                       200+  200+  200+   200+  200+  200+   200+  200+     200+    200+    200+
-GET    /api/auth/me                          401   200+  200    200   200   200    401   401      401     401     401
-GET    /api/auth/me/data                     401   200+  200    200   200   200    401   401      401     401     401
-DELETE /api/auth/me                          401   204   204    204   204   204    401   401      401     401     401
-POST   /api/auth/logout                      401   204   204    204   204   204    401   401      401     401     401
-POST   /api/auth/password                    401   204   204    204   204   204    401   401      401     401     401
-POST   /api/clinics                          401   403   403    403   403   201    401   401      401     401     401
-GET    /api/clinics                          200   200   200    200   200   200    200   200      401     401     401
-GET    /api/clinics/{clinicId}               200   200   200    200   200   200    200   200      401     401     401
-GET    /api/clinics/{clinicId}      missing  404   404   404    404   404   404    404   404      401     401     401
-PATCH  /api/clinics/{clinicId}               401   403   403    403   403   200    401   401      401     401     401
-PATCH  /api/clinics/{clinicId}      missing  401   403   403    403   403   404    401   401      401     401     401
-POST   /api/doctors                          401   403   403    403   403   201    401   401      401     401     401
-GET    /api/doctors                          200   200   200    200   200   200    200   200      401     401     401
-GET    /api/doctors/{doctorId}               200   200   200    200   200   200    200   200      401     401     401
-GET    /api/doctors/{doctorId}      missing  404   404   404    404   404   404    404   404      401     401     401
-PATCH  /api/doctors/{doctorId}               401   403   403    403   403   200    401   401      401     401     401
-PATCH  /api/doctors/{doctorId}      missing  401   403   403    403   403   404    401   401      401     401     401
-POST   /api/visit-types                      401   403   403    403   403   201    401   401      401     401     401
-GET    /api/visit-types                      200   200   200    200   200   200    200   200      401     401     401
-GET    /api/visit-types/{visitTypeId}        200   200   200    200   200   200    200   200      401     401     401
-GET    /api/visit-types/{visitTypeId} missing 404  404   404    404   404   404    404   404      401     401     401
-PATCH  /api/visit-types/{visitTypeId}        401   403   403    403   403   200    401   401      401     401     401
-PATCH  /api/visit-types/{visitTypeId} missing 401  403   403    403   403   404    401   401      401     401     401
-POST   /api/slots                            401   403   403    403   403   201    401   401      401     401     401
-POST   /api/slots                   missing  401   403   403    403   403   404    401   401      401     401     401
-POST   /api/slots/batch                      401   403   403    403   403   201    401   401      401     401     401
-POST   /api/slots/batch             missing  401   403   403    403   403   404    401   401      401     401     401
-GET    /api/slots                            200   200   200    200   200   200    200   200      401     401     401
-GET    /api/times                            200   200   200    200   200   200    200   200      401     401     401
-GET    /api/slots/events                     200   200   200    200   200   200    200   200      401     401     401
-GET    /api/slots/{slotId}                   200   200   200    200   200   200    200   200      401     401     401
-GET    /api/slots/{slotId}          missing  404   404   404    404   404   404    404   404      401     401     401
-PATCH  /api/slots/{slotId}                   401   403   403    403   403   200    401   401      401     401     401
-PATCH  /api/slots/{slotId}           status  401   403   403    403   200   200    401   401      401     401     401
-PATCH  /api/slots/{slotId}          missing  401   403   403    403   403   404    401   401      401     401     401
-POST   /api/slots/{slotId}/overbookings      401   403   403    403   201   201    401   401      401     401     401
-POST   /api/slots/{slotId}/overbookings missing  401  403  403   403   404   404    401   401      401     401     401
-GET    /api/doctors/{doctorId}/rules         401   403   403    403   200   200    401   401      401     401     401
-GET    /api/doctors/{doctorId}/rules missing 401   403   403    403   404   404    401   401      401     401     401
-GET    /api/closures                         401   403   403    403   200   200    401   401      401     401     401
-POST   /api/schedule/preview                 401   403   403    403   403   200    401   401      401     401     401
-POST   /api/schedule/preview        absence  401   403   403    403   200   200    401   401      401     401     401
-POST   /api/schedule/preview        takeover 401   403   403    403   200   200    401   401      401     401     401
-POST   /api/schedule/apply                   401   403   403    403   403   409    401   401      401     401     401
-POST   /api/schedule/apply          absence  401   403   403    403   409   409    401   401      401     401     401
-POST   /api/schedule/apply          takeover 401   403   403    403   409   409    401   401      401     401     401
-POST   /api/bookings                         201   201   201    201   201   201    201   201      401     401     401
-POST   /api/bookings                   time  201   201   201    201   201   201    201   201      401     401     401
-POST   /api/bookings                missing  404   404   404    404   404   404    404   404      401     401     401
-GET    /api/bookings                         401   403   403    403   200+  200+   401   401      401     401     401
-GET    /api/bookings/my-bookings             401   200+  200    200   200   200    401   401      401     401     401
-GET    /api/bookings/slot/{slotId}           200   200   200    200   200+  200+   200   200      401     401     401
-GET    /api/bookings/slot/{slotId}  missing  404   404   404    404   404   404    404   404      401     401     401
-GET    /api/bookings/{bookingId}             200   200+  200    200   200+  200+   200+  200      401     401     401
-GET    /api/bookings/{bookingId}    missing  404   404   404    404   404   404    404   404      401     401     401
-POST   /api/bookings/{bookingId}/confirm     401   200+  403    403   200+  200+   200+  403      401     401     401
-POST   /api/bookings/{bookingId}/confirm  missing 404 404 404   404   404   404    404   404      401     401     401
-DELETE /api/bookings/{bookingId}             401   200+  403    403   200+  200+   200+  403      401     401     401
-DELETE /api/bookings/{bookingId}    missing  404   404   404    404   404   404    404   404      401     401     401
-GET    /health                               200   200   200    200   200   200    200   200      200     200     200
-GET    /health/ready                         200   200   200    200   200   200    200   200      200     200     200
-GET    /metrics                              200   200   200    200   200   200    200   200      200     200     200
+                                        nobody owner other doctor staff away admin holder stray disabled expired revoked
+POST   /api/auth/register               201    201   201   201    201   201  201   201    201   201      201     201
+POST   /api/auth/login                  200+   200+  200+  200+   200+  200+ 200+  200+   200+  200+     200+    200+
+GET    /api/auth/me                     401    200+  200   200    200   200  200   401    401   401      401     401
+GET    /api/auth/me/data                401    200+  200   200    200   200  200   401    401   401      401     401
+DELETE /api/auth/me                     401    204   204   204    204   204  204   401    401   401      401     401
+POST   /api/auth/logout                 401    204   204   204    204   204  204   401    401   401      401     401
+POST   /api/auth/password               401    204   204   204    204   204  204   401    401   401      401     401
+POST   /api/clinics                     401    403   403   403    403   403  201   401    401   401      401     401
+GET    /api/clinics                     200    200   200   200    200   200  200   200    200   401      401     401
+GET    /api/clinics/{clinicId}          200    200   200   200    200   200  200   200    200   401      401     401
+GET    /api/clinics/{clinicId}       missing 404 404 404   404    404   404  404   404    404   401      401     401
+PATCH  /api/clinics/{clinicId}          401    403   403   403    403   403  200   401    401   401      401     401
+PATCH  /api/clinics/{clinicId}       missing 401 403 403   403    403   403  404   401    401   401      401     401
+POST   /api/doctors                     401    403   403   403    403   403  201   401    401   401      401     401
+GET    /api/doctors                     200    200   200   200    200   200  200   200    200   401      401     401
+GET    /api/doctors/{doctorId}          200    200   200   200    200   200  200   200    200   401      401     401
+GET    /api/doctors/{doctorId}       missing 404 404 404   404    404   404  404   404    404   401      401     401
+PATCH  /api/doctors/{doctorId}          401    403   403   403    403   403  200   401    401   401      401     401
+PATCH  /api/doctors/{doctorId}       missing 401 403 403   403    403   403  404   401    401   401      401     401
+POST   /api/visit-types                 401    403   403   403    403   403  201   401    401   401      401     401
+GET    /api/visit-types                 200    200   200   200    200   200  200   200    200   401      401     401
+GET    /api/visit-types/{visitTypeId}   200    200   200   200    200   200  200   200    200   401      401     401
+GET    /api/visit-types/{visitTypeId} missing 404 404 404  404    404   404  404   404    404   401      401     401
+PATCH  /api/visit-types/{visitTypeId}   401    403   403   403    403   403  200   401    401   401      401     401
+PATCH  /api/visit-types/{visitTypeId} missing 401 403 403  403    403   403  404   401    401   401      401     401
+POST   /api/slots                       401    403   403   403    403   403  201   401    401   401      401     401
+POST   /api/slots                    missing 401 403 403   403    403   403  404   401    401   401      401     401
+POST   /api/slots/batch                 401    403   403   403    403   403  201   401    401   401      401     401
+POST   /api/slots/batch              missing 401 403 403   403    403   403  404   401    401   401      401     401
+GET    /api/slots                       200    200   200   200    200   200  200   200    200   401      401     401
+GET    /api/times                       200    200   200   200    200   200  200   200    200   401      401     401
+GET    /api/slots/events                200    200   200   200    200   200  200   200    200   401      401     401
+GET    /api/slots/{slotId}              200    200   200   200    200   200  200   200    200   401      401     401
+GET    /api/slots/{slotId}           missing 404 404 404   404    404   404  404   404    404   401      401     401
+PATCH  /api/slots/{slotId}              401    403   403   403    403   403  200   401    401   401      401     401
+PATCH  /api/slots/{slotId}           status 401 403  403   403    200   403  200   401    401   401      401     401
+PATCH  /api/slots/{slotId}           missing 401 403 403   403    403   403  404   401    401   401      401     401
+POST   /api/slots/{slotId}/overbookings 401    403   403   403    201   403  201   401    401   401      401     401
+POST   /api/slots/{slotId}/overbookings missing 401 403 403 403   404   404  404   401    401   401      401     401
+GET    /api/doctors/{doctorId}/rules    401    403   403   403    200   200  200   401    401   401      401     401
+GET    /api/doctors/{doctorId}/rules missing 401 403 403   403    404   404  404   401    401   401      401     401
+GET    /api/closures                    401    403   403   403    200   200  200   401    401   401      401     401
+POST   /api/schedule/preview            401    403   403   403    403   403  200   401    401   401      401     401
+POST   /api/schedule/preview         absence 401 403 403   403    200   403  200   401    401   401      401     401
+POST   /api/schedule/preview         takeover 401 403 403  403    200   403  200   401    401   401      401     401
+POST   /api/schedule/apply              401    403   403   403    403   403  409   401    401   401      401     401
+POST   /api/schedule/apply           absence 401 403 403   403    409   403  409   401    401   401      401     401
+POST   /api/schedule/apply           takeover 401 403 403  403    409   403  409   401    401   401      401     401
+POST   /api/bookings                    201    201   201   201    201   403  201   201    201   401      401     401
+POST   /api/bookings time               201    201   201   201    201   403  201   201    201   401      401     401
+POST   /api/bookings                 missing 404 404 404   404    404   404  404   404    404   401      401     401
+GET    /api/bookings                    401    403   403   403    200+  200  200+  401    401   401      401     401
+GET    /api/bookings/my-bookings        401    200+  200   200    200   200  200   401    401   401      401     401
+GET    /api/bookings/slot/{slotId}      200    200   200   200    200+  200  200+  200    200   401      401     401
+GET    /api/bookings/slot/{slotId}   missing 404 404 404   404    404   404  404   404    404   401      401     401
+GET    /api/bookings/{bookingId}        200    200+  200   200    200+  200  200+  200+   200   401      401     401
+GET    /api/bookings/{bookingId}     missing 404 404 404   404    404   404  404   404    404   401      401     401
+POST   /api/bookings/{bookingId}/confirm 401   200+  403   403    200+  403  200+  200+   403   401      401     401
+POST   /api/bookings/{bookingId}/confirm missing 404 404 404 404  404   404  404   404    404   401      401     401
+DELETE /api/bookings/{bookingId}        401    200+  403   403    200+  403  200+  200+   403   401      401     401
+DELETE /api/bookings/{bookingId}     missing 404 404 404   404    404   404  404   404    404   401      401     401
+GET    /health                          200    200   200   200    200   200  200   200    200   200      200     200
+GET    /health/ready                    200    200   200   200    200   200  200   200    200   200      200     200
+GET    /metrics                         200    200   200   200    200   200  200   200    200   200      200     200
 """
 
 CALLERS = TABLE.strip().splitlines()[0].split()
@@ -195,12 +197,27 @@ def test_every_operation_about_one_thing_is_also_tried_on_a_missing_one() -> Non
     assert about_one <= {row.operation for row in table() if row.missing}
 
 
+@pytest.fixture(scope="module")
+def server(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
+    """With one worker, which knows at once for which clinics an account works."""
+    with fresh_database(postgres_url, migrated_template) as url, running_server(url, {"HOLD_SECONDS": "60"}) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def other_clinic_id(server: RunningServer) -> int:
+    with Clinic(server) as clinic:
+        given = {"name": "Elsewhere", "timeZone": "Asia/Tokyo"}
+        return int(object_of(clinic.http.post("/api/clinics", json=given, headers=clinic.admin))["id"])
+
+
 class Place:
     """A clinic with its own slot and its own people, so that tests do not disturb each other."""
 
-    def __init__(self, clinic: Clinic) -> None:
+    def __init__(self, clinic: Clinic, other_clinic_id: int) -> None:
         self._clinic = clinic
         self.people: People = new_people(clinic.server, NAME)
+        self._limit(self.people.headers["away"], other_clinic_id)
         self.slot = clinic.slot(seats=50)
         self._visit_type = _new_visit_type(clinic)
         self._colleague = clinic.doctor()["id"]
@@ -208,6 +225,15 @@ class Place:
         self._stray = clinic.hold(self.slot["id"], userName="Nell New", userEmail="nell@example.org")
         # One for each caller, made before one of them can end the owner's session.
         self._bookings = [self._book() for _ in CALLERS]
+
+    def _limit(self, account: Headers, clinic_id: int) -> None:
+        user_id = object_of(self._clinic.http.get("/api/auth/me", headers=dict(account)))["id"]
+        token = self._clinic.admin["Authorization"].removeprefix("Bearer ")
+        headers = {"Cookie": f"slotwise-session={token}", "Sec-Fetch-Site": "same-origin"}
+        limited = self._clinic.http.post(
+            f"/admin/users/{user_id}/clinics", data={"clinics": clinic_id}, headers=headers
+        )
+        assert limited.status_code == 303, limited.text
 
     def _book(self) -> dict[str, Any]:
         made = self._clinic.book(
@@ -260,8 +286,10 @@ def _first_piece(answer: httpx.Response) -> httpx.Response:
 
 
 @pytest.mark.parametrize("row", table(), ids=lambda row: f"{row.name}{' missing' * row.missing}")
-def test_everybody_gets_what_the_table_says_and_nobody_anothers_name(clinic: Clinic, row: Row) -> None:
-    place = Place(clinic)
+def test_everybody_gets_what_the_table_says_and_nobody_anothers_name(
+    clinic: Clinic, other_clinic_id: int, row: Row
+) -> None:
+    place = Place(clinic, other_clinic_id)
     for who, cell in row.cells.items():
         answer = place.call(row, who)
         shows = [text for text in (NAME, "Onlyforherself", place.people.owner_email) if text in answer.text]
@@ -271,13 +299,13 @@ def test_everybody_gets_what_the_table_says_and_nobody_anothers_name(clinic: Cli
             problem(answer, answer.status_code)
 
 
-def test_the_table_also_checks_the_email(clinic: Clinic) -> None:
+def test_the_table_also_checks_the_email(clinic: Clinic, other_clinic_id: int) -> None:
     """Otherwise `shows` would accept an answer with the name alone."""
-    place = Place(clinic)
+    place = Place(clinic, other_clinic_id)
     row = next(row for row in table() if row.operation == "GET /api/bookings/{bookingId}" and not row.missing)
     for who in ("owner", "staff", "admin", "holder"):
         booking = place.call(row, who).json()
         assert (booking["userName"], booking["userEmail"]) == (NAME, place.people.owner_email)
-    for who in ("nobody", "other", "doctor", "stray"):
+    for who in ("nobody", "other", "doctor", "away", "stray"):
         booking = place.call(row, who).json()
         assert (booking["userName"], booking["userEmail"]) == (None, None)

@@ -16,6 +16,7 @@ from tests.web.visiting import Visitor
 
 AUCKLAND = ZoneInfo("Pacific/Auckland")
 PASSWORD = "a password of Sam's"
+NEW = "/admin/closures/new"
 # Far enough away that the time of the day does not matter, in both zones.
 SOON = datetime.now(UTC).date() + timedelta(days=10)
 MONDAY = SOON + timedelta(days=-SOON.weekday() % 7)
@@ -237,6 +238,7 @@ def test_staff_of_one_clinic_do_not_read_why_doctors_are_away_elsewhere(
     two: Two, easterner: Visitor, admin: Visitor
 ) -> None:
     """The admin is the negative control."""
+    staff = {"Authorization": f"Bearer {easterner.http.cookies['slotwise-session']}"}
     works_here, works_everywhere = two.clinic.doctor()["id"], two.clinic.doctor()["id"]
     admin.send(f"/admin/doctors/{works_here}/clinics", clinics=1)
     day = MONDAY + timedelta(days=1)
@@ -252,6 +254,31 @@ def test_staff_of_one_clinic_do_not_read_why_doctors_are_away_elsewhere(
             assert reason in admin.open(path).text
             assert (reason in easterner.open(path).text) is is_shown, (path, reason)
             assert easterner.page.status_code == 200
+        for headers, shown in ((two.clinic.admin, True), (staff, is_shown)):
+            listed = two.clinic.http.get("/api/closures", headers=headers)
+            assert (listed.status_code, reason in listed.text) == (200, shown), reason
+
+
+def test_staff_of_one_clinic_choose_among_the_doctors_who_come_there(
+    two: Two, easterner: Visitor, admin: Visitor
+) -> None:
+    """Also one who comes no longer and still has times there. The admin is the negative control."""
+    elsewhere, once_here, of_all = (two.clinic.doctor()["id"] for _ in range(3))
+    two.clinic.slot(doctorId=once_here, startTime=at(MONDAY, 9), clinicId=two.east)
+    for doctor in (elsewhere, once_here):
+        admin.send(f"/admin/doctors/{doctor}/clinics", clinics=1)
+    offered = {
+        who: {doctor for doctor in (elsewhere, once_here, of_all) if f'"doctor:{doctor}"' in page.text}
+        for who, page in (("admin", admin.open(NEW)), ("staff", easterner.open(NEW)))
+    }
+    assert offered == {"admin": {elsewhere, once_here, of_all}, "staff": {once_here, of_all}}
+    easterner.send(NEW, where=f"doctor:{elsewhere}", first_day=MONDAY, reason="Of no concern")
+    assert easterner.page.status_code == 400
+    away = close(two, "Moved away since", at(MONDAY, 9), at(MONDAY, 10), doctorId=of_all, clinicId=two.east)
+    admin.send(f"/admin/doctors/{of_all}/clinics", clinics=1)
+    assert f'"doctor:{of_all}"' in easterner.open(away).text
+    easterner.submit(away, where=f"doctor:{of_all}", reason="Still away")
+    assert easterner.page.status_code == 200
 
 
 # Numbers that no page sends.

@@ -57,13 +57,18 @@ class ScheduleController(Controller):
             "list_closures",
             DESK,
             "List holidays and absences",
-            description="Those that touch the period from `from` until `to`, by start; at most 10,000.",
+            description="Those that touch the period from `from` until `to`, by start; at most 10,000. For staff who "
+            "work for some clinics, `reason` is null for absences at other clinics.",
         ),
     )
     async def list_closures(
-        self, schedules: NamedDependency[Schedules], from_time: FromTime = None, to_time: ToTime = None
+        self,
+        request: ApiRequest,
+        schedules: NamedDependency[Schedules],
+        from_time: FromTime = None,
+        to_time: ToTime = None,
     ) -> ClosuresView:
-        found = await schedules.list_closures(*parse_period(from_time, to_time))
+        found = await schedules.list_closures(account_of(request), *parse_period(from_time, to_time))
         return ClosuresView([ClosureView.of(closure) for closure in found])
 
     @post(

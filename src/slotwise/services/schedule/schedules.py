@@ -29,6 +29,7 @@ from slotwise.domain.users import Role, User, actor_of
 from slotwise.domain.window_diff import MovedWindow
 from slotwise.services.core.audit import changes, record_action
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
+from slotwise.services.schedule.absences import list_doctors_elsewhere, readable_closures
 from slotwise.services.schedule.applying import AppliedRow, Note, apply_preview, runs_of
 from slotwise.services.schedule.clinics import keep_open_clinic, refuse_elsewhere
 from slotwise.services.schedule.schedule_state import (
@@ -114,10 +115,22 @@ class Schedules:
         drifted = [slot for slot in slots_ahead(read) if slot.drifted and slot.confirmed > 0]
         return DoctorSchedule(read.state.rules, read.runs, moved, drifted, windows)
 
-    async def list_closures(self, starts_from: datetime, starts_before: datetime) -> list[Closure]:
-        """The closures in force that touch the period, by start."""
+    async def list_closures(self, reader: User, starts_from: datetime, starts_before: datetime) -> list[Closure]:
+        """The closures in force that touch the period, by start; as `readable_closures`."""
         async with self._database.connection() as connection:
-            return await list_closures(connection, starts_from, starts_before)
+            found = await list_closures(connection, starts_from, starts_before)
+            return await readable_closures(connection, reader, found)
+
+    async def get_closure(self, reader: User, closure_id: int) -> Closure | None:
+        """The closure, if it is in force; as `readable_closures`."""
+        async with self._database.connection() as connection:
+            found = await GET_CLOSURES.all(connection, closure_ids=[closure_id])
+            return next(iter(await readable_closures(connection, reader, found)), None)
+
+    async def list_doctors_elsewhere(self, reader: User) -> frozenset[int]:
+        """The doctors whose absences do not concern the clinics that the reader works for."""
+        async with self._database.connection() as connection:
+            return await list_doctors_elsewhere(connection, reader)
 
     async def list_colleagues(self, doctor_id: int, clinic_ids: Collection[int]) -> list[NamedDoctor]:
         """Who could take over at one of these clinics, those with the same specialty first."""

@@ -105,6 +105,21 @@ SELECT
         WHERE w.doctor_id = :doctor_id::bigint AND w.clinic_id = :clinic_id::bigint
     ) AS found;
 
+-- name: list_doctors_elsewhere
+-- Lists the doctors who work at none of these clinics and have no time ahead there.
+SELECT e.doctor_id AS id
+FROM (
+    SELECT w.doctor_id
+    FROM doctor_clinics AS w
+    GROUP BY w.doctor_id
+    HAVING bool_and(w.clinic_id <> all(:clinic_ids::bigint[]))
+) AS e
+WHERE NOT EXISTS (
+        SELECT FROM appointment_slots AS s
+        WHERE s.doctor_id = e.doctor_id AND s.start_time > now() AND s.clinic_id = any(:clinic_ids::bigint[])
+    )
+ORDER BY e.doctor_id;
+
 -- name: list_user_clinics
 -- Lists the clinics that an account works for; none for an account that works for all of them.
 SELECT u.clinic_id

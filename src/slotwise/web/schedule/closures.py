@@ -1,6 +1,6 @@
 """Holidays and absences: the year at a glance, add, change and undo. Each change is previewed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -48,7 +48,7 @@ class ClosureController(Controller):
     ) -> Response[Any]:
         year = _year_in(query_form(request, "year"), renderer)
         bounds = renderer.time.bounds(date(year, 1, 1), date(year, 12, 31))
-        found = await _readable(request, await schedules.list_closures(*bounds))
+        found = await schedules.list_closures(account_in(request), *bounds)
         return renderer.answer(
             request,
             "schedule/closures/year.html",
@@ -71,7 +71,7 @@ class ClosureController(Controller):
         """Shows what it would do."""
         form = await Form.of(request)
         try:
-            clinic_ids, names = account_in(request).clinic_ids, await doctor_names(request)
+            clinic_ids, names = account_in(request).clinic_ids, await _doctors_to_choose(request)
             added = closure_forms.closures_in(form, renderer, names, clinic_ids)
             decisions = Decisions(Decision.CANCEL, message=added[0].message)
             change = ScheduleChange(add_closures=tuple(added), decisions=decisions)
@@ -122,7 +122,7 @@ class ClosureController(Controller):
             again.problem = "Somebody else has changed this meanwhile. Nothing was saved. It is now as below."
             return await _show_form(request, renderer, closure, again, 409)
         try:
-            names = await doctor_names(request)
+            names = await _doctors_to_choose(request, closure)
             change = _change_of(renderer, form, closure, names)
             heading = "Undo this?" if change.remove_closures else _heading(change.change_closures[0], names)
             then = LIST if change.remove_closures else f"{LIST}/{closure.id}/patients"
@@ -146,28 +146,19 @@ async def doctor_names(request: PageRequest) -> dict[int, str]:
 
 
 async def _closure(request: PageRequest, closure_id: int) -> Closure:
-    found = (await page_parts(request).services.schedules.get_closures([closure_id])).get(closure_id)
+    schedules: Schedules = page_parts(request).services.schedules
+    found = await schedules.get_closure(account_in(request), closure_id)
     if found is None:
         raise NotFoundException("This does not exist, or somebody has undone it.")
-    return (await _readable(request, [found]))[0]
+    return found
 
 
-async def _readable(request: PageRequest, found: Sequence[Closure]) -> list[Closure]:
-    """For staff of some clinics, without the reasons why doctors are away elsewhere."""
-    clinic_ids = account_in(request).clinic_ids
-    if clinic_ids is None:
-        return list(found)
-    clinics = page_parts(request).services.clinics
-    away = {each.doctor_id for each in found if each.doctor_id is not None and each.clinic_id is None}
-    works_at = {doctor_id: await clinics.list_doctor_clinics(doctor_id) for doctor_id in sorted(away)}
-
-    def is_elsewhere(closure: Closure) -> bool:
-        if closure.doctor_id is None:
-            return False
-        places = works_at[closure.doctor_id] if closure.clinic_id is None else [closure.clinic_id]
-        return bool(places) and clinic_ids.isdisjoint(places)
-
-    return [replace(each, reason=None) if is_elsewhere(each) else each for each in found]
+async def _doctors_to_choose(request: PageRequest, closure: Closure | None = None) -> dict[int, str]:
+    """Those whose absences concern the clinics of the account, and the one whose absence this is."""
+    elsewhere = await page_parts(request).services.schedules.list_doctors_elsewhere(account_in(request))
+    own = closure.doctor_id if closure else None
+    names = await doctor_names(request)
+    return {doctor_id: name for doctor_id, name in names.items() if doctor_id not in elsewhere or doctor_id == own}
 
 
 def _at_clinic(closure: Closure, renderer: Renderer) -> dict[str, Any]:
@@ -263,7 +254,8 @@ async def _show_form(
 ) -> Response[Any]:
     may_change = _may_change(request, closure)
     where = _only_at(renderer, closure)
-    doctors = [(f"doctor:{doctor_id}", name + where) for doctor_id, name in (await doctor_names(request)).items()]
+    names = await _doctors_to_choose(request, closure)
+    doctors = [(f"doctor:{doctor_id}", name + where) for doctor_id, name in names.items()]
     wide = _wide_choices(renderer.clinics, closure) if visitor_in(request).is_admin or not may_change else []
     return renderer.answer(
         request,
