@@ -133,7 +133,10 @@ async def change_nothing(_: Connection) -> None:
 
 
 class Mutant(NamedTuple):
-    """It is caught if one of `rules` is broken. Other rules may break for other reasons."""
+    """It is caught if one of `rules` is broken. Other rules may break for other reasons.
+
+    `needs` has kinds of ledger rows, and how many of them a load must have made to show anything.
+    """
 
     name: str
     sentence: str
@@ -141,6 +144,7 @@ class Mutant(NamedTuple):
     rules: frozenset[str]
     faults: Sequence[str] = ("database-latency",)
     program: str | None = None
+    needs: Sequence[tuple[str, int]] = ()
 
 
 OF_SEATS = (
@@ -178,7 +182,7 @@ OF_SCHEDULES = (
     ),
     Mutant(
         "blind-takeover", "a colleague who has patients then takes over others", overlook_the_colleagues_patients,
-        frozenset({"S22"}),
+        frozenset({"S22"}), needs=[("MOVED", 8)],
     ),
     Mutant(
         "short-buffer", "a booked visit loses its buffer when its hours get other visit types", forget_booked_buffers,

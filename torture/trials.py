@@ -109,11 +109,23 @@ async def _try(mutant: Mutant, folder: Path, seed: int, longer: int) -> Try:
         await _plant(mutant, bed)
         faults = [fault for kind in mutant.faults for fault in _faults(kind)]
         result = await Run(bed, _plan(mutant, seed, longer), faults, lambda _: None, thorough=False)()
+        lacking = await _lacking(mutant, bed)
     except (NotServing, EmbeddedServerError, OSError, TimeoutError, aiohttp.ClientError) as error:
         return Try(time.monotonic() - began, {}, [], not_tried=f"the server did not serve: {error}")
     finally:
         await bed.stop()
-    return _read(mutant, result, time.monotonic() - began)
+    return _read(mutant, result, time.monotonic() - began, lacking)
+
+
+async def _lacking(mutant: Mutant, bed: Bed) -> str:
+    """What the load did too little of, as a slow machine does; empty if it did enough."""
+    if not mutant.needs:
+        return ""
+    async with bed.look() as connection:
+        rows = await connection.fetch("SELECT kind, count(*) AS made FROM booking_events GROUP BY kind")
+    made = {row["kind"]: row["made"] for row in rows}
+    lacks = [f"{made.get(kind, 0)} of {least} {kind}" for kind, least in mutant.needs if made.get(kind, 0) < least]
+    return f"the load made only {', '.join(lacks)}" if lacks else ""
 
 
 def _faults(kind: str) -> list[Fault]:
@@ -128,10 +140,12 @@ async def _plant(mutant: Mutant, bed: Bed) -> None:
             raise CannotPlant(f"{mutant.name} no longer fits the code: {error}") from error
 
 
-def _read(mutant: Mutant, result: Result, seconds: float) -> Try:
+def _read(mutant: Mutant, result: Result, seconds: float, lacking: str) -> Try:
     found = {rule: result.findings.count(rule) for rule in result.findings.rules}
     own = {rule: count for rule, count in found.items() if rule in mutant.rules}
-    return Try(seconds, own, sorted(set(found) - set(own)), result.slowness, "" if own else _why_not(mutant, result))
+    return Try(
+        seconds, own, sorted(set(found) - set(own)), result.slowness, "" if own else lacking or _why_not(mutant, result)
+    )
 
 
 def _why_not(mutant: Mutant, result: Result) -> str:
