@@ -89,7 +89,7 @@ from slotwise.worker.housekeeping import housekeeping
 from slotwise.worker.seat_relay import seat_relay
 
 MAX_BODY_BYTES = 64 * 1024
-# One for each queue of the booking path: a batch of confirms does not wait for a batch of holds.
+# The four queues of patients share three: a worker rarely has a batch of each at a time.
 PATIENTS_CONNECTIONS = 3
 # The desk's three queues share two: a worker rarely has more than one change of the desk at a time.
 DESK_CONNECTIONS = 2
