@@ -32,7 +32,6 @@ from slotwise.services.schedule.publishing import Publisher
 from slotwise.services.schedule.schedule_state import read_schedule
 from slotwise.services.schedule.schedules import Applied, Outlined, Schedules
 from slotwise.services.schedule.slots import Slots
-from tests.depth import many
 from tests.domain.schedule_worlds import applied, open_ids, overlapping
 
 Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -104,13 +103,14 @@ def runner() -> Iterator[asyncio.Runner]:
 
 
 def test_a_change_does_what_its_preview_says(database_url: str, runner: asyncio.Runner) -> None:
-    run_changes(database_url, runner, examples=many(3, 10), steps=20)
+    run_changes(database_url, runner, examples=3, steps=20)
 
 
 # Each step takes some hundredths of a second; many are needed until rules, closures and bookings meet in rare ways.
 @pytest.mark.slow
+@pytest.mark.timeout(2400)
 def test_many_changes_do_what_their_previews_say(database_url: str, runner: asyncio.Runner) -> None:
-    run_changes(database_url, runner, examples=60, steps=40)
+    run_changes(database_url, runner, examples=40, steps=40)
 
 
 def run_changes(database_url: str, runner: asyncio.Runner, examples: int, steps: int) -> None:
