@@ -450,6 +450,7 @@ FACTS: dict[str, type[Exception]] = {
     "clinic_of_doctor_exists": ClinicNotFound,
     "clinic_of_user_exists": ClinicNotFound,
     "slot_overlaps": SlotOverlaps,
+    "window_overlaps": SlotOverlaps,
     "slot_total_in_range": InvalidInput,
     "slot_time_readable": InvalidInput,
 }
