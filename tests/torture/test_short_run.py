@@ -18,11 +18,13 @@ from torture.roads import DRIVEN
 from torture.rules.unknowns import find_untold
 
 from tests.clinic import PATIENCE_SECONDS
+from tests.depth import THOROUGH
 from tests.torture.command import PROJECT, torture
 
 MOST_SECONDS = 40 * 60
 
 
+@pytest.mark.skipif(THOROUGH, reason="the short run below does more of the same")
 @pytest.mark.timeout(MOST_SECONDS)
 def test_a_brief_run_is_valid_and_reaches_its_figures(tmp_path: Path) -> None:
     """1,000 acknowledged writes, 6 faults, 100 races; every unknown outcome resolved."""
