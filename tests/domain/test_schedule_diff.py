@@ -244,6 +244,18 @@ def test_a_booked_slot_whose_new_buffer_has_no_room_stays_listed() -> None:
     assert quiet(compared(buffered, applied(difference, slots)))
 
 
+def test_a_booked_slot_that_comes_back_without_its_buffer_leaves_room_for_what_was_closed_after_it() -> None:
+    two = replace(ONE, closes=ONE.opens + 60)
+    first, second, *rest = sorted(settled([two]), key=lambda each: each.start_time)
+    buffered = replace(
+        first, status=SlotStatus.CLOSED, confirmed=1, drifted=True, busy_until=second.start_time + timedelta(minutes=10)
+    )
+    slots = [buffered, replace(second, status=SlotStatus.CLOSED), *rest]
+    difference = compared([two], slots)
+    assert [each.slot_id for each in difference.reopen] == [first.id, second.id]
+    assert quiet(compared([two], applied(difference, slots)))
+
+
 def test_a_booked_time_that_cannot_come_back_when_its_closure_is_gone_is_listed() -> None:
     before = first_of(settled([ONE]), confirmed=1)
     closed = applied(compared([ONE], before, [ALL_DAY]), before)

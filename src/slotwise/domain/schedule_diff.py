@@ -354,7 +354,7 @@ class _Comparison:
             self._with_new_buffer(slot) for slot in self._existing if slot.id not in waiting and self._takes_time(slot)
         ]
         self._reopen_what_fits(busy, taken)
-        taken += busy
+        taken += [self._with_new_buffer(slot) for slot in busy]
         taken += self._reopen_what_fits(free, taken)
         by_doctor = _by_doctor(taken)
         for wanted in self._wanted.values():
