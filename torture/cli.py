@@ -115,7 +115,7 @@ def mutants(
     today: Annotated[bool, typer.Option("--today", help="Try today's mutant (UTC).")] = False,
     directory: Directory = RESULTS,
 ) -> None:
-    """Check that the harness notices wrong code: it must catch each mutant, on a quiet machine within a minute.
+    """Check that the harness notices wrong code: it must catch each mutant.
 
     A mutant with only one or two findings is tried again, for longer. Ends with status 1 if a mutant survives. If none
     survives but one could not be tried, ends with status 3: that says nothing about the harness.
@@ -129,7 +129,7 @@ def mutants(
     for trial in trials:
         print(f"{trial.mutant.name}: {trial.verdict}; {trial.told}")  # noqa: T201 - in one line, for other programs
     verdicts = {trial.verdict for trial in trials}
-    if verdicts & {"survived", "caught late"}:
+    if "survived" in verdicts:
         raise typer.Exit(1)
     if "not tried" in verdicts:
         raise typer.Exit(NOT_TRIED)
