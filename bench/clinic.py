@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
+from pathlib import Path
 
 import httpx
 
@@ -14,6 +15,7 @@ from bench.installation import ADMIN_EMAIL, ADMIN_PASSWORD, Installation
 from bench.processes import ToolFailed, output_of
 from bench.readings import CheckFailed
 from bench.server import SLOTWISE, Server, baseline_server, slotwise_server
+from slotwise.services.core.time_ids import TimeIds
 
 MOST_SEATS = 1_000_000
 SLOTS_PER_STATEMENT = 100_000
@@ -30,6 +32,15 @@ class Clinic:
         self.database_url = database_url
         self._installation = installation
         self._settings = {**installation.settings, "DATABASE_URL": database_url}
+
+    @property
+    def folder(self) -> Path:
+        return self._installation.folder
+
+    @property
+    def time_ids(self) -> TimeIds:
+        """Makes the same ids as the servers, which have the same secret."""
+        return TimeIds(self._settings["JWT_SECRET"])
 
     def serve(self, **settings: str) -> AbstractContextManager[Server]:
         """Another server; the arguments are environment variables."""

@@ -42,6 +42,17 @@ def row(url: str, query: str, *arguments: object) -> Any:
     return asyncio.run(work())
 
 
+def rows(url: str, query: str, *arguments: object) -> list[Any]:
+    async def work() -> list[Any]:
+        connection = await asyncpg.connect(url)
+        try:
+            return list(await connection.fetch(query, *arguments))
+        finally:
+            await connection.close()
+
+    return asyncio.run(work())
+
+
 def number(url: str, query: str, *arguments: object) -> int:
     """The first column of the first row."""
     return int(row(url, query, *arguments)[0])

@@ -1,6 +1,7 @@
 -- One load for wrk, chosen by name=value arguments after `--`:
---   kind    book, cycle, hold-and-cancel, log-in or get
+--   kind    book, carve, cycle, hold-and-cancel, log-in or get
 --   first, last   range of slot ids; each request books a random one of them
+--   file    time ids, one in a line; each is booked once, by one of the threads
 --   key     prefix of every Idempotency-Key; without it none is sent
 --   email, password, path, token   as the kinds need them
 --   way     a header that only the framework reads, so that the connection does not answer by itself
@@ -36,6 +37,25 @@ local function hold()
   sent = sent + 1
   local key = options.key and { ["Idempotency-Key"] = string.format("%s-%d-%d", options.key, number, sent) }
   return wrk.format("POST", "/api/bookings", headers(key), body)
+end
+
+-- The lines of this thread: all have as many.
+local function read_lines()
+  local lines, place = {}, 0
+  for line in io.lines(options.file) do
+    if place % tonumber(options.threads) == number then table.insert(lines, line) end
+    place = place + 1
+  end
+  return lines
+end
+
+local function carve(time_ids)
+  return function()
+    sent = sent + 1
+    local body = string.format(
+      '{"timeId":"%s","userName":"Ada Lovelace","userEmail":"ada@example.org"}', time_ids[sent] or "none is left")
+    return wrk.format("POST", "/api/bookings", headers(), body)
+  end
 end
 
 -- The next step of a booking is queued when its answer comes, and sent before another booking begins.
@@ -74,6 +94,7 @@ end
 
 local kinds = {
   book = function() next_request = hold end,
+  carve = function() next_request = carve(read_lines()) end,
   cycle = function() next_request, note = step_of_cycle, note_step end,
   ["hold-and-cancel"] = function() next_request, note = step_of_cancelling, note_hold end,
   ["log-in"] = function()

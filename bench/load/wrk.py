@@ -70,6 +70,6 @@ def running(url: str, load: Load, connections: int, seconds: int) -> Iterator[St
     """Run a load beside another one; `parse` reads its output."""
     threads = min(connections, 2, os.cpu_count() or 1)
     numbers = [f"-t{threads}", f"-c{connections}", f"-d{seconds}s", f"--timeout={LATE_SECONDS}s"]
-    values = [f"{name}={value}" for name, value in {"kind": load.kind, **load.values}.items()]
+    values = [f"{name}={value}" for name, value in {"kind": load.kind, "threads": str(threads), **load.values}.items()]
     with started([path_of(WRK), *numbers, "-s", SCRIPT, url, "--", *values]) as wrk:
         yield wrk

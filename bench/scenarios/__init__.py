@@ -4,6 +4,7 @@ from bench.scenarios.booking_answers import CYCLE, IDEMPOTENCY, SOLD_OUT
 from bench.scenarios.booking_baselines import BATCHES, HTTP_COST, LONE_CLIENT
 from bench.scenarios.booking_lists import BOOKING_LISTS
 from bench.scenarios.booking_throughput import HOT_SLOT, SPREAD
+from bench.scenarios.carving import CARVING
 from bench.scenarios.finding import FINDING
 from bench.scenarios.footprint import BYTES, MEMORY
 from bench.scenarios.growth import CHURN, IN_SLOT, IN_TABLE
@@ -14,6 +15,7 @@ from bench.scenarios.publishing import APPLY, PUBLISHING
 from bench.scenarios.reads import READS
 from bench.scenarios.scenario import Scenario
 from bench.scenarios.slot_lists import SLOT_LISTS
+from bench.scenarios.times import TIMES
 
 SCENARIOS: tuple[Scenario, ...] = (
     HOT_SLOT,
@@ -24,12 +26,14 @@ SCENARIOS: tuple[Scenario, ...] = (
     CYCLE,
     SOLD_OUT,
     IDEMPOTENCY,
+    CARVING,
     LOG_INS,
     OVERLOAD,
     PUBLISHING,
     APPLY,
     READS,
     SLOT_LISTS,
+    TIMES,
     FINDING,
     BOOKING_LISTS,
     IN_SLOT,
