@@ -1,6 +1,6 @@
 """The starts that are offered in a window, compared with what a minute-by-minute count says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
@@ -26,7 +26,7 @@ def visit(minutes: int, buffer: int = 0) -> VisitTime:
     return VisitTime(timedelta(minutes=minutes), timedelta(minutes=buffer))
 
 
-def minutes_of(starts: Sequence[datetime]) -> list[int]:
+def minutes_of(starts: Iterable[datetime]) -> list[int]:
     return [(start - NINE) // timedelta(minutes=1) for start in starts]
 
 

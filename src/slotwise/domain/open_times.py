@@ -11,6 +11,8 @@ from msgspec import Struct
 
 from slotwise.domain.timetables import Period
 
+_NOTHING = timedelta()
+
 
 class VisitTime(Struct, frozen=True):
     """How long a visit takes, and how long the doctor is busy afterwards."""
@@ -45,15 +47,26 @@ class FreeStart(Struct, frozen=True):
     wasteful: bool
 
 
-def free_starts(window: OpenWindow, visit: VisitTime) -> list[FreeStart]:
-    """When the visit can begin, in order."""
-    return [start for part in _open_parts(window) for start in _starts_in(part, window, visit)]
+def free_starts(window: OpenWindow, visit: VisitTime) -> Iterator[FreeStart]:
+    """When the visit can begin, in order. Each is found when it is asked for."""
+    for part in _open_parts(window):
+        yield from _starts_in(part, window, visit)
 
 
-def offered_starts(free: Iterable[FreeStart]) -> list[datetime]:
-    """Those that a patient chooses from, of one day: without the wasteful ones, unless there are no others."""
-    starts = list(free)
-    return [each.start for each in starts if not each.wasteful] or [each.start for each in starts]
+def offered_starts(free: Iterable[FreeStart]) -> Iterator[datetime]:
+    """Those that a patient chooses from, of one day: without the wasteful ones, unless there are no others.
+
+    Each is found when it is asked for; as long as all are wasteful, the next one is looked at.
+    """
+    wasteful, only_wasteful = [], True
+    for each in free:
+        if not each.wasteful:
+            only_wasteful = False
+            yield each.start
+        elif only_wasteful:
+            wasteful.append(each.start)
+    if only_wasteful:
+        yield from wasteful
 
 
 def _open_parts(window: OpenWindow) -> Iterator[Period]:
@@ -68,17 +81,28 @@ def _open_parts(window: OpenWindow) -> Iterator[Period]:
 
 
 def _starts_in(part: Period, window: OpenWindow, visit: VisitTime) -> Iterator[FreeStart]:
-    starts, ends = [each.start_time for each in window.taken], [each.end_time for each in window.taken]
-    for start in sorted({part.start_time, *_after_visits(part, ends), *_on_steps(part, window)}):
-        place = bisect_right(ends, start)
-        before = max(part.start_time, ends[place - 1]) if place > 0 else part.start_time
-        following = starts[place] if place < len(starts) else None
-        if start + visit.length <= part.end_time and (following is None or start + visit.whole <= following):
-            yield FreeStart(start, _is_wasteful(window, before, start, start + visit.whole, following, part.end_time))
+    """Each step and each end of a visit is looked at, for every list of times: this must be quick."""
+    taken_from, taken_until = [each.start_time for each in window.taken], [each.end_time for each in window.taken]
+    shortest = min(each.length for each in window.visits), min(each.whole for each in window.visits)
+    latest, whole = part.end_time - visit.length, visit.whole
+    for start in _candidates(part, window, taken_until):
+        if start > latest:
+            break
+        place = bisect_right(taken_until, start)
+        before = max(part.start_time, taken_until[place - 1]) if place > 0 else part.start_time
+        following = taken_from[place] if place < len(taken_from) else None
+        if following is None or start + whole <= following:
+            wasteful = _is_wasteful(start - before, following, start + whole, part.end_time, shortest)
+            yield FreeStart(start, wasteful)
 
 
-def _after_visits(part: Period, ends: Sequence[datetime]) -> Sequence[datetime]:
-    return ends[bisect_left(ends, part.start_time) : bisect_left(ends, part.end_time)]
+def _candidates(part: Period, window: OpenWindow, taken_until: Sequence[datetime]) -> Sequence[datetime]:
+    """Where a visit may begin if it has room: the begin of open time, the steps, and the ends of visits."""
+    ends = taken_until[bisect_left(taken_until, part.start_time) : bisect_left(taken_until, part.end_time)]
+    steps = list(_on_steps(part, window))
+    if not ends and steps and steps[0] == part.start_time:
+        return steps
+    return sorted({part.start_time, *ends, *steps})
 
 
 def _on_steps(part: Period, window: OpenWindow) -> Iterator[datetime]:
@@ -90,17 +114,18 @@ def _on_steps(part: Period, window: OpenWindow) -> Iterator[datetime]:
 
 
 def _is_wasteful(
-    window: OpenWindow,
-    before: datetime,
-    start: datetime,
-    busy_until: datetime,
+    before: timedelta,
     following: datetime | None,
+    busy_until: datetime,
     closes: datetime,
+    shortest: tuple[timedelta, timedelta],
 ) -> bool:
-    """Whether the visit leaves a gap that nothing fits. At the end of open time, a buffer needs no room."""
-    with_buffer = min(visit.whole for visit in window.visits)
-    if timedelta() < start - before < with_buffer:
+    """Whether the visit leaves a gap that nothing fits, before it or after it. `shortest` is the shortest visit without
+    and with its buffer: at the end of open time, a buffer needs no room.
+    """
+    length, whole = shortest
+    if _NOTHING < before < whole:
         return True
     if following is not None and following < closes:
-        return timedelta() < following - busy_until < with_buffer
-    return timedelta() < closes - busy_until < min(visit.length for visit in window.visits)
+        return _NOTHING < following - busy_until < whole
+    return _NOTHING < closes - busy_until < length

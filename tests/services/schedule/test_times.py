@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from torture.patching import mutate
 
+from slotwise.services.schedule import times as times_of_services
 from slotwise.services.schedule.times import (
     BEGIN,
     MAX_DAYS,
@@ -47,6 +48,20 @@ class House:
         for _ in range(2):
             await self._new_doctor()
 
+    async def open_mornings(self, doctors: int) -> None:
+        """Each doctor is there from nine to twelve, for visits of ten minutes every half an hour."""
+        self.now = await self.connection.fetchval("SELECT now()")
+        self.day = self.now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=2)
+        row = await self.connection.fetchrow(
+            "INSERT INTO visit_types (name, minutes) VALUES ('Visit', 10) RETURNING *, 0 AS buffer_minutes"
+        )
+        assert row is not None
+        self.types[row["id"]] = row
+        for _ in range(doctors):
+            doctor_id = await self.connection.fetchval("INSERT INTO doctors (name) VALUES ('Dr. Who') RETURNING id")
+            begin = self.day + timedelta(hours=9)
+            await self._new_window(doctor_id, begin, begin + timedelta(hours=3), [row["id"]], step=30)
+
     async def _new_type(self) -> None:
         soon = self.day + timedelta(hours=9) - self.now
         notice, horizon = self.chance.choice([(None, None), (soon + 40 * MINUTE, None), (None, 2), (None, 3)])
@@ -67,18 +82,18 @@ class House:
         begin = self.day + timedelta(hours=9)
         for _ in range(self.chance.choice([1, 2])):
             end = begin + self.chance.choice([60, 90, 120]) * MINUTE
-            await self._new_window(doctor_id, begin, end)
+            ids = sorted(self.chance.sample(sorted(self.types), self.chance.choice([1, 2, 3])))
+            await self._new_window(doctor_id, begin, end, ids, self.chance.choice([5, 10, 15, 30]))
             begin = end + self.chance.choice([0, 10, 60]) * MINUTE
         await self._fill(doctor_id)
 
-    async def _new_window(self, doctor_id: int, begin: datetime, end: datetime) -> None:
-        ids = sorted(self.chance.sample(sorted(self.types), self.chance.choice([1, 2, 3])))
+    async def _new_window(self, doctor_id: int, begin: datetime, end: datetime, ids: Sequence[int], step: int) -> None:
         rule_id = await self.connection.fetchval(
             "INSERT INTO schedule_rules (doctor_id, clinic_id, first_day, weekday, opens, closes, slot_minutes, kind,"
             " step_minutes, visit_type_ids) VALUES ($1, 1, $2, 1, 0, 60, 60, 'WINDOW', $3, $4) RETURNING id",
             doctor_id,
             begin.date(),
-            self.chance.choice([5, 10, 15, 30]),
+            step,
             ids,
         )
         row = await self.connection.fetchrow(
@@ -106,7 +121,8 @@ class House:
         )
         await self._publish(doctor_id)
         if self.chance.random() < 0.3:
-            await self._close(doctor_id)
+            start = self.day + timedelta(hours=9) + 5 * MINUTE * self.chance.randrange(12)
+            await self.close(doctor_id, start, start + 25 * MINUTE)
 
     async def _publish(self, doctor_id: int) -> None:
         start = self.day + timedelta(hours=9) + 5 * MINUTE * self.chance.randrange(-6, 30)
@@ -124,13 +140,12 @@ class House:
             open_or_closed,
         )
 
-    async def _close(self, doctor_id: int) -> None:
-        start = self.day + timedelta(hours=9) + 5 * MINUTE * self.chance.randrange(12)
+    async def close(self, doctor_id: int, start: datetime, end: datetime) -> None:
         await self.connection.execute(
             "INSERT INTO closures (doctor_id, start_time, end_time, kind) VALUES ($1, $2, $3, 'ABSENCE')",
             doctor_id,
             start,
-            start + 25 * MINUTE,
+            end,
         )
 
     async def hold(self, window: asyncpg.Record, start: datetime, type_id: int, *, by_desk: bool = False) -> str:
@@ -205,6 +220,45 @@ async def test_whatever_is_offered_can_be_held_and_nothing_else(connection: Conn
         for key, free in (await holdable(house)).items():
             assert offered.get(key, set()) <= free
             assert bool(offered.get(key)) == bool(free), "what is free on that day is not offered"
+
+
+@pytest.mark.parametrize("seed", range(many(4, 60)))
+async def test_a_list_that_begins_later_is_the_end_of_the_whole_list(
+    connection: Connection, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where it begins within windows, and although few days are read at once."""
+    async with connection.transaction():
+        await stop_clock(connection)
+        house = House(connection, Random(seed))
+        await house.furnish()
+        whole = await everything(connection)
+        monkeypatch.setattr(times_of_services, "FIRST_DAYS", 1)
+        for minutes in house.chance.sample(range(300), 12):
+            begins = house.day + timedelta(hours=9, minutes=minutes - 60)
+            listed = await everything(connection, TimesQuery(starts_from=begins), limit=house.chance.choice([1, 3, 50]))
+            assert listed == [time for time in whole if time.start_time >= begins], minutes
+
+
+@pytest.mark.parametrize("before", ["a visit", "a closure", "nothing"])
+async def test_what_is_free_after_a_visit_or_a_closure_comes_before_the_next_step_of_others(
+    connection: Connection, before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a day read at once, two other doctors are known when the page could end."""
+    monkeypatch.setattr(times_of_services, "FIRST_DAYS", 1)
+    monkeypatch.setattr(times_of_services, "MOST_DAYS", 1)
+    async with connection.transaction():
+        await stop_clock(connection)
+        house = House(connection, Random(0))
+        await house.open_mornings(doctors=3)
+        last, nine = house.windows[-1], house.day + timedelta(hours=9)
+        if before == "a visit":
+            assert await house.hold(last, nine, last["visit_type_ids"][0]) == "held"
+        if before == "a closure":
+            await house.close(last["doctor_id"], nine, nine + 10 * MINUTE)
+        found = await list_times(connection, TimesQuery(starts_from=nine + 5 * MINUTE), 1)
+    first = found.times[0]
+    expected = (house.windows[0]["doctor_id"], 30) if before == "nothing" else (last["doctor_id"], 10)
+    assert (first.doctor_id, (first.start_time - nine) // MINUTE) == expected
 
 
 async def holdable(house: House) -> dict[tuple[int, int], set[datetime]]:

@@ -6,7 +6,8 @@ time by the earliest place that one of their times can have in the list.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta
-from itertools import groupby
+from heapq import heappop, heappush
+from itertools import count, groupby
 from operator import attrgetter, itemgetter
 from typing import NamedTuple, Protocol
 
@@ -26,11 +27,11 @@ from slotwise.services.core.time_ids import TimeIds
 from slotwise.services.schedule.slot_lists import SlotQuery, list_slots
 
 MAX_DAYS = 62
-# Days with open time that are read at once, and how often something is read for one page: the page ends then.
-DAYS_AT_ONCE = 24
+# Days with open time that are read at once, first and later. A page ends when something was read so often for it.
+FIRST_DAYS, MOST_DAYS = 24, 96
 MOST_READS = 60
-# Slots that are read at once. The first time, no more than a page may need.
-SLOTS_AT_ONCE = 500
+# Slots that are read at once at most. The first time, no more than a page may need.
+MOST_SLOTS = 500
 
 
 class TimesQuery(Struct, frozen=True):
@@ -113,8 +114,16 @@ class OfferedType(Struct, frozen=True):
         return VisitTime(timedelta(minutes=self.minutes), timedelta(minutes=self.buffer_minutes))
 
     def can_begin(self, start: datetime) -> bool:
-        in_time = self.now < start and self.starts_from <= start
-        return self.offered and in_time and (self.starts_until is None or start <= self.starts_until)
+        return self.offered and self.earliest <= start <= self.latest
+
+    @property
+    def earliest(self) -> datetime:
+        """A visit begins later than now, by a microsecond at least."""
+        return max(self.starts_from, self.now + timedelta.resolution)
+
+    @property
+    def latest(self) -> datetime:
+        return self.starts_until or LAST_READABLE_TIME
 
 
 class OpenDay(Struct, frozen=True):
@@ -230,10 +239,12 @@ class _Found(NamedTuple):
 
 
 class _Source(Protocol):
-    """All its times up to `known_to` are in `found`, and some of those after it."""
+    """All its times up to `known_to` have been read."""
 
     known_to: Place
-    found: list[_Found]
+
+    def first_to(self, place: Place, most: int) -> Sequence[_Found]:
+        """The first of its times, up to this place. There may be more than `most`."""
 
     async def read_more(self, connection: Connection) -> None: ...
 
@@ -243,7 +254,7 @@ async def _read(connection: Connection, search: _Search, limit: int) -> FoundTim
     reads = 0
     while True:
         known = min(source.known_to for source in sources)
-        found = [each for source in sources for each in source.found if each.place <= known]
+        found = [each for source in sources for each in source.first_to(known, limit + 1)]
         if len(found) > limit or known == END:
             return FoundTimes(_first(found, limit + 1), None, search.now)
         if reads >= MOST_READS and known > search.after:
@@ -260,19 +271,22 @@ class _SlotTimes:
     """Times of published slots. `list_slots` sorts those of one start by id, so a start is known when the next is."""
 
     def __init__(self, search: _Search, at_once: int) -> None:
-        self.found: list[_Found] = []
         self.known_to = search.after
+        self._found: list[_Found] = []
         self._search = search
         self._at_once = at_once
         self._read_to = (search.after.start_time, 0)
 
+    def first_to(self, place: Place, most: int) -> Sequence[_Found]:  # noqa: ARG002 - they are there anyway
+        return [each for each in self._found if each.place <= place]
+
     async def read_more(self, connection: Connection) -> None:
         found = await list_slots(connection, self._query(), self._at_once, self._read_to)
-        self.found += [time for slot in found for time in self._times_of(slot) if self._search.takes(time.place)]
+        self._found += [time for slot in found for time in self._times_of(slot) if self._search.takes(time.place)]
         if len(found) < self._at_once:
             self.known_to = END
             return
-        self._at_once = SLOTS_AT_ONCE
+        self._at_once = min(4 * self._at_once, MOST_SLOTS)
         self._read_to = (found[-1].start_time, found[-1].id)
         self.known_to = max(self.known_to, Place(found[-1].start_time, 0, 0))
 
@@ -298,10 +312,15 @@ class _SlotTimes:
 
 
 class _WindowTimes:
-    """Times in windows, each for one person, day by day and doctor by doctor."""
+    """Times in windows, each for one person, day by day and doctor by doctor.
+
+    A day has many times, of which few are on a page: the next one of a day is found when the one before it is taken.
+    """
 
     def __init__(self, search: _Search) -> None:
-        self.found: list[_Found] = []
+        self._found: list[_Found] = []
+        # The next time of each day and type, with a number so that no two are equal, and those after it.
+        self._next: list[tuple[Place, int, _Found, Iterator[_Found]]] = []
         self._search = search
         first = min((search.types[each].starts_from for each in search.wanted), default=LAST_READABLE_TIME)
         self._from = search.after if first <= search.after.start_time else Place(first, 0, 0)
@@ -309,14 +328,30 @@ class _WindowTimes:
         self.known_to = END if nothing else search.after
         self._read_to = (self._from.start_time - timedelta(microseconds=1), 0)
         self._seen: set[tuple[int, int, date]] = set()
+        self._numbers = count()
+        self._at_once = FIRST_DAYS
+
+    def first_to(self, place: Place, most: int) -> Sequence[_Found]:
+        while self._next and self._next[0][0] <= place and len(self._found) < most:
+            _, number, found, following = heappop(self._next)
+            self._found.append(found)
+            self._wait_for(following, number)
+        return self._found
+
+    def _wait_for(self, times: Iterator[_Found], number: int) -> None:
+        found = next((each for each in times if self._search.takes(each.place)), None)
+        if found is not None:
+            heappush(self._next, (found.place, number, found, times))
 
     async def read_more(self, connection: Connection) -> None:
         days = await self._list_days(connection)
         for windows in await _read_days(connection, self._not_seen(days)):
-            self.found += [time for time in _times_in(windows, self._search) if self._search.takes(time.place)]
-        if len(days) < DAYS_AT_ONCE:
+            for times in _times_in(windows, self._search):
+                self._wait_for(times, next(self._numbers))
+        if len(days) < self._at_once:
             self.known_to = END
             return
+        self._at_once = min(2 * self._at_once, MOST_DAYS)
         self._read_to = (days[-1].bound, days[-1].doctor_id)
         self.known_to = max(self.known_to, Place(*self._read_to, MAX_ID))
 
@@ -332,7 +367,7 @@ class _WindowTimes:
                 starts_before=self._search.starts_before,
                 type_ids=self._search.wanted,
                 clinic_ids=query.clinic_ids,
-                limit=DAYS_AT_ONCE,
+                limit=self._at_once,
             )
         return await LIST_OPEN_DAYS_OF_DOCTORS.all(
             connection,
@@ -345,7 +380,7 @@ class _WindowTimes:
             starts_before=self._search.starts_before,
             type_ids=self._search.wanted,
             clinic_ids=query.clinic_ids,
-            limit=DAYS_AT_ONCE,
+            limit=self._at_once,
         )
 
     def _not_seen(self, days: Iterable[OpenDay]) -> list[OpenDay]:
@@ -373,23 +408,23 @@ async def _read_days(connection: Connection, days: Sequence[OpenDay]) -> list[li
     return [list(group) for _, group in groupby(sorted(windows, key=_day_of), _day_of)]
 
 
-def _times_in(windows: Sequence[WindowOfDay], search: _Search) -> Iterator[_Found]:
-    """What can be booked on a day: of the starts that are free, those that are offered."""
+def _times_in(windows: Sequence[WindowOfDay], search: _Search) -> Iterator[Iterator[_Found]]:
+    """What can be booked on a day, by type: of the starts that are free, those that are offered."""
     parts = [(window, _open_window(window, search)) for window in windows]
     for type_id in sorted({each for window in windows for each in window.visit_type_ids} & search.wanted):
         offered = search.types[type_id]
-        visit = offered.visit
-        free = {
-            start: window
-            for window, part in parts
-            if type_id in window.visit_type_ids
-            for start in free_starts(part, visit)
-            if offered.can_begin(start.start)
-        }
-        chosen = set(offered_starts(free))
-        for each, window in free.items():
-            if each.start in chosen:
-                yield _Found(Place(each.start, window.doctor_id, type_id), window, offered)
+        yield _times_of_type([each for each in parts if type_id in each[0].visit_type_ids], offered)
+
+
+def _times_of_type(parts: Sequence[tuple[WindowOfDay, OpenWindow]], offered: OfferedType) -> Iterator[_Found]:
+    """Of a doctor's windows, in order."""
+    earliest, latest = offered.earliest, offered.latest
+    free = (
+        start for _, part in parts for start in free_starts(part, offered.visit) if earliest <= start.start <= latest
+    )
+    for start in offered_starts(free):
+        window = next(window for window, _ in parts if start < window.end_time)
+        yield _Found(Place(start, window.doctor_id, offered.id), window, offered)
 
 
 def _open_window(window: WindowOfDay, search: _Search) -> OpenWindow:

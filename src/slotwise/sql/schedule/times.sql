@@ -26,21 +26,20 @@ ORDER BY t.id;
 -- name: list_open_days
 -- Lists the next windows in which a visit of one of the types can begin, by the earliest place (start and doctor) that
 -- a visit in them can have in the list of times, after such a place. `bound` is that start, and `near` that of the
--- window. A window that has begun is in the list from `from_time` on, or after it for the doctors before `from_doctor`.
-WITH begun AS (
-    SELECT
-        CASE
-            WHEN v.doctor_id >= :from_doctor::bigint THEN :from_time::timestamptz
-            ELSE :from_time::timestamptz + interval '1 microsecond'
-        END AS bound,
-        v.doctor_id,
-        v.clinic_id,
-        v.start_time,
-        v.local_start
+-- window. A window that has begun is in the list from the next place in it where a visit can begin.
+WITH begun AS MATERIALIZED (
+    SELECT f.bound, v.doctor_id, v.clinic_id, v.start_time, v.local_start
     FROM windows AS v
     INNER JOIN schedule_rules AS r ON v.rule_id = r.id
     INNER JOIN doctors AS d ON v.doctor_id = d.id
     INNER JOIN clinics AS c ON v.clinic_id = c.id
+    CROSS JOIN
+        LATERAL first_start(
+            v.doctor_id,
+            v.start_time,
+            r.step_minutes,
+            :from_time::timestamptz + interval '1 microsecond' * (v.doctor_id < :from_doctor::bigint)::integer
+        ) AS f
     WHERE
         v.status = 'OPEN'
         AND v.start_time > :from_time::timestamptz - interval '26 hours'
