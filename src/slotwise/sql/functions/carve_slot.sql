@@ -1,5 +1,7 @@
 -- Makes a slot of a time in an open window, and returns its id. If there is an empty slot with that period, it is used
 -- again, so that a time that is held and released again and again does not leave a row each time.
+-- The seat of a new slot counts as taken already, although its ledger begins with a free one: the caller holds it next,
+-- or sets it free. So it does not enter the indexes of free slots, and to hold it writes to no index.
 -- Closes the other empty slots in the way. The caller must hold the locks of the window and of all these slots; this
 -- function takes none.
 CREATE OR REPLACE FUNCTION carve_slot(
@@ -27,7 +29,7 @@ BEGIN
         INSERT INTO appointment_slots (
             doctor_id, clinic_id, start_time, end_time, total_seats, available_seats, visit_type_ids, window_id
         )
-        SELECT v.doctor_id, v.clinic_id, start_time, end_time, 1, 1, ARRAY[visit_type_id], v.id
+        SELECT v.doctor_id, v.clinic_id, start_time, end_time, 1, 0, ARRAY[visit_type_id], v.id
         FROM windows AS v
         WHERE v.id = window_id
         RETURNING appointment_slots.id INTO slot_id;

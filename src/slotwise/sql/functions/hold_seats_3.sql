@@ -173,7 +173,8 @@ BEGIN
     LOOP
         IF slot IS DISTINCT FROM wanted.slot_id THEN
             slot := wanted.slot_id;
-            free := wanted.available_seats;
+            -- Of `hold_times`, all are free: it has found them so, or has just made them.
+            free := CASE WHEN refusals IS NULL THEN wanted.available_seats ELSE wanted.total_seats END;
             event := wanted.last_event;
         END IF;
         place := wanted.place;

@@ -59,6 +59,8 @@ DECLARE
     refusals text[] := array_fill(NULL::text, ARRAY[cardinality(window_ids)]);
     -- The slots of this batch, which nobody has yet.
     chosen bigint[] := '{}';
+    -- Those of them that were made just now.
+    fresh bigint[] := '{}';
 BEGIN
     -- 1. Lock.
     PERFORM 1
@@ -148,9 +150,10 @@ BEGIN
             SELECT
                 s.id,
                 s.status,
-                s.empty,
+                s.empty OR s.id = any(fresh) AS empty,
                 -- A person may have given it more seats.
-                s.empty AND (s.start_time, s.end_time, s.total_seats) = (wanted.start_time, wanted.end_time, 1) AS same
+                (s.empty OR s.id = any(fresh))
+                AND (s.start_time, s.end_time, s.total_seats) = (wanted.start_time, wanted.end_time, 1) AS same
             FROM slots_in_the_way(wanted.doctor_id, wanted.start_time, wanted.busy_until) AS s
         ) AS o;
 
@@ -166,6 +169,9 @@ BEGIN
                 wanted.visit_type_id
             );
             chosen := chosen || slot_ids[wanted.place];
+            IF there.slot_id IS NULL THEN
+                fresh := fresh || slot_ids[wanted.place];
+            END IF;
         END IF;
     END LOOP;
 
@@ -200,5 +206,10 @@ BEGIN
             by_desk => by_desk,
             refusals => refusals
         ) AS h;
+
+    -- What was made and then not held, because the patient may not book it, is free.
+    UPDATE appointment_slots AS s
+    SET available_seats = s.total_seats
+    WHERE s.id = any(fresh) AND s.last_event = 1;
 END
 $$;
