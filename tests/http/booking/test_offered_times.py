@@ -136,6 +136,45 @@ def test_a_time_whose_window_is_gone_is_gone(clinic: Clinic, morning: OpenTime) 
     problem(book(clinic, morning.offered(0, 10)), 409, "time-gone")
 
 
+def test_a_time_whose_rule_has_changed_is_gone(clinic: Clinic) -> None:
+    """Each of those that were listed, also where the new hours have the same one: it has another id."""
+    hours = window_rule(clinic, "09:00")
+    [rule] = object_of(apply(clinic, {"addRules": [hours]}))["ruleIds"]
+    before = listed(clinic, hours)
+    object_of(apply(clinic, {"changeRules": [{"id": rule, "hours": {"from": "10:00", "to": "12:00"}}]}))
+    after = listed(clinic, hours)
+    assert before
+    assert {time["startTime"] for time in after} < {time["startTime"] for time in before}
+    for time in before:
+        problem(book(clinic, time["timeId"]), 409, "time-gone")
+    for time in after:
+        held = object_of(book(clinic, time["timeId"]))
+        assert held["slot"]["startTime"] == time["startTime"]
+        assert clinic.http.delete(f"/api/bookings/{held['id']}", headers=holder(held)).status_code == 200
+
+
+def window_rule(clinic: Clinic, opens: str) -> dict[str, Any]:
+    """Open time of a new doctor on one day, until noon."""
+    doctor = object_of(clinic.http.post("/api/doctors", json={"name": "Dr. Who"}, headers=clinic.admin))["id"]
+    day = (datetime.now(UTC) + timedelta(days=10)).date()
+    return {
+        "doctorId": doctor, "firstDay": day.isoformat(), "lastDay": day.isoformat(), "weekdays": [day.isoweekday()],
+        "periods": [{"from": opens, "to": "12:00"}], "kind": "WINDOW", "stepMinutes": 30,
+        "visitTypeIds": [visit_type(clinic.server.database_url, 30, buffer_minutes=0)],
+    }  # fmt: skip
+
+
+def apply(clinic: Clinic, change: dict[str, Any]) -> httpx.Response:
+    seen = object_of(clinic.http.post("/api/schedule/preview", json=change, headers=clinic.admin))
+    body = change | {"token": seen["token"]}
+    return clinic.http.post("/api/schedule/apply", json=body, headers=clinic.admin)
+
+
+def listed(clinic: Clinic, hours: dict[str, Any]) -> list[dict[str, Any]]:
+    asked = {"doctorId": hours["doctorId"], "limit": 200}
+    return list(object_of(clinic.http.get("/api/times", params=asked))["items"])
+
+
 def test_a_repeated_request_gets_its_answer_even_if_its_window_is_gone(clinic: Clinic, morning: OpenTime) -> None:
     key = {"Idempotency-Key": f"the-key-of-window-{morning.window_id}"}
     time_id = time_ids_of(clinic.server).id_of(morning.offered(0, 10))

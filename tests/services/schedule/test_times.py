@@ -7,9 +7,15 @@ from random import Random
 from typing import Any, TypeAlias
 
 import asyncpg
+import msgspec
 import pytest
+from msgspec.structs import replace
 from torture.patching import mutate
 
+from slotwise.domain import base64url
+from slotwise.domain.errors import InvalidInput
+from slotwise.domain.offered_times import OfferedTime
+from slotwise.services.core.time_ids import TimeIds
 from slotwise.services.schedule import times as times_of_services
 from slotwise.services.schedule.times import (
     BEGIN,
@@ -24,6 +30,7 @@ from tests.depth import many
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 MINUTE = timedelta(minutes=1)
 EVERYTHING = TimesQuery()
+IDS = TimeIds("a secret of at least 32 bytes, for tests")
 
 
 async def stop_clock(connection: Connection) -> None:
@@ -170,6 +177,10 @@ class House:
         finally:
             await trial.rollback()
 
+    async def hold_offered(self, time: OfferedTime) -> bool:
+        [window] = [each for each in self.windows if each["id"] == time.window_id]
+        return await self.can_hold(window, time.start_time, time.visit_type_id or 0)
+
     async def taken(self, doctor_id: int) -> list[datetime]:
         rows = await self.connection.fetch(
             "SELECT coalesce(busy_until, end_time) AS free_from FROM slots_now WHERE doctor_id = $1", doctor_id
@@ -259,6 +270,37 @@ async def test_what_is_free_after_a_visit_or_a_closure_comes_before_the_next_ste
     first = found.times[0]
     expected = (house.windows[0]["doctor_id"], 30) if before == "nothing" else (last["doctor_id"], 10)
     assert (first.doctor_id, (first.start_time - nine) // MINUTE) == expected
+
+
+@pytest.mark.parametrize("seed", range(many(4, 60)))
+async def test_nobody_can_ask_for_a_start_that_was_not_offered(connection: Connection, seed: int) -> None:
+    """The database would accept some of them, which leave a gap that nothing fits. A client that puts one into the id
+    of a time that was offered has an id that the server has not made."""
+    async with connection.transaction():
+        await stop_clock(connection)
+        house = House(connection, Random(seed))
+        await house.furnish()
+        windows = {window["id"]: window for window in house.windows}
+        times = [time for time in await everything(connection) if time.window_id is not None]
+        starts = by_day_and_type(times)
+        for time in times:
+            offered = offered_by(time, house.now)
+            assert IDS.read(IDS.id_of(offered)) == offered
+            assert await house.hold_offered(offered)
+            for start in await house.starts_of(windows[time.window_id or 0]):
+                if start not in starts[time.doctor_id, time.visit_type_id or 0]:
+                    end = start + (time.end_time - time.start_time)
+                    with pytest.raises(InvalidInput):
+                        IDS.read(altered(IDS.id_of(offered), replace(offered, start_time=start, end_time=end)))
+
+
+def offered_by(time: FreeTime, now: datetime) -> OfferedTime:
+    return OfferedTime(time.window_id, None, time.start_time, time.end_time, time.visit_type_id, now)
+
+
+def altered(time_id: str, wanted: OfferedTime) -> str:
+    """The id with another content: all that a client can make of it."""
+    return f"{base64url.encode(msgspec.msgpack.encode(wanted))}.{time_id.partition('.')[2]}"
 
 
 async def holdable(house: House) -> dict[tuple[int, int], set[datetime]]:
