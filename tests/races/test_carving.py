@@ -12,11 +12,16 @@ from msgspec import Struct
 from torture.patching import drop_rules, mutate
 
 from slotwise.domain.bookings import TimeRequest
-from slotwise.domain.errors import SlotClosed, SlotFull, SlotOverlaps, TimeGone
+from slotwise.domain.clinics import Clinic
+from slotwise.domain.errors import ScheduleChanged, SlotClosed, SlotFull, SlotOverlaps, TimeGone
+from slotwise.domain.schedule_changes import ScheduleChange
+from slotwise.domain.schedules import Rule
 from slotwise.domain.slots import SlotChange, SlotStatus
 from slotwise.domain.users import Role, User
 from slotwise.services.booking.batches import Held, HoldTimeRequest
 from slotwise.services.core.idempotency import IdempotencyKey
+from slotwise.services.schedule.clinics import fill_first_clinic
+from slotwise.services.schedule.schedules import Applied, Schedules
 from slotwise.services.schedule.slots import Slots
 from tests.depth import many
 from tests.workers import GUEST, NOW, Worker, at_once, each, holder_of, in_turn, violations, wanted, workers
@@ -191,6 +196,21 @@ async def test_batches_over_many_windows_in_opposite_orders_never_deadlock(
         assert await violations(pair[0].database) == []
 
 
+async def test_batches_that_lock_windows_in_any_order_deadlock(database_url: str, connection: Connection) -> None:
+    """The negative control of the test above."""
+    await mutate(connection, "hold_times", LOCKS_WINDOWS, "ORDER BY random() FOR NO KEY UPDATE")
+    mornings = [await open_morning(connection) for _ in range(8)]
+    requests = [HoldTimeRequest(morning.time(0, 45), "guest") for morning in mornings]
+    async with workers(database_url) as pair:
+        deadlocks = 0
+        while not deadlocks:
+            await asyncio.gather(*(worker.batches.hold_times(requests) for worker in pair), return_exceptions=True)
+            deadlocks = await connection.fetchval(
+                "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+            )
+            await connection.execute("UPDATE bookings SET expires_at = clock_timestamp() WHERE status = 'PENDING'")
+
+
 async def test_times_that_are_held_and_released_again_and_again_leave_few_rows(
     database_url: str, connection: Connection
 ) -> None:
@@ -349,6 +369,67 @@ async def test_an_empty_carved_slot_makes_room(database_url: str, connection: Co
                 await connection.execute("UPDATE bookings SET expires_at = clock_timestamp() WHERE status = 'PENDING'")
             await come()
         assert await violations(worker.database) == []
+
+
+async def test_of_a_visit_and_a_rule_that_publishes_in_its_time_one_makes_room(
+    database_url: str, connection: Connection
+) -> None:
+    """The rule skips the time of a visit, or the visit is refused; or the preview of the rule is old."""
+    async with workers(database_url) as pair:
+        await fill_first_clinic(pair[0].database, Clinic(1, "Clinic", "UTC"))
+        schedules = Schedules(pair[1].database, 40)
+        for _ in range(ROUNDS):
+            morning = await open_morning(connection)
+            day = MORNING.date()
+            rule = Rule(0, morning.doctor_id, 1, day, day, 1, day.isoweekday(), 560, 590, 30, 0, 1)
+            change = ScheduleChange(add_rules=(rule,))
+            seen = await schedules.preview_schedule(ADMIN, change)
+            attempts: list[Callable[[], Awaitable[object]]] = [
+                partial(hold, morning, 0, 45, pair[0]),
+                partial(schedules.apply_schedule, ADMIN, change, seen.token),
+            ]
+            held, done = await at_once(attempts)
+            assert isinstance(held, Held | SlotFull), held
+            assert isinstance(done, Applied | ScheduleChanged), done
+            assert isinstance(held, Held) or isinstance(done, Applied)
+            assert await published_beside_visits(connection) == 0
+        assert await violations(pair[0].database) == []
+
+
+async def published_beside_visits(connection: Connection) -> int:
+    """How many open published slots come into the time of a live carved visit."""
+    count: int = await connection.fetchval(
+        "SELECT count(*) FROM appointment_slots AS s JOIN appointment_slots AS o ON s.doctor_id = o.doctor_id"
+        " WHERE s.window_id IS NULL AND s.status = 'OPEN' AND o.available_seats < o.total_seats"
+        " AND o.window_id IS NOT NULL AND s.start_time < coalesce(o.busy_until, o.end_time)"
+        " AND o.start_time < s.end_time"
+    )
+    return count
+
+
+@pytest.mark.parametrize("after", [0, 20])
+async def test_a_carved_slot_that_a_person_gives_more_seats_is_in_nobodys_way(
+    database_url: str, connection: Connection, after: int
+) -> None:
+    """It is empty, and somebody asks for its time or for one that overlaps it, at the same instant."""
+    async with workers(database_url) as pair:
+        slots = Slots(pair[1].database)
+        for seats in range(2, 2 + ROUNDS):
+            morning = await open_morning(connection)
+            held = await hold(morning, 0, 45, pair[0])
+            await pair[0].bookings.release_hold(holder_of(held), held.booking.id)
+            change = SlotChange(total_seats=seats)
+            attempts: list[Callable[[], Awaitable[object]]] = [
+                partial(hold, morning, after, 45, pair[0]),
+                partial(slots.update_slot, ADMIN, held.booking.slot_id, change),
+            ]
+            again, resized = await at_once(attempts)
+            assert isinstance(again, Held), again
+            assert not isinstance(resized, Exception), resized
+            with pytest.raises(SlotFull):
+                await hold(morning, 40, 10, pair[1])
+        assert await visits_too_near(connection) == 0
+        assert await violations(pair[0].database) == []
 
 
 @pytest.mark.parametrize("locked", [True, False])

@@ -217,6 +217,7 @@ LATE, EARLY, RELEASES = "find_late_confirmations", "find_early_expiries", "find_
 GAPS, ENDS, BEGINNINGS = "find_ledger_gaps", "find_wrong_ends", "find_wrong_beginnings"
 TIMES, STRAY, ADDED = "find_backward_times", "find_stray_events", "find_wrong_added_seats"
 OPENED, HIDDEN = "find_open_slots_in_closures", "find_hidden_bookings"
+OUTSIDE = "find_visits_outside_windows"
 DOUBLE, SHORT = "find_double_visits", "find_short_buffers"
 
 # Foreign keys are off. The slot begins in 30 days. Both were changed ten minutes ago.
@@ -228,6 +229,14 @@ CLOSED_WEEKS = """
     UPDATE appointment_slots SET updated_at = now() - interval '10 minutes' WHERE id = 1
 """
 CLOSED_FOR_ALL = CLOSED_WEEKS.format(doctor="NULL", clinic="NULL")
+# Carved out of a window, of its doctor and clinic, that is open for so many minutes from the start of the slot.
+CARVED = """
+    INSERT INTO windows (id, doctor_id, clinic_id, rule_id, start_time, end_time, local_start)
+    SELECT 1, s.doctor_id, s.clinic_id, 1, s.start_time, s.start_time + interval '{minutes} min', '2031-01-06'
+    FROM appointment_slots AS s WHERE s.id = 1;
+    UPDATE appointment_slots SET window_id = 1 WHERE id = 1
+"""
+IN_A_WINDOW = CARVED.format(minutes=30)
 OF_A_RULE = "UPDATE appointment_slots SET rule_id = 1, status = 'CLOSED' WHERE id = 1"
 REMOVED = "UPDATE closures SET removed_at = now()"
 
@@ -513,6 +522,22 @@ PLANTED = (
         HIDDEN, "closed by a closure that is gone",
         (CLOSED_FOR_ALL, OF_A_RULE, "UPDATE appointment_slots SET closure_id = 1", REMOVED),
         "S24", 7, "confirmed in a closed slot that is not listed",
+    ),
+    Planted(
+        HIDDEN, "a carved one that is closed without being listed",
+        (IN_A_WINDOW, "UPDATE appointment_slots SET status = 'CLOSED' WHERE id = 1"),
+        "S24", 7, "confirmed in a closed slot that is not listed",
+    ),
+    Planted(
+        OUTSIDE, "longer than its window", (CARVED.format(minutes=29),), "S24", 7, "confirmed from",
+    ),
+    Planted(
+        OUTSIDE, "in a window that is closed", (IN_A_WINDOW, "UPDATE windows SET status = 'CLOSED'"),
+        "S24", 7, "confirmed from",
+    ),
+    Planted(
+        OUTSIDE, "in a window at another clinic", (IN_A_WINDOW, "UPDATE windows SET clinic_id = 2"),
+        "S24", 7, "confirmed from",
     ),
     Planted(
         ADDED, "added seats that stay", ("UPDATE appointment_slots SET added_seats = 1 WHERE id = 1",),

@@ -131,9 +131,11 @@ RULES = (
     ),
     _rule(
         "S24",
-        "no time is open in a closure for long, and no closed time of a rule has bookings without being listed",
+        "no time is open in a closure for long, none is booked outside of open time that it was carved out of, and no"
+        " closed time of a rule or of open time has bookings without being listed",
         Statement("core/invariants.find_open_slots_in_closures", Finding),
         Statement("core/invariants.find_hidden_bookings", Finding),
+        Statement("core/invariants.find_visits_outside_windows", Finding),
     ),
     _rule(
         "W1",

@@ -423,8 +423,8 @@ ORDER BY s.id, c.id
 LIMIT :limit::integer;
 
 -- name: find_hidden_bookings
--- S24: confirmed bookings ahead in closed slots of rules that no person closed, no closure in force explains, and that
--- are not marked as drifted: nobody would look for them.
+-- S24: confirmed bookings ahead in closed slots of rules or of open time that no person closed, no closure in force
+-- explains, and that are not marked as drifted: nobody would look for them.
 SELECT
     s.id AS slot_id,
     s.last_event AS sequence,
@@ -438,11 +438,44 @@ WHERE
     s.id BETWEEN :first_slot::bigint AND :last_slot::bigint
     AND s.status = 'CLOSED'
     AND s.start_time > now()
-    AND s.rule_id IS NOT NULL
+    AND num_nonnulls(s.rule_id, s.window_id) > 0
     AND NOT s.pinned
     AND NOT s.drifted
     AND c.id IS NULL
     AND b.status = 'CONFIRMED'
+ORDER BY s.id, b.id
+LIMIT :limit::integer;
+
+-- name: find_visits_outside_windows
+-- S24: confirmed bookings ahead in open slots that were carved out of a window of their doctor, where no window is open
+-- any more, and that no person has changed: such a slot is closed, and drifted.
+SELECT
+    s.id AS slot_id,
+    s.last_event AS sequence,
+    b.id AS booking_id,
+    format('confirmed from %s to %s, where no window is open', s.start_time, s.end_time) AS found,
+    'closed and drifted, or in an open window of its doctor and clinic' AS expected
+FROM appointment_slots AS s
+INNER JOIN windows AS v ON s.window_id = v.id AND s.doctor_id = v.doctor_id
+INNER JOIN bookings AS b ON s.id = b.slot_id
+WHERE
+    s.id BETWEEN :first_slot::bigint AND :last_slot::bigint
+    AND b.slot_id BETWEEN :first_slot::bigint AND :last_slot::bigint
+    AND s.status = 'OPEN'
+    AND s.start_time > now()
+    AND NOT s.pinned
+    AND NOT s.drifted
+    AND b.status = 'CONFIRMED'
+    AND NOT EXISTS (
+        SELECT
+        FROM windows AS o
+        WHERE
+            o.doctor_id = s.doctor_id
+            AND o.clinic_id = s.clinic_id
+            AND o.status = 'OPEN'
+            AND o.start_time <= s.start_time
+            AND o.end_time >= s.end_time
+    )
 ORDER BY s.id, b.id
 LIMIT :limit::integer;
 
