@@ -53,7 +53,7 @@ FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1
 CRASH_POINTS = (
     *(
         f"{operation}.{point}"
-        for operation in ("hold_seats", "confirm_booking", "cancel_booking")
+        for operation in ("hold_seats", "hold_times", "confirm_booking", "cancel_booking")
         for point in ("before_batch", "after_commit", "before_answer")
     ),
     "sweep_holds.before_batch",

@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from torture import roads
-from torture.history import UNREADABLE, Answer, Attempt, Change, History, Name, Outcome, Purpose, Visit
+from torture.history import UNREADABLE, Answer, Attempt, Change, History, Name, Offer, Outcome, Purpose, Visit
 from torture.roads import Road
 
 # Longer than the server may take (L3), so that a slow answer is seen and not cut off.
@@ -120,7 +120,10 @@ def read_json(attempt: Attempt, reply: Reply) -> Outcome:
 
 def read_hold(attempt: Attempt, reply: Reply) -> Outcome:
     attempt.body = reply.content.decode()
-    return read_json(attempt, reply)
+    outcome = read_json(attempt, reply)
+    if outcome == "ok" and attempt.is_carving and attempt.answer:
+        attempt.slot_id = attempt.answer.slot_id or 0
+    return outcome
 
 
 class Client:
@@ -146,19 +149,34 @@ class Client:
         attempt.marker = marker or attempt.marker
         return await self._send_hold(attempt, caller)
 
+    async def hold_offered(
+        self, process: int, caller: Caller, offer: Offer, *, at_once: bool = False, key: str | None = None,
+        purpose: Purpose = "flow",
+    ) -> Attempt:  # fmt: skip
+        attempt = self._attempt(
+            process, "hold", offer.slot_id or 0, caller, purpose, at_once=at_once, key=key, offer=offer
+        )
+        return await self._send_hold(attempt, caller)
+
     async def repeat(self, first: Attempt, caller: Caller, purpose: Purpose = "retry") -> Attempt:
         """The same request again with its key; depending on `purpose`, with another body or by another caller."""
-        attempt = self._attempt(first.process, first.name, first.slot_id, caller, purpose, marker=first.marker)
+        # In open time, each answer tells the slot anew: another caller with this key asks for the same time.
+        slot_id = 0 if first.is_carving else first.slot_id
+        attempt = self._attempt(first.process, first.name, slot_id, caller, purpose, marker=first.marker)
         attempt.seats, attempt.at_once, attempt.key = first.seats, first.at_once, first.key
         attempt.booking_id, attempt.visit, attempt.patient = first.booking_id, first.visit, first.patient
-        if purpose == "other_body":
+        attempt.offer = first.offer
+        if purpose == "other_body" and attempt.offer is not None:
+            # A time in open time is for one person.
+            attempt.at_once = not first.at_once
+        elif purpose == "other_body":
             attempt.seats = first.seats + 1
         return await self._send_hold(attempt, caller)
 
     async def _send_hold(self, attempt: Attempt, caller: Caller) -> Attempt:
         headers = caller.headers if attempt.key is None else caller.headers | {"Idempotency-Key": attempt.key}
-        body = {
-            "slotId": attempt.slot_id,
+        time = {"timeId": attempt.offer.time_id} if attempt.offer else {"slotId": attempt.slot_id}
+        body = time | {
             "userName": attempt.marker,
             "userEmail": attempt.email,
             "seatsBooked": attempt.seats,
@@ -191,9 +209,11 @@ class Client:
     async def read_booking(self, hold: Attempt, booking: Held, by: Caller | None = None) -> Attempt:
         return await self._send_for(self._of_booking("read_booking", hold, booking, by), roads.GET_BOOKING, booking, by)
 
-    async def change_slot(self, process: int, admin: Caller, slot_id: int, change: Change, start: str) -> Attempt:
+    async def change_slot(
+        self, process: int, admin: Caller, slot_id: int, change: Change, start: str, doctor: int | None = None
+    ) -> Attempt:
         """`start` is the start in `change`, as text for the API."""
-        attempt = self._attempt(process, "change_slot", slot_id, admin, change=change)
+        attempt = self._attempt(process, "change_slot", slot_id, admin, change=change, doctor=doctor)
         wanted = {"totalSeats": change.total, "status": change.status, "startTime": start or None}
         body = {name: value for name, value in wanted.items() if value is not None}
         path = roads.UPDATE_SLOT.path.format(slot_id=slot_id)
@@ -201,7 +221,7 @@ class Client:
 
     async def publish(self, process: int, admin: Caller, road: Road, body: dict[str, Any], **ids: int) -> Attempt:
         """Create or change a doctor, or publish slots. The attempt then names a created slot, so that it is judged."""
-        attempt = self._attempt(process, "publish", 0, admin)
+        attempt = self._attempt(process, "publish", 0, admin, doctor=body.get("doctorId"))
         await self._send(attempt, road, read_json, admin.headers, path=road.path.format(**ids), json=body)
         if road == roads.CREATE_SLOT and attempt.outcome == "ok" and attempt.answer:
             attempt.slot_id = attempt.answer.id or 0

@@ -30,10 +30,19 @@ RULES: dict[Visit, dict[str, int]] = {
 }
 # Of hours whose visits change their length. They have the same one, and only one has a buffer.
 LENGTHS: dict[Visit, dict[str, int]] = {"brief": {}, "roomy": {"bufferMinutes": 20}}
+# Of open time.
+CARVED: dict[Visit, dict[str, int]] = {
+    "quick": {"minutes": 10, "bufferMinutes": 5},
+    "usual": {"minutes": 20, "bufferMinutes": 5},
+    "thorough": {"minutes": 45, "bufferMinutes": 10},
+}
 QUIET_SLOTS = 12
 QUIET_SEATS = 2
 OVERBOOKED_SLOTS = 3
 OVERBOOKED_SEATS = 1
+
+
+ALL_TYPES = RULES | LENGTHS | CARVED
 
 
 class Clinic(Struct, frozen=True):
@@ -50,7 +59,7 @@ class Clinic(Struct, frozen=True):
     overbooked: list[int]
     probe: int
     patients: list[Caller]
-    # The types of visits, and the slots that offer all of them but those whose length changes.
+    # The types of visits, and the slots that offer all of them but those whose length changes and those of open time.
     visit_types: dict[Visit, int]
     typed: frozenset[int]
     # The desk is an admin.
@@ -71,7 +80,7 @@ async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
     patients = await asyncio.gather(*(_register(session, number) for number in range(ACCOUNTS)))
     staff = await _employ(session, desk)
     seats_of = dict(zip(slots, seats, strict=True))
-    visit_types = {kind: await _add_visit_type(session, desk, rules) for kind, rules in (RULES | LENGTHS).items()}
+    visit_types = {kind: await _add_visit_type(session, desk, rules) for kind, rules in ALL_TYPES.items()}
     typed = frozenset(list(slots)[::2])
     for slot_id in typed:
         change = {"visitTypeIds": [visit_types[kind] for kind in RULES]}

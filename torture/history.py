@@ -21,9 +21,9 @@ Outcome: TypeAlias = Literal["ok", "fail", "info"]
 Purpose: TypeAlias = Literal["flow", "race", "retry", "resolve", "other_body", "other_caller"]
 
 # Which visit type a hold asks for: one without rules; one that patients cannot book, because of its notice; one that a
-# patient may have once; one that patients cannot cancel once it is confirmed, because of its deadline; and two of the
-# same hours, whose length and buffer change during the load.
-Visit: TypeAlias = Literal["lenient", "strict", "single", "firm", "brief", "roomy"]
+# patient may have once; one that patients cannot cancel once it is confirmed, because of its deadline; two of the same
+# hours, whose length and buffer change during the load; and three of open time, of different lengths.
+Visit: TypeAlias = Literal["lenient", "strict", "single", "firm", "brief", "roomy", "quick", "usual", "thorough"]
 
 # The error of an answer whose body does not have the documented form.
 UNREADABLE = "Unreadable"
@@ -55,6 +55,24 @@ class Change(Struct, frozen=True, omit_defaults=True):
     total: int | None = None
     status: Literal["OPEN", "CLOSED"] | None = None
     start: float | None = None
+
+
+class Offer(Struct, frozen=True):
+    """A time as `list_times` offered it. It begins and ends at these moments, in seconds since 1970, and then takes
+    `buffer` seconds of the doctor. `offered_at` is when the list was asked for. Without `slot_id` it is in open time.
+    """
+
+    time_id: str
+    doctor_id: int
+    begin: float
+    end: float
+    buffer: float
+    offered_at: float
+    slot_id: int | None = None
+
+    @property
+    def busy_until(self) -> float:
+        return self.end + self.buffer
 
 
 class Attempt(Struct):
@@ -94,6 +112,19 @@ class Attempt(Struct):
     patient: str | None = None
     # The desk cancels it because the patient asked for that.
     asked: bool = False
+    # What a hold asks for if it gives a `timeId`. In open time, its slot is known from the answer on.
+    offer: Offer | None = None
+    # The doctor with open time that a change of the schedule or of a slot concerns.
+    doctor: int | None = None
+
+    @property
+    def of_doctor(self) -> int | None:
+        """The doctor whose open time it is about, if it is about any."""
+        return self.offer.doctor_id if self.offer else self.doctor
+
+    @property
+    def is_carving(self) -> bool:
+        return self.offer is not None and self.offer.slot_id is None
 
     @property
     def email(self) -> str:

@@ -5,6 +5,7 @@ any other, such as a missing table or a list that the API no longer returns.
 """
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
@@ -15,13 +16,21 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from torture import tables
+from torture import roads, tables
 from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD, HOLD_SECONDS, NO_LOOK, Bed
 from torture.clinic import log_in
 from torture.history import Attempt, History, Sighting
 from torture.keeping import keep_ledger
+from torture.open_times import CarvedSlot, OpenTimes, place_carving
 from torture.rules.closures import Closed, ScheduledSlot, find_double_visits, find_hidden, find_other_content
 from torture.rules.keys import find_broken_keys
+from torture.rules.open_time import (
+    find_stray_visits,
+    find_uncounted_offers,
+    find_unheld_offers,
+    find_untrue_fulls,
+    find_visits_at_once,
+)
 from torture.rules.service import find_defects
 from torture.rules.unknowns import Unknowns, resolve_unknowns
 from torture.rules.visits import find_broken_limits
@@ -40,6 +49,7 @@ LEDGERS = 20
 SHOWN = 20
 TRIES = 5
 PAUSE_SECONDS = 1.0
+REFUSED_OFFERS = re.compile(r'^slotwise_offered_times_refused_total\{reason="([^"]+)"\} (\S+)$', re.MULTILINE)
 
 Result = TypeVar("Result")
 
@@ -101,6 +111,7 @@ class Judge:
         before = await self._effects()
         listed = await self._told("every booking by the API", "S1", self._list_bookings) or {}
         await self._judge_slots(listed)
+        await self._judge_open_times()
         if thorough:
             await self._judge_stillness(before)
         self.sweeps = await self._told("the ledger's expiries", "S3", self._read_sweeps) or []
@@ -207,10 +218,39 @@ class Judge:
                 await asyncio.sleep(self._pause)
         return await _read_page(session, headers, asked)
 
+    async def _judge_open_times(self) -> None:
+        attempts = self._history.attempts
+        times = await self._told("the open times", "S22", self._read_open_times) or OpenTimes()
+        counted = await self._told("the metrics", "P7", self._count_refused_offers) or {}
+        self._findings.add(find_visits_at_once(times))
+        self._findings.add(find_stray_visits(attempts, times))
+        self._findings.add(find_untrue_fulls(attempts, times))
+        self._findings.add(find_unheld_offers(attempts, times))
+        self._findings.add(find_uncounted_offers(attempts, counted))
+
+    async def _read_open_times(self) -> OpenTimes:
+        async with self._bed.look() as connection:
+            return await tables.read_open_times(connection)
+
+    async def _count_refused_offers(self) -> dict[str, int]:
+        """What the server has counted, by reason, as far as it still knows: a restart begins anew."""
+        async with (
+            aiohttp.ClientSession(self._bed.url, raise_for_status=True) as session,
+            session.get(roads.GET_METRICS.path) as answer,
+        ):
+            return {reason: int(float(count)) for reason, count in REFUSED_OFFERS.findall(await answer.text())}
+
     async def _judge_slots(self, listed: dict[int, Listed]) -> None:
+        place_carving(self._history.attempts, await self._told("the names", "S3", self._read_slots_of_markers) or {})
         attempts = by_slot(self._history.attempts)
         sightings = by_slot(self._history.sightings)
-        schedule = [attempt for attempt in attempts.pop(0, ()) if attempt.name == "apply_schedule"]
+        nowhere = attempts.pop(0, [])
+        schedule = [attempt for attempt in nowhere if attempt.name == "apply_schedule"]
+        resolve_unknowns(SlotHistory(0, (), (), [one for one in nowhere if one.is_carving]), self.unknowns)
+        of_doctors: dict[int | None, list[Attempt]] = defaultdict(list)
+        for attempt in self._history.attempts:
+            of_doctors[attempt.of_doctor].append(attempt)
+        open_slots = await self._told("the slots of open time", "S24", self._read_open_slots) or {}
         of_rules = await self._told("the slots of rules", "S24", self._read_slots_of_rules) or set()
         there = await self._told("the slots", "S3", self._read_slots) or []
         gone = set(attempts) - set(there)
@@ -220,6 +260,11 @@ class Judge:
                 history = await self._slot_history(slot_id, attempts.get(slot_id, ()), sightings.get(slot_id, ()))
                 if slot_id in of_rules:
                     history = replace(history, schedule=schedule)
+                elif slot_id in open_slots:
+                    slot = open_slots[slot_id]
+                    own = of_doctors[slot.doctor_id]
+                    changes = [attempt for attempt in own if attempt.name == "apply_schedule"]
+                    history = replace(history, schedule=changes, carving=slot.carving(own))
                 free = await self._told(f"slot {slot_id} by the API", "S1", _free_seats(session, slot_id))
                 self._findings.add(find_violations(history))
                 self._findings.add(find_differences(history, free, listed))
@@ -230,6 +275,14 @@ class Judge:
     async def _read_slots(self) -> list[int]:
         async with self._bed.look() as connection:
             return await tables.read_slots(connection)
+
+    async def _read_open_slots(self) -> dict[int, CarvedSlot]:
+        async with self._bed.look() as connection:
+            return await tables.read_open_slots(connection)
+
+    async def _read_slots_of_markers(self) -> dict[str, int]:
+        async with self._bed.look() as connection:
+            return await tables.read_slots_of_markers(connection)
 
     async def _slot_history(
         self, slot_id: int, attempts: Sequence[Attempt], sightings: Sequence[Sighting]

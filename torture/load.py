@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Protocol
 
+from torture.carver import Carver
 from torture.client import GUEST, Caller, Client, Connections
 from torture.clinic import QUIET_SEATS, Clinic
 from torture.desk import Administrator, Overbooker, Publisher, Receptionist
@@ -19,6 +20,7 @@ from torture.scheduler import Scheduler
 
 RECENT = 64
 WAITERS = 6
+CARVERS = 2
 PACE_SECONDS = 0.25
 # The part of the target by which races may be ahead of the other writes, or behind.
 AHEAD = 0.02
@@ -62,6 +64,7 @@ class Load:
             Scheduler(330, plan.seed, near, clinic.desk, clinic.staff),
             Resizer(340, plan.seed, near, clinic.desk, clinic.staff),
             Lengthener(350, plan.seed, near, clinic.desk, clinic.staff),
+            *(Carver(360 + place, plan.seed, near, clinic.desk, clinic.staff, callers) for place in range(CARVERS)),
             *(
                 Reader(
                     400 + place, plan.seed, near.connections, callers, clinic.desk, clinic.doctor, clinic.slots, recent

@@ -80,6 +80,21 @@ async def forget_booked_buffers(connection: Connection) -> None:
     )  # fmt: skip
 
 
+async def carve_without_the_windows_lock(connection: Connection) -> None:
+    await mutate(connection, "hold_times", "ORDER BY v.id\n    FOR NO KEY UPDATE", "")
+    # As long as a commit takes on a slow disk, so that two batches decide before either commits.
+    await mutate(connection, "hold_times", "-- 4. Hold.", "PERFORM pg_sleep(0.05);")
+    # The second line of defence. It knows no buffers.
+    await drop_rules(connection, "slot_overlaps")
+
+
+async def carve_without_buffers(connection: Connection) -> None:
+    await mutate(
+        connection, "hold_times", "w.end_time + make_interval(mins => t.buffer_minutes)", "w.end_time"
+    )  # fmt: skip
+    await mutate(connection, "slots_in_the_way", "coalesce(s.busy_until, s.end_time)", "s.end_time")
+
+
 async def narrow_without_a_look(connection: Connection) -> None:
     await mutate(
         connection, "apply_schedule_2", "AND s.total_seats - s.available_seats - p.held > w.seats + s.added_seats",
@@ -135,7 +150,8 @@ async def change_nothing(_: Connection) -> None:
 class Mutant(NamedTuple):
     """It is caught if one of `rules` is broken. Other rules may break for other reasons.
 
-    `needs` has kinds of ledger rows, and how many of them a load must have made to show anything.
+    `needs` has kinds of ledger rows, and how many of them a load must have made to show anything. `longer` is how many
+    times the usual load a try has: for what happens in a small part of it.
     """
 
     name: str
@@ -145,6 +161,7 @@ class Mutant(NamedTuple):
     faults: Sequence[str] = ("database-latency",)
     program: str | None = None
     needs: Sequence[tuple[str, int]] = ()
+    longer: int = 1
 
 
 OF_SEATS = (
@@ -187,6 +204,15 @@ OF_SCHEDULES = (
     Mutant(
         "short-buffer", "a booked visit loses its buffer when its hours get other visit types", forget_booked_buffers,
         frozenset({"S22"}),
+    ),
+)  # fmt: skip
+OF_OPEN_TIME = (
+    Mutant(
+        "unlocked-carving", "visits are carved out of a window without its lock", carve_without_the_windows_lock,
+        frozenset({"S22"}), longer=3,
+    ),
+    Mutant(
+        "tight-carving", "carving leaves no room for buffers", carve_without_buffers, frozenset({"S22"}), longer=3,
     ),
 )  # fmt: skip
 OF_TIME = (
@@ -246,9 +272,9 @@ OF_COMMITS = (
         program="repeatable_read",
     ),
 )  # fmt: skip
-MUTANTS = OF_SEATS + OF_SCHEDULES + OF_TIME + OF_VISITS + OF_COMMITS
+MUTANTS = OF_SEATS + OF_SCHEDULES + OF_OPEN_TIME + OF_TIME + OF_VISITS + OF_COMMITS
 
 
 def of_the_day(day: date) -> Mutant:
-    """The mutant of this day; every mutant has its turn within 24 days."""
+    """The mutant of this day; every mutant has its turn within 26 days."""
     return MUTANTS[day.toordinal() % len(MUTANTS)]

@@ -55,6 +55,8 @@ class Scheduler:
         self._admin = admin
         self._staff = staff
         self._first_day = datetime.now(UTC).date() + timedelta(days=AHEAD)
+        # The doctor with open time whose schedule it changes, if it has one.
+        self._doctor: int | None = None
 
     async def live(self, stop: Stop) -> None:
         while not stop.now:
@@ -150,7 +152,7 @@ class Scheduler:
         return seen[0].token if seen else ""
 
     async def _do(self, by: Caller, change: dict[str, Any], token: str) -> Attempt:
-        attempt = self._client.connections.attempt(self._process, "apply_schedule", 0, by)
+        attempt = self._client.connections.attempt(self._process, "apply_schedule", 0, by, doctor=self._doctor)
         body = change | {"token": token}
         return await self._client.connections.send(attempt, roads.APPLY_SCHEDULE, read_json, by.headers, json=body)
 

@@ -46,8 +46,43 @@ class SlotHistory(Struct, frozen=True):
     rows: Sequence[Row]
     attempts: Sequence[Attempt]
     sightings: Sequence[Sighting] = ()
-    # Changes of schedules, for a slot that a rule made.
+    # Changes of schedules, for a slot that a rule made, or of a doctor with open time.
     schedule: Sequence[Attempt] = ()
+    # For a slot that was carved out of a window.
+    carving: "Carving | None" = None
+
+
+class Carving(Struct, frozen=True):
+    """The period of a carved slot, in seconds since 1970, and all attempts about the open time of its doctor. With its
+    buffer, the slot takes the doctor's time until `busy_until`."""
+
+    begin: float
+    end: float
+    busy_until: float
+    attempts: Sequence[Attempt]
+
+
+def of_carving(history: SlotHistory, event: Event) -> list[Attempt]:
+    """The attempts that can have created, closed or reopened a carved slot: a hold of just this time makes or reopens
+    it, also if it is then refused or replayed. A hold of an overlapping time, or a change of the schedule or of a
+    published slot, closes it if it is empty."""
+    carving = history.carving
+    if carving is None or event.kind not in {"CREATED", "CLOSED", "REOPENED"}:
+        return []
+    return [one for one in carving.attempts if _can_carve(one, carving, event.kind) and _was_asked_at(one, event.at)]
+
+
+def _can_carve(attempt: Attempt, carving: Carving, kind: str) -> bool:
+    if attempt.offer is None:
+        return kind == "CLOSED" and attempt.name in {"apply_schedule", "publish", "change_slot"}
+    if kind == "CLOSED":
+        return attempt.offer.begin < carving.busy_until and carving.begin < attempt.offer.busy_until
+    return (attempt.offer.begin, attempt.offer.end) == (carving.begin, carving.end)
+
+
+def _was_asked_at(attempt: Attempt, at: float) -> bool:
+    told = attempt.outcome in {"ok", "fail"}
+    return attempt.began_at - CLOCK_SECONDS <= at and (not told or at <= attempt.ended_at + CLOCK_SECONDS)
 
 
 def of_schedule(history: SlotHistory, event: Event) -> list[Attempt]:

@@ -18,6 +18,7 @@ from torture.slot_history import (
     Event,
     SlotHistory,
     deadlines_of,
+    of_carving,
     of_schedule,
     spans,
 )
@@ -117,16 +118,18 @@ def _states(history: SlotHistory) -> Iterator[SlotState]:
 
 def asked_for(history: SlotHistory) -> dict[int, list[Attempt]]:
     """For each ledger row about the slot itself, the requests that can have caused it: an admin's change, an
-    overbooking and its cancellation, which add seats and take them away, or a change of the schedule."""
+    overbooking and its cancellation, which add seats and take them away, or a change of the schedule. For a carved
+    slot also its creation, and what carves beside it."""
     changes = [attempt for attempt in history.attempts if attempt.name == "change_slot" and attempt.outcome != "fail"]
     return {
         event.sequence: [
-            *(attempt for attempt in changes if _can_be(event, attempt)),
+            *(attempt for attempt in changes if event.kind in CHANGES and _can_be(event, attempt)),
             *(_of_overbooking(history, event) if event.kind == "RESIZED" else ()),
             *of_schedule(history, event),
+            *of_carving(history, event),
         ]
         for event in history.events
-        if event.kind in CHANGES
+        if event.kind in CHANGES or (history.carving is not None and event.kind == "CREATED")
     }
 
 

@@ -8,6 +8,15 @@ import asyncpg
 from slotwise.db.pool import Database
 from slotwise.services.core.invariants import Violation as TableViolation
 from slotwise.services.core.invariants import find_violations as check_invariants
+from torture.open_times import (
+    CarvedSlot,
+    ClosedTime,
+    OpenTimes,
+    PublishedStep,
+    Visit,
+    Window,
+    published_periods,
+)
 from torture.rules.closures import Closed, ScheduledSlot
 from torture.slot_history import Event, Row
 from torture.violation import Violation
@@ -31,12 +40,13 @@ NEWEST = """
     SELECT (SELECT count(*) FROM bookings) AS bookings, (SELECT count(*) FROM booking_events) AS events,
         (SELECT count(*) FROM bookings WHERE status = 'PENDING') AS pending
 """
-# The slots ahead that rules made, or that closures concern; `by_hand` if a person made or changed them.
+# The slots ahead that rules made, that were carved out of windows, or that closures concern; `by_hand` if a person made
+# or changed them.
 SCHEDULED = """
     SELECT
         s.id, s.doctor_id, s.clinic_id, extract(EPOCH FROM s.start_time)::float8 AS begin,
         extract(EPOCH FROM s.end_time)::float8 AS end, s.status = 'OPEN' AS is_open, s.closure_id, s.drifted,
-        s.pinned OR s.rule_id IS NULL AS by_hand,
+        s.pinned OR num_nonnulls(s.rule_id, s.window_id) = 0 AS by_hand,
         (SELECT count(*) FROM bookings AS b WHERE b.slot_id = s.id AND b.status = 'CONFIRMED') AS confirmed,
         s.total_seats - s.added_seats AS seats, r.total_seats AS rule_seats,
         s.visit_type_ids IS NOT DISTINCT FROM r.visit_type_ids AS has_types_of_rule
@@ -54,6 +64,56 @@ OF_RULES = """
     SELECT id FROM appointment_slots WHERE rule_id IS NOT NULL
     UNION
     SELECT substr(subject, 6)::bigint FROM audit_log WHERE action = 'take_over_slot'
+"""
+# Of doctors with open time, over the whole run.
+WINDOWS = """
+    SELECT
+        doctor_id, extract(EPOCH FROM start_time)::float8 AS begin, extract(EPOCH FROM end_time)::float8 AS end,
+        extract(EPOCH FROM created_at)::float8 AS added_at,
+        CASE WHEN status = 'CLOSED' THEN extract(EPOCH FROM updated_at)::float8 END AS closed_at
+    FROM windows ORDER BY id
+"""
+CLOSED_TIMES = """
+    SELECT
+        doctor_id, extract(EPOCH FROM start_time)::float8 AS begin, extract(EPOCH FROM end_time)::float8 AS end,
+        extract(EPOCH FROM created_at)::float8 AS added_at, extract(EPOCH FROM removed_at)::float8 AS removed_at
+    FROM closures WHERE doctor_id IS NULL OR doctor_id IN (SELECT doctor_id FROM windows) ORDER BY id
+"""
+VISITS = """
+    SELECT
+        b.id AS booking_id, s.id AS slot_id, s.doctor_id, extract(EPOCH FROM s.start_time)::float8 AS begin,
+        extract(EPOCH FROM s.end_time)::float8 AS end, 60 * coalesce(t.buffer_minutes, 0)::float8 AS buffer,
+        s.window_id IS NOT NULL AS is_carved,
+        extract(EPOCH FROM min(e.created_at) FILTER (WHERE e.kind IN ('HELD', 'BOOKED')))::float8 AS taken_at,
+        extract(EPOCH FROM min(e.created_at) FILTER (WHERE e.kind IN ('EXPIRED', 'CANCELLED')))::float8 AS released_at,
+        CASE WHEN NOT bool_or(e.kind IN ('BOOKED', 'CONFIRMED')) THEN extract(EPOCH FROM b.expires_at)::float8 END
+            AS deadline
+    FROM appointment_slots AS s
+    INNER JOIN bookings AS b ON s.id = b.slot_id
+    INNER JOIN booking_events AS e ON b.slot_id = e.slot_id AND b.id = e.booking_id
+    LEFT JOIN visit_types AS t ON b.visit_type_id = t.id
+    WHERE s.doctor_id IN (SELECT doctor_id FROM windows)
+    GROUP BY b.id, s.id, t.id ORDER BY b.id
+"""
+PUBLISHED = """
+    SELECT
+        s.id AS slot_id, s.doctor_id, extract(EPOCH FROM s.start_time)::float8 AS begin,
+        extract(EPOCH FROM s.end_time)::float8 AS end, e.kind, extract(EPOCH FROM e.created_at)::float8 AS at
+    FROM appointment_slots AS s INNER JOIN booking_events AS e ON s.id = e.slot_id
+    WHERE
+        s.doctor_id IN (SELECT doctor_id FROM windows) AND s.window_id IS NULL
+        AND e.kind IN ('CREATED', 'CLOSED', 'REOPENED')
+    ORDER BY e.slot_id, e.sequence
+"""
+OPEN_SLOTS = """
+    SELECT
+        id, doctor_id, extract(EPOCH FROM start_time)::float8 AS begin, extract(EPOCH FROM end_time)::float8 AS end,
+        extract(EPOCH FROM coalesce(busy_until, end_time))::float8 AS busy_until, window_id IS NOT NULL AS is_carved
+    FROM appointment_slots WHERE doctor_id IN (SELECT doctor_id FROM windows)
+"""
+SLOTS_OF_MARKERS = """
+    SELECT b.user_name, b.slot_id FROM bookings AS b INNER JOIN appointment_slots AS s ON b.slot_id = s.id
+    WHERE s.window_id IS NOT NULL AND b.user_name IS NOT NULL
 """
 # Cancelled bookings, each with whether the desk noted that its patient asked for it.
 WISHES = """
@@ -106,6 +166,25 @@ async def read_schedule(connection: Connection) -> tuple[list[ScheduledSlot], li
     """The slots ahead and the closures in force."""
     slots = [ScheduledSlot(**row) for row in await connection.fetch(SCHEDULED)]
     return slots, [Closed(**row) for row in await connection.fetch(CLOSURES)]
+
+
+async def read_open_times(connection: Connection) -> OpenTimes:
+    return OpenTimes(
+        [Window(**row) for row in await connection.fetch(WINDOWS)],
+        [ClosedTime(**row) for row in await connection.fetch(CLOSED_TIMES)],
+        [Visit(**row) for row in await connection.fetch(VISITS)],
+        list(published_periods(PublishedStep(**row) for row in await connection.fetch(PUBLISHED))),
+    )
+
+
+async def read_open_slots(connection: Connection) -> dict[int, CarvedSlot]:
+    """The slots of doctors with open time, by id."""
+    return {row["id"]: CarvedSlot(**row) for row in await connection.fetch(OPEN_SLOTS)}
+
+
+async def read_slots_of_markers(connection: Connection) -> dict[str, int]:
+    """The carved slot that each name has booked."""
+    return {row["user_name"]: row["slot_id"] for row in await connection.fetch(SLOTS_OF_MARKERS)}
 
 
 async def count_effects(connection: Connection) -> dict[str, int]:

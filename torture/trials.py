@@ -155,7 +155,7 @@ def _why_not(mutant: Mutant, result: Result) -> str:
 def _plan(mutant: Mutant, seed: int, longer: int) -> Plan:
     return Plan(
         seed,
-        acknowledged=ACKNOWLEDGED * longer,
+        acknowledged=ACKNOWLEDGED * mutant.longer * longer,
         faults=len(mutant.faults),
         races=8,
         patients=24,

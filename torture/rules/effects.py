@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from torture.history import MAKING, WRITES, Attempt
 from torture.slot_history import EFFECT_OF_KIND, Event, Row, SlotHistory, of_schedule, spans, unnamed_and_untold
-from torture.slot_states import CHANGES, SlotState, SlotStates, asked_for
+from torture.slot_states import SlotState, SlotStates, asked_for
 from torture.violation import CLOCK_SECONDS
 
 AFTER = {
@@ -91,7 +91,7 @@ def find_unasked(history: SlotHistory) -> Iterator[str]:
         asked_by_schedule = bool(of_schedule(history, event))
         if effect in {"confirm", "cancel"} and (effect, event.booking_id) not in known and not asked_by_schedule:
             yield f"event {event.sequence}, {event.kind} of booking {event.booking_id}, has no request"
-        if event.kind in CHANGES and not changes[event.sequence]:
+        if not changes.get(event.sequence, (event,)):
             yield f"event {event.sequence}, {event.kind}, has no request"
 
 

@@ -1,0 +1,247 @@
+"""The load of open time: patients carve visits of different lengths out of a doctor's windows, while hours, closures
+and published slots change what is free."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import date, datetime, timedelta
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from torture import roads
+from torture.client import GUEST, Caller, Client, Held, Reply, held, outcome_of
+from torture.clinic import CARVED
+from torture.history import Attempt, Change, Offer, Outcome
+from torture.patients import CONTENDERS, Stop, new_key, until_told
+from torture.scheduler import PAUSE_SECONDS, Scheduler
+
+Booked: TypeAlias = tuple[Attempt, Held]
+# Of each doctor.
+ROUNDS = 8
+# So many that most races are for a day without visits: there, nothing but the window keeps two visits apart.
+DAYS = 14
+HOURS = (("09:00", "12:00"), ("09:30", "12:30"), ("10:00", "13:00"))
+STEP_MINUTES = 5
+# On days without a disturbance, at the same time.
+RACES = 3
+# Patients who look for a time of their own, beside those who race.
+PATIENTS = 4
+# Of the confirmed visits of a doctor; the others are cancelled, so that there is time for new ones.
+KEPT = 6
+
+
+class TimeTold(Struct, frozen=True, rename="camel"):
+    time_id: str
+    start_time: datetime
+    end_time: datetime
+    visit_type_id: int | None
+    slot_id: int | None
+
+
+class TimesTold(Struct, frozen=True):
+    items: list[TimeTold]
+
+
+class Carver(Scheduler):
+    """Gives doctors open time. Sixteen clients at a time want the same visit or overlapping ones. No other client uses
+    these doctors."""
+
+    def __init__(
+        self, process: int, seed: int, client: Client, admin: Caller, staff: Caller, callers: Sequence[Caller]
+    ) -> None:  # fmt: skip
+        super().__init__(process, seed, client, admin, staff)
+        self._callers = callers
+        # Confirmed visits that may be cancelled, and published slots that may be closed.
+        self._booked: list[Booked] = []
+        self._published: list[int] = []
+
+    async def live(self, stop: Stop) -> None:
+        while not stop.now:
+            doctor = await self._open()
+            if doctor is None:
+                await asyncio.sleep(PAUSE_SECONDS)
+            else:
+                await self._practise_on(doctor, stop)
+
+    async def _open(self) -> int | None:
+        """A new doctor with open time; None if a fault is in the way."""
+        self._booked, self._published = [], []
+        self._doctor = await self._hire("Dr. Open")
+        if self._doctor is None:
+            return None
+        opened = await self._apply(self._admin, addRules=[self._open_hours(self._doctor)])
+        return self._doctor if opened is not None and opened.outcome == "ok" else None
+
+    def _open_hours(self, doctor: int) -> dict[str, Any]:
+        opens, closes = self._random.choice(HOURS)
+        last_day = self._first_day + timedelta(days=DAYS - 1)
+        return {
+            "doctorId": doctor, "firstDay": self._first_day.isoformat(), "lastDay": last_day.isoformat(),
+            "weekdays": list(range(1, 8)), "periods": [{"from": opens, "to": closes}], "kind": "WINDOW",
+            "stepMinutes": STEP_MINUTES,
+            "visitTypeIds": [self._client.connections.visit_types[kind] for kind in CARVED],
+        }  # fmt: skip
+
+    async def _practise_on(self, doctor: int, stop: Stop) -> None:
+        for number in range(ROUNDS):
+            if stop.now:
+                break
+            disturb = self._random.choice(DISTURBANCES) if number else Carver._leave_alone
+            day = self._day()
+            # Read before the disturbance, so that some come too late for what they were offered.
+            offers = await self._offers(doctor, day, GUEST)
+            await asyncio.gather(
+                self._race(offers), disturb(self, doctor, day), *(self._come(doctor, day) for _ in range(PATIENTS)),
+                *(self._look_and_race(doctor) for _ in range(RACES)),
+            )  # fmt: skip
+            await self._make_time()
+            await asyncio.sleep(PAUSE_SECONDS * self._random.random())
+
+    def _day(self) -> date:
+        return self._first_day + timedelta(days=self._random.randrange(DAYS))
+
+    async def _offers(self, doctor: int, day: date, caller: Caller) -> list[Offer]:
+        told: list[TimeTold] = []
+
+        def read(attempt: Attempt, reply: Reply) -> Outcome:
+            if reply.status == 200:
+                told.extend(msgspec.json.decode(reply.content, type=TimesTold).items)
+            return outcome_of(reply.status)
+
+        asked = {"doctorId": doctor, "from": f"{day}T00:00:00Z", "to": f"{day}T23:00:00Z", "limit": 200}
+        attempt = self._client.connections.attempt(self._process, "look_around", 0, caller)
+        await self._client.connections.send(attempt, roads.LIST_TIMES, read, caller.headers, params=asked)
+        return [self._offer(doctor, time, attempt.began_at) for time in told]
+
+    def _offer(self, doctor: int, time: TimeTold, offered_at: float) -> Offer:
+        types = {self._client.connections.visit_types[kind]: rules for kind, rules in CARVED.items()}
+        buffer = types.get(time.visit_type_id or 0, {}).get("bufferMinutes", 0)
+        return Offer(
+            time.time_id, doctor, time.start_time.timestamp(), time.end_time.timestamp(), 60.0 * buffer, offered_at,
+            time.slot_id,
+        )  # fmt: skip
+
+    async def _look_and_race(self, doctor: int) -> None:
+        await self._race(await self._offers(doctor, self._day(), GUEST))
+
+    async def _race(self, offers: Sequence[Offer]) -> None:
+        """All ask at the same instant, for one time or for those that overlap it."""
+        if not offers:
+            return
+        target = self._random.choice(offers)
+        near = [each for each in offers if each.begin < target.busy_until and target.begin < each.busy_until]
+        wanted = [target if self._random.random() < 0.3 else self._random.choice(near) for _ in range(CONTENDERS)]
+        await asyncio.gather(*(self._contend(offer) for offer in wanted))
+
+    async def _contend(self, offer: Offer) -> None:
+        caller, at_once = self._random.choice(self._callers), self._random.random() < 0.3
+        first = await self._client.hold_offered(
+            self._process, caller, offer, at_once=at_once, key=new_key(), purpose="race"
+        )
+        await self._settle(await until_told(first, lambda: self._client.repeat(first, caller), self._random))
+
+    async def _come(self, doctor: int, day: date) -> None:
+        """A patient who looks for a time, holds it and decides; sometimes without a key, or with one that is used
+        twice."""
+        caller = self._random.choice(self._callers)
+        offers = await self._offers(doctor, day, caller)
+        if not offers:
+            return
+        key = new_key() if self._random.random() < 0.7 else None
+        first = await self._client.hold_offered(self._process, caller, self._random.choice(offers), key=key)
+        if key is None:
+            await self._settle(first)
+            return
+        attempt = await until_told(first, lambda: self._client.repeat(first, caller), self._random)
+        if self._random.random() < 0.4:
+            other = self._random.choice([each for each in self._callers if each.name != caller.name])
+            await self._client.repeat(first, caller)
+            await self._client.repeat(first, caller, "other_body")
+            await self._settle(await self._client.repeat(first, other, "other_caller"))
+        await self._settle(attempt)
+
+    async def _settle(self, hold: Attempt) -> None:
+        """Some confirm, some cancel, some do both at once, some leave it until it expires."""
+        booking = held(hold)
+        if booking is None:
+            return
+        act = self._random.choices(ENDINGS, (8, 5, 2, 2, 4))[0]
+        await act(self, hold, booking)
+
+    async def _keep(self, hold: Attempt, booking: Held) -> None:
+        if not hold.at_once:
+            await self._client.confirm(hold, booking)
+        self._booked.append((hold, booking))
+
+    async def _cancel(self, hold: Attempt, booking: Held) -> None:
+        """Repeat until there is an answer: a visit that stays is in the way of others."""
+
+        async def cancel() -> Attempt:
+            return await self._client.cancel(hold, booking)
+
+        await until_told(await cancel(), cancel, self._random)
+
+    async def _confirm_and_cancel_at_once(self, hold: Attempt, booking: Held) -> None:
+        await asyncio.gather(self._client.confirm(hold, booking), self._client.cancel(hold, booking))
+        await self._cancel(hold, booking)
+
+    async def _cancel_often(self, hold: Attempt, booking: Held) -> None:
+        await asyncio.gather(*(self._cancel(hold, booking) for _ in range(3)))
+
+    async def _let_expire(self, hold: Attempt, booking: Held) -> None:
+        await self._client.read_booking(hold, booking)
+
+    async def _make_time(self) -> None:
+        self._random.shuffle(self._booked)
+        ended, self._booked = self._booked[KEPT:], self._booked[:KEPT]
+        await asyncio.gather(*(self._cancel(*one) for one in ended))
+
+    async def _leave_alone(self, doctor: int, day: date) -> None:
+        """No disturbance: patients have only each other to fear."""
+
+    async def _close_an_hour(self, doctor: int, day: date) -> None:
+        """Close it while patients book, and mostly open it again while others do."""
+        hour = self._random.choice((9, 10, 11))
+        absence = {"doctorId": doctor, "startTime": f"{day}T{hour:02}:10:00Z", "endTime": f"{day}T{hour + 1:02}:10:00Z"}
+        decision = self._random.choice(("KEEP", "CANCEL"))
+        await self._apply(self._staff, addClosures=[absence], decision=decision, message="Away.")
+        if self._random.random() < 0.8:
+            period = {"from": f"{day}T00:00:00Z", "to": f"{day}T23:00:00Z"}
+            closures = await self._list(roads.LIST_CLOSURES, doctor, params=period)
+            await self._apply(self._admin, removeClosures=closures)
+
+    async def _change_open_hours(self, doctor: int, day: date) -> None:  # noqa: ARG002 - as its siblings
+        rules = await self._list(roads.LIST_RULES, doctor)
+        decision = self._random.choice(("KEEP", "CANCEL"))
+        await self._apply(self._admin, addRules=[self._open_hours(doctor)], removeRules=rules, decision=decision)
+
+    async def _publish_a_slot(self, doctor: int, day: date) -> None:
+        """A slot by hand, in the middle of open time. It is refused if a visit is there."""
+        minute = 60 * 9 + STEP_MINUTES * self._random.randrange(40)
+        start = f"{day}T{minute // 60:02}:{minute % 60:02}:00Z"
+        body = {"doctorId": doctor, "startTime": start, "durationMinutes": self._random.choice((15, 30))}
+        made = await self._client.publish(self._process, self._admin, roads.CREATE_SLOT, body)
+        if made.slot_id:
+            self._published.append(made.slot_id)
+
+    async def _close_a_slot(self, doctor: int, day: date) -> None:
+        """One that was published by hand. Its time is open again."""
+        if not self._published:
+            await self._publish_a_slot(doctor, day)
+            return
+        slot_id = self._published.pop(self._random.randrange(len(self._published)))
+        change = Change(status="CLOSED")
+        await self._client.change_slot(self._process, self._admin, slot_id, change, "", doctor)
+
+
+Disturbance: TypeAlias = Callable[[Carver, int, date], Awaitable[None]]
+Ending: TypeAlias = Callable[[Carver, Attempt, Held], Awaitable[None]]
+DISTURBANCES: Sequence[Disturbance] = (
+    Carver._leave_alone, Carver._close_an_hour, Carver._close_an_hour, Carver._change_open_hours,
+    Carver._publish_a_slot, Carver._close_a_slot,
+)  # fmt: skip
+# As often as `_settle` says.
+ENDINGS: Sequence[Ending] = (
+    Carver._keep, Carver._cancel, Carver._confirm_and_cancel_at_once, Carver._cancel_often, Carver._let_expire,
+)  # fmt: skip
