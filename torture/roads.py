@@ -78,6 +78,7 @@ _BEFORE_THE_LOAD = "every run uses it once for each account, before its load beg
 _NO_SEAT = "it changes no slot and no booking"
 _PREVIEW = "it only shows what a change would do"
 LEFT_OUT = {
+    "explain_times": "it only reads; what it says is left is compared with list_times in tests/services",
     "register": _BEFORE_THE_LOAD,
     "log_in": _BEFORE_THE_LOAD,
     "log_out": "it would end the sessions that the load needs; no seat depends on it",

@@ -66,6 +66,7 @@ from slotwise.services.desk.set_up import SettingUp
 from slotwise.services.privacy.personal_data import PersonalData
 from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
+from slotwise.services.schedule.explanations import Explanations
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.services.schedule.publishing import Publisher
 from slotwise.services.schedule.schedules import Schedules
@@ -259,6 +260,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         directory=directory,
         day_sheets=DaySheets(database, settings.name_order),
         doctors=Doctors(database, seat_events.seats_changed, settings.name_order),
+        explanations=Explanations(database),
         free_times=FreeTimes(database, directory, order=settings.name_order),
         my_bookings=MyBookings(database),
         offered_times=OfferedTimes(database, bookings, TimeIds(secret)),

@@ -15,6 +15,7 @@ import typer
 from slotwise.app import build
 from slotwise.cli.main import app
 from slotwise.domain.errors import SlotwiseError
+from slotwise.domain.reasons import Cause, reason_of
 from slotwise.domain.users import Role
 from slotwise.http.api_document import openapi_document
 from slotwise.http.kit.problems import status_of
@@ -35,7 +36,8 @@ LONGEST_README = 200
 # `slotwise serve` sets it for the processes it starts, whatever an operator says.
 NOT_FOR_OPERATORS = {"PROMETHEUS_MULTIPROC_DIR"}
 DEFAULTS_OF_THE_MACHINE = {"WORKERS": "the number of cores", "CLINIC_TIME_ZONE": "the machine's"}
-OTHER_NAMES = {"POSTGRESQL_URI", "HTTPS_PROXY", "SLOTWISE_CI_POSTGRES"}
+# The last are values in the API.
+OTHER_NAMES = {"POSTGRESQL_URI", "HTTPS_PROXY", "SLOTWISE_CI_POSTGRES", *Cause}
 EDGE_ERRORS = {
     ("404", "not-found"),
     ("405", "method-not-allowed"),
@@ -179,6 +181,13 @@ def test_every_environment_variable_that_a_page_names_is_a_setting(page: Path) -
 
 
 # The API
+
+
+def test_the_guide_lists_the_causes_of_explanations_with_their_codes() -> None:
+    """In the order in which they count."""
+    rows = table(API_GUIDE, "## Why a time is not offered")
+    listed = [(row[0].strip("`"), row[2].partition(";")[0].strip("`")) for row in rows]
+    assert listed == [(cause.value, reason_of(cause).code or "null") for cause in Cause]
 
 
 def test_the_reference_lists_every_route_of_the_openapi_document_and_no_other() -> None:

@@ -25,7 +25,7 @@ from slotwise.services.core import audit, callers, idempotency, seat_events
 from slotwise.services.core.invariants import Finding
 from slotwise.services.desk import dashboard, day_sheets, export, history
 from slotwise.services.privacy import personal_data
-from slotwise.services.schedule import free_times, slot_lists, slots
+from slotwise.services.schedule import explanations, free_times, schedule_state, slot_lists, slots
 from tests.db import filling
 from tests.db.filling import NOW
 
@@ -465,6 +465,28 @@ LOOK_UPS = [
         starts_before=NOW + timedelta(days=1),
         clinic_ids=None,
         limit=51,
+    ),
+    # Each doctor has slots ahead, of no visit type.
+    look_up(
+        explanations.LIST_EXPLAINED_DOCTORS,
+        "slots_of_doctor",
+        60,
+        200,
+        clinic_ids=[1],
+        visit_type_id=None,
+        starts_from=NOW,
+        starts_before=NOW + timedelta(days=7),
+        after_id=0,
+        limit=11,
+    ),
+    look_up(
+        schedule_state.LIST_EXISTING_SLOTS,
+        "slots_of_doctor",
+        150,
+        600,
+        doctor_ids=[filling.DOCTOR],
+        starts_from=NOW,
+        starts_before=NOW + timedelta(days=7),
     ),
     look_up(callers.READ_CLAIMS, "bookings_pkey", 5, 13, booking_ids=[1]),
     look_up(calendars.READ_CLAIMED_ENTRY, "changes_of_slot", 20, 40, booking_id=filling.BOOKINGS + 1),

@@ -53,6 +53,7 @@ POST   /api/slots/batch                 401    403   403   403    403   403  201
 POST   /api/slots/batch              missing 401 403 403   403    403   403  404   401    401   401      401     401
 GET    /api/slots                       200    200   200   200    200   200  200   200    200   401      401     401
 GET    /api/times                       200    200   200   200    200   200  200   200    200   401      401     401
+GET    /api/times/explain               401    403   403   403    200   200  200   401    401   401      401     401
 GET    /api/slots/events                200    200   200   200    200   200  200   200    200   401      401     401
 GET    /api/slots/{slotId}              200    200   200   200    200   200  200   200    200   401      401     401
 GET    /api/slots/{slotId}           missing 404 404 404   404    404   404  404   404    404   401      401     401
@@ -156,7 +157,10 @@ BODIES: dict[str, Body] = {
     "POST /api/bookings time": lambda target: {
         "timeId": target.time_id, "userName": "Nell New", "userEmail": "nell@example.org"},
 }  # fmt: skip
-QUERIES: dict[str, Body] = {"GET /api/bookings": lambda target: {"slotId": target.slot_id}}
+QUERIES: dict[str, Body] = {
+    "GET /api/bookings": lambda target: {"slotId": target.slot_id},
+    "GET /api/times/explain": lambda target: {"doctorId": target.doctor_id},
+}
 
 
 class Row(NamedTuple):

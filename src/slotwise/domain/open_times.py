@@ -69,6 +69,23 @@ def offered_starts(free: Iterable[FreeStart]) -> Iterator[datetime]:
         yield from wasteful
 
 
+def steps_of(window: OpenWindow, visit: VisitTime) -> list[datetime]:
+    """When the visit would begin if nothing were taken or closed: at the beginning and on the steps, in order."""
+    latest = window.period.end_time - visit.length
+    return [start for start in _on_steps(window.period, window) if start <= latest]
+
+
+def gap_beside(window: OpenWindow, visit: VisitTime, start: datetime) -> Period:
+    """The gap that makes a free start wasteful: the one before the visit, otherwise the one after it."""
+    part = next(each for each in _open_parts(window) if each.start_time <= start < each.end_time)
+    before = max((each.end_time for each in window.taken if each.end_time <= start), default=part.start_time)
+    begin = max(before, part.start_time)
+    if _NOTHING < start - begin < min(each.whole for each in window.visits):
+        return Period(begin, start)
+    following = min((each.start_time for each in window.taken if each.start_time > start), default=part.end_time)
+    return Period(start + visit.whole, min(following, part.end_time))
+
+
 def _open_parts(window: OpenWindow) -> Iterator[Period]:
     """The window without its closures."""
     begin, end = window.period.start_time, window.period.end_time

@@ -35,6 +35,7 @@ class ExistingSlot(Struct, frozen=True):
     and its rule no longer wants it. `closure_id` is the closure that closed it. `confirmed` and `holds` are more than
     zero if it has confirmed bookings or live holds. `busy_until` is None if its visit types have no buffer.
     `window_id` is the window of this doctor that the slot was carved out of; it has neither rule nor `local_start`.
+    `carved` if it was carved out of one, this doctor's or another's: then it is no published time.
     """
 
     id: int
@@ -56,6 +57,7 @@ class ExistingSlot(Struct, frozen=True):
     confirmed: int = 0
     holds: int = 0
     window_id: int | None = None
+    carved: bool = False
 
     @property
     def is_open(self) -> bool:

@@ -60,7 +60,9 @@ CHAPTERS = (
     Chapter("Clinics", "Where appointments take place", ("list_clinics", "get_clinic")),
     Chapter("Doctors", "Who can be booked", ("list_doctors", "get_doctor")),
     Chapter("Visit types", "What can be booked", ("list_visit_types", "get_visit_type")),
-    Chapter("Times", "Find what can be booked: published slots, and doctors' open hours", ("list_times",)),
+    Chapter(
+        "Times", "Find what can be booked: published slots, and doctors' open hours", ("list_times", "explain_times")
+    ),
     Chapter("Slots", "Find a time with free seats, and watch them", ("list_slots", "get_slot", "watch_seats")),
     Chapter(
         "Bookings",

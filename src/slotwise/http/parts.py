@@ -25,6 +25,7 @@ def dependencies(api: Callable[[], ApiRooms]) -> dict[str, Callable[[], object]]
         "database": lambda: api().database,
         "doctors": lambda: api().services.doctors,
         "evening_lists": lambda: api().evening_lists,
+        "explanations": lambda: api().services.explanations,
         "metrics_report": lambda: api().metrics_report,
         "overbookings": lambda: api().services.overbookings,
         "personal_data": lambda: api().services.personal_data,

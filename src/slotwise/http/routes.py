@@ -10,6 +10,7 @@ from slotwise.http.health import HealthController
 from slotwise.http.privacy.personal_data import PersonalDataController
 from slotwise.http.schedule.clinics import ClinicController
 from slotwise.http.schedule.doctors import DoctorController
+from slotwise.http.schedule.explanations import ExplanationController
 from slotwise.http.schedule.schedules import ScheduleController
 from slotwise.http.schedule.seat_events import SeatEventController
 from slotwise.http.schedule.slots import SlotController
@@ -23,6 +24,7 @@ API: list[ControllerRouterHandler] = [
     DoctorController,
     SlotController,
     TimeController,
+    ExplanationController,
     VisitTypeController,
     ScheduleController,
     SeatEventController,

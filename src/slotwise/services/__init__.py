@@ -21,6 +21,7 @@ from slotwise.services.desk.set_up import SettingUp
 from slotwise.services.privacy.personal_data import PersonalData
 from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
+from slotwise.services.schedule.explanations import Explanations
 from slotwise.services.schedule.free_times import FreeTimes
 from slotwise.services.schedule.schedules import Schedules
 from slotwise.services.schedule.slots import Slots
@@ -42,6 +43,7 @@ class Services(Struct, frozen=True):
     directory: ClinicDirectory
     day_sheets: DaySheets
     doctors: Doctors
+    explanations: Explanations
     free_times: FreeTimes
     my_bookings: MyBookings
     offered_times: OfferedTimes

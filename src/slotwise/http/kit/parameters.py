@@ -37,6 +37,7 @@ def _time(name: str, description: str) -> Any:
 
 FromTime = Annotated[str | None, _time("from", "Start at or after this time, RFC 3339 with an offset")]
 ToTime = Annotated[str | None, _time("to", "Start before this time, RFC 3339 with an offset")]
+OneTime = Annotated[str | None, _time("time", "Explain this one time, RFC 3339 with an offset")]
 
 
 def parse_time(field: str, text: str | None, default: datetime) -> datetime:

@@ -158,7 +158,7 @@ class TimeController(Controller):
         cursor: Cursor = None,
         known: IfNoneMatch = None,  # noqa: ARG002 - for the API document; `answer_page` reads it
     ) -> Response[Page[TimeView]]:  # its bytes are prepared: TimeLists
-        starts_from, starts_before = _period(from_time, to_time)
+        starts_from, starts_before = days_in(from_time, to_time)
         query = TimesQuery(
             doctor_id,
             clean_text("specialization", specialization),
@@ -174,7 +174,8 @@ class TimeController(Controller):
         return await answered(request, data=wanted)
 
 
-def _period(from_time: str | None, to_time: str | None) -> tuple[datetime | None, datetime | None]:
+def days_in(from_time: str | None, to_time: str | None) -> tuple[datetime | None, datetime | None]:
+    """The parameters `from` and `to`, each None if it is missing; at most `MAX_DAYS` lie between them."""
     begins, ends = parse_period(from_time, to_time)
     starts_from = None if from_time is None else begins
     starts_before = None if to_time is None else ends

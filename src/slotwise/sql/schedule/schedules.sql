@@ -92,7 +92,8 @@ SELECT
     s.pinned,
     s.total_seats - s.available_seats - p.taken AS confirmed,
     p.held AS holds,
-    v.id AS window_id
+    v.id AS window_id,
+    s.window_id IS NOT NULL AS carved
 FROM unnest(:doctor_ids::bigint[]) AS d (id)
 CROSS JOIN
     LATERAL (
