@@ -25,6 +25,7 @@ def dependencies(web: Callable[[], PageRooms]) -> dict[str, Callable[[], object]
         "dashboard": lambda: web().services.dashboard,
         "day_sheets": lambda: web().services.day_sheets,
         "doctors": lambda: web().services.doctors,
+        "explanations": lambda: web().services.explanations,
         "find_pages": lambda: web().find_pages,
         "free_times": lambda: web().services.free_times,
         "my_bookings": lambda: web().services.my_bookings,

@@ -20,6 +20,7 @@ from slotwise.web.privacy.personal_data import PersonalDataController
 from slotwise.web.schedule.clinics import ClinicController
 from slotwise.web.schedule.closures import ClosureController
 from slotwise.web.schedule.doctors import DoctorController
+from slotwise.web.schedule.explanations import ExplanationController
 from slotwise.web.schedule.free_times import FindController
 from slotwise.web.schedule.hours import HoursController
 from slotwise.web.schedule.patients_to_tell import PatientsToTellController
@@ -39,6 +40,7 @@ PAGE_CONTROLLERS: list[ControllerRouterHandler] = [
     DoctorController,
     DaySheetController,
     BookingController,
+    ExplanationController,
     FindController,
     HoldController,
     HoursController,

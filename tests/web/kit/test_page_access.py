@@ -127,6 +127,7 @@ POST /admin/slots/{slot_id}/overbook   missing  in    403   403   403    404   4
 GET  /admin/bookings                            in    403   403   403    200+  200+  in     in    in
 GET  /admin/bookings.csv                        in    403   403   403    200+  200+  in     in    in
 GET  /admin/bookings/new                        in    403   403   403    200   200   in     in    in
+GET  /admin/bookings/new/why                    in    403   403   403    200   200   in     in    in
 POST /admin/bookings/new                        in    403   403   403    303   303   in     in    in
 GET  /admin/bookings/{booking_id}               in    403   403   403    200+  200+  in     in    in
 GET  /admin/bookings/{booking_id}      missing  in    403   403   403    404   404   in     in    in
