@@ -59,10 +59,12 @@ async def open_morning(connection: Connection, buffer: int = 5, doctor_id: int |
     }
     rule_id = await connection.fetchval(
         "INSERT INTO schedule_rules (doctor_id, clinic_id, first_day, weekday, opens, closes, slot_minutes, kind,"
-        " step_minutes, visit_type_ids) VALUES ($1, 1, $2, 1, 540, 720, 180, 'WINDOW', 5, $3) RETURNING id",
+        " step_minutes, visit_type_ids) VALUES ($1, 1, $2, $4, 540, 720, 180, 'WINDOW', 5, $3) RETURNING id",
         doctor_id,
         MORNING.date(),
         list(types.values()),
+        # A change of this doctor's schedule closes the window: its rule has another weekday.
+        MORNING.isoweekday() % 7 + 1,
     )
     window_id = await connection.fetchval(
         "INSERT INTO windows (doctor_id, clinic_id, rule_id, start_time, end_time, local_start)"
@@ -371,29 +373,34 @@ async def test_an_empty_carved_slot_makes_room(database_url: str, connection: Co
         assert await violations(worker.database) == []
 
 
-async def test_of_a_visit_and_a_rule_that_publishes_in_its_time_one_makes_room(
+async def test_a_rule_that_publishes_in_place_of_a_window_leaves_no_visit_beside_its_slots(
     database_url: str, connection: Connection
 ) -> None:
-    """The rule skips the time of a visit, or the visit is refused; or the preview of the rule is old."""
+    """The hold ends with the window, or its time is gone. No slot is published in the time of a live visit."""
     async with workers(database_url) as pair:
         await fill_first_clinic(pair[0].database, Clinic(1, "Clinic", "UTC"))
         schedules = Schedules(pair[1].database, 40)
         for _ in range(ROUNDS):
             morning = await open_morning(connection)
-            day = MORNING.date()
-            rule = Rule(0, morning.doctor_id, 1, day, day, 1, day.isoweekday(), 560, 590, 30, 0, 1)
-            change = ScheduleChange(add_rules=(rule,))
+            change = publishing(morning)
             seen = await schedules.preview_schedule(ADMIN, change)
             attempts: list[Callable[[], Awaitable[object]]] = [
                 partial(hold, morning, 0, 45, pair[0]),
                 partial(schedules.apply_schedule, ADMIN, change, seen.token),
             ]
             held, done = await at_once(attempts)
-            assert isinstance(held, Held | SlotFull), held
+            assert isinstance(held, Held | SlotFull | TimeGone), held
             assert isinstance(done, Applied | ScheduleChanged), done
             assert isinstance(held, Held) or isinstance(done, Applied)
             assert await published_beside_visits(connection) == 0
         assert await violations(pair[0].database) == []
+
+
+def publishing(morning: OpenMorning) -> ScheduleChange:
+    """A rule for a slot of half an hour, from twenty minutes after the beginning of the window on."""
+    day = MORNING.date()
+    rule = Rule(0, morning.doctor_id, 1, day, day, 1, day.isoweekday(), 560, 590, 30, 0, 1)
+    return ScheduleChange(add_rules=(rule,))
 
 
 async def published_beside_visits(connection: Connection) -> int:
@@ -432,15 +439,16 @@ async def test_a_carved_slot_that_a_person_gives_more_seats_is_in_nobodys_way(
         assert await violations(pair[0].database) == []
 
 
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("locked", [True, False])
 async def test_a_published_slot_waits_for_visits_because_of_the_windows_lock(
-    database_url: str, connection: Connection, locked: bool
+    database_url: str, connection: Connection, locked: bool, way: str
 ) -> None:
     """With the lock, and as a negative control without it: both have decided before one of them commits."""
     if not locked:
         await mutate(connection, "lock_windows", "FOR NO KEY UPDATE", "")
         await drop_rules(connection, "slot_overlaps")
     async with workers(database_url) as pair:
-        attempts = await _carve_and_come(pair, connection, "creating")
+        attempts = await _carve_and_come(pair, connection, way)
         results = await in_turn(connection, "LOCK TABLE bookings IN SHARE MODE", attempts, ends=not locked)
     assert [isinstance(result, SlotOverlaps) for result in results] == [False, locked]
