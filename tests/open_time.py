@@ -4,8 +4,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from slotwise.db.pool import Database
 from slotwise.domain.offered_times import OfferedTime
 from slotwise.services.core.time_ids import TimeIds
+from slotwise.services.schedule.times import Times
 from tests.clinic import RunningServer, rows
 
 MORNING = (datetime.now(UTC) + timedelta(days=30)).replace(hour=9, minute=0, second=0, microsecond=0)
@@ -63,6 +65,10 @@ def open_time(
         sorted(types.values()),
     )[0]
     return OpenTime(made["doctor_id"], made["id"], types, start)
+
+
+def times_in(database: Database) -> Times:
+    return Times(database, TimeIds("the tests' secret"))
 
 
 def time_ids_of(server: RunningServer) -> TimeIds:

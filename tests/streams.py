@@ -50,7 +50,8 @@ class Events:
 
     def _look(self, slot_id: int) -> dict[str, Any]:
         slot = self._client.get(f"/api/slots/{slot_id}").json()
-        return {"slotId": slot_id} | {name: slot[name] for name in ("availableSeats", "totalSeats", "status")}
+        seats = {name: slot[name] for name in ("availableSeats", "totalSeats", "status")}
+        return {"slotId": slot_id, "windowId": None} | seats
 
 
 @contextmanager

@@ -248,6 +248,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
     secret = signing_secret(settings)
     seat_events = SeatEvents(settings.seat_streams, settings.seat_streams_per_client)
     bookings = _bookings(settings, pools, ManageTokens(secret), crash_points, seat_events.seats_changed)
+    times, offered_times = Times(database, TimeIds(secret)), OfferedTimes(database, bookings, TimeIds(secret))
     return Services(
         audit_log=AuditLog(database),
         booking_export=BookingExport(database),
@@ -261,17 +262,17 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         day_sheets=DaySheets(database, settings.name_order),
         doctors=Doctors(database, seat_events.seats_changed, settings.name_order),
         explanations=Explanations(database),
-        free_times=FreeTimes(database, directory, order=settings.name_order),
+        free_times=FreeTimes(database, directory, times, order=settings.name_order),
         my_bookings=MyBookings(database),
-        offered_times=OfferedTimes(database, bookings, TimeIds(secret)),
+        offered_times=offered_times,
         overbookings=Overbookings(pools.desk, ManageTokens(secret), seat_events.seats_changed),
-        page_holds=PageHolds(bookings),
+        page_holds=PageHolds(bookings, offered_times),
         personal_data=PersonalData(database, seat_events.seats_changed),
         schedules=Schedules(database, settings.publish_days, seat_events.seats_changed),
         seat_events=seat_events,
         setting_up=SettingUp(database),
         slots=Slots(database, directory, seat_events.seats_changed, settings.name_order),
-        times=Times(database, TimeIds(secret)),
+        times=times,
         users=Users(database, passwords, AccessTokens(secret, settings.token_seconds), directory.limits_of),
         visit_types=VisitTypes(database, seat_events.seats_changed),
     )

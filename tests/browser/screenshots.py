@@ -76,7 +76,7 @@ class Studio(NamedTuple):
 
 def patients(studio: Studio) -> None:
     page = studio.window()
-    page.goto("/")
+    page.goto("/?visit=any")
     studio.shoot(page, "find")
     page.goto("/?speciality=Cardiology&seats=2")
     studio.shoot(page, "find-filtered")

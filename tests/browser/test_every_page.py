@@ -107,8 +107,9 @@ def urls_of(clinic: Clinic, full: FullClinic) -> list[str]:
         "doctor_id": full.busy, "slot_id": full.slot, "booking_id": full.booking,
         "today": datetime.now(BERLIN).date(), "free": clinic.slot(seats=3)["id"],
         "clinic_id": 1,
+        # Not active: where patients can choose one, the pages to find a time ask which one they need.
         "visit_type_id": clinic.http.post(
-            "/api/visit-types", json={"name": "First visit", "minutes": 30}, headers=clinic.admin
+            "/api/visit-types", json={"name": "First visit", "minutes": 30, "active": False}, headers=clinic.admin
         ).json()["id"],
         "rule_id": rule_of(clinic, full.busy),
         "closure_id": closure_of(clinic),

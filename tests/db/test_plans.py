@@ -25,7 +25,15 @@ from slotwise.services.core import audit, callers, idempotency, seat_events
 from slotwise.services.core.invariants import Finding
 from slotwise.services.desk import dashboard, day_sheets, export, history
 from slotwise.services.privacy import personal_data
-from slotwise.services.schedule import explanations, free_times, schedule_state, slot_lists, slots
+from slotwise.services.schedule import (
+    explanations,
+    found_times,
+    free_times,
+    schedule_state,
+    slot_lists,
+    slot_searches,
+    slots,
+)
 from tests.db import filling
 from tests.db.filling import NOW
 
@@ -160,7 +168,7 @@ FREE_SLOTS = [
 def free_days(
     case: str, statement: Statement[Any], indexes: set[str], rows: int, pages: int, **sought: object
 ) -> Guard:
-    midnights = [NOW + timedelta(days=number) for number in range(free_times.DAYS_OF_STRIP + 1)]
+    midnights = [NOW + timedelta(days=number) for number in range(found_times.DAYS_OF_STRIP + 1)]
     everything = {
         "days_from": midnights[:-1],
         "days_to": midnights[1:],
@@ -172,16 +180,16 @@ def free_days(
         "visit_type_id": None,
         "specialization": None,
         "clinic_ids": None,
-        "most_looked_at": free_times.MOST_LOOKED_AT,
-        "limit": free_times.MOST_COUNTED,
+        "most_looked_at": slot_searches.MOST_LOOKED_AT,
+        "limit": slot_searches.MOST_COUNTED,
     } | sought
     arguments = {name: everything[name] for name in statement.parameters}
     return Guard(f"free times {case}", statement, arguments, indexes, rows, pages)
 
 
-COUNT, COUNT_OF_DOCTORS = free_times.COUNT_FREE_TIMES, free_times.COUNT_FREE_TIMES_OF_DOCTORS
+COUNT, COUNT_OF_DOCTORS = slot_searches.COUNT_FREE_TIMES, slot_searches.COUNT_FREE_TIMES_OF_DOCTORS
 OTHERS, PUBLISHED = free_times.LIST_OTHER_DOCTORS, free_times.LOOK_FOR_PUBLISHED
-COUNT_OF_CLINICS = free_times.COUNT_FREE_TIMES_OF_CLINICS
+COUNT_OF_CLINICS = slot_searches.COUNT_FREE_TIMES_OF_CLINICS
 SIZES, DOCTORS = {BY_SIZE, "holds_by_deadline"}, {BY_DOCTOR, "holds_by_deadline"}
 CLINICS = {BY_CLINIC, "holds_by_deadline"}
 
@@ -204,10 +212,10 @@ FREE_DAYS = [
         specialization=equal_to("common"),
         limit=5,
     ),
-    free_days("within reach for two", free_times.FIND_REACH, {BY_SIZE}, 510, 600, min_seats=2),
+    free_days("within reach for two", slot_searches.FIND_REACH, {BY_SIZE}, 510, 600, min_seats=2),
     free_days(
         "within reach of a common kind",
-        free_times.FIND_REACH_OF_SPECIALIZATION,
+        slot_searches.FIND_REACH_OF_SPECIALIZATION,
         {BY_DOCTOR},
         710,
         2600,
@@ -216,7 +224,7 @@ FREE_DAYS = [
     free_days("by day of a clinic", COUNT_OF_CLINICS, CLINICS, 760, 2460, clinic_ids=[1]),
     free_days("by day of a clinic without slots", COUNT_OF_CLINICS, CLINICS, 100, 260, clinic_ids=[2]),
     free_days(
-        "within reach of two clinics", free_times.FIND_REACH_OF_CLINICS, {BY_CLINIC}, 260, 300, clinic_ids=[1, 2]
+        "within reach of two clinics", slot_searches.FIND_REACH_OF_CLINICS, {BY_CLINIC}, 260, 300, clinic_ids=[1, 2]
     ),
     free_days("published", PUBLISHED, {"slots_of_doctor"}, 4, 12),
     free_days("published of a common kind", PUBLISHED, {"slots_of_doctor"}, 4, 20, specialization=equal_to("common")),
@@ -655,8 +663,8 @@ FEW = 30 + 3 * filling.OVERDUE
         (free_slots("", OF_SPECIALIZATION, BY_CLINIC, FEW, 400, **SMALL, specialization=equal_to("rare")), 2),
         (free_slots("", OF_SPECIALIZATION, BY_CLINIC, FEW, 400, **SMALL, specialization=equal_to("other")), 2),
         (free_slots("", OF_SPECIALIZATION, BY_CLINIC, FEW, 400, **SMALL, specialization=equal_to("none")), 0),
-        (free_days("", COUNT_OF_CLINICS, CLINICS, FEW, 400, **SMALL), free_times.DAYS_OF_STRIP),
-        (free_days("", free_times.FIND_REACH_OF_CLINICS, {BY_CLINIC}, FEW, 60, **SMALL), 1),
+        (free_days("", COUNT_OF_CLINICS, CLINICS, FEW, 400, **SMALL), found_times.DAYS_OF_STRIP),
+        (free_days("", slot_searches.FIND_REACH_OF_CLINICS, {BY_CLINIC}, FEW, 60, **SMALL), 1),
     ],
     ids=lambda value: value.statement.name if isinstance(value, Guard) else str(value),
 )
@@ -718,7 +726,7 @@ async def test_where_every_slot_has_a_seat_too_few_no_more_of_a_day_are_looked_a
     counted = await statement.all(filled, **guard.arguments)
     assert [day.whole for day in counted][:4] == [False] * 4
     days_with_slots = 5
-    rows = days_with_slots * free_times.MOST_LOOKED_AT + filling.OVERDUE * 10
+    rows = days_with_slots * slot_searches.MOST_LOOKED_AT + filling.OVERDUE * 10
     assert rows_read(await plan_of(filled, guard, "force_generic_plan")) <= rows
 
 

@@ -29,6 +29,7 @@ def dependencies(web: Callable[[], PageRooms]) -> dict[str, Callable[[], object]
         "find_pages": lambda: web().find_pages,
         "free_times": lambda: web().services.free_times,
         "my_bookings": lambda: web().services.my_bookings,
+        "offered_times": lambda: web().services.offered_times,
         "overbookings": lambda: web().services.overbookings,
         "page_holds": lambda: web().services.page_holds,
         "personal_data": lambda: web().services.personal_data,

@@ -50,7 +50,7 @@ def test_watchers_at_any_worker_see_holds_cancellations_expiries_and_changed_slo
     state_for_all(watchers, slot["id"], 5)
     change = {"totalSeats": 9, "status": "CLOSED"}
     clinic.http.patch(f"/api/slots/{slot['id']}", json=change, headers=clinic.admin)
-    expected = {"slotId": slot["id"], "availableSeats": 9, "totalSeats": 9, "status": "CLOSED"}
+    expected = {"slotId": slot["id"], "availableSeats": 9, "totalSeats": 9, "status": "CLOSED", "windowId": None}
     assert state_for_all(watchers, slot["id"], 9) == expected
 
 

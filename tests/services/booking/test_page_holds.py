@@ -9,8 +9,10 @@ import pytest
 from slotwise.domain.bookings import BookingStatus, SeatRequest
 from slotwise.domain.errors import NotAllowed
 from slotwise.services.booking.bookings import Bookings
+from slotwise.services.booking.offered_times import OfferedTimes
 from slotwise.services.booking.page_holds import PageHolds, TimeChoice
 from slotwise.services.core.callers import Caller
+from slotwise.services.core.time_ids import TimeIds
 from tests.workers import DESK, GUEST, Worker, holder_of, new_slot, wanted, workers
 
 UseCase = Callable[[Bookings, Caller, int, int], Awaitable[Any]]
@@ -65,7 +67,7 @@ async def test_a_page_reads_its_hold_once_when_another_time_replaces_it(
 ) -> None:
     async with workers(database_url, 1) as [worker]:
         held = await worker.bookings.hold_seats(GUEST, wanted(await new_slot(connection, 1), 1))
-        holds = PageHolds(worker.bookings)
+        holds = PageHolds(worker.bookings, OfferedTimes(worker.database, worker.bookings, TimeIds("secret")))
         own = await holds.find_hold(holder_of(held), held.booking.id)
         assert own is not None
         database = worker.bookings._database

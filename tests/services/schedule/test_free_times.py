@@ -13,19 +13,10 @@ from msgspec.structs import replace
 from slotwise.db.pool import Connection, Database
 from slotwise.domain.clinics import Clinic, ClinicBook
 from slotwise.domain.errors import SlotwiseError
-from slotwise.services.schedule.free_times import (
-    LAST_DAY,
-    MOST_COUNTED,
-    MOST_LOOKED_AT,
-    MOST_TIMES,
-    Day,
-    FreeDay,
-    FreeTimes,
-    Ignored,
-    NextTimes,
-    TimeQuery,
-    Why,
-)
+from slotwise.services.schedule.found_times import LAST_DAY, Day, FreeDay, Ignored, NextTimes, TimeQuery, Why
+from slotwise.services.schedule.free_times import MOST_TIMES, FreeTimes
+from slotwise.services.schedule.slot_searches import MOST_COUNTED, MOST_LOOKED_AT
+from tests.open_time import times_in
 from tests.workers import GUEST, wanted, workers
 
 ZONE = ZoneInfo("Europe/Berlin")
@@ -39,10 +30,10 @@ class Planted:
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]", database: Database) -> None:
         self._connection = connection
         self._database = database
-        self.free_times = FreeTimes(database, ClinicBook.of_one(ZONE))
+        self.free_times = FreeTimes(database, ClinicBook.of_one(ZONE), times_in(database))
 
     def end_searches_after(self, slots: int) -> None:
-        self.free_times = FreeTimes(self._database, ClinicBook.of_one(ZONE), slots)
+        self.free_times = FreeTimes(self._database, ClinicBook.of_one(ZONE), times_in(self._database), slots)
 
     async def doctor(self, name: str = "Dr. Who", kind: str | None = None, active: bool = True) -> int:
         query = "INSERT INTO doctors (name, specialization, active) VALUES ($1, $2, $3) RETURNING id"
@@ -80,16 +71,16 @@ class Planted:
 
     async def find(self, **query: object) -> FreeDay:
         found = await self.free_times.find_times(replace(TimeQuery(), **query))
-        assert found is not None
+        assert isinstance(found, FreeDay)
         return found
 
     async def next_times(self, query: TimeQuery) -> NextTimes:
         found = await self.free_times.list_next_times(query)
-        assert found is not None
+        assert isinstance(found, NextTimes)
         return found
 
-    async def ids(self, **query: object) -> list[int]:
-        return [slot.id for slot in (await self.find(**query)).times]
+    async def ids(self, **query: object) -> list[int | None]:
+        return [slot.slot_id for slot in (await self.find(**query)).times]
 
 
 @pytest.fixture
@@ -128,8 +119,8 @@ async def test_exactly_the_found_times_can_be_held(clinic: Planted, database_url
             assert each.day == day
             assert counts(each) == {day: len(each.times)}
         for place, seats in enumerate((2, 1)):
-            offered = {slot.id for slot in found[1 - place].times}
-            assert all({slot.id for slot in each.times} == offered for each in found[1 - place :: 2])
+            offered = {slot.slot_id for slot in found[1 - place].times}
+            assert all({slot.slot_id for slot in each.times} == offered for each in found[1 - place :: 2])
             for slot_id in slots:
                 try:
                     held = await worker.bookings.hold_seats(GUEST, wanted(slot_id, seats))
@@ -152,7 +143,7 @@ async def test_days_are_the_clinics_and_have_23_or_25_hours_twice_a_year(clinic:
         await clinic.slot(doctor, first - timedelta(minutes=1))
         await clinic.slot(doctor, at(day + timedelta(days=1), 0))
         found = await clinic.find(day=day)
-        assert [slot.id for slot in found.times] == of_day
+        assert [slot.slot_id for slot in found.times] == of_day
         assert found.times[-1].start_time - found.times[0].start_time == timedelta(hours=24 - 1 + 2 * (number % 2)) - (
             timedelta(minutes=1)
         )
@@ -171,14 +162,14 @@ async def test_the_next_page_of_a_long_day_continues_where_the_first_ended(clini
     made = [await clinic.slot(doctor, at(TOMORROW, 8) + timedelta(minutes=5 * n)) for n in range(MOST_TIMES + 2)]
     await clinic.slot(doctor, at(TOMORROW + timedelta(days=1), 8))
     first = await clinic.find()
-    assert (first.day, [slot.id for slot in first.times], first.more) == (TOMORROW, made[:MOST_TIMES], True)
+    assert (first.day, [slot.slot_id for slot in first.times], first.more) == (TOMORROW, made[:MOST_TIMES], True)
     last = first.times[-1]
-    rest = await clinic.find(day=TOMORROW, after=(last.start_time, last.id))
-    assert ([slot.id for slot in rest.times], rest.more) == (made[MOST_TIMES:], False)
+    rest = await clinic.find(day=TOMORROW, after=last.position)
+    assert ([slot.slot_id for slot in rest.times], rest.more) == (made[MOST_TIMES:], False)
     end = rest.times[-1]
-    again = await clinic.find(day=TOMORROW, after=(end.start_time, end.id))
-    assert ([slot.id for slot in again.times], set(again.ignored)) == (made[:MOST_TIMES], {Ignored.AFTER})
-    assert await clinic.ids(day=TOMORROW + timedelta(days=1), after=(end.start_time, end.id)) == [made[-1] + 1]
+    again = await clinic.find(day=TOMORROW, after=end.position)
+    assert ([slot.slot_id for slot in again.times], set(again.ignored)) == (made[:MOST_TIMES], {Ignored.AFTER})
+    assert await clinic.ids(day=TOMORROW + timedelta(days=1), after=end.position) == [made[-1] + 1]
 
 
 async def test_a_count_ends_at_a_hundred(clinic: Planted) -> None:
@@ -203,7 +194,7 @@ async def test_a_count_reads_a_limited_number_of_slots_and_says_if_there_may_be_
     last = await clinic.slot(doctors[1], at(days[0], 12), seats=3)
     for query in ({}, {"specialization": "Cardiology"}):
         found = await clinic.find(**query, seats=2)
-        assert [slot.id for slot in found.times] == [last]
+        assert [slot.slot_id for slot in found.times] == [last]
         assert found.strip[1:4] == [Day(days[0], 1), Day(days[1], 1, whole=False), Day(TODAY + timedelta(days=3), 0)]
         other = await clinic.find(**query, seats=2, day=days[1])
         assert other.strip[1:3] == [Day(days[0], 0, whole=False), Day(days[1], 1)]
@@ -223,10 +214,10 @@ async def test_a_search_for_several_seats_ends_early_and_can_be_continued(clinic
         answers = [await clinic.find(**query, seats=2, day=day) for day in (None, *days)]
         empty = [answer.nothing for answer in answers if answer.nothing is not None]
         assert [nothing.looked_to for nothing in empty] == [days[0], days[1], None]
-        assert [nothing.nearest.id if nothing.nearest else None for nothing in empty] == [None, None, last]
+        assert [nothing.nearest.slot_id if nothing.nearest else None for nothing in empty] == [None, None, last]
         assert [nothing.why for nothing in empty] == [Why.DAY_UNPUBLISHED, Why.DAY_TAKEN, Why.DAY_TAKEN]
         assert all(nothing.for_one for nothing in empty[:2])
-        assert [slot.id for slot in answers[-1].times] == [last]
+        assert [slot.slot_id for slot in answers[-1].times] == [last]
     clinic.end_searches_after(150)
     assert await clinic.ids(seats=2) == [last]
 
@@ -294,7 +285,7 @@ async def test_a_day_without_a_free_time_says_why_and_what_is_nearest(clinic: Pl
             assert nothing is not None
             assert nothing.why == why
             assert nothing.nearest is not None
-            assert nothing.nearest.id == free
+            assert nothing.nearest.slot_id == free
 
 
 async def test_a_doctor_without_free_times_is_fully_booked_or_has_published_none(clinic: Planted) -> None:
@@ -340,7 +331,9 @@ async def test_the_times_of_a_doctor_who_no_longer_works_at_a_clinic_are_not_all
     clinic: Planted, connection: "asyncpg.Connection[asyncpg.Record]", database: Database
 ) -> None:
     await connection.execute("INSERT INTO clinics (id, name, time_zone) VALUES (2, 'East', 'UTC')")
-    clinic.free_times = FreeTimes(database, ClinicBook([Clinic(1, "West", "UTC"), Clinic(2, "East", "UTC")]))
+    clinic.free_times = FreeTimes(
+        database, ClinicBook([Clinic(1, "West", "UTC"), Clinic(2, "East", "UTC")]), times_in(database)
+    )
     doctor, _ = await clinic.doctor(), await clinic.doctor("Dr. Here")
     await clinic.slot(doctor, at(TOMORROW), free=0)
 
@@ -364,15 +357,16 @@ async def test_a_time_taken_while_its_day_is_read_is_replaced_by_the_next(
     database.others, database.quicker_than = connection, 3
     database.command = f"UPDATE appointment_slots SET available_seats = 1 WHERE id = {first}"
     try:
-        found = await FreeTimes(database, ClinicBook.of_one(ZONE)).find_times(TimeQuery(doctor_id=doctor, seats=2))
+        free_times = FreeTimes(database, ClinicBook.of_one(ZONE), times_in(database))
+        found = await free_times.find_times(TimeQuery(doctor_id=doctor, seats=2))
     finally:
         await database.close()
-    assert found is not None
+    assert isinstance(found, FreeDay)
     assert (found.day, found.times) == (TODAY, [])
     assert found.nothing is not None
     assert found.nothing.why == Why.DAY_UNPUBLISHED
     assert found.nothing.nearest is not None
-    assert found.nothing.nearest.id == second
+    assert found.nothing.nearest.slot_id == second
 
 
 async def test_parts_of_a_query_that_cannot_be_met_are_ignored_and_named(clinic: Planted) -> None:

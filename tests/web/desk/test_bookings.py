@@ -36,6 +36,7 @@ from tests.clinic import (
     rows,
     unique_email,
 )
+from tests.open_time import times_in
 from tests.web.people import text_of
 from tests.web.visiting import Visitor
 
@@ -390,7 +391,7 @@ async def test_the_desk_can_search_on_where_nearly_every_time_has_too_few_seats(
         doctor,
     )
     clinics = ClinicBook.of_one()
-    renderer, free_times = Renderer(clinics), FreeTimes(database, clinics, 5)
+    renderer, free_times = Renderer(clinics), FreeTimes(database, clinics, times_in(database), 5)
 
     async def page_of(url: str) -> str:
         query = find_query_in(dict(parse_qsl(urlsplit(url).query)))

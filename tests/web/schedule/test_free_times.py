@@ -16,13 +16,16 @@ import pytest
 import pytest_asyncio
 
 from slotwise.domain.clinics import ClinicBook
-from slotwise.services.schedule.free_times import MOST_LOOKED_AT, MOST_TIMES, FreeTimes, TimeQuery
+from slotwise.services.schedule.found_times import TimeQuery
+from slotwise.services.schedule.free_times import MOST_TIMES, FreeTimes
+from slotwise.services.schedule.slot_searches import MOST_LOOKED_AT
 from slotwise.web.kit.assets import content_of
 from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import ClinicTime
 from slotwise.web.schedule.free_times import FindPages
 from slotwise.web.schedule.free_times_query import FindQuery, find_query_in
 from tests.clinic import Clinic, RunningServer, in_hours
+from tests.open_time import times_in
 from tests.web.visiting import Visitor
 from tests.workers import workers
 
@@ -33,7 +36,11 @@ UTC_ZONE = ZoneInfo("UTC")
 async def find_pages(database_url: str) -> AsyncIterator[FindPages]:
     async with workers(database_url, 1) as [worker]:
         renderer = Renderer(ClinicBook.of_one())
-        yield FindPages(FreeTimes(worker.database, ClinicBook.of_one(), MOST_LOOKED_AT - 1), worker.bookings, renderer)
+        yield FindPages(
+            FreeTimes(worker.database, ClinicBook.of_one(), times_in(worker.database), MOST_LOOKED_AT - 1),
+            worker.bookings,
+            renderer,
+        )
 
 
 @pytest.fixture
@@ -178,7 +185,9 @@ async def test_a_position_at_the_end_of_the_calendar_is_ignored_in_every_zone(
     await fill(connection)
     clinics = ClinicBook.of_one(ZoneInfo(zone))
     async with workers(database_url, 1) as [worker]:
-        pages = FindPages(FreeTimes(worker.database, clinics), worker.bookings, Renderer(clinics))
+        pages = FindPages(
+            FreeTimes(worker.database, clinics, times_in(worker.database)), worker.bookings, Renderer(clinics)
+        )
         page = await pages.shared_page(find_query_in({"after": after}))
     assert b"data-slot=" in page.body
 

@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from html import unescape
 from typing import Any
 
 import pytest
 
 from slotwise.domain.preview_tokens import Seen, token_with
 from tests.clinic import Clinic, RunningServer, plant_account, rows, unique_email
+from tests.http.booking.test_offered_times import book
+from tests.open_time import open_time, visit_type
 from tests.web.people import AccountVisitor, text_of
 
 DAY = datetime.now(UTC).date() + timedelta(days=6)
@@ -68,6 +71,31 @@ def test_ten_patients_of_a_sick_day_take_at_most_six_clicks(
     assert rows(server.database_url, notes, [f"booking:{each}" for each in bookings])[0][0] == 10, "each is noted once"
     page = clinic.http.get(f"/api/bookings/{bookings[0]}", headers=clinic.admin).json()
     assert page["status"] == "CANCELLED"
+
+
+def test_a_patient_of_open_time_is_offered_times_of_both_kinds_for_the_same_visit(
+    staff: AccountVisitor, clinic: Clinic, server: RunningServer
+) -> None:
+    ill, colleague = (clinic.doctor(name=name, specialization="Openology") for name in ("Dr. Ill", "Dr. Well"))
+    begin = datetime.combine(DAY, time(8), UTC)
+    types = {20: visit_type(server.database_url, 20, name="Check-up"), 45: visit_type(server.database_url, 45)}
+    morning = open_time(server.database_url, types, begin, 120, 30, ill["id"])
+    open_time(server.database_url, types, begin + timedelta(hours=6), 40, 60, colleague["id"])
+    start = (begin + timedelta(hours=5)).isoformat()
+    slot = clinic.slot(doctorId=colleague["id"], startTime=start, visitTypeIds=[types[20]])["id"]
+    other = clinic.slot(doctorId=colleague["id"], startTime=f"{DAY}T12:00:00Z")["id"]
+    assert book(clinic, morning.offered(0, 20), confirm=True, userName="Sue Sick").status_code == 201
+    shown = staff.send("/admin/closures/new", where=f"doctor:{ill['id']}", first_day=DAY)
+    listed = press(staff, shown.text)
+    for page in (shown, listed):
+        assert f"?slot={slot}&amp;visit={types[20]}" in page.text
+        assert f"?slot={other}" not in page.text, "it is not for this kind of visit"
+    time_link, *_ = re.findall(r'href="([^"]+[?]time=[^"]+)"', listed.text)
+    staff.open(unescape(time_link))
+    assert "Kind of visit: Check-up" in text_of(staff.page)
+    assert "Dr. Well" in text_of(staff.page)
+    booked = staff.submit("/admin/bookings/new", user_name="Sue Sick", user_email="sue@example.org")
+    assert "Booked and confirmed" in booked.text
 
 
 def press(staff: AccountVisitor, page: str) -> Any:

@@ -31,9 +31,10 @@ _HEARTBEAT = b":\n\n"
 HEARTBEAT_SECONDS = 15.0
 _EVENTS = (
     "Server-sent events. `hello` comes first. `seats` lists the slots that have changed, with their present state: "
-    "`slotId, availableSeats, totalSeats, status`. `refresh` says that changes were missed: read again what you show. "
-    "A second `hello`, after a broken connection, means the same. One worker process accepts at most 1,000 clients, "
-    "20 from one client IP, unless its settings say otherwise."
+    "`slotId, availableSeats, totalSeats, status, windowId`; with a `windowId`, the times in a doctor's open "
+    "hours have changed: ask `GET /api/times` again. `refresh` says that changes were missed: read again what you "
+    "show. A second `hello`, after a broken connection, means the same. One worker process accepts at most 1,000 "
+    "clients, 20 from one client IP, unless its settings say otherwise."
 )
 
 
@@ -42,6 +43,7 @@ class SeatsView(Struct, frozen=True, rename="camel"):
     available_seats: int
     total_seats: int
     status: SlotStatus
+    window_id: int | None
 
 
 async def _require_place(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

@@ -47,6 +47,39 @@ class SlotPeriod(Struct, frozen=True):
     end_time: datetime
 
 
+class WindowOfDoctor(Struct, frozen=True):
+    """Whose open time it is."""
+
+    doctor_id: int
+    doctor_name: str
+    specialization: str | None
+    clinic_id: int
+
+
+class OpenTime(Struct, frozen=True):
+    """A time in open time that a person chose, with what a page says about it. It is for one person."""
+
+    time_id: str
+    offered: OfferedTime
+    doctor_id: int
+    doctor_name: str
+    specialization: str | None
+    clinic_id: int
+    start_time: datetime
+    end_time: datetime
+    visit_type_id: int
+    gone: bool
+
+    @property
+    def visit_type_ids(self) -> list[int]:
+        return [self.visit_type_id]
+
+    @property
+    def duration_minutes(self) -> int:
+        return round((self.end_time - self.start_time) / timedelta(minutes=1))
+
+
+READ_WINDOW = Statement("booking/offered_times.read_window", WindowOfDoctor)
 READ_PERIODS = Statement("booking/offered_times.read_periods", SlotPeriod)
 
 
@@ -82,6 +115,34 @@ class OfferedTimes:
             if self._was_offered(caller, time):
                 metrics.OFFERED_REFUSALS.labels(refusal.code).inc()
             raise
+
+    async def get_open_time(self, time_id: str) -> OpenTime:
+        """The time with this id; `gone` if it was offered too long ago.
+
+        Raises `TimeGone` for a text that is not the id of a time in open time, for example of another secret.
+        """
+        try:
+            offered = self._time_ids.read(time_id)
+        except InvalidInput as error:
+            raise TimeGone from error
+        if offered.window_id is None or offered.visit_type_id is None:
+            raise TimeGone
+        async with self._database.connection() as connection:
+            window = await READ_WINDOW.first(connection, window_id=offered.window_id)
+        if window is None:
+            raise TimeGone
+        return OpenTime(
+            time_id,
+            offered,
+            window.doctor_id,
+            window.doctor_name,
+            window.specialization,
+            window.clinic_id,
+            offered.start_time,
+            offered.end_time,
+            offered.visit_type_id,
+            offered.is_old(self._clock()),
+        )
 
     async def _hold(
         self, caller: Caller, time: OfferedTime, seats: int, booker: Booker, key: IdempotencyKey | None

@@ -42,12 +42,13 @@ class Publishing(Struct, frozen=True):
 
 
 class Seats(Struct, frozen=True):
-    """`available_seats` counts the seats of overdue holds as free."""
+    """`available_seats` counts the seats of overdue holds as free. `window_id` if the slot is a visit in open time."""
 
     slot_id: int
     available_seats: int
     total_seats: int
     status: SlotStatus
+    window_id: int | None = None
 
 
 PUBLISH_SEATS = Statement("core/seat_events.publish_seats", Publishing)

@@ -1,12 +1,14 @@
 """How a person finds a time: the free times of one day, the days around it, and alternatives if there are none.
 
-A time is free if `hold_seats` would accept it: of a patient in `find_times`, of the desk in `list_next_times`. Days are
-in the zone of the query's clinic; twice a year one has 23 or 25 hours.
+A time is free if it can be held: by a patient in `find_times`, by the desk in `list_next_times`. Days are in the zone
+of the query's clinic; twice a year one has 23 or 25 hours.
+
+Where a clinic has kinds of visits, a person says first which one they need: only then it is known when a visit can
+begin in open time, and how long it takes. Lists without a kind have published slots only.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,155 +21,36 @@ from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID
 from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.search_form import has_same_words
 from slotwise.domain.slots import Slot
-from slotwise.domain.visit_types import VisitType
+from slotwise.services.schedule.choosable_times import ChoosableTime, Listed, TimesOfKind
 from slotwise.services.schedule.doctors import list_specializations
+from slotwise.services.schedule.found_times import (
+    DAYS_OF_STRIP,
+    LAST_DAY,
+    Choices,
+    ChoosableDoctor,
+    Day,
+    FreeDay,
+    Ignored,
+    KindsToChoose,
+    NextTimes,
+    Nothing,
+    OpenVisit,
+    OtherDoctor,
+    TimeQuery,
+    Why,
+)
 from slotwise.services.schedule.slot_lists import Position, SlotQuery
+from slotwise.services.schedule.slot_searches import MOST_COUNTED, count_slots, find_reach
 from slotwise.services.schedule.slots import Slots
+from slotwise.services.schedule.times import Times, TimesQuery
 from slotwise.services.schedule.visit_types import LIST_VISIT_TYPES, MOST_CHOOSABLE, without_secrets
 
 MOST_TIMES = 36
-DAYS_OF_STRIP = 14
-# The count of a day ends here, and then means that many or more. It also ends when `MOST_LOOKED_AT` slots are read:
-# most of a day's slots may have too few free seats.
-MOST_COUNTED = 100
-MOST_LOOKED_AT = 500
 # A search for the next day with enough seats ends after this many slots, a fraction of a second, and can continue.
 FARTHEST_SEARCH = 20_000
 MOST_SPECIALIZATIONS = 100
 MOST_DOCTORS = 100
 MOST_OTHERS = 5
-# The last day of a query: the midnight after it, and the one after its strip, are still readable in every zone.
-LAST_DAY = (LAST_READABLE_TIME - timedelta(days=2 * DAYS_OF_STRIP)).date()
-
-
-class TimeQuery(Struct, frozen=True):
-    """What a person searches for; `after` is the last time of the day that they have already seen.
-
-    `within` are the clinics that the person may book at; None for all.
-    """
-
-    specialization: str | None = None
-    doctor_id: int | None = None
-    day: date | None = None
-    seats: int = 1
-    after: Position | None = None
-    clinic_id: int | None = None
-    visit_type_id: int | None = None
-    within: frozenset[int] | None = None
-
-    @property
-    def clinic_ids(self) -> frozenset[int] | None:
-        """The clinics to search at; None for all."""
-        return self.within if self.clinic_id is None else frozenset({self.clinic_id})
-
-
-class Ignored(StrEnum):
-    """The parts of a query that could not be met, and so were ignored."""
-
-    SPECIALIZATION = "specialization"
-    DOCTOR = "doctor"
-    VISIT_TYPE = "visit_type"
-    DAY = "day"
-    AFTER = "after"
-
-
-class Why(StrEnum):
-    """Why a day has no free time: all times are taken, or none is published, on that day or from now on."""
-
-    DAY_TAKEN = "day_taken"
-    DAY_UNPUBLISHED = "day_unpublished"
-    ALL_TAKEN = "all_taken"
-    UNPUBLISHED = "unpublished"
-
-
-class ChoosableDoctor(Struct, frozen=True):
-    id: int
-    name: str
-    specialization: str | None
-
-
-class OtherDoctor(Struct, frozen=True):
-    id: int
-    name: str
-    start_time: datetime
-
-
-class Day(Struct, frozen=True):
-    """If the count is not whole, there may be more. So 0 then does not mean that there are none."""
-
-    date: date
-    times: int
-    whole: bool = True
-
-
-class Nothing(Struct, frozen=True):
-    """Why there is no free time, and what there is instead.
-
-    `nearest` is the next free time after the day, otherwise the first of all. If the search for it ended early,
-    `looked_to` is the day on which it ended. If that is before the day itself, then the search from now on ended
-    there, and there is nothing after the day: to continue from there would lead back to it. `for_one` is the
-    first free time for one person, if several seats were asked for and no time was found.
-    """
-
-    why: Why
-    nearest: Slot | None
-    looked_to: date | None
-    for_one: Slot | None
-    others: list[OtherDoctor]
-
-
-class Choices(Struct, frozen=True):
-    """What a query can choose from. If there are very many doctors, only the first by name, with `more_doctors`."""
-
-    specializations: list[str]
-    doctors: list[ChoosableDoctor]
-    more_doctors: bool
-    today: date
-    visit_types: list[VisitType] = []
-
-
-class FreeDay(Struct, frozen=True):
-    """`query` is the query as it was understood. `nothing` is None if there are times."""
-
-    query: TimeQuery
-    ignored: frozenset[Ignored]
-    choices: Choices
-    doctor: ChoosableDoctor | None
-    day: date
-    times: list[Slot]
-    more: bool
-    strip: list[Day]
-    nothing: Nothing | None
-
-    @property
-    def today(self) -> date:
-        return self.choices.today
-
-    @property
-    def earlier(self) -> date | None:
-        """The first day of the strip before; None if it is past."""
-        before = self.strip[0].date - timedelta(days=DAYS_OF_STRIP)
-        return before if before >= self.today else None
-
-    @property
-    def later(self) -> date | None:
-        after = self.strip[-1].date + timedelta(days=1)
-        return after if after <= LAST_DAY else None
-
-
-class NextTimes(Struct, frozen=True):
-    """Free times from a day on, over as many days as it takes. `query` is the query as it was understood.
-
-    `rest` is where to continue: after the last time of the page or, if the search ended early, where it ended, which
-    is on the day `looked_to`.
-    """
-
-    query: TimeQuery
-    ignored: frozenset[Ignored]
-    choices: Choices
-    times: list[Slot]
-    rest: Position | None
-    looked_to: date | None
 
 
 class _Understood(Struct, frozen=True):
@@ -188,20 +71,10 @@ class _DoctorNow(Struct, frozen=True):
     now: datetime
 
 
-class _Counted(Struct, frozen=True):
-    place: int
-    times: int
-    whole: bool
-
-
-class _Reach(Struct, frozen=True):
-    start_time: datetime | None
-
-
 class _Search(Struct, frozen=True):
-    """The first free time. If there is none, `ended` is where the search ended early; None if it saw all slots."""
+    """The first free time. If there is none, `ended` is where the search ended early; None if it saw all times."""
 
-    first: Slot | None
+    first: ChoosableTime | None
     ended: datetime | None = None
 
 
@@ -211,14 +84,9 @@ class _Published(Struct, frozen=True):
 
 
 LIST_CHOOSABLE_DOCTORS = Statement("schedule/free_times.list_choosable_doctors", _DoctorNow)
-COUNT_FREE_TIMES = Statement("schedule/free_times.count_free_times", _Counted)
-COUNT_FREE_TIMES_OF_CLINICS = Statement("schedule/free_times.count_free_times_of_clinics", _Counted)
-COUNT_FREE_TIMES_OF_DOCTORS = Statement("schedule/free_times.count_free_times_of_doctors", _Counted)
-FIND_REACH = Statement("schedule/free_times.find_reach", _Reach)
-FIND_REACH_OF_CLINICS = Statement("schedule/free_times.find_reach_of_clinics", _Reach)
-FIND_REACH_OF_SPECIALIZATION = Statement("schedule/free_times.find_reach_of_specialization", _Reach)
 FIND_CLINICS_WITH_TIMES = Statement("schedule/free_times.find_clinics_with_times", RowId)
 LIST_OTHER_DOCTORS = Statement("schedule/free_times.list_other_doctors", OtherDoctor)
+LOOK_FOR_OPEN_TIME = Statement("schedule/free_times.look_for_open_time", _Published)
 LOOK_FOR_PUBLISHED = Statement("schedule/free_times.look_for_published", _Published)
 
 
@@ -227,6 +95,7 @@ class FreeTimes:
         self,
         database: Database,
         clinics: ClinicBook,
+        times: Times,
         farthest_search: int = FARTHEST_SEARCH,
         order: NameOrder = ENGLISH,
     ) -> None:
@@ -235,8 +104,10 @@ class FreeTimes:
         self._clinics = clinics
         self._farthest_search = farthest_search
         self._slots = Slots(database)
+        self._times = times
+        self._of_kind = TimesOfKind(times)
 
-    async def find_times(self, query: TimeQuery) -> FreeDay | None:
+    async def find_times(self, query: TimeQuery) -> FreeDay | KindsToChoose | None:
         """The day of the query, or the first with a free time. None if no doctor takes appointments.
 
         Parts of the query that cannot be met, such as a past day, are ignored.
@@ -246,14 +117,16 @@ class FreeTimes:
         if read is None:
             return None
         understood, choices = read
-        times = await self._list_times(understood.query)
-        if not times and understood.query.after:
+        if await self._asks_kind(understood.query, choices):
+            return _kinds_to_choose(understood, choices)
+        listed = await self._list_times(understood.query)
+        if not listed.times and understood.query.after:
             # The times after that position are taken by now.
             understood = _without_after(understood)
-            times = await self._list_times(understood.query)
-        return await self._describe(understood, choices, times)
+            listed = await self._list_times(understood.query)
+        return await self._describe(understood, choices, listed)
 
-    async def list_next_times(self, query: TimeQuery) -> NextTimes | None:
+    async def list_next_times(self, query: TimeQuery) -> NextTimes | KindsToChoose | None:
         """A page of times that the desk can book, from `query.day` on, or from now on.
 
         None if no doctor takes appointments.
@@ -263,26 +136,56 @@ class FreeTimes:
         if read is None:
             return None
         understood, choices = read
+        if await self._asks_kind(understood.query, choices):
+            return _kinds_to_choose(understood, choices)
         starts_from = self._start_of(query, understood.query.day) if understood.query.day else FIRST_TIME
         after = max(query.after or (FIRST_TIME, 0), (starts_from, 0))
-        reach = await self._find_reach(understood.query, after[0])
-        slot_query = _slot_query(understood.query, starts_from, _just_after(reach))
-        times = await self._slots.list_slots(replace(slot_query, by_desk=True), MOST_TIMES + 1, after)
-        ended = reach if len(times) <= MOST_TIMES else None
+        listed = await self._list_for_desk(understood.query, starts_from, after)
+        ended = listed.ended if len(listed.times) < MOST_TIMES else None
         return NextTimes(
             query=replace(understood.query, after=query.after),
             ignored=understood.ignored,
             choices=_of_specialization(choices, understood.query),
-            times=times[:MOST_TIMES],
-            rest=_end_of_page(times) if ended is None else (ended, MAX_ID),
-            looked_to=None if ended is None else self._date_of(query, ended),
+            times=listed.times,
+            rest=listed.ended,
+            looked_to=None if ended is None else self._date_of(query, ended[0]),
         )
 
     async def find_clinics_with_times(self, clinic_ids: frozenset[int]) -> frozenset[int]:
         """Those of the clinics at which a patient can book a time now."""
         async with self._database.connection() as connection:
-            found = await FIND_CLINICS_WITH_TIMES.all(connection, clinic_ids=clinic_ids)
-        return frozenset(clinic.id for clinic in found)
+            slots = await FIND_CLINICS_WITH_TIMES.all(connection, clinic_ids=clinic_ids)
+        found = {clinic.id for clinic in slots}
+        return frozenset(found | {one for one in clinic_ids - found if await self._has_open_time(one)})
+
+    async def find_open_time(self, doctor_id: int, clinic_id: int, visit: OpenVisit) -> ChoosableTime | None:
+        """The doctor's open time for a visit that begins then, if it is free."""
+        query = TimesQuery(
+            doctor_id,
+            clinic_ids=frozenset({clinic_id}),
+            visit_type_id=visit.visit_type_id,
+            starts_from=visit.start_time,
+            starts_before=_just_after(visit.start_time),
+            user_id=visit.user_id,
+        )
+        listed = await self._of_kind.list_times(query, 1)
+        return next((time for time in listed.times if time.time_id is not None), None)
+
+    async def _has_open_time(self, clinic_id: int) -> bool:
+        """Whether somebody can book in open time there. Only asked of clinics without a free slot."""
+        query = TimesQuery(clinic_ids=frozenset({clinic_id}), starts_before=LAST_READABLE_TIME)
+        return bool((await self._times.list_times(query, 1)).times)
+
+    async def _asks_kind(self, query: TimeQuery, choices: Choices) -> bool:
+        """Whether the person must choose a kind of visit: to begin with, and where times are missing without it.
+
+        Open time is for one person.
+        """
+        if not choices.visit_types or query.visit_type_id is not None or query.any_visit:
+            return False
+        if not query.has_filters:
+            return True
+        return query.seats == 1 and (await self._look_for_open_time(query, choices.today)).ahead
 
     def _at_known_clinic(self, query: TimeQuery) -> TimeQuery:
         """Without a clinic where there is one only, or where that one cannot be chosen.
@@ -334,35 +237,47 @@ class FreeTimes:
         day = query.day if query.day is not None and choices.today <= query.day <= LAST_DAY else None
         after = query.after if query.after is not None and self._date_of(query, query.after[0]) == day else None
         offered = {one.id for one in choices.visit_types}
-        understood = TimeQuery(
-            _as_spelled(choices, query.specialization),
-            chosen.id if chosen else None,
-            day,
-            query.seats,
-            after,
-            query.clinic_id,
-            query.visit_type_id if query.visit_type_id in offered else None,
-            query.within,
+        understood = replace(
+            query,
+            specialization=_as_spelled(choices, query.specialization),
+            doctor_id=chosen.id if chosen else None,
+            day=day,
+            after=after,
+            visit_type_id=query.visit_type_id if query.visit_type_id in offered else None,
+            any_visit=query.any_visit and bool(offered),
         )
         return _Understood(understood, _ignored(asked, understood), chosen)
 
-    async def _list_times(self, query: TimeQuery) -> list[Slot]:
-        """A page of times and one more, of one day or of any."""
+    async def _list_times(self, query: TimeQuery) -> Listed:
+        """A page of times, of one day or of any."""
         day, starts_from, starts_before = query.day, FIRST_TIME, LAST_READABLE_TIME
         if day is None and query.seats > 1:
             first = (await self._search(query, FIRST_TIME)).first
             if first is None:
-                return []
+                return Listed()
             day = self._date_of(query, first.start_time)
         if day is not None:
             starts_from, starts_before = self._start_of(query, day), self._start_of(query, day + timedelta(days=1))
+        if query.visit_type_id is not None:
+            times_query = _times_query(query, starts_from, starts_before)
+            return await self._of_kind.list_times(times_query, MOST_TIMES, query.after)
         slot_query = _slot_query(query, starts_from, starts_before)
-        return await self._slots.list_slots(slot_query, MOST_TIMES + 1, query.after or (FIRST_TIME, 0))
+        return _page_of(await self._slots.list_slots(slot_query, MOST_TIMES + 1, query.after or (FIRST_TIME, 0)))
 
-    async def _describe(self, understood: _Understood, choices: Choices, found: list[Slot]) -> FreeDay:
-        query, today = understood.query, choices.today
+    async def _list_for_desk(self, query: TimeQuery, starts_from: datetime, after: Position) -> Listed:
+        if query.visit_type_id is not None:
+            times_query = replace(_times_query(query, starts_from, LAST_READABLE_TIME), by_desk=True)
+            return await self._of_kind.list_times(times_query, MOST_TIMES, after)
+        reach = await self._find_reach(query, after[0])
+        slot_query = replace(_slot_query(query, starts_from, _just_after(reach)), by_desk=True)
+        page = _page_of(await self._slots.list_slots(slot_query, MOST_TIMES + 1, after))
+        return page if page.ended or reach is None else replace(page, ended=(reach, MAX_ID))
+
+    async def _describe(self, understood: _Understood, choices: Choices, listed: Listed) -> FreeDay:
+        query, today, found = understood.query, choices.today, listed.times
         day = query.day or (self._date_of(query, found[0].start_time) if found else today)
-        times = [slot for slot in found if self._date_of(query, slot.start_time) == day]
+        times = [time for time in found if self._date_of(query, time.start_time) == day]
+        rest = listed.ended if self._continues(query, day, listed) else None
         strip_from = today + (day - today) // timedelta(DAYS_OF_STRIP) * timedelta(DAYS_OF_STRIP)
         return FreeDay(
             query=query,
@@ -370,53 +285,28 @@ class FreeTimes:
             choices=_of_specialization(choices, query),
             doctor=understood.doctor,
             day=day,
-            times=times[:MOST_TIMES],
-            more=len(times) > MOST_TIMES,
+            times=times,
+            rest=rest,
             strip=[
-                _as_listed(each, query, times) if each.date == day else each
+                _as_listed(each, query, times, rest) if each.date == day else each
                 for each in await self._count_times(query, strip_from)
             ],
             nothing=None if times else await self._explain(understood, day),
         )
 
+    def _continues(self, query: TimeQuery, day: date, listed: Listed) -> bool:
+        """Whether there may be more times of the day after those of the list."""
+        last = listed.following or (listed.ended and listed.ended[0])
+        return last is not None and self._date_of(query, last) == day
+
     async def _count_times(self, query: TimeQuery, first: date) -> list[Day]:
         days = [first + timedelta(days=number) for number in range(DAYS_OF_STRIP + 1)]
         starts = [self._start_of(query, day) for day in days]
+        if query.visit_type_id is not None:
+            of_kind = await self._of_kind.count_times(_times_query(query, starts[0], starts[-1]), starts, MOST_COUNTED)
+            return [Day(day, each.times, each.whole) for day, each in zip(days, of_kind, strict=False)]
         async with self._database.connection() as connection:
-            if query.doctor_id is not None or query.specialization is not None:
-                counted = await COUNT_FREE_TIMES_OF_DOCTORS.all(
-                    connection,
-                    days_from=starts[:-1],
-                    days_to=starts[1:],
-                    min_seats=query.seats,
-                    visit_type_id=query.visit_type_id,
-                    most_looked_at=MOST_LOOKED_AT,
-                    limit=MOST_COUNTED,
-                    doctor_id=query.doctor_id,
-                    specialization=equal_to(query.specialization),
-                    clinic_ids=query.clinic_ids,
-                )
-            elif query.clinic_ids is not None:
-                counted = await COUNT_FREE_TIMES_OF_CLINICS.all(
-                    connection,
-                    days_from=starts[:-1],
-                    days_to=starts[1:],
-                    min_seats=query.seats,
-                    visit_type_id=query.visit_type_id,
-                    most_looked_at=MOST_LOOKED_AT,
-                    limit=MOST_COUNTED,
-                    clinic_ids=query.clinic_ids,
-                )
-            else:
-                counted = await COUNT_FREE_TIMES.all(
-                    connection,
-                    days_from=starts[:-1],
-                    days_to=starts[1:],
-                    min_seats=query.seats,
-                    visit_type_id=query.visit_type_id,
-                    most_looked_at=MOST_LOOKED_AT,
-                    limit=MOST_COUNTED,
-                )
+            counted = await count_slots(connection, _slot_query(query, starts[0], starts[-1]), starts)
         return [Day(days[row.place - 1], row.times, row.whole) for row in counted]
 
     async def _explain(self, understood: _Understood, day: date) -> Nothing:
@@ -442,9 +332,12 @@ class FreeTimes:
         return _Search(first.first) if whole else first
 
     async def _search(self, query: TimeQuery, starts_from: datetime) -> _Search:
+        if query.visit_type_id is not None:
+            listed = await self._of_kind.list_times(_times_query(query, starts_from, LAST_READABLE_TIME), 1)
+            return _Search(listed.times[0]) if listed.times else _Search(None, listed.ended and listed.ended[0])
         reach = await self._find_reach(query, starts_from)
         found = await self._slots.list_slots(_slot_query(query, starts_from, _just_after(reach)), 1)
-        return _Search(found[0]) if found else _Search(None, reach)
+        return _Search(ChoosableTime.of_slot(found[0])) if found else _Search(None, reach)
 
     async def _find_reach(self, query: TimeQuery, starts_from: datetime) -> datetime | None:
         """Where a search ends early; None if it never does.
@@ -454,34 +347,17 @@ class FreeTimes:
         if query.seats == 1 or query.doctor_id is not None:
             return None
         async with self._database.connection() as connection:
-            if query.specialization is not None:
-                reach = await FIND_REACH_OF_SPECIALIZATION.one(
-                    connection,
-                    starts_from=starts_from,
-                    most_looked_at=self._farthest_search,
-                    specialization=equal_to(query.specialization),
-                    clinic_ids=query.clinic_ids,
-                )
-            elif query.clinic_ids is not None:
-                reach = await FIND_REACH_OF_CLINICS.one(
-                    connection,
-                    starts_from=starts_from,
-                    most_looked_at=self._farthest_search,
-                    clinic_ids=query.clinic_ids,
-                )
-            else:
-                reach = await FIND_REACH.one(
-                    connection,
-                    starts_from=starts_from,
-                    most_looked_at=self._farthest_search,
-                    min_seats=query.seats,
-                )
-        return reach.start_time
+            return await find_reach(connection, _slot_query(query, starts_from), self._farthest_search)
 
     async def _list_others(self, understood: _Understood, day: date) -> list[OtherDoctor]:
         doctor, query = understood.doctor, understood.query
         if doctor is None or doctor.specialization is None:
             return []
+        if query.visit_type_id is not None:
+            times_query = _times_query(query, self._start_of(query, day), LAST_READABLE_TIME)
+            times_query = replace(times_query, specialization=doctor.specialization)
+            first = await self._of_kind.list_other_doctors(times_query, doctor.id, MOST_OTHERS)
+            return [OtherDoctor(time.doctor_id, time.doctor_name, time.start_time) for time in first]
         async with self._database.connection() as connection:
             return await LIST_OTHER_DOCTORS.all(
                 connection,
@@ -495,6 +371,18 @@ class FreeTimes:
             )
 
     async def _find_reason(self, query: TimeQuery, day: date, search: _Search) -> Why:
+        if query.visit_type_id is not None and not await self._of_kind.can_book(_times_query(query)):
+            return Why.REFUSED
+        published = await self._look_for_published(query, day)
+        if search.first is None and search.ended is None:
+            return Why.ALL_TAKEN if published.ahead else Why.UNPUBLISHED
+        return Why.DAY_TAKEN if published.on_day else Why.DAY_UNPUBLISHED
+
+    async def _look_for_published(self, query: TimeQuery, day: date) -> _Published:
+        """Of open time too, where times in it are listed."""
+        open_time = _Published(on_day=False, ahead=False)
+        if query.visit_type_id is not None and query.seats == 1:
+            open_time = await self._look_for_open_time(query, day)
         async with self._database.connection() as connection:
             published = await LOOK_FOR_PUBLISHED.one(
                 connection,
@@ -505,9 +393,19 @@ class FreeTimes:
                 day_from=self._start_of(query, day),
                 day_to=self._start_of(query, day + timedelta(days=1)),
             )
-        if search.first is None and search.ended is None:
-            return Why.ALL_TAKEN if published.ahead else Why.UNPUBLISHED
-        return Why.DAY_TAKEN if published.on_day else Why.DAY_UNPUBLISHED
+        return _Published(published.on_day or open_time.on_day, published.ahead or open_time.ahead)
+
+    async def _look_for_open_time(self, query: TimeQuery, day: date) -> _Published:
+        async with self._database.connection() as connection:
+            return await LOOK_FOR_OPEN_TIME.one(
+                connection,
+                doctor_id=query.doctor_id,
+                specialization=equal_to(query.specialization),
+                clinic_ids=query.clinic_ids,
+                visit_type_id=query.visit_type_id,
+                day_from=self._start_of(query, day),
+                day_to=self._start_of(query, day + timedelta(days=1)),
+            )
 
     def _start_of(self, query: TimeQuery, day: date) -> datetime:
         """Midnight at the clinic, in UTC. If the clock skips midnight, the moment of that change."""
@@ -517,7 +415,7 @@ class FreeTimes:
         return moment.astimezone(self._clinics.zone_of(query.clinic_id)).date()
 
 
-def _slot_query(query: TimeQuery, starts_from: datetime, starts_before: datetime) -> SlotQuery:
+def _slot_query(query: TimeQuery, starts_from: datetime, starts_before: datetime = LAST_READABLE_TIME) -> SlotQuery:
     return SlotQuery(
         query.doctor_id,
         query.specialization,
@@ -529,27 +427,49 @@ def _slot_query(query: TimeQuery, starts_from: datetime, starts_before: datetime
     )
 
 
+def _times_query(
+    query: TimeQuery, starts_from: datetime = FIRST_TIME, starts_before: datetime = LAST_READABLE_TIME
+) -> TimesQuery:
+    return TimesQuery(
+        query.doctor_id,
+        query.specialization,
+        query.clinic_ids,
+        query.visit_type_id,
+        starts_from,
+        starts_before,
+        query.seats,
+        query.user_id,
+    )
+
+
+def _kinds_to_choose(understood: _Understood, choices: Choices) -> KindsToChoose:
+    return KindsToChoose(understood.query, understood.ignored, _of_specialization(choices, understood.query))
+
+
 def _just_after(reach: datetime | None) -> datetime:
     """Include the slots that start at the end of the search, so that every search makes progress."""
     return LAST_READABLE_TIME if reach is None else reach + timedelta(microseconds=1)
 
 
-def _end_of_page(times: Sequence[Slot]) -> Position | None:
-    """None if the page has all times."""
-    last = times[MOST_TIMES - 1] if len(times) > MOST_TIMES else None
-    return (last.start_time, last.id) if last else None
+def _page_of(slots: Sequence[Slot]) -> Listed:
+    """Of one slot more than the page has: if it is there, there are more."""
+    times = [ChoosableTime.of_slot(slot) for slot in slots]
+    if len(times) <= MOST_TIMES:
+        return Listed(times)
+    return Listed(times[:MOST_TIMES], times[MOST_TIMES - 1].position, times[MOST_TIMES].start_time)
 
 
-def _as_listed(counted: Day, query: TimeQuery, times: Sequence[Slot]) -> Day:
-    """The count of the listed day, corrected by its list, which was read at another moment and saw every slot.
+def _as_listed(counted: Day, query: TimeQuery, times: Sequence[ChoosableTime], rest: Position | None) -> Day:
+    """The count of the listed day, corrected by its list, which was read at another moment and saw every time.
 
     If no day was found to list, the count stays as it is.
     """
     if query.day is None and not times:
         return counted
-    if query.after is None and len(times) <= MOST_TIMES:
+    if query.after is None and rest is None:
         return Day(counted.date, len(times))
-    return Day(counted.date, max(counted.times, len(times)), counted.whole and len(times) <= counted.times)
+    more = len(times) + (rest is not None)
+    return Day(counted.date, max(counted.times, more), counted.whole and more <= counted.times)
 
 
 def _is_of(doctor: ChoosableDoctor, specialization: str | None) -> bool:

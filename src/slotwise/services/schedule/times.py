@@ -83,6 +83,7 @@ class FreeTime(Struct, frozen=True):
     available_seats: int
     slot_id: int | None = None
     window_id: int | None = None
+    total_seats: int = 1
 
     @property
     def place(self) -> Place:
@@ -95,6 +96,13 @@ class FoundTimes(Struct, frozen=True):
     times: list[FreeTime]
     walked_to: Place | None
     now: datetime
+
+
+class Counted(NamedTuple):
+    """If the count is not whole, there may be more."""
+
+    times: int
+    whole: bool
 
 
 class OfferedType(Struct, frozen=True):
@@ -176,6 +184,20 @@ class Times:
         async with self._database.connection() as connection:
             return await list_times(connection, query, limit, after)
 
+    async def count_times(self, query: TimesQuery, periods: Sequence[Period], limit: int) -> list[Counted]:
+        """How many times begin in each of the periods, up to the limit."""
+        async with self._database.connection() as connection:
+            now, types = await _read_offers(connection, query)
+            return [
+                await _count(connection, _Search.of(_in(period, query), types, now, BEGIN), limit) for period in periods
+            ]
+
+    async def offers(self, query: TimesQuery) -> bool:
+        """Whether who asks can book the visit type of the query at all, at any time."""
+        async with self._database.connection() as connection:
+            _, types = await _read_offers(connection, query)
+        return any(each.offered for each in types if each.id == query.visit_type_id)
+
     def id_of(self, time: FreeTime, query: TimesQuery, now: datetime) -> str:
         """Changes once a minute, so that a list stays the same as long as nothing else in it changes."""
         return self._time_ids.id_of(
@@ -193,9 +215,22 @@ class Times:
 
 async def list_times(connection: Connection, query: TimesQuery, limit: int, after: Place = BEGIN) -> FoundTimes:
     """See `Times.list_times`."""
-    now = (await READ_CLOCK.one(connection)).now
-    types = await READ_OFFERED_TYPES.all(connection, by_desk=query.by_desk, user_id=query.user_id)
+    now, types = await _read_offers(connection, query)
     return await _read(connection, _Search.of(query, types, now, after), limit)
+
+
+async def _read_offers(connection: Connection, query: TimesQuery) -> tuple[datetime, list[OfferedType]]:
+    now = (await READ_CLOCK.one(connection)).now
+    return now, await READ_OFFERED_TYPES.all(connection, by_desk=query.by_desk, user_id=query.user_id)
+
+
+def _in(period: Period, query: TimesQuery) -> TimesQuery:
+    return replace(query, starts_from=period.start_time, starts_before=period.end_time)
+
+
+async def _count(connection: Connection, search: "_Search", limit: int) -> Counted:
+    found = await _read(connection, search, limit)
+    return Counted(min(len(found.times), limit), whole=len(found.times) <= limit and found.walked_to is None)
 
 
 class _Search(Struct, frozen=True):
@@ -463,4 +498,5 @@ def _time_of(found: _Found) -> FreeTime:
         where.available_seats if isinstance(where, Slot) else 1,
         slot_id=where.id if in_slot else None,
         window_id=None if in_slot else where.id,
+        total_seats=where.total_seats if isinstance(where, Slot) else 1,
     )

@@ -9,7 +9,7 @@ FROM unnest(:messages::text[]) AS m (message);
 
 -- name: read_seats
 -- Reads how many seats of some slots are free.
-SELECT s.id AS slot_id, s.available_seats, s.total_seats, s.status
+SELECT s.id AS slot_id, s.available_seats, s.total_seats, s.status, s.window_id
 FROM slots_now AS s
 WHERE s.id = any(:slot_ids::bigint[])
 ORDER BY s.id;

@@ -457,3 +457,72 @@ SELECT
             ) AS s
         WHERE :clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[])
     ) AS ahead;
+
+-- name: look_for_open_time
+-- As `look_for_published` for open time: whether there is any in which a visit of a type, or of any type, can begin,
+-- taken or not.
+WITH theirs AS MATERIALIZED (
+    SELECT d.id
+    FROM doctors AS d
+    WHERE
+        d.active
+        AND (:doctor_id::bigint IS NULL OR d.id = :doctor_id::bigint)
+        AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
+),
+
+reach AS (
+    SELECT
+        array_agg(t.id) AS type_ids,
+        now() + min(make_interval(mins => coalesce(t.min_notice_minutes, 0))) AS starts_from,
+        now() + CASE WHEN bool_and(t.horizon_days IS NOT NULL) THEN make_interval(hours => 24 * max(t.horizon_days)) END
+            AS starts_until
+    FROM visit_types AS t
+    WHERE t.active AND t.id = coalesce(:visit_type_id::bigint, t.id)
+)
+
+SELECT
+    exists(
+        SELECT v.id
+        FROM reach AS r
+        CROSS JOIN theirs AS d
+        CROSS JOIN LATERAL (
+            SELECT v.id
+            FROM windows AS v
+            INNER JOIN schedule_rules AS o ON v.rule_id = o.id
+            INNER JOIN clinics AS c ON v.clinic_id = c.id
+            WHERE
+                v.doctor_id = d.id
+                AND v.status = 'OPEN'
+                AND v.start_time > greatest(:day_from::timestamptz, r.starts_from) - interval '26 hours'
+                AND v.start_time < :day_to::timestamptz
+                AND v.start_time <= coalesce(r.starts_until, 'infinity')
+                AND v.end_time > greatest(:day_from::timestamptz, r.starts_from)
+                AND c.active
+                AND o.visit_type_ids && r.type_ids
+                AND (:clinic_ids::bigint[] IS NULL OR v.clinic_id = any(:clinic_ids::bigint[]))
+            ORDER BY v.start_time, v.id
+            LIMIT 1
+        ) AS v
+    ) AS on_day,
+    exists(
+        SELECT v.id
+        FROM reach AS r
+        CROSS JOIN theirs AS d
+        CROSS JOIN LATERAL (
+            SELECT v.id
+            FROM windows AS v
+            INNER JOIN schedule_rules AS o ON v.rule_id = o.id
+            INNER JOIN clinics AS c ON v.clinic_id = c.id
+            WHERE
+                v.doctor_id = d.id
+                AND v.status = 'OPEN'
+                AND v.start_time > r.starts_from - interval '26 hours'
+                AND v.start_time <= coalesce(r.starts_until, 'infinity')
+                AND v.end_time > r.starts_from
+                AND c.active
+                AND o.visit_type_ids && r.type_ids
+                AND (:clinic_ids::bigint[] IS NULL OR v.clinic_id = any(:clinic_ids::bigint[]))
+            ORDER BY v.start_time, v.id
+            LIMIT 1
+        ) AS v
+    ) AS ahead;

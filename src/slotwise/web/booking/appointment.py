@@ -1,6 +1,7 @@
 """One appointment: see it, cancel it, put it in a calendar. With an account or by its link."""
 
 import asyncio
+from functools import partial
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlencode
 
@@ -19,10 +20,11 @@ from slotwise.services.booking.clinic_changes import ClinicChange, ClinicChanges
 from slotwise.services.core.callers import Caller
 from slotwise.services.schedule.slots import Slots
 from slotwise.web.booking.clinic_changes import CANCELLED, RELEASED, ChangeWords, moved_words, with_doctor_words
-from slotwise.web.booking.visits import VisitWords, visit_of
+from slotwise.web.booking.visits import VisitWords, open_time_again, visit_of
 from slotwise.web.kit.access import ANYBODY, PageRequest, ask_for_account, own_origin, page_for, visitor_in
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.rendering import HEADERS, Renderer, see_other
+from slotwise.web.kit.time_filters import url_of_times
 from slotwise.web.kit.visitors import attempt_cookie, clear_cookie, draft_cookie, draft_of
 
 Token = Annotated[str | None, QueryParameter(name="token", max_length=200)]
@@ -154,6 +156,7 @@ async def show_appointment(
     time = renderer.time_of(booking.clinic_id)
     slot = await slots.get_slot(booking.slot_id)
     ended = booking.status in {BookingStatus.FAILED, BookingStatus.CANCELLED}
+    again = await open_time_again(request, booking, booking.visit_type_id) if ended else None
     return renderer.answer(
         request,
         "booking/appointment.html",
@@ -169,6 +172,8 @@ async def show_appointment(
         headers={"HX-Push-Url": managed.url},
         chosen=await _chosen_instead(request, bookings, booking) if ended and booking.confirmed_at is None else None,
         offer=await slots.get_offer(slot.id, booking.seats_booked, booking.visit_type_id) if ended else None,
+        again=again,
+        others=partial(url_of_times, renderer, booking.clinic_id, visit=booking.visit_type_id),
         visit=await visit_of(request, booking),
         changes=ChangeWords(await clinic_changes.list_clinic_changes([booking]), renderer.time_of),
         now=time.now(),

@@ -17,23 +17,26 @@ from slotwise.domain.errors import (
     SlotFull,
     SlotStarted,
     SlotwiseError,
+    TimeGone,
 )
 from slotwise.domain.fields import MAX_ID, clean_email, clean_name
 from slotwise.domain.slots import MAX_SEATS, Slot
 from slotwise.services.booking.batches import Held
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.clinic_changes import ClinicChanges
-from slotwise.services.booking.page_holds import PageHolds, TimeChoice
+from slotwise.services.booking.offered_times import OpenTime
+from slotwise.services.booking.page_holds import OpenTimeChoice, PageHolds, TimeChoice
 from slotwise.services.core.callers import Caller
 from slotwise.services.core.rate_limits import BookingRate
 from slotwise.services.schedule.slots import Slots
 from slotwise.web.booking.appointment import Appointment, managed_booking, show_appointment, url_of_booking
-from slotwise.web.booking.visits import VISIT_REFUSALS, choose_visit
+from slotwise.web.booking.visits import VISIT_REFUSALS, choose_visit, open_time_again
 from slotwise.web.kit.access import ANYBODY, PageRequest, client_ip_of, page_for, visitor_in
 from slotwise.web.kit.errors import seats_left_words, words_of
 from slotwise.web.kit.forms import Form, read_all
+from slotwise.web.kit.parts import page_parts
 from slotwise.web.kit.rendering import Renderer, see_other
-from slotwise.web.kit.time_filters import EXCLUDED, filters_in, is_excluded, url_with
+from slotwise.web.kit.time_filters import EXCLUDED, filters_in, is_excluded, url_of_times, url_with
 from slotwise.web.kit.visitors import BookingToken, attempt_cookie, clear_cookie, draft_cookie, draft_of, hold_cookie
 
 PAGE = "/bookings/{booking_id}"
@@ -54,20 +57,25 @@ class HoldController(Controller):
         form = await Form.of(request)
         request.state.typed = form
         booking_rate.admit(client_ip_of(request))
+        if form.text("time"):
+            return await _hold_open_time(request, renderer, page_holds, form, form.text("time"))
         slot_id, seats = form.number("slot", 1, MAX_ID), _seats_in(form)
         slot = await slots.get_slot(slot_id)
         filters = filters_in(form.values)
         if filters and is_excluded(renderer, filters, slot):
             return see_other(request, url_with(filters, form.text("seats")), notice=EXCLUDED)
+        visit = await choose_visit(request, slot, form)
+        if visit.choices:
+            return renderer.answer(
+                request, "booking/choose_visit.html", slot=slot, seats=seats, choices=visit.choices, form=form
+            )
         try:
-            visit = await choose_visit(request, slot, form)
-            if visit.choices:
-                return renderer.answer(
-                    request, "booking/choose_visit.html", slot=slot, seats=seats, choices=visit.choices, form=form
-                )
             held = await _hold(request, page_holds, slot_id, seats, visit.visit_type_id)
         except (SlotFull, SlotClosed, SlotStarted, *VISIT_REFUSALS) as refusal:
-            return await _show_refusal(request, renderer, refusal, await slots.get_slot(slot_id))
+            again = await open_time_again(request, slot, visit.visit_type_id) if _is_closed(refusal) else None
+            if again is not None:
+                return await _hold_open_time(request, renderer, page_holds, form, again)
+            return await _show_refusal(request, renderer, refusal, await slots.get_slot(slot_id), visit.visit_type_id)
         return see_other(request, _url_of_hold(held), cookies=_cookies_of(request, held, form))
 
     @post("/bookings/{booking_id:int}/confirm", **page_for(ANYBODY, form_on=PAGE))
@@ -151,20 +159,17 @@ class HoldController(Controller):
         if await bookings.release_hold(managed.caller, booking_id) is BookingStatus.CONFIRMED:
             stays = "This appointment is already confirmed, so it stays. To give it up, cancel it."
             return see_other(request, managed.url, notice=stays)
-        day = renderer.time_of(managed.booking.clinic_id).day_of(managed.booking.start_time)
+        booking = managed.booking
+        day = renderer.time_of(booking.clinic_id).day_of(booking.start_time)
         cookies = [clear_cookie(request, "hold"), clear_cookie(request, "draft"), attempt_cookie(request)]
         gone = "We no longer hold that time for you. Choose another one."
-        return see_other(request, f"/?{_at_clinic(renderer, managed.booking)}day={day}", notice=gone, cookies=cookies)
+        others = url_of_times(renderer, booking.clinic_id, visit=booking.visit_type_id, day=day)
+        return see_other(request, others, notice=gone, cookies=cookies)
 
     @get(["/bookings/{booking_id:int}/confirm", "/bookings/{booking_id:int}/seats"], **page_for(ANYBODY))
     async def lead_back(self, request: PageRequest, booking_id: FromPath[int]) -> Response[Any]:
         """The URL of a form that was answered with a page, opened again: show the booking."""
         return see_other(request, f"/bookings/{booking_id}")
-
-
-def _at_clinic(renderer: Renderer, booking: Booking) -> str:
-    """For the URL of the free times: the clinic, where there are several."""
-    return f"clinic={booking.clinic_id}&" if renderer.clinics.several else ""
 
 
 def _seats_in(form: Form) -> int:
@@ -189,6 +194,34 @@ async def _hold(
     return await page_holds.change_seats(own.caller, own.booking, choice) or hold
 
 
+async def _hold_open_time(
+    request: PageRequest, renderer: Renderer, page_holds: PageHolds, form: Form, time_id: str
+) -> Response[Any]:
+    time = await page_parts(request).services.offered_times.get_open_time(time_id)
+    filters = filters_in(form.values)
+    if is_excluded(renderer, filters, time) or _seats_in(form) > 1:
+        return see_other(request, url_with(filters, form.text("seats")), notice=EXCLUDED)
+    try:
+        held = await _hold_or_keep(request, page_holds, time)
+    except (SlotFull, SlotStarted, TimeGone, *VISIT_REFUSALS) as refusal:
+        return await _show_refusal(request, renderer, refusal, time, time.visit_type_id)
+    return see_other(request, _url_of_hold(held), cookies=_cookies_of(request, held, form))
+
+
+async def _hold_or_keep(request: PageRequest, page_holds: PageHolds, time: OpenTime) -> Held | BookingToken:
+    """A visitor who chooses the time that they already hold keeps that hold."""
+    visitor = visitor_in(request)
+    hold, choice = visitor.hold, OpenTimeChoice(time, visitor.attempt)
+    own = await page_holds.find_hold(visitor.as_caller(hold.booking_id), hold.booking_id) if hold else None
+    if own is None or hold is None:
+        return await page_holds.hold_open_time(visitor.as_caller(), choice)
+    booking = own.booking
+    held = (booking.doctor_id, booking.start_time, booking.visit_type_id)
+    if held == (time.doctor_id, time.start_time, time.visit_type_id):
+        return hold
+    return await page_holds.hold_open_time(own.caller, choice, booking.id)
+
+
 async def _with_other_seats(
     request: PageRequest, booking_rate: BookingRate, page_holds: PageHolds, managed: Appointment, form: Form
 ) -> Appointment:
@@ -203,17 +236,36 @@ async def _with_other_seats(
     return Appointment(Caller(managed.caller.user, token), token, held.booking)
 
 
-async def _show_refusal(request: PageRequest, renderer: Renderer, refusal: SlotwiseError, slot: Slot) -> Response[Any]:
+def _is_closed(refusal: SlotwiseError) -> bool:
+    """A slot that was made for a visit in open time is closed to those who name it. Its time may be free again."""
+    return isinstance(refusal, SlotClosed)
+
+
+async def _show_refusal(
+    request: PageRequest,
+    renderer: Renderer,
+    refusal: SlotwiseError,
+    time: Slot | OpenTime,
+    visit_type_id: int | None = None,
+) -> Response[Any]:
     """Sets a new attempt: a refusal is stored under its idempotency key, so the next try needs a new key."""
     return renderer.answer(
         request,
         "booking/taken.html",
         words_of(refusal).status,
-        clinic_id=slot.clinic_id,
+        clinic_id=time.clinic_id,
         cookies=[attempt_cookie(request)],
-        slot=slot,
+        time=time,
         code=refusal.code,
         available=getattr(refusal, "available_seats", 0),
+        others=url_of_times(
+            renderer,
+            time.clinic_id,
+            visit=visit_type_id,
+            doctor=time.doctor_id,
+            day=renderer.time_of(time.clinic_id).day_of(time.start_time),
+        ),
+        of_specialty=url_of_times(renderer, time.clinic_id, visit=visit_type_id, speciality=time.specialization),
     )
 
 

@@ -15,7 +15,8 @@ from slotwise.domain.errors import (
 from slotwise.domain.fields import MAX_ID
 from slotwise.domain.slots import Slot
 from slotwise.domain.visit_types import VisitType
-from slotwise.web.kit.access import PageRequest
+from slotwise.services.schedule.found_times import OpenVisit
+from slotwise.web.kit.access import PageRequest, visitor_in
 from slotwise.web.kit.forms import Form
 from slotwise.web.kit.parts import page_parts
 
@@ -59,6 +60,17 @@ async def choose_visit(request: PageRequest, slot: Slot, form: Form) -> VisitCho
     if len(bookable) > 1:
         return VisitChoice(None, await visit_types.get_visit_types(bookable))
     return VisitChoice(bookable[0] if bookable else slot.visit_type_ids[0])
+
+
+async def open_time_again(request: PageRequest, visit: Slot | Booking, visit_type_id: int | None) -> str | None:
+    """The id by which the time of a visit can be held again, if it is in open time and free."""
+    if visit_type_id is None:
+        return None
+    user = visitor_in(request).user
+    wanted = OpenVisit(visit_type_id, visit.start_time, user.id if user else None)
+    free_times = page_parts(request).services.free_times
+    time = await free_times.find_open_time(visit.doctor_id, visit.clinic_id, wanted)
+    return None if time is None else time.time_id
 
 
 async def visit_of(request: PageRequest, booking: Booking) -> VisitWords | None:

@@ -1,5 +1,6 @@
 """Checks before a handler runs: who may open the page, and that a change comes from a page of this site."""
 
+import re
 from contextlib import suppress
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import parse_qsl
@@ -23,6 +24,7 @@ PageRequest = Request[Any, Any, Any]
 
 MAX_FIELDS = 200
 MAX_DIGITS = 18
+_TIME_ID = re.compile(r"[A-Za-z0-9_-]{1,300}\.[0-9a-f]{64}")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _OURS = {"same-origin", "none"}
 
@@ -114,9 +116,15 @@ async def _unsent(request: PageRequest, handler: BaseRouteHandler) -> Unsent:
 def _page_of_form(request: PageRequest, handler: BaseRouteHandler, fields: dict[str, str]) -> str:
     """The URL of the page that has this form: with ids, and nothing that was typed."""
     form_on: str = handler.opt.get("form_on", request.scope["path"])
-    slot = fields.get("slot", "")
-    slot = slot if slot.isascii() and slot.isdigit() and len(slot) <= MAX_DIGITS else ""
-    return form_on.format(slot=slot, **request.path_params)
+    return form_on.format(chosen_time=_chosen_time(fields), **request.path_params)
+
+
+def _chosen_time(fields: dict[str, str]) -> str:
+    """The field that names the time, as a query."""
+    slot, time_id = fields.get("slot", ""), fields.get("time", "")
+    if _TIME_ID.fullmatch(time_id):
+        return f"time={time_id}"
+    return f"slot={slot}" if slot.isascii() and slot.isdigit() and len(slot) <= MAX_DIGITS else "slot="
 
 
 def _require_role(*roles: Role) -> Guard:

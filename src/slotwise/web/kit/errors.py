@@ -49,6 +49,11 @@ WORDS: dict[type[SlotwiseError], Words] = {
     # It may be the visitor's own hold, made without this browser's cookies: no page says who has the time.
     errors.SlotFull: Words(409, "This time is no longer free", "It is booked or on hold now. Choose another time."),
     errors.SlotClosed: Words(409, "This time is no longer offered", "The clinic has closed it. Choose another time."),
+    errors.TimeGone: Words(
+        409,
+        "This time is no longer offered",
+        "The clinic has changed its hours, or you chose it long ago. Choose again.",
+    ),
     errors.SlotStarted: Words(409, "This appointment has started", "It can no longer be changed here."),
     errors.VisitTypeNotOffered: Words(
         409, "This kind of visit is not offered at this time", "Choose another time or another kind of visit."

@@ -11,7 +11,8 @@ from slotwise.domain.errors import InvalidInput
 from slotwise.domain.search_form import has_same_words
 from slotwise.domain.timetables import first_moment_from
 from slotwise.services.schedule.explanations import ExplainedDoctor, ExplainQuery, Explanations
-from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeTimes, NextTimes, TimeQuery
+from slotwise.services.schedule.found_times import KindsToChoose, NextTimes, TimeQuery
+from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeTimes
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.calendar_days import parse_clock
 from slotwise.web.kit.clinics import clinics_to_choose
@@ -81,7 +82,7 @@ def _answer(
     request: PageRequest,
     renderer: Renderer,
     query: TimeQuery,
-    found: NextTimes | None,
+    found: NextTimes | KindsToChoose | None,
     form: Form,
     explained: list[ExplainedDoctor],
     status: int,

@@ -1,9 +1,9 @@
 """Finding a time: the free times of a day. Visitors with the same query share one page."""
 
 import gzip
-from collections.abc import Sequence
 from datetime import datetime, time
 from http import HTTPStatus
+from operator import attrgetter
 from typing import Any, Protocol
 
 from litestar import Controller, Response, get
@@ -16,11 +16,14 @@ from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.clinics import Clinic
 from slotwise.domain.errors import BookingNotFound
 from slotwise.domain.search_form import has_same_words
-from slotwise.domain.slots import Slot
+from slotwise.domain.users import User
 from slotwise.server.direct import Answer, Call, KnownQueries
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.core.callers import Caller
-from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeDay, FreeTimes, TimeQuery
+from slotwise.services.schedule.choosable_times import ChoosableTime
+from slotwise.services.schedule.found_times import FreeDay, KindsToChoose, TimeQuery
+from slotwise.services.schedule.free_times import MOST_DOCTORS, FreeTimes
+from slotwise.services.schedule.slot_lists import Position
 from slotwise.web.kit.access import ANYBODY, PageRequest, page_for, visitor_in
 from slotwise.web.kit.assets import accepts_gzip
 from slotwise.web.kit.clinics import clinics_to_choose
@@ -48,9 +51,12 @@ _GZIP_LEVEL = 4
 
 
 class Offer(Struct, frozen=True):
-    """A time on the page; `held` if this visitor is holding it."""
+    """A time on the page; `held` if this visitor is holding it. `key` names it on the page."""
 
-    slot_id: int
+    key: str
+    position: Position
+    slot_id: int | None
+    time_id: str | None
     start_time: datetime
     doctor_name: str
     specialization: str | None
@@ -73,7 +79,7 @@ class Found(Struct, frozen=True):
     `free_at` are the clinics with a time that a patient can book, where there are several clinics.
     """
 
-    day: FreeDay | None
+    day: FreeDay | KindsToChoose | None
     free_at: frozenset[int] = frozenset()
 
 
@@ -104,8 +110,7 @@ class FindPages:
         Staff who work for some clinics see the times of these: at the others they cannot book with their account.
         """
         visitor = visitor_in(request)
-        if visitor.user is not None and visitor.user.books_at is not None:
-            query = replace(query, times=replace(query.times, within=visitor.user.books_at))
+        query = replace(query, times=_for(visitor.user, query.times))
         held = await self._held_by(visitor)
         found = await self._find(query)
         # A visitor whose hold has ended gets the shared page from the next request on.
@@ -185,6 +190,13 @@ class FindController(Controller):
         return Response(answer.body, headers=dict(answer.headers), cookies=cookies, media_type=HTML)
 
 
+def _for(user: User | None, query: TimeQuery) -> TimeQuery:
+    """What the account can book. The rules of a kind of visit depend on the visits that it has had."""
+    if user is None:
+        return query
+    return replace(query, within=user.books_at, user_id=None if query.visit_type_id is None else user.id)
+
+
 def _answer(accept_encoding: str, shared: SharedPage) -> Answer:
     """Browsers must not keep it: a visitor who goes back must see the time that they hold."""
     headers, body = {**HEADERS, "Vary": "Accept-Encoding"}, shared.body
@@ -195,15 +207,17 @@ def _answer(accept_encoding: str, shared: SharedPage) -> Answer:
 
 def context_of(renderer: Renderer, query: FindQuery, page: Found, held: Booking | None) -> dict[str, Any]:
     """What the template shows."""
-    found = page.day
-    times = query.times if found is None else found.query
+    found = page.day if isinstance(page.day, FreeDay) else None
+    times = query.times if page.day is None else page.day.query
     return {
         # Those without a free time come last.
         "clinics": sorted(_choices(renderer, query), key=lambda clinic: clinic.id not in page.free_at),
         "free_at": page.free_at,
         "contact": renderer.clinics.get(times.clinic_id),
         "asks_where": _asks_where(renderer, query),
+        "asks_what": page.day if isinstance(page.day, KindsToChoose) else None,
         "found": found,
+        "kind": None if found is None else found.kind,
         "held": held,
         "unread": query.unread,
         "query": times,
@@ -229,14 +243,13 @@ def _asks_where(renderer: Renderer, query: FindQuery) -> bool:
     return bool(choices) and query.times.clinic_id not in choices
 
 
-def _clinic_of(query: FindQuery, found: FreeDay | None) -> int | None:
+def _clinic_of(query: FindQuery, found: FreeDay | KindsToChoose | None) -> int | None:
     """The clinic that the page is about. What was found knows whether that of the query can be chosen."""
     return query.times.clinic_id if found is None else found.query.clinic_id
 
 
 def _url_after(found: FreeDay) -> str:
-    last = found.times[-1]
-    return url_of(replace(found.query, day=found.day, after=(last.start_time, last.id)))
+    return url_of(replace(found.query, day=found.day, after=found.rest))
 
 
 def parts_of(renderer: Renderer, found: FreeDay, held: Booking | None) -> list[PartOfDay]:
@@ -257,7 +270,7 @@ def _is_within(clock: time, first: time, before: time | None) -> bool:
 
 
 def _url_from(renderer: Renderer, found: FreeDay, first: time) -> str:
-    """Begins before the first slot that starts then: ids begin at 1."""
+    """Begins before the first time that starts then: ids begin at 1."""
     if first == time(0):
         return url_of(on(found.query, found.day))
     start = datetime.combine(found.day, first, renderer.time_of(found.query.clinic_id).zone)
@@ -266,36 +279,55 @@ def _url_from(renderer: Renderer, found: FreeDay, first: time) -> str:
 
 def _offers(renderer: Renderer, found: FreeDay, held: Booking | None) -> list[Offer]:
     """The free times and, in its place, the time that the visitor holds, which may no longer be free for others."""
-    own = _own_offer(held) if held is not None and _fits(renderer, found, held) else None
-    offers = [
-        Offer(slot.id, slot.start_time, slot.doctor_name, slot.specialization, slot.total_seats, slot.available_seats)
-        for slot in found.times
-        if own is None or slot.id != own.slot_id
-    ]
-    return sorted([*offers, own], key=_place) if own is not None else offers
+    own = _own_offer(held, found) if held is not None and _fits(renderer, found, held) else None
+    offers = [_offer(time) for time in found.times if own is None or time.slot_id != own.slot_id]
+    return sorted([*offers, own], key=attrgetter("position")) if own is not None else offers
 
 
-def _own_offer(held: Booking) -> Offer:
+def _offer(time: ChoosableTime) -> Offer:
+    return Offer(
+        time.key,
+        time.position,
+        time.slot_id,
+        time.time_id,
+        time.start_time,
+        time.doctor_name,
+        time.specialization,
+        time.total_seats,
+        time.available_seats,
+    )
+
+
+def _own_offer(held: Booking, found: FreeDay) -> Offer:
     seats = held.seats_booked
-    return Offer(held.slot_id, held.start_time, held.doctor_name, held.specialization, seats, seats, held=True)
+    return Offer(
+        str(held.slot_id),
+        _position_of(held, found),
+        held.slot_id,
+        None,
+        held.start_time,
+        held.doctor_name,
+        held.specialization,
+        seats,
+        seats,
+        held=True,
+    )
 
 
-def _place(offer: Offer) -> tuple[datetime, int]:
-    return offer.start_time, offer.slot_id
+def _position_of(held: Booking, found: FreeDay) -> Position:
+    """Where it would be in the list: see `ChoosableTime.position`."""
+    return held.start_time, held.slot_id if found.kind is None else held.doctor_id
 
 
 def _fits(renderer: Renderer, found: FreeDay, held: Booking) -> bool:
     """Whether the held time would be on this page if it were free."""
-    query = found.query
+    query, position = found.query, _position_of(held, found)
     return (
         renderer.time_of(query.clinic_id).day_of(held.start_time) == found.day
         and query.clinic_id in {None, held.clinic_id}
+        and query.visit_type_id in {None, held.visit_type_id}
         and query.doctor_id in {None, held.doctor_id}
         and (query.specialization is None or has_same_words(query.specialization, held.specialization or ""))
-        and (query.after is None or query.after < (held.start_time, held.slot_id))
-        and (not found.more or (held.start_time, held.slot_id) <= _end_of(found.times))
+        and (query.after is None or query.after < position)
+        and (found.rest is None or position <= found.rest)
     )
-
-
-def _end_of(times: Sequence[Slot]) -> tuple[datetime, int]:
-    return times[-1].start_time, times[-1].id

@@ -10,8 +10,9 @@ from msgspec.structs import replace
 
 from slotwise.domain.errors import InvalidInput
 from slotwise.domain.fields import FIRST_TIME, LAST_READABLE_TIME, MAX_ID, clean_name
-from slotwise.services.schedule.free_times import TimeQuery
+from slotwise.services.schedule.found_times import TimeQuery
 from slotwise.services.schedule.slot_lists import Position
+from slotwise.web.kit.time_filters import ANY_VISIT
 
 MOST_SEATS = 20
 _ID = re.compile(r"[1-9][0-9]{0,18}", re.ASCII)
@@ -41,12 +42,13 @@ def find_query_in(query: Mapping[str, str]) -> FindQuery:
         after=_read_position(given.get("after", "")),
         clinic_id=_read_id(given.get("clinic", "")),
         visit_type_id=_read_id(given.get("visit", "")),
+        any_visit=given.get("visit", "").strip() == ANY_VISIT,
     )
     unread = (
         ("speciality" in given and read.specialization is None)
         or ("clinic" in given and read.clinic_id is None)
         or ("doctor" in given and read.doctor_id is None)
-        or ("visit" in given and read.visit_type_id is None)
+        or ("visit" in given and read.visit_type_id is None and not read.any_visit)
         or ("day" in given and read.day is None)
         or ("seats" in given and _read_seats(given["seats"]) is None)
     )
@@ -57,7 +59,7 @@ def url_of(query: TimeQuery, path: str = "/") -> str:
     """The URL that people share and bookmark: the same for the same query, and as short as possible."""
     parameters = {
         "clinic": query.clinic_id,
-        "visit": query.visit_type_id,
+        "visit": ANY_VISIT if query.any_visit else query.visit_type_id,
         "speciality": query.specialization,
         "doctor": query.doctor_id,
         "day": query.day,

@@ -33,7 +33,7 @@ class PatientsToTellController(Controller):
         bookings = sorted(found.bookings, key=lambda booking: (booking.id in found.told, booking.start_time))
         waiting = [booking for booking in bookings if booking.id not in found.told]
         looking = (
-            Looking(each.id, each.doctor_id, each.seats_booked)
+            Looking(each.id, each.doctor_id, each.seats_booked, each.visit_type_id)
             for each in waiting
             if each.status is BookingStatus.CANCELLED
         )

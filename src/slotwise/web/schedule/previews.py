@@ -28,8 +28,8 @@ from slotwise.domain.errors import (
 )
 from slotwise.domain.schedule_changes import Decision, Decisions, ScheduleChange
 from slotwise.domain.schedule_previews import Hit, Preview
-from slotwise.domain.slots import Slot
 from slotwise.domain.takeovers import TakeoverRefusal
+from slotwise.services.schedule.choosable_times import ChoosableTime
 from slotwise.services.schedule.schedules import Applied, Outlined
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.errors import refuse, words_of
@@ -428,10 +428,12 @@ def _at_clinic(renderer: Renderer, hit: Hit) -> Hit:
 
 async def _offers(
     request: PageRequest, renderer: Renderer, change: ScheduleChange, hits: Sequence[Hit]
-) -> dict[int, list[Slot]]:
+) -> dict[int, list[ChoosableTime]]:
     """For those whom a holiday or an absence concerns."""
     closures = (*change.add_closures, *change.change_closures)
-    looking = [Looking(hit.booking.id, hit.slot.doctor_id, hit.booking.seats_booked) for hit in hits]
+    looking = [
+        Looking(hit.booking.id, hit.slot.doctor_id, hit.booking.seats_booked, hit.booking.visit_type_id) for hit in hits
+    ]
     return await next_times(request, renderer, looking, closures) if closures else {}
 
 

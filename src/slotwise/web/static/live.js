@@ -15,6 +15,7 @@ let greeted = false;
 let again = 0;
 let changed = 0;
 let refresh = 0;
+let openTime = 0;
 
 function tell(name) {
   document.body.dispatchEvent(new CustomEvent(name));
@@ -31,6 +32,14 @@ function tellRefresh() {
   refresh ||= setTimeout(() => {
     refresh = 0;
     tell("seats-refresh");
+  }, Math.random() * REFRESH_MILLISECONDS);
+}
+
+/** When a visit in open time was booked or is over, other times there may have become free, or taken. */
+function tellOpenTimeChanged() {
+  openTime ||= setTimeout(() => {
+    openTime = 0;
+    tell("open-time-changed");
   }, Math.random() * REFRESH_MILLISECONDS);
 }
 
@@ -64,9 +73,11 @@ function show(place, seats) {
 }
 
 function showAll(event) {
-  for (const seats of JSON.parse(event.data)) {
+  const all = JSON.parse(event.data);
+  for (const seats of all) {
     for (const place of document.querySelectorAll(`[data-slot="${Number(seats.slotId)}"]`)) show(place, seats);
   }
+  if (all.some(({ windowId }) => windowId !== null)) tellOpenTimeChanged();
   tellChanged();
 }
 
