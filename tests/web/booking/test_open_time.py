@@ -88,9 +88,14 @@ def test_times_of_both_kinds_are_listed_in_order_and_each_can_be_held(
 def test_two_clicks_make_one_hold_and_another_time_releases_it(
     morning: OpenTime, visitor: Visitor, server: RunningServer
 ) -> None:
-    visitor.open(url_of(morning))
+    page, attempt = visitor.open(url_of(morning)), visitor.http.cookies["slotwise-attempt"]
     press(visitor, "09:30")
     first = visitor.url
+    with Visitor(server) as second_click:
+        second_click.http.cookies.set("slotwise-attempt", attempt)
+        second_click.page = page
+        press(second_click, "09:30")
+        assert second_click.url == first
     visitor.open(url_of(morning))
     assert "Held for you: continue" in visitor.page.text
     assert next(iter(times_on(visitor))) == "09:55"
