@@ -27,6 +27,12 @@ STEP_MINUTES = 5
 RACES = 3
 # Patients who look for a time of their own, beside those who race.
 PATIENTS = 4
+# And those who come after the disturbance, and choose from what was offered before it.
+LATE_PATIENTS = 2
+# How long they think about what they read, at most: meanwhile its hours may end.
+THINKING_SECONDS = 0.5
+# How often a change is tried if visits that were booked since make its preview old.
+CHANGE_TRIES = 3
 # Of the confirmed visits of a doctor; the others are cancelled, so that there is time for new ones.
 KEPT = 6
 
@@ -95,6 +101,8 @@ class Carver(Scheduler):
                 self._race(offers), disturb(self, doctor, day), *(self._come(doctor, day) for _ in range(PATIENTS)),
                 *(self._look_and_race(doctor) for _ in range(RACES)),
             )  # fmt: skip
+            # Who has read the list before the disturbance may find that the hours have ended.
+            await asyncio.gather(*(self._choose(offers, GUEST) for _ in range(LATE_PATIENTS)))
             await self._make_time()
             await asyncio.sleep(PAUSE_SECONDS * self._random.random())
 
@@ -142,10 +150,13 @@ class Carver(Scheduler):
         await self._settle(await until_told(first, lambda: self._client.repeat(first, caller), self._random))
 
     async def _come(self, doctor: int, day: date) -> None:
-        """A patient who looks for a time, holds it and decides; sometimes without a key, or with one that is used
-        twice."""
         caller = self._random.choice(self._callers)
         offers = await self._offers(doctor, day, caller)
+        await asyncio.sleep(THINKING_SECONDS * self._random.random())
+        await self._choose(offers, caller)
+
+    async def _choose(self, offers: Sequence[Offer], caller: Caller) -> None:
+        """A patient holds one of these times and decides; sometimes without a key, or with one that is used twice."""
         if not offers:
             return
         key = new_key() if self._random.random() < 0.7 else None
@@ -205,16 +216,22 @@ class Carver(Scheduler):
         hour = self._random.choice((9, 10, 11))
         absence = {"doctorId": doctor, "startTime": f"{day}T{hour:02}:10:00Z", "endTime": f"{day}T{hour + 1:02}:10:00Z"}
         decision = self._random.choice(("KEEP", "CANCEL"))
-        await self._apply(self._staff, addClosures=[absence], decision=decision, message="Away.")
+        await self._change(self._staff, addClosures=[absence], decision=decision, message="Away.")
         if self._random.random() < 0.8:
             period = {"from": f"{day}T00:00:00Z", "to": f"{day}T23:00:00Z"}
             closures = await self._list(roads.LIST_CLOSURES, doctor, params=period)
-            await self._apply(self._admin, removeClosures=closures)
+            await self._change(self._admin, removeClosures=closures)
 
     async def _change_open_hours(self, doctor: int, day: date) -> None:  # noqa: ARG002 - as its siblings
         rules = await self._list(roads.LIST_RULES, doctor)
         decision = self._random.choice(("KEEP", "CANCEL"))
-        await self._apply(self._admin, addRules=[self._open_hours(doctor)], removeRules=rules, decision=decision)
+        await self._change(self._admin, addRules=[self._open_hours(doctor)], removeRules=rules, decision=decision)
+
+    async def _change(self, by: Caller, **change: Any) -> None:
+        for _ in range(CHANGE_TRIES):
+            done = await self._apply(by, **change)
+            if done is None or done.outcome != "fail":
+                break
 
     async def _publish_a_slot(self, doctor: int, day: date) -> None:
         """A slot by hand, in the middle of open time. It is refused if a visit is there."""
