@@ -125,6 +125,7 @@ class CandidateTimes:
         self._doctor, self._question, self._visit = doctor, question, question.visit
         self._rules = {rule.id: rule for rule in doctor.rules}
         self._closures = {closure.id: closure for closure in doctor.closures if closure.removed_at is None}
+        self._by_clinic: dict[int, list[Closure]] = {}
         self._plan = plan(
             doctor.rules, doctor.closures, question.first_day, question.last_day, question.zones, question.buffers
         )
@@ -403,8 +404,13 @@ class CandidateTimes:
 
     def _closures_of(self, clinic_id: int, start: datetime, end: datetime) -> list[Closure]:
         """Those that touch the period, by id."""
-        ours = (each for each in self._closures.values() if each.applies_to(self._doctor.doctor_id, clinic_id))
-        return sorted((each for each in ours if each.start_time < end and each.end_time > start), key=lambda c: c.id)
+        return [each for each in self._closures_at(clinic_id) if each.start_time < end and each.end_time > start]
+
+    def _closures_at(self, clinic_id: int) -> list[Closure]:
+        if clinic_id not in self._by_clinic:
+            ours = (each for each in self._closures.values() if each.applies_to(self._doctor.doctor_id, clinic_id))
+            self._by_clinic[clinic_id] = sorted(ours, key=attrgetter("id"))
+        return self._by_clinic[clinic_id]
 
     def _taken_by(self, slot: ExistingSlot) -> Reason:
         period = {"start_time": slot.start_time, "end_time": slot.busy_end}
