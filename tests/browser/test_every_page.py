@@ -89,7 +89,7 @@ EMPTY: dict[str, tuple[str, ...]] = {
     "/admin/audit": ("?about=booking+999999999",),
     "/admin/bookings": ("?who=nobody-has-this", "?slot={free}"),
     "/admin/bookings/new": ("?doctor={doctor_id}", "?slot={held_slot}"),
-    "/admin/bookings/new/why": ("?doctor={doctor_id}", "?at=noon"),
+    "/admin/bookings/new/why": ("?doctor={doctor_id}", "?doctor={doctor_id}&at=11:40"),
     "/admin/day-sheet": (f"?day={EMPTY_DAY}", "?doctor={doctor_id}&day=" + EMPTY_DAY),
     "/admin/doctors": ("?q=nobody-has-this",),
     "/admin/doctors/{doctor_id}": ("",),
