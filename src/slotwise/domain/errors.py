@@ -74,8 +74,18 @@ class InvalidCredentials(SlotwiseError):
 
 
 class NotAllowed(SlotwiseError):
+    """`elsewhere` if the account may do such things at other clinics."""
+
     code = "not-allowed"
     title = "This account may not do that"
+
+    def __init__(self, *, elsewhere: bool = False) -> None:
+        super().__init__()
+        self.elsewhere = elsewhere
+
+    @property
+    def detail(self) -> str:
+        return "This account works for other clinics" if self.elsewhere else self.title
 
 
 class DoctorNotFound(NotFound):

@@ -9,152 +9,154 @@ import httpx
 import pytest
 
 from tests.clinic import Clinic, RunningServer, in_hours, object_of, rows, unique_email
+from tests.conftest import fresh_database, running_server
 from tests.security.people import PASSWORD, Headers, People, new_people
 from tests.web.visiting import routes
 
 # `owner` is the patient who has the booking and the account. `holder` has the manage token of that booking, `stray` the
-# one of another booking. `stale` has an ended session of an admin. `in` means: is asked to log in. A plus means: the
-# answer has the owner's name or e-mail; without a plus it must not. A second row of a route, `missing`, asks for
-# something that does not exist. A new route needs its row here, and its form in FORMS if it takes one.
+# one of another booking. `stale` has an ended session of an admin. `away` is staff of another clinic only. `in` means:
+# is asked to log in. A plus means: the answer has the owner's name or e-mail; without a plus it must not. A second row
+# of a route, `missing`, asks for something that does not exist. A new route needs its row here, and its form in FORMS
+# if it takes one.
 TABLE = """
-                                              nobody owner other doctor staff admin holder stray stale
-GET  /                                          200   200   200   200    200   200   200    200   200
-POST /hold                                      303   303   303   303    303   303   303    303   303
-POST /hold                             missing  404   404   404   404    404   404   404    404   404
-GET  /bookings/{booking_id}                     404   200+  404   404    200+  200+  200+   404   404
-GET  /bookings/{booking_id}            missing  404   404   404   404    404   404   404    404   404
-POST /bookings/{booking_id}/confirm             in    303   404   404    303   303   303    404   in
-POST /bookings/{booking_id}/confirm    missing  in    404   404   404    404   404   404    404   in
-POST /bookings/{booking_id}/seats               in    303   404   404    303   303   303    404   in
-POST /bookings/{booking_id}/seats      missing  in    404   404   404    404   404   404    404   in
-POST /bookings/{booking_id}/release             in    303   404   404    303   303   303    404   in
-POST /bookings/{booking_id}/release    missing  in    404   404   404    404   404   404    404   in
-GET  /bookings/{booking_id}/confirm             303   303   303   303    303   303   303    303   303
-GET  /bookings/{booking_id}/confirm    missing  303   303   303   303    303   303   303    303   303
-GET  /bookings/{booking_id}/seats               303   303   303   303    303   303   303    303   303
-GET  /bookings/{booking_id}/seats      missing  303   303   303   303    303   303   303    303   303
-GET  /bookings/{booking_id}/cancel              404   200+  404   404    200+  200+  200+   404   404
-GET  /bookings/{booking_id}/cancel     missing  404   404   404   404    404   404   404    404   404
-POST /bookings/{booking_id}/cancel              in    303   404   404    303   303   303    404   in
-POST /bookings/{booking_id}/cancel     missing  in    404   404   404    404   404   404    404   in
-GET  /bookings/{booking_id}/calendar.ics        404   200   404   404    200   200   200    404   404
-GET  /bookings/{booking_id}/calendar.ics missing 404  404   404   404    404   404   404    404   404
-GET  /log-in                                    200   303   303   303    303   303   200    200   200
-POST /log-in                                    303   303   303   303    303   303   303    303   303
-GET  /register                                  200   303   303   303    303   303   200    200   200
-POST /register                                  303   303   303   303    303   303   303    303   303
-POST /log-out                                   303   303   303   303    303   303   303    303   303
-GET  /account                                   in    200+  200   200    200   200   in     in    in
-GET  /account/password                          in    200+  200   200    200   200   in     in    in
-POST /account/password                          in    303   303   303    303   303   in     in    in
-GET  /account/data                              in    200+  200   200    200   200   in     in    in
-GET  /account/data.json                         in    200+  200   200    200   200   in     in    in
-GET  /account/delete                            in    200+  200   200    200   200   in     in    in
-POST /account/delete                            in    303   303   303    303   303   in     in    in
-GET  /admin                                     in    403   403   403    200+  200+  in     in    in
-GET  /admin/today/board                     in    403   403   403    200   200   in     in    in
-GET  /admin/today/latest                    in    403   403   403    200+  200+  in     in    in
-GET  /admin/clinics                             in    403   403   403    403   200   in     in    in
-GET  /admin/clinics/new                         in    403   403   403    403   200   in     in    in
-POST /admin/clinics/new                         in    403   403   403    403   400   in     in    in
-GET  /admin/clinics/{clinic_id}                 in    403   403   403    403   200   in     in    in
-GET  /admin/clinics/{clinic_id}        missing  in    403   403   403    403   404   in     in    in
-POST /admin/clinics/{clinic_id}                 in    403   403   403    403   303   in     in    in
-POST /admin/clinics/{clinic_id}        missing  in    403   403   403    403   404   in     in    in
-POST /admin/clinics/{clinic_id}/active          in    403   403   403    403   303   in     in    in
-POST /admin/clinics/{clinic_id}/active missing  in    403   403   403    403   404   in     in    in
-GET  /admin/set-up                              in    403   403   403    403   200   in     in    in
-GET  /admin/doctors                             in    403   403   403    200   200   in     in    in
-POST /admin/doctors                             in    403   403   403    403   303   in     in    in
-GET  /admin/doctors/{doctor_id}                 in    403   403   403    200   200   in     in    in
-GET  /admin/doctors/{doctor_id}        missing  in    403   403   403    404   404   in     in    in
-GET  /admin/doctors/{doctor_id}/edit            in    403   403   403    403   200   in     in    in
-GET  /admin/doctors/{doctor_id}/edit   missing  in    403   403   403    403   404   in     in    in
-POST /admin/doctors/{doctor_id}/edit            in    403   403   403    403   303   in     in    in
-POST /admin/doctors/{doctor_id}/edit   missing  in    403   403   403    403   404   in     in    in
-POST /admin/doctors/{doctor_id}/clinics         in    403   403   403    403   303   in     in    in
-POST /admin/doctors/{doctor_id}/clinics missing in    403   403   403    403   404   in     in    in
-POST /admin/doctors/{doctor_id}/active          in    403   403   403    403   303   in     in    in
-POST /admin/doctors/{doctor_id}/active missing  in    403   403   403    403   404   in     in    in
-GET  /admin/doctors/{doctor_id}/slots/new       in    403   403   403    403   200   in     in    in
-GET  /admin/doctors/{doctor_id}/slots/new missing in  403   403   403    403   404   in     in    in
-POST /admin/doctors/{doctor_id}/slots/new       in    403   403   403    403   303   in     in    in
-POST /admin/doctors/{doctor_id}/slots/new missing in  403   403   403    403   404   in     in    in
-POST /admin/doctors/{doctor_id}/slots/one       in    403   403   403    403   303   in     in    in
-POST /admin/doctors/{doctor_id}/slots/one missing in  403   403   403    403   404   in     in    in
-GET  /admin/closures                            in    403   403   403    200   200   in     in    in
-GET  /admin/closures/new                        in    403   403   403    200   200   in     in    in
-POST /admin/closures/new                        in    403   403   403    403   200   in     in    in
-POST /admin/closures/new               absence  in    403   403   403    200   200   in     in    in
-GET  /admin/closures/public                     in    403   403   403    403   200   in     in    in
-POST /admin/closures/public                     in    403   403   403    403   200   in     in    in
-GET  /admin/closures/{closure_id}               in    403   403   403    200   200   in     in    in
-GET  /admin/closures/{closure_id}      missing  in    403   403   403    404   404   in     in    in
-POST /admin/closures/{closure_id}               in    403   403   403    403   200   in     in    in
-POST /admin/closures/{closure_id}      missing  in    403   403   403    404   404   in     in    in
-GET  /admin/closures/{closure_id}/patients      in    403   403   403    200   200   in     in    in
-GET  /admin/closures/{closure_id}/patients missing in 403   403   403    404   404   in     in    in
-POST /admin/closures/{closure_id}/patients      in    403   403   403    303   303   in     in    in
-POST /admin/closures/{closure_id}/patients missing in 403   403   403    303   303   in     in    in
-GET  /admin/doctors/{doctor_id}/hours           in    403   403   403    200   200   in     in    in
-GET  /admin/doctors/{doctor_id}/hours  missing  in    403   403   403    404   404   in     in    in
-GET  /admin/doctors/{doctor_id}/hours/new       in    403   403   403    403   200   in     in    in
-GET  /admin/doctors/{doctor_id}/hours/new missing in  403   403   403    403   404   in     in    in
-POST /admin/doctors/{doctor_id}/hours/new       in    403   403   403    403   200   in     in    in
-POST /admin/doctors/{doctor_id}/hours/new missing in  403   403   403    403   404   in     in    in
-GET  /admin/doctors/{doctor_id}/hours/{rule_id} in    403   403   403    403   200   in     in    in
-GET  /admin/doctors/{doctor_id}/hours/{rule_id} missing in 403 403 403   403   404   in     in    in
-POST /admin/doctors/{doctor_id}/hours/{rule_id} in    403   403   403    403   200   in     in    in
-POST /admin/doctors/{doctor_id}/hours/{rule_id} missing in 403 403 403   403   404   in     in    in
-GET  /admin/schedule                            in    403   403   403    303   303   in     in    in
-POST /admin/schedule                            in    403   403   403    400   400   in     in    in
-GET  /admin/slots/{slot_id}                     in    403   403   403    200   200   in     in    in
-GET  /admin/slots/{slot_id}            missing  in    403   403   403    404   404   in     in    in
-POST /admin/slots/{slot_id}                     in    403   403   403    403   303   in     in    in
-POST /admin/slots/{slot_id}             status  in    403   403   403    303   303   in     in    in
-POST /admin/slots/{slot_id}            missing  in    403   403   403    403   404   in     in    in
-GET  /admin/visit-types                         in    403   403   403    200   200   in     in    in
-GET  /admin/visit-types/new                     in    403   403   403    403   200   in     in    in
-POST /admin/visit-types/new                     in    403   403   403    403   303   in     in    in
-GET  /admin/visit-types/{visit_type_id}         in    403   403   403    403   200   in     in    in
-GET  /admin/visit-types/{visit_type_id} missing in    403   403   403    403   404   in     in    in
-POST /admin/visit-types/{visit_type_id}         in    403   403   403    403   303   in     in    in
-POST /admin/visit-types/{visit_type_id} missing in    403   403   403    403   404   in     in    in
-GET  /admin/slots/{slot_id}/overbook            in    403   403   403    200   200   in     in    in
-GET  /admin/slots/{slot_id}/overbook   missing  in    403   403   403    404   404   in     in    in
-POST /admin/slots/{slot_id}/overbook            in    403   403   403    303   303   in     in    in
-POST /admin/slots/{slot_id}/overbook   missing  in    403   403   403    404   404   in     in    in
-GET  /admin/bookings                            in    403   403   403    200+  200+  in     in    in
-GET  /admin/bookings.csv                        in    403   403   403    200+  200+  in     in    in
-GET  /admin/bookings/new                        in    403   403   403    200   200   in     in    in
-GET  /admin/bookings/new/why                    in    403   403   403    200   200   in     in    in
-POST /admin/bookings/new                        in    403   403   403    303   303   in     in    in
-GET  /admin/bookings/{booking_id}               in    403   403   403    200+  200+  in     in    in
-GET  /admin/bookings/{booking_id}      missing  in    403   403   403    404   404   in     in    in
-GET  /admin/bookings/{booking_id}/slip          in    403   403   403    303   303   in     in    in
-GET  /admin/bookings/{booking_id}/slip missing  in    403   403   403    303   303   in     in    in
-POST /admin/bookings/{booking_id}/confirm       in    403   403   403    303   303   in     in    in
-POST /admin/bookings/{booking_id}/confirm missing in  403   403   403    404   404   in     in    in
-GET  /admin/bookings/{booking_id}/cancel        in    403   403   403    200+  200+  in     in    in
-GET  /admin/bookings/{booking_id}/cancel missing in   403   403   403    404   404   in     in    in
-POST /admin/bookings/{booking_id}/cancel        in    403   403   403    303   303   in     in    in
-POST /admin/bookings/{booking_id}/cancel missing in   403   403   403    404   404   in     in    in
-GET  /admin/day-sheet                           in    403   403   403    200+  200+  in     in    in
-GET  /admin/audit                               in    403   403   403    403   200   in     in    in
-GET  /admin/users                               in    403   403   403    403   200+  in     in    in
-GET  /admin/users/new                           in    403   403   403    403   200   in     in    in
-POST /admin/users/new                           in    403   403   403    403   303   in     in    in
-GET  /admin/users/{user_id}                     in    403   403   403    403   200+  in     in    in
-GET  /admin/users/{user_id}            missing  in    403   403   403    403   404   in     in    in
-GET  /admin/users/{user_id}/password            in    403   403   403    403   200+  in     in    in
-GET  /admin/users/{user_id}/password   missing  in    403   403   403    403   404   in     in    in
-POST /admin/users/{user_id}/password            in    403   403   403    403   303   in     in    in
-POST /admin/users/{user_id}/password   missing  in    403   403   403    403   404   in     in    in
-POST /admin/users/{user_id}/clinics             in    403   403   403    403   303   in     in    in
-POST /admin/users/{user_id}/clinics    missing  in    403   403   403    403   404   in     in    in
-POST /admin/users/{user_id}/rights              in    403   403   403    403   303   in     in    in
-POST /admin/users/{user_id}/rights     missing  in    403   403   403    403   404   in     in    in
-GET  /static/{version}/{name}                   200   200   200   200    200   200   200    200   200
+                                              nobody owner other doctor staff away  admin holder stray stale
+GET  /                                          200   200   200   200    200   200   200   200    200   200
+POST /hold                                      303   303   303   303    303   403   303   303    303   303
+POST /hold                             missing  404   404   404   404    404   404   404   404    404   404
+GET  /bookings/{booking_id}                     404   200+  404   404    200+  404   200+  200+   404   404
+GET  /bookings/{booking_id}            missing  404   404   404   404    404   404   404   404    404   404
+POST /bookings/{booking_id}/confirm             in    303   404   404    303   404   303   303    404   in
+POST /bookings/{booking_id}/confirm    missing  in    404   404   404    404   404   404   404    404   in
+POST /bookings/{booking_id}/seats               in    303   404   404    303   404   303   303    404   in
+POST /bookings/{booking_id}/seats      missing  in    404   404   404    404   404   404   404    404   in
+POST /bookings/{booking_id}/release             in    303   404   404    303   404   303   303    404   in
+POST /bookings/{booking_id}/release    missing  in    404   404   404    404   404   404   404    404   in
+GET  /bookings/{booking_id}/confirm             303   303   303   303    303   303   303   303    303   303
+GET  /bookings/{booking_id}/confirm    missing  303   303   303   303    303   303   303   303    303   303
+GET  /bookings/{booking_id}/seats               303   303   303   303    303   303   303   303    303   303
+GET  /bookings/{booking_id}/seats      missing  303   303   303   303    303   303   303   303    303   303
+GET  /bookings/{booking_id}/cancel              404   200+  404   404    200+  404   200+  200+   404   404
+GET  /bookings/{booking_id}/cancel     missing  404   404   404   404    404   404   404   404    404   404
+POST /bookings/{booking_id}/cancel              in    303   404   404    303   404   303   303    404   in
+POST /bookings/{booking_id}/cancel     missing  in    404   404   404    404   404   404   404    404   in
+GET  /bookings/{booking_id}/calendar.ics        404   200   404   404    200   404   200   200    404   404
+GET  /bookings/{booking_id}/calendar.ics missing 404  404   404   404    404   404   404   404    404   404
+GET  /log-in                                    200   303   303   303    303   303   303   200    200   200
+POST /log-in                                    303   303   303   303    303   303   303   303    303   303
+GET  /register                                  200   303   303   303    303   303   303   200    200   200
+POST /register                                  303   303   303   303    303   303   303   303    303   303
+POST /log-out                                   303   303   303   303    303   303   303   303    303   303
+GET  /account                                   in    200+  200   200    200   200   200   in     in    in
+GET  /account/password                          in    200+  200   200    200   200   200   in     in    in
+POST /account/password                          in    303   303   303    303   303   303   in     in    in
+GET  /account/data                              in    200+  200   200    200   200   200   in     in    in
+GET  /account/data.json                         in    200+  200   200    200   200   200   in     in    in
+GET  /account/delete                            in    200+  200   200    200   200   200   in     in    in
+POST /account/delete                            in    303   303   303    303   303   303   in     in    in
+GET  /admin                                     in    403   403   403    200+  200   200+  in     in    in
+GET  /admin/today/board                     in    403   403   403    200   200   200   in     in    in
+GET  /admin/today/latest                    in    403   403   403    200+  200   200+  in     in    in
+GET  /admin/clinics                             in    403   403   403    403   403   200   in     in    in
+GET  /admin/clinics/new                         in    403   403   403    403   403   200   in     in    in
+POST /admin/clinics/new                         in    403   403   403    403   403   400   in     in    in
+GET  /admin/clinics/{clinic_id}                 in    403   403   403    403   403   200   in     in    in
+GET  /admin/clinics/{clinic_id}        missing  in    403   403   403    403   403   404   in     in    in
+POST /admin/clinics/{clinic_id}                 in    403   403   403    403   403   303   in     in    in
+POST /admin/clinics/{clinic_id}        missing  in    403   403   403    403   403   404   in     in    in
+POST /admin/clinics/{clinic_id}/active          in    403   403   403    403   403   303   in     in    in
+POST /admin/clinics/{clinic_id}/active missing  in    403   403   403    403   403   404   in     in    in
+GET  /admin/set-up                              in    403   403   403    403   403   200   in     in    in
+GET  /admin/doctors                             in    403   403   403    200   200   200   in     in    in
+POST /admin/doctors                             in    403   403   403    403   403   303   in     in    in
+GET  /admin/doctors/{doctor_id}                 in    403   403   403    200   200   200   in     in    in
+GET  /admin/doctors/{doctor_id}        missing  in    403   403   403    404   404   404   in     in    in
+GET  /admin/doctors/{doctor_id}/edit            in    403   403   403    403   403   200   in     in    in
+GET  /admin/doctors/{doctor_id}/edit   missing  in    403   403   403    403   403   404   in     in    in
+POST /admin/doctors/{doctor_id}/edit            in    403   403   403    403   403   303   in     in    in
+POST /admin/doctors/{doctor_id}/edit   missing  in    403   403   403    403   403   404   in     in    in
+POST /admin/doctors/{doctor_id}/clinics         in    403   403   403    403   403   303   in     in    in
+POST /admin/doctors/{doctor_id}/clinics missing in    403   403   403    403   403   404   in     in    in
+POST /admin/doctors/{doctor_id}/active          in    403   403   403    403   403   303   in     in    in
+POST /admin/doctors/{doctor_id}/active missing  in    403   403   403    403   403   404   in     in    in
+GET  /admin/doctors/{doctor_id}/slots/new       in    403   403   403    403   403   200   in     in    in
+GET  /admin/doctors/{doctor_id}/slots/new missing in  403   403   403    403   403   404   in     in    in
+POST /admin/doctors/{doctor_id}/slots/new       in    403   403   403    403   403   303   in     in    in
+POST /admin/doctors/{doctor_id}/slots/new missing in  403   403   403    403   403   404   in     in    in
+POST /admin/doctors/{doctor_id}/slots/one       in    403   403   403    403   403   303   in     in    in
+POST /admin/doctors/{doctor_id}/slots/one missing in  403   403   403    403   403   404   in     in    in
+GET  /admin/closures                            in    403   403   403    200   200   200   in     in    in
+GET  /admin/closures/new                        in    403   403   403    200   200   200   in     in    in
+POST /admin/closures/new                        in    403   403   403    403   403   200   in     in    in
+POST /admin/closures/new               absence  in    403   403   403    200   200   200   in     in    in
+GET  /admin/closures/public                     in    403   403   403    403   403   200   in     in    in
+POST /admin/closures/public                     in    403   403   403    403   403   200   in     in    in
+GET  /admin/closures/{closure_id}               in    403   403   403    200   200   200   in     in    in
+GET  /admin/closures/{closure_id}      missing  in    403   403   403    404   404   404   in     in    in
+POST /admin/closures/{closure_id}               in    403   403   403    403   403   200   in     in    in
+POST /admin/closures/{closure_id}      missing  in    403   403   403    404   404   404   in     in    in
+GET  /admin/closures/{closure_id}/patients      in    403   403   403    200   200   200   in     in    in
+GET  /admin/closures/{closure_id}/patients missing in 403   403   403    404   404   404   in     in    in
+POST /admin/closures/{closure_id}/patients      in    403   403   403    303   303   303   in     in    in
+POST /admin/closures/{closure_id}/patients missing in 403   403   403    303   303   303   in     in    in
+GET  /admin/doctors/{doctor_id}/hours           in    403   403   403    200   200   200   in     in    in
+GET  /admin/doctors/{doctor_id}/hours  missing  in    403   403   403    404   404   404   in     in    in
+GET  /admin/doctors/{doctor_id}/hours/new       in    403   403   403    403   403   200   in     in    in
+GET  /admin/doctors/{doctor_id}/hours/new missing in  403   403   403    403   403   404   in     in    in
+POST /admin/doctors/{doctor_id}/hours/new       in    403   403   403    403   403   200   in     in    in
+POST /admin/doctors/{doctor_id}/hours/new missing in  403   403   403    403   403   404   in     in    in
+GET  /admin/doctors/{doctor_id}/hours/{rule_id} in    403   403   403    403   403   200   in     in    in
+GET  /admin/doctors/{doctor_id}/hours/{rule_id} missing in 403 403 403   403   403   404   in     in    in
+POST /admin/doctors/{doctor_id}/hours/{rule_id} in    403   403   403    403   403   200   in     in    in
+POST /admin/doctors/{doctor_id}/hours/{rule_id} missing in 403 403 403   403   403   404   in     in    in
+GET  /admin/schedule                            in    403   403   403    303   303   303   in     in    in
+POST /admin/schedule                            in    403   403   403    400   400   400   in     in    in
+GET  /admin/slots/{slot_id}                     in    403   403   403    200   403   200   in     in    in
+GET  /admin/slots/{slot_id}            missing  in    403   403   403    404   404   404   in     in    in
+POST /admin/slots/{slot_id}                     in    403   403   403    403   403   303   in     in    in
+POST /admin/slots/{slot_id}             status  in    403   403   403    303   403   303   in     in    in
+POST /admin/slots/{slot_id}            missing  in    403   403   403    403   403   404   in     in    in
+GET  /admin/visit-types                         in    403   403   403    200   200   200   in     in    in
+GET  /admin/visit-types/new                     in    403   403   403    403   403   200   in     in    in
+POST /admin/visit-types/new                     in    403   403   403    403   403   303   in     in    in
+GET  /admin/visit-types/{visit_type_id}         in    403   403   403    403   403   200   in     in    in
+GET  /admin/visit-types/{visit_type_id} missing in    403   403   403    403   403   404   in     in    in
+POST /admin/visit-types/{visit_type_id}         in    403   403   403    403   403   303   in     in    in
+POST /admin/visit-types/{visit_type_id} missing in    403   403   403    403   403   404   in     in    in
+GET  /admin/slots/{slot_id}/overbook            in    403   403   403    200   403   200   in     in    in
+GET  /admin/slots/{slot_id}/overbook   missing  in    403   403   403    404   404   404   in     in    in
+POST /admin/slots/{slot_id}/overbook            in    403   403   403    303   403   303   in     in    in
+POST /admin/slots/{slot_id}/overbook   missing  in    403   403   403    404   404   404   in     in    in
+GET  /admin/bookings                            in    403   403   403    200+  200   200+  in     in    in
+GET  /admin/bookings.csv                        in    403   403   403    200+  200   200+  in     in    in
+GET  /admin/bookings/new                        in    403   403   403    200   403   200   in     in    in
+GET  /admin/bookings/new/why                    in    403   403   403    200   200   200   in     in    in
+POST /admin/bookings/new                        in    403   403   403    303   403   303   in     in    in
+GET  /admin/bookings/{booking_id}               in    403   403   403    200+  403   200+  in     in    in
+GET  /admin/bookings/{booking_id}      missing  in    403   403   403    404   404   404   in     in    in
+GET  /admin/bookings/{booking_id}/slip          in    403   403   403    303   303   303   in     in    in
+GET  /admin/bookings/{booking_id}/slip missing  in    403   403   403    303   303   303   in     in    in
+POST /admin/bookings/{booking_id}/confirm       in    403   403   403    303   403   303   in     in    in
+POST /admin/bookings/{booking_id}/confirm missing in  403   403   403    404   404   404   in     in    in
+GET  /admin/bookings/{booking_id}/cancel        in    403   403   403    200+  403   200+  in     in    in
+GET  /admin/bookings/{booking_id}/cancel missing in   403   403   403    404   404   404   in     in    in
+POST /admin/bookings/{booking_id}/cancel        in    403   403   403    303   403   303   in     in    in
+POST /admin/bookings/{booking_id}/cancel missing in   403   403   403    404   404   404   in     in    in
+GET  /admin/day-sheet                           in    403   403   403    200+  200   200+  in     in    in
+GET  /admin/audit                               in    403   403   403    403   403   200   in     in    in
+GET  /admin/users                               in    403   403   403    403   403   200+  in     in    in
+GET  /admin/users/new                           in    403   403   403    403   403   200   in     in    in
+POST /admin/users/new                           in    403   403   403    403   403   303   in     in    in
+GET  /admin/users/{user_id}                     in    403   403   403    403   403   200+  in     in    in
+GET  /admin/users/{user_id}            missing  in    403   403   403    403   403   404   in     in    in
+GET  /admin/users/{user_id}/password            in    403   403   403    403   403   200+  in     in    in
+GET  /admin/users/{user_id}/password   missing  in    403   403   403    403   403   404   in     in    in
+POST /admin/users/{user_id}/password            in    403   403   403    403   403   303   in     in    in
+POST /admin/users/{user_id}/password   missing  in    403   403   403    403   403   404   in     in    in
+POST /admin/users/{user_id}/clinics             in    403   403   403    403   403   303   in     in    in
+POST /admin/users/{user_id}/clinics    missing  in    403   403   403    403   403   404   in     in    in
+POST /admin/users/{user_id}/rights              in    403   403   403    403   403   303   in     in    in
+POST /admin/users/{user_id}/rights     missing  in    403   403   403    403   403   404   in     in    in
+GET  /static/{version}/{name}                   200   200   200   200    200   200   200   200    200   200
 """
 
 CALLERS = TABLE.strip().splitlines()[0].split()
@@ -285,12 +287,20 @@ def test_every_route_with_an_id_is_also_tried_with_a_missing_id() -> None:
     assert about_one <= {f"{row.method} {row.path}" for row in table() if row.missing}
 
 
+@pytest.fixture(scope="module")
+def server(postgres_url: str, migrated_template: str) -> Iterator[RunningServer]:
+    """With one worker, which knows at once for which clinics an account works."""
+    with fresh_database(postgres_url, migrated_template) as url, running_server(url, {"HOLD_SECONDS": "60"}) as server:
+        yield server
+
+
 class Place:
     """A slot with bookings of one patient, one for each caller, and accounts that nothing else uses."""
 
     def __init__(self, clinic: Clinic, confirmed: bool) -> None:
         self._clinic = clinic
         self.people: People = new_people(clinic.server, NAME)
+        self._elsewhere(clinic)
         self._slot = clinic.slot(seats=60)
         visit_type = {"name": "First visit", "minutes": 30}
         self._visit_type = clinic.http.post("/api/visit-types", json=visit_type, headers=clinic.admin).json()["id"]
@@ -298,6 +308,15 @@ class Place:
         self._stray = clinic.hold(self._slot["id"], userName="Nell New", userEmail="nell@example.org")
         self._bookings = [self._book(confirmed) for _ in CALLERS]
         self._owner_id = self._account_of(self.people.headers["owner"])
+
+    def _elsewhere(self, clinic: Clinic) -> None:
+        """Let `away` work for another clinic only."""
+        given = {"name": "Elsewhere", "timeZone": "Asia/Tokyo"}
+        other = object_of(clinic.http.post("/api/clinics", json=given, headers=clinic.admin))["id"]
+        session = clinic.admin["Authorization"].removeprefix("Bearer ")
+        headers = {**SAME_ORIGIN, "Cookie": f"slotwise-session={session}"}
+        path = f"/admin/users/{self._account_of(self.people.headers['away'])}/clinics"
+        assert clinic.http.post(path, data={"clinics": other}, headers=headers).status_code == 303
 
     def _new_rule(self, clinic: Clinic) -> int:
         """Hours of years to come, which have no times yet."""
@@ -385,7 +404,9 @@ def test_every_visitor_gets_what_the_table_says(clinic: Clinic, reading_room: Pl
     place = reading_room if row.method == "GET" or row.missing else Place(clinic, confirmed=False)
     for who, cell in row.cells.items():
         answer = place.call(row, who)
-        assert seen(answer, place) == cell, (who, answer.url)
+        assert seen(answer, place) == cell, (who, answer.url, answer.headers.get("location"))
+        if (who, cell, row.cells["staff"] != "403") == ("away", "403", True):
+            assert "This is at another clinic" in answer.text, "and not that it is for administrators"
 
 
 FROM_ELSEWHERE: tuple[Headers, ...] = (

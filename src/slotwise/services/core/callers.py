@@ -68,7 +68,7 @@ class ProvenCaller(Caller, frozen=True, kw_only=True):
 def require_desk_of(user: User, clinic_id: int) -> None:
     """Raise `NotAllowed` for an account that works for other clinics only. The one place for what the desk does."""
     if not user.works_at(clinic_id):
-        raise NotAllowed
+        raise NotAllowed(elsewhere=True)
 
 
 def refuse(caller: Caller) -> NoReturn:

@@ -97,6 +97,11 @@ _FOR_ADMINS = Words(
     "This is for administrators",
     "Ask an administrator to do it, or to change your role.",
 )
+_OF_ANOTHER_CLINIC = Words(
+    403,
+    "This is at another clinic",
+    "Your account works for other clinics. Ask an administrator if you need this one, too.",
+)
 _FOR_THE_DESK = Words(
     403, "This page is for clinic staff", "If you work at the clinic, log in with your staff account."
 )
@@ -150,14 +155,16 @@ def _written(request: PageRequest, page: Response[Any]) -> Written:
 
 
 def _show_refusal(request: PageRequest, error: SlotwiseError) -> Response[Any]:
-    words = _words_of_refusal(request) if isinstance(error, errors.NotAllowed) else words_of(error)
+    words = _words_of_refusal(request, error) if isinstance(error, errors.NotAllowed) else words_of(error)
     seconds = getattr(error, "retry_after", None)
     headers = {"Retry-After": str(seconds)} if seconds is not None else {}
     return _show(request, words, words.advice or f"{error.detail.rstrip('.')}.", headers)
 
 
-def _words_of_refusal(request: PageRequest) -> Words:
+def _words_of_refusal(request: PageRequest, error: errors.NotAllowed) -> Words:
     """Says who may open the page and whom to ask."""
+    if error.elsewhere:
+        return _OF_ANOTHER_CLINIC
     if not request.scope["path"].startswith("/admin"):
         return WORDS[errors.NotAllowed]
     return _FOR_ADMINS if visitor_in(request).at_desk else _FOR_THE_DESK
