@@ -20,7 +20,7 @@ _REFUSALS = (
     (re.compile(r"There is room for only (?P<free>\d+) "), "slot-full"),
     (re.compile(r"This time is no longer free"), "slot-full"),
     (re.compile(r"(?P<taken>\d+) seats are held or booked"), "seats-taken"),
-    (re.compile(r"The clinic has closed it|This time is closed for booking"), "slot-closed"),
+    (re.compile(r"[Tt]he clinic has closed it|This time is closed for booking"), "slot-closed"),
     (re.compile(r"number of people can no longer be changed"), "slot-closed"),
     (re.compile(r"This kind of visit is not offered at this time"), "visit-type-not-offered"),
     (re.compile(r"It is too late to book this time"), "too-late-to-book"),

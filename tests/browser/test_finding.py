@@ -10,9 +10,15 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import AssertAccessible, OpenWindow
-from tests.clinic import Clinic, holder, in_hours
+from tests.clinic import Clinic, RunningServer, holder, in_hours, rows
 
 NewTimes = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def no_visit_types(site: RunningServer) -> None:
+    """Of other tests: the page would first ask what the visitor needs."""
+    rows(site.database_url, "UPDATE visit_types SET active = FALSE WHERE active")
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from slotwise.http.kit.headers import DESCRIBED as HEADERS
 from slotwise.http.kit.operations import Declared, declared
 from slotwise.http.kit.problems import Problem, camel
 from slotwise.http.kit.schemas import StructSchemas
+from slotwise.http.schedule.explanations import Audience
 
 _DESCRIPTION = """\
 Slotwise books doctors' appointments. A booking starts as a hold: it keeps its seats until `expiresAt`. Confirm it
@@ -100,6 +101,8 @@ CHAPTERS = (
     ),
     Chapter("Operation", "Health and metrics", ("get_health", "get_readiness", "get_metrics")),
 )
+# Types of parameters that are in no body.
+_OF_PARAMETERS: tuple[type, ...] = (Audience,)
 _PLACES = {name: place for place, name in enumerate(name for chapter in CHAPTERS for name in chapter.operations)}
 _TAGS = {name: chapter.tag for chapter in CHAPTERS for name in chapter.operations}
 
@@ -155,7 +158,7 @@ def openapi_document(app: Litestar) -> dict[str, Any]:
     document["components"] |= {
         "headers": HEADERS,
         "responses": share_problems(operations),
-        "schemas": _SCHEMAS | app.plugins.get(StructSchemas).components(*problems),
+        "schemas": _SCHEMAS | app.plugins.get(StructSchemas).components(*problems, *_OF_PARAMETERS),
     }
     return document
 

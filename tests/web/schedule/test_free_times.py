@@ -24,7 +24,7 @@ from slotwise.web.kit.rendering import Renderer
 from slotwise.web.kit.times import ClinicTime
 from slotwise.web.schedule.free_times import FindPages
 from slotwise.web.schedule.free_times_query import FindQuery, find_query_in
-from tests.clinic import Clinic, RunningServer, in_hours
+from tests.clinic import Clinic, RunningServer, in_hours, rows
 from tests.open_time import times_in
 from tests.web.visiting import Visitor
 from tests.workers import workers
@@ -41,6 +41,12 @@ async def find_pages(database_url: str) -> AsyncIterator[FindPages]:
             worker.bookings,
             renderer,
         )
+
+
+@pytest.fixture(autouse=True)
+def no_visit_types(server: RunningServer) -> None:
+    """Of other tests: the page would first ask what the visitor needs."""
+    rows(server.database_url, "UPDATE visit_types SET active = FALSE WHERE active")
 
 
 @pytest.fixture

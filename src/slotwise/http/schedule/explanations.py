@@ -43,10 +43,11 @@ class Audience(StrEnum):
 
 
 AudienceOf = Annotated[
-    Audience,
+    Audience | None,
     QueryParameter(
         name="audience",
-        description="Whose times to explain: what the desk can book, or what patients can, within notice and horizon",
+        description="Whose times to explain: what patients can book, within notice and horizon; or what the desk can, "
+        "which is the default",
     ),
 ]
 
@@ -198,7 +199,7 @@ class ExplanationController(Controller):
         from_time: FromTime = None,
         to_time: ToTime = None,
         time: OneTime = None,
-        audience: AudienceOf = Audience.DESK,
+        audience: AudienceOf = None,
         limit: Limit = DEFAULT_LIMIT,
         cursor: Cursor = None,
     ) -> Page[ExplainedDoctorView]:
