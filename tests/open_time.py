@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from slotwise.db.pool import Database
 from slotwise.domain.offered_times import OfferedTime
+from slotwise.domain.time_zones import EDITION
 from slotwise.services.core.time_ids import TimeIds
 from slotwise.services.schedule.times import Times
 from tests.clinic import RunningServer, rows
@@ -45,7 +46,10 @@ def open_time(
     doctor_id: int | None = None,
     clinic_id: int = 1,
 ) -> OpenTime:
-    """A window with visits of 10, 20 and 45 minutes and 5 minutes between them, unless others are given."""
+    """A window with visits of 10, 20 and 45 minutes and 5 minutes between them, unless others are given.
+
+    Its rule counts as published, so that the server's publisher does not put other windows in place of this one.
+    """
     types = types or {length: visit_type(database_url, length) for length in (10, 20, 45)}
     made = rows(
         database_url,
@@ -53,7 +57,9 @@ def open_time(
         " whose AS (SELECT coalesce($1::bigint, (SELECT id FROM doctor)) AS id),"
         " rule AS (INSERT INTO schedule_rules (doctor_id, clinic_id, first_day, weekday, opens, closes, slot_minutes,"
         " kind, step_minutes, visit_type_ids) SELECT id, $2, $3::timestamptz::date, 1, 0, $4, $4, 'WINDOW', $5, $6"
-        " FROM whose RETURNING id, doctor_id)"
+        " FROM whose RETURNING id, doctor_id),"
+        " published AS (INSERT INTO rule_runs (rule_id, rule_version, published_until, tzdata)"
+        " SELECT id, 1, '2999-01-01', $7 FROM rule)"
         " INSERT INTO windows (doctor_id, clinic_id, rule_id, start_time, end_time, local_start)"
         " SELECT doctor_id, $2, id, $3::timestamptz, $3::timestamptz + make_interval(mins => $4::integer),"
         " $3::timestamptz AT TIME ZONE 'UTC' FROM rule RETURNING id, doctor_id",
@@ -63,6 +69,7 @@ def open_time(
         minutes,
         step,
         sorted(types.values()),
+        EDITION,
     )[0]
     return OpenTime(made["doctor_id"], made["id"], types, start)
 

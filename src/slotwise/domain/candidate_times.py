@@ -328,12 +328,20 @@ class CandidateTimes:
         if not windows and not slots:
             reasons.append(reason_of(Cause.OUTSIDE_HOURS))
         told = {each.slot_id for each in slots}
-        places = self._question.clinic_ids or sorted(self._question.zones)
-        others = (each for place in places for each in self._why_not(place, start))
+        others = (each for place in self._places_of(windows) for each in self._why_not(place, start))
         # At several clinics, the same reasons are found again.
         return in_order(
             dict.fromkeys([*reasons, *(each for each in others if each.slot_id is None or each.slot_id not in told)])
         )
+
+    def _places_of(self, windows: Sequence[ExistingWindow | WantedWindow]) -> list[int]:
+        """Where the visit would be: at the clinics of these hours. Without hours, where the doctor has any at all."""
+        anywhere = {window.clinic_id for window in self._doctor.windows}
+        anywhere |= {window.clinic_id for window in self._windows.add}
+        anywhere |= {slot.clinic_id for slot in self._doctor.slots}
+        near = {window.clinic_id for window in windows} or anywhere
+        found = {clinic_id for clinic_id in near if self._question.is_about(clinic_id)}
+        return sorted(found or self._question.clinic_ids or self._question.zones.keys() - self._question.inactive)
 
     def _windows_at(self, start: datetime) -> list[ExistingWindow | WantedWindow]:
         windows: list[ExistingWindow | WantedWindow] = [*self._doctor.windows, *self._windows.add]

@@ -52,6 +52,8 @@ def close(clinic: Clinic, morning: OpenTime, begin: int, end: int) -> int:
 
 
 def test_the_desk_can_say_why_11_40_was_not_offered(clinic: Clinic, staff: dict[str, str], morning: OpenTime) -> None:
+    """A clinic that takes no appointments, and at which the doctor has no hours, is no reason."""
+    rows(clinic.server.database_url, "INSERT INTO clinics (name, time_zone, active) VALUES ('Gone', 'UTC', FALSE)")
     booked = object_of(book(clinic, morning.offered(130, 20), confirm=True))
     told = why_not(clinic, staff, morning, 160)
     [reason] = told["reasons"]
