@@ -20,15 +20,16 @@ from slotwise.http.kit.paging import DEFAULT_LIMIT, StartPosition, encode_cursor
 
 
 class ListRequest(NamedTuple):
-    """A query of `GET /api/slots`, and the condition in SQL for the slots that it must return."""
+    """A query of a list, and the condition in SQL for what it must return."""
 
     name: str
     query: dict[str, str]
     condition: str
+    route: str = "/api/slots"
 
     @property
     def path(self) -> str:
-        return f"/api/slots?{urlencode(self.query)}"
+        return f"{self.route}?{urlencode(self.query)}"
 
 
 def measure_slot_lists(lab: Lab) -> Iterator[Finding]:

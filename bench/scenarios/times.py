@@ -4,8 +4,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple
-from urllib.parse import urlencode
 
 import httpx
 
@@ -18,6 +16,7 @@ from bench.listing import read_page
 from bench.open_time import Opened, open_windows
 from bench.readings import CheckFailed, Measured
 from bench.scenarios.scenario import Scenario
+from bench.scenarios.slot_lists import ListRequest
 from bench.server import Server
 from bench.tools import WRK
 from slotwise.http.kit.paging import DEFAULT_LIMIT
@@ -25,17 +24,7 @@ from slotwise.http.kit.paging import DEFAULT_LIMIT
 SLOTS_FOR_A_WINDOW = 10
 LISTED_DAYS = 50
 
-
-class TimesRequest(NamedTuple):
-    """A query of `GET /api/times`, and the condition in SQL for the times that it must return."""
-
-    name: str
-    query: dict[str, str]
-    condition: str
-
-    @property
-    def path(self) -> str:
-        return f"/api/times?{urlencode(self.query)}"
+_request = partial(ListRequest, route="/api/times")
 
 
 def measure_times(lab: Lab) -> Iterator[Finding]:
@@ -63,20 +52,20 @@ def _cases(clinic: Clinic, server: Server, opened: Opened, size: int, seconds: i
     return cases
 
 
-def _requests(clinic: Clinic, opened: Opened) -> Sequence[TimesRequest]:
+def _requests(clinic: Clinic, opened: Opened) -> Sequence[ListRequest]:
     """The usual queries: with slots and without, and of a doctor and a day in the middle."""
     middle = opened.windows[len(opened.windows) // 2]
     window = row(clinic.database_url, "SELECT doctor_id, local_start::date AS day FROM windows WHERE id = $1", middle)
     visit, day = {"visitTypeId": str(opened.visit_type_id)}, f"{window['day']}T00:00:00Z"
     return (
-        TimesRequest("first page", {}, "TRUE"),
-        TimesRequest("of a clinic", {**visit, "clinicId": "1"}, "t.is_carved"),
-        TimesRequest("from a day on", {**visit, "from": day}, f"t.is_carved AND t.start_time >= '{day}'"),
-        TimesRequest("of a doctor", {"doctorId": str(window["doctor_id"])}, f"t.doctor_id = {window['doctor_id']}"),
+        _request("first page", {}, "TRUE"),
+        _request("of a clinic", {**visit, "clinicId": "1"}, "t.is_carved"),
+        _request("from a day on", {**visit, "from": day}, f"t.is_carved AND t.start_time >= '{day}'"),
+        _request("of a doctor", {"doctorId": str(window["doctor_id"])}, f"t.doctor_id = {window['doctor_id']}"),
     )
 
 
-def _require_times(clinic: Clinic, server: Server, request: TimesRequest, opened: Opened) -> None:
+def _require_times(clinic: Clinic, server: Server, request: ListRequest, opened: Opened) -> None:
     """Raise `CheckFailed` unless the page has the right times, found by a different statement than the server's."""
     query = f"""
         SELECT t.start_time, t.doctor_id
