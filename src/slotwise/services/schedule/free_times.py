@@ -365,7 +365,6 @@ class FreeTimes:
                 specialization=equal_to(doctor.specialization),
                 clinic_ids=query.clinic_ids,
                 min_seats=query.seats,
-                visit_type_id=query.visit_type_id,
                 starts_from=self._start_of(query, day),
                 limit=MOST_OTHERS,
             )
@@ -423,7 +422,6 @@ def _slot_query(query: TimeQuery, starts_from: datetime, starts_before: datetime
         starts_before,
         query.seats,
         query.clinic_ids,
-        query.visit_type_id,
     )
 
 

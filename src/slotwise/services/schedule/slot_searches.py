@@ -44,7 +44,6 @@ async def count_slots(connection: Connection, query: SlotQuery, midnights: Seque
             days_from=midnights[:-1],
             days_to=midnights[1:],
             min_seats=query.min_seats,
-            visit_type_id=query.visit_type_id,
             most_looked_at=MOST_LOOKED_AT,
             limit=MOST_COUNTED,
             doctor_id=query.doctor_id,
@@ -57,7 +56,6 @@ async def count_slots(connection: Connection, query: SlotQuery, midnights: Seque
             days_from=midnights[:-1],
             days_to=midnights[1:],
             min_seats=query.min_seats,
-            visit_type_id=query.visit_type_id,
             most_looked_at=MOST_LOOKED_AT,
             limit=MOST_COUNTED,
             clinic_ids=query.clinic_ids,
@@ -67,7 +65,6 @@ async def count_slots(connection: Connection, query: SlotQuery, midnights: Seque
         days_from=midnights[:-1],
         days_to=midnights[1:],
         min_seats=query.min_seats,
-        visit_type_id=query.visit_type_id,
         most_looked_at=MOST_LOOKED_AT,
         limit=MOST_COUNTED,
     )

@@ -34,7 +34,7 @@ with_freed_seats AS (
     SELECT d.place, count(*)::integer AS times
     FROM days AS d
     INNER JOIN
-        overdue_slots_for(:visit_type_id::bigint, FALSE) AS s
+        overdue_slots_for(NULL, FALSE) AS s
         ON d.starts <= s.start_time AND d.ends > s.start_time
     WHERE
         s.available_seats < :min_seats::integer
@@ -53,21 +53,14 @@ with_free_seats AS (
             SELECT s.fits, s.number
             FROM (
                 SELECT
-                    s.available_seats >= :min_seats::integer
-                    AND (
-                        :visit_type_id::bigint IS NULL
-                        OR EXISTS (
-                            SELECT 1
-                            FROM offered_types(s.visit_type_ids, s.start_time, :visit_type_id::bigint, FALSE)
-                        )
-                    ) AS fits,
+                    s.available_seats >= :min_seats::integer AS fits,
                     row_number() OVER () AS number
                 FROM (
-                    SELECT s.available_seats, s.visit_type_ids, s.start_time
+                    SELECT s.available_seats
                     FROM generate_series(8, seats_class(:min_seats::integer), -1) AS size (class)
                     CROSS JOIN
                         LATERAL (
-                            SELECT s.available_seats, s.visit_type_ids, s.start_time
+                            SELECT s.available_seats
                             FROM open_slots_for(NULL, FALSE) AS s
                             WHERE
                                 seats_class(s.total_seats) = size.class
@@ -106,7 +99,7 @@ with_freed_seats AS (
     SELECT d.place, count(*)::integer AS times
     FROM days AS d
     INNER JOIN
-        overdue_slots_for(:visit_type_id::bigint, FALSE) AS s
+        overdue_slots_for(NULL, FALSE) AS s
         ON d.starts <= s.start_time AND d.ends > s.start_time
     WHERE
         s.available_seats < :min_seats::integer
@@ -126,21 +119,14 @@ with_free_seats AS (
             SELECT s.fits, s.number
             FROM (
                 SELECT
-                    s.available_seats >= :min_seats::integer
-                    AND (
-                        :visit_type_id::bigint IS NULL
-                        OR EXISTS (
-                            SELECT 1
-                            FROM offered_types(s.visit_type_ids, s.start_time, :visit_type_id::bigint, FALSE)
-                        )
-                    ) AS fits,
+                    s.available_seats >= :min_seats::integer AS fits,
                     row_number() OVER () AS number
                 FROM (
-                    SELECT s.available_seats, s.visit_type_ids, s.start_time
+                    SELECT s.available_seats
                     FROM unnest(:clinic_ids::bigint[]) AS c (id)
                     CROSS JOIN
                         LATERAL (
-                            SELECT s.available_seats, s.visit_type_ids, s.start_time
+                            SELECT s.available_seats
                             FROM open_slots_for(NULL, FALSE) AS s
                             WHERE
                                 s.has_free_seat
@@ -193,7 +179,7 @@ with_freed_seats AS (
     SELECT d.place, count(*)::integer AS times
     FROM days AS d
     INNER JOIN
-        overdue_slots_for(:visit_type_id::bigint, FALSE) AS s
+        overdue_slots_for(NULL, FALSE) AS s
         ON d.starts <= s.start_time AND d.ends > s.start_time
     WHERE
         s.available_seats < :min_seats::integer
@@ -214,21 +200,14 @@ with_free_seats AS (
             SELECT s.fits, s.number
             FROM (
                 SELECT
-                    s.available_seats >= :min_seats::integer
-                    AND (
-                        :visit_type_id::bigint IS NULL
-                        OR EXISTS (
-                            SELECT 1
-                            FROM offered_types(s.visit_type_ids, s.start_time, :visit_type_id::bigint, FALSE)
-                        )
-                    ) AS fits,
+                    s.available_seats >= :min_seats::integer AS fits,
                     row_number() OVER () AS number
                 FROM (
-                    SELECT s.available_seats, s.visit_type_ids, s.start_time
+                    SELECT s.available_seats
                     FROM theirs AS t
                     CROSS JOIN
                         LATERAL (
-                            SELECT s.available_seats, s.visit_type_ids, s.start_time
+                            SELECT s.available_seats
                             FROM open_slots_for(NULL, FALSE) AS s
                             WHERE
                                 s.doctor_id = t.id
@@ -375,7 +354,7 @@ with_free_seats AS (
     FROM theirs AS t
     CROSS JOIN LATERAL (
         SELECT s.start_time
-        FROM open_slots_for(:visit_type_id::bigint, FALSE) AS s
+        FROM open_slots_for(NULL, FALSE) AS s
         WHERE
             s.doctor_id = t.id
             AND s.has_free_seat
@@ -389,7 +368,7 @@ with_free_seats AS (
 
 with_freed_seats AS (
     SELECT s.doctor_id, s.start_time
-    FROM overdue_slots_for(:visit_type_id::bigint, FALSE) AS s
+    FROM overdue_slots_for(NULL, FALSE) AS s
     WHERE
         s.doctor_id IN (SELECT t.id FROM theirs AS t)
         AND (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
