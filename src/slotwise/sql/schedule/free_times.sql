@@ -163,16 +163,7 @@ WITH days AS (
 
 theirs AS MATERIALIZED (
     SELECT d.id
-    FROM doctors AS d
-    WHERE
-        d.active
-        AND (:doctor_id::bigint IS NULL OR d.id = :doctor_id::bigint)
-        AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
-        AND d.id NOT IN (
-            SELECT w.doctor_id FROM doctor_clinics AS w
-            GROUP BY w.doctor_id
-            HAVING NOT bool_or(w.clinic_id = any(:clinic_ids::bigint[]))
-        )
+    FROM doctors_searched(:doctor_id::bigint, :specialization::text, :clinic_ids::bigint[]) AS d
 ),
 
 with_freed_seats AS (
@@ -286,16 +277,7 @@ CROSS JOIN LATERAL (
 -- The same as `find_reach` for one specialization, at some clinics if these are given: its doctors share
 -- `most_looked_at` slots equally.
 WITH theirs AS MATERIALIZED (
-    SELECT d.id
-    FROM doctors AS d
-    WHERE
-        d.specialization ~ :specialization::text
-        AND d.active
-        AND d.id NOT IN (
-            SELECT w.doctor_id FROM doctor_clinics AS w
-            GROUP BY w.doctor_id
-            HAVING NOT bool_or(w.clinic_id = any(:clinic_ids::bigint[]))
-        )
+    SELECT d.id FROM doctors_searched(NULL, :specialization::text, :clinic_ids::bigint[]) AS d
 ),
 
 quota AS (
@@ -345,8 +327,7 @@ WHERE s.clinic_id = any(:clinic_ids::bigint[]) AND s.available_seats = 0 AND s.o
 -- Other doctors of a specialization, each with the first free time after a given one; soonest first.
 -- At some clinics, if these are given.
 WITH theirs AS MATERIALIZED (
-    SELECT d.id FROM doctors AS d
-    WHERE d.specialization ~ :specialization::text AND d.active AND d.id <> :doctor_id::bigint
+    SELECT d.id FROM doctors_searched(NULL, :specialization::text, NULL) AS d WHERE d.id <> :doctor_id::bigint
 ),
 
 with_free_seats AS (
@@ -395,16 +376,7 @@ LIMIT :limit::integer;
 -- each doctor, because all of them may be at other clinics.
 WITH theirs AS MATERIALIZED (
     SELECT d.id
-    FROM doctors AS d
-    WHERE
-        d.active
-        AND (:doctor_id::bigint IS NULL OR d.id = :doctor_id::bigint)
-        AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
-        AND d.id NOT IN (
-            SELECT w.doctor_id FROM doctor_clinics AS w
-            GROUP BY w.doctor_id
-            HAVING NOT bool_or(w.clinic_id = any(:clinic_ids::bigint[]))
-        )
+    FROM doctors_searched(:doctor_id::bigint, :specialization::text, :clinic_ids::bigint[]) AS d
 )
 
 SELECT
@@ -441,12 +413,7 @@ SELECT
 -- As `look_for_published` for open time: whether there is any in which a visit of a type, or of any type, can begin,
 -- taken or not.
 WITH theirs AS MATERIALIZED (
-    SELECT d.id
-    FROM doctors AS d
-    WHERE
-        d.active
-        AND (:doctor_id::bigint IS NULL OR d.id = :doctor_id::bigint)
-        AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
+    SELECT d.id FROM doctors_searched(:doctor_id::bigint, :specialization::text, NULL) AS d
 ),
 
 reach AS (
@@ -466,19 +433,13 @@ SELECT
         CROSS JOIN theirs AS d
         CROSS JOIN LATERAL (
             SELECT v.id
-            FROM windows AS v
-            INNER JOIN schedule_rules AS o ON v.rule_id = o.id
-            INNER JOIN clinics AS c ON v.clinic_id = c.id
+            FROM open_windows_for(r.type_ids, :clinic_ids::bigint[]) AS v
             WHERE
                 v.doctor_id = d.id
-                AND v.status = 'OPEN'
                 AND v.start_time > greatest(:day_from::timestamptz, r.starts_from) - interval '26 hours'
                 AND v.start_time < :day_to::timestamptz
                 AND v.start_time <= coalesce(r.starts_until, 'infinity')
                 AND v.end_time > greatest(:day_from::timestamptz, r.starts_from)
-                AND c.active
-                AND o.visit_type_ids && r.type_ids
-                AND (:clinic_ids::bigint[] IS NULL OR v.clinic_id = any(:clinic_ids::bigint[]))
             ORDER BY v.start_time, v.id
             LIMIT 1
         ) AS v
@@ -489,18 +450,12 @@ SELECT
         CROSS JOIN theirs AS d
         CROSS JOIN LATERAL (
             SELECT v.id
-            FROM windows AS v
-            INNER JOIN schedule_rules AS o ON v.rule_id = o.id
-            INNER JOIN clinics AS c ON v.clinic_id = c.id
+            FROM open_windows_for(r.type_ids, :clinic_ids::bigint[]) AS v
             WHERE
                 v.doctor_id = d.id
-                AND v.status = 'OPEN'
                 AND v.start_time > r.starts_from - interval '26 hours'
                 AND v.start_time <= coalesce(r.starts_until, 'infinity')
                 AND v.end_time > r.starts_from
-                AND c.active
-                AND o.visit_type_ids && r.type_ids
-                AND (:clinic_ids::bigint[] IS NULL OR v.clinic_id = any(:clinic_ids::bigint[]))
             ORDER BY v.start_time, v.id
             LIMIT 1
         ) AS v

@@ -29,43 +29,31 @@ ORDER BY t.id;
 -- window. A window that has begun is in the list from the next place in it where a visit can begin.
 WITH begun AS MATERIALIZED (
     SELECT f.bound, v.doctor_id, v.clinic_id, v.start_time, v.local_start
-    FROM windows AS v
-    INNER JOIN schedule_rules AS r ON v.rule_id = r.id
+    FROM open_windows_for(:type_ids::bigint[], :clinic_ids::bigint[]) AS v
     INNER JOIN doctors AS d ON v.doctor_id = d.id
-    INNER JOIN clinics AS c ON v.clinic_id = c.id
     CROSS JOIN
         LATERAL first_start(
             v.doctor_id,
             v.start_time,
-            r.step_minutes,
+            v.step_minutes,
             :from_time::timestamptz + interval '1 microsecond' * (v.doctor_id < :from_doctor::bigint)::integer
         ) AS f
     WHERE
-        v.status = 'OPEN'
-        AND v.start_time > :from_time::timestamptz - interval '26 hours'
+        v.start_time > :from_time::timestamptz - interval '26 hours'
         AND v.start_time <= :from_time::timestamptz
         AND v.end_time > :from_time::timestamptz
         AND d.active
-        AND c.active
-        AND r.visit_type_ids && :type_ids::bigint[]
-        AND (:clinic_ids::bigint[] IS NULL OR v.clinic_id = any(:clinic_ids::bigint[]))
 ),
 
 coming AS (
     SELECT v.start_time AS bound, v.doctor_id, v.clinic_id, v.start_time, v.local_start
-    FROM windows AS v
-    INNER JOIN schedule_rules AS r ON v.rule_id = r.id
+    FROM open_windows_for(:type_ids::bigint[], :clinic_ids::bigint[]) AS v
     INNER JOIN doctors AS d ON v.doctor_id = d.id
-    INNER JOIN clinics AS c ON v.clinic_id = c.id
     WHERE
-        v.status = 'OPEN'
-        AND v.start_time > :from_time::timestamptz
+        v.start_time > :from_time::timestamptz
         AND (v.start_time, v.doctor_id) > (:after_time::timestamptz, :after_doctor::bigint)
         AND v.start_time < :starts_before::timestamptz
         AND d.active
-        AND c.active
-        AND r.visit_type_ids && :type_ids::bigint[]
-        AND (:clinic_ids::bigint[] IS NULL OR v.clinic_id = any(:clinic_ids::bigint[]))
     ORDER BY v.start_time, v.doctor_id
     LIMIT :limit::integer
 )
@@ -85,12 +73,7 @@ LIMIT :limit::integer;
 -- name: list_open_days_of_doctors
 -- As `list_open_days`, of one doctor or of those with a specialization: each doctor's next windows are looked up.
 WITH theirs AS MATERIALIZED (
-    SELECT d.id
-    FROM doctors AS d
-    WHERE
-        d.active
-        AND (:doctor_id::bigint IS NULL OR d.id = :doctor_id::bigint)
-        AND (:specialization::text IS NULL OR d.specialization ~ :specialization::text)
+    SELECT d.id FROM doctors_searched(:doctor_id::bigint, :specialization::text, NULL) AS d
 ),
 
 near AS (
@@ -107,20 +90,14 @@ near AS (
     FROM theirs AS d
     CROSS JOIN LATERAL (
         SELECT v.doctor_id, v.clinic_id, v.start_time, v.local_start
-        FROM windows AS v
-        INNER JOIN schedule_rules AS r ON v.rule_id = r.id
-        INNER JOIN clinics AS c ON v.clinic_id = c.id
+        FROM open_windows_for(:type_ids::bigint[], :clinic_ids::bigint[]) AS v
         WHERE
             v.doctor_id = d.id
-            AND v.status = 'OPEN'
             AND v.start_time > :from_time::timestamptz - interval '26 hours'
             AND v.start_time < :starts_before::timestamptz
             AND v.end_time > :from_time::timestamptz
             -- The one that has begun, and the one at that place, may be read again: they are left out below.
             AND (v.start_time <= :from_time::timestamptz OR v.start_time >= :after_time::timestamptz)
-            AND c.active
-            AND r.visit_type_ids && :type_ids::bigint[]
-            AND (:clinic_ids::bigint[] IS NULL OR v.clinic_id = any(:clinic_ids::bigint[]))
         ORDER BY v.start_time
         LIMIT :limit::integer + 2
     ) AS v
