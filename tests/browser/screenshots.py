@@ -351,6 +351,9 @@ def clinics(studio: Studio) -> None:
         ("/admin/visit-types", "clinic-visit-types"),
         (f"/admin/visit-types/{answer.json()['id']}", "clinic-visit-type"),
     )
+    page.goto("/admin/doctors/1/hours/new")
+    page.get_by_label("Open time: visits of different lengths").check()
+    studio.shoot(page, "clinic-hours-open-time")
     east = {"name": "Harbour Clinic", "timeZone": "Asia/Tokyo", "address": "1 Ginza, Tokyo"}
     studio.clinic.http.post("/api/clinics", json=east, headers=studio.clinic.admin)
     shoot_each(studio, page, ("/admin/clinics", "clinic-clinics"), ("/", "find-clinic"))

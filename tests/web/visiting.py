@@ -32,7 +32,7 @@ class _Fields(HTMLParser):
         given = {name: value or "" for name, value in attributes}
         if tag == "form":
             self.forms.append((given.get("action", ""), {}))
-        elif given.get("type") == "checkbox" and "checked" not in given:
+        elif given.get("type") in {"checkbox", "radio"} and "checked" not in given:
             return
         elif tag == "input" and self.forms and "name" in given:
             self.forms[-1][1][given["name"]] = given.get("value", "")

@@ -214,6 +214,30 @@ def test_what_is_wrong_stands_at_its_field(admin: AccountVisitor, clinic: Clinic
     assert "before the first day" in error_of(wrong, "last_day")
 
 
+def test_what_is_wrong_with_boxes_that_are_not_ticked_stands_at_them(admin: AccountVisitor, clinic: Clinic) -> None:
+    path = f"/admin/doctors/{clinic.doctor()['id']}/hours/new"
+    wrong = admin.send(path, **hours(FIRST_DAY, weekdays="", kind="WINDOW", step_minutes=20))
+    assert 'href="#weekdays">On: choose at least one day' in wrong.text
+    wrong = admin.send(path, **hours(FIRST_DAY, kind="WINDOW", step_minutes=20))
+    assert 'href="#visit_types">Visit types: must have at least one visit type for open time' in wrong.text
+    assert 'id="visit_types"' in wrong.text, "also where there is no visit type yet"
+
+
+def test_the_chosen_kind_stays_chosen_and_fields_of_the_other_kind_are_not_read(
+    admin: AccountVisitor, clinic: Clinic
+) -> None:
+    path = f"/admin/doctors/{clinic.doctor()['id']}/hours/new"
+    unread = {"slot_minutes": "", "break_minutes": "-1", "total_seats": "many"}
+    wrong = admin.send(path, **hours(FIRST_DAY, kind="WINDOW", step_minutes=2, **unread))
+    assert "from 5 to 60" in error_of(wrong, "step_minutes")
+    assert wrong.text.count('class="error"') == 1, text_of(wrong)
+    assert admin.form(path)[1]["kind"] == "WINDOW"
+    admin.send(path, **hours(FIRST_DAY, kind="FIXED", step_minutes="often"))
+    assert "Nothing has been changed yet." in text_of(admin.page)
+    assert "must be one of the choices" in text_of(admin.send(path, **hours(FIRST_DAY, kind="OTHER")))
+    assert "kind" not in admin.form(path)[1], "then the fields of both kinds are shown"
+
+
 def test_a_change_that_this_server_did_not_make_is_refused(admin: AccountVisitor) -> None:
     assert admin.send("/admin/schedule", change="e30.00", token="x").status_code == 400
 
@@ -235,9 +259,9 @@ def test_open_time_is_added_shown_and_becomes_shorter(admin: AccountVisitor, cli
     assert "open time, every 20 minutes" in text_of(admin.page)
     first, second = rules(clinic, doctor_id)
     assert [(each["kind"], each["durationMinutes"]) for each in (first, second)] == [("WINDOW", 150), ("WINDOW", 60)]
-    page = admin.open(f"{path}/{first['id']}")
-    assert '<option value="WINDOW" selected>' in page.text
-    admin.submit(f"{path}/{first['id']}", to_1="10:00", kind="WINDOW")
+    admin.open(f"{path}/{first['id']}")
+    assert admin.form(f"{path}/{first['id']}")[1]["kind"] == "WINDOW"
+    admin.submit(f"{path}/{first['id']}", to_1="10:00")
     assert "1 hour of open time on 1 day will be added." in text_of(admin.page)
     assert "2 hours and 30 minutes of open time on 1 day will be taken away." in text_of(admin.page)
     admin.submit("/admin/schedule")

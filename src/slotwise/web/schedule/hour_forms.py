@@ -20,7 +20,7 @@ from slotwise.web.schedule.schedule_words import clock_words
 
 PERIODS = (1, 2)
 KINDS = [
-    (RuleKind.FIXED.value, "Fixed times: all visits take as long"),
+    (RuleKind.FIXED.value, "Fixed times: all visits have the same length"),
     (RuleKind.WINDOW.value, "Open time: visits of different lengths"),
 ]
 USUAL_STEP = 15

@@ -195,6 +195,8 @@ def _refused(
     form: Form,
     error: InvalidInput | ScheduleTooLarge,
 ) -> Response[Any]:
+    # Boxes that were not ticked are not sent. What is wrong with them stands at their place.
+    form.values = {"weekdays": "", "visit_types": "", **form.values}
     refuse_change(form, hour_forms.at_fields_of_the_form(error) if isinstance(error, InvalidInput) else error)
     return _show_form(request, renderer, place, rule, form, 400)
 
