@@ -10,10 +10,11 @@ import msgspec
 from msgspec import Struct
 
 from torture import roads
-from torture.client import GUEST, Caller, Client, Held, Reply, held, outcome_of
+from torture.client import GUEST, Caller, Client, Held, Reply, outcome_of
 from torture.clinic import CARVED
-from torture.history import Attempt, Change, Offer, Outcome
-from torture.patients import CONTENDERS, Stop, new_key, until_told
+from torture.history import Attempt, Change, Offer, Outcome, Purpose, Visit
+from torture.page_client import Browser, headers_of, held_somehow, open_offers_in
+from torture.patients import CONTENDERS, Stop, new_click, new_key, until_told
 from torture.scheduler import PAUSE_SECONDS, Scheduler
 
 Booked: TypeAlias = tuple[Attempt, Held]
@@ -58,6 +59,7 @@ class Carver(Scheduler):
     ) -> None:  # fmt: skip
         super().__init__(process, seed, client, admin, staff)
         self._callers = callers
+        self._browser = Browser(client.connections)
         # Confirmed visits that may be cancelled, and published slots that may be closed.
         self._booked: list[Booked] = []
         self._published: list[int] = []
@@ -122,6 +124,25 @@ class Carver(Scheduler):
         await self._client.connections.send(attempt, roads.LIST_TIMES, read, caller.headers, params=asked)
         return [self._offer(doctor, time, attempt.began_at) for time in told]
 
+    async def _offers_on_page(self, doctor: int, day: date, caller: Caller) -> list[Offer]:
+        """The page for one kind of visit. If the day has no time for it, the page shows another day."""
+        kind: Visit = self._random.choice(list(CARVED))
+        told: dict[str, float] = {}
+
+        def read(attempt: Attempt, reply: Reply) -> Outcome:
+            if reply.status == 200:
+                told.update(open_offers_in(reply.content.decode()))
+            return outcome_of(reply.status)
+
+        asked = {"doctor": doctor, "day": day.isoformat(), "visit": self._client.connections.visit_types[kind]}
+        attempt = self._client.connections.attempt(self._process, "look_around", 0, caller)
+        await self._client.connections.send(attempt, roads.FIND_PAGE, read, headers_of(caller.cookies), params=asked)
+        minutes, buffer = CARVED[kind]["minutes"], CARVED[kind]["bufferMinutes"]
+        return [
+            Offer(time_id, doctor, begin, begin + 60.0 * minutes, 60.0 * buffer, attempt.began_at)
+            for time_id, begin in told.items()
+        ]
+
     def _offer(self, doctor: int, time: TimeTold, offered_at: float) -> Offer:
         types = {self._client.connections.visit_types[kind]: rules for kind, rules in CARVED.items()}
         buffer = types.get(time.visit_type_id or 0, {}).get("bufferMinutes", 0)
@@ -131,7 +152,8 @@ class Carver(Scheduler):
         )  # fmt: skip
 
     async def _look_and_race(self, doctor: int) -> None:
-        await self._race(await self._offers(doctor, self._day(), GUEST))
+        look = self._random.choice((self._offers, self._offers, self._offers_on_page))
+        await self._race(await look(doctor, self._day(), GUEST))
 
     async def _race(self, offers: Sequence[Offer]) -> None:
         """All ask at the same instant, for one time or for those that overlap it."""
@@ -143,15 +165,40 @@ class Carver(Scheduler):
         await asyncio.gather(*(self._contend(offer) for offer in wanted))
 
     async def _contend(self, offer: Offer) -> None:
-        caller, at_once = self._random.choice(self._callers), self._random.random() < 0.3
+        road = self._random.choices(ROADS, (5, 3, 2))[0] if offer.slot_id is None else Carver._by_api
+        await self._settle(await road(self, offer, self._random.choice(self._callers), "race"))
+
+    async def _by_api(self, offer: Offer, caller: Caller, purpose: Purpose) -> Attempt:
+        at_once = self._random.random() < 0.3
         first = await self._client.hold_offered(
-            self._process, caller, offer, at_once=at_once, key=new_key(), purpose="race"
+            self._process, caller, offer, at_once=at_once, key=new_key(), purpose=purpose
         )
-        await self._settle(await until_told(first, lambda: self._client.repeat(first, caller), self._random))
+        return await until_told(first, lambda: self._client.repeat(first, caller), self._random)
+
+    async def _by_page(self, offer: Offer, caller: Caller, purpose: Purpose) -> Attempt:
+        """Some click twice, which makes one hold."""
+        click, marker = new_click(), self._client.new_marker()
+
+        async def hold() -> Attempt:
+            return await self._browser.hold_offered(self._process, caller, offer, click, marker, purpose)
+
+        clicks = await asyncio.gather(*(hold() for _ in range(self._random.choice((1, 1, 2)))))
+        return await until_told(clicks[-1], hold, self._random)
+
+    async def _by_desk(self, offer: Offer, _: Caller, purpose: Purpose) -> Attempt:
+        """By telephone. Some press the button twice, which makes one booking."""
+        key, marker = new_key(), self._client.new_marker()
+
+        async def book() -> Attempt:
+            return await self._browser.book_offered(self._process, self._admin, offer, key, marker, purpose)
+
+        presses = await asyncio.gather(*(book() for _ in range(self._random.choice((1, 1, 2)))))
+        return await until_told(presses[-1], book, self._random)
 
     async def _come(self, doctor: int, day: date) -> None:
         caller = self._random.choice(self._callers)
-        offers = await self._offers(doctor, day, caller)
+        look = self._random.choice((self._offers, self._offers_on_page))
+        offers = await look(doctor, day, caller)
         await asyncio.sleep(THINKING_SECONDS * self._random.random())
         await self._choose(offers, caller)
 
@@ -159,8 +206,13 @@ class Carver(Scheduler):
         """A patient holds one of these times and decides; sometimes without a key, or with one that is used twice."""
         if not offers:
             return
+        offer = self._random.choice(offers)
+        if offer.slot_id is None and self._random.random() < 0.5:
+            road = self._random.choices((Carver._by_page, Carver._by_desk), (3, 1))[0]
+            await self._settle(await road(self, offer, caller, "flow"))
+            return
         key = new_key() if self._random.random() < 0.7 else None
-        first = await self._client.hold_offered(self._process, caller, self._random.choice(offers), key=key)
+        first = await self._client.hold_offered(self._process, caller, offer, key=key)
         if key is None:
             await self._settle(first)
             return
@@ -174,7 +226,7 @@ class Carver(Scheduler):
 
     async def _settle(self, hold: Attempt) -> None:
         """Some confirm, some cancel, some do both at once, some leave it until it expires."""
-        booking = held(hold)
+        booking = held_somehow(hold)
         if booking is None:
             return
         act = self._random.choices(ENDINGS, (8, 5, 2, 2, 4))[0]
@@ -182,7 +234,8 @@ class Carver(Scheduler):
 
     async def _keep(self, hold: Attempt, booking: Held) -> None:
         if not hold.at_once:
-            await self._client.confirm(hold, booking)
+            confirm = self._browser.confirm if hold.nameless else self._client.confirm
+            await confirm(hold, booking)
         self._booked.append((hold, booking))
 
     async def _cancel(self, hold: Attempt, booking: Held) -> None:
@@ -253,11 +306,14 @@ class Carver(Scheduler):
 
 
 Disturbance: TypeAlias = Callable[[Carver, int, date], Awaitable[None]]
+Way: TypeAlias = Callable[[Carver, Offer, Caller, Purpose], Awaitable[Attempt]]
 Ending: TypeAlias = Callable[[Carver, Attempt, Held], Awaitable[None]]
 DISTURBANCES: Sequence[Disturbance] = (
     Carver._leave_alone, Carver._close_an_hour, Carver._close_an_hour, Carver._change_open_hours,
     Carver._publish_a_slot, Carver._close_a_slot,
 )  # fmt: skip
+# As often as `_contend` says.
+ROADS: Sequence[Way] = (Carver._by_api, Carver._by_page, Carver._by_desk)
 # As often as `_settle` says.
 ENDINGS: Sequence[Ending] = (
     Carver._keep, Carver._cancel, Carver._confirm_and_cancel_at_once, Carver._cancel_often, Carver._let_expire,

@@ -58,8 +58,9 @@ class Change(Struct, frozen=True, omit_defaults=True):
 
 
 class Offer(Struct, frozen=True):
-    """A time as `list_times` offered it. It begins and ends at these moments, in seconds since 1970, and then takes
-    `buffer` seconds of the doctor. `offered_at` is when the list was asked for. Without `slot_id` it is in open time.
+    """A time as `list_times` or the page of free times offered it. It begins and ends at these moments, in seconds
+    since 1970, and then takes `buffer` seconds of the doctor. `offered_at` is when the list was asked for. Without
+    `slot_id` it is in open time.
     """
 
     time_id: str

@@ -21,10 +21,11 @@ from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD, HOLD_SECONDS, NO_LOOK, Bed
 from torture.clinic import log_in
 from torture.history import Attempt, History, Sighting
 from torture.keeping import keep_ledger
-from torture.open_times import CarvedSlot, OpenTimes, place_carving
+from torture.open_times import CarvedBooking, CarvedSlot, OpenTimes, place_carving
 from torture.rules.closures import Closed, ScheduledSlot, find_double_visits, find_hidden, find_other_content
 from torture.rules.keys import find_broken_keys
 from torture.rules.open_time import (
+    find_missing_bookings,
     find_stray_visits,
     find_uncounted_offers,
     find_unheld_offers,
@@ -241,7 +242,10 @@ class Judge:
             return {reason: int(float(count)) for reason, count in REFUSED_OFFERS.findall(await answer.text())}
 
     async def _judge_slots(self, listed: dict[int, Listed]) -> None:
-        place_carving(self._history.attempts, await self._told("the names", "S3", self._read_slots_of_markers) or {})
+        open_slots = await self._told("the slots of open time", "S24", self._read_open_slots) or {}
+        carved = await self._told("the bookings of open time", "S3", self._read_carved_bookings) or ()
+        place_carving(self._history.attempts, carved, open_slots)
+        self._findings.add(find_missing_bookings(self._history.attempts))
         attempts = by_slot(self._history.attempts)
         sightings = by_slot(self._history.sightings)
         nowhere = attempts.pop(0, [])
@@ -250,7 +254,6 @@ class Judge:
         of_doctors: dict[int | None, list[Attempt]] = defaultdict(list)
         for attempt in self._history.attempts:
             of_doctors[attempt.of_doctor].append(attempt)
-        open_slots = await self._told("the slots of open time", "S24", self._read_open_slots) or {}
         of_rules = await self._told("the slots of rules", "S24", self._read_slots_of_rules) or set()
         there = await self._told("the slots", "S3", self._read_slots) or []
         gone = set(attempts) - set(there)
@@ -280,9 +283,9 @@ class Judge:
         async with self._bed.look() as connection:
             return await tables.read_open_slots(connection)
 
-    async def _read_slots_of_markers(self) -> dict[str, int]:
+    async def _read_carved_bookings(self) -> list[CarvedBooking]:
         async with self._bed.look() as connection:
-            return await tables.read_slots_of_markers(connection)
+            return await tables.read_carved_bookings(connection)
 
     async def _slot_history(
         self, slot_id: int, attempts: Sequence[Attempt], sightings: Sequence[Sighting]

@@ -5,7 +5,7 @@ and, if its client was told, before the client's answer.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -107,6 +107,14 @@ class CarvedSlot(Struct, frozen=True):
         return Carving(self.begin, self.end, self.busy_until, attempts) if self.is_carved else None
 
 
+class CarvedBooking(Struct, frozen=True):
+    """A booking of a carved slot. `marker` is its name; empty for a hold that never got a name."""
+
+    id: int
+    slot_id: int
+    marker: str
+
+
 def published_periods(steps: Iterable[PublishedStep]) -> Iterator[Published]:
     """The steps are in the order of the slots' ledgers."""
     opened: dict[int, PublishedStep] = {}
@@ -143,14 +151,27 @@ def _can_have_written(change: Attempt, at: float) -> bool:
     return change.began_at - CLOCK_SECONDS <= at and (change.outcome != "ok" or at <= change.ended_at + CLOCK_SECONDS)
 
 
-def place_carving(attempts: Iterable[Attempt], slots_of_markers: dict[str, int]) -> None:
-    """Tell holds in open time whose outcome is unknown the slot that they were given, if any: by another answer to
-    their key, or by the booking with their name."""
-    carving = [attempt for attempt in attempts if attempt.is_carving]
-    told = {attempt.request: attempt.slot_id for attempt in carving if attempt.slot_id}
-    for attempt in carving:
-        if not attempt.slot_id and attempt.outcome in {"info", None}:
-            attempt.slot_id = told.get(attempt.request) or slots_of_markers.get(attempt.marker, 0)
+def place_carving(
+    attempts: Sequence[Attempt], bookings: Iterable[CarvedBooking], slots: Mapping[int, CarvedSlot]
+) -> None:
+    """Tell attempts about open time their slots. Answers of forms do not tell them, but name a booking. A hold whose
+    outcome is unknown has the slot of another answer to its key or click, or of the booking with its name; without a
+    name, that of its time. Others have no slot."""
+    of_bookings: dict[int | None, int] = {}
+    of_markers: dict[str, int] = {}
+    for booking in bookings:
+        of_bookings[booking.id] = of_markers[booking.marker] = booking.slot_id
+    of_markers.pop("", None)
+    nowhere = [attempt for attempt in attempts if not attempt.slot_id]
+    for attempt in nowhere:
+        attempt.slot_id = of_bookings.get(attempt.booked or attempt.booking_id, 0)
+    told = {attempt.asks_again: attempt.slot_id for attempt in attempts if attempt.is_carving and attempt.slot_id}
+    of_times = {(slot.doctor_id, slot.begin, slot.end): slot.id for slot in slots.values() if slot.is_carved}
+    for attempt in nowhere:
+        offer = attempt.offer
+        if offer is not None and not attempt.slot_id and attempt.is_carving and attempt.outcome in {"info", None}:
+            of_time = of_times.get((offer.doctor_id, offer.begin, offer.end), 0) if attempt.nameless else 0
+            attempt.slot_id = told.get(attempt.asks_again) or of_markers.get(attempt.marker, of_time)
 
 
 def in_the_way(offer: Offer, doctor_id: int, begin: float, busy_until: float) -> bool:

@@ -11,12 +11,14 @@ import msgspec
 from msgspec import Struct
 
 from torture import roads
-from torture.client import Caller, Connections, Held, Reply, outcome_of
-from torture.history import Answer, Attempt, Change, Name, Outcome, Visit
+from torture.client import Caller, Connections, Held, Reply, held, outcome_of
+from torture.history import Answer, Attempt, Change, Name, Offer, Outcome, Purpose, Visit
 from torture.roads import Road
 
 # Texts of pages that refuse, with the code that a problem document would have. The first match counts.
 _REFUSALS = (
+    # Before the others: the form of the desk says also that such a time may be taken.
+    (re.compile(r"The clinic has changed its hours|<p>This time is no longer offered\."), "time-gone"),
     (re.compile(r"There is room for only (?P<free>\d+) "), "slot-full"),
     (re.compile(r"This time is no longer free"), "slot-full"),
     (re.compile(r"(?P<taken>\d+) seats are held or booked"), "seats-taken"),
@@ -44,6 +46,7 @@ _HEADING = re.compile(r"<h1[^>]*>([^<]+)</h1>")
 _LISTED = re.compile(r'name="listed" value="(\d+)"')
 _SEALED = re.compile(r'name="(change|token)" value="([^"]+)"')
 _OFFER = re.compile(r'data-slot="(\d+)" data-seats="(\d+)"')
+_OPEN_OFFER = re.compile(r'name="time" value="([^"]+)"[^>]*><time datetime="([^"]+)"')
 STAYS = "confirmed already"
 
 
@@ -68,6 +71,13 @@ class Browser:
         if visit is not None:
             form["visit_type"] = self._connections.visit_types[visit]
         return await self._send(attempt, roads.HOLD_FORM, caller, form, _read_made, click=click)
+
+    async def hold_offered(
+        self, process: int, caller: Caller, offer: Offer, click: str, marker: str, purpose: Purpose = "flow"
+    ) -> Attempt:
+        """A time in open time. Sending the same `click` again gives the same hold."""
+        attempt = self._connections.attempt(process, "hold", 0, caller, purpose, marker=marker, offer=offer)
+        return await self._send(attempt, roads.HOLD_FORM, caller, {"time": offer.time_id}, _read_made, click=click)
 
     async def change_seats(self, hold: Attempt, booking: Held, seats: int, click: str) -> Attempt:
         """Replace this hold by one with so many seats."""
@@ -101,6 +111,16 @@ class Browser:
             "slot": slot_id, "seats": seats, "key": key,
             "user_name": attempt.marker, "user_email": attempt.email,
         }  # fmt: skip
+        return await self._send(attempt, roads.DESK_BOOKING_FORM, desk, form, _read_slip)
+
+    async def book_offered(
+        self, process: int, desk: Caller, offer: Offer, key: str, marker: str, purpose: Purpose = "flow"
+    ) -> Attempt:
+        """A time in open time. Sending the same `key` again gives the same booking."""
+        attempt = self._connections.attempt(
+            process, "hold", 0, desk, purpose, marker=marker, at_once=True, offer=offer, click=key
+        )
+        form = {"time": offer.time_id, "key": key, "user_name": marker, "user_email": attempt.email}
         return await self._send(attempt, roads.DESK_BOOKING_FORM, desk, form, _read_slip)
 
     async def overbook(self, process: int, desk: Caller, slot_id: int, seats: int, key: str) -> Attempt:
@@ -181,6 +201,16 @@ def headers_of(cookies: Mapping[str, str]) -> dict[str, str]:
 def offers_in(page: str) -> dict[int, int]:
     """The slots on a page of free times, with their free seats."""
     return {int(slot): int(seats) for slot, seats in _OFFER.findall(page)}
+
+
+def open_offers_in(page: str) -> dict[str, float]:
+    """The times in open time on a page of free times, each with its start in seconds since 1970."""
+    return {time_id: datetime.fromisoformat(start).timestamp() for time_id, start in _OPEN_OFFER.findall(page)}
+
+
+def held_somehow(attempt: Attempt) -> Held | None:
+    """The booking that an attempt made, by the API or by a form."""
+    return held(attempt) if attempt.road == roads.HOLD_SEATS.name else held_by_page(attempt)
 
 
 def held_by_page(attempt: Attempt) -> Held | None:

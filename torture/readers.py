@@ -110,10 +110,11 @@ class Reader:
             self._miss(attempt, {slot.id for slot in told}, begin, begin + 3600 * HOURS, least)
 
     async def find_times(self) -> None:
-        """Read the page of free times: a whole day of the doctor."""
+        """Read the page of free times: a whole day of the doctor. The page for any kind of visit lists the same."""
         day = datetime.fromtimestamp(self._random.choice(list(self._starts.values())), UTC).date()
         least = self._random.choice((1, 1, 2, 3))
         asked = {"doctor": str(self._doctor), "day": day.isoformat()} | ({"seats": str(least)} if least > 1 else {})
+        asked |= self._random.choice(({}, {"visit": "any"}))
         pages: list[str] = []
 
         def read(attempt: Attempt, reply: Reply) -> Outcome:

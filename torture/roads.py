@@ -73,6 +73,8 @@ DRIVEN = (
     DESK_CANCEL_FORM, SLOT_FORM, OVERBOOKING_FORM, NEW_SLOT_FORM, NEW_SLOTS_FORM, NEW_DOCTOR_FORM, DOCTOR_FORM,
     ACTIVE_DOCTOR_FORM, HOURS_FORM, SCHEDULE_FORM,
 )  # fmt: skip
+# The roads to a time in open time.
+CARVING = (HOLD_SEATS, HOLD_FORM, DESK_BOOKING_FORM)
 
 _BEFORE_THE_LOAD = "every run uses it once for each account, before its load begins"
 _NO_SEAT = "it changes no slot and no booking"

@@ -9,6 +9,7 @@ from slotwise.db.pool import Database
 from slotwise.services.core.invariants import Violation as TableViolation
 from slotwise.services.core.invariants import find_violations as check_invariants
 from torture.open_times import (
+    CarvedBooking,
     CarvedSlot,
     ClosedTime,
     OpenTimes,
@@ -111,9 +112,10 @@ OPEN_SLOTS = """
         extract(EPOCH FROM coalesce(busy_until, end_time))::float8 AS busy_until, window_id IS NOT NULL AS is_carved
     FROM appointment_slots WHERE doctor_id IN (SELECT doctor_id FROM windows)
 """
-SLOTS_OF_MARKERS = """
-    SELECT b.user_name, b.slot_id FROM bookings AS b INNER JOIN appointment_slots AS s ON b.slot_id = s.id
-    WHERE s.window_id IS NOT NULL AND b.user_name IS NOT NULL
+CARVED_BOOKINGS = """
+    SELECT b.id, b.slot_id, coalesce(b.user_name, '') AS marker
+    FROM bookings AS b INNER JOIN appointment_slots AS s ON b.slot_id = s.id
+    WHERE s.window_id IS NOT NULL ORDER BY b.id
 """
 # Cancelled bookings, each with whether the desk noted that its patient asked for it.
 WISHES = """
@@ -182,9 +184,8 @@ async def read_open_slots(connection: Connection) -> dict[int, CarvedSlot]:
     return {row["id"]: CarvedSlot(**row) for row in await connection.fetch(OPEN_SLOTS)}
 
 
-async def read_slots_of_markers(connection: Connection) -> dict[str, int]:
-    """The carved slot that each name has booked."""
-    return {row["user_name"]: row["slot_id"] for row in await connection.fetch(SLOTS_OF_MARKERS)}
+async def read_carved_bookings(connection: Connection) -> list[CarvedBooking]:
+    return [CarvedBooking(**row) for row in await connection.fetch(CARVED_BOOKINGS)]
 
 
 async def count_effects(connection: Connection) -> dict[str, int]:

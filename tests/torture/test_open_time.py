@@ -7,6 +7,8 @@ from msgspec.structs import replace
 from torture.history import Answer, Attempt, Offer
 from torture.judging import REFUSED_OFFERS
 from torture.open_times import (
+    CarvedBooking,
+    CarvedSlot,
     Changes,
     ClosedTime,
     OpenTimes,
@@ -17,7 +19,9 @@ from torture.open_times import (
     place_carving,
     published_periods,
 )
+from torture.rules.effects import find_unasked
 from torture.rules.open_time import (
+    find_missing_bookings,
     find_stray_visits,
     find_uncounted_offers,
     find_unheld_offers,
@@ -50,6 +54,13 @@ def hold(began: float = 70.0, code: str | None = None, offer: Offer = OFFER, **g
     made = attempt("hold", began, "fail" if code else "ok", offer=offer, answer=answer, **given)
     made.http_status = 409 if code else 201
     return made
+
+
+def by_form(began: float = 70.0, booked: int | None = None, road: str = "POST /hold", **given: Any) -> Attempt:
+    """A form whose answer names a booking, but no slot; without a booking, its outcome is unknown."""
+    answer = Answer(id=booked) if booked else None
+    outcome = "ok" if booked else "info"
+    return attempt("hold", began, outcome, offer=OFFER, answer=answer, road=road, **given)
 
 
 def change(began: float, outcome: Any = "ok") -> Attempt:
@@ -242,8 +253,42 @@ def test_an_unknown_outcome_is_placed_by_its_key_or_its_name() -> None:
     by_name, nowhere, refused = hold(72.0, marker="ada"), hold(73.0), hold(74.0, "slot-full", marker="ada")
     for unknown in (by_key[0], by_name, nowhere):
         unknown.outcome = "info"
-    place_carving([*by_key, by_name, nowhere, refused], {"ada": 11})
+    place_carving([*by_key, by_name, nowhere, refused], [CarvedBooking(1, 11, "ada")], {})
     assert [each.slot_id for each in (*by_key, by_name, nowhere, refused)] == [SLOT, SLOT, 11, 0, 0]
+
+
+def test_what_was_booked_by_a_form_is_placed_by_its_booking() -> None:
+    made, cancelled, lost = by_form(booked=1), attempt("cancel", 75.0, booking_id=1), by_form(71.0, booked=2)
+    again = by_form(72.0, click="a click"), by_form(73.0, booked=3, click="a click")
+    attempts = [made, cancelled, lost, *again]
+    place_carving(attempts, [CarvedBooking(1, SLOT, ""), CarvedBooking(3, 11, "")], {})
+    assert [each.slot_id for each in attempts] == [SLOT, SLOT, 0, 11, 11]
+    assert [found.rule for found in find_missing_bookings(attempts)] == ["S3"]
+
+
+def test_a_form_of_a_patient_that_got_no_answer_is_placed_by_its_time() -> None:
+    """Its hold has no name. The desk's booking has one."""
+    slot = CarvedSlot(SLOT, DOCTOR, OFFER.begin, OFFER.end, OFFER.busy_until, is_carved=True)
+    for one, by_time in ((slot, SLOT), (replace(slot, is_carved=False), 0), (replace(slot, doctor_id=5), 0)):
+        lost, by_desk = by_form(), by_form(71.0, road="POST /admin/bookings/new")
+        place_carving([lost, by_desk], [], {SLOT: one})
+        assert [lost.slot_id, by_desk.slot_id] == [by_time, 0]
+
+
+def test_a_refusal_that_a_click_got_before_was_true_then() -> None:
+    times = OpenTimes(visits=[visit(taken=60.0, released_at=70.5)])
+    attempts = [hold(code="slot-full", click="a click"), hold(90.0, code="slot-full", click="a click")]
+    assert list(find_untrue_fulls(attempts, times)) == []
+
+
+@pytest.mark.parametrize(("clicks", "broken"), [(["one", "one"], True), (["one", "two"], False)])
+def test_the_form_of_the_desk_that_is_sent_twice_books_once(clicks: list[str], broken: bool) -> None:
+    """S4."""
+    road = "POST /admin/bookings/new"
+    made = [by_form(70.0 + place, place + 1, road, click=click, marker="ada") for place, click in enumerate(clicks)]
+    rows = [Row(one.booked or 0, 1, "CONFIRMED", "ada", None) for one in made]
+    found = [told for told in find_unasked(SlotHistory(SLOT, (), rows, made)) if "bookings for" in told]
+    assert len(found) == broken
 
 
 def carved(kind: str, attempts: list[Attempt], at: float = 70.5) -> SlotHistory:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 import pytest
-from torture.page_client import offers_in, refusal_in
+from torture.page_client import offers_in, open_offers_in, refusal_in
 
 from slotwise.domain.errors import SlotwiseError, TooLateToChange
 from slotwise.web.booking.visits import VISIT_REFUSALS
 from slotwise.web.kit.errors import WORDS
-from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, run_out
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, RunningServer, rows, run_out
 from tests.http.schedule.test_visit_types import new_type
+from tests.open_time import MORNING, open_time
 from tests.web.visiting import Visitor
 
 
@@ -110,3 +111,26 @@ def test_free_seats_are_read_from_the_page_for_finding_a_time(clinic: Clinic, vi
     clinic.hold(group, seatsBooked=2)
     visitor.open(f"/?doctor={doctor}&day=2033-05-04")
     assert offers_in(visitor.page.text) == {single: 1, group: 3}
+
+
+def test_open_time_is_read_from_the_page_and_refused_by_its_code(
+    clinic: Clinic, visitor: Visitor, desk: Visitor, server: RunningServer
+) -> None:
+    morning = open_time(server.database_url, step=60, doctor_id=clinic.doctor()["id"])
+    visitor.open(f"/?doctor={morning.doctor_id}&visit={morning.types[45]}&day={MORNING:%Y-%m-%d}")
+    offers = open_offers_in(visitor.page.text)
+    assert list(offers.values()) == [MORNING.timestamp() + 3600 * hour for hour in range(3)]
+    first, second, _ = offers
+    visitor.send("/hold", time=first)
+    with Visitor(server) as other:
+        told = [_refused_open_time(other, desk, first)]
+        rows(server.database_url, "UPDATE windows SET status = 'CLOSED' WHERE id = $1 RETURNING id", morning.window_id)
+        told.append(_refused_open_time(other, desk, second))
+    assert told == [("slot-full", "slot-full"), ("time-gone", "time-gone")]
+
+
+def _refused_open_time(visitor: Visitor, desk: Visitor, time: str) -> tuple[str | None, str | None]:
+    """What a patient and the desk are told."""
+    visitor.send("/hold", time=time)
+    desk.send("/admin/bookings/new", time=time, user_name="Grace", user_email="g@example.org")
+    return refusal_in(visitor.page.text).code, refusal_in(desk.page.text).code

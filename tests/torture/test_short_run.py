@@ -5,6 +5,7 @@ import secrets
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import psutil
@@ -14,7 +15,7 @@ from torture.faults import FAULTS
 from torture.history import WRITES, Attempt, effect_of, read_history
 from torture.patients import CONTENDERS
 from torture.plan import Plan, brief_plan, short_plan
-from torture.roads import DRIVEN
+from torture.roads import CARVING, DRIVEN
 from torture.rules.unknowns import find_untold
 
 from tests.clinic import PATIENCE_SECONDS
@@ -22,6 +23,8 @@ from tests.depth import THOROUGH
 from tests.torture.command import PROJECT, torture
 
 MOST_SECONDS = 40 * 60
+# Visits in open time, by each road to one.
+LEAST_CARVED = 20
 
 
 @pytest.mark.skipif(THOROUGH, reason="the short run below does more of the same")
@@ -39,6 +42,8 @@ def test_a_short_run_is_valid_and_reaches_its_figures(tmp_path: Path) -> None:
     assert len(re.findall(rf"^ *({'|'.join(fault.kind for fault in FAULTS)}) ", ran, re.MULTILINE)) >= 6
     served = {attempt.road for attempt in attempts if attempt.outcome == "ok"}
     assert not {road.name for road in DRIVEN} - served, "on the list of what is driven, and never done"
+    carved = Counter(attempt.road for attempt in attempts if attempt.is_carving and attempt.outcome == "ok")
+    assert min(carved[road.name] for road in CARVING) >= LEAST_CARVED, carved
 
 
 def _must_be_valid(form: str, plan: Plan, folder: Path) -> tuple[str, list[Attempt]]:

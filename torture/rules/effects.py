@@ -103,15 +103,21 @@ def _unasked_names(history: SlotHistory) -> Iterator[str]:
 
 
 def _asked(attempts: Sequence[Attempt]) -> dict[str, int]:
-    """How many bookings each name may have: one for each request that was not refused, and one for all with one key.
+    """How many bookings each name may have: one for each request that was not refused, and one for all with one key or
+    click.
 
-    A refusal is kept for its key, so one refusal counts for all requests with this key.
+    A refusal is kept for its key, so one refusal counts for all requests with this key. A page that is asked again by
+    one click may hold the time anew.
     """
-    refused = {attempt.request for attempt in attempts if attempt.outcome == "fail" and attempt.tells}
+    refused = {
+        attempt.asks_again
+        for attempt in attempts
+        if attempt.outcome == "fail" and attempt.tells and not attempt.nameless
+    }
     requests: dict[str, set[object]] = defaultdict(set)
     for attempt in attempts:
-        if attempt.name in MAKING and attempt.outcome != "fail" and attempt.request not in refused:
-            requests[attempt.marker].add(attempt.request)
+        if attempt.name in MAKING and attempt.outcome != "fail" and attempt.asks_again not in refused:
+            requests[attempt.marker].add(attempt.asks_again)
     return {marker: len(made) for marker, made in requests.items()}
 
 

@@ -22,9 +22,16 @@ def find_unheld_offers(attempts: Sequence[Attempt], times: OpenTimes) -> Iterato
     changes = Changes(attempts)
     asked = _first_asked(attempts)
     for attempt in _refused(attempts):
-        if attempt.code not in {FASTER, REUSED} and not _has_gone(attempt, asked[attempt.request], times, changes):
+        if attempt.code not in {FASTER, REUSED} and not _has_gone(attempt, asked[attempt.asks_again], times, changes):
             told = f"attempt {attempt.number} got {attempt.http_status} {attempt.code} for a time that was offered"
             yield Violation("P7", attempt.slot_id, told)
+
+
+def find_missing_bookings(attempts: Sequence[Attempt]) -> Iterator[Violation]:
+    """S3: a booking that a form made in open time exists. The form's answer does not tell its slot: the tables do."""
+    for attempt in attempts:
+        if attempt.is_carving and attempt.booked and not attempt.slot_id:
+            yield Violation("S3", 0, f"booking {attempt.booked}, acknowledged to attempt {attempt.number}, is missing")
 
 
 def find_uncounted_offers(attempts: Sequence[Attempt], counted: Mapping[str, int]) -> Iterator[Violation]:
@@ -47,7 +54,7 @@ def find_untrue_fulls(attempts: Sequence[Attempt], times: OpenTimes) -> Iterator
         if (
             attempt.code == FASTER
             and attempt.is_carving
-            and not _was_taken(attempt, asked[attempt.request], times, changes)
+            and not _was_taken(attempt, asked[attempt.asks_again], times, changes)
         ):
             told = f"attempt {attempt.number} was told that its time is taken, but nothing was in its way"
             yield Violation("S13 times", attempt.slot_id, told)
@@ -98,7 +105,7 @@ def _first_asked(attempts: Sequence[Attempt]) -> dict[object, float]:
     first: dict[object, float] = {}
     for attempt in attempts:
         if attempt.offer is not None:
-            first.setdefault(attempt.request, attempt.began_at)
+            first.setdefault(attempt.asks_again, attempt.began_at)
     return first
 
 
