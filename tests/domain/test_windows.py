@@ -171,6 +171,18 @@ def test_a_window_with_other_hours_or_of_another_rule_is_closed_before_the_new_o
     assert len(difference.add) == len(settled(difference, before)) == 2
 
 
+def test_a_difference_by_day_tells_days_with_other_hours_from_days_that_come_and_go() -> None:
+    afternoons = open_time(id=2, opens=14 * 60, closes=15 * 60)
+    before = existing(planned(open_time(), afternoons, last_day=MONDAY).windows)
+    change = compared(planned(open_time(closes=10 * 60), afternoons), before).by_day
+    assert (change.added.days, change.added.minutes) == (1, 2 * 60), "on the second Monday"
+    assert not change.closed.windows
+    assert (change.before.days, change.before.minutes) == (1, 4 * 60), "with the hours that stay"
+    assert (change.after.days, change.after.minutes) == (1, 2 * 60)
+    gone = compared(planned(), before).by_day
+    assert (gone.closed.days, gone.closed.minutes, gone.after.windows) == (1, 4 * 60, 0)
+
+
 def test_another_step_or_other_visit_types_leave_a_window_as_it_is() -> None:
     difference = compared(
         planned(open_time(step_minutes=60, visit_type_ids=(2,), version=4)), existing(MORNINGS.windows)

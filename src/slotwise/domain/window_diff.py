@@ -40,6 +40,15 @@ class OpenTime(Struct, frozen=True):
         return cls(len(windows), len(days), length // timedelta(minutes=1))
 
 
+class OpenTimeChange(Struct, frozen=True):
+    """A difference by day: what comes and goes, and, of days on which it does both, all open time before and after."""
+
+    added: OpenTime
+    closed: OpenTime
+    before: OpenTime
+    after: OpenTime
+
+
 class WindowDifference(Struct, frozen=True):
     """What to do: close, then add. `open` are all windows afterwards, those that are over left out."""
 
@@ -60,6 +69,25 @@ class WindowDifference(Struct, frozen=True):
     @property
     def time_closed(self) -> OpenTime:
         return OpenTime.of(self.close)
+
+    @property
+    def by_day(self) -> OpenTimeChange:
+        moved = set(map(_day, self.add)) & set(map(_day, self.close))
+        return OpenTimeChange(
+            added=OpenTime.of([each for each in self.add if _day(each) not in moved]),
+            closed=OpenTime.of([each for each in self.close if _day(each) not in moved]),
+            before=OpenTime.of([each for each in (*self._kept, *self.close) if _day(each) in moved]),
+            after=OpenTime.of([each for each in self.open if _day(each) in moved]),
+        )
+
+    @property
+    def _kept(self) -> list[ExistingWindow | WantedWindow]:
+        added = set(map(id, self.add))
+        return [each for each in self.open if id(each) not in added]
+
+
+def _day(window: WantedWindow | ExistingWindow) -> tuple[int, int, date]:
+    return window.doctor_id, window.clinic_id, window.local_start.date()
 
 
 def diff_windows(

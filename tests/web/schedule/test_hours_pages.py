@@ -1,5 +1,6 @@
 """The pages of a doctor's weekly hours: what is shown beforehand is what is done."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -262,7 +263,38 @@ def test_open_time_is_added_shown_and_becomes_shorter(admin: AccountVisitor, cli
     admin.open(f"{path}/{first['id']}")
     assert admin.form(f"{path}/{first['id']}")[1]["kind"] == "WINDOW"
     admin.submit(f"{path}/{first['id']}", to_1="10:00")
-    assert "1 hour of open time on 1 day will be added." in text_of(admin.page)
-    assert "2 hours and 30 minutes of open time on 1 day will be taken away." in text_of(admin.page)
+    assert "Open time on 1 day will change from 3 hours and 30 minutes to 2 hours." in text_of(admin.page)
+    assert "times will stay" not in text_of(admin.page), "there are none"
     admin.submit("/admin/schedule")
+    assert "Done. Open time on 1 day changed from 3 hours and 30 minutes to 2 hours." in text_of(admin.page)
     assert [each["durationMinutes"] for each in rules(clinic, doctor_id)] == [60, 60]
+    admin.open(f"{path}/{second['id']}")
+    admin.submit(f"{path}/{second['id']}", from_1="14:00", to_1="15:00")
+    assert "Open time on 1 day will move to other hours." in text_of(admin.page)
+    admin.submit("/admin/schedule")
+    assert "Done. Open time on 1 day moved to other hours." in text_of(admin.page)
+    admin.send(f"{path}/{first['id']}", version=rules(clinic, doctor_id)[0]["version"], step="remove")
+    assert "1 hour of open time on 1 day will be taken away." in text_of(admin.page)
+
+
+def test_open_time_that_the_clocks_moved_is_listed_and_published_again(
+    admin: AccountVisitor, clinic: Clinic, server: RunningServer
+) -> None:
+    doctor_id = clinic.doctor()["id"]
+    path = f"/admin/doctors/{doctor_id}/hours"
+    kind = clinic.http.post("/api/visit-types", json={"name": "Talk", "minutes": 45}, headers=clinic.admin).json()["id"]
+    add_hours(admin, path, kind="WINDOW", step_minutes=20, to_1="11:00", last_day=FIRST_DAY, visit_types=kind)
+    assert "The rules of the clocks have changed" not in text_of(admin.open(path))
+    [rule] = rules(clinic, doctor_id)
+    rows(server.database_url, "UPDATE rule_runs SET tzdata = '1999a' WHERE rule_id = $1", rule["id"])
+    moved = "UPDATE windows SET start_time = start_time - interval '1 hour', end_time = end_time - interval '1 hour'"
+    rows(server.database_url, f"{moved} WHERE rule_id = $1", rule["id"])
+    shown = text_of(admin.open(path))
+    assert "The rules of the clocks have changed" in shown
+    assert "Open time on this day no longer begins at the hour that these hours say" in shown
+    assert re.search(rf"{FIRST_DAY.day} {FIRST_DAY:%b}, 08:00 , should be .*, 09:00", shown), shown
+    admin.send(f"{path}/{rule['id']}", version=rule["version"], step="again")
+    assert "Open time on 1 day will move to other hours." in text_of(admin.page)
+    admin.submit("/admin/schedule")
+    assert "Done. Open time on 1 day moved to other hours." in text_of(admin.page)
+    assert "The rules of the clocks have changed" not in text_of(admin.page)

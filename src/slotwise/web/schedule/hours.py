@@ -15,6 +15,7 @@ from slotwise.domain.schedule_changes import ScheduleChange
 from slotwise.domain.schedule_diff import MovedTime
 from slotwise.domain.schedules import Rule
 from slotwise.domain.visit_types import VisitType
+from slotwise.domain.window_diff import MovedWindow
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.schedules import Schedules
 from slotwise.services.schedule.visit_types import VisitTypes
@@ -62,14 +63,14 @@ class HoursController(Controller):
         )
         rows = [rule_row(rule, found.runs.get(rule.id), renderer.time_of(rule.clinic_id)) for rule in rules]
         week = [(name, [row for row in rows if row.rule.weekday == day]) for day, name in enumerate(DAYS, 1)]
-        moved = [_at_clinic(each, renderer) for each in found.moved]
         return renderer.answer(
             request,
             "schedule/hours/week.html",
             doctor=doctor,
             week=week,
             has_rules=bool(rows),
-            moved=moved,
+            moved=[_at_clinic(each, renderer) for each in found.moved],
+            moved_windows=[_in_zone(each, renderer) for each in found.moved_windows],
             drifted=[renderer.at_clinic(slot) for slot in found.drifted],
         )
 
@@ -154,6 +155,13 @@ def _at_clinic(moved: MovedTime, renderer: Renderer) -> MovedTime:
         slot=replace(moved.slot, start_time=moved.slot.start_time.astimezone(zone)),
         moment=moved.moment and moved.moment.astimezone(zone),
     )
+
+
+def _in_zone(moved: MovedWindow, renderer: Renderer) -> MovedWindow:
+    """The same of open time."""
+    zone = renderer.clinics.zone_of(moved.window.clinic_id)
+    window = replace(moved.window, start_time=moved.window.start_time.astimezone(zone))
+    return MovedWindow(window, moved.moment.astimezone(zone))
 
 
 def _rule_of(place: Place, rule_id: int) -> Rule:

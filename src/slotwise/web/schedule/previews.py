@@ -41,7 +41,7 @@ from slotwise.web.kit.rendering import Renderer, see_other, url_of_request
 from slotwise.web.kit.visitors import clear_cookie
 from slotwise.web.schedule.kept_decisions import DECIDED, as_decided, decisions_in, sealed_decisions
 from slotwise.web.schedule.next_times import Looking, next_times
-from slotwise.web.schedule.schedule_words import open_time_words, skipped_words
+from slotwise.web.schedule.schedule_words import changed_open_time, coming_open_time, skipped_words
 
 PATH = "/admin/schedule"
 # A form has at most 200 fields. With more bookings than this, they are all kept or all cancelled.
@@ -326,8 +326,7 @@ async def _show(
         colleagues=await _colleagues(request, asked.change, preview.hits),
         refusals=REFUSALS,
         skipped=[skipped_words(each, renderer.time) for each in preview.skipped[:MOST_LISTED]],
-        open_time_added=open_time_words(preview.windows.time_added),
-        open_time_closed=open_time_words(preview.windows.time_closed),
+        open_time=coming_open_time(preview.windows.by_day),
     )
 
 
@@ -360,11 +359,9 @@ def without_places(error: InvalidInput) -> InvalidInput:
 def done_words(done: Applied) -> str:
     """For the page afterwards."""
     preview = done.preview
-    told = [f"Done. {_times(preview.come)} added, {preview.go} taken away."]
-    if preview.windows.add:
-        told.append(f"{open_time_words(preview.windows.time_added)} added.")
-    if preview.windows.close:
-        told.append(f"{open_time_words(preview.windows.time_closed)} taken away.")
+    only_open_time = preview.windows.touched and not (preview.come or preview.go)
+    told = ["Done." if only_open_time else f"Done. {_times(preview.come)} added, {preview.go} taken away."]
+    told += changed_open_time(preview.windows.by_day)
     if preview.cancelled:
         told.append(f"{_appointments(len(preview.cancelled))} cancelled: please tell the patients.")
     if preview.taken_over:

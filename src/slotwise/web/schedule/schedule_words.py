@@ -8,7 +8,7 @@ import msgspec
 
 from slotwise.domain.schedules import Rule, SkippedSlot, SkipReason
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
-from slotwise.domain.window_diff import OpenTime
+from slotwise.domain.window_diff import OpenTime, OpenTimeChange
 from slotwise.services.schedule.schedule_state import Run
 from slotwise.web.kit.times import ClinicTime
 
@@ -75,11 +75,36 @@ def details_words(rule: Rule) -> str:
     return ", ".join(told)
 
 
-def open_time_words(time: OpenTime) -> str:
+def coming_open_time(change: OpenTimeChange) -> list[str]:
+    """What a preview says: `12 hours and 30 minutes of open time on 4 days will be added.`"""
+    return _open_time_sentences(change, "will be ", "will move", "will change")
+
+
+def changed_open_time(change: OpenTimeChange) -> list[str]:
+    """The same when it is done: `12 hours and 30 minutes of open time on 4 days added.`"""
+    return _open_time_sentences(change, "", "moved", "changed")
+
+
+def _open_time_sentences(change: OpenTimeChange, will_be: str, moves: str, changes: str) -> list[str]:
+    added, closed, before, after = change.added, change.closed, change.before, change.after
+    told = [f"{_open_time_words(added)} {will_be}added."] if added.windows else []
+    if closed.windows:
+        told.append(f"{_open_time_words(closed)} {will_be}taken away.")
+    if after.windows:
+        is_as_long = before.minutes == after.minutes
+        how = f"{moves} to other hours" if is_as_long else f"{changes} from {_length(before)} to {_length(after)}"
+        told.append(f"Open time on {_counted(after.days, 'day')} {how}.")
+    return told
+
+
+def _open_time_words(time: OpenTime) -> str:
     """`12 hours and 30 minutes of open time on 4 days`."""
+    return f"{_length(time)} of open time on {_counted(time.days, 'day')}"
+
+
+def _length(time: OpenTime) -> str:
     hours, minutes = divmod(time.minutes, 60)
-    told = [_counted(count, word) for count, word in ((hours, "hour"), (minutes, "minute")) if count]
-    return f"{' and '.join(told)} of open time on {_counted(time.days, 'day')}"
+    return " and ".join(_counted(count, word) for count, word in ((hours, "hour"), (minutes, "minute")) if count)
 
 
 def _counted(count: int, word: str) -> str:
