@@ -1,4 +1,4 @@
-"""`slotwise seed`: visit types, weekly hours and closures that a clinic could have."""
+"""`slotwise seed`: visit types, weekly hours, open time and closures that a clinic could have."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,9 @@ from slotwise.db.pool import Database
 from slotwise.domain.clinics import Clinic
 from slotwise.services.schedule.clinics import fill_first_clinic
 from slotwise.services.schedule.publishing import Publisher
+from slotwise.services.schedule.times import TimesQuery
 from tests.clinic import rows, slotwise
+from tests.open_time import times_in
 
 MADE = (
     "SELECT (SELECT count(*) FROM visit_types), (SELECT count(*) FROM schedule_rules), (SELECT count(*) FROM closures)"
@@ -34,9 +36,9 @@ async def test_the_demo_has_visit_types_hours_and_closures_which_the_publisher_t
 ) -> None:
     said = seed(database_url)
     assert "Added 3 doctors and 84 slots" in said
-    assert "Added 4 visit types" in said
+    assert "Added 4 visit types, open time of the first doctor on 5 evenings a week" in said
     assert "16 weekly hours and 3 closures" in said
-    assert tuple(rows(database_url, MADE)[0]) == (4, 16, 3)
+    assert tuple(rows(database_url, MADE)[0]) == (4, 5 + 16, 3)
     await fill_first_clinic(database, Clinic(1, "Clinic", "UTC"))
     assert await Publisher(database, 60).publish_slots() > 0
     types = "SELECT DISTINCT t.name FROM appointment_slots AS s JOIN visit_types AS t ON t.id = any(s.visit_type_ids)"
@@ -48,10 +50,25 @@ async def test_the_demo_has_visit_types_hours_and_closures_which_the_publisher_t
     assert skipped == []
 
 
+async def test_one_doctor_has_open_time_for_several_kinds_of_visit_from_the_first_days_on(
+    database_url: str, database: Database
+) -> None:
+    seed(database_url)
+    await fill_first_clinic(database, Clinic(1, "Clinic", "UTC"))
+    await Publisher(database, 60).publish_slots()
+    types = "SELECT name, id FROM visit_types WHERE name IN ('Check-up', 'First visit')"
+    for name, visit_type_id in rows(database_url, types):
+        query = TimesQuery(visit_type_id=visit_type_id, starts_before=datetime.now(UTC) + timedelta(days=7))
+        found = (await times_in(database).list_times(query, 200)).times
+        in_open_time = [each for each in found if each.window_id is not None]
+        assert {each.start_time.hour for each in in_open_time} <= {17, 18, 19}
+        assert len({each.doctor_id for each in in_open_time}) == 1, name
+
+
 @pytest.mark.usefixtures("database")
 def test_a_second_seed_uses_the_visit_types_that_are_there(database_url: str) -> None:
     seed(database_url)
     assert "Added 0 visit types" in seed(database_url)
     types, rules, _ = rows(database_url, MADE)[0]
-    assert (types, rules) == (4, 32)
+    assert (types, rules) == (4, 2 * (5 + 16))
     assert rows(database_url, OPEN_IN_A_CLOSURE) == []

@@ -37,8 +37,8 @@ def add_demo_data(doctors: int, days: int, first_day: datetime | None, random_se
     made = seeded.schedules
     after = first + timedelta(days=days)
     typer.echo(
-        f"Added {made.visit_types} visit types, and from {after} on {made.rules} weekly hours and"
-        f" {made.closures} closures."
+        f"Added {made.visit_types} visit types, open time of the first doctor on {made.evenings} evenings a week,"
+        f" and from {after} on {made.rules} weekly hours and {made.closures} closures."
     )
 
 

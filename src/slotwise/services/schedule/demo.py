@@ -45,7 +45,7 @@ CREATE_DOCTORS = Statement("schedule/demo.create_doctors", NewId)
 class DemoPlan(NamedTuple):
     """How much to make. Days are calendar days from `first_day` on, week-ends included.
 
-    `with_schedules`: also visit types, and what comes after these days (`demo_schedules`).
+    `with_schedules`: also visit types, open time, and what comes after these days (`demo_schedules`).
     """
 
     doctors: int
@@ -92,7 +92,7 @@ async def seed_demo(database: Database, plan: DemoPlan, progress: Callable[[int,
         made = NOTHING
         if plan.with_schedules:
             after = plan.first_day + timedelta(days=plan.days)
-            made = await add_schedules(connection, doctor_ids, after, plan.zone)
+            made = await add_schedules(connection, doctor_ids, plan.first_day, after, plan.zone)
     return Seeded(len(slots), made)
 
 

@@ -1,30 +1,57 @@
 -- name: create_rules
--- Adds weekly hours of doctors, each with one visit type, without an end.
+-- Adds weekly hours of doctors, without an end. The visit types of each are an array that is written as text.
 INSERT INTO schedule_rules (
-    doctor_id, clinic_id, first_day, every_weeks, weekday, opens, closes, slot_minutes, break_minutes, visit_type_ids
+    doctor_id,
+    clinic_id,
+    first_day,
+    every_weeks,
+    weekday,
+    opens,
+    closes,
+    slot_minutes,
+    break_minutes,
+    kind,
+    step_minutes,
+    visit_type_ids
 )
 SELECT
     w.doctor_id,
     :clinic_id::bigint,
-    :first_day::date,
+    w.first_day,
     w.every_weeks,
     w.weekday,
     w.opens,
     w.closes,
     w.slot_minutes,
     w.break_minutes,
-    ARRAY[w.visit_type_id]
+    w.kind,
+    w.step_minutes,
+    w.visit_type_ids::bigint[]
 FROM unnest(
         :doctor_ids::bigint[],
+        :first_days::date[],
         :every_weeks::integer[],
         :weekdays::integer[],
         :opens::integer[],
         :closes::integer[],
         :slot_minutes::integer[],
         :break_minutes::integer[],
-        :visit_type_ids::bigint[]
+        :kinds::text[],
+        :step_minutes::integer[],
+        :visit_type_ids::text[]
     ) WITH ORDINALITY AS w (
-        doctor_id, every_weeks, weekday, opens, closes, slot_minutes, break_minutes, visit_type_id, position
+        doctor_id,
+        first_day,
+        every_weeks,
+        weekday,
+        opens,
+        closes,
+        slot_minutes,
+        break_minutes,
+        kind,
+        step_minutes,
+        visit_type_ids,
+        position
     )
 ORDER BY w.position ASC;
 
