@@ -1,10 +1,12 @@
 """The clinic of a run, created through the API as an admin would."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import aiohttp
+import msgspec
 from msgspec import Struct
 
 from torture.bed import ADMIN_EMAIL, ADMIN_PASSWORD
@@ -43,6 +45,14 @@ OVERBOOKED_SEATS = 1
 
 
 ALL_TYPES = RULES | LENGTHS | CARVED
+
+
+class _Made(Struct, frozen=True):
+    id: int
+
+
+class _LoggedIn(Struct, frozen=True, rename="camel"):
+    access_token: str
 
 
 class Clinic(Struct, frozen=True):
@@ -84,7 +94,7 @@ async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
     typed = frozenset(list(slots)[::2])
     for slot_id in typed:
         change = {"visitTypeIds": [visit_types[kind] for kind in RULES]}
-        await session.patch(f"/api/slots/{slot_id}", json=change, headers=desk.headers)
+        await ask(session, "PATCH", f"/api/slots/{slot_id}", json=change, headers=desk.headers)
     return Clinic(
         doctor,
         slots,
@@ -102,34 +112,43 @@ async def open_clinic(session: aiohttp.ClientSession, plan: Plan) -> Clinic:
     )
 
 
+async def ask(session: aiohttp.ClientSession, method: str, path: str, **sent: Any) -> bytes:
+    """The body of the answer. It is read to its end: otherwise its connection stays taken until the session ends, and
+    aiohttp then says "Unclosed connection"."""
+    async with session.request(method, path, **sent) as answer:
+        return await answer.read()
+
+
+async def _id_of_new(session: aiohttp.ClientSession, path: str, body: Mapping[str, Any], admin: Caller) -> int:
+    answer = await ask(session, "POST", path, json=body, headers=admin.headers)
+    return msgspec.json.decode(answer, type=_Made).id
+
+
 async def _add_visit_type(session: aiohttp.ClientSession, admin: Caller, rules: dict[str, int]) -> int:
-    body = {"name": "Visit", "minutes": 30, **rules}
-    async with session.post("/api/visit-types", json=body, headers=admin.headers) as answer:
-        visit_type: int = (await answer.json())["id"]
-        return visit_type
+    return await _id_of_new(session, "/api/visit-types", {"name": "Visit", "minutes": 30, **rules}, admin)
 
 
 async def _open_practice(
     session: aiohttp.ClientSession, admin: Caller, seats: Sequence[int]
 ) -> tuple[int, dict[int, float]]:
     """A doctor with a slot for each number of seats. Each starts on the hour and lasts half an hour."""
-    made = await session.post("/api/doctors", json={"name": "Dr. Torture"}, headers=admin.headers)
-    doctor: int = (await made.json())["id"]
+    doctor = await _id_of_new(session, "/api/doctors", {"name": "Dr. Torture"}, admin)
     first = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) + timedelta(days=30)
     few = asyncio.Semaphore(AT_ONCE)
 
     async def publish(number: int, total: int) -> tuple[int, float]:
         start = first + timedelta(hours=number)
         body = {"doctorId": doctor, "startTime": start.isoformat().replace("+00:00", "Z"), "totalSeats": total}
-        async with few, session.post("/api/slots", json=body, headers=admin.headers) as answer:
-            return (await answer.json())["id"], start.timestamp()
+        async with few:
+            return await _id_of_new(session, "/api/slots", body, admin), start.timestamp()
 
     return doctor, dict(await asyncio.gather(*(publish(number, total) for number, total in enumerate(seats))))
 
 
 async def _register(session: aiohttp.ClientSession, number: int) -> Caller:
     email, password = f"account{number}@torture.example", "a fine patient password"
-    await session.post("/api/auth/register", json={"name": f"Account {number}", "email": email, "password": password})
+    person = {"name": f"Account {number}", "email": email, "password": password}
+    await ask(session, "POST", "/api/auth/register", json=person)
     return await log_in(session, f"account{number}", email, password)
 
 
@@ -137,12 +156,13 @@ async def _employ(session: aiohttp.ClientSession, admin: Caller) -> Caller:
     """A receptionist, who is no admin. Only the pages give roles."""
     email, password = "staff@torture.example", "a fine staff password"
     form = {"name": "Staff", "email": email, "role": "staff", "password": password}
-    await session.post("/admin/users/new", data=form, headers=headers_of(admin.cookies), allow_redirects=False)
+    headers = headers_of(admin.cookies)
+    await ask(session, "POST", "/admin/users/new", data=form, headers=headers, allow_redirects=False)
     return await log_in(session, "staff", email, password)
 
 
 async def log_in(session: aiohttp.ClientSession, name: str, email: str, password: str) -> Caller:
     """A caller with the headers for the API and the cookie for the pages."""
-    answer = await session.post("/api/auth/login", json={"email": email, "password": password})
-    token = (await answer.json())["accessToken"]
+    answer = await ask(session, "POST", "/api/auth/login", json={"email": email, "password": password})
+    token = msgspec.json.decode(answer, type=_LoggedIn).access_token
     return Caller(name, {"Authorization": f"Bearer {token}"}, {"slotwise-session": token})
