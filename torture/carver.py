@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from torture import roads
 from torture.client import GUEST, Caller, Client, Held, Reply, outcome_of
-from torture.clinic import CARVED
+from torture.clinic import BARRED, CARVED, FOR_DESK
 from torture.history import Attempt, Change, Offer, Outcome, Purpose, Visit
 from torture.page_client import Browser, headers_of, held_somehow, open_offers_in
 from torture.patients import CONTENDERS, Stop, new_click, new_key, until_told
@@ -30,6 +30,8 @@ RACES = 3
 PATIENTS = 4
 # And those who come after the disturbance, and choose from what was offered before it.
 LATE_PATIENTS = 2
+# And those who ask for what only the desk was offered.
+OVERREACHING = 4
 # How long they think about what they read, at most: meanwhile its hours may end.
 THINKING_SECONDS = 0.5
 # How often a change is tried if visits that were booked since make its preview old.
@@ -88,7 +90,7 @@ class Carver(Scheduler):
             "doctorId": doctor, "firstDay": self._first_day.isoformat(), "lastDay": last_day.isoformat(),
             "weekdays": list(range(1, 8)), "periods": [{"from": opens, "to": closes}], "kind": "WINDOW",
             "stepMinutes": STEP_MINUTES,
-            "visitTypeIds": [self._client.connections.visit_types[kind] for kind in CARVED],
+            "visitTypeIds": [self._client.connections.visit_types[kind] for kind in CARVED | FOR_DESK],
         }  # fmt: skip
 
     async def _practise_on(self, doctor: int, stop: Stop) -> None:
@@ -101,12 +103,13 @@ class Carver(Scheduler):
             offers = await self._offers(doctor, day, GUEST)
             await asyncio.gather(
                 self._race(offers), disturb(self, doctor, day), *(self._come(doctor, day) for _ in range(PATIENTS)),
-                *(self._look_and_race(doctor) for _ in range(RACES)),
+                *(self._look_and_race(doctor) for _ in range(RACES)), self._overreach(doctor),
             )  # fmt: skip
             # Who has read the list before the disturbance may find that the hours have ended.
             await asyncio.gather(*(self._choose(offers, GUEST) for _ in range(LATE_PATIENTS)))
             await self._make_time()
             await asyncio.sleep(PAUSE_SECONDS * self._random.random())
+        await self._go_away(doctor)
 
     def _day(self) -> date:
         return self._first_day + timedelta(days=self._random.randrange(DAYS))
@@ -122,7 +125,7 @@ class Carver(Scheduler):
         asked = {"doctorId": doctor, "from": f"{day}T00:00:00Z", "to": f"{day}T23:00:00Z", "limit": 200}
         attempt = self._client.connections.attempt(self._process, "look_around", 0, caller)
         await self._client.connections.send(attempt, roads.LIST_TIMES, read, caller.headers, params=asked)
-        return [self._offer(doctor, time, attempt.began_at) for time in told]
+        return [self._offer(doctor, time, attempt.began_at, to_desk=caller.name == self._admin.name) for time in told]
 
     async def _offers_on_page(self, doctor: int, day: date, caller: Caller) -> list[Offer]:
         """The page for one kind of visit. If the day has no time for it, the page shows another day."""
@@ -143,12 +146,13 @@ class Carver(Scheduler):
             for time_id, begin in told.items()
         ]
 
-    def _offer(self, doctor: int, time: TimeTold, offered_at: float) -> Offer:
-        types = {self._client.connections.visit_types[kind]: rules for kind, rules in CARVED.items()}
-        buffer = types.get(time.visit_type_id or 0, {}).get("bufferMinutes", 0)
+    def _offer(self, doctor: int, time: TimeTold, offered_at: float, *, to_desk: bool) -> Offer:
+        kinds = {self._client.connections.visit_types[kind]: kind for kind in CARVED | FOR_DESK}
+        kind = kinds.get(time.visit_type_id or 0)
+        buffer = (CARVED | FOR_DESK)[kind]["bufferMinutes"] if kind else 0
         return Offer(
             time.time_id, doctor, time.start_time.timestamp(), time.end_time.timestamp(), 60.0 * buffer, offered_at,
-            time.slot_id,
+            time.slot_id, BARRED.get(kind) if kind else None, to_desk,
         )  # fmt: skip
 
     async def _look_and_race(self, doctor: int) -> None:
@@ -202,13 +206,20 @@ class Carver(Scheduler):
         await asyncio.sleep(THINKING_SECONDS * self._random.random())
         await self._choose(offers, caller)
 
+    async def _overreach(self, doctor: int) -> None:
+        """Patients who were sent the desk's list ask for what is not for them."""
+        offers = await self._offers(doctor, self._day(), self._admin)
+        barred = [offer for offer in offers if offer.barred]
+        patients = [caller for caller in self._callers if caller.name != self._admin.name]
+        await asyncio.gather(*(self._choose(barred, self._random.choice(patients)) for _ in range(OVERREACHING)))
+
     async def _choose(self, offers: Sequence[Offer], caller: Caller) -> None:
         """A patient holds one of these times and decides; sometimes without a key, or with one that is used twice."""
         if not offers:
             return
         offer = self._random.choice(offers)
         if offer.slot_id is None and self._random.random() < 0.5:
-            road = self._random.choices((Carver._by_page, Carver._by_desk), (3, 1))[0]
+            road = Carver._by_desk if not offer.barred and self._random.random() < 0.25 else Carver._by_page
             await self._settle(await road(self, offer, caller, "flow"))
             return
         key = new_key() if self._random.random() < 0.7 else None
@@ -255,6 +266,15 @@ class Carver(Scheduler):
 
     async def _let_expire(self, hold: Attempt, booking: Held) -> None:
         await self._client.read_booking(hold, booking)
+
+    async def _go_away(self, doctor: int) -> None:
+        """All days are closed and stay so, however early the load ends. Some ask for what they were offered before."""
+        offers = await self._offers(doctor, self._day(), GUEST)
+        begin, end = self._first_day, self._first_day + timedelta(days=DAYS)
+        absence = {"doctorId": doctor, "startTime": f"{begin}T00:00:00Z", "endTime": f"{end}T00:00:00Z"}
+        decision = self._random.choice(("KEEP", "CANCEL"))
+        await self._change(self._staff, addClosures=[absence], decision=decision, message="Away.")
+        await asyncio.gather(*(self._choose(offers, GUEST) for _ in range(CONTENDERS)))
 
     async def _make_time(self) -> None:
         self._random.shuffle(self._booked)

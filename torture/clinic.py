@@ -38,13 +38,19 @@ CARVED: dict[Visit, dict[str, int]] = {
     "usual": {"minutes": 20, "bufferMinutes": 5},
     "thorough": {"minutes": 45, "bufferMinutes": 10},
 }
+# Of open time too: only the desk can book these. Patients are refused with that code.
+FOR_DESK: dict[Visit, dict[str, int]] = {
+    "planned": {"minutes": 20, "bufferMinutes": 5, "minNoticeMinutes": A_YEAR},
+    "prompt": {"minutes": 10, "bufferMinutes": 5, "horizonDays": 1},
+}
+BARRED: dict[Visit, str] = {"planned": "too-late-to-book", "prompt": "too-early-to-book"}
 QUIET_SLOTS = 12
 QUIET_SEATS = 2
 OVERBOOKED_SLOTS = 3
 OVERBOOKED_SEATS = 1
 
 
-ALL_TYPES = RULES | LENGTHS | CARVED
+ALL_TYPES = RULES | LENGTHS | CARVED | FOR_DESK
 
 
 class _Made(Struct, frozen=True):

@@ -22,8 +22,11 @@ Purpose: TypeAlias = Literal["flow", "race", "retry", "resolve", "other_body", "
 
 # Which visit type a hold asks for: one without rules; one that patients cannot book, because of its notice; one that a
 # patient may have once; one that patients cannot cancel once it is confirmed, because of its deadline; two of the same
-# hours, whose length and buffer change during the load; and three of open time, of different lengths.
-Visit: TypeAlias = Literal["lenient", "strict", "single", "firm", "brief", "roomy", "quick", "usual", "thorough"]
+# hours, whose length and buffer change during the load; three of open time, of different lengths; and two of open time
+# that only the desk can book, because of their notice and their horizon.
+Visit: TypeAlias = Literal[
+    "lenient", "strict", "single", "firm", "brief", "roomy", "quick", "usual", "thorough", "planned", "prompt",
+]  # fmt: skip
 
 # The error of an answer whose body does not have the documented form.
 UNREADABLE = "Unreadable"
@@ -60,7 +63,8 @@ class Change(Struct, frozen=True, omit_defaults=True):
 class Offer(Struct, frozen=True):
     """A time as `list_times` or the page of free times offered it. It begins and ends at these moments, in seconds
     since 1970, and then takes `buffer` seconds of the doctor. `offered_at` is when the list was asked for. Without
-    `slot_id` it is in open time.
+    `slot_id` it is in open time. `barred` is the code by which patients are refused if only the desk can book it, and
+    `to_desk` whether it was offered to the desk.
     """
 
     time_id: str
@@ -70,6 +74,8 @@ class Offer(Struct, frozen=True):
     buffer: float
     offered_at: float
     slot_id: int | None = None
+    barred: str | None = None
+    to_desk: bool = False
 
     @property
     def busy_until(self) -> float:

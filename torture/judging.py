@@ -25,6 +25,7 @@ from torture.open_times import CarvedBooking, CarvedSlot, OpenTimes, place_carvi
 from torture.rules.closures import Closed, ScheduledSlot, find_double_visits, find_hidden, find_other_content
 from torture.rules.keys import find_broken_keys
 from torture.rules.open_time import (
+    find_early_times,
     find_missing_bookings,
     find_stray_visits,
     find_uncounted_offers,
@@ -227,6 +228,7 @@ class Judge:
         self._findings.add(find_stray_visits(attempts, times))
         self._findings.add(find_untrue_fulls(attempts, times))
         self._findings.add(find_unheld_offers(attempts, times))
+        self._findings.add(find_early_times(attempts))
         self._findings.add(find_uncounted_offers(attempts, counted))
 
     async def _read_open_times(self) -> OpenTimes:

@@ -95,6 +95,28 @@ async def carve_without_buffers(connection: Connection) -> None:
     await mutate(connection, "slots_in_the_way", "coalesce(s.busy_until, s.end_time)", "s.end_time")
 
 
+async def end_early(connection: Connection) -> None:
+    await mutate(
+        connection, "hold_times", "OR w.end_time > v.end_time", "OR w.end_time > v.end_time - interval '15 minutes'"
+    )
+
+
+async def carve_as_the_desk(connection: Connection) -> None:
+    await mutate(connection, "hold_times", "w.start_time, clock, by_desk)", "w.start_time, clock, TRUE)")
+    await mutate(connection, "hold_times", "by_desk => by_desk", "by_desk => TRUE")
+
+
+async def close_without_carved_slots(connection: Connection) -> None:
+    await mutate(
+        connection, "apply_schedule_2", "WHERE c.id <> all(closed_slot_ids)",
+        "WHERE c.id <> all(closed_slot_ids) AND FALSE",
+    )  # fmt: skip
+
+
+async def carve_in_closures(connection: Connection) -> None:
+    await mutate(connection, "hold_times", "g.removed_at IS NULL", "FALSE")
+
+
 async def narrow_without_a_look(connection: Connection) -> None:
     await mutate(
         connection, "apply_schedule_2", "AND s.total_seats - s.available_seats - p.held > w.seats + s.added_seats",
@@ -214,6 +236,21 @@ OF_OPEN_TIME = (
     Mutant(
         "tight-carving", "carving leaves no room for buffers", carve_without_buffers, frozenset({"S22"}), longer=3,
     ),
+    Mutant(
+        "early-end", "visits at the end of open hours are offered, and cannot be held", end_early, frozenset({"P7"}),
+        longer=3,
+    ),
+    Mutant(
+        "hasty-carving", "carving looks neither at the notice of its visit type nor at its horizon", carve_as_the_desk,
+        frozenset({"S13 times"}), longer=3,
+    ),
+    Mutant(
+        "blind-closing", "carved slots that nobody has stay open in a closure", close_without_carved_slots,
+        frozenset({"S24"}), longer=3,
+    ),
+    Mutant(
+        "closed-carving", "visits are carved in closures", carve_in_closures, frozenset({"S24"}), longer=3,
+    ),
 )  # fmt: skip
 OF_TIME = (
     Mutant(
@@ -276,5 +313,5 @@ MUTANTS = OF_SEATS + OF_SCHEDULES + OF_OPEN_TIME + OF_TIME + OF_VISITS + OF_COMM
 
 
 def of_the_day(day: date) -> Mutant:
-    """The mutant of this day; every mutant has its turn within 26 days."""
+    """The mutant of this day; every mutant has its turn within 30 days."""
     return MUTANTS[day.toordinal() % len(MUTANTS)]

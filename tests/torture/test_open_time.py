@@ -21,6 +21,7 @@ from torture.open_times import (
 )
 from torture.rules.effects import find_unasked
 from torture.rules.open_time import (
+    find_early_times,
     find_missing_bookings,
     find_stray_visits,
     find_uncounted_offers,
@@ -128,6 +129,34 @@ def test_a_published_slot_that_was_offered_is_closed_only_if_it_was_closed_since
     refused = hold(code=code, offer=replace(OFFER, slot_id=SLOT), slot_id=SLOT)
     found = find_unheld_offers([refused], OpenTimes(published=[slot]))
     assert [violation.rule for violation in found] == ["P7"] * broken
+
+
+BARRED = replace(OFFER, barred="too-late-to-book", to_desk=True)
+
+
+@pytest.mark.parametrize(("code", "offer", "caller", "broken"), [
+    ("too-late-to-book", BARRED, "account1", False),
+    ("too-early-to-book", BARRED, "account1", True),
+    ("too-late-to-book", BARRED, "desk", True),
+    ("too-late-to-book", replace(BARRED, to_desk=False), "account1", True),
+    ("too-late-to-book", OFFER, "account1", True),
+])  # fmt: skip
+def test_what_only_the_desk_was_offered_is_refused_to_patients(
+    code: str, offer: Offer, caller: str, broken: bool
+) -> None:
+    """P7."""
+    refused = hold(code=code, offer=offer)
+    refused.caller = caller
+    found = find_unheld_offers([refused], OpenTimes([WINDOW]))
+    assert [violation.rule for violation in found] == ["P7"] * broken
+
+
+def test_only_the_desk_holds_what_patients_cannot_book() -> None:
+    """S13."""
+    by_patient, by_desk, refused, free = hold(offer=BARRED), hold(offer=BARRED), hold(70.0, "slot-full", BARRED), hold()
+    by_desk.caller = "desk"
+    assert list(find_early_times([by_desk, refused, free])) == []
+    assert [violation.rule for violation in find_early_times([by_patient])] == ["S13 times"]
 
 
 def test_another_body_with_the_same_key_is_no_refusal_of_the_time() -> None:

@@ -7,6 +7,7 @@ from itertools import takewhile
 
 from torture.history import Attempt
 from torture.open_times import NEVER, Changes, OpenTimes, Visit, in_the_way
+from torture.rules.visits import EXEMPT
 from torture.violation import CLOCK_SECONDS, Violation
 
 FASTER = "slot-full"
@@ -18,13 +19,24 @@ REUSED = "idempotency-key-reused"
 
 def find_unheld_offers(attempts: Sequence[Attempt], times: OpenTimes) -> Iterator[Violation]:
     """P7: what was offered is refused only because somebody was faster, or because it was closed or its hours ended
-    since it was offered."""
+    since it was offered, or to a patient who was not offered it: only the desk was."""
     changes = Changes(attempts)
     asked = _first_asked(attempts)
     for attempt in _refused(attempts):
-        if attempt.code not in {FASTER, REUSED} and not _has_gone(attempt, asked[attempt.asks_again], times, changes):
+        if attempt.code in {FASTER, REUSED} or _is_barred(attempt):
+            continue
+        if not _has_gone(attempt, asked[attempt.asks_again], times, changes):
             told = f"attempt {attempt.number} got {attempt.http_status} {attempt.code} for a time that was offered"
             yield Violation("P7", attempt.slot_id, told)
+
+
+def find_early_times(attempts: Sequence[Attempt]) -> Iterator[Violation]:
+    """S13 times: no patient holds a visit in open time whose notice has begun, or whose horizon is nearer."""
+    for attempt in attempts:
+        offer = attempt.offer
+        if offer is not None and offer.barred and attempt.outcome == "ok" and attempt.caller not in EXEMPT:
+            told = f"attempt {attempt.number} was given a visit that only the desk can book ({offer.barred})"
+            yield Violation("S13 times", attempt.slot_id, told)
 
 
 def find_missing_bookings(attempts: Sequence[Attempt]) -> Iterator[Violation]:
@@ -107,6 +119,11 @@ def _first_asked(attempts: Sequence[Attempt]) -> dict[object, float]:
         if attempt.offer is not None:
             first.setdefault(attempt.asks_again, attempt.began_at)
     return first
+
+
+def _is_barred(refused: Attempt) -> bool:
+    offer = refused.offer
+    return offer is not None and offer.to_desk and refused.code == offer.barred and refused.caller not in EXEMPT
 
 
 def _has_gone(refused: Attempt, asked: float, times: OpenTimes, changes: Changes) -> bool:
