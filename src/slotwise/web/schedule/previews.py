@@ -28,6 +28,7 @@ from slotwise.domain.errors import (
 )
 from slotwise.domain.schedule_changes import Decision, Decisions, ScheduleChange
 from slotwise.domain.schedule_previews import Hit, Preview
+from slotwise.domain.schedules import Closures
 from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.services.schedule.choosable_times import ChoosableTime
 from slotwise.services.schedule.schedules import Applied, Outlined
@@ -327,6 +328,16 @@ async def _show(
         refusals=REFUSALS,
         skipped=[skipped_words(each, renderer.time) for each in preview.skipped[:MOST_LISTED]],
         open_time=coming_open_time(preview.windows.by_day),
+        closes_open_time=_closes_open_time(asked.change, preview),
+    )
+
+
+def _closes_open_time(change: ScheduleChange, preview: Preview) -> bool:
+    """Whether an absence or a holiday covers some open time: that stays, but no visit is offered in it then."""
+    closures = Closures((*change.add_closures, *change.change_closures))
+    return any(
+        closures.find(each.doctor_id, each.clinic_id, each.start_time, each.end_time) is not None
+        for each in preview.windows.open
     )
 
 
