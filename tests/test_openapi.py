@@ -101,6 +101,13 @@ def test_every_operation_says_what_it_does_and_who_may_call_it(document: dict[st
     assert len(ids) == len(list(operations(document)))
 
 
+# What tells more than other problems.
+OWN_PROBLEMS = {
+    ("POST /api/schedule/preview", "409"): "TooLargeProblem",
+    ("POST /api/schedule/apply", "409"): "ScheduleProblem",
+}
+
+
 def test_every_error_is_a_problem_document_with_an_example_for_each_code(document: dict[str, Any]) -> None:
     for name, operation in operations(document):
         for status, answer in operation["responses"].items():
@@ -110,7 +117,7 @@ def test_every_error_is_a_problem_document_with_an_example_for_each_code(documen
             others = {"application/json"} if (name, status) == ("GET /health/ready", "503") else set()
             assert set(answer["content"]) == {"application/problem+json"} | others, (name, status)
             content = answer["content"]["application/problem+json"]
-            own = "ScheduleProblem" if (name, status) == ("POST /api/schedule/apply", "409") else "Problem"
+            own = OWN_PROBLEMS.get((name, status), "Problem")
             assert content["schema"] == {"$ref": f"#/components/schemas/{own}"}, (name, status)
             codes = {example["value"]["code"] for example in content["examples"].values()}
             assert codes == set(re.findall(r"\(`([\w-]+)`\)", answer["description"])), (name, status)
@@ -120,10 +127,11 @@ def test_every_error_is_a_problem_document_with_an_example_for_each_code(documen
 def test_the_problem_of_an_old_preview_has_the_types_of_a_preview(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
     of_schedules, of_all = (schemas[name]["properties"] for name in ("ScheduleProblem", "Problem"))
-    assert of_schedules.keys() - of_all.keys() == {"preview", "differs"}
-    named = [json.dumps(of_schedules[field]) for field in ("preview", "differs")]
+    assert of_schedules.keys() - of_all.keys() == {"preview", "differs", "part"}
+    named = [json.dumps(of_schedules[field]) for field in ("preview", "differs", "part")]
     assert "#/components/schemas/Preview" in named[0]
     assert "#/components/schemas/Differs" in named[1]
+    assert "#/components/schemas/Change" in named[2]
 
 
 def test_operations_that_need_a_token_document_401_and_403(document: dict[str, Any]) -> None:

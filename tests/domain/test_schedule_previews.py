@@ -1,7 +1,7 @@
 """What a change of schedules would do, told beforehand."""
 
 from collections.abc import Iterable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -382,43 +382,6 @@ def test_a_change_that_makes_no_sense_is_refused_by_name(change: ScheduleChange,
     """Rule 2 has two visit types of 30 minutes."""
     before = state(HOURS, replace(HOURS, id=2, visit_type_ids=(5, 6)), closures=(MONDAY_OFF,), visit_types=TYPES)
     assert refused(before, change) == [field]
-
-
-def test_a_change_of_too_many_slots_is_refused_with_a_day_until_which_it_fits(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Twelve slots on each of 14 days."""
-    monkeypatch.setattr("slotwise.domain.schedule_previews.MAX_TOUCHED_SLOTS", 60)
-    daily = tuple(rule(weekday=day, closes=15 * 60) for day in range(1, 8))
-    with pytest.raises(ScheduleTooLarge) as refusal:
-        outline(state(), ScheduleChange(add_rules=daily))
-    error = refusal.value
-    assert (error.touched, error.limit, error.last_day) == (14 * 12, 60, date(2027, 1, 8))
-    assert "Let it end on 2027-01-08" in error.detail
-    shorter = tuple(replace(each, last_day=error.last_day) for each in daily)
-    assert outline(state(), ScheduleChange(add_rules=shorter)).come == 60
-
-
-def test_a_closure_of_too_many_slots_is_refused_with_a_day_until_which_it_fits(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    before = published(*(rule(id=day, weekday=day) for day in range(1, 8)))
-    monkeypatch.setattr("slotwise.domain.schedule_previews.MAX_TOUCHED_SLOTS", 20)
-    fortnight = replace(MONDAY_OFF, end_time=NINE + 14 * DAY)
-    with pytest.raises(ScheduleTooLarge) as refusal:
-        outline(before, ScheduleChange(add_closures=(fortnight,)))
-    assert refusal.value.last_day == date(2027, 1, 6)
-    shorter = replace(fortnight, end_time=datetime(2027, 1, 7, tzinfo=UTC))
-    assert outline(before, ScheduleChange(add_closures=(shorter,))).go == 18
-
-
-def test_too_large_a_change_without_a_period_has_no_day_to_propose(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = published(HOURS)
-    monkeypatch.setattr("slotwise.domain.schedule_previews.MAX_TOUCHED_SLOTS", 3)
-    with pytest.raises(ScheduleTooLarge) as refusal:
-        outline(before, ScheduleChange(remove_rules=(1,)))
-    assert refusal.value.last_day is None
-    assert "in several parts" in refusal.value.detail
 
 
 def test_the_token_is_the_same_for_the_same_and_another_for_anything_else() -> None:

@@ -1,7 +1,7 @@
 """The errors of the domain, named as facts. Each edge has one table from these to its answers; no HTTP here."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from typing import ClassVar, Self
 
 
@@ -162,26 +162,14 @@ class TimeClosed(Conflict):
 
 @dataclass(eq=False)
 class ScheduleTooLarge(Conflict):
-    """`last_day` is the last day, by UTC, until which the change is small enough; None if no earlier end helps.
-
-    `of_length` if it gives a visit type another length, which cannot be done in parts.
-    """
+    """`part` is a part of the change that is small enough, if one was found, and `proposal` tells it."""
 
     code = "schedule-too-large"
     title = "The change concerns too many slots at once"
     touched: int
     limit: int
-    last_day: date | None = None
-    of_length: bool = False
-
-    @property
-    def proposal(self) -> str:
-        """What to do instead."""
-        if self.of_length:
-            return "Add a visit type of the new length, and give it to the hours of a few doctors at a time."
-        if self.last_day is None:
-            return "Make it in several parts."
-        return f"Let it end on {self.last_day} or earlier, and do the rest afterwards."
+    part: object = None
+    proposal: str = "Make it in several parts."
 
     @property
     def detail(self) -> str:

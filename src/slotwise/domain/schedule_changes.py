@@ -13,6 +13,9 @@ from slotwise.domain.slots import MAX_DURATION_MINUTES
 from slotwise.domain.time_zones import find_zone
 from slotwise.domain.visit_types import MAX_BUFFER_MINUTES
 
+# How many rules a change may have to add, and how many to change.
+MAX_NAMED_RULES = 200
+
 
 class Decision(StrEnum):
     """What happens to a confirmed booking whose slot goes: it stays, and is listed; it is cancelled; or a colleague

@@ -138,6 +138,11 @@ class Preview(Struct, frozen=True):
         return (*self.difference.skipped, *self.windows.skipped)
 
     @property
+    def touched(self) -> int:
+        """How many slots and windows it writes."""
+        return self.difference.touched + self.windows.touched
+
+    @property
     def cancelled(self) -> tuple[Hit, ...]:
         return tuple(hit for hit in self.hits if hit.decision is Decision.CANCEL)
 
@@ -153,7 +158,7 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     """
     check_change(change)
     after = changed(state, change)
-    _refuse_far_too_many(state, after, change)
+    _refuse_far_too_many(state, after)
     wanted, grown = _plan(after), _grown_buffers(state, after)
     windows = diff_windows(wanted, after.windows, after.now, after.published_until)
     all_kept = _difference(after, wanted, windows, after.slots, (), grown)
@@ -166,8 +171,7 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
     difference = _within_horizon(difference, after.published_until)
     touched = difference.touched + windows.touched
     if touched > MAX_TOUCHED_SLOTS:
-        last_day = _last_day_that_fits(change, difference, windows, slots)
-        raise ScheduleTooLarge(touched, MAX_TOUCHED_SLOTS, last_day, bool(change.change_lengths))
+        raise ScheduleTooLarge(touched, MAX_TOUCHED_SLOTS)
     _refuse_overlaps(after, slots, hits, grown, difference)
     difference = replace(difference, close=making_room(difference, takeover))
     return replace(_preview(after, difference, wanted, hits, causes), takeover=takeover, windows=windows)
@@ -211,7 +215,7 @@ def _refuse_overlaps(
         raise SlotOverlaps(period=overlapped)
 
 
-def _refuse_far_too_many(before: ScheduleState, after: ScheduleState, change: ScheduleChange) -> None:
+def _refuse_far_too_many(before: ScheduleState, after: ScheduleState) -> None:
     """Before the plan, which would take minutes and gigabytes for what a few lines can ask for.
 
     Counts the times that the plan would have of rules that are new or changed. Each is written, be it with the rule's
@@ -221,7 +225,7 @@ def _refuse_far_too_many(before: ScheduleState, after: ScheduleState, change: Sc
     written = (rule for rule in after.rules if rule.removed_at is None and rule != known.get(rule.id))
     wanted = sum(_count_times(rule, after) for rule in written)
     if wanted > 5 * MAX_TOUCHED_SLOTS:
-        raise ScheduleTooLarge(wanted, MAX_TOUCHED_SLOTS, of_length=bool(change.change_lengths))
+        raise ScheduleTooLarge(wanted, MAX_TOUCHED_SLOTS)
 
 
 def _count_times(rule: Rule, after: ScheduleState) -> int:
@@ -330,10 +334,10 @@ def _with_length(rule: Rule, lengths: Mapping[int, int], now: datetime) -> Rule:
     if rule.is_window:
         return rule
     minutes = [lengths[each] for each in rule.visit_type_ids or () if each in lengths]
-    return replace(rule, slot_minutes=minutes[0]) if minutes and _is_in_force(rule, now) else rule
+    return replace(rule, slot_minutes=minutes[0]) if minutes and is_in_force(rule, now) else rule
 
 
-def _is_in_force(rule: Rule, now: datetime) -> bool:
+def is_in_force(rule: Rule, now: datetime) -> bool:
     """Not if it is removed or has ended everywhere: somewhere it is still the day before that in UTC."""
     yesterday = now.astimezone(UTC).date() - timedelta(days=1)
     return rule.removed_at is None and (rule.last_day is None or rule.last_day >= yesterday)
@@ -445,28 +449,6 @@ def _less(slot: ExistingSlot, cancelled: Sequence[LiveBooking]) -> ExistingSlot:
     )
 
 
-def _last_day_that_fits(
-    change: ScheduleChange, difference: Difference, windows: WindowDifference, slots: Iterable[ExistingSlot]
-) -> date | None:
-    """Until which day, by UTC, there are few enough slots and windows to change; None if an earlier end would not help.
-
-    What is added may end earlier. What is changed or removed would go from that day on, too.
-    """
-    if not (change.add_rules or change.add_closures or change.change_closures):
-        return None
-    starts = {slot.id: slot.start_time for slot in slots}
-    days = sorted(
-        chain(
-            (starts[slot_id].date() for slot_id in difference.touched_ids),
-            (wanted.start_time.date() for wanted in difference.add),
-            (window.start_time.date() for window in windows.add),
-            (window.start_time.date() for window in windows.close),
-        )
-    )
-    too_late = days[MAX_TOUCHED_SLOTS]
-    return too_late - timedelta(days=1) if days[0] < too_late else None
-
-
 def _id_faults(state: ScheduleState, change: ScheduleChange) -> Iterator[FieldError]:
     rules, closures = {rule.id for rule in state.rules}, {closure.id for closure in state.closures}
     named = {
@@ -512,7 +494,7 @@ def _length_faults(after: ScheduleState, change: ScheduleChange) -> Iterator[Fie
     for rule in after.rules:
         types = rule.visit_type_ids or ()
         field = given.get(rule.id) or next((lengths[each] for each in types if each in lengths), None)
-        if field is None or not _is_in_force(rule, after.now):
+        if field is None or not is_in_force(rule, after.now):
             continue
         others = [each for each in types if each in after.visit_types and not _fits(after.visit_types[each], rule)]
         if others and rule.is_window:

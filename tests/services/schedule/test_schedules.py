@@ -17,6 +17,7 @@ from slotwise.domain.preview_tokens import MOST_KEPT, Seen, seen_in
 from slotwise.domain.schedule_changes import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, SkipReason
 from slotwise.domain.slots import SlotChange, SlotStatus
+from slotwise.domain.smaller_changes import Part
 from slotwise.domain.users import Role, User
 from slotwise.services.schedule.clinics import Clinics, fill_first_clinic
 from slotwise.services.schedule.doctors import Doctors
@@ -422,21 +423,36 @@ async def test_a_new_length_does_not_concern_those_whose_hours_with_it_have_ende
             assert await find_concerned(connection, change) == concerned
 
 
-async def test_a_length_that_is_used_too_much_gives_way_to_a_new_type_doctor_by_doctor(
+async def test_a_length_that_is_used_too_much_changes_by_the_parts_that_refusals_propose(
     practice: Practice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of each doctor, 16 times go and 24 come."""
-    old, new = [await practice.rows.fetchval(ADD_TYPE) for _ in range(2)]
-    await practice.rows.execute("UPDATE visit_types SET minutes = 20 WHERE id = $1", new)
+    visit_type = await practice.rows.fetchval(ADD_TYPE)
     other = await Doctors(practice.database).create_doctor(ADMIN, "Dr. Other", None)
-    rules = [await practice.add_rule(doctor_id=each, visit_type_ids=(old,)) for each in (practice.doctor_id, other.id)]
-    monkeypatch.setattr("slotwise.domain.schedule_previews.MAX_TOUCHED_SLOTS", 50)
-    with pytest.raises(ScheduleTooLarge) as refused:
-        await practice.apply(change_lengths=(LengthChange(old, 20),))
-    assert "a few doctors at a time" in refused.value.detail
-    for rule in rules:
-        done = await practice.apply(change_rules=(replace(rule, visit_type_ids=(new,), slot_minutes=20),))
-        assert (done.preview.come, done.preview.go) == (24, 16)
+    for doctor_id in (practice.doctor_id, other.id):
+        await practice.add_rule(doctor_id=doctor_id, visit_type_ids=(visit_type,))
+    monkeypatch.setattr("slotwise.domain.schedule_previews.MAX_TOUCHED_SLOTS", 30)
+    change = ScheduleChange(change_lengths=(LengthChange(visit_type, 20),))
+    while (part := await part_of(practice, change)) is not None:
+        seen = await practice.schedules.preview_schedule(ADMIN, part)
+        await practice.schedules.apply_schedule(ADMIN, part, seen.token)
+        change = replace(change, change_lengths=()) if part.change_lengths else change
+    assert {row[0] for row in await practice.rows.fetch("SELECT slot_minutes FROM schedule_rules")} == {20}
+    for doctor_id in (practice.doctor_id, other.id):
+        rules = (await practice.schedules.list_rules(doctor_id)).rules
+        await practice.apply(change_rules=tuple(replace(rule, last_day=practice.rule.last_day) for rule in rules))
+    open_slots = "SELECT count(*) FROM appointment_slots WHERE status = 'OPEN' AND end_time - start_time = '20 min'"
+    assert await practice.rows.fetchval(open_slots) == 48
+
+
+async def part_of(practice: Practice, change: ScheduleChange) -> ScheduleChange | None:
+    """The first part of the change to make, or all of it if it is small enough; None if there is nothing to do."""
+    try:
+        seen = await practice.schedules.preview_schedule(ADMIN, change)
+    except ScheduleTooLarge as error:
+        assert isinstance(error.part, Part)  # noqa: PT017 - what to do next
+        return error.part.change
+    return change if seen.preview.touched > 0 else None
 
 
 async def test_one_token_is_applied_once(practice: Practice) -> None:

@@ -107,6 +107,7 @@ def test_a_new_length_that_has_become_too_much_leads_back_to_its_form(
     back = admin.submit("/admin/schedule")
     assert (back.status_code, back.url.path) == (200, path)
     assert "can be changed at once" in text_of(back)
+    assert "to the hours of a few doctors at a time" in text_of(back)
     assert admin.form(path)[1]["minutes"] == "1"
 
 

@@ -12,17 +12,24 @@ from slotwise.domain.clinics import FIRST_CLINIC
 from slotwise.domain.errors import FieldError, InvalidInput
 from slotwise.domain.fields import Instant
 from slotwise.domain.preview_tokens import MAX_TOKEN_CHARACTERS
-from slotwise.domain.schedule_changes import Decision, Decisions, LengthChange, ScheduleChange, ZoneChange
+from slotwise.domain.schedule_changes import (
+    MAX_NAMED_RULES,
+    Decision,
+    Decisions,
+    LengthChange,
+    ScheduleChange,
+    ZoneChange,
+)
 from slotwise.domain.schedule_rules import MAX_STEP_MINUTES, MAX_TEXT_CHARACTERS, MAX_WEEKS, MIN_STEP_MINUTES
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, RuleKind
 from slotwise.domain.slots import MAX_DURATION_MINUTES
+from slotwise.domain.smaller_changes import Part
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
 from slotwise.domain.visit_types import MAX_VISIT_TYPES
 from slotwise.http.kit.fields import Id, Minutes, Seats
 from slotwise.http.schedule.slots import ClockTime, Day, Weekday, ZoneName, minutes_of
 from slotwise.http.schedule.visit_types import Buffer
 
-MAX_RULES = 200
 MAX_CLOSURES = 400
 
 Break = Annotated[int, Meta(ge=0, le=MAX_DURATION_MINUTES)]
@@ -97,6 +104,16 @@ class NewRules(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
                     _in_order(self.visit_type_ids), kind=self.kind, step_minutes=self.step_minutes,
                 )  # fmt: skip
 
+    def is_in(self, part: Part) -> bool:
+        is_early = part.last_day is None or self.first_day <= part.last_day
+        return (
+            is_early and bool(part.change.add_rules) and (part.doctor_ids is None or self.doctor_id in part.doctor_ids)
+        )
+
+    def until(self, last_day: date | None) -> "NewRules":
+        days = [day for day in (self.last_day, last_day) if day is not None]
+        return replace(self, last_day=min(days, default=None))
+
     def _minutes(self, hours: int) -> int:
         if self.duration_minutes is not UNSET:
             return self.duration_minutes
@@ -152,6 +169,13 @@ class NewClosure(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
     reason: LongText | None = None
     message: LongText | None = None
 
+    @classmethod
+    def of(cls, closure: Closure) -> "NewClosure":
+        return cls(
+            closure.start_time, closure.end_time, closure.kind, closure.doctor_id, closure.clinic_id, closure.reason,
+            closure.message,
+        )  # fmt: skip
+
     def closure(self) -> Closure:
         return Closure(
             0, self.doctor_id, self.clinic_id, self.start_time, self.end_time, self.kind, self.reason, self.message
@@ -167,6 +191,12 @@ class ClosurePatch(Struct, frozen=True, forbid_unknown_fields=True, rename="came
     kind: ClosureKind | UnsetType = UNSET
     reason: LongText | UnsetType | None = UNSET
     message: LongText | UnsetType | None = UNSET
+
+    @classmethod
+    def of(cls, closure: Closure) -> "ClosurePatch":
+        return cls(
+            closure.id, closure.start_time, closure.end_time, closure.kind, closure.reason, closure.message
+        )  # fmt: skip
 
     def applied_to(self, closure: Closure) -> Closure:
         names = ("start_time", "end_time", "kind", "reason", "message")
@@ -201,14 +231,14 @@ class ChangeBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
     one other doctor. Bookings that this doctor cannot see are kept.
     """
 
-    add_rules: Annotated[list[NewRules], Meta(max_length=MAX_RULES)] = field(default_factory=list)
-    change_rules: Annotated[list[RulePatch], Meta(max_length=MAX_RULES)] = field(default_factory=list)
-    remove_rules: Annotated[list[Id], Meta(max_length=MAX_RULES)] = field(default_factory=list)
+    add_rules: Annotated[list[NewRules], Meta(max_length=MAX_NAMED_RULES)] = field(default_factory=list)
+    change_rules: Annotated[list[RulePatch], Meta(max_length=MAX_NAMED_RULES)] = field(default_factory=list)
+    remove_rules: Annotated[list[Id], Meta(max_length=MAX_NAMED_RULES)] = field(default_factory=list)
     add_closures: Annotated[list[NewClosure], Meta(max_length=MAX_CLOSURES)] = field(default_factory=list)
     change_closures: Annotated[list[ClosurePatch], Meta(max_length=MAX_CLOSURES)] = field(default_factory=list)
     remove_closures: Annotated[list[Id], Meta(max_length=MAX_CLOSURES)] = field(default_factory=list)
-    change_zones: Annotated[list[NewZone], Meta(max_length=MAX_RULES)] = field(default_factory=list)
-    change_lengths: Annotated[list[NewLength], Meta(max_length=MAX_RULES)] = field(default_factory=list)
+    change_zones: Annotated[list[NewZone], Meta(max_length=MAX_NAMED_RULES)] = field(default_factory=list)
+    change_lengths: Annotated[list[NewLength], Meta(max_length=MAX_NAMED_RULES)] = field(default_factory=list)
     decision: Decision = Decision.KEEP
     exceptions: Annotated[list[BookingDecision], Meta(max_length=1000)] = field(default_factory=list)
     message: LongText | None = None
@@ -231,6 +261,27 @@ class ChangeBody(Struct, frozen=True, forbid_unknown_fields=True, rename="camel"
                 LengthChange(each.visit_type_id, each.minutes, each.buffer_minutes) for each in self.change_lengths
             ),
             decisions=Decisions(self.decision, exceptions, self.message, self.colleague_id),
+        )
+
+    def part(self, part: Part) -> "ChangeBody":
+        """The body that asks for this part of the change, and can be sent as it is."""
+        change = part.change
+        asked = {patch.id: patch for patch in self.change_rules}
+        ended = (RulePatch(rule.id, last_day=rule.last_day) for rule in change.change_rules)
+        kept = change.decisions.bookings
+        return ChangeBody(
+            add_rules=[new.until(part.last_day) for new in self.add_rules if new.is_in(part)],
+            change_rules=[asked.get(patch.id, patch) for patch in ended],
+            remove_rules=[*change.remove_rules],
+            add_closures=[NewClosure.of(closure) for closure in change.add_closures],
+            change_closures=[ClosurePatch.of(closure) for closure in change.change_closures],
+            remove_closures=[*change.remove_closures],
+            change_zones=self.change_zones if change.change_zones else [],
+            change_lengths=self.change_lengths if change.change_lengths else [],
+            decision=change.decisions.default,
+            exceptions=[each for each in self.exceptions if each.booking_id in kept],
+            message=change.decisions.message,
+            colleague_id=change.decisions.colleague_id,
         )
 
     def places(self) -> list[int]:

@@ -6,17 +6,19 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field, structs
 
-from slotwise.domain.errors import ScheduleChanged
+from slotwise.domain.errors import ScheduleChanged, ScheduleTooLarge
 from slotwise.domain.fields import Instant
 from slotwise.domain.preview_tokens import Differs
 from slotwise.domain.schedule_changes import Decision
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
 from slotwise.domain.schedule_previews import FIRST_NEW_ID, Hit, LiveBooking
 from slotwise.domain.schedules import Closure, ClosureKind, Rule, RuleKind, SkippedSlot, SkipReason
+from slotwise.domain.smaller_changes import Part
 from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
 from slotwise.domain.window_diff import MovedWindow, OpenTime
 from slotwise.http.kit.problems import Problem, problem_of
+from slotwise.http.schedule.schedule_bodies import ChangeBody
 from slotwise.http.schedule.slots import ClockTime
 from slotwise.services.schedule.schedule_state import Run
 from slotwise.services.schedule.schedules import Applied, DoctorSchedule, Outlined
@@ -344,7 +346,21 @@ class DiffersView(Struct, frozen=True, rename="camel"):
         )
 
 
-class ScheduleProblem(Problem, frozen=True, rename="camel"):
+class TooLargeProblem(Problem, frozen=True, rename="camel"):
+    """The problem of a change that is too large. `part` is a smaller one, to be sent to `/api/schedule/preview`."""
+
+    part: Annotated[
+        ChangeBody | UnsetType | None,
+        Meta(description="Null if none was found. Only with `schedule-too-large`"),
+    ] = UNSET
+
+    @classmethod
+    def with_part(cls, error: ScheduleTooLarge, asked: ChangeBody) -> "TooLargeProblem":
+        part = asked.part(error.part) if isinstance(error.part, Part) else None
+        return cls(**structs.asdict(problem_of(error)), part=part)
+
+
+class ScheduleProblem(TooLargeProblem, frozen=True, rename="camel"):
     """The problem of a change whose preview is old. `preview` says what would be done now, `differs` what differs."""
 
     preview: Annotated[PreviewView | UnsetType, Meta(description="Only with `schedule-changed`")] = UNSET

@@ -27,6 +27,7 @@ from slotwise.http.schedule.schedule_views import (
     PreviewView,
     RulesView,
     ScheduleProblem,
+    TooLargeProblem,
 )
 from slotwise.services.schedule.schedules import Outlined, Schedules
 
@@ -82,19 +83,22 @@ class ScheduleController(Controller):
             ScheduleTooLarge,
             SlotOverlaps,
             OutcomeUnknown,
+            tells={ScheduleTooLarge: TooLargeProblem},
             description="Changes nothing. Send the same body with the `token` to `/api/schedule/apply`. An exception "
             "for a booking that the change does not concern is refused. A longer buffer that reaches into another time "
-            "is refused with `slot-overlaps`.",
+            "is refused with `slot-overlaps`; a change of too many slots with a `part` of it, which is small enough.",
         ),
     )
     async def preview_schedule(
         self, request: ApiRequest, data: JSONBody[ChangeBody], schedules: NamedDependency[Schedules]
-    ) -> PreviewView:
+    ) -> Response[PreviewView]:
         change = await _change(schedules, data)
         try:
-            return PreviewView.of(await schedules.preview_schedule(account_of(request), change))
+            return Response(PreviewView.of(await schedules.preview_schedule(account_of(request), change)))
         except InvalidInput as error:
             raise in_words_of_body(error, data.places()) from error
+        except ScheduleTooLarge as error:
+            return _with_part(error, data)
 
     @post(
         "/schedule/apply",
@@ -124,8 +128,15 @@ class ScheduleController(Controller):
             return Response(AppliedView.of(await schedules.apply_schedule(account_of(request), change, data.token)))
         except InvalidInput as error:
             raise in_words_of_body(error, data.places()) from error
+        except ScheduleTooLarge as error:
+            return _with_part(error, data)
         except ScheduleChanged as error:
             return _with_preview(error)
+
+
+def _with_part(error: ScheduleTooLarge, asked: ChangeBody) -> Response[Any]:
+    """The problem, with a part of the change that can be made first."""
+    return answer_problem(TooLargeProblem.with_part(error, asked))
 
 
 def _with_preview(error: ScheduleChanged) -> Response[Any]:

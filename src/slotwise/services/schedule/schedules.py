@@ -22,8 +22,9 @@ from slotwise.domain.errors import (
 from slotwise.domain.preview_tokens import Differs, Seen, differs, digest_in, seen_in, seen_of, token_with
 from slotwise.domain.schedule_changes import Decisions, ScheduleChange
 from slotwise.domain.schedule_diff import ExistingSlot, MovedTime
-from slotwise.domain.schedule_previews import Preview, VisitLength, lengths_after, outline, token_of
+from slotwise.domain.schedule_previews import Preview, VisitLength, lengths_after, token_of
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
+from slotwise.domain.smaller_changes import outline_change
 from slotwise.domain.time_zones import EDITION
 from slotwise.domain.users import Role, User, actor_of
 from slotwise.domain.window_diff import MovedWindow
@@ -236,7 +237,7 @@ async def preview_schedule(
 
 async def _outlined(read: ReadSchedule, change: ScheduleChange) -> Outlined:
     """In a thread, because a year of a large clinic takes a second, in which this worker serves others."""
-    preview = await asyncio.to_thread(outline, read.state, change)
+    preview = await asyncio.to_thread(outline_change, read.state, change)
     bookings = (f"{hit.booking.id}.{hit.decision}.{hit.refusal or ''}" for hit in preview.hits)
     room = preview.takeover.room if preview.takeover else ()
     seen = [read.fingerprint, "/".join(bookings), read.state.published_until.isoformat(), f"room {room}"]

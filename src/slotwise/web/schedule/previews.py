@@ -29,6 +29,7 @@ from slotwise.domain.errors import (
 from slotwise.domain.schedule_changes import Decision, Decisions, ScheduleChange
 from slotwise.domain.schedule_previews import Hit, Preview
 from slotwise.domain.schedules import Closures
+from slotwise.domain.smaller_changes import Part
 from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.services.schedule.choosable_times import ChoosableTime
 from slotwise.services.schedule.schedules import Applied, Outlined
@@ -75,6 +76,9 @@ NO_ROOM = (
     "The longer buffer would reach into another time of a doctor, which no weekly hours have. "
     "Move or close that time first."
 )
+
+# No page ends hours together with another length, as the API can.
+FOR_LARGE_CLINICS = "Add a visit type of the new length, and give it to the hours of a few doctors at a time."
 
 
 class PreviewController(Controller):
@@ -358,7 +362,9 @@ def refuse_change(form: Form, error: InvalidInput | ScheduleTooLarge) -> None:
     if isinstance(error, InvalidInput):
         form.refuse(without_places(error))
         return
-    form.problem = f"This concerns {error.touched} times, and {error.limit} can be changed at once. {error.proposal}"
+    is_for_api = isinstance(error.part, Part) and error.part.continues
+    proposal = FOR_LARGE_CLINICS if is_for_api else error.proposal
+    form.problem = f"This concerns {error.touched} times, and {error.limit} can be changed at once. {proposal}"
 
 
 def without_places(error: InvalidInput) -> InvalidInput:
