@@ -12,12 +12,15 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from slotwise.domain.schedule_diff import ClosedSlot, Difference, ExistingSlot, diff
-from slotwise.domain.schedules import Closure, Plan, Rule, SkipReason, WantedWindow, plan
+from slotwise.domain.schedules import Closure, Closures, Plan, Rule, SkipReason, WantedWindow, plan
 from slotwise.domain.slots import SlotStatus
 from slotwise.domain.timetables import first_moment_from, local_time
 from slotwise.domain.window_diff import (
+    NO_OPEN_TIME,
     ExistingWindow,
+    OpenTime,
     WindowDifference,
+    closed_time,
     diff_windows,
     only_added,
     windows_moved_by_zone,
@@ -321,3 +324,16 @@ def test_a_time_of_a_rule_leaves_room_for_a_booked_visit() -> None:
     difference = with_windows(planned(rule()), [carved(NINE + HOUR)])
     assert [each.other_slot_id for each in difference.skipped] == [1, 1]
     assert len(difference.add) == 10
+
+
+def test_closures_take_open_time_and_give_it_back() -> None:
+    """From 9 to 12 on a Monday. What two closures cover counts once, and what is over does not count."""
+    nine = datetime(2027, 1, 4, 8, tzinfo=UTC)
+    window = ExistingWindow(1, 1, 1, 1, nine, nine + 3 * HOUR, datetime.combine(MONDAY, time(9)))
+    early, late = closure(nine - HOUR, nine + HOUR), closure(nine + HOUR / 2, nine + 2 * HOUR, id=2)
+    other = closure(nine, nine + HOUR, id=3, doctor_id=2)
+    none, both = Closures([other]), Closures([early, late, other])
+    assert closed_time([window], none, both, NOW) == (OpenTime(2, 1, 120), NO_OPEN_TIME)
+    assert closed_time([window], both, Closures([late]), NOW) == (NO_OPEN_TIME, OpenTime(1, 1, 30))
+    assert closed_time([window], both, none, nine + HOUR) == (NO_OPEN_TIME, OpenTime(1, 1, 60))
+    assert closed_time([window], both, both, NOW) == (NO_OPEN_TIME, NO_OPEN_TIME)

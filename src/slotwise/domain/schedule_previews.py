@@ -37,7 +37,14 @@ from slotwise.domain.takeovers import (
 )
 from slotwise.domain.time_zones import EDITION, time_zone
 from slotwise.domain.timetables import Hours, slot_starts
-from slotwise.domain.window_diff import ExistingWindow, WindowDifference, diff_windows
+from slotwise.domain.window_diff import (
+    NO_OPEN_TIME,
+    ExistingWindow,
+    OpenTime,
+    WindowDifference,
+    closed_time,
+    diff_windows,
+)
 
 MAX_TOUCHED_SLOTS = 20_000
 # Ids of rules and closures that a change adds, before the database gives them theirs. They are higher than all others,
@@ -109,8 +116,9 @@ class Hit(Struct, frozen=True):
 class Preview(Struct, frozen=True):
     """What a change does. `come`, `go` and `stay` count times that patients can see, future ones only.
 
-    `windows` come and go beside them. Slots that were carved out of windows are in none of these counts; their bookings
-    are listed as those of all slots, and `carved_bookings` says how many, with holds.
+    `windows` come and go beside them. Of those that stay, `open_time_in_closures` can no longer be booked because of a
+    closure, and `open_time_reopened` can be again. Slots that were carved out of windows are in none of these counts;
+    their bookings are listed as those of all slots, and `carved_bookings` says how many, with holds.
     Of those that stay, `changed_seats` get other seats, and `changed_types` are for other visits. Of those that go,
     `crowded` have more seats booked than their rule now gives them: they stay booked, and nobody else can book them.
     `holds` are being booked now and are cancelled. `closed` are times that rules would want if it were not for
@@ -132,6 +140,8 @@ class Preview(Struct, frozen=True):
     takeover: Takeover | None = None
     windows: WindowDifference = WindowDifference()
     carved_bookings: int = 0
+    open_time_in_closures: OpenTime = NO_OPEN_TIME
+    open_time_reopened: OpenTime = NO_OPEN_TIME
 
     @property
     def skipped(self) -> tuple[SkippedSlot, ...]:
@@ -174,7 +184,15 @@ def outline(state: ScheduleState, change: ScheduleChange) -> Preview:
         raise ScheduleTooLarge(touched, MAX_TOUCHED_SLOTS)
     _refuse_overlaps(after, slots, hits, grown, difference)
     difference = replace(difference, close=making_room(difference, takeover))
-    return replace(_preview(after, difference, wanted, hits, causes), takeover=takeover, windows=windows)
+    kept = [window for window in windows.open if isinstance(window, ExistingWindow)]
+    closed, reopened = closed_time(kept, Closures(state.closures), Closures(after.closures), after.now)
+    return replace(
+        _preview(after, difference, wanted, hits, causes),
+        takeover=takeover,
+        windows=windows,
+        open_time_in_closures=closed,
+        open_time_reopened=reopened,
+    )
 
 
 def _grown_buffers(before: ScheduleState, after: ScheduleState) -> dict[int, int]:

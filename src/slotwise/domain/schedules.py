@@ -188,11 +188,14 @@ class Closures:
 
     def find(self, doctor_id: int, clinic_id: int, start: datetime, end: datetime) -> Closure | None:
         """The closure with the lowest id that overlaps the period of this doctor at this clinic."""
+        return min(self.overlapping(doctor_id, clinic_id, start, end), key=attrgetter("id"), default=None)
+
+    def overlapping(self, doctor_id: int, clinic_id: int, start: datetime, end: datetime) -> list[Closure]:
+        """The closures that overlap the period of this doctor at this clinic, by start."""
         closures = self._of(doctor_id, clinic_id)
         if closures.find(start, end) is None:
-            return None
-        overlapping = (each for each in closures.periods if each.start_time < end and each.end_time > start)
-        return min(overlapping, key=attrgetter("id"))
+            return []
+        return [each for each in closures.periods if each.start_time < end and each.end_time > start]
 
     def close(self, closure_id: int, doctor_id: int, clinic_id: int, start: datetime, end: datetime) -> bool:
         """Whether this closure overlaps the period of this doctor at this clinic."""

@@ -1,13 +1,14 @@
 """What is to be done so that the windows that are open become those that a plan wants. Pure and idempotent."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime, timedelta, tzinfo
 from typing import TypeAlias
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from slotwise.domain.schedules import Plan, Rule, SkippedSlot, SkipReason, Taken, WantedWindow
+from slotwise.domain.schedules import Closures, Plan, Rule, SkippedSlot, SkipReason, Taken, WantedWindow
 from slotwise.domain.timetables import first_moment_from
 
 # A rule and its hours on one day, by both clocks, and where.
@@ -38,6 +39,9 @@ class OpenTime(Struct, frozen=True):
         days = {(each.doctor_id, each.local_start.date()) for each in windows}
         length = sum((each.end_time - each.start_time for each in windows), timedelta())
         return cls(len(windows), len(days), length // timedelta(minutes=1))
+
+
+NO_OPEN_TIME = OpenTime(0, 0, 0)
 
 
 class OpenTimeChange(Struct, frozen=True):
@@ -162,6 +166,38 @@ class OpenWindows:
         windows = self._by_place.get((doctor_id, clinic_id))
         found = windows.find(start, end) if windows else None
         return found is not None and found.start_time <= start and end <= found.end_time
+
+
+def closed_time(
+    windows: Iterable[ExistingWindow], before: Closures, after: Closures, now: datetime
+) -> tuple[OpenTime, OpenTime]:
+    """How much time of these windows is in closures afterwards that was not before, and the other way round."""
+    ahead = [replace(each, start_time=max(each.start_time, now)) for each in windows if each.end_time > now]
+    free_before = [piece for window in ahead for piece in _outside(window, before)]
+    free_after = [piece for window in ahead for piece in _outside(window, after)]
+    closed = OpenTime.of([part for piece in free_before for part in _inside(piece, after)])
+    return closed, OpenTime.of([part for piece in free_after for part in _inside(piece, before)])
+
+
+def _outside(window: ExistingWindow, closures: Closures) -> Iterator[ExistingWindow]:
+    """The parts of the window that no closure covers."""
+    start = window.start_time
+    for part in _inside(window, closures):
+        if part.start_time > start:
+            yield replace(window, start_time=start, end_time=part.start_time)
+        start = part.end_time
+    if start < window.end_time:
+        yield replace(window, start_time=start)
+
+
+def _inside(window: ExistingWindow, closures: Closures) -> Iterator[ExistingWindow]:
+    """The parts of the window that closures cover, each moment once."""
+    start = window.start_time
+    for each in closures.overlapping(window.doctor_id, window.clinic_id, window.start_time, window.end_time):
+        begin, end = max(start, each.start_time), min(each.end_time, window.end_time)
+        if begin < end:
+            yield replace(window, start_time=begin, end_time=end)
+            start = end
 
 
 class MovedWindow(Struct, frozen=True):

@@ -288,6 +288,18 @@ def open_hours(doctor_id: int, types: list[int], **fields: Any) -> dict[str, Any
     return hours(doctor_id, kind="WINDOW", stepMinutes=15, visitTypeIds=types, periods=periods) | fields
 
 
+def test_an_absence_tells_how_much_open_time_it_takes_and_gives_back(clinic: Clinic) -> None:
+    doctor, types = clinic.doctor()["id"], [visit_type(clinic, 20)]
+    apply(clinic, addRules=[open_hours(doctor, types)])
+    morning, nothing = {"windows": 1, "days": 1, "minutes": 180}, {"windows": 0, "days": 0, "minutes": 0}
+    seen = preview(clinic, addClosures=[absence(doctor)])
+    assert (seen["go"], seen["openTimeClosed"], seen["openTimeInClosures"]) == (0, nothing, morning)
+    done = apply(clinic, addClosures=[absence(doctor)])
+    assert (done["openTimeInClosures"], done["openTimeReopened"]) == (morning, nothing)
+    undone = apply(clinic, removeClosures=done["closureIds"])
+    assert (undone["openTimeInClosures"], undone["openTimeReopened"]) == (nothing, morning)
+
+
 def test_hours_can_be_open_time_for_visits_of_different_lengths(clinic: Clinic) -> None:
     doctor, types = clinic.doctor()["id"], [visit_type(clinic, minutes) for minutes in (20, 45)]
     seen = preview(clinic, addRules=[open_hours(doctor, types)])

@@ -277,12 +277,12 @@ def test_open_time_is_added_shown_and_becomes_shorter(admin: AccountVisitor, cli
     assert "1 hour of open time on 1 day will be taken away." in text_of(admin.page)
 
 
-def test_an_absence_says_that_open_time_is_not_offered(admin: AccountVisitor, clinic: Clinic) -> None:
+def test_an_absence_says_how_much_open_time_it_closes(admin: AccountVisitor, clinic: Clinic) -> None:
     doctor_id = clinic.doctor()["id"]
     path = f"/admin/doctors/{doctor_id}/hours"
     kind = clinic.http.post("/api/visit-types", json={"name": "Chat", "minutes": 45}, headers=clinic.admin).json()["id"]
     add_hours(admin, path, kind="WINDOW", step_minutes=20, to_1="11:00", last_day=FIRST_DAY, visit_types=kind)
-    told = "Open time in this period will not be offered."
+    told = "2 hours of open time on 1 day will be closed."
     for day, expected in ((FIRST_DAY, True), (FIRST_DAY + timedelta(1), False)):
         admin.open(f"/admin/closures/new?where=doctor:{doctor_id}&day={day}")
         shown = text_of(admin.submit("/admin/closures/new", where=f"doctor:{doctor_id}"))

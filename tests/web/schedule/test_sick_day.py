@@ -73,6 +73,22 @@ def test_ten_patients_of_a_sick_day_take_at_most_six_clicks(
     assert page["status"] == "CANCELLED"
 
 
+def test_a_sick_day_without_appointments_tells_the_open_time_that_nobody_can_book(
+    staff: AccountVisitor, clinic: Clinic, server: RunningServer
+) -> None:
+    ill, types = clinic.doctor(name="Dr. Open"), [visit_type(server.database_url, 20)]
+    hours = {"doctorId": ill["id"], "firstDay": f"{DAY}", "lastDay": f"{DAY}", "weekdays": [DAY.isoweekday()]}
+    hours |= {"periods": [{"from": "09:00", "to": "12:00"}], "kind": "WINDOW", "stepMinutes": 15, "visitTypeIds": types}
+    body: dict[str, Any] = {"addRules": [hours]}
+    body["token"] = clinic.http.post("/api/schedule/preview", json=body, headers=clinic.admin).json()["token"]
+    clinic.http.post("/api/schedule/apply", json=body, headers=clinic.admin)
+    staff.open(f"/admin/closures/new?where=doctor:{ill['id']}")
+    shown = staff.submit("/admin/closures/new", where=f"doctor:{ill['id']}", first_day=DAY)
+    assert "3 hours of open time on 1 day will be closed." in text_of(shown)
+    assert "No time will be added or taken away" not in text_of(shown)
+    assert "3 hours of open time on 1 day closed." in text_of(press(staff, shown.text))
+
+
 def test_a_patient_of_open_time_is_offered_times_of_both_kinds_for_the_same_visit(
     staff: AccountVisitor, clinic: Clinic, server: RunningServer
 ) -> None:

@@ -249,7 +249,8 @@ class PreviewView(Struct, frozen=True, rename="camel"):
     Of those that stay, `changedSeats` get other seats and `changedTypes` other visit types. Of those that go, `crowded`
     have more seats booked than their rule has now: they stay booked, and nobody else can book them.
 
-    `openTimeAdded` and `openTimeClosed` are windows, which are not among the times. `carvedCount` of the bookings and
+    `openTimeAdded` and `openTimeClosed` are windows, which are not among the times. Of those that stay,
+    `openTimeInClosures` can no longer be booked, and `openTimeReopened` can be again. `carvedCount` of the bookings and
     holds are of visits in open time.
 
     Lists have at most 1,000 items; the counts are of all.
@@ -270,6 +271,8 @@ class PreviewView(Struct, frozen=True, rename="camel"):
     skipped: list[SkippedView]
     open_time_added: OpenTimeView
     open_time_closed: OpenTimeView
+    open_time_in_closures: OpenTimeView
+    open_time_reopened: OpenTimeView
     carved_count: int
 
     @classmethod
@@ -291,6 +294,8 @@ class PreviewView(Struct, frozen=True, rename="camel"):
             [SkippedView.of(slot) for slot in preview.skipped[:MOST_LISTED]],
             OpenTimeView.of(preview.windows.time_added),
             OpenTimeView.of(preview.windows.time_closed),
+            OpenTimeView.of(preview.open_time_in_closures),
+            OpenTimeView.of(preview.open_time_reopened),
             preview.carved_bookings,
         )
 
@@ -308,6 +313,8 @@ class AppliedView(Struct, frozen=True, rename="camel"):
     closure_ids: list[int]
     open_time_added: OpenTimeView
     open_time_closed: OpenTimeView
+    open_time_in_closures: OpenTimeView
+    open_time_reopened: OpenTimeView
 
     @classmethod
     def of(cls, applied: Applied) -> "AppliedView":
@@ -323,6 +330,8 @@ class AppliedView(Struct, frozen=True, rename="camel"):
             applied.closure_ids,
             OpenTimeView.of(preview.windows.time_added),
             OpenTimeView.of(preview.windows.time_closed),
+            OpenTimeView.of(preview.open_time_in_closures),
+            OpenTimeView.of(preview.open_time_reopened),
         )
 
 

@@ -28,7 +28,6 @@ from slotwise.domain.errors import (
 )
 from slotwise.domain.schedule_changes import Decision, Decisions, ScheduleChange
 from slotwise.domain.schedule_previews import Hit, Preview
-from slotwise.domain.schedules import Closures
 from slotwise.domain.smaller_changes import Part
 from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.services.schedule.choosable_times import ChoosableTime
@@ -331,17 +330,7 @@ async def _show(
         colleagues=await _colleagues(request, asked.change, preview.hits),
         refusals=REFUSALS,
         skipped=[skipped_words(each, renderer.time) for each in preview.skipped[:MOST_LISTED]],
-        open_time=coming_open_time(preview.windows.by_day),
-        closes_open_time=_closes_open_time(asked.change, preview),
-    )
-
-
-def _closes_open_time(change: ScheduleChange, preview: Preview) -> bool:
-    """Whether an absence or a holiday covers some open time: that stays, but no visit is offered in it then."""
-    closures = Closures((*change.add_closures, *change.change_closures))
-    return any(
-        closures.find(each.doctor_id, each.clinic_id, each.start_time, each.end_time) is not None
-        for each in preview.windows.open
+        open_time=coming_open_time(preview),
     )
 
 
@@ -376,9 +365,10 @@ def without_places(error: InvalidInput) -> InvalidInput:
 def done_words(done: Applied) -> str:
     """For the page afterwards."""
     preview = done.preview
-    only_open_time = preview.windows.touched and not (preview.come or preview.go)
+    open_time = changed_open_time(preview)
+    only_open_time = (open_time or preview.windows.touched) and not (preview.come or preview.go)
     told = ["Done." if only_open_time else f"Done. {_times(preview.come)} added, {preview.go} taken away."]
-    told += changed_open_time(preview.windows.by_day)
+    told += open_time
     if preview.cancelled:
         told.append(f"{_appointments(len(preview.cancelled))} cancelled: please tell the patients.")
     if preview.taken_over:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from slotwise.domain.schedule_previews import Preview
 from slotwise.domain.schedules import Rule, SkippedSlot, SkipReason
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
 from slotwise.domain.window_diff import OpenTime, OpenTimeChange
@@ -75,14 +76,22 @@ def details_words(rule: Rule) -> str:
     return ", ".join(told)
 
 
-def coming_open_time(change: OpenTimeChange) -> list[str]:
+def coming_open_time(preview: Preview) -> list[str]:
     """What a preview says: `12 hours and 30 minutes of open time on 4 days will be added.`"""
-    return _open_time_sentences(change, "will be ", "will move", "will change")
+    told = _open_time_sentences(preview.windows.by_day, "will be ", "will move", "will change")
+    return told + _closure_sentences(preview, "will be ")
 
 
-def changed_open_time(change: OpenTimeChange) -> list[str]:
+def changed_open_time(preview: Preview) -> list[str]:
     """The same when it is done: `12 hours and 30 minutes of open time on 4 days added.`"""
-    return _open_time_sentences(change, "", "moved", "changed")
+    return _open_time_sentences(preview.windows.by_day, "", "moved", "changed") + _closure_sentences(preview, "")
+
+
+def _closure_sentences(preview: Preview, will_be: str) -> list[str]:
+    """Of open time that stays, and that holidays and absences cover or leave."""
+    closed, reopened = preview.open_time_in_closures, preview.open_time_reopened
+    told = [f"{_open_time_words(closed)} {will_be}closed."] if closed.minutes else []
+    return [*told, *([f"{_open_time_words(reopened)} {will_be}open again."] if reopened.minutes else [])]
 
 
 def _open_time_sentences(change: OpenTimeChange, will_be: str, moves: str, changes: str) -> list[str]:
