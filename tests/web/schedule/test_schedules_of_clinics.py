@@ -217,6 +217,27 @@ def test_to_change_a_day_of_everybody_adds_no_other(two: Two, admin: Visitor) ->
     assert found == (None, None, *map(datetime.fromisoformat, (at(day, 0, utc), at(day + timedelta(days=2), 0, utc))))
 
 
+@pytest.mark.parametrize(("days", "places"), [(420, ("East",)), (430, ("West", "East"))])
+def test_a_holiday_of_all_leads_to_the_patients_to_tell_of_the_clinic_that_has_some(
+    two: Two, admin: Visitor, days: int, places: tuple[str, ...]
+) -> None:
+    """It is a closure of each clinic. If several have patients to tell, the list of closures leads to each."""
+    day, ids = MONDAY + timedelta(days=days), {"West": 1, "East": two.east}
+    slots = [two.clinic.slot(clinicId=ids[place], startTime=at(day, 13))["id"] for place in places]
+    bookings = [two.clinic.hold(slot, confirm=True)["id"] for slot in slots]
+    admin.send(NEW, where="all", first_day=day, reason=f"Holiday {days}")
+    action, fields = admin.form("/admin/schedule")
+    sent: dict[str, Any] = {**fields, "cancel": [str(each) for each in bookings]}
+    done = admin.http.post(action, data=sent, headers={"Sec-Fetch-Site": "same-origin", "Accept": "text/html"})
+    query = "SELECT id FROM closures WHERE reason = $1 AND clinic_id = $2"
+    [[east]] = rows(two.clinic.server.database_url, query, f"Holiday {days}", two.east)
+    if len(places) > 1:
+        assert done.url.path.rstrip("/") == "/admin/closures"
+    else:
+        assert done.url.path == f"/admin/closures/{east}/patients"
+        assert "Ada Lovelace ada@example.org cancelled" in text_of(done)
+
+
 def test_a_closure_of_a_clinic_that_stopped_is_still_of_that_clinic(two: Two, admin: Visitor) -> None:
     former = new_clinic(two.clinic, "Stopped")["id"]
     day = MONDAY + timedelta(days=410)

@@ -27,7 +27,7 @@ from slotwise.domain.errors import (
     SlotwiseError,
 )
 from slotwise.domain.schedule_changes import Decision, Decisions, ScheduleChange
-from slotwise.domain.schedule_previews import Hit, Preview
+from slotwise.domain.schedule_previews import FIRST_NEW_ID, Hit, Preview
 from slotwise.domain.smaller_changes import Part
 from slotwise.domain.takeovers import TakeoverRefusal
 from slotwise.services.schedule.choosable_times import ChoosableTime
@@ -243,10 +243,16 @@ async def _show_colleague(request: PageRequest, renderer: Renderer, asked: Asked
 
 
 def _then(asked: Asked, done: Applied) -> str:
-    """The list of patients to tell if there are any; otherwise where the change came from."""
-    closure_id = done.closure_ids[0] if done.closure_ids else ""
-    to_tell = done.preview.cancelled or done.preview.taken_over
-    return asked.then.format(closure=closure_id) if to_tell else asked.back
+    """The list of patients to tell if there is one; otherwise, or if there are several, where the change came from.
+
+    A closure of clinics in several zones is one for each of them.
+    """
+    to_tell = (*done.preview.cancelled, *done.preview.taken_over)
+    ids = {hit.closure_id for hit in to_tell if hit.closure_id is not None and hit.closure_id >= FIRST_NEW_ID}
+    if not to_tell or len(ids) > 1:
+        return asked.back
+    place = ids.pop() - FIRST_NEW_ID if ids else 0
+    return asked.then.format(closure=done.closure_ids[place] if done.closure_ids else "")
 
 
 async def show_preview(
