@@ -4,9 +4,14 @@ them by the factor by which it was slowed down."""
 import asyncio
 import os
 import statistics
-from collections.abc import AsyncIterator
+import time
+from bisect import bisect_left, bisect_right
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
+
+from torture.history import Attempt
 
 SAMPLE_SECONDS = 0.5
 # Processes of the run itself that want a core at a time: harness, workers and some database sessions.
@@ -14,27 +19,38 @@ OWN = 6
 QUIET = 1.5
 
 
+class Look(NamedTuple):
+    """How many processes wanted to run at a moment by the wall clock."""
+
+    at: float
+    running: int
+
+
 class Machine:
-    """`slowness` is 1 on a quiet machine; on a busy one, the number of processes that want each core."""
+    """Its slowness is 1 on a quiet machine; on a busy one, the number of processes that want each core."""
 
     def __init__(self) -> None:
-        self._running: list[int] = []
+        self.looks: list[Look] = []
 
     @property
     def slowness(self) -> float:
-        if not self._running:
-            return 1.0
-        others = statistics.fmean(self._running) - OWN
-        return max(1.0, others / (os.cpu_count() or 1))
+        """Over the whole run."""
+        return _slowness(self.looks)
 
-    @property
-    def is_quiet(self) -> bool:
-        return self.slowness < QUIET
+    def slowness_between(self, began_at: float, ended_at: float) -> float:
+        """Other programs may want the machine for a moment only. Never less than over the whole run."""
+        first = bisect_left(self.looks, began_at - SAMPLE_SECONDS, key=lambda look: look.at)
+        last = bisect_right(self.looks, ended_at + SAMPLE_SECONDS, key=lambda look: look.at)
+        return max(self.slowness, _slowness(self.looks[first:last]))
+
+    def was_busy(self, attempt: Attempt) -> bool:
+        return self.slowness_between(attempt.began_at, attempt.ended_at) >= QUIET
 
     def look(self) -> None:
         """Note how many processes want to run now. Only Linux tells; other machines count as quiet."""
         with suppress(OSError):
-            self._running.append(int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]))
+            running = int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0])
+            self.looks.append(Look(time.time(), running))
 
     @asynccontextmanager
     async def watched(self) -> AsyncIterator[None]:
@@ -50,3 +66,10 @@ class Machine:
         while True:
             self.look()
             await asyncio.sleep(SAMPLE_SECONDS)
+
+
+def _slowness(looks: Sequence[Look]) -> float:
+    if not looks:
+        return 1.0
+    others = statistics.fmean(look.running for look in looks) - OWN
+    return max(1.0, others / (os.cpu_count() or 1))

@@ -38,7 +38,7 @@ def short_plan(seed: int) -> Plan:
     """The plan of `.ci/run`: two minutes on a quiet machine, longer on a busy one."""
     return Plan(
         seed, acknowledged=20_000, faults=20, races=500, patients=24, racers=2, receptionists=2, readers=2, slots=20,
-        minutes=30.0, quiet_seconds=1.0,
+        minutes=60.0, quiet_seconds=1.0,
     )  # fmt: skip
 
 

@@ -289,14 +289,17 @@ class Run:
     def _judge_service(self) -> None:
         """Judge the times. The limits are for a quiet machine and are extended on a busy one."""
         slowness, attempts = self._machine.slowness, self.history.attempts
-        recoveries = [struck.recovery / slowness for struck in self.result.struck]
+        recoveries = [
+            struck.recovery / self._machine.slowness_between(struck.healed_at, struck.healed_at + struck.recovery)
+            for struck in self.result.struck
+        ]
         self.result.findings.add(find_slow_answers(attempts, MOST_SECONDS * slowness, self._lag.of))
         self.result.findings.add(find_slow_recovery(recoveries))
-        busy = not self._machine.is_quiet
-        self.result.findings.add(find_unanswered(attempts, self._broken, busy=busy))
+        busy = self._machine.was_busy
+        self.result.findings.add(find_unanswered(attempts, self._broken, busy))
         for attempt in outside(attempts, self._broken):
             self.result.at_rest += 1
-            self.result.unanswered += is_unanswered(attempt, busy=busy)
+            self.result.unanswered += is_unanswered(attempt, busy)
 
     def _conclude(self) -> None:
         self._count()

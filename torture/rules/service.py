@@ -60,13 +60,17 @@ def find_slow_recovery(recoveries: Sequence[float]) -> Iterator[Violation]:
         yield Violation("L2", 0, f"p99 of the time until a booking succeeds is {percentile(recoveries, 99):.1f} s")
 
 
+def never_busy(_: Attempt) -> bool:
+    return False
+
+
 def find_unanswered(
-    attempts: Iterable[Attempt], broken: Sequence[Period], *, busy: bool = False
+    attempts: Iterable[Attempt], broken: Sequence[Period], busy: Callable[[Attempt], bool] = never_busy
 ) -> Iterator[Violation]:
-    """L5: while nothing is broken, at most 0.1 % of attempts end without a definite answer. On a `busy` machine,
-    requests that waited in vain and got a 503 do not count: the machine was too slow, not the server."""
+    """L5: while nothing is broken, at most 0.1 % of attempts end without a definite answer. On a machine that is `busy`
+    then, requests that waited in vain and got a 503 do not count: the machine was too slow, not the server."""
     quiet = list(outside(attempts, broken))
-    unanswered = [attempt for attempt in quiet if is_unanswered(attempt, busy=busy)]
+    unanswered = [attempt for attempt in quiet if is_unanswered(attempt, busy)]
     if len(unanswered) > MOST_UNANSWERED * max(len(quiet), LEAST_ATTEMPTS):
         told = Counter(f"{attempt.name}: {attempt.http_status or attempt.error}" for attempt in unanswered)
         for kind, count in told.most_common():
@@ -74,9 +78,11 @@ def find_unanswered(
             yield Violation("L5", 0, sentence)
 
 
-def is_unanswered(attempt: Attempt, *, busy: bool) -> bool:
-    waited = busy and attempt.http_status == 503 and attempt.seconds >= WAITED_SECONDS
-    return attempt.outcome == "info" and not waited
+def is_unanswered(attempt: Attempt, busy: Callable[[Attempt], bool]) -> bool:
+    if attempt.outcome != "info":
+        return False
+    waited = attempt.http_status == 503 and attempt.seconds >= WAITED_SECONDS
+    return not (waited and busy(attempt))
 
 
 def outside(attempts: Iterable[Attempt], broken: Sequence[Period]) -> Iterator[Attempt]:
