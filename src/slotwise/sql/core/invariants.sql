@@ -473,8 +473,7 @@ WHERE
             o.doctor_id = s.doctor_id
             AND o.clinic_id = s.clinic_id
             AND o.status = 'OPEN'
-            AND o.start_time <= s.start_time
-            AND o.end_time >= s.end_time
+            AND tstzrange(o.start_time, o.end_time) @> tstzrange(s.start_time, s.end_time)
     )
 ORDER BY s.id, b.id
 LIMIT :limit::integer;

@@ -411,12 +411,8 @@ SELECT
 
 -- name: look_for_open_time
 -- As `look_for_published` for open time: whether there is any in which a visit of a type, or of any type, can begin,
--- taken or not.
-WITH theirs AS MATERIALIZED (
-    SELECT d.id FROM doctors_searched(:doctor_id::bigint, :specialization::text, NULL) AS d
-),
-
-reach AS (
+-- taken or not. Only doctors are looked at who have a rule for it: windows have the clinic of their rule.
+WITH reach AS (
     SELECT
         array_agg(t.id) AS type_ids,
         now() + min(make_interval(mins => coalesce(t.min_notice_minutes, 0))) AS starts_from,
@@ -424,6 +420,17 @@ reach AS (
             AS starts_until
     FROM visit_types AS t
     WHERE t.active AND t.id = coalesce(:visit_type_id::bigint, t.id)
+),
+
+theirs AS MATERIALIZED (
+    SELECT d.id
+    FROM doctors_searched(:doctor_id::bigint, :specialization::text, NULL) AS d
+    WHERE d.id IN (
+            SELECT o.doctor_id
+            FROM schedule_rules AS o
+            INNER JOIN reach AS r ON o.visit_type_ids && r.type_ids
+            WHERE o.kind = 'WINDOW' AND (:clinic_ids::bigint[] IS NULL OR o.clinic_id = any(:clinic_ids::bigint[]))
+        )
 )
 
 SELECT
@@ -436,8 +443,9 @@ SELECT
             FROM open_windows_for(r.type_ids, :clinic_ids::bigint[]) AS v
             WHERE
                 v.doctor_id = d.id
-                AND v.start_time > greatest(:day_from::timestamptz, r.starts_from) - interval '26 hours'
-                AND v.start_time < :day_to::timestamptz
+                AND (v.doctor_id, v.start_time)
+                > (d.id, greatest(:day_from::timestamptz, r.starts_from) - interval '26 hours')
+                AND (v.doctor_id, v.start_time) < (d.id, :day_to::timestamptz)
                 AND v.start_time <= coalesce(r.starts_until, 'infinity')
                 AND v.end_time > greatest(:day_from::timestamptz, r.starts_from)
             ORDER BY v.start_time, v.id
@@ -453,8 +461,8 @@ SELECT
             FROM open_windows_for(r.type_ids, :clinic_ids::bigint[]) AS v
             WHERE
                 v.doctor_id = d.id
-                AND v.start_time > r.starts_from - interval '26 hours'
-                AND v.start_time <= coalesce(r.starts_until, 'infinity')
+                AND (v.doctor_id, v.start_time) > (d.id, r.starts_from - interval '26 hours')
+                AND (v.doctor_id, v.start_time) <= (d.id, coalesce(r.starts_until, 'infinity'))
                 AND v.end_time > r.starts_from
             ORDER BY v.start_time, v.id
             LIMIT 1
