@@ -8,7 +8,7 @@ from slotwise.db.pool import Database
 from slotwise.domain.clinics import Clinic
 from slotwise.services.schedule.clinics import fill_first_clinic
 from slotwise.services.schedule.publishing import Publisher
-from slotwise.services.schedule.times import TimesQuery
+from slotwise.services.schedule.time_searches import TimesQuery
 from tests.clinic import rows, slotwise
 from tests.open_time import times_in
 

@@ -1,4 +1,4 @@
-"""What the lists of times in open time read: a page, however many windows there are. See `test_plans`."""
+"""What is read of open time: a page, however many windows there are. See `test_plans`."""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,7 +10,15 @@ import pytest
 
 from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
-from slotwise.services.schedule import times
+from slotwise.services.core.invariants import Finding
+from slotwise.services.schedule import (
+    bookable_times,
+    found_times,
+    free_times,
+    time_counts,
+    time_searches,
+    times,
+)
 from tests.clusters import execute
 from tests.db import filling
 from tests.db.filling import NOW
@@ -20,6 +28,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 LARGE = {"appointment_slots", "bookings", "windows"}
 DAYS = 50
+CARVED = 1_000_000
 # Each doctor works at nine, some days after the last slot.
 FIRST_NINE = datetime(NOW.year, NOW.month, NOW.day, 9, tzinfo=UTC) + timedelta(days=10)
 OPEN_TIME = f"""
@@ -38,6 +47,22 @@ CROSS JOIN LATERAL (
     SELECT '{FIRST_NINE:%Y-%m-%d %H:%M}'::timestamp + n * interval '1 day' AS start
     FROM generate_series(0, {DAYS - 1}) AS n
 ) AS d;
+
+-- Visits that were carved out of the first windows of some doctors, with ids of their own.
+INSERT INTO appointment_slots (
+    id, doctor_id, start_time, end_time, total_seats, available_seats, visit_type_ids, window_id
+)
+SELECT
+    {CARVED} + row_number() OVER (), v.doctor_id, v.start_time, v.start_time + interval '20 minutes', 1, 0, '{{1}}',
+    v.id
+FROM windows AS v
+WHERE v.doctor_id > {filling.DOCTORS} - 100 AND v.start_time < '{FIRST_NINE + timedelta(days=10)}';
+
+INSERT INTO bookings (
+    slot_id, user_name, user_email, seats_booked, status, confirmed_at, visit_type_id, manage_token_hash
+)
+SELECT s.id, 'Ada', 'ada@example.org', 1, 'CONFIRMED', now(), 1, '\\x00'
+FROM appointment_slots AS s WHERE s.id > {CARVED};
 """
 
 
@@ -55,13 +80,41 @@ def open_days(case: str, statement: Statement[Any], rows: int, pages: int, **sou
         "from_doctor": 0,
         "after_time": NOW - timedelta(seconds=1),
         "after_doctor": 0,
-        "starts_before": NOW + timedelta(days=times.MAX_DAYS),
+        "starts_before": NOW + timedelta(days=time_searches.MAX_DAYS),
         "type_ids": [1],
         "limit": times.FIRST_DAYS,
     } | sought
     # Of one doctor, the planner may take another index that has the doctor: it reads as few rows.
     indexes = {"windows_on_offer"} if statement is ALL else set[str]()
     return Guard(case, statement, {name: everything[name] for name in statement.parameters}, indexes, rows, pages)
+
+
+def windows(case: str, statement: Statement[Any], indexes: set[str], rows: int, pages: int, **sought: object) -> Guard:
+    midnights = [FIRST_NINE.replace(hour=0) + timedelta(days=number) for number in range(found_times.DAYS_OF_STRIP + 1)]
+    everything: Mapping[str, object] = {
+        "doctor_id": None,
+        "specialization": None,
+        "clinic_ids": None,
+        "places": list(range(found_times.DAYS_OF_STRIP)),
+        "periods_from": midnights[:-1],
+        "periods_to": midnights[1:],
+        "type_ids": [1],
+        "limit": time_counts.FIRST_WINDOWS,
+    } | sought
+    arguments = {name: everything[name] for name in statement.parameters}
+    return Guard(f"windows {case}", statement, arguments, indexes, rows, pages)
+
+
+def open_time(case: str, indexes: set[str], rows: int, pages: int, **sought: object) -> Guard:
+    arguments: dict[str, object] = {
+        "doctor_id": None,
+        "specialization": None,
+        "clinic_ids": None,
+        "visit_type_id": None,
+        "day_from": FIRST_NINE.replace(hour=0),
+        "day_to": FIRST_NINE.replace(hour=0) + timedelta(days=1),
+    }
+    return Guard(f"open time {case}", free_times.LOOK_FOR_OPEN_TIME, arguments | sought, indexes, rows, pages)
 
 
 ALL, OF_DOCTORS = times.LIST_OPEN_DAYS, times.LIST_OPEN_DAYS_OF_DOCTORS
@@ -76,16 +129,31 @@ DAYS_READ = {
 # Doctors of the kinds; of each, one page of days is looked at.
 RARE, COMMON = 2, 100
 
+# What `look_for_open_time` may be asked for: a day after the last window.
+FAR = FIRST_NINE + timedelta(days=DAYS)
+OUTSIDE = Statement("core/invariants.find_visits_outside_windows", Finding)
+# A part of the slots, as `check-invariants` goes through them: all have been carved.
+PART = {"first_slot": CARVED, "last_slot": CARVED + 1000, "limit": 20}
+BY_DOCTOR, OF_PERIODS = {"windows_of_doctor"}, time_counts.LIST_WINDOWS_OF_DOCTORS
+
 GUARDS = [
     open_days("first", ALL, 26, 130),
     open_days("next", ALL, 26, 130, after_time=FIRST_NINE, after_doctor=100),
     open_days("while all work", ALL, 2 * filling.DOCTORS + 30, 3000, **DURING),
     open_days("of a clinic", ALL, 26, 130, clinic_ids=[1]),
-    open_days("of a doctor", OF_DOCTORS, 30, 230, doctor_id=filling.DOCTOR),
-    open_days("of a doctor at work", OF_DOCTORS, 30, 230, doctor_id=filling.DOCTOR, **DURING),
+    open_days("of a doctor", OF_DOCTORS, 55, 230, doctor_id=filling.DOCTOR),
+    open_days("of a doctor at work", OF_DOCTORS, 55, 230, doctor_id=filling.DOCTOR, **DURING),
     open_days("of a rare kind", OF_DOCTORS, 30 * RARE, 420, specialization=equal_to("rare")),
-    open_days("of a common kind", OF_DOCTORS, 30 * COMMON, 21000, specialization=equal_to("common")),
-    Guard("whole days", times.READ_OPEN_DAYS, DAYS_READ, {"slots_of_doctor"}, 90, 530),
+    open_days("of a common kind", OF_DOCTORS, 2 * COMMON + 10, 1500, specialization=equal_to("common")),
+    windows("of each day", time_counts.LIST_WINDOWS_OF_PERIODS, {"windows_on_offer"}, 14 * 420, 1300),
+    windows("of a common kind", OF_PERIODS, BY_DOCTOR, 480, 1550, specialization=equal_to("common")),
+    open_time("of any type", BY_DOCTOR, 4, 45),
+    open_time("of a common kind", BY_DOCTOR, 4, 45, specialization=equal_to("common")),
+    open_time("of a type without rules", set(), 1, 20, visit_type_id=2),
+    open_time("of a clinic without rules", set(), 1, 20, clinic_ids=[2]),
+    open_time("that begins later", BY_DOCTOR, 400, 2300, day_from=FAR, day_to=FAR + timedelta(days=1)),
+    Guard("visits outside windows", OUTSIDE, PART, {"window_overlaps"}, 5500, 15000),
+    Guard("whole days", bookable_times.READ_OPEN_DAYS, DAYS_READ, {"slots_of_doctor"}, 90, 530),
 ]
 
 

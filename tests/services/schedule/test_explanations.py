@@ -11,7 +11,7 @@ from slotwise.domain.errors import DoctorNotFound, VisitTypeNotFound
 from slotwise.domain.reasons import Cause
 from slotwise.domain.users import LimitedUser, User
 from slotwise.services.schedule.explanations import ExplainedDoctor, ExplainQuery, explained, read_hours
-from slotwise.services.schedule.times import TimesQuery
+from slotwise.services.schedule.time_searches import TimesQuery
 from tests.depth import many
 from tests.services.schedule.test_schedules import STAFF
 from tests.services.schedule.test_times import House, account, everything, stop_clock

@@ -17,14 +17,8 @@ from slotwise.domain.errors import InvalidInput
 from slotwise.domain.offered_times import OfferedTime
 from slotwise.services.core.time_ids import TimeIds
 from slotwise.services.schedule import times as times_of_services
-from slotwise.services.schedule.times import (
-    BEGIN,
-    MAX_DAYS,
-    READ_OFFERED_TYPES,
-    FreeTime,
-    TimesQuery,
-    list_times,
-)
+from slotwise.services.schedule.time_searches import BEGIN, MAX_DAYS, READ_OFFERED_TYPES, TimesQuery
+from slotwise.services.schedule.times import FreeTime, list_times
 from tests.depth import many
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

@@ -29,7 +29,7 @@ from slotwise.http.kit.parameters import (
 )
 from slotwise.http.schedule.times import days_in
 from slotwise.services.schedule.explanations import ExplainedDoctor, ExplainQuery, Explanations
-from slotwise.services.schedule.times import MAX_DAYS
+from slotwise.services.schedule.time_searches import MAX_DAYS
 
 MAX_LIMIT = 20
 DEFAULT_LIMIT = 10

@@ -33,7 +33,8 @@ from slotwise.http.kit.parameters import (
 )
 from slotwise.http.schedule.slots import EncodedPage, answer_page
 from slotwise.server.direct import Answer, KnownQueries
-from slotwise.services.schedule.times import BEGIN, MAX_DAYS, FreeTime, Place, Times, TimesQuery
+from slotwise.services.schedule.time_searches import BEGIN, MAX_DAYS, Place, TimesQuery
+from slotwise.services.schedule.times import FreeTime, Times
 
 MAX_LIMIT = 200
 

@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from slotwise.domain.slots import Slot
-from slotwise.domain.timetables import Period
 from slotwise.services.schedule.slot_lists import Position
-from slotwise.services.schedule.times import BEGIN, Counted, FreeTime, Place, Times, TimesQuery
+from slotwise.services.schedule.time_counts import Counted
+from slotwise.services.schedule.time_searches import BEGIN, Place, TimesQuery
+from slotwise.services.schedule.times import FreeTime, Times
 
 # Times among which other doctors are looked for.
 MOST_LOOKED_THROUGH = 200
@@ -103,8 +103,7 @@ class TimesOfKind:
 
     async def count_times(self, query: TimesQuery, midnights: Sequence[datetime], limit: int) -> list[Counted]:
         """Those of each day between two midnights."""
-        days = [Period(*day) for day in pairwise(midnights)]
-        return await self._times.count_times(query, days, limit)
+        return await self._times.count_times(query, midnights, limit)
 
     async def list_other_doctors(self, query: TimesQuery, doctor_id: int, most: int) -> list[ChoosableTime]:
         """The first time of each of the next doctors, without that one."""

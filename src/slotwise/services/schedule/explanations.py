@@ -26,7 +26,7 @@ from slotwise.services.schedule.schedule_state import (
     LIST_VISIT_LENGTHS,
     list_closures,
 )
-from slotwise.services.schedule.times import MAX_DAYS, READ_CLOCK
+from slotwise.services.schedule.time_searches import MAX_DAYS, READ_CLOCK
 
 
 class ExplainQuery(Struct, frozen=True):

@@ -42,7 +42,8 @@ from slotwise.services.schedule.found_times import (
 from slotwise.services.schedule.slot_lists import Position, SlotQuery
 from slotwise.services.schedule.slot_searches import MOST_COUNTED, count_slots, find_reach
 from slotwise.services.schedule.slots import Slots
-from slotwise.services.schedule.times import Times, TimesQuery
+from slotwise.services.schedule.time_searches import TimesQuery
+from slotwise.services.schedule.times import Times
 from slotwise.services.schedule.visit_types import LIST_VISIT_TYPES, MOST_CHOOSABLE, without_secrets
 
 MOST_TIMES = 36

@@ -71,9 +71,35 @@ ORDER BY o.bound, o.doctor_id
 LIMIT :limit::integer;
 
 -- name: list_open_days_of_doctors
--- As `list_open_days`, of one doctor or of those with a specialization: each doctor's next windows are looked up.
+-- As `list_open_days`, of one doctor or of those with a specialization: each doctor's next windows are looked up by
+-- `windows_of_doctor`. The doctors share the page equally, and none is read beyond the start at which these windows
+-- would fill it. Rows are compared because the planner would read the windows of all doctors for each of them.
 WITH theirs AS MATERIALIZED (
     SELECT d.id FROM doctors_searched(:doctor_id::bigint, :specialization::text, NULL) AS d
+),
+
+quota AS (
+    SELECT :limit::integer / greatest(count(*), 1) + 1 AS windows FROM theirs
+),
+
+first_ones AS (
+    SELECT v.start_time
+    FROM theirs AS d
+    CROSS JOIN LATERAL (
+        SELECT v.start_time
+        FROM open_windows_for(:type_ids::bigint[], :clinic_ids::bigint[]) AS v
+        WHERE
+            v.doctor_id = d.id
+            AND (v.doctor_id, v.start_time) > (d.id, greatest(:from_time::timestamptz, :after_time::timestamptz))
+            AND (v.doctor_id, v.start_time) < (d.id, :starts_before::timestamptz)
+        ORDER BY v.start_time
+        LIMIT (SELECT q.windows FROM quota AS q)
+    ) AS v
+),
+
+last_start AS (
+    SELECT CASE WHEN count(*) = :limit::integer THEN max(f.start_time) ELSE 'infinity' END AS start_time
+    FROM (SELECT f.start_time FROM first_ones AS f ORDER BY f.start_time LIMIT :limit::integer) AS f
 ),
 
 near AS (
@@ -93,8 +119,9 @@ near AS (
         FROM open_windows_for(:type_ids::bigint[], :clinic_ids::bigint[]) AS v
         WHERE
             v.doctor_id = d.id
-            AND v.start_time > :from_time::timestamptz - interval '26 hours'
-            AND v.start_time < :starts_before::timestamptz
+            AND (v.doctor_id, v.start_time) > (d.id, :from_time::timestamptz - interval '26 hours')
+            AND (v.doctor_id, v.start_time) < (d.id, :starts_before::timestamptz)
+            AND (v.doctor_id, v.start_time) <= (d.id, (SELECT l.start_time FROM last_start AS l))
             AND v.end_time > :from_time::timestamptz
             -- The one that has begun, and the one at that place, may be read again: they are left out below.
             AND (v.start_time <= :from_time::timestamptz OR v.start_time >= :after_time::timestamptz)
@@ -108,6 +135,51 @@ FROM near AS n
 WHERE (n.bound, n.doctor_id) > (:after_time::timestamptz, :after_doctor::bigint)
 ORDER BY n.bound, n.doctor_id
 LIMIT :limit::integer;
+
+-- name: list_windows_of_periods
+-- Lists windows in which a visit of one of the types can begin: of each of some periods, so many at most, in no order.
+SELECT p.place, o.doctor_id, o.clinic_id, o.local_start::date AS day, o.start_time AS near
+FROM unnest(:places::integer[], :periods_from::timestamptz[], :periods_to::timestamptz[]) AS p (place, starts, ends)
+CROSS JOIN
+    LATERAL (
+        SELECT v.doctor_id, v.clinic_id, v.start_time, v.local_start
+        FROM open_windows_for(:type_ids::bigint[], :clinic_ids::bigint[]) AS v
+        INNER JOIN doctors AS d ON v.doctor_id = d.id
+        WHERE
+            v.start_time > p.starts - interval '26 hours'
+            AND v.start_time < p.ends
+            AND v.end_time > p.starts
+            AND d.active
+        LIMIT :limit::integer  -- noqa: AM09
+    ) AS o;
+
+-- name: list_windows_of_doctors
+-- As `list_windows_of_periods`, of one doctor or of those with a specialization: doctor by doctor, until there are
+-- enough of a period.
+WITH theirs AS MATERIALIZED (
+    SELECT d.id FROM doctors_searched(:doctor_id::bigint, :specialization::text, NULL) AS d
+)
+
+SELECT p.place, o.doctor_id, o.clinic_id, o.local_start::date AS day, o.start_time AS near
+FROM unnest(:places::integer[], :periods_from::timestamptz[], :periods_to::timestamptz[]) AS p (place, starts, ends)
+CROSS JOIN
+    LATERAL (
+        SELECT v.doctor_id, v.clinic_id, v.start_time, v.local_start
+        FROM theirs AS d
+        CROSS JOIN
+            LATERAL (
+                SELECT v.doctor_id, v.clinic_id, v.start_time, v.local_start
+                FROM open_windows_for(:type_ids::bigint[], :clinic_ids::bigint[]) AS v
+                WHERE
+                    v.doctor_id = d.id
+                    AND (v.doctor_id, v.start_time) > (d.id, p.starts - interval '26 hours')
+                    AND (v.doctor_id, v.start_time) < (d.id, p.ends)
+                    AND v.end_time > p.starts
+                ORDER BY v.start_time
+                LIMIT :limit::integer
+            ) AS v
+        LIMIT :limit::integer  -- noqa: AM09
+    ) AS o;
 
 -- name: read_open_days
 -- Reads the windows of doctors on some days, with what takes their time and with the closures that touch them. Later
