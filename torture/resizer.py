@@ -2,18 +2,19 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, TypeAlias
 
 from torture import roads
-from torture.client import GUEST, Held, held
+from torture.client import GUEST, held
 from torture.history import Attempt
 from torture.page_client import Browser
 from torture.patients import Stop
 from torture.readers import SlotTold
 from torture.scheduler import PAUSE_SECONDS, Row, Scheduler
 
-Hold: TypeAlias = tuple[Attempt, Held]
+Booking: TypeAlias = Callable[[], Awaitable[Attempt]]
 # At once.
 DOCTORS = 4
 # The numbers of seats that a rule for two gets. The last is narrower, so that the verdict sees what that has left.
@@ -21,8 +22,8 @@ SEATS = ((1,), (1,), (3, 2), (3, 1), (1, 2, 1))
 
 
 class Resizer(Scheduler):
-    """Gives doctors one day of times for two. While a change of the seats is applied, patients confirm their holds: the
-    preview did not show them as booked."""
+    """Gives doctors one day of times for two. While a change of the seats is applied, patients confirm their holds and
+    book free seats at once: the preview did not show them as booked. On a busy machine, holds expire before that."""
 
     async def live(self, stop: Stop) -> None:
         await asyncio.gather(*(self._live_beside(stop) for _ in range(DOCTORS)))
@@ -49,28 +50,37 @@ class Resizer(Scheduler):
         rules = await self._rows(roads.LIST_RULES, doctor)
         if not rules:
             return
-        holds = await self._fill(await self._free_times(doctor, self._first_day))
+        bookings = await self._fill(await self._free_times(doctor, self._first_day))
         resize = self._by_page if self._random.random() < 0.5 else self._by_api
-        await resize(rules[0], seats, holds)
+        await resize(rules[0], seats, bookings)
 
-    async def _fill(self, slots: Sequence[SlotTold]) -> list[Hold]:
-        """Two holds of each, of which one is confirmed. Returns the others."""
-        made = await asyncio.gather(*(self._client.hold(self._process, GUEST, slot.id) for slot in [*slots, *slots]))
-        holds = [(one, booking) for one in made if (booking := held(one)) is not None]
-        firsts = {hold[0].slot_id: hold for hold in holds}
-        await asyncio.gather(*(self._client.confirm(*hold) for hold in firsts.values()))
-        return [hold for hold in holds if hold is not firsts[hold[0].slot_id]]
+    async def _fill(self, slots: Sequence[SlotTold]) -> list[Booking]:
+        """A confirmed booking of each slot, and a second hold of half of them. Returns the bookings that are to come:
+        the second holds are confirmed, the other seats booked at once."""
+        twice = self._random.sample(slots, len(slots) // 2)
+        firsts = await asyncio.gather(*(self._client.hold(self._process, GUEST, slot.id) for slot in slots))
+        seconds = await asyncio.gather(*(self._client.hold(self._process, GUEST, slot.id) for slot in twice))
+        await asyncio.gather(*(confirm() for confirm in self._confirming(firsts)))
+        free = {slot.id for slot in slots} - {slot.id for slot in twice}
+        at_once = [partial(self._client.hold, self._process, GUEST, slot_id, at_once=True) for slot_id in sorted(free)]
+        return [*self._confirming(seconds), *at_once]
 
-    async def _by_api(self, rule: Row, seats: int, holds: Sequence[Hold]) -> None:
+    def _confirming(self, holds: Sequence[Attempt]) -> Iterator[Booking]:
+        for hold in holds:
+            booking = held(hold)
+            if booking is not None:
+                yield partial(self._client.confirm, hold, booking)
+
+    async def _by_api(self, rule: Row, seats: int, bookings: Sequence[Booking]) -> None:
         types = self._random.choice((None, [self._client.connections.visit_types["lenient"]]))
         change: dict[str, Any] = {"changeRules": [{"id": rule.id, "totalSeats": seats, "visitTypeIds": types}]}
         change["decision"] = self._random.choice(("KEEP", "CANCEL"))
         began = time.monotonic()
         token = await self._look(self._admin, change)
         if token:
-            await self._race(self._do(self._admin, change, token), holds, time.monotonic() - began)
+            await self._race(self._do(self._admin, change, token), bookings, time.monotonic() - began)
 
-    async def _by_page(self, rule: Row, seats: int, holds: Sequence[Hold]) -> None:
+    async def _by_page(self, rule: Row, seats: int, bookings: Sequence[Booking]) -> None:
         browser = Browser(self._client.connections)
         form = {
             "version": rule.version, "weekdays": self._first_day.isoweekday(), "from_1": "09:00", "to_1": "13:00",
@@ -81,13 +91,13 @@ class Resizer(Scheduler):
         sealed = await browser.preview_hours(self._process, self._admin, rule.doctor_id or 0, rule.id, form)
         if sealed:
             change = browser.apply_schedule(self._process, self._admin, sealed)
-            await self._race(change, holds, time.monotonic() - began)
+            await self._race(change, bookings, time.monotonic() - began)
 
-    async def _race(self, change: Awaitable[Attempt], holds: Sequence[Hold], seconds: float) -> None:
+    async def _race(self, change: Awaitable[Attempt], bookings: Sequence[Booking], seconds: float) -> None:
         """The change looks at the bookings first, which takes as long as the preview, and then takes the locks. All
-        confirm at one time: who confirms before that look makes the preview old, and no later one would matter."""
-        await asyncio.gather(change, self._confirm_all(holds, seconds * self._random.random()))
+        book at one time: who books before that look makes the preview old, and no later one would matter."""
+        await asyncio.gather(change, self._book_all(bookings, seconds * self._random.random()))
 
-    async def _confirm_all(self, holds: Sequence[Hold], delay: float) -> None:
+    async def _book_all(self, bookings: Sequence[Booking], delay: float) -> None:
         await asyncio.sleep(delay)
-        await asyncio.gather(*(self._client.confirm(*hold) for hold in holds))
+        await asyncio.gather(*(book() for book in bookings))
