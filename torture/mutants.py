@@ -83,15 +83,13 @@ async def forget_booked_buffers(connection: Connection) -> None:
 async def carve_without_the_windows_lock(connection: Connection) -> None:
     await mutate(connection, "hold_times", "ORDER BY v.id\n    FOR NO KEY UPDATE", "")
     # As long as a commit takes on a slow disk, so that two batches decide before either commits.
-    await mutate(connection, "hold_times", "-- 4. Hold.", "PERFORM pg_sleep(0.05);")
+    await mutate(connection, "hold_times", "-- 5. Hold.", "PERFORM pg_sleep(0.05);")
     # The second line of defence. It knows no buffers.
     await drop_rules(connection, "slot_overlaps")
 
 
 async def carve_without_buffers(connection: Connection) -> None:
-    await mutate(
-        connection, "hold_times", "w.end_time + make_interval(mins => t.buffer_minutes)", "w.end_time"
-    )  # fmt: skip
+    await mutate(connection, "hold_times", "a.start_time, a.busy_until)", "a.start_time, a.end_time)")
     await mutate(connection, "slots_in_the_way", "coalesce(s.busy_until, s.end_time)", "s.end_time")
 
 

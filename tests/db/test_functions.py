@@ -23,7 +23,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 SETTINGS = {"plan_cache_mode=force_generic_plan", "enable_seqscan=off"}
 LOCKS_ARE_HELD_BY_THE_CALLER = {
-    "carve_slot",
+    "carve_slots",
     "close_empty_slots",
     "expire_holds",
     "take_added_seats",
@@ -32,7 +32,7 @@ LOCKS_ARE_HELD_BY_THE_CALLER = {
 }
 
 # Wrappers under their old names, which only servers of the release before call.
-FOR_THE_RELEASE_BEFORE = {"apply_schedule", "hold_seats", "hold_seats_2", "replace_hold"}
+FOR_THE_RELEASE_BEFORE = {"apply_schedule", "carve_slot", "hold_seats", "hold_seats_2", "replace_hold"}
 
 # They use the clock only to find what to lock. The function that they call next decides what is overdue.
 LOOKS_BEFORE_IT_LOCKS = {"sweep_holds": "expire_holds"}

@@ -1,6 +1,7 @@
 """Times of one batch that get in each other's way: what is refused to one is free to the next."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import NamedTuple, TypeAlias
 
 import asyncpg
@@ -25,6 +26,7 @@ class Wish(NamedTuple):
 
     patient: str
     after: int
+    visit_type_id: int | None = None
 
 
 async def hold_batch(connection: Connection, morning: OpenMorning, wishes: Sequence[Wish]) -> list[str]:
@@ -35,7 +37,7 @@ async def hold_batch(connection: Connection, morning: OpenMorning, wishes: Seque
         [time.window_id for time in times],
         [time.start_time for time in times],
         [time.end_time for time in times],
-        [time.visit_type_id for time in times],
+        [wish.visit_type_id or time.visit_type_id for wish, time in zip(wishes, times, strict=True)],
         [None] * count,
         ["Ada Lovelace"] * count,
         [f"{wish.patient}@example.org" for wish in wishes],
@@ -96,16 +98,28 @@ async def test_a_time_that_is_refused_to_a_patient_is_free_to_the_next(
     ("function", "text", "replacement"),
     [
         ("hold_times", "SET available_seats = s.total_seats", "SET available_seats = s.available_seats"),
-        ("hold_times", "s.empty OR s.id = any(fresh) AS empty", "s.empty AS empty"),
         ("hold_seats_3", "ELSE wanted.total_seats END", "ELSE wanted.available_seats END"),
     ],
 )
-async def test_without_each_of_its_three_rules_it_is_not(
+async def test_without_each_of_its_two_rules_it_is_not(
     database_url: str, connection: Connection, function: str, text: str, replacement: str
 ) -> None:
-    """A new slot counts as taken until it is held; each rule makes up for that."""
+    """A new slot counts as taken until it is held; both rules make up for that."""
     morning = await morning_with_a_limit(connection)
     await mutate(connection, function, text, replacement)
     outcomes = await hold_batch(connection, morning, [Wish("eve", 0), Wish("ada", 0), Wish("eve", 60)])
     right = outcomes == ["booking_limit_reached", "held", "booking_limit_reached"] and not await broken(database_url)
     assert not right
+
+
+@pytest.mark.parametrize("apart", [True, False])
+async def test_of_two_types_of_one_length_the_first_gets_the_time(connection: Connection, apart: bool) -> None:
+    """They are not the same visit. As a negative control, they are: then each would get a slot of its own."""
+    morning = await open_morning(connection)
+    if not apart:
+        await mutate(connection, "hold_times", "e.visit_type_id", "NULL")
+    await connection.execute("UPDATE visit_types SET minutes = 10 WHERE id = $1", morning.types[20])
+    wishes = [Wish("ada", 0), Wish("bob", 0, morning.types[20])]
+    with nullcontext() if apart else pytest.raises(asyncpg.ExclusionViolationError):
+        assert await hold_batch(connection, morning, wishes) == ["held", "again"]
+        assert await hold_batch(connection, morning, wishes[1:]) == ["slot_full"]

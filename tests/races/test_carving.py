@@ -147,7 +147,7 @@ async def test_of_two_visits_that_overlap_one_is_refused_because_of_the_windows_
 @pytest.mark.parametrize("buffered", [True, False])
 async def test_the_buffer_of_a_visit_is_kept_free(database_url: str, connection: Connection, buffered: bool) -> None:
     if not buffered:
-        await mutate(connection, "hold_times", "w.end_time + make_interval(mins => t.buffer_minutes)", "w.end_time")
+        await mutate(connection, "hold_times", "a.start_time, a.busy_until)", "a.start_time, a.end_time)")
         await mutate(connection, "slots_in_the_way", "coalesce(s.busy_until, s.end_time)", "s.end_time")
     morning = await open_morning(connection, buffer=30)
     async with workers(database_url, 1) as [worker]:

@@ -20,6 +20,7 @@ FOR EACH ROW WHEN (new.name_sort_key IS NULL) EXECUTE FUNCTION keep_sort_key();
 CREATE OR REPLACE TRIGGER doctor_sort_key_follows_name BEFORE UPDATE OF name ON doctors
 FOR EACH ROW WHEN (new.name <> old.name) EXECUTE FUNCTION keep_sort_key();
 
--- Only for new slots: a trigger on updates would lock the slot's row once more with every booking.
+-- Only for new slots: a trigger on updates would lock the slot's row once more with every booking. What is carved out
+-- of a window brings its buffer along.
 CREATE OR REPLACE TRIGGER slot_has_buffer BEFORE INSERT ON appointment_slots
-FOR EACH ROW WHEN (new.visit_type_ids IS NOT NULL) EXECUTE FUNCTION keep_buffer();
+FOR EACH ROW WHEN (new.visit_type_ids IS NOT NULL AND new.window_id IS NULL) EXECUTE FUNCTION keep_buffer();

@@ -251,7 +251,7 @@ BEGIN
     -- 4. Write.
     INSERT INTO bookings (
         id, slot_id, user_id, user_name, user_email, seats_booked, status, expires_at, confirmed_at,
-        manage_token_hash, created_at, updated_at
+        manage_token_hash, visit_type_id, created_at, updated_at
     )
     SELECT
         w.id,
@@ -264,20 +264,18 @@ BEGIN
         CASE WHEN NOT w.confirmed THEN clock + make_interval(secs => hold_seconds) END,
         CASE WHEN w.confirmed THEN clock END,
         w.manage_token_hash,
+        -- Not one more array to unnest: that made every batch without visit types a tenth slower.
+        visit_type_ids[w.place::integer],
         clock,
         clock
-    FROM unnest(ids, slot_ids, seats, user_ids, user_names, user_emails, confirmed, manage_token_hashes) AS w (
-        id, slot_id, seats, user_id, user_name, user_email, confirmed, manage_token_hash
+    FROM unnest(
+            ids, slot_ids, seats, user_ids, user_names, user_emails, confirmed, manage_token_hashes
+        ) WITH ORDINALITY AS w (
+        id, slot_id, seats, user_id, user_name, user_email, confirmed, manage_token_hash, place
     )
     WHERE w.id IS NOT NULL;
 
-    -- Not in the statement above: one more array for every batch made each of them a tenth slower.
     IF visit_type_ids IS NOT NULL THEN
-        UPDATE bookings AS b
-        SET visit_type_id = w.visit_type_id
-        FROM unnest(ids, visit_type_ids) AS w (id, visit_type_id)
-        WHERE b.id = w.id AND w.visit_type_id IS NOT NULL;
-
         INSERT INTO patient_visits (patient, visit_type_id, booking_id)
         SELECT p.patient, w.visit_type_id, w.id
         FROM unnest(ids, visit_type_ids, user_ids, user_emails) AS w (id, visit_type_id, user_id, user_email)

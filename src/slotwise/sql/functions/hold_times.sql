@@ -9,8 +9,9 @@
 -- The steps:
 --   1. lock the windows, then the slots in the way that may be empty
 --   2. fail their overdue holds
---   3. find a slot for each request, or why there is none
---   4. hold the slots
+--   3. find out which requests get a time, and why the others do not
+--   4. make slots of these times
+--   5. hold the slots
 CREATE OR REPLACE FUNCTION hold_times(
     -- What was offered. A visit that takes longer or shorter by now is another time.
     window_ids bigint[],
@@ -52,14 +53,13 @@ DECLARE
     near bigint[];
     expired integer := 0;
     wanted record;
-    -- What is in the way of a time: whether it is taken or undecided, the empty slot with its period, the other empty ones.
-    there record;
-    -- By the place of a request.
-    slot_ids bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(window_ids)]);
+    -- By the place of a request, as the parameters are. A visit takes the doctor's time until the end of its buffer.
+    busy_until timestamptz[];
     refusals text[] := array_fill(NULL::text, ARRAY[cardinality(window_ids)]);
-    -- The slots of this batch, which nobody has yet.
-    chosen bigint[] := '{}';
-    -- Those of them that were made just now.
+    slot_ids bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(window_ids)]);
+    -- The empty slots in the way of the times that are given.
+    empty_ids bigint[] := '{}';
+    -- The slots that were made just now.
     fresh bigint[] := '{}';
 BEGIN
     -- 1. Lock.
@@ -74,11 +74,23 @@ BEGIN
     ORDER BY v.id
     FOR NO KEY UPDATE;
 
+    -- Whoever gives a type of these windows another buffer locks them, too.
+    busy_until := ARRAY(
+        SELECT w.end_time + make_interval(mins => t.buffer_minutes)
+        FROM unnest(end_times, visit_type_ids) WITH ORDINALITY AS w (end_time, visit_type_id, place)
+        LEFT JOIN visit_types AS t ON w.visit_type_id = t.id
+        ORDER BY w.place
+    );
     near := ARRAY(
         SELECT DISTINCT o.id
-        FROM unnest(window_ids, start_times, end_times) AS w (window_id, start_time, end_time)
+        FROM unnest(window_ids, start_times, busy_until) AS w (window_id, start_time, busy_until)
         INNER JOIN windows AS v ON w.window_id = v.id
-        CROSS JOIN LATERAL slots_in_the_way(v.doctor_id, w.start_time, w.end_time + interval '4 hours') AS o
+        CROSS JOIN LATERAL (
+            SELECT s.id, s.window_id, s.status
+            FROM slots_in_the_way(v.doctor_id, w.start_time, w.busy_until) AS s
+            -- Always by the doctor and the start, also with a plan from when there were no slots yet.
+            LIMIT 2147483647
+        ) AS o
         WHERE o.window_id IS NOT NULL OR o.status = 'CLOSED'
     );
     PERFORM 1 FROM appointment_slots AS s WHERE s.id = any(near) ORDER BY s.id FOR NO KEY UPDATE;
@@ -91,91 +103,120 @@ BEGIN
         SELECT coalesce(sum(e.holds), 0) INTO expired FROM expire_holds(near, 'carving') AS e;
     END IF;
 
-    -- 3. Find slots.
+    -- 3. Find out which requests get a time.
     FOR wanted IN
-        SELECT
-            w.place,
-            w.window_id,
-            w.start_time,
-            w.end_time,
-            v.doctor_id,
-            v.clinic_id,
-            w.visit_type_id,
-            w.end_time + make_interval(mins => t.buffer_minutes) AS busy_until,
-            CASE
-                WHEN
-                    v.id IS NULL
-                    OR v.status <> 'OPEN'
-                    OR NOT d.active
-                    OR NOT c.active
-                    OR w.start_time < v.start_time
-                    OR w.end_time > v.end_time
-                    OR t.id IS NULL
-                    OR w.end_time <> w.start_time + make_interval(mins => t.minutes)
-                    OR EXISTS (
-                        SELECT
-                        FROM closures AS g
-                        WHERE
-                            g.removed_at IS NULL
-                            AND g.end_time > w.start_time
-                            AND g.start_time < w.end_time
-                            AND coalesce(g.doctor_id, v.doctor_id) = v.doctor_id
-                            AND coalesce(g.clinic_id, v.clinic_id) = v.clinic_id
-                    )
-                    THEN 'time_gone'
-                WHEN t.id <> all(r.visit_type_ids) THEN 'visit_type_not_offered'
-                WHEN w.start_time <= clock THEN 'slot_started'
-                ELSE (SELECT k.refusal FROM check_types(ARRAY[t.id], w.start_time, clock, by_desk) AS k)
-            END AS refusal
-        FROM unnest(window_ids, start_times, end_times, visit_type_ids) WITH ORDINALITY AS w (
-            window_id, start_time, end_time, visit_type_id, place
+        WITH asked AS MATERIALIZED (
+            SELECT
+                w.place::integer AS place,
+                v.doctor_id,
+                w.start_time,
+                w.end_time,
+                w.visit_type_id,
+                w.busy_until,
+                CASE
+                    WHEN
+                        v.id IS NULL
+                        OR v.status <> 'OPEN'
+                        OR NOT d.active
+                        OR NOT c.active
+                        OR w.start_time < v.start_time
+                        OR w.end_time > v.end_time
+                        OR t.id IS NULL
+                        OR w.end_time <> w.start_time + make_interval(mins => t.minutes)
+                        OR EXISTS (
+                            SELECT
+                            FROM closures AS g
+                            WHERE
+                                g.removed_at IS NULL
+                                AND g.end_time > w.start_time
+                                AND g.start_time < w.end_time
+                                AND coalesce(g.doctor_id, v.doctor_id) = v.doctor_id
+                                AND coalesce(g.clinic_id, v.clinic_id) = v.clinic_id
+                        )
+                        THEN 'time_gone'
+                    WHEN t.id <> all(r.visit_type_ids) THEN 'visit_type_not_offered'
+                    WHEN w.start_time <= clock THEN 'slot_started'
+                    ELSE (SELECT k.refusal FROM check_types(ARRAY[t.id], w.start_time, clock, by_desk) AS k)
+                END AS refusal
+            FROM unnest(window_ids, start_times, end_times, visit_type_ids, busy_until) WITH ORDINALITY AS w (
+                window_id, start_time, end_time, visit_type_id, busy_until, place
+            )
+            LEFT JOIN windows AS v ON w.window_id = v.id
+            LEFT JOIN schedule_rules AS r ON v.rule_id = r.id
+            LEFT JOIN doctors AS d ON v.doctor_id = d.id
+            LEFT JOIN clinics AS c ON v.clinic_id = c.id
+            LEFT JOIN visit_types AS t ON w.visit_type_id = t.id
+        ),
+
+        found AS MATERIALIZED (
+            SELECT a.*, coalesce(a.refusal, CASE WHEN o.taken THEN 'slot_full' END) AS outcome, o.slot_id, o.empty_ids
+            FROM asked AS a
+            CROSS JOIN LATERAL (
+                SELECT
+                    bool_or(NOT s.empty) AS taken,
+                    min(s.id) FILTER (WHERE s.same) AS slot_id,
+                    coalesce(array_agg(s.id) FILTER (WHERE NOT s.same AND s.status = 'OPEN'), '{}') AS empty_ids
+                FROM (
+                    SELECT
+                        i.id,
+                        i.status,
+                        i.empty,
+                        -- A person may have given it more seats.
+                        i.empty
+                        AND (i.start_time, i.end_time, i.total_seats) = (a.start_time, a.end_time, 1) AS same
+                    FROM slots_in_the_way(a.doctor_id, a.start_time, a.busy_until) AS i
+                    WHERE a.refusal IS NULL
+                ) AS s
+            ) AS o
         )
-        LEFT JOIN windows AS v ON w.window_id = v.id
-        LEFT JOIN schedule_rules AS r ON v.rule_id = r.id
-        LEFT JOIN doctors AS d ON v.doctor_id = d.id
-        LEFT JOIN clinics AS c ON v.clinic_id = c.id
-        LEFT JOIN visit_types AS t ON w.visit_type_id = t.id
-        ORDER BY w.place
+
+        SELECT
+            f.place,
+            f.slot_id,
+            f.empty_ids,
+            coalesce(
+                f.outcome,
+                CASE
+                    WHEN EXISTS (
+                        SELECT
+                        FROM found AS e
+                        WHERE
+                            e.place < f.place
+                            AND e.outcome IS NULL
+                            AND e.doctor_id = f.doctor_id
+                            AND e.start_time < f.busy_until
+                            AND e.busy_until > f.start_time
+                            -- Of two requests for one visit, `hold_seats_3` decides.
+                            AND (e.start_time, e.end_time, e.visit_type_id)
+                            <> (f.start_time, f.end_time, f.visit_type_id)
+                    )
+                        THEN 'again'
+                END
+            ) AS refusal
+        FROM found AS f
     LOOP
         refusals[wanted.place] := wanted.refusal;
-        CONTINUE WHEN wanted.refusal IS NOT NULL;
-
-        SELECT
-            coalesce(bool_or(NOT o.empty), FALSE) AS taken,
-            coalesce(bool_or(o.id = any(chosen) AND NOT o.same), FALSE) AS undecided,
-            min(o.id) FILTER (WHERE o.same) AS slot_id,
-            array_agg(o.id) FILTER (WHERE NOT o.same AND o.status = 'OPEN') AS empty_ids
-        INTO there
-        FROM (
-            SELECT
-                s.id,
-                s.status,
-                s.empty OR s.id = any(fresh) AS empty,
-                -- A person may have given it more seats.
-                (s.empty OR s.id = any(fresh))
-                AND (s.start_time, s.end_time, s.total_seats) = (wanted.start_time, wanted.end_time, 1) AS same
-            FROM slots_in_the_way(wanted.doctor_id, wanted.start_time, wanted.busy_until) AS s
-        ) AS o;
-
-        IF there.taken OR there.undecided THEN
-            refusals[wanted.place] := CASE WHEN there.taken THEN 'slot_full' ELSE 'again' END;
-        ELSE
-            slot_ids[wanted.place] := carve_slot(
-                there.slot_id,
-                there.empty_ids,
-                wanted.window_id,
-                wanted.start_time,
-                wanted.end_time,
-                wanted.visit_type_id
-            );
-            chosen := chosen || slot_ids[wanted.place];
-            IF there.slot_id IS NULL THEN
-                fresh := fresh || slot_ids[wanted.place];
-            END IF;
+        IF wanted.refusal IS NULL THEN
+            slot_ids[wanted.place] := wanted.slot_id;
+            empty_ids := empty_ids || wanted.empty_ids;
         END IF;
     END LOOP;
 
-    -- 4. Hold.
+    -- 4. Make slots.
+    IF cardinality(empty_ids) > 0 THEN
+        PERFORM close_empty_slots(empty_ids);
+    END IF;
+    FOR wanted IN
+        SELECT c.place, c.slot_id, c.fresh
+        FROM carve_slots(window_ids, start_times, end_times, visit_type_ids, busy_until, refusals, slot_ids) AS c
+    LOOP
+        slot_ids[wanted.place] := wanted.slot_id;
+        IF wanted.fresh THEN
+            fresh := fresh || wanted.slot_id;
+        END IF;
+    END LOOP;
+
+    -- 5. Hold.
     RETURN QUERY
     SELECT
         h.place,
