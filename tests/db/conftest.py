@@ -15,7 +15,7 @@ import pytest_asyncio
 from slotwise.db.sessions import SESSION
 from tests.clusters import execute
 from tests.conftest import fresh_database
-from tests.db.filling import FILL
+from tests.db.filling import ALL_ROWS, FILL
 
 LEAVE_TO_US = """
 DO $$
@@ -33,7 +33,7 @@ $$
 @pytest.fixture(scope="session")
 def filled_template(postgres_url: str, migrated_template: str) -> Iterator[str]:
     with fresh_database(postgres_url, migrated_template) as url:
-        asyncio.run(execute(url, LEAVE_TO_US, FILL, "VACUUM ANALYZE"))
+        asyncio.run(execute(url, LEAVE_TO_US, FILL, ALL_ROWS, "VACUUM ANALYZE"))
         yield urlsplit(url).path[1:]
 
 

@@ -21,7 +21,7 @@ from slotwise.services.schedule import (
 )
 from tests.clusters import execute
 from tests.db import filling
-from tests.db.filling import NOW
+from tests.db.filling import ALL_ROWS, NOW
 from tests.db.test_plans import PLAN_MODES, Guard, faults, plan_of
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -68,7 +68,7 @@ FROM appointment_slots AS s WHERE s.id > {CARVED};
 
 @pytest.fixture(scope="module", autouse=True)
 def opened(filled_url: str) -> None:
-    asyncio.run(execute(filled_url, OPEN_TIME, "VACUUM ANALYZE"))
+    asyncio.run(execute(filled_url, OPEN_TIME, ALL_ROWS, "VACUUM ANALYZE"))
 
 
 def open_days(case: str, statement: Statement[Any], rows: int, pages: int, **sought: object) -> Guard:
