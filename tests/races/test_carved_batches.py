@@ -81,6 +81,9 @@ async def broken(database_url: str) -> list[str]:
         ([Wish("eve", 0), Wish("ada", 5)], ["booking_limit_reached", "again"], 1),
         ([Wish("ada", 0), Wish("bob", 5)], ["held", "again"], 0),
         ([Wish("ada", 0), Wish("bob", 15)], ["held", "held"], 0),
+        # What is undecided itself is in nobody's way.
+        ([Wish("eve", 0), Wish("ada", 5), Wish("bob", 0)], ["booking_limit_reached", "again", "held"], 0),
+        ([Wish("ada", 0), Wish("bob", 10), Wish("cy", 20)], ["held", "again", "held"], 0),
     ],
 )
 async def test_a_time_that_is_refused_to_a_patient_is_free_to_the_next(

@@ -17,6 +17,7 @@ from slotwise.services.booking.batches import Held
 from slotwise.services.schedule.clinics import fill_first_clinic
 from slotwise.services.schedule.schedules import Applied, Schedules
 from slotwise.services.schedule.slots import Slots
+from slotwise.services.schedule.visit_types import VisitTypes
 from tests.races.test_carving import (
     ADMIN,
     OpenMorning,
@@ -38,8 +39,8 @@ async def empty_slot(worker: Worker, morning: OpenMorning) -> int:
     return held.booking.slot_id
 
 
-async def give_a_second_seat(worker: Worker, slot_id: int) -> object:
-    return await Slots(worker.database).update_slot(ADMIN, slot_id, SlotChange(total_seats=2))
+async def give_seats(worker: Worker, slot_id: int, seats: int) -> object:
+    return await Slots(worker.database).update_slot(ADMIN, slot_id, SlotChange(total_seats=seats))
 
 
 async def carve_beside_resizing(
@@ -53,7 +54,7 @@ async def carve_beside_resizing(
         )
     morning = await open_morning(connection)
     slot_id = await empty_slot(pair[0], morning)
-    attempts: list[Act] = [partial(give_a_second_seat, pair[1], slot_id), partial(hold, morning, after, 45, pair[0])]
+    attempts: list[Act] = [partial(give_seats, pair[1], slot_id, 2), partial(hold, morning, after, 45, pair[0])]
     return slot_id, await in_turn(connection, "LOCK TABLE booking_events IN SHARE MODE", attempts)
 
 
@@ -103,3 +104,28 @@ async def test_a_rule_publishes_nothing_in_the_time_of_a_visit_because_of_the_wi
         results = await in_turn(connection, "LOCK TABLE bookings IN SHARE MODE", attempts)
         assert [type(result) for result in results] == [Held, ScheduleChanged if locked else Applied]
         assert await published_beside_visits(connection) == (not locked)
+
+
+async def test_of_two_empty_slots_of_a_time_the_open_one_is_used_again(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    """The first had two seats when the second was made, and is closed since."""
+    async with workers(database_url, 1) as [worker]:
+        morning = await open_morning(connection)
+        first = await empty_slot(worker, morning)
+        await give_seats(worker, first, 2)
+        second = await empty_slot(worker, morning)
+        await give_seats(worker, first, 1)
+        assert first != second == await empty_slot(worker, morning)
+        assert await violations(worker.database) == []
+
+
+async def test_a_slot_without_visit_types_does_not_keep_its_time(
+    database_url: str, connection: asyncpg.Connection
+) -> None:
+    async with workers(database_url, 1) as [worker]:
+        morning = await open_morning(connection, buffer=0)
+        slot_id = await empty_slot(worker, morning)
+        slot = await Slots(worker.database).get_slot(slot_id)
+        await VisitTypes(worker.database).set_visit_types(ADMIN, slot, None)
+        assert await empty_slot(worker, morning) == slot_id

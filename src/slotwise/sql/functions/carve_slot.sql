@@ -1,4 +1,5 @@
--- `carve_slots` for one time, as the release before called it.
+-- For the release before: its servers look whether it is there, and its `hold_times` may still run. `carve_slots` for
+-- one time.
 CREATE OR REPLACE FUNCTION carve_slot(
     empty_slot_id bigint,
     other_empty_ids bigint[],

@@ -102,7 +102,8 @@ BEGIN
             AND (
                 s.status = 'CLOSED'
                 OR s.pinned
-                OR (s.window_id, s.visit_type_ids) <> (u.window_id, u.visit_type_ids)
+                -- The desk may have taken all types from it.
+                OR (s.window_id, s.visit_type_ids) IS DISTINCT FROM (u.window_id, u.visit_type_ids)
                 OR s.busy_until IS DISTINCT FROM u.busy_until
             )
     )

@@ -35,7 +35,7 @@ BEGIN
     IF kind.bookable_by = 'ACCOUNTS' AND user_id IS NULL THEN
         RETURN 'account_needed';
     END IF;
-    -- Most types are for any patient, without a limit. Then to ask would cost as much as all of the above.
+    -- Most types are for any patient, without a limit. For these, the call would double the cost of this function.
     IF kind.patients = 'ANY' AND kind.max_live_per_patient IS NULL THEN
         RETURN NULL;
     END IF;

@@ -57,7 +57,8 @@ DECLARE
     busy_until timestamptz[];
     refusals text[] := array_fill(NULL::text, ARRAY[cardinality(window_ids)]);
     slot_ids bigint[] := array_fill(NULL::bigint, ARRAY[cardinality(window_ids)]);
-    -- The empty slots in the way of the times that are given.
+    -- The places of the requests that get their times, and the empty slots in the way of these.
+    given integer[] := '{}';
     empty_ids bigint[] := '{}';
     -- The slots that were made just now.
     fresh bigint[] := '{}';
@@ -74,7 +75,7 @@ BEGIN
     ORDER BY v.id
     FOR NO KEY UPDATE;
 
-    -- Whoever gives a type of these windows another buffer locks them, too.
+    -- A change of a type's buffer locks these windows, too.
     busy_until := ARRAY(
         SELECT w.end_time + make_interval(mins => t.buffer_minutes)
         FROM unnest(end_times, visit_type_ids) WITH ORDINALITY AS w (end_time, visit_type_id, place)
@@ -154,7 +155,10 @@ BEGIN
             CROSS JOIN LATERAL (
                 SELECT
                     bool_or(NOT s.empty) AS taken,
-                    min(s.id) FILTER (WHERE s.same) AS slot_id,
+                    -- There may be several that are closed. One that is open has to be used, or closed.
+                    coalesce(
+                        min(s.id) FILTER (WHERE s.same AND s.status = 'OPEN'), min(s.id) FILTER (WHERE s.same)
+                    ) AS slot_id,
                     coalesce(array_agg(s.id) FILTER (WHERE NOT s.same AND s.status = 'OPEN'), '{}') AS empty_ids
                 FROM (
                     SELECT
@@ -172,31 +176,27 @@ BEGIN
 
         SELECT
             f.place,
+            f.outcome,
             f.slot_id,
             f.empty_ids,
-            coalesce(
-                f.outcome,
-                CASE
-                    WHEN EXISTS (
-                        SELECT
-                        FROM found AS e
-                        WHERE
-                            e.place < f.place
-                            AND e.outcome IS NULL
-                            AND e.doctor_id = f.doctor_id
-                            AND e.start_time < f.busy_until
-                            AND e.busy_until > f.start_time
-                            -- Of two requests for one visit, `hold_seats_3` decides.
-                            AND (e.start_time, e.end_time, e.visit_type_id)
-                            <> (f.start_time, f.end_time, f.visit_type_id)
-                    )
-                        THEN 'again'
-                END
-            ) AS refusal
+            -- The requests before it that are in its way if they get their times. Two for one visit are not.
+            ARRAY(
+                SELECT e.place
+                FROM found AS e
+                WHERE
+                    e.place < f.place
+                    AND e.outcome IS NULL
+                    AND e.doctor_id = f.doctor_id
+                    AND e.start_time < f.busy_until
+                    AND e.busy_until > f.start_time
+                    AND (e.start_time, e.end_time, e.visit_type_id) <> (f.start_time, f.end_time, f.visit_type_id)
+            ) AS rivals
         FROM found AS f
+        ORDER BY f.place
     LOOP
-        refusals[wanted.place] := wanted.refusal;
-        IF wanted.refusal IS NULL THEN
+        refusals[wanted.place] := coalesce(wanted.outcome, CASE WHEN wanted.rivals && given THEN 'again' END);
+        IF refusals[wanted.place] IS NULL THEN
+            given := given || wanted.place;
             slot_ids[wanted.place] := wanted.slot_id;
             empty_ids := empty_ids || wanted.empty_ids;
         END IF;
