@@ -118,6 +118,18 @@ def test_new_hours_end_on_the_last_day_that_fits() -> None:
     assert {each.last_day for each in part.change.add_rules} == {date(2027, 1, 8)}
 
 
+def test_a_part_is_not_smaller_because_few_times_are_published() -> None:
+    of_first_day = rule(id=9, doctor_id=2, weekday=1, last_day=MONDAY)
+    part = part_of(state(of_first_day), ScheduleChange(add_rules=DAILY), 33)
+    assert part.last_day == date(2027, 1, 8)
+
+
+def test_a_part_in_which_there_is_nothing_is_not_proposed() -> None:
+    """On the first day, the closure begins after the last time."""
+    from_evening = closure(NOW.replace(hour=20) + 3 * DAY, NOW + 17 * DAY)
+    assert refusal(state(*DAILY), ScheduleChange(add_closures=(from_evening,)), 5).part is None
+
+
 def test_far_too_many_times_have_a_day_to_propose_although_they_are_never_planned() -> None:
     """600 of ten are asked for, and no plan has more than 50."""
     minutes = tuple(replace(each, closes=10 * 60, slot_minutes=1, visit_type_ids=None) for each in DAILY)
@@ -233,10 +245,6 @@ def changes(draw: st.DrawFn) -> tuple[ScheduleState, ScheduleChange]:
         change_lengths=(LengthChange(1, 20, 5),) if draw(st.booleans()) else (),
     )
     return before, change
-
-
-def _an_hour_later(drawn: Rule) -> Rule:
-    return replace(drawn, opens=drawn.opens + 60, closes=drawn.closes + 60)
 
 
 def _of_types(drawn: Rule, has_type: bool) -> Rule:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import replace as replace_error
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import accumulate
+from itertools import accumulate, chain
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +16,7 @@ from slotwise.domain.schedules import Closure, Rule
 
 # Each try is one more outline, which takes a second for what is too large. Most searches need two.
 _TRIES = 5
-# To use so many percent of the room that the smallest part leaves is good enough. A try is made for a little more.
+# A part is good enough if it takes so many percent of the room beside the smallest one. A try aims at a little more.
 _ENOUGH, _AIM = 90, 96
 _DAY = timedelta(days=1)
 
@@ -91,17 +91,18 @@ def _count_moved(state: ScheduleState, change: ScheduleChange) -> int:
 def _first_day(state: ScheduleState, change: ScheduleChange) -> date:
     """On which the change can have times. It looks at days by UTC."""
     closures = (*change.add_closures, *change.change_closures, *_removed(state, change))
-    days = [*(rule.first_day for rule in change.add_rules), *(each.start_time.date() for each in closures)]
+    days = [*(rule.first_day for rule in change.add_rules), *(each.start_time.astimezone(UTC).date() for each in closures)]
     today = state.now.astimezone(UTC).date()
     return today if change.change_zones or change.change_lengths else max(today, min(days))
 
 
 def _last_day(state: ScheduleState) -> date:
-    return max((slot.start_time.date() for slot in state.slots), default=state.published_until)
+    return max(chain([state.published_until], (slot.start_time.date() for slot in state.slots)))
 
 
 def _search(size: Callable[[int], int], most: int, error: ScheduleTooLarge) -> int | None:
-    """A number that was found to be small enough, from 0; `most` is too large. None if 0 is, too.
+    """A number that was found to be small enough, from 0; `most` is too large. None if 0 is, too, or if nothing is in
+    what is small enough.
 
     Sizes grow nearly evenly, so a straight line between two of them finds the next number to try.
     """
@@ -120,7 +121,7 @@ def _search(size: Callable[[int], int], most: int, error: ScheduleTooLarge) -> i
             low, low_size = tried, found
         else:
             high, high_size = tried, found
-    return low
+    return low if low_size > 0 else None
 
 
 def _size(state: ScheduleState, change: ScheduleChange) -> int:
