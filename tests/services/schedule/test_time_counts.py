@@ -9,6 +9,7 @@ from typing import TypeAlias
 
 import asyncpg
 import pytest
+from msgspec.structs import replace
 
 from slotwise.services.schedule import time_counts
 from slotwise.services.schedule.time_counts import Counted, count_times
@@ -79,3 +80,14 @@ async def test_a_count_that_has_not_looked_at_all_windows_is_not_whole(
         await house.open_mornings(doctors=3)
         query = TimesQuery(visit_type_id=min(house.types), starts_from=house.day)
         assert await counted(connection, query, [house.day, house.day + timedelta(days=1)], 100) == [expected]
+
+
+async def test_a_type_that_one_cannot_book_has_no_times(connection: Connection) -> None:
+    async with connection.transaction():
+        house = House(connection, Random(0))
+        await house.open_mornings(doctors=1)
+        kind = min(house.types)
+        await connection.execute("UPDATE visit_types SET bookable_by = 'ACCOUNTS' WHERE id = $1", kind)
+        query, days = TimesQuery(visit_type_id=kind), [house.day, house.day + timedelta(days=1)]
+        assert await counted(connection, query, days, 3) == [Counted(0, whole=True)]
+        assert await counted(connection, replace(query, by_desk=True), days, 3) == [Counted(3, whole=False)]

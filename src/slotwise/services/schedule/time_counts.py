@@ -79,6 +79,8 @@ class _Periods:
 async def count_times(connection: Connection, search: Search, moments: Sequence[datetime], limit: int) -> list[Counted]:
     """See `Times.count_times`. The period of the search is that of the moments."""
     periods = _Periods(search, moments, limit)
+    if search.finds_nothing:
+        return periods.counted()
     if search.has_open_time:
         await _count_in_windows(connection, periods)
     await _count_in_slots(connection, periods, limit + 1)

@@ -144,6 +144,11 @@ class Search(Struct, frozen=True):
         """Whether there may be times in windows, which are for one person each."""
         return bool(self.wanted) and self.query.seats == 1
 
+    @property
+    def finds_nothing(self) -> bool:
+        """Whether who asks cannot book the visit type that is asked for, at any time."""
+        return self.query.visit_type_id is not None and not self.wanted
+
     def takes(self, place: Place) -> bool:
         return self.now < place.start_time < self.starts_before and place > self.after
 

@@ -130,6 +130,8 @@ class _Source(Protocol):
 
 
 async def _read(connection: Connection, search: Search, limit: int) -> FoundTimes:
+    if search.finds_nothing:
+        return FoundTimes([], None, search.now)
     sources: list[_Source] = [_SlotTimes(search, limit + 1), _WindowTimes(search)]
     reads = 0
     while True:
