@@ -1,7 +1,7 @@
 """Trials of mutants, and how sure it is that a mutant was caught.
 
-A try lasts until its amount of load is done, however long that takes on a busy machine. One or two findings may be
-luck, and so may be none: the mutant is tried again, for longer. A mutant that could not be tried has not survived.
+A try lasts until its amount of load is done, however long that takes on a busy machine. Whether it has one finding,
+two or none may be luck: the mutant is tried again, for longer. A mutant that could not be tried has not survived.
 """
 
 import asyncio

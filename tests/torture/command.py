@@ -15,8 +15,8 @@ def torture(*arguments: str, seconds: float = 1200) -> "subprocess.CompletedProc
     return run([sys.executable, "-m", "torture", *arguments], seconds, directory=PROJECT)
 
 
-# The load of a try gives up after five minutes, and there are three tries. On a busy machine, to start a server and to
-# judge take as long again.
+# No try begins after ten minutes, and its load gives up after five. On a busy machine, to start a server and to judge
+# take as long again.
 MOST_SECONDS_OF_A_TRIAL = 40 * 60
 
 
