@@ -24,8 +24,9 @@ from tests.torture.command import PROJECT, torture
 
 # A run ends by its amounts. This is only for one that hangs.
 MOST_SECONDS = 75 * 60
-# Visits in open time, by each road to one.
-LEAST_CARVED = 20
+# Visits in open time, by each road to one. A quiet machine makes two hundred, a busy one fewer, as it does less beside
+# the writes of patients.
+LEAST_CARVED = 5
 
 
 @pytest.mark.skipif(THOROUGH, reason="the short run below does more of the same")
