@@ -10,7 +10,9 @@ import pytest
 
 from slotwise.db.search_patterns import equal_to
 from slotwise.db.statements import Statement
+from slotwise.services.core import open_time as shown_open_time
 from slotwise.services.core.invariants import Finding
+from slotwise.services.desk import day_sheets
 from slotwise.services.schedule import (
     bookable_times,
     found_times,
@@ -136,6 +138,13 @@ OUTSIDE = Statement("core/invariants.find_visits_outside_windows", Finding)
 PART = {"first_slot": CARVED, "last_slot": CARVED + 1000, "limit": 20}
 BY_DOCTOR, OF_PERIODS = {"windows_of_doctor"}, time_counts.LIST_WINDOWS_OF_DOCTORS
 
+# What the desk sees: a doctor's week with visits in it, and the day of all doctors.
+WEEK = {"starts_from": FIRST_NINE, "starts_before": FIRST_NINE + timedelta(days=7), "clinic_ids": None}
+ONE_DAY = {"starts_from": FIRST_NINE, "starts_before": FIRST_NINE + timedelta(hours=12), "clinic_ids": None}
+SHEETS = ONE_DAY | {"limit": day_sheets.MOST_SHEETS + 1}
+OF_WEEK = WEEK | {"doctor_ids": [filling.DOCTORS]}
+OF_DOCTORS_SHOWN = ONE_DAY | {"doctor_ids": list(range(1, 51))}
+
 GUARDS = [
     open_days("first", ALL, 26, 130),
     open_days("next", ALL, 26, 130, after_time=FIRST_NINE, after_doctor=100),
@@ -153,6 +162,17 @@ GUARDS = [
     open_time("of a clinic without rules", set(), 1, 20, clinic_ids=[2]),
     open_time("that begins later", BY_DOCTOR, 400, 2300, day_from=FAR, day_to=FAR + timedelta(days=1)),
     Guard("visits outside windows", OUTSIDE, PART, {"window_overlaps"}, 5500, 15000),
+    Guard("week of a doctor", shown_open_time.LIST_OPEN_TIME, OF_WEEK, BY_DOCTOR, 30, 140),
+    Guard("day of fifty doctors", shown_open_time.LIST_OPEN_TIME, OF_DOCTORS_SHOWN, BY_DOCTOR, 60, 600),
+    Guard(
+        "doctors with windows",
+        shown_open_time.LIST_DOCTORS_WITH_WINDOWS,
+        ONE_DAY | {"limit": 51},
+        {"windows_on_offer"},
+        410,
+        30,
+    ),
+    Guard("doctors of a day", day_sheets.LIST_DOCTORS_OF_DAY, ONE_DAY | {"limit": 51}, BY_DOCTOR, 410, 2700),
     Guard("whole days", bookable_times.READ_OPEN_DAYS, DAYS_READ, {"slots_of_doctor"}, 90, 530),
 ]
 

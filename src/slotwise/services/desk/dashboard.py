@@ -1,6 +1,7 @@
 """The clinic's day at a glance: what is booked, what is nearly full, which holds expire soon, the latest bookings."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -13,10 +14,12 @@ from slotwise.domain.bookings import Booking
 from slotwise.domain.slots import Slot
 from slotwise.domain.users import User, actor_of
 from slotwise.services.core.audit import record_action, shows_others
+from slotwise.services.core.open_time import LIST_DOCTORS_WITH_WINDOWS, OpenTime, list_open_time
 
 LOOK_AHEAD = timedelta(days=7)
 MOST_COUNTED = 10_000
 MOST_LATEST = 20
+MOST_WITH_OPEN_TIME = 50
 
 
 class Utilisation(Struct, frozen=True):
@@ -70,13 +73,24 @@ class ExpiringHold(Struct, frozen=True):
     clinic_id: int
 
 
+class DoctorsOpenTime(Struct, frozen=True):
+    doctor_id: int
+    doctor_name: str
+    parts: list[OpenTime]
+
+
 class Day(Struct, frozen=True):
-    """`utilisation` has the doctors who have slots that day, fullest first. A slot across midnight is on both days."""
+    """`utilisation` has the doctors who have slots that day, fullest first. A slot across midnight is on both days.
+
+    `open_time` has the first 50 doctors with open windows, by name, without those whose windows are closed.
+    """
 
     count: DayCount
     utilisation: list[Utilisation]
     nearly_full: list[Slot]
     expiring_holds: list[ExpiringHold]
+    open_time: list[DoctorsOpenTime]
+    more_open_time: bool
 
     @property
     def total(self) -> Utilisation:
@@ -144,6 +158,7 @@ class Dashboard:
 
     async def _read_day(self, query: DayQuery) -> Day:
         async with self._database.connection() as connection:
+            open_time, more_open_time = await _open_time(connection, query)
             return Day(
                 await _count_day(connection, query),
                 await _utilisation(connection, query),
@@ -151,6 +166,8 @@ class Dashboard:
                     connection, starts_before=query.starts_from + LOOK_AHEAD, clinic_ids=query.clinic_ids
                 ),
                 await LIST_EXPIRING_HOLDS.all(connection, clinic_ids=query.clinic_ids),
+                open_time,
+                more_open_time,
             )
 
 
@@ -158,6 +175,23 @@ async def _utilisation(connection: Connection, query: DayQuery) -> list[Utilisat
     return await LIST_UTILISATION.all(
         connection, starts_from=query.starts_from, starts_before=query.starts_before, clinic_ids=query.clinic_ids
     )
+
+
+async def _open_time(connection: Connection, query: DayQuery) -> tuple[list[DoctorsOpenTime], bool]:
+    """By doctor, and whether there are more doctors."""
+    found = await LIST_DOCTORS_WITH_WINDOWS.all(
+        connection,
+        starts_from=query.starts_from,
+        starts_before=query.starts_before,
+        clinic_ids=query.clinic_ids,
+        limit=MOST_WITH_OPEN_TIME + 1,
+    )
+    shown, parts = found[:MOST_WITH_OPEN_TIME], defaultdict(list)
+    period = query.starts_from, query.starts_before, query.clinic_ids
+    for part in await list_open_time(connection, [doctor.id for doctor in shown], *period):
+        parts[part.doctor_id].append(part)
+    days = [DoctorsOpenTime(doctor.id, doctor.name, parts[doctor.id]) for doctor in shown if parts[doctor.id]]
+    return days, len(found) > len(shown)
 
 
 async def _count_day(connection: Connection, query: DayQuery) -> DayCount:

@@ -13,6 +13,7 @@ from slotwise.domain.name_order import ENGLISH, NameOrder
 from slotwise.domain.users import User, actor_of
 from slotwise.services.booking.clinic_changes import cancelled_by_clinic
 from slotwise.services.core.audit import record_action, shows_others
+from slotwise.services.core.open_time import OpenTime, list_open_time
 
 # More slots and patients than these do not fit on a sheet that is printed. The last is how many bookings are read to
 # find the patients.
@@ -44,6 +45,7 @@ class DoctorOfDay(Struct, frozen=True):
 
 class DaySheet(Struct, frozen=True):
     """A doctor's slots by start, with the bookings that have seats in them, by name. `cut_short` if there are more.
+    `open_time` is by start, too; the slots that were carved out of it are among the slots.
 
     One that began the day before and ends on this day comes first.
     `to_tell` has, by slot, those that the clinic cancelled. They have no seats; their patients must be told. There may
@@ -54,6 +56,11 @@ class DaySheet(Struct, frozen=True):
     to_tell: dict[int, list[Booking]]
     cut_short: bool
     more_cancelled: bool
+    open_time: Sequence[OpenTime] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.slots and not self.open_time
 
     @property
     def bookings(self) -> list[Booking]:
@@ -80,7 +87,7 @@ class DoctorsDay(Struct, frozen=True):
 
 
 class DayOfAll(Struct, frozen=True):
-    """The sheets of the doctors with slots that day, by name. `cut_short` if there are more doctors."""
+    """The sheets of the doctors with slots or open time that day, by name. `cut_short` if there are more doctors."""
 
     days: list[DoctorsDay]
     cut_short: bool
@@ -114,7 +121,8 @@ class DaySheets:
             sheet = await self.list_bookings_of_day(reader, doctor.id, starts_from, starts_before)
             patients += sum(len(found) for _, found in sheet.slots)
             days.append(DoctorsDay(doctor, sheet))
-        return DayOfAll(days, len(days) < len(doctors))
+        # Of some, a closure covers all open time.
+        return DayOfAll([each for each in days if not each.sheet.is_empty], len(days) < len(doctors))
 
     async def list_bookings_of_day(
         self, reader: User, doctor_id: int, starts_from: datetime, starts_before: datetime
@@ -153,7 +161,8 @@ async def read_sheet(
     by_slot, to_tell = _by_slot(sorted_by_name(found, order)), _by_slot(cancelled.bookings)
     shown = [(slot, by_slot.get(slot.id, [])) for slot in slots[:LONGEST_DAY]]
     cut_short = len(slots) > LONGEST_DAY or any(slot.has_more_than(own) for slot, own in shown)
-    return DaySheet(shown, to_tell, cut_short, cancelled.cut_short)
+    open_time = await list_open_time(connection, [doctor_id], starts_from, starts_before, clinic_ids)
+    return DaySheet(shown, to_tell, cut_short, cancelled.cut_short, open_time)
 
 
 async def _slots_of_day(

@@ -33,6 +33,7 @@ from slotwise.services.core.audit import changes, encoded, record_action, reques
 from slotwise.services.core.callers import require_desk_of
 from slotwise.services.core.clinics import require_desk_of_slot
 from slotwise.services.core.expiry import count_expired
+from slotwise.services.core.open_time import OpenTime, list_open_time
 from slotwise.services.core.seat_events import SeatsChanged, ignore_changes
 from slotwise.services.schedule.clinics import keep_open_clinic, refuse_elsewhere, refuse_reopening
 from slotwise.services.schedule.closed_times import find_closed, require_open
@@ -293,6 +294,17 @@ class Slots:
                 limit=MOST_OF_A_WEEK + 1,
             )
         return DoctorWeek(found[:MOST_OF_A_WEEK], cut_short=len(found) > MOST_OF_A_WEEK)
+
+    async def list_open_time(
+        self,
+        doctor_id: int,
+        starts_from: datetime,
+        starts_before: datetime,
+        clinic_ids: frozenset[int] | None = None,
+    ) -> list[OpenTime]:
+        """Of the same period as `list_week`."""
+        async with self._database.connection() as connection:
+            return await list_open_time(connection, [doctor_id], starts_from, starts_before, clinic_ids)
 
     async def list_affected_bookings(self, reader: User, slot_id: int, limit: int) -> list[Booking]:
         """The live bookings that a change of the slot affects, by name, for the desk. Reads at most 501 of them."""

@@ -1,18 +1,35 @@
 -- name: list_doctors_of_day
--- Lists the doctors who have a slot in a period, open or closed, by name.
+-- Lists the doctors who have a slot in a period, open or closed, or an open window, by name.
 -- Here and below, at some clinics only, if these are given.
--- Looks up slots doctor by doctor along the index, because the planner would read all slots for a join.
+-- Looks them up doctor by doctor along the indexes, because the planner would read all slots for a join.
 SELECT d.id, d.name
 FROM doctors AS d
 CROSS JOIN
     LATERAL (
-        SELECT s.id
-        FROM slots_in_period(d.id, :starts_from::timestamptz, :starts_before::timestamptz) AS s
-        WHERE :clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[])
-        -- The last ones first: most of those before the period do not reach into it.
-        ORDER BY s.start_time DESC, s.id DESC
-        LIMIT 1
-    ) AS s
+        (
+            SELECT s.id
+            FROM slots_in_period(d.id, :starts_from::timestamptz, :starts_before::timestamptz) AS s
+            WHERE :clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[])
+            -- The last ones first: most of those before the period do not reach into it.
+            ORDER BY s.start_time DESC, s.id DESC
+            LIMIT 1
+        )
+        UNION ALL
+        (
+            SELECT v.id
+            FROM windows AS v
+            WHERE
+                v.doctor_id = d.id
+                AND v.status = 'OPEN'
+                AND (v.doctor_id, v.start_time) > (d.id, :starts_from::timestamptz - interval '26 hours')
+                AND (v.doctor_id, v.start_time) < (d.id, :starts_before::timestamptz)
+                AND v.end_time > :starts_from::timestamptz
+                AND (:clinic_ids::bigint[] IS NULL OR v.clinic_id = any(:clinic_ids::bigint[]))
+            ORDER BY v.start_time DESC, v.id DESC
+            LIMIT 1
+        )
+        LIMIT 1  -- noqa: AM09
+    ) AS o
 ORDER BY d.name_sort_key, d.id
 LIMIT :limit::integer;
 

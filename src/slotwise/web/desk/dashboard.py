@@ -7,7 +7,7 @@ from litestar import Controller, Response, get
 from litestar.di import NamedDependency
 from msgspec.structs import replace
 
-from slotwise.services.desk.dashboard import Dashboard, LatestBookings
+from slotwise.services.desk.dashboard import Dashboard, DoctorsOpenTime, LatestBookings
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
 from slotwise.web.kit.queries import day_in, query_form
 from slotwise.web.kit.rendering import HEADERS, Renderer
@@ -67,9 +67,15 @@ async def _board(request: PageRequest, renderer: Renderer, dashboard: Dashboard,
         "total": found.total,
         "bars": found.utilisation[:MOST_BARS],
         "more_bars": found.utilisation[MOST_BARS:],
+        "open_time": [_open_time_at_clinics(renderer, each) for each in found.open_time],
+        "more_open_time": found.more_open_time,
         "nearly_full": [renderer.at_clinic(slot) for slot in found.nearly_full],
         "expiring_holds": [renderer.at_clinic(hold) for hold in found.expiring_holds],
     }
+
+
+def _open_time_at_clinics(renderer: Renderer, found: DoctorsOpenTime) -> DoctorsOpenTime:
+    return replace(found, parts=[renderer.at_clinic(part) for part in found.parts])
 
 
 def _at_clinics(renderer: Renderer, latest: LatestBookings | None) -> LatestBookings | None:

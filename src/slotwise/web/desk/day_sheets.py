@@ -8,7 +8,7 @@ from litestar.di import NamedDependency
 from msgspec.structs import replace
 
 from slotwise.domain.errors import InvalidInput
-from slotwise.services.desk.day_sheets import DayOfAll, DaySheets, DoctorOfDay, DoctorsDay
+from slotwise.services.desk.day_sheets import DayOfAll, DaySheet, DaySheets, DoctorOfDay, DoctorsDay
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.web.desk.bookings import doctors_to_choose
 from slotwise.web.kit.access import DESK, PageRequest, account_in, page_for
@@ -59,18 +59,15 @@ class DaySheetController(Controller):
 
 
 def _at_clinics(renderer: Renderer, found: DayOfAll) -> DayOfAll:
-    """With the times of each slot in the zone of its clinic."""
+    """With all times in the zones of their clinics."""
+    return replace(found, days=[replace(day, sheet=_sheet_at_clinics(renderer, day.sheet)) for day in found.days])
+
+
+def _sheet_at_clinics(renderer: Renderer, sheet: DaySheet) -> DaySheet:
     return replace(
-        found,
-        days=[
-            replace(
-                day,
-                sheet=replace(
-                    day.sheet, slots=[(renderer.at_clinic(slot), bookings) for slot, bookings in day.sheet.slots]
-                ),
-            )
-            for day in found.days
-        ],
+        sheet,
+        slots=[(renderer.at_clinic(slot), bookings) for slot, bookings in sheet.slots],
+        open_time=[renderer.at_clinic(part) for part in sheet.open_time],
     )
 
 

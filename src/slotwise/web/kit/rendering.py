@@ -16,7 +16,7 @@ from slotwise.web.kit.forms import Form
 from slotwise.web.kit.kept_forms import kept_form_of, typist_field
 from slotwise.web.kit.parts import PageParts
 from slotwise.web.kit.status_words import booking_words, status_words
-from slotwise.web.kit.times import ClinicTime, PageTime, iso, iso_at_clinic, minutes_words
+from slotwise.web.kit.times import ClinicTime, PageTime, iso, iso_at_clinic, length_words, minutes_words
 from slotwise.web.kit.visitors import attempt_cookie, clear_cookie, notice_cookie
 
 HTML = "text/html"
@@ -209,6 +209,7 @@ def _environment(clinics: ClinicBook, time: PageTime) -> Environment:
         "iso": iso,
         "iso_at_clinic": iso_at_clinic,
         "minutes_words": minutes_words,
+        "length_words": length_words,
         "status_words": status_words,
         "booking_words": booking_words,
     }

@@ -193,5 +193,14 @@ def minutes_words(seconds: float) -> str:
     return " ".join(words)
 
 
+def length_words(minutes: int) -> str:
+    """`1 hour and 45 minutes`; `0 minutes` for nothing."""
+    hours, rest = divmod(minutes, 60)
+    words = [_plural(hours, "hour")] if hours else []
+    if rest or not hours:
+        words.append(_plural(rest, "minute"))
+    return " and ".join(words)
+
+
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from datetime import date, datetime
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from litestar import Controller, Response, get, post
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 from slotwise.domain import base64url
 from slotwise.domain.doctors import FIRST_DOCTOR, Doctor, DoctorPosition
 from slotwise.domain.errors import InvalidInput
+from slotwise.services.core.open_time import OpenTime
 from slotwise.services.schedule.clinics import Clinics
 from slotwise.services.schedule.doctors import Doctors
 from slotwise.services.schedule.slots import Slots, WeekSlot
@@ -28,8 +30,10 @@ _ID = re.compile(r"[0-9]{1,18}", re.ASCII)
 
 
 class DayOfWeek(NamedTuple):
+    """Slots and open time by start."""
+
     day: date
-    slots: Sequence[WeekSlot]
+    parts: Sequence[WeekSlot | OpenTime]
 
 
 class DoctorController(Controller):
@@ -66,9 +70,10 @@ class DoctorController(Controller):
     ) -> Response[Any]:
         doctor = await doctors.get_doctor(doctor_id)
         week = Week.of(day_in(query_form(request, "week"), "week") or renderer.time.today())
-        found = await slots.list_week(doctor_id, *_bounds(week, renderer), account_in(request).clinic_ids)
+        sought = doctor_id, *_bounds(week, renderer), account_in(request).clinic_ids
+        found, open_time = await slots.list_week(*sought), await slots.list_open_time(*sought)
         found = replace(found, slots=_within(week, [renderer.at_clinic(slot) for slot in found.slots], renderer.time))
-        days = _by_day(week, found.slots, renderer.time)
+        days = _by_day(week, [*(renderer.at_clinic(part) for part in open_time), *found.slots], renderer.time)
         now = renderer.time.now()
         return renderer.answer(
             request, "schedule/doctors/week.html", doctor=doctor, week=week, days=days, found=found, now=now
@@ -189,10 +194,11 @@ def _within(week: Week, found: Sequence[WeekSlot], time: ClinicTime) -> list[Wee
     return [slot for slot in found if any(time.is_on(day, slot.start_time, slot.end_time) for day in week.days)]
 
 
-def _by_day(week: Week, found: Sequence[WeekSlot], time: ClinicTime) -> list[DayOfWeek]:
-    """A slot across midnight is on both days."""
+def _by_day(week: Week, found: Sequence[WeekSlot | OpenTime], time: ClinicTime) -> list[DayOfWeek]:
+    """What goes across midnight is on both days."""
+    parts = sorted(found, key=attrgetter("start_time"))
     return [
-        DayOfWeek(day, [slot for slot in found if time.is_on(day, slot.start_time, slot.end_time)]) for day in week.days
+        DayOfWeek(day, [part for part in parts if time.is_on(day, part.start_time, part.end_time)]) for day in week.days
     ]
 
 

@@ -11,7 +11,7 @@ from slotwise.domain.schedules import Rule, SkippedSlot, SkipReason
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
 from slotwise.domain.window_diff import OpenTime, OpenTimeChange
 from slotwise.services.schedule.schedule_state import Run
-from slotwise.web.kit.times import ClinicTime
+from slotwise.web.kit.times import ClinicTime, length_words
 
 DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 REASONS = {
@@ -112,8 +112,7 @@ def _open_time_words(time: OpenTime) -> str:
 
 
 def _length(time: OpenTime) -> str:
-    hours, minutes = divmod(time.minutes, 60)
-    return " and ".join(_counted(count, word) for count, word in ((hours, "hour"), (minutes, "minute")) if count)
+    return length_words(time.minutes)
 
 
 def _counted(count: int, word: str) -> str:
