@@ -91,7 +91,10 @@ def _count_moved(state: ScheduleState, change: ScheduleChange) -> int:
 def _first_day(state: ScheduleState, change: ScheduleChange) -> date:
     """On which the change can have times. It looks at days by UTC."""
     closures = (*change.add_closures, *change.change_closures, *_removed(state, change))
-    days = [*(rule.first_day for rule in change.add_rules), *(each.start_time.astimezone(UTC).date() for each in closures)]
+    days = [
+        *(rule.first_day for rule in change.add_rules),
+        *(each.start_time.astimezone(UTC).date() for each in closures),
+    ]
     today = state.now.astimezone(UTC).date()
     return today if change.change_zones or change.change_lengths else max(today, min(days))
 
