@@ -18,6 +18,8 @@ CREATE OR REPLACE FUNCTION carve_slots(
 ) RETURNS TABLE (place integer, slot_id bigint, fresh boolean) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN

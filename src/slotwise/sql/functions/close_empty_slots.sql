@@ -3,6 +3,8 @@
 CREATE OR REPLACE FUNCTION close_empty_slots(slot_ids bigint[]) RETURNS integer LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 DECLARE
     expired integer;

@@ -10,6 +10,8 @@ CREATE OR REPLACE FUNCTION confirm_bookings(
 ) RETURNS TABLE (booking bookings_now, outcome text) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -4,6 +4,8 @@ CREATE OR REPLACE FUNCTION expire_holds(slot_ids bigint[], actor text)
 RETURNS TABLE (slot_id bigint, holds integer) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 BEGIN

@@ -55,6 +55,8 @@ CREATE OR REPLACE FUNCTION hold_seats_3(
 ) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -161,7 +163,7 @@ BEGIN
             body_hash,
             place
         )
-        LEFT JOIN appointment_slots AS s ON w.slot_id = s.id AND s.id = any(known)
+        LEFT JOIN appointment_slots AS s ON w.slot_id = s.id AND w.slot_id = any(known)
         LEFT JOIN doctors AS d ON s.doctor_id = d.id
         LEFT JOIN idempotency_keys AS k
             ON

@@ -46,6 +46,8 @@ CREATE OR REPLACE FUNCTION hold_times(
 ) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -69,8 +71,13 @@ BEGIN
     WHERE v.id IN (
         SELECT o.id
         FROM unnest(window_ids, start_times, end_times) AS w (window_id, start_time, end_time)
-        INNER JOIN windows AS asked ON w.window_id = asked.id
-        CROSS JOIN LATERAL windows_near(asked.doctor_id, w.start_time, w.end_time) AS o
+        CROSS JOIN LATERAL (SELECT a.doctor_id FROM windows AS a WHERE a.id = w.window_id LIMIT 1) AS asked
+        CROSS JOIN LATERAL (
+            SELECT n.id
+            FROM windows_near(asked.doctor_id, w.start_time, w.end_time) AS n
+            -- Always by the doctor, also with a plan from when there were no windows yet.
+            LIMIT 2147483647
+        ) AS o
     )
     ORDER BY v.id
     FOR NO KEY UPDATE;

@@ -7,6 +7,8 @@ CREATE OR REPLACE FUNCTION lock_patients(visit_type_ids bigint[], user_ids bigin
 RETURNS void LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 BEGIN
     PERFORM pg_advisory_xact_lock(k.key)

@@ -5,6 +5,8 @@ CREATE OR REPLACE FUNCTION lock_windows(doctor_ids bigint[], starts_from timesta
 RETURNS void LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 BEGIN
     PERFORM 1
@@ -12,7 +14,12 @@ BEGIN
     WHERE v.id IN (
         SELECT o.id
         FROM unnest(doctor_ids) AS d (id)
-        CROSS JOIN LATERAL windows_near(d.id, starts_from, ends_before) AS o
+        CROSS JOIN LATERAL (
+            SELECT n.id
+            FROM windows_near(d.id, starts_from, ends_before) AS n
+            -- Always by the doctor, also with a plan from when there were no windows yet.
+            LIMIT 2147483647
+        ) AS o
     )
     ORDER BY v.id
     FOR NO KEY UPDATE;

@@ -9,6 +9,8 @@ CREATE OR REPLACE FUNCTION sweep_holds(holds_looked_at integer, actor text)
 RETURNS TABLE (slot_id bigint, holds integer) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 #variable_conflict use_column
 DECLARE

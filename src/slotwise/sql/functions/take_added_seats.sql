@@ -3,6 +3,8 @@
 CREATE OR REPLACE FUNCTION take_added_seats(booking_ids bigint[], actors text[]) RETURNS void LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
 AS $$
 BEGIN
     WITH added AS MATERIALIZED (
