@@ -24,7 +24,7 @@ REFUSAL = (
 )
 NO_SECOND = (
     f"the pooler in front of it gave no second connection within {PATIENCE_SECONDS:g} seconds: raise its pool size"
-    " (default_pool_size) to DB_POOL_SIZE + 4 for each worker of each server, and a few more for commands"
+    " (default_pool_size) to DB_POOL_SIZE + 6 for each worker of each server, and a few more for commands"
 )
 
 
