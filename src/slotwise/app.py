@@ -94,6 +94,8 @@ MAX_BODY_BYTES = 64 * 1024
 PATIENTS_CONNECTIONS = 3
 # The desk's three queues share two: a worker rarely has more than one change of the desk at a time.
 DESK_CONNECTIONS = 2
+# Searches of times hold at most half of the connections for requests, so that log-ins and the rest always get one.
+SEARCHES_SHARE = 2
 # After how many new objects the youngest generation is collected, and after how many collections the next older one.
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 
@@ -214,20 +216,23 @@ def _evening(settings: Settings) -> Evening | None:
 
 
 class _Pools(NamedTuple):
-    """The connections of one worker. Those for batches serve nothing else."""
+    """The connections of one worker. Those for batches serve nothing else. `searches` are some of the requests'."""
 
     requests: Database
     batches: Database
     desk: Database
+    searches: Database
 
 
 async def _connect(stack: AsyncExitStack, url: str, size: int) -> _Pools:
-    pools = []
-    for connections in (size, PATIENTS_CONNECTIONS, DESK_CONNECTIONS):
+    async def connected(connections: int) -> Database:
         pool = await Database.connect(url, connections)
         stack.push_async_callback(pool.close)
-        pools.append(pool)
-    return _Pools(*pools)
+        return pool
+
+    requests = await connected(size)
+    batches, desk = await connected(PATIENTS_CONNECTIONS), await connected(DESK_CONNECTIONS)
+    return _Pools(requests, batches, desk, searches=requests.share(max(1, size // SEARCHES_SHARE)))
 
 
 def _freeze_what_stays() -> None:
@@ -243,12 +248,12 @@ def _freeze_what_stays() -> None:
 
 
 def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_points: CrashPoints) -> Services:
-    database = pools.requests
+    database, searches = pools.requests, pools.searches
     directory = ClinicDirectory(database, settings.first_clinic)
     secret = signing_secret(settings)
     seat_events = SeatEvents(settings.seat_streams, settings.seat_streams_per_client)
     bookings = _bookings(settings, pools, ManageTokens(secret), crash_points, seat_events.seats_changed)
-    times, offered_times = Times(database, TimeIds(secret)), OfferedTimes(database, bookings, TimeIds(secret))
+    times, offered_times = Times(searches, TimeIds(secret)), OfferedTimes(database, bookings, TimeIds(secret))
     return Services(
         audit_log=AuditLog(database),
         booking_export=BookingExport(database),
@@ -261,8 +266,8 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         directory=directory,
         day_sheets=DaySheets(database, settings.name_order),
         doctors=Doctors(database, seat_events.seats_changed, settings.name_order),
-        explanations=Explanations(database),
-        free_times=FreeTimes(database, directory, times, order=settings.name_order),
+        explanations=Explanations(searches),
+        free_times=FreeTimes(searches, directory, times, order=settings.name_order),
         my_bookings=MyBookings(database),
         offered_times=offered_times,
         overbookings=Overbookings(pools.desk, ManageTokens(secret), seat_events.seats_changed),
@@ -271,7 +276,7 @@ def _services(settings: Settings, pools: _Pools, passwords: Passwords, crash_poi
         schedules=Schedules(database, settings.publish_days, seat_events.seats_changed),
         seat_events=seat_events,
         setting_up=SettingUp(database),
-        slots=Slots(database, directory, seat_events.seats_changed, settings.name_order),
+        slots=Slots(database, directory, seat_events.seats_changed, settings.name_order, searches),
         times=times,
         users=Users(database, passwords, AccessTokens(secret, settings.token_seconds), directory.limits_of),
         visit_types=VisitTypes(database, seat_events.seats_changed),

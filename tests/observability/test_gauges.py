@@ -23,3 +23,20 @@ def test_the_first_look_shows_the_connections(database_url: str) -> None:
             await database.close()
 
     assert asyncio.run(look()) == (0.0, 0.0)
+
+
+def test_of_a_share_only_its_waits_are_shown(database_url: str) -> None:
+    """Its connections are among those of the pool, which would be counted twice in a sum."""
+
+    async def look() -> tuple[float | None, float | None]:
+        database = await Database.connect(database_url, 2)
+        try:
+            async with gauges({"shared": database.share(1)}, shared=None):
+                return (
+                    REGISTRY.get_sample_value("slotwise_pool_connections", {"pool": "shared", "state": "open"}),
+                    REGISTRY.get_sample_value("slotwise_pool_wait_seconds_total", {"pool": "shared"}),
+                )
+        finally:
+            await database.close()
+
+    assert asyncio.run(look()) == (None, 0.0)

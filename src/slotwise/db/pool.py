@@ -1,10 +1,10 @@
 """Connections to PostgreSQL. Transactions open and close only here."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -13,7 +13,9 @@ from slotwise.db.errors import connecting, translated, unknown_if_lost, unsent_i
 from slotwise.db.hosts import Hosts
 from slotwise.db.sessions import open_session
 
-__all__ = ["Connection", "Database"]
+__all__ = ["Connection", "Database", "Share"]
+
+_Acquired: TypeAlias = "asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 
 # Together, a request that uses one connection is answered within ten seconds, whatever happens to the database.
 ACQUIRE_SECONDS = 3.0
@@ -85,7 +87,7 @@ class Database:
         asked = loop.time()
         try:
             with connecting():
-                connection = await self._pool.acquire(timeout=min(ACQUIRE_SECONDS, seconds))
+                connection = await self._acquire(min(ACQUIRE_SECONDS, seconds))
         finally:
             got = loop.time()
             self.waited_seconds += got - asked
@@ -105,7 +107,13 @@ class Database:
                 cut.cancel()
                 # If the release fails, the driver closes the connection. That does not change the outcome of the block.
                 with suppress(Exception):
-                    await self._pool.release(connection, timeout=RELEASE_SECONDS)
+                    await self._release(connection)
+
+    async def _acquire(self, seconds: float) -> _Acquired:
+        return await self._pool.acquire(timeout=seconds)
+
+    async def _release(self, connection: _Acquired) -> None:
+        await self._pool.release(connection, timeout=RELEASE_SECONDS)
 
     @asynccontextmanager
     async def effect(self) -> AsyncIterator[Connection]:
@@ -144,3 +152,44 @@ class Database:
     @property
     def idle(self) -> int:
         return self._pool.get_idle_size()
+
+    @property
+    def by_state(self) -> Mapping[str, int]:
+        """How many connections there are."""
+        return {"open": self.size, "idle": self.idle}
+
+    def share(self, most: int) -> "Share":
+        return Share(self._pool, self._statement_seconds, most)
+
+
+class Share(Database):
+    """A pool's connections for callers that may hold only so many of them at once. The others are left for the rest.
+
+    A caller that has no turn after `ACQUIRE_SECONDS` gets `DatabaseBusy`, as if the pool itself had none for it.
+    """
+
+    def __init__(self, pool: "asyncpg.Pool[asyncpg.Record]", statement_seconds: float, most: int) -> None:
+        super().__init__(pool, statement_seconds)
+        self._turns = asyncio.Semaphore(most)
+
+    async def _acquire(self, seconds: float) -> _Acquired:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        async with asyncio.timeout_at(deadline):
+            await self._turns.acquire()
+        try:
+            return await super()._acquire(deadline - loop.time())
+        except BaseException:
+            self._turns.release()
+            raise
+
+    async def _release(self, connection: _Acquired) -> None:
+        try:
+            await super()._release(connection)
+        finally:
+            self._turns.release()
+
+    @property
+    def by_state(self) -> Mapping[str, int]:
+        """None of its own: they count as the pool's."""
+        return {}

@@ -29,8 +29,8 @@ async def gauges(pools: Mapping[str, Database], shared: Path | None) -> AsyncIte
             waited = pool.waited_seconds
             POOL_WAITS.labels(name).inc(waited - counted[name])
             counted[name] = waited
-            POOL_CONNECTIONS.labels(name, "open").set(pool.size)
-            POOL_CONNECTIONS.labels(name, "idle").set(pool.idle)
+            for state, connections in pool.by_state.items():
+                POOL_CONNECTIONS.labels(name, state).set(connections)
 
     if shared is not None:
         _forget_dead_workers(shared)

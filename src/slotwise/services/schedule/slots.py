@@ -182,8 +182,11 @@ class Slots:
         clinics: ClinicBook | None = None,
         seats_changed: SeatsChanged = ignore_changes,
         order: NameOrder = ENGLISH,
+        searches: Database | None = None,
     ) -> None:
+        """`searches` has the connections for lists of free slots; without it, `database` has."""
         self._database = database
+        self._searches = searches or database
         self._order = order
         self._clinics = clinics or ClinicBook.of_one()
         self._seats_changed = seats_changed
@@ -343,7 +346,7 @@ class Slots:
     async def list_slots(self, query: SlotQuery, limit: int, after: Position = (FIRST_TIME, 0)) -> list[Slot]:
         """Future open slots with enough free seats, by start and id, after the position; at most 501."""
         after = max(after, (query.starts_from, 0))
-        async with self._database.connection() as connection:
+        async with self._searches.connection() as connection:
             return await list_slots(connection, query, limit, after)
 
     async def update_slot(
