@@ -44,6 +44,16 @@ def test_the_offset_is_that_of_the_day_shown(clinic: Clinic, month: int, offset:
     assert offset in zone_words(page)
 
 
+def test_the_desk_reads_the_offset_of_the_days_that_are_explained(clinic: Clinic) -> None:
+    doctor = clinic.slot(startTime=f"{YEAR}-07-15T09:00:00Z")["doctorId"]
+    with AccountVisitor(clinic.server) as desk:
+        desk.log_in(ADMIN_EMAIL, ADMIN_PASSWORD)
+        for asked in ("", "&at=11:00", "&at=11:05"):
+            page = desk.http.get(f"/admin/bookings/new/why?doctor={doctor}&day={YEAR}-07-15{asked}").text
+            assert f"15 July {YEAR}" in page
+            assert zone_words(page) == "Europe/Berlin, UTC+2", asked
+
+
 def test_the_hour_that_comes_twice_is_told_apart_everywhere(clinic: Clinic) -> None:
     doctor = clinic.doctor(name="Dr. Night")["id"]
     starts = [f"{AUTUMN}T00:30:00Z", f"{AUTUMN}T01:30:00Z"]

@@ -18,6 +18,7 @@ from slotwise.server.guarding import Guard, Guarded
 from slotwise.services.core.callers import require_desk_of
 from slotwise.services.core.rate_limits import client_of
 from slotwise.web.kit.parts import page_parts
+from slotwise.web.kit.times import note_what_is_told
 from slotwise.web.kit.visitors import Connection, Visitor, visitor_of
 
 PageRequest = Request[Any, Any, Any]
@@ -88,6 +89,7 @@ def own_origin(connection: Connection) -> str | None:
 
 async def _let_in(connection: Connection, _: BaseRouteHandler) -> None:
     refuse_other_sites(connection)
+    note_what_is_told()
     connection.state.visitor = await visitor_of(connection)
 
 

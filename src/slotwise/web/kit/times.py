@@ -15,6 +15,13 @@ _PLAIN = {"UTC", "Etc/UTC"}
 _zone_of_page: ContextVar[ZoneInfo | None] = ContextVar("zone_of_page", default=None)
 # The moments in the page that is being rendered.
 _shown: ContextVar[set[datetime]] = ContextVar("shown")
+# The moments in words that a request has made before its page is rendered, each with the zone that tells it.
+_told: ContextVar[set[tuple[ZoneInfo, datetime]]] = ContextVar("told")
+
+
+def note_what_is_told() -> None:
+    """From now on in this request: the page can then say in which offsets its times are, whoever makes the words."""
+    _told.set(set())
 
 
 class ClinicTime:
@@ -132,8 +139,14 @@ class ClinicTime:
         """The moment in local time. The page that is being rendered shows it."""
         local = self.local(moment)
         if local.tzinfo is self.zone:
-            self._moments_shown.add(moment)
+            self._note(moment)
         return local
+
+    def _note(self, moment: datetime) -> None:
+        if (shown := _shown.get(None)) is not None:
+            shown.add(moment)
+        else:
+            _told.get(set()).add((self.zone, moment))
 
     def _noted_day(self, moment: datetime | date) -> date:
         """A day without a time counts as its noon, because the clocks change at night."""
@@ -169,6 +182,7 @@ class PageTime(ClinicTime):
         token = _zone_of_page.set(zone)
         try:
             with self.noting_what_is_shown():
+                self._moments_shown.update(moment for told_in, moment in _told.get(set()) if told_in is self.zone)
                 yield
         finally:
             _zone_of_page.reset(token)
