@@ -3,6 +3,7 @@
 import gc
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from litestar import Litestar, Request, Response, Router
@@ -19,7 +20,7 @@ from slotwise.db.pool import Database
 from slotwise.db.schema import SchemaCheck
 from slotwise.db.time_zones import ZoneCheck
 from slotwise.domain.errors import SlotwiseError
-from slotwise.http.kit import headers
+from slotwise.http.kit.cross_origin import cors_of, fault_of_preflight
 from slotwise.http.kit.problems import EXCEPTION_HANDLERS as PROBLEMS
 from slotwise.http.kit.problems import write_refusal as write_problem
 from slotwise.http.kit.schemas import StructSchemas
@@ -126,7 +127,8 @@ def create_app() -> ASGIApp:
         ProxyHeadersMiddleware(cast("Any", application), settings.trusted_proxies) if settings.trusted_proxies else None
     )
     direct = lambda: application.direct  # noqa: E731
-    return Requests(application, refusals, log_request, direct, proxies, hsts=settings.production)
+    fault_of = partial(fault_of_preflight, application.cors_config)
+    return Requests(application, refusals, log_request, direct, proxies, fault_of, hsts=settings.production)
 
 
 def build(settings: Settings) -> Application:
@@ -323,16 +325,7 @@ def _answer_unmatched(request: Request[Any, Any, Any], error: HTTPException) -> 
 
 
 def _cors(settings: Settings) -> CORSConfig | None:
-    """Off unless origins are named. The API takes credentials in headers, not in cookies, so it allows no cookies."""
-    origins = [origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()]
-    if not origins:
-        return None
-    return CORSConfig(
-        allow_origins=origins,
-        allow_methods=["GET", "POST", "PATCH", "DELETE"],
-        allow_headers=list(headers.SENT),
-        expose_headers=list(headers.EXPOSED),
-    )
+    return cors_of([origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()])
 
 
 def _readable_refusals(cors: CORSConfig | None) -> WriteRefusal:

@@ -9,7 +9,7 @@ import pytest
 from slotwise.app import build
 from slotwise.http.api_document import openapi_document
 from slotwise.settings import load_settings
-from tests.clinic import Clinic, RunningServer, rows, unique_email
+from tests.clinic import Clinic, RunningServer, problem, rows, unique_email
 from tests.security.conftest import OTHER_ORIGIN
 
 
@@ -152,13 +152,34 @@ def test_the_named_origin_may_send_each_header_that_the_api_reads_to_each_of_its
             assert set(sent.split(", ")) <= set(answer.headers["access-control-allow-headers"].lower().split(", "))
 
 
-def test_a_header_that_the_api_does_not_read_gets_no_leave(hardened: RunningServer) -> None:
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Access-Control-Request-Headers", "x-forwarded-for"),
+        ("Access-Control-Request-Headers", "content-type, X-Other"),
+        ("Access-Control-Request-Method", "PUT"),
+        ("Access-Control-Request-Method", "get"),
+        ("Origin", "https://evil.example"),
+    ],
+)
+def test_a_preflight_is_refused_with_a_problem_that_names_what_gets_no_leave(
+    hardened: RunningServer, name: str, value: str
+) -> None:
+    preflight = {"Origin": OTHER_ORIGIN, "Access-Control-Request-Method": "GET"} | {name: value}
+    with Clinic(hardened) as clinic:
+        problem(clinic.http.options("/api/slots", headers=preflight), 400, "invalid-input", name)
+
+
+def test_a_page_of_the_named_origin_may_ask_for_the_head_of_an_answer(hardened: RunningServer) -> None:
+    """A browser asks first if the request has a header such as `If-None-Match`."""
     preflight = {
-        "Origin": OTHER_ORIGIN, "Access-Control-Request-Method": "GET",
-        "Access-Control-Request-Headers": "x-forwarded-for",
+        "Origin": OTHER_ORIGIN, "Access-Control-Request-Method": "HEAD",
+        "Access-Control-Request-Headers": "if-none-match",
     }  # fmt: skip
     with Clinic(hardened) as clinic:
-        assert clinic.http.options("/api/slots", headers=preflight).status_code == 400
+        answer = clinic.http.options("/api/slots", headers=preflight)
+    assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (204, OTHER_ORIGIN)
+    assert "HEAD" in answer.headers["access-control-allow-methods"].split(", ")
 
 
 def test_the_named_origin_may_read_each_header_of_an_answer(hardened: RunningServer) -> None:

@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 import structlog
 from litestar.enums import HttpMethod, ScopeType
+from litestar.routes import HTTPRoute
 from litestar.types import ASGIApp, HTTPScope, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
@@ -56,12 +57,14 @@ class Requests:
         log_request: LogRequest = log_nothing,
         direct: Callable[[], DirectRoutes] = lambda: NO_ROUTES,
         proxies: ProxyHeadersMiddleware | None = None,
+        fault_of: Callable[[HTTPScope], SlotwiseError | None] = lambda _: None,
         *,
         hsts: bool,
     ) -> None:
         self._app = app
         self._direct = direct
         self._proxies = proxies
+        self._fault_of = fault_of
         self._common = _lines(_HEADERS.items()) + (_lines([_HSTS]) if hsts else b"")
         self._write_refusal = write_refusal
         self._log_request = log_request
@@ -87,9 +90,7 @@ class Requests:
                 return
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = list(message["headers"])
-                if scope["method"] == HttpMethod.OPTIONS and status == HTTPStatus.NO_CONTENT:
-                    headers = _with_all_methods(scope, headers)
+                headers = _with_all_methods(scope, status, list(message["headers"]))
                 message["headers"] = self._headers(headers, request_id)
             await send(message)
 
@@ -102,7 +103,7 @@ class Requests:
         answer_when_late(received, answer_late)
         REQUEST_ID.set(request_id)
         try:
-            if (refusal := refusal_in(scope)) is not None:
+            if (refusal := refusal_in(scope) or self._fault_of(scope)) is not None:
                 await refuse(refusal, scope, self._write_refusal, send_observed)
             elif scope["raw_path"] == EVERYTHING:
                 await _answer_for_server(send_observed)
@@ -215,13 +216,26 @@ def _head_only(send: Send) -> Send:
     return send_head
 
 
-def _with_all_methods(scope: HTTPScope, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Complete the framework's answer to OPTIONS, which lists only the methods of the first registered handler."""
-    if (path := scope.get("path_template")) is None:
+def _with_all_methods(scope: HTTPScope, status: int, headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Complete the framework's `Allow`, of a method that the route does not have and of OPTIONS.
+
+    It leaves HEAD out, which every route with GET has; and for OPTIONS, all methods but those of one handler.
+    """
+    if (allow := dict(headers).get(b"allow")) is None:
         return headers
-    methods = sorted(scope["litestar_app"].route_handler_method_map[path])
-    allow = (b"allow", ", ".join(methods).encode())
-    return [allow, *((name, value) for name, value in headers if name != b"allow")]
+    methods = {name.strip() for name in allow.decode().split(",")} - {""}
+    if status == HTTPStatus.NO_CONTENT:
+        methods |= _methods_of(scope)
+    if HttpMethod.GET in methods:
+        methods.add(HttpMethod.HEAD.value)
+    complete = (b"allow", ", ".join(sorted(methods)).encode())
+    return [complete, *((name, value) for name, value in headers if name != b"allow")]
+
+
+def _methods_of(scope: HTTPScope) -> set[str]:
+    template = scope.get("path_template")
+    routes = (route for route in scope["litestar_app"].routes if isinstance(route, HTTPRoute))
+    return {str(method) for route in routes if route.path_format == template for method in route.methods}
 
 
 def _request_id(scope: HTTPScope) -> str:

@@ -51,21 +51,22 @@ def test_an_unknown_route_is_not_found(clinic: Clinic, path: str) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "allowed"),
     [
-        ("PUT", "/api/doctors", {"GET", "POST"}),
-        ("DELETE", "/api/slots/1", {"GET", "PATCH"}),
-        ("PATCH", "/api/bookings/1", {"GET", "DELETE"}),
+        ("PUT", "/api/doctors", {"GET", "HEAD", "POST"}),
+        ("DELETE", "/api/slots/1", {"GET", "HEAD", "PATCH"}),
+        ("PATCH", "/api/bookings/1", {"GET", "HEAD", "DELETE"}),
         ("GET", "/api/bookings/1/confirm", {"POST"}),
         ("GET", "/api/auth/login", {"POST"}),
-        ("POST", "/health", {"GET"}),
-        ("DELETE", "/api/bookings/my-bookings", {"GET"}),
+        ("POST", "/health", {"GET", "HEAD"}),
+        ("DELETE", "/api/bookings/my-bookings", {"GET", "HEAD"}),
     ],
 )
-def test_an_unknown_method_is_refused_with_the_allowed_ones(
+def test_an_unknown_method_is_refused_with_the_allowed_ones_which_options_lists_too(
     clinic: Clinic, method: str, path: str, allowed: set[str]
 ) -> None:
-    answer = clinic.http.request(method, path)
-    problem(answer, 405, "method-not-allowed")
-    assert allowed <= {name.strip() for name in answer.headers["allow"].split(",")}
+    refused = clinic.http.request(method, path)
+    problem(refused, 405, "method-not-allowed")
+    for answer in (refused, clinic.http.options(path)):
+        assert {name.strip() for name in answer.headers["allow"].split(",")} == {*allowed, "OPTIONS"}
 
 
 @pytest.mark.parametrize("path", ["/api/auth/register", "/api/auth/login", "/api/bookings", "/api/doctors"])
