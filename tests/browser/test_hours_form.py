@@ -1,4 +1,7 @@
-"""The form of weekly hours shows what the chosen kind of hours needs, with and without scripts, narrow and wide."""
+"""The form of weekly hours shows what the chosen kind of hours needs, with and without scripts, narrow and wide.
+
+So does the week.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -48,7 +51,7 @@ def test_only_what_the_chosen_kind_needs_is_shown_and_asked(
     assert_shown(desk, OF_OPEN_TIME, OF_FIXED_TIMES)
     expect(desk.get_by_text("Open time needs a visit type.")).to_be_visible()
 
-    add_types(clinic)
+    add_types(clinic, ("First visit", 30), ("Short visit", 10))
     desk.goto(path)
     check(desk, assert_accessible if scripts else None)
     desk.get_by_label(OPEN_TIME).check()
@@ -64,6 +67,30 @@ def test_only_what_the_chosen_kind_needs_is_shown_and_asked(
     desk.get_by_label("First visit, 30 minutes").check()
     press(desk)
     expect(desk.get_by_text("of open time on")).to_be_visible()
+
+
+def test_the_week_has_room_for_many_visit_types_with_long_names(
+    own_site: RunningServer, clinic: Clinic, open_window: OpenWindow, assert_accessible: AssertAccessible
+) -> None:
+    add_types(clinic, *((f"{'Gastroenterologie' * 2} {number}", 30) for number in range(5)))
+    desk = open_window(own_site)
+    log_in(desk)
+    desk.goto(f"/admin/doctors/{clinic.doctor()['id']}/hours/new")
+    desk.get_by_label(OPEN_TIME).check()
+    desk.get_by_label("Monday").check()
+    for each in desk.get_by_label("Gastroenterologie").all():
+        each.check()
+    press(desk)
+    desk.get_by_role("button", name="Do exactly this").click()
+    cell = desk.get_by_role("cell").filter(has_text="2 more")
+    expect(cell).to_contain_text("Gastroenterologie 2")
+    expect(cell.get_by_text("Gastroenterologie 3")).to_be_hidden()
+    cell.get_by_text("2 more").click()
+    expect(cell.get_by_text("Gastroenterologie 3")).to_be_visible()
+    for width in (320, 375, 1024):
+        desk.set_viewport_size({"width": width, "height": 800})
+        check(desk, assert_accessible)
+        assert desk.locator(".scroll").evaluate("(part) => part.scrollWidth - part.clientWidth") <= 0, width
 
 
 def choose_by_keyboard(desk: Page) -> None:
@@ -92,7 +119,7 @@ def press(desk: Page) -> None:
     desk.get_by_role("button", name="Show what would change").click()
 
 
-def add_types(clinic: Clinic) -> None:
-    for name, minutes in (("First visit", 30), ("Short visit", 10)):
+def add_types(clinic: Clinic, *types: tuple[str, int]) -> None:
+    for name, minutes in types:
         made = clinic.http.post("/api/visit-types", json={"name": name, "minutes": minutes}, headers=clinic.admin)
         assert made.is_success, made.text

@@ -68,9 +68,9 @@ class Visitor:
         return self.page
 
     def send(self, action: str, /, **fields: object) -> httpx.Response:
-        """Sends a form of this site, even if no page showed it."""
+        """Sends a form of this site, even if no page showed it. A list is sent as several fields of one name."""
         headers = {"Sec-Fetch-Site": "same-origin", "Accept": "text/html"}
-        data = {name: str(value) for name, value in fields.items()}
+        data = {name: [*map(str, value)] if isinstance(value, list) else str(value) for name, value in fields.items()}
         self.page = self.http.post(action, data=data, headers=headers)
         return self.page
 

@@ -23,7 +23,7 @@ def admin(server: RunningServer) -> Iterator[AccountVisitor]:
         yield visitor
 
 
-def hours(first_day: date, **more: object) -> dict[str, object]:
+def hours(first_day: date, /, **more: object) -> dict[str, object]:
     """Two half hours on the weekday of that day."""
     given = {"weekdays": first_day.isoweekday(), "from_1": "09:00", "to_1": "10:00", "first_day": first_day}
     return {**given, "slot_minutes": 30, "break_minutes": 0, "total_seats": 1, "every_weeks": 1, **more}
@@ -257,7 +257,7 @@ def test_open_time_is_added_shown_and_becomes_shorter(admin: AccountVisitor, cli
     assert "3 hours and 30 minutes of open time on 1 day will be added." in text_of(admin.page)
     admin.submit("/admin/schedule")
     assert "Done." in admin.page.text
-    assert "open time, every 20 minutes" in text_of(admin.page)
+    assert "Open time, every 20 minutes Long talk" in text_of(admin.page)
     first, second = rules(clinic, doctor_id)
     assert [(each["kind"], each["durationMinutes"]) for each in (first, second)] == [("WINDOW", 150), ("WINDOW", 60)]
     admin.open(f"{path}/{first['id']}")
@@ -275,6 +275,26 @@ def test_open_time_is_added_shown_and_becomes_shorter(admin: AccountVisitor, cli
     assert "Done. Open time on 1 day moved to other hours." in text_of(admin.page)
     admin.send(f"{path}/{first['id']}", version=rules(clinic, doctor_id)[0]["version"], step="remove")
     assert "1 hour of open time on 1 day will be taken away." in text_of(admin.page)
+
+
+def test_hours_of_a_day_stand_by_the_hour_and_name_their_visit_types(admin: AccountVisitor, clinic: Clinic) -> None:
+    path = f"/admin/doctors/{clinic.doctor()['id']}/hours"
+    types = [
+        clinic.http.post("/api/visit-types", json={"name": name, "minutes": 30}, headers=clinic.admin).json()["id"]
+        for name in ("Ears", "Eyes", "Nose", "Feet", "Throat")
+    ]
+    add_hours(admin, path, from_1="13:00", to_1="14:00")
+    add_hours(admin, path, first_day=FIRST_DAY + WEEK, from_1="11:00", to_1="12:00", visit_types=types[0])
+    add_hours(admin, path, first_day=FIRST_DAY + 2 * WEEK, kind="WINDOW", step_minutes=20, visit_types=types)
+    clinic.http.patch(f"/api/visit-types/{types[0]}", json={"active": False}, headers=clinic.admin)
+    rows_of_day = re.findall(
+        r"(\S+) to \S+ from .*?, without an end (.*?) (?:until|not yet)", text_of(admin.open(path))
+    )
+    assert rows_of_day == [
+        ("09:00", "Open time, every 20 minutes Ears (not offered), Eyes, Nose 2 more Feet, Throat"),
+        ("11:00", "Fixed times, 30 minutes each Ears (not offered)"),
+        ("13:00", "Fixed times, 30 minutes each None"),
+    ]
 
 
 def test_an_absence_says_how_much_open_time_it_closes(admin: AccountVisitor, clinic: Clinic) -> None:

@@ -54,14 +54,15 @@ class HoursController(Controller):
         renderer: NamedDependency[Renderer],
         doctors: NamedDependency[Doctors],
         schedules: NamedDependency[Schedules],
+        visit_types: NamedDependency[VisitTypes],
     ) -> Response[Any]:
         doctor, today = await doctors.get_doctor(doctor_id), renderer.time.today()
-        found = await schedules.list_rules(doctor_id)
+        found, types = await schedules.list_rules(doctor_id), await visit_types.list_visit_types(for_desk=True)
         rules = sorted(
             (rule for rule in found.rules if rule.removed_at is None and (rule.last_day or today) >= today),
-            key=lambda rule: (rule.weekday, rule.first_day, rule.opens),
+            key=lambda rule: (rule.weekday, rule.opens, rule.first_day),
         )
-        rows = [rule_row(rule, found.runs.get(rule.id), renderer.time_of(rule.clinic_id)) for rule in rules]
+        rows = [rule_row(rule, found.runs.get(rule.id), renderer.time_of(rule.clinic_id), types) for rule in rules]
         week = [(name, [row for row in rows if row.rule.weekday == day]) for day, name in enumerate(DAYS, 1)]
         return renderer.answer(
             request,

@@ -9,6 +9,7 @@ import msgspec
 from slotwise.domain.schedule_previews import Preview
 from slotwise.domain.schedules import Rule, SkippedSlot, SkipReason
 from slotwise.domain.timetables import MINUTES_OF_A_DAY
+from slotwise.domain.visit_types import VisitType
 from slotwise.domain.window_diff import OpenTime, OpenTimeChange
 from slotwise.services.schedule.schedule_state import Run
 from slotwise.web.kit.times import ClinicTime, length_words
@@ -32,17 +33,24 @@ class RuleRow(NamedTuple):
     hours: str
     days: str
     details: str
+    visit_types: list[str]
     published: str
     skipped: list[str]
 
 
-def rule_row(rule: Rule, run: Run | None, time: ClinicTime) -> RuleRow:
+def rule_row(rule: Rule, run: Run | None, time: ClinicTime, types: Iterable[VisitType]) -> RuleRow:
     until = _day_before(run.published_until) if run else None
     if until and rule.last_day:
         until = min(until, rule.last_day)
     published = f"until {time.short_day(until)}" if until else "not yet"
     return RuleRow(
-        rule, hours_words(rule), days_words(rule, time), details_words(rule), published, _left_out(run, time)
+        rule,
+        hours_words(rule),
+        days_words(rule, time),
+        details_words(rule),
+        _type_words(rule, types),
+        published,
+        _left_out(run, time),
     )
 
 
@@ -65,8 +73,9 @@ def days_words(rule: Rule, time: ClinicTime) -> str:
 
 
 def details_words(rule: Rule) -> str:
-    """`30 minutes each, 5 minutes break, every 2 weeks, 4 people`; `open time, every 15 minutes`."""
-    told = [f"open time, every {rule.step_minutes} minutes" if rule.is_window else f"{rule.slot_minutes} minutes each"]
+    """`Fixed times, 30 minutes each, every 2 weeks, 4 people at each time`; `Open time, every 15 minutes`."""
+    of_open_time, of_fixed_times = f"every {rule.step_minutes} minutes", f"{rule.slot_minutes} minutes each"
+    told = [f"Open time, {of_open_time}" if rule.is_window else f"Fixed times, {of_fixed_times}"]
     if rule.break_minutes:
         told.append(f"{rule.break_minutes} minutes break")
     if rule.every_weeks > 1:
@@ -74,6 +83,12 @@ def details_words(rule: Rule) -> str:
     if rule.total_seats > 1:
         told.append(f"{rule.total_seats} people at each time")
     return ", ".join(told)
+
+
+def _type_words(rule: Rule, types: Iterable[VisitType]) -> list[str]:
+    """Also those that the clinic does not offer at present: patients cannot book these."""
+    own = rule.visit_type_ids or ()
+    return [each.name if each.active else f"{each.name} (not offered)" for each in types if each.id in own]
 
 
 def coming_open_time(preview: Preview) -> list[str]:
