@@ -67,6 +67,7 @@ _CODES: Mapping[Cause, str | None] = {
 }
 # Of a hold of a slot that there is.
 _CODES_IN_SLOT = {Cause.INACTIVE: SlotClosed.code, Cause.CLOSURE: SlotClosed.code, Cause.NO_START: TimeGone.code}
+CODES = sorted({code for code in (*_CODES.values(), *_CODES_IN_SLOT.values()) if code is not None})
 # Their slot is what takes the time away.
 OF_SLOTS = frozenset({Cause.CLOSED, Cause.BOOKING, Cause.HOLD, Cause.SLOT})
 

@@ -61,6 +61,18 @@ def test_a_new_clinic_is_at_its_location(clinic: Clinic) -> None:
     assert read.headers["etag"] == answer.headers["etag"] == '"1"'
 
 
+@pytest.mark.parametrize("known", ["{}", "W/{}", '"0", {}', "*"])
+def test_a_clinic_that_a_client_knows_is_not_sent_again(clinic: Clinic, known: str) -> None:
+    made = clinic.http.post("/api/clinics", json=NORTH, headers=clinic.admin)
+    path, etag = made.headers["location"], made.headers["etag"]
+    again = clinic.http.get(path, headers={"If-None-Match": known.format(etag)})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    assert again.headers["cache-control"] == "no-cache"
+    assert change(clinic, made.json()["id"], directions="Bus 7").status_code == 200
+    if known != "*":
+        assert clinic.http.get(path, headers={"If-None-Match": known.format(etag)}).json()["directions"] == "Bus 7"
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -55,6 +55,17 @@ def test_the_second_of_two_who_change_a_type_sees_what_the_first_has_changed(cli
     assert anyhow.json()["active"] is False
 
 
+def test_a_type_that_a_client_knows_is_not_sent_again_unless_it_knows_less_than_the_desk_sees(clinic: Clinic) -> None:
+    plain, secret = new_type(clinic), new_type(clinic, mode="VIDEO", videoLink="https://video.example.org/room")
+    for made, at_desk in ((plain, 304), (secret, 200)):
+        path = f"{TYPES}/{made['id']}"
+        known = {"If-None-Match": clinic.http.get(path).headers["etag"]}
+        assert clinic.http.get(path, headers=known).status_code == 304
+        assert clinic.http.get(path, headers={**clinic.admin, **known}).status_code == at_desk
+        clinic.http.patch(path, json={"minutes": 40}, headers=clinic.admin)
+        assert clinic.http.get(path, headers=known).json()["minutes"] == 40
+
+
 def test_a_change_that_changes_nothing_keeps_the_version(clinic: Clinic) -> None:
     made = new_type(clinic, minNoticeMinutes=60)
     path = f"{TYPES}/{made['id']}"

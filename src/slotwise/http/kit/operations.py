@@ -96,6 +96,9 @@ def answer(kind: type | None, description: str, media_type: str = MediaType.JSON
     return ResponseSpec(kind, generate_examples=False, description=description, media_type=media_type)
 
 
+NOTHING_CHANGED = {304: answer(None, "Nothing has changed since that `ETag`")}
+
+
 @dataclass
 class BodyOptional(Operation):
     """An operation whose body is optional. The framework cannot document that by itself."""

@@ -1,12 +1,14 @@
 """Two clients that change the same thing: the second is told what the first has changed (RFC 9110, 13.1.1).
 
-A thing that is changed so has a `version`, which grows with each change and is its `ETag`.
+A thing that is changed so has a `version`, which grows with each change and is its `ETag`. A client that has this
+version already need not be sent it again (RFC 9110, 13.1.2).
 """
 
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Annotated, Any, TypeVar
+from http import HTTPStatus
+from typing import Annotated, Any, TypeVar, cast
 
 from litestar import Response
 from litestar.params import HeaderParameter
@@ -47,6 +49,21 @@ def versioned(view: View, version: int, **more: Any) -> Response[View]:
     """An answer with its `ETag`. `more` are arguments of the answer; its headers are kept."""
     headers = {**more.pop("headers", {}), "ETag": etag_of(version)}
     return Response(view, headers=headers, **more)
+
+
+def versioned_unless_known(view: View, version: int, if_none_match: str | None) -> Response[View]:
+    """304 if the client has this version. `no-cache`: it may be stored, but must be asked for again."""
+    headers = {"Cache-Control": "no-cache"}
+    if is_known(etag_of(version), if_none_match):
+        nothing = cast("Any", None)
+        return versioned(nothing, version, headers=headers, status_code=HTTPStatus.NOT_MODIFIED)
+    return versioned(view, version, headers=headers)
+
+
+def is_known(etag: str, if_none_match: str | None) -> bool:
+    """Whether the header has this tag. The comparison is weak."""
+    tags = {tag.strip().removeprefix("W/") for tag in (if_none_match or "").split(",")}
+    return etag in tags or "*" in tags
 
 
 @contextmanager

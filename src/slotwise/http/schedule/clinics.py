@@ -12,10 +12,10 @@ from slotwise.domain.errors import ChangedMeanwhile, ClinicInUse, ClinicNotFound
 from slotwise.domain.fields import MAX_NAME_CHARACTERS, Instant
 from slotwise.domain.time_zones import MAX_ZONE_CHARACTERS
 from slotwise.http.kit.access import ADMIN, RECOGNIZED, ApiRequest, account_of
-from slotwise.http.kit.operations import operation
+from slotwise.http.kit.operations import NOTHING_CHANGED, operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
-from slotwise.http.kit.parameters import Id
-from slotwise.http.kit.versions import IfMatch, showing_present, versioned, versions_in
+from slotwise.http.kit.parameters import Id, IfNoneMatch
+from slotwise.http.kit.versions import IfMatch, showing_present, versioned, versioned_unless_known, versions_in
 from slotwise.services.schedule.clinics import Clinics
 
 
@@ -27,11 +27,16 @@ def _text(description: str, example: str, longest: int, **more: Any) -> Any:
 Name = Annotated[str, _text(f"1 to {MAX_CLINIC_NAME} characters", "North Clinic", MAX_CLINIC_NAME, minLength=1)]
 TimeZone = Annotated[str, _text("An IANA name", "Europe/Berlin", MAX_ZONE_CHARACTERS)]
 Address = Annotated[str, _text("In one line", "12 High Street, Springfield", MAX_NAME_CHARACTERS)]
-Telephone = Annotated[str, _text("As people dial it", "+44 20 7946 0000", MAX_TELEPHONE)]
+Telephone = Annotated[
+    str,
+    _text("As people dial it", "+44 20 7946 0000", MAX_TELEPHONE, pattern=r"^\s*$|^\s*\+?[0-9][0-9 ()/.-]+[0-9()/.-]\s*$"),
+]
 ClinicEmail = Annotated[str, Meta(examples=["north@clinic.example"])]
 Directions = Annotated[str, _text("How to get there; may have several lines", "Bus 7", MAX_NOTE)]
 OpeningNote = Annotated[str, _text("May have several lines", "Closed on Sundays", MAX_NOTE)]
-Colour = Annotated[str, _text("By which the desk tells clinics apart", "#1b6e8c", 7)]
+Colour = Annotated[
+    str, _text("By which the desk tells clinics apart", "#1b6e8c", 7, pattern=r"^\s*$|^\s*#[0-9A-Fa-f]{6}\s*$")
+]
 
 EveningList = Annotated[
     bool,
@@ -122,10 +127,22 @@ class ClinicController(Controller):
         found = await clinics.list_clinics(after.id, limit + 1, with_inactive=at_desk)
         return page_of(found, limit, ClinicView.of, lambda clinic: IdPosition(clinic.id))
 
-    @get("/{clinic_id:int}", **operation("get_clinic", RECOGNIZED, "Read a clinic", ClinicNotFound, sends=("ETag",)))
-    async def get_clinic(self, clinic_id: Id, clinics: NamedDependency[Clinics]) -> Response[ClinicView]:
+    @get(
+        "/{clinic_id:int}",
+        **operation(
+            "get_clinic",
+            RECOGNIZED,
+            "Read a clinic",
+            ClinicNotFound,
+            sends=("ETag",),
+            also_answers=NOTHING_CHANGED,
+        ),
+    )
+    async def get_clinic(
+        self, clinic_id: Id, clinics: NamedDependency[Clinics], known: IfNoneMatch = None
+    ) -> Response[ClinicView]:
         clinic = await clinics.get_clinic(clinic_id)
-        return versioned(ClinicView.of(clinic), clinic.version)
+        return versioned_unless_known(ClinicView.of(clinic), clinic.version, known)
 
     @patch(
         "/{clinic_id:int}",

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from slotwise.domain.errors import DoctorNotFound, InvalidInput, VisitTypeNotFound
 from slotwise.domain.explanations import DayExplanation, TakenAway, TimeExplanation
 from slotwise.domain.fields import FIRST_TIME, Instant
-from slotwise.domain.reasons import Cause, Reason
+from slotwise.domain.reasons import CODES, Cause, Reason
 from slotwise.domain.schedule_rules import MAX_STEP_MINUTES, MIN_STEP_MINUTES
 from slotwise.domain.schedules import ClosureKind
 from slotwise.http.kit.access import DESK, ApiRequest, account_of
@@ -106,7 +106,7 @@ class ReasonView(Struct, frozen=True, rename="camel"):
     """
 
     cause: Annotated[Cause, Meta(examples=["BOOKING"])]
-    code: Annotated[str | None, Meta(examples=["slot-full"])]
+    code: Annotated[str, Meta(examples=["slot-full"], extra_json_schema={"enum": CODES})] | None
     rule_id: int | None
     closure_id: int | None
     closure_kind: ClosureKind | None

@@ -33,7 +33,7 @@ from slotwise.domain.visit_types import MAX_VISIT_TYPES
 from slotwise.http.kit.access import ADMIN, ANYONE, DESK, ApiRequest, account_of
 from slotwise.http.kit.direct import JSON, ApiCall, answered, direct, json_answer
 from slotwise.http.kit.fields import Id, Minutes, Seats
-from slotwise.http.kit.operations import answer, operation
+from slotwise.http.kit.operations import NOTHING_CHANGED, answer, operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Limit, Page, StartPosition, decode_cursor, page_of
 from slotwise.http.kit.parameters import (
     ClinicId,
@@ -49,6 +49,7 @@ from slotwise.http.kit.parameters import (
 )
 from slotwise.http.kit.parameters import Id as PathId
 from slotwise.http.kit.parts import ApiParts
+from slotwise.http.kit.versions import is_known
 from slotwise.server.direct import Answer, KnownQueries
 from slotwise.services.schedule.slot_lists import SlotQuery
 from slotwise.services.schedule.slots import Clash, CreatedSlots, PlannedSlot, Slots
@@ -268,8 +269,7 @@ async def _list_slots(api: HasSlotLists, call: ApiCall[SlotListQuery]) -> Answer
 def answer_page(page: EncodedPage, call: ApiCall[Any]) -> Answer:
     """304 if the client has this version (RFC 9110, 13.1.2). `no-cache`: clients may store it but must revalidate."""
     headers = {"ETag": page.etag, "Cache-Control": "no-cache"}
-    tags = {tag.strip().removeprefix("W/") for tag in (call.header(b"if-none-match") or "").split(",")}
-    if page.etag in tags or "*" in tags:
+    if is_known(page.etag, call.header(b"if-none-match")):
         return Answer(HTTPStatus.NOT_MODIFIED, "", b"", headers)
     return Answer(HTTPStatus.OK, JSON, page.body, headers)
 
@@ -364,7 +364,7 @@ class SlotController(Controller):
             "clinics can book at these only; without their access token they get what everybody gets. Answers have an "
             "`ETag`; send it as `If-None-Match` to get 304 while nothing has changed.",
             sends=("ETag",),
-            also_answers={304: answer(None, "Nothing has changed since that `ETag`")},
+            also_answers=NOTHING_CHANGED,
         ),
     )
     async def list_slots(

@@ -18,7 +18,7 @@ from slotwise.domain.users import User
 from slotwise.domain.visit_types import VisitMode
 from slotwise.http.kit.access import RECOGNIZED, ApiRequest
 from slotwise.http.kit.direct import ApiCall, answered, direct
-from slotwise.http.kit.operations import answer, operation
+from slotwise.http.kit.operations import NOTHING_CHANGED, operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, Page, TimePosition, decode_cursor, encode_cursor
 from slotwise.http.kit.parameters import (
     ClinicId,
@@ -142,7 +142,7 @@ class TimeController(Controller):
             "at a limited number of days, so a page may have few items or none: follow `nextCursor` until it is null. "
             "Answers have an `ETag` as those of `GET /api/slots`.",
             sends=("ETag",),
-            also_answers={304: answer(None, "Nothing has changed since that `ETag`")},
+            also_answers=NOTHING_CHANGED,
         ),
     )
     async def list_times(

@@ -26,10 +26,10 @@ from slotwise.domain.visit_types import (
 )
 from slotwise.http.kit.access import ADMIN, RECOGNIZED, ApiRequest, account_of, caller_of
 from slotwise.http.kit.fields import NAME, Minutes
-from slotwise.http.kit.operations import operation
+from slotwise.http.kit.operations import NOTHING_CHANGED, operation
 from slotwise.http.kit.paging import DEFAULT_LIMIT, Cursor, IdPosition, Limit, Page, decode_cursor, page_of
-from slotwise.http.kit.parameters import Id
-from slotwise.http.kit.versions import IfMatch, showing_present, versioned, versions_in
+from slotwise.http.kit.parameters import Id, IfNoneMatch
+from slotwise.http.kit.versions import IfMatch, showing_present, versioned, versioned_unless_known, versions_in
 from slotwise.services.schedule.visit_types import VisitTypes, without_secrets
 
 Name = Annotated[
@@ -163,13 +163,28 @@ class VisitTypeController(Controller):
 
     @get(
         "/{visit_type_id:int}",
-        **operation("get_visit_type", RECOGNIZED, "Read a visit type", VisitTypeNotFound, sends=("ETag",)),
+        **operation(
+            "get_visit_type",
+            RECOGNIZED,
+            "Read a visit type",
+            VisitTypeNotFound,
+            sends=("ETag",),
+            also_answers=NOTHING_CHANGED,
+        ),
     )
     async def get_visit_type(
-        self, request: ApiRequest, visit_type_id: Id, visit_types: NamedDependency[VisitTypes]
+        self,
+        request: ApiRequest,
+        visit_type_id: Id,
+        visit_types: NamedDependency[VisitTypes],
+        known: IfNoneMatch = None,
     ) -> Response[VisitTypeView]:
         found = await visit_types.get_visit_type(visit_type_id)
-        return versioned(_view_for(found, at_desk=caller_of(request).at_desk), found.version)
+        public = VisitTypeView.of(without_secrets(found))
+        if not caller_of(request).at_desk or public == (whole := VisitTypeView.of(found)):
+            return versioned_unless_known(public, found.version, known)
+        # What the client has of this version may be from before its log-in, without what only the desk sees.
+        return versioned(whole, found.version)
 
     @patch(
         "/{visit_type_id:int}",
