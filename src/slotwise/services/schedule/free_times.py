@@ -52,6 +52,8 @@ FARTHEST_SEARCH = 20_000
 MOST_SPECIALIZATIONS = 100
 MOST_DOCTORS = 100
 MOST_OTHERS = 5
+# No account has this id. It stands for one without visits, which can also book what guests cannot.
+NEW_ACCOUNT = 0
 
 
 class _Understood(Struct, frozen=True):
@@ -173,9 +175,10 @@ class FreeTimes:
         return next((time for time in listed.times if time.time_id is not None), None)
 
     async def _has_open_time(self, clinic_id: int) -> bool:
-        """Whether somebody can book in open time there. Only asked of clinics without a free slot."""
+        """Whether a guest or a new account can book in open time there. Only asked of clinics without a free slot."""
         query = TimesQuery(clinic_ids=frozenset({clinic_id}), starts_before=LAST_READABLE_TIME)
-        return bool((await self._times.list_times(query, 1)).times)
+        of_guests = await self._times.list_times(query, 1)
+        return bool(of_guests.times or (await self._times.list_times(replace(query, user_id=NEW_ACCOUNT), 1)).times)
 
     async def _asks_kind(self, query: TimeQuery, choices: Choices) -> bool:
         """Whether the person must choose a kind of visit: to begin with, and where times are missing without it.

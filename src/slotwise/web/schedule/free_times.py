@@ -76,7 +76,8 @@ class PartOfDay(Struct, frozen=True):
 class Found(Struct, frozen=True):
     """What a page shows. `day` is None also where the visitor has to choose a clinic first.
 
-    `free_at` are the clinics with a time that a patient can book, where there are several clinics.
+    `free_at` are the clinics with a time that a patient can book: of those to choose from or, where there is one only,
+    that one if the page has no time.
     """
 
     day: FreeDay | KindsToChoose | None
@@ -122,8 +123,10 @@ class FindPages:
 
     async def _find(self, query: FindQuery) -> Found:
         day = None if _asks_where(self._renderer, query) else await self._days.read(query.times)
-        choices = _choices(self._renderer, query)
-        return Found(day, await self._free_at.read(frozenset(one.id for one in choices)) if choices else frozenset())
+        clinics = _choices(self._renderer, query)
+        if not clinics and _is_without_times(day):
+            clinics = [self._renderer.clinics.get(_clinic_of(query, day))]
+        return Found(day, await self._free_at.read(frozenset(one.id for one in clinics)) if clinics else frozenset())
 
     async def _held_by(self, visitor: Visitor) -> Booking | None:
         """The hold that the browser remembers, if it is still live. Found by its token alone, so no name is read."""
@@ -209,11 +212,13 @@ def context_of(renderer: Renderer, query: FindQuery, page: Found, held: Booking 
     """What the template shows."""
     found = page.day if isinstance(page.day, FreeDay) else None
     times = query.times if page.day is None else page.day.query
+    contact = renderer.clinics.get(times.clinic_id)
     return {
         # Those without a free time come last.
         "clinics": sorted(_choices(renderer, query), key=lambda clinic: clinic.id not in page.free_at),
         "free_at": page.free_at,
-        "contact": renderer.clinics.get(times.clinic_id),
+        "contact": contact,
+        "is_free_here": contact.id in page.free_at,
         "asks_where": _asks_where(renderer, query),
         "asks_what": page.day if isinstance(page.day, KindsToChoose) else None,
         "found": found,
@@ -246,6 +251,10 @@ def _asks_where(renderer: Renderer, query: FindQuery) -> bool:
 def _clinic_of(query: FindQuery, found: FreeDay | KindsToChoose | None) -> int | None:
     """The clinic that the page is about. What was found knows whether that of the query can be chosen."""
     return query.times.clinic_id if found is None else found.query.clinic_id
+
+
+def _is_without_times(day: FreeDay | KindsToChoose | None) -> bool:
+    return isinstance(day, KindsToChoose) or (day is not None and day.nothing is not None)
 
 
 def _url_after(found: FreeDay) -> str:
