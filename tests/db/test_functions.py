@@ -34,6 +34,9 @@ LOCKS_ARE_HELD_BY_THE_CALLER = {
 # Wrappers under their old names, which only servers of the release before call.
 FOR_THE_RELEASE_BEFORE = {"apply_schedule", "carve_slot", "hold_seats", "hold_seats_2", "replace_hold"}
 
+# No command takes the name of a table as a value. These take it from the catalogue.
+BUILD_COMMANDS = {"analyze_grown_tables"}
+
 # They use the clock only to find what to lock. The function that they call next decides what is overdue.
 LOOKS_BEFORE_IT_LOCKS = {"sweep_holds": "expire_holds"}
 
@@ -103,7 +106,7 @@ def faults(one: Function) -> list[str]:
         "locks twice": len(_LOCK.findall(one.code)) > 1,
         "reads the transaction's clock": re.search(r"(?<![.\w])now\(\)|\bcurrent_timestamp\b", one.code, re.I)
         is not None,
-        "builds SQL from text": re.search(r"\bEXECUTE\b", one.code) is not None,
+        "builds SQL from text": one.name not in BUILD_COMMANDS and re.search(r"\bEXECUTE\b", one.code) is not None,
     }
     return [f"{one.name} {fault}" for fault, found in rules.items() if found]
 

@@ -1,4 +1,5 @@
-"""Loops that expire overdue holds, publish the times of rules, and delete old answers and old log-in failures."""
+"""Loops that expire overdue holds, publish the times of rules, delete old answers and old log-in failures, and let
+PostgreSQL look at tables that grow fast."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -13,9 +14,12 @@ from slotwise.services.accounts.users import prune_login_attempts
 from slotwise.services.core.expiry import sweep_holds
 from slotwise.services.core.idempotency import prune_answers
 from slotwise.services.core.seat_events import SeatsChanged
+from slotwise.services.core.statistics import analyze_grown_tables
 from slotwise.services.schedule.publishing import Publisher
 
 PRUNE_SECONDS = 60.0
+# When bookings open, thousands are made in a second.
+ANALYZE_SECONDS = 1.0
 # Most rounds find nothing to do: a day is due only once a day.
 PUBLISH_SECONDS = 60.0
 
@@ -38,6 +42,7 @@ async def housekeeping(
     loops = [
         asyncio.create_task(every(sweep_seconds, "sweep_holds", sweep)),
         asyncio.create_task(every(PUBLISH_SECONDS, "publish_slots", publisher.publish_slots)),
+        asyncio.create_task(every(ANALYZE_SECONDS, "analyze_grown_tables", lambda: analyze_grown_tables(database))),
         asyncio.create_task(every(PRUNE_SECONDS, "prune_answers", lambda: prune_answers(database))),
         asyncio.create_task(every(PRUNE_SECONDS, "prune_login_attempts", lambda: prune_login_attempts(database))),
     ]
