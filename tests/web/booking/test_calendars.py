@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from slotwise.domain.bookings import BookingStatus
 from slotwise.services.booking.calendars import CalendarEntry
 from slotwise.web.booking.calendars import calendar_of
+from tests.clinic import Clinic, object_of
 
 BOOKED = datetime(2026, 7, 1, 9, tzinfo=UTC)
 LINK = "https://clinic.example/bookings/7?token=unguessable"
@@ -139,3 +140,39 @@ def test_without_a_link_the_file_contains_no_url() -> None:
 def test_the_file_says_for_how_many_people_if_there_are_several() -> None:
     _, event = parsed(calendar_of(replace(entry(), seats_booked=3), "The North Clinic"))
     assert event["description"] == "Cardiology\nFor 3 people"
+
+
+def test_the_sequence_grows_with_every_change_of_what_the_file_says(clinic: Clinic) -> None:
+    """Without that, a calendar may keep the file that it has (RFC 5546, 2.1.4)."""
+    check_up = {"name": "Check-up", "minutes": 20}
+    kind = object_of(clinic.http.post("/api/visit-types", json=check_up, headers=clinic.admin))
+    slot = clinic.slot(visitTypeIds=[kind["id"]])
+    held = clinic.hold(slot["id"], visitTypeId=kind["id"], confirm=True)
+    place = object_of(clinic.http.get(f"/api/clinics/{slot['clinicId']}"))
+    visit_type, doctor = f"/api/visit-types/{kind['id']}", f"/api/doctors/{slot['doctorId']}"
+    changes: list[tuple[str, dict[str, object]]] = [
+        (visit_type, {"name": "First visit"}),
+        (visit_type, {"instructions": "Come early"}),
+        (visit_type, {"mode": "VIDEO", "videoLink": "https://video.example.org/room"}),
+        (visit_type, {"videoLink": None}),
+        (doctor, {"name": "Dr. Other"}),
+        (doctor, {"specialization": "Cardiology"}),
+        (f"/api/slots/{slot['id']}", {"durationMinutes": 45}),
+        (f"/api/clinics/{slot['clinicId']}", {"address": "14 New Street"}),
+        (f"/api/clinics/{slot['clinicId']}", {"address": None, "name": "New Clinic"}),
+        (f"/api/clinics/{slot['clinicId']}", {"address": place["address"], "name": place["name"]}),
+    ]
+    link = f"/bookings/{held['id']}/calendar.ics?token={held['manageToken']}"
+    said = [_told_by(clinic, link)]
+    for path, change in changes:
+        assert clinic.http.patch(path, json=change, headers=clinic.admin).status_code == 200, (path, change)
+        said.append(_told_by(clinic, link))
+        (before, before_words), (after, words) = said[-2:]
+        assert words != before_words, (path, change)
+        assert after > before, (path, change)
+
+
+def _told_by(clinic: Clinic, link: str) -> tuple[int, tuple[str, ...]]:
+    _, event = parsed(clinic.http.get(link).content)
+    words = [event["summary"], event["description"], event["location"], event.end]
+    return event["sequence"], tuple(map(str, words))

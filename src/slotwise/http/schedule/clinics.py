@@ -29,7 +29,9 @@ TimeZone = Annotated[str, _text("An IANA name", "Europe/Berlin", MAX_ZONE_CHARAC
 Address = Annotated[str, _text("In one line", "12 High Street, Springfield", MAX_NAME_CHARACTERS)]
 Telephone = Annotated[
     str,
-    _text("As people dial it", "+44 20 7946 0000", MAX_TELEPHONE, pattern=r"^\s*$|^\s*\+?[0-9][0-9 ()/.-]+[0-9()/.-]\s*$"),
+    _text(
+        "As people dial it", "+44 20 7946 0000", MAX_TELEPHONE, pattern=r"^\s*$|^\s*\+?[0-9][0-9 ()/.-]+[0-9()/.-]\s*$"
+    ),
 ]
 ClinicEmail = Annotated[str, Meta(examples=["north@clinic.example"])]
 Directions = Annotated[str, _text("How to get there; may have several lines", "Bus 7", MAX_NOTE)]
