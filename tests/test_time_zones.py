@@ -8,6 +8,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ import pytest
 from tzdata import IANA_VERSION
 
 from slotwise.db.pool import Database
-from slotwise.db.time_zones import changes_of, compare_zone
+from slotwise.db.time_zones import ZoneCheck, changes_of, compare_zone
 from tests.architecture.sources import ROOT
 from tests.clinic import Clinic, RunningServer, rows, slotwise
 from tests.zones import false_edition
@@ -102,6 +103,34 @@ def test_a_difference_to_postgresql_is_told(database_url: str) -> None:
     with (false_edition() / "Europe/Berlin").open("rb") as rules:
         [unknown] = asyncio.run(compared(ZoneInfo.from_file(rules, key="Mars/Olympus")))
     assert "has no Mars/Olympus" in unknown
+
+
+def test_a_difference_is_told_for_the_zone_of_every_clinic_also_of_a_new_one(database_url: str) -> None:
+    with (false_edition() / "Europe/Berlin").open("rb") as rules:
+        false = ZoneInfo.from_file(rules, key="Europe/Berlin")
+    zones = [ZoneInfo("UTC")]
+    check = ZoneCheck(lambda: zones)
+
+    async def warned() -> tuple[list[str], list[str]]:
+        database = await Database.connect(database_url, 1)
+        try:
+            async with database.connection() as connection:
+                before = await check.warnings(connection)
+                zones.append(false)
+                return before, await check.warnings(connection)
+        finally:
+            await database.close()
+
+    before, [after] = asyncio.run(warned())
+    assert before == []
+    assert "Europe/Berlin" in after
+
+
+def test_a_start_logs_the_zone_that_the_clinic_has_by_now(start_server: Callable[..., RunningServer]) -> None:
+    """The setting counts at the first start only."""
+    for setting in ("Europe/Berlin", "Asia/Tokyo"):
+        log = start_server(CLINIC_TIME_ZONE=setting).log.read_text()
+        assert re.findall(r"time_zones +edition=\S+ zone=(\S+)", log) == ["Europe/Berlin"]
 
 
 @pytest.mark.parametrize("name", ["Europe/Berlin", "Africa/Casablanca", "Australia/Lord_Howe", "UTC"])

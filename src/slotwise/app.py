@@ -180,7 +180,7 @@ async def _lifespan(application: Application, settings: Settings) -> AsyncIterat
             services=services,
             database=pools.requests,
             schema_check=SchemaCheck(),
-            zone_check=ZoneCheck(settings.time_zone),
+            zone_check=ZoneCheck(lambda: services.directory.zones),
             metrics_report=MetricsReport(settings.metrics_dir),
             booking_rate=booking_rate,
             crash_points=crash_points,

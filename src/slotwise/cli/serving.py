@@ -12,7 +12,6 @@ from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 from typing import IO, NamedTuple, cast
-from zoneinfo import ZoneInfo
 
 import msgspec
 import structlog
@@ -30,6 +29,7 @@ from slotwise.cli.running import (
 from slotwise.db.embedded import EmbeddedServer, EmbeddedServerError, StartGivenUp, claim_data_dir, was_killed
 from slotwise.db.pool import Database
 from slotwise.db.time_zones import ZoneCheck
+from slotwise.domain.clinics import Clinic
 from slotwise.domain.errors import EmailTaken, SlotwiseError
 from slotwise.domain.time_zones import EDITION
 from slotwise.domain.users import Role
@@ -37,6 +37,7 @@ from slotwise.observability.logs import configure_logs
 from slotwise.observability.metrics_directory import metrics_directory
 from slotwise.server.listener import BACKLOG, ListenFailed, allow_many_connections, listen
 from slotwise.server.supervisor import GRACE_SECONDS, Supervisor, WorkersFailed
+from slotwise.services.core.clinics import ClinicDirectory
 from slotwise.services.desk.list_folder import ListFolder
 from slotwise.services.schedule.clinics import fill_first_clinic
 from slotwise.services.schedule.demo import DemoPlan, is_empty, seed_demo
@@ -148,9 +149,9 @@ def _kept_running(server: EmbeddedServer) -> Iterator[None]:
 
 async def _prepare(settings: Settings) -> FirstAdmin | None:
     async with operator_database(settings, screen.print) as database:
-        await _report_zones(settings.time_zone, database)
         _report_lists(settings)
         await fill_first_clinic(database, settings.first_clinic)
+        await _report_zones(database, settings.first_clinic)
         await sort_doctors(database, settings.name_order, screen.print)
         first_admin = await _ensure_admin(settings, database)
         if settings.seeds_demo and await is_empty(database):
@@ -158,11 +159,13 @@ async def _prepare(settings: Settings) -> FirstAdmin | None:
     return first_admin
 
 
-async def _report_zones(zone: ZoneInfo, database: Database) -> None:
-    """Log the edition of the time zone database, and a warning if PostgreSQL's differs for the clinic's zone."""
-    log.info("time_zones", edition=EDITION, zone=zone.key)
+async def _report_zones(database: Database, first: Clinic) -> None:
+    """Log the edition of the time zone database, and a warning if PostgreSQL's differs for the zone of a clinic."""
+    clinics = ClinicDirectory(database, first)
+    await clinics.refresh()
+    log.info("time_zones", edition=EDITION, zone=",".join(zone.key for zone in clinics.zones))
     async with database.connection() as connection:
-        await ZoneCheck(zone).warnings(connection)
+        await ZoneCheck(lambda: clinics.zones).warnings(connection)
 
 
 def _report_lists(settings: Settings) -> None:

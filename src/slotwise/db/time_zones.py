@@ -1,5 +1,6 @@
 """Compares PostgreSQL's time zone database with the one that Slotwise computes local times with."""
 
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -29,23 +30,24 @@ READ_CHANGES = Statement("database/time_zones.read_changes", ZoneChange)
 
 
 class ZoneCheck:
-    """Compares once whether PostgreSQL knows the clinic's zone as Slotwise does.
+    """Compares whether PostgreSQL knows the zones of the clinics as Slotwise does: each zone once.
 
     Slotwise does not need PostgreSQL's zones. A person who queries the
     database with them sees other local times.
     """
 
-    def __init__(self, zone: ZoneInfo) -> None:
-        self._zone = zone
-        self._warnings: list[str] | None = None
+    def __init__(self, zones: Callable[[], Iterable[ZoneInfo]]) -> None:
+        self._zones = zones
+        self._warnings: dict[str, list[str]] = {}
 
     async def warnings(self, connection: Connection) -> list[str]:
-        """What differs, as sentences. The first call also logs them."""
-        if self._warnings is None:
-            self._warnings = await compare_zone(connection, self._zone)
-            for warning in self._warnings:
-                log.warning("time_zones_differ", zone=self._zone.key, edition=EDITION, warning=warning)
-        return self._warnings
+        """What differs, as sentences. The first call that finds a difference also logs it."""
+        zones = {zone.key: zone for zone in self._zones()}
+        for key in zones.keys() - self._warnings.keys():
+            self._warnings[key] = await compare_zone(connection, zones[key])
+            for warning in self._warnings[key]:
+                log.warning("time_zones_differ", zone=key, edition=EDITION, warning=warning)
+        return [warning for key in zones for warning in self._warnings[key]]
 
 
 async def compare_zone(connection: Connection, zone: ZoneInfo) -> list[str]:

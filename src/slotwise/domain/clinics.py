@@ -89,6 +89,11 @@ class ClinicBook:
         return self._active
 
     @property
+    def zones(self) -> list[ZoneInfo]:
+        """Of those that take appointments; each zone once."""
+        return list(dict.fromkeys(clinic.zone for clinic in self._active))
+
+    @property
     def main(self) -> Clinic:
         return self._active[0]
 
