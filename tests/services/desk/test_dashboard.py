@@ -33,6 +33,16 @@ WITH booked AS (
 UPDATE appointment_slots AS s SET available_seats = s.available_seats - b.seats_booked
 FROM booked AS b WHERE s.id = b.slot_id AND b.status IN ('PENDING', 'CONFIRMED')
 """
+WINDOW = """
+WITH rule AS (
+    INSERT INTO schedule_rules (
+        doctor_id, clinic_id, first_day, weekday, opens, closes, slot_minutes, kind, step_minutes, visit_type_ids
+    ) VALUES ($1, 1, $2::timestamptz::date, 1, 0, 720, 720, 'WINDOW', 15, '{1}') RETURNING id
+)
+INSERT INTO windows (doctor_id, clinic_id, rule_id, start_time, end_time, local_start)
+SELECT $1, 1, r.id, $2::timestamptz, $2::timestamptz + interval '12 hours', $2::timestamptz AT TIME ZONE 'UTC'
+FROM rule AS r RETURNING id
+"""
 TOO_LATE = timedelta(seconds=-1)
 
 
@@ -87,6 +97,26 @@ async def test_a_closed_slot_counts_only_its_booked_seats_as_offered(
     await book(connection, slot, 4, "CONFIRMED")
     [one] = (await day_of(database)).utilisation
     assert (one.offered_seats, one.confirmed_seats, one.free_seats, one.percent) == (4, 4, 0, 100)
+
+
+async def test_visits_in_open_time_are_no_seats_and_empty_ones_are_not_there(
+    database: Database, connection: Connection
+) -> None:
+    doctor = await add_doctor(connection, "Dr. Open")
+    window = await connection.fetchval(WINDOW, doctor, NOW)
+    for hours, status, left in (
+        (1, "CONFIRMED", timedelta(minutes=2)), (2, "CONFIRMED", timedelta(minutes=2)),
+        (3, "PENDING", timedelta(minutes=2)), (4, "PENDING", TOO_LATE), (5, None, TOO_LATE),
+    ):  # fmt: skip
+        slot = await add_slot(connection, doctor, hours, 1)
+        await connection.execute("UPDATE appointment_slots SET window_id = $2 WHERE id = $1", slot, window)
+        if status:
+            await book(connection, slot, 1, status, left)
+    day = await day_of(database)
+    assert [(one.slots, one.confirmed_visits, one.held_visits) for one in day.utilisation] == [(3, 2, 1)]
+    total = day.total
+    assert (total.offered_seats, total.taken_seats, total.free_seats, total.percent) == (0, 0, 0, 0)
+    assert (total.confirmed_visits, total.held_visits) == (2, 1)
 
 
 async def test_a_day_without_slots_is_empty(database: Database) -> None:

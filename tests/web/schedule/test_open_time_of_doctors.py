@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, rows, unique_email
+from tests.clinic import ADMIN_EMAIL, ADMIN_PASSWORD, Clinic, holder, rows, unique_email
 from tests.conftest import fresh_database, running_server
 from tests.http.booking.test_offered_times import book
 from tests.open_time import OpenTime, open_time
@@ -178,6 +178,35 @@ def test_the_day_of_a_doctor_with_only_open_time_says_what_is_open(two: Two, des
     assert book(two.clinic, found.offered(30, 45)).status_code == 201
     for path in (f"/admin/day-sheet?doctor=&day={day}", f"/admin?day={day}"):
         assert "open time, 50 minutes of 3 hours taken" in text_of(desk.open(path)), path
+
+
+def test_a_visit_in_open_time_is_counted_alone_and_is_open_time_again_when_cancelled(two: Two, desk: Visitor) -> None:
+    """Of how many visits it is one depends on how long the others will be."""
+    day, clinic = DAY + timedelta(weeks=42), two.clinic
+    found = opened(two, "Dr. Counted", day=day)
+    for confirm, board, week in (
+        (True, "Open time: 1 booked 0 \N{EN DASH}", "10:05 West booked"),
+        (False, "Open time: 1 on hold 1 \N{EN DASH}", "10:05 West on hold"),
+    ):
+        booking = book(clinic, found.offered(65, 45), confirm=confirm).json()
+        told = text_of(desk.open(f"/admin?day={day}"))
+        assert f"Dr. Counted {board}" in told
+        assert "In open time" in told
+        assert " of 1" not in told
+        assert week in days_of(desk, found, day)[2]
+        clinic.http.delete(f"/api/bookings/{booking['id']}", headers=holder(booking))
+        assert "Nobody is booked on this day." in text_of(desk.open(f"/admin?day={day}"))
+        assert "10:05" not in days_of(desk, found, day)[2]
+        assert "10:05" not in text_of(desk.open(f"/admin/day-sheet?doctor={found.doctor_id}&day={day}"))
+
+
+def test_patients_to_tell_of_visits_in_open_time_stay_on_the_day_sheet(two: Two, desk: Visitor) -> None:
+    day = DAY + timedelta(weeks=57)
+    found = opened(two, "Dr. Told", day=day)
+    booking = book(two.clinic, found.offered(65, 45), confirm=True).json()
+    two.clinic.http.delete(f"/api/bookings/{booking['id']}", headers=two.clinic.admin)
+    told = text_of(desk.open(f"/admin/day-sheet?doctor={found.doctor_id}&day={day}"))
+    assert "Cancelled by the clinic: tell this patient" in told
 
 
 def test_staff_of_one_clinic_see_only_its_open_time(two: Two, desk: Visitor, easterner: Visitor) -> None:

@@ -23,7 +23,10 @@ MOST_WITH_OPEN_TIME = 50
 
 
 class Utilisation(Struct, frozen=True):
-    """A doctor's seats in a period. A seat that is neither confirmed, held nor free can no longer be booked."""
+    """A doctor's seats in a period. A seat that is neither confirmed, held nor free can no longer be booked.
+
+    The two counts of visits are of those in open time, which have no seats here.
+    """
 
     doctor_id: int
     doctor_name: str
@@ -33,6 +36,8 @@ class Utilisation(Struct, frozen=True):
     confirmed_seats: int
     held_seats: int
     free_seats: int
+    confirmed_visits: int
+    held_visits: int
 
     @property
     def taken_seats(self) -> int:
@@ -105,6 +110,8 @@ class Day(Struct, frozen=True):
             sum(one.confirmed_seats for one in each),
             sum(one.held_seats for one in each),
             sum(one.free_seats for one in each),
+            sum(one.confirmed_visits for one in each),
+            sum(one.held_visits for one in each),
         )
 
 

@@ -32,6 +32,12 @@ class DaySlot(Struct, frozen=True):
     available_seats: int
     status: str
     clinic_id: int
+    window_id: int | None
+
+    @property
+    def is_open_time(self) -> bool:
+        """Whether it was carved out of a window, and is empty again."""
+        return self.window_id is not None and self.available_seats == self.total_seats
 
     def has_more_than(self, bookings: Sequence[Booking]) -> bool:
         """Whether more seats are taken than these bookings have."""
@@ -45,7 +51,7 @@ class DoctorOfDay(Struct, frozen=True):
 
 class DaySheet(Struct, frozen=True):
     """A doctor's slots by start, with the bookings that have seats in them, by name. `cut_short` if there are more.
-    `open_time` is by start, too; the slots that were carved out of it are among the slots.
+    `open_time` is by start, too; booked visits in it are among the slots.
 
     One that began the day before and ends on this day comes first.
     `to_tell` has, by slot, those that the clinic cancelled. They have no seats; their patients must be told. There may
@@ -159,7 +165,8 @@ async def read_sheet(
     # Read again after the bookings: a seat that was released meanwhile must not look like a missing booking.
     slots = await _slots_of_day(*period)
     by_slot, to_tell = _by_slot(sorted_by_name(found, order)), _by_slot(cancelled.bookings)
-    shown = [(slot, by_slot.get(slot.id, [])) for slot in slots[:LONGEST_DAY]]
+    listed = (slot for slot in slots[:LONGEST_DAY] if slot.id in to_tell or not slot.is_open_time)
+    shown = [(slot, by_slot.get(slot.id, [])) for slot in listed]
     cut_short = len(slots) > LONGEST_DAY or any(slot.has_more_than(own) for slot, own in shown)
     open_time = await list_open_time(connection, [doctor_id], starts_from, starts_before, clinic_ids)
     return DaySheet(shown, to_tell, cut_short, cancelled.cut_short, open_time)

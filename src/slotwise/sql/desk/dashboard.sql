@@ -3,12 +3,13 @@
 -- Here and below, at some clinics only, if these are given.
 -- A slot across midnight counts on both days: the doctor is at work on both.
 -- Reads doctor by doctor along `slots_of_doctor`. A seat that is neither free nor held is confirmed. A closed slot
--- counts as offering only the seats that are taken.
+-- counts as offering only the seats that are taken. Visits in open time are counted by themselves: of how many they are
+-- depends on their lengths.
 WITH of_day AS (
-    SELECT d.id AS doctor_id, s.id, s.start_time, s.status, s.total_seats, s.available_seats
+    SELECT d.id AS doctor_id, s.id, s.start_time, s.status, s.total_seats, s.available_seats, s.window_id
     FROM doctors AS d
     CROSS JOIN LATERAL (
-        SELECT s.id, s.start_time, s.status, s.total_seats, s.available_seats
+        SELECT s.id, s.start_time, s.status, s.total_seats, s.available_seats, s.window_id
         FROM slots_in_period(d.id, :starts_from::timestamptz, :starts_before::timestamptz) AS s
         WHERE :clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[])
         ORDER BY s.start_time, s.id
@@ -23,7 +24,8 @@ slots AS (
         s.status,
         s.total_seats,
         s.total_seats - s.available_seats - p.overdue AS taken,
-        p.held
+        p.held,
+        s.window_id IS NOT NULL AS carved
     FROM of_day AS s
     CROSS JOIN LATERAL (
         SELECT
@@ -43,12 +45,21 @@ days AS (
     SELECT
         s.doctor_id,
         count(*) AS slots,
-        sum(CASE WHEN s.status = 'OPEN' THEN s.total_seats ELSE s.taken END)::bigint AS offered_seats,
-        sum(s.taken - s.held)::bigint AS confirmed_seats,
-        sum(s.held)::bigint AS held_seats,
-        sum(CASE WHEN s.status = 'OPEN' AND s.start_time > now() THEN s.total_seats - s.taken ELSE 0 END)::bigint
-            AS free_seats
+        sum(CASE WHEN s.carved THEN 0 WHEN s.status = 'OPEN' THEN s.total_seats ELSE s.taken END)::bigint
+            AS offered_seats,
+        sum(CASE WHEN s.carved THEN 0 ELSE s.taken - s.held END)::bigint AS confirmed_seats,
+        sum(CASE WHEN s.carved THEN 0 ELSE s.held END)::bigint AS held_seats,
+        sum(
+            CASE
+                WHEN NOT s.carved AND s.status = 'OPEN' AND s.start_time > now() THEN s.total_seats - s.taken
+                ELSE 0
+            END
+        )::bigint AS free_seats,
+        sum(CASE WHEN s.carved THEN s.taken - s.held ELSE 0 END)::bigint AS confirmed_visits,
+        sum(CASE WHEN s.carved THEN s.held ELSE 0 END)::bigint AS held_visits
     FROM slots AS s
+    -- An empty carved slot is open time again.
+    WHERE NOT s.carved OR s.taken > 0
     GROUP BY s.doctor_id
 )
 
@@ -60,7 +71,9 @@ SELECT
     day.offered_seats,
     day.confirmed_seats,
     day.held_seats,
-    day.free_seats
+    day.free_seats,
+    day.confirmed_visits,
+    day.held_visits
 FROM days AS day
 INNER JOIN doctors AS d ON day.doctor_id = d.id
 ORDER BY

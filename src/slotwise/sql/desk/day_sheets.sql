@@ -35,7 +35,7 @@ LIMIT :limit::integer;
 
 -- name: list_slots_of_day
 -- Lists a doctor's slots of a period, by start. One that began before and ends in it comes first.
-SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status, s.clinic_id
+SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status, s.clinic_id, s.window_id
 FROM slots_now AS s
 WHERE
     s.id IN (

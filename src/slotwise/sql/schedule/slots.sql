@@ -623,7 +623,7 @@ ORDER BY s.start_time, s.id;
 
 -- name: list_week
 -- Lists a doctor's slots that take place in a period, open or closed, with the seats of live holds; at some clinics, if
--- these are given.
+-- these are given. An empty slot that was carved out of a window is not listed: it is open time again.
 -- A seat that is neither free nor held is confirmed, so no confirmed booking is read.
 WITH slots AS (
     SELECT
@@ -639,7 +639,9 @@ WITH slots AS (
     FROM (
         SELECT s.id, s.start_time, s.end_time, s.total_seats, s.available_seats, s.status, s.added_seats, s.clinic_id
         FROM slots_in_period(:doctor_id::bigint, :starts_from::timestamptz, :starts_before::timestamptz) AS s
-        WHERE :clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[])
+        WHERE
+            (:clinic_ids::bigint[] IS NULL OR s.clinic_id = any(:clinic_ids::bigint[]))
+            AND (s.window_id IS NULL OR s.available_seats < s.total_seats)
         ORDER BY s.start_time, s.id
         LIMIT :limit::integer
     ) AS s
