@@ -1,9 +1,9 @@
 """Every page on narrow and wide screens and on paper, with ordinary and with very long names."""
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import use_account
+from tests.browser.conftest import OpenWindow, StartSite, use_account
 from tests.browser.full_clinic import SHORT, Names, fill, patient_of
 from tests.browser.test_every_page import FOR_STRANGERS, urls_of
 from tests.clinic import Clinic
@@ -80,3 +80,25 @@ def test_no_column_of_a_printed_day_sheet_is_lost(clinic: Clinic, desk: Page, na
     assert len(edges) > 20
     assert max(edges) <= A4_WIDTH
     assert desk.evaluate(BROKEN_WORDS) == []
+
+
+def test_the_choices_between_kinds_of_visits_fit_however_long_their_names(
+    start_site: StartSite, open_window: OpenWindow
+) -> None:
+    server = start_site(CLINIC_TIME_ZONE="Europe/Berlin")
+    with Clinic(server) as clinic:
+        kinds = [
+            clinic.http.post("/api/visit-types", json={"name": name, "minutes": 20}, headers=clinic.admin).json()["id"]
+            for name in ("Untersuchungsvorbereitungsgespräch", "Wolfeschlegelsteinhausen" * 8, "Check-up")
+        ]
+        slot = clinic.slot(visitTypeIds=kinds)
+        page = open_window(server)
+        assert_fits(page, "/", LONG)
+        expect(page.get_by_role("link", name="Check-up")).to_be_visible()
+        use_account(page, clinic, clinic.admin)
+        doctor = f"/admin/doctors/{slot['doctorId']}"
+        for url in (
+            "/admin/bookings/new", "/admin/visit-types", f"/admin/visit-types/{kinds[1]}", f"{doctor}/hours/new",
+            f"{doctor}/slots/new", f"{doctor}/slots/new?kind=one", f"/admin/slots/{slot['id']}",
+        ):  # fmt: skip
+            assert_fits(page, url, LONG)
