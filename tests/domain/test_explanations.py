@@ -9,13 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from slotwise.domain.candidate_times import AskedVisit, CandidateTimes, DoctorTimes, Question
+from slotwise.domain.candidate_times import CandidateTimes
 from slotwise.domain.explanations import TimeExplanation, explain_days, explain_time
 from slotwise.domain.open_times import OpenWindow, VisitTime
 from slotwise.domain.reasons import Cause
 from slotwise.domain.schedule_diff import ExistingSlot
 from slotwise.domain.schedules import Closure, ClosureKind, Rule
 from slotwise.domain.slots import SlotStatus
+from slotwise.domain.time_questions import AskedVisit, DoctorTimes, Question
 from slotwise.domain.timetables import Period
 from slotwise.domain.window_diff import ExistingWindow
 from tests.depth import many

@@ -8,8 +8,9 @@ from itertools import groupby
 from msgspec import Struct
 from msgspec.structs import replace
 
-from slotwise.domain.candidate_times import Candidate, CandidateTimes, DoctorTimes, Question
+from slotwise.domain.candidate_times import CandidateTimes
 from slotwise.domain.reasons import OF_SLOTS, Cause, Reason, in_order
+from slotwise.domain.time_questions import Candidate, DoctorTimes, Question
 
 
 class TakenAway(Struct, frozen=True):

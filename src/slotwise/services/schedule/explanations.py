@@ -9,12 +9,12 @@ from msgspec.structs import replace
 
 from slotwise.db.pool import Connection, Database
 from slotwise.db.statements import Statement
-from slotwise.domain.candidate_times import AskedVisit, DoctorTimes, Question
 from slotwise.domain.errors import DoctorNotFound, VisitTypeNotFound
 from slotwise.domain.explanations import DayExplanation, TimeExplanation, explain_days, explain_time
 from slotwise.domain.fields import LAST_READABLE_TIME
 from slotwise.domain.open_times import VisitTime
 from slotwise.domain.schedule_previews import VisitLength
+from slotwise.domain.time_questions import AskedVisit, DoctorTimes, Question
 from slotwise.domain.time_zones import UTC_ZONE, find_zone
 from slotwise.domain.users import User
 from slotwise.services.schedule.schedule_state import (
