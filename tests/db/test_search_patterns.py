@@ -75,6 +75,14 @@ FOUND = [
     ("김민수", "\u1100\u1175\u11b7"),
     ("王小明", "小明"),
     ("efﬁe", "effie"),
+    *(("F\ufb00\ufb00", typed) for typed in ("F\ufb00\ufb00", "fffff", "FFFFF", "fff\ufb00")),
+    ("Fffff", "F\ufb00\ufb00"),
+    *(("Henry Ⅷ", typed) for typed in ("henry viii", "ⅷ", "VIII Henry", "vi")),
+    *(
+        (stored, typed)
+        for stored in ("Groß Mann", "Großmann", "GROSSMANN")
+        for typed in ("Groß Mann", "großmann", "GROSSMANN")
+    ),
     ("Room 7 ada@example.org", "ADA@EXAMPLE.ORG"),
     ("Zoë Müller zoe@example.org", "Muller ZOE@Example.org"),
     ("Jean anne-marie@müller.example", "ANNE-MARIE@MÜLLER.example"),
@@ -256,7 +264,8 @@ async def test_the_pattern_and_the_comparison_of_words_agree(
 # words; of characters that are many letters; of e-mail addresses; of what has a meaning in a pattern.
 LARGE = [
     " ".join(["s" * 16] * 12)[:200],
-    *(letter * count for letter in "sfi1aex#" for count in (40, 41, 200)),
+    *(letter * count for letter in "sfi1aex#" for count in (20, 40, 41, 200)),
+    *("viii" * count for count in (5, 10, 50)),
     *(" ".join([word] * 12) for word in ("ss", "sst", "fif", "ststss...", "iiii", "e" * 15, "\ufdfa" * 15)),
     *(
         "ﬃ" * 200,

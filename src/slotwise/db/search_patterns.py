@@ -43,9 +43,9 @@ _ALPHABETS = (
 )
 # What surrounds an e-mail address in a letter or in a list of addresses.
 _AROUND_EMAIL = "<>()[]{},;:.!?\\\"'\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a"
-_LONGEST_LIGATURE = 3
-# A run of letters that may be ligatures is spelled out in all ways, which double with every two letters.
-_LONGEST_RUN = 4
+_LONGEST_LIGATURE = 4
+# A run of letters that may be ligatures is spelled in all ways. A longer one is searched as several of them.
+_LONGEST_RUN = 7
 # These have a meaning inside a bracket expression.
 _SPECIAL_IN_SET = frozenset("]^-[\\")
 # In Korean, a syllable is one character.
@@ -189,7 +189,8 @@ def _typed(word: str, form: str, *, ligatures: bool) -> str:
     letters = form.replace(" ", "")
     if len(letters) == 1 or not ligatures:
         return part
-    return f"(?:{part}|(?:^|{_EDGE}){_joined(letters, ligatures=False)}(?:{_EDGE}|$))"
+    joined = _joined(letters, ligatures=len(letters) <= MOST_LETTERS_WITH_LIGATURES // 2)
+    return f"(?:{part}|(?:^|{_EDGE}){joined}(?:{_EDGE}|$))"
 
 
 def _is_punctuation(character: str) -> bool:
@@ -214,8 +215,8 @@ def _spelled(form: str, between: str, *, ligatures: bool, may_go_on: bool) -> st
     letters, gaps = form.replace(" ", ""), _gaps(form, between)
     spelled = []
     for start, end in _runs(letters) if ligatures else pairwise(range(len(letters) + 1)):
-        ways = _ways(letters[start:end], gaps[start:end], is_last=may_go_on and end == len(letters))
-        spelled += [gaps[start], _one_of(ways)]
+        run = _run(letters[start:end], gaps[start:end], is_last=may_go_on and end == len(letters))
+        spelled += [gaps[start], run]
     return "".join(spelled[1:])
 
 
@@ -234,27 +235,39 @@ def _runs(letters: str) -> Iterator[tuple[int, int]]:
 
 
 def _is_inside_a_ligature(form: str, place: int) -> bool:
-    return any(
-        form[begin : begin + length] in _characters()
-        for length in range(2, _LONGEST_LIGATURE + 1)
-        for begin in range(max(0, place - length + 1), place)
-    )
+    return any(True for _ in _ligatures_across(form, place))
 
 
-def _ways(run: str, gaps: Sequence[str], *, is_last: bool) -> Iterator[str]:
-    """All ways to spell a run, letter by letter or with ligatures. The last one may go on after the word."""
-    for length in range(1, min(_LONGEST_LIGATURE, len(run)) + 1):
-        letters, rest = run[:length], run[length:]
-        if length > 1 and letters not in _characters():
-            continue
-        here = _set_of(letters, is_last=is_last and not rest)
-        ways = _ways(rest, gaps[length:], is_last=is_last) if rest else ("",)
-        yield from (here + (gaps[length] if rest else "") + way for way in ways)
+def _ligatures_across(form: str, place: int) -> Iterator[tuple[int, int]]:
+    """Where each ligature that could stand for letters on both sides of a place starts and ends."""
+    for begin in range(max(0, place - _LONGEST_LIGATURE + 1), place):
+        for end in range(place + 1, min(len(form), begin + _LONGEST_LIGATURE) + 1):
+            if form[begin:end] in _characters():
+                yield begin, end
 
 
-def _one_of(ways: Iterator[str]) -> str:
-    spelled = list(ways)
-    return spelled[0] if len(spelled) == 1 else f"(?:{'|'.join(spelled)})"
+def _run(letters: str, gaps: Sequence[str], *, is_last: bool) -> str:
+    """All ways to spell a run, letter by letter or with ligatures. The last one may go on after the word.
+
+    Either no ligature stands across the middle of the run, or one of a few. One way after the other, it would be twice
+    as long with every two letters.
+    """
+    if not letters:
+        return ""
+    if len(letters) == 1:
+        return _set_of(letters, is_last=is_last)
+    middle = len(letters) // 2
+    ways = [
+        _run(letters[:middle], gaps[:middle], is_last=False)
+        + gaps[middle]
+        + _run(letters[middle:], gaps[middle:], is_last=is_last)
+    ]
+    for begin, end in _ligatures_across(letters, middle):
+        before = _run(letters[:begin], gaps[:begin], is_last=False)
+        after = _run(letters[end:], gaps[end:], is_last=is_last)
+        ligature = _set_of(letters[begin:end], is_last=is_last and not after)
+        ways.append((before and before + gaps[begin]) + ligature + (after and gaps[end] + after))
+    return ways[0] if len(ways) == 1 else f"(?:{'|'.join(ways)})"
 
 
 @lru_cache(maxsize=4096)
