@@ -19,6 +19,14 @@ from tests.services.schedule.test_times import MINUTE, House, everything, stop_c
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
+SLOT = (
+    "INSERT INTO appointment_slots (doctor_id, start_time, end_time, total_seats, available_seats, visit_type_ids)"
+    " VALUES ($1, $2, $2::timestamptz + interval '10 minutes', 1, 1, ARRAY[$3::bigint])"
+)
+
+# Of slots, in this transaction.
+SCANS = "SELECT seq_scan + idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'appointment_slots'"
+
 
 async def counted(connection: Connection, query: TimesQuery, moments: Sequence[datetime], limit: int) -> list[Counted]:
     search = await read_search(connection, query)
@@ -82,12 +90,17 @@ async def test_a_count_that_has_not_looked_at_all_windows_is_not_whole(
         assert await counted(connection, query, [house.day, house.day + timedelta(days=1)], 100) == [expected]
 
 
-async def test_a_type_that_one_cannot_book_has_no_times(connection: Connection) -> None:
+async def test_times_of_a_type_that_one_cannot_book_are_not_looked_for(connection: Connection) -> None:
+    """Anybody can ask for a type that is for accounts or for the desk, and a clinic has many slots."""
     async with connection.transaction():
         house = House(connection, Random(0))
         await house.open_mornings(doctors=1)
         kind = min(house.types)
+        await connection.execute(SLOT, house.windows[0]["doctor_id"], house.day + timedelta(hours=14), kind)
         await connection.execute("UPDATE visit_types SET bookable_by = 'ACCOUNTS' WHERE id = $1", kind)
         query, days = TimesQuery(visit_type_id=kind), [house.day, house.day + timedelta(days=1)]
-        assert await counted(connection, query, days, 3) == [Counted(0, whole=True)]
-        assert await counted(connection, replace(query, by_desk=True), days, 3) == [Counted(3, whole=False)]
+        before = await connection.fetchval(SCANS)
+        assert await counted(connection, query, days, 10) == [Counted(0, whole=True)]
+        assert await everything(connection, query) == []
+        assert await connection.fetchval(SCANS) == before
+        assert await counted(connection, replace(query, by_desk=True), days, 10) == [Counted(7, whole=True)]
