@@ -46,6 +46,9 @@ _AROUND_EMAIL = "<>()[]{},;:.!?\\\"'\u2018\u2019\u201a\u201c\u201d\u201e\u00ab\u
 _LONGEST_LIGATURE = 4
 # A run of letters that may be ligatures is spelled in all ways. A longer one is searched as several of them.
 _LONGEST_RUN = 7
+# How people write letters that their keyboard does not have: `Mueller` for `Müller`. No normal form has these letters,
+# so each stands for itself and its capital.
+_IN_TWO_LETTERS = {"ae": "äÄ", "oe": "öÖøØ", "ue": "üÜ", "aa": "åÅ"}
 # These have a meaning inside a bracket expression.
 _SPECIAL_IN_SET = frozenset("]^-[\\")
 # In Korean, a syllable is one character.
@@ -185,12 +188,23 @@ def _typed(word: str, form: str, *, ligatures: bool) -> str:
         return _email(word)
     before = f"(?:^|{_EDGE})" if _is_punctuation(word[0]) else ""
     after = f"(?:{_EDGE}|$)" if _is_punctuation(word[-1]) and form == _form(word) else ""
-    part = before + _spelled(form, _NO_BLANK, ligatures=ligatures, may_go_on=not after) + after
+    spellings = [form, *_other_spellings(word, form)] if ligatures else [form]
+    ways = [_spelled(each, _NO_BLANK, ligatures=ligatures, may_go_on=not after) for each in spellings]
+    part = before + _one_of(ways) + after
     letters = form.replace(" ", "")
     if len(letters) == 1 or not ligatures:
         return part
     joined = _joined(letters, ligatures=len(letters) <= MOST_LETTERS_WITH_LIGATURES // 2)
     return f"(?:{part}|(?:^|{_EDGE}){joined}(?:{_EDGE}|$))"
+
+
+def _other_spellings(word: str, form: str) -> Iterator[str]:
+    """`Müller` as `mueller`, and `mueller` with that letter, which is none of a normal form."""
+    in_full, short = word, form
+    for letters, characters in _IN_TWO_LETTERS.items():
+        in_full = re.sub(f"[{characters}]", letters, in_full)
+        short = short.replace(letters, characters[0])
+    yield from dict.fromkeys(other for other in (_form(in_full), short) if other != form)
 
 
 def _is_punctuation(character: str) -> bool:
@@ -267,6 +281,10 @@ def _run(letters: str, gaps: Sequence[str], *, is_last: bool) -> str:
         after = _run(letters[end:], gaps[end:], is_last=is_last)
         ligature = _set_of(letters[begin:end], is_last=is_last and not after)
         ways.append((before and before + gaps[begin]) + ligature + (after and gaps[end] + after))
+    return _one_of(ways)
+
+
+def _one_of(ways: Sequence[str]) -> str:
     return ways[0] if len(ways) == 1 else f"(?:{'|'.join(ways)})"
 
 
@@ -302,7 +320,7 @@ def _characters() -> dict[str, list[str]]:
         form = search_form(character)
         if len(form) == 1 or _is_ligature(character, form):
             found[form].append(character)
-    return dict(found)
+    return dict(found) | {characters[0]: list(characters) for characters in _IN_TWO_LETTERS.values()}
 
 
 def _is_ligature(character: str, form: str) -> bool:
