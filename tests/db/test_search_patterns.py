@@ -107,6 +107,7 @@ FOUND = [
     ),
     ("Room ¾", "34"),
     ("Room 3/4", "\u00be"),
+    ("Room \u00be", "3\u20444"),
     ("Andréas", "Andre\u0301"),
     ("x\u0302y", "x\u0302"),
     ("Zoella", "\u200bzoe\u200d"),
