@@ -54,6 +54,9 @@ async def test_one_doctor_has_open_time_for_several_kinds_of_visit_from_the_firs
     database_url: str, database: Database
 ) -> None:
     seed(database_url)
+    [(first,)] = rows(database_url, "SELECT min(start_time) FROM appointment_slots")
+    [(first_evening,)] = rows(database_url, "SELECT DISTINCT first_day FROM schedule_rules WHERE kind = 'WINDOW'")
+    assert first_evening == first.date()
     await fill_first_clinic(database, Clinic(1, "Clinic", "UTC"))
     await Publisher(database, 60).publish_slots()
     types = "SELECT name, id FROM visit_types WHERE name IN ('Check-up', 'First visit')"

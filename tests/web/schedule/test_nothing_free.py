@@ -1,6 +1,8 @@
 """What a patient reads where nothing is free for the kind of visit they need, and where nothing is free at all."""
 
+import re
 from collections.abc import Iterator
+from html import unescape
 
 import pytest
 
@@ -79,3 +81,7 @@ def test_another_clinic_is_offered_where_nothing_is_free(clinic: Clinic, visitor
     told = text_of(visitor.open(f"/?clinic=1&visit={wanted['id']}"))
     assert f"{NOTHING_ELSE} at West either." in told
     assert told.endswith("Choose another clinic")
+    for link in (r'id="other-clinics" href="([^"]+)"', r'href="([^"]+)">East<'):
+        [url] = re.findall(link, visitor.page.text)
+        visitor.open(unescape(url))
+    assert "1 free time for Eye test" in text_of(visitor.page)
