@@ -191,7 +191,7 @@ def test_a_visit_in_open_time_is_counted_alone_and_is_open_time_again_when_cance
         booking = book(clinic, found.offered(65, 45), confirm=confirm).json()
         told = text_of(desk.open(f"/admin?day={day}"))
         assert f"Dr. Counted {board}" in told
-        assert "In open time" in told
+        assert "Visits in open time 1" in told
         assert " of 1" not in told
         assert week in days_of(desk, found, day)[2]
         clinic.http.delete(f"/api/bookings/{booking['id']}", headers=holder(booking))
