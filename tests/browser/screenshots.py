@@ -354,9 +354,37 @@ def clinics(studio: Studio) -> None:
     page.goto("/admin/doctors/1/hours/new")
     page.get_by_label("Open time: visits of different lengths").check()
     studio.shoot(page, "clinic-hours-open-time")
+    open_time(studio, page)
     east = {"name": "Harbour Clinic", "timeZone": "Asia/Tokyo", "address": "1 Ginza, Tokyo"}
     studio.clinic.http.post("/api/clinics", json=east, headers=studio.clinic.admin)
     shoot_each(studio, page, ("/admin/clinics", "clinic-clinics"), ("/", "find-clinic"))
+
+
+def open_time(studio: Studio, page: Page) -> None:
+    """Of a doctor with open time in the mornings and fixed times in the afternoons."""
+    clinic = studio.clinic
+    doctor = clinic.doctor(name="Dr. Rita Levi-Montalcini", specialization="Neurology")["id"]
+    types = clinic.http.get("/api/visit-types").json()["items"]
+    common = {"doctorId": doctor, "firstDay": f"{tomorrow()}", "weekdays": [1, 2, 3, 4, 5]}
+    mornings = {"kind": "WINDOW", "stepMinutes": 15, "visitTypeIds": [each["id"] for each in types]}
+    apply(
+        clinic,
+        {**common, **mornings, "periods": [{"from": "09:00", "to": "12:00"}]},
+        {**common, "durationMinutes": 60, "periods": [{"from": "13:00", "to": "15:00"}]},
+    )
+    monday = tomorrow() + timedelta(days=7 - tomorrow().weekday())
+    query = {"doctorId": doctor, "from": f"{monday}T00:00:00Z", "limit": 200}
+    for place in (1, 12, 30):
+        time = clinic.http.get("/api/times", params=query).json()["items"][place]
+        person = {"userName": "Grace Hopper", "userEmail": PATIENT[1], "confirm": True}
+        booked = clinic.http.post("/api/bookings", json={"timeId": time["timeId"], **person})
+        assert booked.is_success, booked.text
+    shoot_each(
+        studio,
+        page,
+        (f"/admin/doctors/{doctor}?week={monday}", "clinic-week-open-time"),
+        (f"/admin/doctors/{doctor}/hours", "clinic-hours-visit-types"),
+    )
 
 
 def new_clinic(studio: Studio) -> None:
@@ -372,13 +400,18 @@ def add_hours(studio: Studio, doctor: int) -> None:
         "doctorId": doctor, "firstDay": f"{tomorrow()}", "weekdays": weekdays, "durationMinutes": 30,
         "periods": [{"from": "09:00", "to": "12:00"}],
     }  # fmt: skip
-    change: dict[str, Any] = {"addRules": [rule]}
-    seen = clinic.http.post("/api/schedule/preview", json=change, headers=clinic.admin).json()
-    clinic.http.post("/api/schedule/apply", json={**change, "token": seen["token"]}, headers=clinic.admin)
+    apply(clinic, rule)
     slots = clinic.http.get("/api/slots", params={"doctorId": doctor, "limit": 30}).json()["items"]
     for slot, name in zip(slots[1::6], ("Grace Hopper", "Alan Turing", "Barbara Liskov", "Tony Hoare"), strict=False):
         email = re.sub(r"\W+", ".", name.lower()) + "@example.org"
         clinic.book(slot["id"], userName=name, userEmail=email, confirm=True)
+
+
+def apply(clinic: Clinic, *rules: dict[str, Any]) -> None:
+    change: dict[str, Any] = {"addRules": rules}
+    seen = clinic.http.post("/api/schedule/preview", json=change, headers=clinic.admin).json()
+    done = clinic.http.post("/api/schedule/apply", json={**change, "token": seen["token"]}, headers=clinic.admin)
+    assert done.is_success, done.text
 
 
 def tomorrow() -> date:
