@@ -54,6 +54,34 @@ def test_the_desk_reads_the_offset_of_the_days_that_are_explained(clinic: Clinic
             assert zone_words(page) == "Europe/Berlin, UTC+2", asked
 
 
+@pytest.mark.parametrize(
+    ("starts", "ends"), [("01:00", "01:30"), ("00:15", "01:15"), ("00:50", "01:10"), ("00:00", "00:30")]
+)
+def test_an_absence_in_an_hour_that_comes_twice_stays_when_something_else_is_changed(
+    clinic: Clinic, starts: str, ends: str
+) -> None:
+    absence = {
+        "doctorId": clinic.doctor()["id"],
+        "startTime": f"{AUTUMN}T{starts}:07Z",
+        "endTime": f"{AUTUMN}T{ends}:08Z",
+        "kind": "ABSENCE",
+    }
+    change: dict[str, Any] = {"addClosures": [absence]}
+    for step in ("preview", "apply"):
+        done = clinic.http.post(f"/api/schedule/{step}", json=change, headers=clinic.admin)
+        assert done.status_code == 200, done.text
+        change["token"] = done.json().get("token")
+    [number] = done.json()["closureIds"]
+    with AccountVisitor(clinic.server) as desk:
+        desk.log_in(ADMIN_EMAIL, ADMIN_PASSWORD)
+        desk.open(f"/admin/closures/{number}")
+        desk.submit(f"/admin/closures/{number}", where=f"doctor:{absence['doctorId']}", reason="Ill")
+        desk.submit("/admin/schedule")
+    listed = clinic.http.get("/api/closures", headers=clinic.admin).json()["items"]
+    [now] = [each for each in listed if each["id"] == number]
+    assert (now["reason"], now["startTime"], now["endTime"]) == ("Ill", absence["startTime"], absence["endTime"])
+
+
 def test_the_hour_that_comes_twice_is_told_apart_everywhere(clinic: Clinic) -> None:
     doctor = clinic.doctor(name="Dr. Night")["id"]
     starts = [f"{AUTUMN}T00:30:00Z", f"{AUTUMN}T01:30:00Z"]

@@ -41,6 +41,16 @@ class Days(NamedTuple):
     end: str
 
 
+class Kept(NamedTuple):
+    """The ends of a closure that a change leaves as they are."""
+
+    start: datetime | None = None
+    end: datetime | None = None
+
+
+_NOT_KEPT = Kept()
+
+
 def blank_closure(where: str, day: date) -> Form:
     values = {"where": where, "first_day": day.isoformat(), "last_day": "", "start_time": "", "end_time": ""}
     return Form({**values, "reason": "", "message": ""})
@@ -80,7 +90,18 @@ def changed_closure_in(form: Form, renderer: Renderer, doctor_ids: Iterable[int]
     where, days = _where_and_days(form, renderer, doctor_ids)
     if where.doctor_id is not None and closure.doctor_id is not None:
         where = where._replace(clinic_id=closure.clinic_id)
-    return replace(_closure_in(form, renderer, where, days), id=closure.id, version=closure.version)
+    time = renderer.time_of(where.clinic_id)
+    kept = _kept(closure, days, time) if time is renderer.time_of(closure.clinic_id) else _NOT_KEPT
+    changed = closure_of(where, days, time, text(form, "reason"), text(form, "message"), kept)
+    return replace(changed, id=closure.id, version=closure.version)
+
+
+def _kept(closure: Closure, days: Days, time: ClinicTime) -> Kept:
+    """What nobody has changed in the form stays to the second, also in an hour that comes twice."""
+    shown = form_of(closure, time)
+    start = (shown.text("first_day"), shown.text("start_time")) == (days.first_day.isoformat(), days.start)
+    end = (shown.text("last_day"), shown.text("end_time")) == (days.last_day.isoformat(), days.end)
+    return Kept(closure.start_time if start else None, closure.end_time if end else None)
 
 
 def _where_and_days(form: Form, renderer: Renderer, doctor_ids: Iterable[int]) -> tuple[Where, Days]:
@@ -119,16 +140,24 @@ def places_of(where: Where, clinics: ClinicBook, clinic_ids: Iterable[int] | Non
     return [Where(None, clinic.id) for clinic in clinics.active]
 
 
-def closure_of(where: Where, days: Days, time: ClinicTime, reason: str | None, message: str | None) -> Closure:
+def closure_of(
+    where: Where, days: Days, time: ClinicTime, reason: str | None, message: str | None, kept: Kept = _NOT_KEPT
+) -> Closure:
     kind = ClosureKind.HOLIDAY if where.doctor_id is None else ClosureKind.ABSENCE
+    start, end = _period_of(days, time)
+    start, end = kept.start or start, kept.end or end
+    if end <= start:
+        raise InvalidInput.of("end_time" if days.end else "last_day", "must be after the beginning")
+    return Closure(0, where.doctor_id, where.clinic_id, start, end, kind, reason, message)
+
+
+def _period_of(days: Days, time: ClinicTime) -> tuple[datetime, datetime]:
     start, end = time.bounds(days.first_day, days.last_day)
     if days.start:
         start = _moment("start_time", days.first_day, days.start, time)
     if days.end:
         end = _moment("end_time", days.last_day, days.end, time)
-    if end <= start:
-        raise InvalidInput.of("end_time" if days.end else "last_day", "must be after the beginning")
-    return Closure(0, where.doctor_id, where.clinic_id, start, end, kind, reason, message)
+    return start, end
 
 
 def text(form: Form, name: str) -> str | None:
