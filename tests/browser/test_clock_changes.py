@@ -54,6 +54,16 @@ def test_the_desk_reads_the_offset_of_the_days_that_are_explained(clinic: Clinic
             assert zone_words(page) == "Europe/Berlin, UTC+2", asked
 
 
+@pytest.mark.parametrize("kind", ["", "&kind=one"], ids=["many", "one"])
+def test_a_form_for_times_of_a_day_says_the_offset_of_that_day(clinic: Clinic, kind: str) -> None:
+    doctor = clinic.doctor()["id"]
+    with AccountVisitor(clinic.server) as desk:
+        desk.log_in(ADMIN_EMAIL, ADMIN_PASSWORD)
+        for month, offset in ((1, "UTC+1"), (7, "UTC+2")):
+            page = desk.http.get(f"/admin/doctors/{doctor}/slots/new?day={YEAR}-{month:02}-15{kind}").text
+            assert zone_words(page) == f"Europe/Berlin, {offset}"
+
+
 @pytest.mark.parametrize(
     ("starts", "ends"), [("01:00", "01:30"), ("00:15", "01:15"), ("00:50", "01:10"), ("00:00", "00:30")]
 )

@@ -135,6 +135,10 @@ class ClinicTime:
     def _moments_shown(self) -> set[datetime]:
         return _shown.get(set())
 
+    def tell_day(self, day: date) -> None:
+        """The page that will be rendered is about this day, even if only a field of a form has it."""
+        self._noted_day(day)
+
     def _noted(self, moment: datetime) -> datetime:
         """The moment in local time. The page that is being rendered shows it."""
         local = self.local(moment)

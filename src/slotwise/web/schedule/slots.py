@@ -65,6 +65,7 @@ class SlotController(Controller):
     ) -> Response[Any]:
         doctor = await doctors.get_doctor(doctor_id)
         day = _first_day(request, renderer.time)
+        renderer.time.tell_day(day)
         request.state.visit_types = await _offered_types(request)
         if request.query_params.get("kind") == "one":
             return _ask_for_one(request, renderer, doctor, blank_slot(day))
