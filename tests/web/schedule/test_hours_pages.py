@@ -297,6 +297,37 @@ def test_hours_of_a_day_stand_by_the_hour_and_name_their_visit_types(admin: Acco
     ]
 
 
+def test_visits_are_shorter_from_a_day_on_by_one_change(
+    admin: AccountVisitor, clinic: Clinic, server: RunningServer
+) -> None:
+    """The page ends the present hours and begins those with another visit type; a type has one length on all days."""
+    doctor_id, types = clinic.doctor()["id"], {}
+    path = f"/admin/doctors/{doctor_id}/hours"
+    for name, minutes in (("Check-up", 30), ("Short check-up", 20)):
+        given = {"name": name, "minutes": minutes}
+        types[minutes] = clinic.http.post("/api/visit-types", json=given, headers=clinic.admin).json()["id"]
+    add_hours(admin, path, visit_types=types[30])
+    shorter = hours(FIRST_DAY + WEEK, slot_minutes=20, replace="yes", visit_types=types[30])
+    wrong = error_of(admin.send(f"{path}/new", **shorter), "slot_minutes")
+    assert "Must be 30, the length of Check-up. For visits of 20 minutes, tick a visit type of that length" in wrong
+    shown = text_of(admin.send(f"{path}/new", **shorter | {"visit_types": types[20]}))
+    assert re.search(r"\d+ times will be added. \d+ times will be taken away.", shown), shown
+    admin.submit("/admin/schedule")
+    assert "Done." in admin.page.text
+    found = rows(server.database_url, LENGTHS, doctor_id)
+    assert {(each["later"], each["minutes"], each["kind"]) for each in found} == {
+        (False, 30, types[30]),
+        (True, 20, types[20]),
+    }
+
+
+LENGTHS = (
+    f"SELECT start_time >= '{FIRST_DAY + WEEK}' AS later, visit_type_ids[1] AS kind,"
+    " (extract(epoch FROM end_time - start_time) / 60)::integer AS minutes"
+    " FROM appointment_slots WHERE doctor_id = $1 AND status = 'OPEN'"
+)
+
+
 def test_an_absence_says_how_much_open_time_it_closes(admin: AccountVisitor, clinic: Clinic) -> None:
     doctor_id = clinic.doctor()["id"]
     path = f"/admin/doctors/{doctor_id}/hours"

@@ -13,6 +13,7 @@ from slotwise.domain.schedule_rules import MAX_STEP_MINUTES, MAX_WEEKS, MIN_STEP
 from slotwise.domain.schedules import Rule, RuleKind
 from slotwise.domain.slots import MAX_DURATION_MINUTES, MAX_SEATS
 from slotwise.domain.timetables import MINUTES_OF_A_DAY, Hours
+from slotwise.domain.visit_types import VisitType
 from slotwise.web.kit.calendar_days import parse_clock
 from slotwise.web.kit.forms import Form, read_all
 from slotwise.web.kit.queries import day_in
@@ -190,6 +191,22 @@ def change_in(form: Form, added: Sequence[Rule], present: Sequence[Rule]) -> Sch
         change_rules=tuple(ended(rule, first_day - ONE_DAY) for rule in standing if rule.first_day < first_day),
         remove_rules=tuple(rule.id for rule in standing if rule.first_day >= first_day),
     )
+
+
+def check_lengths(rules: Sequence[Rule], types: Sequence[VisitType]) -> None:
+    """Fixed times are as long as their visit types. Raises `InvalidInput` that says what helps.
+
+    A visit type has one length on all days: visits of another length from a day on need another type.
+    """
+    for rule in rules:
+        ticked = (each for each in types if each.id in (rule.visit_type_ids or ()))
+        other = next((each for each in ticked if each.minutes != rule.slot_minutes), None)
+        if other is not None and not rule.is_window:
+            raise InvalidInput.of(
+                "slot_minutes",
+                f"must be {other.minutes}, the length of {other.name}. For visits of {rule.slot_minutes} minutes, tick "
+                "a visit type of that length below; if there is none, add it under Visit types first",
+            )
 
 
 def ended(rule: Rule, last_day: date) -> Rule:

@@ -94,6 +94,7 @@ class HoursController(Controller):
         form, place = await Form.of(request), await _place(request, renderer, doctor_id)
         try:
             added = hour_forms.rules_in(form, doctor_id, place.clinics, [each.id for each in place.types])
+            hour_forms.check_lengths(added, place.types)
             change = hour_forms.change_in(form, added, place.rules)
             heading = f"New hours of {place.doctor.name}"
             return await _preview(request, renderer, place, change, heading, form)
@@ -185,6 +186,7 @@ def _change_of(form: Form, place: Place, rule: Rule) -> ScheduleChange:
             return ScheduleChange(change_rules=(hour_forms.ended(rule, last_day),))
         case _:
             wanted = hour_forms.rules_in(form, place.doctor.id, place.clinics, [each.id for each in place.types])
+            hour_forms.check_lengths(wanted, place.types)
             changed, *more = sorted(wanted, key=lambda each: each.weekday != rule.weekday)
             changed = replace(changed, id=rule.id, version=rule.version)
             return ScheduleChange(change_rules=(changed,), add_rules=tuple(more))
