@@ -155,6 +155,7 @@ def test_the_sequence_grows_with_every_change_of_what_the_file_says(clinic: Clin
         (visit_type, {"instructions": "Come early"}),
         (visit_type, {"mode": "VIDEO", "videoLink": "https://video.example.org/room"}),
         (visit_type, {"videoLink": None}),
+        (visit_type, {"mode": "IN_PERSON"}),
         (doctor, {"name": "Dr. Other"}),
         (doctor, {"specialization": "Cardiology"}),
         (f"/api/slots/{slot['id']}", {"durationMinutes": 45}),
@@ -170,6 +171,20 @@ def test_the_sequence_grows_with_every_change_of_what_the_file_says(clinic: Clin
         (before, before_words), (after, words) = said[-2:]
         assert words != before_words, (path, change)
         assert after > before, (path, change)
+
+
+@pytest.mark.parametrize(
+    ("mode", "location"), [("VIDEO", "https://video.example.org/room"), ("TELEPHONE", "Telephone call")]
+)
+def test_a_call_is_at_no_address(clinic: Clinic, mode: str, location: str) -> None:
+    video = {"videoLink": location} if mode == "VIDEO" else {}
+    call = {"name": "Call", "minutes": 20, "mode": mode, **video}
+    kind = object_of(clinic.http.post("/api/visit-types", json=call, headers=clinic.admin))
+    held = clinic.hold(clinic.slot(visitTypeIds=[kind["id"]])["id"], visitTypeId=kind["id"], confirm=True)
+    link = f"/bookings/{held['id']}/calendar.ics?token={held['manageToken']}"
+    assert parsed(clinic.http.get(link).content)[1]["location"] == location
+    assert clinic.http.delete(f"/api/bookings/{held['id']}", headers=clinic.admin).status_code == 200
+    assert parsed(clinic.http.get(link).content)[1]["location"] == ("Video call" if video else location)
 
 
 def _told_by(clinic: Clinic, link: str) -> tuple[int, tuple[str, ...]]:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from slotwise.domain.bookings import Booking, BookingStatus
 from slotwise.domain.errors import BookingFailed, BookingNotFound
 from slotwise.domain.fields import MAX_ID
+from slotwise.domain.visit_types import VisitMode
 from slotwise.services.booking.bookings import Bookings
 from slotwise.services.booking.calendars import CalendarEntry, Calendars
 from slotwise.services.booking.clinic_changes import ClinicChange, ClinicChanges
@@ -118,7 +119,7 @@ class AppointmentController(Controller):
         changes = await clinic_changes.list_clinic_changes([managed.booking])
         told = _told_in_calendar(changes.get(booking_id), managed.booking, entry, renderer)
         visit = await visit_of(request, managed.booking)
-        location = location_words(renderer, managed.booking)
+        location = location_words(renderer, managed.booking, visit)
         file = await asyncio.to_thread(_calendar_file, entry, location, link, told, visit)
         headers = {**HEADERS, "Content-Disposition": 'attachment; filename="appointment.ics"'}
         return Response(file, media_type=CALENDAR_TYPE, headers=headers)
@@ -247,8 +248,15 @@ def _told_in_calendar(
         return with_doctor_words(change, moved)
 
 
-def location_words(renderer: Renderer, booking: Booking) -> str:
-    """Where the appointment is, for calendars. Where there are several clinics, with the name of this one."""
+def location_words(renderer: Renderer, booking: Booking, visit: VisitWords | None) -> str:
+    """Where the appointment is, for calendars. Where there are several clinics, with the name of this one.
+
+    A call is at no address: calendars tell their owners when to set out for one.
+    """
+    if visit is not None and visit.visit_type.mode is VisitMode.VIDEO:
+        return visit.video_link or "Video call"
+    if visit is not None and visit.visit_type.mode is VisitMode.TELEPHONE:
+        return "Telephone call"
     clinic = renderer.clinics.get(booking.clinic_id)
     return f"{clinic.name}, {clinic.address}" if renderer.clinics.several and clinic.address else clinic.location
 
