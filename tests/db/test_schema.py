@@ -161,8 +161,8 @@ DAMAGES = {
         "function seats_class is not as",
     ),
     "other setting of a function": (
-        "ALTER FUNCTION sweep_holds RESET enable_mergejoin",
-        "ALTER FUNCTION sweep_holds SET enable_mergejoin = off",
+        "ALTER FUNCTION sweep_holds RESET enable_material",
+        "ALTER FUNCTION sweep_holds SET enable_material = off",
         "function sweep_holds is not as",
     ),
     "dropped rule": (

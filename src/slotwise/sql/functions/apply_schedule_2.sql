@@ -310,8 +310,9 @@ BEGIN
             s.id, s.last_event + 1, 'CLOSED', NULL, s.total_seats, s.available_seats, s.total_seats, actor,
             clock_timestamp()
         FROM appointment_slots AS s
-        -- A slot that was carved for a hold may be closed since the preview: its hold is gone.
-        WHERE s.id = any(closed_slot_ids) AND s.status = 'OPEN'
+        -- A slot that was carved for a hold may be closed since the preview: its hold is gone. Not `= 'OPEN'`, here and
+        -- below: with a plan from when there were few slots, that would read all open ones, by their own index.
+        WHERE s.id = any(closed_slot_ids) AND s.status <> 'CLOSED'
     )
 
     UPDATE appointment_slots AS s
@@ -321,7 +322,7 @@ BEGIN
         last_event = s.last_event + 1,
         updated_at = clock_timestamp()
     FROM unnest(closed_slot_ids, closed_by) AS c (slot_id, closure_id)
-    WHERE s.id = c.slot_id AND s.status = 'OPEN';
+    WHERE s.id = c.slot_id AND s.status <> 'CLOSED';
 
     -- Never under what is taken: a hold of a slot that has just begun is not cancelled.
     WITH resized AS MATERIALIZED (
@@ -454,7 +455,7 @@ BEGIN
             SELECT
             FROM appointment_slots AS s
             CROSS JOIN LATERAL find_overlapped(s.doctor_id, s.end_time, s.busy_until, s.id) AS o
-            WHERE s.id = any(outlasting) AND s.status = 'OPEN'
+            WHERE s.id = any(outlasting) AND s.status <> 'CLOSED'
         )
         OR (cardinality(type_ids) > 0 AND EXISTS (SELECT FROM lengthen_buffers(type_ids)))
     THEN

@@ -20,12 +20,17 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_material = off
 AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
-    WITH wanted AS MATERIALIZED (
-        SELECT w.*
+    WITH asked AS MATERIALIZED (
+        SELECT
+            w.*,
+            row_number() OVER (
+                PARTITION BY w.window_id, w.start_time, w.end_time, w.visit_type_id ORDER BY w.place
+            ) AS number_for_visit
         FROM unnest(window_ids, start_times, end_times, visit_type_ids, busy_until, empty_slot_ids, refusals)
             WITH ORDINALITY AS w (
                 window_id, start_time, end_time, visit_type_id, busy_until, slot_id, refusal, place
@@ -33,12 +38,22 @@ BEGIN
         WHERE w.refusal IS NULL
     ),
 
+    -- The first request for a visit gets the id of its new slot. So nothing has to be looked up among the new slots,
+    -- which would take each request as many steps as there are.
+    wanted AS MATERIALIZED (
+        SELECT
+            a.*,
+            CASE WHEN a.slot_id IS NULL AND a.number_for_visit = 1 THEN nextval('appointment_slots_id_seq') END AS new_id
+        FROM asked AS a
+    ),
+
     made AS (
         INSERT INTO appointment_slots (
-            doctor_id, clinic_id, start_time, end_time, busy_until, total_seats, available_seats, visit_type_ids,
+            id, doctor_id, clinic_id, start_time, end_time, busy_until, total_seats, available_seats, visit_type_ids,
             window_id
         )
-        SELECT DISTINCT
+        SELECT
+            w.new_id,
             v.doctor_id,
             v.clinic_id,
             w.start_time,
@@ -49,17 +64,19 @@ BEGIN
             ARRAY[w.visit_type_id],
             v.id
         FROM wanted AS w
-        INNER JOIN windows AS v ON w.window_id = v.id
-        WHERE w.slot_id IS NULL
-        RETURNING id, window_id, start_time
+        CROSS JOIN LATERAL (
+            SELECT a.id, a.doctor_id, a.clinic_id FROM windows AS a WHERE a.id = w.window_id LIMIT 1
+        ) AS v
+        WHERE w.new_id IS NOT NULL
     ),
 
     created AS (
         INSERT INTO booking_events (
             slot_id, sequence, kind, booking_id, seats, available_after, total_after, actor, created_at
         )
-        SELECT m.id, 1, 'CREATED', NULL, 1, 1, 1, 'carving', clock_timestamp()
-        FROM made AS m
+        SELECT w.new_id, 1, 'CREATED', NULL, 1, 1, 1, 'carving', clock_timestamp()
+        FROM wanted AS w
+        WHERE w.new_id IS NOT NULL
     ),
 
     used_again AS (
@@ -70,7 +87,9 @@ BEGIN
             ARRAY[w.visit_type_id] AS visit_type_ids,
             nullif(w.busy_until, w.end_time) AS busy_until
         FROM wanted AS w
-        INNER JOIN windows AS v ON w.window_id = v.id
+        CROSS JOIN LATERAL (
+            SELECT a.id, a.doctor_id, a.clinic_id FROM windows AS a WHERE a.id = w.window_id LIMIT 1
+        ) AS v
         WHERE w.slot_id IS NOT NULL
     ),
 
@@ -110,8 +129,12 @@ BEGIN
             )
     )
 
-    SELECT w.place::integer, coalesce(w.slot_id, m.id), w.slot_id IS NULL
-    FROM wanted AS w
-    LEFT JOIN made AS m ON w.window_id = m.window_id AND w.start_time = m.start_time;
+    SELECT
+        w.place::integer,
+        coalesce(
+            w.slot_id, min(w.new_id) OVER (PARTITION BY w.window_id, w.start_time, w.end_time, w.visit_type_id)
+        ),
+        w.slot_id IS NULL
+    FROM wanted AS w;
 END
 $$;

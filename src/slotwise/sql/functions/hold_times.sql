@@ -48,6 +48,7 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_material = off
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -68,7 +69,7 @@ BEGIN
     -- 1. Lock.
     PERFORM 1
     FROM windows AS v
-    WHERE v.id IN (
+    WHERE v.id = any(ARRAY(
         SELECT o.id
         FROM unnest(window_ids, start_times, end_times) AS w (window_id, start_time, end_time)
         CROSS JOIN LATERAL (SELECT a.doctor_id FROM windows AS a WHERE a.id = w.window_id LIMIT 1) AS asked
@@ -78,7 +79,7 @@ BEGIN
             -- Always by the doctor, also with a plan from when there were no windows yet.
             LIMIT 2147483647
         ) AS o
-    )
+    ))
     ORDER BY v.id
     FOR NO KEY UPDATE;
 
@@ -92,7 +93,7 @@ BEGIN
     near := ARRAY(
         SELECT DISTINCT o.id
         FROM unnest(window_ids, start_times, busy_until) AS w (window_id, start_time, busy_until)
-        INNER JOIN windows AS v ON w.window_id = v.id
+        CROSS JOIN LATERAL (SELECT a.doctor_id FROM windows AS a WHERE a.id = w.window_id LIMIT 1) AS v
         CROSS JOIN LATERAL (
             SELECT s.id, s.window_id, s.status
             FROM slots_in_the_way(v.doctor_id, w.start_time, w.busy_until) AS s
@@ -150,8 +151,11 @@ BEGIN
                 window_id, start_time, end_time, visit_type_id, busy_until, place
             )
             LEFT JOIN windows AS v ON w.window_id = v.id
-            LEFT JOIN schedule_rules AS r ON v.rule_id = r.id
-            LEFT JOIN doctors AS d ON v.doctor_id = d.id
+            -- By their ids, also with a plan from when there was one of each.
+            LEFT JOIN LATERAL (
+                SELECT o.visit_type_ids FROM schedule_rules AS o WHERE o.id = v.rule_id LIMIT 1
+            ) AS r ON TRUE
+            LEFT JOIN LATERAL (SELECT o.active FROM doctors AS o WHERE o.id = v.doctor_id LIMIT 1) AS d ON TRUE
             LEFT JOIN clinics AS c ON v.clinic_id = c.id
             LEFT JOIN visit_types AS t ON w.visit_type_id = t.id
         ),

@@ -7,11 +7,12 @@ SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
 SET enable_hashjoin = off
 SET enable_mergejoin = off
+SET enable_material = off
 AS $$
 BEGIN
     PERFORM 1
     FROM windows AS v
-    WHERE v.id IN (
+    WHERE v.id = any(ARRAY(
         SELECT o.id
         FROM unnest(doctor_ids) AS d (id)
         CROSS JOIN LATERAL (
@@ -20,7 +21,7 @@ BEGIN
             -- Always by the doctor, also with a plan from when there were no windows yet.
             LIMIT 2147483647
         ) AS o
-    )
+    ))
     ORDER BY v.id
     FOR NO KEY UPDATE;
 END

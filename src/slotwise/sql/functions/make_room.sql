@@ -5,6 +5,9 @@ CREATE OR REPLACE FUNCTION make_room(doctor_ids bigint[], starts_from timestampt
 RETURNS void LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_material = off
 AS $$
 DECLARE
     carved bigint[];

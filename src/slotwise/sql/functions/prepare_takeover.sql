@@ -16,6 +16,9 @@ CREATE OR REPLACE FUNCTION prepare_takeover(
 ) RETURNS TABLE (locked_doctor_ids bigint[]) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_material = off
 AS $$
 #variable_conflict use_variable
 DECLARE

@@ -34,6 +34,9 @@ CREATE OR REPLACE FUNCTION replace_hold_2(
 ) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_material = off
 AS $$
 #variable_conflict use_variable
 DECLARE

@@ -56,8 +56,10 @@ BEGIN
         (
             SELECT concat_ws('.', count(*), sum(hashtextextended(v.id::text, 0)))
             FROM unnest(schedule_fingerprint.doctor_ids) AS d (id)
-            CROSS JOIN LATERAL windows_near(
-                d.id, schedule_fingerprint.starts_from, schedule_fingerprint.starts_before
+            CROSS JOIN LATERAL (
+                SELECT n.id
+                FROM windows_near(d.id, schedule_fingerprint.starts_from, schedule_fingerprint.starts_before) AS n
+                LIMIT 2147483647
             ) AS v
         )
     ));

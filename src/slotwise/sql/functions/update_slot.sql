@@ -41,6 +41,9 @@ CREATE OR REPLACE FUNCTION update_slot(
 ) LANGUAGE plpgsql
 SET plan_cache_mode = force_generic_plan
 SET enable_seqscan = off
+SET enable_hashjoin = off
+SET enable_mergejoin = off
+SET enable_material = off
 AS $$
 #variable_conflict use_variable
 DECLARE

@@ -52,13 +52,23 @@ BEGIN
         SELECT s.id
         FROM (
             SELECT c.doctor_id, min(c.start_time) AS starts_from, max(c.end_time) AS ends_before
-            FROM windows AS c
-            WHERE c.id = any(closed_window_ids)
+            FROM unnest(closed_window_ids) AS w (id)
+            CROSS JOIN LATERAL (
+                SELECT o.doctor_id, o.start_time, o.end_time FROM windows AS o WHERE o.id = w.id LIMIT 1
+            ) AS c
             GROUP BY c.doctor_id
         ) AS d
         CROSS JOIN LATERAL slots_of_windows(ARRAY[d.doctor_id], d.starts_from, d.ends_before) AS f
-        INNER JOIN appointment_slots AS s ON f.id = s.id
-        INNER JOIN windows AS v ON s.window_id = v.id AND s.doctor_id = v.doctor_id
+        -- By their ids, also with a plan from when there were few of them.
+        CROSS JOIN LATERAL (
+            SELECT o.id, o.doctor_id, o.clinic_id, o.window_id, o.start_time, o.end_time, o.pinned
+            FROM appointment_slots AS o
+            WHERE o.id = f.id
+            LIMIT 1
+        ) AS s
+        CROSS JOIN LATERAL (
+            SELECT o.id FROM windows AS o WHERE o.id = s.window_id AND o.doctor_id = s.doctor_id LIMIT 1
+        ) AS v
         WHERE
             s.start_time > clock_timestamp()
             -- A person wants it there.
