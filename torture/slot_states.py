@@ -6,6 +6,7 @@ waited for the lock. A read may show any state that can have been the newest at 
 """
 
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -121,10 +122,11 @@ def asked_for(history: SlotHistory) -> dict[int, list[Attempt]]:
     overbooking and its cancellation, which add seats and take them away, or a change of the schedule. For a carved
     slot also its creation, and what carves beside it."""
     changes = [attempt for attempt in history.attempts if attempt.name == "change_slot" and attempt.outcome != "fail"]
+    overbookings = _Overbookings(history)
     return {
         event.sequence: [
             *(attempt for attempt in changes if event.kind in CHANGES and _can_be(event, attempt)),
-            *(_of_overbooking(history, event) if event.kind == "RESIZED" else ()),
+            *(overbookings.asked_for(event) if event.kind == "RESIZED" else ()),
             *of_schedule(history, event),
             *of_carving(history, event),
         ]
@@ -133,20 +135,34 @@ def asked_for(history: SlotHistory) -> dict[int, list[Attempt]]:
     }
 
 
-def _of_overbooking(history: SlotHistory, resized: Event) -> Iterator[Attempt]:
-    """The requests for what one transaction did together with a change of the seats."""
-    if not resized.transaction:
-        return
-    beside = [event for event in history.events if _together(event, resized)]
-    booked = {event.booking_id for event in beside if event.kind == "BOOKED"}
-    cancelled = {event.booking_id for event in beside if event.kind == "CANCELLED"}
-    markers = {row.marker for row in history.rows if row.id in booked}
-    for attempt in history.attempts:
-        overbooked = attempt.overbooks and attempt.marker in markers
-        if attempt.outcome != "fail" and (
-            overbooked or (attempt.name in CANCELLING and attempt.booking_id in cancelled)
-        ):
-            yield attempt
+class _Overbookings:
+    """The overbookings of a slot, and the cancellations: each changes its seats in the same transaction."""
+
+    def __init__(self, history: SlotHistory) -> None:
+        markers = {row.id: row.marker for row in history.rows}
+        self._booked: dict[int, set[str]] = defaultdict(set)
+        self._cancelled: dict[int, set[int | None]] = defaultdict(set)
+        for event in history.events:
+            if event.kind == "BOOKED" and event.booking_id in markers:
+                self._booked[event.transaction].add(markers[event.booking_id])
+            elif event.kind == "CANCELLED":
+                self._cancelled[event.transaction].add(event.booking_id)
+        self._by_marker: dict[str, list[Attempt]] = defaultdict(list)
+        self._by_booking: dict[int | None, list[Attempt]] = defaultdict(list)
+        for attempt in history.attempts:
+            if attempt.outcome != "fail" and attempt.overbooks:
+                self._by_marker[attempt.marker].append(attempt)
+            elif attempt.outcome != "fail" and attempt.name in CANCELLING:
+                self._by_booking[attempt.booking_id].append(attempt)
+
+    def asked_for(self, resized: Event) -> Iterator[Attempt]:
+        """The requests for what one transaction did together with a change of the seats."""
+        if not resized.transaction:
+            return
+        for marker in self._booked.get(resized.transaction, ()):
+            yield from self._by_marker.get(marker, ())
+        for booking_id in self._cancelled.get(resized.transaction, ()):
+            yield from self._by_booking.get(booking_id, ())
 
 
 def _start_of(attempt: Attempt) -> float:
