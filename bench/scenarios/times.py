@@ -9,7 +9,7 @@ import httpx
 
 from bench.clinic import Clinic
 from bench.database import row, rows
-from bench.findings import Finding
+from bench.findings import Finding, at_most
 from bench.history import settle
 from bench.lab import Case, Lab
 from bench.listing import read_page
@@ -23,6 +23,7 @@ from slotwise.http.kit.paging import DEFAULT_LIMIT
 
 SLOTS_FOR_A_WINDOW = 10
 LISTED_DAYS = 50
+CLIENTS = 64
 
 _request = partial(ListRequest, route="/api/times")
 
@@ -47,8 +48,9 @@ def _cases(clinic: Clinic, server: Server, opened: Opened, size: int, seconds: i
     cases: dict[str, Case] = {}
     for request in _requests(clinic, opened):
         _require_times(clinic, server, request, opened)
-        cases[_named(request.name, size)] = partial(read_page, clinic, server, request.path, seconds)
-        cases[_alone(request.name, size)] = partial(read_page, clinic, server, request.path, seconds, clients=1)
+        page = partial(read_page, clinic, server, request.path, seconds)
+        cases[_named(request.name, size)] = partial(page, clients=CLIENTS)
+        cases[_alone(request.name, size)] = partial(page, clients=1)
     return cases
 
 
@@ -92,6 +94,7 @@ def _findings_of_times(measured: Measured, sizes: tuple[int, int]) -> Iterator[F
         for size in sizes:
             yield Finding(_named(name, size), "/s", measured.rate(_named(name, size)))
             yield Finding(f"p50 of one client, {_named(name, size)}", "ms", measured.p50(_alone(name, size)))
+        yield Finding(f"p99 of {_named(name, most)}", "ms", measured.p99(_named(name, most)), at_most(50))
         growth = measured.rate(_alone(name, most)).over(measured.rate(_alone(name, least)))
         yield Finding(f"{name} of {most:,}, times that of {least:,}, one client", "x", growth)
 
@@ -106,7 +109,7 @@ def _alone(name: str, size: int) -> str:
 
 TIMES = Scenario(
     "times",
-    "Pages of GET /api/times over more and more slots and windows, on one worker with 16 connections and with one",
+    "Pages of GET /api/times over more and more slots and windows, on one worker with 64 connections and with one",
     measure_times,
     (WRK,),
 )
