@@ -263,6 +263,7 @@ def _preview(
     going = {closed.slot_id for closed in difference.close}
     slots = {slot.id: slot for slot in after.slots}
     carved = {slot.id for slot in after.slots if slot.window_id is not None}
+    apart = going | carved
     reopened = (stamp.slot_id for stamp in difference.reopen)
     holds = tuple(_ended_holds(after, difference, causes))
     concerned = [*(hit.booking for hit in hits), *holds]
@@ -274,9 +275,7 @@ def _preview(
         + sum(slot_id not in carved for slot_id in reopened)
         + sum(slot.closure_id is not None and slot.id not in carved for slot in taken),
         go=len(going - carved),
-        stay=sum(
-            slot.is_open and slot.start_time > after.now and slot.id not in going | carved for slot in after.slots
-        ),
+        stay=sum(slot.is_open and slot.start_time > after.now and slot.id not in apart for slot in after.slots),
         changed_seats=sum(each.seats != slot.total_seats - slot.added_seats for each, slot in changes),
         changed_types=sum(each.visit_type_ids != slot.visit_type_ids for each, slot in changes),
         crowded=sum((slot.rule_id, slot.start_time, slot.end_time) in times for slot in drifting),

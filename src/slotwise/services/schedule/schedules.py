@@ -160,10 +160,7 @@ class Schedules:
         `NotAllowed` for a member of staff who changes more than absences.
         """
         _require_right(account, change)
-        async with self._database.connection() as connection:
-            read = await self._read(connection, change)
-            _require_absences(account, change, read.state.closures)
-            return await preview_schedule(connection, account, read, change, token_before)
+        return await self._preview(account, await self._read_for(account, change), change, token_before)
 
     async def apply_schedule(
         self, account: User, change: ScheduleChange, token: str, decisions: Decisions | None = None
@@ -178,12 +175,10 @@ class Schedules:
         decided = change if decisions is None else replace(change, decisions=_by_same(change, decisions))
         refused: Exception = DatabaseBusy()
         for _ in range(TRIES):
-            async with self._database.connection() as connection:
-                read = await self._read(connection, change)
-                _require_absences(account, change, read.state.closures)
-                outlined = await _outlined(read, change)
-                if not _is_of(token, outlined):
-                    raise ScheduleChanged(await preview_schedule(connection, account, read, decided, token))
+            read = await self._read_for(account, change)
+            outlined = await _outlined(read, change)
+            if not _is_of(token, outlined):
+                raise ScheduleChanged(await self._preview(account, read, decided, token))
             if decided != change:
                 outlined = await _outlined(read, decided)
             # What differs from what was shown has been answered above. So a token that keeps no ids has shown these.
@@ -198,6 +193,31 @@ class Schedules:
                 self._seats_changed(done.slot_ids or [])
                 return _applied(outlined.preview, done)
         raise refused
+
+    async def _read_for(self, account: User, change: ScheduleChange) -> ReadSchedule:
+        """The connection is free again before the change is planned, which may take as long as a statement may."""
+        async with self._database.connection() as connection:
+            read = await self._read(connection, change)
+        _require_absences(account, change, read.state.closures)
+        return read
+
+    async def _preview(
+        self, account: User, read: ReadSchedule, change: ScheduleChange, token_before: str | None = None
+    ) -> Outlined:
+        """An outline for a person to read. It names patients, so the look is recorded first."""
+        outlined = await _outlined(read, change)
+        seen = seen_in(token_before or "")
+        if seen is None or seen.booking_ids is not None:
+            _require_listed(change.decisions, outlined.preview, _kept_ids(seen))
+        if seen is not None:
+            outlined = replace(outlined, differs=differs(seen, outlined.preview))
+        named = len(outlined.preview.hits) + len(outlined.preview.holds)
+        if named > 0:
+            async with self._database.connection() as connection:
+                await record_action(
+                    connection, actor_of(account), "preview_schedule", _subject(read), {"bookings": named}
+                )
+        return outlined
 
     async def _apply(self, account: User, read: ReadSchedule, change: ScheduleChange, preview: Preview) -> AppliedRow:
         runs = runs_of(preview, read.state.published_until)
@@ -217,22 +237,6 @@ class Schedules:
             return read
         colleague = await read_colleague(connection, change, read.state.slots)
         return replace(read, state=replace(read.state, colleague=colleague))
-
-
-async def preview_schedule(
-    connection: Connection, account: User, read: ReadSchedule, change: ScheduleChange, token_before: str | None = None
-) -> Outlined:
-    """An outline for a person to read. It names patients, so the look is recorded first."""
-    outlined = await _outlined(read, change)
-    seen = seen_in(token_before or "")
-    if seen is None or seen.booking_ids is not None:
-        _require_listed(change.decisions, outlined.preview, _kept_ids(seen))
-    if seen is not None:
-        outlined = replace(outlined, differs=differs(seen, outlined.preview))
-    named = len(outlined.preview.hits) + len(outlined.preview.holds)
-    if named > 0:
-        await record_action(connection, actor_of(account), "preview_schedule", _subject(read), {"bookings": named})
-    return outlined
 
 
 async def _outlined(read: ReadSchedule, change: ScheduleChange) -> Outlined:
