@@ -48,7 +48,7 @@ def applied(clinic: Clinic, change: dict[str, Any]) -> dict[str, Any]:
     return object_of(answer)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(reason="ten CPU seconds for 20,000 slots")
 def test_as_many_slots_as_a_change_may_touch_are_closed_and_opened_again(
     start_server: Callable[..., RunningServer], database_url: str
 ) -> None:

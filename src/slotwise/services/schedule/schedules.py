@@ -160,7 +160,8 @@ class Schedules:
         `NotAllowed` for a member of staff who changes more than absences.
         """
         _require_right(account, change)
-        return await self._preview(account, await self._read_for(account, change), change, token_before)
+        read = await self._read_for(account, change)
+        return await preview_schedule(self._database, account, read, change, token_before)
 
     async def apply_schedule(
         self, account: User, change: ScheduleChange, token: str, decisions: Decisions | None = None
@@ -178,7 +179,7 @@ class Schedules:
             read = await self._read_for(account, change)
             outlined = await _outlined(read, change)
             if not _is_of(token, outlined):
-                raise ScheduleChanged(await self._preview(account, read, decided, token))
+                raise ScheduleChanged(await preview_schedule(self._database, account, read, decided, token))
             if decided != change:
                 outlined = await _outlined(read, decided)
             # What differs from what was shown has been answered above. So a token that keeps no ids has shown these.
@@ -201,24 +202,6 @@ class Schedules:
         _require_absences(account, change, read.state.closures)
         return read
 
-    async def _preview(
-        self, account: User, read: ReadSchedule, change: ScheduleChange, token_before: str | None = None
-    ) -> Outlined:
-        """An outline for a person to read. It names patients, so the look is recorded first."""
-        outlined = await _outlined(read, change)
-        seen = seen_in(token_before or "")
-        if seen is None or seen.booking_ids is not None:
-            _require_listed(change.decisions, outlined.preview, _kept_ids(seen))
-        if seen is not None:
-            outlined = replace(outlined, differs=differs(seen, outlined.preview))
-        named = len(outlined.preview.hits) + len(outlined.preview.holds)
-        if named > 0:
-            async with self._database.connection() as connection:
-                await record_action(
-                    connection, actor_of(account), "preview_schedule", _subject(read), {"bookings": named}
-                )
-        return outlined
-
     async def _apply(self, account: User, read: ReadSchedule, change: ScheduleChange, preview: Preview) -> AppliedRow:
         runs = runs_of(preview, read.state.published_until)
         note = Note(_subject(read), _details(read, change, preview))
@@ -237,6 +220,23 @@ class Schedules:
             return read
         colleague = await read_colleague(connection, change, read.state.slots)
         return replace(read, state=replace(read.state, colleague=colleague))
+
+
+async def preview_schedule(
+    database: Database, account: User, read: ReadSchedule, change: ScheduleChange, token_before: str | None = None
+) -> Outlined:
+    """An outline for a person to read. It names patients, so the look is recorded first."""
+    outlined = await _outlined(read, change)
+    seen = seen_in(token_before or "")
+    if seen is None or seen.booking_ids is not None:
+        _require_listed(change.decisions, outlined.preview, _kept_ids(seen))
+    if seen is not None:
+        outlined = replace(outlined, differs=differs(seen, outlined.preview))
+    named = len(outlined.preview.hits) + len(outlined.preview.holds)
+    if named > 0:
+        async with database.connection() as connection:
+            await record_action(connection, actor_of(account), "preview_schedule", _subject(read), {"bookings": named})
+    return outlined
 
 
 async def _outlined(read: ReadSchedule, change: ScheduleChange) -> Outlined:
