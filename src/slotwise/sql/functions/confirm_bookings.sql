@@ -21,7 +21,7 @@ DECLARE
 BEGIN
     PERFORM 1
     FROM appointment_slots AS s
-    WHERE s.id IN (SELECT b.slot_id FROM bookings AS b WHERE b.id = any(booking_ids))
+    WHERE s.id = any(ARRAY(SELECT b.slot_id FROM bookings AS b WHERE b.id = any(booking_ids)))
     ORDER BY s.id
     FOR NO KEY UPDATE;
 

@@ -36,7 +36,7 @@ BEGIN
 
     PERFORM 1
     FROM appointment_slots AS s
-    WHERE s.id IN (SELECT b.slot_id FROM bookings AS b WHERE b.id = any(booking_ids))
+    WHERE s.id = any(ARRAY(SELECT b.slot_id FROM bookings AS b WHERE b.id = any(booking_ids)))
     ORDER BY s.id
     FOR NO KEY UPDATE;
     PERFORM lock_patients(w.visit_types, w.users, w.emails)
